@@ -1,0 +1,107 @@
+"""The engine bundle on disk: its files and manifest.json, the one place that states facts about an engine.
+
+The converter writes a Manifest, the runtime reads it; nobody repeats what it says in another file.
+Knows nothing of requests, sequences or graphs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from .errors import BundleError
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+GRAPH = "model.onnx"
+WEIGHTS = "model.data"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
+GENERATION_CONFIG = "generation_config.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle holds and what it was built from and for.
+
+    Attributes:
+        model: the checkpoint's name, as users say it.
+        runtime: "onnxruntime" or "tensorrt"; `runtime_version` is the version the bundle was built for.
+        kv_form: "delta" or "scatter", how the graph takes and returns keys and values.
+        precision: "float32", "int8", ….
+        capacity: most tokens a sequence may hold, prompt, answer and one block together.
+        buckets: ascending cache lengths the engine is run with; the last equals `capacity`.
+        block_size: the checkpoint's own block length, the default of requests.
+        checkpoint_hash: sha256 over the checkpoint's config and tensor files.
+        files: name -> size in bytes, of every file beside the manifest.
+    """
+
+    model: str
+    runtime: str
+    runtime_version: str
+    kv_form: str
+    precision: str
+    capacity: int
+    buckets: tuple[int, ...]
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    hidden_size: int
+    vocab_size: int
+    block_size: int
+    mask_token_id: int
+    eos_token_id: int
+    bos_token_id: int | None
+    adapter: bool
+    checkpoint_hash: str
+    files: dict[str, int]
+    compute_capability: str | None = None
+    format_version: int = FORMAT_VERSION
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """Read and check `folder`/manifest.json and the sizes of the files it names.
+
+        Raises:
+            BundleError: no manifest, unreadable, wrong version, unknown or missing keys, a file missing or cut.
+        """
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise BundleError(f"no engine bundle at {folder}: {MANIFEST} is missing. {rebuild_hint(folder)}")
+        try:
+            raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as exc:
+            raise BundleError(f"{path} cannot be read: {exc}. {rebuild_hint(folder)}") from exc
+        if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
+            found = raw.get("format_version") if isinstance(raw, dict) else None
+            raise BundleError(
+                f"{path} has format_version {found!r}, this version reads {FORMAT_VERSION}. {rebuild_hint(folder)}"
+            )
+        known = {f.name for f in dataclasses.fields(cls)}
+        required = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
+        if unknown := sorted(set(raw) - known):
+            raise BundleError(f"{path} has unknown keys {unknown}. {rebuild_hint(folder)}")
+        if missing := sorted(required - set(raw)):
+            raise BundleError(f"{path} lacks the keys {missing}. {rebuild_hint(folder)}")
+        manifest = cls(**{**raw, "buckets": tuple(raw["buckets"])})
+        for name, size in manifest.files.items():
+            file = folder / name
+            found_size = file.stat().st_size if file.is_file() else None
+            if found_size != size:
+                state = "is missing" if found_size is None else f"has {found_size} bytes, expected {size}"
+                raise BundleError(f"{file} {state}. {rebuild_hint(folder)}")
+        return manifest
+
+    def save(self, folder: Path) -> None:
+        """Write manifest.json into `folder`."""
+        text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def rebuild_hint(folder: Path) -> str:
+    """Say how a bundle is made."""
+    return f"Build it with: make build (or python -m trimode_convert CHECKPOINT --out {folder})"

@@ -1,0 +1,100 @@
+"""Every error this project raises on purpose, in one tree.
+
+TrimodeError                  error_type                 who is at fault
+├── RequestError              invalid_value …            the caller: names field, limit and the value given
+│   └── PromptTooLongError    prompt_too_long            the caller: prompt and answer do not fit the capacity
+├── OverloadedError           overloaded                 nobody: the queue is full, try again
+├── CancelledError            cancelled                  the caller went away
+├── DeadlineError             deadline_exceeded          the request's own time limit passed
+├── EngineError               engine_failed              the engine could not run a pass
+├── BundleError               bad_bundle                 the bundle on disk is missing, broken or of another build
+├── CheckpointError           bad_checkpoint             the checkpoint cannot be converted
+├── ConfigError               bad_config                 model.yaml or an environment variable
+└── ServeError                serve_failed               the server's process could not be started or kept up
+"""
+
+from __future__ import annotations
+
+
+class TrimodeError(Exception):
+    """Base of all; `error_type` is stable and machine-readable, the text is for people."""
+
+    error_type = "internal"
+
+    def on_the_wire(self) -> str:
+        """Return `<error_type>: <message>`, the one form in which errors leave the server."""
+        return f"{self.error_type}: {self}"
+
+
+class RequestError(TrimodeError):
+    """Bad input. Keeps the field's name, the limit it broke and the value given, shortened to 80 characters."""
+
+    error_type = "invalid_value"
+
+    def __init__(self, field: str, limit: str, given: object, *, error_type: str | None = None) -> None:
+        self.field = field
+        self.limit = limit
+        self.given = shorten(given)
+        if error_type is not None:
+            self.error_type = error_type
+        super().__init__(f"{field} {limit}, got {self.given}")
+
+
+class PromptTooLongError(RequestError):
+    """The prompt, the answer asked for and one block do not fit the engine's capacity."""
+
+    error_type = "prompt_too_long"
+
+
+class OverloadedError(TrimodeError):
+    """The queue is full; answered at once so that the caller can go elsewhere."""
+
+    error_type = "overloaded"
+
+
+class CancelledError(TrimodeError):
+    """The caller cancelled or went away."""
+
+    error_type = "cancelled"
+
+
+class DeadlineError(TrimodeError):
+    """The request's own time limit passed before it finished."""
+
+    error_type = "deadline_exceeded"
+
+
+class EngineError(TrimodeError):
+    """The engine could not run a pass."""
+
+    error_type = "engine_failed"
+
+
+class BundleError(TrimodeError):
+    """The engine bundle is missing, broken, or was built for something else; the text says how to rebuild."""
+
+    error_type = "bad_bundle"
+
+
+class CheckpointError(TrimodeError):
+    """The checkpoint cannot be converted; the text names file, tensor, what was expected and what was found."""
+
+    error_type = "bad_checkpoint"
+
+
+class ConfigError(TrimodeError):
+    """A key of model.yaml, or an environment variable, is unknown or out of range."""
+
+    error_type = "bad_config"
+
+
+class ServeError(TrimodeError):
+    """The server's process could not be started or kept up."""
+
+    error_type = "serve_failed"
+
+
+def shorten(value: object, limit: int = 80) -> str:
+    """Return a printable form of `value` of at most `limit` characters."""
+    text = repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 24]}… ({len(text)} characters)"
