@@ -1,0 +1,1 @@
+"""The runtime: decoding modes, scheduler, engines and the Triton face."""

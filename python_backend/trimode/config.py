@@ -1,0 +1,97 @@
+"""ServerConfig: how the server runs, from the model.yaml beside config.pbtxt and the environment.
+
+Facts about the engine are in the bundle's manifest, never here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .errors import ConfigError
+from .params import Mode
+
+ENVIRONMENT = {
+    "TRIMODE_BUNDLE": "bundle",
+    "TRIMODE_THREADS": "threads",
+    "TRIMODE_MAX_SLOTS": "max_slots",
+    "TRIMODE_MAX_QUEUE": "max_queue",
+}
+
+
+@dataclass(frozen=True)
+class ServerConfig:
+    """Everything an operator can set.
+
+    Attributes:
+        bundle: folder of the engine bundle; relative to the repository's root when not absolute.
+        threads: threads of the engine; 0 takes every core.
+        spin: engine threads wait by spinning; faster alone, slower when cores are shared.
+        max_slots: sequences decoded at once.
+        max_queue: requests waiting beyond that; one more is answered "overloaded".
+        prefill_chunk: most prompt tokens of one pass.
+        default_mode, default_max_tokens: for requests that name none.
+    """
+
+    bundle: Path = Path("build/out/nano-float32")
+    threads: int = 0
+    spin: bool = False
+    max_slots: int = 16
+    max_queue: int = 64
+    prefill_chunk: int = 256
+    default_mode: Mode = Mode.SELF_SPECULATION
+    default_max_tokens: int = 128
+
+    def __post_init__(self) -> None:
+        """Check ranges.
+
+        Raises:
+            ConfigError: a value is out of range.
+        """
+        for name, low, high in (
+            ("threads", 0, 1024),
+            ("max_slots", 1, 1024),
+            ("max_queue", 0, 1_000_000),
+            ("prefill_chunk", 1, 8192),
+            ("default_max_tokens", 1, 1_000_000),
+        ):
+            value = getattr(self, name)
+            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+                raise ConfigError(f"{name} must be an integer between {low} and {high}, got {value!r}")
+
+    @classmethod
+    def load(cls, path: Path, environment: Mapping[str, str] = os.environ) -> ServerConfig:
+        """Read `path`, then let TRIMODE_* variables win.
+
+        Raises:
+            ConfigError: unreadable, an unknown key or a value of the wrong kind.
+        """
+        try:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as exc:
+            raise ConfigError(f"{path} cannot be read: {exc}") from exc
+        if not isinstance(raw, dict):
+            raise ConfigError(f"{path} must hold a mapping of keys to values")
+        for variable, key in ENVIRONMENT.items():
+            if variable in environment:
+                raw[key] = environment[variable]
+        return cls.from_mapping(raw)
+
+    @classmethod
+    def from_mapping(cls, raw: Mapping[str, Any]) -> ServerConfig:
+        """Build from plain values, refusing unknown keys."""
+        kinds = {f.name: type(f.default) for f in fields(cls)}
+        if unknown := sorted(set(raw) - set(kinds)):
+            raise ConfigError(f"unknown keys {unknown}; known are {sorted(kinds)}")
+        values: dict[str, Any] = {}
+        for key, value in raw.items():
+            try:
+                values[key] = value if isinstance(value, bool) else kinds[key](value)
+            except (TypeError, ValueError) as exc:
+                raise ConfigError(f"{key} must be a {kinds[key].__name__}, got {value!r}") from exc
+        return replace(cls(), **values)

@@ -1,0 +1,96 @@
+"""What a request gives back: chunks of committed tokens, and the counters of what they cost.
+
+Numbers are data here; who prints or sends them is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+
+from .errors import TrimodeError
+
+
+@dataclass
+class Counters:
+    """Passes by purpose and drafts by fate, of one request.
+
+    `forwards` counts every pass after the prefill; `cycles` counts a draft and its verification once (so that
+    tokens_per_cycle is the acceptance length papers report), a denoised block once per pass, a decode step once.
+    Draft tokens: block_length - 1 per cycle; accepted are those the verification confirmed (the bonus token that each
+    verification adds is not a draft token).
+    """
+
+    prefill_forwards: int = 0
+    decode_forwards: int = 0
+    draft_forwards: int = 0
+    denoise_forwards: int = 0
+    verify_forwards: int = 0
+    commit_forwards: int = 0
+    total_draft_tokens: int = 0
+    total_accepted_draft_tokens: int = 0
+    output_tokens: int = 0
+
+    @property
+    def forwards(self) -> int:
+        """Every pass after the prefill."""
+        return (
+            self.decode_forwards
+            + self.draft_forwards
+            + self.denoise_forwards
+            + self.verify_forwards
+            + self.commit_forwards
+        )
+
+    @property
+    def cycles(self) -> int:
+        """Passes after the prefill, a draft with its verification counted once."""
+        return self.decode_forwards + self.verify_forwards + self.denoise_forwards + self.commit_forwards
+
+    @property
+    def tokens_per_forward(self) -> float:
+        """Output tokens over `forwards`; 0 when there was none."""
+        return self.output_tokens / self.forwards if self.forwards else 0.0
+
+    @property
+    def tokens_per_cycle(self) -> float:
+        """Output tokens over `cycles`; 0 when there was none."""
+        return self.output_tokens / self.cycles if self.cycles else 0.0
+
+    @property
+    def acceptance_rate(self) -> float:
+        """Share of draft tokens that verification confirmed; 0 when nothing was drafted."""
+        return self.total_accepted_draft_tokens / self.total_draft_tokens if self.total_draft_tokens else 0.0
+
+    def as_dict(self) -> dict[str, int | float]:
+        """Return every counter and ratio by its name on the wire."""
+        ratios = ("forwards", "tokens_per_forward", "tokens_per_cycle", "acceptance_rate")
+        return {**asdict(self), **{name: getattr(self, name) for name in ratios}}
+
+
+@dataclass
+class Chunk:
+    """One piece of a request's answer, sent to its sink; the last one has `finish_reason` or `error`.
+
+    The concatenation of all `text` is the whole answer. Without `stream` there is a single chunk.
+
+    Attributes:
+        text: text that became final with this chunk, may be empty.
+        token_ids, log_probs: the committed tokens behind it; log_probs only when asked for, one per token.
+        finish_reason: "stop", "length", or None while more follows.
+        error: set instead of a finish_reason when the request failed; then nothing follows.
+        counters, num_input_tokens, seconds: on the last chunk.
+    """
+
+    text: str = ""
+    token_ids: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    finish_reason: str | None = None
+    error: TrimodeError | None = None
+    num_input_tokens: int = 0
+    counters: Counters = field(default_factory=Counters)
+    seconds: float = 0.0
+
+    @property
+    def last(self) -> bool:
+        """Whether nothing follows this chunk."""
+        return self.finish_reason is not None or self.error is not None
