@@ -85,7 +85,8 @@ class ServerConfig:
     @classmethod
     def from_mapping(cls, raw: Mapping[str, Any]) -> ServerConfig:
         """Build from plain values, refusing unknown keys."""
-        kinds = {f.name: type(f.default) for f in fields(cls)}
+        plain = cls()
+        kinds: dict[str, Any] = {f.name: _kind(getattr(plain, f.name)) for f in fields(cls)}
         if unknown := sorted(set(raw) - set(kinds)):
             raise ConfigError(f"unknown keys {unknown}; known are {sorted(kinds)}")
         values: dict[str, Any] = {}
@@ -93,5 +94,10 @@ class ServerConfig:
             try:
                 values[key] = value if isinstance(value, bool) else kinds[key](value)
             except (TypeError, ValueError) as exc:
-                raise ConfigError(f"{key} must be a {kinds[key].__name__}, got {value!r}") from exc
-        return replace(cls(), **values)
+                raise ConfigError(f"{key} must be a {type(getattr(plain, key)).__name__}, got {value!r}") from exc
+        return replace(plain, **values)
+
+
+def _kind(default: object) -> Any:
+    """Return what turns a plain value into the type of `default`; a Path's own type is an internal subclass."""
+    return Path if isinstance(default, Path) else type(default)

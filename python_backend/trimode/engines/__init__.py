@@ -1,0 +1,1 @@
+"""The engines behind the protocol of base.py, one file each."""

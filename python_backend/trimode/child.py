@@ -1,0 +1,126 @@
+"""One running tritonserver: started so that it cannot outlive us, its Python stub looked at, ended without remains.
+
+Knows processes and shared memory files, nothing of requests.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+from pathlib import Path
+
+SHM = Path("/dev/shm")
+PR_SET_PDEATHSIG = 1
+STUB_NAME = "triton_python_b"  # the kernel keeps 15 characters
+libc = ctypes.CDLL(None)
+
+
+def _die_with_parent() -> None:
+    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def _stat(pid: int) -> tuple[str, str, int] | None:
+    """Return (name, state, parent's pid) of a process, None when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    name, _, rest = text.partition("(")[2].rpartition(") ")
+    state, parent = rest.split()[:2]
+    return name, state, int(parent)
+
+
+class Child:
+    """A tritonserver process, its process group and the shared memory files under its prefix."""
+
+    def __init__(self, process: asyncio.subprocess.Process, shm_prefix: str) -> None:
+        self._process = process
+        self._shm_prefix = shm_prefix
+        self._stubs: set[int] = set()
+        self._log = asyncio.create_task(self._forward_log())
+
+    @classmethod
+    async def start(cls, command: list[str], environment: dict[str, str], shm_prefix: str) -> Child:
+        """Start `command` in a process group of its own; the kernel kills it when this process dies."""
+        clear_shm(shm_prefix)
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env=environment,
+            stdin=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+            preexec_fn=_die_with_parent,
+        )
+        return cls(process, shm_prefix)
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit status, None while it runs."""
+        return self._process.returncode
+
+    def find_stubs(self) -> set[int]:
+        """Look for stubs among the server's children; those once seen are watched from then on."""
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                found = _stat(int(entry.name))
+                if found and found[0] == STUB_NAME and found[2] == self._process.pid:
+                    self._stubs.add(int(entry.name))
+        return self._stubs
+
+    def fault(self) -> str | None:
+        """Say what is wrong with the processes: ended or stopped. None when nothing is."""
+        if self.returncode is not None:
+            return f"tritonserver ended with status {self.returncode}"
+        for what, pid in (("tritonserver", self._process.pid), *(("the backend process", pid) for pid in self._stubs)):
+            found = _stat(pid)
+            if found is None or found[1] in "ZX":
+                return f"{what} {pid} died"
+            if found[1] == "T":
+                return f"{what} {pid} is stopped"
+        return None
+
+    def terminate(self) -> None:
+        """Ask for an orderly end."""
+        with contextlib.suppress(ProcessLookupError):
+            self._process.terminate()
+
+    async def wait(self) -> None:
+        """Wait until it has ended."""
+        await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it at once, stubs and shared memory included."""
+        stubs = [pid for pid in self.find_stubs() if (found := _stat(pid)) and found[0] == STUB_NAME]
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        for pid in stubs:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        await self._process.wait()
+        self._log.cancel()
+        clear_shm(self._shm_prefix)
+
+    async def _forward_log(self) -> None:
+        """Pass the server's log on to ours."""
+        assert self._process.stderr is not None
+        while data := await self._process.stderr.read(65536):
+            sys.stderr.buffer.write(data)
+            sys.stderr.buffer.flush()
+
+
+def own_prefix() -> str:
+    """Return the prefix of this process's shared memory files."""
+    return f"trimode_{os.getpid()}_"
+
+
+def clear_shm(prefix: str) -> None:
+    """Delete the shared memory files under `prefix` and those that servers now dead left behind."""
+    for file in SHM.glob("trimode_*_*"):
+        owner = file.name.split("_")[1]
+        if file.name.startswith(prefix) or (owner.isdigit() and not Path(f"/proc/{owner}").exists()):
+            with contextlib.suppress(OSError):
+                file.unlink()

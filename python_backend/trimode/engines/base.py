@@ -1,0 +1,116 @@
+"""What the runtime sees of any engine: rows go in, one compiled call runs, logits come back.
+
+A causal step, a denoising pass and a verification differ only in a row's data: which tokens, what they see, and whether
+their keys and values stay. Knows nothing of modes, requests or text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Literal, Protocol, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle import Manifest
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+Sees = Literal["causal", "block"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One sequence's share of an engine call.
+
+    Attributes:
+        slot: where the sequence's keys and values live.
+        tokens: (S,) int64, the new tokens.
+        start: position of the first one; the slot's first `start` entries are what all of them can see.
+        sees: "causal", each new token sees those before it; "block", all of them; or (S, S) bool, query by key.
+        want: (R,) int64, the rows of `tokens` whose logits are needed; may be empty.
+        keep: store the new keys and values in the slot at `start`; what was there is overwritten.
+        adapter: run this row with the draft adapter.
+    """
+
+    slot: int
+    tokens: Ints
+    start: int
+    sees: Sees | npt.NDArray[np.bool_]
+    want: Ints
+    keep: bool
+    adapter: bool = False
+
+
+class RowResult:
+    """The logits one row asked for. Views of the engine's buffers: read them before the next call."""
+
+    def __init__(self, logits: Floats, mask_token_id: int) -> None:
+        self.logits = logits  # (R, V), as the model gives them
+        self._mask_token_id = mask_token_id
+
+    @cached_property
+    def top_id(self) -> Ints:
+        """(R,) most likely token of each row, the mask id left out; the first wins a tie."""
+        ids = self.logits.argmax(axis=-1)
+        for row in np.flatnonzero(ids == self._mask_token_id):
+            without = self.logits[row].copy()
+            without[self._mask_token_id] = -np.inf
+            ids[row] = without.argmax()
+        return np.asarray(ids, dtype=np.int64)
+
+    @cached_property
+    def top_prob(self) -> Floats:
+        """(R,) probability of `top_id` under the whole softmax, the mask id included."""
+        return self.prob_of(self.top_id)
+
+    def prob_of(self, ids: Ints) -> Floats:
+        """(R,) probability of one given token per row."""
+        top = self.logits.max(axis=-1)  # (R,)
+        spread = np.exp(self.logits - top[:, None])  # (R, V)
+        at = self.logits[np.arange(len(ids)), ids] - top
+        return np.asarray(np.exp(at) / spread.sum(axis=-1), dtype=np.float32)
+
+    def without_mask(self) -> Floats:
+        """(R, V) copy of the logits in which the mask id cannot be chosen."""
+        scores = self.logits.copy()
+        scores[:, self._mask_token_id] = -np.inf
+        return scores
+
+
+class Engine(Protocol):
+    """A compiled model with slots for keys and values. Not thread-safe: one thread runs it."""
+
+    manifest: Manifest
+    busy_seconds: float
+    """Time spent inside compiled calls so far."""
+    calls: int
+    """Compiled calls so far."""
+
+    @classmethod
+    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int) -> Self:
+        """Load `bundle`.
+
+        Raises:
+            BundleError: the bundle is missing, broken or made for another runtime.
+        """
+        ...
+
+    def allocate(self, *, block: bool) -> int:
+        """Return a free slot; `block` says that its rows will be blocks rather than single tokens."""
+        ...
+
+    def free(self, slot: int) -> None:
+        """Give a slot back."""
+        ...
+
+    def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Run `rows` (at most one per slot) in one compiled call; results in the same order.
+
+        Raises:
+            EngineError: the call failed; no slot was changed.
+        """
+        ...

@@ -1,0 +1,173 @@
+"""The ONNX Runtime engine on the CPU: one session, one dynamic graph, bound to preallocated buffers.
+
+Knows the delta form of the graph (new keys and values are outputs; the host stores those that stay).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime as ort
+
+from ..bundle import GRAPH, Manifest, rebuild_hint
+from ..errors import BundleError, EngineError
+from ..slots import Slots
+from .base import Floats, Row, RowResult
+
+RUNTIME = "onnxruntime"
+MAX_BINDINGS = 64
+LOGIT_ROWS_STEP = 8
+"""Asked-for rows are rounded up to a multiple of this, so that few shapes are bound."""
+
+
+class Binding:
+    """The buffers of one call shape, bound once: batch, seq, rows, and a window of lanes or a gathered copy."""
+
+    def __init__(self, session: ort.InferenceSession, manifest: Manifest, batch: int, seq: int, rows: int) -> None:
+        self.input_ids = np.zeros((batch, seq), dtype=np.int64)
+        self.position_ids = np.zeros((batch, seq), dtype=np.int64)
+        self.past_len = np.zeros(batch, dtype=np.int64)
+        self.block_mask = np.zeros((batch, seq, seq), dtype=bool)
+        self.logit_rows = np.zeros((batch, rows), dtype=np.int64)
+        self.lora_scale = np.zeros(batch, dtype=np.float32)
+        self.logits = np.zeros((batch, rows, manifest.vocab_size), dtype=np.float32)
+        planes = 2 * manifest.num_layers
+        self.new = np.zeros((planes, batch, manifest.num_kv_heads, seq, manifest.head_dim), dtype=np.float32)
+        self.io = session.io_binding()
+        for name in ("input_ids", "position_ids", "past_len", "block_mask", "logit_rows"):
+            self._input(name, getattr(self, name))
+        if manifest.adapter:
+            self._input("lora_scale", self.lora_scale)
+        self._output("logits", self.logits)
+        for plane in range(planes):
+            self._output(("new_key", "new_value")[plane % 2] + f".{plane // 2}", self.new[plane])
+
+    def bind_past(self, past: Floats) -> None:
+        """Bind (planes, batch, heads, capacity, head_dim) whose planes are contiguous."""
+        self._past = past  # the session reads it, nothing else keeps it alive
+        for plane in range(len(past)):
+            self._input(("past_key", "past_value")[plane % 2] + f".{plane // 2}", past[plane])
+
+    def _input(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        self.io.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+    def _output(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        self.io.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+
+class OnnxRuntimeEngine:
+    """Implements `base.Engine`."""
+
+    def __init__(self, session: ort.InferenceSession, manifest: Manifest, max_slots: int) -> None:
+        self.manifest = manifest
+        self.busy_seconds = 0.0
+        self.calls = 0
+        self._session = session
+        self._slots = Slots(
+            2 * manifest.num_layers, manifest.num_kv_heads, manifest.head_dim, manifest.buckets, max_slots
+        )
+        self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
+
+    @classmethod
+    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int) -> Self:
+        """Load `bundle`; `threads` 0 takes every core, `spin` lets them wait by spinning.
+
+        Raises:
+            BundleError: missing, broken, or built for another runtime or graph form.
+        """
+        manifest = Manifest.load(bundle)
+        if (manifest.runtime, manifest.kv_form) != (RUNTIME, "delta"):
+            found = f"{manifest.runtime} in {manifest.kv_form} form"
+            raise BundleError(f"{bundle} was built for {found}, not {RUNTIME} in delta form. {rebuild_hint(bundle)}")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+        options.log_severity_level = 3
+        try:
+            session = ort.InferenceSession(str(bundle / GRAPH), options, providers=["CPUExecutionProvider"])
+        except Exception as exc:  # onnxruntime's exceptions have no base class of their own
+            raise BundleError(f"{bundle / GRAPH} cannot be loaded: {exc}. {rebuild_hint(bundle)}") from exc
+        return cls(session, manifest, max_slots)
+
+    def allocate(self, *, block: bool) -> int:
+        """Return a free slot; rows of a kind lie side by side."""
+        return self._slots.allocate(block=block)
+
+    def free(self, slot: int) -> None:
+        """Give a slot back."""
+        self._slots.free(slot)
+
+    def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Run `rows` in one call; shorter ones are padded with tokens that nobody sees."""
+        for row in rows:
+            self._slots.reserve(row.slot, row.start + (len(row.tokens) if row.keep else 0))
+        lanes = [self._slots.lane(row.slot) for row in rows]
+        order = sorted(range(len(rows)), key=lanes.__getitem__)
+        seq = max(len(row.tokens) for row in rows)
+        wanted = max(len(row.want) for row in rows)
+        if wanted > 1:
+            wanted = min(-(-wanted // LOGIT_ROWS_STEP) * LOGIT_ROWS_STEP, max(seq, wanted))
+        first, batch = lanes[order[0]], len(rows)
+        neighbours = lanes[order[-1]] - first == batch - 1
+        binding = self._bound(batch, seq, wanted, first if neighbours else -1)
+        if not neighbours:
+            binding.bind_past(np.take(self._slots.data, [lanes[i] for i in order], axis=1))
+        for place, index in enumerate(order):
+            _fill(binding, place, rows[index])
+        started = time.perf_counter()
+        try:
+            self._session.run_with_iobinding(binding.io)
+        except Exception as exc:  # onnxruntime's exceptions have no base class of their own
+            raise EngineError(f"the engine failed on {batch} rows of {seq} tokens: {exc}") from exc
+        self.busy_seconds += time.perf_counter() - started
+        self.calls += 1
+        results: list[RowResult | None] = [None] * batch
+        for place, index in enumerate(order):
+            row = rows[index]
+            if row.keep:
+                size = len(row.tokens)
+                kept = binding.new[:, place, :, :size]
+                self._slots.data[:, lanes[index], :, row.start : row.start + size] = kept
+            results[index] = RowResult(binding.logits[place, : len(row.want)], self.manifest.mask_token_id)
+        return [result for result in results if result is not None]
+
+    def _bound(self, batch: int, seq: int, wanted: int, first: int) -> Binding:
+        """Return buffers for a call over `batch` lanes from `first` on (-1: gathered), made once per shape."""
+        key = (batch, seq, wanted, first, self._slots.capacity)
+        binding = self._bindings.get(key)
+        if binding is None:
+            binding = self._bindings[key] = Binding(self._session, self.manifest, batch, seq, wanted)
+            if first >= 0:
+                binding.bind_past(self._slots.data[:, first : first + batch])
+            if len(self._bindings) > MAX_BINDINGS:
+                self._bindings.popitem(last=False)
+        self._bindings.move_to_end(key)
+        return binding
+
+
+def _fill(binding: Binding, place: int, row: Row) -> None:
+    """Write `row` into line `place` of the bound inputs."""
+    size, seq = len(row.tokens), binding.input_ids.shape[1]
+    binding.input_ids[place, :size] = row.tokens
+    binding.input_ids[place, size:] = 0
+    binding.position_ids[place, :size] = np.arange(row.start, row.start + size)
+    binding.position_ids[place, size:] = row.start
+    binding.past_len[place] = row.start
+    mask = binding.block_mask[place]  # (seq, seq)
+    if size < seq:
+        mask[:] = False
+    if isinstance(row.sees, np.ndarray):
+        mask[:size, :size] = row.sees
+    else:
+        mask[:size, :size] = True if row.sees == "block" else np.tri(size, dtype=bool)
+    binding.logit_rows[place, : len(row.want)] = row.want
+    binding.logit_rows[place, len(row.want) :] = 0
+    binding.lora_scale[place] = row.adapter

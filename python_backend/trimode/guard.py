@@ -1,0 +1,229 @@
+"""The HTTP face of the server: caps and checks what comes in, streams through what goes out, ends what would hang.
+
+tritonserver listens behind it on an internal loopback port. Knows Triton's URLs and errors, nothing of its process;
+`Backend` tells it whether that one lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import NoReturn, Protocol
+
+import aiohttp
+from aiohttp import web
+
+from .errors import EngineError, RequestError
+from .request_check import check_body
+from .triton.tensors import MODEL_NAME
+
+MODEL = r"/v2/models/(?P<model>[^/]+)(/versions/[^/]+)?"
+GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
+READY = re.compile(rf"/v2/health/ready|{MODEL}/ready")
+READ = re.compile(rf"/v2|/v2/health/live|/v2/models/stats|{MODEL}(/config|/stats)?")
+INFER = re.compile(rf"{MODEL}/infer")
+
+# HTTP status by error_type; any other type is the caller's fault, 400.
+STATUS = {
+    "too_large": 413,
+    "not_found": 404,
+    "not_allowed": 405,
+    "cancelled": 499,
+    "internal": 500,
+    "engine_failed": 500,
+    "overloaded": 503,
+    "unavailable": 503,
+    "deadline_exceeded": 504,
+}
+ERROR_TYPE = re.compile(r"[a-z][a-z_]*(?=: )")
+LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
+
+
+class Backend(Protocol):
+    """What the guard wants to know of the supervisor."""
+
+    alive: bool
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server is ending in order."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Most bytes of a body, and the longest silence in seconds, from the caller sending and the backend answering."""
+
+    body_bytes: int = 8 * 2**20
+    upload_seconds: float = 60.0
+    silence_seconds: float = 300.0
+
+
+class Refusal(Exception):
+    """A request that the guard answers itself."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(f"{error_type}: {message}")
+        self.error_type = error_type
+
+
+class Guard:
+    """An aiohttp handler in front of the Triton at `upstream`, e.g. "http://127.0.0.1:8003"."""
+
+    def __init__(self, upstream: str, backend: Backend, limits: Limits) -> None:
+        self._upstream = upstream
+        self._backend = backend
+        self._limits = limits
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        """Open the pool of connections to Triton."""
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=self._limits.silence_seconds)
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
+
+    async def close(self) -> None:
+        """Close the pool."""
+        if self._session:
+            await self._session.close()
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
+        try:
+            return await self._route(request)
+        except RequestError as exc:
+            return error_response(exc.on_the_wire())
+        except Refusal as exc:
+            return error_response(str(exc))
+        except TimeoutError:
+            return error_response("deadline_exceeded: the backend was silent for too long")
+        except aiohttp.ClientError:
+            return error_response(LOST.on_the_wire() if self._backend.alive else self._not_serving())
+
+    async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.path
+        if request.method == "POST" and (found := GENERATE.fullmatch(path)):
+            streaming = found["verb"] == "generate_stream"
+            body = await self._body(request)
+            if found["model"] == MODEL_NAME:
+                body = check_body(body, streaming=streaming)
+            return await (self._stream if streaming else self._generate)(request, body)
+        if request.method == "POST" and INFER.fullmatch(path):
+            return await self._forward(request, await self._body(request))
+        if request.method == "GET" and (READ.fullmatch(path) or READY.fullmatch(path)):
+            return await self._forward(request, None)
+        known = any(pattern.fullmatch(path) for pattern in (GENERATE, INFER, READ, READY))
+        if known:
+            raise Refusal("not_allowed", f"{request.method} {path}")
+        raise Refusal("not_found", f"{path} is not served here; see GET /v2")
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """Read the body up to the cap; nothing of a larger one reaches Triton."""
+        cap = self._limits.body_bytes
+        if (request.content_length or 0) > cap:
+            self._too_large(request.content_length or 0)
+        if request.headers.get("Expect", "").lower() == "100-continue":
+            assert request.transport is not None
+            request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        parts: list[bytes] = []
+        size = 0
+        try:
+            async with asyncio.timeout(self._limits.upload_seconds):
+                while part := await request.content.readany():
+                    parts.append(part)
+                    size += len(part)
+                    if size > cap:
+                        self._too_large(size)
+        except TimeoutError as exc:
+            raise Refusal("deadline_exceeded", "the body did not arrive in time") from exc
+        return b"".join(parts)
+
+    def _too_large(self, size: int) -> NoReturn:
+        raise Refusal("too_large", f"the body must be at most {self._limits.body_bytes} bytes, got {size}")
+
+    def _call(
+        self, request: web.BaseRequest, body: bytes | None, path: str = ""
+    ) -> aiohttp.client._RequestContextManager:
+        if not self._backend.alive:
+            raise Refusal(*self._not_serving().split(": ", 1))
+        assert self._session is not None
+        # Content-Type is ours: Triton 2.51 crashes on a large form-urlencoded body, curl's default.
+        headers = {"Content-Type": "application/json"}
+        if length := request.headers.get("Inference-Header-Content-Length"):
+            headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": length}
+        url = self._upstream + (path or request.path)
+        return self._session.request(request.method, url, data=body, headers=headers if body is not None else None)
+
+    def _not_serving(self) -> str:
+        state = "is stopping" if self._backend.stopping else "is starting, try again"
+        return f"unavailable: the server {state}"
+
+    async def _forward(self, request: web.BaseRequest, body: bytes | None) -> web.StreamResponse:
+        async with self._call(request, body) as upstream:
+            content = await upstream.read()
+            return web.Response(status=upstream.status, body=content, content_type=upstream.content_type)
+
+    async def _generate(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        """Ask for a stream of one event: only there does Triton 2.51 notice that the caller went away."""
+        async with self._call(request, body, request.path + "_stream") as upstream:
+            events = (await upstream.read()).strip()
+            if upstream.status != 200:
+                return error_response(_error_text(events), upstream.status)
+        if not events.startswith(b"data: ") or b"\n\n" in events:
+            return error_response("internal: the backend did not answer exactly once")
+        return web.Response(body=events[6:], content_type="application/json")
+
+    async def _stream(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        """Pass events on as they come; one that ends early gets a last event that says so."""
+        async with self._call(request, body) as upstream:
+            if upstream.status != 200:
+                return error_response(_error_text(await upstream.read()), upstream.status)
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+            await response.prepare(request)
+            tail = b""
+            try:
+                async for data in upstream.content.iter_any():
+                    await response.write(data)
+                    tail = (tail + data)[-2:]
+            except (aiohttp.ClientError, TimeoutError) as exc:
+                text = (
+                    "deadline_exceeded: no event for too long" if isinstance(exc, TimeoutError) else LOST.on_the_wire()
+                )
+                broken = b"" if tail in (b"", b"\n\n") else b"\n\n"
+                await response.write(broken + b"data: " + json.dumps({"error": text}).encode() + b"\n\n")
+            await response.write_eof()
+            return response
+
+
+def _error_text(body: bytes) -> str:
+    """Return the text of Triton's error body, JSON with or without "data: " in front."""
+    try:
+        return str(json.loads(body.strip().removeprefix(b"data: "))["error"])
+    except (ValueError, KeyError, TypeError):
+        return "internal: " + body[:200].decode("utf-8", "replace")
+
+
+def error_response(text: str, status: int = 400) -> web.Response:
+    """Return the JSON error response; the status follows from the error_type in front, if there is a known one."""
+    found = ERROR_TYPE.match(text)
+    status = STATUS.get(found[0], 400) if found else status
+    headers = {"Retry-After": "1"} if status == 503 else None
+    return web.json_response({"error": text}, status=status, headers=headers)
+
+
+@contextlib.asynccontextmanager
+async def listen(guard: Guard, host: str, port: int) -> AsyncIterator[None]:
+    """Answer on `host`:`port` inside the block."""
+    server = web.Server(guard.handle, handler_cancellation=True, access_log=None)
+    runner = web.ServerRunner(server, shutdown_timeout=2.0)
+    await runner.setup()
+    await guard.open()
+    try:
+        await web.TCPSite(runner, host, port).start()
+        yield
+    finally:
+        await runner.cleanup()
+        await guard.close()

@@ -1,0 +1,142 @@
+"""The server's own metrics: names, kinds, units and buckets in one table, and a recorder that any thread may feed.
+
+Knows nothing of Triton; triton/publisher.py takes what was recorded and publishes it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from .errors import CancelledError, DeadlineError, OverloadedError, RequestError, TrimodeError
+from .output import Counters
+
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One family: its Prometheus name, kind, help with unit, label names, and buckets when it is a histogram."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    help: str
+    labels: tuple[str, ...] = ()
+    buckets: tuple[float, ...] = ()
+
+
+REQUESTS = Metric(
+    "trimode_requests_total",
+    "counter",
+    "Requests answered, by mode and outcome (stop, length, invalid, overloaded, cancelled, deadline, error)",
+    ("mode", "outcome"),
+)
+PROMPT_TOKENS = Metric("trimode_prompt_tokens_total", "counter", "Prompt tokens of answered requests", ("mode",))
+OUTPUT_TOKENS = Metric("trimode_output_tokens_total", "counter", "Tokens generated for answered requests", ("mode",))
+FORWARDS = Metric(
+    "trimode_forwards_total",
+    "counter",
+    "Forward passes of answered requests, by mode and kind; one engine pass carries many requests' forwards",
+    ("mode", "kind"),
+)
+DRAFT_TOKENS = Metric("trimode_draft_tokens_total", "counter", "Tokens drafted for answered requests", ("mode",))
+ACCEPTED = Metric("trimode_accepted_draft_tokens_total", "counter", "Drafted tokens that verification kept", ("mode",))
+FIRST_CHUNK = Metric(
+    "trimode_first_chunk_seconds", "histogram", "Seconds from arrival to the first chunk sent", ("mode",), SECONDS
+)
+DURATION = Metric(
+    "trimode_request_seconds", "histogram", "Seconds from arrival to the final response", ("mode",), SECONDS
+)
+RUNNING = Metric("trimode_requests_running", "gauge", "Requests that hold a slot of the engine now")
+WAITING = Metric("trimode_requests_waiting", "gauge", "Requests in the queue now")
+PASSES = Metric("trimode_engine_passes_total", "counter", "Calls of the compiled engine since start")
+
+METRICS: tuple[Metric, ...] = (
+    REQUESTS,
+    PROMPT_TOKENS,
+    OUTPUT_TOKENS,
+    FORWARDS,
+    DRAFT_TOKENS,
+    ACCEPTED,
+    FIRST_CHUNK,
+    DURATION,
+    RUNNING,
+    WAITING,
+    PASSES,
+)
+FORWARD_KINDS = ("prefill", "decode", "draft", "denoise", "verify", "commit")
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One observation: an amount to add (counter), to observe (histogram) or to set (gauge)."""
+
+    metric: Metric
+    value: float
+    labels: tuple[str, ...] = ()
+
+
+class Recorder:
+    """Collects samples from any thread without a lock; `drain` hands them over, counters summed."""
+
+    def __init__(self) -> None:
+        self._samples: deque[Sample] = deque()
+        self._passes = 0
+
+    def first_chunk(self, mode: str, seconds: float) -> None:
+        """Note the time to a request's first chunk."""
+        self._samples.append(Sample(FIRST_CHUNK, seconds, (mode,)))
+
+    def answered(self, mode: str, outcome: str, seconds: float, prompt_tokens: int, counters: Counters) -> None:
+        """Note a request's final response and what it cost."""
+        self._samples.append(Sample(REQUESTS, 1, (mode, outcome)))
+        self._samples.append(Sample(DURATION, seconds, (mode,)))
+        self._samples.append(Sample(PROMPT_TOKENS, prompt_tokens, (mode,)))
+        self._samples.append(Sample(OUTPUT_TOKENS, counters.output_tokens, (mode,)))
+        self._samples.append(Sample(DRAFT_TOKENS, counters.total_draft_tokens, (mode,)))
+        self._samples.append(Sample(ACCEPTED, counters.total_accepted_draft_tokens, (mode,)))
+        for kind in FORWARD_KINDS:
+            self._samples.append(Sample(FORWARDS, getattr(counters, f"{kind}_forwards"), (mode, kind)))
+
+    def refused(self, mode: str, error: TrimodeError) -> None:
+        """Note a request that never ran."""
+        self._samples.append(Sample(REQUESTS, 1, (mode, outcome_of(error))))
+
+    def levels(self, running: int, waiting: int, passes_total: int) -> None:
+        """Note the runtime's present state."""
+        self._samples.append(Sample(RUNNING, running))
+        self._samples.append(Sample(WAITING, waiting))
+        self._samples.append(Sample(PASSES, passes_total - self._passes))
+        self._passes = passes_total
+
+    def drain(self) -> list[Sample]:
+        """Return what came in since the last call: counters summed, the newest of each gauge, every observation."""
+        merged: dict[tuple[str, tuple[str, ...]], Sample] = {}
+        observed: list[Sample] = []
+        while self._samples:
+            sample = self._samples.popleft()
+            key = (sample.metric.name, sample.labels)
+            if sample.metric.kind == "histogram":
+                observed.append(sample)
+            elif sample.metric.kind == "counter" and key in merged:
+                merged[key] = Sample(sample.metric, merged[key].value + sample.value, sample.labels)
+            else:
+                merged[key] = sample
+        counted = [s for s in merged.values() if s.metric.kind == "gauge" or s.value > 0]
+        return counted + observed
+
+
+def outcome_of(error: TrimodeError) -> str:
+    """Return the outcome label of an error."""
+    match error:
+        case RequestError():
+            return "invalid"
+        case OverloadedError():
+            return "overloaded"
+        case CancelledError():
+            return "cancelled"
+        case DeadlineError():
+            return "deadline"
+        case _:
+            return "error"

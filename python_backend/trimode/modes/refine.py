@@ -1,0 +1,47 @@
+"""One bidirectional pass over a block: which rows are asked for, which predictions are kept.
+
+Shared by diffusion (denoising) and self-speculation (drafting). The rule is the released one: the surest position is
+always kept, with it all above the threshold; `denoise_steps` raises the number kept so that the steps suffice.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..engines.base import Row, RowResult
+from ..reveal import reveal
+from ..sequence import Sequence
+from .choice import choose
+
+
+def plan(seq: Sequence, *, adapter: bool) -> Row:
+    """Return a pass in which every token of the block sees the whole block; nothing of it is kept in the slot."""
+    block = seq.current
+    want = np.flatnonzero(block.open)
+    return Row(seq.slot, block.tokens, seq.cached, "block", want, keep=False, adapter=adapter)
+
+
+def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
+    """Fill the positions that this pass decides."""
+    block, params = seq.current, seq.params
+    positions = seq.cached + row.want  # (R,) absolute
+    known = tuple(int(t) for t in block.tokens[~block.open] if t != seq.mask_token_id) if params.penalised else ()
+    ids = choose(seq, result, slice(None), positions, stream, known)  # (R,)
+    plain = params.greedy and not params.penalised and not params.reference
+    probs = result.top_prob if plain else result.prob_of(ids)  # (R,)
+    steps_left = params.denoise_steps - block.step
+    quota = max(1, -(-block.unrevealed // steps_left))
+    kept = reveal(params.reveal, result.logits, probs, quota, params.threshold)  # (R,)
+    where = row.want[kept]
+    block.tokens[where] = ids[kept]
+    block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38)))
+    # A mask id may be "kept" in reference mode: the position stays open though a reveal was spent on it.
+    block.open[where] = ids[kept] == seq.mask_token_id
+    block.unrevealed -= int(kept.sum())
+    block.step += 1
+
+
+def finished(seq: Sequence) -> bool:
+    """Whether every position is filled or the steps are spent."""
+    block = seq.current
+    return not block.open.any() or block.step == seq.params.denoise_steps

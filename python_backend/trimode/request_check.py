@@ -1,0 +1,63 @@
+"""Checks the JSON body of generate and generate_stream before Triton sees it.
+
+Triton 2.51 cuts integers to 32 bits, lets NaN and invalid UTF-8 through, and turns unknown keys into parameters.
+The rules for each field are params.check_field's; none is repeated here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from .errors import RequestError
+from .params import BY_NAME, check_field
+
+MAX_ID_CHARACTERS = 128
+
+
+def check_body(body: bytes, *, streaming: bool) -> bytes:
+    """Return the body to send on to Triton: the same request, without nulls and with messages as a string.
+
+    Raises:
+        RequestError: not UTF-8, not JSON, not an object, an unknown field, or a value that its field does not take.
+    """
+    request = _object("the body", _parse(body))
+    parameters = _object("parameters", request.pop("parameters", None) or {})
+    request_id = request.pop("id", None)
+    given: dict[str, Any] = {}
+    for name, value in (*request.items(), *parameters.items()):
+        if value is None:
+            continue
+        if name in given:
+            raise RequestError(name, "must be given once", value, error_type="given_twice")
+        check_field(name, value)
+        given[name] = value
+    if given.get("stream") and not streaming:
+        raise RequestError("stream", "needs generate_stream; generate answers once", True, error_type="not_applicable")
+    for name, value in given.items():
+        if BY_NAME[name].kind == "json" and not isinstance(value, str):
+            given[name] = json.dumps(value)
+    if request_id is not None:
+        if not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS:
+            raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request_id)
+        given["id"] = request_id
+    return json.dumps(given).encode("ascii")
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+    except UnicodeDecodeError as exc:
+        raise RequestError("the body", "must be valid UTF-8", body[:40], error_type="bad_utf8") from exc
+    except (ValueError, RecursionError) as exc:
+        raise RequestError("the body", f"must be valid JSON ({exc})", body[:40], error_type="bad_json") from exc
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _object(what: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RequestError(what, "must be a JSON object", value, error_type="wrong_type")
+    return value

@@ -1,0 +1,216 @@
+"""Runtime: requests in, chunks out. Ties engine, tokenizer, scheduler and the thread that hands chunks over.
+
+What Triton's face and in-process users talk to. Knows nothing of tensors or of the server.
+"""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from .bundle import Manifest
+from .config import ServerConfig
+from .engines.base import Engine, Row
+from .engines.onnx_runtime import OnnxRuntimeEngine
+from .errors import PromptTooLongError, RequestError, TrimodeError
+from .output import Chunk, Counters
+from .params import Defaults, GenerationParams, Mode
+from .scheduler import Scheduler, Task
+from .sequence import Sequence
+from .stop import AnswerText
+from .tokenizer import Tokenizer
+
+Sink = Callable[[Chunk], None]
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A request on its way: its effective values, its rendered prompt, and the means to cancel it."""
+
+    params: GenerationParams
+    prompt_text: str
+    _cancel: Callable[[], None]
+
+    def cancel(self) -> None:
+        """End the request; its sink gets a last chunk with a CancelledError unless it was done already."""
+        self._cancel()
+
+
+@dataclass(frozen=True)
+class Stats:
+    """A moment's view of the runtime; `totals` adds up the counters of all finished requests."""
+
+    running: int
+    waiting: int
+    passes_total: int
+    engine_seconds: float
+    totals: Counters
+
+
+class Runtime:
+    """One engine and everything around it that turns a request into text."""
+
+    def __init__(self, engine: Engine, tokenizer: Tokenizer | None, config: ServerConfig) -> None:
+        self.engine = engine
+        self.manifest: Manifest = engine.manifest
+        self.tokenizer = tokenizer
+        self._defaults = Defaults(
+            vocab_size=self.manifest.vocab_size,
+            block_length=self.manifest.block_size,
+            end_id=self.manifest.eos_token_id,
+            end_think_token_id=tokenizer.end_think_token_id if tokenizer else None,
+            mode=config.default_mode,
+            max_tokens=config.default_max_tokens,
+        )
+        self._outbox: queue.SimpleQueue[tuple[Sink, Chunk] | None] = queue.SimpleQueue()
+        self._sender = threading.Thread(target=self._send, name="trimode-sender", daemon=True)
+        self._sender.start()
+        self._scheduler = Scheduler(
+            engine, max_slots=config.max_slots, max_queue=config.max_queue, prefill_chunk=config.prefill_chunk
+        )
+
+    @classmethod
+    def open(cls, config: ServerConfig) -> Runtime:
+        """Load the bundle that `config` names and run a first pass.
+
+        Raises:
+            BundleError: missing, broken or mismatched bundle.
+            EngineError: the first pass failed.
+        """
+        bundle = Path(config.bundle)
+        engine = OnnxRuntimeEngine.open(bundle, threads=config.threads, spin=config.spin, max_slots=config.max_slots)
+        warm_up(engine)
+        return cls(engine, Tokenizer.load(bundle), config)
+
+    def submit(
+        self, given: Mapping[str, object], sink: Sink, *, timeout_ms: int | None = None, reference: bool = False
+    ) -> Handle:
+        """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
+
+        Args:
+            given: the request's fields by name, as `params.FIELDS` lists them.
+            timeout_ms: a limit that came from outside the fields; the tighter one counts.
+            reference: follow the released loops to the letter (see GenerationParams).
+
+        Raises:
+            RequestError: a field is bad, or prompt and answer do not fit the engine.
+            OverloadedError: the queue is full.
+        """
+        params = GenerationParams.parse(given, self._defaults, reference=reference)
+        prompt_text, prompt = self._prompt(params)
+        params = self._fit(params, len(prompt), asked="max_tokens" in given)
+        limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
+        task = Task(
+            sequence=Sequence(params, prompt, self.manifest.mask_token_id, self.manifest.adapter),
+            text=AnswerText(self.tokenizer, params.stop_words, at_once=not params.stream),
+            deliver=lambda chunk: self._outbox.put((sink, chunk)),
+            prefix="" if params.exclude_input_in_output else prompt_text,
+        )
+        if limits:
+            task.deadline = task.submitted + min(limits) / 1000
+        self._scheduler.submit(task)
+        return Handle(params, prompt_text, lambda: self._scheduler.cancel(task))
+
+    def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
+        """Run one request to its end and return all of it as one chunk.
+
+        Raises:
+            TrimodeError: whatever `submit` raises, and the error that ended the request.
+        """
+        answer = Chunk()
+        done = threading.Event()
+
+        def collect(chunk: Chunk) -> None:
+            nonlocal answer
+            text, ids, probs = answer.text + chunk.text, answer.token_ids + chunk.token_ids, answer.log_probs
+            answer = replace(chunk, text=text, token_ids=ids, log_probs=probs + chunk.log_probs)
+            if chunk.last:
+                done.set()
+
+        self.submit(given, collect, reference=reference)
+        done.wait()
+        if answer.error is not None:
+            raise answer.error
+        return answer
+
+    def stats(self) -> Stats:
+        """Return what is running, waiting and done at the moment."""
+        return Stats(
+            self._scheduler.running,
+            self._scheduler.waiting,
+            self.engine.calls,
+            self.engine.busy_seconds,
+            self._scheduler.totals,
+        )
+
+    def close(self, grace_seconds: float = 0.0) -> None:
+        """Finish what runs within the grace period, end the rest, stop the threads. Every sink gets its last chunk."""
+        self._scheduler.close(grace_seconds)
+        self._outbox.put(None)
+        self._sender.join()
+
+    def _send(self) -> None:
+        while (item := self._outbox.get()) is not None:
+            sink, chunk = item
+            try:
+                sink(chunk)
+            except Exception:  # one client's sink must not end everybody's answers
+                logger.exception("a sink failed")
+
+    def _prompt(self, params: GenerationParams) -> tuple[str, list[int]]:
+        """Return the prompt's text and ids."""
+        if params.stop_words and self.tokenizer is None:
+            limit = "need a checkpoint with a tokenizer"
+            raise RequestError("stop_words", limit, params.stop_words, error_type="not_applicable")
+        if params.input_ids is not None:
+            ids = list(params.input_ids)
+            return (self.tokenizer.decode(ids) if self.tokenizer else ""), ids
+        field = "text_input" if params.text_input is not None else "messages"
+        if self.tokenizer is None:
+            limit = "needs a checkpoint with a tokenizer; send input_ids"
+            raise RequestError(field, limit, "a text", error_type="not_applicable")
+        text = params.text_input
+        if text is None:
+            assert params.messages is not None
+            text = self.tokenizer.render_chat(params.messages, enable_thinking=params.enable_thinking)
+        if not text:
+            raise RequestError(field, "must not be empty", text)
+        if not self.tokenizer.fits(text, self.manifest.capacity):
+            limit = f"must fit the capacity of {self.manifest.capacity} tokens"
+            raise PromptTooLongError(field, limit, f"{len(text)} characters")
+        return text, self.tokenizer.encode(text)
+
+    def _fit(self, params: GenerationParams, prompt: int, *, asked: bool) -> GenerationParams:
+        """Check that prompt, answer and one block fit; without a max_tokens of its own a request takes what is left."""
+        block = 0 if params.mode is Mode.AUTOREGRESSIVE else params.block_length
+        capacity = self.manifest.capacity
+        room = capacity - prompt - block
+        if room < 1:
+            limit = f"must leave room for a block of {block} in the capacity of {capacity} tokens"
+            raise PromptTooLongError("the prompt", limit, f"{prompt} tokens")
+        if params.max_tokens <= room:
+            return params
+        if asked:
+            limit = f"must be at most {room} (capacity {capacity} - prompt {prompt} - block {block})"
+            raise PromptTooLongError("max_tokens", limit, params.max_tokens)
+        return replace(params, max_tokens=room)
+
+
+def warm_up(engine: Engine) -> None:
+    """Run one causal pass, so that a broken engine is noticed before it is called ready."""
+    slot = engine.allocate(block=False)
+    try:
+        one = np.zeros(1, dtype=np.int64)
+        result = engine.run([Row(slot, one, 0, "causal", one, keep=True)])[0]
+        if not np.isfinite(result.logits).all():
+            raise TrimodeError("the engine's first pass gave logits that are not finite")
+    finally:
+        engine.free(slot)

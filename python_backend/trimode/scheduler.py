@@ -1,0 +1,217 @@
+"""The loop: admit requests, ask every live sequence for its next pass, pack passes into engine calls, apply results.
+
+One thread runs it and is the only one to touch the engine and the sequences; requests come in through an inbox and
+chunks leave through `deliver`, which must not block. Knows nothing of Triton or of how a mode decodes.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from . import modes
+from .engines.base import Engine, Row
+from .errors import CancelledError, DeadlineError, EngineError, OverloadedError, TrimodeError
+from .output import Chunk, Counters
+from .params import Mode
+from .sequence import Phase, Sequence
+from .stop import AnswerText
+
+logger = logging.getLogger(__name__)
+
+MAX_CALL_TOKENS = 512
+"""Most tokens of one engine call, so that no call keeps the others waiting long."""
+
+
+@dataclass
+class Task:
+    """One request in the scheduler: its sequence, its text so far, and how it may end early."""
+
+    sequence: Sequence
+    text: AnswerText
+    deliver: Callable[[Chunk], None]
+    prefix: str = ""
+    deadline: float | None = None
+    submitted: float = field(default_factory=time.monotonic)
+    cancelled: bool = False
+    pending: str = ""
+    sent: int = 0
+
+
+class Scheduler:
+    """Continuous batching: a request joins and leaves between passes, whatever its mode and length."""
+
+    def __init__(self, engine: Engine, *, max_slots: int, max_queue: int, prefill_chunk: int) -> None:
+        self._engine = engine
+        self._max_slots = max_slots
+        self._max_queue = max_queue
+        self._prefill_chunk = prefill_chunk
+        self._waiting: deque[Task] = deque()
+        self._running: list[Task] = []
+        self._wake = threading.Condition()
+        self._closing: float | None = None
+        self.totals = Counters()
+        self._thread = threading.Thread(target=self._loop, name="trimode-scheduler", daemon=True)
+        self._thread.start()
+
+    @property
+    def running(self) -> int:
+        """Sequences being decoded."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Requests that wait for a slot."""
+        return len(self._waiting)
+
+    def submit(self, task: Task) -> None:
+        """Queue `task`.
+
+        Raises:
+            OverloadedError: the queue is full, or the server is shutting down.
+        """
+        with self._wake:
+            if self._closing is not None:
+                raise OverloadedError("the server is shutting down")
+            if len(self._waiting) >= self._max_queue + self._max_slots - len(self._running):
+                raise OverloadedError(f"{len(self._running)} requests run and {len(self._waiting)} wait; try again")
+            self._waiting.append(task)
+            self._wake.notify()
+
+    def cancel(self, task: Task) -> None:
+        """End `task` before its next pass."""
+        with self._wake:
+            task.cancelled = True
+            self._wake.notify()
+
+    def close(self, grace_seconds: float) -> None:
+        """Take nothing new, finish what there is within the grace period, end the rest as cancelled, stop."""
+        with self._wake:
+            self._closing = time.monotonic() + grace_seconds
+            self._wake.notify()
+        self._thread.join()
+
+    def _loop(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._running or self._waiting or self._closing is not None):
+                    self._wake.wait()
+                self._end_early()
+                self._admit()
+                if self._closing is not None and not (self._running or self._waiting):
+                    return
+            if self._running:
+                try:
+                    self._step()
+                except Exception as exc:  # a defect of ours: tell the operators and the callers, and go on
+                    logger.exception("a decoding step failed")
+                    for task in list(self._running):
+                        self._fail(task, EngineError(f"a decoding step failed: {exc!r}"))
+
+    def _end_early(self) -> None:
+        """End what was cancelled, is out of time, or outlives the shutdown's grace period."""
+        now = time.monotonic()
+        shutdown = self._closing is not None and now >= self._closing
+        for task in [*self._running, *self._waiting]:
+            if task.cancelled:
+                self._fail(task, CancelledError("the request was cancelled"))
+            elif shutdown:
+                self._fail(task, CancelledError("the server is shutting down"))
+            elif task.deadline is not None and now >= task.deadline:
+                allowed = task.deadline - task.submitted
+                self._fail(task, DeadlineError(f"the request was not done within its timeout of {allowed:.3f} s"))
+
+    def _admit(self) -> None:
+        while self._waiting and len(self._running) < self._max_slots:
+            task = self._waiting.popleft()
+            seq = task.sequence
+            seq.slot = self._engine.allocate(block=seq.params.mode is not Mode.AUTOREGRESSIVE)
+            self._running.append(task)
+
+    def _step(self) -> None:
+        """Run one pass of every live sequence."""
+        planned = [(task, modes.plan(task.sequence, self._prefill_chunk)) for task in self._running]
+        for group in pack(planned):
+            try:
+                results = self._engine.run([row for _, row in group])
+            except EngineError as exc:
+                for task, _ in group:
+                    self._fail(task, exc)
+                continue
+            for (task, row), result in zip(group, results, strict=True):
+                committed = modes.apply(task.sequence, row, result)
+                if committed or task.sequence.done:
+                    self._emit(task, committed)
+
+    def _emit(self, task: Task, committed: list[int]) -> None:
+        """Turn newly committed tokens into text, end at a stop word, and send a chunk when there is one to send."""
+        seq = task.sequence
+        text, used, stopped = task.text.push(committed)
+        if not stopped and seq.done:
+            rest, stopped = task.text.finish()
+            text += rest
+        if stopped:
+            seq.cut(len(seq.tokens) - len(committed) + used)
+            seq.finish("stop")
+        task.pending += text
+        if seq.done:
+            self._release(task)
+            self._send(task, Chunk(finish_reason=seq.finish_reason))
+        elif seq.params.stream and (task.pending or seq.params.return_token_ids):
+            self._send(task, Chunk())
+
+    def _send(self, task: Task, chunk: Chunk) -> None:
+        seq = task.sequence
+        chunk.text = (task.prefix if task.sent == 0 else "") + task.pending
+        chunk.token_ids = seq.tokens[task.sent :]
+        chunk.log_probs = seq.log_probs[task.sent :]
+        task.pending, task.sent = "", len(seq.tokens)
+        self._deliver(task, chunk)
+
+    def _fail(self, task: Task, error: TrimodeError) -> None:
+        self._release(task)
+        self._deliver(task, Chunk(error=error))
+
+    def _deliver(self, task: Task, chunk: Chunk) -> None:
+        if chunk.last:
+            chunk.counters = task.sequence.counters
+            chunk.num_input_tokens = len(task.sequence.prompt)
+            chunk.seconds = time.monotonic() - task.submitted
+        task.deliver(chunk)
+
+    def _release(self, task: Task) -> None:
+        """Take `task` out, running or waiting, and add its counters to the totals."""
+        if task in self._running:
+            self._running.remove(task)
+            self._engine.free(task.sequence.slot)
+        else:
+            self._waiting.remove(task)
+        self.totals.add(task.sequence.counters)
+
+
+def pack(planned: list[tuple[Task, Row]]) -> list[list[tuple[Task, Row]]]:
+    """Group passes into engine calls: single tokens together, blocks together, prompt chunks by themselves.
+
+    Padding a single token to a block, or a block to a prompt chunk, costs more than a second call; two blocks of
+    different length in one call cost less.
+    """
+    singles: list[tuple[Task, Row]] = []
+    blocks: list[tuple[Task, Row]] = []
+    groups: list[list[tuple[Task, Row]]] = []
+    for task, row in planned:
+        if task.sequence.phase is Phase.PREFILL:
+            groups.append([(task, row)])
+        elif len(row.tokens) == 1:
+            singles.append((task, row))
+        else:
+            blocks.append((task, row))
+    if singles:
+        groups.append(singles)
+    width = max((len(row.tokens) for _, row in blocks), default=1)
+    per_call = max(1, MAX_CALL_TOKENS // width)
+    groups += [blocks[at : at + per_call] for at in range(0, len(blocks), per_call)]
+    return groups

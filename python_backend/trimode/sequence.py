@@ -1,0 +1,152 @@
+"""Sequence: one request while it is decoded: its tokens, its phase, the block at hand, its counters.
+
+All changes of state are its methods. Knows nothing of engines, text or time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import numpy as np
+import numpy.typing as npt
+
+from .output import Counters
+from .params import GenerationParams
+
+
+class Phase(Enum):
+    """What the next pass of a sequence is for."""
+
+    PREFILL = auto()
+    DECODE = auto()
+    DENOISE = auto()
+    COMMIT = auto()
+    DRAFT = auto()
+    VERIFY = auto()
+    DONE = auto()
+
+
+@dataclass
+class Block:
+    """The block of tokens being refined, its first token already right.
+
+    Attributes:
+        tokens: (L,) int64, mask ids where nothing is decided.
+        open: (L,) bool, positions still to be filled.
+        unrevealed: how many positions the steps left must still fill.
+        step: passes spent on it.
+        log_probs: (L,) float32, log-probability of each token at the moment it was kept.
+    """
+
+    tokens: npt.NDArray[np.int64]
+    open: npt.NDArray[np.bool_]
+    unrevealed: int
+    step: int
+    log_probs: npt.NDArray[np.float32]
+
+
+@dataclass
+class Sequence:
+    """One request's decoding state.
+
+    Attributes:
+        prompt: token ids of the prompt.
+        mask_token_id: what stands in undecided positions.
+        adapter: whether drafts run with the draft adapter.
+        tokens, log_probs: what was committed, in order; log_probs only when the request asked for them.
+        cached: how many leading positions of prompt + tokens have their keys and values in the slot.
+        finish_reason: set when done: "stop" or "length".
+    """
+
+    params: GenerationParams
+    prompt: list[int]
+    mask_token_id: int
+    adapter: bool = False
+    slot: int = -1
+    phase: Phase = Phase.PREFILL
+    tokens: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    cached: int = 0
+    block: Block | None = None
+    counters: Counters = field(default_factory=Counters)
+    finish_reason: str | None = None
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and answer so far."""
+        return len(self.prompt) + len(self.tokens)
+
+    @property
+    def remaining(self) -> int:
+        """Tokens that may still be committed."""
+        return self.params.max_tokens - len(self.tokens)
+
+    @property
+    def done(self) -> bool:
+        """Whether no further pass is needed."""
+        return self.phase is Phase.DONE
+
+    @property
+    def current(self) -> Block:
+        """The block at hand; there must be one."""
+        assert self.block is not None
+        return self.block
+
+    def forced_at(self, index: int, ahead: tuple[int, ...] = ()) -> int | None:
+        """Return the token that generated position `index` must hold, or None.
+
+        The thinking budget forces the end of thinking at position max_thinking_tokens unless it came before; `ahead`
+        are tokens decided after `tokens` and before `index`.
+        """
+        budget, end_think = self.params.max_thinking_tokens, self.params.end_think_token_id
+        if budget is None or index != budget or end_think in self.tokens or end_think in ahead:
+            return None
+        return end_think
+
+    def cache(self, count: int) -> None:
+        """Record that `count` more positions have their keys and values in the slot."""
+        self.cached += count
+        assert self.cached <= self.length
+
+    def commit(self, tokens: list[int], log_probs: list[float]) -> list[int]:
+        """Append final tokens up to the end token or the limit, and finish there; return those appended."""
+        room = self.remaining
+        taken = tokens[:room]
+        if self.params.end_id in taken:
+            taken = taken[: taken.index(self.params.end_id) + 1]
+            self.finish("stop")
+        elif len(taken) == room:
+            self.finish("length")
+        self.tokens += taken
+        if self.params.return_log_probs:
+            self.log_probs += log_probs[: len(taken)]
+        self.counters.output_tokens = len(self.tokens)
+        return taken
+
+    def finish(self, reason: str) -> None:
+        """Record why the answer ends; no further pass is needed."""
+        self.finish_reason = reason
+        self.phase = Phase.DONE
+
+    def cut(self, count: int) -> None:
+        """Forget all but the first `count` tokens: a stop word ended the answer inside a committed run."""
+        del self.tokens[count:]
+        del self.log_probs[count:]
+        self.counters.output_tokens = count
+
+    def open_block(self, seed: int, forced: dict[int, int], last: int) -> None:
+        """Start a block: `seed` at offset 0, `forced` offsets fixed, the offsets from `last` on never filled.
+
+        Those from `last` on are beyond the request's limit: they stay masks so that the block keeps its width.
+        """
+        length = self.params.block_length
+        tokens = np.full(length, self.mask_token_id, dtype=np.int64)  # (L,)
+        tokens[0] = seed
+        is_open = np.arange(length) < last
+        is_open[0] = False
+        for offset, token in forced.items():
+            tokens[offset] = token
+            is_open[offset] = False
+        log_probs = np.zeros(length, dtype=np.float32)
+        self.block = Block(tokens, is_open, int(is_open.sum()), 0, log_probs)

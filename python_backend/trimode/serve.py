@@ -1,0 +1,129 @@
+"""`python -m trimode.serve`: checks what can be checked, starts tritonserver under a supervisor, and the guard before it.
+
+Only wiring: tritonserver.py knows the command, child.py the process, supervisor.py when it is ill, guard.py HTTP.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import secrets
+import signal
+import socket
+import sys
+import tempfile
+from pathlib import Path
+
+from .bundle import TOKENIZER, Manifest
+from .child import Child, own_prefix
+from .config import ServerConfig
+from .errors import ServeError, TrimodeError
+from .guard import Guard, Limits, listen
+from .supervisor import Supervisor, Watch, log
+from .triton.tensors import MODEL_NAME
+from .tritonserver import Ports, find
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="trimode-serve", description=__doc__.splitlines()[0] if __doc__ else None)
+    made.add_argument("--model-repository", type=Path, default=PROJECT / "model_repository", metavar="DIR")
+    made.add_argument("--bundle", type=Path, metavar="DIR", help="engine bundle; wins over model.yaml")
+    made.add_argument("--host", default="127.0.0.1", help="where HTTP listens; gRPC and metrics stay on loopback")
+    made.add_argument("--http-port", type=int, default=8000, metavar="PORT")
+    made.add_argument("--grpc-port", type=int, default=8001, metavar="PORT")
+    made.add_argument("--metrics-port", type=int, default=8002, metavar="PORT")
+    made.add_argument("--max-body-mib", type=float, default=8.0, metavar="MIB", help="largest HTTP body")
+    made.add_argument(
+        "--silence", type=float, default=300.0, metavar="S", help="longest wait for an answer's next part"
+    )
+    made.add_argument("--ready-timeout", type=int, default=600, metavar="S", help="longest start")
+    made.add_argument("--exit-timeout", type=int, default=10, metavar="S", help="what runs may finish for so long")
+    made.add_argument("--canary-timeout", type=float, default=10.0, metavar="S", help="patience with a stuck engine")
+    made.add_argument("--max-failures", type=int, default=5, metavar="N", help="give up after N failures in a row")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        asyncio.run(_serve(options))
+    except TrimodeError as exc:
+        log(exc.on_the_wire())
+        return 1
+    return 0
+
+
+async def _serve(options: argparse.Namespace) -> None:
+    for name, host in (("http", options.host), ("grpc", "127.0.0.1"), ("metrics", "127.0.0.1")):
+        check_port_free(f"{name}-port", host, getattr(options, f"{name}_port"))
+    repository = options.model_repository.resolve()
+    config = ServerConfig.load(repository / MODEL_NAME / "model.yaml")
+    bundle = (options.bundle or repository.parent / config.bundle).resolve()
+    manifest = Manifest.load(bundle)
+    ports = Ports(free_port(), options.grpc_port, options.metrics_port)
+    watch = Watch(options.ready_timeout, options.canary_timeout, options.exit_timeout, options.max_failures)
+
+    with tempfile.TemporaryDirectory(prefix="trimode-") as scratch:
+        installation = find(Path(scratch))
+        command = installation.command(
+            repository,
+            ports,
+            exit_timeout=options.exit_timeout,
+            ready_timeout=options.ready_timeout,
+            shm_prefix=own_prefix(),
+            admin_key=secrets.token_urlsafe(24),
+        )
+        environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle)}
+
+        async def start() -> Child:
+            return await Child.start(command, environment, own_prefix())
+
+        supervisor = Supervisor(start, ports, watch)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, supervisor.stop)
+        limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
+        async with listen(Guard(f"http://127.0.0.1:{ports.http}", supervisor, limits), options.host, options.http_port):
+            log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
+            await supervisor.run(lambda: print(banner(options, manifest, bundle), flush=True))
+
+
+def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str:
+    """Return what is printed when the server is ready."""
+    http = f"http://{options.host}:{options.http_port}"
+    prompt = '"text_input": "Once upon a time"' if (bundle / TOKENIZER).is_file() else '"input_ids": [1, 2, 3]'
+    return "\n".join(
+        (
+            f"ready: {manifest.model} ({manifest.precision}, up to {manifest.capacity} tokens)",
+            f"  HTTP     {http}/v2/models/{MODEL_NAME}/generate and /generate_stream",
+            f"  gRPC     127.0.0.1:{options.grpc_port}     metrics  http://127.0.0.1:{options.metrics_port}/metrics",
+            f"  try      curl -s {http}/v2/models/{MODEL_NAME}/generate -d '{{{prompt}, \"max_tokens\": 64}}'",
+        )
+    )
+
+
+def check_port_free(option: str, host: str, port: int) -> None:
+    """Raise ServeError if something listens there; asked before a model is loaded for minutes."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except (OSError, OverflowError) as exc:
+            raise ServeError(f"--{option} {port} on {host} cannot be taken: {exc}") from exc
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with contextlib.closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,211 @@
+"""Keeps one tritonserver alive: notices a dead, stopped or stuck backend and replaces the whole server.
+
+Triton 2.51 never restarts a dead stub, stays "ready", and leaves its streams hanging; a reload of the model does not
+end them either. Killing the server does, at once, and costs 0.3 s more than a reload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import aiohttp
+
+from .child import Child
+from .errors import ServeError
+from .metrics import PASSES, RUNNING, WAITING
+from .triton.tensors import CANARY_ID, MODEL_NAME
+from .tritonserver import Ports
+
+PROCESS_SECONDS = 0.25  # between looks at the processes
+PROGRESS_SECONDS = 1.0  # between looks at the count of engine passes
+IDLE_SECONDS = 10.0  # between canaries while nothing runs
+SETTLED_SECONDS = 60.0  # a server that lived this long starts a new count of failures
+KILL_SECONDS = 5.0  # after the exit timeout
+CANARY = {"id": CANARY_ID, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}
+
+
+@dataclass(frozen=True)
+class Watch:
+    """The supervisor's patience, in seconds, and how many failures in a row it takes.
+
+    `canary_seconds` is the least time a stuck engine is given; one whose first token took long is given 64 times that.
+    """
+
+    ready_seconds: float = 600.0
+    canary_seconds: float = 10.0
+    exit_seconds: float = 10.0
+    max_failures: int = 5
+
+
+class Supervisor:
+    """Starts, watches, replaces and stops the server; `alive` is what the guard answers to health checks."""
+
+    def __init__(self, start: Callable[[], Awaitable[Child]], ports: Ports, watch: Watch) -> None:
+        self._start = start
+        self._ports = ports
+        self._watch = watch
+        self._patience = watch.canary_seconds
+        self._stopping = asyncio.Event()
+        self.alive = False
+
+    def stop(self) -> None:
+        """Let `run` end the server in order; what runs may finish."""
+        self._stopping.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether `stop` was called."""
+        return self._stopping.is_set()
+
+    async def run(self, on_ready: Callable[[], None]) -> None:
+        """Serve until `stop`; `on_ready` is called after each start.
+
+        Raises:
+            ServeError: the server could not be started, or failed too often in a row.
+        """
+        failures = 0
+        async with aiohttp.ClientSession() as session:
+            while True:
+                began = time.monotonic()
+                child = await self._start()
+                try:
+                    fault = await self._serve(child, session, on_ready)
+                except ServeError as exc:
+                    if failures == 0:
+                        raise  # it never served; more of the same would not help
+                    fault = str(exc)
+                finally:
+                    self.alive = False
+                    await child.kill()
+                if fault is None:
+                    return
+                settled = time.monotonic() - began > SETTLED_SECONDS
+                failures = 1 if settled else failures + 1
+                if failures >= self._watch.max_failures:
+                    raise ServeError(f"{fault}; giving up after {failures} failures in a row")
+                log(f"{fault}; its streams were ended, starting it again (failure {failures} in a row)")
+
+    async def _serve(self, child: Child, session: aiohttp.ClientSession, on_ready: Callable[[], None]) -> str | None:
+        """Return the fault that ended `child`, None when it was asked to stop."""
+        watching = asyncio.create_task(self._follow(child, session, on_ready))
+        stopping = asyncio.create_task(self._stopping.wait())
+        try:
+            await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
+            if not stopping.done():
+                return watching.result()
+        finally:
+            watching.cancel()
+            stopping.cancel()
+        child.terminate()
+        try:
+            await asyncio.wait_for(child.wait(), self._watch.exit_seconds + KILL_SECONDS)
+        except TimeoutError:
+            log("tritonserver outlived its exit timeout and is killed")
+        return None
+
+    async def _follow(self, child: Child, session: aiohttp.ClientSession, on_ready: Callable[[], None]) -> str:
+        await self._until_ready(child, session)
+        self.alive = True
+        on_ready()
+        tasks = {asyncio.create_task(self._processes(child)), asyncio.create_task(self._progress(session))}
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return done.pop().result()
+        finally:
+            for task in tasks:
+                task.cancel()
+
+    async def _until_ready(self, child: Child, session: aiohttp.ClientSession) -> None:
+        """Wait until the model has answered a request.
+
+        Raises:
+            ServeError: it ended, its backend died, or it took too long.
+        """
+        deadline = time.monotonic() + self._watch.ready_seconds
+        url = f"http://127.0.0.1:{self._ports.http}/v2/health/ready"
+        while True:
+            child.find_stubs()
+            if fault := child.fault():
+                await asyncio.sleep(0.5)  # its last words first
+                raise ServeError(f"{fault} before the model was ready; the lines above say why")
+            if time.monotonic() > deadline:
+                raise ServeError(f"the model was not ready after {self._watch.ready_seconds:.0f} s")
+            if await _status(session.get(url)) == 200:
+                break
+            await asyncio.sleep(0.05)
+        began = time.monotonic()
+        if not await self._canary(session):
+            raise ServeError("the model is loaded but does not answer")
+        self._patience = max(self._watch.canary_seconds, 64 * (time.monotonic() - began))
+
+    async def _processes(self, child: Child) -> str:
+        """Return the first fault of the processes; a stopped one has a second to go on."""
+        suspect = 0
+        while True:
+            fault = child.fault()
+            suspect = suspect + 1 if fault else 0
+            if fault and (not fault.endswith("stopped") or suspect * PROCESS_SECONDS > 1.0):
+                return fault
+            await asyncio.sleep(PROCESS_SECONDS)
+
+    async def _progress(self, session: aiohttp.ClientSession) -> str:
+        """Return when the engine neither makes passes nor answers a canary in time."""
+        last, seen = -1.0, 0.0
+        while True:
+            await asyncio.sleep(PROGRESS_SECONDS)
+            passes, busy = await self._read_metrics(session)
+            if passes is not None and passes != last:
+                last, seen = passes, time.monotonic()
+            elif passes is None or busy or time.monotonic() - seen >= IDLE_SECONDS:
+                if not await self._canary(session):
+                    return f"the engine made no pass and answered nothing for {self._patience:.0f} s"
+                seen = time.monotonic()
+
+    async def _canary(self, session: aiohttp.ClientSession) -> bool:
+        """Return whether one token is generated, or the engine is seen working, within the patience."""
+        before, _ = await self._read_metrics(session)
+        deadline = time.monotonic() + self._patience
+        url = f"http://127.0.0.1:{self._ports.http}/v2/models/{MODEL_NAME}/generate"
+        while (left := deadline - time.monotonic()) > 0:
+            if await _status(session.post(url, json=CANARY, timeout=aiohttp.ClientTimeout(total=left))) == 200:
+                return True
+            passes, _ = await self._read_metrics(session)
+            if passes is not None and before is not None and passes > before:
+                return True  # busy with others, or its queue is full
+            await asyncio.sleep(0.2)
+        return False
+
+    async def _read_metrics(self, session: aiohttp.ClientSession) -> tuple[float | None, bool]:
+        """Return (engine passes so far, whether requests run or wait); (None, True) when they cannot be read."""
+        url = f"http://127.0.0.1:{self._ports.metrics}/metrics"
+        try:
+            async with session.get(url, timeout=aiohttp.ClientTimeout(total=2.0)) as response:
+                text = await response.text()
+        except (aiohttp.ClientError, TimeoutError):
+            return None, True
+        values = {
+            metric.name: float(found[1])
+            for metric in (PASSES, RUNNING, WAITING)
+            if (found := re.search(rf"^{metric.name} (\S+)$", text, re.MULTILINE))
+        }
+        return values.get(PASSES.name), values.get(RUNNING.name, 0) + values.get(WAITING.name, 0) > 0
+
+
+async def _status(call: aiohttp.client._RequestContextManager) -> int | None:
+    """Return the status of the answer, None when there is none."""
+    try:
+        async with call as response:
+            await response.read()
+            return response.status
+    except (aiohttp.ClientError, TimeoutError):
+        return None
+
+
+def log(text: str) -> None:
+    """Write one line for operators."""
+    print(f"trimode-serve: {text}", file=sys.stderr, flush=True)

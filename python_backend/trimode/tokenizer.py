@@ -1,0 +1,146 @@
+"""Tokenizer: text to ids and back, and the checkpoint's own chat template, as the transformers library renders it.
+
+Knows nothing of requests or decoding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jinja2
+import jinja2.ext
+import jinja2.sandbox
+import tokenizers
+
+from .bundle import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
+from .errors import BundleError, RequestError
+
+END_THINK = "</think>"
+
+
+class Tokenizer:
+    """Text to ids, ids to text. No begin-of-sequence token is ever added: the released chat format has none."""
+
+    def __init__(self, backend: tokenizers.Tokenizer, template: str | None, special: Mapping[str, str]) -> None:
+        self._backend = backend
+        self._special = dict(special)
+        self._template = _environment().from_string(template) if template else None
+        self.end_think_token_id: int | None = backend.token_to_id(END_THINK)
+        longest = max((len(token) for token in backend.get_vocab(with_added_tokens=True)), default=1)
+        self._bytes_per_token = longest
+
+    @classmethod
+    def load(cls, bundle: Path) -> Tokenizer | None:
+        """Read tokenizer.json, its config and the chat template from `bundle`; None when it has no tokenizer.
+
+        Raises:
+            BundleError: a file is there but cannot be read.
+        """
+        path = bundle / TOKENIZER
+        if not path.is_file():
+            return None
+        try:
+            backend = tokenizers.Tokenizer.from_file(str(path))
+            template = bundle / CHAT_TEMPLATE
+            text = template.read_text(encoding="utf-8") if template.is_file() else None
+            config_path = bundle / TOKENIZER_CONFIG
+            config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
+            return cls(backend, text, _special_tokens(config))
+        except Exception as exc:  # tokenizers raises plain Exception on a bad file
+            raise BundleError(f"the tokenizer files in {bundle} cannot be read: {exc}") from exc
+
+    def fits(self, text: str, capacity: int) -> bool:
+        """Whether `text` could encode to at most `capacity` tokens; a quick bound that spares encoding megabytes."""
+        return len(text) <= capacity * self._bytes_per_token
+
+    def encode(self, text: str) -> list[int]:
+        """Return the ids of `text`; special tokens written in it count as such."""
+        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
+        return ids
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids` without special tokens; broken UTF-8 becomes U+FFFD."""
+        text: str = self._backend.decode(list(ids), skip_special_tokens=True)
+        return text
+
+    def render_chat(self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool) -> str:
+        """Return the prompt text of `messages`, ready for the assistant's turn.
+
+        Raises:
+            RequestError: the checkpoint has no template, or the template refuses these messages.
+        """
+        if self._template is None:
+            raise RequestError(
+                "messages", "need a checkpoint with a chat template", "none", error_type="not_applicable"
+            )
+        try:
+            return self._template.render(
+                messages=list(messages), add_generation_prompt=True, enable_thinking=enable_thinking, **self._special
+            )
+        except jinja2.TemplateError as exc:
+            raise RequestError("messages", f"were refused by the chat template: {exc}", messages) from exc
+
+
+class Detokenizer:
+    """Ids in, text out, piece by piece; the pieces joined are exactly `decode` of all ids.
+
+    A piece is held back while its last bytes may still become a character.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        self._ids: list[int] = []
+        self._start = 0  # where the window of tokens that give the next piece its context begins
+        self._read = 0  # tokens whose text is out
+
+    def hold(self, ids: Sequence[int]) -> None:
+        """Take in `ids` without decoding them yet."""
+        self._ids += ids
+
+    def push(self, ids: Sequence[int]) -> str:
+        """Take in `ids`; return the text that became certain."""
+        self.hold(ids)
+        piece = self._pending()
+        if not piece or piece.endswith("\N{REPLACEMENT CHARACTER}"):
+            return ""
+        self._start, self._read = self._read, len(self._ids)
+        return piece
+
+    def finish(self) -> str:
+        """Return what was held back; broken bytes become U+FFFD."""
+        piece = self._pending()
+        self._start = self._read = len(self._ids)
+        return piece
+
+    def _pending(self) -> str:
+        context = self._tokenizer.decode(self._ids[self._start : self._read])
+        return self._tokenizer.decode(self._ids[self._start :])[len(context) :]
+
+
+def _environment() -> jinja2.Environment:
+    def refuse(message: str) -> NoReturn:
+        raise jinja2.TemplateError(message)
+
+    def tojson(value: object, indent: int | None = None) -> str:
+        return json.dumps(value, ensure_ascii=False, indent=indent)
+
+    environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
+    )
+    environment.globals["raise_exception"] = refuse
+    environment.filters["tojson"] = tojson
+    return environment
+
+
+def _special_tokens(config: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for name in ("bos_token", "eos_token", "unk_token", "pad_token"):
+        value = config.get(name)
+        if isinstance(value, Mapping):
+            value = value.get("content")
+        if isinstance(value, str):
+            found[name] = value
+    return found

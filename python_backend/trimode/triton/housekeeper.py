@@ -1,0 +1,70 @@
+"""A thread beside the engine: looks for callers that went away and publishes metrics, so that nobody else waits.
+
+Knows live requests and counts, never tokens.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import triton_python_backend_utils as pb_utils
+
+from ..metrics import Recorder
+from ..runtime import Stats
+from .live import LiveRequest
+from .publisher import Publisher
+
+POLL_SECONDS = 0.02
+PUBLISH_SECONDS = 0.1
+
+
+class Housekeeper:
+    """Runs until `close`, which publishes once more and lets go of the metrics."""
+
+    def __init__(self, recorder: Recorder, stats: Callable[[], Stats]) -> None:
+        self._recorder = recorder
+        self._stats = stats
+        self._publisher = Publisher()
+        self._live: set[LiveRequest] = set()
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
+        self._thread.start()
+
+    def watch(self, request: LiveRequest) -> None:
+        """Look after `request` from now on."""
+        with self._lock:
+            self._live.add(request)
+
+    def forget(self, request: LiveRequest) -> None:
+        """Stop looking after `request`."""
+        with self._lock:
+            self._live.discard(request)
+
+    def close(self) -> None:
+        """Stop the thread and release what Triton 2.51's stub cannot free by itself."""
+        self._stop.set()
+        self._thread.join(timeout=5)
+        self._publish()
+        self._publisher.close()
+
+    def _run(self) -> None:
+        published = 0.0
+        while not self._stop.wait(POLL_SECONDS):
+            try:
+                with self._lock:
+                    live = list(self._live)
+                for request in live:
+                    request.cancel_if_left()
+                if time.monotonic() - published >= PUBLISH_SECONDS:
+                    self._publish()
+                    published = time.monotonic()
+            except Exception as exc:
+                pb_utils.Logger.log_warn(f"housekeeping failed and goes on: {exc}")
+
+    def _publish(self) -> None:
+        stats = self._stats()
+        self._recorder.levels(stats.running, stats.waiting, stats.passes_total)
+        self._publisher.publish(self._recorder.drain())

@@ -1,0 +1,70 @@
+"""TritonPythonModel: Triton's initialize, execute and finalize, on top of the runtime.
+
+Only carries requests in and responses out; what is asked and how it is answered is decided in the runtime.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from ..config import ServerConfig
+from ..errors import RequestError, TrimodeError
+from ..metrics import Recorder
+from ..runtime import Runtime
+from .housekeeper import Housekeeper
+from .live import LiveRequest, refuse
+from .tensors import CANARY_ID, read_request, request_id
+
+GRACE_SECONDS = 5.0  # Triton calls finalize after the last response, so this is for requests nobody waits for
+
+
+class TritonPythonModel:
+    """The model `nemotron_diffusion`: decoupled, one instance, any number of requests at once."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Open the runtime; Triton reports the model ready only after its warm-up pass."""
+        folder = Path(args["model_repository"]).resolve()
+        try:
+            config = ServerConfig.load(folder / "model.yaml")
+            # A relative bundle is below the project, two levels above model_repository/nemotron_diffusion.
+            self._runtime = Runtime.open(replace(config, bundle=folder.parents[1] / config.bundle))
+        except TrimodeError as exc:
+            raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
+        self._recorder = Recorder()
+        self._housekeeper = Housekeeper(self._recorder, self._runtime.stats)
+
+    def execute(self, requests: list[Any]) -> None:
+        """Check and queue; the answers are sent later, from the runtime's sender thread."""
+        for request in requests:
+            self._accept(request)
+
+    def _accept(self, request: Any) -> None:
+        sender = request.get_response_sender()
+        is_canary = request_id(request.request_id(), request.parameters()) == CANARY_ID
+        recorder = None if is_canary else self._recorder
+        live = LiveRequest(sender, recorder, self._housekeeper.forget)
+        given: dict[str, object] = {}
+        try:
+            given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), request.parameters())
+            timeout_ms = -(-request.timeout() // 1000) or None  # microseconds, 0 for none
+            handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms)
+        except Exception as exc:
+            error = exc if isinstance(exc, TrimodeError) else TrimodeError(f"{type(exc).__name__}: {exc}")
+            if not isinstance(exc, TrimodeError):
+                pb_utils.Logger.log_error(f"a request could not be read or queued: {error}")
+            if recorder:
+                mode = "invalid" if isinstance(error, RequestError) else str(given.get("mode", "default"))
+                recorder.refused(mode, error)
+            refuse(sender, error)
+            return
+        self._housekeeper.watch(live)
+        live.attach(handle)
+
+    def finalize(self) -> None:
+        """End what still runs, then release the metrics."""
+        self._runtime.close(GRACE_SECONDS)
+        self._housekeeper.close()

@@ -1,0 +1,55 @@
+"""Publishes recorded samples as Triton custom metrics; runs on the housekeeping thread, a call costs an exchange
+with the server's process. Knows nothing of requests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from ..metrics import METRICS, Metric, Sample
+
+
+class Publisher:
+    """Owns every MetricFamily and Metric of this model."""
+
+    def __init__(self) -> None:
+        kinds = {
+            "counter": pb_utils.MetricFamily.COUNTER,
+            "gauge": pb_utils.MetricFamily.GAUGE,
+            "histogram": pb_utils.MetricFamily.HISTOGRAM,
+        }
+        self._families: dict[str, Any] = {
+            m.name: pb_utils.MetricFamily(name=m.name, description=m.help, kind=kinds[m.kind]) for m in METRICS
+        }
+        self._metrics: dict[tuple[str, tuple[str, ...]], Any] = {}
+        self._gauges: dict[str, float] = {}
+        for metric in METRICS:
+            if not metric.labels:
+                self._metric(metric, ())  # there from the start, at 0
+
+    def publish(self, samples: list[Sample]) -> None:
+        """Send `samples` to the server; a gauge that did not move is left alone."""
+        for sample in samples:
+            name = sample.metric.name
+            target = self._metric(sample.metric, sample.labels)
+            if sample.metric.kind == "histogram":
+                target.observe(sample.value)
+            elif sample.metric.kind == "counter":
+                target.increment(sample.value)
+            elif self._gauges.get(name) != sample.value:
+                target.set(sample.value)
+                self._gauges[name] = sample.value
+
+    def _metric(self, metric: Metric, labels: tuple[str, ...]) -> Any:
+        key = (metric.name, labels)
+        if key not in self._metrics:
+            named = dict(zip(metric.labels, labels, strict=True))
+            extra = {"buckets": list(metric.buckets)} if metric.buckets else {}
+            self._metrics[key] = self._families[metric.name].Metric(labels=named, **extra)
+        return self._metrics[key]
+
+    def close(self) -> None:
+        """Let go of every metric; Triton 2.51's stub crashes at exit when one is left."""
+        self._metrics.clear()
+        self._families.clear()

@@ -1,0 +1,91 @@
+"""Runs one case of a parity kit through the modes, pass by pass, and records what the kit records."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trimode import modes
+from trimode.bundle import Manifest
+from trimode.engines.base import Engine
+from trimode.params import Defaults, GenerationParams
+from trimode.sequence import Phase, Sequence
+
+MODES = {"ar": "autoregressive", "diffusion": "diffusion", "linear_spec": "self_speculation"}
+
+
+@dataclass
+class Record:
+    tokens: list[int]
+    forwards: int
+    trace: list[dict[str, Any]] = field(default_factory=list)
+
+
+def load_cases(kit: Path) -> list[dict[str, Any]]:
+    return list(json.loads((kit / "cases.json").read_text()))
+
+
+def request_of(case: dict[str, Any], row: int, manifest: Manifest) -> dict[str, object]:
+    """Return the wire fields that ask for row `row` of `case`."""
+    params = case["params"]
+    given: dict[str, object] = {
+        "input_ids": case["prompt_ids"][row],
+        "mode": MODES[case["mode"]],
+        "max_tokens": params["max_new_tokens"],
+        "end_id": manifest.eos_token_id if params["eos_token_id"] is None else params["eos_token_id"],
+        "max_thinking_tokens": params["max_thinking_tokens"],
+        "end_think_token_id": params["end_think_token_id"],
+    }
+    if len(case["prompt_ids"]) > 1:
+        given["end_id"] = -1  # the reference ends a batch as one; see batch_end
+    if case["mode"] != "ar":
+        given |= {"block_length": params["block_length"], "threshold": params["threshold"]}
+    return given
+
+
+def batch_end(rows: list[list[int]], eos: int) -> int:
+    """Return after how many tokens the reference ends an autoregressive batch: when all rows give EOS at once."""
+    for step, column in enumerate(zip(*rows, strict=True)):
+        if all(token == eos for token in column):
+            return step + 1
+    return len(rows[0])
+
+
+def run_row(engine: Engine, case: dict[str, Any], row: int) -> Record:
+    """Decode one row of `case` on `engine` by itself."""
+    manifest = engine.manifest
+    defaults = Defaults(manifest.vocab_size, manifest.block_size, manifest.eos_token_id)
+    params = GenerationParams.parse(request_of(case, row, manifest), defaults, reference=True)
+    seq = Sequence(params, list(case["prompt_ids"][row]), manifest.mask_token_id, case["lora"])
+    seq.slot = engine.allocate(block=False)
+    trace: list[dict[str, Any]] = []
+    try:
+        while not seq.done:
+            phase, before = seq.phase, len(seq.tokens)
+            drafted = seq.current.tokens.tolist() if phase is Phase.VERIFY else []
+            plan = modes.plan(seq, prefill_chunk=1 << 20)
+            result = engine.run([plan])[0]
+            verified = result.logits.argmax(axis=-1).tolist() if phase is Phase.VERIFY else []
+            block = seq.block
+            modes.apply(seq, plan, result)
+            if phase is Phase.DENOISE:
+                assert block is not None
+                trace[-1]["steps"].append(block.tokens.tolist())
+            elif phase is Phase.DRAFT:
+                trace[-1]["draft_passes"] += 1
+            elif phase is Phase.VERIFY:
+                agree = [drafted[i + 1] == verified[i] for i in range(len(drafted) - 1)]
+                accepted = agree.index(False) + 1 if False in agree else len(drafted)
+                trace[-1] |= {"draft": drafted, "verify": verified, "accepted": accepted}
+                assert len(seq.tokens) - before <= accepted
+            if seq.phase is Phase.DENOISE and seq.block is not block:
+                trace.append({"start": seq.current.tokens.tolist(), "steps": []})
+            if seq.phase is Phase.DRAFT and seq.block is not block:
+                trace.append({"draft_passes": 0})
+    finally:
+        engine.free(seq.slot)
+    counters = seq.counters
+    forwards = len(seq.tokens) if case["mode"] == "ar" else counters.forwards + (case["mode"] == "linear_spec")
+    return Record(list(seq.tokens), forwards, trace)
