@@ -1,0 +1,55 @@
+# Every target makes the virtual environment it needs; nothing has to be installed by hand.
+#   make serve MODEL=nano|3b|8b|14b|<checkpoint folder> PRECISION=float32|int8 PORT=8000
+
+MODEL ?= nano
+PRECISION ?= float32
+PORT ?= 8000
+PYTHON ?= python3
+
+VENV := .venv
+PY := $(VENV)/bin/python
+BUNDLE := build/out/$(notdir $(MODEL:/=))-$(PRECISION)
+PIP_VERSION := 26.1
+PIP := -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help build serve test test-train lint demo perf clean
+
+help: ## Say what the targets do
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+build: $(VENV)/ready ## Convert MODEL's checkpoint into an engine bundle under build/out
+	$(PY) -m trimode_convert.recipe $(MODEL) --precision $(PRECISION) --out $(BUNDLE)
+
+serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
+	$(PY) -m trimode.serve --bundle $(BUNDLE) --http-port $(PORT)
+
+test: $(VENV)/ready ## Run the tests: unit, parity with the reference, the real server
+	$(PY) -m pytest
+
+test-train: $(VENV)-train/ready ## Run the tests of train/, which need PyTorch
+	$(VENV)-train/bin/python -m pytest tests/train
+
+lint: $(VENV)/ready ## Check style and types
+	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+demo: build ## Serve MODEL for a moment and show one prompt in all three modes
+	$(PY) -m trimode_client.demo --bundle $(BUNDLE)
+
+perf: build ## Measure every mode through the engine, the control loop and Triton; write perf/RESULTS.md
+	$(PY) perf/run.py --bundle $(BUNDLE)
+
+clean: ## Remove what was built here: bundles, environments, caches
+	rm -rf build/out $(VENV) $(VENV)-train perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+$(VENV)/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PY) $(PIP) install pip==$(PIP_VERSION)
+	$(PY) $(PIP) install -e '.[convert,test,lint,perf]'
+	$(PY) $(PIP) install --no-deps --group tritonserver
+	@touch $@
+
+$(VENV)-train/ready: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-train
+	$(VENV)-train/bin/python $(PIP) install -e '.[train,test]'
+	@touch $@

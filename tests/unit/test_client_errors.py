@@ -1,0 +1,65 @@
+"""What the server says, as exceptions."""
+
+from __future__ import annotations
+
+import pytest
+from trimode import errors as server
+from trimode_client import errors
+from trimode_client.errors import ServerError, http_error, server_error
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (server.RequestError("top_k", "must be at least 0", -1), errors.InvalidRequestError),
+        (server.RequestError("x", "is not a field", 1, error_type="unknown_field"), errors.InvalidRequestError),
+        (server.PromptTooLongError("text_input", "must fit", 9), errors.PromptTooLongError),
+        (server.OverloadedError("the queue is full"), errors.OverloadedError),
+        (server.CancelledError("gone"), errors.CancelledError),
+        (server.DeadlineError("late"), errors.DeadlineError),
+        (server.EngineError("broken"), errors.EngineError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_of_the_runtime_has_its_twin(error: server.TrimodeError, kind: type[ServerError]) -> None:
+    raised = server_error(error.on_the_wire())
+    assert isinstance(raised, ServerError)
+    assert (type(raised), raised.error_type, raised.message) == (kind, error.error_type, str(error))
+
+
+def test_a_type_without_a_class_of_its_own_is_kept() -> None:
+    raised = server_error("internal: ValueError: boom")
+    assert (type(raised), str(raised)) == (ServerError, "internal: ValueError: boom")
+
+
+def test_a_text_that_triton_wrapped_is_found() -> None:
+    raised = server_error("in ensemble 'x', overloaded: the queue is full")
+    assert str(raised) == "overloaded: the queue is full"
+
+
+def test_a_server_that_is_starting_is_unavailable() -> None:
+    raised = server_error("unavailable: the server is starting, try again")
+    assert (type(raised), str(raised)) == (errors.UnavailableError, "the server is starting, try again")
+
+
+def test_tritons_own_text_is_kept_whole() -> None:
+    text = "Request for unknown model: 'x' is not found"
+    assert str(server_error(text)) == f"triton: {text}"
+
+
+@pytest.mark.parametrize("body", [b'{"error":"overloaded: full"}', b'data: {"error":"overloaded: full"}\n\n'])
+def test_an_http_error_is_read_from_json_and_from_an_event(body: bytes) -> None:
+    assert isinstance(http_error(400, body), errors.OverloadedError)
+
+
+@pytest.mark.parametrize(("body", "text"), [(b"", "no explanation was given"), (b"\xff", "\ufffd"), (b"[]", "[]")])
+def test_an_http_error_without_json_still_says_something(body: bytes, text: str) -> None:
+    assert str(http_error(502, body)) == f"http_502: {text}"
+
+
+def test_the_tree_drawn_in_the_docstring_is_the_tree() -> None:
+    drawn = errors.__doc__ or ""
+    defined = [
+        name for name, value in vars(errors).items() if isinstance(value, type) and value.__module__ == errors.__name__
+    ]
+    assert [name for name in defined if name not in drawn] == []

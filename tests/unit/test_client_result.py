@@ -1,0 +1,93 @@
+"""Responses folded into pieces and a completion."""
+
+from __future__ import annotations
+
+import pytest
+from trimode.output import Chunk, Counters
+from trimode.params import Defaults, GenerationParams
+from trimode.triton.tensors import response_arrays
+from trimode_client import Completion, IncompleteError
+from trimode_client.result import Assembler
+
+LAST = {
+    "text_output": "b",
+    "output_ids": [2],
+    "output_log_probs": [-0.5],
+    "cum_log_probs": -1.5,
+    "finish_reason": "length",
+    "num_input_tokens": 9,
+    "num_output_tokens": 2,
+    "effective_params": '{"mode":"diffusion"}',
+    "forwards": 4,
+    "tokens_per_forward": 0.5,
+}
+
+
+def completed() -> Completion:
+    assembler = Assembler()
+    assembler.add({"text_output": "a", "output_ids": [1], "output_log_probs": [-1.0]})
+    completion = assembler.add(LAST).completion
+    assert completion is not None
+    return completion
+
+
+def test_texts_are_joined() -> None:
+    assert completed().text == "ab"
+
+
+def test_tokens_are_joined() -> None:
+    assert completed().token_ids == (1, 2)
+
+
+def test_log_probs_are_joined() -> None:
+    assert (completed().log_probs, completed().cum_log_probs) == ((-1.0, -0.5), -1.5)
+
+
+def test_counters_are_what_is_left_of_the_numbers() -> None:
+    assert completed().counters == {"forwards": 4, "tokens_per_forward": 0.5}
+
+
+def test_effective_params_are_read() -> None:
+    assert completed().params == {"mode": "diffusion"}
+
+
+def test_the_time_to_the_first_response_is_not_after_the_last() -> None:
+    assert 0 < completed().first_seconds <= completed().seconds
+
+
+def test_a_piece_before_the_last_has_no_completion() -> None:
+    assert Assembler().add({"text_output": "a"}).completion is None
+
+
+def test_a_list_of_one_may_come_as_a_single_value() -> None:
+    assert Assembler().add({"text_output": "a", "output_ids": 7}).token_ids == (7,)
+
+
+def test_log_probs_not_asked_for_are_absent() -> None:
+    completion = Assembler().add({"text_output": "", "finish_reason": "stop", "cum_log_probs": 0.0}).completion
+    assert completion is not None
+    assert (completion.log_probs, completion.cum_log_probs) == ((), None)
+
+
+def test_a_response_after_the_last_is_refused() -> None:
+    assembler = Assembler()
+    assembler.add(LAST)
+    with pytest.raises(IncompleteError, match="after its last"):
+        assembler.add({"text_output": "c"})
+
+
+@pytest.mark.parametrize("wrong", [{"output_ids": ["x"]}, {"effective_params": "{", "finish_reason": "stop"}])
+def test_a_value_that_cannot_be_understood_is_told(wrong: dict[str, object]) -> None:
+    with pytest.raises(IncompleteError, match="cannot be understood"):
+        Assembler().add(wrong)
+
+
+def test_the_servers_counters_all_arrive() -> None:
+    given = {"text_input": "a", "return_perf_metrics": True, "return_finish_reason": True}
+    params = GenerationParams.parse(given, Defaults(vocab_size=9, block_length=4, end_id=1))
+    counters = Counters(draft_forwards=2, verify_forwards=2, output_tokens=6)
+    arrays = response_arrays(Chunk(finish_reason="stop", counters=counters), params, 0.0)
+    outputs = {name: array[0].decode() if array.dtype == object else array[0].item() for name, array in arrays.items()}
+    completion = Assembler().add(outputs).completion
+    assert completion is not None
+    assert completion.counters == {n: v for n, v in counters.as_dict().items() if n != "output_tokens"}

@@ -1,0 +1,86 @@
+"""Fields as protobuf tensors and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trimode.params import FIELDS
+from trimode.triton.tensors import INPUTS, read_request
+from trimode_client import IncompleteError
+from trimode_client.tensors import decode, dtype_of, encode, is_final
+from tritonclient.grpc import InferResult, service_pb2
+
+VALUES: dict[str, Any] = {
+    "string": "hé",
+    "json": '[{"role":"user"}]',
+    "strings": ["a", ""],
+    "int": 5,
+    "float": 0.9,
+    "bool": True,
+    "ints": [7, 8],
+}
+
+
+def arrays(request: Any) -> list[tuple[str, Any]]:
+    """Read the request's tensors with NVIDIA's own decoder."""
+    response = service_pb2.ModelInferResponse(raw_output_contents=request.raw_input_contents)
+    for tensor in request.inputs:
+        response.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+    result = InferResult(response)
+    return [(tensor.name, result.as_numpy(tensor.name)) for tensor in request.inputs]
+
+
+@pytest.mark.parametrize("tensor", INPUTS, ids=lambda tensor: tensor.name)
+def test_a_field_has_the_type_that_the_model_declares(tensor: Any) -> None:
+    assert dtype_of(tensor.name) == tensor.data_type.removeprefix("TYPE_").replace("STRING", "BYTES")
+
+
+@pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
+def test_the_server_reads_what_the_client_wrote(field: Any) -> None:
+    fields = {field.name: VALUES[field.kind]}
+    assert read_request(arrays(encode("m", fields)), "") == fields
+
+
+def test_a_request_asks_for_an_empty_final_response() -> None:
+    assert encode("m", {}).parameters["triton_enable_empty_final_response"].bool_param
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]))))
+def test_texts_survive_the_round_trip(texts: list[str]) -> None:
+    request = encode("m", {"stop_words": texts})
+    response = service_pb2.ModelInferResponse(raw_output_contents=request.raw_input_contents)
+    response.outputs.add(name="output_ids", datatype="BYTES", shape=[len(texts)])
+    assert decode(response) == {"output_ids": texts}
+
+
+@given(st.binary())
+def test_broken_text_tensors_are_told(raw: bytes) -> None:
+    response = service_pb2.ModelInferResponse(raw_output_contents=[raw])
+    response.outputs.add(name="output_ids", datatype="BYTES", shape=[1])
+    try:
+        decode(response)
+    except IncompleteError as exc:
+        assert "cannot be read" in str(exc)
+
+
+def test_a_list_output_of_one_element_stays_a_list() -> None:
+    response = service_pb2.ModelInferResponse(raw_output_contents=[np.array([5], np.int32).tobytes()])
+    response.outputs.add(name="output_ids", datatype="INT32", shape=[1])
+    assert decode(response) == {"output_ids": [5]}
+
+
+def test_an_unknown_tensor_type_is_told() -> None:
+    response = service_pb2.ModelInferResponse(raw_output_contents=[b"ab"])
+    response.outputs.add(name="x", datatype="BF16", shape=[1])
+    with pytest.raises(IncompleteError, match="BF16 tensor of 2 bytes"):
+        decode(response)
+
+
+def test_the_final_flag_is_read() -> None:
+    response = service_pb2.ModelInferResponse()
+    response.parameters["triton_final_response"].bool_param = True
+    assert is_final(response)

@@ -1,0 +1,191 @@
+"""The blocking and the asyncio client against a scripted server, over both protocols."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from trimode_client import (
+    AsyncClient,
+    Client,
+    Completion,
+    DeadlineError,
+    IncompleteError,
+    OverloadedError,
+    ServerError,
+    StalledError,
+    UnavailableError,
+)
+
+from .client_fake_server import BREAK, EMPTY_FINAL, FIRST, LAST, SERVERS, STALL, Script, http_server
+
+PROTOCOLS = ("grpc", "http")
+LIMITS: dict[str, Any] = {"timeout": 5.0, "inactivity": 5.0}
+Asker = Callable[..., Completion]
+
+
+def ask_blocking(url: str, protocol: str, *, stream: bool, **limits: Any) -> Completion:
+    with Client(url, protocol, **LIMITS | limits) as client:
+        if not stream:
+            return client.generate("hi")
+        with client.stream("hi") as pieces:
+            return pieces.finish()
+
+
+def ask_async(url: str, protocol: str, *, stream: bool, **limits: Any) -> Completion:
+    async def ask() -> Completion:
+        async with AsyncClient(url, protocol, **LIMITS | limits) as client:
+            if not stream:
+                return await client.generate("hi")
+            async with client.stream("hi") as pieces:
+                return await pieces.finish()
+
+    return asyncio.run(ask())
+
+
+@pytest.fixture(params=[ask_blocking, ask_async], ids=["blocking", "asyncio"])
+def ask(request: pytest.FixtureRequest) -> Asker:
+    asker: Asker = request.param
+    return asker
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_stream_adds_up_to_its_completion(ask: Asker, protocol: str) -> None:
+    with SERVERS[protocol](Script(FIRST, LAST)) as url:
+        completion = ask(url, protocol, stream=True)
+    assert (completion.text, completion.token_ids, completion.finish_reason) == ("Hello", (1, 2, 3), "stop")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_generate_takes_a_single_answer(ask: Asker, protocol: str) -> None:
+    with SERVERS[protocol](Script(LAST)) as url:
+        assert ask(url, protocol, stream=False).counters == {"forwards": 2}
+
+
+def test_an_empty_final_response_ends_a_grpc_stream(ask: Asker) -> None:
+    with SERVERS["grpc"](Script(FIRST, LAST, EMPTY_FINAL)) as url:
+        assert ask(url, "grpc", stream=True).text == "Hello"
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_stream_that_stalls_is_given_up(ask: Asker, protocol: str) -> None:
+    with SERVERS[protocol](Script(FIRST, STALL)) as url, pytest.raises(StalledError, match=r"within 0\.1 s"):
+        ask(url, protocol, stream=True, inactivity=0.1)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_overall_limit_ends_a_stream(ask: Asker, protocol: str) -> None:
+    with SERVERS[protocol](Script(FIRST, STALL)) as url, pytest.raises(DeadlineError):
+        ask(url, protocol, stream=True, timeout=0.1)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_overall_limit_ends_a_single_answer(ask: Asker, protocol: str) -> None:
+    with SERVERS[protocol](Script(STALL)) as url, pytest.raises(DeadlineError):
+        ask(url, protocol, stream=False, timeout=0.1)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_giving_up_cancels_on_the_server(ask: Asker, protocol: str) -> None:
+    script = Script(FIRST, STALL)
+    with SERVERS[protocol](script) as url:
+        with pytest.raises(StalledError):
+            ask(url, protocol, stream=True, inactivity=0.05)
+        assert script.left.wait(5)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_stream_cut_short_is_incomplete(ask: Asker, protocol: str) -> None:
+    with SERVERS[protocol](Script(FIRST, BREAK)) as url, pytest.raises(IncompleteError):
+        ask(url, protocol, stream=True)
+
+
+def test_a_stream_without_a_last_response_is_incomplete(ask: Asker) -> None:
+    with SERVERS["http"](Script(FIRST)) as url, pytest.raises(IncompleteError, match="finish_reason"):
+        ask(url, "http", stream=True)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_an_error_after_the_first_piece_has_its_own_class(ask: Asker, protocol: str) -> None:
+    with SERVERS[protocol](Script(FIRST, "overloaded: try later")) as url, pytest.raises(OverloadedError):
+        ask(url, protocol, stream=True)
+
+
+def test_an_http_error_keeps_type_and_text(ask: Asker) -> None:
+    script = Script('{"error":"overloaded: queue full"}')
+    with http_server(script, status=400) as url, pytest.raises(OverloadedError) as caught:
+        ask(url, "http", stream=False)
+    assert (caught.value.error_type, caught.value.message) == ("overloaded", "queue full")
+
+
+def test_an_http_error_of_a_proxy_names_the_status(ask: Asker) -> None:
+    with http_server(Script("too large"), status=413) as url, pytest.raises(ServerError, match="http_413: too large"):
+        ask(url, "http", stream=True)
+
+
+def test_an_answer_that_is_not_json_is_incomplete(ask: Asker) -> None:
+    with http_server(Script("<html>")) as url, pytest.raises(IncompleteError, match="not JSON"):
+        ask(url, "http", stream=False)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_nobody_answering_is_unavailable(ask: Asker, protocol: str) -> None:
+    with pytest.raises(UnavailableError, match="nobody answers"):
+        ask("127.0.0.1:9", protocol, stream=True)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_health_tells_a_model_that_is_not_ready(protocol: str) -> None:
+    with SERVERS[protocol](Script()) as url, Client(url, protocol) as client:
+        assert (client.health().ready, client.health().model_ready) == (True, False)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_asyncio_health_tells_a_model_that_is_not_ready(protocol: str) -> None:
+    async def ask(url: str) -> tuple[bool, bool]:
+        async with AsyncClient(url, protocol) as client:
+            state = await client.health()
+        return state.ready, state.model_ready
+
+    with SERVERS[protocol](Script()) as url:
+        assert asyncio.run(ask(url)) == (True, False)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_waiting_for_readiness_has_an_end(protocol: str) -> None:
+    started = time.monotonic()
+    with Client("127.0.0.1:9", protocol) as client, pytest.raises(UnavailableError, match="not ready"):
+        client.wait_until_ready(0.2)
+    assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_dropping_a_stream_cancels_it(protocol: str) -> None:
+    script = Script(FIRST, STALL)
+    with SERVERS[protocol](script) as url, Client(url, protocol, **LIMITS) as client:
+        for _ in client.stream("hi"):
+            break
+        assert script.left.wait(5)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_client_can_be_used_again_after_a_cancelled_stream(protocol: str) -> None:
+    with SERVERS[protocol](Script(FIRST, LAST)) as url, Client(url, protocol, **LIMITS) as client:
+        next(client.stream("hi"))
+        assert client.generate("hi") if protocol == "grpc" else client.stream("hi").finish()
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_the_time_limit_is_told_to_the_server(protocol: str) -> None:
+    script = Script(LAST)
+    with SERVERS[protocol](script) as url:
+        ask_blocking(url, protocol, stream=False, timeout=1.5)
+    sent = script.requests[0]
+    if protocol == "http":
+        assert sent["timeout_ms"] == 1500
+    else:
+        names = [tensor.name for tensor in sent.inputs]
+        assert sent.raw_input_contents[names.index("timeout_ms")] == (1500).to_bytes(4, "little")

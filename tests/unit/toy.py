@@ -1,0 +1,114 @@
+"""A toy engine and a byte tokenizer: real protocol, no weights, so that decoding is tested in microseconds.
+
+Causal logits are a pure function of the tokens before them, so greedy decoding has one right answer; block logits point
+at that answer with probability `hit`, so that drafts are accepted in runs of every length.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers
+from trimode.bundle import Manifest
+from trimode.config import ServerConfig
+from trimode.engines.base import Row, RowResult
+from trimode.runtime import Runtime
+from trimode.tokenizer import Tokenizer
+
+SPECIAL = ["<eos>", "<mask>"]
+BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
+VOCAB = len(SPECIAL) + len(BYTES)
+EOS, MASK = 0, 1
+
+
+def byte_tokenizer(template: str | None = None) -> Tokenizer:
+    vocab = {token: number for number, token in enumerate([*SPECIAL, *BYTES, "</think>"])}
+    backend = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(SPECIAL)
+    backend.add_tokens(["</think>"])
+    return Tokenizer(backend, template, {"eos_token": "<eos>"})
+
+
+def manifest(capacity: int = 512, block_size: int = 8, vocab_size: int = VOCAB + 1) -> Manifest:
+    return Manifest(
+        model="toy", runtime="toy", runtime_version="0", kv_form="delta", precision="float32", capacity=capacity,
+        buckets=(64, capacity), num_layers=1, num_kv_heads=1, head_dim=2, hidden_size=2, vocab_size=vocab_size,
+        block_size=block_size, mask_token_id=MASK, eos_token_id=EOS, bos_token_id=None, adapter=True,
+        checkpoint_hash="", files={},
+    )  # fmt: skip
+
+
+class ToyEngine:
+    """Implements `engines.base.Engine`; a slot's keys and values are the tokens themselves."""
+
+    def __init__(self, *, hit: float = 0.7, peak: float = 6.0, seed: int = 0, eos_rate: float = 0.0) -> None:
+        self.manifest = manifest()
+        self.busy_seconds = 0.0
+        self.calls = 0
+        self.rows: list[Row] = []
+        self._hit, self._peak, self._seed, self._eos_rate = hit, peak, seed, eos_rate
+        self._slots: dict[int, list[int]] = {}
+
+    def allocate(self, *, block: bool) -> int:
+        slot = next(number for number in range(10_000) if number not in self._slots)
+        self._slots[slot] = []
+        return slot
+
+    def free(self, slot: int) -> None:
+        del self._slots[slot]
+
+    def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        self.calls += 1
+        self.rows += rows
+        assert len({row.slot for row in rows}) == len(rows)
+        return [self._run(row) for row in rows]
+
+    def causal_logits(self, before: Sequence[int]) -> np.ndarray:
+        """(V,) what comes after `before`."""
+        rng = self._rng("causal", before)
+        logits = rng.normal(size=self.manifest.vocab_size)
+        if rng.random() < self._eos_rate:
+            logits[EOS] += 20.0
+        return logits.astype(np.float32)
+
+    def greedy(self, prompt: Sequence[int], count: int) -> list[int]:
+        """The `count` tokens that greedy decoding must give, mask id never among them, end token kept."""
+        tokens = list(prompt)
+        for _ in range(count):
+            logits = self.causal_logits(tokens)
+            logits[MASK] = -np.inf
+            tokens.append(int(logits.argmax()))
+        return tokens[len(prompt) :]
+
+    def _run(self, row: Row) -> RowResult:
+        past = self._slots[row.slot][: row.start]
+        assert len(past) == row.start, "a row must start where its slot's kept tokens end, or before"
+        tokens = [int(token) for token in row.tokens]
+        if row.sees == "causal":
+            logits = [self.causal_logits([*past, *tokens[: at + 1]]) for at in row.want]
+        else:
+            answer = self.greedy([*past, tokens[0]], len(tokens) - 1)
+            logits = [self._block_logits(past, tokens, int(at), answer) for at in row.want]
+        if row.keep:
+            self._slots[row.slot] = [*past, *tokens]
+        return RowResult(np.array(logits, dtype=np.float32).reshape(len(row.want), self.manifest.vocab_size), MASK)
+
+    def _block_logits(self, past: list[int], tokens: list[int], at: int, answer: list[int]) -> np.ndarray:
+        rng = self._rng("block", [*past, -1, *tokens, -1, at])
+        logits = rng.normal(size=self.manifest.vocab_size)
+        target = answer[at - 1] if at and rng.random() < self._hit else int(rng.integers(self.manifest.vocab_size))
+        logits[target] += self._peak * rng.random()
+        return logits
+
+    def _rng(self, kind: str, tokens: Sequence[int]) -> np.random.Generator:
+        text = f"{self._seed} {kind} {list(map(int, tokens))}".encode()
+        return np.random.default_rng(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))
+
+
+def toy_runtime(engine: ToyEngine, template: str | None = None, **config: int) -> Runtime:
+    return Runtime(engine, byte_tokenizer(template), ServerConfig(**config))  # type: ignore[arg-type]
