@@ -19,7 +19,7 @@ help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: $(VENV)/ready ## Convert MODEL's checkpoint into an engine bundle under build/out
-	$(PY) -m trimode_convert.recipe $(MODEL) --precision $(PRECISION) --out $(BUNDLE)
+	$(PY) -m trimode_convert.build $(MODEL) --precision $(PRECISION) --out $(BUNDLE)
 
 serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
 	$(PY) -m trimode.serve --bundle $(BUNDLE) --http-port $(PORT)

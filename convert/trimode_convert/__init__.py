@@ -1,0 +1,1 @@
+"""Hugging Face checkpoint in, engine bundle out. Needs no PyTorch; never holds a whole model in memory."""

@@ -1,0 +1,87 @@
+"""The draft adapter in linear_spec_lora/: a PEFT LoRA on every layer's o_proj, read and checked against the model.
+
+Knows PEFT's names and that the branch is scaled by alpha / r. Does not know when the adapter is on.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from trimode.errors import CheckpointError
+
+from .config import Keys, ModelConfig
+from .tensor_file import Tensor, TensorFile
+
+FOLDER = "linear_spec_lora"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_TENSORS = "adapter_model.safetensors"
+TARGETS = ["o_proj"]
+# Variants of LoRA that change the arithmetic: only their "off" value is implemented.
+OFF: dict[str, tuple[Any, Any]] = {
+    "use_dora": (False, None), "use_rslora": (False, None), "bias": ("none", None), "fan_in_fan_out": (False, None),
+    "alpha_pattern": ({}, None), "rank_pattern": ({}, None), "modules_to_save": (None, []), "lora_bias": (False, None),
+    "layers_to_transform": (None, []), "layer_replication": (None, []), "exclude_modules": (None, []),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Adapter:
+    """An open adapter: o_proj(x) gains scale * B(A x) when it is on."""
+
+    config_path: Path
+    file: TensorFile
+    rank: int
+    scale: float
+
+    @classmethod
+    def open(cls, folder: Path, config: ModelConfig) -> Adapter:
+        """Open and check the adapter.
+
+        Raises:
+            CheckpointError: another method, rank or target than the graph has, or tensors that do not fit.
+        """
+        keys = Keys.load(folder / ADAPTER_CONFIG)
+        if keys.get("peft_type") != "LORA":
+            raise keys.error("peft_type", "'LORA'", keys.get("peft_type"))
+        if keys.get("target_modules") != TARGETS:
+            raise keys.error("target_modules", repr(TARGETS), keys.get("target_modules"))
+        for name, allowed in OFF.items():
+            if keys.values.get(name) not in allowed:
+                raise keys.error(name, repr(allowed[0]), keys.values[name])
+        rank = keys.count("r")
+        scale = keys.number("lora_alpha") / rank
+        file = TensorFile.open(folder / ADAPTER_TENSORS)
+        try:
+            _check(file, config, rank)
+        except CheckpointError:
+            file.close()
+            raise
+        return cls(keys.path, file, rank, scale)
+
+    def down(self, layer: int) -> Tensor:
+        """Return A of a layer  # [rank, query width]."""
+        return self.file.tensors[_name(layer, "A")]
+
+    def up(self, layer: int) -> Tensor:
+        """Return B of a layer, without the scale  # [hidden, rank]."""
+        return self.file.tensors[_name(layer, "B")]
+
+
+def _name(layer: int, side: str) -> str:
+    return f"base_model.model.encoder.layers.{layer}.self_attn.o_proj.lora_{side}.weight"
+
+
+def _check(file: TensorFile, config: ModelConfig, rank: int) -> None:
+    expected: dict[str, tuple[int, ...]] = {}
+    for layer in range(config.num_layers):
+        expected[_name(layer, "A")] = (rank, config.query_width)
+        expected[_name(layer, "B")] = (config.hidden_size, rank)
+    for name, shape in expected.items():
+        found = file.tensors.get(name)
+        if found is None or found.shape != shape:
+            state = "none" if found is None else str(list(found.shape))
+            raise CheckpointError(f"{file.path}: tensor {name}: expected {list(shape)}, found {state}")
+    if unknown := sorted(set(file.tensors) - set(expected)):
+        raise CheckpointError(f"{file.path}: tensor {unknown[0]}: unknown to {ADAPTER_CONFIG}")
