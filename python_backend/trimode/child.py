@@ -16,6 +16,7 @@ from pathlib import Path
 SHM = Path("/dev/shm")
 PR_SET_PDEATHSIG = 1
 STUB_NAME = "triton_python_b"  # the kernel keeps 15 characters
+NOISE = b"CudaDriverHelper has not been initialized"  # Triton's first words wherever there is no GPU
 libc = ctypes.CDLL(None)
 
 
@@ -107,9 +108,10 @@ class Child:
     async def _forward_log(self) -> None:
         """Pass the server's log on to ours."""
         assert self._process.stderr is not None
-        while data := await self._process.stderr.read(65536):
-            sys.stderr.buffer.write(data)
-            sys.stderr.buffer.flush()
+        while lines := await self._process.stderr.read(65536):
+            if NOISE not in lines:
+                sys.stderr.buffer.write(lines)
+                sys.stderr.buffer.flush()
 
 
 def own_prefix() -> str:

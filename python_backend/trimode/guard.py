@@ -14,17 +14,18 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
-import aiohttp
 from aiohttp import web
 
 from .errors import EngineError, RequestError
 from .request_check import check_body
 from .triton.tensors import MODEL_NAME
+from .upstream import Exchange, LostError, Upstream
 
 MODEL = r"/v2/models/(?P<model>[^/]+)(/versions/[^/]+)?"
 GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
 READY = re.compile(rf"/v2/health/ready|{MODEL}/ready")
-READ = re.compile(rf"/v2|/v2/health/live|/v2/models/stats|{MODEL}(/config|/stats)?")
+LIVE = "/v2/health/live"  # answered here: the guard lives while the backend is being replaced
+READ = re.compile(rf"/v2|/v2/models/stats|{MODEL}(/config|/stats)?")
 INFER = re.compile(rf"{MODEL}/infer")
 
 # HTTP status by error_type; any other type is the caller's fault, 400.
@@ -41,6 +42,7 @@ STATUS = {
 }
 ERROR_TYPE = re.compile(r"[a-z][a-z_]*(?=: )")
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
+SILENT = "deadline_exceeded: the backend was silent for too long"
 
 
 class Backend(Protocol):
@@ -71,24 +73,12 @@ class Refusal(Exception):
 
 
 class Guard:
-    """An aiohttp handler in front of the Triton at `upstream`, e.g. "http://127.0.0.1:8003"."""
+    """An aiohttp handler in front of `upstream`."""
 
-    def __init__(self, upstream: str, backend: Backend, limits: Limits) -> None:
+    def __init__(self, upstream: Upstream, backend: Backend, limits: Limits) -> None:
         self._upstream = upstream
         self._backend = backend
         self._limits = limits
-        self._session: aiohttp.ClientSession | None = None
-
-    async def open(self) -> None:
-        """Open the pool of connections to Triton."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5.0, sock_read=self._limits.silence_seconds)
-        connector = aiohttp.TCPConnector(limit=0)
-        self._session = aiohttp.ClientSession(connector=connector, timeout=timeout, auto_decompress=False)
-
-    async def close(self) -> None:
-        """Close the pool."""
-        if self._session:
-            await self._session.close()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
@@ -99,9 +89,11 @@ class Guard:
         except Refusal as exc:
             return error_response(str(exc))
         except TimeoutError:
-            return error_response("deadline_exceeded: the backend was silent for too long")
-        except aiohttp.ClientError:
-            return error_response(LOST.on_the_wire() if self._backend.alive else self._not_serving())
+            return error_response(SILENT)
+        except ConnectionRefusedError:
+            return error_response(self._not_serving())
+        except LostError:
+            return error_response(LOST.on_the_wire())
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
@@ -114,8 +106,10 @@ class Guard:
         if request.method == "POST" and INFER.fullmatch(path):
             return await self._forward(request, await self._body(request))
         if request.method == "GET" and (READ.fullmatch(path) or READY.fullmatch(path)):
-            return await self._forward(request, None)
-        known = any(pattern.fullmatch(path) for pattern in (GENERATE, INFER, READ, READY))
+            return await self._forward(request, b"")
+        if path == LIVE and request.method == "GET":
+            return web.Response()
+        known = path == LIVE or any(pattern.fullmatch(path) for pattern in (GENERATE, INFER, READ, READY))
         if known:
             raise Refusal("not_allowed", f"{request.method} {path}")
         raise Refusal("not_found", f"{path} is not served here; see GET /v2")
@@ -144,56 +138,48 @@ class Guard:
     def _too_large(self, size: int) -> NoReturn:
         raise Refusal("too_large", f"the body must be at most {self._limits.body_bytes} bytes, got {size}")
 
-    def _call(
-        self, request: web.BaseRequest, body: bytes | None, path: str = ""
-    ) -> aiohttp.client._RequestContextManager:
+    def _call(self, request: web.BaseRequest, body: bytes, path: str) -> Exchange:
         if not self._backend.alive:
             raise Refusal(*self._not_serving().split(": ", 1))
-        assert self._session is not None
         # Content-Type is ours: Triton 2.51 crashes on a large form-urlencoded body, curl's default.
         headers = {"Content-Type": "application/json"}
         if length := request.headers.get("Inference-Header-Content-Length"):
             headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": length}
-        url = self._upstream + (path or request.path)
-        return self._session.request(request.method, url, data=body, headers=headers if body is not None else None)
+        return self._upstream.request(request.method, path, body, headers, silence=self._limits.silence_seconds)
 
     def _not_serving(self) -> str:
         state = "is stopping" if self._backend.stopping else "is starting, try again"
         return f"unavailable: the server {state}"
 
-    async def _forward(self, request: web.BaseRequest, body: bytes | None) -> web.StreamResponse:
-        async with self._call(request, body) as upstream:
-            content = await upstream.read()
-            return web.Response(status=upstream.status, body=content, content_type=upstream.content_type)
+    async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        async with self._call(request, body, request.raw_path) as answer:
+            content = await answer.read()
+        headers = {"Content-Type": answer.content_type}
+        return web.Response(status=answer.status, body=content, headers=headers)
 
     async def _generate(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         """Ask for a stream of one event: only there does Triton 2.51 notice that the caller went away."""
-        async with self._call(request, body, request.path + "_stream") as upstream:
-            events = (await upstream.read()).strip()
-            if upstream.status != 200:
-                return error_response(_error_text(events), upstream.status)
+        async with self._call(request, body, request.raw_path + "_stream") as answer:
+            events = (await answer.read()).strip()
+        if answer.status != 200:
+            return error_response(_error_text(events), answer.status)
         if not events.startswith(b"data: ") or b"\n\n" in events:
             return error_response("internal: the backend did not answer exactly once")
         return web.Response(body=events[6:], content_type="application/json")
 
     async def _stream(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         """Pass events on as they come; one that ends early gets a last event that says so."""
-        async with self._call(request, body) as upstream:
-            if upstream.status != 200:
-                return error_response(_error_text(await upstream.read()), upstream.status)
+        async with self._call(request, body, request.raw_path) as answer:
+            if answer.status != 200:
+                return error_response(_error_text(await answer.read()), answer.status)
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
             await response.prepare(request)
-            tail = b""
             try:
-                async for data in upstream.content.iter_any():
-                    await response.write(data)
-                    tail = (tail + data)[-2:]
-            except (aiohttp.ClientError, TimeoutError) as exc:
-                text = (
-                    "deadline_exceeded: no event for too long" if isinstance(exc, TimeoutError) else LOST.on_the_wire()
-                )
-                broken = b"" if tail in (b"", b"\n\n") else b"\n\n"
-                await response.write(broken + b"data: " + json.dumps({"error": text}).encode() + b"\n\n")
+                async for event in answer.parts():
+                    await response.write(event)
+            except (LostError, TimeoutError) as exc:
+                text = SILENT if isinstance(exc, TimeoutError) else LOST.on_the_wire()
+                await response.write(b"data: " + json.dumps({"error": text}).encode() + b"\n\n")
             await response.write_eof()
             return response
 
@@ -220,10 +206,8 @@ async def listen(guard: Guard, host: str, port: int) -> AsyncIterator[None]:
     server = web.Server(guard.handle, handler_cancellation=True, access_log=None)
     runner = web.ServerRunner(server, shutdown_timeout=2.0)
     await runner.setup()
-    await guard.open()
     try:
         await web.TCPSite(runner, host, port).start()
         yield
     finally:
         await runner.cleanup()
-        await guard.close()

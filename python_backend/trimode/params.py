@@ -78,7 +78,7 @@ FIELDS: tuple[Field, ...] = (
     Field("return_token_ids", "bool", "false", "Return output_ids."),
     Field("return_num_input_tokens", "bool", "false", "Return num_input_tokens."),
     Field("return_num_output_tokens", "bool", "false", "Return num_output_tokens."),
-    Field("return_finish_reason", "bool", "false", "Return finish_reason: stop, length, cancelled or error."),
+    Field("return_finish_reason", "bool", "false", "Return finish_reason: stop or length."),
     Field("return_perf_metrics", "bool", "false", "Return the counters of forwards, drafts and acceptance."),
     Field("return_effective_params", "bool", "false", "Return effective_params, the values used, as JSON."),
 )

@@ -78,8 +78,8 @@ def keep_min_p(scores: Floats, p: float) -> Floats:
 def draw(scores: Floats, u: npt.NDArray[np.float64]) -> Ints:
     """Draw one token per row by inverting the cumulative distribution at u: scores (R, V), u (R,) -> (R,)."""
     cdf = np.cumsum(softmax(scores), axis=-1, dtype=np.float64)  # (R, V)
-    picked = (cdf <= u[:, None] * cdf[:, -1:]).sum(axis=-1)
-    return np.asarray(picked, dtype=np.int64)
+    picked: Ints = (cdf <= u[:, None] * cdf[:, -1:]).sum(axis=-1)
+    return np.minimum(picked, scores.shape[-1] - 1)  # rounding may reach the very end
 
 
 def penalise(logits: Floats, params: GenerationParams, prompt: Sequence[int], output: Sequence[int]) -> Floats:

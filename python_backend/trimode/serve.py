@@ -1,4 +1,4 @@
-"""`python -m trimode.serve`: checks what can be checked, starts tritonserver under a supervisor, and the guard before it.
+"""`python -m trimode.serve`: checks what it can, starts tritonserver under a supervisor, and the guard before it.
 
 Only wiring: tritonserver.py knows the command, child.py the process, supervisor.py when it is ill, guard.py HTTP.
 """
@@ -23,6 +23,7 @@ from .guard import Guard, Limits, listen
 from .supervisor import Supervisor, Watch, log
 from .triton.tensors import MODEL_NAME
 from .tritonserver import Ports, find
+from .upstream import Upstream
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -37,9 +38,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--grpc-port", type=int, default=8001, metavar="PORT")
     made.add_argument("--metrics-port", type=int, default=8002, metavar="PORT")
     made.add_argument("--max-body-mib", type=float, default=8.0, metavar="MIB", help="largest HTTP body")
-    made.add_argument(
-        "--silence", type=float, default=300.0, metavar="S", help="longest wait for an answer's next part"
-    )
+    made.add_argument("--silence", type=float, default=300.0, metavar="S", help="longest pause in an answer")
     made.add_argument("--ready-timeout", type=int, default=600, metavar="S", help="longest start")
     made.add_argument("--exit-timeout", type=int, default=10, metavar="S", help="what runs may finish for so long")
     made.add_argument("--canary-timeout", type=float, default=10.0, metavar="S", help="patience with a stuck engine")
@@ -83,12 +82,14 @@ async def _serve(options: argparse.Namespace) -> None:
         async def start() -> Child:
             return await Child.start(command, environment, own_prefix())
 
-        supervisor = Supervisor(start, ports, watch)
+        upstream = Upstream(ports.http)
+        supervisor = Supervisor(start, upstream, Upstream(ports.metrics), watch)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
-        async with listen(Guard(f"http://127.0.0.1:{ports.http}", supervisor, limits), options.host, options.http_port):
+        guard = Guard(upstream, supervisor, limits)
+        async with listen(guard, options.host, options.http_port):
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(lambda: print(banner(options, manifest, bundle), flush=True))
 

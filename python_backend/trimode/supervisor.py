@@ -7,26 +7,26 @@ end them either. Killing the server does, at once, and costs 0.3 s more than a r
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import aiohttp
-
 from .child import Child
 from .errors import ServeError
 from .metrics import PASSES, RUNNING, WAITING
 from .triton.tensors import CANARY_ID, MODEL_NAME
-from .tritonserver import Ports
+from .upstream import Upstream
 
 PROCESS_SECONDS = 0.25  # between looks at the processes
 PROGRESS_SECONDS = 1.0  # between looks at the count of engine passes
 IDLE_SECONDS = 10.0  # between canaries while nothing runs
 SETTLED_SECONDS = 60.0  # a server that lived this long starts a new count of failures
 KILL_SECONDS = 5.0  # after the exit timeout
-CANARY = {"id": CANARY_ID, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}
+CANARY = json.dumps({"id": CANARY_ID, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
+JSON = "application/json"
 
 
 @dataclass(frozen=True)
@@ -45,16 +45,20 @@ class Watch:
 class Supervisor:
     """Starts, watches, replaces and stops the server; `alive` is what the guard answers to health checks."""
 
-    def __init__(self, start: Callable[[], Awaitable[Child]], ports: Ports, watch: Watch) -> None:
+    def __init__(self, start: Callable[[], Awaitable[Child]], http: Upstream, metrics: Upstream, watch: Watch) -> None:
         self._start = start
-        self._ports = ports
+        self._http = http
+        self._metrics = metrics
         self._watch = watch
         self._patience = watch.canary_seconds
         self._stopping = asyncio.Event()
         self.alive = False
 
     def stop(self) -> None:
-        """Let `run` end the server in order; what runs may finish."""
+        """Let `run` end the server in order; what runs may finish, nothing new is let in."""
+        self.alive = False
+        self._http.close()
+        self._metrics.close()
         self._stopping.set()
 
     @property
@@ -69,30 +73,29 @@ class Supervisor:
             ServeError: the server could not be started, or failed too often in a row.
         """
         failures = 0
-        async with aiohttp.ClientSession() as session:
-            while True:
-                began = time.monotonic()
-                child = await self._start()
-                try:
-                    fault = await self._serve(child, session, on_ready)
-                except ServeError as exc:
-                    if failures == 0:
-                        raise  # it never served; more of the same would not help
-                    fault = str(exc)
-                finally:
-                    self.alive = False
-                    await child.kill()
-                if fault is None:
-                    return
-                settled = time.monotonic() - began > SETTLED_SECONDS
-                failures = 1 if settled else failures + 1
-                if failures >= self._watch.max_failures:
-                    raise ServeError(f"{fault}; giving up after {failures} failures in a row")
-                log(f"{fault}; its streams were ended, starting it again (failure {failures} in a row)")
+        while True:
+            began = time.monotonic()
+            child = await self._start()
+            try:
+                fault = await self._serve(child, on_ready)
+            except ServeError as exc:
+                if failures == 0:
+                    raise  # it never served; more of the same would not help
+                fault = str(exc)
+            finally:
+                self.alive = False
+                await child.kill()
+            if fault is None:
+                return
+            settled = time.monotonic() - began > SETTLED_SECONDS
+            failures = 1 if settled else failures + 1
+            if failures >= self._watch.max_failures:
+                raise ServeError(f"{fault}; giving up after {failures} failures in a row")
+            log(f"{fault}; its streams were ended, starting it again (failure {failures} in a row)")
 
-    async def _serve(self, child: Child, session: aiohttp.ClientSession, on_ready: Callable[[], None]) -> str | None:
+    async def _serve(self, child: Child, on_ready: Callable[[], None]) -> str | None:
         """Return the fault that ended `child`, None when it was asked to stop."""
-        watching = asyncio.create_task(self._follow(child, session, on_ready))
+        watching = asyncio.create_task(self._follow(child, on_ready))
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait((watching, stopping), return_when=asyncio.FIRST_COMPLETED)
@@ -108,11 +111,11 @@ class Supervisor:
             log("tritonserver outlived its exit timeout and is killed")
         return None
 
-    async def _follow(self, child: Child, session: aiohttp.ClientSession, on_ready: Callable[[], None]) -> str:
-        await self._until_ready(child, session)
+    async def _follow(self, child: Child, on_ready: Callable[[], None]) -> str:
+        await self._until_ready(child)
         self.alive = True
         on_ready()
-        tasks = {asyncio.create_task(self._processes(child)), asyncio.create_task(self._progress(session))}
+        tasks = {asyncio.create_task(self._processes(child)), asyncio.create_task(self._progress())}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             return done.pop().result()
@@ -120,14 +123,13 @@ class Supervisor:
             for task in tasks:
                 task.cancel()
 
-    async def _until_ready(self, child: Child, session: aiohttp.ClientSession) -> None:
+    async def _until_ready(self, child: Child) -> None:
         """Wait until the model has answered a request.
 
         Raises:
             ServeError: it ended, its backend died, or it took too long.
         """
         deadline = time.monotonic() + self._watch.ready_seconds
-        url = f"http://127.0.0.1:{self._ports.http}/v2/health/ready"
         while True:
             child.find_stubs()
             if fault := child.fault():
@@ -135,11 +137,11 @@ class Supervisor:
                 raise ServeError(f"{fault} before the model was ready; the lines above say why")
             if time.monotonic() > deadline:
                 raise ServeError(f"the model was not ready after {self._watch.ready_seconds:.0f} s")
-            if await _status(session.get(url)) == 200:
+            if await self._ask("GET", "/v2/health/ready", b"", 2.0):
                 break
             await asyncio.sleep(0.05)
         began = time.monotonic()
-        if not await self._canary(session):
+        if not await self._canary():
             raise ServeError("the model is loaded but does not answer")
         self._patience = max(self._watch.canary_seconds, 64 * (time.monotonic() - began))
 
@@ -153,40 +155,38 @@ class Supervisor:
                 return fault
             await asyncio.sleep(PROCESS_SECONDS)
 
-    async def _progress(self, session: aiohttp.ClientSession) -> str:
+    async def _progress(self) -> str:
         """Return when the engine neither makes passes nor answers a canary in time."""
         last, seen = -1.0, 0.0
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            passes, busy = await self._read_metrics(session)
+            passes, busy = await self._read_metrics()
             if passes is not None and passes != last:
                 last, seen = passes, time.monotonic()
             elif passes is None or busy or time.monotonic() - seen >= IDLE_SECONDS:
-                if not await self._canary(session):
+                if not await self._canary():
                     return f"the engine made no pass and answered nothing for {self._patience:.0f} s"
                 seen = time.monotonic()
 
-    async def _canary(self, session: aiohttp.ClientSession) -> bool:
+    async def _canary(self) -> bool:
         """Return whether one token is generated, or the engine is seen working, within the patience."""
-        before, _ = await self._read_metrics(session)
+        before, _ = await self._read_metrics()
         deadline = time.monotonic() + self._patience
-        url = f"http://127.0.0.1:{self._ports.http}/v2/models/{MODEL_NAME}/generate"
         while (left := deadline - time.monotonic()) > 0:
-            if await _status(session.post(url, json=CANARY, timeout=aiohttp.ClientTimeout(total=left))) == 200:
+            if await self._ask("POST", f"/v2/models/{MODEL_NAME}/generate", CANARY, left):
                 return True
-            passes, _ = await self._read_metrics(session)
+            passes, _ = await self._read_metrics()
             if passes is not None and before is not None and passes > before:
                 return True  # busy with others, or its queue is full
             await asyncio.sleep(0.2)
         return False
 
-    async def _read_metrics(self, session: aiohttp.ClientSession) -> tuple[float | None, bool]:
+    async def _read_metrics(self) -> tuple[float | None, bool]:
         """Return (engine passes so far, whether requests run or wait); (None, True) when they cannot be read."""
-        url = f"http://127.0.0.1:{self._ports.metrics}/metrics"
         try:
-            async with session.get(url, timeout=aiohttp.ClientTimeout(total=2.0)) as response:
-                text = await response.text()
-        except (aiohttp.ClientError, TimeoutError):
+            async with self._metrics.request("GET", "/metrics", silence=2.0) as answer:
+                text = (await answer.read()).decode("utf-8")
+        except (ConnectionError, TimeoutError):
             return None, True
         values = {
             metric.name: float(found[1])
@@ -195,15 +195,14 @@ class Supervisor:
         }
         return values.get(PASSES.name), values.get(RUNNING.name, 0) + values.get(WAITING.name, 0) > 0
 
-
-async def _status(call: aiohttp.client._RequestContextManager) -> int | None:
-    """Return the status of the answer, None when there is none."""
-    try:
-        async with call as response:
-            await response.read()
-            return response.status
-    except (aiohttp.ClientError, TimeoutError):
-        return None
+    async def _ask(self, method: str, path: str, body: bytes, seconds: float) -> bool:
+        """Return whether the answer is 200."""
+        try:
+            async with self._http.request(method, path, body, {"Content-Type": JSON}, silence=seconds) as answer:
+                await answer.read()
+                return answer.status == 200
+        except (ConnectionError, TimeoutError):
+            return False
 
 
 def log(text: str) -> None:

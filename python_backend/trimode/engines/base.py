@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Literal, Protocol, Self
 
@@ -51,18 +50,19 @@ class RowResult:
     def __init__(self, logits: Floats, mask_token_id: int) -> None:
         self.logits = logits  # (R, V), as the model gives them
         self._mask_token_id = mask_token_id
+        self._top_id: Ints | None = None
 
-    @cached_property
+    @property
     def top_id(self) -> Ints:
         """(R,) most likely token of each row, the mask id left out; the first wins a tie."""
-        ids = self.logits.argmax(axis=-1)
-        for row in np.flatnonzero(ids == self._mask_token_id):
-            without = self.logits[row].copy()
-            without[self._mask_token_id] = -np.inf
-            ids[row] = without.argmax()
-        return np.asarray(ids, dtype=np.int64)
+        if self._top_id is None:
+            ids: Ints = self.logits.argmax(axis=-1)
+            if self._mask_token_id in ids:
+                ids = self.without_mask().argmax(axis=-1)
+            self._top_id = ids
+        return self._top_id
 
-    @cached_property
+    @property
     def top_prob(self) -> Floats:
         """(R,) probability of `top_id` under the whole softmax, the mask id included."""
         return self.prob_of(self.top_id)
@@ -70,8 +70,9 @@ class RowResult:
     def prob_of(self, ids: Ints) -> Floats:
         """(R,) probability of one given token per row."""
         top = self.logits.max(axis=-1)  # (R,)
-        spread = np.exp(self.logits - top[:, None])  # (R, V)
-        at = self.logits[np.arange(len(ids)), ids] - top
+        spread = self.logits - top[:, None]  # (R, V)
+        at = spread[np.arange(len(ids)), ids]
+        np.exp(spread, out=spread)
         return np.asarray(np.exp(at) / spread.sum(axis=-1), dtype=np.float32)
 
     def without_mask(self) -> Floats:

@@ -9,10 +9,12 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 import onnxruntime as ort
 
 from ..bundle import GRAPH, Manifest, rebuild_hint
@@ -153,6 +155,12 @@ class OnnxRuntimeEngine:
         return binding
 
 
+@lru_cache(maxsize=256)
+def lower_triangle(size: int) -> npt.NDArray[np.bool_]:
+    """Return the (size, size) causal mask."""
+    return np.tri(size, dtype=bool)
+
+
 def _fill(binding: Binding, place: int, row: Row) -> None:
     """Write `row` into line `place` of the bound inputs."""
     size, seq = len(row.tokens), binding.input_ids.shape[1]
@@ -167,7 +175,7 @@ def _fill(binding: Binding, place: int, row: Row) -> None:
     if isinstance(row.sees, np.ndarray):
         mask[:size, :size] = row.sees
     else:
-        mask[:size, :size] = True if row.sees == "block" else np.tri(size, dtype=bool)
+        mask[:size, :size] = True if row.sees == "block" else lower_triangle(size)
     binding.logit_rows[place, : len(row.want)] = row.want
     binding.logit_rows[place, len(row.want) :] = 0
     binding.lora_scale[place] = row.adapter

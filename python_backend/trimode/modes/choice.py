@@ -46,7 +46,6 @@ def next_token(
     forced = seq.forced_at(index, ahead)
     if forced is not None:
         return forced, 0.0
-    position = np.array([len(seq.prompt) + index], dtype=np.int64)
-    rows = slice(row, row + 1)
-    token = int(choose(seq, result, rows, position, CAUSAL_STREAM, ahead)[0])
+    position = np.array([len(seq.prompt) + index])
+    token = int(choose(seq, result, slice(row, row + 1), position, CAUSAL_STREAM, ahead)[0])
     return token, log_prob(result.logits[row], token) if seq.params.return_log_probs else 0.0

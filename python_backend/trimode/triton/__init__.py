@@ -1,0 +1,1 @@
+"""The Triton face of the runtime: tensors, the model, its metrics."""

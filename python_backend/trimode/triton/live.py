@@ -51,6 +51,8 @@ class LiveRequest:
         self._cum_log_probs = 0.0
         self._sent = False
         self._ready = threading.Event()  # the sink may run before submit() has returned the handle
+        # Triton 2.51 crashes, server and all, when is_cancelled() and the final send of one sender overlap.
+        self._lock = threading.Lock()
         self._handle: Handle | None = None
         self.closed = False
 
@@ -63,18 +65,22 @@ class LiveRequest:
         """Send one chunk; a caller that cannot be sent to any more has its request cancelled."""
         self._ready.wait()
         assert self._handle is not None
-        if self.closed:
-            return
-        try:
-            self._send(chunk, self._handle)
-        except Exception as exc:
-            # The final response must leave whatever happened; only a sender that refuses this too is given up.
-            self._handle.cancel()
-            self._close(chunk, "error")
+        with self._lock:
+            if self.closed:
+                return
             try:
-                refuse(self._sender, TrimodeError(f"the answer could not be sent: {exc}"))
-            except Exception as again:
-                pb_utils.Logger.log_warn(f"a response sender took neither the answer nor the error: {again}")
+                self._send(chunk, self._handle)
+            except Exception as exc:
+                self._give_up(chunk, self._handle, exc)
+
+    def _give_up(self, chunk: Chunk, handle: Handle, cause: Exception) -> None:
+        """Send an error as the final response; only a sender that refuses this too is left without one."""
+        handle.cancel()
+        self._close(chunk, "error")
+        try:
+            refuse(self._sender, TrimodeError(f"the answer could not be sent: {cause}"))
+        except Exception as again:
+            pb_utils.Logger.log_warn(f"a response sender took neither the answer nor the error: {again}")
 
     def _send(self, chunk: Chunk, handle: Handle) -> None:
         if chunk.error is not None:
@@ -101,5 +107,6 @@ class LiveRequest:
 
     def cancel_if_left(self) -> None:
         """Cancel the request if its caller has gone; costs one exchange with the server's process."""
-        if not self.closed and self._handle is not None and self._sender.is_cancelled():
-            self._handle.cancel()
+        with self._lock:
+            if not self.closed and self._handle is not None and self._sender.is_cancelled():
+                self._handle.cancel()

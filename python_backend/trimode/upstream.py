@@ -1,0 +1,174 @@
+"""A small HTTP/1.1 client for the tritonserver behind us: pooled connections, answers read part by part.
+
+Made for one known server on loopback, where it costs a third of a general client's time. Knows no URLs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator, Mapping
+from types import TracebackType
+
+HEAD_LIMIT = 64 * 1024
+
+
+class LostError(ConnectionError):
+    """The server ended the connection before its answer was complete, or answered what is not HTTP."""
+
+
+class Connection:
+    """One keep-alive connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    @property
+    def usable(self) -> bool:
+        """Whether the other end has not closed it."""
+        return not (self.writer.is_closing() or self.reader.at_eof())
+
+    def abort(self) -> None:
+        """Close at once; Triton cancels what it was doing for this connection."""
+        self.writer.transport.abort()
+
+
+class Answer:
+    """Status, content type and body of one answer.
+
+    Attributes:
+        complete: the body was read to its end, so that the connection can serve again.
+    """
+
+    def __init__(self, connection: Connection, head: bytes, silence: float) -> None:
+        status_line, *lines = head.decode("latin-1").split("\r\n")
+        headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+        self.status = int(status_line.split(" ", 2)[1])
+        self.content_type = headers.get("content-type", "application/json")
+        self.complete = False
+        self._connection = connection
+        self._silence = silence
+        self._chunked = headers.get("transfer-encoding", "").lower() == "chunked"
+        self._length = int(headers.get("content-length", 0))
+
+    async def parts(self) -> AsyncIterator[bytes]:
+        """Yield the body as it arrives.
+
+        Raises:
+            LostError: it ended early.
+            TimeoutError: nothing came for `silence` seconds.
+        """
+        with _losses():
+            while True:
+                async with asyncio.timeout(self._silence):
+                    part = await self._part()
+                if self.complete:
+                    if part:
+                        yield part
+                    return
+                yield part
+
+    async def _part(self) -> bytes:
+        """Return the next part; sets `complete` with the last one."""
+        reader = self._connection.reader
+        if not self._chunked:
+            body = await reader.readexactly(self._length)
+            self.complete = True
+            return body
+        size = int((await reader.readuntil(b"\r\n")).split(b";")[0], 16)
+        data = (await reader.readexactly(size + 2))[:-2]
+        self.complete = size == 0
+        return data
+
+    async def read(self) -> bytes:
+        """Return the whole body."""
+        return b"".join([part async for part in self.parts()])
+
+
+class Exchange:
+    """`async with` of one request: sends it, gives the Answer, then keeps or aborts the connection."""
+
+    def __init__(self, upstream: Upstream, request: bytes, silence: float) -> None:
+        self._upstream = upstream
+        self._request = request
+        self._silence = silence
+        self._connection: Connection | None = None
+        self._answer: Answer | None = None
+
+    async def __aenter__(self) -> Answer:
+        """Send the request and wait for the answer's head.
+
+        Raises:
+            ConnectionRefusedError: nobody listens.
+            LostError, TimeoutError: see Answer.parts.
+        """
+        self._connection = await self._upstream.connect()
+        try:
+            with _losses():
+                async with asyncio.timeout(self._silence):
+                    self._connection.writer.write(self._request)
+                    await self._connection.writer.drain()
+                    head = await self._connection.reader.readuntil(b"\r\n\r\n")
+                self._answer = Answer(self._connection, head, self._silence)
+            return self._answer
+        except BaseException:
+            self._connection.abort()
+            raise
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Keep the connection if the answer was read to its end."""
+        assert self._connection is not None
+        if self._answer is not None and self._answer.complete:
+            self._upstream.keep(self._connection)
+        else:
+            self._connection.abort()
+
+
+class Upstream:
+    """The server at a loopback port and the idle connections to it."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._idle: list[Connection] = []
+        self._closing = False
+
+    def request(
+        self, method: str, path: str, body: bytes = b"", headers: Mapping[str, str] | None = None, *, silence: float
+    ) -> Exchange:
+        """Prepare a request; `silence` is the longest pause, in seconds, before and within the answer."""
+        lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{self._port}", f"Content-Length: {len(body)}"]
+        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
+        return Exchange(self, "\r\n".join(lines).encode("ascii") + b"\r\n\r\n" + body, silence)
+
+    async def connect(self) -> Connection:
+        """Return an idle connection or a new one."""
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.usable:
+                return connection
+            connection.abort()
+        return Connection(*await asyncio.open_connection("127.0.0.1", self._port, limit=HEAD_LIMIT))
+
+    def keep(self, connection: Connection) -> None:
+        """Take a connection back for the next request."""
+        if self._closing:
+            connection.abort()
+        else:
+            self._idle.append(connection)
+
+    def close(self) -> None:
+        """Close the idle connections, and from now on each one after its answer; Triton waits for them when it ends."""
+        self._closing = True
+        while self._idle:
+            self._idle.pop().abort()
+
+
+@contextlib.contextmanager
+def _losses() -> Iterator[None]:
+    try:
+        yield
+    except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as exc:
+        raise LostError(str(exc)) from exc
