@@ -22,7 +22,7 @@ build: $(VENV)/ready ## Convert MODEL's checkpoint into an engine bundle under b
 	$(PY) -m trimode_convert.build $(MODEL) --precision $(PRECISION) --out $(BUNDLE)
 
 serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
-	$(PY) -m trimode.serve --bundle $(BUNDLE) --http-port $(PORT)
+	$(PY) -m trimode.serve --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2))
 
 test: $(VENV)/ready ## Run the tests: unit, parity with the reference, the real server
 	$(PY) -m pytest

@@ -40,7 +40,9 @@ class DeltaForm:
     """The cache is input only; new keys and values are outputs, which the host keeps or forgets.
 
     Scores are [q.Kpast | q.Knew]: the cache is never concatenated or copied. Query heads that share a key head are
-    folded into rows, so that every product is an ordinary batched matrix product.
+    folded into rows, so that every product is an ordinary batched matrix product. What the cache holds past `past_len`
+    is ignored as long as it is finite and its scores stay below 1e9: the mask is added, which measured faster than
+    choosing with Where.
     """
 
     def __init__(self, graph: GraphBuilder, config: ModelConfig) -> None:
@@ -55,7 +57,7 @@ class DeltaForm:
         capacity = graph.op("Shape", "past_key.0", start=2, end=3)
         seq = graph.op("Shape", block_mask, start=1, end=2)
         self.parts = graph.op("Concat", capacity, seq, axis=0)  # lengths of the cached and the new part
-        self.bias = self._bias(past_len, block_mask, capacity)
+        self.bias = self._bias(past_len, block_mask, capacity, seq)
 
     def attend(self, layer: int, query: str, key: str, value: str) -> str:
         """Return the mix of values, and declare the new keys and values as outputs."""
@@ -78,13 +80,12 @@ class DeltaForm:
         mixed = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])
         return graph.op("Reshape", mixed, graph.ints(0, 0, config.query_width))
 
-    def _bias(self, past_len: str, block_mask: str, capacity: str) -> str:
+    def _bias(self, past_len: str, block_mask: str, capacity: str, seq: str) -> str:
         """Return 0 where a query may see a key and -1e9 elsewhere  # [B, 1, G * S, C + S]."""
         graph, group = self.graph, self.config.group
         zero, one = graph.constant(np.int64(0)), graph.constant(np.int64(1))
         slots = graph.op("Range", zero, graph.op("Squeeze", capacity), one)  # (C,)
         filled = graph.op("Less", slots, graph.op("Unsqueeze", past_len, graph.ints(1, 2)))  # [B, 1, C]
-        seq = graph.op("Shape", block_mask, start=1, end=2)
         rows = graph.op("Concat", graph.ints(1), seq, graph.ints(1), axis=0)
         visible = graph.op("Concat", graph.op("Expand", filled, rows), block_mask, axis=-1)  # [B, S, C + S]
         if group > 1:

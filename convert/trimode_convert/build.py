@@ -1,4 +1,4 @@
-"""`python -m trimode_convert.build MODEL`: what `make build` runs: a recipe's name or a checkpoint folder in, a bundle out.
+"""`python -m trimode_convert.build MODEL`, what `make build` runs: a recipe or a checkpoint folder in, a bundle out.
 
 Knows the recipes under build/; the conversion itself is cli.py's.
 """

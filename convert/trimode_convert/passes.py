@@ -14,6 +14,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 from trimode.bundle import GRAPH, Manifest
+from trimode.errors import BundleError
 
 from .tensor_file import FloatArray
 
@@ -47,10 +48,16 @@ class BundleRunner:
         self.session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
 
     def run(self, passes: Sequence[Pass]) -> list[FloatArray]:
-        """Return the logits of every token of every pass, in order  # (S, vocab) each."""
+        """Return the logits of every token of every pass, in order  # (S, vocab) each.
+
+        Raises:
+            BundleError: the passes reach beyond the bundle's capacity.
+        """
         manifest = self.manifest
         longest = max(step.start + len(step.tokens) for step in passes)
-        capacity = min(size for size in (*manifest.buckets, longest) if size >= longest)
+        if longest > manifest.capacity:
+            raise BundleError(f"the checks reach position {longest}, the bundle's capacity is {manifest.capacity}")
+        capacity = min(size for size in manifest.buckets if size >= longest)
         shape = (1, manifest.num_kv_heads, capacity, manifest.head_dim)
         cache = {
             f"past_{kind}.{layer}": np.zeros(shape, np.float32)

@@ -7,7 +7,9 @@ Knows nothing of requests, sequences or graphs.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import typing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,13 +83,24 @@ class Manifest:
             raise BundleError(
                 f"{path} has format_version {found!r}, this version reads {FORMAT_VERSION}. {rebuild_hint(folder)}"
             )
-        known = {f.name for f in dataclasses.fields(cls)}
+        hints = typing.get_type_hints(cls)
+        known = set(hints)
         required = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
         if unknown := sorted(set(raw) - known):
             raise BundleError(f"{path} has unknown keys {unknown}. {rebuild_hint(folder)}")
         if missing := sorted(required - set(raw)):
             raise BundleError(f"{path} lacks the keys {missing}. {rebuild_hint(folder)}")
+        wrong = [key for key, value in raw.items() if not _is_a(value, hints[key])]
+        if wrong:
+            found_values = {key: raw[key] for key in wrong}
+            raise BundleError(f"{path} has values of the wrong kind: {found_values}. {rebuild_hint(folder)}")
         manifest = cls(**{**raw, "buckets": tuple(raw["buckets"])})
+        ascending = all(a < b for a, b in itertools.pairwise(manifest.buckets))
+        if not ascending or manifest.buckets[-1:] != (manifest.capacity,):
+            raise BundleError(
+                f"{path}: buckets must ascend to capacity {manifest.capacity}, got {list(manifest.buckets)}. "
+                f"{rebuild_hint(folder)}"
+            )
         for name, size in manifest.files.items():
             file = folder / name
             found_size = file.stat().st_size if file.is_file() else None
@@ -100,6 +113,16 @@ class Manifest:
         """Write manifest.json into `folder`."""
         text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
         (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    """Whether JSON's `value` is of the annotated `kind`: str, int, bool, tuple of int, dict of int, or None beside."""
+    if kind == tuple[int, ...]:
+        return isinstance(value, list) and all(_is_a(item, int) for item in value)
+    if kind == dict[str, int]:
+        return isinstance(value, dict) and all(_is_a(item, int) for item in value.values())
+    kinds = typing.get_args(kind) or (kind,)
+    return any(isinstance(value, one) and (one is bool or not isinstance(value, bool)) for one in kinds)
 
 
 def rebuild_hint(folder: Path) -> str:

@@ -72,10 +72,11 @@ class ServerConfig:
             ConfigError: unreadable, an unknown key or a value of the wrong kind.
         """
         try:
-            raw = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-        except (OSError, yaml.YAMLError) as exc:
+            raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+            raw = {} if raw is None else raw
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as exc:
             raise ConfigError(f"{path} cannot be read: {exc}") from exc
-        if not isinstance(raw, dict):
+        if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
             raise ConfigError(f"{path} must hold a mapping of keys to values")
         for variable, key in ENVIRONMENT.items():
             if variable in environment:
@@ -86,18 +87,28 @@ class ServerConfig:
     def from_mapping(cls, raw: Mapping[str, Any]) -> ServerConfig:
         """Build from plain values, refusing unknown keys."""
         plain = cls()
-        kinds: dict[str, Any] = {f.name: _kind(getattr(plain, f.name)) for f in fields(cls)}
-        if unknown := sorted(set(raw) - set(kinds)):
-            raise ConfigError(f"unknown keys {unknown}; known are {sorted(kinds)}")
-        values: dict[str, Any] = {}
-        for key, value in raw.items():
-            try:
-                values[key] = value if isinstance(value, bool) else kinds[key](value)
-            except (TypeError, ValueError) as exc:
-                raise ConfigError(f"{key} must be a {type(getattr(plain, key)).__name__}, got {value!r}") from exc
-        return replace(plain, **values)
+        known = {f.name for f in fields(cls)}
+        if unknown := sorted(set(raw) - known):
+            raise ConfigError(f"unknown keys {unknown}; known are {sorted(known)}")
+        return replace(plain, **{key: _like(getattr(plain, key), key, value) for key, value in raw.items()})
 
 
-def _kind(default: object) -> Any:
-    """Return what turns a plain value into the type of `default`; a Path's own type is an internal subclass."""
-    return Path if isinstance(default, Path) else type(default)
+def _like(default: object, key: str, value: object) -> Any:
+    """Return `value` as the kind of `default`; environment variables are text, so digits count as an integer."""
+    match default:
+        case bool():
+            if isinstance(value, bool):
+                return value
+        case int():
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+            if isinstance(value, str) and value.isascii() and value.isdigit():
+                return int(value)
+        case Mode():
+            if isinstance(value, str) and value in list(Mode):
+                return Mode(value)
+        case Path():
+            if isinstance(value, str | Path):
+                return Path(value)
+    expected = "one of " + ", ".join(Mode) if isinstance(default, Mode) else type(default).__name__
+    raise ConfigError(f"{key} must be {expected}, got {value!r}")

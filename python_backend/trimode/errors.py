@@ -96,5 +96,7 @@ class ServeError(TrimodeError):
 
 def shorten(value: object, limit: int = 80) -> str:
     """Return a printable form of `value` of at most `limit` characters."""
-    text = repr(value)
+    # Python refuses to write integers of thousands of digits
+    big = isinstance(value, int) and value.bit_length() > 1024
+    text = f"an integer of {value.bit_length()} bits" if isinstance(value, int) and big else repr(value)
     return text if len(text) <= limit else f"{text[: limit - 24]}… ({len(text)} characters)"

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import re
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
@@ -18,7 +19,7 @@ from aiohttp import web
 
 from .errors import EngineError, RequestError
 from .request_check import check_body
-from .triton.tensors import MODEL_NAME
+from .triton.tensors import CANCEL, MODEL_NAME
 from .upstream import Exchange, LostError, Upstream
 
 MODEL = r"/v2/models/(?P<model>[^/]+)(/versions/[^/]+)?"
@@ -42,6 +43,7 @@ STATUS = {
 }
 ERROR_TYPE = re.compile(r"[a-z][a-z_]*(?=: )")
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
+JSON = {"Content-Type": "application/json"}
 SILENT = "deadline_exceeded: the backend was silent for too long"
 
 
@@ -79,6 +81,7 @@ class Guard:
         self._upstream = upstream
         self._backend = backend
         self._limits = limits
+        self._cancelling: set[asyncio.Task[None]] = set()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
@@ -98,11 +101,7 @@ class Guard:
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.path
         if request.method == "POST" and (found := GENERATE.fullmatch(path)):
-            streaming = found["verb"] == "generate_stream"
-            body = await self._body(request)
-            if found["model"] == MODEL_NAME:
-                body = check_body(body, streaming=streaming)
-            return await (self._stream if streaming else self._generate)(request, body)
+            return await self._generate(request, found["model"], streaming=found["verb"] == "generate_stream")
         if request.method == "POST" and INFER.fullmatch(path):
             return await self._forward(request, await self._body(request))
         if request.method == "GET" and (READ.fullmatch(path) or READY.fullmatch(path)):
@@ -142,7 +141,7 @@ class Guard:
         if not self._backend.alive:
             raise Refusal(*self._not_serving().split(": ", 1))
         # Content-Type is ours: Triton 2.51 crashes on a large form-urlencoded body, curl's default.
-        headers = {"Content-Type": "application/json"}
+        headers = JSON
         if length := request.headers.get("Inference-Header-Content-Length"):
             headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": length}
         return self._upstream.request(request.method, path, body, headers, silence=self._limits.silence_seconds)
@@ -154,18 +153,32 @@ class Guard:
     async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         async with self._call(request, body, request.raw_path) as answer:
             content = await answer.read()
+        if answer.status != 200:
+            return error_response(_error_text(content), answer.status)
         headers = {"Content-Type": answer.content_type}
         return web.Response(status=answer.status, body=content, headers=headers)
 
-    async def _generate(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        """Ask for a stream of one event: only there does Triton 2.51 notice that the caller went away."""
-        async with self._call(request, body, request.raw_path + "_stream") as answer:
-            events = (await answer.read()).strip()
-        if answer.status != 200:
-            return error_response(_error_text(events), answer.status)
-        if not events.startswith(b"data: ") or b"\n\n" in events:
-            return error_response("internal: the backend did not answer exactly once")
-        return web.Response(body=events[6:], content_type="application/json")
+    async def _generate(self, request: web.BaseRequest, model: str, *, streaming: bool) -> web.StreamResponse:
+        """Pass a request on under a name of ours, by which it is cancelled when the caller goes away."""
+        body = await self._body(request)
+        if model != MODEL_NAME:
+            return await self._forward(request, body)
+        name = secrets.token_hex(8)
+        body = check_body(body, name, streaming=streaming)
+        try:
+            return await (self._stream if streaming else self._forward)(request, body)
+        except (asyncio.CancelledError, TimeoutError, ConnectionResetError):
+            self._cancelling.add(task := asyncio.create_task(self._cancel(name)))
+            task.add_done_callback(self._cancelling.discard)
+            raise
+
+    async def _cancel(self, name: str) -> None:
+        """End a request: Triton 2.51 notices a caller's leaving only when it writes to it, /generate not even then."""
+        body = json.dumps({CANCEL: name}).encode("ascii")
+        path = f"/v2/models/{MODEL_NAME}/generate"
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with self._upstream.request("POST", path, body, JSON, silence=10.0) as answer:
+                await answer.read()
 
     async def _stream(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         """Pass events on as they come; one that ends early gets a last event that says so."""

@@ -199,7 +199,7 @@ def check_field(name: str, value: object) -> Any:
         case "int":
             checked = _in_range(field, _expect(field, value, int, "must be an integer"))
         case "float":
-            checked = _in_range(field, _number(field, value))
+            checked = _number(field, value)
         case "string":
             checked = _text(field, value)
         case "strings":
@@ -224,17 +224,15 @@ def _expect(field: Field, value: object, kind: type, limit: str) -> Any:
 def _number(field: Field, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise RequestError(field.name, "must be a number", value, error_type="wrong_type")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise RequestError(field.name, "must be finite", value)
-    return float(value)
+    return float(_in_range(field, value))
 
 
 def _in_range(field: Field, value: Any) -> Any:
     below = field.low is not None and value < field.low
     above = field.high is not None and value > field.high
     if below or above:
-        if field.high in (None, INT32_MAX, 2**63 - 1):
-            raise RequestError(field.name, f"must be at least {field.low}", value)
         raise RequestError(field.name, f"must be between {field.low} and {field.high}", value)
     return value
 
@@ -273,7 +271,7 @@ def _messages(field: Field, value: object) -> tuple[Mapping[str, Any], ...]:
         text = _text(field, value)
         try:
             value = json.loads(text)
-        except ValueError as exc:
+        except (ValueError, RecursionError) as exc:
             raise RequestError(field.name, f"must be valid JSON ({exc})", text, error_type="bad_json") from exc
     messages = _list(field, value)
     for message in messages:
@@ -301,7 +299,8 @@ def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> No
     reveal = values.setdefault("reveal", "threshold")
     if reveal == "steps":
         if "threshold" in values:
-            raise RequestError("threshold", "does not apply to reveal steps", values["threshold"])
+            limit = "does not apply to reveal steps"
+            raise RequestError("threshold", limit, values["threshold"], error_type="not_applicable")
         values["threshold"] = None
     elif "threshold" not in values:
         one_pass = mode is Mode.SELF_SPECULATION and not asked_steps

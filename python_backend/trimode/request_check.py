@@ -11,19 +11,20 @@ from typing import Any, NoReturn
 
 from .errors import RequestError
 from .params import BY_NAME, check_field
+from .triton.tensors import ID, TAG
 
 MAX_ID_CHARACTERS = 128
 
 
-def check_body(body: bytes, *, streaming: bool) -> bytes:
-    """Return the body to send on to Triton: the same request, without nulls and with messages as a string.
+def check_body(body: bytes, name: str, *, streaming: bool) -> bytes:
+    """Return the body to send on to Triton: the same request, tagged `name`, no nulls, messages as a string.
 
     Raises:
         RequestError: not UTF-8, not JSON, not an object, an unknown field, or a value that its field does not take.
     """
     request = _object("the body", _parse(body))
     parameters = _object("parameters", request.pop("parameters", None) or {})
-    request_id = request.pop("id", None)
+    request_id = request.pop(ID, None)
     given: dict[str, Any] = {}
     for name, value in (*request.items(), *parameters.items()):
         if value is None:
@@ -37,11 +38,10 @@ def check_body(body: bytes, *, streaming: bool) -> bytes:
     for name, value in given.items():
         if BY_NAME[name].kind == "json" and not isinstance(value, str):
             given[name] = json.dumps(value)
-    if request_id is not None:
-        if not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS:
-            raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request_id)
-        given["id"] = request_id
-    return json.dumps(given).encode("ascii")
+    if request_id is not None and (not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS):
+        raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request_id)
+    own = {} if request_id is None else {ID: request_id}
+    return json.dumps({**given, **own, TAG: name}).encode("ascii")
 
 
 def _parse(body: bytes) -> object:

@@ -29,7 +29,8 @@ def negative_entropy(logits: Floats, chosen: Floats) -> Floats:
     del chosen
     p = softmax(logits)  # (R, V)
     entropy = -np.sum(p * np.log(np.maximum(p, np.float32(1e-30))), axis=-1)
-    return np.asarray(1.0 - entropy / np.log(logits.shape[-1]), dtype=np.float32)
+    # rounding may give a flat distribution a little less than 0
+    return np.asarray(np.maximum(1.0 - entropy / np.log(logits.shape[-1]), 0.0), dtype=np.float32)
 
 
 def margin(logits: Floats, chosen: Floats) -> Floats:
@@ -38,6 +39,9 @@ def margin(logits: Floats, chosen: Floats) -> Floats:
     two = np.partition(softmax(logits), -2, axis=-1)[:, -2:]  # (R, 2)
     return np.asarray(two[:, 1] - two[:, 0], dtype=np.float32)
 
+
+NEED_LOGITS = ("entropy", "margin")
+"""Rules that look at more than the chosen token's probability."""
 
 SCORES: dict[str, Score] = {
     "threshold": confidence,

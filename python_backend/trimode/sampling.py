@@ -106,6 +106,7 @@ def sample(scores: Floats, params: GenerationParams, positions: Ints, stream: in
     """Draw a token per row of `scores` (R, V): temperature, then top-k, top-p, min-p; greedy at temperature 0."""
     if params.greedy:
         return np.asarray(scores.argmax(axis=-1), dtype=np.int64)
-    scaled = scores / np.float32(params.temperature)
+    top = scores.max(axis=-1, keepdims=True)  # taken off first: a tiny temperature must not overflow
+    scaled = (scores - top) / np.float32(max(params.temperature, 1e-6))
     kept = keep_min_p(keep_top_p(keep_top_k(scaled, params.top_k), params.top_p), params.min_p)
     return draw(kept, uniforms(params.seed, positions, stream))

@@ -11,7 +11,7 @@ from .tokenizer import Detokenizer, Tokenizer
 
 
 class StopWords:
-    """Watches a stream of text for the first of several texts."""
+    """Watches a stream of text for whichever of several texts is complete first, so that chunking does not matter."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = tuple(words)
@@ -23,10 +23,11 @@ class StopWords:
         if self.found:
             return ""
         self._held += text
-        starts = [at for word in self._words if (at := self._held.find(word)) >= 0]
-        if starts:
+        hits = [(at + len(word), at) for word in self._words if (at := self._held.find(word)) >= 0]
+        if hits:
             self.found = True
-            safe, self._held = self._held[: min(starts)], ""
+            _, start = min(hits)
+            safe, self._held = self._held[:start], ""
             return safe
         keep = max((_overlap(self._held, word) for word in self._words), default=0)
         cut = len(self._held) - keep

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from .child import Child
 from .errors import ServeError
 from .metrics import PASSES, RUNNING, WAITING
-from .triton.tensors import CANARY_ID, MODEL_NAME
+from .triton.tensors import CANARY_ID, ID, MODEL_NAME
 from .upstream import Upstream
 
 PROCESS_SECONDS = 0.25  # between looks at the processes
@@ -25,7 +25,7 @@ PROGRESS_SECONDS = 1.0  # between looks at the count of engine passes
 IDLE_SECONDS = 10.0  # between canaries while nothing runs
 SETTLED_SECONDS = 60.0  # a server that lived this long starts a new count of failures
 KILL_SECONDS = 5.0  # after the exit timeout
-CANARY = json.dumps({"id": CANARY_ID, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
+CANARY = json.dumps({ID: CANARY_ID, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
 JSON = "application/json"
 
 

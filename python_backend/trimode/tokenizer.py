@@ -19,6 +19,7 @@ from .bundle import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 from .errors import BundleError, RequestError
 
 END_THINK = "</think>"
+BROKEN = "\N{REPLACEMENT CHARACTER}"
 
 
 class Tokenizer:
@@ -80,7 +81,7 @@ class Tokenizer:
             return self._template.render(
                 messages=list(messages), add_generation_prompt=True, enable_thinking=enable_thinking, **self._special
             )
-        except jinja2.TemplateError as exc:
+        except Exception as exc:  # the template is the checkpoint's code: it may fail in any way
             raise RequestError("messages", f"were refused by the chat template: {exc}", messages) from exc
 
 
@@ -104,20 +105,29 @@ class Detokenizer:
         """Take in `ids`; return the text that became certain."""
         self.hold(ids)
         piece = self._pending()
-        if not piece or piece.endswith("\N{REPLACEMENT CHARACTER}"):
-            return ""
-        self._start, self._read = self._read, len(self._ids)
-        return piece
+        if not piece.endswith(BROKEN):
+            return self._advance(len(self._ids)) if piece else ""
+        # An unfinished character has at most 3 bytes, so it lies in the last 3 tokens; what is before may be certain.
+        for cut in range(len(self._ids) - 1, max(self._read, len(self._ids) - 4), -1):
+            if self._text(self._start, cut) + self._text(cut) == self._text(self._start):
+                return self._advance(cut)
+        return ""
 
     def finish(self) -> str:
         """Return what was held back; broken bytes become U+FFFD."""
-        piece = self._pending()
-        self._start = self._read = len(self._ids)
-        return piece
+        return self._advance(len(self._ids))
 
     def _pending(self) -> str:
-        context = self._tokenizer.decode(self._ids[self._start : self._read])
-        return self._tokenizer.decode(self._ids[self._start :])[len(context) :]
+        return self._text(self._start)[len(self._text(self._start, self._read)) :]
+
+    def _advance(self, end: int) -> str:
+        """Return the text of the tokens up to `end` that are not out yet."""
+        piece = self._text(self._start, end)[len(self._text(self._start, self._read)) :]
+        self._start, self._read = self._read, end
+        return piece
+
+    def _text(self, start: int, end: int | None = None) -> str:
+        return self._tokenizer.decode(self._ids[start:end])
 
 
 def _environment() -> jinja2.Environment:

@@ -77,13 +77,8 @@ def test_missing_rope_key_is_named(tmp_path: Path, name: str) -> None:
     ],
 )
 def test_value_that_is_not_implemented_is_refused(tmp_path: Path, name: str, value: Any, expected: str) -> None:
-    settings = factory.config()
-    if name == "rope_parameters":
-        settings[name] = value
-    else:
-        settings = factory.config(**{name: value})
     with pytest.raises(CheckpointError, match=expected):
-        load(tmp_path, settings)
+        load(tmp_path, factory.config(**{name: value}))
 
 
 def test_rope_scaling_that_contradicts_is_refused(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ class OnnxRuntimeEngine:
             session = ort.InferenceSession(str(bundle / GRAPH), options, providers=["CPUExecutionProvider"])
         except Exception as exc:  # onnxruntime's exceptions have no base class of their own
             raise BundleError(f"{bundle / GRAPH} cannot be loaded: {exc}. {rebuild_hint(bundle)}") from exc
+        _check_graph(session, manifest, bundle)
         return cls(session, manifest, max_slots)
 
     def allocate(self, *, block: bool) -> int:
@@ -153,6 +154,30 @@ class OnnxRuntimeEngine:
                 self._bindings.popitem(last=False)
         self._bindings.move_to_end(key)
         return binding
+
+
+def _check_graph(session: ort.InferenceSession, manifest: Manifest, bundle: Path) -> None:
+    """Hold the graph against the manifest: names, and every size that the manifest fixes."""
+    found = {node.name: list(node.shape) for node in [*session.get_inputs(), *session.get_outputs()]}
+    expected: dict[str, list[int | None]] = {
+        "input_ids": [None, None],
+        "position_ids": [None, None],
+        "past_len": [None],
+        "block_mask": [None, None, None],
+        "logit_rows": [None, None],
+        "logits": [None, None, manifest.vocab_size],
+    }
+    if manifest.adapter:
+        expected["lora_scale"] = [None]
+    for layer in range(manifest.num_layers):
+        for kind in ("past_key", "past_value", "new_key", "new_value"):
+            expected[f"{kind}.{layer}"] = [None, manifest.num_kv_heads, None, manifest.head_dim]
+    if found.keys() != expected.keys():
+        other = sorted(found.keys() ^ expected.keys())
+        raise BundleError(f"{bundle / GRAPH} does not have the manifest's inputs and outputs: {other[:6]}")
+    for name, sizes in expected.items():
+        if len(found[name]) != len(sizes) or any(b not in (None, a) for a, b in zip(found[name], sizes, strict=True)):
+            raise BundleError(f"{bundle / GRAPH}: {name} is {found[name]}, the manifest says {sizes}")
 
 
 @lru_cache(maxsize=256)

@@ -29,7 +29,7 @@ def plan(seq: Sequence) -> Row:
         return refine.plan(seq, adapter=False)
     block = seq.current
     want = np.array([len(block.tokens) - 1], dtype=np.int64)
-    return Row(seq.slot, block.tokens, seq.cached, "causal", want, keep=True)
+    return Row(seq.slot, block.tokens.copy(), seq.cached, "causal", want, keep=True)
 
 
 def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
@@ -75,7 +75,7 @@ def _forced(seq: Sequence, base: int, seed: int) -> dict[int, int]:
 def _settle(seq: Sequence) -> list[int]:
     """Commit the block's tokens if it is finished: filled, out of steps, or ended by an end token with no gap."""
     block, params = seq.current, seq.params
-    ends = np.flatnonzero(block.tokens == params.end_id)
+    ends = np.flatnonzero((block.tokens == params.end_id) & ~block.open)
     ended = len(ends) > 0 and not block.open[: ends[0]].any()
     if not (ended or refine.finished(seq)):
         return []

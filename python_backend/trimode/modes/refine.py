@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engines.base import Row, RowResult
-from ..reveal import reveal
+from ..reveal import NEED_LOGITS, reveal
 from ..sequence import Sequence
 from .choice import choose
 
@@ -18,20 +18,21 @@ def plan(seq: Sequence, *, adapter: bool) -> Row:
     """Return a pass in which every token of the block sees the whole block; nothing of it is kept in the slot."""
     block = seq.current
     want = np.flatnonzero(block.open)
-    return Row(seq.slot, block.tokens, seq.cached, "block", want, keep=False, adapter=adapter)
+    return Row(seq.slot, block.tokens.copy(), seq.cached, "block", want, keep=False, adapter=adapter)
 
 
 def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
     """Fill the positions that this pass decides."""
     block, params = seq.current, seq.params
     positions = seq.cached + row.want  # (R,) absolute
-    known = tuple(int(t) for t in block.tokens[~block.open] if t != seq.mask_token_id) if params.penalised else ()
-    ids = choose(seq, result, slice(None), positions, stream, known)  # (R,)
+    ids = choose(seq, result, slice(None), positions, stream, _decided(seq))  # (R,)
     plain = params.greedy and not params.penalised and not params.reference
     probs = result.top_prob if plain else result.prob_of(ids)  # (R,)
     steps_left = params.denoise_steps - block.step
     quota = max(1, -(-block.unrevealed // steps_left))
-    kept = reveal(params.reveal, result.logits, probs, quota, params.threshold)  # (R,)
+    masked = not params.reference and params.reveal in NEED_LOGITS
+    logits = result.without_mask() if masked else result.logits  # a sure mask id is no sure token
+    kept = reveal(params.reveal, logits, probs, quota, params.threshold)  # (R,)
     where = row.want[kept]
     block.tokens[where] = ids[kept]
     block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38)))
@@ -39,6 +40,14 @@ def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
     block.open[where] = ids[kept] == seq.mask_token_id
     block.unrevealed -= int(kept.sum())
     block.step += 1
+
+
+def _decided(seq: Sequence) -> tuple[int, ...]:
+    """Return the block's tokens that are decided and not committed, which penalties count; a draft's seed is."""
+    if not seq.params.penalised:
+        return ()
+    block, committed = seq.current, seq.length - seq.cached
+    return tuple(int(token) for token in block.tokens[committed:][~block.open[committed:]])
 
 
 def finished(seq: Sequence) -> bool:

@@ -28,7 +28,7 @@ def plan(seq: Sequence) -> Row:
     """Return a drafting pass, or the causal pass that verifies the draft."""
     if seq.phase is Phase.DRAFT:
         return refine.plan(seq, adapter=seq.adapter)
-    tokens = seq.current.tokens[: _width(seq)]
+    tokens = seq.current.tokens[: _width(seq)].copy()
     return Row(seq.slot, tokens, seq.cached, "causal", np.arange(len(tokens)), keep=True)
 
 

@@ -43,6 +43,14 @@ class Housekeeper:
         with self._lock:
             self._live.discard(request)
 
+    def cancel(self, name: str) -> int:
+        """End the live requests of this id; returns how many there were."""
+        with self._lock:
+            named = [request for request in self._live if name and request.name == name]
+        for request in named:
+            request.cancel()
+        return len(named)
+
     def close(self) -> None:
         """Stop the thread and release what Triton 2.51's stub cannot free by itself."""
         self._stop.set()

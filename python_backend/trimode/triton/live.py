@@ -43,7 +43,10 @@ def refuse(sender: Any, error: TrimodeError) -> None:
 class LiveRequest:
     """A request between execute() and its final response; `closed` then, and `on_closed` has been called once."""
 
-    def __init__(self, sender: Any, recorder: Recorder | None, on_closed: Callable[[LiveRequest], None]) -> None:
+    def __init__(
+        self, name: str, sender: Any, recorder: Recorder | None, on_closed: Callable[[LiveRequest], None]
+    ) -> None:
+        self.name = name
         self._sender = sender
         self._recorder = recorder
         self._on_closed = on_closed
@@ -104,6 +107,11 @@ class LiveRequest:
             seconds = time.monotonic() - self._started
             mode = self._handle.params.mode
             self._recorder.answered(mode, outcome, seconds, chunk.num_input_tokens, chunk.counters)
+
+    def cancel(self) -> None:
+        """End it; the caller gets the error as the final response."""
+        if self._handle is not None:
+            self._handle.cancel()
 
     def cancel_if_left(self) -> None:
         """Cancel the request if its caller has gone; costs one exchange with the server's process."""

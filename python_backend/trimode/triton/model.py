@@ -12,12 +12,12 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from ..config import ServerConfig
-from ..errors import RequestError, TrimodeError
+from ..errors import CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
 from .housekeeper import Housekeeper
 from .live import LiveRequest, refuse
-from .tensors import CANARY_ID, read_request, request_id
+from .tensors import CANARY_ID, cancels, name_of, read_request
 
 GRACE_SECONDS = 5.0  # Triton calls finalize after the last response, so this is for requests nobody waits for
 
@@ -44,12 +44,16 @@ class TritonPythonModel:
 
     def _accept(self, request: Any) -> None:
         sender = request.get_response_sender()
-        is_canary = request_id(request.request_id(), request.parameters()) == CANARY_ID
-        recorder = None if is_canary else self._recorder
-        live = LiveRequest(sender, recorder, self._housekeeper.forget)
+        parameters = request.parameters()
+        if (target := cancels(parameters)) is not None:
+            refuse(sender, CancelledError(f"{self._housekeeper.cancel(target)} requests"))
+            return
+        name = name_of(request.request_id(), parameters)
+        recorder = None if name == CANARY_ID else self._recorder
+        live = LiveRequest(name, sender, recorder, self._housekeeper.forget)
         given: dict[str, object] = {}
         try:
-            given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), request.parameters())
+            given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), parameters)
             timeout_ms = -(-request.timeout() // 1000) or None  # microseconds, 0 for none
             handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms)
         except Exception as exc:

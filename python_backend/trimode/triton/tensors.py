@@ -20,6 +20,8 @@ from ..params import BY_NAME, FIELDS, INT32_MAX, MAX_TEXT_CHARACTERS, Field, Gen
 
 MODEL_NAME = "nemotron_diffusion"
 CANARY_ID = "trimode-canary"  # the id of the supervisor's own requests; they are left out of the request metrics
+# Parameters that are no fields: a request's id, the guard's name for it, and the name or id of one to be cancelled.
+ID, TAG, CANCEL = "id", "tag", "cancel"
 MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS  # UTF-8 needs at most 4 bytes a character
 Array = npt.NDArray[Any]
 
@@ -88,7 +90,7 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
     """
     given: dict[str, object] = {name: _python_value(name, array) for name, array in inputs}
     for name, value in _parameters(parameters).items():
-        if name == "id" or name.startswith("triton_"):  # not ours, e.g. triton_enable_empty_final_response
+        if name in (ID, TAG, CANCEL) or name.startswith("triton_"):  # e.g. triton_enable_empty_final_response
             continue
         if name in given:
             raise RequestError(name, "must be given once, as a tensor or a parameter", value, error_type="given_twice")
@@ -96,9 +98,16 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
     return given
 
 
-def request_id(own: str, parameters: str) -> str:
-    """Return the request's id: Triton's own, else the key "id" of /generate, which arrives as a parameter."""
-    return own or str(_parameters(parameters).get("id", ""))
+def name_of(request_id: str, parameters: str) -> str:
+    """Return what a request may be cancelled by: the guard's tag, else its id (which /generate gives as a parameter)."""
+    given = _parameters(parameters)
+    return str(given.get(TAG) or request_id or given.get(ID, ""))
+
+
+def cancels(parameters: str) -> str | None:
+    """Return the name of the request to be cancelled, when this is the wish to do so and no request."""
+    name = _parameters(parameters).get(CANCEL)
+    return None if name is None else str(name)
 
 
 def _parameters(text: str) -> dict[str, object]:

@@ -1,0 +1,132 @@
+"""AsyncClient: the asyncio SDK, method for method the blocking Client."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self, Unpack
+
+from .client import MODEL
+from .errors import IncompleteError, UnavailableError
+from .patience import Patience
+from .request import Knobs, build
+from .result import Assembler, Completion, Piece
+from .transports import AsyncTransport, Health, Wire, open_async_transport
+
+
+class AsyncClient:
+    """Talks to one server from one event loop; arguments as for Client."""
+
+    def __init__(
+        self,
+        url: str | None = None,
+        protocol: Wire = "grpc",
+        *,
+        timeout: float | None = 300.0,
+        inactivity: float | None = 60.0,
+        model: str = MODEL,
+    ) -> None:
+        self._timeout = timeout
+        self._inactivity = inactivity
+        self._transport = open_async_transport(protocol, url, model)
+
+    async def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        input_ids: Sequence[int] | None = None,
+        timeout: float | None = None,
+        **knobs: Unpack[Knobs],
+    ) -> Completion:
+        """Return the whole answer; see Client.generate."""
+        limit = self._timeout if timeout is None else timeout
+        fields = build(prompt, messages, input_ids, knobs, stream=False, timeout=limit)
+        async with AsyncStream(self._transport, fields, Patience(limit, None)) as stream:
+            return await stream.finish()
+
+    def stream(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        input_ids: Sequence[int] | None = None,
+        timeout: float | None = None,
+        **knobs: Unpack[Knobs],
+    ) -> AsyncStream:
+        """Return the answer piece by piece; see Client.stream. Use it in `async with`, so that leaving cancels."""
+        limit = self._timeout if timeout is None else timeout
+        fields = build(prompt, messages, input_ids, knobs, stream=True, timeout=limit)
+        return AsyncStream(self._transport, fields, Patience(limit, self._inactivity))
+
+    async def health(self, timeout: float = 5.0) -> Health:
+        """Return what the server says of itself; an address where nobody answers is not live."""
+        return await self._transport.health(timeout)
+
+    async def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """Return once requests can be sent.
+
+        Raises:
+            UnavailableError: not within `timeout` seconds.
+        """
+        ends = time.monotonic() + timeout
+        while not (health := await self.health(min(5.0, timeout))).ok:
+            if time.monotonic() >= ends:
+                raise UnavailableError(f"the server is not ready after {timeout:g} s ({health})")
+            await asyncio.sleep(0.1)
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        await self._transport.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+class AsyncStream:
+    """Asynchronous iterator of one request's pieces. The request is sent at the first `anext`."""
+
+    def __init__(self, transport: AsyncTransport, fields: Mapping[str, object], patience: Patience) -> None:
+        self._assembler = Assembler()
+        self._responses = transport.responses(fields, patience)
+        self.completion: Completion | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> Piece:
+        try:
+            outputs = await anext(self._responses)
+        except StopAsyncIteration:
+            if self.completion is None:
+                raise IncompleteError("the server's answer ended without a finish_reason") from None
+            raise
+        piece = self._assembler.add(outputs)
+        self.completion = piece.completion
+        return piece
+
+    async def finish(self) -> Completion:
+        """Read what is left and return the Completion."""
+        async for _ in self:
+            pass
+        assert self.completion is not None  # the iteration raises otherwise
+        return self.completion
+
+    async def aclose(self) -> None:
+        """Cancel what is still under way; closing twice is fine."""
+        await self._responses.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        await self.aclose()

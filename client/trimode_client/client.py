@@ -1,0 +1,146 @@
+"""Client: the blocking SDK. Checks a request, sends it, and gives back a Completion or a Stream of pieces."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Self, Unpack
+
+from .errors import IncompleteError, UnavailableError
+from .patience import Patience
+from .request import Knobs, build
+from .result import Assembler, Completion, Piece
+from .transports import Health, Transport, Wire, open_transport
+
+MODEL = "nemotron_diffusion"
+
+
+class Client:
+    """Talks to one server; threads may share it.
+
+    Args:
+        url: host:port; None takes the protocol's usual port on this machine.
+        protocol: "grpc" or "http" (Triton's generate endpoints).
+        timeout: seconds a whole answer may take, None for no limit. The server is told and stops too.
+        inactivity: seconds between two responses of a stream, None for no limit. A single answer has none.
+        model: the model's name on the server.
+    """
+
+    def __init__(
+        self,
+        url: str | None = None,
+        protocol: Wire = "grpc",
+        *,
+        timeout: float | None = 300.0,
+        inactivity: float | None = 60.0,
+        model: str = MODEL,
+    ) -> None:
+        self._timeout = timeout
+        self._inactivity = inactivity
+        self._transport = open_transport(protocol, url, model)
+
+    def generate(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        input_ids: Sequence[int] | None = None,
+        timeout: float | None = None,
+        **knobs: Unpack[Knobs],
+    ) -> Completion:
+        """Return the whole answer to one of prompt (plain text), messages (chat), input_ids.
+
+        Raises:
+            ServerError, UnavailableError, IncompleteError: see the tree in errors.py.
+        """
+        limit = self._timeout if timeout is None else timeout
+        fields = build(prompt, messages, input_ids, knobs, stream=False, timeout=limit)
+        with Stream(self._transport, fields, Patience(limit, None)) as stream:
+            return stream.finish()
+
+    def stream(
+        self,
+        prompt: str | None = None,
+        *,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        input_ids: Sequence[int] | None = None,
+        timeout: float | None = None,
+        **knobs: Unpack[Knobs],
+    ) -> Stream:
+        """Return the answer piece by piece; the last piece carries the Completion.
+
+        Leaving the loop and dropping the stream, closing it, or leaving its `with` block cancels the request.
+
+        Raises:
+            InvalidRequestError: at once; everything else while iterating.
+        """
+        limit = self._timeout if timeout is None else timeout
+        fields = build(prompt, messages, input_ids, knobs, stream=True, timeout=limit)
+        return Stream(self._transport, fields, Patience(limit, self._inactivity))
+
+    def health(self, timeout: float = 5.0) -> Health:
+        """Return what the server says of itself; an address where nobody answers is not live."""
+        return self._transport.health(timeout)
+
+    def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """Return once requests can be sent.
+
+        Raises:
+            UnavailableError: not within `timeout` seconds.
+        """
+        ends = time.monotonic() + timeout
+        while not (health := self.health(min(5.0, timeout))).ok:
+            if time.monotonic() >= ends:
+                raise UnavailableError(f"the server is not ready after {timeout:g} s ({health})")
+            time.sleep(0.1)
+
+    def close(self) -> None:
+        """Drop the connections."""
+        self._transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+
+class Stream:
+    """Iterator of one request's pieces. The request is sent at the first `next`."""
+
+    def __init__(self, transport: Transport, fields: Mapping[str, object], patience: Patience) -> None:
+        self._assembler = Assembler()
+        self._responses = transport.responses(fields, patience)
+        self.completion: Completion | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Piece:
+        try:
+            outputs = next(self._responses)
+        except StopIteration:
+            if self.completion is None:
+                raise IncompleteError("the server's answer ended without a finish_reason") from None
+            raise
+        piece = self._assembler.add(outputs)
+        self.completion = piece.completion
+        return piece
+
+    def finish(self) -> Completion:
+        """Read what is left and return the Completion."""
+        for _ in self:
+            pass
+        assert self.completion is not None  # the iteration raises otherwise
+        return self.completion
+
+    def close(self) -> None:
+        """Cancel what is still under way; closing twice is fine."""
+        self._responses.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()

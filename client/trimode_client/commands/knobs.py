@@ -1,0 +1,76 @@
+"""Command-line flags for every knob, made from the server's own table of fields, and the prompt argument.
+
+Short names stand beside the wire names: --steps is --denoise-steps, --block is --block-length, --stop adds one text.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from trimode.params import BY_NAME
+
+from ..errors import InvalidRequestError
+from ..request import KNOBS, Knobs
+
+ALIASES = {"denoise_steps": "--steps", "block_length": "--block", "stop_words": "--stop"}
+# timeout_ms is --timeout in seconds.
+FLAGS = tuple(name for name in KNOBS if name != "timeout_ms")
+_TYPES: dict[str, type] = {"int": int, "float": float}
+
+
+def add_knobs(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
+    """Add a flag per knob; a flag not given leaves the field out, so that the server's default holds."""
+    group = parser.add_argument_group("knobs", "left out, the server's defaults hold")
+    for name in FLAGS:
+        if name in without:
+            continue
+        field = BY_NAME[name]
+        flags = [flag for flag in (ALIASES.get(name), "--" + name.replace("_", "-")) if flag]
+        text = field.help.replace("%", "%%") + (f" [{field.default}]" if field.default else "")
+        options: dict[str, Any] = {"dest": name, "default": None, "help": text}
+        match field.kind:
+            case "bool":
+                options["action"] = argparse.BooleanOptionalAction
+            case "strings":
+                options |= {"action": "append", "metavar": "TEXT"}
+            case kind:
+                options |= {"type": _TYPES.get(kind, str), "metavar": "X" if kind == "float" else kind[0].upper()}
+        group.add_argument(*flags, **options)
+
+
+def given_knobs(arguments: argparse.Namespace) -> Knobs:
+    """Return the knobs that were given."""
+    found = {name: getattr(arguments, name, None) for name in FLAGS}
+    knobs: Knobs = {name: value for name, value in found.items() if value is not None}  # type: ignore[assignment]
+    return knobs
+
+
+def add_prompt(parser: argparse.ArgumentParser) -> None:
+    """Add the prompt and how it is to be taken."""
+    parser.add_argument("prompt", help="the text, or - to read it from standard input")
+    parser.add_argument("--raw", action="store_true", help="continue the text as it is, without the chat template")
+    parser.add_argument("--system", metavar="TEXT", help="a system message before the prompt")
+
+
+def given_prompt(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the prompt as keyword of Client.generate: a chat message, or plain text with --raw.
+
+    Raises:
+        InvalidRequestError: the prompt is empty, or --raw and --system are both given.
+    """
+    text = sys.stdin.read().removesuffix("\n") if arguments.prompt == "-" else arguments.prompt
+    if not text:
+        raise InvalidRequestError("bad_prompt", "the prompt is empty")
+    if not arguments.raw:
+        return {"messages": as_messages(text, arguments.system)}
+    if arguments.system:
+        raise InvalidRequestError("bad_prompt", "--system needs the chat template, which --raw leaves out")
+    return {"prompt": text}
+
+
+def as_messages(text: str, system: str | None) -> list[dict[str, str]]:
+    """Return the chat that consists of `text`, behind a system message if there is one."""
+    before = [{"role": "system", "content": system}] if system else []
+    return [*before, {"role": "user", "content": text}]

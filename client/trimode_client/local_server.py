@@ -1,0 +1,80 @@
+"""A server of our own for a while: `python -m trimode.serve` on free loopback ports, waited for, always stopped.
+
+Knows a command line and a process; the demo and the measurements under perf/ stand on it.
+"""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from .client import Client
+from .errors import UnavailableError
+
+READY_SECONDS = 600.0
+STOP_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """host:port of each face."""
+
+    grpc: str
+    http: str
+
+
+@contextmanager
+def serving(bundle: Path, log: Path) -> Iterator[Addresses]:
+    """Serve `bundle` inside the block; the server's output goes to `log`.
+
+    Raises:
+        UnavailableError: it did not become ready; the text ends with its last words.
+    """
+    http, grpc, metrics = free_ports(3)
+    ports = ("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics))
+    addresses = Addresses(grpc=f"127.0.0.1:{grpc}", http=f"127.0.0.1:{http}")
+    command = [sys.executable, "-m", "trimode.serve", "--bundle", str(bundle), *ports]
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches only us, and we stop the server in order.
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            _wait(process, addresses, log)
+            yield addresses
+        finally:
+            _stop(process)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return `count` different loopback ports that are free now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [int(one.getsockname()[1]) for one in sockets]
+
+
+def _wait(process: subprocess.Popen[bytes], addresses: Addresses, log: Path) -> None:
+    ends = time.monotonic() + READY_SECONDS
+    with Client(addresses.http, "http") as http, Client(addresses.grpc) as grpc:
+        while not (http.health().ok and grpc.health().ok):
+            if process.poll() is not None or time.monotonic() > ends:
+                last_words = log.read_text(encoding="utf-8", errors="replace")[-600:]
+                raise UnavailableError(f"the server did not start: {last_words}")
+            time.sleep(0.1)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,0 +1,100 @@
+"""One request: the prompt and the knobs, checked against the server's own table of fields before anything is sent.
+
+Knows names, types and ranges (trimode.params.FIELDS); which knobs go together is the server's to say.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, TypedDict
+
+from trimode.errors import RequestError
+from trimode.params import BY_NAME, PROMPT_FIELDS, check_field
+
+from .errors import BY_TYPE, InvalidRequestError
+
+ALWAYS_RETURNED = (
+    "return_finish_reason",
+    "return_num_input_tokens",
+    "return_num_output_tokens",
+    "return_perf_metrics",
+    "return_token_ids",
+    "return_effective_params",
+)
+KNOBS = tuple(name for name in BY_NAME if name not in (*PROMPT_FIELDS, *ALWAYS_RETURNED, "stream"))
+
+
+class Knobs(TypedDict, total=False):
+    """Every knob of a request; what each does is in the server's table (`trimode generate --help` prints it)."""
+
+    enable_thinking: bool
+    mode: str
+    max_tokens: int
+    stop_words: Sequence[str]
+    end_id: int
+    block_length: int
+    denoise_steps: int
+    threshold: float
+    reveal: str
+    temperature: float
+    top_k: int
+    top_p: float
+    min_p: float
+    seed: int
+    repetition_penalty: float
+    presence_penalty: float
+    frequency_penalty: float
+    max_thinking_tokens: int
+    end_think_token_id: int
+    timeout_ms: int
+    exclude_input_in_output: bool
+    return_log_probs: bool
+
+
+def build(
+    prompt: str | None,
+    messages: Sequence[Mapping[str, str]] | None,
+    input_ids: Sequence[int] | None,
+    knobs: Mapping[str, Any],
+    *,
+    stream: bool,
+    timeout: float | None = None,
+) -> dict[str, Any]:
+    """Return the request's fields by their names on the wire; knobs that are None are left out.
+
+    `timeout` (seconds) is told to the server too, as timeout_ms, so that it stops when the client has given up.
+
+    Raises:
+        InvalidRequestError: no prompt or several, an unknown knob, a value of the wrong type or out of range.
+    """
+    prompts = {"text_input": prompt, "messages": messages, "input_ids": input_ids}
+    fields: dict[str, Any] = {name: value for name, value in prompts.items() if value is not None}
+    if len(fields) != 1:
+        given = ", ".join(fields) or "none"
+        raise InvalidRequestError("bad_prompt", f"give exactly one of prompt, messages, input_ids, got {given}")
+    for name, value in knobs.items():
+        if name not in KNOBS:
+            raise InvalidRequestError("unknown_field", f"{name} is not a knob; known are {', '.join(KNOBS)}")
+        if value is not None:
+            fields[name] = value
+    if timeout is not None:
+        fields.setdefault("timeout_ms", min(max(1, math.ceil(timeout * 1000)), 2**31 - 1))
+    checked = {name: _check(name, value) for name, value in fields.items()}
+    return {**checked, "stream": stream, **dict.fromkeys(ALWAYS_RETURNED, True)}
+
+
+def _check(name: str, value: object) -> Any:
+    try:
+        checked = check_field(name, value)
+    except RequestError as exc:
+        raise BY_TYPE.get(exc.error_type, InvalidRequestError)(exc.error_type, str(exc)) from exc
+    match BY_NAME[name].kind:
+        case "json":
+            return json.dumps([dict(item) for item in checked], ensure_ascii=False)
+        case "strings" | "ints":
+            return list(checked)
+        case "string":
+            return str(checked)
+    return checked

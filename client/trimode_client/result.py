@@ -1,0 +1,128 @@
+"""Piece and Completion, what a caller gets back, and the Assembler that folds the server's responses into them.
+
+Knows output names; knows nothing of protocols. One response is a mapping of output name to Python value.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from .errors import IncompleteError
+
+_NOT_COUNTERS = frozenset(
+    {
+        "text_output",
+        "finish_reason",
+        "num_input_tokens",
+        "num_output_tokens",
+        "output_ids",
+        "output_log_probs",
+        "cum_log_probs",
+        "effective_params",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Completion:
+    """A whole answer.
+
+    Attributes:
+        text: all of the answer.
+        finish_reason: "stop" or "length".
+        num_input_tokens, num_output_tokens: lengths of prompt and answer in tokens.
+        token_ids: the answer's tokens.
+        log_probs: one per token, only with return_log_probs; else empty.
+        cum_log_probs: their sum, only with return_log_probs.
+        counters: forwards by phase, tokens_per_forward, tokens_per_cycle, acceptance_rate …
+        params: the effective values the server used, defaults filled in.
+        seconds, first_seconds: from sending to the last response and to the first one, as the client saw it.
+    """
+
+    text: str
+    finish_reason: str
+    num_input_tokens: int
+    num_output_tokens: int
+    token_ids: tuple[int, ...] = ()
+    log_probs: tuple[float, ...] = ()
+    cum_log_probs: float | None = None
+    counters: Mapping[str, int | float] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    first_seconds: float = 0.0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain data, ready for JSON."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Text that became final, and the tokens behind it; the last piece of a stream carries the Completion."""
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    log_probs: tuple[float, ...] = ()
+    completion: Completion | None = None
+
+
+class Assembler:
+    """Folds responses into pieces, and at the end into a Completion. The clock starts when it is made."""
+
+    def __init__(self) -> None:
+        self._started = time.perf_counter()
+        self._first = 0.0
+        self._texts: list[str] = []
+        self._token_ids: list[int] = []
+        self._log_probs: list[float] = []
+        self._single: dict[str, Any] = {}
+
+    def add(self, outputs: Mapping[str, Any]) -> Piece:
+        """Take one response; the Piece carries the Completion when the response says that it is the last.
+
+        Raises:
+            IncompleteError: more came after the last response, or a value is not what its name promises.
+        """
+        if self._single.get("finish_reason"):
+            raise IncompleteError("the server went on after its last response")
+        if not self._first:
+            self._first = time.perf_counter() - self._started
+        try:
+            text = str(outputs.get("text_output", ""))
+            token_ids = tuple(int(value) for value in _as_list(outputs.get("output_ids")))
+            log_probs = tuple(float(value) for value in _as_list(outputs.get("output_log_probs")))
+            self._texts.append(text)
+            self._token_ids += token_ids
+            self._log_probs += log_probs
+            self._single.update({name: value for name, value in outputs.items() if value is not None})
+            completion = self._complete() if self._single.get("finish_reason") else None
+        except (TypeError, ValueError) as exc:
+            raise IncompleteError(f"a response of the server cannot be understood: {exc}") from exc
+        return Piece(text, token_ids, log_probs, completion)
+
+    def _complete(self) -> Completion:
+        last = self._single
+        cumulative = last.get("cum_log_probs")
+        return Completion(
+            text="".join(self._texts),
+            finish_reason=str(last["finish_reason"]),
+            num_input_tokens=int(last.get("num_input_tokens", 0)),
+            num_output_tokens=int(last.get("num_output_tokens", len(self._token_ids))),
+            token_ids=tuple(self._token_ids),
+            log_probs=tuple(self._log_probs),
+            cum_log_probs=float(cumulative) if self._log_probs and cumulative is not None else None,
+            counters={n: v for n, v in last.items() if n not in _NOT_COUNTERS and isinstance(v, int | float)},
+            params=json.loads(last.get("effective_params") or "{}"),
+            seconds=time.perf_counter() - self._started,
+            first_seconds=self._first,
+        )
+
+
+def _as_list(value: object) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]

@@ -1,0 +1,45 @@
+"""What both gRPC transports share: channel options, addresses, unwrapping messages and errors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
+
+from ..errors import CancelledError, DeadlineError, TrimodeClientError, UnavailableError, server_error
+from ..tensors import decode, is_final
+
+CHANNEL_OPTIONS = (
+    ("grpc.max_send_message_length", -1),
+    ("grpc.max_receive_message_length", -1),
+    ("grpc.enable_http_proxy", 0),
+)
+CLOSING_SECONDS = 1.0  # the server may take this to close a stream after its last response
+
+
+def target(url: str) -> str:
+    """Return host:port of an address that may carry a scheme."""
+    return url.removeprefix("grpc://").removeprefix("http://").rstrip("/")
+
+
+def unwrap(message: Any) -> tuple[dict[str, Any], bool]:
+    """Return the outputs of a ModelStreamInferResponse and whether it is the last.
+
+    Raises:
+        ServerError: the message is an error.
+    """
+    if message.error_message:
+        raise server_error(message.error_message)
+    return decode(message.infer_response), is_final(message.infer_response)
+
+
+def rpc_error(code: Any, details: str | None, url: str) -> TrimodeClientError:
+    """Return the client's error for a failed call."""
+    text = details or str(code)
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return UnavailableError(f"nobody answers at {url} (gRPC): {text}")
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return DeadlineError("deadline_exceeded", text)
+    if code is grpc.StatusCode.CANCELLED:
+        return CancelledError("cancelled", text)
+    return server_error(text, fallback_type=str(code.name).lower())

@@ -1,0 +1,77 @@
+"""HTTP for asyncio, through Triton's generate and generate_stream, on aiohttp's connection pool."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import suppress
+from typing import Any
+
+import aiohttp
+
+from ..errors import IncompleteError, UnavailableError, http_error
+from ..patience import Patience
+from ..sse import SseParser
+from . import Health
+from .http_common import HEADERS, base, body, endpoint, health_paths, parse
+
+_NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
+
+
+class AsyncHttpTransport:
+    """One connection pool, made inside the running event loop at first use."""
+
+    def __init__(self, url: str, model: str) -> None:
+        self._url = base(url)
+        self._model = model
+        self._opened: aiohttp.ClientSession | None = None
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        if self._opened is None:
+            self._opened = aiohttp.ClientSession(timeout=_NO_LIMIT, connector=aiohttp.TCPConnector(limit=0))
+        return self._opened
+
+    async def responses(self, fields: Mapping[str, Any], patience: Patience) -> AsyncGenerator[dict[str, Any], None]:
+        """Send one request and yield its responses; see AsyncTransport."""
+        url = self._url + endpoint(self._model, fields)
+        answer: aiohttp.ClientResponse | None = None
+        try:
+            sent = self._session.post(url, data=body(fields), headers=HEADERS)
+            answer = await asyncio.wait_for(sent, patience.wait())
+            if answer.status != 200:
+                raise http_error(answer.status, await asyncio.wait_for(answer.read(), patience.wait()))
+            if not fields["stream"]:
+                yield parse(await asyncio.wait_for(answer.read(), patience.wait()))
+                return
+            parser = SseParser()
+            while piece := await asyncio.wait_for(answer.content.readany(), patience.wait()):
+                for event in parser.feed(piece):
+                    yield parse(event)
+            for event in parser.end():
+                yield parse(event)
+        except TimeoutError:
+            raise patience.exhausted() from None
+        except aiohttp.ClientConnectorError as exc:
+            raise UnavailableError(f"nobody answers at {self._url} (HTTP): {exc}") from None
+        except aiohttp.ClientError as exc:
+            raise IncompleteError(f"the connection broke before the last response: {exc}") from None
+        finally:
+            if answer is not None:
+                answer.close()  # an answer that was read to its end has already given its connection back
+
+    async def health(self, timeout: float) -> Health:
+        """Ask for the state; see AsyncTransport."""
+        limit = aiohttp.ClientTimeout(total=timeout)
+        states = [False, False, False]
+        with suppress(aiohttp.ClientError, TimeoutError):
+            for index, path in enumerate(health_paths(self._model)):
+                async with self._session.get(self._url + path, timeout=limit) as answer:
+                    states[index] = answer.status == 200
+        return Health(*states)
+
+    async def close(self) -> None:
+        """Drop the connections."""
+        if self._opened is not None:
+            await self._opened.close()
+            self._opened = None

@@ -1,0 +1,149 @@
+"""Runs NVIDIA's perf_analyzer against a server as perf/modes/*.yaml say, and turns its exports into rows.
+
+It hangs now and then, so every run has a time limit and is tried again. Figures come from the request and response
+timestamps of its export: its own latency of a streamed answer is not told apart from that to the first response.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prompts import Prompt
+from stats import percentile
+from trimode_client.local_server import Addresses
+
+MODES = Path(__file__).resolve().parent / "modes"
+MODEL = "nemotron_diffusion"
+TRIES = 3
+
+
+class AnalyzerError(Exception):
+    """perf_analyzer failed or hung as often as it was tried; the text ends with its last words."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one mode's YAML says."""
+
+    mode: str
+    fields: dict[str, Any]
+    max_tokens: int
+    requests: dict[str, int]
+    paths: dict[str, dict[str, Any]]
+
+    @classmethod
+    def load(cls, path: Path) -> Plan:
+        """Read one file of perf/modes."""
+        return cls(**yaml.safe_load(path.read_text(encoding="utf-8")))
+
+    def count(self, level: int) -> int:
+        """Return how many requests are sent at a concurrency of `level`."""
+        return max(self.requests["least"], level * self.requests["per_stream"])
+
+
+def plans(folder: Path = MODES) -> list[Plan]:
+    """Return the plan of every mode, by name."""
+    return [Plan.load(path) for path in sorted(folder.glob("*.yaml"))]
+
+
+def input_data(plan: Plan, path: str, prompts: list[Prompt]) -> dict[str, Any]:
+    """Return perf_analyzer's input file: tensors for gRPC, whole JSON bodies for the generate endpoints."""
+    streaming = plan.paths[path]["streaming"]
+    shared = {"mode": plan.mode, "max_tokens": plan.max_tokens, "stream": streaming, **plan.fields}
+    if not streaming:
+        shared.pop("stream")
+    bodies = [{**prompt.wire, **shared} for prompt in prompts]
+    if path.startswith("http"):
+        return {"data": [{"payload": [body]} for body in bodies]}
+    return {"data": [{name: {"content": [value], "shape": [1]} for name, value in body.items()} for body in bodies]}
+
+
+def command(program: Path, plan: Plan, path: str, level: int, files: dict[str, Path], at: Addresses) -> list[str]:
+    """Return the command line of one run."""
+    shared = [
+        *(str(program), "-m", MODEL, "--input-data", str(files["input"])),
+        *("--concurrency-range", str(level), "--request-count", str(plan.count(level))),
+        *("--profile-export-file", str(files["export"])),
+    ]
+    if path.startswith("grpc"):
+        return [*shared, "-i", "grpc", "--streaming", "-u", at.grpc]
+    endpoint = f"v2/models/{MODEL}/{plan.paths[path]['endpoint']}"
+    return [*shared, "--service-kind", "openai", "--endpoint", endpoint, "--async", "-u", at.http]
+
+
+def run_all(
+    program: Path, prompts: list[Prompt], at: Addresses, work: Path, progress: Callable[[float, str], None]
+) -> list[dict[str, Any]]:
+    """Return a row per mode, path and concurrency; modes take turns at each level.
+
+    Raises:
+        AnalyzerError: a run failed TRIES times.
+    """
+    work.mkdir(parents=True, exist_ok=True)
+    every = plans()
+    todo = [
+        (path, level, plan)
+        for path, settings in every[0].paths.items()
+        for level in settings["concurrency"]
+        for plan in every
+    ]
+    rows = []
+    for number, (path, level, plan) in enumerate(todo):
+        progress(number / len(todo), f"perf_analyzer {path} x{level} {plan.mode}")
+        rows.append(_measure(program, plan, path, level, prompts, at, work))
+    return rows
+
+
+def _measure(
+    program: Path, plan: Plan, path: str, level: int, prompts: list[Prompt], at: Addresses, work: Path
+) -> dict[str, Any]:
+    name = f"{plan.mode}-{path}-{level}"
+    files = {"input": work / f"{name}.input.json", "export": work / f"{name}.export.json"}
+    files["input"].write_text(json.dumps(input_data(plan, path, prompts)), encoding="utf-8")
+    said = ""
+    for attempt in range(TRIES):
+        files["export"].unlink(missing_ok=True)
+        try:
+            done = subprocess.run(
+                command(program, plan, path, level, files, at), capture_output=True, text=True, timeout=20 + 5 * level
+            )
+        except subprocess.TimeoutExpired:
+            said = "it hung"
+            continue
+        said = (done.stdout + done.stderr).strip()[-500:]
+        if done.returncode == 0 and files["export"].is_file():
+            export = json.loads(files["export"].read_text(encoding="utf-8"))
+            head = {"mode": plan.mode, "path": path, "concurrency": level, "tries": attempt + 1}
+            return {**head, **figures(export)}
+    raise AnalyzerError(f"{name} failed {TRIES} times; the last time: {said}")
+
+
+def figures(export: dict[str, Any]) -> dict[str, float]:
+    """Return latency and time to the first response (milliseconds), and answers per second, from an export."""
+    requests = export["experiments"][0]["requests"]
+    spans = []
+    for request in requests:
+        # The end of an HTTP stream is exported as one more, empty, response.
+        arrived = [
+            at
+            for at, response in zip(request["response_timestamps"], request["response_outputs"], strict=True)
+            if response.get("response", "-") != ""
+        ]
+        spans.append((request["timestamp"], arrived[0], arrived[-1]))
+    whole = [(last - sent) / 1e6 for sent, _, last in spans]
+    first = [(first - sent) / 1e6 for sent, first, _ in spans]
+    seconds = (max(last for _, _, last in spans) - min(sent for sent, _, _ in spans)) / 1e9
+    return {
+        "requests": len(spans),
+        "p50_ms": percentile(whole, 50),
+        "p95_ms": percentile(whole, 95),
+        "p99_ms": percentile(whole, 99),
+        "first_p50_ms": percentile(first, 50),
+        "answers_per_second": len(spans) / seconds,
+    }

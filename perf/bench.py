@@ -1,0 +1,104 @@
+"""Each mode through the engine, the control loop, Triton gRPC and Triton HTTP: the same prompts, interleaved.
+
+Every sample is one whole answer; rounds go on until the time is up, in an order shuffled with a fixed seed.
+`python perf/bench.py` needs a bundle only and starts its own server.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from prompts import Prompt
+from trimode.output import Chunk
+from trimode.params import Mode
+from trimode.runtime import Runtime
+from trimode_client import Client
+
+MODES = tuple(mode.value for mode in Mode)
+PATHS = ("loop", "grpc", "http")
+MIN_ROUNDS = 3
+COUNTERS = (
+    "output_tokens",
+    "forwards",
+    "cycles",
+    "prefill_forwards",
+    "total_draft_tokens",
+    "total_accepted_draft_tokens",
+)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer: which prompt, mode, path and round; seconds as the caller saw them; in process also the engine's."""
+
+    round: int
+    prompt: int
+    mode: str
+    path: str
+    seconds: float
+    tokens: int
+    text: str
+    engine_seconds: float | None = None
+    counters: dict[str, int] | None = None
+
+
+def ask_runtime(runtime: Runtime, prompt: Prompt, fields: dict[str, Any]) -> tuple[Chunk, float, float]:
+    """Answer in process; return the answer, the seconds from submit to last chunk, and those inside the engine."""
+    given = {**prompt.fields, **fields}
+    busy, started = runtime.engine.busy_seconds, time.perf_counter()
+    chunk = runtime.generate(given)
+    return chunk, time.perf_counter() - started, runtime.engine.busy_seconds - busy
+
+
+def counters_of(chunk: Chunk) -> dict[str, int]:
+    """Return the counters that ratios over many answers are summed from."""
+    return {name: getattr(chunk.counters, name) for name in COUNTERS}
+
+
+class Bench:
+    """The paths to one model, and the samples taken through them."""
+
+    def __init__(self, runtime: Runtime, grpc: Client, http: Client, prompts: list[Prompt], max_tokens: int) -> None:
+        self._runtime = runtime
+        self._clients = {"grpc": grpc, "http": http}
+        self._prompts = prompts
+        self._max_tokens = max_tokens
+        self.samples: list[Sample] = []
+
+    def run(self, seconds: float, progress: Callable[[float], None]) -> int:
+        """Take whole rounds, at least MIN_ROUNDS, until `seconds` have passed; return their number.
+
+        The first round warms up and is not kept.
+        """
+        order = [(index, mode, path) for index in range(len(self._prompts)) for mode in MODES for path in PATHS]
+        shuffle = random.Random(0).shuffle
+        self._round(0, order, lambda _: None)
+        self.samples.clear()
+        started, done = time.perf_counter(), 0
+        while done < MIN_ROUNDS or time.perf_counter() - started < seconds:
+            shuffle(order)
+            done += 1
+            self._round(done, order, lambda _: progress((time.perf_counter() - started) / seconds))
+        return done
+
+    def _round(self, number: int, order: list[tuple[int, str, str]], progress: Callable[[float], None]) -> None:
+        for index, mode, path in order:
+            self.samples.append(self._sample(number, index, mode, path))
+            progress(0.0)
+
+    def _sample(self, number: int, index: int, mode: str, path: str) -> Sample:
+        prompt, fields = self._prompts[index], {"mode": mode, "max_tokens": self._max_tokens}
+        if path == "loop":
+            chunk, seconds, engine = ask_runtime(self._runtime, prompt, fields)
+            counters = counters_of(chunk)
+            return Sample(number, index, mode, path, seconds, counters["output_tokens"], chunk.text, engine, counters)
+        started = time.perf_counter()
+        answer = self._clients[path].generate(
+            prompt.text, messages=prompt.messages, mode=mode, max_tokens=self._max_tokens
+        )
+        seconds = time.perf_counter() - started
+        return Sample(number, index, mode, path, seconds, answer.num_output_tokens, answer.text)

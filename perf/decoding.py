@@ -1,0 +1,79 @@
+"""What each mode's decoding is worth, by domain: tokens per forward, acceptance, and how often the answer is right.
+
+Every prompt is answered once per mode in process; greedy decoding makes a second answer the same.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench import MODES, ask_runtime, counters_of
+from prompts import Prompt
+from trimode.params import Mode
+from trimode.runtime import Runtime
+
+BASELINE = Mode.AUTOREGRESSIVE.value
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One prompt's answer in one mode."""
+
+    domain: str
+    mode: str
+    text: str
+    counters: dict[str, int]
+    equals_autoregressive: bool
+    correct: bool
+    checkable: bool
+
+
+def decode(
+    runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, progress: Callable[[float], None]
+) -> dict[str, Any]:
+    """Return the figures of every mode over all prompts, and of every domain."""
+    answers: list[Answer] = []
+    for number, prompt in enumerate(prompts):
+        chunks = {m: ask_runtime(runtime, prompt, {"mode": m, "max_tokens": max_tokens})[0] for m in MODES}
+        for mode, chunk in chunks.items():
+            same, right = chunk.text == chunks[BASELINE].text, prompt.answered_by(chunk.text)
+            checkable = prompt.answer is not None
+            answers.append(Answer(prompt.domain, mode, chunk.text, counters_of(chunk), same, right, checkable))
+        progress((number + 1) / len(prompts))
+    domains = sorted({prompt.domain for prompt in prompts})
+    return {
+        "max_tokens": max_tokens,
+        "all": {mode: figures([a for a in answers if a.mode == mode]) for mode in MODES},
+        "domains": {
+            domain: {mode: figures([a for a in answers if (a.domain, a.mode) == (domain, mode)]) for mode in MODES}
+            for domain in domains
+        },
+    }
+
+
+def figures(answers: Sequence[Answer]) -> dict[str, float | None]:
+    """Return counters summed over `answers` as ratios, and the shares of equal and of correct texts.
+
+    `correct` is None where no answer can be checked.
+    """
+    checkable = [answer for answer in answers if answer.checkable]
+    total: Counter[str] = Counter()
+    for answer in answers:
+        total.update(answer.counters)
+    return {
+        "answers": len(answers),
+        "tokens": total["output_tokens"],
+        "tokens_per_forward": share(total["output_tokens"], total["forwards"]),
+        "tokens_per_cycle": share(total["output_tokens"], total["cycles"]),
+        "acceptance_rate": share(total["total_accepted_draft_tokens"], total["total_draft_tokens"]),
+        "equals_autoregressive": share(sum(a.equals_autoregressive for a in answers), len(answers)),
+        "correct": share(sum(a.correct for a in checkable), len(checkable)) if checkable else None,
+    }
+
+
+def share(part: int, whole: int) -> float:
+    """Return part over whole, 0 of nothing."""
+    return part / whole if whole else 0.0

@@ -1,0 +1,83 @@
+"""The report's plots, from the same JSON as its tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+from matplotlib import pyplot as plt  # the backend must be chosen first
+
+MODES = ("autoregressive", "diffusion", "self_speculation")
+COLOURS = {"autoregressive": "#7a7a7a", "diffusion": "#1f77b4", "self_speculation": "#76b900"}
+LAYERS = {"engine": "engine", "loop": "control loop", "grpc": "Triton gRPC", "http": "Triton HTTP"}
+
+
+def draw(bench: dict[str, Any], sweep: dict[str, Any], analyzed: dict[str, Any], folder: Path) -> None:
+    """Write latency.png, steps.png and throughput.png into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    note = bench["hardware"]["engine"]
+    _latency(bench, note, folder / "latency.png")
+    _steps(sweep, note, folder / "steps.png")
+    if analyzed["rows"]:
+        _throughput(analyzed, note, folder / "throughput.png")
+
+
+def _latency(bench: dict[str, Any], note: str, path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    for place, mode in enumerate(MODES):
+        spreads = [bench["summary"]["milliseconds"][mode][layer] for layer in LAYERS]
+        medians = [spread["median"] for spread in spreads]
+        errors = [[s["median"] - s["low"] for s in spreads], [s["high"] - s["median"] for s in spreads]]
+        where = [index + (place - 1) * 0.27 for index in range(len(LAYERS))]
+        axes.bar(where, medians, 0.25, yerr=errors, capsize=2, label=mode, color=COLOURS[mode])
+    axes.set_xticks(range(len(LAYERS)), list(LAYERS.values()))
+    axes.set_ylabel("milliseconds per answer")
+    axes.set_title(f"One answer at a time, median and quartiles\n{note}", fontsize=9)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _steps(sweep: dict[str, Any], note: str, path: Path) -> None:
+    figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
+    for mode in MODES[1:]:
+        rows = [row for row in sweep["rows"] if row["sweep"] == "denoise_steps" and row["mode"] == mode]
+        values = [row["value"] for row in rows]
+        left.plot(values, [row["tokens_per_forward"] for row in rows], "o-", label=mode, color=COLOURS[mode])
+        share = [100 * row["equals_autoregressive"] for row in rows]
+        right.plot(values, share, "o-", label=mode, color=COLOURS[mode])
+    for axes, title in ((left, "tokens per forward"), (right, "% of texts equal to autoregressive")):
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(values, [str(value) for value in values])
+        axes.set_xlabel("denoise_steps, block of 32")
+        axes.set_ylabel(title)
+        axes.set_ylim(bottom=0)
+        axes.grid(alpha=0.3)
+    left.axhline(1.0, color=COLOURS["autoregressive"], linewidth=1)
+    left.legend(frameon=False)
+    figure.suptitle(note, fontsize=9)
+    _save(figure, path)
+
+
+def _throughput(analyzed: dict[str, Any], note: str, path: Path) -> None:
+    figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
+    for mode in MODES:
+        rows = [row for row in analyzed["rows"] if row["mode"] == mode and row["path"] == "grpc_stream"]
+        levels = [row["concurrency"] for row in rows]
+        axes.plot(levels, [row["answers_per_second"] for row in rows], "o-", label=mode, color=COLOURS[mode])
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(levels, [str(level) for level in levels])
+    axes.set_xlabel("concurrent gRPC streams (perf_analyzer)")
+    axes.set_ylabel("answers per second")
+    axes.set_ylim(bottom=0)
+    axes.set_title(note, fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
+    _save(figure, path)
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=120, metadata={"Software": None})
+    plt.close(figure)

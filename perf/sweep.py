@@ -1,0 +1,98 @@
+"""The two knobs of a block, swept in process: how many passes refine it, and how long it is.
+
+Every setting answers the same prompts, interleaved with autoregressive in the same rounds.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from bench import ask_runtime, counters_of
+from decoding import Answer, figures
+from prompts import Prompt
+from stats import ratios
+from trimode.output import Chunk
+from trimode.params import Mode
+from trimode.runtime import Runtime
+
+STEPS = (1, 2, 4, 8, 16, 32)
+BLOCKS = (4, 8, 16, 32)
+SWEPT = (Mode.DIFFUSION.value, Mode.SELF_SPECULATION.value)
+BASELINE: dict[str, Any] = {"mode": Mode.AUTOREGRESSIVE.value}
+MIN_ROUNDS = 2
+
+Key = tuple[int, int]  # round, prompt
+Taken = dict[Key, tuple[float, Chunk]]  # seconds and answer
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of a sweep."""
+
+    sweep: str
+    mode: str
+    value: int
+    fields: dict[str, Any]
+
+
+def settings(block: int) -> list[Setting]:
+    """Return the points: `denoise_steps` even passes over a block of `block`, and `block_length` with the defaults."""
+    steps = [
+        Setting("denoise_steps", mode, n, {"block_length": block, "denoise_steps": n, "reveal": "steps"})
+        for mode in SWEPT
+        for n in STEPS
+        if n <= block
+    ]
+    blocks = [Setting("block_length", mode, n, {"block_length": n}) for mode in SWEPT for n in BLOCKS]
+    return steps + blocks
+
+
+def sweep(
+    runtime: Runtime,
+    prompts: list[Prompt],
+    max_tokens: int,
+    seconds: float,
+    progress: Callable[[float], None],
+) -> dict[str, Any]:
+    """Return a row per setting, after at least MIN_ROUNDS rounds and until `seconds` have passed."""
+    points = settings(max(32, runtime.manifest.block_size))
+    order = [(index, point) for index in range(len(prompts)) for point in (None, *range(len(points)))]
+    taken: defaultdict[int | None, dict[Key, tuple[float, Chunk]]] = defaultdict(dict)
+    started, rounds = time.perf_counter(), 0
+    shuffle = random.Random(0).shuffle
+    while rounds < MIN_ROUNDS or time.perf_counter() - started < seconds:
+        rounds += 1
+        shuffle(order)
+        for index, point in order:
+            chosen = BASELINE if point is None else {"mode": points[point].mode, **points[point].fields}
+            chunk, spent, _ = ask_runtime(runtime, prompts[index], {**chosen, "max_tokens": max_tokens})
+            taken[point][rounds, index] = (spent, chunk)
+            progress((time.perf_counter() - started) / seconds)
+    rows = [_row(point, taken[number], taken[None], prompts) for number, point in enumerate(points)]
+    return {"rounds": rounds, "prompts": len(prompts), "max_tokens": max_tokens, "rows": rows}
+
+
+def _row(point: Setting, own: Taken, base: Taken, prompts: list[Prompt]) -> dict[str, Any]:
+    answers = [
+        Answer(
+            domain=prompts[index].domain,
+            mode=point.mode,
+            text=chunk.text,
+            counters=counters_of(chunk),
+            equals_autoregressive=chunk.text == base[rounds, index][1].text,
+            correct=prompts[index].answered_by(chunk.text),
+            checkable=prompts[index].answer is not None,
+        )
+        for (rounds, index), (_, chunk) in sorted(own.items(), key=lambda item: item[0])
+    ]
+    head = {"sweep": point.sweep, "mode": point.mode, "value": point.value, "fields": point.fields}
+    return {**head, **figures(answers), "speed_per_token": asdict(ratios(_per_token(base), _per_token(own)))}
+
+
+def _per_token(taken: Taken) -> list[float]:
+    return [taken[key][0] / max(1, taken[key][1].counters.output_tokens) for key in sorted(taken)]

@@ -1,0 +1,28 @@
+"""One real server for the whole session, and the nano bundle that every server of this folder serves."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.server.server import Server
+
+CHECKPOINT = Path(os.environ.get("DEV_CKPT") or Path(__file__).parents[2] / "checkpoints" / "nano")
+
+
+@pytest.fixture(scope="session")
+def bundle(bundle_of: Callable[..., Path]) -> Path:
+    return bundle_of(CHECKPOINT)
+
+
+@pytest.fixture(scope="session")
+def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(bundle, tmp_path_factory.mktemp("server") / "log")
+    made.wait_ready()
+    try:
+        yield made
+    finally:
+        made.stop()

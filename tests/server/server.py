@@ -1,0 +1,134 @@
+"""A real server for tests: `python -m trimode.serve` on free loopback ports, ended by its process id."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from pathlib import Path
+
+START_SECONDS = 60.0
+STOP_SECONDS = 30.0
+
+
+def free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+
+
+def state(pid: int) -> str | None:
+    """The state letter of a process, None when it is gone; a zombie counts as gone."""
+    try:
+        letter = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
+    except OSError:
+        return None
+    return None if letter in "ZX" else letter
+
+
+def children(pid: int, name: str) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            head, _, rest = (entry / "stat").read_text().rpartition(") ")
+        except OSError:
+            continue
+        if rest.split()[1] == str(pid) and rest[0] not in "ZX" and head.partition("(")[2] == name:
+            found.append(int(entry.name))
+    return found
+
+
+def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], seconds: float = 15.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, otherwise()
+        time.sleep(0.02)
+
+
+class Server:
+    """One `trimode.serve` process; its output is in `log`."""
+
+    def __init__(self, bundle: Path, log: Path, *options: str, **environment: str) -> None:
+        self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
+        self.log = log
+        command = [sys.executable, "-m", "trimode.serve", "--bundle", str(bundle), "--exit-timeout", "8"]
+        command += ["--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port)]
+        command += ["--metrics-port", str(self.metrics_port), *options]
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                command, stdout=out, stderr=out, env={**os.environ, **environment}, start_new_session=True
+            )
+
+    def wait_ready(self, seconds: float = START_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
+        while not self.ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"the server did not become ready:\n{self.log.read_text()}")
+            time.sleep(0.05)
+
+    def ready(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/v2/health/ready", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except urllib.error.HTTPError as exc:
+            exc.close()
+            return False
+        except OSError:
+            return False
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The value of one metric, summed over the labels not given; 0 when it is not there yet."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+            text = answer.read().decode()
+        total = 0.0
+        for found, value in re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE):
+            if all(f'{key}="{wanted}"' in found for key, wanted in labels.items()):
+                total += float(value)
+        return total
+
+    def wait_metric(self, name: str, value: float, **labels: str) -> None:
+        """Wait until a metric is `value`; metrics are published every tenth of a second."""
+        wait_until(lambda: self.metric(name, **labels) == value, lambda: f"{name} is {self.metric(name, **labels)}")
+
+    def settle(self) -> None:
+        """Wait until nothing runs and everything is published."""
+        self.wait_metric("trimode_requests_running", 0)
+        time.sleep(0.25)
+
+    @property
+    def triton(self) -> int:
+        return children(self.process.pid, "tritonserver")[0]
+
+    @property
+    def stub(self) -> int:
+        return children(self.triton, "triton_python_b")[0]
+
+    def shared_memory(self) -> list[Path]:
+        return list(Path("/dev/shm").glob(f"trimode_{self.process.pid}_*"))
+
+    def stop(self) -> int:
+        """End it in order; returns the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.wait()
+
+    def wait(self, seconds: float = STOP_SECONDS) -> int:
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(10)

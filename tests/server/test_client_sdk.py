@@ -1,0 +1,174 @@
+"""The SDK, blocking and asyncio, against the real server over both protocols."""
+
+from __future__ import annotations
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Literal
+
+import pytest
+from trimode.params import Mode
+from trimode_client import AsyncClient, Client, Completion, InvalidRequestError, PromptTooLongError
+
+from tests.server.server import Server
+
+PROMPT = "Once upon a time there was"
+LONG: dict[str, Any] = {"mode": "autoregressive", "max_tokens": 1500, "end_id": -1}
+Protocol = Literal["grpc", "http"]
+
+modes = pytest.mark.parametrize("mode", [mode.value for mode in Mode])
+protocols = pytest.mark.parametrize("protocol", ["grpc", "http"])
+
+
+def url(server: Server, protocol: Protocol) -> str:
+    return f"127.0.0.1:{server.grpc_port if protocol == 'grpc' else server.http_port}"
+
+
+def client(server: Server, protocol: Protocol) -> Client:
+    return Client(url(server, protocol), protocol, timeout=60.0)
+
+
+def ask(server: Server, protocol: Protocol, **knobs: Any) -> Completion:
+    with client(server, protocol) as asking:
+        return asking.generate(PROMPT, **{"max_tokens": 24, "end_id": -1, **knobs})
+
+
+@protocols
+@modes
+def test_a_stream_is_the_answer_at_once(server: Server, protocol: Protocol, mode: str) -> None:
+    with client(server, protocol) as asking:
+        streamed = asking.stream(PROMPT, mode=mode, max_tokens=24, end_id=-1).finish()
+    assert streamed.token_ids == ask(server, protocol, mode=mode).token_ids
+
+
+@protocols
+def test_a_stream_comes_in_pieces(server: Server, protocol: Protocol) -> None:
+    with client(server, protocol) as asking:
+        pieces = list(asking.stream(PROMPT, mode="autoregressive", max_tokens=24, end_id=-1))
+    assert len(pieces) > 5
+    assert [piece.completion is not None for piece in pieces] == [False] * (len(pieces) - 1) + [True]
+
+
+@modes
+def test_both_protocols_answer_the_same(server: Server, mode: str) -> None:
+    over_grpc, over_http = (ask(server, protocol, mode=mode, return_log_probs=True) for protocol in ("grpc", "http"))
+    assert (over_grpc.text, over_grpc.token_ids) == (over_http.text, over_http.token_ids)
+    assert over_grpc.counters == pytest.approx(over_http.counters)
+    assert over_grpc.log_probs == pytest.approx(over_http.log_probs, abs=1e-4)
+
+
+@protocols
+def test_self_speculation_answers_as_autoregressive(server: Server, protocol: Protocol) -> None:
+    plain, drafted = (ask(server, protocol, mode=mode) for mode in ("autoregressive", "self_speculation"))
+    assert drafted.token_ids == plain.token_ids
+    assert drafted.counters["draft_forwards"] > 0
+
+
+@protocols
+def test_the_completion_says_what_it_cost(server: Server, protocol: Protocol) -> None:
+    completion = ask(server, protocol, mode="autoregressive")
+    assert (completion.finish_reason, completion.num_output_tokens) == ("length", 24)
+    assert completion.counters["decode_forwards"] == 23
+    assert completion.num_input_tokens > 0
+
+
+@protocols
+def test_the_effective_values_come_back(server: Server, protocol: Protocol) -> None:
+    params = ask(server, protocol, mode="diffusion", denoise_steps=3, block_length=8, seed=2**40).params
+    assert [params[name] for name in ("mode", "denoise_steps", "block_length", "seed")] == ["diffusion", 3, 8, 2**40]
+
+
+@protocols
+def test_a_single_token_and_its_log_prob_are_lists(server: Server, protocol: Protocol) -> None:
+    completion = ask(server, protocol, max_tokens=1, return_log_probs=True)
+    assert (len(completion.token_ids), len(completion.log_probs)) == (1, 1)
+    assert completion.cum_log_probs == pytest.approx(completion.log_probs[0])
+
+
+@protocols
+def test_messages_and_the_rendered_prompt_are_one_request(server: Server, protocol: Protocol) -> None:
+    messages = [{"role": "user", "content": "héllo"}]
+    with client(server, protocol) as asking:
+        completion = asking.generate(messages=messages, max_tokens=4, end_id=-1, exclude_input_in_output=False)
+    assert "llo" in completion.text
+
+
+@protocols
+def test_stop_words_end_the_answer(server: Server, protocol: Protocol) -> None:
+    whole = ask(server, protocol, mode="autoregressive").text
+    stop = whole[5:7]
+    cut = ask(server, protocol, mode="autoregressive", stop_words=[stop])
+    assert (cut.text, cut.finish_reason) == (whole[: whole.index(stop)], "stop")
+
+
+@protocols
+def test_knobs_that_do_not_go_together_are_the_servers_to_refuse(server: Server, protocol: Protocol) -> None:
+    with pytest.raises(InvalidRequestError, match="not_applicable: block_length applies to mode"):
+        ask(server, protocol, mode="autoregressive", block_length=4)
+
+
+@protocols
+def test_an_answer_that_cannot_fit_has_its_own_error(server: Server, protocol: Protocol) -> None:
+    with pytest.raises(PromptTooLongError):
+        ask(server, protocol, max_tokens=1_000_000)
+
+
+@protocols
+def test_an_error_of_a_stream_comes_with_the_first_piece(server: Server, protocol: Protocol) -> None:
+    with client(server, protocol) as asking, pytest.raises(InvalidRequestError):
+        next(asking.stream(PROMPT, mode="autoregressive", block_length=4))
+
+
+@protocols
+def test_leaving_a_stream_cancels_it_on_the_server(server: Server, protocol: Protocol) -> None:
+    before = server.metric("trimode_requests_total", outcome="cancelled")
+    with client(server, protocol) as asking:
+        for _ in asking.stream(PROMPT, **LONG):
+            break
+        server.wait_metric("trimode_requests_total", before + 1, outcome="cancelled")
+
+
+@protocols
+def test_leaving_an_asyncio_stream_cancels_it_on_the_server(server: Server, protocol: Protocol) -> None:
+    before = server.metric("trimode_requests_total", outcome="cancelled")
+
+    async def leave() -> None:
+        async with AsyncClient(url(server, protocol), protocol) as asking:
+            async with asking.stream(PROMPT, **LONG) as stream:
+                await anext(stream)
+            await asyncio.to_thread(server.wait_metric, "trimode_requests_total", before + 1, outcome="cancelled")
+
+    asyncio.run(leave())
+
+
+@protocols
+def test_threads_share_a_client(server: Server, protocol: Protocol) -> None:
+    with client(server, protocol) as asking, ThreadPoolExecutor(8) as pool:
+        answers = pool.map(lambda _: asking.generate(PROMPT, max_tokens=16, end_id=-1).token_ids, range(16))
+        assert len(set(answers)) == 1
+
+
+@protocols
+def test_asyncio_requests_run_side_by_side(server: Server, protocol: Protocol) -> None:
+    async def gather() -> list[Completion]:
+        async with AsyncClient(url(server, protocol), protocol) as asking:
+            return await asyncio.gather(*(asking.generate(PROMPT, max_tokens=16, end_id=-1) for _ in range(16)))
+
+    assert len({answer.token_ids for answer in asyncio.run(gather())}) == 1
+
+
+@protocols
+def test_the_server_is_healthy(server: Server, protocol: Protocol) -> None:
+    with client(server, protocol) as asking:
+        asking.wait_until_ready(10.0)
+        assert asking.health().ok
+
+
+@protocols
+def test_asyncio_health(server: Server, protocol: Protocol) -> None:
+    async def health() -> bool:
+        async with AsyncClient(url(server, protocol), protocol) as asking:
+            await asking.wait_until_ready(10.0)
+            return (await asking.health()).ok
+
+    assert asyncio.run(health())

@@ -1,0 +1,30 @@
+from random import Random
+
+import pytest
+import torch
+from trimode_train.config import ModelConfig
+from trimode_train.tasks import TASKS
+from trimode_train.tokenizer import train_tokenizer
+
+torch.set_num_threads(2)
+
+
+@pytest.fixture(scope="session")
+def tiny_config() -> ModelConfig:
+    return ModelConfig(
+        vocab_size=512,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=8,
+        intermediate_size=64,
+        max_position_embeddings=512,
+    )
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    rng = Random(0)
+    texts = (task.make(rng).answer for task in TASKS.values() for _ in range(50))
+    return train_tokenizer(texts, vocab_size=512)

@@ -1,0 +1,109 @@
+from random import Random
+
+import pytest
+import torch
+from torch.nn.attention.flex_attention import create_mask
+from trimode_train.config import EOS_ID, MASK_ID
+from trimode_train.decode import Session, autoregressive, self_speculation
+from trimode_train.model import Model, bias_from, causal_bias, grouped_attention
+from trimode_train.objective import Tensors, joint_loss, mask_rule, visibility
+from trimode_train.packing import Document, NoiseOptions, pack, plan
+
+
+@pytest.fixture(scope="module")
+def model(tiny_config):
+    torch.manual_seed(0)
+    model = Model(tiny_config).eval()
+    for parameter in model.parameters():  # away from the small initial values, so that attention matters
+        if parameter.dim() == 2:
+            parameter.data *= 5
+    return model
+
+
+@pytest.fixture(scope="module")
+def batch():
+    rng = Random(1)
+    options = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0.5)
+    documents = [
+        Document([rng.randrange(128, 512) for _ in range(n - 1)] + [EOS_ID], start) for n, start in
+        ((30, 12), (25, 5), (40, 20), (9, 3))
+    ]  # fmt: skip
+    return pack([plan(d, rng, options, 128) for d in documents], 2, 128, rng, options)
+
+
+@torch.no_grad()
+def row_logits(model, batch):
+    t = Tensors.of(batch)
+    return model(t.ids, t.positions, grouped_attention(bias_from(visibility(t), torch.float32)))[0]
+
+
+def clean(batch, row, document):
+    return (batch.document[row] == document) & (batch.block[row] == 0)
+
+
+def pieces(batch):
+    return [(row, document) for row in range(2) for document in range(batch.document[row].max() + 1)]
+
+
+@torch.no_grad()
+def test_clean_logits_are_plain_causal_logits(model, batch):
+    logits = row_logits(model, batch)
+    assert len(pieces(batch)) == 4
+    for row, document in pieces(batch):
+        here = clean(batch, row, document)
+        ids = torch.from_numpy(batch.ids[row][here])[None]
+        n = ids.shape[1]
+        expected = model(ids, torch.arange(n)[None], grouped_attention(causal_bias(n, n)))[0][0]
+        torch.testing.assert_close(logits[row][torch.from_numpy(here)], expected, atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_block_logits_are_a_bidirectional_pass_over_the_causal_cache(model, batch):
+    logits, blocks = row_logits(model, batch), 0
+    for row, document in pieces(batch):
+        ids = batch.ids[row][clean(batch, row, document)].tolist()
+        for block in set(batch.block[row][batch.document[row] == document].tolist()) - {0}:
+            here = batch.block[row] == block
+            session = Session(model)
+            session.causal(ids[: batch.positions[row][here][0]])
+            expected = session.block(batch.ids[row][here].tolist())
+            torch.testing.assert_close(logits[row][torch.from_numpy(here)], expected, atol=1e-4, rtol=1e-4)
+            blocks += 1
+    assert blocks > 8
+
+
+def test_targets_are_the_next_token_and_the_own_token(batch):
+    for row, document in pieces(batch):
+        here = clean(batch, row, document)
+        ids = batch.ids[row][here]
+        assert (batch.targets[row][here][:-1] == ids[1:]).all()
+        assert batch.weights[row][here][-1] == 0
+        noisy = (batch.document[row] == document) & (batch.block[row] > 0)
+        positions, targets = batch.positions[row][noisy], batch.targets[row][noisy]
+        inside = positions < len(ids)
+        assert (targets[inside] == ids[positions[inside]]).all()
+        assert (targets[~inside] == EOS_ID).all()
+
+
+def test_the_rule_for_flex_attention_is_the_dense_mask(batch):
+    t = Tensors.of(batch)
+    rows, length = t.ids.shape
+    assert torch.equal(create_mask(mask_rule(t), rows, None, length, length, device="cpu"), visibility(t))
+
+
+def test_prompts_are_never_masked_and_loss_is_on_masks_only(batch):
+    noisy = batch.noisy()
+    assert ((batch.weights > 0)[noisy] == (batch.ids == MASK_ID)[noisy]).all()
+    assert not (batch.ids == MASK_ID)[~noisy].any()
+
+
+def test_the_loss_is_finite_and_reaches_every_parameter(model, batch):
+    joint_loss(model, Tensors.of(batch)).total.backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+
+
+def test_self_speculation_gives_the_autoregressive_text(model):
+    for seed in range(5):
+        prompt = [Random(seed).randrange(128, 512) for _ in range(7)]
+        slow, fast = autoregressive(model, prompt, 24), self_speculation(model, prompt, 24, 8)
+        assert fast.ids[:24] == slow.ids

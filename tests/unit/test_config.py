@@ -1,0 +1,112 @@
+"""ServerConfig: the file, the environment over it, unknown keys, kinds and ranges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trimode.config import ENVIRONMENT, ServerConfig
+from trimode.errors import ConfigError
+from trimode.params import Mode
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def load(folder: Path, text: str, **environment: str) -> ServerConfig:
+    path = folder / "model.yaml"
+    path.write_text(text, encoding="utf-8")
+    return ServerConfig.load(path, environment)
+
+
+def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
+    assert load(tmp_path, "# nothing\n") == ServerConfig()
+
+
+def test_every_key_is_read(tmp_path: Path) -> None:
+    text = (
+        "bundle: /a/b\nthreads: 3\nspin: true\nmax_slots: 4\nmax_queue: 5\nprefill_chunk: 6\n"
+        "default_mode: diffusion\ndefault_max_tokens: 7\n"
+    )
+    assert load(tmp_path, text) == ServerConfig(Path("/a/b"), 3, True, 4, 5, 6, Mode.DIFFUSION, 7)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "expected"),
+    [
+        ("TRIMODE_BUNDLE", "/x", Path("/x")),
+        ("TRIMODE_THREADS", "2", 2),
+        ("TRIMODE_MAX_SLOTS", "3", 3),
+        ("TRIMODE_MAX_QUEUE", "0", 0),
+    ],
+)
+def test_a_variable_wins_over_the_file(tmp_path: Path, variable: str, value: str, expected: object) -> None:
+    config = load(tmp_path, "bundle: /file\nthreads: 9\nmax_slots: 9\nmax_queue: 9\n", **{variable: value})
+    assert getattr(config, ENVIRONMENT[variable]) == expected
+
+
+def test_every_variable_names_a_key() -> None:
+    assert set(ENVIRONMENT.values()) <= set(ServerConfig.__dataclass_fields__)
+
+
+def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown keys \['slots'\]; known are .*'max_slots'"):
+        load(tmp_path, "slots: 3")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "threads: -1",
+        "threads: 1025",
+        "threads: many",
+        "threads: null",
+        "threads: true",
+        "threads: [1]",
+        "max_slots: 0",
+        "max_slots: 1025",
+        "max_queue: -1",
+        "prefill_chunk: 0",
+        "prefill_chunk: 8193",
+        "default_max_tokens: 0",
+        "default_mode: greedy",
+        "bundle: null",
+        "bundle: [a]",
+    ],
+)
+def test_a_bad_value_is_refused_by_key(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=text.split(":")[0]):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    "text", ["max_slots: 2.7", "max_slots: .inf", 'spin: "false"', "spin: 2", "default_mode: true", "bundle: true"]
+)
+def test_a_value_of_another_kind_is_refused_not_bent(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=text.split(":")[0]):
+        load(tmp_path, text)
+
+
+@pytest.mark.parametrize("text", ["- a\n- b", "text", "5", "a: [", "\tb: 1", "[]", "1: 2\nb: 3"])
+def test_a_file_that_is_no_mapping_of_names_is_refused(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError):
+        load(tmp_path, text)
+
+
+def test_a_file_that_is_not_utf8_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_bytes(b"bundle: \xff")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        ServerConfig.load(tmp_path / "model.yaml", {})
+
+
+def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot be read"):
+        ServerConfig.load(tmp_path / "none.yaml", {})
+
+
+def test_a_bad_variable_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="threads"):
+        load(tmp_path, "", TRIMODE_THREADS="all")
+
+
+def test_the_shipped_file_loads() -> None:
+    ServerConfig.load(REPOSITORY / "model_repository" / "nemotron_diffusion" / "model.yaml", {})

@@ -1,0 +1,107 @@
+"""Imports point one way, and nothing that serves or converts needs PyTorch."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+RUNTIME = ROOT / "python_backend" / "trimode"
+CONVERTER = ROOT / "convert" / "trimode_convert"
+CLIENT = ROOT / "client" / "trimode_client"
+
+# A module may import what stands in a row above its own, and its neighbours in the same row.
+LAYERS = (
+    {"errors", "params", "config", "bundle"},
+    {"tokenizer", "stop", "sampling", "reveal", "sequence", "output", "slots", "metrics", "engines.base"},
+    {"engines", "engines.onnx_runtime"},
+    {"modes", *(f"modes.{path.stem}" for path in (RUNTIME / "modes").glob("[!_]*.py"))},
+    {"scheduler"},
+    {"runtime"},
+    {"triton", *(f"triton.{path.stem}" for path in (RUNTIME / "triton").glob("[!_]*.py"))},
+)
+LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
+PLACED = sorted(name for name in LEVEL if (RUNTIME / f"{name.replace('.', '/')}.py").is_file())
+
+
+def module(path: Path, package: Path) -> str:
+    """Return the dotted name of a file below its package; a package's own name for its __init__."""
+    parts = path.relative_to(package).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported(path: Path, package: Path) -> set[str]:
+    """Return the full dotted names that a file imports, relative ones resolved."""
+    here = [package.name, *path.relative_to(package).parent.parts]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = [*here[: len(here) - node.level + 1], node.module or ""] if node.level else [node.module or ""]
+            base = [part for part in base if part]
+            found |= {".".join([*base, alias.name]) for alias in node.names}
+    return found
+
+
+def of_runtime(path: Path, package: Path) -> set[str]:
+    """Return the modules of the runtime that a file imports, such as `errors` or `engines.base`."""
+    names = {name.removeprefix("trimode.") for name in imported(path, package) if name.startswith("trimode.")}
+    modules = {module(file, RUNTIME) for file in RUNTIME.rglob("*.py")}
+    return {max((m for m in modules if m and f"{name}.".startswith(f"{m}.")), key=len, default="") for name in names}
+
+
+def files(package: Path) -> list[Path]:
+    return sorted(package.rglob("*.py"))
+
+
+@pytest.mark.parametrize("name", PLACED)
+def test_imports_point_one_way(name: str) -> None:
+    used = of_runtime(RUNTIME / f"{name.replace('.', '/')}.py", RUNTIME)
+    assert {other for other in used if other and LEVEL.get(other, 99) > LEVEL[name]} == set()
+
+
+def test_the_modules_of_a_row_have_no_cycle() -> None:
+    graph = {module(path, RUNTIME): of_runtime(path, RUNTIME) for path in files(RUNTIME)}
+    left = {name: {other for other in used if other and other != name} for name, used in graph.items()}
+    while ready := {name for name, used in left.items() if not used & left.keys()}:
+        left = {name: used for name, used in left.items() if name not in ready}
+    assert left == {}
+
+
+@pytest.mark.parametrize("path", files(RUNTIME / "engines"), ids=lambda path: path.stem)
+def test_engines_know_only_bundle_errors_slots_and_base(path: Path) -> None:
+    assert of_runtime(path, RUNTIME) <= {"bundle", "errors", "slots", "engines.base"}
+
+
+@pytest.mark.parametrize("path", files(RUNTIME / "modes"), ids=lambda path: path.stem)
+def test_modes_touch_no_device_clock_or_thread(path: Path) -> None:
+    outside = {name.split(".")[0] for name in imported(path, RUNTIME)}
+    assert outside <= {"__future__", "collections", "dataclasses", "numpy", "trimode"}
+
+
+@pytest.mark.parametrize("package", [CONVERTER, CLIENT], ids=lambda path: path.name)
+def test_converter_and_client_stay_clear_of_the_running_server(package: Path) -> None:
+    used = {name for path in files(package) for name in of_runtime(path, package)}
+    assert not {name for name in used if name.split(".")[0] in ("scheduler", "modes", "runtime", "sequence", "triton")}
+
+
+@pytest.mark.parametrize("package", [RUNTIME, CONVERTER, CLIENT], ids=lambda path: path.name)
+def test_nothing_imports_torch(package: Path) -> None:
+    tops = {name.split(".")[0] for path in files(package) for name in imported(path, package)}
+    assert not tops & {"torch", "transformers", "peft", "safetensors"}
+
+
+def test_only_the_triton_face_imports_the_python_backend() -> None:
+    users = {
+        module(p, RUNTIME) for p in files(RUNTIME) if any("triton_python" in name for name in imported(p, RUNTIME))
+    }
+    assert users
+    assert all(name.startswith("triton.") for name in users)
+
+
+def test_the_check_sees_relative_imports() -> None:
+    assert "engines.base" in of_runtime(RUNTIME / "modes" / "refine.py", RUNTIME)
+    assert "modes" in of_runtime(RUNTIME / "scheduler.py", RUNTIME)

@@ -1,0 +1,69 @@
+"""Counters and chunks: sums, ratios, names on the wire."""
+
+from __future__ import annotations
+
+import pytest
+from trimode.errors import CancelledError
+from trimode.output import Chunk, Counters
+
+FULL = Counters(
+    prefill_forwards=1,
+    decode_forwards=2,
+    draft_forwards=3,
+    denoise_forwards=4,
+    verify_forwards=5,
+    commit_forwards=6,
+    total_draft_tokens=8,
+    total_accepted_draft_tokens=2,
+    output_tokens=60,
+)
+
+
+def test_forwards_count_every_pass_after_the_prefill() -> None:
+    assert FULL.forwards == 2 + 3 + 4 + 5 + 6
+
+
+def test_cycles_count_a_draft_and_its_verification_once() -> None:
+    assert FULL.cycles == 2 + 4 + 5 + 6
+
+
+def test_ratios() -> None:
+    assert (FULL.tokens_per_forward, FULL.tokens_per_cycle, FULL.acceptance_rate) == (60 / 20, 60 / 17, 0.25)
+
+
+def test_ratios_of_nothing_are_zero() -> None:
+    nothing = Counters()
+    assert (nothing.tokens_per_forward, nothing.tokens_per_cycle, nothing.acceptance_rate) == (0, 0, 0)
+
+
+def test_counters_add_up() -> None:
+    total = Counters(output_tokens=1)
+    total.add(FULL)
+    total.add(FULL)
+    assert (total.output_tokens, total.prefill_forwards, total.forwards) == (121, 2, 40)
+
+
+def test_the_wire_gets_every_counter_and_ratio() -> None:
+    assert FULL.as_dict() == {
+        "prefill_forwards": 1,
+        "decode_forwards": 2,
+        "draft_forwards": 3,
+        "denoise_forwards": 4,
+        "verify_forwards": 5,
+        "commit_forwards": 6,
+        "total_draft_tokens": 8,
+        "total_accepted_draft_tokens": 2,
+        "output_tokens": 60,
+        "forwards": 20,
+        "tokens_per_forward": 3.0,
+        "tokens_per_cycle": 60 / 17,
+        "acceptance_rate": 0.25,
+    }
+
+
+@pytest.mark.parametrize(
+    ("chunk", "last"),
+    [(Chunk("a"), False), (Chunk(finish_reason="stop"), True), (Chunk(error=CancelledError("away")), True)],
+)
+def test_the_last_chunk_has_a_reason_or_an_error(chunk: Chunk, last: bool) -> None:
+    assert chunk.last is last

@@ -1,0 +1,381 @@
+"""GenerationParams: every field's type and range, the knobs of each mode, defaults, messages, echo."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trimode.errors import RequestError, shorten
+from trimode.params import (
+    BLOCK_FIELDS,
+    FIELDS,
+    MAX_STOP_WORD_CHARACTERS,
+    MAX_STOP_WORDS,
+    MAX_TEXT_CHARACTERS,
+    PROMPT_FIELDS,
+    REVEALS,
+    Defaults,
+    Field,
+    GenerationParams,
+    Mode,
+    check_field,
+)
+
+DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9)
+WRONG: dict[str, list[object]] = {
+    "string": [5, b"text", ["text"], True],
+    "int": [1.5, "1", True, [1], 1.0],
+    "float": ["1", True, [1.0]],
+    "bool": [1, "true", 0.0],
+    "strings": ["abc", 3, [3], [b"x"]],
+    "ints": [3, "1", ["1"], [True], [1.0]],
+    "json": [5, {"role": "user"}, True],
+}
+GOOD = [{"role": "system", "content": ""}, {"role": "user", "content": "hi"}]
+RANGED = [field for field in FIELDS if field.low is not None]
+FLOATS = [field.name for field in FIELDS if field.kind == "float"]
+TEXTS = [field.name for field in FIELDS if field.kind == "string"]
+
+
+def parse(given: dict[str, object] | None = None, **more: object) -> GenerationParams:
+    return GenerationParams.parse({"text_input": "hi", **(given or {}), **more}, DEFAULTS)
+
+
+def refused(name: str, value: object) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        check_field(name, value)
+    return caught.value
+
+
+def unparsed(given: dict[str, object], defaults: Defaults = DEFAULTS) -> RequestError:
+    with pytest.raises(RequestError) as caught:
+        GenerationParams.parse(given, defaults)
+    return caught.value
+
+
+def beyond(field: Field, limit: float, direction: int) -> object:
+    value = limit + direction * (0.001 if field.kind == "float" else 1)
+    return [int(value)] if field.kind == "ints" else value if field.kind == "float" else int(limit) + direction
+
+
+@pytest.mark.parametrize(("name", "value"), [(field.name, value) for field in FIELDS for value in WRONG[field.kind]])
+def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
+    error = refused(name, value)
+    assert (error.field, error.error_type) == (name, "wrong_type")
+
+
+@pytest.mark.parametrize("field", RANGED, ids=lambda field: field.name)
+def test_a_value_below_the_range_is_refused(field: Field) -> None:
+    error = refused(field.name, beyond(field, field.low or 0, -1))
+    assert (error.field, error.error_type) == (field.name, "invalid_value")
+
+
+@pytest.mark.parametrize("field", RANGED, ids=lambda field: field.name)
+def test_a_value_above_the_range_is_refused(field: Field) -> None:
+    error = refused(field.name, beyond(field, field.high or 0, +1))
+    assert (error.field, error.error_type) == (field.name, "invalid_value")
+
+
+@pytest.mark.parametrize("field", RANGED, ids=lambda field: field.name)
+def test_a_value_above_the_range_is_told_the_upper_limit(field: Field) -> None:
+    error = refused(field.name, beyond(field, field.high or 0, +1))
+    assert str(field.high) in error.limit
+
+
+@pytest.mark.parametrize("field", RANGED, ids=lambda field: field.name)
+def test_the_ends_of_a_range_belong_to_it(field: Field) -> None:
+    ends: list[Any] = [field.low, field.high]
+    for end in ends:
+        assert check_field(field.name, [end] if field.kind == "ints" else end) in (end, (end,))
+
+
+@pytest.mark.parametrize("name", FLOATS)
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_number_must_be_finite(name: str, value: float) -> None:
+    error = refused(name, value)
+    assert (error.field, error.limit, error.error_type) == (name, "must be finite", "invalid_value")
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_an_integer_too_large_for_a_float_is_a_request_error(name: str) -> None:
+    assert refused(name, 10**400).field == name
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_an_integer_is_taken_for_a_number(name: str) -> None:
+    value = check_field(name, 1)
+    assert type(value) is float and value == 1.0
+
+
+def test_an_integer_of_thousands_of_digits_is_a_request_error() -> None:
+    assert refused("max_tokens", 10**5000).field == "max_tokens"
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_a_lone_surrogate_is_not_text(name: str) -> None:
+    assert refused(name, "a\ud800").error_type == "bad_utf8"
+
+
+def test_a_lone_surrogate_is_not_a_stop_word() -> None:
+    assert refused("stop_words", ["ok", "\udfff"]).error_type == "bad_utf8"
+
+
+def test_an_unknown_field_is_refused_by_name() -> None:
+    error = unparsed({"text_input": "hi", "max_new_tokens": 5})
+    assert (error.field, error.error_type) == ("max_new_tokens", "unknown_field")
+
+
+def test_reference_is_not_a_field_of_a_request() -> None:
+    assert unparsed({"text_input": "hi", "reference": True}).error_type == "unknown_field"
+
+
+def test_the_error_text_names_field_limit_and_value() -> None:
+    assert str(refused("top_p", 1.5)) == "top_p must be between 0.0 and 1.0, got 1.5"
+
+
+def test_a_long_value_is_shortened_in_the_error() -> None:
+    assert len(refused("mode", "x" * 1000).given) <= 80
+
+
+@given(st.text(max_size=300), st.integers(40, 120))
+def test_shorten_keeps_to_its_limit(text: str, limit: int) -> None:
+    assert len(shorten(text, limit)) <= limit
+
+
+def test_none_means_not_given() -> None:
+    assert parse(temperature=None, mode=None, seed=5) == parse(seed=5)
+
+
+@pytest.mark.parametrize("given", [{}, {"text_input": "a", "input_ids": [1]}, {"text_input": "a", "messages": GOOD}])
+def test_exactly_one_prompt_is_required(given: dict[str, object]) -> None:
+    with pytest.raises(RequestError):
+        GenerationParams.parse(given, DEFAULTS)
+
+
+def test_two_prompts_are_named() -> None:
+    error = unparsed({"text_input": "a", "input_ids": [1]})
+    assert error.error_type == "bad_prompt"
+    assert "text_input" in error.given and "input_ids" in error.given and "messages" not in error.given
+
+
+def test_enable_thinking_needs_messages() -> None:
+    error = unparsed({"text_input": "a", "enable_thinking": True})
+    assert (error.field, error.error_type) == ("enable_thinking", "not_applicable")
+
+
+@pytest.mark.parametrize(("name", "value"), list(zip(BLOCK_FIELDS, (4, 2, 0.5, "margin"), strict=True)))
+def test_block_knobs_do_not_apply_to_autoregressive(name: str, value: object) -> None:
+    error = unparsed({"text_input": "a", "mode": "autoregressive", name: value})
+    assert (error.field, error.error_type) == (name, "not_applicable")
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_a_mode_is_taken_by_name(mode: Mode) -> None:
+    assert parse(mode=str(mode)).mode is mode
+
+
+@pytest.mark.parametrize(("name", "choices"), [("mode", list(Mode)), ("reveal", REVEALS)])
+def test_an_unknown_choice_is_told_the_choices(name: str, choices: list[str]) -> None:
+    error = refused(name, "Greedy")
+    assert all(choice in error.limit for choice in choices)
+
+
+@pytest.mark.parametrize("name", ["input_ids", "stop_words", "messages"])
+def test_a_list_must_not_be_empty(name: str) -> None:
+    assert refused(name, []).limit == "must not be empty"
+
+
+def test_a_stop_word_must_not_be_empty() -> None:
+    assert refused("stop_words", ["a", ""]).field == "stop_words"
+
+
+def test_the_longest_stop_word() -> None:
+    assert check_field("stop_words", ["x" * MAX_STOP_WORD_CHARACTERS])
+    assert str(MAX_STOP_WORD_CHARACTERS) in refused("stop_words", ["x" * (MAX_STOP_WORD_CHARACTERS + 1)]).limit
+
+
+def test_the_most_stop_words() -> None:
+    assert check_field("stop_words", ["x"] * MAX_STOP_WORDS)
+    assert str(MAX_STOP_WORDS) in refused("stop_words", ["x"] * (MAX_STOP_WORDS + 1)).limit
+
+
+def test_the_longest_text() -> None:
+    assert check_field("text_input", "x" * MAX_TEXT_CHARACTERS)
+    error = refused("text_input", "x" * (MAX_TEXT_CHARACTERS + 1))
+    assert str(MAX_TEXT_CHARACTERS) in error.limit and str(MAX_TEXT_CHARACTERS + 1) in error.given
+
+
+@pytest.mark.parametrize("name", ["end_id", "end_think_token_id"])
+def test_a_token_must_be_in_the_vocabulary(name: str) -> None:
+    assert "100" in unparsed({"text_input": "a", name: 100}).limit
+    assert getattr(parse({name: 99}), name) == 99
+
+
+def test_a_prompt_token_must_be_in_the_vocabulary() -> None:
+    error = unparsed({"input_ids": [99, 100]})
+    assert (error.field, error.given) == ("input_ids", "100")
+
+
+def test_minus_one_means_no_end_token() -> None:
+    assert parse(end_id=-1).end_id == -1
+
+
+# Messages
+
+
+@pytest.mark.parametrize("value", [GOOD, json.dumps(GOOD)])
+def test_messages_come_as_a_list_or_as_json(value: object) -> None:
+    assert [dict(message) for message in check_field("messages", value)] == GOOD
+
+
+@pytest.mark.parametrize("text", ["", "{", "[1,]", "nonsense", '[{"role": "user"'])
+def test_broken_json_is_refused(text: str) -> None:
+    assert refused("messages", text).error_type == "bad_json"
+
+
+def test_json_nested_too_deep_is_a_request_error() -> None:
+    assert refused("messages", "[" * 100_000).field == "messages"
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "hi",
+        5,
+        {},
+        {"content": "a"},
+        {"role": "user"},
+        {"role": "user", "content": None},
+        {"role": "user", "content": 5},
+        {"role": "user", "content": [{"type": "text", "text": "a"}]},
+        {"role": "tool", "content": "a"},
+        {"role": None, "content": "a"},
+        {"role": ["user"], "content": "a"},
+        {"role": "user", "content": "a", "name": "b"},
+        {"role": "user", "content": "\ud800"},
+    ],
+)
+def test_a_bad_message_is_refused(message: object) -> None:
+    assert refused("messages", [{"role": "user", "content": "a"}, message]).field == "messages"
+
+
+@pytest.mark.parametrize("value", ['{"role": "user", "content": "a"}', "5", "null", '"text"'])
+def test_json_that_is_no_list_is_refused(value: str) -> None:
+    assert refused("messages", value).error_type == "wrong_type"
+
+
+# Defaults and how the block's knobs resolve
+
+DIFFUSION, SPECULATION = "diffusion", "self_speculation"
+
+
+def test_what_a_bare_request_gets() -> None:
+    params = parse(seed=1)
+    assert (params.mode, params.max_tokens, params.end_id) == (Mode.SELF_SPECULATION, 128, 7)
+    assert (params.block_length, params.denoise_steps, params.threshold, params.reveal) == (8, 8, 0.0, "threshold")
+    assert (params.end_think_token_id, params.max_thinking_tokens) == (9, None)
+    assert params.greedy and not params.penalised and not params.reference
+
+
+def test_the_servers_defaults_are_used() -> None:
+    server = Defaults(vocab_size=9, block_length=4, end_id=3, mode=Mode.DIFFUSION, max_tokens=17)
+    params = GenerationParams.parse({"text_input": "a"}, server)
+    assert (params.mode, params.max_tokens, params.block_length, params.end_id) == (Mode.DIFFUSION, 17, 4, 3)
+
+
+@pytest.mark.parametrize(
+    ("given", "threshold", "steps"),
+    [
+        ({"mode": DIFFUSION}, 0.9, 8),
+        ({"mode": DIFFUSION, "threshold": 0.5}, 0.5, 8),
+        ({"mode": DIFFUSION, "denoise_steps": 2}, 0.9, 2),
+        ({"mode": DIFFUSION, "block_length": 16}, 0.9, 16),
+        ({"mode": DIFFUSION, "reveal": "steps"}, None, 8),
+        ({"mode": DIFFUSION, "reveal": "steps", "denoise_steps": 3}, None, 3),
+        ({"mode": DIFFUSION, "reveal": "leftmost"}, 0.9, 8),
+        ({"mode": SPECULATION}, 0.0, 8),
+        ({"mode": SPECULATION, "threshold": 0.5}, 0.5, 8),
+        ({"mode": SPECULATION, "denoise_steps": 2}, None, 2),
+        ({"mode": SPECULATION, "denoise_steps": 2, "threshold": 0.5}, 0.5, 2),
+        ({"mode": SPECULATION, "reveal": "steps"}, None, 8),
+        ({"mode": SPECULATION, "reveal": "margin"}, 0.0, 8),
+    ],
+)
+def test_threshold_and_steps_resolve(given: dict[str, object], threshold: float | None, steps: int) -> None:
+    params = parse(given)
+    assert (params.threshold, params.denoise_steps) == (threshold, steps)
+
+
+def test_more_steps_than_the_block_has_positions_are_refused() -> None:
+    error = unparsed({"text_input": "a", "block_length": 4, "denoise_steps": 5})
+    assert (error.field, error.limit, error.given) == ("denoise_steps", "must be at most block_length = 4", "5")
+
+
+def test_threshold_does_not_apply_to_reveal_steps() -> None:
+    error = unparsed({"text_input": "a", "reveal": "steps", "threshold": 0.5})
+    assert (error.field, error.error_type) == ("threshold", "not_applicable")
+
+
+def test_a_thinking_budget_needs_an_end_of_thinking() -> None:
+    without = Defaults(vocab_size=100, block_length=8, end_id=7)
+    error = unparsed({"text_input": "a", "max_thinking_tokens": 4}, without)
+    assert (error.field, error.error_type) == ("max_thinking_tokens", "not_applicable")
+    given = {"text_input": "a", "max_thinking_tokens": 4, "end_think_token_id": 5}
+    assert GenerationParams.parse(given, without).end_think_token_id == 5
+
+
+def test_without_a_seed_requests_differ() -> None:
+    assert len({parse().seed for _ in range(8)}) > 1
+
+
+@pytest.mark.parametrize(("temperature", "greedy"), [(0, True), (0.0, True), (1e-3, False), (1, False)])
+def test_greedy_is_temperature_zero(temperature: float, greedy: bool) -> None:
+    assert parse(temperature=temperature).greedy is greedy
+
+
+@pytest.mark.parametrize(
+    ("given", "penalised"),
+    [
+        ({}, False),
+        ({"repetition_penalty": 1}, False),
+        ({"repetition_penalty": 1.1}, True),
+        ({"presence_penalty": -0.5}, True),
+        ({"frequency_penalty": 0.5}, True),
+    ],
+)
+def test_penalised_is_any_penalty_that_does_something(given: dict[str, object], penalised: bool) -> None:
+    assert parse(given).penalised is penalised
+
+
+# Echo
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_the_echo_is_json_and_leaves_the_prompt_out(mode: Mode) -> None:
+    echo = json.loads(json.dumps(parse(mode=str(mode), stop_words=["a", "b"]).echo(), allow_nan=False))
+    assert set(echo) == {field.name for field in FIELDS} - set(PROMPT_FIELDS)
+    assert (echo["mode"], echo["stop_words"]) == (str(mode), ["a", "b"])
+
+
+@pytest.mark.parametrize("given", [{"mode": DIFFUSION}, {"mode": SPECULATION}, {"mode": DIFFUSION, "temperature": 0.5}])
+def test_an_echo_sent_back_gives_the_same_values(given: dict[str, object]) -> None:
+    params = parse(given)
+    again = {name: value for name, value in params.echo().items() if name != "enable_thinking" and value != ()}
+    assert parse(again) == params
+
+
+@settings(max_examples=200)
+@given(st.sampled_from([field.name for field in FIELDS]), st.recursive(
+    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
+    max_leaves=6,
+))  # fmt: skip
+def test_any_json_value_is_either_taken_or_a_request_error(name: str, value: object) -> None:
+    try:
+        check_field(name, value)
+    except RequestError as error:
+        assert error.field == name

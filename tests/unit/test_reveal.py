@@ -1,0 +1,117 @@
+"""Reveal rules on vectors of three positions, computed by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trimode.params import REVEALS
+from trimode.reveal import SCORES, confidence, margin, negative_entropy, reveal
+
+LN2, LN3 = np.log(2), np.log(3)
+
+
+def logs(*rows: list[float]) -> np.ndarray:
+    return np.log(np.array(rows, dtype=np.float32))
+
+
+def kept(rule: str, chosen: list[float], quota: int, threshold: float | None) -> list[int]:
+    """For rules that score by the chosen token's probability."""
+    logits = np.zeros((len(chosen), 2), dtype=np.float32)
+    return np.flatnonzero(reveal(rule, logits, np.array(chosen, dtype=np.float32), quota, threshold)).tolist()
+
+
+def test_every_rule_has_a_score_and_every_score_a_rule() -> None:
+    assert set(SCORES) == set(REVEALS)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "quota", "threshold", "expected"),
+    [
+        ([0.5, 0.95, 0.92], 1, 0.9, [1, 2]),
+        ([0.5, 0.6, 0.7], 1, 0.9, [2]),
+        ([0.5, 0.6, 0.7], 2, 0.9, [1, 2]),
+        ([0.95, 0.6, 0.7], 2, 0.9, [0, 2]),
+        ([0.5, 0.6, 0.7], 3, 0.9, [0, 1, 2]),
+        ([0.5, 0.6, 0.7], 9, 0.9, [0, 1, 2]),
+        ([0.5, 0.6, 0.7], 1, 0.0, [0, 1, 2]),
+        ([0.5, 0.6, 0.7], 1, 1.0, [2]),
+        ([1.0, 0.6, 1.0], 1, 1.0, [0, 2]),
+        ([0.5, 0.6, 0.7], 1, None, [2]),
+        ([0.5, 0.5, 0.5], 1, None, [0]),
+        ([0.5, 0.5, 0.5], 2, None, [0, 1]),
+        ([0.9, 0.1, 0.2], 1, 0.9, [0]),
+    ],
+)
+def test_threshold_keeps_the_surest_and_all_above(
+    chosen: list[float], quota: int, threshold: float | None, expected: list[int]
+) -> None:
+    assert kept("threshold", chosen, quota, threshold) == expected
+
+
+@pytest.mark.parametrize(
+    ("chosen", "quota", "threshold", "expected"),
+    [
+        ([0.95, 0.5, 0.99], 1, 0.9, [0]),
+        ([0.95, 0.92, 0.5], 1, 0.9, [0, 1]),
+        ([0.5, 0.99, 0.99], 1, 0.9, [0]),
+        ([0.5, 0.99, 0.99], 2, 0.9, [0, 1]),
+        ([0.95, 0.99, 0.99], 1, 0.9, [0, 1, 2]),
+        ([0.95, 0.99, 0.99], 1, None, [0]),
+        ([0.5, 0.99, 0.99], 9, None, [0, 1, 2]),
+        ([0.1, 0.1, 0.1], 1, 0.0, [0, 1, 2]),
+    ],
+)
+def test_leftmost_keeps_a_run(chosen: list[float], quota: int, threshold: float | None, expected: list[int]) -> None:
+    assert kept("leftmost", chosen, quota, threshold) == expected
+
+
+@pytest.mark.parametrize(("quota", "expected"), [(1, [2]), (2, [1, 2]), (3, [0, 1, 2])])
+def test_steps_keeps_the_quota(quota: int, expected: list[int]) -> None:
+    assert kept("steps", [0.5, 0.6, 0.7], quota, None) == expected
+
+
+def test_confidence_is_the_chosen_probability() -> None:
+    chosen = np.array([0.25, 0.5], dtype=np.float32)
+    assert confidence(np.zeros((2, 3), dtype=np.float32), chosen) is chosen
+
+
+def test_margin_is_the_lead_over_the_second() -> None:
+    logits = logs([0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.4, 0.4, 0.2])
+    np.testing.assert_allclose(margin(logits, np.zeros(3, dtype=np.float32)), [0.2, 0.7, 0.0], atol=1e-6)
+
+
+def test_negative_entropy_of_flat_half_and_certain() -> None:
+    logits = np.array([[0, 0, 0], [0, 0, -1e9], [1e9, 0, 0]], dtype=np.float32)
+    expected = [0.0, 1 - LN2 / LN3, 1.0]
+    np.testing.assert_allclose(negative_entropy(logits, np.zeros(3, dtype=np.float32)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("rule", ["margin", "entropy"])
+def test_the_surest_of_margin_and_entropy(rule: str) -> None:
+    logits = logs([0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.4, 0.4, 0.2])
+    misleading = np.array([0.9, 0.1, 0.8], dtype=np.float32)
+    assert np.flatnonzero(reveal(rule, logits, misleading, 1, None)).tolist() == [1]
+
+
+@pytest.mark.parametrize("rule", ["threshold", "leftmost", "margin", "entropy"])
+def test_threshold_zero_keeps_everything(rule: str) -> None:
+    flat = np.zeros((3, 7), dtype=np.float32)
+    assert reveal(rule, flat, np.full(3, 1 / 7, dtype=np.float32), 1, 0.0).all()
+
+
+@pytest.mark.parametrize("rule", REVEALS)
+@given(
+    st.lists(st.lists(st.floats(-20, 20, width=32), min_size=4, max_size=4), min_size=1, max_size=6),
+    st.integers(1, 8),
+    st.none() | st.floats(0, 1),
+)
+def test_at_least_the_quota_is_kept(rule: str, rows: list[list[float]], quota: int, threshold: float | None) -> None:
+    logits = np.array(rows, dtype=np.float32)
+    chosen = np.exp(logits.max(axis=-1)) / np.exp(logits).sum(axis=-1)
+    kept = reveal(rule, logits, chosen, quota, threshold)
+    assert kept.dtype == bool and kept.shape == (len(rows),)
+    assert kept.sum() >= min(quota, len(rows))
+    if threshold is None:
+        assert kept.sum() == min(quota, len(rows))

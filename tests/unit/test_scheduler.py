@@ -1,0 +1,439 @@
+"""The loop: overload, cancellation, deadlines, shutdown, failures, fairness; on an engine that waits at a gate."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from trimode.engines.base import Row, RowResult
+from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError
+from trimode.output import Chunk
+from trimode.params import Defaults, GenerationParams
+from trimode.scheduler import MAX_CALL_TOKENS, Scheduler, Task, pack
+from trimode.sequence import Phase
+from trimode.sequence import Sequence as Decoding
+from trimode.stop import AnswerText
+
+from tests.unit.toy import EOS, MASK, ToyEngine
+
+WAIT = 5.0
+DEFAULTS = Defaults(ToyEngine().manifest.vocab_size, 8, EOS)
+
+
+class GatedEngine(ToyEngine):
+    """Runs only while its gate is open; `before` may fail a call; `calls_of` has the slots and widths of each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = threading.Event()
+        self.gate.set()
+        self.entered = threading.Event()
+        self.before: Callable[[Sequence[Row]], None] = lambda rows: None
+        self.calls_of: list[list[tuple[int, int]]] = []
+
+    @property
+    def slots_taken(self) -> int:
+        return len(self._slots)
+
+    def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        self.entered.set()
+        assert self.gate.wait(WAIT)
+        self.calls_of.append([(row.slot, len(row.tokens)) for row in rows])
+        self.before(rows)
+        return super().run(rows)
+
+
+class Answer:
+    """One request's chunks as they came."""
+
+    def __init__(self, task: Task) -> None:
+        self.task = task
+        self.chunks: list[Chunk] = []
+        self.done = threading.Event()
+        self.finished_at = 0.0
+
+    def deliver(self, chunk: Chunk) -> None:
+        self.chunks.append(chunk)
+        if chunk.last:
+            self.finished_at = time.monotonic()
+            self.done.set()
+
+    @property
+    def last(self) -> Chunk:
+        assert self.done.wait(WAIT), "no last chunk came"
+        return self.chunks[-1]
+
+
+class House:
+    """A scheduler over a gated engine, and what was submitted to it."""
+
+    def __init__(self, max_slots: int = 4, max_queue: int = 8, prefill_chunk: int = 256) -> None:
+        self.engine = GatedEngine()
+        self.scheduler = Scheduler(self.engine, max_slots=max_slots, max_queue=max_queue, prefill_chunk=prefill_chunk)
+        self.answers: list[Answer] = []
+
+    def task(self, *, prompt: int = 2, deadline: float | None = None, **given: Any) -> Answer:
+        ids = [3 + at % 50 for at in range(prompt)]
+        asked = {"input_ids": ids, "mode": "autoregressive", "max_tokens": 4, "end_id": -1, "seed": 1, **given}
+        sequence = Decoding(GenerationParams.parse(asked, DEFAULTS), ids, MASK)
+        task = Task(sequence, AnswerText(None, [], at_once=True), lambda chunk: None)
+        if deadline is not None:
+            task.deadline = task.submitted + deadline
+        answer = Answer(task)
+        task.deliver = answer.deliver
+        return answer
+
+    def submit(self, **given: Any) -> Answer:
+        answer = self.task(**given)
+        self.scheduler.submit(answer.task)
+        self.answers.append(answer)
+        return answer
+
+    def shut_gate(self) -> None:
+        self.engine.entered.clear()
+        self.engine.gate.clear()
+
+    def until_running(self) -> None:
+        assert self.engine.entered.wait(WAIT)
+
+    def close(self, grace: float = 0.0) -> threading.Thread:
+        thread = threading.Thread(target=self.scheduler.close, args=(grace,))
+        thread.start()
+        return thread
+
+
+@pytest.fixture
+def build() -> Iterator[Callable[..., House]]:
+    houses: list[House] = []
+
+    def make(**limits: int) -> House:
+        houses.append(House(**limits))
+        return houses[-1]
+
+    yield make
+    for house in houses:
+        house.engine.gate.set()
+        house.scheduler.close(0)
+
+
+Build = Callable[..., House]
+
+
+def test_a_request_is_answered(build: Build) -> None:
+    answer = build().submit(max_tokens=5)
+    assert (answer.last.finish_reason, len(answer.last.token_ids)) == ("length", 5)
+    assert (answer.last.num_input_tokens, answer.last.counters.forwards) == (2, 4)
+
+
+def test_a_slot_is_given_back(build: Build) -> None:
+    house = build()
+    assert house.submit().last.error is None
+    assert (house.engine.slots_taken, house.scheduler.running, house.scheduler.waiting) == (0, 0, 0)
+
+
+@pytest.mark.parametrize(("max_slots", "max_queue"), [(1, 0), (1, 1), (2, 3)])
+def test_one_more_than_slots_and_queue_is_refused_at_once(build: Build, max_slots: int, max_queue: int) -> None:
+    house = build(max_slots=max_slots, max_queue=max_queue)
+    house.shut_gate()
+    for _ in range(max_slots + max_queue):
+        house.submit()
+    with pytest.raises(OverloadedError):
+        house.submit()
+    house.engine.gate.set()
+    assert [answer.last.finish_reason for answer in house.answers] == ["length"] * (max_slots + max_queue)
+
+
+def test_after_an_overload_there_is_room_again(build: Build) -> None:
+    house = build(max_slots=1, max_queue=0)
+    assert house.submit().last.error is None
+    assert house.submit().last.error is None
+
+
+def test_no_more_run_than_there_are_slots(build: Build) -> None:
+    house = build(max_slots=2, max_queue=9)
+    for _ in range(7):
+        house.submit()
+    assert all(answer.last.finish_reason == "length" for answer in house.answers)
+    assert max(len(call) for call in house.engine.calls_of) <= 2
+
+
+def test_first_come_first_served(build: Build) -> None:
+    house = build(max_slots=1)
+    house.shut_gate()
+    for _ in range(4):
+        house.submit()
+    house.engine.gate.set()
+    ends = [(answer.last, answer.finished_at)[1] for answer in house.answers]
+    assert ends == sorted(ends)
+
+
+# Ending early
+
+
+def test_cancelling_a_waiting_request(build: Build) -> None:
+    house = build(max_slots=1)
+    house.shut_gate()
+    first, second = house.submit(), house.submit()
+    house.until_running()
+    house.scheduler.cancel(second.task)
+    house.engine.gate.set()
+    assert isinstance(second.last.error, CancelledError)
+    assert second.last.counters.prefill_forwards == 0
+    assert first.last.finish_reason == "length"
+
+
+def test_cancelling_a_running_request(build: Build) -> None:
+    house = build()
+    house.shut_gate()
+    answer = house.submit(max_tokens=400)
+    house.until_running()
+    house.scheduler.cancel(answer.task)
+    house.engine.gate.set()
+    assert isinstance(answer.last.error, CancelledError)
+    assert (len(house.engine.calls_of), house.engine.slots_taken) == (1, 0)
+
+
+def test_cancelling_what_is_done_changes_nothing(build: Build) -> None:
+    house = build()
+    answer = house.submit()
+    assert answer.last.error is None
+    house.scheduler.cancel(answer.task)
+    assert house.submit().last.error is None
+    assert len(answer.chunks) == 1
+
+
+def test_a_neighbour_goes_on_when_another_is_cancelled(build: Build) -> None:
+    house = build()
+    house.shut_gate()
+    stays, goes = house.submit(max_tokens=20), house.submit(max_tokens=20)
+    house.until_running()
+    house.scheduler.cancel(goes.task)
+    house.engine.gate.set()
+    assert isinstance(goes.last.error, CancelledError)
+    assert len(stays.last.token_ids) == 20
+
+
+@pytest.mark.parametrize("place", ["running", "waiting"])
+def test_a_deadline_ends_a_request(build: Build, place: str) -> None:
+    house = build(max_slots=1)
+    house.shut_gate()
+    if place == "waiting":
+        house.submit()
+    answer = house.submit(max_tokens=400, deadline=0.02)
+    house.until_running()
+    time.sleep(0.03)
+    house.engine.gate.set()
+    assert isinstance(answer.last.error, DeadlineError)
+    assert "0.020 s" in str(answer.last.error)
+
+
+def test_a_deadline_that_is_far_does_nothing(build: Build) -> None:
+    assert build().submit(deadline=60).last.finish_reason == "length"
+
+
+# Shutdown
+
+
+def test_with_grace_everything_is_finished(build: Build) -> None:
+    house = build(max_slots=1)
+    house.shut_gate()
+    for _ in range(3):
+        house.submit()
+    thread = house.close(grace=WAIT)
+    house.engine.gate.set()
+    thread.join(WAIT)
+    assert [answer.last.finish_reason for answer in house.answers] == ["length"] * 3
+
+
+def test_without_grace_everything_ends_as_cancelled(build: Build) -> None:
+    house = build(max_slots=1)
+    house.shut_gate()
+    for _ in range(3):
+        house.submit(max_tokens=400)
+    house.until_running()
+    thread = house.close()
+    house.engine.gate.set()
+    thread.join(WAIT)
+    assert all(isinstance(answer.last.error, CancelledError) for answer in house.answers)
+    assert [sum(chunk.last for chunk in answer.chunks) for answer in house.answers] == [1, 1, 1]
+    assert house.engine.slots_taken == 0
+
+
+def test_grace_that_runs_out_ends_the_rest(build: Build) -> None:
+    house = build(max_slots=1)
+    house.engine.before = lambda rows: time.sleep(0.01)
+    quick, slow = house.submit(max_tokens=1), house.submit(max_tokens=400)
+    house.close(grace=0.1).join(WAIT)
+    assert quick.last.finish_reason == "length"
+    assert isinstance(slow.last.error, CancelledError)
+
+
+def test_nothing_new_is_taken_during_shutdown(build: Build) -> None:
+    house = build()
+    house.scheduler.close(0)
+    with pytest.raises(OverloadedError, match="shutting down"):
+        house.submit()
+
+
+def test_closing_twice_is_harmless(build: Build) -> None:
+    house = build()
+    house.scheduler.close(0)
+    house.scheduler.close(0)
+
+
+# Failures
+
+
+def test_an_engine_error_fails_only_the_rows_of_its_call(build: Build) -> None:
+    house = build()
+
+    def blocks_fail(rows: Sequence[Row]) -> None:
+        if rows[0].sees == "block":
+            raise EngineError("out of memory")
+
+    house.engine.before = blocks_fail
+    house.shut_gate()
+    fine, bad = house.submit(max_tokens=20), house.submit(mode="diffusion", max_tokens=20)
+    house.engine.gate.set()
+    assert str(bad.last.error) == "out of memory"
+    assert len(fine.last.token_ids) == 20
+    assert house.engine.slots_taken == 0
+
+
+def test_after_an_engine_error_the_next_request_is_served(build: Build) -> None:
+    house = build()
+    failures = [EngineError("once")]
+
+    def fail_once(rows: Sequence[Row]) -> None:
+        if failures:
+            raise failures.pop()
+
+    house.engine.before = fail_once
+    assert isinstance(house.submit().last.error, EngineError)
+    assert house.submit().last.finish_reason == "length"
+
+
+def test_a_defect_in_a_step_is_told_and_does_not_end_the_loop(build: Build, caplog: pytest.LogCaptureFixture) -> None:
+    house = build()
+    failures = [ZeroDivisionError("a bug")]
+
+    def fail_once(rows: Sequence[Row]) -> None:
+        if failures:
+            raise failures.pop()
+
+    house.engine.before = fail_once
+    error = house.submit().last.error
+    assert isinstance(error, EngineError) and "ZeroDivisionError('a bug')" in str(error)
+    assert "a decoding step failed" in caplog.text
+    assert house.submit().last.finish_reason == "length"
+    assert house.engine.slots_taken == 0
+
+
+def test_an_engine_that_has_no_slot_fails_one_request_and_does_not_end_the_loop(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = build()
+    allocate, failures = house.engine.allocate, [EngineError("all slots are taken")]
+
+    def fail_once(*, block: bool) -> int:
+        if failures:
+            raise failures.pop()
+        return allocate(block=block)
+
+    monkeypatch.setattr(house.engine, "allocate", fail_once)
+    refused = house.submit()
+    assert refused.done.wait(0.5), "the request was lost"
+    assert isinstance(refused.last.error, EngineError)
+    assert house.submit().last.finish_reason == "length"
+
+
+# Fairness
+
+
+def test_a_request_joins_while_others_run(build: Build) -> None:
+    house = build()
+    long = house.submit(max_tokens=300)
+    house.engine.entered.wait(WAIT)
+    short = house.submit(max_tokens=3)
+    assert (short.last.finish_reason, long.last.finish_reason) == ("length", "length")
+    assert short.finished_at < long.finished_at
+
+
+def test_a_long_prompt_lets_others_go_on_between_its_chunks(build: Build) -> None:
+    house = build(prefill_chunk=4)
+    house.shut_gate()
+    long, short = house.submit(prompt=80, max_tokens=1), house.submit(prompt=2, max_tokens=6)
+    house.engine.gate.set()
+    assert (long.last.finish_reason, short.last.finish_reason) == ("length", "length")
+    assert short.finished_at < long.finished_at
+    widths = [call[0][1] for call in house.engine.calls_of]
+    singles = [at for at, width in enumerate(widths) if width == 1]
+    assert [b - a for a, b in itertools.pairwise(singles)] == [2] * 4  # a chunk of the prompt, a token, a chunk, …
+    assert long.last.counters.prefill_forwards == 20
+
+
+def test_single_tokens_share_a_call(build: Build) -> None:
+    house = build(max_slots=3)
+    house.shut_gate()
+    for _ in range(3):
+        house.submit(max_tokens=10)
+    house.engine.gate.set()
+    assert all(answer.last.finish_reason == "length" for answer in house.answers)
+    assert max(len(call) for call in house.engine.calls_of) == 3
+
+
+def test_totals_add_up_all_requests(build: Build) -> None:
+    house = build()
+    for mode in ("autoregressive", "diffusion", "self_speculation"):
+        house.submit(mode=mode, max_tokens=7)
+    counts = [answer.last.counters for answer in house.answers]
+    assert house.scheduler.totals.output_tokens == 21
+    assert house.scheduler.totals.forwards == sum(count.forwards for count in counts)
+
+
+# Packing
+
+
+def planned(*passes: tuple[Phase, int]) -> list[tuple[Task, Row]]:
+    house_defaults = {"input_ids": [3], "seed": 1}
+    tasks = []
+    for number, (phase, width) in enumerate(passes):
+        sequence = Decoding(GenerationParams.parse(house_defaults, DEFAULTS), [3], MASK, phase=phase)
+        task = Task(sequence, AnswerText(None, [], at_once=True), lambda chunk: None)
+        ids = np.zeros(width, dtype=np.int64)
+        tasks.append((task, Row(number, ids, 0, "causal", ids[:0], keep=True)))
+    return tasks
+
+
+def slots_of(groups: list[list[tuple[Task, Row]]]) -> list[list[int]]:
+    return [[row.slot for _, row in group] for group in groups]
+
+
+def test_prompt_chunks_go_alone() -> None:
+    assert slots_of(pack(planned((Phase.PREFILL, 9), (Phase.PREFILL, 1)))) == [[0], [1]]
+
+
+def test_single_tokens_go_together_and_blocks_together() -> None:
+    passes = planned((Phase.DECODE, 1), (Phase.DRAFT, 8), (Phase.DECODE, 1), (Phase.VERIFY, 5), (Phase.COMMIT, 8))
+    assert slots_of(pack(passes)) == [[0, 2], [1, 3, 4]]
+
+
+def test_nothing_planned_is_no_call() -> None:
+    assert pack([]) == []
+
+
+@pytest.mark.parametrize(("width", "count", "sizes"), [(64, 9, [8, 1]), (32, 16, [16]), (32, 17, [16, 1]), (2, 5, [5])])
+def test_a_call_of_blocks_stays_below_its_limit(width: int, count: int, sizes: list[int]) -> None:
+    groups = pack(planned(*[(Phase.DRAFT, width)] * count))
+    assert [len(group) for group in groups] == sizes
+    assert all(sum(len(row.tokens) for _, row in group) <= MAX_CALL_TOKENS for group in groups)
+
+
+def test_every_pass_is_in_exactly_one_call() -> None:
+    passes = planned(*[(phase, width) for phase in (Phase.PREFILL, Phase.DRAFT) for width in (1, 7, 64)] * 5)
+    assert sorted(slot for group in slots_of(pack(passes)) for slot in group) == list(range(30))
