@@ -1,4 +1,4 @@
-"""One running tritonserver: started so that it cannot outlive us, its Python stub looked at, ended without remains.
+"""One running tritonserver: started so that it cannot outlive us, its Python stub watched, ended without remains.
 
 Knows processes and shared memory files, nothing of requests.
 """
@@ -7,21 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 from pathlib import Path
 
 SHM = Path("/dev/shm")
-PR_SET_PDEATHSIG = 1
 STUB_NAME = "triton_python_b"  # the kernel keeps 15 characters
 NOISE = b"CudaDriverHelper has not been initialized"  # Triton's first words wherever there is no GPU
-libc = ctypes.CDLL(None)
 
-
-def _die_with_parent() -> None:
-    libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+# Waits until this process is gone, however it went, and then ends the server's process group. A stub whose server is
+# killed may wait for ever for a lock that this one held, so that a parent-death signal for the server is not enough.
+REAPER = 'read _; kill -KILL -- "-$1"; rm -f "$2"*'
 
 
 def _stat(pid: int) -> tuple[str, str, int] | None:
@@ -38,15 +35,18 @@ def _stat(pid: int) -> tuple[str, str, int] | None:
 class Child:
     """A tritonserver process, its process group and the shared memory files under its prefix."""
 
-    def __init__(self, process: asyncio.subprocess.Process, shm_prefix: str) -> None:
+    def __init__(
+        self, process: asyncio.subprocess.Process, reaper: asyncio.subprocess.Process, shm_prefix: str
+    ) -> None:
         self._process = process
+        self._reaper = reaper
         self._shm_prefix = shm_prefix
         self._stubs: set[int] = set()
         self._log = asyncio.create_task(self._forward_log())
 
     @classmethod
     async def start(cls, command: list[str], environment: dict[str, str], shm_prefix: str) -> Child:
-        """Start `command` in a process group of its own; the kernel kills it when this process dies."""
+        """Start `command` in a process group of its own, and the reaper that ends it when this process dies."""
         clear_shm(shm_prefix)
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -54,9 +54,13 @@ class Child:
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
-            preexec_fn=_die_with_parent,
         )
-        return cls(process, shm_prefix)
+        reaper = await asyncio.create_subprocess_exec(
+            *("/bin/sh", "-c", REAPER, "trimode-reaper", str(process.pid), str(SHM / shm_prefix)),
+            stdin=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
+        return cls(process, reaper, shm_prefix)
 
     @property
     def returncode(self) -> int | None:
@@ -102,6 +106,8 @@ class Child:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         await self._process.wait()
+        self._reaper.kill()
+        await self._reaper.wait()
         self._log.cancel()
         clear_shm(self._shm_prefix)
 

@@ -95,6 +95,7 @@ class Defaults:
     block_length: int
     end_id: int
     end_think_token_id: int | None = None
+    mask_token_id: int | None = None
     mode: Mode = Mode.SELF_SPECULATION
     max_tokens: int = 128
 
@@ -162,8 +163,7 @@ class GenerationParams:
                     limit = "applies to mode diffusion or self_speculation, not autoregressive"
                     raise RequestError(name, limit, values[name], error_type="not_applicable")
         values.setdefault("max_tokens", defaults.max_tokens)
-        if values.setdefault("end_id", defaults.end_id) >= defaults.vocab_size:
-            raise RequestError("end_id", f"must be below the vocabulary's {defaults.vocab_size}", values["end_id"])
+        _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
         values.setdefault("seed", secrets.randbits(31))
         _resolve_block(values, mode, defaults)
         _resolve_thinking(values, defaults)
@@ -182,9 +182,14 @@ class GenerationParams:
         """Whether a token's score depends on the tokens before it."""
         return (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)
 
+    @property
+    def prompt_field(self) -> str:
+        """The field that holds the prompt."""
+        return next(name for name in PROMPT_FIELDS if getattr(self, name) is not None)
+
     def echo(self) -> dict[str, Any]:
-        """Return the effective values as JSON-ready data, without the prompt."""
-        left_out = {*PROMPT_FIELDS, "reference"}
+        """Return the effective values as JSON-ready data, without the prompt and what the mode does not have."""
+        left_out = {*PROMPT_FIELDS, "reference", *(BLOCK_FIELDS if self.mode is Mode.AUTOREGRESSIVE else ())}
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
@@ -308,10 +313,17 @@ def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> No
         values["threshold"] = 0.0 if one_pass else None if only_steps else 0.9
 
 
+def _check_token(name: str, token: int, defaults: Defaults) -> None:
+    if token >= defaults.vocab_size:
+        raise RequestError(name, f"must be below the vocabulary's {defaults.vocab_size}", token)
+    if token == defaults.mask_token_id:
+        raise RequestError(name, "must not be the mask token, which is never generated", token)
+
+
 def _resolve_thinking(values: dict[str, Any], defaults: Defaults) -> None:
     token = values.setdefault("end_think_token_id", defaults.end_think_token_id)
-    if token is not None and token >= defaults.vocab_size:
-        raise RequestError("end_think_token_id", f"must be below the vocabulary's {defaults.vocab_size}", token)
+    if token is not None:
+        _check_token("end_think_token_id", token, defaults)
     if values.get("max_thinking_tokens") is not None and token is None:
         limit = "needs end_think_token_id: this model's tokenizer has no </think>"
         raise RequestError("max_thinking_tokens", limit, values["max_thinking_tokens"], error_type="not_applicable")

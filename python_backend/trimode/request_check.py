@@ -16,8 +16,8 @@ from .triton.tensors import ID, TAG
 MAX_ID_CHARACTERS = 128
 
 
-def check_body(body: bytes, name: str, *, streaming: bool) -> bytes:
-    """Return the body to send on to Triton: the same request, tagged `name`, no nulls, messages as a string.
+def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
+    """Return the body to send on to Triton: the same request with its tag, no nulls, messages as a string.
 
     Raises:
         RequestError: not UTF-8, not JSON, not an object, an unknown field, or a value that its field does not take.
@@ -41,7 +41,7 @@ def check_body(body: bytes, name: str, *, streaming: bool) -> bytes:
     if request_id is not None and (not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS):
         raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request_id)
     own = {} if request_id is None else {ID: request_id}
-    return json.dumps({**given, **own, TAG: name}).encode("ascii")
+    return json.dumps({**given, **own, TAG: tag}).encode("ascii")
 
 
 def _parse(body: bytes) -> object:

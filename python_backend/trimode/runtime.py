@@ -18,7 +18,7 @@ from .bundle import Manifest
 from .config import ServerConfig
 from .engines.base import Engine, Row
 from .engines.onnx_runtime import OnnxRuntimeEngine
-from .errors import PromptTooLongError, RequestError, TrimodeError
+from .errors import EngineError, PromptTooLongError, RequestError
 from .output import Chunk, Counters
 from .params import Defaults, GenerationParams, Mode
 from .scheduler import Scheduler, Task
@@ -66,6 +66,7 @@ class Runtime:
             vocab_size=self.manifest.vocab_size,
             block_length=self.manifest.block_size,
             end_id=self.manifest.eos_token_id,
+            mask_token_id=self.manifest.mask_token_id,
             end_think_token_id=tokenizer.end_think_token_id if tokenizer else None,
             mode=config.default_mode,
             max_tokens=config.default_max_tokens,
@@ -106,7 +107,7 @@ class Runtime:
         """
         params = GenerationParams.parse(given, self._defaults, reference=reference)
         prompt_text, prompt = self._prompt(params)
-        params = self._fit(params, len(prompt), asked="max_tokens" in given)
+        params = self._fit(params, len(prompt), asked=given.get("max_tokens") is not None)
         limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
         task = Task(
             sequence=Sequence(params, prompt, self.manifest.mask_token_id, self.manifest.adapter),
@@ -148,7 +149,7 @@ class Runtime:
             self._scheduler.waiting,
             self.engine.calls,
             self.engine.busy_seconds,
-            self._scheduler.totals,
+            self._scheduler.totals(),
         )
 
     def close(self, grace_seconds: float = 0.0) -> None:
@@ -173,7 +174,7 @@ class Runtime:
         if params.input_ids is not None:
             ids = list(params.input_ids)
             return (self.tokenizer.decode(ids) if self.tokenizer else ""), ids
-        field = "text_input" if params.text_input is not None else "messages"
+        field = params.prompt_field
         if self.tokenizer is None:
             limit = "needs a checkpoint with a tokenizer; send input_ids"
             raise RequestError(field, limit, "a text", error_type="not_applicable")
@@ -186,7 +187,10 @@ class Runtime:
         if not self.tokenizer.fits(text, self.manifest.capacity):
             limit = f"must fit the capacity of {self.manifest.capacity} tokens"
             raise PromptTooLongError(field, limit, f"{len(text)} characters")
-        return text, self.tokenizer.encode(text)
+        ids = self.tokenizer.encode(text)
+        if not ids:
+            raise RequestError(field, "must hold at least one token", text)
+        return text, ids
 
     def _fit(self, params: GenerationParams, prompt: int, *, asked: bool) -> GenerationParams:
         """Check that prompt, answer and one block fit; without a max_tokens of its own a request takes what is left."""
@@ -194,8 +198,9 @@ class Runtime:
         capacity = self.manifest.capacity
         room = capacity - prompt - block
         if room < 1:
-            limit = f"must leave room for a block of {block} in the capacity of {capacity} tokens"
-            raise PromptTooLongError("the prompt", limit, f"{prompt} tokens")
+            needs = f"a block of {block} and a token" if block else "a token"
+            limit = f"must leave room for {needs} in the capacity of {capacity} tokens"
+            raise PromptTooLongError(params.prompt_field, limit, f"{prompt} tokens")
         if params.max_tokens <= room:
             return params
         if asked:
@@ -211,6 +216,6 @@ def warm_up(engine: Engine) -> None:
         one = np.zeros(1, dtype=np.int64)
         result = engine.run([Row(slot, one, 0, "causal", one, keep=True)])[0]
         if not np.isfinite(result.logits).all():
-            raise TrimodeError("the engine's first pass gave logits that are not finite")
+            raise EngineError("the engine's first pass gave logits that are not finite")
     finally:
         engine.free(slot)

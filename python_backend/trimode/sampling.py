@@ -18,6 +18,10 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
+FEW = 1024
+"""Tokens that top-p looks at before it sorts a whole vocabulary."""
+
+
 def softmax(scores: Floats) -> Floats:
     """Return the softmax over the last axis, in the dtype given."""
     shifted: Floats = scores - scores.max(axis=-1, keepdims=True)
@@ -58,13 +62,26 @@ def keep_top_p(scores: Floats, p: float) -> Floats:
     """Keep the smallest set of most likely tokens whose probability reaches p; the most likely always stays."""
     if p >= 1.0:
         return scores
-    order = np.argsort(-scores, axis=-1, kind="stable")
-    probs = np.take_along_axis(softmax(scores), order, axis=-1)
-    drop_sorted = np.cumsum(probs, axis=-1, dtype=np.float64) - probs >= p
-    drop_sorted[:, 0] = False
-    drop = np.zeros_like(drop_sorted)
-    np.put_along_axis(drop, order, drop_sorted, axis=-1)
-    return np.where(drop, -np.inf, scores).astype(np.float32)
+    probs = softmax(scores)  # (R, V)
+    order = _likeliest_first(probs, p)  # (R, up to V)
+    ranked = np.take_along_axis(probs, order, axis=-1)
+    keep_ranked = np.cumsum(ranked, axis=-1, dtype=np.float64) - ranked < p
+    keep_ranked[:, 0] = True
+    keep = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(keep, order, keep_ranked, axis=-1)
+    return np.where(keep, scores, -np.inf).astype(np.float32)
+
+
+def _likeliest_first(probs: Floats, p: float) -> Ints:
+    """Return each row's tokens, the most likely first; only as many as surely hold probability p, if those are few."""
+    if probs.shape[-1] > FEW:
+        few = np.argpartition(-probs, FEW, axis=-1)[:, :FEW]
+        few.sort(axis=-1)  # so that ties keep the order of their ids
+        inside = np.take_along_axis(probs, few, axis=-1)
+        if (inside.sum(axis=-1, dtype=np.float64) >= p).all():
+            ranks = np.argsort(-inside, axis=-1, kind="stable")
+            return np.take_along_axis(few, ranks, axis=-1)
+    return np.argsort(-probs, axis=-1, kind="stable")
 
 
 def keep_min_p(scores: Floats, p: float) -> Floats:

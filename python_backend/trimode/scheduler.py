@@ -10,8 +10,9 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from . import modes
 from .engines.base import Engine, Row
@@ -24,7 +25,7 @@ from .stop import AnswerText
 logger = logging.getLogger(__name__)
 
 MAX_CALL_TOKENS = 512
-"""Most tokens of one engine call, so that no call keeps the others waiting long."""
+"""Most tokens of one call over blocks, so that it does not keep the others waiting long."""
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Scheduler:
         self._running: list[Task] = []
         self._wake = threading.Condition()
         self._closing: float | None = None
-        self.totals = Counters()
+        self._totals = Counters()
         self._thread = threading.Thread(target=self._loop, name="trimode-scheduler", daemon=True)
         self._thread.start()
 
@@ -67,6 +68,11 @@ class Scheduler:
     def waiting(self) -> int:
         """Requests that wait for a slot."""
         return len(self._waiting)
+
+    def totals(self) -> Counters:
+        """Return the counters of all requests that have ended so far, added up."""
+        with self._wake:
+            return replace(self._totals)
 
     def submit(self, task: Task) -> None:
         """Queue `task`.
@@ -104,13 +110,7 @@ class Scheduler:
                 self._admit()
                 if self._closing is not None and not (self._running or self._waiting):
                     return
-            if self._running:
-                try:
-                    self._step()
-                except Exception as exc:  # a defect of ours: tell the operators and the callers, and go on
-                    logger.exception("a decoding step failed")
-                    for task in list(self._running):
-                        self._fail(task, EngineError(f"a decoding step failed: {exc!r}"))
+            self._step()
 
     def _end_early(self) -> None:
         """End what was cancelled, is out of time, or outlives the shutdown's grace period."""
@@ -127,25 +127,46 @@ class Scheduler:
 
     def _admit(self) -> None:
         while self._waiting and len(self._running) < self._max_slots:
-            task = self._waiting.popleft()
+            task = self._waiting[0]
             seq = task.sequence
-            seq.slot = self._engine.allocate(block=seq.params.mode is not Mode.AUTOREGRESSIVE)
-            self._running.append(task)
+            with self._blaming([task]):
+                seq.slot = self._engine.allocate(block=seq.params.mode is not Mode.AUTOREGRESSIVE)
+                self._running.append(self._waiting.popleft())
 
     def _step(self) -> None:
-        """Run one pass of every live sequence."""
-        planned = [(task, modes.plan(task.sequence, self._prefill_chunk)) for task in self._running]
-        for group in pack(planned):
-            try:
-                results = self._engine.run([row for _, row in group])
-            except EngineError as exc:
-                for task, _ in group:
-                    self._fail(task, exc)
+        """Run one pass of every live sequence; of those at their prompts, shortest first, about one chunk's worth."""
+        planned: list[tuple[Task, Row]] = []
+        prompt_tokens = 0
+        for task in sorted(self._running, key=lambda task: len(task.sequence.prompt) - task.sequence.cached):
+            if task.sequence.phase is Phase.PREFILL and prompt_tokens >= self._prefill_chunk:
                 continue
-            for (task, row), result in zip(group, results, strict=True):
-                committed = modes.apply(task.sequence, row, result)
-                if committed or task.sequence.done:
-                    self._emit(task, committed)
+            with self._blaming([task]):
+                row = modes.plan(task.sequence, self._prefill_chunk)
+                planned.append((task, row))
+                prompt_tokens += len(row.tokens) if task.sequence.phase is Phase.PREFILL else 0
+        for group in pack(planned):
+            with self._blaming([task for task, _ in group]):
+                results = self._engine.run([row for _, row in group])
+                for (task, row), result in zip(group, results, strict=True):
+                    with self._blaming([task]):
+                        committed = modes.apply(task.sequence, row, result)
+                        if committed or task.sequence.done:
+                            self._emit(task, committed)
+
+    @contextmanager
+    def _blaming(self, tasks: list[Task]) -> Iterator[None]:
+        """End `tasks` with whatever is raised inside; the loop goes on. A defect of ours is logged in full."""
+        try:
+            yield
+        except TrimodeError as exc:
+            error = exc
+        except Exception as exc:
+            logger.exception("a decoding step failed")
+            error = EngineError(f"a decoding step failed: {exc!r}")
+        else:
+            return
+        for task in tasks:
+            self._fail(task, error)
 
     def _emit(self, task: Task, committed: list[int]) -> None:
         """Turn newly committed tokens into text, end at a stop word, and send a chunk when there is one to send."""
@@ -173,8 +194,9 @@ class Scheduler:
         self._deliver(task, chunk)
 
     def _fail(self, task: Task, error: TrimodeError) -> None:
-        self._release(task)
-        self._deliver(task, Chunk(error=error))
+        if task in self._running or task in self._waiting:
+            self._release(task)
+            self._deliver(task, Chunk(error=error))
 
     def _deliver(self, task: Task, chunk: Chunk) -> None:
         if chunk.last:
@@ -190,7 +212,8 @@ class Scheduler:
             self._engine.free(task.sequence.slot)
         else:
             self._waiting.remove(task)
-        self.totals.add(task.sequence.counters)
+        with self._wake:
+            self._totals.add(task.sequence.counters)
 
 
 def pack(planned: list[tuple[Task, Row]]) -> list[list[tuple[Task, Row]]]:

@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jinja2
 import jinja2.ext
+import jinja2.nodes
+import jinja2.parser
 import jinja2.sandbox
 import tokenizers
 
@@ -88,7 +91,8 @@ class Tokenizer:
 class Detokenizer:
     """Ids in, text out, piece by piece; the pieces joined are exactly `decode` of all ids.
 
-    A piece is held back while its last bytes may still become a character.
+    A piece is held back while its last bytes may still become a character; written for byte-level tokenizers, as all
+    released checkpoints have.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
@@ -109,7 +113,8 @@ class Detokenizer:
             return self._advance(len(self._ids)) if piece else ""
         # An unfinished character has at most 3 bytes, so it lies in the last 3 tokens; what is before may be certain.
         for cut in range(len(self._ids) - 1, max(self._read, len(self._ids) - 4), -1):
-            if self._text(self._start, cut) + self._text(cut) == self._text(self._start):
+            tail = self._text(cut)
+            if tail and self._text(self._start, cut) + tail == self._text(self._start):
                 return self._advance(cut)
         return ""
 
@@ -130,17 +135,29 @@ class Detokenizer:
         return self._tokenizer.decode(self._ids[start:end])
 
 
+class GenerationBlock(jinja2.ext.Extension):
+    """The template tag `{% generation %}`, which marks the assistant's part for training; here it changes nothing."""
+
+    tags = {"generation"}  # noqa: RUF012  # the base class declares it so
+
+    def parse(self, parser: jinja2.parser.Parser) -> list[jinja2.nodes.Node]:
+        """Return the body as it stands."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
 def _environment() -> jinja2.Environment:
     def refuse(message: str) -> NoReturn:
         raise jinja2.TemplateError(message)
 
-    def tojson(value: object, indent: int | None = None) -> str:
-        return json.dumps(value, ensure_ascii=False, indent=indent)
+    def tojson(value: object, ensure_ascii: bool = False, **options: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, **options)
 
     environment = jinja2.sandbox.ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols]
+        trim_blocks=True, lstrip_blocks=True, extensions=[jinja2.ext.loopcontrols, GenerationBlock]
     )
     environment.globals["raise_exception"] = refuse
+    environment.globals["strftime_now"] = lambda form: datetime.now().strftime(form)
     environment.filters["tojson"] = tojson
     return environment
 

@@ -18,9 +18,11 @@ from tests.parity.decoding import batch_end, load_cases, request_of, run_row
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    cases = load_cases(kit_folder(metafunc.config))
     if "case" in metafunc.fixturenames:
-        cases = load_cases(kit_folder(metafunc.config))
         metafunc.parametrize("case", cases, ids=[case["id"] for case in cases])
+    if "checkpoint" in metafunc.fixturenames:
+        metafunc.parametrize("checkpoint", sorted({case["checkpoint"] for case in cases}))
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +66,6 @@ def test_case(case: dict[str, Any], engine_of: Callable[[str], OnnxRuntimeEngine
     assert forwards == case["expected_nfe"]
 
 
-@pytest.mark.parametrize("checkpoint", ["plain", "yarn", "wide"])
 def test_all_cases_at_once_give_the_same_ids(
     checkpoint: str, parity_kit: Path, bundle_of: Callable[[Path], Path]
 ) -> None:

@@ -49,7 +49,8 @@ def requests(draw: st.DrawFn, mode: str | None = None) -> dict[str, Any]:
     if draw(st.booleans()):
         asked |= {"temperature": draw(st.floats(0.1, 2)), "seed": draw(st.integers(0, 2**40))}
         asked |= draw(st.sampled_from([{}, {"top_k": 5}, {"top_p": 0.8}, {"min_p": 0.1}]))
-    asked |= draw(st.sampled_from([{}, {"repetition_penalty": 1.3}, {"presence_penalty": 0.5, "frequency_penalty": 0.2}]))
+    penalties: list[dict[str, Any]] = [{"repetition_penalty": 1.3}, {"presence_penalty": 0.5, "frequency_penalty": 0.2}]
+    asked |= draw(st.sampled_from([{}, *penalties]))
     if draw(st.booleans()):
         asked |= {"max_thinking_tokens": draw(st.integers(0, 20)), "end_think_token_id": 5}
     return asked

@@ -103,7 +103,7 @@ def test_a_text_that_cannot_fit_is_refused_before_it_is_encoded(build: Build) ->
 def test_a_prompt_without_room_for_a_block_is_refused(build: Build) -> None:
     error = refused(build(), input_ids=[3] * 504, mode="diffusion")
     assert isinstance(error, PromptTooLongError)
-    assert "a block of 8 in the capacity of 512 tokens" in error.limit and "504 tokens" in error.given
+    assert "a block of 8 and a token in the capacity of 512 tokens" in error.limit and "504 tokens" in error.given
 
 
 @pytest.mark.parametrize(("mode", "most"), [("autoregressive", 62), ("diffusion", 54), ("self_speculation", 54)])

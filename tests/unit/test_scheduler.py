@@ -392,8 +392,8 @@ def test_totals_add_up_all_requests(build: Build) -> None:
     for mode in ("autoregressive", "diffusion", "self_speculation"):
         house.submit(mode=mode, max_tokens=7)
     counts = [answer.last.counters for answer in house.answers]
-    assert house.scheduler.totals.output_tokens == 21
-    assert house.scheduler.totals.forwards == sum(count.forwards for count in counts)
+    assert house.scheduler.totals().output_tokens == 21
+    assert house.scheduler.totals().forwards == sum(count.forwards for count in counts)
 
 
 # Packing

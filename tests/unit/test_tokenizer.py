@@ -87,6 +87,11 @@ def test_a_character_comes_with_its_last_byte() -> None:
     assert pieces(TOKENIZER, [[token] for token in TOKENIZER.encode("aé🙂")]) == ["a", "", "é", "", "", "", "🙂", ""]
 
 
+def test_a_special_token_inside_a_character_does_not_break_it() -> None:
+    first, second = TOKENIZER.encode("é")
+    assert pieces(TOKENIZER, [[first], [EOS], [second]]) == ["", "", "é", ""]
+
+
 def test_bytes_that_can_never_be_a_character_are_not_held_back_for_ever() -> None:
     continuation = TOKENIZER.encode("é")[1]
     assert any(pieces(TOKENIZER, [[continuation]] * 8)[:-1])

@@ -17,6 +17,7 @@ from .live import LiveRequest
 from .publisher import Publisher
 
 POLL_SECONDS = 0.02
+POLL_SECONDS_PER_REQUEST = 0.005  # a look costs 0.05 ms of processor time, most of it in the server's process
 PUBLISH_SECONDS = 0.1
 
 
@@ -60,7 +61,8 @@ class Housekeeper:
 
     def _run(self) -> None:
         published = 0.0
-        while not self._stop.wait(POLL_SECONDS):
+        live: list[LiveRequest] = []
+        while not self._stop.wait(max(POLL_SECONDS, POLL_SECONDS_PER_REQUEST * len(live))):
             try:
                 with self._lock:
                     live = list(self._live)

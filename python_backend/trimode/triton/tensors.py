@@ -99,7 +99,7 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
 
 
 def name_of(request_id: str, parameters: str) -> str:
-    """Return what a request may be cancelled by: the guard's tag, else its id (which /generate gives as a parameter)."""
+    """Return what a request may be cancelled by: the tag, else its id (a parameter when it came by /generate)."""
     given = _parameters(parameters)
     return str(given.get(TAG) or request_id or given.get(ID, ""))
 
