@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import pytest
 
 from tests.server.server import Server
 
-CHECKPOINT = Path(os.environ.get("DEV_CKPT") or Path(__file__).parents[2] / "checkpoints" / "nano")
+CHECKPOINT = Path(__file__).parents[2] / "checkpoints" / "nano"
 
 
 @pytest.fixture(scope="session")
@@ -20,7 +19,7 @@ def bundle(bundle_of: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(bundle, tmp_path_factory.mktemp("server") / "log")
+    made = Server(bundle, tmp_path_factory.mktemp("server") / "log", "--exit-timeout", "4")
     made.wait_ready()
     try:
         yield made

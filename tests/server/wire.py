@@ -95,12 +95,12 @@ class GrpcStream:
         )
 
     def answers(self) -> Iterator[dict[str, Any]]:
-        """Outputs by name of each answer up to the final one; an error is {"error": text} and ends it."""
+        """Outputs by name of each answer up to the final one; an error has the keys error and status."""
         while True:
             result, error = self._answers.get(timeout=SECONDS)
             if error is not None:
                 self._unanswered -= 1
-                yield {"error": error.message() or str(error)}
+                yield {"error": error.message(), "status": error.status()}
                 return
             response = result.get_response()
             final = response.parameters["triton_final_response"].bool_param

@@ -4,10 +4,12 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
+from trimode_train.card import write_card
 from trimode_train.clock import Clock
 from trimode_train.config import ModelConfig
 from trimode_train.corpus import Corpus
 from trimode_train.export import export
+from trimode_train.measure import measure, table
 from trimode_train.model import Model
 from trimode_train.muon import orthogonalise
 from trimode_train.recipe import DataOptions, Recipe
@@ -75,6 +77,20 @@ def test_the_export_has_the_official_names_shapes_and_dtypes(tiny_config, tokeni
     config = json.loads((tmp_path / "out/config.json").read_text())
     assert ModelConfig.from_official(config) == c
     assert (config["mask_token_id"], config["eos_token_id"], config["bos_token_id"]) == (100, 11, 1)
+
+
+def test_the_card_and_the_results_table_are_filled(tiny_config, tokenizer, tmp_path):
+    model = Model(tiny_config)
+    export(model.state_dict(), tiny_config.to_official(), tokenizer, tmp_path / "out", with_held_out=False)
+    line = {"domain": "talk", "messages": [{"role": "user", "content": "Hi!"}], "answer": "Hello!"}
+    code = {"domain": "code", "prompt": "import os\n"}
+    (tmp_path / "out/heldout.jsonl").write_text(f"{json.dumps(line)}\n{json.dumps(code)}\n")
+    results = measure(tmp_path / "out")
+    assert results["domains"]["talk"]["ar"] == {"asked": 1, "exact": 0.0}
+    write_card(tmp_path / "out", {"steps": 1, "tokens": 2, "minutes": 3}, table(results["domains"]))
+    card = (tmp_path / "out/README.md").read_text()
+    assert "| talk | 0% |" in card
+    assert "{{" not in card
 
 
 def test_muon_updates_have_singular_values_near_one():

@@ -1,0 +1,53 @@
+"""On the checkpoint that ships, self-speculation gives the autoregressive tokens, greedy and sampled."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trimode.config import ServerConfig
+from trimode.runtime import Runtime
+
+NANO = Path(__file__).parents[2] / "checkpoints" / "nano"
+PROMPTS = 24
+
+
+def held_out(count: int) -> list[dict[str, Any]]:
+    """Every n-th held-out prompt, so that all domains are among them, as request fields."""
+    rows = [json.loads(line) for line in (NANO / "heldout.jsonl").read_text(encoding="utf-8").splitlines()]
+    chosen = rows[:: max(1, len(rows) // count)][:count]
+    return [{"messages": row["messages"]} if "messages" in row else {"text_input": row["prompt"]} for row in chosen]
+
+
+@pytest.fixture(scope="module")
+def runtime(bundle_of: Callable[[Path], Path]) -> Iterator[Runtime]:
+    opened = Runtime.open(ServerConfig(bundle=bundle_of(NANO)))
+    yield opened
+    opened.close()
+
+
+@pytest.mark.parametrize("knobs", [{}, {"block_length": 8}, {"block_length": 16, "denoise_steps": 4}])
+def test_greedy(runtime: Runtime, knobs: dict[str, Any]) -> None:
+    for prompt in held_out(PROMPTS):
+        serial = runtime.generate({**prompt, "mode": "autoregressive", "max_tokens": 96})
+        drafted = runtime.generate({**prompt, "mode": "self_speculation", "max_tokens": 96, **knobs})
+        assert drafted.token_ids == serial.token_ids, prompt
+        assert drafted.text == serial.text
+
+
+def test_sampled(runtime: Runtime) -> None:
+    for seed, prompt in enumerate(held_out(PROMPTS)):
+        asked = {**prompt, "max_tokens": 64, "temperature": 0.8, "top_p": 0.95, "seed": seed}
+        serial = runtime.generate({**asked, "mode": "autoregressive"})
+        drafted = runtime.generate({**asked, "mode": "self_speculation"})
+        assert drafted.token_ids == serial.token_ids, prompt
+
+
+def test_drafts_of_this_model_are_accepted(runtime: Runtime) -> None:
+    """It was trained to draft: the verification confirms more than the one token that it adds itself."""
+    answers = [runtime.generate({**prompt, "max_tokens": 96, "block_length": 16}) for prompt in held_out(PROMPTS)]
+    tokens = sum(len(answer.token_ids) for answer in answers)
+    assert tokens / sum(answer.counters.verify_forwards for answer in answers) > 2

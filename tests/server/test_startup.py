@@ -1,0 +1,59 @@
+"""Starts that cannot work end at once with status 1 and one clear line; nothing outlives a killed `serve`."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.server.server import Server, state, wait_until
+
+
+def failed_start(server: Server) -> str:
+    assert server.wait() == 1
+    return server.log.read_text()
+
+
+@pytest.mark.parametrize("which", ["http", "grpc", "metrics"])
+def test_a_taken_port_is_named(bundle: Path, tmp_path: Path, which: str) -> None:
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        log = failed_start(Server(bundle, tmp_path / "log", f"--{which}-port", str(port)))
+    assert f"serve_failed: --{which}-port {port}" in log
+
+
+def test_a_missing_bundle_is_named(tmp_path: Path) -> None:
+    log = failed_start(Server(tmp_path / "nowhere", tmp_path / "log"))
+    assert f"bad_bundle: no engine bundle at {tmp_path / 'nowhere'}" in log
+    assert "make build" in log
+
+
+def test_a_cut_file_is_named(bundle: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(bundle, tmp_path / "broken"))
+    data = broken / "model.data"
+    data.write_bytes(data.read_bytes()[:-1])
+    assert "bad_bundle: " in (log := failed_start(Server(broken, tmp_path / "log")))
+    assert str(data) in log
+
+
+def test_a_graph_that_cannot_be_read_ends_the_start(bundle: Path, tmp_path: Path) -> None:
+    broken = Path(shutil.copytree(bundle, tmp_path / "broken"))
+    graph = broken / "model.onnx"
+    graph.write_bytes(b"\xff" * graph.stat().st_size)
+    log = failed_start(Server(broken, tmp_path / "log"))
+    assert "bad_bundle: " in log
+    assert "serve_failed: " in log
+
+
+def test_nothing_outlives_a_killed_serve(bundle: Path, tmp_path: Path) -> None:
+    server = Server(bundle, tmp_path / "log")
+    server.wait_ready()
+    processes = [server.triton, server.stub]
+    server.kill()
+    for pid in processes:
+        wait_until(lambda pid=pid: state(pid) is None, lambda pid=pid: f"{pid} lives")  # type: ignore[misc]
