@@ -18,7 +18,7 @@ NOISE = b"CudaDriverHelper has not been initialized"  # Triton's first words whe
 
 # Waits until this process is gone, however it went, and then ends the server's process group. A stub whose server is
 # killed may wait for ever for a lock that this one held, so that a parent-death signal for the server is not enough.
-REAPER = 'read _; kill -KILL -- "-$1"; rm -f "$2"*'
+REAPER = 'read _; kill -s KILL -- "-$1"; rm -rf "$2"* "$3"'
 
 
 def _stat(pid: int) -> tuple[str, str, int] | None:
@@ -45,8 +45,11 @@ class Child:
         self._log = asyncio.create_task(self._forward_log())
 
     @classmethod
-    async def start(cls, command: list[str], environment: dict[str, str], shm_prefix: str) -> Child:
-        """Start `command` in a process group of its own, and the reaper that ends it when this process dies."""
+    async def start(cls, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> Child:
+        """Start `command` in a process group of its own, and the reaper that ends it when this process dies.
+
+        The reaper then deletes the folder `scratch` too.
+        """
         clear_shm(shm_prefix)
         process = await asyncio.create_subprocess_exec(
             *command,
@@ -56,7 +59,7 @@ class Child:
             start_new_session=True,
         )
         reaper = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", REAPER, "trimode-reaper", str(process.pid), str(SHM / shm_prefix)),
+            *("/bin/sh", "-c", REAPER, "trimode-reaper", str(process.pid), str(SHM / shm_prefix), str(scratch)),
             stdin=asyncio.subprocess.PIPE,
             start_new_session=True,
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -20,9 +21,11 @@ from aiohttp import web
 from .errors import EngineError, RequestError
 from .request_check import check_body
 from .triton.tensors import CANCEL, MODEL_NAME
-from .upstream import Exchange, LostError, Upstream
+from .upstream import Answer, Exchange, LostError, Upstream
 
-MODEL = r"/v2/models/(?P<model>[^/]+)(/versions/[^/]+)?"
+logger = logging.getLogger(__name__)
+
+MODEL = r"/v2/models/(?P<model>[A-Za-z0-9._-]+)(/versions/[0-9]+)?"
 GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
 READY = re.compile(rf"/v2/health/ready|{MODEL}/ready")
 LIVE = "/v2/health/live"  # answered here: the guard lives while the backend is being replaced
@@ -97,9 +100,14 @@ class Guard:
             return error_response(self._not_serving())
         except LostError:
             return error_response(LOST.on_the_wire())
+        except Exception as exc:
+            if request.transport is None:
+                raise  # the caller is gone, nobody to answer
+            logger.exception("a request could not be answered")
+            return error_response(f"internal: {type(exc).__name__}: {exc}")
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.path
+        path = path_of(request)
         if request.method == "POST" and (found := GENERATE.fullmatch(path)):
             return await self._generate(request, found["model"], streaming=found["verb"] == "generate_stream")
         if request.method == "POST" and INFER.fullmatch(path):
@@ -151,26 +159,23 @@ class Guard:
         return f"unavailable: the server {state}"
 
     async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        async with self._call(request, body, request.raw_path) as answer:
-            content = await answer.read()
-        if answer.status != 200:
-            return error_response(_error_text(content), answer.status)
-        headers = {"Content-Type": answer.content_type}
-        return web.Response(status=answer.status, body=content, headers=headers)
+        async with self._call(request, body, path_of(request)) as answer:
+            return await self._whole(request, answer)
 
     async def _generate(self, request: web.BaseRequest, model: str, *, streaming: bool) -> web.StreamResponse:
-        """Pass a request on under a name of ours, by which it is cancelled when the caller goes away."""
+        """Pass a request on under a name of ours, by which it is cancelled when its answer is not read to the end."""
         body = await self._body(request)
         if model != MODEL_NAME:
             return await self._forward(request, body)
         name = secrets.token_hex(8)
-        body = check_body(body, name, streaming=streaming)
+        exchange = self._call(request, check_body(body, name, streaming=streaming), path_of(request))
         try:
-            return await (self._stream if streaming else self._forward)(request, body)
-        except (asyncio.CancelledError, TimeoutError, ConnectionResetError):
-            self._cancelling.add(task := asyncio.create_task(self._cancel(name)))
-            task.add_done_callback(self._cancelling.discard)
-            raise
+            async with exchange as answer:
+                return await (self._stream if streaming else self._whole)(request, answer)
+        finally:
+            if not exchange.complete:
+                self._cancelling.add(task := asyncio.create_task(self._cancel(name)))
+                task.add_done_callback(self._cancelling.discard)
 
     async def _cancel(self, name: str) -> None:
         """End a request: Triton 2.51 notices a caller's leaving only when it writes to it, /generate not even then."""
@@ -180,21 +185,31 @@ class Guard:
             async with self._upstream.request("POST", path, body, JSON, silence=10.0) as answer:
                 await answer.read()
 
-    async def _stream(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        """Pass events on as they come; one that ends early gets a last event that says so."""
-        async with self._call(request, body, request.raw_path) as answer:
-            if answer.status != 200:
-                return error_response(_error_text(await answer.read()), answer.status)
-            response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
-            await response.prepare(request)
-            try:
-                async for event in answer.parts():
-                    await response.write(event)
-            except (LostError, TimeoutError) as exc:
-                text = SILENT if isinstance(exc, TimeoutError) else LOST.on_the_wire()
-                await response.write(b"data: " + json.dumps({"error": text}).encode() + b"\n\n")
-            await response.write_eof()
-            return response
+    async def _whole(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        content = await answer.read()
+        if answer.status != 200:
+            return error_response(_error_text(content), answer.status)
+        return web.Response(body=content, headers={"Content-Type": answer.content_type})
+
+    async def _stream(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+        """Pass events on as they come; a stream that ends early gets a last event that says so."""
+        if answer.status != 200:
+            return await self._whole(request, answer)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        await response.prepare(request)
+        try:
+            async for event in answer.parts():
+                await response.write(event)
+        except (LostError, TimeoutError) as exc:
+            text = SILENT if isinstance(exc, TimeoutError) else LOST.on_the_wire()
+            await response.write(b"data: " + json.dumps({"error": text}).encode() + b"\n\n")
+        await response.write_eof()
+        return response
+
+
+def path_of(request: web.BaseRequest) -> str:
+    """Return the path as it was sent, without a query: what is matched is what Triton gets."""
+    return request.raw_path.partition("?")[0]
 
 
 def _error_text(body: bytes) -> str:

@@ -80,7 +80,7 @@ async def _serve(options: argparse.Namespace) -> None:
         environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle)}
 
         async def start() -> Child:
-            return await Child.start(command, environment, own_prefix())
+            return await Child.start(command, environment, own_prefix(), Path(scratch))
 
         upstream = Upstream(ports.http)
         supervisor = Supervisor(start, upstream, Upstream(ports.metrics), watch)

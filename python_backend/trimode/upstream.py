@@ -116,12 +116,17 @@ class Exchange:
             self._connection.abort()
             raise
 
+    @property
+    def complete(self) -> bool:
+        """Whether there was an answer, and it was read to its end."""
+        return self._answer is not None and self._answer.complete
+
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Keep the connection if the answer was read to its end."""
         assert self._connection is not None
-        if self._answer is not None and self._answer.complete:
+        if self.complete:
             self._upstream.keep(self._connection)
         else:
             self._connection.abort()

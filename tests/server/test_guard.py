@@ -21,6 +21,7 @@ ADMIN = (
     ("GET", "/v2/trace/setting"),
     ("POST", "/v2/logging"),
     ("GET", f"{PATH}/../../repository/index"),
+    ("GET", "/v2/models/%2e%2e/repository/index"),
     ("GET", "/"),
 )
 

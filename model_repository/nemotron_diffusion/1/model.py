@@ -10,6 +10,6 @@ from pathlib import Path
 if importlib.util.find_spec("trimode") is None:
     sys.path.insert(0, str(Path(__file__).resolve().parents[3] / "python_backend"))
 
-from trimode.triton.model import TritonPythonModel  # noqa: E402
+from trimode.triton.model import TritonPythonModel
 
 __all__ = ["TritonPythonModel"]
