@@ -8,7 +8,9 @@ PYTHON ?= python3
 
 VENV := .venv
 PY := $(VENV)/bin/python
-BUNDLE := build/out/$(notdir $(MODEL:/=))-$(PRECISION)
+# a folder's bundle is named by its whole path: two checkpoints may have the same last name
+PLACE := $(if $(findstring /,$(MODEL)),-$(shell printf %s $(abspath $(MODEL)) | cksum | cut -d' ' -f1))
+BUNDLE := build/out/$(notdir $(MODEL:/=))$(PLACE)-$(PRECISION)
 PIP_VERSION := 26.1
 PIP := -m pip --disable-pip-version-check --quiet
 
@@ -37,7 +39,8 @@ demo: build ## Serve MODEL for a moment and show one prompt in all three modes
 	$(PY) -m trimode_client.demo --bundle $(BUNDLE)
 
 perf: build ## Measure every mode through the engine, the control loop and Triton; write perf/RESULTS.md
-	$(PY) perf/run.py --bundle $(BUNDLE)
+	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(BUNDLE:%-$(PRECISION)=%-int8)
+	$(PY) perf/run.py --bundle $(BUNDLE) --int8-bundle $(BUNDLE:%-$(PRECISION)=%-int8)
 
 clean: ## Remove what was built here: bundles, environments, caches
 	rm -rf build/out $(VENV) $(VENV)-train perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis

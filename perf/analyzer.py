@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,26 +79,41 @@ def command(program: Path, plan: Plan, path: str, level: int, files: dict[str, P
 
 
 def run_all(
-    program: Path, prompts: list[Prompt], at: Addresses, work: Path, progress: Callable[[float, str], None]
-) -> list[dict[str, Any]]:
-    """Return a row per mode, path and concurrency; modes take turns at each level.
+    program: Path,
+    prompts: list[Prompt],
+    at: Addresses,
+    work: Path,
+    seconds: float,
+    progress: Callable[[float, str], None],
+) -> dict[str, Any]:
+    """Return a row per path, concurrency and mode, the modes in turn at each level, and what is missing.
 
-    Raises:
-        AnalyzerError: a run failed TRIES times.
+    No new level begins once `seconds` have passed.
     """
     work.mkdir(parents=True, exist_ok=True)
     every = plans()
-    todo = [
-        (path, level, plan)
-        for path, settings in every[0].paths.items()
-        for level in settings["concurrency"]
-        for plan in every
-    ]
-    rows = []
-    for number, (path, level, plan) in enumerate(todo):
-        progress(number / len(todo), f"perf_analyzer {path} x{level} {plan.mode}")
-        rows.append(_measure(program, plan, path, level, prompts, at, work))
-    return rows
+    levels = [(path, level) for path, settings in every[0].paths.items() for level in settings["concurrency"]]
+    rows: list[dict[str, Any]] = []
+    failures: list[str] = []
+    began = time.monotonic()
+    for number, (path, level) in enumerate(levels):
+        if time.monotonic() - began > seconds:
+            failures += [f"{path} at {level} was left out for lack of time"]
+            continue
+        for plan in every:
+            progress(number / len(levels), f"perf_analyzer {path} x{level} {plan.mode}")
+            try:
+                rows.append(_measure(program, plan, path, level, prompts, at, work))
+            except AnalyzerError as exc:
+                failures.append(str(exc))
+    return {"rows": rows, "failures": failures, "max_tokens": every[0].max_tokens, "commands": _shown(every[0])}
+
+
+def _shown(plan: Plan) -> list[str]:
+    """Return one command line per path, as a reader would type it."""
+    files = {"input": Path("INPUT.json"), "export": Path("EXPORT.json")}
+    name, host = Path("perf_analyzer"), Addresses("HOST:8001", "HOST:8000")
+    return [" ".join(command(name, plan, path, 8, files, host)) for path in plan.paths]
 
 
 def _measure(
@@ -106,13 +122,12 @@ def _measure(
     name = f"{plan.mode}-{path}-{level}"
     files = {"input": work / f"{name}.input.json", "export": work / f"{name}.export.json"}
     files["input"].write_text(json.dumps(input_data(plan, path, prompts)), encoding="utf-8")
+    line = command(program, plan, path, level, files, at)
     said = ""
     for attempt in range(TRIES):
         files["export"].unlink(missing_ok=True)
         try:
-            done = subprocess.run(
-                command(program, plan, path, level, files, at), capture_output=True, text=True, timeout=20 + 5 * level
-            )
+            done = subprocess.run(line, capture_output=True, text=True, timeout=20 + 5 * level)
         except subprocess.TimeoutExpired:
             said = "it hung"
             continue
@@ -121,7 +136,7 @@ def _measure(
             export = json.loads(files["export"].read_text(encoding="utf-8"))
             head = {"mode": plan.mode, "path": path, "concurrency": level, "tries": attempt + 1}
             return {**head, **figures(export)}
-    raise AnalyzerError(f"{name} failed {TRIES} times; the last time: {said}")
+    raise AnalyzerError(f"{plan.mode} over {path} at {level} failed {TRIES} times; the last time: {said}")
 
 
 def figures(export: dict[str, Any]) -> dict[str, float]:

@@ -1,7 +1,6 @@
 """Each mode through the engine, the control loop, Triton gRPC and Triton HTTP: the same prompts, interleaved.
 
 Every sample is one whole answer; rounds go on until the time is up, in an order shuffled with a fixed seed.
-`python perf/bench.py` needs a bundle only and starts its own server.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from prompts import Prompt
+from prompts import Prompt, spread
 from trimode.output import Chunk
 from trimode.params import Mode
 from trimode.runtime import Runtime
@@ -21,6 +20,8 @@ from trimode_client import Client
 MODES = tuple(mode.value for mode in Mode)
 PATHS = ("loop", "grpc", "http")
 MIN_ROUNDS = 3
+MIN_PROMPTS = 4
+Call = tuple[int, str, str]  # prompt, mode, path
 COUNTERS = (
     "output_tokens",
     "forwards",
@@ -65,33 +66,38 @@ class Bench:
     def __init__(self, runtime: Runtime, grpc: Client, http: Client, prompts: list[Prompt], max_tokens: int) -> None:
         self._runtime = runtime
         self._clients = {"grpc": grpc, "http": http}
-        self._prompts = prompts
         self._max_tokens = max_tokens
+        self.prompts = prompts
         self.samples: list[Sample] = []
 
     def run(self, seconds: float, progress: Callable[[float], None]) -> int:
         """Take whole rounds, at least MIN_ROUNDS, until `seconds` have passed; return their number.
 
-        The first round warms up and is not kept.
+        The first round warms up and is not kept; where it shows that time is short, fewer prompts are timed.
         """
-        order = [(index, mode, path) for index in range(len(self._prompts)) for mode in MODES for path in PATHS]
-        shuffle = random.Random(0).shuffle
-        self._round(0, order, lambda _: None)
+        began = time.perf_counter()
+        self._round(0, self._order(), lambda: None)
+        affordable = seconds / MIN_ROUNDS / (time.perf_counter() - began)
+        self.prompts = spread(self.prompts, max(MIN_PROMPTS, int(affordable * len(self.prompts))))
         self.samples.clear()
-        started, done = time.perf_counter(), 0
-        while done < MIN_ROUNDS or time.perf_counter() - started < seconds:
+        order, shuffle = self._order(), random.Random(0).shuffle
+        began, done = time.perf_counter(), 0
+        while done < MIN_ROUNDS or time.perf_counter() - began < seconds:
             shuffle(order)
             done += 1
-            self._round(done, order, lambda _: progress((time.perf_counter() - started) / seconds))
+            self._round(done, order, lambda: progress((time.perf_counter() - began) / seconds))
         return done
 
-    def _round(self, number: int, order: list[tuple[int, str, str]], progress: Callable[[float], None]) -> None:
+    def _order(self) -> list[Call]:
+        return [(index, mode, path) for index in range(len(self.prompts)) for mode in MODES for path in PATHS]
+
+    def _round(self, number: int, order: list[Call], progress: Callable[[], None]) -> None:
         for index, mode, path in order:
             self.samples.append(self._sample(number, index, mode, path))
-            progress(0.0)
+            progress()
 
     def _sample(self, number: int, index: int, mode: str, path: str) -> Sample:
-        prompt, fields = self._prompts[index], {"mode": mode, "max_tokens": self._max_tokens}
+        prompt, fields = self.prompts[index], {"mode": mode, "max_tokens": self._max_tokens}
         if path == "loop":
             chunk, seconds, engine = ask_runtime(self._runtime, prompt, fields)
             counters = counters_of(chunk)

@@ -1,10 +1,11 @@
 """What each mode's decoding is worth, by domain: tokens per forward, acceptance, and how often the answer is right.
 
-Every prompt is answered once per mode in process; greedy decoding makes a second answer the same.
+Every prompt is answered once per mode in process; with greedy decoding a second answer would be the same.
 """
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,18 +33,24 @@ class Answer:
 
 
 def decode(
-    runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, progress: Callable[[float], None]
+    runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, seconds: float, progress: Callable[[float], None]
 ) -> dict[str, Any]:
-    """Return the figures of every mode over all prompts, and of every domain."""
+    """Return the figures of every mode over all prompts, and of every domain.
+
+    The domains take turns; no new turn begins once `seconds` have passed.
+    """
     answers: list[Answer] = []
+    domains = sorted({prompt.domain for prompt in prompts})
+    began = time.perf_counter()
     for number, prompt in enumerate(prompts):
+        if number % len(domains) == 0 and time.perf_counter() - began > seconds:
+            break
         chunks = {m: ask_runtime(runtime, prompt, {"mode": m, "max_tokens": max_tokens})[0] for m in MODES}
         for mode, chunk in chunks.items():
             same, right = chunk.text == chunks[BASELINE].text, prompt.answered_by(chunk.text)
             checkable = prompt.answer is not None
             answers.append(Answer(prompt.domain, mode, chunk.text, counters_of(chunk), same, right, checkable))
         progress((number + 1) / len(prompts))
-    domains = sorted({prompt.domain for prompt in prompts})
     return {
         "max_tokens": max_tokens,
         "all": {mode: figures([a for a in answers if a.mode == mode]) for mode in MODES},

@@ -42,21 +42,27 @@ def _latency(bench: dict[str, Any], note: str, path: Path) -> None:
 
 def _steps(sweep: dict[str, Any], note: str, path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
-    for mode in MODES[1:]:
-        rows = [row for row in sweep["rows"] if row["sweep"] == "denoise_steps" and row["mode"] == mode]
-        values = [row["value"] for row in rows]
-        left.plot(values, [row["tokens_per_forward"] for row in rows], "o-", label=mode, color=COLOURS[mode])
+    lines = (
+        ("diffusion", "denoise_steps", "diffusion", "o-"),
+        ("diffusion", "denoise_steps, reveal steps", "diffusion, reveal steps", "o--"),
+        ("self_speculation", "denoise_steps", "self_speculation", "o-"),
+    )
+    ticks: list[int] = []
+    for mode, name, label, style in lines:
+        rows = [row for row in sweep["rows"] if (row["mode"], row["sweep"]) == (mode, name)]
+        ticks = [row["value"] for row in rows]
+        left.plot(ticks, [row["tokens_per_forward"] for row in rows], style, label=label, color=COLOURS[mode])
         share = [100 * row["equals_autoregressive"] for row in rows]
-        right.plot(values, share, "o-", label=mode, color=COLOURS[mode])
+        right.plot(ticks, share, style, label=label, color=COLOURS[mode])
     for axes, title in ((left, "tokens per forward"), (right, "% of texts equal to autoregressive")):
         axes.set_xscale("log", base=2)
-        axes.set_xticks(values, [str(value) for value in values])
-        axes.set_xlabel("denoise_steps, block of 32")
+        axes.set_xticks(ticks, [str(tick) for tick in ticks])
+        axes.set_xlabel("denoise_steps")
         axes.set_ylabel(title)
         axes.set_ylim(bottom=0)
         axes.grid(alpha=0.3)
     left.axhline(1.0, color=COLOURS["autoregressive"], linewidth=1)
-    left.legend(frameon=False)
+    left.legend(frameon=False, fontsize=8)
     figure.suptitle(note, fontsize=9)
     _save(figure, path)
 

@@ -27,38 +27,44 @@ TEXT = ("mode", "domain", "path", "knob")
 
 def write(results: Path, out: Path) -> Path:
     """Write the report and its plots from `results` below `out`; return the report's path."""
-    bench, decoding, sweep, analyzed = (
-        json.loads((results / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("bench", "decoding", "sweep", "perf_analyzer")
-    )
-    plots.draw(bench, sweep, analyzed, out / "plots")
-    sections = (
-        _head(bench, decoding),
-        _layers(bench),
-        _speed(bench),
-        _domains(decoding),
-        _sweeps(sweep),
-        _analyzer(analyzed),
-    )
+    found = read(results)
+    plots.draw(found["bench"], found["sweep"], found["perf_analyzer"], out / "plots")
     target = out / "RESULTS.md"
-    target.write_text("\n".join(sections), encoding="utf-8")
+    target.write_text(text(found), encoding="utf-8")
     return target
 
 
-def _head(bench: dict[str, Any], decoding: dict[str, Any]) -> str:
-    facts, speed = bench["hardware"], bench["summary"]["speed_against_autoregressive"]
-    rows = [
-        [mode, *(_spread(speed[mode][layer]["per_token"]) for layer in ("engine", "grpc")), *_decoded(figures)]
-        for mode, figures in ((mode, decoding["all"][mode]) for mode in MODES)
-    ]
-    titles = ("mode", "speed, engine alone", "speed, through Triton gRPC", *DECODED)
+def read(results: Path) -> dict[str, dict[str, Any]]:
+    """Return the results of every part by name."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+
+
+def text(found: dict[str, dict[str, Any]]) -> str:
+    """Return the report."""
+    bench, decoding, sweep = found["bench"], found["decoding"], found["sweep"]
+    sections = (
+        _head(bench, decoding, sweep),
+        _layers(bench),
+        _speed(bench),
+        _domains(decoding),
+        _cost(found["cost"]),
+        _sweeps(sweep),
+        *([_int8(found["int8"])] if "int8" in found else []),
+        _analyzer(found["perf_analyzer"]),
+    )
+    return "\n".join(sections)
+
+
+def _head(bench: dict[str, Any], decoding: dict[str, Any], sweep: dict[str, Any]) -> str:
+    facts = bench["hardware"]
     return f"""# Results
 
 Written by `{bench["command"]}` on {bench["measured_at"]}; do not edit.
 
-{_table(titles, rows)}
+{headline(bench, decoding)}
 
-Speed is tokens per second relative to autoregressive through the same path; above 1 is faster.
+Speed is tokens per second relative to autoregressive through the same path; above 1 is faster. The block's default length
+is the checkpoint's, {facts["block_size"]}; the fastest in the sweep below: {_fastest(sweep)}.
 
 - Executed on **{facts["engine"]}**, {facts["threads"]} threads. Nothing here ran on a GPU.
 - {facts["processor"]}, {facts["cores"]} cores, {facts["memory_gib"]} GiB; load average at the start {facts["load_average"]}.
@@ -69,6 +75,26 @@ Speed is tokens per second relative to autoregressive through the same path; abo
 - Tokens per forward and right answers: {decoding["all"][MODES[0]]["answers"]} held-out prompts, once per mode.
 - Every path and round gave the same text for the same prompt and mode: {"yes" if bench["summary"]["paths_agree"] else "NO"}.
 """  # noqa: E501
+
+
+def headline(bench: dict[str, Any], decoding: dict[str, Any]) -> str:
+    """Return the first table."""
+    speed = bench["summary"]["speed_against_autoregressive"]
+    rows = [
+        [mode, *(_spread(speed[mode][layer]["per_token"]) for layer in ("engine", "grpc")), *_decoded(figures)]
+        for mode, figures in ((mode, decoding["all"][mode]) for mode in MODES)
+    ]
+    return _table(("mode", "speed, engine alone", "speed, through Triton gRPC", *DECODED), rows)
+
+
+def _fastest(sweep: dict[str, Any]) -> str:
+    """Say which block_length was the fastest of the sweep in each mode that has one."""
+    best = []
+    for mode in MODES[1:]:
+        rows = [row for row in sweep["rows"] if (row["mode"], row["sweep"]) == (mode, "block_length")]
+        row = max(rows, key=lambda row: row["speed_per_token"]["median"])
+        best.append(f"{row['value']:g} in {mode} with {_spread(row['speed_per_token'])}")
+    return ", ".join(best)
 
 
 def _layers(bench: dict[str, Any]) -> str:
@@ -132,22 +158,57 @@ for word, the one held out; an answer cut at {decoding["max_tokens"]} tokens is 
 """
 
 
+def _cost(cost: dict[str, Any]) -> str:
+    rows = [[str(row["tokens"]), _spread(row["milliseconds"]), _spread(row["times_one"])] for row in cost["rows"]]
+    return f"""## What a pass costs
+
+One bidirectional pass of the engine behind {cost["context"]} tokens, {cost["rounds"]} rounds in shuffled order. A block
+pays when the tokens it gives per forward exceed what its forwards cost in passes over one token.
+
+{_table(("tokens in the pass", "milliseconds", "times a pass over one token"), rows)}
+"""
+
+
 def _sweeps(sweep: dict[str, Any]) -> str:
     titles = ("mode", "knob", "value", "speed per token", *DECODED)
     rows = [
-        [row["mode"], f"`{row['sweep']}`", str(row["value"]), _spread(row["speed_per_token"]), *_decoded(row)]
+        [row["mode"], row["sweep"], f"{row['value']:g}", _spread(row["speed_per_token"]), *_decoded(row)]
         for row in sweep["rows"]
     ]
     block = max(row["fields"]["block_length"] for row in sweep["rows"] if row["sweep"] == "denoise_steps")
     return f"""## The knobs of a block
 
 In process, {sweep["prompts"]} prompts, {sweep["rounds"]} rounds interleaved with autoregressive, against which speed
-is given. `denoise_steps` is swept with `reveal` steps (every pass keeps an equal share) and `block_length` {block},
-`block_length` with every other knob at its default.
+is given. Knobs not named are at their defaults. `denoise_steps` bounds the passes over a block of {block}: in mode
+diffusion a pass keeps every token that reaches the threshold, with `reveal` steps an equal share instead; in mode
+self_speculation the passes refine the draft, which one more pass verifies.
 
 {_table(titles, rows)}
 
 ![steps](plots/steps.png)
+"""
+
+
+def _int8(int8: dict[str, Any]) -> str:
+    titles = ("int8 against", "answers", "answers that differ", "tokens up to there", "departures per 1000 tokens")
+    names = (
+        ("speculation", "self-speculation against autoregressive, both int8"),
+        ("float32", "autoregressive, float32"),
+    )
+    rows = [
+        [name, str(int8["answers"]), *(f"{int8[key][part]:g}" for part in ("differing_answers", "tokens_compared")),
+         f"{int8[key]['per_1000_tokens']:.2f}"]
+        for key, name in names
+    ]  # fmt: skip
+    correct = {name: "-" if share is None else f"{100 * share:.0f}%" for name, share in int8["correct"].items()}
+    return f"""## int8
+
+Greedy, {int8["answers"]} held-out prompts. float32 speculation gives the autoregressive tokens; int8 rounds activations, so a pass
+over a block and a pass over a token can fall on different sides of a near tie. An answer departs once, at its first
+differing token. Right answers: {correct["float32"]} in float32, {correct["int8"]} in int8. An autoregressive token takes the int8
+engine 1/{int8["speed_per_token"]:.2f} of float32's time.
+
+{_table(titles, rows)}
 """
 
 
@@ -162,20 +223,23 @@ def _analyzer(analyzed: dict[str, Any]) -> str:
             str(row["concurrency"]),
             str(row["requests"]),
             *(f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "first_p50_ms", "answers_per_second")),
-            f"{row['answers_per_second'] / base[row['path'], row['concurrency']]:.2f}",
+            f"{row['answers_per_second'] / base[at]:.2f}" if at in base else "",
         ]
         for row in analyzed["rows"]
+        for at in [(row["path"], row["concurrency"])]
     ]
     counts = ("concurrency", "requests")
     times = ("p50 ms", "p95 ms", "p99 ms", "first response p50 ms", "answers/s", "against autoregressive")
     retried = sum(row["tries"] - 1 for row in analyzed["rows"])
-    commands = "\n".join(analyzed["commands"].values())
+    commands = "\n".join(analyzed["commands"])
+    missing = "".join(f"- {failure}\n" for failure in analyzed["failures"]) or "- nothing\n"
     return f"""## perf_analyzer {analyzed["version"]}
 
 At most {analyzed["max_tokens"]} tokens an answer, the timed prompts, the modes in turn at each level. Latency runs
 from sending to the last response, from the exported timestamps. With so few requests p99 is close to the slowest one.
-Runs repeated because the tool hung or failed: {retried}.
+Runs repeated because the tool hung or failed: {retried}. Missing:
 
+{missing}
 {_table(("path", "mode", *counts, *times), rows)}
 
 ```

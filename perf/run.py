@@ -6,22 +6,26 @@ Starts its own server and stops it, also on Ctrl-C. Takes about five minutes.
 from __future__ import annotations
 
 import argparse
+import csv
 import json
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import analyzer
 import report
-from bench import Bench
+from bench import Bench, Sample
+from cost import pass_cost
 from decoding import decode
 from fetch_perf_analyzer import VERSION, FetchError, fetch
 from hardware import describe
+from int8 import compare
 from prompts import Prompt, load, spread
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
@@ -44,97 +48,119 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(description="Measure every mode through engine, control loop and Triton.")
     made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
     made.add_argument("--heldout", type=Path, default=PROJECT / "checkpoints/nano/heldout.jsonl", metavar="JSONL")
     made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")
     made.add_argument("--prompts", type=int, default=12, metavar="N", help="of those, timed ones [%(default)s]")
     made.add_argument("--max-tokens", type=int, default=128, metavar="N", help="per answer [%(default)s]")
-    made.add_argument("--bench-seconds", type=float, default=80.0, metavar="S")
-    made.add_argument("--sweep-seconds", type=float, default=60.0, metavar="S")
+    for name, seconds in (("bench", 70.0), ("analyzer", 110.0), ("sweep", 50.0), ("decoding", 40.0), ("int8", 30.0)):
+        made.add_argument(f"--{name}-seconds", type=float, default=seconds, metavar="S", help="[%(default)g]")
     return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run everything; return the exit status."""
     options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill must not leave the server behind
     started = time.monotonic()
     try:
-        every = load(options.heldout, options.per_domain)
-        prompts = spread(load(options.heldout, 1), options.prompts)
-        RESULTS.mkdir(parents=True, exist_ok=True)
         with progress() as step:
-            config = ServerConfig.load(PROJECT / "model_repository/nemotron_diffusion/model.yaml")
-            runtime = Runtime.open(replace(config, bundle=options.bundle.resolve()))
-            try:
-                about = {
-                    "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-                    "hardware": describe(runtime.manifest, config),
-                    "command": "make perf",
-                }
-                step(0.0, "starting the server")
-                with serving(options.bundle.resolve(), WORK / "server.log") as at:
-                    save("bench", {**about, **run_bench(runtime, at, prompts, options, step)})
-                    save("perf_analyzer", {**about, **run_analyzer(prompts, at, step)})
-                    step(1.0, "stopping the server")
-                few, limit = spread(prompts, 6), options.sweep_seconds
-                turn = sweep(runtime, few, options.max_tokens, limit, lambda share: step(share, "sweep of knobs"))
-                save("sweep", {**about, **turn})
-                told = decode(runtime, every, options.max_tokens, lambda share: step(share, "every held-out prompt"))
-                save("decoding", {**about, **told})
-            finally:
-                runtime.close()
+            found = measure(options, step)
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        save_samples(found["bench"].pop("samples"))
+        for name, data in found.items():  # all or nothing: a report never mixes runs
+            save(name, data)
         written = report.write(RESULTS, HERE)
     except KeyboardInterrupt:
-        print("perf: interrupted; the server was stopped, no report was written", file=sys.stderr)
+        print("perf: interrupted; the server was stopped, no result was written", file=sys.stderr)
         return 130
-    except (TrimodeError, TrimodeClientError, analyzer.AnalyzerError, OSError) as exc:
+    except (TrimodeError, TrimodeClientError, OSError) as exc:
         print(f"perf: {exc}", file=sys.stderr)
         return 1
+    print(report.headline(found["bench"], found["decoding"]))
     print(f"perf: wrote {written.relative_to(PROJECT)} in {time.monotonic() - started:.0f} s")
     return 0
+
+
+def measure(options: argparse.Namespace, step: Step) -> dict[str, dict[str, Any]]:
+    """Return the results of every part by name."""
+    prompts = spread(load(options.heldout, 1), options.prompts)
+    bundle, tokens = options.bundle.resolve(), options.max_tokens
+    config = ServerConfig.load(PROJECT / "model_repository/nemotron_diffusion/model.yaml")
+    runtime = Runtime.open(replace(config, bundle=bundle))
+    found: dict[str, dict[str, Any]] = {}
+    try:
+        about = {
+            "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "hardware": describe(runtime.manifest, config),
+            "command": "make perf",
+        }
+        step(0.0, "cost of a pass")
+        found["cost"] = pass_cost(bundle, config)
+        step(0.0, "starting the server")
+        with serving(bundle, WORK / "server.log") as at:
+            found["bench"] = run_bench(runtime, at, prompts, options, step)
+            found["perf_analyzer"] = run_analyzer(prompts, at, options.analyzer_seconds, step)
+            step(1.0, "stopping the server")
+        limit = options.sweep_seconds
+        found["sweep"] = sweep(runtime, prompts, tokens, limit, lambda share: step(share, "sweep of knobs"))
+        if options.int8_bundle is not None:
+            int8 = Runtime.open(replace(config, bundle=options.int8_bundle.resolve()))
+            try:
+                many = load(options.heldout, 2 * options.per_domain)
+                found["int8"] = compare(
+                    runtime, int8, many, tokens, options.int8_seconds, lambda share: step(share, "int8")
+                )
+            finally:
+                int8.close()
+        every, limit = load(options.heldout, options.per_domain), options.decoding_seconds
+        found["decoding"] = decode(runtime, every, tokens, limit, lambda share: step(share, "every domain"))
+    finally:
+        runtime.close()
+    return {name: {**about, **data} for name, data in found.items()}
 
 
 def run_bench(
     runtime: Runtime, at: Addresses, prompts: list[Prompt], options: argparse.Namespace, step: Step
 ) -> dict[str, Any]:
-    """Return the bench's samples and their summary."""
+    """Return the samples and their summary."""
     with Client(at.grpc) as grpc, Client(at.http, "http") as http:
         bench = Bench(runtime, grpc, http, prompts, options.max_tokens)
         rounds = bench.run(options.bench_seconds, lambda share: step(share, "engine, control loop, gRPC, HTTP"))
-    samples = [asdict(sample) for sample in bench.samples]
-    for sample in samples:
-        del sample["text"], sample["counters"]
     return {
         "rounds": rounds,
-        "prompts": len(prompts),
+        "prompts": len(bench.prompts),
         "max_tokens": options.max_tokens,
         "summary": summarise(bench.samples),
-        "samples": samples,
+        "samples": bench.samples,
     }
 
 
-def run_analyzer(prompts: list[Prompt], at: Addresses, step: Step) -> dict[str, Any]:
+def run_analyzer(prompts: list[Prompt], at: Addresses, seconds: float, step: Step) -> dict[str, Any]:
     """Return perf_analyzer's rows, or why there are none."""
     step(0.0, "fetching perf_analyzer")
     try:
         program = fetch()
     except FetchError as exc:
         return {"version": VERSION, "missing": str(exc), "rows": []}
-    plan = analyzer.plans()[0]
-    rows = analyzer.run_all(program, prompts, at, WORK / "perf_analyzer", step)
-    files = {"input": Path("INPUT.json"), "export": Path("EXPORT.json")}
-    shown = {
-        path: " ".join(
-            analyzer.command(Path("perf_analyzer"), plan, path, 8, files, Addresses("HOST:8001", "HOST:8000"))
-        )
-        for path in plan.paths
-    }
-    return {"version": VERSION, "rows": rows, "commands": shown, "max_tokens": plan.max_tokens}
+    return {"version": VERSION, **analyzer.run_all(program, prompts, at, WORK / "perf_analyzer", seconds, step)}
 
 
 def save(name: str, data: dict[str, Any]) -> None:
     """Write one file of results, figures rounded to what they are worth."""
     text = json.dumps(_rounded(data), indent=1, sort_keys=True)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
+
+
+def save_samples(samples: list[Sample]) -> None:
+    """Write the bench's raw samples, one a line."""
+    names = ("round", "prompt", "mode", "path", "seconds", "engine_seconds", "tokens")
+    with (RESULTS / "samples.csv").open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        for sample in samples:
+            values = (getattr(sample, name) for name in names)
+            writer.writerow(f"{value:.6f}" if isinstance(value, float) else value for value in values)
 
 
 def _rounded(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--prompt", default=PROMPT, help="[%(default)s]")
     parser.add_argument("--max-tokens", type=int, default=128, metavar="N", help="[%(default)s]")
     arguments = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill must not leave the server behind
     console = Console(stderr=True, highlight=False, markup=False)
     try:
         with tempfile.TemporaryDirectory(prefix="trimode-demo-") as scratch:

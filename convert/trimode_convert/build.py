@@ -40,7 +40,7 @@ def arguments_for(model: str, precision: str, out: Path) -> list[str]:
     """
     recipe = RECIPES / f"{model}.yaml"
     options = ["--out", str(out), "--precision", precision]
-    if not recipe.is_file():
+    if "/" in model or not recipe.is_file():
         if not (Path(model) / "config.json").is_file():
             known = sorted(path.stem for path in RECIPES.glob("*.yaml"))
             raise CheckpointError(f"MODEL={model} is neither one of {known} nor a folder with a config.json")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import resource
+import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -85,7 +86,9 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
             outcomes += against_kit(target, options.parity_logits)
     out.print(_summary(target, plan, checkpoint.parameters, state, seconds, outcomes))
     if failed := [outcome for outcome in outcomes if not outcome.passed]:
-        errors.print(f"error: {len(failed)} of {len(outcomes)} checks failed, first: {failed[0]}", markup=False)
+        shutil.rmtree(target)  # else the next build would call it up to date
+        text = f"error: {len(failed)} of {len(outcomes)} checks failed and the bundle was removed, first: {failed[0]}"
+        errors.print(text, markup=False)
         return 1
     return 0
 

@@ -45,6 +45,8 @@ class BundleRunner:
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
         self.manifest = Manifest.load(folder)
+        if self.manifest.precision == "int8":  # see linear.int8_linear
+            options.add_session_config_entry("session.x64quantprecision", "1")
         self.session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
 
     def run(self, passes: Sequence[Pass]) -> list[FloatArray]:

@@ -40,6 +40,7 @@ class Manifest:
         block_size: the checkpoint's own block length, the default of requests.
         checkpoint_hash: sha256 over the checkpoint's config and tensor files.
         files: name -> size in bytes, of every file beside the manifest.
+        converter: digest of the converter's own code; a bundle that another converter wrote is built again.
     """
 
     model: str
@@ -62,6 +63,7 @@ class Manifest:
     checkpoint_hash: str
     files: dict[str, int]
     compute_capability: str | None = None
+    converter: str = ""
     format_version: int = FORMAT_VERSION
 
     @classmethod

@@ -11,10 +11,13 @@ import os
 import signal
 import sys
 from pathlib import Path
+from typing import BinaryIO
 
 SHM = Path("/dev/shm")
 STUB_NAME = "triton_python_b"  # the kernel keeps 15 characters
 NOISE = b"CudaDriverHelper has not been initialized"  # Triton's first words wherever there is no GPU
+LOG_PART = 65536  # bytes read at a time, and of a line without end that are held back
+LAST_WORDS_SECONDS = 0.5  # for the log of a server that has just ended
 
 # Waits until this process is gone, however it went, and then ends the server's process group. A stub whose server is
 # killed may wait for ever for a lock that this one held, so that a parent-death signal for the server is not enough.
@@ -42,7 +45,8 @@ class Child:
         self._reaper = reaper
         self._shm_prefix = shm_prefix
         self._stubs: set[int] = set()
-        self._log = asyncio.create_task(self._forward_log())
+        assert process.stderr is not None
+        self._log = asyncio.create_task(forward_log(process.stderr, sys.stderr.buffer))
 
     @classmethod
     async def start(cls, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> Child:
@@ -111,27 +115,42 @@ class Child:
         await self._process.wait()
         self._reaper.kill()
         await self._reaper.wait()
+        await asyncio.wait({self._log}, timeout=LAST_WORDS_SECONDS)
         self._log.cancel()
         clear_shm(self._shm_prefix)
 
-    async def _forward_log(self) -> None:
-        """Pass the server's log on to ours."""
-        assert self._process.stderr is not None
-        while lines := await self._process.stderr.read(65536):
-            if NOISE not in lines:
-                sys.stderr.buffer.write(lines)
-                sys.stderr.buffer.flush()
+
+async def forward_log(source: asyncio.StreamReader, sink: BinaryIO) -> None:
+    """Pass the server's log on, whole lines at a time, without the noise; ends with the log."""
+    held = b""
+    while part := await source.read(LOG_PART):
+        *lines, held = (held + part).splitlines(keepends=True)
+        if held.endswith(b"\n") or len(held) > LOG_PART:
+            lines, held = [*lines, held], b""
+        sink.writelines(line for line in lines if NOISE not in line)
+        sink.flush()
+    sink.write(held if NOISE not in held else b"")
+    sink.flush()
+
+
+def _namespace_prefix() -> str:
+    """Return what the shared memory files of every server in this PID namespace begin with.
+
+    Containers may share /dev/shm while the same pid means another process in each.
+    """
+    return f"trimode_{Path('/proc/self/ns/pid').stat().st_ino}_"
 
 
 def own_prefix() -> str:
     """Return the prefix of this process's shared memory files."""
-    return f"trimode_{os.getpid()}_"
+    return f"{_namespace_prefix()}{os.getpid()}_"
 
 
 def clear_shm(prefix: str) -> None:
-    """Delete the shared memory files under `prefix` and those that servers now dead left behind."""
-    for file in SHM.glob("trimode_*_*"):
-        owner = file.name.split("_")[1]
+    """Delete the shared memory files under `prefix` and those that servers of this PID namespace, now dead, left."""
+    namespace = _namespace_prefix()
+    for file in SHM.glob(f"{namespace}*_*"):
+        owner = file.name.removeprefix(namespace).partition("_")[0]
         if file.name.startswith(prefix) or (owner.isdigit() and not Path(f"/proc/{owner}").exists()):
             with contextlib.suppress(OSError):
                 file.unlink()

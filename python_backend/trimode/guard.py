@@ -30,7 +30,7 @@ GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
 READY = re.compile(rf"/v2/health/ready|{MODEL}/ready")
 LIVE = "/v2/health/live"  # answered here: the guard lives while the backend is being replaced
 READ = re.compile(rf"/v2|/v2/models/stats|{MODEL}(/config|/stats)?")
-INFER = re.compile(rf"{MODEL}/infer")
+INFER = re.compile(rf"{MODEL}(?P<rest>/infer)")
 
 # HTTP status by error_type; any other type is the caller's fault, 400.
 STATUS = {

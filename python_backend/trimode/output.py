@@ -61,11 +61,6 @@ class Counters:
         """Share of draft tokens that verification confirmed; 0 when nothing was drafted."""
         return self.total_accepted_draft_tokens / self.total_draft_tokens if self.total_draft_tokens else 0.0
 
-    def add(self, other: Counters) -> None:
-        """Add another request's counts to these."""
-        for name, value in asdict(other).items():
-            setattr(self, name, getattr(self, name) + value)
-
     def as_dict(self) -> dict[str, int | float]:
         """Return every counter and ratio by its name on the wire."""
         ratios = ("forwards", "tokens_per_forward", "tokens_per_cycle", "acceptance_rate")

@@ -22,6 +22,7 @@ MAX_BLOCK_LENGTH = 64
 MAX_STOP_WORDS = 16
 MAX_STOP_WORD_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 1_000_000
+MAX_INPUT_IDS = 262_144  # the longest context of the family
 INT32_MAX = 2**31 - 1
 
 
@@ -60,7 +61,7 @@ FIELDS: tuple[Field, ...] = (
     Field("end_id", "int", "the model's", "Token that ends the answer; -1 for none.", -1, INT32_MAX),
     Field("block_length", "int", "the model's", "Tokens drafted in parallel.", 1, MAX_BLOCK_LENGTH),
     Field("denoise_steps", "int", "block_length", "Upper bound on the passes that refine one block.", 1, 64),
-    Field("threshold", "float", "0.9; 0 drafting", "Probability from which a token is kept at once.", 0.0, 1.0),
+    Field("threshold", "float", "0.9, drafts 0", "Probability from which a token is kept at once.", 0.0, 1.0),
     Field("reveal", "string", "threshold", "Which masked positions a pass keeps: " + ", ".join(REVEALS) + "."),
     Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
     Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
@@ -149,7 +150,8 @@ class GenerationParams:
         Raises:
             RequestError: unknown field, wrong type, out of range, or a knob that the chosen mode does not have.
         """
-        values = {name: check_field(name, value) for name, value in given.items() if value is not None}
+        values = {name: check_field(name, value) for name, value in given.items()}
+        values = {name: value for name, value in values.items() if value is not None}
         prompts = [name for name in PROMPT_FIELDS if name in values]
         if len(prompts) != 1:
             limit = "exactly one must be given"
@@ -194,10 +196,12 @@ class GenerationParams:
 
 
 def check_field(name: str, value: object) -> Any:
-    """Return `value` in the field's own type, or raise a RequestError that says what was expected."""
+    """Return `value` in the field's own type, None for None, or raise a RequestError that says what was expected."""
     field = BY_NAME.get(name)
     if field is None:
         raise RequestError(name, "is not a field of this model", value, error_type="unknown_field")
+    if value is None:
+        return None
     match field.kind:
         case "bool":
             checked: Any = _expect(field, value, bool, "must be true or false")
@@ -210,7 +214,7 @@ def check_field(name: str, value: object) -> Any:
         case "strings":
             checked = _stop_words(field, value)
         case "ints":
-            checked = tuple(_in_range(field, _expect(field, v, int, "must hold integers")) for v in _list(field, value))
+            checked = _integers(field, value)
         case "json":
             checked = _messages(field, value)
     if name == "mode":
@@ -259,6 +263,13 @@ def _list(field: Field, value: object) -> list[object]:
     if not value:
         raise RequestError(field.name, "must not be empty", value)
     return list(value)
+
+
+def _integers(field: Field, value: object) -> tuple[int, ...]:
+    items = _list(field, value)
+    if len(items) > MAX_INPUT_IDS:
+        raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", f"{len(items)} ids")
+    return tuple(_in_range(field, _expect(field, item, int, "must hold integers")) for item in items)
 
 
 def _stop_words(field: Field, value: object) -> tuple[str, ...]:
@@ -322,9 +333,11 @@ def _check_token(name: str, token: int, defaults: Defaults) -> None:
 
 def _resolve_thinking(values: dict[str, Any], defaults: Defaults) -> None:
     token = values.setdefault("end_think_token_id", defaults.end_think_token_id)
+    if values.get("max_thinking_tokens") is None:
+        return
     if token is not None:
         _check_token("end_think_token_id", token, defaults)
-    if values.get("max_thinking_tokens") is not None and token is None:
+    else:
         limit = "needs end_think_token_id: this model's tokenizer has no </think>"
         raise RequestError("max_thinking_tokens", limit, values["max_thinking_tokens"], error_type="not_applicable")
 

@@ -20,15 +20,16 @@ def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
     """Return the body to send on to Triton: the same request with its tag, no nulls, messages as a string.
 
     Raises:
-        RequestError: not UTF-8, not JSON, not an object, an unknown field, or a value that its field does not take.
+        RequestError: not UTF-8, not JSON, a key given twice, not an object, an unknown field, or a value that its field does not take.
     """
     request = _object("the body", _parse(body))
-    parameters = _object("parameters", request.pop("parameters", None) or {})
+    parameters = request.pop("parameters", None)
+    parameters = {} if parameters is None else _object("parameters", parameters)
     request_id = request.pop(ID, None)
     given: dict[str, Any] = {}
     for name, value in (*request.items(), *parameters.items()):
-        if value is None:
-            continue
+        if value is None and name in BY_NAME:
+            continue  # not given; a name that is no field is an error even so
         if name in given:
             raise RequestError(name, "must be given once", value, error_type="given_twice")
         check_field(name, value)
@@ -46,7 +47,7 @@ def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
 
 def _parse(body: bytes) -> object:
     try:
-        return json.loads(body.decode("utf-8"), parse_constant=_no_constant)
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_each_key_once)
     except UnicodeDecodeError as exc:
         raise RequestError("the body", "must be valid UTF-8", body[:40], error_type="bad_utf8") from exc
     except (ValueError, RecursionError) as exc:
@@ -55,6 +56,17 @@ def _parse(body: bytes) -> object:
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not JSON")
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise RequestError("the body", "must hold each key of an object once", key, error_type="bad_json")
+            seen.add(key)
+    return found
 
 
 def _object(what: str, value: object) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from .config import ServerConfig
 from .engines.base import Engine, Row
 from .engines.onnx_runtime import OnnxRuntimeEngine
 from .errors import EngineError, PromptTooLongError, RequestError
-from .output import Chunk, Counters
-from .params import Defaults, GenerationParams, Mode
+from .output import Chunk
+from .params import MAX_BLOCK_LENGTH, Defaults, GenerationParams, Mode
 from .scheduler import Scheduler, Task
 from .sequence import Sequence
 from .stop import AnswerText
@@ -33,10 +33,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Handle:
-    """A request on its way: its effective values, its rendered prompt, and the means to cancel it."""
+    """A request on its way: its effective values and the means to cancel it."""
 
     params: GenerationParams
-    prompt_text: str
     _cancel: Callable[[], None]
 
     def cancel(self) -> None:
@@ -46,13 +45,11 @@ class Handle:
 
 @dataclass(frozen=True)
 class Stats:
-    """A moment's view of the runtime; `totals` adds up the counters of all finished requests."""
+    """A moment's view of the runtime; `passes_total` counts compiled calls."""
 
     running: int
     waiting: int
     passes_total: int
-    engine_seconds: float
-    totals: Counters
 
 
 class Runtime:
@@ -64,7 +61,7 @@ class Runtime:
         self.tokenizer = tokenizer
         self._defaults = Defaults(
             vocab_size=self.manifest.vocab_size,
-            block_length=self.manifest.block_size,
+            block_length=min(self.manifest.block_size, MAX_BLOCK_LENGTH),
             end_id=self.manifest.eos_token_id,
             mask_token_id=self.manifest.mask_token_id,
             end_think_token_id=tokenizer.end_think_token_id if tokenizer else None,
@@ -118,7 +115,7 @@ class Runtime:
         if limits:
             task.deadline = task.submitted + min(limits) / 1000
         self._scheduler.submit(task)
-        return Handle(params, prompt_text, lambda: self._scheduler.cancel(task))
+        return Handle(params, lambda: self._scheduler.cancel(task))
 
     def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
         """Run one request to its end and return all of it as one chunk.
@@ -148,8 +145,6 @@ class Runtime:
             self._scheduler.running,
             self._scheduler.waiting,
             self.engine.calls,
-            self.engine.busy_seconds,
-            self._scheduler.totals(),
         )
 
     def close(self, grace_seconds: float = 0.0) -> None:
@@ -173,7 +168,9 @@ class Runtime:
             raise RequestError("stop_words", limit, params.stop_words, error_type="not_applicable")
         if params.input_ids is not None:
             ids = list(params.input_ids)
-            return (self.tokenizer.decode(ids) if self.tokenizer else ""), ids
+            if self.tokenizer is None or params.exclude_input_in_output:
+                return "", ids
+            return self.tokenizer.decode(ids), ids
         field = params.prompt_field
         if self.tokenizer is None:
             limit = "needs a checkpoint with a tokenizer; send input_ids"

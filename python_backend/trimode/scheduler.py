@@ -12,12 +12,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from . import modes
 from .engines.base import Engine, Row
 from .errors import CancelledError, DeadlineError, EngineError, OverloadedError, TrimodeError
-from .output import Chunk, Counters
+from .output import Chunk
 from .params import Mode
 from .sequence import Phase, Sequence
 from .stop import AnswerText
@@ -28,7 +28,7 @@ MAX_CALL_TOKENS = 512
 """Most tokens of one call over blocks, so that it does not keep the others waiting long."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Task:
     """One request in the scheduler: its sequence, its text so far, and how it may end early."""
 
@@ -55,7 +55,7 @@ class Scheduler:
         self._running: list[Task] = []
         self._wake = threading.Condition()
         self._closing: float | None = None
-        self._totals = Counters()
+        self._oldest_next = False
         self._thread = threading.Thread(target=self._loop, name="trimode-scheduler", daemon=True)
         self._thread.start()
 
@@ -68,11 +68,6 @@ class Scheduler:
     def waiting(self) -> int:
         """Requests that wait for a slot."""
         return len(self._waiting)
-
-    def totals(self) -> Counters:
-        """Return the counters of all requests that have ended so far, added up."""
-        with self._wake:
-            return replace(self._totals)
 
     def submit(self, task: Task) -> None:
         """Queue `task`.
@@ -134,16 +129,17 @@ class Scheduler:
                 self._running.append(self._waiting.popleft())
 
     def _step(self) -> None:
-        """Run one pass of every live sequence; of those at their prompts, shortest first, about one chunk's worth."""
+        """Run one pass of every live sequence; of those at their prompts, about one chunk's worth."""
         planned: list[tuple[Task, Row]] = []
         prompt_tokens = 0
-        for task in sorted(self._running, key=lambda task: len(task.sequence.prompt) - task.sequence.cached):
-            if task.sequence.phase is Phase.PREFILL and prompt_tokens >= self._prefill_chunk:
+        for task in [*self._at_prompt(), *(task for task in self._running if task.sequence.phase is not Phase.PREFILL)]:
+            at_prompt = task.sequence.phase is Phase.PREFILL
+            if at_prompt and prompt_tokens >= self._prefill_chunk:
                 continue
             with self._blaming([task]):
                 row = modes.plan(task.sequence, self._prefill_chunk)
                 planned.append((task, row))
-                prompt_tokens += len(row.tokens) if task.sequence.phase is Phase.PREFILL else 0
+                prompt_tokens += len(row.tokens) if at_prompt else 0
         for group in pack(planned):
             with self._blaming([task for task, _ in group]):
                 results = self._engine.run([row for _, row in group])
@@ -152,6 +148,19 @@ class Scheduler:
                         committed = modes.apply(task.sequence, row, result)
                         if committed or task.sequence.done:
                             self._emit(task, committed)
+
+    def _at_prompt(self) -> list[Task]:
+        """Return the tasks whose prompt is not in yet: the shortest first, every other step the oldest before them.
+
+        So a short prompt does not wait for a long one, and a stream of short ones cannot keep a long one out.
+        """
+        oldest_first = [task for task in self._running if task.sequence.phase is Phase.PREFILL]
+        order = sorted(oldest_first, key=lambda task: len(task.sequence.prompt) - task.sequence.cached)
+        self._oldest_next = not self._oldest_next
+        if order and self._oldest_next:
+            order.remove(oldest_first[0])
+            order.insert(0, oldest_first[0])
+        return order
 
     @contextmanager
     def _blaming(self, tasks: list[Task]) -> Iterator[None]:
@@ -206,21 +215,22 @@ class Scheduler:
         task.deliver(chunk)
 
     def _release(self, task: Task) -> None:
-        """Take `task` out, running or waiting, and add its counters to the totals."""
-        if task in self._running:
-            self._running.remove(task)
-            self._engine.free(task.sequence.slot)
-        else:
+        """Take `task` out, running or waiting."""
+        if task in self._waiting:
             self._waiting.remove(task)
-        with self._wake:
-            self._totals.add(task.sequence.counters)
+            return
+        self._running.remove(task)
+        try:
+            self._engine.free(task.sequence.slot)
+        except Exception:  # the answer must go out all the same
+            logger.exception("slot %d could not be given back", task.sequence.slot)
 
 
 def pack(planned: list[tuple[Task, Row]]) -> list[list[tuple[Task, Row]]]:
-    """Group passes into engine calls: single tokens together, blocks together, prompt chunks by themselves.
+    """Group passes into engine calls: autoregressive steps together, blocks together, prompt chunks by themselves.
 
     Padding a single token to a block, or a block to a prompt chunk, costs more than a second call; two blocks of
-    different length in one call cost less.
+    different length in one call cost less. The groups are those of `Engine.allocate`, whose slots are neighbours.
     """
     singles: list[tuple[Task, Row]] = []
     blocks: list[tuple[Task, Row]] = []
@@ -228,7 +238,7 @@ def pack(planned: list[tuple[Task, Row]]) -> list[list[tuple[Task, Row]]]:
     for task, row in planned:
         if task.sequence.phase is Phase.PREFILL:
             groups.append([(task, row)])
-        elif len(row.tokens) == 1:
+        elif task.sequence.params.mode is Mode.AUTOREGRESSIVE:
             singles.append((task, row))
         else:
             blocks.append((task, row))

@@ -144,7 +144,8 @@ class Sequence:
         tokens = np.full(length, self.mask_token_id, dtype=np.int64)  # (L,)
         tokens[0] = seed
         is_open = np.arange(length) < last
-        is_open[0] = False
+        # Only in reference mode can the seed be the mask id; the reference then fills it like any masked position.
+        is_open[0] = seed == self.mask_token_id
         for offset, token in forced.items():
             tokens[offset] = token
             is_open[offset] = False

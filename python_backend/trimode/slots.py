@@ -61,7 +61,7 @@ class Slots:
         del self._lengths[slot]
         self._free.append(slot)
         needed = self._bucket(max(self._lengths.values(), default=0))
-        if needed < self.capacity:
+        if needed < self.capacity and needed in self._arrays:  # giving back must not need memory
             self._resize(needed)
 
     def lane(self, slot: int) -> int:

@@ -7,6 +7,7 @@ A container's or system's own server is taken when there is one, else the one in
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,8 @@ from pathlib import Path
 from .errors import ServeError
 
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
+STUB = "triton_python_backend_stub"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 INSTALL_HINT = "Install the wheel: pip install --no-deps nvidia-pytriton==0.7.0, or set TRITONSERVER_BIN"
 
 
@@ -73,12 +76,39 @@ def find(folder: Path, environment: Mapping[str, str] = os.environ) -> Installat
     if named := environment.get("TRITONSERVER_BIN"):
         if not os.access(named, os.X_OK):
             raise ServeError(f"TRITONSERVER_BIN names {named}, which is not a program")
-        return Installation(Path(named), environment=dict(environment))
+        return _installed(Path(named), environment)
     if os.access(SYSTEM_BINARY, os.X_OK):
-        return Installation(SYSTEM_BINARY, environment=dict(environment))
+        return _installed(SYSTEM_BINARY, environment)
     if found := shutil.which("tritonserver", path=environment.get("PATH")):
-        return Installation(Path(found), environment=dict(environment))
+        return _installed(Path(found), environment)
     return _from_wheel(folder, environment)
+
+
+def _installed(binary: Path, environment: Mapping[str, str]) -> Installation:
+    """Use a container's or system's server, with the backends beside it when they are where its makers put them."""
+    backends = binary.resolve().parents[1] / "backends"
+    stub = backends / "python" / STUB
+    options: tuple[str, ...] = ()
+    if stub.is_file():
+        _check_python(stub)
+        options = (f"--backend-directory={backends}",)  # what was checked is what runs
+    return Installation(binary, options, _with_our_python(environment))
+
+
+def _with_our_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """Put this Python first on PATH: the stub takes its packages from the first python3 there."""
+    return {**environment, "PATH": f"{sys.prefix}/bin:{environment.get('PATH', os.defpath)}"}
+
+
+def _check_python(stub: Path) -> None:
+    """Refuse a stub that is linked to another Python than this one; one that does not tell is let pass."""
+    linked = {found.decode() for found in re.findall(rb"libpython(3\.\d+)\.so", stub.read_bytes())}
+    if linked and PYTHON not in linked:
+        wanted = " or ".join(sorted(linked))
+        raise ServeError(
+            f"{stub} runs Python {wanted}, trimode is installed for Python {PYTHON}. "
+            f"Make the virtual environment anew with python{wanted} (make PYTHON=python{wanted})"
+        )
 
 
 def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
@@ -87,20 +117,18 @@ def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
     binary = wheel / "bin" / "tritonserver"
     if not binary.is_file():
         raise ServeError(f"no tritonserver found. {INSTALL_HINT}")
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    stub = wheel / "python_backend_stubs" / version / "triton_python_backend_stub"
+    stub = wheel / "python_backend_stubs" / PYTHON / STUB
     if not stub.is_file():
-        raise ServeError(f"{wheel} has no backend for Python {version}")
+        raise ServeError(f"{wheel} has no backend for Python {PYTHON}")
     backend = folder / "backends" / "python"
     backend.mkdir(parents=True)
     # Links, not copies: the files find their libraries relative to where they really are.
     for file in (*(wheel / "backends" / "python").glob("*"), stub):
         (backend / file.name).symlink_to(file)
-    # The stub takes its packages from the first python3 on PATH, and libpython from the library path.
+    # The stub takes libpython from the library path.
     libraries = [sysconfig.get_config_var("LIBDIR") or "", str(packages / "nvidia_pytriton.libs")]
     prepared = {
-        **environment,
-        "PATH": f"{sys.prefix}/bin:{environment.get('PATH', os.defpath)}",
+        **_with_our_python(environment),
         "LD_LIBRARY_PATH": ":".join(filter(None, [*libraries, environment.get("LD_LIBRARY_PATH", "")])),
     }
     _check_libraries(stub, prepared)
@@ -114,7 +142,7 @@ def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
 
 def _check_libraries(stub: Path, environment: Mapping[str, str]) -> None:
     """Refuse a stub with a missing library: Triton 2.51 would wait for it for ever at "loading"."""
-    if shutil.which("ldd") is None:
+    if shutil.which("ldd", path=environment["PATH"]) is None:
         return
     listing = subprocess.run(["ldd", str(stub)], env=dict(environment), capture_output=True, text=True, timeout=30)
     if missing := [line.split()[0] for line in listing.stdout.splitlines() if "not found" in line]:

@@ -18,6 +18,7 @@ PROMPTS = 24
 def held_out(count: int) -> list[dict[str, Any]]:
     """Every n-th held-out prompt, so that all domains are among them, as request fields."""
     rows = [json.loads(line) for line in (NANO / "heldout.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) >= count
     chosen = rows[:: max(1, len(rows) // count)][:count]
     return [{"messages": row["messages"]} if "messages" in row else {"text_input": row["prompt"]} for row in chosen]
 

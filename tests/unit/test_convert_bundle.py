@@ -26,7 +26,7 @@ from trimode.bundle import (
 )
 from trimode.errors import BundleError, CheckpointError
 from trimode_convert import weights
-from trimode_convert.bundling import Plan, Recipe, buckets, is_up_to_date, make_plan, write_bundle
+from trimode_convert.bundling import Plan, Recipe, buckets, is_up_to_date, make_plan, own_digest, write_bundle
 from trimode_convert.checkpoint import Checkpoint
 
 from . import checkpoint_factory as factory
@@ -82,6 +82,7 @@ def test_manifest_states_the_checkpoints_facts(checkpoint: Path, out: Path) -> N
         bos_token_id=1,
         adapter=True,
         checkpoint_hash=expected_hash,
+        converter=own_digest(),
         files={name: (out / name).stat().st_size for name in (GRAPH, WEIGHTS)},
     )
 

@@ -61,7 +61,10 @@ def test_verify_fails_on_a_wrong_bundle(checkpoint: Path, tmp_path: Path) -> Non
         stream.write(np.ones(200, np.float32).tobytes())
     done = run(checkpoint, "--out", tmp_path / "out", "--verify")
     assert done.returncode == 1
-    assert done.stderr.startswith("error: 3 of 3 checks failed, first: causal prefill FAILED")
+    assert done.stderr.startswith(
+        "error: 3 of 3 checks failed and the bundle was removed, first: causal prefill FAILED"
+    )
+    assert not (tmp_path / "out").exists()
 
 
 def test_error_is_one_line_without_traceback(checkpoint: Path, tmp_path: Path) -> None:

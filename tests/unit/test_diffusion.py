@@ -235,6 +235,19 @@ def test_penalties_count_the_block_so_far() -> None:
 # The released loop to the letter
 
 
+def test_reference_spends_its_schedule_and_leaves_the_rest_masked() -> None:
+    """A sure mask id takes every reveal, and without a threshold the last of L steps has none left."""
+    seq = sequence(reference=True, reveal="steps", max_tokens=4)
+    drive(seq, {1: (MASK, 0.99)})
+    assert (seq.tokens, seq.counters.denoise_forwards) == ([3, MASK, MASK, MASK], 4)
+
+
+def test_reference_denoises_a_seed_that_is_the_mask() -> None:
+    seq = sequence(reference=True, max_tokens=4)
+    step(seq, {0: (MASK, 0.9)})
+    assert modes.plan(seq, 99).want.tolist() == [0, 1, 2, 3]
+
+
 def test_reference_commits_the_last_block_too() -> None:
     seq = sequence(reference=True, max_tokens=4)
     drive(seq)

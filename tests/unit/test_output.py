@@ -36,13 +36,6 @@ def test_ratios_of_nothing_are_zero() -> None:
     assert (nothing.tokens_per_forward, nothing.tokens_per_cycle, nothing.acceptance_rate) == (0, 0, 0)
 
 
-def test_counters_add_up() -> None:
-    total = Counters(output_tokens=1)
-    total.add(FULL)
-    total.add(FULL)
-    assert (total.output_tokens, total.prefill_forwards, total.forwards) == (121, 2, 40)
-
-
 def test_the_wire_gets_every_counter_and_ratio() -> None:
     assert FULL.as_dict() == {
         "prefill_forwards": 1,

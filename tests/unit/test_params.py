@@ -209,9 +209,13 @@ def test_the_longest_text() -> None:
     assert str(MAX_TEXT_CHARACTERS) in error.limit and str(MAX_TEXT_CHARACTERS + 1) in error.given
 
 
+def test_a_field_nobody_knows_is_refused_even_without_a_value() -> None:
+    assert unparsed({"text_input": "a", "max_token": None}).error_type == "unknown_field"
+
+
 @pytest.mark.parametrize("name", ["end_id", "end_think_token_id"])
 def test_a_token_must_be_in_the_vocabulary(name: str) -> None:
-    assert "100" in unparsed({"text_input": "a", name: 100}).limit
+    assert "100" in unparsed({"text_input": "a", "max_thinking_tokens": 5, name: 100}).limit
     assert getattr(parse({name: 99}), name) == 99
 
 

@@ -387,22 +387,36 @@ def test_single_tokens_share_a_call(build: Build) -> None:
     assert max(len(call) for call in house.engine.calls_of) == 3
 
 
-def test_totals_add_up_all_requests(build: Build) -> None:
+def test_a_stream_of_short_prompts_cannot_keep_a_long_one_out(build: Build) -> None:
+    house = build(prefill_chunk=16, max_slots=3)
+    long = house.submit(prompt=200, max_tokens=1)
+    for _ in range(200):
+        short = house.submit(prompt=16, max_tokens=1)
+        if long.done.is_set():
+            break
+        short.done.wait(WAIT)
+    assert long.done.is_set(), "200 short prompts went first"
+
+
+def test_an_answer_goes_out_even_if_its_slot_cannot_be_given_back(build: Build) -> None:
     house = build()
-    for mode in ("autoregressive", "diffusion", "self_speculation"):
-        house.submit(mode=mode, max_tokens=7)
-    counts = [answer.last.counters for answer in house.answers]
-    assert house.scheduler.totals().output_tokens == 21
-    assert house.scheduler.totals().forwards == sum(count.forwards for count in counts)
+
+    def broken(slot: int) -> None:
+        raise MemoryError
+
+    house.engine.free = broken  # type: ignore[method-assign]
+    assert house.submit().last.finish_reason == "length"
+    assert house.submit().last.finish_reason == "length"
 
 
 # Packing
 
 
 def planned(*passes: tuple[Phase, int]) -> list[tuple[Task, Row]]:
-    house_defaults = {"input_ids": [3], "seed": 1}
     tasks = []
     for number, (phase, width) in enumerate(passes):
+        mode = "autoregressive" if phase is Phase.DECODE else "self_speculation"
+        house_defaults = {"input_ids": [3], "seed": 1, "mode": mode}
         sequence = Decoding(GenerationParams.parse(house_defaults, DEFAULTS), [3], MASK, phase=phase)
         task = Task(sequence, AnswerText(None, [], at_once=True), lambda chunk: None)
         ids = np.zeros(width, dtype=np.int64)
@@ -421,6 +435,10 @@ def test_prompt_chunks_go_alone() -> None:
 def test_single_tokens_go_together_and_blocks_together() -> None:
     passes = planned((Phase.DECODE, 1), (Phase.DRAFT, 8), (Phase.DECODE, 1), (Phase.VERIFY, 5), (Phase.COMMIT, 8))
     assert slots_of(pack(passes)) == [[0, 2], [1, 3, 4]]
+
+
+def test_a_block_of_one_token_stays_with_the_blocks_beside_which_its_slot_lies() -> None:
+    assert slots_of(pack(planned((Phase.DECODE, 1), (Phase.VERIFY, 1), (Phase.DRAFT, 8)))) == [[0], [1, 2]]
 
 
 def test_nothing_planned_is_no_call() -> None:

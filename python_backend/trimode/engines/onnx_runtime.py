@@ -23,7 +23,8 @@ from ..slots import Slots
 from .base import Floats, Row, RowResult
 
 RUNTIME = "onnxruntime"
-MAX_BINDINGS = 64
+MAX_BOUND_BYTES = 512 * 2**20
+"""Buffers of call shapes used before are kept up to this, the latest used first."""
 LOGIT_ROWS_STEP = 8
 """Asked-for rows are rounded up to a multiple of this, so that few shapes are bound."""
 
@@ -41,6 +42,7 @@ class Binding:
         self.logits = np.zeros((batch, rows, manifest.vocab_size), dtype=np.float32)
         planes = 2 * manifest.num_layers
         self.new = np.zeros((planes, batch, manifest.num_kv_heads, seq, manifest.head_dim), dtype=np.float32)
+        self.size = self.logits.nbytes + self.new.nbytes
         self.io = session.io_binding()
         for name in ("input_ids", "position_ids", "past_len", "block_mask", "logit_rows"):
             self._input(name, getattr(self, name))
@@ -51,8 +53,7 @@ class Binding:
             self._output(("new_key", "new_value")[plane % 2] + f".{plane // 2}", self.new[plane])
 
     def bind_past(self, past: Floats) -> None:
-        """Bind (planes, batch, heads, capacity, head_dim) whose planes are contiguous."""
-        self._past = past  # the session reads it, nothing else keeps it alive
+        """Bind (planes, batch, heads, capacity, head_dim) whose planes are contiguous; `past` must outlive the call."""
         for plane in range(len(past)):
             self._input(("past_key", "past_value")[plane % 2] + f".{plane // 2}", past[plane])
 
@@ -75,6 +76,7 @@ class OnnxRuntimeEngine:
             2 * manifest.num_layers, manifest.num_kv_heads, manifest.head_dim, manifest.buckets, max_slots
         )
         self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
+        self._bound_bytes = 0
 
     @classmethod
     def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int) -> Self:
@@ -88,11 +90,14 @@ class OnnxRuntimeEngine:
             found = f"{manifest.runtime} in {manifest.kv_form} form"
             raise BundleError(f"{bundle} was built for {found}, not {RUNTIME} in delta form. {rebuild_hint(bundle)}")
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or os.cpu_count() or 1
+        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
         options.log_severity_level = 3
+        if manifest.precision == "int8":
+            # without it products of unsigned and signed bytes saturate on processors that lack VNNI
+            options.add_session_config_entry("session.x64quantprecision", "1")
         try:
             session = ort.InferenceSession(str(bundle / GRAPH), options, providers=["CPUExecutionProvider"])
         except Exception as exc:  # onnxruntime's exceptions have no base class of their own
@@ -121,8 +126,9 @@ class OnnxRuntimeEngine:
         first, batch = lanes[order[0]], len(rows)
         neighbours = lanes[order[-1]] - first == batch - 1
         binding = self._bound(batch, seq, wanted, first if neighbours else -1)
-        if not neighbours:
-            binding.bind_past(np.take(self._slots.data, [lanes[i] for i in order], axis=1))
+        gathered = None if neighbours else np.take(self._slots.data, [lanes[i] for i in order], axis=1)
+        if gathered is not None:
+            binding.bind_past(gathered)  # the local name keeps it alive until the call is over
         for place, index in enumerate(order):
             _fill(binding, place, rows[index])
         started = time.perf_counter()
@@ -150,8 +156,9 @@ class OnnxRuntimeEngine:
             binding = self._bindings[key] = Binding(self._session, self.manifest, batch, seq, wanted)
             if first >= 0:
                 binding.bind_past(self._slots.data[:, first : first + batch])
-            if len(self._bindings) > MAX_BINDINGS:
-                self._bindings.popitem(last=False)
+            self._bound_bytes += binding.size
+            while self._bound_bytes > MAX_BOUND_BYTES and len(self._bindings) > 1:
+                self._bound_bytes -= self._bindings.popitem(last=False)[1].size
         self._bindings.move_to_end(key)
         return binding
 

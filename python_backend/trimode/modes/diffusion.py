@@ -61,7 +61,8 @@ def _open_block(seq: Sequence, result: RowResult) -> list[int]:
 def _forced(seq: Sequence, base: int, seed: int) -> dict[int, int]:
     """Return where the thinking budget puts the end of thinking in the block that starts at `base`.
 
-    A seed that ends thinking makes it needless, which the reference does not see.
+    A seed that ends thinking makes it needless, which the reference does not see. Where the model ends thinking by
+    itself earlier in the same block, it stands there twice.
     """
     budget, end_think = seq.params.max_thinking_tokens, seq.params.end_think_token_id
     if budget is None or end_think is None or end_think in seq.tokens:

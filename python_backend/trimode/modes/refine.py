@@ -29,7 +29,9 @@ def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
     plain = params.greedy and not params.penalised and not params.reference
     probs = result.top_prob if plain else result.prob_of(ids)  # (R,)
     steps_left = params.denoise_steps - block.step
-    quota = max(1, -(-block.unrevealed // steps_left))
+    quota = -(-block.unrevealed // steps_left)
+    if params.threshold is not None:
+        quota = max(1, quota)
     masked = not params.reference and params.reveal in NEED_LOGITS
     logits = result.without_mask() if masked else result.logits  # a sure mask id is no sure token
     kept = reveal(params.reveal, logits, probs, quota, params.threshold)  # (R,)
