@@ -56,7 +56,7 @@ def compare(
 
 
 def departures(pairs: Sequence[tuple[list[int], list[int]]]) -> dict[str, float]:
-    """Return how many answers differ, the tokens compared up to the first difference, and departures per 1000 of those."""
+    """Return how many answers differ, the tokens up to the first difference, and departures per 1000 of those."""
     compared = differing = 0
     for one, other in pairs:
         same = next(

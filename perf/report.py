@@ -203,10 +203,10 @@ def _int8(int8: dict[str, Any]) -> str:
     correct = {name: "-" if share is None else f"{100 * share:.0f}%" for name, share in int8["correct"].items()}
     return f"""## int8
 
-Greedy, {int8["answers"]} held-out prompts. float32 speculation gives the autoregressive tokens; int8 rounds activations, so a pass
-over a block and a pass over a token can fall on different sides of a near tie. An answer departs once, at its first
-differing token. Right answers: {correct["float32"]} in float32, {correct["int8"]} in int8. An autoregressive token takes the int8
-engine 1/{int8["speed_per_token"]:.2f} of float32's time.
+Greedy, {int8["answers"]} held-out prompts. float32 speculation gives the autoregressive tokens; int8 rounds
+activations, so a pass over a block and a pass over a token can fall on different sides of a near tie. An answer departs
+once, at its first differing token. Right answers: {correct["float32"]} in float32, {correct["int8"]} in int8. An
+autoregressive token takes the int8 engine 1/{int8["speed_per_token"]:.2f} of float32's time.
 
 {_table(titles, rows)}
 """

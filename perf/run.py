@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import analyzer
+import readme
 import report
 from bench import Bench, Sample
 from cost import pass_cost
@@ -71,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
         for name, data in found.items():  # all or nothing: a report never mixes runs
             save(name, data)
         written = report.write(RESULTS, HERE)
+        readme.insert(PROJECT / "README.md", report.read(RESULTS))
     except KeyboardInterrupt:
         print("perf: interrupted; the server was stopped, no result was written", file=sys.stderr)
         return 130

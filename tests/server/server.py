@@ -115,7 +115,7 @@ class Server:
         return children(self.triton, "triton_python_b")[0]
 
     def shared_memory(self) -> list[Path]:
-        return list(Path("/dev/shm").glob(f"trimode_{self.process.pid}_*"))
+        return list(Path("/dev/shm").glob(f"trimode_*_{self.process.pid}_*"))
 
     def stop(self) -> int:
         """End it in order; returns the exit status."""

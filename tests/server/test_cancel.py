@@ -56,6 +56,14 @@ def test_event_stream_disconnected_before_its_only_event(server: Server) -> None
         server.wait_metric("trimode_requests_running", 1)
 
 
+def test_cancelled_before_it_arrives(server: Server) -> None:
+    with GrpcStream(server.grpc_port) as stream, GrpcStream(server.grpc_port) as other:
+        other.send({}, parameters={"cancel": "early"})
+        assert next(other.answers())["error"] == "cancelled: 0 requests"
+        stream.send(LONG, request_id="early")
+        assert next(stream.answers())["error"].startswith("cancelled: ")
+
+
 def test_cancelled_by_its_id(server: Server) -> None:
     with GrpcStream(server.grpc_port) as stream, GrpcStream(server.grpc_port) as other:
         stream.send(LONG, request_id="mine")

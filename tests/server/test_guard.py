@@ -49,6 +49,15 @@ def test_the_wrong_method(server: Server) -> None:
     assert send(server.http_port, "GET", f"{PATH}/generate")[0] == 405
 
 
+@pytest.mark.parametrize("path", [f"{PATH}/infer", f"{PATH}/versions/1/infer"])
+def test_infer_names_what_to_use_instead(server: Server, path: str) -> None:
+    status, body = send(server.http_port, "POST", path, b"{}", Inference_Header_Content_Length="\xe9")
+    error = json.loads(body)["error"]
+    assert (status, error.partition(":")[0]) == (400, "not_applicable")
+    assert "/generate" in error
+    assert "gRPC" in error
+
+
 def test_another_model(server: Server) -> None:
     assert send(server.http_port, "POST", "/v2/models/other/generate", b'{"text_input": "x"}')[0] == 404
 

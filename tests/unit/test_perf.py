@@ -126,6 +126,16 @@ def test_overhead_is_against_the_engine_time_of_the_same_round(perf: Any) -> Non
     assert told["paths_agree"]
 
 
+def test_the_readme_shows_what_the_results_say(perf: Any) -> None:
+    found = perf("report").read(PERF / "results")
+    assert perf("readme").block(found) in (PERF.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_int8_departures_count_once_an_answer_at_the_first_difference(perf: Any) -> None:
+    told = perf("int8").departures([([1, 2, 3], [1, 2, 3]), ([1, 2, 3], [1, 9, 9]), ([1], [1, 2])])
+    assert told == {"differing_answers": 2, "tokens_compared": 3 + 2 + 2, "per_1000_tokens": 2000 / 7}
+
+
 def test_the_report_is_what_its_results_say(perf: Any) -> None:
     report = perf("report")
     assert report.text(report.read(PERF / "results")) == (PERF / "RESULTS.md").read_text(encoding="utf-8")

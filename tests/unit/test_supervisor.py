@@ -1,0 +1,265 @@
+"""When the supervisor calls a server ill, and what it does then.
+
+Fakes stand for the server here and nowhere else: the real engine cannot be made to deadlock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from trimode import supervisor
+from trimode.errors import ServeError
+from trimode.metrics import PASSES, RUNNING
+from trimode.supervisor import Supervisor, Watch
+
+PATIENCE = 0.03
+WATCH = Watch(ready_seconds=0.5, canary_seconds=PATIENCE, exit_seconds=0.02, max_failures=3)
+
+
+@pytest.fixture(autouse=True)
+def intervals_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PROCESS", "PROGRESS", "IDLE", "KILL", "START_POLL", "RETRY", "LAST_WORDS"):
+        monkeypatch.setattr(supervisor, f"{name}_SECONDS", 0.002)
+
+
+@dataclass
+class Answer:
+    status: int
+    body: bytes
+
+    async def read(self) -> bytes:
+        return self.body
+
+
+@dataclass
+class Engine:
+    """What the fake server does: `answer` a canary after `seconds`, and make `rate` passes at each look at them."""
+
+    answer: Answer | None = None
+    seconds: float = 0.0
+    passes: float = 0.0
+    rate: float = 0.0
+    metrics: bytes | None = None
+
+    @asynccontextmanager
+    async def request(self, method: str, path: str, *_: object, silence: float) -> AsyncIterator[Answer]:
+        if path == "/metrics":
+            self.passes += self.rate
+            text = f"{PASSES.name} {self.passes}\n{RUNNING.name} 1\n".encode()
+            yield Answer(200, text if self.metrics is None else self.metrics)
+        elif path == "/v2/health/ready":
+            yield Answer(200, b"")
+        else:
+            async with asyncio.timeout(silence):
+                await (asyncio.sleep(self.seconds) if self.answer else asyncio.Event().wait())
+            assert self.answer is not None
+            yield self.answer
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+class Child:
+    """A process that runs until it is killed, or until `terminate` when it is `obedient`."""
+
+    def __init__(self, obedient: bool = True) -> None:
+        self.obedient = obedient
+        self.killed = False
+        self.ill: str | None = None
+        self._ended = asyncio.Event()
+
+    def find_stubs(self) -> set[int]:
+        return set()
+
+    def fault(self) -> str | None:
+        return self.ill
+
+    def terminate(self) -> None:
+        if self.obedient:
+            self._ended.set()
+
+    async def wait(self) -> None:
+        await self._ended.wait()
+
+    async def kill(self) -> None:
+        self.killed = True
+
+
+OK = Answer(200, b"{}")
+
+
+class Run:
+    """One supervised engine; `after_start` is called with it each time that it has become ready."""
+
+    def __init__(
+        self, engine: Engine, after_start: Callable[[Run], None], watch: Watch = WATCH, obedient: bool = True
+    ) -> None:
+        self.engine = engine
+        self.children: list[Child] = []
+        self.ready = 0
+        self.error = ""
+        self.obedient = obedient
+        self._after_start = after_start
+        asyncio.run(asyncio.wait_for(self._run(watch), 5))
+
+    async def _run(self, watch: Watch) -> None:
+        upstream: Any = self.engine
+        self.supervisor = Supervisor(self._start, upstream, upstream, watch)
+        try:
+            await self.supervisor.run(self._on_ready)
+        except ServeError as exc:
+            self.error = str(exc)
+
+    async def _start(self) -> Any:
+        self.children.append(Child(self.obedient))
+        return self.children[-1]
+
+    def _on_ready(self) -> None:
+        self.ready += 1
+        assert self.supervisor.alive
+        self._after_start(self)
+
+    def stop_in(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self.supervisor.stop)
+
+
+def recover(run: Run) -> None:
+    """Let the next server's first canary be answered."""
+    loop = asyncio.get_running_loop()
+    run.engine.answer = None
+    loop.call_later(4 * PATIENCE, setattr, run.engine, "answer", OK)
+
+
+def test_a_stuck_engine_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+    def after_start(run: Run) -> None:
+        if run.ready == 1:
+            recover(run)
+        else:
+            run.stop_in(0)
+
+    run = Run(Engine(OK), after_start)
+    assert (run.ready, run.error) == (2, "")
+    assert [child.killed for child in run.children] == [True, True]
+    assert "the engine made no pass and answered nothing for 0 s; its streams were ended, restart 1" in (
+        capsys.readouterr().err
+    )
+
+
+def test_an_engine_that_makes_passes_is_left_alone() -> None:
+    def after_start(run: Run) -> None:
+        run.engine.answer = None  # busy with others
+        run.engine.rate = 1
+        run.stop_in(10 * PATIENCE)
+
+    run = Run(Engine(OK), after_start)
+    assert (run.ready, len(run.children), run.error) == (1, 1, "")
+
+
+def test_an_engine_that_answers_is_left_alone() -> None:
+    run = Run(Engine(OK), lambda run: run.stop_in(10 * PATIENCE))
+    assert (run.ready, len(run.children), run.error) == (1, 1, "")
+
+
+def test_a_full_queue_of_a_slow_engine_is_no_fault() -> None:
+    def after_start(run: Run) -> None:
+        run.engine.answer = Answer(503, b'{"error":"overloaded: the queue is full"}')
+        run.stop_in(5 * PATIENCE)
+
+    run = Run(Engine(OK, seconds=PATIENCE / 2), after_start)  # patience is 64 times that
+    assert (run.ready, len(run.children)) == (1, 1)
+
+
+@pytest.mark.parametrize("metrics", [b"", b"\xff", f"{PASSES.name} many\n".encode()])
+def test_metrics_that_cannot_be_read_do_not_end_serve(metrics: bytes) -> None:
+    run = Run(Engine(OK, metrics=metrics), lambda run: run.stop_in(5 * PATIENCE))
+    assert (run.ready, len(run.children), run.error) == (1, 1, "")
+
+
+def test_the_first_token_has_what_is_left_of_the_start() -> None:
+    run = Run(Engine(OK, seconds=5 * PATIENCE), lambda run: run.supervisor.stop())
+    assert (run.ready, run.error) == (1, "")
+
+
+def test_a_first_token_that_never_comes_ends_the_start() -> None:
+    run = Run(Engine(), lambda run: None, Watch(0.05, PATIENCE, 0.02, 3))
+    assert run.error == "the model was loaded, but answered nothing for 0 s before it served"
+    assert len(run.children) == 1
+
+
+def test_a_first_token_that_is_an_error_ends_the_start_early() -> None:
+    run = Run(Engine(Answer(500, b"engine_failed: no")), lambda run: None, Watch(60, PATIENCE, 0.02, 3))
+    assert run.error == "the model was loaded, but answered 500 engine_failed: no before it served"
+
+
+def test_a_process_that_dies_before_the_first_token_ends_the_start() -> None:
+    class Dying(Run):
+        async def _start(self) -> Any:
+            child = await super()._start()
+            asyncio.get_running_loop().call_later(PATIENCE, setattr, child, "ill", "the backend process 5 died")
+            return child
+
+    run = Dying(Engine(), lambda run: None, Watch(60, PATIENCE, 0.02, 3))
+    assert run.error == "the model was loaded, but the backend process 5 died before it served"
+
+
+def test_patience_is_64_times_the_first_token() -> None:
+    def after_start(run: Run) -> None:
+        found.append(run.supervisor._patience)
+        run.supervisor.stop()
+
+    found: list[float] = []
+    Run(Engine(OK, seconds=0.02), after_start)
+    Run(Engine(OK), after_start)
+    assert 64 * 0.02 <= found[0] < 64 * 0.1
+    assert found[1] == pytest.approx(PATIENCE, abs=64 * 0.005)
+
+
+def test_it_gives_up_after_failures_in_a_row() -> None:
+    def after_start(run: Run) -> None:
+        run.children[-1].ill = "the backend process 5 died"
+
+    run = Run(Engine(OK), after_start)
+    assert run.error == "the backend process 5 died; giving up after 3 failures in a row"
+    assert len(run.children) == WATCH.max_failures
+
+
+def test_a_server_that_lived_long_starts_a_new_count(monkeypatch: pytest.MonkeyPatch) -> None:
+    def after_start(run: Run) -> None:
+        if run.ready <= 2 * WATCH.max_failures:
+            run.children[-1].ill = "the backend process 5 died"
+        else:
+            run.supervisor.stop()
+
+    monkeypatch.setattr(supervisor, "SETTLED_SECONDS", 0.0)
+    run = Run(Engine(OK), after_start)
+    assert run.error == ""
+    assert len(run.children) == 2 * WATCH.max_failures + 1
+
+
+def test_a_process_stopped_for_a_moment_is_no_fault() -> None:
+    def after_start(run: Run) -> None:
+        child = run.children[-1]
+        child.ill = "tritonserver 5 is stopped"
+        asyncio.get_running_loop().call_later(PATIENCE, setattr, child, "ill", None)
+        run.stop_in(3 * PATIENCE)
+
+    run = Run(Engine(OK), after_start)
+    assert (len(run.children), run.error) == (1, "")
+
+
+def test_a_stop_in_order_ends_with_the_server() -> None:
+    run = Run(Engine(OK), lambda run: run.supervisor.stop())
+    assert run.error == ""
+    assert not run.supervisor.alive
+
+
+def test_a_server_that_outlives_its_grace_is_killed(capsys: pytest.CaptureFixture[str]) -> None:
+    run = Run(Engine(OK), lambda run: run.supervisor.stop(), obedient=False)
+    assert run.error == ""
+    assert run.children[0].killed
+    assert "outlived its exit timeout and is killed" in capsys.readouterr().err
