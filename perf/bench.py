@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from prompts import Prompt, spread
+from trimode.fields import Mode
 from trimode.output import Chunk
-from trimode.params import Mode
 from trimode.runtime import Runtime
 from trimode_client import Client
 

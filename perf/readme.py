@@ -19,9 +19,9 @@ def block(found: dict[str, dict[str, Any]]) -> str:
     return f"""{report.headline(bench, decoding)}
 
 The shipped {facts["model"]} checkpoint on {facts["cores"]} CPU cores, {facts["engine"]},
-{facts["precision"]}; held-out prompts of its own domains, one at a time, written by `make perf`. Speed is tokens per second
-against autoregressive through the same path, medians with quartiles. Through Triton over gRPC an answer takes, against
-the engine's passes alone: {times}."""
+{facts["precision"]}; held-out prompts of its own domains, one at a time, written by `make perf`. Speed is tokens per
+second against autoregressive through the same path, medians with quartiles. Through Triton over gRPC an answer takes,
+against the engine's passes alone: {times}."""
 
 
 def insert(readme: Path, found: dict[str, dict[str, Any]]) -> None:

@@ -1,6 +1,6 @@
 """One request: the prompt and the knobs, checked against the server's own table of fields before anything is sent.
 
-Knows names, types and ranges (trimode.params.FIELDS); which knobs go together is the server's to say.
+Knows names, types and ranges (trimode.fields.FIELDS); which knobs go together is the server's to say.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
 from trimode.errors import RequestError
-from trimode.params import BY_NAME, PROMPT_FIELDS, check_field
+from trimode.fields import BY_NAME, PROMPT_FIELDS, check_field
 
 from .errors import BY_TYPE, InvalidRequestError
 

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from trimode.params import BY_NAME, INT32_MAX
+from trimode.fields import BY_NAME, INT32_MAX
 from tritonclient.grpc import service_pb2
 
 from .errors import IncompleteError

@@ -14,7 +14,7 @@ from typing import Any
 import yaml
 
 from .errors import ConfigError
-from .params import Mode
+from .fields import Mode
 
 ENVIRONMENT = {
     "TRIMODE_BUNDLE": "bundle",

@@ -30,7 +30,7 @@ GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
 READY = re.compile(rf"/v2/health/ready|{MODEL}/ready")
 LIVE = "/v2/health/live"  # answered here: the guard lives while the backend is being replaced
 READ = re.compile(rf"/v2|/v2/models/stats|{MODEL}(/config|/stats)?")
-INFER = re.compile(rf"{MODEL}(?P<rest>/infer)")
+INFER = re.compile(rf"{MODEL}/infer")  # Triton has no infer over HTTP for a model that streams
 
 # HTTP status by error_type; any other type is the caller's fault, 400.
 STATUS = {
@@ -47,6 +47,8 @@ STATUS = {
 ERROR_TYPE = re.compile(r"[a-z][a-z_]*(?=: )")
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
 JSON = {"Content-Type": "application/json"}
+INSTEAD = f"use POST /v2/models/{MODEL_NAME}/generate or generate_stream, or ModelStreamInfer over gRPC"
+LARGE_BODY = 64 * 1024  # bytes, from which a check would hold up every stream for more than a millisecond or two
 SILENT = "deadline_exceeded: the backend was silent for too long"
 
 
@@ -110,14 +112,13 @@ class Guard:
         path = path_of(request)
         if request.method == "POST" and (found := GENERATE.fullmatch(path)):
             return await self._generate(request, found["model"], streaming=found["verb"] == "generate_stream")
-        if request.method == "POST" and INFER.fullmatch(path):
-            return await self._forward(request, await self._body(request))
         if request.method == "GET" and (READ.fullmatch(path) or READY.fullmatch(path)):
             return await self._forward(request, b"")
         if path == LIVE and request.method == "GET":
             return web.Response()
-        known = path == LIVE or any(pattern.fullmatch(path) for pattern in (GENERATE, INFER, READ, READY))
-        if known:
+        if INFER.fullmatch(path):
+            raise Refusal("not_applicable", "infer over HTTP answers once and this model streams; " + INSTEAD)
+        if path == LIVE or any(pattern.fullmatch(path) for pattern in (GENERATE, READ, READY)):
             raise Refusal("not_allowed", f"{request.method} {path}")
         raise Refusal("not_found", f"{path} is not served here; see GET /v2")
 
@@ -149,10 +150,7 @@ class Guard:
         if not self._backend.alive:
             raise Refusal(*self._not_serving().split(": ", 1))
         # Content-Type is ours: Triton 2.51 crashes on a large form-urlencoded body, curl's default.
-        headers = JSON
-        if length := request.headers.get("Inference-Header-Content-Length"):
-            headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": length}
-        return self._upstream.request(request.method, path, body, headers, silence=self._limits.silence_seconds)
+        return self._upstream.request(request.method, path, body, JSON, silence=self._limits.silence_seconds)
 
     def _not_serving(self) -> str:
         state = "is stopping" if self._backend.stopping else "is starting, try again"
@@ -168,7 +166,11 @@ class Guard:
         if model != MODEL_NAME:
             return await self._forward(request, body)
         name = secrets.token_hex(8)
-        exchange = self._call(request, check_body(body, name, streaming=streaming), path_of(request))
+        if len(body) > LARGE_BODY:
+            checked = await asyncio.to_thread(check_body, body, name, streaming=streaming)
+        else:
+            checked = check_body(body, name, streaming=streaming)
+        exchange = self._call(request, checked, path_of(request))
         try:
             async with exchange as answer:
                 return await (self._stream if streaming else self._whole)(request, answer)

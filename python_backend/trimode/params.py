@@ -1,91 +1,17 @@
-"""GenerationParams: what one request may ask for; parsed, checked, defaulted and echoed here and nowhere else.
+"""GenerationParams: what one request may ask for; parsed, defaulted, held against its mode and echoed here.
 
-FIELDS is the single table of the request's fields: tensors, documentation and client read it.
-Knows nothing of tensors, tokenizers or engines.
+The fields themselves, their ranges and their meaning are in fields.py. Knows nothing of tensors, tokenizers or engines.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from enum import StrEnum
-from typing import Any, Literal
+from typing import Any
 
-from .errors import RequestError, shorten
-
-Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
-
-MAX_BLOCK_LENGTH = 64
-MAX_STOP_WORDS = 16
-MAX_STOP_WORD_CHARACTERS = 256
-MAX_TEXT_CHARACTERS = 1_000_000
-MAX_INPUT_IDS = 262_144  # the longest context of the family
-INT32_MAX = 2**31 - 1
-
-
-class Mode(StrEnum):
-    """How the tokens of one request are made."""
-
-    AUTOREGRESSIVE = "autoregressive"
-    DIFFUSION = "diffusion"
-    SELF_SPECULATION = "self_speculation"
-
-
-REVEALS = ("threshold", "steps", "leftmost", "entropy", "margin")
-
-
-@dataclass(frozen=True)
-class Field:
-    """One field of a request: its name on the wire, kind, inclusive range, default in words, and what it does."""
-
-    name: str
-    kind: Kind
-    default: str
-    help: str
-    low: float | None = None
-    high: float | None = None
-
-
-FIELDS: tuple[Field, ...] = (
-    Field("text_input", "string", "", "The prompt as plain text; one of text_input, input_ids, messages is required."),
-    Field("input_ids", "ints", "", "The prompt as token ids.", 0, INT32_MAX),
-    Field("messages", "json", "", "The prompt as chat messages, a JSON list of {role, content}."),
-    Field("enable_thinking", "bool", "false", "With messages: let the model think before it answers."),
-    Field("mode", "string", "self_speculation", "autoregressive, diffusion or self_speculation."),
-    Field("max_tokens", "int", "128", "Most tokens to generate.", 1, INT32_MAX),
-    Field("stream", "bool", "false", "Send text as it is committed instead of once at the end."),
-    Field("stop_words", "strings", "none", "Generation ends before the first of these texts."),
-    Field("end_id", "int", "the model's", "Token that ends the answer; -1 for none.", -1, INT32_MAX),
-    Field("block_length", "int", "the model's", "Tokens drafted in parallel.", 1, MAX_BLOCK_LENGTH),
-    Field("denoise_steps", "int", "block_length", "Upper bound on the passes that refine one block.", 1, 64),
-    Field("threshold", "float", "0.9, drafts 0", "Probability from which a token is kept at once.", 0.0, 1.0),
-    Field("reveal", "string", "threshold", "Which masked positions a pass keeps: " + ", ".join(REVEALS) + "."),
-    Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
-    Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
-    Field("top_p", "float", "1", "Sample among the most likely tokens that hold this much probability.", 0.0, 1.0),
-    Field("min_p", "float", "0", "Drop tokens less likely than this share of the most likely one.", 0.0, 1.0),
-    Field("seed", "int", "random", "Same seed, same request: same text, whatever else runs.", 0, 2**63 - 1),
-    Field("repetition_penalty", "float", "1", "Above 1 makes tokens already seen less likely.", 0.01, 100.0),
-    Field("presence_penalty", "float", "0", "Taken off tokens already generated.", -2.0, 2.0),
-    Field("frequency_penalty", "float", "0", "Taken off tokens for each time they were generated.", -2.0, 2.0),
-    Field("max_thinking_tokens", "int", "none", "Tokens after which the end of thinking is forced.", 0, INT32_MAX),
-    Field("end_think_token_id", "int", "the tokenizer's </think>", "The token that ends thinking.", 0, INT32_MAX),
-    Field("timeout_ms", "int", "none", "Time the request may take, queueing included.", 1, INT32_MAX),
-    Field("exclude_input_in_output", "bool", "true", "false puts the prompt's text in front of the answer."),
-    Field("return_log_probs", "bool", "false", "Return output_log_probs and cum_log_probs."),
-    Field("return_token_ids", "bool", "false", "Return output_ids."),
-    Field("return_num_input_tokens", "bool", "false", "Return num_input_tokens."),
-    Field("return_num_output_tokens", "bool", "false", "Return num_output_tokens."),
-    Field("return_finish_reason", "bool", "false", "Return finish_reason: stop or length."),
-    Field("return_perf_metrics", "bool", "false", "Return the counters of forwards, drafts and acceptance."),
-    Field("return_effective_params", "bool", "false", "Return effective_params, the values used, as JSON."),
-)
-BY_NAME = {field.name: field for field in FIELDS}
-PROMPT_FIELDS = ("text_input", "input_ids", "messages")
-BLOCK_FIELDS = ("block_length", "denoise_steps", "threshold", "reveal")
+from .errors import RequestError
+from .fields import BLOCK_FIELDS, FIELDS, PROMPT_FIELDS, Mode, check_field
 
 
 @dataclass(frozen=True)
@@ -193,117 +119,6 @@ class GenerationParams:
         """Return the effective values as JSON-ready data, without the prompt and what the mode does not have."""
         left_out = {*PROMPT_FIELDS, "reference", *(BLOCK_FIELDS if self.mode is Mode.AUTOREGRESSIVE else ())}
         return {name: value for name, value in asdict(self).items() if name not in left_out}
-
-
-def check_field(name: str, value: object) -> Any:
-    """Return `value` in the field's own type, None for None, or raise a RequestError that says what was expected."""
-    field = BY_NAME.get(name)
-    if field is None:
-        raise RequestError(name, "is not a field of this model", value, error_type="unknown_field")
-    if value is None:
-        return None
-    match field.kind:
-        case "bool":
-            checked: Any = _expect(field, value, bool, "must be true or false")
-        case "int":
-            checked = _in_range(field, _expect(field, value, int, "must be an integer"))
-        case "float":
-            checked = _number(field, value)
-        case "string":
-            checked = _text(field, value)
-        case "strings":
-            checked = _stop_words(field, value)
-        case "ints":
-            checked = _integers(field, value)
-        case "json":
-            checked = _messages(field, value)
-    if name == "mode":
-        return _choice(field, checked, Mode)
-    if name == "reveal" and checked not in REVEALS:
-        raise RequestError(name, "must be one of " + ", ".join(REVEALS), value)
-    return checked
-
-
-def _expect(field: Field, value: object, kind: type, limit: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise RequestError(field.name, limit, value, error_type="wrong_type")
-    return value
-
-
-def _number(field: Field, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RequestError(field.name, "must be a number", value, error_type="wrong_type")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise RequestError(field.name, "must be finite", value)
-    return float(_in_range(field, value))
-
-
-def _in_range(field: Field, value: Any) -> Any:
-    below = field.low is not None and value < field.low
-    above = field.high is not None and value > field.high
-    if below or above:
-        raise RequestError(field.name, f"must be between {field.low} and {field.high}", value)
-    return value
-
-
-def _text(field: Field, value: object) -> str:
-    text: str = _expect(field, value, str, "must be a string")
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise RequestError(field.name, f"must be at most {MAX_TEXT_CHARACTERS} characters", f"{len(text)} characters")
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as exc:
-        raise RequestError(field.name, "must be valid Unicode text", shorten(text), error_type="bad_utf8") from exc
-    return text
-
-
-def _list(field: Field, value: object) -> list[object]:
-    if not isinstance(value, list | tuple):
-        raise RequestError(field.name, "must be a list", value, error_type="wrong_type")
-    if not value:
-        raise RequestError(field.name, "must not be empty", value)
-    return list(value)
-
-
-def _integers(field: Field, value: object) -> tuple[int, ...]:
-    items = _list(field, value)
-    if len(items) > MAX_INPUT_IDS:
-        raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", f"{len(items)} ids")
-    return tuple(_in_range(field, _expect(field, item, int, "must hold integers")) for item in items)
-
-
-def _stop_words(field: Field, value: object) -> tuple[str, ...]:
-    words = tuple(_text(field, word) for word in _list(field, value))
-    if len(words) > MAX_STOP_WORDS:
-        raise RequestError(field.name, f"may hold at most {MAX_STOP_WORDS} texts", f"{len(words)} texts")
-    for word in words:
-        if not 1 <= len(word) <= MAX_STOP_WORD_CHARACTERS:
-            raise RequestError(field.name, f"must hold texts of 1 to {MAX_STOP_WORD_CHARACTERS} characters", word)
-    return words
-
-
-def _messages(field: Field, value: object) -> tuple[Mapping[str, Any], ...]:
-    if isinstance(value, str):
-        text = _text(field, value)
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as exc:
-            raise RequestError(field.name, f"must be valid JSON ({exc})", text, error_type="bad_json") from exc
-    messages = _list(field, value)
-    for message in messages:
-        if not isinstance(message, Mapping) or set(message) - {"role", "content"} or "role" not in message:
-            raise RequestError(field.name, "must hold objects with the keys role and content", message)
-        if message["role"] not in ("system", "user", "assistant"):
-            raise RequestError(field.name, "roles must be system, user or assistant", message["role"])
-        _text(field, message.get("content"))
-    return tuple(messages)  # type: ignore[arg-type]  # each was shown to be a Mapping above
-
-
-def _choice(field: Field, value: str, choices: type[Mode]) -> Mode:
-    try:
-        return choices(value)
-    except ValueError as exc:
-        raise RequestError(field.name, "must be one of " + ", ".join(choices), value) from exc
 
 
 def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:

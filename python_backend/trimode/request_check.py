@@ -1,7 +1,7 @@
 """Checks the JSON body of generate and generate_stream before Triton sees it.
 
 Triton 2.51 cuts integers to 32 bits, lets NaN and invalid UTF-8 through, and turns unknown keys into parameters.
-The rules for each field are params.check_field's; none is repeated here.
+The rules for each field are fields.check_field's; none is repeated here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 from typing import Any, NoReturn
 
 from .errors import RequestError
-from .params import BY_NAME, check_field
+from .fields import BY_NAME, check_field
 from .triton.tensors import ID, TAG
 
 MAX_ID_CHARACTERS = 128
@@ -20,7 +20,8 @@ def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
     """Return the body to send on to Triton: the same request with its tag, no nulls, messages as a string.
 
     Raises:
-        RequestError: not UTF-8, not JSON, a key given twice, not an object, an unknown field, or a value that its field does not take.
+        RequestError: not UTF-8, not JSON, not an object, a key given twice, an unknown field, or a value that its
+            field does not take.
     """
     request = _object("the body", _parse(body))
     parameters = request.pop("parameters", None)

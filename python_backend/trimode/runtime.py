@@ -19,8 +19,9 @@ from .config import ServerConfig
 from .engines.base import Engine, Row
 from .engines.onnx_runtime import OnnxRuntimeEngine
 from .errors import EngineError, PromptTooLongError, RequestError
+from .fields import MAX_BLOCK_LENGTH, Mode
 from .output import Chunk
-from .params import MAX_BLOCK_LENGTH, Defaults, GenerationParams, Mode
+from .params import Defaults, GenerationParams
 from .scheduler import Scheduler, Task
 from .sequence import Sequence
 from .stop import AnswerText
@@ -94,7 +95,7 @@ class Runtime:
         """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
 
         Args:
-            given: the request's fields by name, as `params.FIELDS` lists them.
+            given: the request's fields by name, as `fields.FIELDS` lists them.
             timeout_ms: a limit that came from outside the fields; the tighter one counts.
             reference: follow the released loops to the letter (see GenerationParams).
 

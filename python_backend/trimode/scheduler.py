@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from . import modes
 from .engines.base import Engine, Row
 from .errors import CancelledError, DeadlineError, EngineError, OverloadedError, TrimodeError
+from .fields import Mode
 from .output import Chunk
-from .params import Mode
 from .sequence import Phase, Sequence
 from .stop import AnswerText
 

@@ -11,11 +11,12 @@ import json
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from .child import Child
-from .errors import ServeError
+from .errors import OverloadedError, ServeError
 from .metrics import PASSES, RUNNING, WAITING
 from .triton.tensors import CANARY_ID, ID, MODEL_NAME
 from .upstream import Upstream
@@ -25,8 +26,13 @@ PROGRESS_SECONDS = 1.0  # between looks at the count of engine passes
 IDLE_SECONDS = 10.0  # between canaries while nothing runs
 SETTLED_SECONDS = 60.0  # a server that lived this long starts a new count of failures
 KILL_SECONDS = 5.0  # after the exit timeout
+START_POLL_SECONDS = 0.05  # between looks at a server that is loading
+RETRY_SECONDS = 0.2  # between canaries that are answered with an error
+LAST_WORDS_SECONDS = 0.5  # for a server to log why its backend died
+READ_SECONDS = 2.0  # for an answer that needs no engine
 CANARY = json.dumps({ID: CANARY_ID, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
 JSON = "application/json"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Watch:
     """The supervisor's patience, in seconds, and how many failures in a row it takes.
 
     `canary_seconds` is the least time a stuck engine is given; one whose first token took long is given 64 times that.
+    The first token itself has what is left of `ready_seconds`.
     """
 
     ready_seconds: float = 600.0
@@ -72,7 +79,7 @@ class Supervisor:
         Raises:
             ServeError: the server could not be started, or failed too often in a row.
         """
-        failures = 0
+        failures = restarts = 0
         while True:
             began = time.monotonic()
             child = await self._start()
@@ -91,7 +98,8 @@ class Supervisor:
             failures = 1 if settled else failures + 1
             if failures >= self._watch.max_failures:
                 raise ServeError(f"{fault}; giving up after {failures} failures in a row")
-            log(f"{fault}; its streams were ended, starting it again (failure {failures} in a row)")
+            restarts += 1
+            log(f"{fault}; its streams were ended, restart {restarts} (failure {failures} in a row)")
 
     async def _serve(self, child: Child, on_ready: Callable[[], None]) -> str | None:
         """Return the fault that ended `child`, None when it was asked to stop."""
@@ -112,37 +120,40 @@ class Supervisor:
         return None
 
     async def _follow(self, child: Child, on_ready: Callable[[], None]) -> str:
-        await self._until_ready(child)
+        deadline = time.monotonic() + self._watch.ready_seconds
+        await self._until_loaded(child, deadline)
+        await self._until_answering(child, deadline)
         self.alive = True
         on_ready()
-        tasks = {asyncio.create_task(self._processes(child)), asyncio.create_task(self._progress())}
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            return done.pop().result()
-        finally:
-            for task in tasks:
-                task.cancel()
+        return await _first(self._processes(child), self._progress())
 
-    async def _until_ready(self, child: Child) -> None:
-        """Wait until the model has answered a request.
+    async def _until_loaded(self, child: Child, deadline: float) -> None:
+        """Wait until Triton says that the model is ready.
 
         Raises:
             ServeError: it ended, its backend died, or it took too long.
         """
-        deadline = time.monotonic() + self._watch.ready_seconds
         while True:
             child.find_stubs()
             if fault := child.fault():
-                await asyncio.sleep(0.5)  # its last words first
+                await asyncio.sleep(LAST_WORDS_SECONDS)
                 raise ServeError(f"{fault} before the model was ready; the lines above say why")
             if time.monotonic() > deadline:
                 raise ServeError(f"the model was not ready after {self._watch.ready_seconds:.0f} s")
-            if await self._ask("GET", "/v2/health/ready", b"", 2.0):
-                break
-            await asyncio.sleep(0.05)
+            status, _ = await self._ask("GET", "/v2/health/ready", b"", READ_SECONDS)
+            if status == 200:
+                return
+            await asyncio.sleep(START_POLL_SECONDS)
+
+    async def _until_answering(self, child: Child, deadline: float) -> None:
+        """Wait for the first token, and learn from it how much patience this model needs.
+
+        Raises:
+            ServeError: there is none by the deadline, or only errors.
+        """
         began = time.monotonic()
-        if not await self._canary():
-            raise ServeError("the model is loaded but does not answer")
+        if fault := await _first(self._processes(child), self._canary(deadline - began)):
+            raise ServeError(f"the model was loaded, but {fault} before it served")
         self._patience = max(self._watch.canary_seconds, 64 * (time.monotonic() - began))
 
     async def _processes(self, child: Child) -> str:
@@ -164,45 +175,62 @@ class Supervisor:
             if passes is not None and passes != last:
                 last, seen = passes, time.monotonic()
             elif passes is None or busy or time.monotonic() - seen >= IDLE_SECONDS:
-                if not await self._canary():
-                    return f"the engine made no pass and answered nothing for {self._patience:.0f} s"
+                if fault := await self._canary(self._patience):
+                    return f"the engine made no pass and {fault}"
                 seen = time.monotonic()
 
-    async def _canary(self) -> bool:
-        """Return whether one token is generated, or the engine is seen working, within the patience."""
+    async def _canary(self, seconds: float) -> str | None:
+        """Return None once a token is generated or the engine is seen working, else what it did for `seconds`.
+
+        Errors are taken for `canary_seconds` only: waiting longer would not help.
+        """
         before, _ = await self._read_metrics()
-        deadline = time.monotonic() + self._patience
-        while (left := deadline - time.monotonic()) > 0:
-            if await self._ask("POST", f"/v2/models/{MODEL_NAME}/generate", CANARY, left):
-                return True
+        began = time.monotonic()
+        while (left := began + seconds - time.monotonic()) > 0:
+            status, answer = await self._ask("POST", f"/v2/models/{MODEL_NAME}/generate", CANARY, left)
+            if status == 200:
+                return None
             passes, _ = await self._read_metrics()
             if passes is not None and before is not None and passes > before:
-                return True  # busy with others, or its queue is full
-            await asyncio.sleep(0.2)
-        return False
+                return None  # busy with others, or its queue is full
+            full = OverloadedError.error_type.encode() in answer
+            if status and not full and time.monotonic() - began >= self._watch.canary_seconds:
+                return f"answered {status} {answer[:500].decode('utf-8', 'replace')}"
+            await asyncio.sleep(RETRY_SECONDS)
+        return f"answered nothing for {seconds:.0f} s"
 
     async def _read_metrics(self) -> tuple[float | None, bool]:
         """Return (engine passes so far, whether requests run or wait); (None, True) when they cannot be read."""
         try:
-            async with self._metrics.request("GET", "/metrics", silence=2.0) as answer:
+            async with self._metrics.request("GET", "/metrics", silence=READ_SECONDS) as answer:
                 text = (await answer.read()).decode("utf-8")
-        except (ConnectionError, TimeoutError):
+            values = {
+                metric.name: float(found[1])
+                for metric in (PASSES, RUNNING, WAITING)
+                if (found := re.search(rf"^{metric.name} (\S+)$", text, re.MULTILINE))
+            }
+        except (OSError, ValueError):  # not there, silent, cut off, or no text of metrics
             return None, True
-        values = {
-            metric.name: float(found[1])
-            for metric in (PASSES, RUNNING, WAITING)
-            if (found := re.search(rf"^{metric.name} (\S+)$", text, re.MULTILINE))
-        }
         return values.get(PASSES.name), values.get(RUNNING.name, 0) + values.get(WAITING.name, 0) > 0
 
-    async def _ask(self, method: str, path: str, body: bytes, seconds: float) -> bool:
-        """Return whether the answer is 200."""
+    async def _ask(self, method: str, path: str, body: bytes, seconds: float) -> tuple[int, bytes]:
+        """Return status and body of the answer; (0, b"") when none came in time."""
         try:
             async with self._http.request(method, path, body, {"Content-Type": JSON}, silence=seconds) as answer:
-                await answer.read()
-                return answer.status == 200
-        except (ConnectionError, TimeoutError):
-            return False
+                return answer.status, await answer.read()
+        except OSError:
+            return 0, b""
+
+
+async def _first(*watches: Coroutine[Any, Any, T]) -> T:
+    """Return the result of the first one to end; the others are cancelled."""
+    tasks = {asyncio.create_task(watch) for watch in watches}
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        return done.pop().result()
+    finally:
+        for task in tasks:
+            task.cancel()
 
 
 def log(text: str) -> None:

@@ -1,4 +1,4 @@
-"""config.pbtxt and the tensor table say the same, and the table says what params.FIELDS and output.Counters say."""
+"""config.pbtxt and the tensor table say the same, and the table says what fields.FIELDS and output.Counters say."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from trimode.config import ServerConfig
 from trimode.errors import RequestError
+from trimode.fields import FIELDS
 from trimode.output import Counters
-from trimode.params import FIELDS
 from trimode.triton.tensors import COUNTS, INPUTS, OUTPUTS, config_pbtxt, read_request
 
 MODEL = Path(__file__).parents[2] / "model_repository" / "nemotron_diffusion"

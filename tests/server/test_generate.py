@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from trimode.params import Mode
+from trimode.fields import Mode
 from trimode.triton.tensors import COUNTS, RATIOS
 
 from tests.server.server import Server

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from trimode.bundle import Manifest
-from trimode.params import FIELDS, MAX_TEXT_CHARACTERS, PROMPT_FIELDS, Field
+from trimode.fields import FIELDS, MAX_TEXT_CHARACTERS, PROMPT_FIELDS, Field
 
 from tests.server.server import Server
 from tests.server.wire import PATH, TYPES, GrpcStream, generate, over_grpc, send

@@ -9,7 +9,7 @@ import sys
 from typing import Any
 
 import pytest
-from trimode.params import Mode
+from trimode.fields import Mode
 from trimode_client import Completion
 from trimode_client.cli import main, parser
 from trimode_client.commands.compare import knobs_of, summarise

@@ -6,7 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from trimode.params import BY_NAME, FIELDS, PROMPT_FIELDS, Defaults, GenerationParams
+from trimode.fields import BY_NAME, FIELDS, PROMPT_FIELDS
+from trimode.params import Defaults, GenerationParams
 from trimode_client import InvalidRequestError, Knobs
 from trimode_client.request import ALWAYS_RETURNED, KNOBS, build
 

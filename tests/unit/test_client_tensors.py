@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.params import FIELDS
+from trimode.fields import FIELDS
 from trimode.triton.tensors import INPUTS, read_request
 from trimode_client import IncompleteError
 from trimode_client.tensors import decode, dtype_of, encode, is_final

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from trimode.config import ENVIRONMENT, ServerConfig
 from trimode.errors import ConfigError
-from trimode.params import Mode
+from trimode.fields import Mode
 
 REPOSITORY = Path(__file__).parents[2]
 

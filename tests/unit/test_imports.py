@@ -14,7 +14,7 @@ CLIENT = ROOT / "client" / "trimode_client"
 
 # A module may import what stands in a row above its own, and its neighbours in the same row.
 LAYERS = (
-    {"errors", "params", "config", "bundle"},
+    {"errors", "fields", "params", "config", "bundle"},
     {"tokenizer", "stop", "sampling", "reveal", "sequence", "output", "slots", "metrics", "engines.base"},
     {"engines", "engines.onnx_runtime"},
     {"modes", *(f"modes.{path.stem}" for path in (RUNTIME / "modes").glob("[!_]*.py"))},

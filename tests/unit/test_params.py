@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode.errors import RequestError, shorten
-from trimode.params import (
+from trimode.fields import (
     BLOCK_FIELDS,
     FIELDS,
     MAX_STOP_WORD_CHARACTERS,
@@ -18,12 +18,11 @@ from trimode.params import (
     MAX_TEXT_CHARACTERS,
     PROMPT_FIELDS,
     REVEALS,
-    Defaults,
     Field,
-    GenerationParams,
     Mode,
     check_field,
 )
+from trimode.params import Defaults, GenerationParams
 
 DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9)
 WRONG: dict[str, list[object]] = {

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.params import REVEALS
+from trimode.fields import REVEALS
 from trimode.reveal import SCORES, confidence, margin, negative_entropy, reveal
 
 LN2, LN3 = np.log(2), np.log(3)

@@ -12,8 +12,8 @@ from tokenizers import models, normalizers
 from trimode.config import ServerConfig
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError, PromptTooLongError, RequestError
+from trimode.fields import Mode
 from trimode.output import Chunk
-from trimode.params import Mode
 from trimode.runtime import Runtime, warm_up
 from trimode.tokenizer import Tokenizer
 

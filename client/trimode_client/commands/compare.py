@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from trimode.params import BLOCK_FIELDS, Mode
+from trimode.fields import BLOCK_FIELDS, Mode
 
 from ..client import Client
 from ..request import Knobs

@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import Any
 
-from trimode.params import BY_NAME
+from trimode.fields import BY_NAME
 
 from ..errors import InvalidRequestError
 from ..request import KNOBS, Knobs

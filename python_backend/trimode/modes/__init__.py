@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..engines.base import Row, RowResult
-from ..params import Mode
+from ..fields import Mode
 from ..sequence import Phase, Sequence
 from . import autoregressive, diffusion, prefill, self_speculation
 

@@ -1,6 +1,6 @@
 """A thread beside the engine: looks for callers that went away and publishes metrics, so that nobody else waits.
 
-Knows live requests and counts, never tokens.
+Knows live requests by name, their cancellations and counts, never tokens.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from ..metrics import Recorder
 from ..runtime import Stats
 from .live import LiveRequest
 from .publisher import Publisher
+from .recent import RecentNames
 
 POLL_SECONDS = 0.02
 POLL_SECONDS_PER_REQUEST = 0.005  # a look costs 0.05 ms of processor time, most of it in the server's process
 PUBLISH_SECONDS = 0.1
+WARN_SECONDS = 10.0  # between warnings; what fails once may fail at every look
 
 
 class Housekeeper:
@@ -29,25 +31,38 @@ class Housekeeper:
         self._stats = stats
         self._publisher = Publisher()
         self._live: set[LiveRequest] = set()
+        self._ended = RecentNames()
+        self._cancelled_early = RecentNames()
+        self._warned = -WARN_SECONDS
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="housekeeper", daemon=True)
         self._thread.start()
 
     def watch(self, request: LiveRequest) -> None:
-        """Look after `request` from now on."""
+        """Look after `request` from now on; one whose cancellation came first is cancelled."""
         with self._lock:
             self._live.add(request)
+            early = self._cancelled_early.take(request.name)
+        if early:
+            request.cancel()
 
     def forget(self, request: LiveRequest) -> None:
         """Stop looking after `request`."""
         with self._lock:
             self._live.discard(request)
+            self._ended.add(request.name)
 
     def cancel(self, name: str) -> int:
-        """End the live requests of this id; returns how many there were."""
+        """End the live requests of this name; returns how many there were.
+
+        A cancellation travels on a connection of its own and may overtake its request: a name not seen of late is
+        kept until the request comes.
+        """
         with self._lock:
             named = [request for request in self._live if name and request.name == name]
+            if not named and name not in self._ended:
+                self._cancelled_early.add(name)
         for request in named:
             request.cancel()
         return len(named)
@@ -56,22 +71,28 @@ class Housekeeper:
         """Stop the thread and release what Triton 2.51's stub cannot free by itself."""
         self._stop.set()
         self._thread.join(timeout=5)
-        self._publish()
+        self._try(self._publish)
         self._publisher.close()
 
     def _run(self) -> None:
         published = 0.0
         live: list[LiveRequest] = []
         while not self._stop.wait(max(POLL_SECONDS, POLL_SECONDS_PER_REQUEST * len(live))):
-            try:
-                with self._lock:
-                    live = list(self._live)
-                for request in live:
-                    request.cancel_if_left()
-                if time.monotonic() - published >= PUBLISH_SECONDS:
-                    self._publish()
-                    published = time.monotonic()
-            except Exception as exc:
+            with self._lock:
+                live = list(self._live)
+            for request in live:
+                self._try(request.cancel_if_left)
+            if time.monotonic() - published >= PUBLISH_SECONDS:
+                self._try(self._publish)
+                published = time.monotonic()
+
+    def _try(self, step: Callable[[], None]) -> None:
+        """Take one step; its failure is not the others'."""
+        try:
+            step()
+        except Exception as exc:
+            if time.monotonic() - self._warned >= WARN_SECONDS:
+                self._warned = time.monotonic()
                 pb_utils.Logger.log_warn(f"housekeeping failed and goes on: {exc}")
 
     def _publish(self) -> None:

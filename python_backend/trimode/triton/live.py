@@ -57,11 +57,14 @@ class LiveRequest:
         # Triton 2.51 crashes, server and all, when is_cancelled() and the final send of one sender overlap.
         self._lock = threading.Lock()
         self._handle: Handle | None = None
+        self._cancelled = False
         self.closed = False
 
     def attach(self, handle: Handle) -> None:
-        """Give the handle that submit() returned."""
+        """Give the handle that submit() returned; a request cancelled before that ends now."""
         self._handle = handle
+        if self._cancelled:
+            handle.cancel()
         self._ready.set()
 
     def sink(self, chunk: Chunk) -> None:
@@ -109,7 +112,8 @@ class LiveRequest:
             self._recorder.answered(mode, outcome, seconds, chunk.num_input_tokens, chunk.counters)
 
     def cancel(self) -> None:
-        """End it; the caller gets the error as the final response."""
+        """End it, now or when it gets its handle; the caller gets the error as the final response."""
+        self._cancelled = True
         if self._handle is not None:
             self._handle.cancel()
 

@@ -1,4 +1,4 @@
-"""The tensors of the Triton model: names, types and shapes, all derived from params.FIELDS and output.Counters.
+"""The tensors of the Triton model: names, types and shapes, all derived from fields.FIELDS and output.Counters.
 
 Turns input arrays into the mapping that GenerationParams.parse takes, and chunks into output arrays.
 Knows nothing of Triton's Python API. `python -m trimode.triton.tensors` prints config.pbtxt.
@@ -15,8 +15,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import RequestError
+from ..fields import BY_NAME, FIELDS, INT32_MAX, MAX_TEXT_CHARACTERS, Field, Kind
 from ..output import Chunk
-from ..params import BY_NAME, FIELDS, INT32_MAX, MAX_TEXT_CHARACTERS, Field, GenerationParams, Kind
+from ..params import GenerationParams
 
 MODEL_NAME = "nemotron_diffusion"
 CANARY_ID = "trimode-canary"  # the id of the supervisor's own requests; they are left out of the request metrics
@@ -175,7 +176,7 @@ def _array(tensor: Tensor, values: Sequence[object]) -> Array:
 def config_pbtxt() -> str:
     """Return the text of config.pbtxt."""
     lines = [
-        "# Written by: python -m trimode.triton.tensors. A test holds it equal to params.FIELDS.",
+        "# Written by: python -m trimode.triton.tensors. A test holds it equal to fields.FIELDS.",
         "# Without dynamic_batching: the model batches by itself, and the batcher would stall it for 500 ms at a time.",
         f'name: "{MODEL_NAME}"',
         'backend: "python"',

@@ -1,0 +1,106 @@
+"""The guard before a server that stalls: a pause ends with an error, and what waits is cancelled.
+
+The server here is a small one of ours on a real socket; Triton cannot be made to pause on purpose.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from trimode import guard
+from trimode.guard import LARGE_BODY, Guard, Limits, listen
+from trimode.request_check import check_body
+from trimode.triton.tensors import CANCEL, TAG
+from trimode.upstream import Upstream
+
+from tests.server.server import free_ports
+from tests.server.wire import events, generate
+
+SILENCE = 0.2
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = b'data: {"text_output": "a"}\n\n'
+SILENT = "deadline_exceeded: the backend was silent for too long"
+REQUEST = {"input_ids": [5]}
+
+
+class Living:
+    alive = True
+    stopping = False
+
+
+class Stalling:
+    """Answers a cancellation; of any other request it sends `start` and then nothing."""
+
+    def __init__(self, start: bytes) -> None:
+        self.requests: list[dict[str, Any]] = []
+        self._start = start
+
+    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
+            self.requests.append(json.loads(await reader.readexactly(length)))
+            if CANCEL in self.requests[-1]:
+                writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\n{}")
+            else:
+                writer.write(self._start)
+                await reader.read()  # until the guard leaves
+
+
+def behind_the_guard(backend: Stalling, ask: Callable[[int], Any]) -> Any:
+    """Return what `ask` returns for the guard's port, once the backend has got the request and its cancellation."""
+
+    async def run() -> Any:
+        inner, outer = free_ports(2)
+        async with await asyncio.start_server(backend, "127.0.0.1", inner):
+            upstream = Upstream(inner)
+            async with listen(Guard(upstream, Living(), Limits(silence_seconds=SILENCE)), "127.0.0.1", outer):
+                answer = await asyncio.to_thread(ask, outer)
+                async with asyncio.timeout(5):
+                    while len(backend.requests) < 2:
+                        await asyncio.sleep(0.01)
+            upstream.close()
+            await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
+            await asyncio.sleep(0.01)  # for the last sockets to be closed
+        return answer
+
+    return asyncio.run(run())
+
+
+def assert_cancelled(backend: Stalling) -> None:
+    request, cancellation = backend.requests
+    assert cancellation == {CANCEL: request[TAG]}
+
+
+def test_a_stream_that_pauses_too_long_ends_with_an_error() -> None:
+    backend = Stalling(HEAD + b"%x\r\n%b\r\n" % (len(EVENT), EVENT))
+    assert behind_the_guard(backend, lambda port: list(events(port, REQUEST))) == [
+        {"text_output": "a"},
+        {"error": SILENT},
+    ]
+    assert_cancelled(backend)
+
+
+@pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], ids=["unsent", "cut"])
+def test_an_answer_that_does_not_come_is_an_error(start: bytes) -> None:
+    backend = Stalling(start)
+    assert behind_the_guard(backend, lambda port: generate(port, REQUEST)) == (504, {"error": SILENT})
+    assert_cancelled(backend)
+
+
+@pytest.mark.parametrize(("tokens", "aside"), [(10, False), (LARGE_BODY // 3 + 10, True)])
+def test_only_a_large_body_is_checked_aside(monkeypatch: pytest.MonkeyPatch, tokens: int, aside: bool) -> None:
+    def check(body: bytes, tag: str, *, streaming: bool) -> bytes:
+        checked_aside.append(threading.current_thread() is not threading.main_thread())
+        return check_body(body, tag, streaming=streaming)
+
+    checked_aside: list[bool] = []
+    monkeypatch.setattr(guard, "check_body", check)
+    behind_the_guard(Stalling(b""), lambda port: generate(port, {"input_ids": [5] * tokens}))
+    assert checked_aside == [aside]
