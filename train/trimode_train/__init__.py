@@ -1,0 +1,1 @@
+"""How `checkpoints/nano` is made: data by code, tokenizer, joint objective, training run, export."""

@@ -1,0 +1,123 @@
+"""The shape of a model, and the `config.json` that says it in the official layout.
+
+Knows the names and values of the family's configuration; knows nothing about weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+BOS_ID = 1
+IM_START_ID = 10
+EOS_ID = 11  # <|im_end|>
+THINK_ID = 12
+END_THINK_ID = 13
+MASK_ID = 100
+RESERVED_IDS = 128  # ids below this are special or fillers; bytes and merges follow
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Sizes of one model. Defaults are those of the nano checkpoint."""
+
+    vocab_size: int = 2048
+    hidden_size: int = 256
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 8
+    num_key_value_heads: int = 2
+    head_dim: int = 32
+    intermediate_size: int = 768
+    max_position_embeddings: int = 2048
+    rms_norm_eps: float = 1e-5
+    rope_theta: float = 10000.0
+    rope_factor: float = 16.0
+    original_max_position_embeddings: int = 16384
+    beta_fast: float = 32.0
+    beta_slow: float = 1.0
+    llama_4_scaling_beta: float = 0.1
+    initializer_range: float = 0.02
+    block_size: int = 32
+
+    def __post_init__(self) -> None:
+        if self.num_attention_heads % self.num_key_value_heads:
+            raise ValueError(
+                f"num_attention_heads ({self.num_attention_heads}) must be a multiple of "
+                f"num_key_value_heads ({self.num_key_value_heads})"
+            )
+        if self.vocab_size < RESERVED_IDS + 256:
+            raise ValueError(f"vocab_size ({self.vocab_size}) must hold {RESERVED_IDS} reserved ids and 256 bytes")
+
+    def to_official(self) -> dict[str, Any]:
+        """The dictionary written as config.json: every key the released text models have."""
+        return {
+            "architectures": ["NemotronLabsDiffusionModel"],
+            "model_type": "nemotron_labs_diffusion",
+            "auto_map": {
+                "AutoConfig": "configuration_nemotron_labs_diffusion.NemotronLabsDiffusionConfig",
+                "AutoModel": "modeling_nemotron_labs_diffusion.NemotronLabsDiffusionModel",
+            },
+            "vocab_size": self.vocab_size,
+            "hidden_size": self.hidden_size,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_attention_heads": self.num_attention_heads,
+            "num_key_value_heads": self.num_key_value_heads,
+            "head_dim": self.head_dim,
+            "intermediate_size": self.intermediate_size,
+            "hidden_act": "silu",
+            "rms_norm_eps": self.rms_norm_eps,
+            "max_position_embeddings": self.max_position_embeddings,
+            "attention_bias": False,
+            "mlp_bias": False,
+            "attention_dropout": 0.0,
+            "tie_word_embeddings": False,
+            "sliding_window": None,
+            "bos_token_id": BOS_ID,
+            "eos_token_id": EOS_ID,
+            "mask_token_id": MASK_ID,
+            "block_size": self.block_size,
+            "dlm_paradigm": "bidirectional",
+            "dlm_loss_weight": None,
+            "ar_loss_weight": 1.0,
+            "dp_varying_mask_ratio": False,
+            "attn_implementation": "sdpa",
+            "rope_parameters": {
+                "rope_type": "yarn",
+                "rope_theta": self.rope_theta,
+                "factor": self.rope_factor,
+                "original_max_position_embeddings": self.original_max_position_embeddings,
+                "beta_fast": self.beta_fast,
+                "beta_slow": self.beta_slow,
+                "mscale": 1.0,
+                "mscale_all_dim": 1.0,
+                "llama_4_scaling_beta": self.llama_4_scaling_beta,
+            },
+            "torch_dtype": "bfloat16",
+            "transformers_version": "5.0.0",
+            "use_cache": False,
+            "initializer_range": self.initializer_range,
+        }
+
+    @classmethod
+    def from_official(cls, config: dict[str, Any]) -> ModelConfig:
+        """Read the shape back from a config.json dictionary."""
+        rope = config["rope_parameters"]
+        return cls(
+            vocab_size=config["vocab_size"],
+            hidden_size=config["hidden_size"],
+            num_hidden_layers=config["num_hidden_layers"],
+            num_attention_heads=config["num_attention_heads"],
+            num_key_value_heads=config["num_key_value_heads"],
+            head_dim=config["head_dim"],
+            intermediate_size=config["intermediate_size"],
+            max_position_embeddings=config["max_position_embeddings"],
+            rms_norm_eps=config["rms_norm_eps"],
+            rope_theta=rope["rope_theta"],
+            rope_factor=rope["factor"],
+            original_max_position_embeddings=rope["original_max_position_embeddings"],
+            beta_fast=rope["beta_fast"],
+            beta_slow=rope["beta_slow"],
+            llama_4_scaling_beta=rope["llama_4_scaling_beta"],
+            initializer_range=config["initializer_range"],
+            block_size=config["block_size"],
+        )
