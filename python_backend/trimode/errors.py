@@ -32,12 +32,12 @@ class RequestError(TrimodeError):
     error_type = "invalid_value"
 
     def __init__(self, field: str, limit: str, given: object, *, error_type: str | None = None) -> None:
-        self.field = field
+        self.field = field if len(field) <= 80 else f"{field[:64]}… ({len(field)} characters)"
         self.limit = limit
         self.given = shorten(given)
         if error_type is not None:
             self.error_type = error_type
-        super().__init__(f"{field} {limit}, got {self.given}")
+        super().__init__(f"{self.field} {limit}, got {self.given}")
 
 
 class PromptTooLongError(RequestError):
