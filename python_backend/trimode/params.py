@@ -8,6 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from typing import Any
 
 from .errors import RequestError
@@ -100,12 +101,12 @@ class GenerationParams:
                 raise RequestError("input_ids", f"must be below the vocabulary's {defaults.vocab_size}", token)
         return cls(**values, reference=reference)
 
-    @property
+    @cached_property
     def greedy(self) -> bool:
         """Whether the most likely token is always taken."""
         return self.temperature == 0.0
 
-    @property
+    @cached_property
     def penalised(self) -> bool:
         """Whether a token's score depends on the tokens before it."""
         return (self.repetition_penalty, self.presence_penalty, self.frequency_penalty) != (1.0, 0.0, 0.0)

@@ -10,8 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from . import modes
@@ -124,30 +123,44 @@ class Scheduler:
         while self._waiting and len(self._running) < self._max_slots:
             task = self._waiting[0]
             seq = task.sequence
-            with self._blaming([task]):
+            try:
                 seq.slot = self._engine.allocate(block=seq.params.mode is not Mode.AUTOREGRESSIVE)
-                self._running.append(self._waiting.popleft())
+            except Exception as exc:
+                self._blame([task], exc)
+                continue
+            self._running.append(self._waiting.popleft())
 
     def _step(self) -> None:
         """Run one pass of every live sequence; of those at their prompts, about one chunk's worth."""
+        for group in pack(self._plan()):
+            try:
+                results = self._engine.run([row for _, row in group])
+            except Exception as exc:
+                self._blame([task for task, _ in group], exc)
+                continue
+            for (task, row), result in zip(group, results, strict=True):
+                try:
+                    committed = modes.apply(task.sequence, row, result)
+                    if committed or task.sequence.done:
+                        self._emit(task, committed)
+                except Exception as exc:
+                    self._blame([task], exc)
+
+    def _plan(self) -> list[tuple[Task, Row]]:
         planned: list[tuple[Task, Row]] = []
         prompt_tokens = 0
         for task in [*self._at_prompt(), *(task for task in self._running if task.sequence.phase is not Phase.PREFILL)]:
             at_prompt = task.sequence.phase is Phase.PREFILL
             if at_prompt and prompt_tokens >= self._prefill_chunk:
                 continue
-            with self._blaming([task]):
+            try:
                 row = modes.plan(task.sequence, self._prefill_chunk)
-                planned.append((task, row))
-                prompt_tokens += len(row.tokens) if at_prompt else 0
-        for group in pack(planned):
-            with self._blaming([task for task, _ in group]):
-                results = self._engine.run([row for _, row in group])
-                for (task, row), result in zip(group, results, strict=True):
-                    with self._blaming([task]):
-                        committed = modes.apply(task.sequence, row, result)
-                        if committed or task.sequence.done:
-                            self._emit(task, committed)
+            except Exception as exc:
+                self._blame([task], exc)
+                continue
+            planned.append((task, row))
+            prompt_tokens += len(row.tokens) if at_prompt else 0
+        return planned
 
     def _at_prompt(self) -> list[Task]:
         """Return the tasks whose prompt is not in yet: the shortest first, every other step the oldest before them.
@@ -162,18 +175,13 @@ class Scheduler:
             order.insert(0, oldest_first[0])
         return order
 
-    @contextmanager
-    def _blaming(self, tasks: list[Task]) -> Iterator[None]:
-        """End `tasks` with whatever is raised inside; the loop goes on. A defect of ours is logged in full."""
-        try:
-            yield
-        except TrimodeError as exc:
-            error = exc
-        except Exception as exc:
-            logger.exception("a decoding step failed")
-            error = EngineError(f"a decoding step failed: {exc!r}")
+    def _blame(self, tasks: list[Task], cause: Exception) -> None:
+        """End `tasks` with `cause`; the loop goes on. A defect of ours is logged in full."""
+        if isinstance(cause, TrimodeError):
+            error = cause
         else:
-            return
+            logger.error("a decoding step failed", exc_info=cause)
+            error = EngineError(f"a decoding step failed: {cause!r}")
         for task in tasks:
             self._fail(task, error)
 

@@ -62,10 +62,18 @@ class RowResult:
             self._top_id = ids
         return self._top_id
 
+    def best(self, row: int) -> int:
+        """The entry of `top_id` for one row."""
+        token = int(self.logits[row].argmax())
+        return token if token != self._mask_token_id else int(self.top_id[row])
+
     @property
     def top_prob(self) -> Floats:
         """(R,) probability of `top_id` under the whole softmax, the mask id included."""
-        return self.prob_of(self.top_id)
+        ids = self.top_id
+        spread = self.logits - self.logits[np.arange(len(ids)), ids][:, None]  # (R, V), 0 at the chosen token
+        np.exp(spread, out=spread)
+        return np.asarray(1.0 / spread.sum(axis=-1), dtype=np.float32)
 
     def prob_of(self, ids: Ints) -> Floats:
         """(R,) probability of one given token per row."""

@@ -118,7 +118,7 @@ class OnnxRuntimeEngine:
         for row in rows:
             self._slots.reserve(row.slot, row.start + (len(row.tokens) if row.keep else 0))
         lanes = [self._slots.lane(row.slot) for row in rows]
-        order = sorted(range(len(rows)), key=lanes.__getitem__)
+        order = sorted(range(len(rows)), key=lanes.__getitem__) if len(rows) > 1 else [0]
         seq = max(len(row.tokens) for row in rows)
         wanted = max(len(row.want) for row in rows)
         if wanted > 1:
@@ -196,11 +196,17 @@ def lower_triangle(size: int) -> npt.NDArray[np.bool_]:
 def _fill(binding: Binding, place: int, row: Row) -> None:
     """Write `row` into line `place` of the bound inputs."""
     size, seq = len(row.tokens), binding.input_ids.shape[1]
+    binding.past_len[place] = row.start
+    if seq == 1:  # a single token always sees itself, and its only row is the one asked for
+        binding.input_ids[place] = row.tokens
+        binding.position_ids[place] = row.start
+        binding.block_mask[place] = True
+        binding.lora_scale[place] = row.adapter
+        return
     binding.input_ids[place, :size] = row.tokens
     binding.input_ids[place, size:] = 0
     binding.position_ids[place, :size] = np.arange(row.start, row.start + size)
     binding.position_ids[place, size:] = row.start
-    binding.past_len[place] = row.start
     mask = binding.block_mask[place]  # (seq, seq)
     if size < seq:
         mask[:] = False

@@ -46,6 +46,9 @@ def next_token(
     forced = seq.forced_at(index, ahead)
     if forced is not None:
         return forced, 0.0
+    params = seq.params
+    if params.greedy and not (params.penalised or params.reference or params.return_log_probs):
+        return result.best(row), 0.0  # the common case, kept short: it runs once a token
     position = np.array([len(seq.prompt) + index])
     token = int(choose(seq, result, slice(row, row + 1), position, CAUSAL_STREAM, ahead)[0])
     return token, log_prob(result.logits[row], token) if seq.params.return_log_probs else 0.0

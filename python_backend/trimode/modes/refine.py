@@ -37,7 +37,8 @@ def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
     kept = reveal(params.reveal, logits, probs, quota, params.threshold)  # (R,)
     where = row.want[kept]
     block.tokens[where] = ids[kept]
-    block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38)))
+    if params.return_log_probs:
+        block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38)))
     # A mask id may be "kept" in reference mode: the position stays open though a reveal was spent on it.
     block.open[where] = ids[kept] == seq.mask_token_id
     block.unrevealed -= int(kept.sum())
