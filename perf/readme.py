@@ -15,13 +15,29 @@ def block(found: dict[str, dict[str, Any]]) -> str:
     """Return the table and what a reader must know to read it."""
     bench, decoding = found["bench"], found["decoding"]
     facts, over = bench["hardware"], bench["summary"]["over_engine"]
+    extra = [bench["summary"]["added_milliseconds"][mode]["grpc"]["median"] for mode in report.MODES]
+    added = f"{min(extra):.0f} to {max(extra):.0f} ms an answer"
     times = ", ".join(f"{over[mode]['grpc']['median']:.2f} ({mode})" for mode in report.MODES)
     return f"""{report.headline(bench, decoding)}
 
 The shipped {facts["model"]} checkpoint on {facts["cores"]} CPU cores, {facts["engine"]},
 {facts["precision"]}; held-out prompts of its own domains, one at a time, written by `make perf`. Speed is tokens per
 second against autoregressive through the same path, medians with quartiles. Through Triton over gRPC an answer takes,
-against the engine's passes alone: {times}."""
+against the engine's passes alone: {times}; the answers are short, and most of what is added
+is a fixed {added}. {_slower(found)}"""
+
+
+def _slower(found: dict[str, dict[str, Any]]) -> str:
+    """Say on which domains a block gives fewer tokens per pass than the pass costs in passes over one token."""
+    size = found["bench"]["hardware"]["block_size"]
+    cost = next(row["times_one"]["median"] for row in found["cost"]["rows"] if row["tokens"] == size)
+    losing = {
+        mode: [name for name, modes in found["decoding"]["domains"].items() if modes[mode]["tokens_per_forward"] < cost]
+        for mode in report.MODES[1:]
+    }
+    where = "; ".join(f"{mode} on {', '.join(names) or 'none'}" for mode, names in losing.items())
+    return f"""A pass over a block of {size} costs {cost:.2f} passes over one token on this machine. Domains with
+fewer tokens per forward than that are slower than autoregressive: {where}."""
 
 
 def insert(readme: Path, found: dict[str, dict[str, Any]]) -> None:

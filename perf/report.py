@@ -119,8 +119,9 @@ Milliseconds added to the engine's own time:
 
 "Engine passes alone" is the time inside the compiled ONNX session, "control loop" is in process from `Runtime.submit`
 to the last chunk, both of the same requests. The server does not report engine time, so the two columns of Triton are
-set against the in-process engine time of the same prompt in the same round. They include this project's client, which
-asks for every counter, and for HTTP the guard in front of Triton.
+set against the in-process engine time of the same prompt in the same round. They include the leanest
+client of Python (one gRPC stream of tritonclient that stays open, http.client on a kept connection; text only) and, for
+HTTP, the guard in front of Triton.
 
 ![latency](plots/latency.png)
 """

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -35,8 +35,9 @@ from sweep import sweep
 from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
 from trimode.runtime import Runtime
-from trimode_client import Client, TrimodeClientError
+from trimode_client import TrimodeClientError
 from trimode_client.local_server import Addresses, serving
+from wire import GrpcWire, HttpWire
 
 HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
@@ -126,7 +127,7 @@ def run_bench(
     runtime: Runtime, at: Addresses, prompts: list[Prompt], options: argparse.Namespace, step: Step
 ) -> dict[str, Any]:
     """Return the samples and their summary."""
-    with Client(at.grpc) as grpc, Client(at.http, "http") as http:
+    with closing(GrpcWire(at.grpc)) as grpc, closing(HttpWire(at.http)) as http:
         bench = Bench(runtime, grpc, http, prompts, options.max_tokens)
         rounds = bench.run(options.bench_seconds, lambda share: step(share, "engine, control loop, gRPC, HTTP"))
     return {
