@@ -24,7 +24,7 @@ build: $(VENV)/ready ## Convert MODEL's checkpoint into an engine bundle under b
 	$(PY) -m trimode_convert.build $(MODEL) --precision $(PRECISION) --out $(BUNDLE)
 
 serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
-	$(PY) -m trimode.serve --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2))
+	exec $(PY) -m trimode.serve --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2))
 
 test: $(VENV)/ready ## Run the tests: unit, parity with the reference, the real server
 	$(PY) -m pytest
@@ -46,13 +46,13 @@ clean: ## Remove what was built here: bundles, environments, caches
 	rm -rf build/out $(VENV) $(VENV)-train perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 $(VENV)/ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(PY) $(PIP) install pip==$(PIP_VERSION)
 	$(PY) $(PIP) install -e '.[convert,test,lint,perf]'
 	$(PY) $(PIP) install --no-deps --group tritonserver
 	@touch $@
 
 $(VENV)-train/ready: pyproject.toml
-	$(PYTHON) -m venv $(VENV)-train
+	$(PYTHON) -m venv --clear $(VENV)-train
 	$(VENV)-train/bin/python $(PIP) install -e '.[train,test]'
 	@touch $@

@@ -35,7 +35,7 @@ class Answer:
 def decode(
     runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, seconds: float, progress: Callable[[float], None]
 ) -> dict[str, Any]:
-    """Return the figures of every mode over all prompts, and of every domain.
+    """Return the figures of every mode over all prompts that have an answer, and of every domain.
 
     The domains take turns; no new turn begins once `seconds` have passed.
     """
@@ -53,7 +53,7 @@ def decode(
         progress((number + 1) / len(prompts))
     return {
         "max_tokens": max_tokens,
-        "all": {mode: figures([a for a in answers if a.mode == mode]) for mode in MODES},
+        "all": {mode: figures([a for a in answers if a.mode == mode and a.checkable]) for mode in MODES},
         "domains": {
             domain: {mode: figures([a for a in answers if (a.domain, a.mode) == (domain, mode)]) for mode in MODES}
             for domain in domains

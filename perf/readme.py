@@ -16,7 +16,7 @@ def block(found: dict[str, dict[str, Any]]) -> str:
     bench, decoding = found["bench"], found["decoding"]
     facts, over = bench["hardware"], bench["summary"]["over_engine"]
     extra = [bench["summary"]["added_milliseconds"][mode]["grpc"]["median"] for mode in report.MODES]
-    added = f"{min(extra):.0f} to {max(extra):.0f} ms an answer"
+    added = f"{min(extra):.1f} to {max(extra):.1f} ms an answer"
     times = ", ".join(f"{over[mode]['grpc']['median']:.2f} ({mode})" for mode in report.MODES)
     return f"""{report.headline(bench, decoding)}
 

@@ -87,7 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace, step: Step) -> dict[str, dict[str, Any]]:
     """Return the results of every part by name."""
-    prompts = spread(load(options.heldout, 1), options.prompts)
+    claimed = [prompt for prompt in load(options.heldout, 1) if prompt.answer is not None]
+    prompts = spread(claimed, options.prompts)
     bundle, tokens = options.bundle.resolve(), options.max_tokens
     config = ServerConfig.load(PROJECT / "model_repository/nemotron_diffusion/model.yaml")
     runtime = Runtime.open(replace(config, bundle=bundle))

@@ -48,10 +48,20 @@ class Field:
 
 
 FIELDS: tuple[Field, ...] = (
-    Field("text_input", "string", "", "The prompt as plain text; one of text_input, input_ids, messages is required."),
+    Field(
+        "text_input",
+        "string",
+        "",
+        "The prompt as plain text. One of text_input, input_ids, messages, no more.",
+    ),
     Field("input_ids", "ints", "", "The prompt as token ids.", 0, INT32_MAX),
     Field("messages", "json", "", "The prompt as chat messages, a JSON list of {role, content}."),
-    Field("enable_thinking", "bool", "false", "With messages: let the model think before it answers."),
+    Field(
+        "enable_thinking",
+        "bool",
+        "false",
+        "With messages: think first; thought and </think> precede the answer.",
+    ),
     Field("mode", "string", "self_speculation", "autoregressive, diffusion or self_speculation."),
     Field("max_tokens", "int", "128", "Most tokens to generate.", 1, INT32_MAX),
     Field("stream", "bool", "false", "Send text as it is committed instead of once at the end."),

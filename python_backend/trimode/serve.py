@@ -15,7 +15,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from .bundle import TOKENIZER, Manifest
+from .bundle import CHAT_TEMPLATE, TOKENIZER, Manifest
 from .child import Child, own_prefix
 from .config import ServerConfig
 from .errors import ServeError, TrimodeError
@@ -97,7 +97,10 @@ async def _serve(options: argparse.Namespace) -> None:
 def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str:
     """Return what is printed when the server is ready."""
     http = f"http://{options.host}:{options.http_port}"
-    prompt = '"text_input": "Once upon a time"' if (bundle / TOKENIZER).is_file() else '"input_ids": [1, 2, 3]'
+    if (bundle / CHAT_TEMPLATE).is_file():
+        prompt = '"messages": [{"role": "user", "content": "What is 23 + 2221?"}]'
+    else:
+        prompt = '"text_input": "Once upon a time"' if (bundle / TOKENIZER).is_file() else '"input_ids": [1, 2, 3]'
     return "\n".join(
         (
             f"ready: {manifest.model} ({manifest.precision}, up to {manifest.capacity} tokens)",
@@ -115,7 +118,7 @@ def check_port_free(option: str, host: str, port: int) -> None:
         try:
             probe.bind((host, port))
         except (OSError, OverflowError) as exc:
-            raise ServeError(f"--{option} {port} on {host} cannot be taken: {exc}") from exc
+            raise ServeError(f"--{option} {port} on {host} cannot be taken: {exc}; with make: PORT=…") from exc
 
 
 def free_port() -> int:
