@@ -71,6 +71,7 @@ class RowResult:
     def top_prob(self) -> Floats:
         """(R,) probability of `top_id` under the whole softmax, the mask id included."""
         ids = self.top_id
+        # Shifted by the token's own logit rather than the row's maximum: one pass over (R, V) less than prob_of.
         spread = self.logits - self.logits[np.arange(len(ids)), ids][:, None]  # (R, V), 0 at the chosen token
         np.exp(spread, out=spread)
         return np.asarray(1.0 / spread.sum(axis=-1), dtype=np.float32)
