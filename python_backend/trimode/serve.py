@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from .bundle import CHAT_TEMPLATE, TOKENIZER, Manifest
@@ -64,7 +65,8 @@ async def _serve(options: argparse.Namespace) -> None:
     config = ServerConfig.load(repository / MODEL_NAME / "model.yaml")
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
     manifest = Manifest.load(bundle)
-    ports = Ports(free_port(), options.grpc_port, options.metrics_port)
+    named = {options.http_port, options.grpc_port, options.metrics_port}
+    ports = Ports(free_port(named), options.grpc_port, options.metrics_port)
     watch = Watch(options.ready_timeout, options.canary_timeout, options.exit_timeout, options.max_failures)
 
     with tempfile.TemporaryDirectory(prefix="trimode-") as scratch:
@@ -121,12 +123,15 @@ def check_port_free(option: str, host: str, port: int) -> None:
             raise ServeError(f"--{option} {port} on {host} cannot be taken: {exc}; with make: PORT=…") from exc
 
 
-def free_port() -> int:
-    """Return a loopback port that is free now."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(named: Collection[int]) -> int:
+    """Return a loopback port that is free now and none of `named`, which are free too but not ours to take."""
+    with contextlib.ExitStack() as held:  # a port turned down stays taken, so that it is not offered again
+        while True:
+            probe = held.enter_context(contextlib.closing(socket.socket()))
+            probe.bind(("127.0.0.1", 0))
+            port: int = probe.getsockname()[1]
+            if port not in named:
+                return port
 
 
 if __name__ == "__main__":
