@@ -21,13 +21,13 @@ from trimode_train.trainer import Trainer, learning_rate
 def make_trainer(tiny_config, tokenizer, tmp_path):
     def make(name: str) -> Trainer:
         recipe = Recipe(
-            "tiny", compile=False, bfloat16=False, model=tiny_config, data=DataOptions(code_share=0, rows=4)
+            "tiny", compile=False, bfloat16=False, model=tiny_config, data=DataOptions(code_share=0, prose_share=0, rows=4)
         )
         (tmp_path / name).mkdir(exist_ok=True)
         # A clock that stands still at full learning rate: the result must not depend on the machine's speed.
         clock = Clock(budget=100.0, elapsed=10.0)
         clock.step = lambda seconds: None
-        return Trainer(recipe, Corpus(tokenizer, None, 0), clock, tmp_path / name, Reporter(None))
+        return Trainer(recipe, Corpus(tokenizer, recipe.data), clock, tmp_path / name, Reporter(None))
 
     return make
 

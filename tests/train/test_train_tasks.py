@@ -3,7 +3,8 @@ import re
 from random import Random
 
 import pytest
-from trimode_train.corpus import HELD_OUT_PROMPTS, draw, is_held_out
+from trimode_train.corpus import HELD_OUT_PROMPTS, draw
+from trimode_train.sources import is_held_out
 from trimode_train.tasks import TASKS
 
 

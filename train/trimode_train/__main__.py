@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import datetime
+import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +16,16 @@ from tokenizers import Tokenizer
 
 from trimode_train.chat import render
 from trimode_train.clock import Clock
-from trimode_train.corpus import Code, Corpus, draw, library_files
+from trimode_train.corpus import Corpus, draw
 from trimode_train.evaluate import questions
 from trimode_train.recipe import Recipe
 from trimode_train.report import Reporter
+from trimode_train.sources import texts
 from trimode_train.tokenizer import load_tokenizer, train_tokenizer
 from trimode_train.trainer import Trainer
 
-RUNS = Path(__file__).parents[1] / "runs"
+ROOT = Path(__file__).parents[2]
+RUNS = ROOT / "train/runs"
 
 
 def tokenizer_texts(seed: int, chats: int = 12_000, code_bytes: int = 3_000_000) -> Iterator[str]:
@@ -32,16 +35,17 @@ def tokenizer_texts(seed: int, chats: int = 12_000, code_bytes: int = 3_000_000)
         example = draw(rng)
         for text in (example.answer, render([{"role": "user", "content": example.prompt}])):
             yield text
-    for file in library_files():
+    for _, text in texts("code"):
         if code_bytes <= 0:
             return
-        text = file.read_text(encoding="utf-8", errors="replace")
         code_bytes -= len(text)
         yield text
 
 
 def prepare_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
-    """Load the run's tokenizer, or train it on the first start."""
+    """Load the run's tokenizer; on the first start, copy that of the checkpoint it starts from, or train one."""
+    if recipe.start_from and not (folder / "tokenizer.json").exists():
+        shutil.copyfile(ROOT / recipe.start_from / "tokenizer.json", folder / "tokenizer.json")
     if not (folder / "tokenizer.json").exists():
         train_tokenizer(tokenizer_texts(recipe.seed), recipe.model.vocab_size).save(str(folder / "tokenizer.json"))
     return load_tokenizer(folder)
@@ -82,13 +86,13 @@ def main(arguments: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
 
     tokenizer = prepare_tokenizer(folder, recipe)
-    data = recipe.data
-    code = Code.load(tokenizer, data.code_bytes) if data.code_share else None
-    corpus = Corpus(tokenizer, code, data.code_share, data.thinking_share, data.turns_share)
+    corpus = Corpus(tokenizer, recipe.data)
     with Reporter(folder / "log.jsonl") as reporter:
         trainer = Trainer(recipe, corpus, Clock(60 * recipe.minutes, options.until), folder, reporter)
         if options.resume and trainer.path.exists():
             trainer.resume()
+        elif recipe.start_from:
+            trainer.start_from(ROOT / recipe.start_from)
         asked = [] if options.steps else questions(corpus, per_domain=12, seed=7)
         trainer.run(asked, options.steps)
         if asked and not trainer.stopping:

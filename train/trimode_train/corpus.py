@@ -1,14 +1,11 @@
-"""The training text: an endless, seeded mixture of chats made by the tasks and of Python's own standard library.
+"""The training text: an endless, seeded mixture of chats made by the tasks and of stretches of code and prose.
 
 The same random state gives the same document. Held-out prompts and files are known by a hash of their text or name.
 """
 
 from __future__ import annotations
 
-import hashlib
-import sysconfig
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 
 import numpy as np
@@ -17,19 +14,9 @@ from tokenizers import Tokenizer
 from trimode_train.chat import Message, render
 from trimode_train.config import EOS_ID
 from trimode_train.packing import Document
+from trimode_train.sources import Kind, is_held_out, texts
 from trimode_train.tasks import TASKS, Example
 
-_SKIPPED = {
-    "test",
-    "tests",
-    "site-packages",
-    "idlelib",
-    "lib2to3",
-    "turtledemo",
-    "pydoc_data",
-    "encodings",
-    "ensurepip",
-}
 _SYSTEM = (
     "You are a helpful assistant.",
     "You are a careful assistant. Answer exactly.",
@@ -38,13 +25,7 @@ _SYSTEM = (
 )
 
 
-def is_held_out(text: str, one_in: int) -> bool:
-    """Whether a prompt or file name belongs to the held-out share, decided by its hash alone."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % one_in == 0
-
-
 HELD_OUT_PROMPTS = 25  # one in so many
-HELD_OUT_FILES = 20
 
 
 def draw(rng: Random, held_out: bool = False, domain: str | None = None) -> Example:
@@ -56,30 +37,17 @@ def draw(rng: Random, held_out: bool = False, domain: str | None = None) -> Exam
             return example
 
 
-def library_files(held_out: bool = False) -> list[Path]:
-    """The standard library's Python files, without tests and tables; a share of them is held out by name."""
-    root = Path(sysconfig.get_paths()["stdlib"])
-    files = [f for f in sorted(root.rglob("*.py")) if not _SKIPPED & set(f.relative_to(root).parts)]
-    return [f for f in files if is_held_out(f.relative_to(root).as_posix(), HELD_OUT_FILES) == held_out]
-
-
 @dataclass(frozen=True)
-class Code:
-    """The library's training files as one array of ids, and where lines start in it."""
+class Stretches:
+    """Files as one array of ids, and where lines start in it."""
 
     ids: np.ndarray  # (tokens,) uint16
     lines: np.ndarray  # (lines,) int64
     ends: np.ndarray  # (lines,) int64, the end of the line's file
 
     @classmethod
-    def load(cls, tokenizer: Tokenizer, max_bytes: int) -> Code:
-        """Encode files up to max_bytes, in an order that does not depend on folders."""
-        texts, size = [], 0
-        for file in sorted(library_files(), key=lambda f: hashlib.sha256(f.name.encode()).digest()):
-            text = file.read_text(encoding="utf-8", errors="replace")
-            if size + len(text) <= max_bytes:
-                texts.append(text)
-                size += len(text)
+    def of(cls, texts: list[str], tokenizer: Tokenizer) -> Stretches:
+        """Encode whole files."""
         ids, lines, ends, total = [], [], [], 0
         newline = {i for i in range(tokenizer.get_vocab_size()) if tokenizer.decode([i]).endswith("\n")}
         for encoding in tokenizer.encode_batch_fast(texts):
@@ -101,36 +69,47 @@ class Code:
                 return Document(ids, start=rng.randint(16, len(ids) - 24), closed=False)
 
 
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of what a corpus draws; the rest are single chats without thinking."""
+
+    code_share: float = 0.05
+    prose_share: float = 0.02
+    thinking_share: float = 0.12  # of the chats whose task has worked steps
+    turns_share: float = 0.1  # of the chats
+
+
 class Corpus:
     """Draws documents: chats with the replies of the tasks, and stretches of code."""
 
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        code: Code | None,
-        code_share: float = 0.12,
-        thinking_share: float = 0.12,
-        turns_share: float = 0.1,
-        max_tokens: int = 224,
-    ) -> None:
-        self.tokenizer, self.code, self.max_tokens = tokenizer, code, max_tokens
-        self.code_share, self.thinking_share, self.turns_share = code_share, thinking_share, turns_share
+    def __init__(self, tokenizer: Tokenizer, mixture: Mixture, max_tokens: int = 224) -> None:
+        self.tokenizer, self.mixture, self.max_tokens = tokenizer, mixture, max_tokens
+        self.stretches: dict[Kind, Stretches] = {}
+        for kind, share in self._shares().items():
+            if share > 0:
+                self.stretches[kind] = Stretches.of([text for _, text in texts(kind)], tokenizer)
+
+    def _shares(self) -> dict[Kind, float]:
+        return {"code": self.mixture.code_share, "prose": self.mixture.prose_share}
 
     def document(self, rng: Random) -> Document:
         """The next document of a random state."""
-        if self.code and rng.random() < self.code_share:
-            return self.code.document(rng)
+        drawn = rng.random()
+        for kind, share in self._shares().items():
+            if drawn < share:
+                return self.stretches[kind].document(rng)
+            drawn -= share
         example = draw(rng)
         messages: list[Message] = []
         if rng.random() < 0.25:
             messages.append({"role": "system", "content": rng.choice(_SYSTEM)})
-        if rng.random() < self.turns_share:
+        if rng.random() < self.mixture.turns_share:
             earlier = draw(rng)
             messages += [
                 {"role": "user", "content": earlier.prompt},
                 {"role": "assistant", "content": earlier.answer},
             ]
-        thinking = bool(example.steps) and rng.random() < self.thinking_share
+        thinking = bool(example.steps) and rng.random() < self.mixture.thinking_share
         document = self.chat(messages, example, thinking)
         if len(document.ids) > self.max_tokens:
             document = self.chat([], example, thinking)

@@ -24,7 +24,8 @@ from trimode_train import checkpointing
 from trimode_train.card import write_card
 from trimode_train.chat import TEMPLATE
 from trimode_train.config import BOS_ID, EOS_ID
-from trimode_train.corpus import draw, library_files
+from trimode_train.corpus import draw
+from trimode_train.sources import texts
 from trimode_train.tasks import TASKS
 from trimode_train.tokenizer import load_tokenizer, tokenizer_config
 
@@ -43,9 +44,9 @@ def held_out(per_domain: int = 20, code: int = 30) -> Iterator[dict[str, Any]]:
                 messages = [{"role": "user", "content": example.prompt}]
                 yield {"domain": name, "messages": messages, "answer": example.answer}
     rng = Random(f"{HELD_OUT_SEED} code")
-    texts = [text for file in library_files(True) if len(text := file.read_text(errors="replace")) > 2000]
+    long = [text for _, text in texts("code", held_out=True) if len(text) > 2000]
     for _ in range(code):
-        lines = rng.choice(texts).splitlines(keepends=True)
+        lines = rng.choice(long).splitlines(keepends=True)
         start = rng.randrange(max(1, len(lines) - 20))
         yield {"domain": "code", "prompt": "".join(lines[start : start + 8])[:400]}
 

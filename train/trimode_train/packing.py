@@ -36,7 +36,9 @@ class NoiseOptions:
     seed_masked: float = 0.05  # blocks whose first token, known at inference, is noised like the others
     min_ratio: float = 0.05
     diffusion_weight: float = 0.3
-    padding_weight: float = 0.2  # of the positions after the end, relative to the others
+    padding_weight: float = 1.0  # of the positions after the end; below 1 the model learns to run on
+    wrong_weight: float = 0.0  # added for masked tokens it would reveal wrongly: a reveal is never taken back
+    second_look: bool = False  # every other step meets the last batch again, its surest tokens revealed
     prompt_weight: float = 0.1  # of next-token loss on prompts, whose facts are random by construction
 
 

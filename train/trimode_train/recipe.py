@@ -10,17 +10,14 @@ from typing import Any
 import yaml
 
 from trimode_train.config import ModelConfig
+from trimode_train.corpus import Mixture
 from trimode_train.packing import NoiseOptions
 
 
 @dataclass(frozen=True)
-class DataOptions:
+class DataOptions(Mixture):
     """The mixture and the shape of a batch."""
 
-    code_share: float = 0.12
-    code_bytes: int = 8_000_000
-    thinking_share: float = 0.12
-    turns_share: float = 0.1
     rows: int = 32
     row_length: int = 256
 
@@ -50,6 +47,7 @@ class Recipe:
     compile: bool = True
     save_minutes: float = 3.0
     evaluate_minutes: float = 8.0
+    start_from: str | None = None  # a checkpoint folder, relative to the project: its weights and tokenizer
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataOptions = field(default_factory=DataOptions)
     noise: NoiseOptions = field(default_factory=NoiseOptions)

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import Any
 
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
@@ -22,7 +23,7 @@ from trimode_train.corpus import Corpus
 from trimode_train.evaluate import Question, score_autoregressive, score_diffusion
 from trimode_train.model import Model
 from trimode_train.muon import Muon
-from trimode_train.objective import Tensors, encode, losses, training_mask
+from trimode_train.objective import Losses, Tensors, encode, losses, second_look, training_mask
 from trimode_train.packing import Batch, pack, plan
 from trimode_train.recipe import OptimOptions, Recipe
 from trimode_train.report import Reporter
@@ -37,9 +38,9 @@ def learning_rate(progress: float, options: OptimOptions) -> float:
     return max(0.0, (1 - progress) / (1 - options.decay_from))
 
 
-def batch_for(step: int, corpus: Corpus, recipe: Recipe) -> Batch:
-    """The batch of a step: depends on the seed and the step number only."""
-    rng = Random(f"{recipe.seed} step {step}")
+def batch_for(number: int, corpus: Corpus, recipe: Recipe) -> Batch:
+    """A fresh batch: depends on the seed and its number only."""
+    rng = Random(f"{recipe.seed} batch {number}")
     planned, size = [], 0
     while size < recipe.data.rows * recipe.data.row_length:
         planned.append(plan(corpus.document(rng), rng, recipe.noise, recipe.data.row_length))
@@ -54,7 +55,7 @@ class Trainer:
         self.recipe, self.corpus, self.clock, self.folder, self.reporter = recipe, corpus, clock, folder, reporter
         torch.manual_seed(recipe.seed)
         self.model = Model(recipe.model).to(recipe.device)
-        self.step, self.tokens = 0, 0
+        self.step, self.tokens, self.drawn = 0, 0, 0  # updates, tokens, batches drawn from the corpus
         options = recipe.optim
         matrices = [p for p in self.model.encoder.layers.parameters() if p.dim() == 2]
         ours = {id(p) for p in matrices}
@@ -73,6 +74,7 @@ class Trainer:
         if recipe.compile:
             self.encode = torch.compile(encode, dynamic=False)
         self.stopping = False
+        self.looked_at: tuple[Tensors, Tensor] | None = None  # the last fresh batch, and how sure the model was of it
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -80,6 +82,11 @@ class Trainer:
     def path(self) -> Path:
         """The resumable checkpoint."""
         return self.folder / "latest.pt"
+
+    def start_from(self, folder: Path) -> None:
+        """Begin with the weights of a checkpoint folder instead of random ones."""
+        weights = load_file(folder / "model.safetensors")
+        self.model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
 
     def save(self) -> None:
         """Write the resumable checkpoint."""
@@ -92,6 +99,8 @@ class Trainer:
                 "config": self.recipe.model.to_official(),
                 "model": self.model.state_dict(),
                 "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
+                "drawn": self.drawn,
+                "looked_at": self.looked_at and [*vars(self.looked_at[0]).values(), self.looked_at[1]],
             },
         )
 
@@ -102,32 +111,43 @@ class Trainer:
         for (optimiser, _), saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
         self.step, self.tokens, self.clock.elapsed = state["step"], state["tokens"], state["elapsed"]
+        self.drawn = state["drawn"]
+        if state["looked_at"]:
+            *fields, sure = (tensor.to(self.recipe.device) for tensor in state["looked_at"])
+            self.looked_at = Tensors(*fields), sure
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
     def _autocast(self) -> AbstractContextManager[Any]:
         return torch.autocast(self.recipe.device, torch.bfloat16) if self.recipe.bfloat16 else nullcontext()
 
-    def train_step(self, batch: Batch) -> tuple[float, float]:
-        """One update. Returns mean cross-entropy of the replies' next tokens and of the masked tokens, in nats."""
+    def train_step(self, tensors: Tensors) -> Losses:
+        """One update."""
         factor = learning_rate(self.clock.progress, self.recipe.optim)
         for optimiser, peak in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = peak * factor
-        tensors = Tensors.of(batch, self.recipe.device)
         dtype = torch.bfloat16 if self.recipe.bfloat16 else torch.float32
         with self._autocast():
             mask = training_mask(tensors, dtype)
             hidden = self.encode(self.model, tensors.ids, tensors.positions, mask)
-            result = losses(self.model, hidden, tensors)
+            result = losses(self.model, hidden, tensors, self.recipe.noise.wrong_weight)
         result.total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
         for optimiser, _ in self.optimisers:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self.tokens += int((batch.document >= 0).sum())
-        return float(result.next_token), float(result.masked)
+        self.tokens += int((tensors.document >= 0).sum())
+        return result
+
+    def _second_look(self) -> Tensors | None:
+        """The last fresh batch a denoising pass later, if the recipe asks for it and it was not had yet."""
+        if self.looked_at is None:
+            return None
+        (tensors, sure), self.looked_at = self.looked_at, None
+        random = torch.Generator().manual_seed(hash((self.recipe.seed, self.step)))
+        return second_look(tensors, sure, self.recipe.noise.diffusion_weight, random)
 
     def run(self, asked: list[Question], max_steps: int | None = None) -> None:
         """Train until the clock, a step limit or a signal ends it; saves at the end."""
@@ -135,15 +155,21 @@ class Trainer:
         saved = evaluated = time.monotonic()
         try:
             with ThreadPoolExecutor(1) as ahead:
-                coming = ahead.submit(batch_for, self.step, self.corpus, self.recipe)
+                coming = ahead.submit(batch_for, self.drawn, self.corpus, self.recipe)
                 while not self.stopping and self.clock.left > 0 and (max_steps is None or self.step < max_steps):
                     began = time.monotonic()
-                    batch = coming.result()
-                    coming = ahead.submit(batch_for, self.step + 1, self.corpus, self.recipe)
-                    next_token, masked = self.train_step(batch)
+                    tensors = self._second_look()
+                    if fresh := tensors is None:
+                        tensors = Tensors.of(coming.result(), self.recipe.device)
+                        self.drawn += 1
+                        coming = ahead.submit(batch_for, self.drawn, self.corpus, self.recipe)
+                    result = self.train_step(tensors)
+                    if fresh and self.recipe.noise.second_look:
+                        self.looked_at = tensors, result.sure
+                    next_token, masked = float(result.next_token), float(result.masked)
                     seconds = time.monotonic() - began
                     self.clock.step(seconds)
-                    self.reporter.step(self.step, self.clock.progress, next_token, masked, batch.ids.size, seconds)
+                    self.reporter.step(self.step, self.clock.progress, next_token, masked, tensors.ids.numel(), seconds)
                     if time.monotonic() - saved > 60 * self.recipe.save_minutes:
                         self.save()
                         saved = time.monotonic()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from trimode_train.tasks import arithmetic, lists, records, writing
+from trimode_train.tasks import arithmetic, lists, reasoning, records, writing
 from trimode_train.tasks.base import Example, Task
 
-TASKS: dict[str, Task] = {task.name: task for task in (*arithmetic.TASKS, *lists.TASKS, *records.TASKS, *writing.TASKS)}
+_ALL = (*arithmetic.TASKS, *lists.TASKS, *records.TASKS, *writing.TASKS, *reasoning.TASKS)
+TASKS: dict[str, Task] = {task.name: task for task in _ALL}
 
 __all__ = ["TASKS", "Example", "Task"]

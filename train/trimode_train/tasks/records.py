@@ -56,7 +56,7 @@ def table(rng: Random) -> Example:
     lines += [f"| {item} | {row['price']} | {row['stock']} |" for item, row in rows.items()]
     ask = rng.choice(("What is the {c} of {i}?", "Find the {c} of {i}.", "Look up the {c} of {i}."))
     row = rows[wanted]
-    steps = f"The row of {wanted}: price {row['price']}, stock {row['stock']}."
+    steps = f"| {wanted} | {row['price']} | {row['stock']} |"  # a plain copy; the value is then beside the answer
     prompt = "\n".join(lines) + "\n" + ask.format(c=column, i=wanted)
     return Example("table", prompt, f"Answer: the {column} of {wanted} is {row[column]}.", steps)
 

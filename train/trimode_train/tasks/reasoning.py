@@ -1,0 +1,154 @@
+"""Questions of the package reasoning-gym (Apache-2.0), answered with worked steps of our own.
+
+The questions' wording and the right results are the package's; `steps` are written here, and a question whose steps do
+not end in the package's result is never used. Source: https://github.com/open-thought/reasoning-gym.
+"""
+
+from __future__ import annotations
+
+import datetime
+import re
+from collections.abc import Callable
+from functools import cache
+from random import Random
+from typing import Any
+
+from trimode_train.tasks.base import Example, Task
+from trimode_train.tasks.vocabulary import WEEKDAYS
+
+Item = dict[str, Any]
+_ITEMS = 2**31
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "chain_sum": {"min_terms": 2, "max_terms": 4, "min_digits": 1, "max_digits": 2},
+    "simple_equations": {
+        "min_terms": 2,
+        "max_terms": 2,
+        "min_value": 1,
+        "max_value": 20,
+        "operators_weights": (0.5, 0.3, 0.2),
+    },
+    "gcd": {"min_value": 1, "max_value": 99},
+    "leg_counting": {"min_animals": 2, "max_animals": 3, "max_instances": 9},
+    "time_intervals": {"task_types": ["time"]},
+    "calendar_arithmetic": {"tasks": ["weekday_offset"], "offset_upper_bound": 60},
+}
+
+
+@cache
+def _dataset(name: str) -> Any:
+    import reasoning_gym  # takes a second, which only drawing from it should cost
+
+    return reasoning_gym.create_dataset(name, size=_ITEMS, seed=1, **_SETTINGS[name])
+
+
+def item(name: str, rng: Random) -> Item:
+    """One question of a dataset of the package: `question`, `answer` and `metadata`."""
+    found: Item = _dataset(name)[rng.randrange(_ITEMS)]
+    return found
+
+
+def score(name: str, entry: Item, answer: str) -> float:
+    """The package's own verdict on an answer, 0 to 1."""
+    return float(_dataset(name).score_answer(answer, entry))
+
+
+def _sum_steps(entry: Item) -> tuple[str, str] | None:
+    words = entry["metadata"]["expression"].split()
+    total, lines = int(words[0]), []
+    for sign, number in zip(words[1::2], words[2::2], strict=True):
+        after = total + int(number) if sign == "+" else total - int(number)
+        lines.append(f"{total}{sign}{number}={after}")
+        total = after
+    return "\n".join(lines), str(total)
+
+
+_EQUATION = re.compile(r"(?:(\d+)\*)?([a-z])(?: ([+-]) (\d+))? = (\d+)")
+
+
+def _equation_steps(entry: Item) -> tuple[str, str] | None:
+    match = _EQUATION.fullmatch(entry["metadata"]["equation"])
+    if not match:
+        return None
+    factor, name, sign, shift, right = match.groups()
+    value, lines = int(right), []
+    unknown = f"{factor}*{name}" if factor else name
+    if sign:
+        back = "-" if sign == "+" else "+"
+        after = value - int(shift) if sign == "+" else value + int(shift)
+        lines.append(f"{unknown} = {value}{back}{shift} = {after}")
+        value = after
+    if factor:
+        lines.append(f"{name} = {value}/{factor} = {value // int(factor)}")
+        value //= int(factor)
+    return ("\n".join(lines), str(value)) if lines else None
+
+
+def _gcd_steps(entry: Item) -> tuple[str, str] | None:
+    a, b = sorted(entry["metadata"]["numbers"], reverse=True)
+    lines = []
+    while b:
+        lines.append(f"{a} = {a // b}*{b} + {a % b}")
+        a, b = b, a % b
+    return "\n".join(lines), str(a)
+
+
+def _leg_steps(entry: Item) -> tuple[str, str] | None:
+    from reasoning_gym.arithmetic.leg_counting import ANIMALS
+
+    total, lines = 0, []
+    for animal, n in entry["metadata"]["animals"].items():
+        legs = ANIMALS[animal]
+        lines.append(f"{animal}: {n}*{legs}={n * legs}, total {total}+{n * legs}={total + n * legs}")
+        total += n * legs
+    return "\n".join(lines), str(total)
+
+
+def _duration_steps(entry: Item) -> tuple[str, str] | None:
+    if entry["metadata"]["expected_format"] != "HH:MM":
+        return None
+    begin, end = (datetime.datetime.fromisoformat(entry["metadata"][key]) for key in ("start_time", "end_time"))
+    short = end.minute < begin.minute
+    minutes, hours = (end.minute - begin.minute) % 60, end.hour - begin.hour - short
+    lines = [f"{begin:%H:%M} to {end:%H:%M}"]
+    if short:
+        lines.append(f"minutes: {end.minute:02d}+60-{begin.minute:02d}={minutes:02d}, borrow 1")
+        lines.append(f"hours: {end.hour:02d}-{begin.hour:02d}-1={hours:02d}")
+    else:
+        lines.append(f"minutes: {end.minute:02d}-{begin.minute:02d}={minutes:02d}")
+        lines.append(f"hours: {end.hour:02d}-{begin.hour:02d}={hours:02d}")
+    return "\n".join(lines), f"{hours:02d}:{minutes:02d}"
+
+
+def _weekday_steps(entry: Item) -> tuple[str, str] | None:
+    data = entry["metadata"]
+    days, start = data["offset_days"], datetime.date.fromisoformat(data["start_date"])
+    first = WEEKDAYS[start.weekday()]
+    weeks, rest = divmod(abs(days), 7)
+    last = WEEKDAYS[(start.weekday() + (rest if days > 0 else -rest)) % 7]
+    towards = "forward" if days > 0 else "back"
+    return f"{abs(days)} = {weeks}*7 + {rest}\n{first}, {rest} {towards}: {last}", last
+
+
+def _maker(domain: str, dataset: str, solve: Callable[[Item], tuple[str, str] | None]) -> Callable[[Random], Example]:
+    def make(rng: Random) -> Example:
+        while True:
+            entry = item(dataset, rng)
+            solved = solve(entry)
+            if solved and solved[1] == entry["answer"]:
+                return Example(domain, entry["question"].strip(), f"Answer: {solved[1]}", solved[0])
+
+    make.__doc__ = f"A question of reasoning-gym's `{dataset}`."
+    return make
+
+
+SOLVERS: dict[str, tuple[str, Callable[[Item], tuple[str, str] | None]]] = {
+    "chain_sum": ("chain_sum", _sum_steps),
+    "equation": ("simple_equations", _equation_steps),
+    "gcd": ("gcd", _gcd_steps),
+    "legs": ("leg_counting", _leg_steps),
+    "durations": ("time_intervals", _duration_steps),
+    "weekdays": ("calendar_arithmetic", _weekday_steps),
+}
+"""By domain: the package's dataset, and what gives its worked steps and result (None where ours have no form for it)."""
+
+TASKS = tuple(Task(domain, _maker(domain, *solver)) for domain, solver in SOLVERS.items())
