@@ -38,6 +38,7 @@ class Knobs(TypedDict, total=False):
     denoise_steps: int
     threshold: float
     reveal: str
+    draft_adapter: bool
     temperature: float
     top_k: int
     top_p: float

@@ -71,6 +71,7 @@ FIELDS: tuple[Field, ...] = (
     Field("denoise_steps", "int", "block_length", "Upper bound on the passes that refine one block.", 1, 64),
     Field("threshold", "float", "0.9, drafts 0", "Probability from which a token is kept at once.", 0.0, 1.0),
     Field("reveal", "string", "threshold", "Which masked positions a pass keeps: " + ", ".join(REVEALS) + "."),
+    Field("draft_adapter", "bool", "if there is one", "Self-speculation drafts with the checkpoint's draft adapter."),
     Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
     Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
     Field("top_p", "float", "1", "Sample among the most likely tokens that hold this much probability.", 0.0, 1.0),
@@ -93,7 +94,15 @@ FIELDS: tuple[Field, ...] = (
 )
 BY_NAME = {field.name: field for field in FIELDS}
 PROMPT_FIELDS = ("text_input", "input_ids", "messages")
-BLOCK_FIELDS = ("block_length", "denoise_steps", "threshold", "reveal")
+_IN_BLOCKS = (Mode.DIFFUSION, Mode.SELF_SPECULATION)
+FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
+    "block_length": _IN_BLOCKS,
+    "denoise_steps": _IN_BLOCKS,
+    "threshold": _IN_BLOCKS,
+    "reveal": _IN_BLOCKS,
+    "draft_adapter": (Mode.SELF_SPECULATION,),
+}
+"""Fields that not every mode has, and the modes that have them."""
 
 
 def check_field(name: str, value: object) -> Any:

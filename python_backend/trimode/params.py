@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from .errors import RequestError
-from .fields import BLOCK_FIELDS, FIELDS, PROMPT_FIELDS, Mode, check_field
+from .fields import FIELDS, FIELDS_OF_MODES, PROMPT_FIELDS, Mode, check_field
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,7 @@ class Defaults:
     end_id: int
     end_think_token_id: int | None = None
     mask_token_id: int | None = None
+    adapter: bool = False  # whether the checkpoint has a draft adapter
     mode: Mode = Mode.SELF_SPECULATION
     max_tokens: int = 128
 
@@ -50,6 +51,7 @@ class GenerationParams:
     enable_thinking: bool = False
     stream: bool = False
     stop_words: tuple[str, ...] = ()
+    draft_adapter: bool = False
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
@@ -86,11 +88,14 @@ class GenerationParams:
         if "enable_thinking" in values and "messages" not in values:
             raise RequestError("enable_thinking", "applies to messages", prompts[0], error_type="not_applicable")
         mode = values.setdefault("mode", defaults.mode)
-        if mode is Mode.AUTOREGRESSIVE:
-            for name in BLOCK_FIELDS:
-                if name in values:
-                    limit = "applies to mode diffusion or self_speculation, not autoregressive"
-                    raise RequestError(name, limit, values[name], error_type="not_applicable")
+        for name, modes in FIELDS_OF_MODES.items():
+            if name in values and mode not in modes:
+                limit = f"applies to mode {' or '.join(modes)}, not {mode}"
+                raise RequestError(name, limit, values[name], error_type="not_applicable")
+        if values.get("draft_adapter") and not defaults.adapter:
+            limit = "needs a checkpoint with linear_spec_lora, which this one has not"
+            raise RequestError("draft_adapter", limit, values["draft_adapter"], error_type="not_applicable")
+        values.setdefault("draft_adapter", defaults.adapter and mode is Mode.SELF_SPECULATION)
         values.setdefault("max_tokens", defaults.max_tokens)
         _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
         values.setdefault("seed", secrets.randbits(31))
@@ -118,7 +123,8 @@ class GenerationParams:
 
     def echo(self) -> dict[str, Any]:
         """Return the effective values as JSON-ready data, without the prompt and what the mode does not have."""
-        left_out = {*PROMPT_FIELDS, "reference", *(BLOCK_FIELDS if self.mode is Mode.AUTOREGRESSIVE else ())}
+        other_modes = (name for name, modes in FIELDS_OF_MODES.items() if self.mode not in modes)
+        left_out = {*PROMPT_FIELDS, "reference", *other_modes}
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 

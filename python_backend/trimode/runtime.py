@@ -66,6 +66,7 @@ class Runtime:
             end_id=self.manifest.eos_token_id,
             mask_token_id=self.manifest.mask_token_id,
             end_think_token_id=tokenizer.end_think_token_id if tokenizer else None,
+            adapter=self.manifest.adapter,
             mode=config.default_mode,
             max_tokens=config.default_max_tokens,
         )
@@ -108,7 +109,7 @@ class Runtime:
         params = self._fit(params, len(prompt), asked=given.get("max_tokens") is not None)
         limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
         task = Task(
-            sequence=Sequence(params, prompt, self.manifest.mask_token_id, self.manifest.adapter),
+            sequence=Sequence(params, prompt, self.manifest.mask_token_id, params.draft_adapter),
             text=AnswerText(self.tokenizer, params.stop_words, at_once=not params.stream),
             deliver=lambda chunk: self._outbox.put((sink, chunk)),
             prefix="" if params.exclude_input_in_output else prompt_text,

@@ -103,5 +103,6 @@ def test_a_given_timeout_ms_wins_over_the_time_limit() -> None:
 
 
 def test_the_server_accepts_a_request_with_every_knob() -> None:
-    fields = built(**{name: example(name) for name in KNOBS if name != "enable_thinking"})
-    assert GenerationParams.parse(fields, Defaults(vocab_size=100, block_length=8, end_id=1)).seed == 2**40
+    knobs = {name: example(name) for name in KNOBS if name != "enable_thinking"} | {"mode": "self_speculation"}
+    defaults = Defaults(vocab_size=100, block_length=8, end_id=1, adapter=True)
+    assert GenerationParams.parse(built(**knobs), defaults).seed == 2**40

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode.errors import RequestError, shorten
 from trimode.fields import (
-    BLOCK_FIELDS,
     FIELDS,
+    FIELDS_OF_MODES,
     MAX_STOP_WORD_CHARACTERS,
     MAX_STOP_WORDS,
     MAX_TEXT_CHARACTERS,
@@ -24,6 +25,7 @@ from trimode.fields import (
 )
 from trimode.params import Defaults, GenerationParams
 
+DIFFUSION, SPECULATION = "diffusion", "self_speculation"
 DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9)
 WRONG: dict[str, list[object]] = {
     "string": [5, b"text", ["text"], True],
@@ -166,10 +168,35 @@ def test_enable_thinking_needs_messages() -> None:
     assert (error.field, error.error_type) == ("enable_thinking", "not_applicable")
 
 
-@pytest.mark.parametrize(("name", "value"), list(zip(BLOCK_FIELDS, (4, 2, 0.5, "margin"), strict=True)))
-def test_block_knobs_do_not_apply_to_autoregressive(name: str, value: object) -> None:
-    error = unparsed({"text_input": "a", "mode": "autoregressive", name: value})
-    assert (error.field, error.error_type) == (name, "not_applicable")
+OF_SOME_MODES = {"block_length": 4, "denoise_steps": 2, "threshold": 0.5, "reveal": "margin", "draft_adapter": False}
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize(("name", "value"), OF_SOME_MODES.items())
+def test_a_knob_is_refused_by_the_modes_that_do_not_have_it(name: str, value: object, mode: Mode) -> None:
+    given = {"text_input": "a", "mode": str(mode), name: value}
+    if mode in FIELDS_OF_MODES[name]:
+        assert GenerationParams.parse(given, DEFAULTS).echo()[name] == value
+    else:
+        error = unparsed(given)
+        assert (error.field, error.error_type) == (name, "not_applicable")
+
+
+def test_every_knob_of_some_modes_only_is_tried() -> None:
+    assert set(OF_SOME_MODES) == set(FIELDS_OF_MODES)
+
+
+def test_the_draft_adapter_is_used_where_there_is_one() -> None:
+    with_adapter = replace(DEFAULTS, adapter=True)
+    modes = {mode: GenerationParams.parse({"text_input": "a", "mode": str(mode)}, with_adapter) for mode in Mode}
+    assert [mode for mode, params in modes.items() if params.draft_adapter] == [SPECULATION]
+    given = {"text_input": "a", "mode": SPECULATION, "draft_adapter": False}
+    assert not GenerationParams.parse(given, with_adapter).draft_adapter
+
+
+def test_a_draft_adapter_that_is_not_there_is_refused() -> None:
+    error = unparsed({"text_input": "a", "mode": SPECULATION, "draft_adapter": True})
+    assert (error.field, error.error_type) == ("draft_adapter", "not_applicable")
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -273,8 +300,6 @@ def test_json_that_is_no_list_is_refused(value: str) -> None:
 
 # Defaults and how the block's knobs resolve
 
-DIFFUSION, SPECULATION = "diffusion", "self_speculation"
-
 
 def test_what_a_bare_request_gets() -> None:
     params = parse(seed=1)
@@ -360,7 +385,7 @@ def test_penalised_is_any_penalty_that_does_something(given: dict[str, object], 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_echo_is_json_and_leaves_the_prompt_out(mode: Mode) -> None:
     echo = json.loads(json.dumps(parse(mode=str(mode), stop_words=["a", "b"]).echo(), allow_nan=False))
-    left_out = {*PROMPT_FIELDS, *(BLOCK_FIELDS if mode is Mode.AUTOREGRESSIVE else ())}
+    left_out = {*PROMPT_FIELDS, *(name for name, modes in FIELDS_OF_MODES.items() if mode not in modes)}
     assert set(echo) == {field.name for field in FIELDS} - left_out
     assert (echo["mode"], echo["stop_words"]) == (str(mode), ["a", "b"])
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from trimode.fields import BLOCK_FIELDS, Mode
+from trimode.fields import FIELDS_OF_MODES, Mode
 
 from ..client import Client
 from ..request import Knobs
@@ -67,7 +67,7 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
 
 def knobs_of(mode: Mode, knobs: Knobs) -> Knobs:
     """Return `knobs` for `mode`: autoregressive has no block, so the block's knobs are for the others only."""
-    kept = {name: value for name, value in knobs.items() if mode is not BASELINE or name not in BLOCK_FIELDS}
+    kept = {name: value for name, value in knobs.items() if mode in FIELDS_OF_MODES.get(name, (mode,))}
     allowed: Knobs = {**kept, "mode": mode.value}  # type: ignore[typeddict-item]
     return allowed
 
