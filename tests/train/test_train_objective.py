@@ -6,7 +6,17 @@ from torch.nn.attention.flex_attention import create_mask
 from trimode_train.config import EOS_ID, MASK_ID
 from trimode_train.decode import Session, autoregressive, self_speculation
 from trimode_train.model import Model, bias_from, causal_bias, grouped_attention
-from trimode_train.objective import Tensors, joint_loss, mask_rule, visibility
+from trimode_train.objective import (
+    LEAST_HIDDEN,
+    Tensors,
+    encode,
+    joint_loss,
+    losses,
+    mask_rule,
+    second_look,
+    training_mask,
+    visibility,
+)
 from trimode_train.packing import Document, NoiseOptions, pack, plan
 
 
@@ -107,3 +117,42 @@ def test_self_speculation_gives_the_autoregressive_text(model):
         prompt = [Random(seed).randrange(128, 512) for _ in range(7)]
         slow, fast = autoregressive(model, prompt, 24), self_speculation(model, prompt, 24, 8)
         assert fast.ids[:24] == slow.ids
+
+
+def test_a_second_look_reveals_the_surest_masked_tokens_and_weighs_what_is_left(batch):
+    t = Tensors.of(batch)
+    hidden = (t.ids == MASK_ID) & (t.block > 0)
+    sure = torch.rand(t.ids.shape, generator=torch.Generator().manual_seed(3)) * hidden
+    looked = second_look(t, sure, 0.3, torch.Generator().manual_seed(5))
+    revealed = hidden & (looked.ids != MASK_ID)
+    assert torch.equal(looked.ids[~hidden], t.ids[~hidden])
+    assert torch.equal(looked.ids[revealed], t.targets[revealed])
+    assert torch.equal(looked.weights[t.block == 0], t.weights[t.block == 0])
+    blocks = {(row, int(b)) for row in range(2) for b in t.block[row].unique() if b > 0}
+    assert len(blocks) > 8
+    for row, number in blocks:
+        mine = t.block[row] == number
+        was, now = mine & hidden[row], mine & (looked.ids[row] == MASK_ID)
+        if not was.any():
+            continue
+        assert now.sum() < was.sum()  # at least the surest one is revealed
+        if now.any():
+            assert sure[row][now].max() < sure[row][was & ~now].min()
+            expected = 0.3 / max(float(now.sum() / mine.sum()), LEAST_HIDDEN)
+            torch.testing.assert_close(looked.weights[row][now], torch.full((int(now.sum()),), expected))
+        assert (looked.weights[row][mine & ~now] == 0).all()
+
+
+def test_a_wrong_reveal_costs_more_and_a_right_one_the_same(model, batch):
+    t = Tensors.of(batch)
+    hidden = encode(model, t.ids, t.positions, training_mask(t, torch.float32))
+    plain, costly = (losses(model, hidden, t, w) for w in (0.0, 3.0))
+    logits = model.diffusion_head(hidden)
+    wrong = (t.block > 0) & (logits.argmax(-1) != t.targets)
+    each = torch.nn.functional.cross_entropy(logits.flatten(0, 1), t.targets.flatten(), reduction="none")
+    extra = (3 * each.view_as(t.weights) * t.weights * wrong).sum() / (t.weights > 0).sum()
+    torch.testing.assert_close(costly.total - plain.total, extra, atol=1e-4, rtol=1e-4)
+    assert extra > 0
+    chosen = t.weights > 0
+    torch.testing.assert_close(plain.sure[chosen], logits.softmax(-1).max(-1).values[chosen], atol=1e-5, rtol=1e-4)
+    assert (plain.sure[~chosen] == 0).all()

@@ -12,6 +12,7 @@ from trimode_train.export import export
 from trimode_train.measure import measure, table
 from trimode_train.model import Model
 from trimode_train.muon import orthogonalise
+from trimode_train.packing import NoiseOptions
 from trimode_train.recipe import DataOptions, Recipe
 from trimode_train.report import Reporter
 from trimode_train.trainer import Trainer, learning_rate
@@ -19,9 +20,14 @@ from trimode_train.trainer import Trainer, learning_rate
 
 @pytest.fixture
 def make_trainer(tiny_config, tokenizer, tmp_path):
-    def make(name: str) -> Trainer:
+    def make(name: str, noise: NoiseOptions = NoiseOptions()) -> Trainer:  # noqa: B008
         recipe = Recipe(
-            "tiny", compile=False, bfloat16=False, model=tiny_config, data=DataOptions(code_share=0, prose_share=0, rows=4)
+            "tiny",
+            noise=noise,
+            compile=False,
+            bfloat16=False,
+            model=tiny_config,
+            data=DataOptions(code_share=0, prose_share=0, rows=4),
         )
         (tmp_path / name).mkdir(exist_ok=True)
         # A clock that stands still at full learning rate: the result must not depend on the machine's speed.
@@ -40,11 +46,14 @@ def test_training_reduces_the_loss(make_trainer):
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer):
-    whole = make_trainer("whole")
+@pytest.mark.parametrize("second_look", [False, True])
+def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, second_look):
+    noise = NoiseOptions(second_look=second_look)  # three steps: stopped between a first and a second look
+    whole = make_trainer("whole", noise)
     whole.run([], max_steps=6)
-    make_trainer("parts").run([], max_steps=3)
-    resumed = make_trainer("parts")
+    assert whole.drawn == (3 if second_look else 6)
+    make_trainer("parts", noise).run([], max_steps=3)
+    resumed = make_trainer("parts", noise)
     resumed.resume()
     resumed.run([], max_steps=6)
     for name, tensor in whole.model.state_dict().items():

@@ -132,7 +132,8 @@ def second_look(t: Tensors, sure: Tensor, diffusion_weight: float, random: torch
     best = zeros.scatter_reduce(0, flat, torch.where(hidden, sure, 0.0).flatten(), "amax")
     reveal = hidden & ((sure >= bar[key]) | (sure >= best[key]))
     still = hidden & ~reveal
-    left = zeros.scatter_add(0, flat, still.flatten().float()) / zeros.scatter_add(0, flat, torch.ones_like(sure).flatten())
+    size = zeros.scatter_add(0, flat, torch.ones_like(sure).flatten())
+    left = zeros.scatter_add(0, flat, still.flatten().float()) / size
     weights = torch.where(still, diffusion_weight / left[key].clamp(min=LEAST_HIDDEN), t.weights)
     weights = torch.where((t.block > 0) & ~still, 0.0, weights)
     return dataclasses.replace(t, ids=torch.where(reveal, t.targets, t.ids), weights=weights)

@@ -149,6 +149,6 @@ SOLVERS: dict[str, tuple[str, Callable[[Item], tuple[str, str] | None]]] = {
     "durations": ("time_intervals", _duration_steps),
     "weekdays": ("calendar_arithmetic", _weekday_steps),
 }
-"""By domain: the package's dataset, and what gives its worked steps and result (None where ours have no form for it)."""
+"""By domain: the package's dataset, and what gives its worked steps and result, None where we have no form for it."""
 
 TASKS = tuple(Task(domain, _maker(domain, *solver)) for domain, solver in SOLVERS.items())
