@@ -1,5 +1,6 @@
 from random import Random
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.attention.flex_attention import create_mask
@@ -156,3 +157,18 @@ def test_a_wrong_reveal_costs_more_and_a_right_one_the_same(model, batch):
     chosen = t.weights > 0
     torch.testing.assert_close(plain.sure[chosen], logits.softmax(-1).max(-1).values[chosen], atol=1e-5, rtol=1e-4)
     assert (plain.sure[~chosen] == 0).all()
+
+
+def test_a_span_is_one_hole_between_known_sides():
+    rng, options = Random(4), NoiseOptions(block_lengths=(8,), block_odds=(1.0,), shifted=0, span_masked=1.0)
+    document = Document([rng.randrange(128, 512) for _ in range(40)], start=8, closed=False)
+    batch = pack([plan(document, rng, options, 128)], 1, 128, rng, options)
+    blocks = [(batch.block[0] == b) for b in range(1, batch.block[0].max() + 1)]
+    sizes = set()
+    for mine in blocks:
+        hidden = np.flatnonzero(batch.ids[0][mine] == MASK_ID)
+        assert (np.diff(hidden) == 1).all() and hidden[0] > 0 and hidden[-1] < mine.sum() - 1
+        expected = options.diffusion_weight / max(len(hidden) / mine.sum(), options.min_span_ratio)
+        assert batch.weights[0][mine][hidden] == pytest.approx(expected)
+        sizes.add(len(hidden))
+    assert len(sizes) > 2

@@ -33,8 +33,10 @@ class NoiseOptions:
     block_odds: tuple[float, ...] = (0.6, 0.25, 0.15)
     shifted: float = 0.4  # documents whose blocks start somewhere inside the reply, as after an accepted draft
     all_masked: float = 0.45  # blocks in the state of the first denoising pass
+    span_masked: float = 0.0  # blocks with one hole between known sides, as when filling in
     seed_masked: float = 0.05  # blocks whose first token, known at inference, is noised like the others
     min_ratio: float = 0.05
+    min_span_ratio: float = 0.15
     diffusion_weight: float = 0.3
     padding_weight: float = 1.0  # of the positions after the end; below 1 the model learns to run on
     wrong_weight: float = 0.0  # added for masked tokens it would reveal wrongly: a reveal is never taken back
@@ -115,14 +117,25 @@ def plan(document: Document, rng: Random, options: NoiseOptions, room: int) -> P
     return Planned(document, blocks)
 
 
+def _hidden(n: int, rng: Random, options: NoiseOptions) -> tuple[list[bool], float]:
+    """Which of a block's n positions are masked, and the p of the loss's 1/p."""
+    state = rng.random()
+    if state < options.span_masked and n > 2:
+        size = rng.randint(1, n - 2)
+        start = rng.randint(1, n - 1 - size)  # at least one token stays known on either side
+        return [start <= i < start + size for i in range(n)], max(size / n, options.min_span_ratio)
+    all_masked = state < options.span_masked + options.all_masked
+    ratio = 1.0 if all_masked else options.min_ratio + (1 - options.min_ratio) * rng.random()
+    keep_seed = rng.random() >= options.seed_masked
+    return [rng.random() < ratio and not (i == 0 and keep_seed) for i in range(n)], ratio
+
+
 def _add_block(row: _Row, number: int, start: int, stop: int, rng: Random, options: NoiseOptions) -> None:
     """Append a noisy copy of positions start..stop of a document the row holds or is about to hold."""
     ids, n = row.documents[number].ids, stop - start
     row.blocks += 1
     true = [ids[i] if i < len(ids) else EOS_ID for i in range(start, stop)]
-    ratio = 1.0 if rng.random() < options.all_masked else options.min_ratio + (1 - options.min_ratio) * rng.random()
-    keep_seed = rng.random() >= options.seed_masked
-    hidden = [rng.random() < ratio and not (i == 0 and keep_seed) for i in range(n)]
+    hidden, ratio = _hidden(n, rng, options)
     shown = [MASK_ID if h else token for token, h in zip(true, hidden, strict=True)]
     row.add(number, row.blocks, shown, range(start, stop), [start] * n, true)
     weight = options.diffusion_weight / ratio
