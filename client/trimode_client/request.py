@@ -38,6 +38,10 @@ class Knobs(TypedDict, total=False):
     denoise_steps: int
     threshold: float
     reveal: str
+    suffix: str
+    infill_tokens: int
+    infill_lengths: Sequence[int]
+    return_candidates: bool
     draft_adapter: bool
     temperature: float
     top_k: int

@@ -23,6 +23,8 @@ _NOT_COUNTERS = frozenset(
         "output_log_probs",
         "cum_log_probs",
         "effective_params",
+        "fills",
+        "infill_candidates",
     }
 )
 
@@ -40,6 +42,8 @@ class Completion:
         cum_log_probs: their sum, only with return_log_probs.
         counters: forwards by phase, tokens_per_forward, tokens_per_cycle, acceptance_rate …
         params: the effective values the server used, defaults filled in.
+        fills: the text of each gap, when gaps were filled.
+        candidates: for each gap, the sizes tried as {size, text, score}, only with return_candidates.
         seconds, first_seconds: from sending to the last response and to the first one, as the client saw it.
     """
 
@@ -52,6 +56,8 @@ class Completion:
     cum_log_probs: float | None = None
     counters: Mapping[str, int | float] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
+    fills: tuple[str, ...] = ()
+    candidates: tuple[tuple[Mapping[str, Any], ...], ...] = ()
     seconds: float = 0.0
     first_seconds: float = 0.0
 
@@ -117,6 +123,8 @@ class Assembler:
             cum_log_probs=float(cumulative) if self._log_probs and cumulative is not None else None,
             counters={n: v for n, v in last.items() if n not in _NOT_COUNTERS and isinstance(v, int | float)},
             params=json.loads(last.get("effective_params") or "{}"),
+            fills=tuple(str(text) for text in _as_list(last.get("fills"))),
+            candidates=tuple(tuple(gap) for gap in json.loads(last.get("infill_candidates") or "[]")),
             seconds=time.perf_counter() - self._started,
             first_seconds=self._first,
         )

@@ -18,6 +18,8 @@ Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
 
 MAX_BLOCK_LENGTH = 64
 MAX_STOP_WORDS = 16
+MAX_GAPS = 16
+MAX_GAP_TOKENS = 1024
 MAX_STOP_WORD_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 1_000_000
 MAX_INPUT_IDS = 262_144  # the longest context of the family
@@ -52,10 +54,16 @@ FIELDS: tuple[Field, ...] = (
         "text_input",
         "string",
         "",
-        "The prompt as plain text. One of text_input, input_ids, messages, no more.",
+        "The prompt as plain text. One of text_input, input_ids, messages, segments, no more.",
     ),
     Field("input_ids", "ints", "", "The prompt as token ids.", 0, INT32_MAX),
     Field("messages", "json", "", "The prompt as chat messages, a JSON list of {role, content}."),
+    Field(
+        "segments",
+        "json",
+        "",
+        "A text with gaps to fill, a JSON list of strings and, for each gap, {} or {\"infill_tokens\": n}.",
+    ),
     Field(
         "enable_thinking",
         "bool",
@@ -71,6 +79,10 @@ FIELDS: tuple[Field, ...] = (
     Field("denoise_steps", "int", "block_length", "Upper bound on the passes that refine one block.", 1, 64),
     Field("threshold", "float", "0.9, drafts 0", "Probability from which a token is kept at once.", 0.0, 1.0),
     Field("reveal", "string", "threshold", "Which masked positions a pass keeps: " + ", ".join(REVEALS) + "."),
+    Field("suffix", "string", "none", "Text after a gap: the answer is what stands between the prompt and it."),
+    Field("infill_tokens", "int", "searched", "Size of the gap in tokens, exactly.", 1, MAX_GAP_TOKENS),
+    Field("infill_lengths", "ints", "searched", "Sizes of the gap to try; the likeliest text wins.", 1, MAX_GAP_TOKENS),
+    Field("return_candidates", "bool", "false", "Return infill_candidates: every size tried, its text and its score."),
     Field("draft_adapter", "bool", "if there is one", "Self-speculation drafts with the checkpoint's draft adapter."),
     Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
     Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
@@ -93,7 +105,7 @@ FIELDS: tuple[Field, ...] = (
     Field("return_effective_params", "bool", "false", "Return effective_params, the values used, as JSON."),
 )
 BY_NAME = {field.name: field for field in FIELDS}
-PROMPT_FIELDS = ("text_input", "input_ids", "messages")
+PROMPT_FIELDS = ("text_input", "input_ids", "messages", "segments")
 _IN_BLOCKS = (Mode.DIFFUSION, Mode.SELF_SPECULATION)
 FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
     "block_length": _IN_BLOCKS,
@@ -126,7 +138,7 @@ def check_field(name: str, value: object) -> Any:
         case "ints":
             checked = _integers(field, value)
         case "json":
-            checked = _messages(field, value)
+            checked = _messages(field, value) if name == "messages" else _segments(field, value)
     if name == "mode":
         return _choice(field, checked, Mode)
     if name == "reveal" and checked not in REVEALS:
@@ -192,14 +204,35 @@ def _stop_words(field: Field, value: object) -> tuple[str, ...]:
     return words
 
 
-def _messages(field: Field, value: object) -> tuple[Mapping[str, Any], ...]:
+def _json(field: Field, value: object) -> list[object]:
+    """Return a JSON list, given as text or as the list itself."""
     if isinstance(value, str):
         text = _text(field, value)
         try:
             value = json.loads(text)
         except (ValueError, RecursionError) as exc:
             raise RequestError(field.name, f"must be valid JSON ({exc})", text, error_type="bad_json") from exc
-    messages = _list(field, value)
+    return _list(field, value)
+
+
+def _segments(field: Field, value: object) -> tuple[str | int | None, ...]:
+    """Return strings and, for each gap, its size in tokens or None."""
+    checked: list[str | int | None] = []
+    for item in _json(field, value):
+        if isinstance(item, str):
+            checked.append(_text(field, item))
+        elif isinstance(item, Mapping) and not set(item) - {"infill_tokens"}:
+            checked.append(check_field("infill_tokens", item.get("infill_tokens")))
+        else:
+            raise RequestError(field.name, "must hold strings and objects with the key infill_tokens or none", item)
+    gaps = sum(not isinstance(item, str) for item in checked)
+    if not 1 <= gaps <= MAX_GAPS:
+        raise RequestError(field.name, f"must hold 1 to {MAX_GAPS} gaps", f"{gaps} gaps")
+    return tuple(checked)
+
+
+def _messages(field: Field, value: object) -> tuple[Mapping[str, Any], ...]:
+    messages = _json(field, value)
     for message in messages:
         if not isinstance(message, Mapping) or set(message) - {"role", "content"} or "role" not in message:
             raise RequestError(field.name, "must hold objects with the keys role and content", message)

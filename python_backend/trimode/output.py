@@ -30,6 +30,10 @@ class Counters:
     total_accepted_draft_tokens: int = 0
     output_tokens: int = 0
 
+    def __add__(self, other: Counters) -> Counters:
+        """Return the sums, counter by counter."""
+        return Counters(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
+
     @property
     def forwards(self) -> int:
         """Every pass after the prefill."""
@@ -67,6 +71,15 @@ class Counters:
         return {**asdict(self), **{name: getattr(self, name) for name in ratios}}
 
 
+@dataclass(frozen=True)
+class Candidate:
+    """One size that was tried for a gap: its text, and the mean log-probability of it and what follows it, if asked."""
+
+    size: int
+    text: str
+    score: float | None
+
+
 @dataclass
 class Chunk:
     """One piece of a request's answer, sent to its sink; the last one has `finish_reason` or `error`.
@@ -79,6 +92,8 @@ class Chunk:
         finish_reason: "stop", "length", or None while more follows.
         error: set instead of a finish_reason when the request failed; then nothing follows.
         counters, num_input_tokens, seconds: on the last chunk.
+        fills: when gaps were filled, the text of each; on the last chunk.
+        candidates: for each gap, every size that was tried; on the last chunk.
     """
 
     text: str = ""
@@ -89,6 +104,8 @@ class Chunk:
     num_input_tokens: int = 0
     counters: Counters = field(default_factory=Counters)
     seconds: float = 0.0
+    fills: list[str] = field(default_factory=list)
+    candidates: list[list[Candidate]] = field(default_factory=list)
 
     @property
     def last(self) -> bool:

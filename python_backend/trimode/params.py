@@ -48,6 +48,11 @@ class GenerationParams:
     text_input: str | None = None
     input_ids: tuple[int, ...] | None = None
     messages: tuple[Mapping[str, Any], ...] | None = None
+    segments: tuple[str | int | None, ...] | None = None
+    suffix: str | None = None
+    infill_tokens: int | None = None
+    infill_lengths: tuple[int, ...] = ()
+    return_candidates: bool = False
     enable_thinking: bool = False
     stream: bool = False
     stop_words: tuple[str, ...] = ()
@@ -84,10 +89,13 @@ class GenerationParams:
         prompts = [name for name in PROMPT_FIELDS if name in values]
         if len(prompts) != 1:
             limit = "exactly one must be given"
-            raise RequestError("text_input, input_ids, messages", limit, prompts or "none", error_type="bad_prompt")
+            raise RequestError(", ".join(PROMPT_FIELDS), limit, prompts or "none", error_type="bad_prompt")
         if "enable_thinking" in values and "messages" not in values:
             raise RequestError("enable_thinking", "applies to messages", prompts[0], error_type="not_applicable")
-        mode = values.setdefault("mode", defaults.mode)
+        infill = _resolve_infill(values)
+        mode = values.setdefault("mode", Mode.DIFFUSION if infill else defaults.mode)
+        if infill and mode is not Mode.DIFFUSION:
+            raise RequestError("mode", "must be diffusion to fill a gap", mode, error_type="not_applicable")
         for name, modes in FIELDS_OF_MODES.items():
             if name in values and mode not in modes:
                 limit = f"applies to mode {' or '.join(modes)}, not {mode}"
@@ -96,7 +104,7 @@ class GenerationParams:
             limit = "needs a checkpoint with linear_spec_lora, which this one has not"
             raise RequestError("draft_adapter", limit, values["draft_adapter"], error_type="not_applicable")
         values.setdefault("draft_adapter", defaults.adapter and mode is Mode.SELF_SPECULATION)
-        values.setdefault("max_tokens", defaults.max_tokens)
+        values.setdefault("max_tokens", MOST_SEARCHED if infill else defaults.max_tokens)
         _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
         values.setdefault("seed", secrets.randbits(31))
         _resolve_block(values, mode, defaults)
@@ -105,6 +113,11 @@ class GenerationParams:
             if token >= defaults.vocab_size:
                 raise RequestError("input_ids", f"must be below the vocabulary's {defaults.vocab_size}", token)
         return cls(**values, reference=reference)
+
+    @cached_property
+    def infill(self) -> bool:
+        """Whether the request is to fill gaps rather than to go on from a prompt."""
+        return self.suffix is not None or self.segments is not None
 
     @cached_property
     def greedy(self) -> bool:
@@ -124,8 +137,39 @@ class GenerationParams:
     def echo(self) -> dict[str, Any]:
         """Return the effective values as JSON-ready data, without the prompt and what the mode does not have."""
         other_modes = (name for name, modes in FIELDS_OF_MODES.items() if self.mode not in modes)
-        left_out = {*PROMPT_FIELDS, "reference", *other_modes}
+        left_out = {*PROMPT_FIELDS, "suffix", "reference", *other_modes}
+        left_out |= set(NOT_FOR_INFILL if self.infill else INFILL_FIELDS)
         return {name: value for name, value in asdict(self).items() if name not in left_out}
+
+
+NOT_FOR_INFILL = (
+    *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
+    *("max_thinking_tokens", "end_think_token_id"),
+)
+INFILL_FIELDS = ("infill_tokens", "infill_lengths", "return_candidates")
+MOST_SEARCHED = 32
+"""Largest gap that is tried where the request gives no size and no max_tokens."""
+
+
+def _resolve_infill(values: dict[str, Any]) -> bool:
+    """Return whether this is a request to fill gaps; its knobs belong to it alone, some others not to it."""
+    infill = "suffix" in values or "segments" in values
+    if "suffix" in values and "segments" in values:
+        raise RequestError("suffix", "does not apply to segments", values["suffix"], error_type="not_applicable")
+    for name in NOT_FOR_INFILL if infill else INFILL_FIELDS:
+        if name in values:
+            limit = "does not apply to filling gaps" if infill else "needs suffix or segments"
+            raise RequestError(name, limit, values[name], error_type="not_applicable")
+    if "infill_tokens" in values and "infill_lengths" in values:
+        raise RequestError("infill_lengths", "does not apply when infill_tokens is given", values["infill_lengths"])
+    if "segments" in values:
+        for name in ("infill_tokens", "infill_lengths"):
+            if name in values:
+                limit = "does not apply to segments, whose gaps have their own"
+                raise RequestError(name, limit, values[name], error_type="not_applicable")
+    if infill and values.get("enable_thinking"):
+        raise RequestError("enable_thinking", "does not apply to filling gaps", True, error_type="not_applicable")
+    return infill
 
 
 def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from .engines.base import Engine, Row
 from .engines.onnx_runtime import OnnxRuntimeEngine
 from .errors import EngineError, PromptTooLongError, RequestError
 from .fields import MAX_BLOCK_LENGTH, Mode
+from .infill import Infill, Text
 from .output import Chunk
 from .params import Defaults, GenerationParams
 from .scheduler import Scheduler, Task
@@ -105,9 +107,11 @@ class Runtime:
             OverloadedError: the queue is full.
         """
         params = GenerationParams.parse(given, self._defaults, reference=reference)
+        limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
+        if params.infill:
+            return self._fill(params, sink, min(limits) / 1000 if limits else None)
         prompt_text, prompt = self._prompt(params)
         params = self._fit(params, len(prompt), asked=given.get("max_tokens") is not None)
-        limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
         task = Task(
             sequence=Sequence(params, prompt, self.manifest.mask_token_id, params.draft_adapter),
             text=AnswerText(self.tokenizer, params.stop_words, at_once=not params.stream),
@@ -118,6 +122,52 @@ class Runtime:
             task.deadline = task.submitted + min(limits) / 1000
         self._scheduler.submit(task)
         return Handle(params, lambda: self._scheduler.cancel(task))
+
+    def _fill(self, params: GenerationParams, sink: Sink, seconds: float | None) -> Handle:
+        """Queue a request to fill gaps."""
+        text = self._text_with_gaps(params)
+        assert self.tokenizer is not None
+        job = Infill(
+            params,
+            text,
+            self.tokenizer,
+            mask_token_id=self.manifest.mask_token_id,
+            submit=self._scheduler.submit,
+            cancel=self._scheduler.cancel,
+            post=lambda take, chunk: self._outbox.put((take, chunk)),
+            deliver=sink,
+            deadline=time.monotonic() + seconds if seconds is not None else None,
+        )
+        job.start()
+        return Handle(params, job.cancel)
+
+    def _text_with_gaps(self, params: GenerationParams) -> Text:
+        """Return what is to be filled; raises a RequestError when it cannot fit the engine."""
+        field = params.prompt_field
+        if self.tokenizer is None:
+            raise RequestError(field, "with gaps needs a checkpoint with a tokenizer", "a text", error_type="not_applicable")
+        given = params.infill_lengths or ((params.infill_tokens,) if params.infill_tokens else ())
+        if params.segments is not None:
+            text = Text.of_segments(params.segments)
+        elif params.messages is not None:
+            *earlier, last = params.messages
+            begun = last["role"] == "assistant"
+            asked = earlier if begun else params.messages
+            context = self.tokenizer.render_chat(asked, enable_thinking=False)
+            text = Text(context, (last["content"] if begun else "", params.suffix or ""), (given,), closed=True)
+        else:
+            text = Text("", (params.text_input or "", params.suffix or ""), (given,), closed=False)
+        before = text.context + "".join(text.pieces[:-1])
+        gaps = sum(max(sizes, default=params.max_tokens) for sizes in text.sizes)
+        room = self.manifest.capacity - gaps - params.block_length
+        tokens = len(self.tokenizer.encode(before)) if self.tokenizer.fits(before, max(room, 0)) else room + 1
+        if tokens > room:
+            limit = (
+                f"must leave room for gaps of {gaps} tokens and a block of {params.block_length} in the capacity of "
+                f"{self.manifest.capacity} tokens"
+            )
+            raise PromptTooLongError(field, limit, f"{tokens} tokens" if tokens <= len(before) else f"{len(before)} characters")
+        return text
 
     def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
         """Run one request to its end and return all of it as one chunk.

@@ -5,6 +5,7 @@ All changes of state are its methods. Knows nothing of engines, text or time.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -22,6 +23,7 @@ class Phase(Enum):
     DECODE = auto()
     DENOISE = auto()
     COMMIT = auto()
+    SCORE = auto()
     DRAFT = auto()
     VERIFY = auto()
     DONE = auto()
@@ -32,6 +34,7 @@ class Block:
     """The block of tokens being refined, its first token already right.
 
     Attributes:
+        start: position of its first token; what the slot holds before it is what the block sees beside itself.
         tokens: (L,) int64, mask ids where nothing is decided.
         open: (L,) bool, positions still to be filled.
         unrevealed: how many positions the steps left must still fill.
@@ -39,11 +42,40 @@ class Block:
         log_probs: (L,) float32, log-probability of each token at the moment it was kept.
     """
 
+    start: int
     tokens: npt.NDArray[np.int64]
     open: npt.NDArray[np.bool_]
     unrevealed: int
     step: int
     log_probs: npt.NDArray[np.float32]
+
+
+@dataclass
+class Hole:
+    """A gap of known size behind the prompt that is filled with its right side in sight.
+
+    Attributes:
+        size: tokens to fill.
+        right: (R,) int64, the tokens that follow the gap; as many as fit are seen.
+        banned: ids that must not fill it beside the mask id: special tokens.
+        seam: from the tokens that fill the gap to the token ids around it as a tokenizer writes their text: a run of
+            the prompt's last tokens, the gap and the tokens right of it, and how many of them the prompt already has.
+        score: mean log-probability of the gap and of what follows under the causal model; set when it was asked for.
+    """
+
+    size: int
+    right: npt.NDArray[np.int64]
+    banned: tuple[int, ...] = ()
+    seam: Callable[[list[int]], Seam] | None = None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Seam:
+    """Text around a filled gap as a tokenizer writes it: `ids`, which replace the positions from `start` on."""
+
+    ids: list[int]
+    start: int
 
 
 @dataclass
@@ -57,6 +89,7 @@ class Sequence:
         tokens, log_probs: what was committed, in order; log_probs only when the request asked for them.
         cached: how many leading positions of prompt + tokens have their keys and values in the slot.
         finish_reason: set when done: "stop" or "length".
+        hole: what is to be filled, when the request is an infill; `tokens` are then what fills it.
     """
 
     params: GenerationParams
@@ -71,6 +104,7 @@ class Sequence:
     block: Block | None = None
     counters: Counters = field(default_factory=Counters)
     finish_reason: str | None = None
+    hole: Hole | None = None
 
     @property
     def length(self) -> int:
@@ -150,4 +184,4 @@ class Sequence:
             tokens[offset] = token
             is_open[offset] = False
         log_probs = np.zeros(length, dtype=np.float32)
-        self.block = Block(tokens, is_open, int(is_open.sum()), 0, log_probs)
+        self.block = Block(self.cached, tokens, is_open, int(is_open.sum()), 0, log_probs)

@@ -34,7 +34,10 @@ class Tokenizer:
         self._template = _environment().from_string(template) if template else None
         self.end_think_token_id: int | None = backend.token_to_id(END_THINK)
         longest = max((len(token) for token in backend.get_vocab(with_added_tokens=True)), default=1)
-        self._bytes_per_token = longest
+        self.longest = longest
+        """Most characters one token can stand for."""
+        added = backend.get_added_tokens_decoder()
+        self.special_ids = tuple(sorted(number for number, token in added.items() if token.special))
 
     @classmethod
     def load(cls, bundle: Path) -> Tokenizer | None:
@@ -58,7 +61,7 @@ class Tokenizer:
 
     def fits(self, text: str, capacity: int) -> bool:
         """Whether `text` could encode to at most `capacity` tokens; a quick bound that spares encoding megabytes."""
-        return len(text) <= capacity * self._bytes_per_token
+        return len(text) <= capacity * self.longest
 
     def encode(self, text: str) -> list[int]:
         """Return the ids of `text`; special tokens written in it count as such."""
@@ -69,6 +72,19 @@ class Tokenizer:
         """Return the text of `ids` without special tokens; broken UTF-8 becomes U+FFFD."""
         text: str = self._backend.decode(list(ids), skip_special_tokens=True)
         return text
+
+    def decode_whole(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids`, characters that are not whole left out."""
+        return self.decode(ids).replace(BROKEN, "")
+
+    def decode_all(self, ids: Sequence[int]) -> str:
+        """Return the text of `ids` with special tokens written out."""
+        text: str = self._backend.decode(list(ids), skip_special_tokens=False)
+        return text
+
+    def broken(self, ids: Sequence[int]) -> bool:
+        """Whether `ids` begin inside a character."""
+        return self.decode_all(ids).startswith(BROKEN)
 
     def render_chat(self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool) -> str:
         """Return the prompt text of `messages`, ready for the assistant's turn.

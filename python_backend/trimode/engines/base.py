@@ -84,6 +84,14 @@ class RowResult:
         np.exp(spread, out=spread)
         return np.asarray(np.exp(at) / spread.sum(axis=-1), dtype=np.float32)
 
+    def without(self, ids: Sequence[int]) -> RowResult:
+        """Return the same result in which none of `ids` can be chosen or has a probability."""
+        if not ids:
+            return self
+        logits = self.logits.copy()
+        logits[:, list(ids)] = -np.inf
+        return RowResult(logits, self._mask_token_id)
+
     def without_mask(self) -> Floats:
         """(R, V) copy of the logits in which the mask id cannot be chosen."""
         scores = self.logits.copy()

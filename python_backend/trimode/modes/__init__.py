@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..engines.base import Row, RowResult
 from ..fields import Mode
 from ..sequence import Phase, Sequence
-from . import autoregressive, diffusion, prefill, self_speculation
+from . import autoregressive, diffusion, infill, prefill, self_speculation
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,24 @@ DECODERS: dict[Mode, Decoder] = {
 }
 
 
+INFILL = Decoder(infill.start, infill.plan, infill.apply)
+
+
+def decoder_of(seq: Sequence) -> Decoder:
+    """Return what decodes `seq`."""
+    return DECODERS[seq.params.mode] if seq.hole is None else INFILL
+
+
 def plan(seq: Sequence, prefill_chunk: int) -> Row:
     """Return the sequence's next pass."""
     if seq.phase is Phase.PREFILL:
         return prefill.plan(seq, prefill_chunk)
-    return DECODERS[seq.params.mode].plan(seq)
+    return decoder_of(seq).plan(seq)
 
 
 def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
     """Take in a pass's result; return the tokens that became final with it."""
-    decoder = DECODERS[seq.params.mode]
+    decoder = decoder_of(seq)
     if seq.phase is not Phase.PREFILL:
         return decoder.apply(seq, row, result)
     return decoder.start(seq, result) if prefill.apply(seq, row) else []

@@ -18,13 +18,13 @@ def plan(seq: Sequence, *, adapter: bool) -> Row:
     """Return a pass in which every token of the block sees the whole block; nothing of it is kept in the slot."""
     block = seq.current
     want = np.flatnonzero(block.open)
-    return Row(seq.slot, block.tokens.copy(), seq.cached, "block", want, keep=False, adapter=adapter)
+    return Row(seq.slot, block.tokens.copy(), block.start, "block", want, keep=False, adapter=adapter)
 
 
 def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
     """Fill the positions that this pass decides."""
     block, params = seq.current, seq.params
-    positions = seq.cached + row.want  # (R,) absolute
+    positions = block.start + row.want  # (R,) absolute
     ids = choose(seq, result, slice(None), positions, stream, _decided(seq))  # (R,)
     plain = params.greedy and not params.penalised and not params.reference
     probs = result.top_prob if plain else result.prob_of(ids)  # (R,)
@@ -49,7 +49,7 @@ def _decided(seq: Sequence) -> tuple[int, ...]:
     """Return the block's tokens that are decided and not committed, which penalties count; a draft's seed is."""
     if not seq.params.penalised:
         return ()
-    block, committed = seq.current, seq.length - seq.cached
+    block, committed = seq.current, seq.length - seq.current.start
     return tuple(int(token) for token in block.tokens[committed:][~block.open[committed:]])
 
 

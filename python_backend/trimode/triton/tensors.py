@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,8 @@ OUTPUTS: tuple[Tensor, ...] = (
     Tensor("output_log_probs", "TYPE_FP32", -1),
     Tensor("cum_log_probs", "TYPE_FP32"),
     Tensor("effective_params", "TYPE_STRING"),
+    Tensor("fills", "TYPE_STRING", -1),
+    Tensor("infill_candidates", "TYPE_STRING"),
     *(Tensor(name, "TYPE_INT32") for name in COUNTS),
     *(Tensor(name, "TYPE_FP32") for name in RATIOS),
 )
@@ -142,7 +144,7 @@ def _decode(name: str, raw: bytes) -> str:
 def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float) -> dict[str, Array]:
     """Return output name -> array for one chunk: the text, and what the request's return_* fields ask for.
 
-    Token ids and their log probabilities go with every chunk, the rest with the last one.
+    Token ids and their log probabilities go with every chunk, the rest with the last one; what fills gaps always does.
     `cum_log_probs` is the sum over every chunk up to this one.
     """
     values: dict[str, Sequence[object]] = {"text_output": [chunk.text]}
@@ -162,6 +164,11 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
             values["finish_reason"] = [chunk.finish_reason or ""]
         if params.return_effective_params:
             values["effective_params"] = [json.dumps(params.echo())]
+        if params.infill:
+            values["fills"] = chunk.fills
+        if params.return_candidates:
+            gaps = [[asdict(candidate) for candidate in gap] for gap in chunk.candidates]
+            values["infill_candidates"] = [json.dumps(gaps)]
         if params.return_perf_metrics:
             values.update({name: [counters[name]] for name in (*COUNTS, *RATIOS)})
     return {tensor.name: _array(tensor, values[tensor.name]) for tensor in OUTPUTS if tensor.name in values}
