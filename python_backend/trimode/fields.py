@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
@@ -34,6 +34,7 @@ class Mode(StrEnum):
     SELF_SPECULATION = "self_speculation"
 
 
+ACCEPTS = ("likelihood", "always")
 REVEALS = ("threshold", "steps", "leftmost", "entropy", "margin")
 
 
@@ -54,7 +55,7 @@ FIELDS: tuple[Field, ...] = (
         "text_input",
         "string",
         "",
-        "The prompt as plain text. One of text_input, input_ids, messages, segments, no more.",
+        "The prompt as plain text. One of text_input, input_ids, messages, segments, text, no more.",
     ),
     Field("input_ids", "ints", "", "The prompt as token ids.", 0, INT32_MAX),
     Field("messages", "json", "", "The prompt as chat messages, a JSON list of {role, content}."),
@@ -64,6 +65,7 @@ FIELDS: tuple[Field, ...] = (
         "",
         "A text with gaps to fill, a JSON list of strings and, for each gap, {} or {\"infill_tokens\": n}.",
     ),
+    Field("text", "string", "", "A text to revise; the answer is the text with what was changed, and the edits."),
     Field(
         "enable_thinking",
         "bool",
@@ -83,6 +85,12 @@ FIELDS: tuple[Field, ...] = (
     Field("infill_tokens", "int", "searched", "Size of the gap in tokens, exactly.", 1, MAX_GAP_TOKENS),
     Field("infill_lengths", "ints", "searched", "Sizes of the gap to try; the likeliest text wins.", 1, MAX_GAP_TOKENS),
     Field("return_candidates", "bool", "false", "Return infill_candidates: every size tried, its text and its score."),
+    Field("instruction", "string", "none", "With text: what the text answers, a chat message in front of it."),
+    Field("spans", "json", "all of text", "Parts of text to reconsider, a JSON list of [start, end] in characters."),
+    Field("revise_threshold", "float", "-2", "Reconsider tokens of a causal log-probability below this.", -1000.0, 0.0),
+    Field("revise_fraction", "float", "none", "Reconsider this share of the tokens instead, the least likely.", 0.0, 1.0),
+    Field("revise_rounds", "int", "2", "Most times the text is gone through.", 1, 16),
+    Field("accept", "string", "likelihood", "Which changes stay: those that make their block likelier, or always."),
     Field("draft_adapter", "bool", "if there is one", "Self-speculation drafts with the checkpoint's draft adapter."),
     Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
     Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
@@ -105,7 +113,7 @@ FIELDS: tuple[Field, ...] = (
     Field("return_effective_params", "bool", "false", "Return effective_params, the values used, as JSON."),
 )
 BY_NAME = {field.name: field for field in FIELDS}
-PROMPT_FIELDS = ("text_input", "input_ids", "messages", "segments")
+PROMPT_FIELDS = ("text_input", "input_ids", "messages", "segments", "text")
 _IN_BLOCKS = (Mode.DIFFUSION, Mode.SELF_SPECULATION)
 FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
     "block_length": _IN_BLOCKS,
@@ -138,9 +146,11 @@ def check_field(name: str, value: object) -> Any:
         case "ints":
             checked = _integers(field, value)
         case "json":
-            checked = _messages(field, value) if name == "messages" else _segments(field, value)
+            checked = _JSON[name](field, value)
     if name == "mode":
         return _choice(field, checked, Mode)
+    if name == "accept" and checked not in ACCEPTS:
+        raise RequestError(name, "must be one of " + ", ".join(ACCEPTS), value)
     if name == "reveal" and checked not in REVEALS:
         raise RequestError(name, "must be one of " + ", ".join(REVEALS), value)
     return checked
@@ -240,6 +250,28 @@ def _messages(field: Field, value: object) -> tuple[Mapping[str, Any], ...]:
             raise RequestError(field.name, "roles must be system, user or assistant", message["role"])
         _text(field, message.get("content"))
     return tuple(messages)  # type: ignore[arg-type]  # each was shown to be a Mapping above
+
+
+def _spans(field: Field, value: object) -> tuple[tuple[int, int], ...]:
+    checked: list[tuple[int, int]] = []
+    for item in _json(field, value):
+        if not (
+            isinstance(item, list | tuple)
+            and len(item) == 2
+            and all(isinstance(end, int) and not isinstance(end, bool) for end in item)
+        ):
+            raise RequestError(field.name, "must hold pairs [start, end] of integers", item, error_type="wrong_type")
+        start, end = item
+        if not 0 <= start < end:
+            raise RequestError(field.name, "must hold pairs with 0 <= start < end", item)
+        if checked and start < checked[-1][1]:
+            limit = f"must be in order and not overlap; the one before ends at {checked[-1][1]}"
+            raise RequestError(field.name, limit, item)
+        checked.append((start, end))
+    return tuple(checked)
+
+
+_JSON: dict[str, Callable[[Field, object], Any]] = {"messages": _messages, "segments": _segments, "spans": _spans}
 
 
 def _choice(field: Field, value: str, choices: type[Mode]) -> Mode:

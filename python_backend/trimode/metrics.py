@@ -65,7 +65,7 @@ METRICS: tuple[Metric, ...] = (
     WAITING,
     PASSES,
 )
-FORWARD_KINDS = ("prefill", "decode", "draft", "denoise", "verify", "commit")
+FORWARD_KINDS = ("prefill", "decode", "draft", "denoise", "verify", "commit", "score")
 
 
 @dataclass(frozen=True)

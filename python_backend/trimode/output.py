@@ -26,6 +26,7 @@ class Counters:
     denoise_forwards: int = 0
     verify_forwards: int = 0
     commit_forwards: int = 0
+    score_forwards: int = 0
     total_draft_tokens: int = 0
     total_accepted_draft_tokens: int = 0
     output_tokens: int = 0
@@ -43,12 +44,13 @@ class Counters:
             + self.denoise_forwards
             + self.verify_forwards
             + self.commit_forwards
+            + self.score_forwards
         )
 
     @property
     def cycles(self) -> int:
         """Passes after the prefill, a draft with its verification counted once."""
-        return self.decode_forwards + self.verify_forwards + self.denoise_forwards + self.commit_forwards
+        return self.forwards - self.draft_forwards
 
     @property
     def tokens_per_forward(self) -> float:
@@ -80,6 +82,16 @@ class Candidate:
     score: float | None
 
 
+@dataclass(frozen=True)
+class Edit:
+    """One change of a revised text: characters start..end of the original, `before`, became `after`."""
+
+    start: int
+    end: int
+    before: str
+    after: str
+
+
 @dataclass
 class Chunk:
     """One piece of a request's answer, sent to its sink; the last one has `finish_reason` or `error`.
@@ -94,6 +106,7 @@ class Chunk:
         counters, num_input_tokens, seconds: on the last chunk.
         fills: when gaps were filled, the text of each; on the last chunk.
         candidates: for each gap, every size that was tried; on the last chunk.
+        edits: what a revision changed, left to right; on the last chunk.
     """
 
     text: str = ""
@@ -106,6 +119,7 @@ class Chunk:
     seconds: float = 0.0
     fills: list[str] = field(default_factory=list)
     candidates: list[list[Candidate]] = field(default_factory=list)
+    edits: list[Edit] = field(default_factory=list)
 
     @property
     def last(self) -> bool:

@@ -53,6 +53,13 @@ class GenerationParams:
     infill_tokens: int | None = None
     infill_lengths: tuple[int, ...] = ()
     return_candidates: bool = False
+    text: str | None = None
+    instruction: str | None = None
+    spans: tuple[tuple[int, int], ...] = ()
+    revise_threshold: float | None = None
+    revise_fraction: float | None = None
+    revise_rounds: int = 2
+    accept: str = "likelihood"
     enable_thinking: bool = False
     stream: bool = False
     stop_words: tuple[str, ...] = ()
@@ -92,10 +99,10 @@ class GenerationParams:
             raise RequestError(", ".join(PROMPT_FIELDS), limit, prompts or "none", error_type="bad_prompt")
         if "enable_thinking" in values and "messages" not in values:
             raise RequestError("enable_thinking", "applies to messages", prompts[0], error_type="not_applicable")
-        infill = _resolve_infill(values)
-        mode = values.setdefault("mode", Mode.DIFFUSION if infill else defaults.mode)
-        if infill and mode is not Mode.DIFFUSION:
-            raise RequestError("mode", "must be diffusion to fill a gap", mode, error_type="not_applicable")
+        edit = _resolve_task(values)
+        mode = values.setdefault("mode", Mode.DIFFUSION if edit else defaults.mode)
+        if edit and mode is not Mode.DIFFUSION:
+            raise RequestError("mode", "must be diffusion to fill gaps or to revise", mode, error_type="not_applicable")
         for name, modes in FIELDS_OF_MODES.items():
             if name in values and mode not in modes:
                 limit = f"applies to mode {' or '.join(modes)}, not {mode}"
@@ -104,7 +111,7 @@ class GenerationParams:
             limit = "needs a checkpoint with linear_spec_lora, which this one has not"
             raise RequestError("draft_adapter", limit, values["draft_adapter"], error_type="not_applicable")
         values.setdefault("draft_adapter", defaults.adapter and mode is Mode.SELF_SPECULATION)
-        values.setdefault("max_tokens", MOST_SEARCHED if infill else defaults.max_tokens)
+        values.setdefault("max_tokens", MOST_SEARCHED if edit == "infill" else defaults.max_tokens)
         _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
         values.setdefault("seed", secrets.randbits(31))
         _resolve_block(values, mode, defaults)
@@ -115,9 +122,11 @@ class GenerationParams:
         return cls(**values, reference=reference)
 
     @cached_property
-    def infill(self) -> bool:
-        """Whether the request is to fill gaps rather than to go on from a prompt."""
-        return self.suffix is not None or self.segments is not None
+    def task(self) -> str | None:
+        """What the request is: "infill", "revise", or None for generation."""
+        if self.text is not None:
+            return "revise"
+        return "infill" if self.suffix is not None or self.segments is not None else None
 
     @cached_property
     def greedy(self) -> bool:
@@ -138,38 +147,51 @@ class GenerationParams:
         """Return the effective values as JSON-ready data, without the prompt and what the mode does not have."""
         other_modes = (name for name, modes in FIELDS_OF_MODES.items() if self.mode not in modes)
         left_out = {*PROMPT_FIELDS, "suffix", "reference", *other_modes}
-        left_out |= set(NOT_FOR_INFILL if self.infill else INFILL_FIELDS)
+        for task, names in FIELDS_OF_TASKS.items():
+            left_out |= set(names if task != self.task else ())
+        left_out |= set(_NOT_OF_TASKS.get(self.task or "", ()))
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
-NOT_FOR_INFILL = (
-    *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
-    *("max_thinking_tokens", "end_think_token_id"),
-)
-INFILL_FIELDS = ("infill_tokens", "infill_lengths", "return_candidates")
 MOST_SEARCHED = 32
 """Largest gap that is tried where the request gives no size and no max_tokens."""
+FIELDS_OF_TASKS: dict[str, tuple[str, ...]] = {
+    "infill": ("suffix", "segments", "infill_tokens", "infill_lengths", "return_candidates"),
+    "revise": ("text", "instruction", "spans", "revise_threshold", "revise_fraction", "revise_rounds", "accept"),
+}
+"""What a request can be beside generation, by the fields that only it has."""
+_OF_GENERATION = (
+    *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
+    *("max_thinking_tokens", "end_think_token_id", "enable_thinking"),
+)
+_NOT_OF_TASKS = {"infill": _OF_GENERATION, "revise": (*_OF_GENERATION, "max_tokens", "return_log_probs")}
+_EXCLUSIVE = (
+    ("suffix", "segments"),
+    ("infill_tokens", "infill_lengths"),
+    ("infill_tokens", "segments"),
+    ("infill_lengths", "segments"),
+    ("revise_threshold", "revise_fraction"),
+)
 
 
-def _resolve_infill(values: dict[str, Any]) -> bool:
-    """Return whether this is a request to fill gaps; its knobs belong to it alone, some others not to it."""
-    infill = "suffix" in values or "segments" in values
-    if "suffix" in values and "segments" in values:
-        raise RequestError("suffix", "does not apply to segments", values["suffix"], error_type="not_applicable")
-    for name in NOT_FOR_INFILL if infill else INFILL_FIELDS:
-        if name in values:
-            limit = "does not apply to filling gaps" if infill else "needs suffix or segments"
-            raise RequestError(name, limit, values[name], error_type="not_applicable")
-    if "infill_tokens" in values and "infill_lengths" in values:
-        raise RequestError("infill_lengths", "does not apply when infill_tokens is given", values["infill_lengths"])
-    if "segments" in values:
-        for name in ("infill_tokens", "infill_lengths"):
+def _resolve_task(values: dict[str, Any]) -> str | None:
+    """Return "infill", "revise" or None for generation; each has knobs that the others have not."""
+    task = "infill" if {"suffix", "segments"} & set(values) else "revise" if "text" in values else None
+    for other, names in FIELDS_OF_TASKS.items():
+        for name in names if other != task else ():
             if name in values:
-                limit = "does not apply to segments, whose gaps have their own"
+                limit = "needs suffix or segments" if other == "infill" else "needs text"
                 raise RequestError(name, limit, values[name], error_type="not_applicable")
-    if infill and values.get("enable_thinking"):
-        raise RequestError("enable_thinking", "does not apply to filling gaps", True, error_type="not_applicable")
-    return infill
+    for name in _NOT_OF_TASKS.get(task or "", ()):
+        if name in values:
+            limit = "does not apply to filling gaps" if task == "infill" else "does not apply to revising a text"
+            raise RequestError(name, limit, values[name], error_type="not_applicable")
+    for one, two in _EXCLUSIVE:
+        if one in values and two in values:
+            raise RequestError(one, f"does not go together with {two}", values[one], error_type="not_applicable")
+    if task == "revise" and "revise_fraction" not in values and "spans" not in values:
+        values.setdefault("revise_threshold", -2.0)
+    return task
 
 
 def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from . import revise
 from .bundle import Manifest
 from .config import ServerConfig
 from .engines.base import Engine, Row
@@ -108,8 +109,11 @@ class Runtime:
         """
         params = GenerationParams.parse(given, self._defaults, reference=reference)
         limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
-        if params.infill:
-            return self._fill(params, sink, min(limits) / 1000 if limits else None)
+        seconds = min(limits) / 1000 if limits else None
+        if params.task == "infill":
+            return self._fill(params, sink, seconds)
+        if params.task == "revise":
+            return self._revise(params, sink, seconds)
         prompt_text, prompt = self._prompt(params)
         params = self._fit(params, len(prompt), asked=given.get("max_tokens") is not None)
         task = Task(
@@ -118,8 +122,8 @@ class Runtime:
             deliver=lambda chunk: self._outbox.put((sink, chunk)),
             prefix="" if params.exclude_input_in_output else prompt_text,
         )
-        if limits:
-            task.deadline = task.submitted + min(limits) / 1000
+        if seconds is not None:
+            task.deadline = task.submitted + seconds
         self._scheduler.submit(task)
         return Handle(params, lambda: self._scheduler.cancel(task))
 
@@ -140,6 +144,29 @@ class Runtime:
         )
         job.start()
         return Handle(params, job.cancel)
+
+    def _revise(self, params: GenerationParams, sink: Sink, seconds: float | None) -> Handle:
+        """Queue a request to revise a text."""
+        if self.tokenizer is None:
+            limit = "needs a checkpoint with a tokenizer"
+            raise RequestError("text", limit, "a text", error_type="not_applicable")
+        tokenizer, capacity = self.tokenizer, self.manifest.capacity
+        if not tokenizer.fits((params.instruction or "") + (params.text or ""), capacity):
+            raise PromptTooLongError("text", f"must fit the capacity of {capacity} tokens", "more characters")
+        seq = revise.sequence_of(params, tokenizer, self.manifest.mask_token_id)
+        assert seq.revision is not None
+        if len(seq.revision.ids) + params.block_length > capacity:
+            limit = f"must leave room for a block of {params.block_length} in the capacity of {capacity} tokens"
+            raise PromptTooLongError("text", limit, f"{len(seq.revision.ids)} tokens")
+
+        def take(chunk: Chunk) -> None:
+            sink(revise.answer(chunk, seq, tokenizer))
+
+        task = Task(seq, AnswerText(None, (), at_once=True), lambda chunk: self._outbox.put((take, chunk)))
+        if seconds is not None:
+            task.deadline = task.submitted + seconds
+        self._scheduler.submit(task)
+        return Handle(params, lambda: self._scheduler.cancel(task))
 
     def _text_with_gaps(self, params: GenerationParams) -> Text:
         """Return what is to be filled; raises a RequestError when it cannot fit the engine."""

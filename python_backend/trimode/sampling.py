@@ -37,6 +37,14 @@ def log_prob(logits: Floats, token: int) -> float:
     return float(wide[token] - top - np.log(np.exp(wide - top).sum()))
 
 
+def log_probs_of(logits: Floats, ids: Ints) -> npt.NDArray[np.float64]:
+    """Return the log-probability of one given token per row: logits (R, V), ids (R,) -> (R,)."""
+    top = logits.max(axis=-1, keepdims=True)
+    norm = np.log(np.exp(logits - top).sum(axis=-1, dtype=np.float64)) + top[:, 0]
+    chosen: npt.NDArray[np.float64] = logits[np.arange(len(ids)), ids] - norm
+    return chosen
+
+
 def uniforms(seed: int, positions: Ints, stream: int) -> npt.NDArray[np.float64]:
     """Return one number in [0, 1) per position: splitmix64 (Steele, Lea and Flood 2014) of seed, stream, position."""
     with np.errstate(over="ignore"):

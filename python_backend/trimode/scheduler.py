@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from . import modes
 from .engines.base import Engine, Row
 from .errors import CancelledError, DeadlineError, EngineError, OverloadedError, TrimodeError
-from .fields import Mode
+from .fields import MAX_BLOCK_LENGTH, Mode
 from .output import Chunk
 from .sequence import Phase, Sequence
 from .stop import AnswerText
@@ -244,7 +244,7 @@ def pack(planned: list[tuple[Task, Row]]) -> list[list[tuple[Task, Row]]]:
     blocks: list[tuple[Task, Row]] = []
     groups: list[list[tuple[Task, Row]]] = []
     for task, row in planned:
-        if task.sequence.phase is Phase.PREFILL:
+        if task.sequence.phase is Phase.PREFILL or len(row.tokens) > MAX_BLOCK_LENGTH:
             groups.append([(task, row)])
         elif task.sequence.params.mode is Mode.AUTOREGRESSIVE:
             singles.append((task, row))

@@ -68,6 +68,11 @@ class Tokenizer:
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
+    def offsets(self, text: str) -> list[tuple[int, int]]:
+        """Return for each id of `encode(text)` the characters it belongs to, start and end."""
+        found: list[tuple[int, int]] = self._backend.encode(text, add_special_tokens=False).offsets
+        return found
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids` without special tokens; broken UTF-8 becomes U+FFFD."""
         text: str = self._backend.decode(list(ids), skip_special_tokens=True)

@@ -28,3 +28,14 @@ def test_try(runtime):
     ):
         chunk = runtime.generate(given)
         print(given, repr(chunk.text), chunk.fills, chunk.candidates, chunk.counters)
+
+
+def test_try_revise(runtime):
+    for given in (
+        {"text": "hello world, this is a text é🙂 and more of it"},
+        {"text": "hello world, this is a text é🙂 and more of it", "accept": "always"},
+        {"text": "hello world, this is a text", "spans": [[0, 1], [6, 11]], "accept": "always"},
+        {"text": "hello world, this is a text", "revise_fraction": 0.3, "revise_rounds": 4},
+    ):
+        chunk = runtime.generate(given)
+        print(given, repr(chunk.text), chunk.edits, chunk.counters)

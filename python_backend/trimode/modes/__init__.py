@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..engines.base import Row, RowResult
 from ..fields import Mode
 from ..sequence import Phase, Sequence
-from . import autoregressive, diffusion, infill, prefill, self_speculation
+from . import autoregressive, diffusion, infill, prefill, revise, self_speculation
 
 
 @dataclass(frozen=True)
@@ -16,30 +16,38 @@ class Decoder:
     """A mode: `start` takes the prompt's last logits, `plan` and `apply` alternate until the sequence is done."""
 
     start: Callable[[Sequence, RowResult], list[int]]
-    plan: Callable[[Sequence], Row]
+    plan: Callable[[Sequence, int], Row]
     apply: Callable[[Sequence, Row, RowResult], list[int]]
 
 
+def _one_pass(plan: Callable[[Sequence], Row]) -> Callable[[Sequence, int], Row]:
+    """A mode whose passes are never longer than a block need not cut them into chunks."""
+    return lambda seq, chunk: plan(seq)
+
+
 DECODERS: dict[Mode, Decoder] = {
-    Mode.AUTOREGRESSIVE: Decoder(autoregressive.start, autoregressive.plan, autoregressive.apply),
-    Mode.DIFFUSION: Decoder(diffusion.start, diffusion.plan, diffusion.apply),
-    Mode.SELF_SPECULATION: Decoder(self_speculation.start, self_speculation.plan, self_speculation.apply),
+    Mode.AUTOREGRESSIVE: Decoder(autoregressive.start, _one_pass(autoregressive.plan), autoregressive.apply),
+    Mode.DIFFUSION: Decoder(diffusion.start, _one_pass(diffusion.plan), diffusion.apply),
+    Mode.SELF_SPECULATION: Decoder(self_speculation.start, _one_pass(self_speculation.plan), self_speculation.apply),
 }
 
 
-INFILL = Decoder(infill.start, infill.plan, infill.apply)
+INFILL = Decoder(infill.start, _one_pass(infill.plan), infill.apply)
+REVISE = Decoder(revise.start, revise.plan, revise.apply)
 
 
 def decoder_of(seq: Sequence) -> Decoder:
     """Return what decodes `seq`."""
-    return DECODERS[seq.params.mode] if seq.hole is None else INFILL
+    if seq.hole is not None:
+        return INFILL
+    return DECODERS[seq.params.mode] if seq.revision is None else REVISE
 
 
 def plan(seq: Sequence, prefill_chunk: int) -> Row:
     """Return the sequence's next pass."""
     if seq.phase is Phase.PREFILL:
         return prefill.plan(seq, prefill_chunk)
-    return decoder_of(seq).plan(seq)
+    return decoder_of(seq).plan(seq, prefill_chunk)
 
 
 def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engines.base import Floats, Ints, Row, RowResult
+from ..engines.base import Ints, Row, RowResult
+from ..sampling import log_probs_of
 from ..sequence import Block, Hole, Phase, Sequence
 from . import refine
 from .diffusion import DENOISE_STREAM
@@ -42,9 +43,9 @@ def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
         seq.cache(len(row.tokens))
         return open_window(seq)
     if seq.phase is Phase.SCORE:
-        seq.counters.verify_forwards += 1
+        seq.counters.score_forwards += 1
         ids, _ = _scored(seq)
-        _hole(seq).score = mean_log_prob(result.logits, ids[1:])
+        _hole(seq).score = float(log_probs_of(result.logits, ids[1:]).mean())
         seq.finish("stop")
         return []
     seq.counters.denoise_forwards += 1
@@ -84,15 +85,6 @@ def open_window(seq: Sequence) -> list[int]:
     seq.block = Block(length - lead, tokens, is_open, count, 0, np.zeros(width, dtype=np.float32))
     seq.phase = Phase.DENOISE
     return []
-
-
-def mean_log_prob(logits: Floats, ids: Ints) -> float:
-    """Mean log-probability of `ids` (R,) under `logits` (R, V), 0 when there are none."""
-    if not len(ids):
-        return 0.0
-    top = logits.max(axis=-1, keepdims=True)
-    log_norm = np.log(np.exp(logits - top).sum(axis=-1, dtype=np.float64)) + top[:, 0]
-    return float((logits[np.arange(len(ids)), ids] - log_norm).mean())
 
 
 def _settle(seq: Sequence) -> list[int]:

@@ -62,6 +62,7 @@ COUNTS = (
     "denoise_forwards",
     "verify_forwards",
     "commit_forwards",
+    "score_forwards",
     "total_draft_tokens",
     "total_accepted_draft_tokens",
 )
@@ -79,6 +80,7 @@ OUTPUTS: tuple[Tensor, ...] = (
     Tensor("effective_params", "TYPE_STRING"),
     Tensor("fills", "TYPE_STRING", -1),
     Tensor("infill_candidates", "TYPE_STRING"),
+    Tensor("edits", "TYPE_STRING"),
     *(Tensor(name, "TYPE_INT32") for name in COUNTS),
     *(Tensor(name, "TYPE_FP32") for name in RATIOS),
 )
@@ -164,8 +166,10 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
             values["finish_reason"] = [chunk.finish_reason or ""]
         if params.return_effective_params:
             values["effective_params"] = [json.dumps(params.echo())]
-        if params.infill:
+        if params.task == "infill":
             values["fills"] = chunk.fills
+        if params.task == "revise":
+            values["edits"] = [json.dumps([asdict(edit) for edit in chunk.edits])]
         if params.return_candidates:
             gaps = [[asdict(candidate) for candidate in gap] for gap in chunk.candidates]
             values["infill_candidates"] = [json.dumps(gaps)]

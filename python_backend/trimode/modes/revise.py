@@ -1,0 +1,153 @@
+"""Reconsidering a text: its least likely tokens are masked again and denoised with both sides in sight.
+
+A round scores the whole text causally, picks tokens, and goes through it window by window: what is picked inside a
+window of one block is masked and refined by the rule of `generate`, then the window is scored with its new tokens. The
+change is kept if the block became more likely under the causal model, which does not see to its right and so judges
+independently. The number of tokens never changes. No released code does this.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engines.base import Ints, Row, RowResult
+from ..sampling import log_probs_of
+from ..sequence import Block, Phase, Revision, Sequence
+from . import refine
+from .diffusion import DENOISE_STREAM
+
+STREAMS = 128
+"""Streams of draws that one round may use; more than the passes over a block."""
+
+
+def start(seq: Sequence, result: RowResult) -> list[int]:
+    """Take in how likely the text's first token is behind the context, then score the rest."""
+    work = _work(seq)
+    first = len(seq.prompt)
+    work.log_probs[first] = log_probs_of(result.logits, work.ids[first : first + 1])[0]
+    return go_on(seq)
+
+
+def plan(seq: Sequence, chunk: int) -> Row:
+    """Return a causal pass that scores and keeps the next tokens, or a denoising pass over a window."""
+    if seq.phase is Phase.DENOISE:
+        return refine.plan(seq, adapter=False)
+    work = _work(seq)
+    ids = work.tried if seq.phase is Phase.VERIFY else work.ids
+    tokens = ids[seq.cached : min(work.until, seq.cached + chunk)].copy()
+    return Row(seq.slot, tokens, seq.cached, "causal", np.arange(len(tokens)), keep=True)
+
+
+def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
+    """Take in scores, refine a window, or judge its change; return the text's tokens when all rounds are done."""
+    work = _work(seq)
+    if seq.phase is Phase.DENOISE:
+        seq.counters.denoise_forwards += 1
+        stream = DENOISE_STREAM + work.round * STREAMS + seq.current.step
+        refine.apply(seq, row, result.without(work.banned), stream)
+        return _propose(seq) if refine.finished(seq) else []
+    next_ones = slice(row.start + 1, min(row.start + len(row.tokens) + 1, len(work.ids)))
+    seq.cached = row.start + len(row.tokens)
+    seq.counters.score_forwards += 1
+    if seq.phase is Phase.SCORE:
+        ids = work.ids[next_ones]
+        work.log_probs[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
+        return go_on(seq)
+    ids = work.tried[next_ones]
+    work.judged[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
+    return _judge(seq) if seq.cached >= work.until else []
+
+
+def pick(work: Revision) -> Ints:
+    """Return the positions to reconsider: of those allowed all, the unlikely ones, or the least likely share."""
+    if work.fraction is None and work.threshold is None:
+        return np.flatnonzero(work.allowed)
+    known = np.flatnonzero(work.allowed & ~np.isnan(work.log_probs))
+    if work.fraction is None:
+        return known[work.log_probs[known] < work.threshold]
+    count = int(np.ceil(work.fraction * len(known)))
+    return np.sort(known[np.argsort(work.log_probs[known], kind="stable")[:count]])
+
+
+def go_on(seq: Sequence) -> list[int]:
+    """Score what is not scored, then open the next window; when a round is over begin another or finish."""
+    work = _work(seq)
+    while True:
+        if work.picked is None:  # a round begins: all of the text must be scored first
+            work.until = len(work.ids)
+            if seq.cached < work.until:
+                seq.phase = Phase.SCORE
+                return []
+            work.picked, work.changed, work.at = pick(work), False, 0
+        ahead = work.picked[work.picked >= work.at]
+        if len(ahead):
+            return _open_window(seq, int(ahead[0]))
+        work.round += 1
+        if work.round >= work.rounds or not work.changed:
+            return _finish(seq)
+        work.picked = None
+
+
+def _open_window(seq: Sequence, first: int) -> list[int]:
+    """Mask what is picked from `first` on within one block, once the cache is right up to the block's end."""
+    work, width = _work(seq), seq.params.block_length
+    assert work.picked is not None
+    begin = max(first - 1, 0)
+    end = min(begin + width, len(work.ids))
+    if seq.cached < end:  # an earlier change, kept or not, made it stale
+        work.until, seq.phase = end, Phase.SCORE
+        return []
+    # The last quarter is only looked at, unless the text ends in it: what is masked needs a right side.
+    done = end if end == len(work.ids) else max(end - width // 4, first + 1)
+    picked = work.picked[(work.picked >= first) & (work.picked < done)]
+    tokens = np.full(width, work.filler, dtype=np.int64)
+    tokens[: end - begin] = work.ids[begin:end]
+    tokens[picked - begin] = seq.mask_token_id
+    is_open = np.zeros(width, dtype=bool)
+    is_open[picked - begin] = True
+    work.window = (first, end, done)
+    seq.block = Block(begin, tokens, is_open, len(picked), 0, np.zeros(width, dtype=np.float32))
+    seq.phase = Phase.DENOISE
+    return []
+
+
+def _propose(seq: Sequence) -> list[int]:
+    """Hold the refined window against the text: if it differs, have the model score it."""
+    work, block = _work(seq), seq.current
+    first, end, work.at = work.window
+    work.tried = work.ids.copy()
+    work.tried[block.start : end] = block.tokens[: end - block.start]
+    if (work.tried == work.ids).all():
+        return go_on(seq)
+    work.judged = work.log_probs.copy()
+    seq.cached, work.until, seq.phase = max(first - 1, 0), end, Phase.VERIFY
+    return []
+
+
+def _judge(seq: Sequence) -> list[int]:
+    """Keep the change if its block became likelier, or leave the text as it was; then go on."""
+    work = _work(seq)
+    first, end, _ = work.window
+    if work.always or _mean(work.judged[first:end]) > _mean(work.log_probs[first:end]):
+        work.ids, work.log_probs, work.changed = work.tried, work.judged, True
+    else:
+        seq.cached = first  # the slot now holds the refused tokens from here on
+    return go_on(seq)
+
+
+def _mean(log_probs: npt.NDArray[np.float64]) -> float:
+    known = log_probs[~np.isnan(log_probs)]  # the very first token of a text without context has none
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _finish(seq: Sequence) -> list[int]:
+    seq.tokens = [int(token) for token in _work(seq).ids[len(seq.prompt) :]]
+    seq.counters.output_tokens = len(seq.tokens)
+    seq.finish("stop")
+    return seq.tokens
+
+
+def _work(seq: Sequence) -> Revision:
+    assert seq.revision is not None
+    return seq.revision
