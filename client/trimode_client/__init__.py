@@ -15,8 +15,8 @@ from .errors import (
     TrimodeClientError,
     UnavailableError,
 )
-from .request import KNOBS, Knobs
-from .result import Completion, Piece
+from .request import KNOBS, Knobs, Segment
+from .result import Candidate, Completion, Edit, Piece
 from .transports import Health
 
 __all__ = [
@@ -24,9 +24,11 @@ __all__ = [
     "AsyncClient",
     "AsyncStream",
     "CancelledError",
+    "Candidate",
     "Client",
     "Completion",
     "DeadlineError",
+    "Edit",
     "EngineError",
     "Health",
     "IncompleteError",
@@ -35,6 +37,7 @@ __all__ = [
     "OverloadedError",
     "Piece",
     "PromptTooLongError",
+    "Segment",
     "ServerError",
     "StalledError",
     "Stream",

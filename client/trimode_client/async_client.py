@@ -6,12 +6,12 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 from .client import MODEL
 from .errors import IncompleteError, UnavailableError
 from .patience import Patience
-from .request import Knobs, build
+from .request import Knobs, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
 from .transports import AsyncTransport, Health, Wire, open_async_transport
 
@@ -44,8 +44,27 @@ class AsyncClient:
         """Return the whole answer; see Client.generate."""
         limit = self._timeout if timeout is None else timeout
         fields = build(prompt, messages, input_ids, knobs, stream=False, timeout=limit)
-        async with AsyncStream(self._transport, fields, Patience(limit, None)) as stream:
-            return await stream.finish()
+        return await self._whole(fields, limit)
+
+    async def infill(
+        self,
+        left: str | None = None,
+        right: str | None = None,
+        *,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        segments: Sequence[Segment] | None = None,
+        timeout: float | None = None,
+        **knobs: Unpack[Knobs],
+    ) -> Completion:
+        """Return what stands in the gap between left and right; see Client.infill."""
+        limit = self._timeout if timeout is None else timeout
+        fields = build_infill(left, right, messages, segments, knobs, timeout=limit)
+        return await self._whole(fields, limit)
+
+    async def revise(self, text: str, *, timeout: float | None = None, **knobs: Unpack[Knobs]) -> Completion:
+        """Return the revised text and what was changed; see Client.revise."""
+        limit = self._timeout if timeout is None else timeout
+        return await self._whole(build_revise(text, knobs, timeout=limit), limit)
 
     def stream(
         self,
@@ -76,6 +95,10 @@ class AsyncClient:
             if time.monotonic() >= ends:
                 raise UnavailableError(f"the server is not ready after {timeout:g} s ({health})")
             await asyncio.sleep(0.1)
+
+    async def _whole(self, fields: dict[str, Any], limit: float | None) -> Completion:
+        async with AsyncStream(self._transport, fields, Patience(limit, None)) as stream:
+            return await stream.finish()
 
     async def close(self) -> None:
         """Drop the connections."""

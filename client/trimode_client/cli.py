@@ -1,4 +1,4 @@
-"""The `trimode` command: generate, chat, compare, health against a running server.
+"""The `trimode` command: generate, infill, revise, chat, compare, health against a running server.
 
 Exit codes: 0 fine, 1 the server failed or gave no whole answer, 2 the request or the command line is wrong,
 3 nobody answers or the model is not ready, 130 interrupted.
@@ -14,10 +14,10 @@ from collections.abc import Callable, Sequence
 from rich.console import Console
 
 from .client import Client
-from .commands import chat, compare, generate, health
+from .commands import chat, compare, generate, health, infill, revise
 from .errors import InvalidRequestError, TrimodeClientError, UnavailableError
 
-COMMANDS = (generate, chat, compare, health)
+COMMANDS = (generate, infill, revise, chat, compare, health)
 
 
 def parser() -> argparse.ArgumentParser:

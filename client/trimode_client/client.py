@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Self, Unpack
+from typing import Any, Self, Unpack
 
 from .errors import IncompleteError, UnavailableError
 from .patience import Patience
-from .request import Knobs, build
+from .request import Knobs, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
 from .transports import Health, Transport, Wire, open_transport
 
@@ -56,8 +56,38 @@ class Client:
         """
         limit = self._timeout if timeout is None else timeout
         fields = build(prompt, messages, input_ids, knobs, stream=False, timeout=limit)
-        with Stream(self._transport, fields, Patience(limit, None)) as stream:
-            return stream.finish()
+        return self._whole(fields, limit)
+
+    def infill(
+        self,
+        left: str | None = None,
+        right: str | None = None,
+        *,
+        messages: Sequence[Mapping[str, str]] | None = None,
+        segments: Sequence[Segment] | None = None,
+        timeout: float | None = None,
+        **knobs: Unpack[Knobs],
+    ) -> Completion:
+        """Return what stands in the gap between left and right, as `text` and `fills`.
+
+        Instead of left: messages, whose last one may be the assistant's, begun; or segments, the whole text as strings
+        with a mapping for each gap, {} or {"infill_tokens": n}. With exclude_input_in_output=False `text` is all of it.
+
+        Raises:
+            ServerError, UnavailableError, IncompleteError: see the tree in errors.py.
+        """
+        limit = self._timeout if timeout is None else timeout
+        fields = build_infill(left, right, messages, segments, knobs, timeout=limit)
+        return self._whole(fields, limit)
+
+    def revise(self, text: str, *, timeout: float | None = None, **knobs: Unpack[Knobs]) -> Completion:
+        """Return the revised text as `text`, and what was changed as `edits`.
+
+        Raises:
+            ServerError, UnavailableError, IncompleteError: see the tree in errors.py.
+        """
+        limit = self._timeout if timeout is None else timeout
+        return self._whole(build_revise(text, knobs, timeout=limit), limit)
 
     def stream(
         self,
@@ -94,6 +124,10 @@ class Client:
             if time.monotonic() >= ends:
                 raise UnavailableError(f"the server is not ready after {timeout:g} s ({health})")
             time.sleep(0.1)
+
+    def _whole(self, fields: dict[str, Any], limit: float | None) -> Completion:
+        with Stream(self._transport, fields, Patience(limit, None)) as stream:
+            return stream.finish()
 
     def close(self) -> None:
         """Drop the connections."""

@@ -23,7 +23,10 @@ ALWAYS_RETURNED = (
     "return_token_ids",
     "return_effective_params",
 )
-KNOBS = tuple(name for name in BY_NAME if name not in (*PROMPT_FIELDS, *ALWAYS_RETURNED, "stream"))
+# The prompt fields, suffix and stream are said by which method is called and with what.
+KNOBS = tuple(name for name in BY_NAME if name not in (*PROMPT_FIELDS, *ALWAYS_RETURNED, "suffix", "stream"))
+Segment = str | Mapping[str, int]
+_ON_THE_WIRE = {"prompt": "text_input", "left": "text_input"}
 
 
 class Knobs(TypedDict, total=False):
@@ -38,10 +41,15 @@ class Knobs(TypedDict, total=False):
     denoise_steps: int
     threshold: float
     reveal: str
-    suffix: str
     infill_tokens: int
     infill_lengths: Sequence[int]
     return_candidates: bool
+    instruction: str
+    spans: Sequence[Sequence[int]]
+    revise_threshold: float
+    revise_fraction: float
+    revise_rounds: int
+    accept: str
     draft_adapter: bool
     temperature: float
     top_k: int
@@ -67,18 +75,61 @@ def build(
     stream: bool,
     timeout: float | None = None,
 ) -> dict[str, Any]:
-    """Return the request's fields by their names on the wire; knobs that are None are left out.
+    """Return the fields of a request for an answer by their names on the wire; knobs that are None are left out.
 
     `timeout` (seconds) is told to the server too, as timeout_ms, so that it stops when the client has given up.
 
     Raises:
         InvalidRequestError: no prompt or several, an unknown knob, a value of the wrong type or out of range.
     """
-    prompts = {"text_input": prompt, "messages": messages, "input_ids": input_ids}
-    fields: dict[str, Any] = {name: value for name, value in prompts.items() if value is not None}
-    if len(fields) != 1:
-        given = ", ".join(fields) or "none"
-        raise InvalidRequestError("bad_prompt", f"give exactly one of prompt, messages, input_ids, got {given}")
+    fields = _only_one(prompt=prompt, messages=messages, input_ids=input_ids)
+    return _checked(fields, knobs, stream=stream, timeout=timeout)
+
+
+def build_infill(
+    left: str | None,
+    right: str | None,
+    messages: Sequence[Mapping[str, str]] | None,
+    segments: Sequence[Segment] | None,
+    knobs: Mapping[str, Any],
+    *,
+    timeout: float | None = None,
+) -> dict[str, Any]:
+    """Return the fields of a request to fill gaps, as `build` does; without `right` nothing follows the gap.
+
+    Raises:
+        InvalidRequestError: as for `build`; `right` beside `segments`.
+    """
+    fields = _only_one(left=left, messages=messages, segments=segments)
+    if segments is None:
+        fields["suffix"] = "" if right is None else right
+    elif right is not None:
+        raise InvalidRequestError("bad_prompt", "right does not go together with segments, which hold the whole text")
+    return _checked(fields, knobs, stream=False, timeout=timeout)
+
+
+def build_revise(text: str, knobs: Mapping[str, Any], *, timeout: float | None = None) -> dict[str, Any]:
+    """Return the fields of a request to revise a text, as `build` does.
+
+    Raises:
+        InvalidRequestError: as for `build`.
+    """
+    return _checked(_only_one(text=text), knobs, stream=False, timeout=timeout)
+
+
+def _only_one(**prompts: object) -> dict[str, Any]:
+    """Return the one that is not None under its name on the wire."""
+    given = {name: value for name, value in prompts.items() if value is not None}
+    if len(given) != 1:
+        limit = f"give exactly one of {', '.join(prompts)}, got {', '.join(given) or 'none'}"
+        raise InvalidRequestError("bad_prompt", limit)
+    return {_ON_THE_WIRE.get(name, name): value for name, value in given.items()}
+
+
+def _checked(
+    prompt: Mapping[str, Any], knobs: Mapping[str, Any], *, stream: bool, timeout: float | None
+) -> dict[str, Any]:
+    fields = dict(prompt)
     for name, value in knobs.items():
         if name not in KNOBS:
             raise InvalidRequestError("unknown_field", f"{name} is not a knob; known are {', '.join(KNOBS)}")
@@ -97,7 +148,7 @@ def _check(name: str, value: object) -> Any:
         raise BY_TYPE.get(exc.error_type, InvalidRequestError)(exc.error_type, str(exc)) from exc
     match BY_NAME[name].kind:
         case "json":
-            return json.dumps([dict(item) for item in checked], ensure_ascii=False)
+            return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=dict)
         case "strings" | "ints":
             return list(checked)
         case "string":

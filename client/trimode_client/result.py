@@ -25,8 +25,28 @@ _NOT_COUNTERS = frozenset(
         "effective_params",
         "fills",
         "infill_candidates",
+        "edits",
     }
 )
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One size in tokens that was tried for a gap, its text, and the score by which sizes compare, if it was scored."""
+
+    size: int
+    text: str
+    score: float | None
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One change of a revised text: characters start to end of the original, `before`, became `after`."""
+
+    start: int
+    end: int
+    before: str
+    after: str
 
 
 @dataclass(frozen=True)
@@ -34,7 +54,7 @@ class Completion:
     """A whole answer.
 
     Attributes:
-        text: all of the answer.
+        text: all of the answer; of a revision, the revised text.
         finish_reason: "stop" or "length".
         num_input_tokens, num_output_tokens: lengths of prompt and answer in tokens.
         token_ids: the answer's tokens.
@@ -43,7 +63,8 @@ class Completion:
         counters: forwards by phase, tokens_per_forward, tokens_per_cycle, acceptance_rate …
         params: the effective values the server used, defaults filled in.
         fills: the text of each gap, when gaps were filled.
-        candidates: for each gap, the sizes tried as {size, text, score}, only with return_candidates.
+        candidates: for each gap, the sizes that were tried, only with return_candidates.
+        edits: what a revision changed, left to right.
         seconds, first_seconds: from sending to the last response and to the first one, as the client saw it.
     """
 
@@ -57,7 +78,8 @@ class Completion:
     counters: Mapping[str, int | float] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     fills: tuple[str, ...] = ()
-    candidates: tuple[tuple[Mapping[str, Any], ...], ...] = ()
+    candidates: tuple[tuple[Candidate, ...], ...] = ()
+    edits: tuple[Edit, ...] = ()
     seconds: float = 0.0
     first_seconds: float = 0.0
 
@@ -124,7 +146,10 @@ class Assembler:
             counters={n: v for n, v in last.items() if n not in _NOT_COUNTERS and isinstance(v, int | float)},
             params=json.loads(last.get("effective_params") or "{}"),
             fills=tuple(str(text) for text in _as_list(last.get("fills"))),
-            candidates=tuple(tuple(gap) for gap in json.loads(last.get("infill_candidates") or "[]")),
+            candidates=tuple(
+                tuple(Candidate(**tried) for tried in gap) for gap in json.loads(last.get("infill_candidates") or "[]")
+            ),
+            edits=tuple(Edit(**edit) for edit in json.loads(last.get("edits") or "[]")),
             seconds=time.perf_counter() - self._started,
             first_seconds=self._first,
         )

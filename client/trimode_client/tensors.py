@@ -23,7 +23,7 @@ DTYPES = {
     "float": "FP32",
     "bool": "BOOL",
 }
-LISTS = frozenset({"output_ids", "output_log_probs"})
+LISTS = frozenset({"output_ids", "output_log_probs", "fills"})
 _FORMATS = {"INT32": "i", "INT64": "q", "FP32": "f", "FP64": "d", "BOOL": "?"}
 
 

@@ -20,6 +20,7 @@ MAX_BLOCK_LENGTH = 64
 MAX_STOP_WORDS = 16
 MAX_GAPS = 16
 MAX_GAP_TOKENS = 1024
+MAX_GAP_SIZES = 16
 MAX_STOP_WORD_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 1_000_000
 MAX_INPUT_IDS = 262_144  # the longest context of the family
@@ -63,7 +64,7 @@ FIELDS: tuple[Field, ...] = (
         "segments",
         "json",
         "",
-        "A text with gaps to fill, a JSON list of strings and, for each gap, {} or {\"infill_tokens\": n}.",
+        'A text with gaps to fill, a JSON list of strings and, for each gap, {} or {"infill_tokens": n}.',
     ),
     Field("text", "string", "", "A text to revise; the answer is the text with what was changed, and the edits."),
     Field(
@@ -73,7 +74,7 @@ FIELDS: tuple[Field, ...] = (
         "With messages: think first; thought and </think> precede the answer.",
     ),
     Field("mode", "string", "self_speculation", "autoregressive, diffusion or self_speculation."),
-    Field("max_tokens", "int", "128", "Most tokens to generate.", 1, INT32_MAX),
+    Field("max_tokens", "int", "128, gaps 32", "Most tokens to generate, or to fill a gap with.", 1, INT32_MAX),
     Field("stream", "bool", "false", "Send text as it is committed instead of once at the end."),
     Field("stop_words", "strings", "none", "Generation ends before the first of these texts."),
     Field("end_id", "int", "the model's", "Token that ends the answer; -1 for none.", -1, INT32_MAX),
@@ -88,9 +89,11 @@ FIELDS: tuple[Field, ...] = (
     Field("instruction", "string", "none", "With text: what the text answers, a chat message in front of it."),
     Field("spans", "json", "all of text", "Parts of text to reconsider, a JSON list of [start, end] in characters."),
     Field("revise_threshold", "float", "-2", "Reconsider tokens of a causal log-probability below this.", -1000.0, 0.0),
-    Field("revise_fraction", "float", "none", "Reconsider this share of the tokens instead, the least likely.", 0.0, 1.0),
+    Field(
+        "revise_fraction", "float", "none", "Reconsider this share of the tokens instead, the least likely.", 0.0, 1.0
+    ),
     Field("revise_rounds", "int", "2", "Most times the text is gone through.", 1, 16),
-    Field("accept", "string", "likelihood", "Which changes stay: those that make their block likelier, or always."),
+    Field("accept", "string", "likelihood", "Which changes stay: those with which their block is likelier, or always."),
     Field("draft_adapter", "bool", "if there is one", "Self-speculation drafts with the checkpoint's draft adapter."),
     Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
     Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
@@ -144,7 +147,7 @@ def check_field(name: str, value: object) -> Any:
         case "strings":
             checked = _stop_words(field, value)
         case "ints":
-            checked = _integers(field, value)
+            checked = _sizes(field, value) if name == "infill_lengths" else _integers(field, value)
         case "json":
             checked = _JSON[name](field, value)
     if name == "mode":
@@ -202,6 +205,14 @@ def _integers(field: Field, value: object) -> tuple[int, ...]:
     if len(items) > MAX_INPUT_IDS:
         raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", f"{len(items)} ids")
     return tuple(_in_range(field, _expect(field, item, int, "must hold integers")) for item in items)
+
+
+def _sizes(field: Field, value: object) -> tuple[int, ...]:
+    """Return the sizes of a gap to try, each once, the smallest first."""
+    sizes = tuple(sorted(set(_integers(field, value))))
+    if len(sizes) > MAX_GAP_SIZES:
+        raise RequestError(field.name, f"may hold at most {MAX_GAP_SIZES} sizes", f"{len(sizes)} sizes")
+    return sizes
 
 
 def _stop_words(field: Field, value: object) -> tuple[str, ...]:

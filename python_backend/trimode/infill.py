@@ -6,29 +6,31 @@ of engines; how one gap of known size is filled is in modes/infill.py.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 import numpy as np
 
-from .errors import TrimodeError
+from .errors import CancelledError, EngineError, PromptTooLongError, TrimodeError
+from .gaps import GappedText, Sides
 from .modes.infill import open_window
 from .output import Candidate, Chunk, Counters
 from .params import GenerationParams
-from .scheduler import Task
-from .sequence import Hole, Seam
+from .scheduler import Scheduler, Task
+from .sequence import Hole
 from .sequence import Sequence as Decoding
 from .stop import AnswerText
 from .tokenizer import Tokenizer
 
+logger = logging.getLogger(__name__)
+
 LADDER = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Sizes tried first where none is given; then every one, or a few, between the best one's neighbours."""
 REFINED = 8
-SEAM_TOKENS = 8
-"""Tokens left of a gap that are tokenized again with what fills it."""
 
 
 @dataclass(frozen=True)
@@ -36,80 +38,86 @@ class _Tried:
     """One size of a gap that was filled, and how likely the text is with it."""
 
     size: int
-    task: Task
-    score: float
+    tokens: list[int]
+    log_probs: list[float]
+    score: float | None
 
 
-def _best(tried: Sequence[_Tried]) -> _Tried:
-    """The likeliest; of equals the smallest."""
-    return max(tried, key=lambda one: (one.score, -one.size))
+@dataclass
+class _Gap:
+    """The gap at hand or one filled before: its sides, the sizes tried first, and those that are done."""
 
+    sides: Sides
+    sizes: tuple[int, ...]
+    open: bool  # whether the request left the size open
+    tried: list[_Tried] = field(default_factory=list)
 
-@dataclass(frozen=True)
-class Text:
-    """What a request to fill gaps means: `context` is seen and not returned, pieces[0], gap, pieces[1], gap, …"""
+    @property
+    def best(self) -> _Tried:
+        """The likeliest; of equals the smallest."""
+        return max(self.tried, key=lambda one: (-np.inf if one.score is None else one.score, -one.size))
 
-    context: str
-    pieces: tuple[str, ...]
-    sizes: tuple[tuple[int, ...], ...]  # of each gap; empty means to search
-    closed: bool  # the last piece ends the model's turn
-
-    @classmethod
-    def of_segments(cls, segments: Sequence[str | int | None]) -> Text:
-        """Build it from strings and, for each gap, its size or None."""
-        pieces, sizes = [""], []
-        for item in segments:
-            if isinstance(item, str):
-                pieces[-1] += item
-            else:
-                pieces.append("")
-                sizes.append((item,) if item else ())
-        return cls("", tuple(pieces), tuple(sizes), closed=False)
+    def between(self) -> tuple[int, ...]:
+        """Return the sizes between the best one's neighbours, once, where the request left the size open."""
+        if not self.open or len(self.tried) != len(self.sizes):
+            return ()
+        best = self.best.size
+        inside = [size for low, high in pairwise(self.sizes) if best in (low, high) for size in range(low + 1, high)]
+        if len(inside) <= REFINED:
+            return tuple(inside)
+        return tuple(inside[at * len(inside) // REFINED] for at in range(REFINED))
 
 
 class Infill:
-    """One such request while it runs; `start` once, then chunks of its tasks come in through `_collect`."""
+    """One such request while it runs.
+
+    `start` and `cancel` may be called from any thread; all else runs on the sender's, which takes one chunk after
+    another, so that the request is answered exactly once.
+    """
 
     def __init__(
         self,
         params: GenerationParams,
-        text: Text,
         tokenizer: Tokenizer,
+        scheduler: Scheduler,
         *,
         mask_token_id: int,
-        submit: Callable[[Task], None],
-        cancel: Callable[[Task], None],
+        capacity: int,
+        banned: tuple[int, ...],
         post: Callable[[Callable[[Chunk], None], Chunk], None],
         deliver: Callable[[Chunk], None],
-        deadline: float | None,
     ) -> None:
         """Tie it to the runtime.
 
         Args:
-            submit, cancel: the scheduler's.
-            post: hands a chunk to a function on the sender's thread, which is where all of this runs but `start`.
+            banned: ids that must not fill a gap.
+            post: hands a chunk to a function on the sender's thread.
             deliver: takes the one chunk that this request is answered with.
-        """
-        self._params, self._text, self._tokenizer = params, text, tokenizer
-        self._mask_token_id = mask_token_id
-        self._submit, self._cancel, self._post, self._deliver = submit, cancel, post, deliver
-        self._deadline = deadline
-        self._started = time.monotonic()
-        self._lock = threading.Lock()
-        self._tasks: list[Task] = []
-        self._waiting = 0
-        self._cancelled = False
-        self._over = False
-        self._fills: list[str] = []
-        self._chosen: list[Task] = []
-        self._tried: list[list[_Tried]] = []
-        self._counters = Counters()
-        self._num_input_tokens = 0
 
-    def start(self) -> None:
-        """Submit the first gap's tasks; raises what the scheduler's submit raises."""
-        self._tried.append([])
-        self._try(self._sizes())
+        Raises:
+            RequestError: text, gaps and one block do not fit `capacity`, or the chat template refuses the messages.
+        """
+        self._params, self._tokenizer, self._scheduler = params, tokenizer, scheduler
+        self._text = GappedText.of(params, tokenizer)
+        self._known = self._text.check(params, tokenizer, capacity)
+        self._mask_token_id, self._capacity, self._banned = mask_token_id, capacity, banned
+        self._post, self._deliver = post, deliver
+        self._lock = threading.Lock()  # of the next two
+        self._tasks: list[Task] = []
+        self._cancelled = False
+        self._started = 0.0
+        self._deadline: float | None = None
+        self._waiting = 0
+        self._over = False
+        self._gaps: list[_Gap] = []
+        self._fills: list[str] = []
+        self._counters = Counters()
+
+    def start(self, seconds: float | None) -> None:
+        """Queue the first gap's tasks; raises what the scheduler's submit raises, and then nothing was queued."""
+        self._started = time.monotonic()
+        self._deadline = None if seconds is None else self._started + seconds
+        self._open_gap()
 
     def cancel(self) -> None:
         """End all tasks; the answer is then a CancelledError unless it was sent."""
@@ -117,153 +125,102 @@ class Infill:
             self._cancelled = True
             tasks = list(self._tasks)
         for task in tasks:
-            self._cancel(task)
+            self._scheduler.cancel(task)
 
-    # -- one gap -----------------------------------------------------------------------------------------------------
-
-    def _sizes(self) -> tuple[int, ...]:
-        """Return the first sizes to try for the gap at hand."""
-        given = self._text.sizes[len(self._fills)]
-        if given:
-            return given
-        limit = self._params.max_tokens
-        return (*(size for size in LADDER if size < limit), limit)
-
-    def _left(self) -> str:
-        """The text before the gap at hand, what was filled in included."""
-        pieces = self._text.pieces
-        done = "".join(piece + fill for piece, fill in zip(pieces, self._fills, strict=False))
-        return self._text.context + done + pieces[len(self._fills)]
+    def _open_gap(self) -> None:
+        """Go to the next gap: read what stands around it and queue its first sizes."""
+        at = len(self._fills)
+        last = at + 1 == len(self._text.sizes)
+        end_id = self._params.end_id if self._text.closed and last else None
+        left, right = self._text.left(self._fills), self._text.pieces[at + 1]
+        sides = Sides(self._tokenizer, left, right, block=self._params.block_length, end_id=end_id)
+        given, limit = self._text.sizes[at], self._params.max_tokens
+        sizes = given or (*(size for size in LADDER if size < limit), limit)
+        self._gaps.append(_Gap(sides, sizes, open=not given))
+        self._try(sizes)
 
     def _try(self, sizes: Sequence[int]) -> None:
-        """Submit one task for each of `sizes`; where one cannot be queued, none is."""
-        left, right = self._left(), self._text.pieces[len(self._fills) + 1]
-        prompt = self._tokenizer.encode(left) if left else []
-        closed = self._text.closed and len(self._fills) + 2 == len(self._text.pieces)
-        after = self._right_ids(right, closed)
-        search = len(sizes) > 1 or self._params.return_candidates or not self._text.sizes[len(self._fills)]
-        tasks = [self._task(prompt, after, size, self._seam(prompt, right, closed) if search else None) for size in sizes]
+        """Queue one task for each of `sizes`, or none of them."""
+        prompt, block = len(self._gaps[-1].sides.prompt), self._params.block_length
+        if prompt + max(sizes) + block > self._capacity:  # what filled earlier gaps may take more tokens in its place
+            limit = f"must leave room for a gap of {max(sizes)} and a block of {block} in {self._capacity} tokens"
+            raise PromptTooLongError(self._params.prompt_field, limit, f"{prompt} tokens")
+        tasks = [self._task(size) for size in sizes]
         with self._lock:
-            self._tasks, self._waiting = tasks, len(tasks)
-            cancelled = self._cancelled
-        for count, task in enumerate(tasks):
-            try:
-                self._submit(task)
-            except TrimodeError:
-                with self._lock:
-                    self._over = True
-                for earlier in tasks[:count]:
-                    self._cancel(earlier)
-                raise
-        if cancelled:  # between two gaps
-            self.cancel()
+            if self._cancelled:
+                raise CancelledError("the request was cancelled")
+            self._tasks = tasks
+        self._waiting = len(tasks)
+        first = len(self._gaps) == 1 and not self._gaps[0].tried
+        self._scheduler.submit(*tasks, begun=not first)
 
-    def _right_ids(self, right: str, closed: bool) -> list[int]:
-        ids = self._tokenizer.encode(right[: self._params.block_length * self._tokenizer.longest]) if right else []
-        if closed:
-            # A model's turn ends with its end token and was trained with more of them up to the block's end.
-            ids = ids + [self._params.end_id] * max(0, self._params.block_length - len(ids))
-        return ids[: self._params.block_length]
-
-    def _task(self, prompt: list[int], right: list[int], size: int, seam: Callable[[list[int]], Seam] | None) -> Task:
-        hole = Hole(size, np.array(right, dtype=np.int64), self._tokenizer.special_ids, seam)
-        params = replace(self._params, max_tokens=size)
-        sequence = Decoding(params, prompt, self._mask_token_id, hole=hole)
-        if not prompt:
+    def _task(self, size: int) -> Task:
+        gap = self._gaps[-1]
+        judged = gap.open or len(gap.sizes) > 1 or self._params.return_candidates
+        right = np.array(gap.sides.right, dtype=np.int64)
+        hole = Hole(size, right, self._banned, gap.sides.around if judged else None)
+        params = replace(self._params, max_tokens=size, stream=False)
+        sequence = Decoding(params, gap.sides.prompt, self._mask_token_id, hole=hole)
+        if not sequence.prompt:
             open_window(sequence)
-        task = Task(sequence, AnswerText(None, (), at_once=True), deliver=lambda chunk: None, deadline=self._deadline)
-        task.deliver = lambda chunk: self._post(lambda one: self._collect(task, one), chunk)
+        text = AnswerText(None, (), at_once=True)
+        task = Task(sequence, text, lambda chunk: None, deadline=self._deadline, submitted=self._started)
+        task.deliver = lambda chunk: self._post(lambda one: self._collect(sequence, one), chunk)
         return task
 
-    def _seam(self, prompt: list[int], right: str, closed: bool) -> Callable[[list[int]], Seam]:
-        tokenizer, width = self._tokenizer, self._params.block_length
-        start = max(0, len(prompt) - SEAM_TOKENS)
-        while start and tokenizer.broken(prompt[start:]):  # never begin inside a character
-            start -= 1
-        before = tokenizer.decode_all(prompt[start:])
-        after = right[: width * tokenizer.longest]
-
-        def around(filled: list[int]) -> Seam:
-            ids = tokenizer.encode(before + tokenizer.decode(filled) + after)
-            cut = len(tokenizer.encode(before)) + len(filled) + width
-            ids = ids[:cut]
-            return Seam([*ids, self._params.end_id] if closed and len(ids) < cut else ids, start)
-
-        return around
-
-    # -- results, on the sender's thread -----------------------------------------------------------------------------
-
-    def _collect(self, task: Task, chunk: Chunk) -> None:
-        if not chunk.last or self._over:
+    def _collect(self, sequence: Decoding, chunk: Chunk) -> None:
+        """Take in a task's only chunk; answer when it was the last that was needed, or when it failed."""
+        if self._over:
             return
         self._counters += chunk.counters
-        self._num_input_tokens = max(self._num_input_tokens, chunk.num_input_tokens)
-        if chunk.error is not None:
-            self._fail(chunk.error)
+        try:
+            if chunk.error is not None:
+                raise chunk.error
+            answer = self._advance(sequence)
+        except TrimodeError as error:
+            answer = Chunk(error=error)
+        except Exception as exc:
+            logger.exception("a gap could not be filled")
+            answer = Chunk(error=EngineError(f"a gap could not be filled: {exc!r}"))
+        if answer is None:
             return
-        hole = task.sequence.hole
+        self._over = True
+        if answer.error is not None:
+            self.cancel()  # what else runs
+        answer.counters = replace(self._counters, output_tokens=len(answer.token_ids))
+        answer.num_input_tokens = self._known + len(self._gaps[-1].sides.right)
+        answer.seconds = time.monotonic() - self._started
+        self._deliver(answer)
+
+    def _advance(self, sequence: Decoding) -> Chunk | None:
+        """Note a size that is done; after the last one try those between, go to the next gap, or return the answer."""
+        gap, hole = self._gaps[-1], sequence.hole
         assert hole is not None
-        self._tried[-1].append(_Tried(hole.size, task, hole.score or 0.0))
+        gap.tried.append(_Tried(hole.size, sequence.tokens, sequence.log_probs, hole.score))
         self._waiting -= 1
         if self._waiting:
-            return
-        try:
-            self._go_on()
-        except TrimodeError as error:
-            self._fail(error)
-
-    def _go_on(self) -> None:
-        """All sizes submitted are done: try those between, go to the next gap, or answer."""
-        if more := self._between():
-            self._try(more)
-            return
-        best = _best(self._tried[-1])
-        self._fills.append(self._filled(best.task))
-        self._chosen.append(best.task)
-        if len(self._fills) + 1 < len(self._text.pieces):
-            self._tried.append([])
-            self._try(self._sizes())
-            return
-        self._over = True
-        self._deliver(self._answer())
-
-    def _between(self) -> list[int]:
-        """Return the sizes between the best one's neighbours, once, where the request left the size open."""
-        around = sorted(one.size for one in self._tried[-1])
-        if self._text.sizes[len(self._fills)] or len(around) != len(self._sizes()):
-            return []
-        best = _best(self._tried[-1])
-        near = [pair for pair in pairwise(around) if best.size in pair]
-        inside = [size for low, high in near for size in range(low + 1, high)]
-        if len(inside) <= REFINED:
-            return inside
-        return [inside[i * len(inside) // REFINED] for i in range(REFINED)]
-
-    def _filled(self, task: Task) -> str:
-        return self._tokenizer.decode_whole(task.sequence.tokens)
+            return None
+        if between := gap.between():
+            self._try(between)
+            return None
+        self._fills.append(self._tokenizer.decode_whole(gap.best.tokens))
+        if len(self._fills) < len(self._text.sizes):
+            self._open_gap()
+            return None
+        return self._answer()
 
     def _answer(self) -> Chunk:
-        pieces = self._text.pieces
-        whole = pieces[0] + "".join(fill + piece for fill, piece in zip(self._fills, pieces[1:], strict=True))
+        kept = [gap.best for gap in self._gaps]
         return Chunk(
-            text="".join(self._fills) if self._params.exclude_input_in_output else whole,
-            token_ids=[token for task in self._chosen for token in task.sequence.tokens],
-            log_probs=[value for task in self._chosen for value in task.sequence.log_probs],
+            text="".join(self._fills) if self._params.exclude_input_in_output else self._text.whole(self._fills),
+            token_ids=[token for one in kept for token in one.tokens],
+            log_probs=[value for one in kept for value in one.log_probs],
             finish_reason="stop",
-            counters=self._counters,
-            num_input_tokens=self._num_input_tokens,
-            seconds=time.monotonic() - self._started,
             fills=list(self._fills),
-            candidates=[
-                [Candidate(one.size, self._filled(one.task), one.task.sequence.hole.score) for one in gap if one.task.sequence.hole]
-                for gap in self._tried
-            ] if self._params.return_candidates else [],
+            candidates=[self._candidates(gap) for gap in self._gaps] if self._params.return_candidates else [],
         )
 
-    def _fail(self, error: TrimodeError) -> None:
-        self._over = True
-        with self._lock:
-            tasks = list(self._tasks)
-        for task in tasks:
-            self._cancel(task)
-        self._deliver(Chunk(error=error, counters=self._counters, seconds=time.monotonic() - self._started))
+    def _candidates(self, gap: _Gap) -> list[Candidate]:
+        """Return every size that was tried, the smallest first."""
+        tried = sorted(gap.tried, key=lambda one: one.size)
+        return [Candidate(one.size, self._tokenizer.decode_whole(one.tokens), one.score) for one in tried]

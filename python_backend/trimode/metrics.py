@@ -29,7 +29,8 @@ class Metric:
 REQUESTS = Metric(
     "trimode_requests_total",
     "counter",
-    "Requests answered, by mode and outcome (stop, length, invalid, overloaded, cancelled, deadline, error)",
+    "Requests answered, by mode (or infill, revise) and outcome "
+    "(stop, length, invalid, overloaded, cancelled, deadline, error)",
     ("mode", "outcome"),
 )
 PROMPT_TOKENS = Metric("trimode_prompt_tokens_total", "counter", "Prompt tokens of answered requests", ("mode",))

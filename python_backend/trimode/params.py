@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any
 
 from .errors import RequestError
-from .fields import FIELDS, FIELDS_OF_MODES, PROMPT_FIELDS, Mode, check_field
+from .fields import FIELDS, FIELDS_OF_MODES, MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, check_field
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ class GenerationParams:
             raise RequestError(", ".join(PROMPT_FIELDS), limit, prompts or "none", error_type="bad_prompt")
         if "enable_thinking" in values and "messages" not in values:
             raise RequestError("enable_thinking", "applies to messages", prompts[0], error_type="not_applicable")
-        edit = _resolve_task(values)
+        edit = _resolve_task(values, defaults)
         mode = values.setdefault("mode", Mode.DIFFUSION if edit else defaults.mode)
         if edit and mode is not Mode.DIFFUSION:
             raise RequestError("mode", "must be diffusion to fill gaps or to revise", mode, error_type="not_applicable")
@@ -111,7 +111,7 @@ class GenerationParams:
             limit = "needs a checkpoint with linear_spec_lora, which this one has not"
             raise RequestError("draft_adapter", limit, values["draft_adapter"], error_type="not_applicable")
         values.setdefault("draft_adapter", defaults.adapter and mode is Mode.SELF_SPECULATION)
-        values.setdefault("max_tokens", MOST_SEARCHED if edit == "infill" else defaults.max_tokens)
+        _resolve_length(values, edit, defaults)
         _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
         values.setdefault("seed", secrets.randbits(31))
         _resolve_block(values, mode, defaults)
@@ -127,6 +127,11 @@ class GenerationParams:
         if self.text is not None:
             return "revise"
         return "infill" if self.suffix is not None or self.segments is not None else None
+
+    @cached_property
+    def kind(self) -> str:
+        """What its measurements are filed under: its task, or its mode."""
+        return self.task or str(self.mode)
 
     @cached_property
     def greedy(self) -> bool:
@@ -146,10 +151,10 @@ class GenerationParams:
     def echo(self) -> dict[str, Any]:
         """Return the effective values as JSON-ready data, without the prompt and what the mode does not have."""
         other_modes = (name for name, modes in FIELDS_OF_MODES.items() if self.mode not in modes)
-        left_out = {*PROMPT_FIELDS, "suffix", "reference", *other_modes}
+        left_out = {*PROMPT_FIELDS, "suffix", "instruction", "reference", *other_modes}
         for task, names in FIELDS_OF_TASKS.items():
             left_out |= set(names if task != self.task else ())
-        left_out |= set(_NOT_OF_TASKS.get(self.task or "", ()))
+        left_out |= set(NOT_OF_TASKS.get(self.task or "", ()))
         return {name: value for name, value in asdict(self).items() if name not in left_out}
 
 
@@ -164,7 +169,11 @@ _OF_GENERATION = (
     *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
     *("max_thinking_tokens", "end_think_token_id", "enable_thinking"),
 )
-_NOT_OF_TASKS = {"infill": _OF_GENERATION, "revise": (*_OF_GENERATION, "max_tokens", "return_log_probs")}
+NOT_OF_TASKS = {
+    "infill": _OF_GENERATION,
+    "revise": (*_OF_GENERATION, "max_tokens", "return_log_probs", "exclude_input_in_output"),
+}
+"""Fields of generation that the other tasks have not."""
 _EXCLUSIVE = (
     ("suffix", "segments"),
     ("infill_tokens", "infill_lengths"),
@@ -174,24 +183,49 @@ _EXCLUSIVE = (
 )
 
 
-def _resolve_task(values: dict[str, Any]) -> str | None:
+NARROWEST = 3
+"""Smallest window that holds a known token, one to fill and one that follows."""
+
+
+def _resolve_task(values: dict[str, Any], defaults: Defaults) -> str | None:
     """Return "infill", "revise" or None for generation; each has knobs that the others have not."""
-    task = "infill" if {"suffix", "segments"} & set(values) else "revise" if "text" in values else None
+    task = "revise" if "text" in values else "infill" if {"suffix", "segments"} & set(values) else None
     for other, names in FIELDS_OF_TASKS.items():
         for name in names if other != task else ():
             if name in values:
-                limit = "needs suffix or segments" if other == "infill" else "needs text"
+                needs = "needs suffix or segments" if other == "infill" else "needs text"
+                limit = "does not go together with text" if name == "suffix" else needs
                 raise RequestError(name, limit, values[name], error_type="not_applicable")
-    for name in _NOT_OF_TASKS.get(task or "", ()):
+    if task is None:
+        return None
+    doing = "filling gaps" if task == "infill" else "revising a text"
+    for name in NOT_OF_TASKS[task]:
         if name in values:
-            limit = "does not apply to filling gaps" if task == "infill" else "does not apply to revising a text"
-            raise RequestError(name, limit, values[name], error_type="not_applicable")
+            raise RequestError(name, f"does not apply to {doing}", values[name], error_type="not_applicable")
     for one, two in _EXCLUSIVE:
         if one in values and two in values:
             raise RequestError(one, f"does not go together with {two}", values[one], error_type="not_applicable")
+    block = values.get("block_length", defaults.block_length)
+    if not NARROWEST <= block <= defaults.block_length:
+        limit = f"must be between {NARROWEST} and the trained {defaults.block_length} for {doing}"
+        raise RequestError("block_length", limit, block)
     if task == "revise" and "revise_fraction" not in values and "spans" not in values:
         values.setdefault("revise_threshold", -2.0)
     return task
+
+
+def _resolve_length(values: dict[str, Any], task: str | None, defaults: Defaults) -> None:
+    """Fill in max_tokens, which bounds the sizes of gaps too."""
+    if task != "infill":
+        values.setdefault("max_tokens", defaults.max_tokens)
+        return
+    sizes = (*values.get("infill_lengths", ()), *filter(None, [values.get("infill_tokens")]))
+    most = values.setdefault("max_tokens", max(sizes, default=MOST_SEARCHED))
+    if most > MAX_GAP_TOKENS:
+        raise RequestError("max_tokens", f"must be at most {MAX_GAP_TOKENS} for filling gaps", most)
+    if sizes and max(sizes) > most:
+        field = "infill_tokens" if "infill_tokens" in values else "infill_lengths"
+        raise RequestError(field, f"must be at most max_tokens = {most}", max(sizes))
 
 
 def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:

@@ -5,87 +5,123 @@ One sequence in the scheduler; which tokens are reconsidered and which changes s
 
 from __future__ import annotations
 
-from dataclasses import replace
+import unicodedata
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from .errors import RequestError
+from .errors import EngineError, PromptTooLongError, RequestError
 from .modes.revise import go_on
 from .output import Chunk, Edit
 from .params import GenerationParams
 from .sequence import Revision, Sequence
 from .tokenizer import Tokenizer
 
-Spans = tuple[tuple[int, int], ...]
+JOINER = "\N{ZERO WIDTH JOINER}"
 
 
-def sequence_of(params: GenerationParams, tokenizer: Tokenizer, mask_token_id: int) -> Sequence:
-    """Return the sequence that revises `params.text`.
+@dataclass(frozen=True)
+class Original:
+    """The text to revise as the tokenizer sees it: its ids and, for each, the characters that it belongs to."""
 
-    Raises:
-        RequestError: the text is empty, or a span lies outside it.
-    """
-    text = params.text
-    if not text:
-        raise RequestError("text", "must not be empty", text)
-    ids = tokenizer.encode(text)
-    context: list[int] = []
-    if params.instruction is not None:
-        asked = [{"role": "user", "content": params.instruction}]
-        context = tokenizer.encode(tokenizer.render_chat(asked, enable_thinking=False))
-    allowed = np.concatenate([np.zeros(len(context), dtype=bool), _allowed(tokenizer.offsets(text), len(text), params.spans)])
+    text: str
+    context: list[int]
+    ids: list[int]
+    offsets: list[tuple[int, int]]
+
+    @classmethod
+    def of(cls, params: GenerationParams, tokenizer: Tokenizer, capacity: int) -> Original:
+        """Read it from a request.
+
+        Raises:
+            RequestError: the text is empty, a span lies outside it or cuts a character, or there is no chat template
+                for the instruction.
+            PromptTooLongError: instruction, text and one block do not fit `capacity`.
+        """
+        text, rendered = params.text or "", ""
+        if not text:
+            raise RequestError("text", "must not be empty", text)
+        _check_spans(params.spans, text)
+        if params.instruction is not None:
+            asked = [{"role": "user", "content": params.instruction}]
+            rendered = tokenizer.render_chat(asked, enable_thinking=False, field="instruction")
+        room = capacity - params.block_length
+        limit = f"must leave room for a block of {params.block_length} in the capacity of {capacity} tokens"
+        if not tokenizer.fits(rendered + text, room):
+            raise PromptTooLongError("text", limit, f"{len(rendered) + len(text)} characters")
+        context = tokenizer.encode(rendered) if rendered else []
+        ids, offsets = tokenizer.encode_with_offsets(text)
+        if not ids:
+            raise RequestError("text", "must hold at least one token", text)
+        if len(context) + len(ids) > room:
+            raise PromptTooLongError("text", limit, f"{len(context) + len(ids)} tokens")
+        return cls(text, context, ids, offsets)
+
+    def touched(self, spans: tuple[tuple[int, int], ...]) -> npt.NDArray[np.bool_]:
+        """Return which tokens share a character with a span; all when there is none."""
+        if not spans:
+            return np.ones(len(self.ids), dtype=bool)
+        inside = np.zeros(len(self.text), dtype=np.int64)
+        for start, end in spans:
+            inside[start:end] = 1
+        before = np.concatenate([[0], np.cumsum(inside)])  # characters in spans left of each place
+        starts, ends = np.array(self.offsets).T
+        return np.asarray(before[ends] > before[starts])
+
+    def edits(self, after: list[int], tokenizer: Tokenizer) -> list[Edit]:
+        """Return what the tokens became in `after`, token for token, as changes of whole characters, left to right."""
+        before, offsets = self.ids, self.offsets
+        inside = [False] + [offsets[at][0] < offsets[at - 1][1] for at in range(1, len(before))]  # of a character
+        edits, at = [], 0
+        while at < len(before):
+            if before[at] == after[at]:
+                at += 1
+                continue
+            first, last = at, at + 1
+            while inside[first]:
+                first -= 1
+            while last < len(before) and (inside[last] or before[last] != after[last]):
+                last += 1
+            start, end = offsets[first][0], offsets[last - 1][1]
+            new = tokenizer.decode_whole(after[first:last])
+            if new != self.text[start:end]:
+                edits.append(Edit(start, end, self.text[start:end], new))
+            at = last
+        return edits
+
+
+def sequence_of(params: GenerationParams, original: Original, mask_token_id: int, banned: tuple[int, ...]) -> Sequence:
+    """Return the sequence that revises `original`; ids of `banned` are never put in and, where they are, left alone."""
+    ids = np.array([*original.context, *original.ids], dtype=np.int64)
+    allowed = np.concatenate([np.zeros(len(original.context), dtype=bool), original.touched(params.spans)])
     revision = Revision(
-        ids=np.array([*context, *ids], dtype=np.int64),
-        allowed=allowed & ~np.isin([*context, *ids], tokenizer.special_ids),
+        ids=ids,
+        allowed=allowed & ~np.isin(ids, [*banned, mask_token_id]),
         threshold=params.revise_threshold,
         fraction=params.revise_fraction,
         rounds=params.revise_rounds,
         always=params.accept == "always",
-        banned=tokenizer.special_ids,
-        # a model's turn ends with its end token and was trained with more of them up to the block's end
-        filler=params.end_id if context else mask_token_id,
+        banned=banned,
+        # A model's turn ends with its end token and was trained with more of them up to the block's end.
+        filler=params.end_id if original.context else mask_token_id,
     )
-    seq = Sequence(params, context, mask_token_id, revision=revision)
-    if not context:
+    seq = Sequence(params, original.context, mask_token_id, revision=revision)
+    if not original.context:
         go_on(seq)  # there is nothing to prefill
     return seq
 
 
-def answer(chunk: Chunk, seq: Sequence, tokenizer: Tokenizer) -> Chunk:
+def answer(chunk: Chunk, seq: Sequence, original: Original, tokenizer: Tokenizer) -> Chunk:
     """Return the last chunk of `seq` with the revised text and its edits."""
-    text = seq.params.text
-    if chunk.error is not None or text is None:
+    chunk = replace(chunk, num_input_tokens=len(original.context) + len(original.ids))
+    if chunk.error is not None:
         return chunk
-    edits = edits_of(tokenizer.encode(text), seq.tokens, tokenizer.offsets(text), text, tokenizer)
-    return replace(chunk, text=apply_edits(text, edits), edits=edits)
-
-
-def edits_of(
-    before: list[int], after: list[int], offsets: list[tuple[int, int]], text: str, tokenizer: Tokenizer
-) -> list[Edit]:
-    """Return what the tokens of `text` became, as changes of whole characters, left to right.
-
-    Args:
-        before, after: token for token; offsets: the characters of each of `before`.
-    """
-    inside = [False] + [offsets[at][0] < offsets[at - 1][1] for at in range(1, len(before))]  # of a character
-    edits, at = [], 0
-    while at < len(before):
-        if before[at] == after[at]:
-            at += 1
-            continue
-        first, last = at, at + 1
-        while inside[first]:
-            first -= 1
-        while last < len(before) and (inside[last] or before[last] != after[last]):
-            last += 1
-        start, end = offsets[first][0], offsets[last - 1][1]
-        new = tokenizer.decode_whole(after[first:last])
-        if new != text[start:end]:
-            edits.append(Edit(start, end, text[start:end], new))
-        at = last
-    return edits
+    try:
+        edits = original.edits(seq.tokens, tokenizer)
+    except Exception as exc:  # the request must be answered all the same
+        return replace(chunk, finish_reason=None, error=EngineError(f"the text could not be put together: {exc!r}"))
+    return replace(chunk, text=apply_edits(original.text, edits), edits=edits)
 
 
 def apply_edits(text: str, edits: list[Edit]) -> str:
@@ -97,10 +133,17 @@ def apply_edits(text: str, edits: list[Edit]) -> str:
     return "".join([*pieces, text[at:]])
 
 
-def _allowed(offsets: list[tuple[int, int]], length: int, spans: Spans) -> npt.NDArray[np.bool_]:
-    """Which tokens may be reconsidered: those that share a character with a span; all when there is none."""
-    if spans and spans[-1][1] > length:
-        raise RequestError("spans", f"must lie inside the text of {length} characters", spans[-1])
-    if not spans:
-        return np.ones(len(offsets), dtype=bool)
-    return np.array([any(start < last and first < end for first, last in spans) for start, end in offsets], dtype=bool)
+def _check_spans(spans: tuple[tuple[int, int], ...], text: str) -> None:
+    for span in spans:
+        if span[1] > len(text):
+            raise RequestError("spans", f"must lie inside the text of {len(text)} characters", list(span))
+        for at in span:
+            if _cuts(text, at):
+                raise RequestError("spans", f"must not cut the character {text[at - 1 : at + 1]!r} at {at}", list(span))
+
+
+def _cuts(text: str, at: int) -> bool:
+    """Whether `at` lies before a mark that belongs to the letter left of it, or at a joiner."""
+    if not 0 < at < len(text):
+        return False
+    return unicodedata.category(text[at]) in ("Mn", "Mc", "Me") or JOINER in text[at - 1 : at + 1]

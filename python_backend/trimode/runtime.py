@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from .engines.base import Engine, Row
 from .engines.onnx_runtime import OnnxRuntimeEngine
 from .errors import EngineError, PromptTooLongError, RequestError
 from .fields import MAX_BLOCK_LENGTH, Mode
-from .infill import Infill, Text
+from .infill import Infill
 from .output import Chunk
 from .params import Defaults, GenerationParams
 from .scheduler import Scheduler, Task
@@ -73,6 +72,10 @@ class Runtime:
             mode=config.default_mode,
             max_tokens=config.default_max_tokens,
         )
+        # What must not stand in a text that is filled or revised; a tokenizer may have more ids than the model.
+        special = tokenizer.special_ids if tokenizer else ()
+        banned = {*special, self.manifest.eos_token_id}
+        self._banned = tuple(sorted(token for token in banned if 0 <= token < self.manifest.vocab_size))
         self._outbox: queue.SimpleQueue[tuple[Sink, Chunk] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send, name="trimode-sender", daemon=True)
         self._sender.start()
@@ -129,38 +132,27 @@ class Runtime:
 
     def _fill(self, params: GenerationParams, sink: Sink, seconds: float | None) -> Handle:
         """Queue a request to fill gaps."""
-        text = self._text_with_gaps(params)
-        assert self.tokenizer is not None
         job = Infill(
             params,
-            text,
-            self.tokenizer,
+            self._needed(params.prompt_field),
+            self._scheduler,
             mask_token_id=self.manifest.mask_token_id,
-            submit=self._scheduler.submit,
-            cancel=self._scheduler.cancel,
+            capacity=self.manifest.capacity,
+            banned=self._banned,
             post=lambda take, chunk: self._outbox.put((take, chunk)),
             deliver=sink,
-            deadline=time.monotonic() + seconds if seconds is not None else None,
         )
-        job.start()
+        job.start(seconds)
         return Handle(params, job.cancel)
 
     def _revise(self, params: GenerationParams, sink: Sink, seconds: float | None) -> Handle:
         """Queue a request to revise a text."""
-        if self.tokenizer is None:
-            limit = "needs a checkpoint with a tokenizer"
-            raise RequestError("text", limit, "a text", error_type="not_applicable")
-        tokenizer, capacity = self.tokenizer, self.manifest.capacity
-        if not tokenizer.fits((params.instruction or "") + (params.text or ""), capacity):
-            raise PromptTooLongError("text", f"must fit the capacity of {capacity} tokens", "more characters")
-        seq = revise.sequence_of(params, tokenizer, self.manifest.mask_token_id)
-        assert seq.revision is not None
-        if len(seq.revision.ids) + params.block_length > capacity:
-            limit = f"must leave room for a block of {params.block_length} in the capacity of {capacity} tokens"
-            raise PromptTooLongError("text", limit, f"{len(seq.revision.ids)} tokens")
+        tokenizer = self._needed("text")
+        original = revise.Original.of(params, tokenizer, self.manifest.capacity)
+        seq = revise.sequence_of(params, original, self.manifest.mask_token_id, self._banned)
 
         def take(chunk: Chunk) -> None:
-            sink(revise.answer(chunk, seq, tokenizer))
+            sink(revise.answer(chunk, seq, original, tokenizer))
 
         task = Task(seq, AnswerText(None, (), at_once=True), lambda chunk: self._outbox.put((take, chunk)))
         if seconds is not None:
@@ -168,33 +160,12 @@ class Runtime:
         self._scheduler.submit(task)
         return Handle(params, lambda: self._scheduler.cancel(task))
 
-    def _text_with_gaps(self, params: GenerationParams) -> Text:
-        """Return what is to be filled; raises a RequestError when it cannot fit the engine."""
-        field = params.prompt_field
+    def _needed(self, field: str) -> Tokenizer:
+        """Return the tokenizer, without which `field` cannot be."""
         if self.tokenizer is None:
-            raise RequestError(field, "with gaps needs a checkpoint with a tokenizer", "a text", error_type="not_applicable")
-        given = params.infill_lengths or ((params.infill_tokens,) if params.infill_tokens else ())
-        if params.segments is not None:
-            text = Text.of_segments(params.segments)
-        elif params.messages is not None:
-            *earlier, last = params.messages
-            begun = last["role"] == "assistant"
-            asked = earlier if begun else params.messages
-            context = self.tokenizer.render_chat(asked, enable_thinking=False)
-            text = Text(context, (last["content"] if begun else "", params.suffix or ""), (given,), closed=True)
-        else:
-            text = Text("", (params.text_input or "", params.suffix or ""), (given,), closed=False)
-        before = text.context + "".join(text.pieces[:-1])
-        gaps = sum(max(sizes, default=params.max_tokens) for sizes in text.sizes)
-        room = self.manifest.capacity - gaps - params.block_length
-        tokens = len(self.tokenizer.encode(before)) if self.tokenizer.fits(before, max(room, 0)) else room + 1
-        if tokens > room:
-            limit = (
-                f"must leave room for gaps of {gaps} tokens and a block of {params.block_length} in the capacity of "
-                f"{self.manifest.capacity} tokens"
-            )
-            raise PromptTooLongError(field, limit, f"{tokens} tokens" if tokens <= len(before) else f"{len(before)} characters")
-        return text
+            limit = "needs a checkpoint with a tokenizer"
+            raise RequestError(field, limit, "a text", error_type="not_applicable")
+        return self.tokenizer
 
     def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
         """Run one request to its end and return all of it as one chunk.

@@ -68,18 +68,22 @@ class Scheduler:
         """Requests that wait for a slot."""
         return len(self._waiting)
 
-    def submit(self, task: Task) -> None:
-        """Queue `task`.
+    def submit(self, *tasks: Task, begun: bool = False) -> None:
+        """Queue `tasks`, all or none: together they are one request, and the queue must have room for one.
+
+        Args:
+            begun: they go on with a request that was taken in before; it is not turned away halfway for want of room.
 
         Raises:
             OverloadedError: the queue is full, or the server is shutting down.
+            CancelledError: the server is shutting down, for a request that had begun.
         """
         with self._wake:
             if self._closing is not None:
-                raise OverloadedError("the server is shutting down")
-            if len(self._waiting) >= self._max_queue + self._max_slots - len(self._running):
+                raise (CancelledError if begun else OverloadedError)("the server is shutting down")
+            if not begun and len(self._waiting) >= self._max_queue + self._max_slots - len(self._running):
                 raise OverloadedError(f"{len(self._running)} requests run and {len(self._waiting)} wait; try again")
-            self._waiting.append(task)
+            self._waiting += tasks
             self._wake.notify()
 
     def cancel(self, task: Task) -> None:
@@ -131,7 +135,7 @@ class Scheduler:
             self._running.append(self._waiting.popleft())
 
     def _step(self) -> None:
-        """Run one pass of every live sequence; of those at their prompts, about one chunk's worth."""
+        """Run one pass of every live sequence; of those that read a text, about one chunk's worth in all."""
         for group in pack(self._plan()):
             try:
                 results = self._engine.run([row for _, row in group])
@@ -148,10 +152,10 @@ class Scheduler:
 
     def _plan(self) -> list[tuple[Task, Row]]:
         planned: list[tuple[Task, Row]] = []
-        prompt_tokens = 0
-        for task in [*self._at_prompt(), *(task for task in self._running if task.sequence.phase is not Phase.PREFILL)]:
-            at_prompt = task.sequence.phase is Phase.PREFILL
-            if at_prompt and prompt_tokens >= self._prefill_chunk:
+        read = 0  # tokens of texts
+        for task in [*self._reading(), *(task for task in self._running if not _reads(task.sequence))]:
+            reads = _reads(task.sequence)
+            if reads and read >= self._prefill_chunk:
                 continue
             try:
                 row = modes.plan(task.sequence, self._prefill_chunk)
@@ -159,16 +163,16 @@ class Scheduler:
                 self._blame([task], exc)
                 continue
             planned.append((task, row))
-            prompt_tokens += len(row.tokens) if at_prompt else 0
+            read += len(row.tokens) if reads else 0
         return planned
 
-    def _at_prompt(self) -> list[Task]:
-        """Return the tasks whose prompt is not in yet: the shortest first, every other step the oldest before them.
+    def _reading(self) -> list[Task]:
+        """Return the tasks that read a prompt or a long text: the shortest first, every other step the oldest before.
 
         So a short prompt does not wait for a long one, and a stream of short ones cannot keep a long one out.
         """
-        oldest_first = [task for task in self._running if task.sequence.phase is Phase.PREFILL]
-        order = sorted(oldest_first, key=lambda task: len(task.sequence.prompt) - task.sequence.cached)
+        oldest_first = [task for task in self._running if _reads(task.sequence)]
+        order = sorted(oldest_first, key=lambda task: task.sequence.unread)
         self._oldest_next = not self._oldest_next
         if order and self._oldest_next:
             order.remove(oldest_first[0])
@@ -232,6 +236,11 @@ class Scheduler:
             self._engine.free(task.sequence.slot)
         except Exception:  # the answer must go out all the same
             logger.exception("slot %d could not be given back", task.sequence.slot)
+
+
+def _reads(seq: Sequence) -> bool:
+    """Whether its next pass is a chunk of text that may be long; a text to score that fits a block goes with blocks."""
+    return seq.phase is Phase.PREFILL or seq.unread > MAX_BLOCK_LENGTH
 
 
 def pack(planned: list[tuple[Task, Row]]) -> list[list[tuple[Task, Row]]]:

@@ -58,16 +58,19 @@ class Hole:
         size: tokens to fill.
         right: (R,) int64, the tokens that follow the gap; as many as fit are seen.
         banned: ids that must not fill it beside the mask id: special tokens.
-        seam: from the tokens that fill the gap to the token ids around it as a tokenizer writes their text: a run of
-            the prompt's last tokens, the gap and the tokens right of it, and how many of them the prompt already has.
-        score: mean log-probability of the gap and of what follows under the causal model; set when it was asked for.
+        around: from the tokens that fill the gap to its text as a tokenizer writes it; None when no score is wanted.
+        score: mean log-probability of the gap and of what follows under the causal model; set when it was asked for
+            and there is anything to score.
+        scored: (M,) int64, the text that is scored; log_probs: of its tokens, as far as they are known.
     """
 
     size: int
     right: npt.NDArray[np.int64]
     banned: tuple[int, ...] = ()
-    seam: Callable[[list[int]], Seam] | None = None
+    around: Callable[[list[int]], Seam] | None = None
     score: float | None = None
+    scored: npt.NDArray[np.int64] = field(init=False)
+    log_probs: list[float] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -158,6 +161,18 @@ class Sequence:
         return self.params.max_tokens - len(self.tokens)
 
     @property
+    def unread(self) -> int:
+        """Tokens of the prompt, or of a text to be scored, that still have to go through the model."""
+        if self.phase is Phase.PREFILL:
+            return len(self.prompt) - self.cached
+        if self.phase is not Phase.SCORE:
+            return 0
+        if self.hole is not None:
+            return max(len(self.hole.scored) - 1 - self.cached, 0)  # what follows the last token is not asked
+        assert self.revision is not None
+        return self.revision.until - self.cached
+
+    @property
     def done(self) -> bool:
         """Whether no further pass is needed."""
         return self.phase is Phase.DONE
@@ -183,6 +198,10 @@ class Sequence:
         """Record that `count` more positions have their keys and values in the slot."""
         self.cached += count
         assert self.cached <= self.length
+
+    def read(self, count: int) -> None:
+        """Record that the slot holds the first `count` tokens of the text that is scored, and no more that is right."""
+        self.cached = count
 
     def commit(self, tokens: list[int], log_probs: list[float]) -> list[int]:
         """Append final tokens up to the end token or the limit, and finish there; return those appended."""

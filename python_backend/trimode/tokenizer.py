@@ -17,6 +17,7 @@ import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
 import tokenizers
+from tokenizers import processors
 
 from .bundle import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 from .errors import BundleError, RequestError
@@ -30,6 +31,8 @@ class Tokenizer:
 
     def __init__(self, backend: tokenizers.Tokenizer, template: str | None, special: Mapping[str, str]) -> None:
         self._backend = backend
+        # Nothing is ever added to a text, so this only keeps the spaces of a token among the characters it belongs to.
+        backend.post_processor = processors.ByteLevel(trim_offsets=False)
         self._special = dict(special)
         self._template = _environment().from_string(template) if template else None
         self.end_think_token_id: int | None = backend.token_to_id(END_THINK)
@@ -68,10 +71,13 @@ class Tokenizer:
         ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
         return ids
 
-    def offsets(self, text: str) -> list[tuple[int, int]]:
-        """Return for each id of `encode(text)` the characters it belongs to, start and end."""
-        found: list[tuple[int, int]] = self._backend.encode(text, add_special_tokens=False).offsets
-        return found
+    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Return the ids of `text` and, for each, the characters that it belongs to, start and end.
+
+        Tokens that are parts of one character all belong to that character.
+        """
+        found = self._backend.encode(text, add_special_tokens=False)
+        return found.ids, found.offsets
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids` without special tokens; broken UTF-8 becomes U+FFFD."""
@@ -82,31 +88,22 @@ class Tokenizer:
         """Return the text of `ids`, characters that are not whole left out."""
         return self.decode(ids).replace(BROKEN, "")
 
-    def decode_all(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids` with special tokens written out."""
-        text: str = self._backend.decode(list(ids), skip_special_tokens=False)
-        return text
-
-    def broken(self, ids: Sequence[int]) -> bool:
-        """Whether `ids` begin inside a character."""
-        return self.decode_all(ids).startswith(BROKEN)
-
-    def render_chat(self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool) -> str:
-        """Return the prompt text of `messages`, ready for the assistant's turn.
+    def render_chat(
+        self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool, field: str = "messages"
+    ) -> str:
+        """Return the prompt text of `messages`, ready for the assistant's turn; `field` is where they came from.
 
         Raises:
             RequestError: the checkpoint has no template, or the template refuses these messages.
         """
         if self._template is None:
-            raise RequestError(
-                "messages", "need a checkpoint with a chat template", "none", error_type="not_applicable"
-            )
+            raise RequestError(field, "need a checkpoint with a chat template", "none", error_type="not_applicable")
         try:
             return self._template.render(
                 messages=list(messages), add_generation_prompt=True, enable_thinking=enable_thinking, **self._special
             )
         except Exception as exc:  # the template is the checkpoint's code: it may fail in any way
-            raise RequestError("messages", f"were refused by the chat template: {exc}", messages) from exc
+            raise RequestError(field, f"were refused by the chat template: {exc}", messages) from exc
 
 
 class Detokenizer:

@@ -22,6 +22,8 @@ BREAK = object()  # end the connection at once
 EMPTY_FINAL = object()  # gRPC: a final response without outputs
 FIRST = {"text_output": "Hel", "output_ids": [1, 2]}
 LAST = {"text_output": "lo", "output_ids": [3], "finish_reason": "stop", "num_output_tokens": 3, "forwards": 2}
+FILLED = LAST | {"text_output": "bc", "fills": ["b", "c"], "infill_candidates": "[[],[]]"}
+REVISED = LAST | {"text_output": "ab", "edits": '[{"start":1,"end":2,"before":"x","after":"b"}]'}
 _DTYPES = {int: "INT32", str: "BYTES", float: "FP32"}
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from trimode import output
 from trimode.output import Chunk, Counters
 from trimode.params import Defaults, GenerationParams
 from trimode.triton.tensors import response_arrays
-from trimode_client import Completion, IncompleteError
+from trimode_client import Candidate, Completion, Edit, IncompleteError
 from trimode_client.result import Assembler
 
 LAST = {
@@ -76,10 +77,53 @@ def test_a_response_after_the_last_is_refused() -> None:
         assembler.add({"text_output": "c"})
 
 
-@pytest.mark.parametrize("wrong", [{"output_ids": ["x"]}, {"effective_params": "{", "finish_reason": "stop"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"output_ids": ["x"]},
+        {"effective_params": "{", "finish_reason": "stop"},
+        {"edits": '[{"start": 1}]', "finish_reason": "stop"},
+        {"infill_candidates": "[3]", "finish_reason": "stop"},
+    ],
+)
 def test_a_value_that_cannot_be_understood_is_told(wrong: dict[str, object]) -> None:
     with pytest.raises(IncompleteError, match="cannot be understood"):
         Assembler().add(wrong)
+
+
+DEFAULTS = Defaults(vocab_size=9, block_length=4, end_id=1)
+
+
+def answered(request: dict[str, object], chunk: Chunk) -> Completion:
+    """What the client makes of the server's own tensors; a list of one comes as one value."""
+    arrays = response_arrays(chunk, GenerationParams.parse(request, DEFAULTS), 0.0)
+    lists = {n: [v.decode() if isinstance(v, bytes) else v for v in a.tolist()] for n, a in arrays.items()}
+    outputs = {name: values[0] if len(values) == 1 else values for name, values in lists.items()}
+    completion = Assembler().add({**outputs, "finish_reason": "stop"}).completion
+    assert completion is not None
+    return completion
+
+
+@pytest.mark.parametrize("fills", [["é\n"], [""], ["a", "", "b"]])
+def test_what_fills_each_gap_arrives(fills: list[str]) -> None:
+    completion = answered({"segments": ["x", *[{}] * len(fills)]}, Chunk(fills=fills, finish_reason="stop"))
+    assert completion.fills == tuple(fills)
+    assert completion.counters == {}
+
+
+def test_the_sizes_tried_arrive() -> None:
+    tried = [[output.Candidate(2, "é", -0.5), output.Candidate(4, "ab", None)], [output.Candidate(1, "", -1.0)]]
+    chunk = Chunk(fills=["é", ""], candidates=tried, finish_reason="stop")
+    completion = answered({"segments": [{}, "b", {}], "return_candidates": True}, chunk)
+    assert completion.candidates == ((Candidate(2, "é", -0.5), Candidate(4, "ab", None)), (Candidate(1, "", -1.0),))
+    assert completion.as_dict()["candidates"][1] == ({"size": 1, "text": "", "score": -1.0},)
+
+
+@pytest.mark.parametrize("edits", [[], [output.Edit(0, 2, "é\n", ""), output.Edit(5, 6, "a", "bc")]])
+def test_edits_arrive(edits: list[output.Edit]) -> None:
+    completion = answered({"text": "é\nxyza"}, Chunk(text="xyzbc", edits=edits, finish_reason="stop"))
+    assert completion.edits == tuple(Edit(edit.start, edit.end, edit.before, edit.after) for edit in edits)
+    assert (completion.text, completion.counters) == ("xyzbc", {})
 
 
 def test_the_servers_counters_all_arrive() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trimode.fields import FIELDS
-from trimode.triton.tensors import INPUTS, read_request
+from trimode.triton.tensors import INPUTS, OUTPUTS, read_request
 from trimode_client import IncompleteError
-from trimode_client.tensors import decode, dtype_of, encode, is_final
+from trimode_client.tensors import LISTS, decode, dtype_of, encode, is_final
 from tritonclient.grpc import InferResult, service_pb2
 
 VALUES: dict[str, Any] = {
@@ -71,6 +71,21 @@ def test_a_list_output_of_one_element_stays_a_list() -> None:
     response = service_pb2.ModelInferResponse(raw_output_contents=[np.array([5], np.int32).tobytes()])
     response.outputs.add(name="output_ids", datatype="INT32", shape=[1])
     assert decode(response) == {"output_ids": [5]}
+
+
+def test_the_text_of_every_gap_is_read() -> None:
+    raw = encode("m", {"stop_words": ["é", "", "b"]}).raw_input_contents
+    response = service_pb2.ModelInferResponse(raw_output_contents=raw)
+    response.outputs.add(name="fills", datatype="BYTES", shape=[3])
+    assert decode(response) == {"fills": ["é", "", "b"]}
+
+
+def test_every_output_that_may_be_a_list_is_read_as_one() -> None:
+    assert {tensor.name for tensor in OUTPUTS if tensor.length == -1} == LISTS
+
+
+def test_an_empty_text_is_a_text() -> None:
+    assert read_request(arrays(encode("m", {"suffix": ""})), "") == {"suffix": ""}
 
 
 def test_an_unknown_tensor_type_is_told() -> None:

@@ -13,14 +13,16 @@ from trimode_client import (
     Client,
     Completion,
     DeadlineError,
+    Edit,
     IncompleteError,
+    InvalidRequestError,
     OverloadedError,
     ServerError,
     StalledError,
     UnavailableError,
 )
 
-from .client_fake_server import BREAK, EMPTY_FINAL, FIRST, LAST, SERVERS, STALL, Script, http_server
+from .client_fake_server import BREAK, EMPTY_FINAL, FILLED, FIRST, LAST, REVISED, SERVERS, STALL, Script, http_server
 
 PROTOCOLS = ("grpc", "http")
 LIMITS: dict[str, Any] = {"timeout": 5.0, "inactivity": 5.0}
@@ -46,6 +48,27 @@ def ask_async(url: str, protocol: str, *, stream: bool, **limits: Any) -> Comple
     return asyncio.run(ask())
 
 
+def call_blocking(url: str, protocol: str, method: str, *texts: str, **knobs: Any) -> Completion:
+    with Client(url, protocol, **LIMITS) as client:
+        answer: Completion = getattr(client, method)(*texts, **knobs)
+    return answer
+
+
+def call_async(url: str, protocol: str, method: str, *texts: str, **knobs: Any) -> Completion:
+    async def call() -> Completion:
+        async with AsyncClient(url, protocol, **LIMITS) as client:
+            answer: Completion = await getattr(client, method)(*texts, **knobs)
+        return answer
+
+    return asyncio.run(call())
+
+
+@pytest.fixture(params=[call_blocking, call_async], ids=["blocking", "asyncio"])
+def call(request: pytest.FixtureRequest) -> Asker:
+    caller: Asker = request.param
+    return caller
+
+
 @pytest.fixture(params=[ask_blocking, ask_async], ids=["blocking", "asyncio"])
 def ask(request: pytest.FixtureRequest) -> Asker:
     asker: Asker = request.param
@@ -63,6 +86,44 @@ def test_a_stream_adds_up_to_its_completion(ask: Asker, protocol: str) -> None:
 def test_generate_takes_a_single_answer(ask: Asker, protocol: str) -> None:
     with SERVERS[protocol](Script(LAST)) as url:
         assert ask(url, protocol, stream=False).counters == {"forwards": 2}
+
+
+def sent(script: Script, protocol: str) -> dict[str, Any]:
+    """The fields of the only request, texts only where it came over gRPC."""
+    (request,) = script.requests
+    if protocol == "http":
+        fields: dict[str, Any] = request
+        return fields
+    found = zip(request.inputs, request.raw_input_contents, strict=True)
+    return {tensor.name: raw[4:].decode() for tensor, raw in found if tensor.datatype == "BYTES"}
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_infill_sends_both_sides_and_gives_what_fills_the_gaps(call: Asker, protocol: str) -> None:
+    script = Script(FILLED)
+    with SERVERS[protocol](script) as url:
+        completion = call(url, protocol, "infill", "é", "", return_candidates=True)
+    assert (completion.text, completion.fills, completion.candidates) == ("bc", ("b", "c"), ((), ()))
+    fields = sent(script, protocol)
+    assert (fields["text_input"], fields["suffix"]) == ("é", "")
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_revise_sends_the_text_and_gives_its_edits(call: Asker, protocol: str) -> None:
+    script = Script(REVISED)
+    with SERVERS[protocol](script) as url:
+        completion = call(url, protocol, "revise", "ax", spans=[[1, 2]])
+    assert (completion.text, completion.edits) == ("ab", (Edit(1, 2, "x", "b"),))
+    fields = sent(script, protocol)
+    assert (fields["text"], fields["spans"]) == ("ax", "[[1, 2]]")
+
+
+@pytest.mark.parametrize(
+    ("method", "given"), [("infill", {}), ("infill", {"segments": [{}], "right": "a"}), ("revise", {"text": 5})]
+)
+def test_a_bad_request_is_refused_before_it_is_sent(call: Asker, method: str, given: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequestError):
+        call("127.0.0.1:9", "http", method, **given)
 
 
 def test_an_empty_final_response_ends_a_grpc_stream(ask: Asker) -> None:
@@ -86,6 +147,13 @@ def test_the_overall_limit_ends_a_stream(ask: Asker, protocol: str) -> None:
 def test_the_overall_limit_ends_a_single_answer(ask: Asker, protocol: str) -> None:
     with SERVERS[protocol](Script(STALL)) as url, pytest.raises(DeadlineError):
         ask(url, protocol, stream=False, timeout=0.1)
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("method", ["infill", "revise"])
+def test_the_overall_limit_ends_an_infilling_and_a_revision(call: Asker, protocol: str, method: str) -> None:
+    with SERVERS[protocol](Script(STALL)) as url, pytest.raises(DeadlineError):
+        call(url, protocol, method, "a", timeout=0.1)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -20,8 +20,8 @@ MODES = ("autoregressive", "diffusion", "self_speculation")
 
 
 @contextmanager
-def running(engine: ToyEngine, **config: int) -> Iterator[Runtime]:
-    runtime = toy_runtime(engine, **config)
+def running(engine: ToyEngine, template: str | None = None, **config: int) -> Iterator[Runtime]:
+    runtime = toy_runtime(engine, template, **config)
     try:
         yield runtime
     finally:

@@ -18,7 +18,8 @@ LAYERS = (
     {"tokenizer", "stop", "sampling", "reveal", "sequence", "output", "slots", "metrics", "engines.base"},
     {"engines", "engines.onnx_runtime"},
     {"modes", *(f"modes.{path.stem}" for path in (RUNTIME / "modes").glob("[!_]*.py"))},
-    {"scheduler"},
+    {"scheduler", "gaps"},
+    {"infill", "revise"},
     {"runtime"},
     {"triton", *(f"triton.{path.stem}" for path in (RUNTIME / "triton").glob("[!_]*.py"))},
 )

@@ -1,41 +1,230 @@
-"""Filling gaps on the toy engine: windows, seams, sizes, several gaps, and what may not be asked."""
+"""Filling one gap on scripted logits: what its windows hold, what is kept, committed and scored."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
-from trimode.runtime import Runtime
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trimode import modes
+from trimode.engines.base import Row, RowResult
+from trimode.modes.infill import open_window, stretch
+from trimode.params import Defaults, GenerationParams
+from trimode.sequence import Hole, Phase, Seam
+from trimode.sequence import Sequence as Decoding
 
-from tests.unit.toy import ToyEngine, toy_runtime
-
-
-@pytest.fixture
-def runtime() -> Iterator[Runtime]:
-    made = toy_runtime(ToyEngine())
-    yield made
-    made.close()
-
-
-def test_try(runtime):
-    for given in (
-        {"text_input": "def f", "suffix": "return x\n", "infill_tokens": 3},
-        {"text_input": "", "suffix": "ü", "infill_tokens": 1},
-        {"text_input": "abc", "suffix": "", "infill_tokens": 20},
-        {"text_input": "abcdef", "suffix": "xyz" * 9, "infill_tokens": 40, "exclude_input_in_output": False},
-        {"text_input": "abcdef", "suffix": "xyz" * 9, "return_candidates": True, "seed": 3},
-        {"segments": ["a", {}, "b", {"infill_tokens": 2}, "c"], "exclude_input_in_output": False},
-    ):
-        chunk = runtime.generate(given)
-        print(given, repr(chunk.text), chunk.fills, chunk.candidates, chunk.counters)
+VOCAB, EOS, MASK = 12, 8, 9
+M = MASK
+Guess = tuple[int, float]
+"""A token and its probability; the rest is spread evenly."""
 
 
-def test_try_revise(runtime):
-    for given in (
-        {"text": "hello world, this is a text é🙂 and more of it"},
-        {"text": "hello world, this is a text é🙂 and more of it", "accept": "always"},
-        {"text": "hello world, this is a text", "spans": [[0, 1], [6, 11]], "accept": "always"},
-        {"text": "hello world, this is a text", "revise_fraction": 0.3, "revise_rounds": 4},
-    ):
-        chunk = runtime.generate(given)
-        print(given, repr(chunk.text), chunk.edits, chunk.counters)
+def gap(size: int, left: Sequence[int] = (1, 2, 3), right: Sequence[int] = (4, 5, 6), **more: object) -> Decoding:
+    """A sequence that fills `size` tokens; more: a Hole's `around`, or fields of the request."""
+    around = more.pop("around", None)
+    asked = {"text_input": "", "suffix": "", "seed": 1, **more}
+    params = replace(GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS)), max_tokens=size)
+    hole = Hole(size, np.array(right, dtype=np.int64), (EOS,), around)  # type: ignore[arg-type]
+    seq = Decoding(params, list(left), MASK, hole=hole)
+    if not left:
+        open_window(seq)
+    return seq
+
+
+def step(seq: Decoding, script: Mapping[int, Guess], chunk: int = 99) -> Row:
+    """Run one pass; `script` says what is predicted for each position of the text, (7, 0.95) when silent."""
+    row = modes.plan(seq, chunk)
+    logits = np.zeros((len(row.want), VOCAB), dtype=np.float32)
+    for line, at in zip(logits, row.want, strict=True):
+        token, prob = script.get(row.start + int(at) + (row.sees == "causal"), (7, 0.95))
+        line[:] = np.log((1 - prob) / (VOCAB - 1))
+        line[token] = np.log(prob)
+    modes.apply(seq, row, RowResult(logits, MASK))
+    return row
+
+
+def drive(seq: Decoding, script: Mapping[int, Guess] | None = None, chunk: int = 99) -> list[Row]:
+    rows = []
+    while not seq.done:
+        rows.append(step(seq, script or {}, chunk))
+    return rows
+
+
+def windows(rows: list[Row]) -> list[Row]:
+    return [row for row in rows if row.sees == "block"]
+
+
+# What a window holds
+
+
+@pytest.mark.parametrize(
+    ("size", "left", "right", "tokens", "start", "want"),
+    [
+        (2, [1, 2, 3], [4, 5, 6, 4, 5, 6, 4, 5], [3, M, M, 4, 5, 6, 4, 5], 2, [1, 2]),
+        (2, [1, 2, 3, 4, 5, 6], [4, 5], [3, 4, 5, 6, M, M, 4, 5], 2, [4, 5]),
+        (2, [1, 2, 3, 4, 5, 6], [], [1, 2, 3, 4, 5, 6, M, M], 0, [6, 7]),
+        (1, [], [4, 5, 6], [M, 4, 5, 6, M, M, M, M], 0, [0]),
+        (1, [1], [4], [1, M, 4, M, M, M, M, M], 0, [1]),
+        (3, [], [], [M] * 8, 0, [0, 1, 2]),
+        (7, [1, 2], [], [2, M, M, M, M, M, M, M], 1, list(range(1, 8))),
+    ],
+    ids=["right fills", "left fills", "no right", "no left", "both short", "nothing known", "as wide as it gets"],
+)
+def test_a_window_is_a_block_of_known_text_the_gap_and_what_follows(
+    size: int, left: list[int], right: list[int], tokens: list[int], start: int, want: list[int]
+) -> None:
+    row = windows(drive(gap(size, left, right)))[0]
+    assert (row.tokens.tolist(), row.start, row.want.tolist()) == (tokens, start, want)
+    assert (row.sees, row.keep, row.adapter) == ("block", False, False)
+
+
+def test_the_last_position_is_filled_too() -> None:
+    seq = gap(7, [1], [])
+    drive(seq, {at: (3 + at % 4, 0.95) for at in range(8)})
+    assert seq.tokens == [3 + at % 4 for at in range(1, 8)]
+
+
+def test_a_window_needs_as_many_passes_as_the_threshold_says() -> None:
+    rows = windows(drive(gap(3), {3: (4, 0.5), 4: (5, 0.8), 5: (6, 0.95)}))
+    assert [len(row.want) for row in rows] == [3, 2, 1]
+
+
+@settings(deadline=None)
+@given(st.integers(1, 400), st.integers(0, 80), st.integers(3, 64))
+def test_stretches_fill_the_gap_and_leave_half_of_the_last_window_to_the_right_side(
+    size: int, right: int, block: int
+) -> None:
+    counts, left = [], size
+    while left:
+        counts.append(stretch(left, right, block))
+        left -= counts[-1]
+    assert all(1 <= count < block for count in counts)
+    assert counts[-1] <= block - 1 - min(right, block // 2)
+    assert len(counts) == 1 or max(counts[:-1]) - min(counts[:-1]) <= 1
+
+
+@settings(deadline=None)
+@given(st.integers(1, 60), st.integers(0, 20), st.integers(0, 20), st.integers(3, 8))
+def test_every_window_is_full_and_sees_both_sides(size: int, left: int, right: int, block: int) -> None:
+    before, after = [1 + at % 3 for at in range(left)], [4 + at % 3 for at in range(right)]
+    seq = gap(size, before, after, block_length=block)
+    whole = [*before, *[7] * size, *after]
+    for row in windows(drive(seq)):
+        first = row.start + int(row.want[0])
+        assert len(row.tokens) == block
+        for at, token in enumerate(row.tokens.tolist(), start=row.start):
+            hidden = first <= at < left + size or at >= len(whole)
+            assert token == (MASK if hidden else whole[at])
+        if len(whole) >= block:
+            assert row.start + block <= len(whole), "padding where there is known text"
+    assert seq.tokens == [7] * size
+    ends = [row.start + block for row in windows(drive(gap(size, before, after, block_length=block)))]
+    assert ends[-1] >= min(left + size + min(right, block // 2), left + size + right)
+
+
+def test_a_gap_wider_than_a_window_is_kept_stretch_by_stretch() -> None:
+    rows = drive(gap(20, [1, 2], [4] * 8))
+    assert [len(row.want) for row in windows(rows)] == [6, 6, 5, 3]
+    commits = rows[2:-1:2]
+    assert [(row.start, len(row.tokens), row.keep, row.sees) for row in commits] == [
+        (2, 6, True, "causal"),
+        (8, 6, True, "causal"),
+        (14, 5, True, "causal"),
+    ]
+    assert all(len(row.want) == 0 for row in commits)
+    assert windows(rows)[0].tokens.tolist() == [2, *[M] * 7]
+    assert windows(rows)[-1].tokens.tolist() == [7, M, M, M, 4, 4, 4, 4]
+
+
+def test_counters_of_a_long_gap() -> None:
+    seq = gap(20, [1, 2], [4] * 8)
+    drive(seq)
+    counts = seq.counters
+    assert (counts.prefill_forwards, counts.denoise_forwards, counts.commit_forwards) == (1, 4, 3)
+    assert (counts.output_tokens, counts.score_forwards, seq.finish_reason) == (20, 0, "stop")
+
+
+@pytest.mark.parametrize("more", [{}, {"temperature": 1.5, "seed": 4}, {"reveal": "entropy"}, {"reveal": "margin"}])
+@pytest.mark.parametrize("never", [EOS, MASK])
+def test_special_tokens_never_fill_a_gap(never: int, more: dict[str, object]) -> None:
+    seq = gap(20, **more)
+    drive(seq, {at: (never, 0.99) for at in range(40)})
+    assert len(seq.tokens) == 20 and never not in seq.tokens
+
+
+def test_log_probs_stand_beside_their_tokens() -> None:
+    seq = gap(2, return_log_probs=True)
+    drive(seq, {3: (4, 0.95), 4: (5, 0.92)})
+    # the end token cannot be chosen, so what it had is shared out
+    shares = [0.95 / (1 - 0.05 / 11), 0.92 / (1 - 0.08 / 11)]
+    assert np.exp(seq.log_probs) == pytest.approx(shares, rel=1e-5)
+
+
+# The score
+
+
+def seam(*ids: int, start: int = 3) -> Seam:
+    return Seam(list(ids), start)
+
+
+def test_the_score_is_the_mean_over_gap_and_right_side() -> None:
+    seq = gap(2, around=lambda filled: seam(*filled, 4, 5))
+    rows = drive(seq, {3: (7, 0.95), 4: (7, 0.95), 5: (4, 0.5), 6: (5, 0.25)})
+    assert (rows[-1].tokens.tolist(), rows[-1].start, rows[-1].want.tolist()) == ([3, 7, 7, 4], 2, [0, 1, 2, 3])
+    assert seq.hole is not None and seq.hole.score is not None
+    assert seq.hole.score == pytest.approx(np.log([0.95, 0.95, 0.5, 0.25]).mean(), rel=1e-5)
+    assert (seq.counters.score_forwards, seq.finish_reason) == (1, "stop")
+
+
+@pytest.mark.parametrize("chunk", [1, 2, 3])
+def test_a_long_text_is_scored_in_chunks(chunk: int) -> None:
+    script = {3: (7, 0.95), 4: (7, 0.95), 5: (4, 0.5), 6: (5, 0.25)}
+    at_once, chunked = (gap(2, around=lambda filled: seam(*filled, 4, 5)) for _ in range(2))
+    drive(at_once, script)
+    rows = [row for row in drive(chunked, script, chunk) if row.sees == "causal"]
+    assert max(len(row.tokens) for row in rows) <= chunk
+    assert [token for row in rows[-(-3 // chunk) :] for token in row.tokens.tolist()] == [3, 7, 7, 4]
+    assert all(row.keep for row in rows)
+    assert chunked.hole and at_once.hole and chunked.hole.score == at_once.hole.score
+
+
+def test_a_seam_that_changes_the_prompts_last_tokens_is_scored_from_there() -> None:
+    rows = drive(gap(1, around=lambda filled: seam(6, 4, start=2)))
+    assert (rows[-1].tokens.tolist(), rows[-1].start) == ([2, 6], 1)
+
+
+def test_a_seam_that_swallows_the_gap_is_scored_all_the_same() -> None:
+    seq = gap(1, right=[], around=lambda filled: seam(2, start=1))
+    rows = drive(seq)
+    assert (rows[-1].tokens.tolist(), rows[-1].start) == ([1], 0)
+
+
+def test_a_stretch_that_was_kept_is_scored_like_the_last() -> None:
+    seq = gap(20, [1, 2], [4] * 8, around=lambda filled: seam(*filled, 4, start=2))
+    row = drive(seq)[-1]
+    assert (row.start, len(row.tokens)) == (1, 21)
+
+
+def test_a_single_token_without_context_has_no_score() -> None:
+    seq = gap(1, [], [], around=lambda filled: seam(*filled, start=0))
+    rows = drive(seq)
+    assert len(rows) == 1 and seq.hole is not None and seq.hole.score is None
+    assert seq.finish_reason == "stop"
+
+
+def test_a_gap_that_gives_no_text_at_all_has_no_score() -> None:
+    seq = gap(2, [], [], around=lambda filled: seam(start=0))
+    drive(seq)
+    assert seq.hole is not None and seq.hole.score is None
+
+
+def test_unread_counts_the_prompt_then_the_text_to_score() -> None:
+    seq = gap(2, around=lambda filled: seam(*filled, 4, 5))
+    assert seq.unread == 3
+    step(seq, {})
+    assert seq.unread == 0
+    step(seq, {})
+    assert (seq.phase, seq.unread) == (Phase.SCORE, 4)

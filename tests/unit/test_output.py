@@ -13,6 +13,7 @@ FULL = Counters(
     denoise_forwards=4,
     verify_forwards=5,
     commit_forwards=6,
+    score_forwards=7,
     total_draft_tokens=8,
     total_accepted_draft_tokens=2,
     output_tokens=60,
@@ -20,15 +21,15 @@ FULL = Counters(
 
 
 def test_forwards_count_every_pass_after_the_prefill() -> None:
-    assert FULL.forwards == 2 + 3 + 4 + 5 + 6
+    assert FULL.forwards == 2 + 3 + 4 + 5 + 6 + 7
 
 
 def test_cycles_count_a_draft_and_its_verification_once() -> None:
-    assert FULL.cycles == 2 + 4 + 5 + 6
+    assert FULL.cycles == 2 + 4 + 5 + 6 + 7
 
 
 def test_ratios() -> None:
-    assert (FULL.tokens_per_forward, FULL.tokens_per_cycle, FULL.acceptance_rate) == (60 / 20, 60 / 17, 0.25)
+    assert (FULL.tokens_per_forward, FULL.tokens_per_cycle, FULL.acceptance_rate) == (60 / 27, 60 / 24, 0.25)
 
 
 def test_ratios_of_nothing_are_zero() -> None:
@@ -44,12 +45,13 @@ def test_the_wire_gets_every_counter_and_ratio() -> None:
         "denoise_forwards": 4,
         "verify_forwards": 5,
         "commit_forwards": 6,
+        "score_forwards": 7,
         "total_draft_tokens": 8,
         "total_accepted_draft_tokens": 2,
         "output_tokens": 60,
-        "forwards": 20,
-        "tokens_per_forward": 3.0,
-        "tokens_per_cycle": 60 / 17,
+        "forwards": 27,
+        "tokens_per_forward": 60 / 27,
+        "tokens_per_cycle": 60 / 24,
         "acceptance_rate": 0.25,
     }
 

@@ -12,6 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode.errors import RequestError, shorten
 from trimode.fields import (
+    ACCEPTS,
+    BY_NAME,
     FIELDS,
     FIELDS_OF_MODES,
     MAX_STOP_WORD_CHARACTERS,
@@ -23,7 +25,7 @@ from trimode.fields import (
     Mode,
     check_field,
 )
-from trimode.params import Defaults, GenerationParams
+from trimode.params import FIELDS_OF_TASKS, NOT_OF_TASKS, Defaults, GenerationParams
 
 DIFFUSION, SPECULATION = "diffusion", "self_speculation"
 DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9)
@@ -108,8 +110,9 @@ def test_an_integer_too_large_for_a_float_is_a_request_error(name: str) -> None:
 
 @pytest.mark.parametrize("name", FLOATS)
 def test_an_integer_is_taken_for_a_number(name: str) -> None:
-    value = check_field(name, 1)
-    assert type(value) is float and value == 1.0
+    whole = int(BY_NAME[name].high or 0) if name != "temperature" else 1
+    value = check_field(name, whole)
+    assert type(value) is float and value == whole
 
 
 def test_an_integer_of_thousands_of_digits_is_a_request_error() -> None:
@@ -386,6 +389,7 @@ def test_penalised_is_any_penalty_that_does_something(given: dict[str, object], 
 def test_the_echo_is_json_and_leaves_the_prompt_out(mode: Mode) -> None:
     echo = json.loads(json.dumps(parse(mode=str(mode), stop_words=["a", "b"]).echo(), allow_nan=False))
     left_out = {*PROMPT_FIELDS, *(name for name, modes in FIELDS_OF_MODES.items() if mode not in modes)}
+    left_out |= {name for names in FIELDS_OF_TASKS.values() for name in names}
     assert set(echo) == {field.name for field in FIELDS} - left_out
     assert (echo["mode"], echo["stop_words"]) == (str(mode), ["a", "b"])
 
@@ -408,3 +412,188 @@ def test_any_json_value_is_either_taken_or_a_request_error(name: str, value: obj
         check_field(name, value)
     except RequestError as error:
         assert error.field == name
+
+
+# Filling gaps and revising
+
+GAP: dict[str, object] = {"text_input": "a", "suffix": "b"}
+REVISION: dict[str, object] = {"text": "abc"}
+OF_INFILL = {"infill_tokens": 3, "infill_lengths": [3], "return_candidates": True}
+OF_REVISION = {
+    "instruction": "a", "spans": [[0, 1]], "revise_threshold": -1.0, "revise_fraction": 0.5, "revise_rounds": 3,
+    "accept": "always",
+}  # fmt: skip
+OF_GENERATION = {
+    "stop_words": ["a"], "end_id": 3, "repetition_penalty": 1.1, "presence_penalty": 0.5, "frequency_penalty": 0.5,
+    "max_thinking_tokens": 3, "end_think_token_id": 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("given", "task", "kind"),
+    [
+        ({"text_input": "a"}, None, SPECULATION),
+        (GAP, "infill", "infill"),
+        ({"text_input": "", "suffix": ""}, "infill", "infill"),
+        ({"messages": GOOD, "suffix": ""}, "infill", "infill"),
+        ({"segments": ["a", {}]}, "infill", "infill"),
+        (REVISION, "revise", "revise"),
+    ],
+)
+def test_what_a_request_is_follows_from_its_fields(given: dict[str, object], task: str | None, kind: str) -> None:
+    params = GenerationParams.parse(given, DEFAULTS)
+    assert (params.task, params.kind) == (task, kind)
+    assert params.mode is (Mode.DIFFUSION if task else Mode.SELF_SPECULATION)
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "value"),
+    [
+        *(({"text_input": "a"}, name, value) for name, value in (OF_INFILL | OF_REVISION).items()),
+        *((GAP, name, value) for name, value in (OF_REVISION | OF_GENERATION).items()),
+        *((REVISION, name, value) for name, value in (OF_INFILL | OF_GENERATION).items()),
+        *((REVISION, name, 3) for name in ("max_tokens",)),
+        *((REVISION, name, True) for name in ("return_log_probs", "exclude_input_in_output")),
+        *((given, "mode", mode) for given in (GAP, REVISION) for mode in (SPECULATION, "autoregressive")),
+        *((given, "draft_adapter", True) for given in (GAP, REVISION)),
+        ({"messages": GOOD, "suffix": "a"}, "enable_thinking", True),
+        ({"input_ids": [3]}, "suffix", "a"),
+        (REVISION, "suffix", "b"),
+        ({"segments": ["a", {}]}, "suffix", "b"),
+        ({"segments": ["a", {}]}, "infill_tokens", 3),
+        ({"segments": ["a", {}]}, "infill_lengths", [3]),
+        ({**GAP, "infill_lengths": [3]}, "infill_tokens", 3),
+        ({**REVISION, "revise_fraction": 0.5}, "revise_threshold", -1.0),
+    ],
+)
+def test_what_does_not_belong_together_is_refused(given: dict[str, object], name: str, value: object) -> None:
+    assert GenerationParams.parse(given, DEFAULTS)
+    error = unparsed({**given, name: value})
+    assert error.error_type == "not_applicable"
+    assert error.field == (name if "input_ids" not in given else "input_ids")
+
+
+def test_a_text_to_revise_is_no_side_of_a_gap() -> None:
+    assert str(unparsed({**REVISION, "suffix": "b"})) == "suffix does not go together with text, got 'b'"
+
+
+@pytest.mark.parametrize(
+    "given", [{**GAP, "segments": [{}]}, {**REVISION, **GAP}, {"suffix": "a"}, {"spans": [[0, 1]]}]
+)
+def test_gaps_and_revisions_need_exactly_one_text(given: dict[str, object]) -> None:
+    assert unparsed(given).error_type == "bad_prompt"
+
+
+@pytest.mark.parametrize(
+    ("given", "most"),
+    [({}, 32), ({"infill_tokens": 50}, 50), ({"infill_lengths": [7, 3]}, 7), ({"max_tokens": 9}, 9)],
+)
+def test_max_tokens_bounds_the_sizes_of_a_gap(given: dict[str, object], most: int) -> None:
+    assert GenerationParams.parse({**GAP, **given}, DEFAULTS).max_tokens == most
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "limit"),
+    [
+        ({"max_tokens": 1025}, "max_tokens", "1024"),
+        ({"infill_tokens": 1025}, "infill_tokens", "1024"),
+        ({"infill_tokens": 5, "max_tokens": 4}, "infill_tokens", "max_tokens = 4"),
+        ({"infill_lengths": [1, 5], "max_tokens": 4}, "infill_lengths", "max_tokens = 4"),
+    ],
+)
+def test_too_long_a_gap_is_refused(given: dict[str, object], field: str, limit: str) -> None:
+    error = unparsed({**GAP, **given})
+    assert error.field == field and limit in error.limit
+
+
+@pytest.mark.parametrize("given", [GAP, REVISION])
+@pytest.mark.parametrize(("block", "fine"), [(2, False), (3, True), (8, True), (9, False)])
+def test_a_window_is_at_most_the_trained_block_and_sees_both_sides(
+    given: dict[str, object], block: int, fine: bool
+) -> None:
+    asked = {**given, "block_length": block}
+    if fine:
+        assert GenerationParams.parse(asked, DEFAULTS).block_length == block
+    else:
+        assert unparsed(asked).limit.startswith("must be between 3 and the trained 8")
+
+
+def test_sizes_are_tried_once_each_and_not_too_many() -> None:
+    assert check_field("infill_lengths", [8, 2, 8]) == (2, 8)
+    assert "16" in refused("infill_lengths", list(range(1, 18))).limit
+
+
+@pytest.mark.parametrize(
+    ("given", "threshold"),
+    [({}, -2.0), ({"revise_fraction": 0.1}, None), ({"spans": [[0, 1]]}, None), ({"revise_threshold": -1}, -1.0)],
+)
+def test_unlikely_tokens_are_reconsidered_unless_told_otherwise(given: dict[str, object], threshold: float) -> None:
+    assert GenerationParams.parse({**REVISION, **given}, DEFAULTS).revise_threshold == threshold
+
+
+@pytest.mark.parametrize("value", [["a", {}], '["a", {"infill_tokens": null}]'])
+def test_segments_come_as_a_list_or_as_json(value: object) -> None:
+    assert check_field("segments", value) == ("a", None)
+
+
+@pytest.mark.parametrize(
+    "value", [["a"], [{}] * 17, [{"tokens": 3}], [3, {}], [None, {}], [{"infill_tokens": "3"}], ["\ud800", {}]]
+)
+def test_bad_segments_are_refused(value: object) -> None:
+    assert refused("segments", value).field in ("segments", "infill_tokens")
+
+
+def test_the_most_gaps() -> None:
+    assert check_field("segments", [{}] * 16) == (None,) * 16
+
+
+@pytest.mark.parametrize("value", [[[0, 1], [1, 3]], "[[0, 1], [1, 3]]"])
+def test_spans_may_touch(value: object) -> None:
+    assert check_field("spans", value) == ((0, 1), (1, 3))
+
+
+@pytest.mark.parametrize(
+    ("value", "limit"),
+    [
+        ([[0, 2], [1, 3]], "the one before ends at 2"),
+        ([[4, 5], [0, 1]], "in order"),
+        ([[2, 2]], "0 <= start < end"),
+        ([[3, 2]], "0 <= start < end"),
+        ([[-1, 2]], "0 <= start < end"),
+        ([[1]], "pairs"),
+        ([[0, 1.5]], "integers"),
+        ([[False, True]], "integers"),
+        (["ab"], "pairs"),
+    ],
+)
+def test_bad_spans_are_refused(value: object, limit: str) -> None:
+    error = refused("spans", value)
+    assert error.field == "spans" and limit in error.limit
+
+
+@pytest.mark.parametrize(("name", "choices"), [("accept", ACCEPTS)])
+def test_what_is_kept_is_told_its_choices(name: str, choices: tuple[str, ...]) -> None:
+    assert all(choice in refused(name, "Always").limit for choice in choices)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {**GAP, "infill_tokens": 3},
+        GAP,
+        {"segments": ["a", {}]},
+        REVISION,
+        {**REVISION, "instruction": "q", "spans": [[0, 1]]},
+    ],
+)
+def test_the_echo_of_a_task_has_its_knobs_and_sent_back_gives_the_same_values(given: dict[str, object]) -> None:
+    params = GenerationParams.parse(given, DEFAULTS)
+    echo = json.loads(json.dumps(params.echo(), allow_nan=False))
+    assert params.task is not None
+    texts = {*PROMPT_FIELDS, "suffix", "instruction"}
+    foreign = {name for task, names in FIELDS_OF_TASKS.items() if task != params.task for name in names}
+    assert not set(echo) & (texts | foreign | set(NOT_OF_TASKS[params.task]))
+    assert set(FIELDS_OF_TASKS[params.task]) - texts <= set(echo)
+    prompts = {name: value for name, value in given.items() if name in texts}
+    again = {name: value for name, value in echo.items() if value not in ((), [], None)}
+    assert GenerationParams.parse({**prompts, **again}, DEFAULTS) == params

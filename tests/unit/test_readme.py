@@ -14,7 +14,8 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def limits(field: Field) -> str:
     if field.low is None or field.name == "input_ids":
         return ""
-    return f"{field.low:g} to {field.high:g}" if field.high and field.high < INT32_MAX else f"{field.low:g} or more"
+    bounded = field.high is not None and field.high < INT32_MAX
+    return f"{field.low:g} to {field.high:g}" if bounded else f"{field.low:g} or more"
 
 
 def knob_table() -> str:

@@ -8,12 +8,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError
+from trimode.fields import MAX_BLOCK_LENGTH
+from trimode.modes.revise import go_on
 from trimode.output import Chunk
 from trimode.params import Defaults, GenerationParams
 from trimode.scheduler import Scheduler, Task
+from trimode.sequence import Revision
 from trimode.sequence import Sequence as Decoding
 from trimode.stop import AnswerText
 
@@ -405,3 +409,80 @@ def test_an_answer_goes_out_even_if_its_slot_cannot_be_given_back(build: Build) 
     house.engine.free = broken  # type: ignore[method-assign]
     assert house.submit().last.finish_reason == "length"
     assert house.submit().last.finish_reason == "length"
+
+
+# Requests of several tasks, and long texts that are scored
+
+
+def test_tasks_of_one_request_are_queued_together_and_count_as_one(build: Build) -> None:
+    house = build(max_slots=1, max_queue=0)
+    answers = [house.task() for _ in range(3)]
+    house.scheduler.submit(*(answer.task for answer in answers))
+    assert [answer.last.finish_reason for answer in answers] == ["length"] * 3
+
+
+def test_of_tasks_that_find_no_room_none_is_queued(build: Build) -> None:
+    house = build(max_slots=1, max_queue=0)
+    house.shut_gate()
+    house.submit()
+    answers = [house.task() for _ in range(2)]
+    with pytest.raises(OverloadedError):
+        house.scheduler.submit(*(answer.task for answer in answers))
+    house.engine.gate.set()
+    assert house.answers[0].last.error is None
+    house.scheduler.close(WAIT)
+    assert [answer.chunks for answer in answers] == [[], []]
+
+
+def test_what_has_begun_always_finds_room(build: Build) -> None:
+    house = build(max_slots=1, max_queue=0)
+    house.shut_gate()
+    house.submit()
+    more = house.task()
+    house.scheduler.submit(more.task, begun=True)
+    house.engine.gate.set()
+    assert more.last.finish_reason == "length"
+
+
+def test_what_has_begun_ends_with_the_server(build: Build) -> None:
+    house = build()
+    house.scheduler.close(0)
+    with pytest.raises(CancelledError, match="shutting down"):
+        house.scheduler.submit(house.task().task, begun=True)
+
+
+def revision(house: House, length: int) -> Answer:
+    """A text to revise of which nothing is picked: it is only scored, chunk by chunk."""
+    answer = house.task()
+    ids = np.arange(length) % 50 + 3
+    never = np.zeros(length, dtype=bool)
+    work = Revision(ids, never, None, None, rounds=1, always=False, banned=(), filler=MASK)
+    params = GenerationParams.parse({"text": "any", "seed": 1}, DEFAULTS)
+    answer.task.sequence = Decoding(params, [], MASK, revision=work)
+    go_on(answer.task.sequence)
+    return answer
+
+
+def test_long_texts_to_score_share_one_chunk_a_step_with_prompts(build: Build) -> None:
+    house = build(prefill_chunk=70, max_slots=8)
+    house.shut_gate()
+    texts = [revision(house, 350) for _ in range(3)]
+    house.scheduler.submit(*(one.task for one in texts))
+    prompt, token = house.submit(prompt=300, max_tokens=1), house.submit(max_tokens=25)
+    house.engine.gate.set()
+    assert all(answer.last.error is None for answer in (*texts, prompt, token))
+    widths = [call[0][1] for call in house.engine.calls_of]
+    singles = [at for at, width in enumerate(widths) if width == 1]
+    between = [widths[a + 1 : b] for a, b in itertools.pairwise(singles)]
+    assert between and all(sum(width > MAX_BLOCK_LENGTH for width in some) <= 1 for some in between)
+    assert all(one.last.counters.score_forwards == 5 for one in texts)
+
+
+def test_the_rest_of_a_text_that_fits_a_block_goes_with_the_blocks(build: Build) -> None:
+    house = build(max_slots=8)
+    house.shut_gate()
+    texts = [revision(house, 20) for _ in range(3)]
+    house.scheduler.submit(*(one.task for one in texts))
+    house.engine.gate.set()
+    assert all(one.last.error is None for one in texts)
+    assert max(len(call) for call in house.engine.calls_of) == 3

@@ -10,11 +10,11 @@ import pytest
 import tokenizers
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import decoders, models, pre_tokenizers
+from tokenizers import decoders, models, pre_tokenizers, processors
 from trimode.errors import BundleError, RequestError
 from trimode.tokenizer import Detokenizer, Tokenizer
 
-from tests.unit.toy import EOS, VOCAB, byte_tokenizer
+from tests.unit.toy import EOS, MASK, VOCAB, byte_tokenizer
 
 TOKENIZER = byte_tokenizer()
 END_THINK = VOCAB
@@ -55,6 +55,42 @@ def test_decode_keeps_the_end_of_thinking() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30), st.integers(0, 40))
 def test_a_text_that_does_not_fit_really_does_not(text: str, capacity: int) -> None:
     assert TOKENIZER.fits(text, capacity) or len(TOKENIZER.encode(text)) > capacity
+
+
+# Offsets and special tokens
+
+
+def test_every_token_knows_its_characters() -> None:
+    ids, offsets = TOKENIZER.encode_with_offsets("aé🙂b")
+    assert ids == TOKENIZER.encode("aé🙂b")
+    assert offsets == [(0, 1), *[(1, 2)] * 2, *[(2, 3)] * 4, (3, 4)]
+
+
+def test_a_space_is_among_the_characters_of_its_token_whatever_the_checkpoint_says() -> None:
+    backend = byte_tokenizer()._backend
+    backend.post_processor = processors.ByteLevel(trim_offsets=True)
+    assert Tokenizer(backend, None, {}).encode_with_offsets(" a ")[1] == [(0, 1), (1, 2), (2, 3)]
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), max_size=30))
+def test_offsets_cover_the_text(text: str) -> None:
+    _, offsets = TOKENIZER.encode_with_offsets(text)
+    assert {at for start, end in offsets for at in range(start, end)} == set(range(len(text)))
+
+
+def test_special_ids_are_those_of_special_tokens_alone() -> None:
+    assert TOKENIZER.special_ids == (EOS, MASK)
+
+
+def test_half_characters_are_left_out_of_a_whole_text() -> None:
+    first, second = TOKENIZER.encode("é")
+    assert TOKENIZER.decode_whole([second, *TOKENIZER.encode("a"), EOS, first]) == "a"
+
+
+def test_a_template_error_names_the_field_that_the_messages_came_from() -> None:
+    with pytest.raises(RequestError) as caught:
+        byte_tokenizer("{{ messages.x.y }}").render_chat(CHAT, enable_thinking=False, field="instruction")
+    assert caught.value.field == "instruction"
 
 
 # Detokenizer

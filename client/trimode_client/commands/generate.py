@@ -12,6 +12,7 @@ from rich.console import Console
 from ..client import Client
 from ..result import Completion
 from .knobs import add_knobs, add_prompt, given_knobs, given_prompt
+from .notes import note
 
 
 def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -42,7 +43,7 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
         completion = client.generate(**prompt, **knobs)
         print(json.dumps(completion.as_dict(), ensure_ascii=False, indent=2) if arguments.json else completion.text)
     if arguments.stats:
-        Console(stderr=True, highlight=False, markup=False, soft_wrap=True).print(summary(completion), style="dim")
+        note(summary(completion))
     return 0
 
 

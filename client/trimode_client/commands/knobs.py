@@ -1,6 +1,7 @@
 """Command-line flags for every knob, made from the server's own table of fields, and the prompt argument.
 
-Short names stand beside the wire names: --steps is --denoise-steps, --block is --block-length, --stop adds one text.
+Short names stand beside the wire names: --steps is --denoise-steps, --block is --block-length; --stop, --length and
+--span add one text, size or span.
 """
 
 from __future__ import annotations
@@ -9,19 +10,30 @@ import argparse
 import sys
 from typing import Any
 
-from trimode.fields import BY_NAME
+from trimode.fields import BY_NAME, FIELDS_OF_MODES, Mode
+from trimode.params import FIELDS_OF_TASKS, NOT_OF_TASKS
 
 from ..errors import InvalidRequestError
 from ..request import KNOBS, Knobs
 
-ALIASES = {"denoise_steps": "--steps", "block_length": "--block", "stop_words": "--stop"}
+ALIASES = {
+    "denoise_steps": "--steps",
+    "block_length": "--block",
+    "stop_words": "--stop",
+    "infill_lengths": "--length",
+    "spans": "--span",
+}
 # timeout_ms is --timeout in seconds.
 FLAGS = tuple(name for name in KNOBS if name != "timeout_ms")
 _TYPES: dict[str, type] = {"int": int, "float": float}
 
 
-def add_knobs(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) -> None:
-    """Add a flag per knob; a flag not given leaves the field out, so that the server's default holds."""
+def add_knobs(parser: argparse.ArgumentParser, task: str | None = None, without: tuple[str, ...] = ()) -> None:
+    """Add a flag per knob that `task` ("infill", "revise", None for generation) has.
+
+    A flag not given leaves the field out, so that the server's default holds.
+    """
+    without = (*without, *_not_of(task))
     group = parser.add_argument_group("knobs", "left out, the server's defaults hold")
     for name in FLAGS:
         if name in without:
@@ -35,9 +47,29 @@ def add_knobs(parser: argparse.ArgumentParser, without: tuple[str, ...] = ()) ->
                 options["action"] = argparse.BooleanOptionalAction
             case "strings":
                 options |= {"action": "append", "metavar": "TEXT"}
+            case "ints":
+                options |= {"action": "append", "type": int, "metavar": "I"}
+            case "json":
+                options |= {"action": "append", "type": _span, "metavar": "START:END"}
             case kind:
                 options |= {"type": _TYPES.get(kind, str), "metavar": "X" if kind == "float" else kind[0].upper()}
         group.add_argument(*flags, **options)
+
+
+def _not_of(task: str | None) -> set[str]:
+    """Return the knobs that `task` has not; what is no generation has one mode, diffusion."""
+    others = {name for other, names in FIELDS_OF_TASKS.items() if other != task for name in names}
+    if task is None:
+        return others
+    other_modes = {name for name, modes in FIELDS_OF_MODES.items() if Mode.DIFFUSION not in modes}
+    return {*others, *NOT_OF_TASKS[task], *other_modes, "mode"}
+
+
+def _span(text: str) -> list[int]:
+    start, colon, end = text.partition(":")
+    if not (colon and start.isdecimal() and end.isdecimal()):
+        raise argparse.ArgumentTypeError(f"must be START:END in characters, got {text!r}")
+    return [int(start), int(end)]
 
 
 def given_knobs(arguments: argparse.Namespace) -> Knobs:

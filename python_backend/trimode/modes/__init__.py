@@ -31,8 +31,7 @@ DECODERS: dict[Mode, Decoder] = {
     Mode.SELF_SPECULATION: Decoder(self_speculation.start, _one_pass(self_speculation.plan), self_speculation.apply),
 }
 
-
-INFILL = Decoder(infill.start, _one_pass(infill.plan), infill.apply)
+INFILL = Decoder(infill.start, infill.plan, infill.apply)
 REVISE = Decoder(revise.start, revise.plan, revise.apply)
 
 

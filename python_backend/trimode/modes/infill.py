@@ -1,19 +1,19 @@
 """Filling a gap between two texts: windows of one block, denoised with both sides in sight.
 
-The released models attend in both directions only inside a block, behind a causal prefix. So a window holds the end of
-the left side, masks, and as much of the right side as fits; what lies before it comes from the causal cache. A gap wider
-than a window is filled from left to right, a stretch at a time, each kept by a causal pass; the last window holds the
-right side. Windows are always a whole block, the width the models were trained on. No released code does this; a
-window's passes follow the rule of `generate`.
+The released models attend in both directions only inside a block, behind a causal prefix. So a window holds the end
+of the left side, masks, and as much of the right side as fits; what lies before it comes from the causal cache. A gap
+wider than a window is filled from left to right, a stretch at a time, each kept by a causal pass; the last window
+holds the right side. Windows are always a whole block, the width the models were trained on. No released code does
+this; a window's passes follow the rule of `generate`.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from ..engines.base import Ints, Row, RowResult
+from ..engines.base import Row, RowResult
 from ..sampling import log_probs_of
-from ..sequence import Block, Hole, Phase, Sequence
+from ..sequence import Block, Hole, Phase, Seam, Sequence
 from . import refine
 from .diffusion import DENOISE_STREAM
 from .prefill import NO_ROWS
@@ -25,29 +25,30 @@ def start(seq: Sequence, result: RowResult) -> list[int]:
     return open_window(seq)
 
 
-def plan(seq: Sequence) -> Row:
-    """Return a denoising pass, the causal pass that keeps a filled stretch, or the one that scores the whole."""
+def plan(seq: Sequence, chunk: int) -> Row:
+    """Return a denoising pass, the causal pass that keeps a filled stretch, or one that scores the next tokens."""
     if seq.phase is Phase.DENOISE:
         return refine.plan(seq, adapter=False)
     if seq.phase is Phase.COMMIT:
         tokens = np.array(seq.tokens[seq.cached - len(seq.prompt) :], dtype=np.int64)
         return Row(seq.slot, tokens, seq.cached, "causal", NO_ROWS, keep=True)
-    ids, begin = _scored(seq)
-    return Row(seq.slot, ids[:-1], begin, "causal", np.arange(len(ids) - 1), keep=False)
+    tokens = _hole(seq).scored[seq.cached : seq.cached + min(chunk, seq.unread)].copy()
+    return Row(seq.slot, tokens, seq.cached, "causal", np.arange(len(tokens)), keep=True)
 
 
 def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
-    """Refine the window, go on to the next one, or take in the score; return the tokens that became final."""
+    """Refine the window, go on to the next one, or take in scores; return the tokens that became final."""
     if seq.phase is Phase.COMMIT:
         seq.counters.commit_forwards += 1
         seq.cache(len(row.tokens))
         return open_window(seq)
     if seq.phase is Phase.SCORE:
         seq.counters.score_forwards += 1
-        ids, _ = _scored(seq)
-        _hole(seq).score = float(log_probs_of(result.logits, ids[1:]).mean())
-        seq.finish("stop")
-        return []
+        hole, first = _hole(seq), row.start + 1
+        ids = hole.scored[first : first + len(row.tokens)]
+        hole.log_probs += log_probs_of(result.logits, ids).tolist()
+        seq.read(row.start + len(row.tokens))
+        return [] if seq.unread else _finish(seq)
     seq.counters.denoise_forwards += 1
     refine.apply(seq, row, result.without(_hole(seq).banned), DENOISE_STREAM + seq.current.step)
     return _settle(seq) if refine.finished(seq) else []
@@ -99,33 +100,37 @@ def _settle(seq: Sequence) -> list[int]:
     seq.counters.output_tokens = len(seq.tokens)
     if len(seq.tokens) < hole.size:
         seq.phase = Phase.COMMIT
-    elif hole.seam is not None:
-        seq.phase = Phase.SCORE
-        if len(_scored(seq)[0]) < 2:  # one token alone has no context to be scored in
-            hole.score = 0.0
-            seq.finish("stop")
+    elif hole.around is not None:
+        _open_score(seq, hole.around(seq.tokens))
     else:
-        seq.finish("stop")
+        _finish(seq)
     return filled
 
 
-def _scored(seq: Sequence) -> tuple[Ints, int]:
-    """Return the ids from the last known token on through gap and right side, and that token's position.
+def _open_score(seq: Sequence, seam: Seam) -> None:
+    """Have the causal model score the text from the first token that is not in the prompt, or is not there any more.
 
-    Text is tokenized again at the seams, so that lengths are compared on what the model would have been given.
+    Text is tokenized again at the seams, so that sizes are compared on what the model would have been given.
     """
     hole = _hole(seq)
-    assert hole.seam is not None
-    seam = hole.seam(seq.tokens)
     known = [*seq.prompt, *seq.tokens][: seq.cached]
-    ids = [*known[: seam.start], *seam.ids]
+    hole.scored = np.array([*known[: seam.start], *seam.ids], dtype=np.int64)
     same = 0
-    for mine, theirs in zip(known, ids, strict=False):
+    for mine, theirs in zip(seq.prompt, hole.scored, strict=False):
         if mine != theirs:
             break
         same += 1
-    begin = max(min(same, len(seq.prompt)) - 1, 0)
-    return np.array(ids[begin:], dtype=np.int64), begin
+    seq.read(max(min(same, len(hole.scored) - 1) - 1, 0))
+    seq.phase = Phase.SCORE
+    if not seq.unread:  # one token alone has no context to be scored in
+        _finish(seq)
+
+
+def _finish(seq: Sequence) -> list[int]:
+    hole = _hole(seq)
+    hole.score = float(np.mean(hole.log_probs)) if hole.log_probs else None
+    seq.finish("stop")
+    return []
 
 
 def _hole(seq: Sequence) -> Hole:

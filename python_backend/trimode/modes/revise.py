@@ -48,7 +48,7 @@ def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
         refine.apply(seq, row, result.without(work.banned), stream)
         return _propose(seq) if refine.finished(seq) else []
     next_ones = slice(row.start + 1, min(row.start + len(row.tokens) + 1, len(work.ids)))
-    seq.cached = row.start + len(row.tokens)
+    seq.read(row.start + len(row.tokens))
     seq.counters.score_forwards += 1
     if seq.phase is Phase.SCORE:
         ids = work.ids[next_ones]
@@ -61,13 +61,13 @@ def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
 
 def pick(work: Revision) -> Ints:
     """Return the positions to reconsider: of those allowed all, the unlikely ones, or the least likely share."""
-    if work.fraction is None and work.threshold is None:
-        return np.flatnonzero(work.allowed)
     known = np.flatnonzero(work.allowed & ~np.isnan(work.log_probs))
-    if work.fraction is None:
+    if work.fraction is not None:
+        count = int(np.ceil(work.fraction * len(known) - 1e-9))  # 0.07 of 100 is 7 though their product is above
+        return np.sort(known[np.argsort(work.log_probs[known], kind="stable")[:count]])
+    if work.threshold is not None:
         return known[work.log_probs[known] < work.threshold]
-    count = int(np.ceil(work.fraction * len(known)))
-    return np.sort(known[np.argsort(work.log_probs[known], kind="stable")[:count]])
+    return np.flatnonzero(work.allowed)
 
 
 def go_on(seq: Sequence) -> list[int]:
@@ -121,7 +121,8 @@ def _propose(seq: Sequence) -> list[int]:
     if (work.tried == work.ids).all():
         return go_on(seq)
     work.judged = work.log_probs.copy()
-    seq.cached, work.until, seq.phase = max(first - 1, 0), end, Phase.VERIFY
+    seq.read(max(first - 1, 0))
+    work.until, seq.phase = end, Phase.VERIFY
     return []
 
 
@@ -132,7 +133,7 @@ def _judge(seq: Sequence) -> list[int]:
     if work.always or _mean(work.judged[first:end]) > _mean(work.log_probs[first:end]):
         work.ids, work.log_probs, work.changed = work.tried, work.judged, True
     else:
-        seq.cached = first  # the slot now holds the refused tokens from here on
+        seq.read(first)  # the slot now holds the refused tokens from here on
     return go_on(seq)
 
 

@@ -97,7 +97,7 @@ class LiveRequest:
             response = pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in arrays.items()])
             self._sender.send(response, flags=FINAL if chunk.last else 0)
         if not self._sent and self._recorder and chunk.error is None:
-            self._recorder.first_chunk(handle.params.mode, time.monotonic() - self._started)
+            self._recorder.first_chunk(handle.params.kind, time.monotonic() - self._started)
         self._sent = True
         if chunk.last:
             self._close(chunk, outcome_of(chunk.error) if chunk.error else chunk.finish_reason or "")
@@ -108,7 +108,7 @@ class LiveRequest:
         self._on_closed(self)
         if self._recorder:
             seconds = time.monotonic() - self._started
-            mode = self._handle.params.mode
+            mode = self._handle.params.kind
             self._recorder.answered(mode, outcome, seconds, chunk.num_input_tokens, chunk.counters)
 
     def cancel(self) -> None:
