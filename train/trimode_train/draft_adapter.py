@@ -26,12 +26,12 @@ from trimode_train import checkpointing, lora
 from trimode_train.__main__ import ROOT, RUNS, wall_clock
 from trimode_train.bar import Bar
 from trimode_train.batches import Batches
+from trimode_train.checkpoint import load_model
 from trimode_train.clock import Clock
 from trimode_train.corpus import Corpus
 from trimode_train.decode import self_speculation
 from trimode_train.draft_objective import DraftLosses, Drafts, draft_losses, encode_drafts
 from trimode_train.evaluate import questions
-from trimode_train.measure import load_model
 from trimode_train.mixture import Documents
 from trimode_train.model import Model, bias_from
 from trimode_train.objective import Tensors, visibility
