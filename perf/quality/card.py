@@ -110,11 +110,11 @@ def _overlap(checkpoint: Path, claims: list[str]) -> str:
     prompts = sum(found["domains"][name]["prompts_seen"] for name in claims)
     recalled = {name: found["domains"][name] for name in claims if found["domains"][name]["replies_seen"]}
     listed = ", ".join(f"{name} {c['replies_seen']} of {c['replies']}" for name, c in recalled.items())
+    drawn = f"{found['documents']:,} documents of {found['batches']:,} training batches of `{found['recipe']}`"
     return (
-        f"In the {found['documents']:,} documents of {found['batches']:,} training batches of `{found['recipe']}`, drawn"
-        f" again, {prompts} of the {asked} held-out prompts occur. But where a task has few different facts, nearly every"
-        f" fact does, asked in other words. Of the right replies these are, word for word, in training: {listed or 'none'}."
-        f" All counts, n-grams and files included: `overlap.json`."
+        f"In the {drawn}, drawn again, {prompts} of the {asked} held-out prompts occur. But where a task has few"
+        f" different facts, nearly every fact does, asked in other words. Of the right replies these are, word for word,"
+        f" in training: {listed or 'none'}. All counts, n-grams and files included: `overlap.json`."
     )
 
 
