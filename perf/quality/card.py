@@ -113,8 +113,8 @@ def _overlap(checkpoint: Path, claims: list[str]) -> str:
     drawn = f"{found['documents']:,} documents of {found['batches']:,} training batches of `{found['recipe']}`"
     return (
         f"In the {drawn}, drawn again, {prompts} of the {asked} held-out prompts occur. But where a task has few"
-        f" different facts, nearly every fact does, asked in other words. Of the right replies these are, word for word,"
-        f" in training: {listed or 'none'}. All counts, n-grams and files included: `overlap.json`."
+        f" different facts, nearly every fact does, asked in other words. Of the right replies these are, word for"
+        f" word, in training: {listed or 'none'}. All counts, n-grams and files included: `overlap.json`."
     )
 
 
