@@ -4,10 +4,10 @@ from random import Random
 import numpy as np
 import pytest
 from trimode_train import checkpointing, overlap
-from trimode_train.batches import batch_for
+from trimode_train.batches import batch_for, batch_rng, plans
 from trimode_train.chat import render
 from trimode_train.corpus import Corpus
-from trimode_train.packing import Document
+from trimode_train.packing import Document, Planned
 from trimode_train.recipe import DataOptions, Recipe
 from trimode_train.sources import Source
 from trimode_train.tasks import Example
@@ -136,7 +136,7 @@ def test_a_prompt_cut_between_two_documents_is_not_found(tokenizer):
 
 def test_the_documents_are_those_of_the_run_s_batches(corpus):
     recipe = Recipe("tiny", data=DataOptions(code_share=0, prose_share=0, rows=16))
-    drawn = [document.ids for document in overlap.documents(3, corpus, recipe)]
+    drawn = [planned.document.ids for planned in plans(batch_rng(3, recipe), corpus, recipe)]
     batch = batch_for(3, corpus, recipe)
     clean = [
         batch.ids[row][(batch.document[row] == number) & (batch.block[row] == 0)].tolist()
@@ -168,8 +168,7 @@ def source(monkeypatch):
 
 
 def test_a_planted_header_is_the_longest_copy(tokenizer, source):
-    corpus = Corpus(tokenizer, DataOptions(code_share=1, prose_share=0))
-    found = overlap.file_overlap(corpus, 20)["planted"]
+    found = overlap.file_overlap(tokenizer, 20)["planted"]
     header = len(tokenizer.encode(source).ids)
     assert found["files"] == 1
     assert header <= found["longest"]["tokens"] <= header + 4  # lines may go on alike by chance
@@ -195,21 +194,24 @@ def run(checkpoint, *arguments):
 def test_the_exit_status_is_0_for_a_clean_run_and_the_result_is_written(checkpoint, capsys):
     assert run(checkpoint, "--batches", "3", "--ngram", "5") == 0
     result = json.loads((checkpoint / "overlap.json").read_text())
-    assert (result["batches"], result["n"]) == (3, 5)
-    assert result["documents"] > 3
-    assert result["domains"]["sums"]["prompts_seen"] == 0
+    (tiny,) = result["runs"]
+    assert (tiny["recipe"], tiny["batches"], tiny["n"]) == ("tiny", 3, 5)
+    assert tiny["documents"] > 3
+    assert tiny["domains"]["sums"]["prompts_seen"] == 0
     assert result["files"]["planted"]["files"] == 1
     assert "3 batches" in capsys.readouterr().out
 
 
 def test_the_exit_status_is_1_and_the_prompt_is_named_when_one_is_in_training(checkpoint, monkeypatch, capsys):
-    drawn = overlap.documents
+    third = batch_rng(2, Recipe("tiny")).random()
 
-    def planted(number, corpus, recipe):
-        yield from drawn(number, corpus, recipe)
-        yield corpus.chat([], ADDED if number == 2 else OTHER)
+    def planted(rng, corpus, recipe):
+        fresh = Random()
+        fresh.setstate(rng.getstate())
+        yield from plans(rng, corpus, recipe)
+        yield Planned(corpus.chat([], ADDED if fresh.random() == third else OTHER), [])
 
-    monkeypatch.setattr(overlap, "documents", planted)
+    monkeypatch.setattr(overlap, "plans", planted)
     assert run(checkpoint, "--batches", "2") == 0
     assert run(checkpoint, "--batches", "3") == 1
     assert repr(ADDED.prompt) in capsys.readouterr().out
@@ -225,7 +227,16 @@ def test_a_run_s_own_count_of_batches_is_used(checkpoint):
     folder.mkdir(parents=True)
     checkpointing.save(folder / "latest.pt", {"drawn": 4})
     assert run(checkpoint) == 0
-    assert json.loads((checkpoint / "overlap.json").read_text())["batches"] == 4
+    assert json.loads((checkpoint / "overlap.json").read_text())["runs"][0]["batches"] == 4
+
+
+def test_every_recipe_has_its_own_counts(checkpoint):
+    other = checkpoint / "other.yaml"
+    other.write_text("name: other\nseed: 5\ndata: {code_share: 0, prose_share: 0, rows: 2}\n")
+    assert run(checkpoint, "--batches", "2", "--recipe", str(other)) == 0
+    runs = json.loads((checkpoint / "overlap.json").read_text())["runs"]
+    assert [(r["recipe"], r["seed"]) for r in runs] == [("tiny", 1), ("other", 5)]
+    assert runs[0]["tokens"] != runs[1]["tokens"]
 
 
 def test_what_is_compared_begins_where_the_prompt_does(tokenizer):

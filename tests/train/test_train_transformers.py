@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from trimode_train import shards
 from trimode_train.chat import render
 from trimode_train.config import EOS_ID, ModelConfig
 from trimode_train.decode import autoregressive
-from trimode_train.evaluate import MAX_NEW
 from trimode_train.model import Model, causal_bias, grouped_attention
+from trimode_train.scores import MAX_NEW
 from trimode_train.tokenizer import load_tokenizer
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: nothing here may ask the network
@@ -50,7 +50,7 @@ def config():
 
 @pytest.fixture(scope="module")
 def weights():
-    return {name: tensor.float() for name, tensor in load_file(CHECKPOINT / "model.safetensors").items()}
+    return {name: tensor.float() for name, tensor in shards.load(CHECKPOINT).items()}
 
 
 @pytest.fixture(scope="module")

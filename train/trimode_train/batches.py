@@ -9,24 +9,34 @@ import multiprocessing
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from random import Random
 from types import TracebackType
 
 from trimode_train.mixture import Documents
-from trimode_train.packing import Batch, pack, plan
+from trimode_train.packing import Batch, Planned, pack, plan
 from trimode_train.recipe import Recipe
+
+
+def batch_rng(number: int, recipe: Recipe) -> Random:
+    """What a batch is drawn with."""
+    return Random(f"{recipe.seed} batch {number}")
+
+
+def plans(rng: Random, corpus: Documents, recipe: Recipe) -> Iterator[Planned]:
+    """The documents of a batch with the blocks chosen for them; a few will then find no room in it."""
+    size = 0
+    while size < recipe.data.rows * recipe.data.row_length:
+        planned = plan(corpus.document(rng), rng, recipe.noise, recipe.data.row_length)
+        size += planned.size
+        yield planned
 
 
 def batch_for(number: int, corpus: Documents, recipe: Recipe) -> Batch:
     """A fresh batch: depends on the seed and its number only."""
-    rng = Random(f"{recipe.seed} batch {number}")
-    planned, size = [], 0
-    while size < recipe.data.rows * recipe.data.row_length:
-        planned.append(plan(corpus.document(rng), rng, recipe.noise, recipe.data.row_length))
-        size += planned[-1].size
-    return pack(planned, recipe.data.rows, recipe.data.row_length, rng, recipe.noise)
+    rng = batch_rng(number, recipe)
+    return pack(list(plans(rng, corpus, recipe)), recipe.data.rows, recipe.data.row_length, rng, recipe.noise)
 
 
 _work: tuple[Documents, Recipe]  # of a worker process

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import os
 import signal
 import sys
 import time
@@ -26,7 +25,8 @@ from trimode_train import checkpointing, lora
 from trimode_train.__main__ import ROOT, RUNS, wall_clock
 from trimode_train.bar import Bar
 from trimode_train.batches import Batches
-from trimode_train.checkpoint import load_model
+from trimode_train.chat import render
+from trimode_train.checkpoint import TRAINING, load_model, write_json
 from trimode_train.clock import Clock
 from trimode_train.corpus import Corpus
 from trimode_train.decode import self_speculation
@@ -81,7 +81,7 @@ class AdapterRun:
             self.encode = torch.compile(encode_drafts, dynamic=False)
         self.step = self.tokens = 0
         self.base_per_cycle: float | None = None  # measured without the adapter
-        self.best_per_cycle = 0.0
+        self.best_per_cycle, self.best_step = 0.0, 0
         self.best: dict[str, Tensor] = {}
         self.stopping = False
 
@@ -95,6 +95,7 @@ class AdapterRun:
             "optimiser": self.optimiser.state_dict(),
             "best": self.best,
             "best_per_cycle": self.best_per_cycle,
+            "best_step": self.best_step,
             "base_per_cycle": self.base_per_cycle,
         }
         checkpointing.save(self.path, state)
@@ -106,6 +107,7 @@ class AdapterRun:
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.tokens, self.clock.elapsed = state["step"], state["tokens"], state["elapsed"]
         self.best, self.best_per_cycle = state["best"], state["best_per_cycle"]
+        self.best_step = state["best_step"]
         self.base_per_cycle = state["base_per_cycle"]
 
     def train_step(self, t: Tensors) -> DraftLosses:
@@ -132,7 +134,7 @@ class AdapterRun:
             self.base_per_cycle = tokens_per_cycle(self.model, asked, adapter=False)
         now = tokens_per_cycle(self.model, asked, adapter=True)
         if now > max(self.best_per_cycle, self.base_per_cycle):
-            self.best, self.best_per_cycle = lora.snapshot(self.model), now
+            self.best, self.best_per_cycle, self.best_step = lora.snapshot(self.model), now, self.step
         self.bar.print(f"step {self.step}  tokens per cycle {now:.3f}, without adapter {self.base_per_cycle:.3f}")
         self._record(step=self.step, tokens_per_cycle=now, without_adapter=self.base_per_cycle)
 
@@ -170,20 +172,18 @@ class AdapterRun:
                 signal.signal(number, handler)
 
     def export(self, checkpoint: Path) -> None:
-        """Write the best adapter, or where none was measured the present one, and its line in `training.json`."""
-        lora.save(self.best or lora.snapshot(self.model), self.recipe.rank, self.recipe.alpha, checkpoint)
-        path = checkpoint / "training.json"
+        """Write the best adapter that was measured, and its line in `training.json`."""
+        lora.save(self.best, self.recipe.rank, self.recipe.alpha, checkpoint)
+        path = checkpoint / TRAINING
         facts = json.loads(path.read_text()) if path.exists() else {}
         facts["draft_adapter"] = {
             "rank": self.recipe.rank,
             "alpha": self.recipe.alpha,
-            "steps": self.step,
+            "steps": self.best_step,
             "minutes": round(self.clock.elapsed / 60, 1),
             "tokens": self.tokens,
         }
-        temporary = path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(facts, indent=2) + "\n")
-        os.replace(temporary, path)
+        write_json(path, facts)
 
     def _record(self, **values: float) -> None:
         with (self.folder / "log.jsonl").open("a") as file:
@@ -191,6 +191,15 @@ class AdapterRun:
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping = True
+
+
+def unpublished(asked: list[Question], checkpoint: Path) -> list[Question]:
+    """The questions not in the checkpoint's heldout.jsonl: an adapter is not chosen by what it is judged by."""
+    published = (checkpoint / "heldout.jsonl").read_text() if (checkpoint / "heldout.jsonl").exists() else ""
+    tokenizer = load_tokenizer(checkpoint)
+    records = [json.loads(line) for line in published.splitlines()]
+    prompts = {tuple(tokenizer.encode(render(r["messages"])).ids) for r in records if "messages" in r}
+    return [question for question in asked if tuple(question.prompt) not in prompts]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -201,7 +210,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--resume", action="store_true", help="continue the run's latest state")
     parser.add_argument("--minutes", type=float, help="length of the schedule, instead of the recipe's")
     parser.add_argument("--until", type=wall_clock, metavar="HH:MM", help="end the schedule by this hour at the latest")
-    parser.add_argument("--steps", type=int, help="stop after this many steps, without measuring")
+    parser.add_argument("--steps", type=int, help="stop after this many steps, without measuring or writing an adapter")
     parser.add_argument("--no-compile", action="store_true", help="run the model uncompiled")
     parser.add_argument("--out", type=Path, help="run folder (default: train/runs/<recipe's name>)")
     options = parser.parse_args(arguments)
@@ -219,20 +228,25 @@ def main(arguments: list[str] | None = None) -> int:
     folder = options.out or RUNS / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
 
-    bar, began, clock = Bar("training"), time.monotonic(), Clock(60 * recipe.minutes, options.until)
+    bar, began = Bar("training"), time.monotonic()
     try:
         corpus = Corpus(load_tokenizer(checkpoint), recipe.data)
-        asked = [] if options.steps else questions(corpus, per_domain=4, seed=11)
+        asked = [] if options.steps else unpublished(questions(corpus, per_domain=5, seed=11), checkpoint)
         pool = own_text(model, corpus, recipe.documents, recipe.seed)
-        clock.elapsed += time.monotonic() - began
-        bar.print(f"{len(pool.documents)} documents in the model's own words, {clock.elapsed:.0f} seconds")
+        spent = time.monotonic() - began
+        bar.print(f"{len(pool.documents)} documents in the model's own words, {spent:.0f} seconds")
+        clock = Clock(
+            max(60 * recipe.minutes - spent, 60.0), options.until
+        )  # they count, but warm-up begins with the steps
         run = AdapterRun(recipe, model, pool, clock, folder, bar)
         if options.resume and run.path.exists():
             run.resume()
         run.run(asked, options.steps)
-        if asked and not run.best:
-            bar.print("no adapter drafts better than the model itself: nothing written")
-            return 1
+        if not run.best:
+            measured = run.base_per_cycle is not None
+            bar.print("no adapter drafts better than the model itself" if measured else "no adapter was measured")
+            bar.print(f"{checkpoint}: unchanged")
+            return 0 if options.steps else 1
         run.export(checkpoint)
         bar.print(f"{checkpoint / lora.FOLDER}: {run.step} steps, {run.clock.elapsed / 60:.1f} minutes")
     finally:

@@ -1,7 +1,7 @@
 """`python -m trimode_train.export`: a run's latest state as a checkpoint folder in the official layout.
 
-Weights of more than 16 MiB become several files and their index. Safe on a live run and under readers: every file is
-written aside and renamed into place.
+Weights of more than 16 MiB become several files and their index. Safe on a live run: every file is written aside and
+renamed into place, the weights last and all together; a reader in between may see old weights beside a new config.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from trimode_train import checkpointing, shards
+from trimode_train import checkpointing, lora, shards
 from trimode_train.chat import TEMPLATE
+from trimode_train.checkpoint import TRAINING, write_json
 from trimode_train.config import BOS_ID, EOS_ID
 from trimode_train.corpus import draw
 from trimode_train.sources import SOURCES, texts
@@ -29,8 +30,6 @@ from trimode_train.tasks import TASKS
 from trimode_train.tokenizer import load_tokenizer, tokenizer_config
 
 ROOT = Path(__file__).parents[2]
-TRAINING = "training.json"
-ADAPTER = "linear_spec_lora"
 HELD_OUT_SEED = 2026
 
 
@@ -52,10 +51,6 @@ def held_out(per_domain: int = 20, code: int = 30) -> Iterator[dict[str, Any]]:
         yield {"domain": "code", "prompt": "".join(lines[start : start + 8])[:400]}
 
 
-def _json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n")
-
-
 def export(
     weights: dict[str, torch.Tensor],
     config: dict[str, Any],
@@ -67,8 +62,8 @@ def export(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as name:
         temporary = Path(name)
-        _json(temporary / "config.json", config)
-        _json(
+        write_json(temporary / "config.json", config)
+        write_json(
             temporary / "generation_config.json",
             {
                 "_from_model_config": True,
@@ -79,7 +74,7 @@ def export(
             },
         )
         tokenizer.save(str(temporary / "tokenizer.json"))
-        _json(temporary / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"]))
+        write_json(temporary / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"]))
         shutil.copyfile(TEMPLATE, temporary / "chat_template.jinja")
         if with_held_out:
             lines = [json.dumps(record, ensure_ascii=False) for record in held_out()]
@@ -136,11 +131,11 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     state = read_run(options.run)
     record = {"stages": stages(state, options.run.resolve().name, options.to), "sources": sources()}
+    if (options.to / lora.FOLDER).exists():
+        shutil.rmtree(options.to / lora.FOLDER)
+        print(f"{options.to / lora.FOLDER}: removed, since it was made for other weights")
     export(state["model"], state["config"], load_tokenizer(options.run), options.to)
-    _json(options.to / TRAINING, record)
-    if (options.to / ADAPTER).exists():
-        shutil.rmtree(options.to / ADAPTER)
-        print(f"{options.to / ADAPTER}: removed, since it was made for other weights")
+    write_json(options.to / TRAINING, record)
     print(f"{options.to}: step {state['step']}, {state['tokens']:,} tokens, {state['elapsed'] / 60:.1f} minutes")
     return 0
 

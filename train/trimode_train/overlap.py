@@ -1,6 +1,7 @@
 """`python -m trimode_train.overlap`: is held-out text in training? Messages and n-grams of every batch, and of files.
 
-A run's documents depend on recipe, seed and batch number alone, so all of them are made again and looked through.
+Documents depend on recipe, seed, batch number and the code and packages that they are drawn from, so those of a run are
+drawn again and looked through; a run that began with other code is checked by its rule, not document by document.
 Messages are compared as text, n-grams of tokens by 64-bit hashes (one false hit in some ten million runs).
 """
 
@@ -12,7 +13,6 @@ import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import numpy as np
@@ -23,9 +23,12 @@ from rich.table import Table
 from tokenizers import Tokenizer
 
 from trimode_train import checkpointing
+from trimode_train.archive import Archive
+from trimode_train.batches import batch_rng, plans
+from trimode_train.checkpoint import write_json
 from trimode_train.corpus import Corpus
 from trimode_train.mixture import Documents
-from trimode_train.packing import Document, plan
+from trimode_train.packing import Document
 from trimode_train.recipe import Recipe
 from trimode_train.sources import SOURCES
 from trimode_train.tokenizer import load_tokenizer
@@ -65,15 +68,6 @@ class Ngrams:
     def shown(self, text: int) -> npt.NDArray[np.bool_]:
         """For each n-gram of a text, by the text's number, whether training has it."""
         return self._shown[np.searchsorted(self._table, self._texts[text])]
-
-
-def documents(number: int, corpus: Documents, recipe: Recipe) -> Iterator[Document]:
-    """What `batch_for` draws for a batch, with the few that then find no room in it."""
-    rng, size = Random(f"{recipe.seed} batch {number}"), 0
-    while size < recipe.data.rows * recipe.data.row_length:
-        document = corpus.document(rng)
-        size += plan(document, rng, recipe.noise, recipe.data.row_length).size
-        yield document
 
 
 def replies(text: str) -> Iterator[str]:
@@ -141,19 +135,23 @@ def covered(pieces: Iterable[tuple[int, int]]) -> int:
     return total
 
 
-def file_overlap(corpus: Corpus, n: int) -> dict[str, dict[str, Any]]:
+def _encoded(tokenizer: Tokenizer, texts: list[str]) -> Iterator[Ids]:
+    for encoding in tokenizer.encode_batch_fast(texts):
+        yield np.array(encoding.ids, dtype=np.uint16)
+
+
+def file_overlap(tokenizer: Tokenizer, n: int) -> dict[str, dict[str, Any]]:
     """For each source's held-out files: what files of the training share hold of them, and the longest such copy."""
     held_out = [(source.name, name, text) for source in SOURCES for name, text in source.share(held_out=True)]
-    encoded = corpus.tokenizer.encode_batch_fast([text for _, _, text in held_out])
-    ids = [np.array(encoding.ids, dtype=np.uint16) for encoding in encoded]
+    ids = list(_encoded(tokenizer, [text for _, _, text in held_out]))
     ngrams = Ngrams(ids, n)
-    for kind in corpus.stretches.values():
-        for file in np.split(kind.ids, np.unique(kind.ends)[:-1]):
+    for source in SOURCES:
+        for file in _encoded(tokenizer, [text for _, text in source.share(held_out=False)]):
             ngrams.show(file)
     result: dict[str, dict[str, Any]] = {}
-    for i, (source, name, _) in enumerate(held_out):
+    for i, (origin, name, _) in enumerate(held_out):
         new = {"files": 0, "tokens": 0, "ngrams": 0, "ngrams_seen": 0, "tokens_in_copies": 0, "longest": {"tokens": 0}}
-        counts, shown = result.setdefault(source, new), ngrams.shown(i)
+        counts, shown = result.setdefault(origin, new), ngrams.shown(i)
         pieces = copies(shown, n)
         counts["files"] += 1
         counts["tokens"] += len(ids[i])
@@ -162,7 +160,7 @@ def file_overlap(corpus: Corpus, n: int) -> dict[str, dict[str, Any]]:
         counts["tokens_in_copies"] += covered(pieces)
         for first, end in pieces:
             if end - first > counts["longest"]["tokens"]:
-                text = corpus.tokenizer.decode(ids[i][first:end].tolist())
+                text = tokenizer.decode(ids[i][first:end].tolist())
                 counts["longest"] = {"tokens": end - first, "file": name, "begins": text.strip()[:60]}
     return result
 
@@ -171,17 +169,19 @@ def _share(part: int, whole: int) -> str:
     return f"{part / whole:.1%}" if whole else "-"
 
 
-def tables(result: dict[str, Any]) -> Iterator[Table]:
-    """What is printed: held-out records by domain, then held-out files by source."""
-    drawn = f"{result['batches']:,} batches, {result['documents']:,} documents, {result['tokens']:,} tokens"
-    table = Table("domain", "asked", "prompts seen", "replies seen", f"{result['n']}-grams seen", title=drawn)
-    for domain, c in result["domains"].items():
-        replies = f"{c['replies_seen']} of {c['replies']}" if c["replies"] else "-"
-        table.add_row(domain, str(c["asked"]), str(c["prompts_seen"]), replies, _share(c["ngrams_seen"], c["ngrams"]))
-    yield table
-    n = result["files_n"]
+def tables(record: dict[str, Any]) -> Iterator[Table]:
+    """What is printed: for each run held-out records by domain, then held-out files by source."""
+    for run in record["runs"]:
+        title = f"{run['recipe']}: {run['batches']:,} batches, {run['documents']:,} documents, {run['tokens']:,} tokens"
+        table = Table("domain", "asked", "prompts seen", "replies seen", f"{run['n']}-grams seen", title=title)
+        for domain, c in run["domains"].items():
+            replies = f"{c['replies_seen']} of {c['replies']}" if c["replies"] else "-"
+            share = _share(c["ngrams_seen"], c["ngrams"])
+            table.add_row(domain, str(c["asked"]), str(c["prompts_seen"]), replies, share)
+        yield table
+    n = record["files_n"]
     table = Table("held-out files of", "files", "tokens", f"{n}-grams seen", "tokens in copies", "longest copy")
-    for source, c in result["files"].items():
+    for source, c in record["files"].items():
         shares = _share(c["ngrams_seen"], c["ngrams"]), _share(c["tokens_in_copies"], c["tokens"])
         table.add_row(source, str(c["files"]), f"{c['tokens']:,}", *shares, str(c["longest"]["tokens"]))
     yield table
@@ -191,49 +191,62 @@ def _drawn(recipe: Recipe) -> int:
     path = ROOT / "train/runs" / recipe.name / "latest.pt"
     if not path.exists():
         raise SystemExit(f"{path} does not exist: say with --batches how many batches were drawn")
-    drawn: int = checkpointing.load(path)["drawn"]
+    state = checkpointing.load(path)
+    drawn: int = state["drawn"] if "drawn" in state else state["step"]  # a run of an older version: a batch a step
     return drawn
+
+
+def check_run(corpus: Documents, recipe: Recipe, batches: int, held_out: HeldOut, console: Console) -> dict[str, Any]:
+    """Draw a run's batches again; returns the counts."""
+    count = tokens = 0
+    for number in track(range(batches), recipe.name, console=console, disable=not console.is_terminal):
+        drawn = [planned.document for planned in plans(batch_rng(number, recipe), corpus, recipe)]
+        held_out.show(drawn)
+        count, tokens = count + len(drawn), tokens + sum(len(document.ids) for document in drawn)
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "batches": batches,
+        "documents": count,
+        "tokens": tokens,
+        "n": held_out.ngrams.n,
+        "domains": held_out.by_domain(),
+    }
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status, 1 if a held-out prompt is in training."""
     parser = argparse.ArgumentParser(prog="python -m trimode_train.overlap", description=__doc__)
-    parser.add_argument("--recipe", type=Path, default=ROOT / "train/nano-cpu-2.yaml")
-    parser.add_argument("--batches", type=int, help="how many of the run's batches (default: all it has drawn)")
+    parser.add_argument("--recipe", type=Path, action="append", help="may be repeated (default: both stages of nano)")
+    parser.add_argument("--archive", type=Path, help="a run from an archive, instead of recipes")
+    parser.add_argument("--batches", type=int, help="how many of each run's batches (default: all it has drawn)")
     parser.add_argument("--ngram", type=int, default=13, help="tokens of an n-gram of the records")
     parser.add_argument("--file-ngram", type=int, default=50, help="tokens of an n-gram of the held-out files")
     parser.add_argument(
         "--checkpoint", type=Path, default=ROOT / "checkpoints/nano", help="its overlap.json is written"
     )
     options = parser.parse_args(arguments)
-    recipe = Recipe.load(options.recipe)
-    batches = _drawn(recipe) if options.batches is None else options.batches
     tokenizer = load_tokenizer(options.checkpoint)
     records = [json.loads(line) for line in (options.checkpoint / "heldout.jsonl").read_text().splitlines()]
-    corpus = Corpus(tokenizer, recipe.data)
-    held_out = HeldOut(records, tokenizer, options.ngram)
-    count = tokens = 0
-    console = Console()
-    for number in track(range(batches), "batches", console=console, disable=not console.is_terminal):
-        drawn = list(documents(number, corpus, recipe))
-        held_out.show(drawn)
-        count, tokens = count + len(drawn), tokens + sum(len(document.ids) for document in drawn)
-    result = {
-        "recipe": recipe.name,
-        "seed": recipe.seed,
-        "batches": batches,
-        "documents": count,
-        "tokens": tokens,
-        "n": options.ngram,
-        "domains": held_out.by_domain(),
-        "files_n": options.file_ngram,
-        "files": file_overlap(corpus, options.file_ngram),
-    }
-    (options.checkpoint / "overlap.json").write_text(json.dumps(result, indent=1) + "\n")
-    for table in tables(result):
+    runs: list[tuple[Documents, Recipe]] = []
+    if options.archive:
+        archive = Archive.load(options.archive)
+        runs.append((archive.corpus, archive.recipe))
+    else:
+        for path in options.recipe or [ROOT / "train/nano-cpu.yaml", ROOT / "train/nano-cpu-2.yaml"]:
+            recipe = Recipe.load(path)
+            runs.append((Corpus(tokenizer, recipe.data), recipe))
+    console, results, found = Console(), [], set()
+    for corpus, recipe in runs:
+        held_out = HeldOut(records, tokenizer, options.ngram)
+        batches = _drawn(recipe) if options.batches is None else options.batches
+        results.append(check_run(corpus, recipe, batches, held_out, console))
+        found |= held_out.seen_prompts
+    record = {"runs": results, "files_n": options.file_ngram, "files": file_overlap(tokenizer, options.file_ngram)}
+    write_json(options.checkpoint / "overlap.json", record)
+    for table in tables(record):
         console.print(table)
-    found = sorted(held_out.seen_prompts)
-    for prompt in found:
+    for prompt in sorted(found):
         console.print(f"held out, but in training: {prompt!r}", markup=False)
     return 1 if found else 0
 

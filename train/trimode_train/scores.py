@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from trimode_train.decode import Decoded, diffusion, self_speculation
+from trimode_train.decode import Decoded, diffusion
 from trimode_train.model import Model, causal_bias, grouped_attention
 from trimode_train.packing import Document
 
@@ -113,16 +113,6 @@ def score_diffusion(model: Model, asked: list[Question], length: int, threshold:
 
     def one(question: Question) -> tuple[bool, Decoded]:
         decoded = diffusion(model, question.prompt, MAX_NEW, length, threshold)
-        return decoded.ids == question.reply, decoded
-
-    return by_domain(asked, one)
-
-
-def score_self_speculation(model: Model, asked: list[Question], length: int) -> dict[str, Score]:
-    """Exact match and tokens per cycle of linear self-speculation."""
-
-    def one(question: Question) -> tuple[bool, Decoded]:
-        decoded = self_speculation(model, question.prompt, MAX_NEW, length)
         return decoded.ids == question.reply, decoded
 
     return by_domain(asked, one)

@@ -66,7 +66,8 @@ def _split(tensors: dict[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
 def save(weights: dict[str, Tensor], folder: Path, limit: int = LIMIT) -> list[str]:
     """Write weights as BF16 in files of at most `limit` bytes; returns the files' names.
 
-    Every file is written aside and renamed into place; weights of another number of files are removed at the end.
+    All files are written aside before the first is renamed into place, so that a failure half way leaves the old
+    weights whole; weights of another number of files are removed at the end.
     """
     tensors = {name: weights[name].detach().to("cpu", torch.bfloat16) for name in sorted(weights)}
     parts = _split(tensors, limit - _HEADER_ROOM)
@@ -74,15 +75,15 @@ def save(weights: dict[str, Tensor], folder: Path, limit: int = LIMIT) -> list[s
     names = [SINGLE] if single else [f"model-{k:05}-of-{len(parts):05}.safetensors" for k in range(1, len(parts) + 1)]
     for name, part in zip(names, parts, strict=True):
         _write(folder / f".{name}", part)
-        os.replace(folder / f".{name}", folder / name)
     if not single:
         index = {
             "metadata": {"total_size": sum(tensor.nbytes for tensor in tensors.values())},
             "weight_map": {tensor: name for name, part in zip(names, parts, strict=True) for tensor in part},
         }
         (folder / f".{INDEX}").write_text(json.dumps(index, indent=2) + "\n")
-        os.replace(folder / f".{INDEX}", folder / INDEX)
         names.append(INDEX)
+    for name in names:
+        os.replace(folder / f".{name}", folder / name)
     for file in folder.glob("model*.safetensors*"):
         if file.name not in names:
             file.unlink()

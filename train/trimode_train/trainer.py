@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from trimode_train import checkpointing, shards
-from trimode_train.batches import Batches, batch_for
+from trimode_train.batches import Batches
 from trimode_train.clock import Clock
 from trimode_train.mixture import Documents
 from trimode_train.model import Model
@@ -26,8 +26,6 @@ from trimode_train.packing import Batch
 from trimode_train.recipe import OptimOptions, Recipe
 from trimode_train.report import Reporter
 from trimode_train.scores import Question, score_autoregressive, score_diffusion
-
-__all__ = ["Trainer", "batch_for", "learning_rate"]
 
 
 def learning_rate(progress: float, options: OptimOptions) -> float:
