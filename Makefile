@@ -11,11 +11,12 @@ PY := $(VENV)/bin/python
 # a folder's bundle is named by its whole path: two checkpoints may have the same last name
 PLACE := $(if $(findstring /,$(MODEL)),-$(shell printf %s $(abspath $(MODEL)) | cksum | cut -d' ' -f1))
 BUNDLE := build/out/$(notdir $(MODEL:/=))$(PLACE)-$(PRECISION)
+INT8_BUNDLE := $(BUNDLE:%-$(PRECISION)=%-int8)
 PIP_VERSION := 26.1
 PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test test-train lint demo perf clean
+.PHONY: help build serve test test-train lint demo perf quality clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,8 +40,12 @@ demo: build ## Serve MODEL for a moment and show one prompt in all three modes
 	$(PY) -m trimode_client.demo --bundle $(BUNDLE)
 
 perf: build ## Measure every mode through the engine, the control loop and Triton; write perf/RESULTS.md
-	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(BUNDLE:%-$(PRECISION)=%-int8)
-	$(PY) perf/run.py --bundle $(BUNDLE) --int8-bundle $(BUNDLE:%-$(PRECISION)=%-int8)
+	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(INT8_BUNDLE)
+	$(PY) perf/run.py --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE)
+
+quality: build ## Count what the checkpoint gets right in every mode and check what must hold; write its card
+	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(INT8_BUNDLE)
+	PYTHONPATH=perf $(PY) -m quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE)
 
 clean: ## Remove what was built here: bundles, environments, caches
 	rm -rf build/out $(VENV) $(VENV)-train perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,17 +4,19 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from trimode_train.card import write_card
+from trimode_convert.checkpoint import Checkpoint
+from trimode_train import shards
 from trimode_train.clock import Clock
 from trimode_train.config import ModelConfig
 from trimode_train.corpus import Corpus
-from trimode_train.export import export
-from trimode_train.measure import measure, table
+from trimode_train.export import export, stages
+from trimode_train.export import main as export_main
 from trimode_train.model import Model
 from trimode_train.muon import orthogonalise
 from trimode_train.packing import NoiseOptions
 from trimode_train.recipe import DataOptions, Recipe
 from trimode_train.report import Reporter
+from trimode_train.sources import SOURCES
 from trimode_train.trainer import Trainer, learning_rate
 
 
@@ -88,18 +90,58 @@ def test_the_export_has_the_official_names_shapes_and_dtypes(tiny_config, tokeni
     assert (config["mask_token_id"], config["eos_token_id"], config["bos_token_id"]) == (100, 11, 1)
 
 
-def test_the_card_and_the_results_table_are_filled(tiny_config, tokenizer, tmp_path):
-    model = Model(tiny_config)
-    export(model.state_dict(), tiny_config.to_official(), tokenizer, tmp_path / "out", with_held_out=False)
-    line = {"domain": "talk", "messages": [{"role": "user", "content": "Hi!"}], "answer": "Hello!"}
-    code = {"domain": "code", "prompt": "import os\n"}
-    (tmp_path / "out/heldout.jsonl").write_text(f"{json.dumps(line)}\n{json.dumps(code)}\n")
-    results = measure(tmp_path / "out")
-    assert results["domains"]["talk"]["ar"] == {"asked": 1, "exact": 0.0}
-    write_card(tmp_path / "out", {"steps": 1, "tokens": 2, "minutes": 3}, table(results["domains"]))
-    card = (tmp_path / "out/README.md").read_text()
-    assert "| talk | 0% |" in card
-    assert "{{" not in card
+def test_larger_weights_become_shards_that_the_converter_and_safetensors_read(tiny_config, tokenizer, tmp_path):
+    model, out = Model(tiny_config), tmp_path / "out"
+    export(model.state_dict(), tiny_config.to_official(), tokenizer, out, with_held_out=False)
+    single = load_file(out / "model.safetensors")
+    names = shards.save(model.state_dict(), out, limit=100_000)
+    index = json.loads((out / shards.INDEX).read_text())
+    files = sorted(set(index["weight_map"].values()))
+    assert files == [f"model-0000{k}-of-0000{len(files)}.safetensors" for k in range(1, len(files) + 1)]
+    assert names == [*files, shards.INDEX]
+    assert len(files) > 1
+    assert all((out / file).stat().st_size <= 100_000 for file in files)
+    assert index["metadata"]["total_size"] == sum(tensor.nbytes for tensor in single.values())
+    assert not (out / "model.safetensors").exists()
+    read = {name: tensor for file in files for name, tensor in load_file(out / file).items()}
+    for name, tensor in shards.load(out).items():
+        assert torch.equal(tensor, single[name]) and torch.equal(tensor, read[name])
+        assert index["weight_map"][name] in files
+    with Checkpoint.open(out) as checkpoint:
+        assert checkpoint.tensors.keys() == single.keys()
+
+
+def test_the_training_record_has_every_stage_once(tmp_path):
+    def state(recipe: str, **values: object) -> dict[str, object]:
+        return {"recipe": recipe, "step": 5, "tokens": 7, "elapsed": 90.0, **values}
+
+    first, second = ({"recipe": name, "steps": 5, "tokens": 7, "minutes": 1.5} for name in ("one", "two"))
+    assert stages(state("one", start_from=None), "one", tmp_path) == [first]
+    (tmp_path / "training.json").write_text(json.dumps({"stages": [first]}))
+    both = stages(state("two", start_from=str(tmp_path)), "two", tmp_path / "elsewhere")
+    assert both == [first, second]
+    (tmp_path / "training.json").write_text(json.dumps({"stages": both}))
+    old = state("two")
+    del old["recipe"]  # of a version that did not say what it was
+    assert stages(old, "two", tmp_path) == both
+
+
+def test_an_export_replaces_the_record_and_removes_an_old_adapter(make_trainer, tokenizer, tmp_path, monkeypatch):
+    monkeypatch.setattr("trimode_train.export.SOURCES", SOURCES[-1:])  # the smallest
+    monkeypatch.setattr("trimode_train.export.held_out", lambda: [])
+    trainer, out = make_trainer("run"), tmp_path / "out"
+    trainer.run([], max_steps=1)
+    trainer.save_shards(tmp_path / "shards")
+    (out / "linear_spec_lora").mkdir(parents=True)
+    (out / "training.json").write_text(json.dumps({"stages": [], "draft_adapter": {}}))
+    for run in (tmp_path / "run", tmp_path / "shards"):
+        tokenizer.save(str(run / "tokenizer.json"))
+        assert export_main(["--run", str(run), "--to", str(out)]) == 0
+        record = json.loads((out / "training.json").read_text())
+        assert record.keys() == {"stages", "sources"}
+        assert [stage["recipe"] for stage in record["stages"]] == ["tiny"]
+        assert {"name", "kind", "licence", "address"} <= set.intersection(*map(set, record["sources"]))
+        assert not (out / "linear_spec_lora").exists()
 
 
 def test_muon_updates_have_singular_values_near_one():

@@ -360,3 +360,17 @@ def test_warm_up_notices_logits_that_are_not_finite() -> None:
     with pytest.raises(EngineError, match="not finite"):
         warm_up(engine)
     assert engine._slots == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "used"), [({}, True), ({"draft_adapter": True}, True), ({"draft_adapter": False}, False)]
+)
+def test_only_drafts_run_with_the_adapter_and_only_if_the_request_wants_it(asked: dict[str, bool], used: bool) -> None:
+    engine = ToyEngine()
+    runtime = toy_runtime(engine)
+    try:
+        runtime.generate({"input_ids": [5, 6], "mode": "self_speculation", "max_tokens": 9, **asked})
+    finally:
+        runtime.close()
+    assert {row.adapter for row in engine.rows if row.sees == "block"} == {used}
+    assert not any(row.adapter for row in engine.rows if row.sees == "causal")

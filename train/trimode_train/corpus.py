@@ -13,6 +13,7 @@ from tokenizers import Tokenizer
 
 from trimode_train.chat import Message, render
 from trimode_train.config import EOS_ID
+from trimode_train.mixture import Mixture
 from trimode_train.packing import Document
 from trimode_train.sources import Kind, is_held_out, texts
 from trimode_train.tasks import TASKS, Example
@@ -67,16 +68,6 @@ class Stretches:
             ids = self.ids[start : min(start + length, end)].tolist()
             if len(ids) >= 64:
                 return Document(ids, start=rng.randint(16, len(ids) - 24), closed=False)
-
-
-@dataclass(frozen=True)
-class Mixture:
-    """Shares of what a corpus draws; the rest are single chats without thinking."""
-
-    code_share: float = 0.05
-    prose_share: float = 0.02
-    thinking_share: float = 0.12  # of the chats whose task has worked steps
-    turns_share: float = 0.1  # of the chats
 
 
 class Corpus:

@@ -45,9 +45,12 @@ class Session:
         self.length += len(ids)
         return logits
 
-    def block(self, ids: list[int]) -> Tensor:
-        """See a block in both directions without keeping it; logits (length, vocab), row i predicts token i."""
-        return self._forward(ids, grouped_attention(None))[0]
+    def block(self, ids: list[int], draft: bool = False) -> Tensor:
+        """See a block in both directions without keeping it; logits (length, vocab), row i predicts token i.
+
+        `draft` turns the model's draft adapter on for this pass, if it has one.
+        """
+        return self._forward(ids, grouped_attention(None), draft)[0]
 
     def crop(self, length: int) -> None:
         """Forget what lies beyond `length` tokens."""
@@ -55,10 +58,11 @@ class Session:
         self.past = [(k[:, :, :length], v[:, :, :length]) for k, v in self.past]
         self.length = length
 
-    def _forward(self, ids: list[int], attend: Attend) -> tuple[Tensor, Past]:
+    def _forward(self, ids: list[int], attend: Attend, draft: bool = False) -> tuple[Tensor, Past]:
         tokens = torch.tensor([ids], device=self.model.device)  # (1, length)
         positions = torch.arange(self.length, self.length + len(ids), device=self.model.device)[None]
-        logits, new = self.model(tokens, positions, attend, self.past)
+        marked = torch.ones(1, len(ids), 1, device=self.model.device) if draft else None
+        logits, new = self.model(tokens, positions, attend, self.past, marked)
         return logits[0], new
 
 
@@ -108,14 +112,17 @@ def diffusion(model: Model, prompt: list[int], max_new: int, length: int = 32, t
 
 
 @torch.no_grad()
-def self_speculation(model: Model, prompt: list[int], max_new: int, length: int = 32) -> Decoded:
-    """Draft a block in one pass, verify it causally, keep the matching run and one token more."""
+def self_speculation(model: Model, prompt: list[int], max_new: int, length: int = 32, adapter: bool = True) -> Decoded:
+    """Draft a block in one pass, verify it causally, keep the matching run and one token more.
+
+    With `adapter`, drafts see the model's draft adapter, if it has one; verification never does.
+    """
     session = Session(model)
     token = int(session.causal(prompt)[-1].argmax())
     reply, cycles = [token], 0
     while len(reply) < max_new and EOS_ID not in reply:
         start = session.length
-        draft = session.block([token] + [MASK_ID] * (length - 1)).argmax(-1).tolist()
+        draft = session.block([token] + [MASK_ID] * (length - 1), draft=adapter).argmax(-1).tolist()
         block = [token, *draft[1:]]
         verified = session.causal(block).argmax(-1).tolist()
         accepted = 1

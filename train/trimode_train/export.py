@@ -1,6 +1,7 @@
 """`python -m trimode_train.export`: a run's latest state as a checkpoint folder in the official layout.
 
-Safe on a live run and under readers: every file is written aside and renamed into place.
+Weights of more than 16 MiB become several files and their index. Safe on a live run: every file is written aside and
+renamed into place, the weights last and all together; a reader in between may see old weights beside a new config.
 """
 
 from __future__ import annotations
@@ -17,15 +18,14 @@ from random import Random
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from trimode_train import checkpointing
-from trimode_train.card import write_card
+from trimode_train import checkpointing, lora, shards
 from trimode_train.chat import TEMPLATE
+from trimode_train.checkpoint import TRAINING, write_json
 from trimode_train.config import BOS_ID, EOS_ID
 from trimode_train.corpus import draw
-from trimode_train.sources import texts
+from trimode_train.sources import SOURCES, texts
 from trimode_train.tasks import TASKS
 from trimode_train.tokenizer import load_tokenizer, tokenizer_config
 
@@ -51,10 +51,6 @@ def held_out(per_domain: int = 20, code: int = 30) -> Iterator[dict[str, Any]]:
         yield {"domain": "code", "prompt": "".join(lines[start : start + 8])[:400]}
 
 
-def _json(path: Path, value: Any) -> None:
-    path.write_text(json.dumps(value, indent=2) + "\n")
-
-
 def export(
     weights: dict[str, torch.Tensor],
     config: dict[str, Any],
@@ -62,12 +58,12 @@ def export(
     folder: Path,
     with_held_out: bool = True,
 ) -> None:
-    """Write the checkpoint's files but for the model card. Weights become BF16 under the official names."""
+    """Write the checkpoint's files but for model card and training record. Weights become BF16, names are official."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as name:
         temporary = Path(name)
-        _json(temporary / "config.json", config)
-        _json(
+        write_json(temporary / "config.json", config)
+        write_json(
             temporary / "generation_config.json",
             {
                 "_from_model_config": True,
@@ -77,10 +73,8 @@ def export(
                 "use_cache": False,
             },
         )
-        tensors = {name: tensor.detach().to("cpu", torch.bfloat16).contiguous() for name, tensor in weights.items()}
-        save_file(tensors, temporary / "model.safetensors", metadata={"format": "pt"})
         tokenizer.save(str(temporary / "tokenizer.json"))
-        _json(temporary / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"]))
+        write_json(temporary / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"]))
         shutil.copyfile(TEMPLATE, temporary / "chat_template.jinja")
         if with_held_out:
             lines = [json.dumps(record, ensure_ascii=False) for record in held_out()]
@@ -88,21 +82,60 @@ def export(
         for file in sorted(temporary.iterdir()):
             file.chmod(0o644)
             os.replace(file, folder / file.name)
+    shards.save(weights, folder)
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """The state of a run from its resumable checkpoint, or from what `--save-shards` wrote."""
+    if (folder / "latest.pt").exists():
+        return checkpointing.load(folder / "latest.pt")
+    return {**json.loads((folder / shards.STATE).read_text()), "model": shards.load(folder)}
+
+
+def stages(state: dict[str, Any], run: str, folder: Path) -> list[dict[str, Any]]:
+    """The training record: the stages of the checkpoint that the run started from, and the run's own, once.
+
+    States of an older version do not say what they started from; it is then taken to be the exported checkpoint.
+    """
+    own = {"recipe": state.get("recipe", run), "steps": state["step"], "tokens": state["tokens"]}
+    own["minutes"] = round(state["elapsed"] / 60, 1)
+    start = ROOT / state["start_from"] if state.get("start_from") else folder if "start_from" not in state else None
+    if start is None or not (start / TRAINING).exists():
+        return [own]
+    recorded = json.loads((start / TRAINING).read_text())["stages"]
+    names = [stage["recipe"] for stage in recorded]
+    return [*recorded[: names.index(own["recipe"])], own] if own["recipe"] in names else [*recorded, own]
+
+
+def sources() -> list[dict[str, Any]]:
+    """Where the training text comes from, with licences and sizes."""
+    listed: list[dict[str, Any]] = []
+    for source in SOURCES:
+        kept = source.share(held_out=False)
+        named = {"name": source.name, "kind": source.kind, "licence": source.licence, "address": source.address}
+        size = sum(len(text.encode()) for _, text in kept)
+        listed.append({**named, "files": len(kept), "bytes": size, "held_out_files": len(source.share(held_out=True))})
+    gym = "https://github.com/open-thought/reasoning-gym"
+    listed.append({"name": "reasoning-gym questions", "kind": "chat", "licence": "Apache-2.0", "address": gym})
+    listed.append(
+        {"name": "own generators", "kind": "chat", "licence": "Apache-2.0", "address": "train/trimode_train/tasks"}
+    )
+    return listed
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trimode_train.export", description=__doc__)
-    parser.add_argument("--run", type=Path, default=ROOT / "train/runs/nano-cpu", help="run folder")
+    parser.add_argument("--run", type=Path, default=ROOT / "train/runs/nano-cpu-2", help="run folder, or saved shards")
     parser.add_argument("--to", type=Path, default=ROOT / "checkpoints/nano", help="checkpoint folder")
-    parser.add_argument("--results", type=Path, default=ROOT / "train/results-nano.json", help="training record")
     options = parser.parse_args(arguments)
-    state = checkpointing.load(options.run / "latest.pt")
+    state = read_run(options.run)
+    record = {"stages": stages(state, options.run.resolve().name, options.to), "sources": sources()}
+    if (options.to / lora.FOLDER).exists():
+        shutil.rmtree(options.to / lora.FOLDER)
+        print(f"{options.to / lora.FOLDER}: removed, since it was made for other weights")
     export(state["model"], state["config"], load_tokenizer(options.run), options.to)
-    training = {"steps": state["step"], "tokens": state["tokens"], "minutes": round(state["elapsed"] / 60, 1)}
-    _json(options.results, {"training": training})  # a new checkpoint makes older measurements void
-    write_card(options.to, training)
-    (options.run.parent / "EXPORTED").touch()
+    write_json(options.to / TRAINING, record)
     print(f"{options.to}: step {state['step']}, {state['tokens']:,} tokens, {state['elapsed'] / 60:.1f} minutes")
     return 0
 

@@ -52,8 +52,26 @@ class RMSNorm(nn.Module):
         return self.weight.to(x.dtype) * y.to(x.dtype)
 
 
+class DraftBranch(nn.Module):
+    """The low-rank branch of a draft adapter beside one projection: `scale * B(A x)`; B starts at zero."""
+
+    def __init__(self, inputs: int, outputs: int, rank: int, scale: float) -> None:
+        super().__init__()
+        self.lora_A = nn.Linear(inputs, rank, bias=False)
+        self.lora_B = nn.Linear(rank, outputs, bias=False)
+        self.scale = scale
+        nn.init.kaiming_uniform_(self.lora_A.weight, a=math.sqrt(5))
+        nn.init.zeros_(self.lora_B.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(…, inputs) -> (…, outputs)."""
+        return self.scale * self.lora_B(self.lora_A(x))
+
+
 class Attention(nn.Module):
-    """Grouped-query attention; `attend` decides what is visible."""
+    """Grouped-query attention; `attend` decides what is visible. `draft_branch` is there only with a draft adapter."""
+
+    draft_branch: DraftBranch | None
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -62,11 +80,22 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim, bias=False)
         self.v_proj = nn.Linear(config.hidden_size, config.num_key_value_heads * config.head_dim, bias=False)
         self.o_proj = nn.Linear(config.num_attention_heads * config.head_dim, config.hidden_size, bias=False)
+        self.draft_branch = None
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, scale: Tensor, attend: Attend, past: tuple[Tensor, Tensor] | None
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        scale: Tensor,
+        attend: Attend,
+        past: tuple[Tensor, Tensor] | None,
+        draft: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """(batch, length, hidden) -> the same, and this chunk's rotated keys and values."""
+        """(batch, length, hidden) -> the same, and this chunk's rotated keys and values.
+
+        `draft` (batch, length, 1) is 1 for the tokens that the draft adapter acts on and 0 for the others.
+        """
         batch, length, _ = x.shape
         q, k, v = (
             proj(x).view(batch, length, -1, self.head_dim).transpose(1, 2)  # (batch, heads, length, head_dim)
@@ -76,8 +105,11 @@ class Attention(nn.Module):
         new = (k, v)
         if past is not None:
             k, v = torch.cat([past[0], k], dim=2), torch.cat([past[1], v], dim=2)
-        out = attend(q, k, v)
-        return self.o_proj(out.transpose(1, 2).reshape(batch, length, -1)), new
+        out = attend(q, k, v).transpose(1, 2).reshape(batch, length, -1)  # (batch, length, heads * head_dim)
+        y = self.o_proj(out)
+        if draft is not None and self.draft_branch is not None:
+            y = y + draft * self.draft_branch(out)
+        return y, new
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -111,10 +143,17 @@ class Layer(nn.Module):
         self.mlp = MLP(config)
 
     def forward(
-        self, x: Tensor, cos: Tensor, sin: Tensor, scale: Tensor, attend: Attend, past: tuple[Tensor, Tensor] | None
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        scale: Tensor,
+        attend: Attend,
+        past: tuple[Tensor, Tensor] | None,
+        draft: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """(batch, length, hidden) -> the same, and this chunk's keys and values."""
-        y, new = self.self_attn(self.input_layernorm(x), cos, sin, scale, attend, past)
+        y, new = self.self_attn(self.input_layernorm(x), cos, sin, scale, attend, past, draft)
         x = x + y
         return x + self.mlp(self.post_attention_layernorm(x)), new
 
@@ -132,8 +171,13 @@ class Encoder(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.register_buffer("inv_freq", yarn_inverse_frequencies(config), persistent=False)
 
-    def forward(self, ids: Tensor, positions: Tensor, attend: Attend, past: Past | None = None) -> tuple[Tensor, Past]:
-        """Ids and positions (batch, length) -> hidden (batch, length, hidden) after the final norm, and new K/V."""
+    def forward(
+        self, ids: Tensor, positions: Tensor, attend: Attend, past: Past | None = None, draft: Tensor | None = None
+    ) -> tuple[Tensor, Past]:
+        """Ids and positions (batch, length) -> hidden (batch, length, hidden) after the final norm, and new K/V.
+
+        `draft` (batch, length, 1), 0 or 1, marks the tokens that see the draft adapter; without it none does.
+        """
         x = self.embed_tokens(ids)  # (batch, length, hidden)
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
@@ -143,9 +187,10 @@ class Encoder(nn.Module):
         # The family's position-dependent query temperature; exactly 1 below the original context.
         far = torch.floor(positions / self.config.original_max_position_embeddings)
         scale = (1 + self.config.llama_4_scaling_beta * torch.log1p(far)).to(x.dtype)[:, None, :, None]
+        draft = draft if draft is None else draft.to(x.dtype)
         new: Past = []
         for i, layer in enumerate(self.layers):
-            x, kv = layer(x, cos, sin, scale, attend, past[i] if past else None)
+            x, kv = layer(x, cos, sin, scale, attend, past[i] if past else None, draft)
             new.append(kv)
         return self.norm(x), new
 
@@ -170,9 +215,11 @@ class Model(nn.Module):
         """Where the weights are."""
         return self.diffusion_head.weight.device
 
-    def forward(self, ids: Tensor, positions: Tensor, attend: Attend, past: Past | None = None) -> tuple[Tensor, Past]:
-        """Ids and positions (batch, length) -> logits (batch, length, vocab) and new K/V."""
-        hidden, new = self.encoder(ids, positions, attend, past)
+    def forward(
+        self, ids: Tensor, positions: Tensor, attend: Attend, past: Past | None = None, draft: Tensor | None = None
+    ) -> tuple[Tensor, Past]:
+        """Ids and positions (batch, length) -> logits (batch, length, vocab) and new K/V; `draft` as in Encoder."""
+        hidden, new = self.encoder(ids, positions, attend, past, draft)
         return self.diffusion_head(hidden), new
 
 

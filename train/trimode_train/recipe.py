@@ -5,12 +5,10 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, Self
 
 from trimode_train.config import ModelConfig
-from trimode_train.corpus import Mixture
+from trimode_train.mixture import Mixture
 from trimode_train.packing import NoiseOptions
 
 
@@ -43,8 +41,10 @@ class Recipe:
     seed: int = 1
     device: str = "cpu"
     threads: int = 2
+    workers: int = 0  # processes that make batches; 0: one thread beside the training
     bfloat16: bool = True  # autocast; weights and updates stay float32
     compile: bool = True
+    peak_tflops: float | None = None  # of the GPU in bfloat16, to report the share of it that is used
     save_minutes: float = 3.0
     evaluate_minutes: float = 8.0
     start_from: str | None = None  # a checkpoint folder, relative to the project: its weights and tokenizer
@@ -54,9 +54,16 @@ class Recipe:
     optim: OptimOptions = field(default_factory=OptimOptions)
 
     @classmethod
-    def load(cls, path: Path) -> Recipe:
+    def load(cls, path: Path) -> Self:
         """Read a YAML file. Raises ValueError that names an unknown key."""
-        return _build(cls, yaml.safe_load(path.read_text()), path.name)
+        import yaml  # here, because a machine that trains from an archive need not have it
+
+        return cls.of(yaml.safe_load(path.read_text()), path.name)
+
+    @classmethod
+    def of(cls, values: dict[str, Any], where: str) -> Self:
+        """Build from nested dictionaries, as `dataclasses.asdict` gives them. Raises ValueError with `where` in it."""
+        return _build(cls, values, where)
 
 
 def _build(kind: Any, values: dict[str, Any], where: str) -> Any:

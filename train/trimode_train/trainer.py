@@ -2,31 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import time
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sized
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from random import Random
 from types import FrameType
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from trimode_train import checkpointing
+from trimode_train import checkpointing, shards
+from trimode_train.batches import Batches
 from trimode_train.clock import Clock
-from trimode_train.corpus import Corpus
-from trimode_train.evaluate import Question, score_autoregressive, score_diffusion
+from trimode_train.mixture import Documents
 from trimode_train.model import Model
 from trimode_train.muon import Muon
 from trimode_train.objective import Losses, Tensors, encode, losses, second_look, training_mask
-from trimode_train.packing import Batch, pack, plan
+from trimode_train.packing import Batch
 from trimode_train.recipe import OptimOptions, Recipe
 from trimode_train.report import Reporter
+from trimode_train.scores import Question, score_autoregressive, score_diffusion
 
 
 def learning_rate(progress: float, options: OptimOptions) -> float:
@@ -38,24 +37,16 @@ def learning_rate(progress: float, options: OptimOptions) -> float:
     return max(0.0, (1 - progress) / (1 - options.decay_from))
 
 
-def batch_for(number: int, corpus: Corpus, recipe: Recipe) -> Batch:
-    """A fresh batch: depends on the seed and its number only."""
-    rng = Random(f"{recipe.seed} batch {number}")
-    planned, size = [], 0
-    while size < recipe.data.rows * recipe.data.row_length:
-        planned.append(plan(corpus.document(rng), rng, recipe.noise, recipe.data.row_length))
-        size += planned[-1].size
-    return pack(planned, recipe.data.rows, recipe.data.row_length, rng, recipe.noise)
-
-
 class Trainer:
     """A model, its optimisers and where it is in its run."""
 
-    def __init__(self, recipe: Recipe, corpus: Corpus, clock: Clock, folder: Path, reporter: Reporter) -> None:
+    def __init__(self, recipe: Recipe, corpus: Documents, clock: Clock, folder: Path, reporter: Reporter) -> None:
         self.recipe, self.corpus, self.clock, self.folder, self.reporter = recipe, corpus, clock, folder, reporter
         torch.manual_seed(recipe.seed)
         self.model = Model(recipe.model).to(recipe.device)
-        self.step, self.tokens, self.drawn = 0, 0, 0  # updates, tokens, batches drawn from the corpus
+        self.step, self.tokens = 0, 0  # updates, tokens
+        self.drawn, self.documents = 0, 0  # batches drawn from the corpus, documents in them
+        self.real = 0  # tokens of the last fresh batch that are not filling
         options = recipe.optim
         matrices = [p for p in self.model.encoder.layers.parameters() if p.dim() == 2]
         ours = {id(p) for p in matrices}
@@ -71,12 +62,27 @@ class Trainer:
             ),
         ]
         self.encode: Callable[[Model, Tensor, Tensor, Tensor | BlockMask], Tensor] = encode
+        self.mask: Callable[[Tensors, torch.dtype], Tensor | BlockMask] = training_mask
         if recipe.compile:
             self.encode = torch.compile(encode, dynamic=False)
+            if self.on_gpu:  # elsewhere the mask is dense, and made faster than compiled
+                self.mask = torch.compile(training_mask, dynamic=False)
+        if self.on_gpu and recipe.peak_tflops:
+            multiplied = (
+                sum(p.numel() for p in self.model.parameters()) - self.model.encoder.embed_tokens.weight.numel()
+            )
+            reporter.peak_speed = (
+                recipe.peak_tflops * 1e12 / (6 * multiplied)
+            )  # forward 2, backward 4 a weight and token
         self.stopping = False
         self.looked_at: tuple[Tensors, Tensor] | None = None  # the last fresh batch, and how sure the model was of it
 
     # -- state -------------------------------------------------------------------------------------------------------
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model is on an NVIDIA GPU."""
+        return self.recipe.device == "cuda"
 
     @property
     def path(self) -> Path:
@@ -85,21 +91,33 @@ class Trainer:
 
     def start_from(self, folder: Path) -> None:
         """Begin with the weights of a checkpoint folder instead of random ones."""
-        weights = load_file(folder / "model.safetensors")
-        self.model.load_state_dict({name: tensor.float() for name, tensor in weights.items()})
+        self.model.load_state_dict({name: tensor.float() for name, tensor in shards.load(folder).items()})
+
+    def _place(self) -> dict[str, Any]:
+        """Where the run is, and what it trains."""
+        return {
+            "recipe": self.recipe.name,
+            "start_from": self.recipe.start_from,
+            "step": self.step,
+            "tokens": self.tokens,
+            "elapsed": self.clock.elapsed,
+            "drawn": self.drawn,
+            "documents": self.documents,
+            "config": self.recipe.model.to_official(),
+        }
+
+    def _return_to(self, place: dict[str, Any]) -> None:
+        self.step, self.tokens, self.clock.elapsed = place["step"], place["tokens"], place["elapsed"]
+        self.drawn, self.documents = place["drawn"], place.get("documents", 0)
 
     def save(self) -> None:
         """Write the resumable checkpoint."""
         checkpointing.save(
             self.path,
             {
-                "step": self.step,
-                "tokens": self.tokens,
-                "elapsed": self.clock.elapsed,
-                "config": self.recipe.model.to_official(),
+                **self._place(),
                 "model": self.model.state_dict(),
                 "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
-                "drawn": self.drawn,
                 "looked_at": self.looked_at and [*vars(self.looked_at[0]).values(), self.looked_at[1]],
             },
         )
@@ -110,11 +128,22 @@ class Trainer:
         self.model.load_state_dict(state["model"])
         for (optimiser, _), saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)
-        self.step, self.tokens, self.clock.elapsed = state["step"], state["tokens"], state["elapsed"]
-        self.drawn = state["drawn"]
+        self._return_to(state)
         if state["looked_at"]:
             *fields, sure = (tensor.to(self.recipe.device) for tensor in state["looked_at"])
             self.looked_at = Tensors(*fields), sure
+            self.real = int((self.looked_at[0].document >= 0).sum())
+
+    def save_shards(self, folder: Path) -> None:
+        """Write the weights in small files and where the run is; optimisers, three times as large, are left out."""
+        folder.mkdir(parents=True, exist_ok=True)
+        shards.save(self.model.state_dict(), folder)
+        (folder / shards.STATE).write_text(json.dumps(self._place(), indent=2) + "\n")
+
+    def load_shards(self, folder: Path) -> None:
+        """Continue from what `save_shards` wrote: the schedule and the batches go on, optimisers begin anew."""
+        self.start_from(folder)
+        self._return_to(json.loads((folder / shards.STATE).read_text()))
 
     # -- steps -------------------------------------------------------------------------------------------------------
 
@@ -128,8 +157,8 @@ class Trainer:
             for group in optimiser.param_groups:
                 group["lr"] = peak * factor
         dtype = torch.bfloat16 if self.recipe.bfloat16 else torch.float32
+        mask = self.mask(tensors, dtype)
         with self._autocast():
-            mask = training_mask(tensors, dtype)
             hidden = self.encode(self.model, tensors.ids, tensors.positions, mask)
             result = losses(self.model, hidden, tensors, self.recipe.noise.wrong_weight)
         result.total.backward()
@@ -138,8 +167,28 @@ class Trainer:
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self.tokens += int((tensors.document >= 0).sum())
+        self.tokens += self.real
         return result
+
+    def _to_device(self, batch: Batch) -> Tensors:
+        """A batch on the device; a GPU fetches it while it still works on the step before."""
+        if not self.on_gpu:
+            return Tensors.of(batch, self.recipe.device)
+        pinned = (tensor.pin_memory() for tensor in vars(Tensors.of(batch)).values())
+        return Tensors(*(tensor.to(self.recipe.device, non_blocking=True) for tensor in pinned))
+
+    def _fresh(self, batches: Batches) -> Tensors:
+        """The next batch, counted here, so that the device is not asked."""
+        batch = next(batches)
+        self.drawn += 1
+        self.documents += int((batch.document.max(axis=1) + 1).sum())
+        self.real = int((batch.document >= 0).sum())
+        return self._to_device(batch)
+
+    @property
+    def epochs(self) -> float | None:
+        """How often a document of the corpus was seen on average, if it has a size."""
+        return self.documents / len(self.corpus) if isinstance(self.corpus, Sized) else None
 
     def _second_look(self) -> Tensors | None:
         """The last fresh batch a denoising pass later, if the recipe asks for it and it was not had yet."""
@@ -154,22 +203,19 @@ class Trainer:
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
         saved = evaluated = time.monotonic()
         try:
-            with ThreadPoolExecutor(1) as ahead:
-                coming = ahead.submit(batch_for, self.drawn, self.corpus, self.recipe)
+            with Batches(self.corpus, self.recipe, self.drawn) as batches:
                 while not self.stopping and self.clock.left > 0 and (max_steps is None or self.step < max_steps):
                     began = time.monotonic()
                     tensors = self._second_look()
                     if fresh := tensors is None:
-                        tensors = Tensors.of(coming.result(), self.recipe.device)
-                        self.drawn += 1
-                        coming = ahead.submit(batch_for, self.drawn, self.corpus, self.recipe)
+                        tensors = self._fresh(batches)
                     result = self.train_step(tensors)
                     if fresh and self.recipe.noise.second_look:
                         self.looked_at = tensors, result.sure
-                    next_token, masked = float(result.next_token), float(result.masked)
                     seconds = time.monotonic() - began
                     self.clock.step(seconds)
-                    self.reporter.step(self.step, self.clock.progress, next_token, masked, tensors.ids.numel(), seconds)
+                    done, size = self.clock.progress, tensors.ids.numel()
+                    self.reporter.step(self.step, done, result.next_token, result.masked, size, seconds, self.epochs)
                     if time.monotonic() - saved > 60 * self.recipe.save_minutes:
                         self.save()
                         saved = time.monotonic()
@@ -191,5 +237,9 @@ class Trainer:
         self.model.train()
         self.reporter.scores(self.step, ar, diffused)
 
-    def _stop(self, number: int, frame: FrameType | None) -> None:
+    def stop(self) -> None:
+        """End the run after the present step, its state saved; may be called from another thread."""
         self.stopping = True
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop()

@@ -7,30 +7,19 @@ not end in the package's result is never used. Source: https://github.com/open-t
 from __future__ import annotations
 
 import datetime
-import re
 from collections.abc import Callable
 from functools import cache
 from random import Random
 from typing import Any
 
 from trimode_train.tasks.base import Example, Task
-from trimode_train.tasks.vocabulary import WEEKDAYS
 
 Item = dict[str, Any]
 _ITEMS = 2**31
 _SETTINGS: dict[str, dict[str, Any]] = {
     "chain_sum": {"min_terms": 2, "max_terms": 4, "min_digits": 1, "max_digits": 2},
-    "simple_equations": {
-        "min_terms": 2,
-        "max_terms": 2,
-        "min_value": 1,
-        "max_value": 20,
-        "operators_weights": (0.5, 0.3, 0.2),
-    },
-    "gcd": {"min_value": 1, "max_value": 99},
     "leg_counting": {"min_animals": 2, "max_animals": 3, "max_instances": 9},
     "time_intervals": {"task_types": ["time"]},
-    "calendar_arithmetic": {"tasks": ["weekday_offset"], "offset_upper_bound": 60},
 }
 
 
@@ -62,36 +51,6 @@ def _sum_steps(entry: Item) -> tuple[str, str] | None:
     return "\n".join(lines), str(total)
 
 
-_EQUATION = re.compile(r"(?:(\d+)\*)?([a-z])(?: ([+-]) (\d+))? = (\d+)")
-
-
-def _equation_steps(entry: Item) -> tuple[str, str] | None:
-    match = _EQUATION.fullmatch(entry["metadata"]["equation"])
-    if not match:
-        return None
-    factor, name, sign, shift, right = match.groups()
-    value, lines = int(right), []
-    unknown = f"{factor}*{name}" if factor else name
-    if sign:
-        back = "-" if sign == "+" else "+"
-        after = value - int(shift) if sign == "+" else value + int(shift)
-        lines.append(f"{unknown} = {value}{back}{shift} = {after}")
-        value = after
-    if factor:
-        lines.append(f"{name} = {value}/{factor} = {value // int(factor)}")
-        value //= int(factor)
-    return ("\n".join(lines), str(value)) if lines else None
-
-
-def _gcd_steps(entry: Item) -> tuple[str, str] | None:
-    a, b = sorted(entry["metadata"]["numbers"], reverse=True)
-    lines = []
-    while b:
-        lines.append(f"{a} = {a // b}*{b} + {a % b}")
-        a, b = b, a % b
-    return "\n".join(lines), str(a)
-
-
 def _leg_steps(entry: Item) -> tuple[str, str] | None:
     from reasoning_gym.arithmetic.leg_counting import ANIMALS
 
@@ -119,16 +78,6 @@ def _duration_steps(entry: Item) -> tuple[str, str] | None:
     return "\n".join(lines), f"{hours:02d}:{minutes:02d}"
 
 
-def _weekday_steps(entry: Item) -> tuple[str, str] | None:
-    data = entry["metadata"]
-    days, start = data["offset_days"], datetime.date.fromisoformat(data["start_date"])
-    first = WEEKDAYS[start.weekday()]
-    weeks, rest = divmod(abs(days), 7)
-    last = WEEKDAYS[(start.weekday() + (rest if days > 0 else -rest)) % 7]
-    towards = "forward" if days > 0 else "back"
-    return f"{abs(days)} = {weeks}*7 + {rest}\n{first}, {rest} {towards}: {last}", last
-
-
 def _maker(domain: str, dataset: str, solve: Callable[[Item], tuple[str, str] | None]) -> Callable[[Random], Example]:
     def make(rng: Random) -> Example:
         while True:
@@ -143,11 +92,8 @@ def _maker(domain: str, dataset: str, solve: Callable[[Item], tuple[str, str] | 
 
 SOLVERS: dict[str, tuple[str, Callable[[Item], tuple[str, str] | None]]] = {
     "chain_sum": ("chain_sum", _sum_steps),
-    "equation": ("simple_equations", _equation_steps),
-    "gcd": ("gcd", _gcd_steps),
     "legs": ("leg_counting", _leg_steps),
     "durations": ("time_intervals", _duration_steps),
-    "weekdays": ("calendar_arithmetic", _weekday_steps),
 }
 """By domain: the package's dataset, and what gives its worked steps and result, None where we have no form for it."""
 

@@ -1,0 +1,231 @@
+"""The model card: the text of card.md around the numbers of quality.json, training.json and config.json."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from trimode.fields import Mode
+
+from . import plots, table
+from .claims import claimed, find
+from .domains import about
+from .paper import ACCEPTANCE
+from .perplexity import together
+from .settings import BLOCKS, CODE_TOKENS, MAX_TOKENS, THRESHOLD
+
+TEXT = Path(__file__).with_name("card.md")
+INDENTED = 3
+"""Levels of quality.json that are indented."""
+LAGS = 0.10
+"""A domain is named where diffusion loses more than this against autoregressive."""
+POOR = 0.80
+"""A claimed domain is named where autoregressive is exact on less than this."""
+
+RECIPES = {
+    "nano-cpu": "from scratch, on twenty of the domains. It was resumed twice, once to lower the share of code and once"
+    " to lengthen the schedule, so the recipe repeats it in kind, not bit by bit",
+    "nano-cpu-2": "from the first stage's weights, with more domains, prose, and blocks whose holes lie between known"
+    " sides. It makes diffusion careful on purpose: a masked token that would be revealed wrongly weighs four times as"
+    " much. It was resumed five times: its first half had three more domains, which were not learned and taken out, and"
+    " trained every second step on the state after the surest tokens were revealed",
+}
+"""How each stage went, by its recipe's name."""
+
+
+def write(checkpoint: Path, results: dict[str, Any], out: Path) -> None:
+    """Write README.md and plots/ into `out`."""
+    (out / "README.md").write_text(text(checkpoint, results), encoding="utf-8")
+    plots.draw(results, out / "plots")
+
+
+def spelled(value: Any, depth: int = 0) -> str:
+    """Return JSON with a line for each setting's domain: the outer levels indented, the inner ones on one line."""
+    if depth > INDENTED or not isinstance(value, dict | list) or not value:
+        return json.dumps(value)
+    inner = "\n" + " " * (depth + 1)
+    if isinstance(value, list):
+        return "[" + inner + f",{inner}".join(spelled(item, depth + 1) for item in value) + inner[:-1] + "]"
+    pairs = (f"{json.dumps(key)}: {spelled(item, depth + 1)}" for key, item in value.items())
+    return "{" + inner + f",{inner}".join(pairs) + inner[:-1] + "}"
+
+
+def text(checkpoint: Path, results: dict[str, Any]) -> str:
+    """Return the card of `checkpoint` with its `results`."""
+    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+    training = json.loads((checkpoint / "training.json").read_text(encoding="utf-8"))
+    settings, facts = results["settings"], results["checkpoint"]
+    serial = find(results, Mode.AUTOREGRESSIVE)
+    assert serial is not None
+    claims = claimed(serial)
+    code = results["perplexity"]["domains"].get("code")
+    values = {
+        **{name: value for name, value in config.items() if isinstance(value, int | str)},
+        **settings,
+        "parameters": f"{facts['parameters']:,}",
+        "megabytes": facts["tensor_megabytes"],
+        "adapter_size": ", draft adapter included" if settings["adapter"] else "",
+        "domains": len(claims),
+        "can": "\n".join(f"- {about(name)}" for name in claims),
+        "cannot": "\n".join(f"- {line}" for line in _cannot(results, serial, claims)),
+        "claims": table.claims(results),
+        "table": table.domains(results),
+        "thresholds": table.thresholds(results),
+        "steps": table.steps(results),
+        "precisions": table.precisions(results),
+        "parsed": table.parsed(results),
+        "human_eval": table.human_eval(results),
+        "problems": results["human_eval"]["problems"],
+        "paper": table.beside_the_paper(results),
+        "benchmarks": table.paper_benchmarks(),
+        "paper_native": f"{ACCEPTANCE[False]:.2f}",
+        "paper_adapter": f"{ACCEPTANCE[True]:.2f}",
+        "acceptance": _acceptance(results),
+        "forms": _forms(results["forms"]),
+        "code_losses": _losses(code, results["perplexity"].get("human_eval")),
+        "replies": _loss(together(results["perplexity"]["domains"][name] for name in claims)),
+        "stages": _stages(training),
+        "adapter_training": _adapter(training, settings["adapter"]),
+        "overlap": _overlap(checkpoint, claims),
+        "sources": _sources(training.get("sources", [])),
+        "threshold": THRESHOLD,
+        "max_tokens": MAX_TOKENS,
+        "code_tokens": CODE_TOKENS,
+    }
+    filled = TEXT.read_text(encoding="utf-8")
+    for key, value in values.items():
+        filled = filled.replace("{{" + key + "}}", str(value))
+    return filled
+
+
+def _overlap(checkpoint: Path, claims: list[str]) -> str:
+    """Say how much of what is held out was nevertheless seen, from the overlap check's record."""
+    file = checkpoint / "overlap.json"
+    if not file.exists():
+        return "Whether held-out text occurs in training was not checked: `python -m trimode_train.overlap`."
+    found = json.loads(file.read_text(encoding="utf-8"))
+    asked = sum(found["domains"][name]["asked"] for name in claims)
+    prompts = sum(found["domains"][name]["prompts_seen"] for name in claims)
+    recalled = {name: found["domains"][name] for name in claims if found["domains"][name]["replies_seen"]}
+    listed = ", ".join(f"{name} {c['replies_seen']} of {c['replies']}" for name, c in recalled.items())
+    drawn = f"{found['documents']:,} documents of {found['batches']:,} training batches of `{found['recipe']}`"
+    return (
+        f"In the {drawn}, drawn again, {prompts} of the {asked} held-out prompts occur. But where a task has few"
+        f" different facts, nearly every fact does, asked in other words. Of the right replies these are, word for"
+        f" word, in training: {listed or 'none'}. All counts, n-grams and files included: `overlap.json`."
+    )
+
+
+def _cannot(results: dict[str, Any], serial: dict[str, Any], claims: list[str]) -> Iterable[str]:
+    """Say what the results show to be missing."""
+    for name in results["dropped"]:
+        counts = serial["domains"][name]
+        yield (
+            f"**{about(name).capitalize()}** (`{name}`): in the training mixture and not learned well enough to claim, "
+            f"{table.exact(counts)} exact. Its prompts stay in `heldout.jsonl`, so that the figure can be checked."
+        )
+    poor = [name for name in claims if serial["domains"][name]["exact"] < POOR * serial["domains"][name]["asked"]]
+    if poor:
+        shares = ", ".join(f"{about(name)} {table.exact(serial['domains'][name])}" for name in poor)
+        yield f"Be trusted with its weaker domains. Exact in ar: {shares}."
+    diffused = find(results, Mode.DIFFUSION, BLOCKS[0], threshold=THRESHOLD)
+    assert diffused is not None
+    behind = [
+        (name, counts)
+        for name in claims
+        for counts in [diffused["domains"][name]]
+        if counts["exact"] < serial["domains"][name]["exact"] - LAGS * counts["asked"]
+    ]
+    if behind:
+        shares = ", ".join(f"{about(name)} {table.exact(counts)}" for name, counts in behind)
+        yield (
+            f"Do everything as well in diffusion, block {BLOCKS[0]}, threshold {THRESHOLD}, as in ar and "
+            f"self-speculation. Clearly behind: {shares}."
+        )
+
+
+def _acceptance(results: dict[str, Any]) -> str:
+    """Say how many cycles give a whole block."""
+    told = []
+    for kind in (True, False) if results["settings"]["adapter"] else (False,):
+        run = find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind)
+        assert run is not None
+        runs = {int(size): count for size, count in run["all"]["accepted"].items()}
+        name = {True: "with the adapter ", False: "without it "}[kind] if results["settings"]["adapter"] else ""
+        told.append(f"{name}{runs.get(BLOCKS[0], 0) / sum(runs.values()):.0%}")
+    return ", ".join(told)
+
+
+def _forms(found: dict[str, dict[str, int]]) -> str:
+    words = {
+        "thinking": "thinking on (tasks with worked steps)",
+        "second_turn": "as a second turn",
+        "system": "after a system message",
+    }
+    return ", ".join(f"{words[name]} {counts['exact']} of {counts['asked']}" for name, counts in found.items())
+
+
+def _losses(code: dict[str, Any] | None, problems: dict[str, Any] | None) -> str:
+    named = (("held-out library code", code), ("HumanEval's problems with their solutions", problems))
+    return "; ".join(f"{name} {_loss(entry)}" for name, entry in named if entry)
+
+
+def _loss(entry: dict[str, Any]) -> str:
+    nats = entry["nats"] / entry["tokens"]
+    return (
+        f"{nats:.2f} nats a token (perplexity {entry['perplexity']:.2f}, {table.bits_per_byte(entry):.2f} bits a byte)"
+    )
+
+
+def _stages(training: dict[str, Any]) -> str:
+    rows = [
+        [
+            f"[{stage['recipe']}](../../train/{stage['recipe']}.yaml)",
+            f"{stage['steps']:,}",
+            f"{stage['tokens'] / 1e6:.1f}",
+            f"{stage['minutes']:.1f}",
+        ]
+        for stage in training["stages"]
+    ]
+    told = [f"`{s['recipe']}`: {RECIPES[s['recipe']]}." for s in training["stages"] if s["recipe"] in RECIPES]
+    return table.grid(["stage", "steps", "million tokens", "minutes"], rows) + "\n\n" + "\n\n".join(told)
+
+
+def _adapter(training: dict[str, Any], shipped: bool) -> str:
+    record = training.get("draft_adapter")
+    if not shipped:
+        return "There is no draft adapter."
+    if not record:
+        return "There is a draft adapter (`linear_spec_lora/`), used by drafting passes only."
+    return (
+        f"Last, with all of that frozen, a draft adapter (`linear_spec_lora/`, rank {record['rank']}, alpha "
+        f"{record['alpha']}) was trained for {record['steps']:,} steps, {record['tokens'] / 1e6:.1f} million tokens, "
+        f"{record['minutes']:.1f} minutes. Only drafting passes use it; it cannot change a text, only how much of a "
+        f"draft is accepted."
+    )
+
+
+def _sources(sources: list[dict[str, Any]]) -> str:
+    if not sources:
+        return "Every source, its licence and its address: `train/trimode_train/sources.py`."
+    rows = [
+        [
+            f"[{source['name']}]({_link(source['address'])})",
+            *(str(source.get(key, table.NOTHING)) for key in ("kind", "licence")),
+            *(_number(source.get(key)) for key in ("files", "held_out_files")),
+            f"{source['bytes'] / 1e6:.2f} MB" if source.get("bytes") else "generated",
+        ]
+        for source in sources
+    ]
+    return table.grid(["source", "kind", "licence", "files", "held out", "size without those"], rows, "---")
+
+
+def _link(address: str) -> str:
+    """Return an address as the card can link it: a path of the repository is two levels up."""
+    return address if "://" in address else f"../../{address}"
+
+
+def _number(value: int | None) -> str:
+    return table.NOTHING if value is None else f"{value:,}"

@@ -1,0 +1,247 @@
+import json
+from random import Random
+
+import numpy as np
+import pytest
+from trimode_train import checkpointing, overlap
+from trimode_train.batches import batch_for, batch_rng, plans
+from trimode_train.chat import render
+from trimode_train.corpus import Corpus
+from trimode_train.packing import Document, Planned
+from trimode_train.recipe import DataOptions, Recipe
+from trimode_train.sources import Source
+from trimode_train.tasks import Example
+
+ADDED = Example("sums", "What is one and one?", "Answer: two", "one, then one more")
+OTHER = Example("sums", "What is four and four?", "Answer: eight", "four, then four more")
+
+
+def array(*ids):
+    return np.array(ids, dtype=np.uint16)
+
+
+def record(example):
+    message = {"role": "user", "content": example.prompt}
+    return {"domain": example.domain, "messages": [message], "answer": example.answer}
+
+
+@pytest.fixture
+def corpus(tokenizer):
+    return Corpus(tokenizer, DataOptions(code_share=0, prose_share=0))
+
+
+def counts(tokenizer, records, drawn, n=6):
+    held_out = overlap.HeldOut(records, tokenizer, n)
+    held_out.show(drawn)
+    return held_out.by_domain()
+
+
+def test_there_is_a_hash_for_each_ngram_and_equal_ngrams_have_equal_ones():
+    hashes = overlap.hashes(array(5, 6, 7, 5, 6, 7, 8), 3)
+    assert len(hashes) == 5
+    assert hashes[0] == hashes[3]
+    assert len(set(hashes.tolist())) == 4
+
+
+@pytest.mark.parametrize(("tokens", "expected"), [(0, 0), (2, 0), (3, 1), (4, 2)])
+def test_a_text_has_ngrams_from_n_tokens_on(tokens, expected):
+    assert len(overlap.hashes(array(*range(tokens)), 3)) == expected
+
+
+def test_order_counts():
+    assert overlap.hashes(array(1, 2, 3), 3) != overlap.hashes(array(3, 2, 1), 3)
+
+
+def test_only_whole_ngrams_of_one_training_text_count():
+    ngrams = overlap.Ngrams([array(1, 2, 3, 4, 5), array(3, 4), array(9, 9, 9)], 3)
+    for text in ((7, 2, 3, 4), (3, 4), (4, 5)):  # the third of the first text is cut between two
+        ngrams.show(array(*text))
+    assert ngrams.shown(0).tolist() == [False, True, False]
+    assert ngrams.shown(1).tolist() == []
+    assert ngrams.shown(2).tolist() == [False]
+
+
+def test_the_first_and_the_last_ngram_are_found():
+    ngrams = overlap.Ngrams([array(1, 2, 3, 4, 5)], 3)
+    ngrams.show(array(1, 2, 3))
+    ngrams.show(array(3, 4, 5))
+    assert ngrams.shown(0).tolist() == [True, False, True]
+
+
+def test_copies_are_the_runs_of_shown_ngrams():
+    shown = np.array([True, True, False, False, True, False, False, True])  # 10 tokens, n = 3
+    assert overlap.copies(shown, 3) == [(0, 4), (4, 7), (7, 10)]
+    assert overlap.copies(np.array([True, False, True]), 3) == [(0, 3), (2, 5)]
+    assert overlap.copies(np.zeros(4, dtype=np.bool_), 3) == []
+
+
+def test_tokens_of_overlapping_copies_count_once():
+    assert overlap.covered([(0, 3), (2, 5), (9, 12)]) == 8
+
+
+def test_replies_read_alike_said_and_thought(corpus):
+    for thinking in (False, True):
+        document = corpus.chat([], ADDED, thinking)
+        text = corpus.tokenizer.decode(document.ids, skip_special_tokens=False)
+        assert list(overlap.replies(text)) == [ADDED.answer]
+
+
+def test_replies_of_earlier_turns_are_seen_too(corpus):
+    earlier = [{"role": "user", "content": OTHER.prompt}, {"role": "assistant", "content": OTHER.answer}]
+    text = corpus.tokenizer.decode(corpus.chat(earlier, ADDED).ids, skip_special_tokens=False)
+    assert list(overlap.replies(text)) == [OTHER.answer, ADDED.answer]
+
+
+def test_a_clean_corpus_has_nothing_of_it(corpus, tokenizer):
+    held_out = Example("sums", "Say xyzzy, please, twice or three times!", "plugh, plugh, plugh: there it is")
+    text = f"{held_out.prompt}<|im_end|>\n<|im_start|>assistant\n<think></think>{held_out.answer}<|im_end|>"
+    assert counts(tokenizer, [record(held_out)], [corpus.chat([], OTHER)], n=20) == {
+        "sums": {
+            "asked": 1,
+            "prompts_seen": 0,
+            "replies": 1,
+            "replies_seen": 0,
+            "ngrams": len(tokenizer.encode(text).ids) - 19,
+            "ngrams_seen": 0,
+        }
+    }
+
+
+def test_a_planted_prompt_is_found_in_the_last_turn_and_in_an_earlier_one(corpus, tokenizer):
+    earlier = [{"role": "user", "content": ADDED.prompt}, {"role": "assistant", "content": "No."}]
+    for drawn in (corpus.chat([], ADDED), corpus.chat(earlier, OTHER)):
+        assert counts(tokenizer, [record(ADDED), record(OTHER)], [drawn])["sums"]["prompts_seen"] >= 1
+    found = counts(tokenizer, [record(ADDED)], [corpus.chat([], ADDED)])["sums"]
+    assert found["replies_seen"] == 1
+    assert found["ngrams_seen"] == found["ngrams"] > 0
+
+
+def test_a_planted_reply_alone_is_recall_not_a_prompt(corpus, tokenizer):
+    drawn = corpus.chat([], Example("sums", "Do it again!", ADDED.result, ADDED.steps))
+    found = counts(tokenizer, [record(ADDED)], [drawn])["sums"]
+    assert (found["prompts_seen"], found["replies_seen"]) == (0, 1)
+    assert 0 < found["ngrams_seen"] < found["ngrams"]
+
+
+def test_a_prompt_cut_between_two_documents_is_not_found(tokenizer):
+    halves = [
+        Document(tokenizer.encode(text).ids, 1, closed=False) for text in ("import os\nfor x", " in y:\n    pass\n")
+    ]
+    code = [{"domain": "code", "prompt": "import os\nfor x in y:\n    pass\n"}]
+    found = counts(tokenizer, code, halves)["code"]
+    assert (found["prompts_seen"], found["replies"]) == (0, 0)
+    whole = Document(tokenizer.encode("# z\nimport os\nfor x in y:\n    pass\n").ids, 1, closed=False)
+    assert counts(tokenizer, code, [whole])["code"]["prompts_seen"] == 1
+
+
+def test_the_documents_are_those_of_the_run_s_batches(corpus):
+    recipe = Recipe("tiny", data=DataOptions(code_share=0, prose_share=0, rows=16))
+    drawn = [planned.document.ids for planned in plans(batch_rng(3, recipe), corpus, recipe)]
+    batch = batch_for(3, corpus, recipe)
+    clean = [
+        batch.ids[row][(batch.document[row] == number) & (batch.block[row] == 0)].tolist()
+        for row in range(16)
+        for number in range(batch.document[row].max() + 1)
+    ]
+    assert len(clean) >= 16
+    assert all(ids in drawn for ids in clean)
+
+
+# -- files and the command line ----------------------------------------------------------------------------------------
+
+
+def lines(seed, count=60):
+    rng = Random(seed)
+    return "".join(f"{''.join(rng.choices('abcdefghij', k=9))} = {rng.random()}\n" for _ in range(count))
+
+
+@pytest.fixture
+def source(monkeypatch):
+    """A source whose held-out file shares a header, and nothing else, with a training file."""
+    header = lines("header", 6)
+    files = {"kept.py": header + lines("kept"), "held.py": header + lines("held"), "other.py": lines("other")}
+    source = Source("planted", "code", "MIT", "here", lambda: iter(files.items()))
+    object.__setattr__(source, "is_held_out", lambda name: name == "held.py")
+    monkeypatch.setattr("trimode_train.overlap.SOURCES", (source,))
+    monkeypatch.setattr("trimode_train.sources.SOURCES", (source,))
+    return header
+
+
+def test_a_planted_header_is_the_longest_copy(tokenizer, source):
+    found = overlap.file_overlap(tokenizer, 20)["planted"]
+    header = len(tokenizer.encode(source).ids)
+    assert found["files"] == 1
+    assert header <= found["longest"]["tokens"] <= header + 4  # lines may go on alike by chance
+    assert found["tokens_in_copies"] == found["longest"]["tokens"]
+    assert found["ngrams_seen"] == found["longest"]["tokens"] - 19
+    assert found["ngrams"] == found["tokens"] - 19
+    assert (found["longest"]["file"], found["longest"]["begins"]) == ("held.py", source[:60].strip())
+
+
+@pytest.fixture
+def checkpoint(tokenizer, source, tmp_path, monkeypatch):
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "heldout.jsonl").write_text(json.dumps(record(ADDED)) + "\n")
+    (tmp_path / "recipe.yaml").write_text("name: tiny\ndata: {code_share: 0, prose_share: 0, rows: 2}\n")
+    monkeypatch.setattr("trimode_train.overlap.ROOT", tmp_path)
+    return tmp_path
+
+
+def run(checkpoint, *arguments):
+    return overlap.main(["--recipe", str(checkpoint / "recipe.yaml"), "--checkpoint", str(checkpoint), *arguments])
+
+
+def test_the_exit_status_is_0_for_a_clean_run_and_the_result_is_written(checkpoint, capsys):
+    assert run(checkpoint, "--batches", "3", "--ngram", "5") == 0
+    result = json.loads((checkpoint / "overlap.json").read_text())
+    (tiny,) = result["runs"]
+    assert (tiny["recipe"], tiny["batches"], tiny["n"]) == ("tiny", 3, 5)
+    assert tiny["documents"] > 3
+    assert tiny["domains"]["sums"]["prompts_seen"] == 0
+    assert result["files"]["planted"]["files"] == 1
+    assert "3 batches" in capsys.readouterr().out
+
+
+def test_the_exit_status_is_1_and_the_prompt_is_named_when_one_is_in_training(checkpoint, monkeypatch, capsys):
+    third = batch_rng(2, Recipe("tiny")).random()
+
+    def planted(rng, corpus, recipe):
+        fresh = Random()
+        fresh.setstate(rng.getstate())
+        yield from plans(rng, corpus, recipe)
+        yield Planned(corpus.chat([], ADDED if fresh.random() == third else OTHER), [])
+
+    monkeypatch.setattr(overlap, "plans", planted)
+    assert run(checkpoint, "--batches", "2") == 0
+    assert run(checkpoint, "--batches", "3") == 1
+    assert repr(ADDED.prompt) in capsys.readouterr().out
+
+
+def test_without_a_run_the_number_of_batches_must_be_said(checkpoint):
+    with pytest.raises(SystemExit, match="--batches"):
+        run(checkpoint)
+
+
+def test_a_run_s_own_count_of_batches_is_used(checkpoint):
+    folder = checkpoint / "train/runs/tiny"
+    folder.mkdir(parents=True)
+    checkpointing.save(folder / "latest.pt", {"drawn": 4})
+    assert run(checkpoint) == 0
+    assert json.loads((checkpoint / "overlap.json").read_text())["runs"][0]["batches"] == 4
+
+
+def test_every_recipe_has_its_own_counts(checkpoint):
+    other = checkpoint / "other.yaml"
+    other.write_text("name: other\nseed: 5\ndata: {code_share: 0, prose_share: 0, rows: 2}\n")
+    assert run(checkpoint, "--batches", "2", "--recipe", str(other)) == 0
+    runs = json.loads((checkpoint / "overlap.json").read_text())["runs"]
+    assert [(r["recipe"], r["seed"]) for r in runs] == [("tiny", 1), ("other", 5)]
+    assert runs[0]["tokens"] != runs[1]["tokens"]
+
+
+def test_what_is_compared_begins_where_the_prompt_does(tokenizer):
+    held_out = overlap.HeldOut([record(ADDED)], tokenizer, 6)
+    text = render([{"role": "user", "content": ADDED.prompt}])
+    head = tokenizer.encode(text[: text.index(ADDED.prompt)]).ids
+    held_out.ngrams.show(np.array(head, dtype=np.uint16))
+    assert not held_out.ngrams.shown(0).any()

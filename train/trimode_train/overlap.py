@@ -1,0 +1,255 @@
+"""`python -m trimode_train.overlap`: is held-out text in training? Messages and n-grams of every batch, and of files.
+
+Documents depend on recipe, seed, batch number and the code and packages that they are drawn from, so those of a run are
+drawn again and looked through; a run that began with other code is checked by its rule, not document by document.
+Messages are compared as text, n-grams of tokens by 64-bit hashes (one false hit in some ten million runs).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+from tokenizers import Tokenizer
+
+from trimode_train import checkpointing
+from trimode_train.archive import Archive
+from trimode_train.batches import batch_rng, plans
+from trimode_train.checkpoint import write_json
+from trimode_train.corpus import Corpus
+from trimode_train.mixture import Documents
+from trimode_train.packing import Document
+from trimode_train.recipe import Recipe
+from trimode_train.sources import SOURCES
+from trimode_train.tokenizer import load_tokenizer
+
+ROOT = Path(__file__).parents[2]
+Ids = npt.NDArray[np.uint16]
+Hashes = npt.NDArray[np.uint64]
+
+_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # any odd number
+_OF_TOKEN = np.random.default_rng(2026).integers(2**64, size=2**16, dtype=np.uint64)
+
+
+def hashes(ids: Ids, n: int) -> Hashes:
+    """The hash of each n-gram of a text, in order: (tokens - n + 1,), none of a text shorter than n."""
+    count = max(len(ids) - n + 1, 0)
+    result = np.zeros(count, dtype=np.uint64)
+    for i in range(n if count else 0):
+        result = result * _FACTOR + _OF_TOKEN[ids[i : i + count]]
+    return result
+
+
+class Ngrams:
+    """The n-grams of some held-out texts, and which of them training has shown."""
+
+    def __init__(self, texts: list[Ids], n: int) -> None:
+        self.n = n
+        self._texts = [hashes(text, n) for text in texts]
+        self._table = np.unique(np.concatenate([*self._texts, np.zeros(1, dtype=np.uint64)]))  # never empty
+        self._shown = np.zeros(len(self._table), dtype=np.bool_)
+
+    def show(self, ids: Ids) -> None:
+        """Training has this text."""
+        given = hashes(ids, self.n)
+        at = np.searchsorted(self._table, given).clip(max=len(self._table) - 1)
+        self._shown[at[self._table[at] == given]] = True
+
+    def shown(self, text: int) -> npt.NDArray[np.bool_]:
+        """For each n-gram of a text, by the text's number, whether training has it."""
+        return self._shown[np.searchsorted(self._table, self._texts[text])]
+
+
+def replies(text: str) -> Iterator[str]:
+    """The replies of a rendered conversation; worked steps read alike whether they are thought or said."""
+    for part in text.split("<|im_start|>assistant\n")[1:]:
+        content = part.partition("<|im_end|>")[0].removeprefix("<think></think>").removeprefix("<think>\n")
+        yield content.replace("\n</think>", "\n")
+
+
+class HeldOut:
+    """The records of heldout.jsonl, and what of them training has shown."""
+
+    def __init__(self, records: list[dict[str, Any]], tokenizer: Tokenizer, n: int) -> None:
+        self.tokenizer = tokenizer
+        self.domains = [record["domain"] for record in records]
+        self.prompts = [r["messages"][-1]["content"] if "messages" in r else r["prompt"] for r in records]
+        self.replies = [record.get("answer") for record in records]
+        self.ngrams = Ngrams([self._ids(*pair) for pair in zip(self.prompts, self.replies, strict=True)], n)
+        self.seen_prompts: set[str] = set()
+        self.seen_replies: set[str] = set()
+
+    def _ids(self, prompt: str, reply: str | None) -> Ids:
+        """The tokens from where the prompt begins. What stands between it and the reply is fewer than an n-gram's."""
+        between = "<|im_end|>\n<|im_start|>assistant\n<think></think>"
+        text = prompt if reply is None else f"{prompt}{between}{reply}<|im_end|>"
+        return np.array(self.tokenizer.encode(text).ids, dtype=np.uint16)
+
+    def show(self, drawn: list[Document]) -> None:
+        """Training has these documents."""
+        texts = self.tokenizer.decode_batch([document.ids for document in drawn], skip_special_tokens=False)
+        for document in drawn:
+            self.ngrams.show(np.array(document.ids, dtype=np.uint16))
+        everything = "\0".join(texts)
+        self.seen_prompts |= {prompt for prompt in self.prompts if prompt in everything}
+        self.seen_replies |= {reply for text in texts for reply in replies(text) if reply in self.replies}
+
+    def by_domain(self) -> dict[str, dict[str, int]]:
+        """Counts for each domain: prompts and replies asked and seen, n-grams held out and seen."""
+        result: dict[str, Counter[str]] = {}
+        for i, domain in enumerate(self.domains):
+            shown = self.ngrams.shown(i)
+            result.setdefault(domain, Counter()).update(
+                asked=1,
+                prompts_seen=int(self.prompts[i] in self.seen_prompts),
+                replies=int(self.replies[i] is not None),
+                replies_seen=int(self.replies[i] in self.seen_replies),
+                ngrams=len(shown),
+                ngrams_seen=int(shown.sum()),
+            )
+        return {domain: dict(counts) for domain, counts in result.items()}
+
+
+def copies(shown: npt.NDArray[np.bool_], n: int) -> list[tuple[int, int]]:
+    """First token and end of the longest pieces made of shown n-grams alone; pieces may overlap by up to n - 2."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], shown, [False]])))
+    return [(int(first), int(end) + n - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def covered(pieces: Iterable[tuple[int, int]]) -> int:
+    """How many tokens lie in any of the pieces, which are in order."""
+    total = last = 0
+    for first, end in pieces:
+        total += end - max(first, last)
+        last = end
+    return total
+
+
+def _encoded(tokenizer: Tokenizer, texts: list[str]) -> Iterator[Ids]:
+    for encoding in tokenizer.encode_batch_fast(texts):
+        yield np.array(encoding.ids, dtype=np.uint16)
+
+
+def file_overlap(tokenizer: Tokenizer, n: int) -> dict[str, dict[str, Any]]:
+    """For each source's held-out files: what files of the training share hold of them, and the longest such copy."""
+    held_out = [(source.name, name, text) for source in SOURCES for name, text in source.share(held_out=True)]
+    ids = list(_encoded(tokenizer, [text for _, _, text in held_out]))
+    ngrams = Ngrams(ids, n)
+    for source in SOURCES:
+        for file in _encoded(tokenizer, [text for _, text in source.share(held_out=False)]):
+            ngrams.show(file)
+    result: dict[str, dict[str, Any]] = {}
+    for i, (origin, name, _) in enumerate(held_out):
+        new = {"files": 0, "tokens": 0, "ngrams": 0, "ngrams_seen": 0, "tokens_in_copies": 0, "longest": {"tokens": 0}}
+        counts, shown = result.setdefault(origin, new), ngrams.shown(i)
+        pieces = copies(shown, n)
+        counts["files"] += 1
+        counts["tokens"] += len(ids[i])
+        counts["ngrams"] += len(shown)
+        counts["ngrams_seen"] += int(shown.sum())
+        counts["tokens_in_copies"] += covered(pieces)
+        for first, end in pieces:
+            if end - first > counts["longest"]["tokens"]:
+                text = tokenizer.decode(ids[i][first:end].tolist())
+                counts["longest"] = {"tokens": end - first, "file": name, "begins": text.strip()[:60]}
+    return result
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{part / whole:.1%}" if whole else "-"
+
+
+def tables(record: dict[str, Any]) -> Iterator[Table]:
+    """What is printed: for each run held-out records by domain, then held-out files by source."""
+    for run in record["runs"]:
+        title = f"{run['recipe']}: {run['batches']:,} batches, {run['documents']:,} documents, {run['tokens']:,} tokens"
+        table = Table("domain", "asked", "prompts seen", "replies seen", f"{run['n']}-grams seen", title=title)
+        for domain, c in run["domains"].items():
+            replies = f"{c['replies_seen']} of {c['replies']}" if c["replies"] else "-"
+            share = _share(c["ngrams_seen"], c["ngrams"])
+            table.add_row(domain, str(c["asked"]), str(c["prompts_seen"]), replies, share)
+        yield table
+    n = record["files_n"]
+    table = Table("held-out files of", "files", "tokens", f"{n}-grams seen", "tokens in copies", "longest copy")
+    for source, c in record["files"].items():
+        shares = _share(c["ngrams_seen"], c["ngrams"]), _share(c["tokens_in_copies"], c["tokens"])
+        table.add_row(source, str(c["files"]), f"{c['tokens']:,}", *shares, str(c["longest"]["tokens"]))
+    yield table
+
+
+def _drawn(recipe: Recipe) -> int:
+    path = ROOT / "train/runs" / recipe.name / "latest.pt"
+    if not path.exists():
+        raise SystemExit(f"{path} does not exist: say with --batches how many batches were drawn")
+    state = checkpointing.load(path)
+    drawn: int = state["drawn"] if "drawn" in state else state["step"]  # a run of an older version: a batch a step
+    return drawn
+
+
+def check_run(corpus: Documents, recipe: Recipe, batches: int, held_out: HeldOut, console: Console) -> dict[str, Any]:
+    """Draw a run's batches again; returns the counts."""
+    count = tokens = 0
+    for number in track(range(batches), recipe.name, console=console, disable=not console.is_terminal):
+        drawn = [planned.document for planned in plans(batch_rng(number, recipe), corpus, recipe)]
+        held_out.show(drawn)
+        count, tokens = count + len(drawn), tokens + sum(len(document.ids) for document in drawn)
+    return {
+        "recipe": recipe.name,
+        "seed": recipe.seed,
+        "batches": batches,
+        "documents": count,
+        "tokens": tokens,
+        "n": held_out.ngrams.n,
+        "domains": held_out.by_domain(),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status, 1 if a held-out prompt is in training."""
+    parser = argparse.ArgumentParser(prog="python -m trimode_train.overlap", description=__doc__)
+    parser.add_argument("--recipe", type=Path, action="append", help="may be repeated (default: both stages of nano)")
+    parser.add_argument("--archive", type=Path, help="a run from an archive, instead of recipes")
+    parser.add_argument("--batches", type=int, help="how many of each run's batches (default: all it has drawn)")
+    parser.add_argument("--ngram", type=int, default=13, help="tokens of an n-gram of the records")
+    parser.add_argument("--file-ngram", type=int, default=50, help="tokens of an n-gram of the held-out files")
+    parser.add_argument(
+        "--checkpoint", type=Path, default=ROOT / "checkpoints/nano", help="its overlap.json is written"
+    )
+    options = parser.parse_args(arguments)
+    tokenizer = load_tokenizer(options.checkpoint)
+    records = [json.loads(line) for line in (options.checkpoint / "heldout.jsonl").read_text().splitlines()]
+    runs: list[tuple[Documents, Recipe]] = []
+    if options.archive:
+        archive = Archive.load(options.archive)
+        runs.append((archive.corpus, archive.recipe))
+    else:
+        for path in options.recipe or [ROOT / "train/nano-cpu.yaml", ROOT / "train/nano-cpu-2.yaml"]:
+            recipe = Recipe.load(path)
+            runs.append((Corpus(tokenizer, recipe.data), recipe))
+    console, results, found = Console(), [], set()
+    for corpus, recipe in runs:
+        held_out = HeldOut(records, tokenizer, options.ngram)
+        batches = _drawn(recipe) if options.batches is None else options.batches
+        results.append(check_run(corpus, recipe, batches, held_out, console))
+        found |= held_out.seen_prompts
+    record = {"runs": results, "files_n": options.file_ngram, "files": file_overlap(tokenizer, options.file_ngram)}
+    write_json(options.checkpoint / "overlap.json", record)
+    for table in tables(record):
+        console.print(table)
+    for prompt in sorted(found):
+        console.print(f"held out, but in training: {prompt!r}", markup=False)
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
