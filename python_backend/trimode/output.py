@@ -15,8 +15,8 @@ class Counters:
     """Passes by purpose and drafts by fate, of one request.
 
     `forwards` counts every pass after the prefill; `cycles` counts a draft and its verification once (so that
-    tokens_per_cycle is the acceptance length papers report, but for the first token, which the prefill gives), a denoised
-    block once per pass, a decode step once.
+    tokens_per_cycle is the acceptance length papers report, but for the first token, which the prefill gives), a
+    denoised block once per pass, a decode step once.
     Draft tokens: block_length - 1 per cycle; accepted are those the verification confirmed (the bonus token that each
     verification adds is not a draft token).
     """
