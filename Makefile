@@ -43,9 +43,11 @@ perf: build ## Measure every mode through the engine, the control loop and Trito
 	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(INT8_BUNDLE)
 	$(PY) perf/run.py --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE)
 
-quality: build ## Count what the checkpoint gets right in every mode and check what must hold; write its card
+quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(PRECISION)=%-float32)
+quality: $(VENV)/ready ## Count what the checkpoint gets right in every mode and check what must hold; write its card
+	$(PY) -m trimode_convert.build $(MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
 	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(INT8_BUNDLE)
-	PYTHONPATH=perf $(PY) -m quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE)
+	PYTHONPATH=perf $(PY) -m quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
 
 clean: ## Remove what was built here: bundles, environments, caches
 	rm -rf build/out $(VENV) $(VENV)-train perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis

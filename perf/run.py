@@ -28,6 +28,7 @@ from fetch_perf_analyzer import VERSION, FetchError, fetch
 from hardware import describe
 from int8 import compare
 from prompts import Prompt, load, spread
+from quality.claims import DROPPED
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from summary import summarise
@@ -87,7 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def measure(options: argparse.Namespace, step: Step) -> dict[str, dict[str, Any]]:
     """Return the results of every part by name."""
-    claimed = [prompt for prompt in load(options.heldout, 1) if prompt.answer is not None]
+    asked = load(options.heldout, 1)
+    claimed = [prompt for prompt in asked if prompt.answer is not None and prompt.domain not in DROPPED]
     prompts = spread(claimed, options.prompts)
     bundle, tokens = options.bundle.resolve(), options.max_tokens
     config = ServerConfig.load(PROJECT / "model_repository/nemotron_diffusion/model.yaml")

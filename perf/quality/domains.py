@@ -24,11 +24,8 @@ ABOUT = {
     "function": "small Python functions",
     "talk": "greetings and who it is",
     "chain_sum": "sums and differences of several numbers",
-    "equation": "simple equations",
-    "gcd": "the greatest common divisor",
     "legs": "counting the legs of animals",
     "durations": "the time between two hours of a day",
-    "weekdays": "the weekday some days before or after a date",
 }
 
 

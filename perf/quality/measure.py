@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,10 @@ class Plan:
         for folder, precision in ((bundle, "float32"), (int8_bundle, "int8")):
             if folder is not None:
                 manifest = Manifest.load(folder)
-                if (manifest.checkpoint_hash, manifest.precision) != (own, precision):
-                    raise ValueError(f"{folder} must be {checkpoint} in {precision}: build it again (make build)")
+                if manifest.precision != precision:
+                    raise ValueError(f"{folder} is in {manifest.precision}, needed is {precision}")
+                if manifest.checkpoint_hash != own:
+                    raise ValueError(f"{folder} was not made from {checkpoint} as it is now: build it again")
         prompts = load(checkpoint / "heldout.jsonl", per_domain)
         return cls(checkpoint, bundle, int8_bundle, prompts, swept, humaneval.read(problems) if problems else [])
 
@@ -74,9 +76,15 @@ class Plan:
         return chosen
 
     @property
+    def sweep(self) -> list[Setting]:
+        """The sweep's settings that are not asked on every prompt anyway."""
+        known = [on_sweep(setting) for setting in settings.on_every_prompt(self.adapter)]
+        return [setting for setting in settings.sweep() if setting not in known]
+
+    @property
     def on_problems(self) -> list[Setting]:
         """The settings that HumanEval is asked in."""
-        own = settings.main_rows(self.adapter, "float32")
+        own = settings.main_settings(self.adapter, "float32")
         return [*own, settings.self_speculation(settings.BLOCKS[0], False)] if self.adapter else own
 
     def parts(self) -> list[tuple[str, int]]:
@@ -84,11 +92,11 @@ class Plan:
         every, few = len(self.prompts), self.few
         asked = [form for form in forms([self.prompts[i] for i in few]) for _ in form.prompts]
         return [
-            ("table", every * len(settings.table(self.adapter))),
-            ("sweep", len(few) * len(list(settings.sweep()))),
+            ("every prompt", every * len(settings.on_every_prompt(self.adapter))),
+            ("sweep", len(few) * len(self.sweep)),
             ("other forms", len(asked)),
             ("HumanEval", len(self.problems) * len(self.on_problems)),
-            ("int8", every * len(settings.main_rows(self.adapter, "int8")) if self.int8_bundle else 0),
+            ("int8", every * len(settings.main_settings(self.adapter, "int8")) if self.int8_bundle else 0),
             ("perplexity", every + len(self.problems)),
         ]
 
@@ -102,14 +110,30 @@ class Desk:
         self.reference: list[Answer] = []
 
     def run(self, setting: Setting, indices: Sequence[int]) -> dict[str, Any]:
-        """Answer the prompts at `indices`; an autoregressive run (of all) is what later ones are compared with."""
-        asked = [self.prompts[i] for i in indices]
-        answers = self.ask(setting, asked)
+        """Answer the prompts at `indices`."""
+        answers = self.ask(setting, [self.prompts[i] for i in indices])
+        return self._counted(setting, indices, answers, self.reference)
+
+    def run_every(self, setting: Setting, few: Sequence[int] = ()) -> list[dict[str, Any]]:
+        """Answer all prompts; the answers at `few` are counted once more, for the sweep.
+
+        Autoregressive answers are what later ones are compared with.
+        """
+        answers = self.ask(setting, self.prompts)
         reference = self.reference or answers
         if setting.mode == Mode.AUTOREGRESSIVE:
             self.reference = answers
-        compared = [reference[i] for i in indices]
-        return {**setting.as_dict(), "domains": by_domain(asked, answers, [self.right[i] for i in indices], compared)}
+        counted = [self._counted(setting, range(len(answers)), answers, reference)]
+        if few:
+            counted.append(self._counted(on_sweep(setting), few, [answers[i] for i in few], reference))
+        return counted
+
+    def _counted(
+        self, setting: Setting, indices: Sequence[int], answers: Sequence[Answer], reference: Sequence[Answer]
+    ) -> dict[str, Any]:
+        """Count the answers to the prompts at `indices`; `reference` has one for every prompt."""
+        prompts, right = [self.prompts[i] for i in indices], [self.right[i] for i in indices]
+        return {**setting.as_dict(), "domains": by_domain(prompts, answers, right, [reference[i] for i in indices])}
 
     def ask(self, setting: Setting, asked: Sequence[Prompt], **fields: Any) -> list[Answer]:
         """Return the answers to `asked`; drafts' cycles are recorded."""
@@ -118,6 +142,11 @@ class Desk:
         return answer_all(
             self.runtime, asked, {**setting.fields, **fields}, limit, lambda: self._advance(name), stream=drafts
         )
+
+
+def on_sweep(setting: Setting) -> Setting:
+    """Return the same way of decoding, on the sweep's prompts."""
+    return replace(setting, prompts="sweep")
 
 
 def limit(prompt: Prompt) -> int:
@@ -143,9 +172,8 @@ def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
     try:
         adapter = runtime.manifest.adapter
         desk = Desk(runtime, plan.prompts, advance)
-        every = range(len(plan.prompts))
-        runs = [desk.run(setting, every) for setting in settings.table(adapter)]
-        runs += [desk.run(setting, plan.few) for setting in settings.sweep()]
+        runs = [run for setting in settings.on_every_prompt(adapter) for run in desk.run_every(setting, plan.few)]
+        runs += [desk.run(setting, plan.few) for setting in plan.sweep]
         told = {
             "settings": {
                 "model": runtime.manifest.model,
@@ -183,13 +211,14 @@ def facts(checkpoint: Path) -> dict[str, Any]:
 
 
 def _int8(plan: Plan, reference: list[Answer], advance: Advance) -> list[dict[str, Any]]:
-    """Return the main rows in int8: autoregressive beside float32, the others beside int8's own autoregressive."""
+    """Return each mode in int8: autoregressive beside float32, the others beside int8's own autoregressive."""
     assert plan.int8_bundle is not None
     runtime = open_runtime(plan.int8_bundle)
     try:
-        desk, every = Desk(runtime, plan.prompts, advance), range(len(plan.prompts))
+        desk = Desk(runtime, plan.prompts, advance)
         desk.reference = reference
-        return [desk.run(setting, every) for setting in settings.main_rows(runtime.manifest.adapter, "int8")]
+        modes = settings.main_settings(runtime.manifest.adapter, "int8")
+        return [run for setting in modes for run in desk.run_every(setting)]
     finally:
         runtime.close()
 

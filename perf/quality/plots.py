@@ -13,6 +13,7 @@ from trimode.fields import Mode
 
 from .claims import find
 from .settings import BLOCKS, SWEPT_BLOCKS
+from .tally import per_forward
 
 SERIAL, DRAFTED = "#7a7a7a", "#76b900"
 BLUES = dict(zip(SWEPT_BLOCKS, ("#9ecae1", "#6baed6", "#3182bd", "#08519c"), strict=True))
@@ -33,14 +34,17 @@ def _accuracy(results: dict[str, Any], path: Path) -> None:
             rows = [
                 run
                 for run in results["runs"]
-                if (run["prompts"], run["block_length"], run["threshold"] is None) == ("sweep", block, fixed)
+                if (run["mode"], run["prompts"], run["block_length"]) == (Mode.DIFFUSION, "sweep", block)
+                if (run["threshold"] is None if fixed else run["denoise_steps"] == block and run["threshold"])
             ]
             if rows:
                 label = f"diffusion {block}, {'fixed steps' if fixed else 'threshold'}"
                 axes.plot(*_points(rows), style, color=BLUES[block], markersize=4, linewidth=1, label=label)
-    serial = [run for run in results["runs"] if run["mode"] == Mode.AUTOREGRESSIVE and run["precision"] == "float32"]
-    axes.plot(*_points(serial), "*", color=SERIAL, markersize=11, label="autoregressive")
-    drafted = [find(results, Mode.SELF_SPECULATION, block, adapter=results["settings"]["adapter"]) for block in BLOCKS]
+    same: dict[str, Any] = {"prompts": "sweep"}  # the markers are counted on the curves' prompts
+    serial = find(results, Mode.AUTOREGRESSIVE, **same)
+    axes.plot(*_points([serial] if serial else []), "*", color=SERIAL, markersize=11, label="autoregressive")
+    same["adapter"] = results["settings"]["adapter"]
+    drafted = [find(results, Mode.SELF_SPECULATION, block, **same) for block in BLOCKS]
     axes.plot(*_points([run for run in drafted if run]), "D", color=DRAFTED, markersize=6, label="self-speculation")
     axes.set_xscale("log", base=2)
     ticks = (1, 2, 4, 8, 16)
@@ -54,7 +58,7 @@ def _accuracy(results: dict[str, Any], path: Path) -> None:
 
 def _points(runs: list[dict[str, Any]]) -> tuple[list[float], list[float]]:
     sums = [run["all"] for run in runs]
-    return [s["tokens"] / s["forwards"] for s in sums], [100 * s["accuracy"] for s in sums]
+    return [per_forward(s) for s in sums], [100 * s["accuracy"] for s in sums]
 
 
 def _acceptance(results: dict[str, Any], path: Path) -> None:

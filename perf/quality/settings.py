@@ -1,4 +1,4 @@
-"""Which ways of decoding are counted: the table's, the sweep's, and those that are repeated in int8."""
+"""Which ways of decoding are counted: on every prompt, in the sweep on a few, and those repeated in int8."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ BLOCKS = (32, 16, 8)
 SWEPT_BLOCKS = (4, 8, 16, 32)
 SWEPT_STEPS = (1, 2, 4, 8, 16, 32)
 SWEPT_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
+JOINT_BLOCKS, JOINT_STEPS, JOINT_THRESHOLDS = (32, 16), (2, 4, 8, 16), (0.7, 0.9)
+"""Of these the sweep has every combination: a threshold, and `denoise_steps` as the upper bound on the passes."""
 THRESHOLD = 0.9
 """The served default of diffusion."""
 MAX_TOKENS = 160
@@ -22,7 +24,7 @@ CODE_TOKENS = 64
 
 @dataclass(frozen=True)
 class Setting:
-    """One way of decoding. `prompts` is "table" (all of them) or "sweep" (the first few of each domain).
+    """One way of decoding. `prompts` is "every" or "sweep" (the first few of each domain).
 
     Without a threshold the steps alone decide how many tokens a pass keeps, as `reveal` "steps" does.
     """
@@ -33,7 +35,7 @@ class Setting:
     threshold: float | None = None
     adapter: bool = False
     precision: str = "float32"
-    prompts: str = "table"
+    prompts: str = "every"
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -58,7 +60,7 @@ def autoregressive(precision: str = "float32") -> Setting:
     return Setting(Mode.AUTOREGRESSIVE.value, precision=precision)
 
 
-def diffusion(block: int, threshold: float = THRESHOLD, prompts: str = "table", precision: str = "float32") -> Setting:
+def diffusion(block: int, threshold: float = THRESHOLD, prompts: str = "every", precision: str = "float32") -> Setting:
     """Return diffusion that keeps what is surer than `threshold`, with as many passes as that takes."""
     return Setting(Mode.DIFFUSION.value, block, block, threshold, precision=precision, prompts=prompts)
 
@@ -68,15 +70,15 @@ def self_speculation(block: int, adapter: bool, precision: str = "float32") -> S
     return Setting(Mode.SELF_SPECULATION.value, block, block, 0.0, adapter=adapter, precision=precision)
 
 
-def table(adapter: bool) -> list[Setting]:
-    """Return the rows of the table; `adapter` says that the bundle has one. The reference comes first."""
+def on_every_prompt(adapter: bool) -> list[Setting]:
+    """Return what every prompt is asked in; `adapter` says that the bundle has one. The reference comes first."""
     drafted = [
         self_speculation(block, with_it) for with_it in ((True, False) if adapter else (False,)) for block in BLOCKS
     ]
     return [autoregressive(), *(diffusion(block) for block in BLOCKS), *drafted]
 
 
-def main_rows(adapter: bool, precision: str) -> list[Setting]:
+def main_settings(adapter: bool, precision: str) -> list[Setting]:
     """Return each mode once, at the longest block. The reference comes first."""
     block = BLOCKS[0]
     drafted = self_speculation(block, adapter, precision)
@@ -84,10 +86,15 @@ def main_rows(adapter: bool, precision: str) -> list[Setting]:
 
 
 def sweep() -> Iterator[Setting]:
-    """Return diffusion's grid: fixed steps, and thresholds with as many passes as they take."""
+    """Return diffusion's grid: fixed steps, thresholds with as many passes as they take, and a few with a bound."""
     for block in SWEPT_BLOCKS:
         for steps in SWEPT_STEPS:
             if steps <= block:
                 yield Setting(Mode.DIFFUSION.value, block, steps, None, prompts="sweep")
         for threshold in SWEPT_THRESHOLDS:
             yield diffusion(block, threshold, prompts="sweep")
+    for block in JOINT_BLOCKS:
+        for steps in JOINT_STEPS:
+            if steps < block:  # as many steps as tokens are no bound
+                for threshold in JOINT_THRESHOLDS:
+                    yield Setting(Mode.DIFFUSION.value, block, steps, threshold, prompts="sweep")

@@ -1,4 +1,4 @@
-"""Counts over answers: how many are right, what they cost, how long the accepted runs are. Ratios are made later."""
+"""Counts over answers: how many are right, what they cost, how long the accepted runs are. And ratios of counts."""
 
 from __future__ import annotations
 
@@ -61,6 +61,20 @@ def total(domains: dict[str, Counts], names: Iterable[str]) -> Counts:
     shares = [counts["exact"] / counts["asked"] for counts in chosen]
     summed["accuracy"] = round(sum(shares) / len(shares), 5) if shares else 0.0
     return {**summed, "accepted": dict(sorted(runs.items(), key=lambda item: int(item[0])))} if runs else summed
+
+
+def per_forward(counts: Counts) -> float:
+    """Tokens per forward after the prefill, as the product's counter has it."""
+    return counts["tokens"] / counts["forwards"] if counts["forwards"] else 0.0
+
+
+def per_cycle(counts: Counts) -> float:
+    """Tokens that a draft and its verification give, the mean of `accepted`: published acceptance lengths.
+
+    Unlike the product's counter it leaves out an answer's first token, which the prefill gives.
+    """
+    runs: dict[str, int] = counts["accepted"]
+    return sum(int(size) * number for size, number in runs.items()) / sum(runs.values())
 
 
 def _is_json(text: str) -> bool:

@@ -15,8 +15,9 @@ class Counters:
     """Passes by purpose and drafts by fate, of one request.
 
     `forwards` counts every pass after the prefill; `cycles` counts a draft and its verification once (so that
-    tokens_per_cycle is the acceptance length papers report), a denoised block once per pass, a decode step and a pass
-    that scores a text once. A request to fill gaps counts the passes of every size that it tried.
+    tokens_per_cycle is the acceptance length papers report, but for the first token, which the prefill gives), a
+    denoised block once per pass, a decode step and a pass that scores a text once. A request to fill gaps counts the
+    passes of every size that it tried.
     Draft tokens: block_length - 1 per cycle; accepted are those the verification confirmed (the bonus token that each
     verification adds is not a draft token).
     """

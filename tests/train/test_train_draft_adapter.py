@@ -229,7 +229,8 @@ def test_the_best_measured_adapter_is_exported(make_run, monkeypatch, tmp_path):
 def test_the_export_has_the_official_names_shapes_dtypes_and_fields(make_run, tiny_config, tmp_path):
     run, c = make_run("a"), tiny_config
     (tmp_path / "training.json").write_text('{"stages": [1]}')
-    run.step, run.tokens = 7, 8
+    run.step, run.tokens = 9, 8
+    run.best, run.best_step = lora.snapshot(run.model), 7
     run.export(tmp_path)
     width = c.num_attention_heads * c.head_dim
     prefix = "base_model.model.encoder.layers.{}.self_attn.o_proj.lora_{}.weight"
@@ -268,10 +269,11 @@ def command(tiny_config, tokenizer, tmp_path):
     return [str(recipe), "--checkpoint", str(tmp_path / "c"), "--out", str(tmp_path / "run")]
 
 
-def test_the_command_line_writes_into_the_checkpoint(command, tmp_path):
+def test_a_few_steps_are_saved_but_an_adapter_nobody_measured_is_not_written(command, tmp_path, capsys):
     assert draft_adapter.main([*command, "--steps", "2"]) == 0
-    assert (tmp_path / "c/linear_spec_lora/adapter_model.safetensors").exists()
     assert (tmp_path / "run/latest.pt").exists()
+    assert not (tmp_path / "c/linear_spec_lora").exists()
+    assert "no adapter was measured" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("with_adapter", "status"), [(3.0, 0), (1.0, 1)])

@@ -92,7 +92,6 @@ def test_the_story_is_whole_and_without_its_publisher_s_marks(story):
     assert "no means has been found of increasing the length of\nthe terrestrial year." in story
 
 
-@pytest.mark.xfail(strict=True, reason="what the transcriber wrote inside the marks is still taken for the story")
 def test_the_story_is_without_its_transcriber_s_lines(story):
     assert not [line for line in ("Produced by", "Redactor", "Project Gutenberg") if line in story]
 

@@ -6,16 +6,22 @@ import importlib
 import json
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from trimode.bundle import Manifest
+from trimode.engines.base import Row
+from trimode.engines.onnx_runtime import OnnxRuntimeEngine
 from trimode.params import Defaults, GenerationParams
+from trimode.tokenizer import Tokenizer
 from trimode_convert.checkpoint import Checkpoint
 
+from . import checkpoint_factory
 from .toy import ToyEngine, toy_runtime
 
 ROOT = Path(__file__).parents[2]
@@ -41,8 +47,10 @@ def results(quality: Any) -> dict[str, Any]:
     """Results in which everything holds, with an adapter, of a checkpoint that never was."""
     settings, claims = quality("settings"), quality("claims")
     made = []
-    for setting in [*settings.table(True), *settings.sweep(), *settings.main_rows(True, "int8")]:
-        drafts = {"accepted": {"30": 1, "32": 4}} if setting.mode == "self_speculation" else {}
+    every = settings.on_every_prompt(True)
+    counted_twice = [s for s in (replace(s, prompts="sweep") for s in every) if s not in list(settings.sweep())]
+    for setting in [*every, *counted_twice, *settings.sweep(), *settings.main_settings(True, "int8")]:
+        drafts = {"accepted": {"10": 1, "12": 4}} if setting.mode == "self_speculation" else {}
         domains = {name: {**BY_DOMAIN, **drafts} for name in ("addition", "to_json")}
         domains["to_json"]["parsed"] = 1
         domains["code"] = {**BY_DOMAIN, **drafts, "exact": None}
@@ -82,7 +90,7 @@ def checkpoint(tmp_path: Path) -> Path:
 def test_every_setting_is_a_request_that_has_just_those_values(quality: Any) -> None:
     settings = quality("settings")
     defaults = Defaults(vocab_size=100, block_length=32, end_id=2, adapter=True)
-    for setting in [*settings.table(True), *settings.sweep()]:
+    for setting in [*settings.on_every_prompt(True), *settings.sweep()]:
         params = GenerationParams.parse({"text_input": "a", **setting.fields}, defaults)
         assert (params.mode, params.draft_adapter) == (setting.mode, setting.adapter)
         if setting.block_length:
@@ -95,11 +103,16 @@ def test_the_sweep_covers_steps_thresholds_and_blocks(quality: Any) -> None:
     assert {s.denoise_steps for s in grid if s.threshold is None} == {1, 2, 4, 8, 16, 32}
     assert {s.threshold for s in grid if s.threshold} == {0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0}
     assert {s.block_length for s in grid} == {4, 8, 16, 32}
+    bounded = [s for s in grid if s.threshold and s.denoise_steps < s.block_length]
+    points = {(32, 2), (32, 4), (32, 8), (32, 16), (16, 2), (16, 4), (16, 8)}
+    assert {(s.block_length, s.denoise_steps) for s in bounded} == points
+    assert {s.threshold for s in bounded} == {0.7, 0.9}
+    assert len(set(grid)) == len(grid)
 
 
 def test_without_an_adapter_drafts_are_counted_once(quality: Any) -> None:
-    table = quality("settings").table
-    assert len(table(True)) - len(table(False)) == 3
+    asked_in = quality("settings").on_every_prompt
+    assert len(asked_in(True)) - len(asked_in(False)) == 3
 
 
 def asked(quality: Any, count: int) -> list[Any]:
@@ -179,6 +192,10 @@ def test_the_average_gives_every_domain_the_same_weight(quality: Any) -> None:
     assert (total["accuracy"], total["exact"], total["asked"], total["tokens"]) == (0.5, 1, 10, 120)
 
 
+def test_a_cycle_gives_what_was_accepted_without_the_first_token(quality: Any) -> None:
+    assert quality("tally").per_cycle({"tokens": 9, "asked": 1, "accepted": {"2": 1, "3": 2}}) == pytest.approx(8 / 3)
+
+
 def test_nats_of_a_flat_distribution(quality: Any) -> None:
     found = quality("perplexity").nats(np.full((2, 8), 3.0, dtype=np.float32), np.array([0, 7]))
     assert found == pytest.approx([math.log(8)] * 2)
@@ -220,11 +237,11 @@ def test_everything_that_must_hold_can_hold(quality: Any, results: dict[str, Any
         ("diffusion", {"exact": 1}, 2),
         ("self_speculation", {"exact": 1}, 3),
         ("diffusion", {"forwards": 16}, 4),
-        ("self_speculation", {"cycles": 10}, 5),
+        ("self_speculation", {"accepted": {"6": 9, "7": 2}}, 5),
     ],
 )
 def test_what_does_not_hold_is_told(
-    quality: Any, results: dict[str, Any], mode: str, counts: dict[str, int], claim: int
+    quality: Any, results: dict[str, Any], mode: str, counts: dict[str, Any], claim: int
 ) -> None:
     for run in results["runs"]:
         if run["mode"] == mode:
@@ -252,6 +269,9 @@ def test_a_dropped_domain_stays_in_the_table_and_counts_nowhere(
     card = quality("card").text(checkpoint, results)
     assert "| addition (not claimed) | 0% |" in card
     assert "**Column addition of numbers up to four digits**" in card
+    assert (
+        "exact 0% in ar, 0% in diffusion (block 32, threshold 0.9). Not claimed: ar is exact on less than 80%." in card
+    )
     assert "It knows 1 small" in card
 
 
@@ -259,14 +279,32 @@ def test_the_card_is_filled(quality: Any, results: dict[str, Any], checkpoint: P
     card = quality("card").text(checkpoint, results)
     assert "{{" not in card and "}}" not in card
     assert (
-        "| addition | 100% | 100%, 6.0 | 100%, 6.0 | 100%, 6.0 | 12.0, 12.0, 12.0 | 12.0, 12.0, 12.0 | 2.72 |" in card
+        "| addition | 100% | 100%, 6.0 | 100%, 6.0 | 100%, 6.0 | 11.6 (6.0), 11.6 (6.0), 11.6 (6.0) |"
+        " 11.6 (6.0), 11.6 (6.0), 11.6 (6.0) | 2.72 |" in card
     )
     assert "| to_json | 1 of 2 | 1 of 2 | 1 of 2 |" in card
     assert "| [nano-cpu](../../train/nano-cpu.yaml) | 1,234 | 2.5 | 3.0 |" in card
+    assert "| linear self-speculation | 100.0% | 6.00 | 11.60 | 62.88 | 4.52 |" in card
+    assert "| 16 | 100%, 6.0 | 100%, 6.0 | 100%, 6.0 | 100%, 6.0 |" in card
     assert "rank 8, alpha 32" in card
     assert "| [a library](https://example.org) | code | MIT | 1,200 | 60 | 3.00 MB |" in card
     assert "| [generators](../../train/tasks) | chat | Apache-2.0 | - | - | generated |" in card
-    assert "| diffusion, block 8, threshold 0.9 | 100.0% | 6.00 | 12.00 | 63.18 | 2.57 |" in card
+    assert "| diffusion, block 8, threshold 0.9 | 100.0% | 6.00 | - | 63.18 | 2.57 |" in card
+
+
+def test_the_card_tells_the_overlap_of_all_recipes(quality: Any, results: dict[str, Any], checkpoint: Path) -> None:
+    def run(recipe: str, prompts: int, replies: int, **more: str) -> dict[str, Any]:
+        counts = {"asked": 2, "prompts_seen": prompts, "replies": 2, "replies_seen": replies}
+        domains = {"addition": counts, "to_json": {**counts, "replies_seen": 0}}
+        domains["code"] = {"asked": 2, "prompts_seen": 2, "replies": 0, "replies_seen": 0}
+        return {"recipe": recipe, "batches": 1000, "documents": 20_000, "domains": domains, **more}
+
+    runs = [run("one", 1, 1, note="Begun late."), run("two", 0, 2)]
+    (checkpoint / "overlap.json").write_text(json.dumps({"runs": runs}))
+    card = quality("card").text(checkpoint, results)
+    assert "1,000 batches of `one` (20,000 documents) and 1,000 batches of `two` (20,000 documents) were drawn" in card
+    assert "Of the 4 held-out prompts of chats 2 occur." in card
+    assert "in training (the larger count of the runs): addition 2 of 2. `one`: Begun late. All counts" in card
 
 
 def test_results_are_spelled_as_json(quality: Any, results: dict[str, Any]) -> None:
@@ -297,6 +335,77 @@ def test_an_interrupted_command_writes_nothing(
     assert not out.exists()
 
 
+def write_held_out(folder: Path) -> list[tuple[list[dict[str, str]], str]]:
+    """Write held-out prompts of two domains of chats and one of plain texts; return the chats with their replies."""
+    chats = [([{"role": "user", "content": f"What is {n} + 1?"}], f"{n}+1\nAnswer: {n + 1}") for n in (1, 20)]
+    lines: list[dict[str, Any]] = [{"domain": "addition", "messages": asked, "answer": told} for asked, told in chats]
+    lines.append({"domain": "to_json", "messages": [{"role": "user", "content": "a is 1"}], "answer": '{"a": 1}'})
+    lines.append({"domain": "code", "prompt": "def f(x):\n    return x\n"})
+    (folder / "heldout.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return chats
+
+
+def test_a_checkpoint_is_measured_end_to_end(
+    quality: Any, checkpoint: Path, tmp_path: Path, bundle_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = checkpoint_factory.config(vocab_size=2048, mask_token_id=100, eos_token_id=11)
+    checkpoint_factory.write(checkpoint, tiny, adapter_rank=2)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (checkpoint / name).write_text((NANO / name).read_text())
+    chats = write_held_out(checkpoint)
+    for limit in ("MAX_TOKENS", "CODE_TOKENS"):
+        monkeypatch.setattr(quality("measure"), limit, 24)
+    bundle, out = bundle_of(checkpoint), tmp_path / "out"
+    options = ["--checkpoint", checkpoint, "--bundle", bundle, "--int8-bundle", bundle_of(checkpoint, "int8")]
+    options += ["--sweep-per-domain", 1, "--human-eval", 0, "--out", out]
+    assert quality("__main__").main([str(option) for option in options]) == 1  # random weights are right in nothing
+    found = json.loads((out / "quality.json").read_text())
+    assert found["claims"][0]["holds"] and found["claims"][0]["measured"] == "24 of 24 answers"
+    for run in found["runs"]:
+        assert run["domains"]["addition"]["asked"] == (2 if run["prompts"] == "every" else 1)
+        if run["mode"] == "self_speculation":
+            sums = run["all"]
+            assert sum(int(k) * v for k, v in sums["accepted"].items()) == sums["tokens"] - sums["asked"]
+            assert sum(sums["accepted"].values()) == sums["cycles"]
+    assert found["forms"]["thinking"]["asked"] == 1
+    by_hand = [nats for asked, told in chats for nats in nats_by_hand(bundle, asked, told)]
+    entry = found["perplexity"]["domains"]["addition"]
+    assert entry["tokens"] == len(by_hand)
+    assert entry["bytes"] == sum(len(told) for _, told in chats)
+    assert entry["nats"] == pytest.approx(sum(by_hand), abs=2e-3)
+    assert (out / "README.md").is_file() and (out / "plots/accuracy.png").is_file()
+
+
+def nats_by_hand(bundle: Path, asked: list[dict[str, str]], told: str) -> list[float]:
+    """The nats of each token of a reply, its end included: each from a pass of its own over all that precedes it."""
+    tokenizer = Tokenizer.load(bundle)
+    assert tokenizer is not None
+    engine = OnnxRuntimeEngine.open(bundle, threads=1, spin=False, max_slots=1)
+    slot = engine.allocate(block=False)
+    before = tokenizer.encode(tokenizer.render_chat(asked, enable_thinking=False))
+    ids = [*before, *tokenizer.encode(told), Manifest.load(bundle).eos_token_id]
+    found = []
+    for place in range(len(before), len(ids)):
+        row = Row(slot, np.array(ids[:place]), 0, "causal", np.array([place - 1]), keep=False)
+        odds = np.exp(engine.run([row])[0].logits[0].astype(np.float64))
+        found.append(-math.log(odds[ids[place]] / odds.sum()))
+    return found
+
+
+def test_bundles_must_be_of_the_checkpoint_and_precision(
+    quality: Any, bundle_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = checkpoint_factory.write(tmp_path / "one")
+    other = checkpoint_factory.write(
+        tmp_path / "two", arrays=checkpoint_factory.tensors(checkpoint_factory.config(), 1)
+    )
+    load, int8 = quality("measure").Plan.load, bundle_of(folder, "int8")
+    with pytest.raises(ValueError, match="is in int8, needed is float32"):
+        load(folder, int8, None, 1, 1, 0)
+    with pytest.raises(ValueError, match="was not made from"):
+        load(other, bundle_of(folder), None, 1, 1, 0)
+
+
 @pytest.fixture
 def shipped() -> dict[str, Any]:
     """The results of the checkpoint that ships."""
@@ -314,6 +423,17 @@ def test_the_claims_are_what_the_results_say(quality: Any, shipped: dict[str, An
     again = json.loads(json.dumps(shipped))
     quality("claims").conclude(again)
     assert again == shipped
+
+
+def test_every_claim_of_the_shipped_results_holds(shipped: dict[str, Any]) -> None:
+    assert [claim["claim"] for claim in shipped["claims"] if not claim["holds"]] == []
+
+
+def test_the_shipped_acceptance_lengths_are_all_tokens_but_the_first(shipped: dict[str, Any]) -> None:
+    for run in shipped["runs"]:
+        if run["mode"] == "self_speculation":
+            given = sum(int(size) * cycles for size, cycles in run["all"]["accepted"].items())
+            assert given == run["all"]["tokens"] - run["all"]["asked"]
 
 
 def test_the_results_are_of_this_checkpoint(shipped: dict[str, Any]) -> None:

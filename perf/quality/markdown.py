@@ -11,26 +11,25 @@ from trimode.fields import Mode
 from . import paper
 from .claims import CODE, Run, claimed, find
 from .perplexity import together
-from .settings import BLOCKS, SWEPT_BLOCKS, SWEPT_STEPS, SWEPT_THRESHOLDS, THRESHOLD
+from .settings import (
+    BLOCKS,
+    JOINT_BLOCKS,
+    JOINT_STEPS,
+    JOINT_THRESHOLDS,
+    SWEPT_BLOCKS,
+    SWEPT_STEPS,
+    SWEPT_THRESHOLDS,
+    THRESHOLD,
+)
+from .tally import Counts, per_cycle, per_forward
 
 NOTHING = "-"
-Counts = dict[str, Any]
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "---:") -> str:
     """Return a Markdown table whose first column is text."""
     lines = [head, ["---", *[align] * (len(head) - 1)], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def per_forward(counts: Counts) -> float:
-    """Tokens per forward after the prefill."""
-    return counts["tokens"] / counts["forwards"] if counts["forwards"] else 0.0
-
-
-def per_cycle(counts: Counts) -> float:
-    """Tokens per cycle: a draft and its verification count once."""
-    return counts["tokens"] / counts["cycles"] if counts["cycles"] else 0.0
 
 
 def exact(counts: Counts) -> str:
@@ -49,13 +48,13 @@ def domains(results: dict[str, Any]) -> str:
     drafted = []
     for kind in kinds:
         name = {(True, 2): "with adapter", (False, 2): "without adapter"}.get((kind, len(kinds)), "")
-        head.append(f"self-speculation tokens/cycle at {', '.join(map(str, BLOCKS))} {name}".strip())
+        head.append(f"self-speculation {', '.join(map(str, BLOCKS))} {name}".strip() + ": tokens/cycle (/forward)")
         drafted.append([_run(results, Mode.SELF_SPECULATION, block, adapter=kind) for block in BLOCKS])
 
     def row(label: str, pick: Callable[[Run], Counts], nats: Counts) -> list[str]:
         cells = [label, exact(pick(serial))]
         cells += [_exact_and_forward(pick(run)) for run in diffused]
-        cells += [", ".join(f"{per_cycle(pick(run)):.1f}" for run in runs) for runs in drafted]
+        cells += [", ".join(_drafted(pick(run)) for run in runs) for runs in drafted]
         return [*cells, f"{nats['perplexity']:.2f}"]
 
     claims, losses = claimed(serial), results["perplexity"]["domains"]
@@ -71,28 +70,45 @@ def _label(name: str, claims: Sequence[str]) -> str:
     return name if name in claims else f"{name} (not claimed)"
 
 
+def _drafted(counts: Counts) -> str:
+    """Tokens per cycle and, in brackets, per forward."""
+    return f"{per_cycle(counts):.1f} ({per_forward(counts):.1f})"
+
+
+def _costs(counts: Counts) -> list[str]:
+    """Tokens per forward and, of drafts, per cycle."""
+    return [f"{per_forward(counts):.2f}", f"{per_cycle(counts):.2f}" if "accepted" in counts else NOTHING]
+
+
 def _exact_and_forward(counts: Counts) -> str:
     return f"{exact(counts)}, {per_forward(counts):.1f}"
 
 
 def thresholds(results: dict[str, Any]) -> str:
     """Return diffusion by threshold and block length."""
-    return _swept(results, "threshold", [(f"{value:g}", {"threshold": value}) for value in SWEPT_THRESHOLDS])
+    rows = [
+        [f"{value:g}", *(_cell(results, block, block, value) for block in SWEPT_BLOCKS)] for value in SWEPT_THRESHOLDS
+    ]
+    return grid(["threshold", *(f"block {block}" for block in SWEPT_BLOCKS)], rows)
 
 
 def steps(results: dict[str, Any]) -> str:
     """Return diffusion by fixed steps and block length."""
-    wanted = [(str(value), {"threshold": None, "denoise_steps": value}) for value in SWEPT_STEPS]
-    return _swept(results, "denoise_steps", wanted)
+    rows = [[str(value), *(_cell(results, block, value, None) for block in SWEPT_BLOCKS)] for value in SWEPT_STEPS]
+    return grid(["denoise_steps", *(f"block {block}" for block in SWEPT_BLOCKS)], rows)
 
 
-def _swept(results: dict[str, Any], knob: str, points: Sequence[tuple[str, dict[str, Any]]]) -> str:
-    def cell(wanted: dict[str, Any], block: int) -> str:
-        run = find(results, Mode.DIFFUSION, block, prompts="sweep", **wanted)
-        return _exact_and_forward(run["all"]) if run else ""
+def joint(results: dict[str, Any]) -> str:
+    """Return diffusion by threshold and bound on the passes together."""
+    columns = [(block, value) for block in JOINT_BLOCKS for value in JOINT_THRESHOLDS]
+    rows = [[str(bound), *(_cell(results, block, bound, value) for block, value in columns)] for bound in JOINT_STEPS]
+    return grid(["at most", *(f"block {block}, threshold {value:g}" for block, value in columns)], rows)
 
-    rows = [[label, *(cell(wanted, block) for block in SWEPT_BLOCKS)] for label, wanted in points]
-    return grid([knob, *(f"block {block}" for block in SWEPT_BLOCKS)], rows)
+
+def _cell(results: dict[str, Any], block: int, bound: int, threshold: float | None) -> str:
+    """Return one point of the sweep, where there is such a one."""
+    run = find(results, Mode.DIFFUSION, block, prompts="sweep", denoise_steps=bound, threshold=threshold)
+    return _exact_and_forward(run["all"]) if run else ""
 
 
 def precisions(results: dict[str, Any]) -> str:
@@ -105,7 +121,7 @@ def precisions(results: dict[str, Any]) -> str:
                 sums = run["all"]
                 same = f"{sums['same_as_autoregressive'] / sums['asked']:.1%}"
                 cells = [precision, f"{sums['accuracy']:.1%}", same]
-                rows.append([_name(mode, block), *cells, f"{per_forward(sums):.2f}", f"{per_cycle(sums):.2f}"])
+                rows.append([_name(mode, block), *cells, *_costs(sums)])
     return grid(["mode", "precision", "exact", "same as ar", "tokens/forward", "tokens/cycle"], rows)
 
 
@@ -142,7 +158,7 @@ def human_eval(results: dict[str, Any]) -> str:
         adapter = ", adapter" if run["adapter"] else ""
         name = _name(run["mode"], run["block_length"]) + adapter
         same = f"{counts['same_as_autoregressive']} of {counts['asked']}"
-        rows.append([name, same, f"{per_forward(counts):.2f}", f"{per_cycle(counts):.2f}"])
+        rows.append([name, same, *_costs(counts)])
     return grid(["mode", "same as ar", "tokens/forward", "tokens/cycle"], rows)
 
 
@@ -161,9 +177,7 @@ def beside_the_paper(results: dict[str, Any]) -> str:
     for mode, _, average, tokens in paper.MODES:
         run = runs.get(mode)
         sums = run["all"] if run else None
-        cells = (
-            [f"{sums['accuracy']:.1%}", f"{per_forward(sums):.2f}", f"{per_cycle(sums):.2f}"] if sums else [NOTHING] * 3
-        )
+        cells = [f"{sums['accuracy']:.1%}", *_costs(sums)] if sums else [NOTHING] * 3
         rows.append([mode, *cells, f"{average:.2f}", f"{tokens:.2f}"])
     head = ["mode", "nano: exact", "tokens/forward", "tokens/cycle", "8B: accuracy", "8B: TPF"]
     return grid(head, rows)
