@@ -21,9 +21,10 @@ def block(found: dict[str, dict[str, Any]]) -> str:
     return f"""{report.headline(bench, decoding)}
 
 The shipped {facts["model"]} checkpoint on {facts["cores"]} CPU cores, {facts["engine"]},
-{facts["precision"]}; held-out prompts of its own domains, one at a time, written by `make perf`. Speed is tokens per
-second against autoregressive through the same path, medians with quartiles. Through Triton over gRPC an answer takes,
-against the engine's passes alone: {times}; the answers are short, and most of what is added
+{facts["precision"]}; held-out prompts, one at a time, written by `make perf`. Speed is timed on prompts of the
+domains that the checkpoint claims; the other columns are over every domain, those it does not claim and plain code
+included. Speed is tokens per second against autoregressive through the same path, medians with quartiles. Through Triton
+over gRPC an answer takes, against the engine's passes alone: {times}; the answers are short, and most of what is added
 is a fixed {added}. {_slower(found)}"""
 
 
@@ -37,7 +38,7 @@ def _slower(found: dict[str, dict[str, Any]]) -> str:
     }
     where = "; ".join(f"{mode} on {', '.join(names) or 'none'}" for mode, names in losing.items())
     return f"""A pass over a block of {size} costs {cost:.2f} passes over one token on this machine. Domains with
-fewer tokens per forward than that are slower than autoregressive: {where}."""
+fewer tokens per forward than that must be slower than autoregressive: {where}."""
 
 
 def insert(readme: Path, found: dict[str, dict[str, Any]]) -> None:

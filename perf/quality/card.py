@@ -15,6 +15,7 @@ from .domains import about
 from .paper import ACCEPTANCE
 from .perplexity import together
 from .settings import BLOCKS, CODE_TOKENS, MAX_TOKENS, THRESHOLD
+from .tally import per_cycle
 
 TEXT = Path(__file__).with_name("card.md")
 INDENTED = 3
@@ -83,6 +84,7 @@ def text(checkpoint: Path, results: dict[str, Any]) -> str:
         "paper_native": f"{ACCEPTANCE[False]:.2f}",
         "paper_adapter": f"{ACCEPTANCE[True]:.2f}",
         "acceptance": _acceptance(results),
+        "adapter_gain": _adapter_gain(results),
         "forms": _forms(results["forms"]),
         "code_losses": _losses(code, results["perplexity"].get("human_eval")),
         "replies": _loss(together(results["perplexity"]["domains"][name] for name in claims)),
@@ -105,7 +107,8 @@ def _overlap(checkpoint: Path) -> str:
     file = checkpoint / "overlap.json"
     if not file.exists():
         return "Whether held-out text occurs in training was not checked: `python -m trimode_train.overlap`."
-    runs = json.loads(file.read_text(encoding="utf-8"))["runs"]
+    found = json.loads(file.read_text(encoding="utf-8"))
+    runs = found["runs"]
     names = sorted(set(runs[0]["domains"]) - {CODE})
     asked = sum(runs[0]["domains"][name]["asked"] for name in names)
     prompts = sum(run["domains"][name]["prompts_seen"] for run in runs for name in names)
@@ -120,8 +123,17 @@ def _overlap(checkpoint: Path) -> str:
         " other mixtures, so this checks the rule and replays no run. Of the"
         f" {asked} held-out prompts of chats {prompts} occur. But where a task has few different facts, nearly every"
         " fact does, asked in other words: of the right replies these are, word for word, in training (the larger"
-        f" count of the runs): {known or 'none'}.{notes} All counts, n-grams and files included: `overlap.json`."
+        f" count of the runs): {known or 'none'}.{notes} {_files(found)}All counts: `overlap.json`."
     )
+
+
+def _files(found: dict[str, Any]) -> str:
+    """Say which share of held-out files' long n-grams stand in training files: headers, mostly."""
+    files = found.get("files", {})
+    shares = [f"{name} {c['ngrams_seen'] / c['ngrams']:.1%}" for name, c in files.items() if c["ngrams"]]
+    if not shares:
+        return ""
+    return f"Of all {found['files_n']}-grams of held-out files these stand in training files too: {', '.join(shares)}. "
 
 
 def _cannot(results: dict[str, Any], serial: dict[str, Any], claims: list[str]) -> Iterable[str]:
@@ -169,6 +181,18 @@ def _acceptance(results: dict[str, Any]) -> str:
         name = {True: "with the adapter ", False: "without it "}[kind] if results["settings"]["adapter"] else ""
         told.append(f"{name}{runs.get(BLOCKS[0], 0) / sum(runs.values()):.0%}")
     return ", ".join(told)
+
+
+def _adapter_gain(results: dict[str, Any]) -> str:
+    """Say what the adapter changes, on the claimed domains and off them."""
+    if not results["settings"]["adapter"]:
+        return ""
+    runs = [find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind) for kind in (False, True)]
+    ours = [per_cycle(run["all"]) for run in runs if run]
+    code = [per_cycle(run["domains"][CODE]) for run in runs if run and CODE in run["domains"]]
+    told = f"The adapter takes tokens per cycle at block {BLOCKS[0]} from {ours[0]:.2f} to {ours[1]:.2f} on"
+    off = f" and from {code[0]:.2f} to {code[1]:.2f} on held-out code" if len(code) == 2 else ""
+    return f"{told} the claimed domains, some of which lose by it,{off}. "
 
 
 def _forms(found: dict[str, dict[str, int]]) -> str:

@@ -8,7 +8,7 @@ ABOUT = {
     "multiplication": "multiplication of three digits by one",
     "units": "unit conversion",
     "shopping": "shopping totals",
-    "dates": "dates a few days later",
+    "dates": "dates a few days later, in the years 2000 to 2039 (weak across the end of February)",
     "sequence": "counting up",
     "times_table": "times tables",
     "sort_numbers": "sorting numbers",

@@ -126,9 +126,13 @@ def sources() -> list[dict[str, Any]]:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m trimode_train.export", description=__doc__)
-    parser.add_argument("--run", type=Path, default=ROOT / "train/runs/nano-cpu-2", help="run folder, or saved shards")
-    parser.add_argument("--to", type=Path, default=ROOT / "checkpoints/nano", help="checkpoint folder")
+    parser.add_argument(
+        "--run", type=Path, default=ROOT / "train/runs/nano-cpu-2", help="run folder, or saved shards [%(default)s]"
+    )
+    parser.add_argument("--to", type=Path, default=ROOT / "checkpoints/nano", help="checkpoint folder [%(default)s]")
     options = parser.parse_args(arguments)
+    if not any((options.run / name).exists() for name in ("latest.pt", shards.STATE)):
+        raise SystemExit(f"{options.run}: no run here, neither latest.pt nor {shards.STATE}")
     state = read_run(options.run)
     record = {"stages": stages(state, options.run.resolve().name, options.to), "sources": sources()}
     if (options.to / lora.FOLDER).exists():
