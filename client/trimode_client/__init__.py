@@ -1,5 +1,7 @@
 """The client: SDK (Client, AsyncClient) and the `trimode` command line."""
 
+from trimode.output import Candidate, Edit
+
 from .async_client import AsyncClient, AsyncStream
 from .client import Client, Stream
 from .errors import (
@@ -16,7 +18,7 @@ from .errors import (
     UnavailableError,
 )
 from .request import KNOBS, Knobs, Segment
-from .result import Candidate, Completion, Edit, Piece
+from .result import Completion, Piece
 from .transports import Health
 
 __all__ = [

@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from trimode.output import Candidate, Edit
+
 from .errors import IncompleteError
 
 _NOT_COUNTERS = frozenset(
@@ -28,25 +30,6 @@ _NOT_COUNTERS = frozenset(
         "edits",
     }
 )
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """One size in tokens that was tried for a gap, its text, and the score by which sizes compare, if it was scored."""
-
-    size: int
-    text: str
-    score: float | None
-
-
-@dataclass(frozen=True)
-class Edit:
-    """One change of a revised text: characters start to end of the original, `before`, became `after`."""
-
-    start: int
-    end: int
-    before: str
-    after: str
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@ from random import Random
 import pytest
 import torch
 from trimode_train.config import ModelConfig
+from trimode_train.model import Model
 from trimode_train.tasks import TASKS
 from trimode_train.tokenizer import train_tokenizer
 
@@ -28,3 +29,13 @@ def tokenizer():
     rng = Random(0)
     texts = (task.make(rng).answer for task in TASKS.values() for _ in range(50))
     return train_tokenizer(texts, vocab_size=512)
+
+
+@pytest.fixture
+def model(tiny_config):
+    torch.manual_seed(0)
+    model = Model(tiny_config).eval()
+    for parameter in model.parameters():  # away from the small initial values, so that attention matters
+        if parameter.dim() == 2:
+            parameter.data *= 5
+    return model

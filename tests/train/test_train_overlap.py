@@ -3,7 +3,7 @@ from random import Random
 
 import numpy as np
 import pytest
-from trimode_train import checkpointing, overlap
+from trimode_train import overlap, resumable
 from trimode_train.batches import batch_for, batch_rng, plans
 from trimode_train.chat import render
 from trimode_train.corpus import Corpus
@@ -225,7 +225,7 @@ def test_without_a_run_the_number_of_batches_must_be_said(checkpoint):
 def test_a_run_s_own_count_of_batches_is_used(checkpoint):
     folder = checkpoint / "train/runs/tiny"
     folder.mkdir(parents=True)
-    checkpointing.save(folder / "latest.pt", {"drawn": 4})
+    resumable.save(folder / "latest.pt", {"drawn": 4})
     assert run(checkpoint) == 0
     assert json.loads((checkpoint / "overlap.json").read_text())["runs"][0]["batches"] == 4
 

@@ -1,131 +1,33 @@
-"""GenerationParams: every field's type and range, the knobs of each mode, defaults, messages, echo."""
+"""GenerationParams: which fields go together, the knobs of each mode and task, defaults, echo."""
 
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import replace
-from typing import Any
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from trimode.errors import RequestError, shorten
+from trimode.errors import RequestError
 from trimode.fields import (
-    ACCEPTS,
-    BY_NAME,
     FIELDS,
     FIELDS_OF_MODES,
-    MAX_STOP_WORD_CHARACTERS,
-    MAX_STOP_WORDS,
-    MAX_TEXT_CHARACTERS,
     PROMPT_FIELDS,
-    REVEALS,
-    Field,
     Mode,
-    check_field,
 )
 from trimode.params import FIELDS_OF_TASKS, NOT_OF_TASKS, Defaults, GenerationParams
 
 DIFFUSION, SPECULATION = "diffusion", "self_speculation"
 DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9)
-WRONG: dict[str, list[object]] = {
-    "string": [5, b"text", ["text"], True],
-    "int": [1.5, "1", True, [1], 1.0],
-    "float": ["1", True, [1.0]],
-    "bool": [1, "true", 0.0],
-    "strings": ["abc", 3, [3], [b"x"]],
-    "ints": [3, "1", ["1"], [True], [1.0]],
-    "json": [5, {"role": "user"}, True],
-}
 GOOD = [{"role": "system", "content": ""}, {"role": "user", "content": "hi"}]
-RANGED = [field for field in FIELDS if field.low is not None]
-FLOATS = [field.name for field in FIELDS if field.kind == "float"]
-TEXTS = [field.name for field in FIELDS if field.kind == "string"]
 
 
 def parse(given: dict[str, object] | None = None, **more: object) -> GenerationParams:
     return GenerationParams.parse({"text_input": "hi", **(given or {}), **more}, DEFAULTS)
 
 
-def refused(name: str, value: object) -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        check_field(name, value)
-    return caught.value
-
-
 def unparsed(given: dict[str, object], defaults: Defaults = DEFAULTS) -> RequestError:
     with pytest.raises(RequestError) as caught:
         GenerationParams.parse(given, defaults)
     return caught.value
-
-
-def beyond(field: Field, limit: float, direction: int) -> object:
-    value = limit + direction * (0.001 if field.kind == "float" else 1)
-    return [int(value)] if field.kind == "ints" else value if field.kind == "float" else int(limit) + direction
-
-
-@pytest.mark.parametrize(("name", "value"), [(field.name, value) for field in FIELDS for value in WRONG[field.kind]])
-def test_a_value_of_the_wrong_type_is_refused(name: str, value: object) -> None:
-    error = refused(name, value)
-    assert (error.field, error.error_type) == (name, "wrong_type")
-
-
-@pytest.mark.parametrize("field", RANGED, ids=lambda field: field.name)
-def test_a_value_below_the_range_is_refused(field: Field) -> None:
-    error = refused(field.name, beyond(field, field.low or 0, -1))
-    assert (error.field, error.error_type) == (field.name, "invalid_value")
-
-
-@pytest.mark.parametrize("field", RANGED, ids=lambda field: field.name)
-def test_a_value_above_the_range_is_refused(field: Field) -> None:
-    error = refused(field.name, beyond(field, field.high or 0, +1))
-    assert (error.field, error.error_type) == (field.name, "invalid_value")
-
-
-@pytest.mark.parametrize("field", RANGED, ids=lambda field: field.name)
-def test_a_value_above_the_range_is_told_the_upper_limit(field: Field) -> None:
-    error = refused(field.name, beyond(field, field.high or 0, +1))
-    assert str(field.high) in error.limit
-
-
-@pytest.mark.parametrize("field", RANGED, ids=lambda field: field.name)
-def test_the_ends_of_a_range_belong_to_it(field: Field) -> None:
-    ends: list[Any] = [field.low, field.high]
-    for end in ends:
-        assert check_field(field.name, [end] if field.kind == "ints" else end) in (end, (end,))
-
-
-@pytest.mark.parametrize("name", FLOATS)
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_a_number_must_be_finite(name: str, value: float) -> None:
-    error = refused(name, value)
-    assert (error.field, error.limit, error.error_type) == (name, "must be finite", "invalid_value")
-
-
-@pytest.mark.parametrize("name", FLOATS)
-def test_an_integer_too_large_for_a_float_is_a_request_error(name: str) -> None:
-    assert refused(name, 10**400).field == name
-
-
-@pytest.mark.parametrize("name", FLOATS)
-def test_an_integer_is_taken_for_a_number(name: str) -> None:
-    whole = int(BY_NAME[name].high or 0) if name != "temperature" else 1
-    value = check_field(name, whole)
-    assert type(value) is float and value == whole
-
-
-def test_an_integer_of_thousands_of_digits_is_a_request_error() -> None:
-    assert refused("max_tokens", 10**5000).field == "max_tokens"
-
-
-@pytest.mark.parametrize("name", TEXTS)
-def test_a_lone_surrogate_is_not_text(name: str) -> None:
-    assert refused(name, "a\ud800").error_type == "bad_utf8"
-
-
-def test_a_lone_surrogate_is_not_a_stop_word() -> None:
-    assert refused("stop_words", ["ok", "\udfff"]).error_type == "bad_utf8"
 
 
 def test_an_unknown_field_is_refused_by_name() -> None:
@@ -135,19 +37,6 @@ def test_an_unknown_field_is_refused_by_name() -> None:
 
 def test_reference_is_not_a_field_of_a_request() -> None:
     assert unparsed({"text_input": "hi", "reference": True}).error_type == "unknown_field"
-
-
-def test_the_error_text_names_field_limit_and_value() -> None:
-    assert str(refused("top_p", 1.5)) == "top_p must be between 0.0 and 1.0, got 1.5"
-
-
-def test_a_long_value_is_shortened_in_the_error() -> None:
-    assert len(refused("mode", "x" * 1000).given) <= 80
-
-
-@given(st.text(max_size=300), st.integers(40, 120))
-def test_shorten_keeps_to_its_limit(text: str, limit: int) -> None:
-    assert len(shorten(text, limit)) <= limit
 
 
 def test_none_means_not_given() -> None:
@@ -207,37 +96,6 @@ def test_a_mode_is_taken_by_name(mode: Mode) -> None:
     assert parse(mode=str(mode)).mode is mode
 
 
-@pytest.mark.parametrize(("name", "choices"), [("mode", list(Mode)), ("reveal", REVEALS)])
-def test_an_unknown_choice_is_told_the_choices(name: str, choices: list[str]) -> None:
-    error = refused(name, "Greedy")
-    assert all(choice in error.limit for choice in choices)
-
-
-@pytest.mark.parametrize("name", ["input_ids", "stop_words", "messages"])
-def test_a_list_must_not_be_empty(name: str) -> None:
-    assert refused(name, []).limit == "must not be empty"
-
-
-def test_a_stop_word_must_not_be_empty() -> None:
-    assert refused("stop_words", ["a", ""]).field == "stop_words"
-
-
-def test_the_longest_stop_word() -> None:
-    assert check_field("stop_words", ["x" * MAX_STOP_WORD_CHARACTERS])
-    assert str(MAX_STOP_WORD_CHARACTERS) in refused("stop_words", ["x" * (MAX_STOP_WORD_CHARACTERS + 1)]).limit
-
-
-def test_the_most_stop_words() -> None:
-    assert check_field("stop_words", ["x"] * MAX_STOP_WORDS)
-    assert str(MAX_STOP_WORDS) in refused("stop_words", ["x"] * (MAX_STOP_WORDS + 1)).limit
-
-
-def test_the_longest_text() -> None:
-    assert check_field("text_input", "x" * MAX_TEXT_CHARACTERS)
-    error = refused("text_input", "x" * (MAX_TEXT_CHARACTERS + 1))
-    assert str(MAX_TEXT_CHARACTERS) in error.limit and str(MAX_TEXT_CHARACTERS + 1) in error.given
-
-
 def test_a_field_nobody_knows_is_refused_even_without_a_value() -> None:
     assert unparsed({"text_input": "a", "max_token": None}).error_type == "unknown_field"
 
@@ -255,53 +113,6 @@ def test_a_prompt_token_must_be_in_the_vocabulary() -> None:
 
 def test_minus_one_means_no_end_token() -> None:
     assert parse(end_id=-1).end_id == -1
-
-
-# Messages
-
-
-@pytest.mark.parametrize("value", [GOOD, json.dumps(GOOD)])
-def test_messages_come_as_a_list_or_as_json(value: object) -> None:
-    assert [dict(message) for message in check_field("messages", value)] == GOOD
-
-
-@pytest.mark.parametrize("text", ["", "{", "[1,]", "nonsense", '[{"role": "user"'])
-def test_broken_json_is_refused(text: str) -> None:
-    assert refused("messages", text).error_type == "bad_json"
-
-
-def test_json_nested_too_deep_is_a_request_error() -> None:
-    assert refused("messages", "[" * 100_000).field == "messages"
-
-
-@pytest.mark.parametrize(
-    "message",
-    [
-        "hi",
-        5,
-        {},
-        {"content": "a"},
-        {"role": "user"},
-        {"role": "user", "content": None},
-        {"role": "user", "content": 5},
-        {"role": "user", "content": [{"type": "text", "text": "a"}]},
-        {"role": "tool", "content": "a"},
-        {"role": None, "content": "a"},
-        {"role": ["user"], "content": "a"},
-        {"role": "user", "content": "a", "name": "b"},
-        {"role": "user", "content": "\ud800"},
-    ],
-)
-def test_a_bad_message_is_refused(message: object) -> None:
-    assert refused("messages", [{"role": "user", "content": "a"}, message]).field == "messages"
-
-
-@pytest.mark.parametrize("value", ['{"role": "user", "content": "a"}', "5", "null", '"text"'])
-def test_json_that_is_no_list_is_refused(value: str) -> None:
-    assert refused("messages", value).error_type == "wrong_type"
-
-
-# Defaults and how the block's knobs resolve
 
 
 def test_what_a_bare_request_gets() -> None:
@@ -382,9 +193,6 @@ def test_penalised_is_any_penalty_that_does_something(given: dict[str, object], 
     assert parse(given).penalised is penalised
 
 
-# Echo
-
-
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_echo_is_json_and_leaves_the_prompt_out(mode: Mode) -> None:
     echo = json.loads(json.dumps(parse(mode=str(mode), stop_words=["a", "b"]).echo(), allow_nan=False))
@@ -400,21 +208,6 @@ def test_an_echo_sent_back_gives_the_same_values(given: dict[str, object]) -> No
     again = {name: value for name, value in params.echo().items() if name != "enable_thinking" and value != ()}
     assert parse(again) == params
 
-
-@settings(max_examples=200)
-@given(st.sampled_from([field.name for field in FIELDS]), st.recursive(
-    st.none() | st.booleans() | st.integers(-(10**12), 10**12) | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
-    max_leaves=6,
-))  # fmt: skip
-def test_any_json_value_is_either_taken_or_a_request_error(name: str, value: object) -> None:
-    try:
-        check_field(name, value)
-    except RequestError as error:
-        assert error.field == name
-
-
-# Filling gaps and revising
 
 GAP: dict[str, object] = {"text_input": "a", "suffix": "b"}
 REVISION: dict[str, object] = {"text": "abc"}
@@ -518,62 +311,12 @@ def test_a_window_is_at_most_the_trained_block_and_sees_both_sides(
         assert unparsed(asked).limit.startswith("must be between 3 and the trained 8")
 
 
-def test_sizes_are_tried_once_each_and_not_too_many() -> None:
-    assert check_field("infill_lengths", [8, 2, 8]) == (2, 8)
-    assert "16" in refused("infill_lengths", list(range(1, 18))).limit
-
-
 @pytest.mark.parametrize(
     ("given", "threshold"),
     [({}, -2.0), ({"revise_fraction": 0.1}, None), ({"spans": [[0, 1]]}, None), ({"revise_threshold": -1}, -1.0)],
 )
 def test_unlikely_tokens_are_reconsidered_unless_told_otherwise(given: dict[str, object], threshold: float) -> None:
     assert GenerationParams.parse({**REVISION, **given}, DEFAULTS).revise_threshold == threshold
-
-
-@pytest.mark.parametrize("value", [["a", {}], '["a", {"infill_tokens": null}]'])
-def test_segments_come_as_a_list_or_as_json(value: object) -> None:
-    assert check_field("segments", value) == ("a", None)
-
-
-@pytest.mark.parametrize(
-    "value", [["a"], [{}] * 17, [{"tokens": 3}], [3, {}], [None, {}], [{"infill_tokens": "3"}], ["\ud800", {}]]
-)
-def test_bad_segments_are_refused(value: object) -> None:
-    assert refused("segments", value).field in ("segments", "infill_tokens")
-
-
-def test_the_most_gaps() -> None:
-    assert check_field("segments", [{}] * 16) == (None,) * 16
-
-
-@pytest.mark.parametrize("value", [[[0, 1], [1, 3]], "[[0, 1], [1, 3]]"])
-def test_spans_may_touch(value: object) -> None:
-    assert check_field("spans", value) == ((0, 1), (1, 3))
-
-
-@pytest.mark.parametrize(
-    ("value", "limit"),
-    [
-        ([[0, 2], [1, 3]], "the one before ends at 2"),
-        ([[4, 5], [0, 1]], "in order"),
-        ([[2, 2]], "0 <= start < end"),
-        ([[3, 2]], "0 <= start < end"),
-        ([[-1, 2]], "0 <= start < end"),
-        ([[1]], "pairs"),
-        ([[0, 1.5]], "integers"),
-        ([[False, True]], "integers"),
-        (["ab"], "pairs"),
-    ],
-)
-def test_bad_spans_are_refused(value: object, limit: str) -> None:
-    error = refused("spans", value)
-    assert error.field == "spans" and limit in error.limit
-
-
-@pytest.mark.parametrize(("name", "choices"), [("accept", ACCEPTS)])
-def test_what_is_kept_is_told_its_choices(name: str, choices: tuple[str, ...]) -> None:
-    assert all(choice in refused(name, "Always").limit for choice in choices)
 
 
 @pytest.mark.parametrize(

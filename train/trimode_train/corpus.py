@@ -71,7 +71,7 @@ class Stretches:
 
 
 class Corpus:
-    """Draws documents: chats with the replies of the tasks, and stretches of code."""
+    """Draws documents: chats with the replies of the tasks, and stretches of code and prose."""
 
     def __init__(self, tokenizer: Tokenizer, mixture: Mixture, max_tokens: int = 224) -> None:
         self.tokenizer, self.mixture, self.max_tokens = tokenizer, mixture, max_tokens

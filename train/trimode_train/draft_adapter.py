@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trimode_train import checkpointing, lora
+from trimode_train import lora, resumable
 from trimode_train.__main__ import ROOT, RUNS, wall_clock
 from trimode_train.bar import Bar
 from trimode_train.batches import Batches
@@ -98,11 +98,11 @@ class AdapterRun:
             "best_step": self.best_step,
             "base_per_cycle": self.base_per_cycle,
         }
-        checkpointing.save(self.path, state)
+        resumable.save(self.path, state)
 
     def resume(self) -> None:
         """Continue from the resumable state."""
-        state = checkpointing.load(self.path)
+        state = resumable.load(self.path)
         lora.restore(self.model, state["adapter"])
         self.optimiser.load_state_dict(state["optimiser"])
         self.step, self.tokens, self.clock.elapsed = state["step"], state["tokens"], state["elapsed"]

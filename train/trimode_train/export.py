@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from trimode_train import checkpointing, lora, shards
+from trimode_train import lora, resumable, shards
 from trimode_train.chat import TEMPLATE
 from trimode_train.checkpoint import TRAINING, write_json
 from trimode_train.config import BOS_ID, EOS_ID
@@ -88,7 +88,7 @@ def export(
 def read_run(folder: Path) -> dict[str, Any]:
     """The state of a run from its resumable checkpoint, or from what `--save-shards` wrote."""
     if (folder / "latest.pt").exists():
-        return checkpointing.load(folder / "latest.pt")
+        return resumable.load(folder / "latest.pt")
     return {**json.loads((folder / shards.STATE).read_text()), "model": shards.load(folder)}
 
 

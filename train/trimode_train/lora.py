@@ -10,9 +10,8 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from trimode_train.model import DraftBranch, Model
@@ -77,10 +76,3 @@ def save(tensors: dict[str, Tensor], rank: int, alpha: float, checkpoint: Path) 
         for file in (TENSORS, CONFIG):
             (temporary / file).chmod(0o644)
             os.replace(temporary / file, folder / file)
-
-
-def load(model: Model, checkpoint: Path) -> None:
-    """Attach the adapter of a checkpoint folder. Raises FileNotFoundError where it has none."""
-    config: dict[str, Any] = json.loads((checkpoint / FOLDER / CONFIG).read_text())
-    attach(model, config["r"], config["lora_alpha"])
-    restore(model, load_file(checkpoint / FOLDER / TENSORS))

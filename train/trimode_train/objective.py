@@ -137,8 +137,3 @@ def second_look(t: Tensors, sure: Tensor, diffusion_weight: float, random: torch
     weights = torch.where(still, diffusion_weight / left[key].clamp(min=LEAST_HIDDEN), t.weights)
     weights = torch.where((t.block > 0) & ~still, 0.0, weights)
     return dataclasses.replace(t, ids=torch.where(reveal, t.targets, t.ids), weights=weights)
-
-
-def joint_loss(model: Model, t: Tensors) -> Losses:
-    """Mask, forward and loss of one batch, uncompiled."""
-    return losses(model, encode(model, t.ids, t.positions, training_mask(t, torch.float32)), t)

@@ -22,7 +22,7 @@ from rich.progress import track
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from trimode_train import checkpointing
+from trimode_train import resumable
 from trimode_train.archive import Archive
 from trimode_train.batches import batch_rng, plans
 from trimode_train.checkpoint import write_json
@@ -191,7 +191,7 @@ def _drawn(recipe: Recipe) -> int:
     path = ROOT / "train/runs" / recipe.name / "latest.pt"
     if not path.exists():
         raise SystemExit(f"{path} does not exist: say with --batches how many batches were drawn")
-    state = checkpointing.load(path)
+    state = resumable.load(path)
     drawn: int = state["drawn"] if "drawn" in state else state["step"]  # a run of an older version: a batch a step
     return drawn
 

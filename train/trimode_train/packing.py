@@ -56,10 +56,6 @@ class Batch:
     targets: Ints
     weights: npt.NDArray[np.float32]
 
-    def noisy(self) -> npt.NDArray[np.bool_]:
-        """Which tokens belong to a noisy copy."""
-        return self.block > 0
-
 
 class _Row:
     """One row being filled."""

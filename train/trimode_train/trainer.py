@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
-from trimode_train import checkpointing, shards
+from trimode_train import resumable, shards
 from trimode_train.batches import Batches
 from trimode_train.clock import Clock
 from trimode_train.mixture import Documents
@@ -112,7 +112,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write the resumable checkpoint."""
-        checkpointing.save(
+        resumable.save(
             self.path,
             {
                 **self._place(),
@@ -124,7 +124,7 @@ class Trainer:
 
     def resume(self) -> None:
         """Continue from the resumable checkpoint."""
-        state: dict[str, Any] = checkpointing.load(self.path)
+        state: dict[str, Any] = resumable.load(self.path)
         self.model.load_state_dict(state["model"])
         for (optimiser, _), saved in zip(self.optimisers, state["optimisers"], strict=True):
             optimiser.load_state_dict(saved)

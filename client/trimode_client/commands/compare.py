@@ -66,7 +66,7 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
 
 
 def knobs_of(mode: Mode, knobs: Knobs) -> Knobs:
-    """Return `knobs` for `mode`: autoregressive has no block, so the block's knobs are for the others only."""
+    """Return those of `knobs` that `mode` has, so that one command line can ask in every mode."""
     kept = {name: value for name, value in knobs.items() if mode in FIELDS_OF_MODES.get(name, (mode,))}
     allowed: Knobs = {**kept, "mode": mode.value}  # type: ignore[typeddict-item]
     return allowed
