@@ -10,8 +10,8 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # the backend must be chosen first
 
-MODES = ("autoregressive", "diffusion", "self_speculation")
-COLOURS = {"autoregressive": "#7a7a7a", "diffusion": "#1f77b4", "self_speculation": "#76b900"}
+MODES = ("autoregressive", "diffusion", "self_speculation", "auto")
+COLOURS = {"autoregressive": "#7a7a7a", "diffusion": "#1f77b4", "self_speculation": "#76b900", "auto": "#d95f02"}
 LAYERS = {"engine": "engine", "loop": "control loop", "grpc": "Triton gRPC", "http": "Triton HTTP"}
 
 
@@ -31,8 +31,8 @@ def _latency(bench: dict[str, Any], note: str, path: Path) -> None:
         spreads = [bench["summary"]["milliseconds"][mode][layer] for layer in LAYERS]
         medians = [spread["median"] for spread in spreads]
         errors = [[s["median"] - s["low"] for s in spreads], [s["high"] - s["median"] for s in spreads]]
-        where = [index + (place - 1) * 0.27 for index in range(len(LAYERS))]
-        axes.bar(where, medians, 0.25, yerr=errors, capsize=2, label=mode, color=COLOURS[mode])
+        where = [index + (place - 1.5) * 0.21 for index in range(len(LAYERS))]
+        axes.bar(where, medians, 0.19, yerr=errors, capsize=2, label=mode, color=COLOURS[mode])
     axes.set_xticks(range(len(LAYERS)), list(LAYERS.values()))
     axes.set_ylabel("milliseconds per answer")
     axes.set_title(f"One answer at a time, median and quartiles\n{note}", fontsize=9)

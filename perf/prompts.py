@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,19 @@ def load(path: Path, per_domain: int) -> list[Prompt]:
     return [prompt for turn in rounds for prompt in turn if prompt is not None]
 
 
-def spread(prompts: list[Prompt], count: int) -> list[Prompt]:
+def halves(prompts: list[Prompt]) -> tuple[list[Prompt], list[Prompt]]:
+    """Return the first half of each domain's prompts, and the second."""
+    counts = Counter(prompt.domain for prompt in prompts)
+    first: list[Prompt] = []
+    second: list[Prompt] = []
+    seen = Counter[str]()
+    for prompt in prompts:
+        (first if 2 * seen[prompt.domain] < counts[prompt.domain] else second).append(prompt)
+        seen[prompt.domain] += 1
+    return first, second
+
+
+def spread(prompts: list[T], count: int) -> list[T]:
     """Return `count` of `prompts`, evenly spaced, so that no domain is left out before it must be."""
     if len(prompts) <= count:
         return prompts

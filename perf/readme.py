@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import held
 import report
 
 MARKED = re.compile(r"(?<=<!-- results -->\n).*?(?=\n<!-- /results -->)", re.DOTALL)
@@ -25,7 +26,7 @@ The shipped {facts["model"]} checkpoint on {facts["cores"]} CPU cores, {facts["e
 domains that the checkpoint claims; the other columns are over every domain, those it does not claim and plain code
 included. Speed is tokens per second against autoregressive through the same path, medians with quartiles. Through
 Triton over gRPC an answer takes, against the engine's passes alone: {times}; the answers are short,
-and most of what is added is a fixed {added}. {_slower(found)}"""
+and most of what is added is a fixed {added}. {_slower(found)} {_held(found)}"""
 
 
 def _slower(found: dict[str, dict[str, Any]]) -> str:
@@ -34,11 +35,25 @@ def _slower(found: dict[str, dict[str, Any]]) -> str:
     cost = next(row["times_one"]["median"] for row in found["cost"]["rows"] if row["tokens"] == size)
     losing = {
         mode: [name for name, modes in found["decoding"]["domains"].items() if modes[mode]["tokens_per_forward"] < cost]
-        for mode in report.MODES[1:]
+        for mode in ("diffusion", "self_speculation")
     }
     where = "; ".join(f"{mode} on {', '.join(names) or 'none'}" for mode, names in losing.items())
     return f"""A pass over a block of {size} costs {cost:.2f} passes over one token on this machine. Domains with
 fewer tokens per forward than that must be slower than autoregressive: {where}."""
+
+
+def _held(found: dict[str, dict[str, Any]]) -> str:
+    """Say how much of what must hold does not, and how auto does at every load."""
+    lines = held.claims(found)
+    failed = sum(not holds for _, holds in lines)
+    levels = held.by_level(found["concurrency"])
+    shares = ", ".join(f"{share:.0%} at {level}" for level, (_, share) in levels.items())
+    choice, gain = held.overall(found["domains"])
+    return f"""Auto, asked one prompt at a time, is {gain:.2f} times as fast over all
+domains as the best single fixed choice ({choice}); at so many requests at once it has this share of the best fixed
+choice's
+speed: {shares}. Of the {len(lines)} lines that are to hold, {failed} do not, on this
+machine; [perf/RESULTS.md](perf/RESULTS.md) has them with their figures."""
 
 
 def insert(readme: Path, found: dict[str, dict[str, Any]]) -> None:

@@ -6,13 +6,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import beyond
+import held
 import plots
+from tables import spread, table
 
-MODES = ("autoregressive", "diffusion", "self_speculation")
+MODES = ("autoregressive", "diffusion", "self_speculation", "auto")
 LAYERS = {
     "engine": "engine passes alone",
     "loop": "control loop",
@@ -22,7 +24,6 @@ LAYERS = {
 OUTER = ("loop", "grpc", "http")
 PATHS = {"grpc_stream": "gRPC stream", "http_stream": "HTTP generate_stream", "http_generate": "HTTP generate"}
 DECODED = ("tokens per forward", "tokens per cycle", "acceptance", "same text as autoregressive", "right answers")
-TEXT = ("mode", "domain", "path", "knob")
 
 
 def write(results: Path, out: Path) -> Path:
@@ -36,7 +37,9 @@ def write(results: Path, out: Path) -> Path:
 
 def read(results: Path) -> dict[str, dict[str, Any]]:
     """Return the results of every part by name."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(results.glob("*.json"))}
+    when = found["bench"]["measured_at"]
+    return {name: data for name, data in found.items() if data.get("measured_at") == when}  # of one run only
 
 
 def text(found: dict[str, dict[str, Any]]) -> str:
@@ -44,10 +47,18 @@ def text(found: dict[str, dict[str, Any]]) -> str:
     bench, decoding, sweep = found["bench"], found["decoding"], found["sweep"]
     sections = (
         _head(bench, decoding, sweep),
+        _held(found),
         _layers(bench),
+        beyond.timeline(found["timeline"]),
         _speed(bench),
+        *([beyond.peers(found["peers"])] if "peers" in found else []),
+        beyond.auto_by_domain(found["domains"]),
+        beyond.auto_by_concurrency(found["concurrency"]),
+        beyond.growth(found["growth"]),
+        beyond.startup(found["startup"]),
         _domains(decoding),
         _cost(found["cost"]),
+        *([beyond.openvino(found["openvino"])] if "openvino" in found else []),
         _sweeps(sweep),
         *([_int8(found["int8"])] if "int8" in found else []),
         _analyzer(found["perf_analyzer"]),
@@ -81,41 +92,53 @@ def headline(bench: dict[str, Any], decoding: dict[str, Any]) -> str:
     """Return the first table."""
     speed = bench["summary"]["speed_against_autoregressive"]
     rows = [
-        [mode, *(_spread(speed[mode][layer]["per_token"]) for layer in ("engine", "grpc")), *_decoded(figures)]
+        [mode, *(spread(speed[mode][layer]["per_token"]) for layer in ("engine", "grpc")), *_decoded(figures)]
         for mode, figures in ((mode, decoding["all"][mode]) for mode in MODES)
     ]
-    return _table(("mode", "speed, engine alone", "speed, through Triton gRPC", *DECODED), rows)
+    return table(("mode", "speed, engine alone", "speed, through Triton gRPC", *DECODED), rows)
 
 
 def _fastest(sweep: dict[str, Any]) -> str:
     """Say which block_length was the fastest of the sweep in each mode that has one."""
     best = []
-    for mode in MODES[1:]:
+    for mode in ("diffusion", "self_speculation"):
         rows = [row for row in sweep["rows"] if (row["mode"], row["sweep"]) == (mode, "block_length")]
         row = max(rows, key=lambda row: row["speed_per_token"]["median"])
-        best.append(f"{row['value']:g} in {mode} with {_spread(row['speed_per_token'])}")
+        best.append(f"{row['value']:g} in {mode} with {spread(row['speed_per_token'])}")
     return ", ".join(best)
+
+
+def _held(found: dict[str, dict[str, Any]]) -> str:
+    return f"""## What must hold
+
+```
+{held.text(found)}
+```
+
+Where a line fails: "What the control loop and Triton add" has what is added in milliseconds, which is mostly fixed for
+an answer, and where it goes; "What a pass costs" and a domain's tokens per forward bound what a mode can gain there.
+"""
 
 
 def _layers(bench: dict[str, Any]) -> str:
     summary = bench["summary"]
-    latency = [[mode, *(_spread(summary["milliseconds"][mode][n], 1) for n in LAYERS)] for mode in MODES]
-    over = [[mode, *(_spread(summary["over_engine"][mode][n]) for n in OUTER)] for mode in MODES]
-    added = [[mode, *(_spread(summary["added_milliseconds"][mode][n], 1) for n in OUTER)] for mode in MODES]
+    latency = [[mode, *(spread(summary["milliseconds"][mode][n], 1) for n in LAYERS)] for mode in MODES]
+    over = [[mode, *(spread(summary["over_engine"][mode][n]) for n in OUTER)] for mode in MODES]
+    added = [[mode, *(spread(summary["added_milliseconds"][mode][n], 1) for n in OUTER)] for mode in MODES]
     outer = ("mode", *(LAYERS[name] for name in OUTER))
     return f"""## What the control loop and Triton add
 
 Milliseconds per answer:
 
-{_table(("mode", *LAYERS.values()), latency)}
+{table(("mode", *LAYERS.values()), latency)}
 
 As a multiple of the engine's own time:
 
-{_table(outer, over)}
+{table(outer, over)}
 
 Milliseconds added to the engine's own time:
 
-{_table(outer, added)}
+{table(outer, added)}
 
 "Engine passes alone" is the time inside the compiled ONNX session, "control loop" is in process from `Runtime.submit`
 to the last chunk, both of the same requests. The server does not report engine time, so the two columns of Triton are
@@ -129,17 +152,17 @@ HTTP, the guard in front of Triton.
 
 def _speed(bench: dict[str, Any]) -> str:
     speed = bench["summary"]["speed_against_autoregressive"]
-    token = [[mode, *(_spread(speed[mode][n]["per_token"]) for n in LAYERS)] for mode in MODES]
-    answer = [[mode, *(_spread(speed[mode][n]["per_answer"]) for n in LAYERS)] for mode in MODES]
+    token = [[mode, *(spread(speed[mode][n]["per_token"]) for n in LAYERS)] for mode in MODES]
+    answer = [[mode, *(spread(speed[mode][n]["per_answer"]) for n in LAYERS)] for mode in MODES]
     return f"""## Speed against autoregressive
 
 Tokens per second:
 
-{_table(("mode", *LAYERS.values()), token)}
+{table(("mode", *LAYERS.values()), token)}
 
 Whole answers, which in mode diffusion may differ in length:
 
-{_table(("mode", *LAYERS.values()), answer)}
+{table(("mode", *LAYERS.values()), answer)}
 """
 
 
@@ -155,25 +178,25 @@ A forward is every pass after the prefill; a cycle counts a draft and its verifi
 lengths are published. Acceptance is the share of drafted tokens that verification confirmed. A right answer is, word
 for word, the one held out; an answer cut at {decoding["max_tokens"]} tokens is not.
 
-{_table(("domain", "mode", "answers", "tokens", *DECODED), rows)}
+{table(("domain", "mode", "answers", "tokens", *DECODED), rows)}
 """
 
 
 def _cost(cost: dict[str, Any]) -> str:
-    rows = [[str(row["tokens"]), _spread(row["milliseconds"]), _spread(row["times_one"])] for row in cost["rows"]]
+    rows = [[str(row["tokens"]), spread(row["milliseconds"]), spread(row["times_one"])] for row in cost["rows"]]
     return f"""## What a pass costs
 
 One bidirectional pass of the engine behind {cost["context"]} tokens, {cost["rounds"]} rounds in shuffled order. A block
 pays when the tokens it gives per forward exceed what its forwards cost in passes over one token.
 
-{_table(("tokens in the pass", "milliseconds", "times a pass over one token"), rows)}
+{table(("tokens in the pass", "milliseconds", "times a pass over one token"), rows)}
 """
 
 
 def _sweeps(sweep: dict[str, Any]) -> str:
     titles = ("mode", "knob", "value", "speed per token", *DECODED)
     rows = [
-        [row["mode"], row["sweep"], f"{row['value']:g}", _spread(row["speed_per_token"]), *_decoded(row)]
+        [row["mode"], row["sweep"], f"{row['value']:g}", spread(row["speed_per_token"]), *_decoded(row)]
         for row in sweep["rows"]
     ]
     block = max(row["fields"]["block_length"] for row in sweep["rows"] if row["sweep"] == "denoise_steps")
@@ -184,7 +207,7 @@ is given. Knobs not named are at their defaults. `denoise_steps` bounds the pass
 diffusion a pass keeps every token that reaches the threshold, with `reveal` steps an equal share instead; in mode
 self_speculation the passes refine the draft, which one more pass verifies.
 
-{_table(titles, rows)}
+{table(titles, rows)}
 
 ![steps](plots/steps.png)
 """
@@ -209,7 +232,7 @@ activations, so a pass over a block and a pass over a token can fall on differen
 once, at its first differing token. Right answers: {correct["float32"]} in float32, {correct["int8"]} in int8. An
 autoregressive token takes the int8 engine 1/{int8["speed_per_token"]:.2f} of float32's time.
 
-{_table(titles, rows)}
+{table(titles, rows)}
 """
 
 
@@ -241,7 +264,7 @@ from sending to the last response, from the exported timestamps. With so few req
 Runs repeated because the tool hung or failed: {retried}. Missing:
 
 {missing}
-{_table(("path", "mode", *counts, *times), rows)}
+{table(("path", "mode", *counts, *times), rows)}
 
 ```
 {commands}
@@ -261,16 +284,6 @@ def _decoded(figures: dict[str, Any]) -> list[str]:
         f"{figures['equals_autoregressive']:.0%}",
         "" if figures["correct"] is None else f"{figures['correct']:.0%}",
     ]
-
-
-def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    lines = [titles, ["---" if title in TEXT else "---:" for title in titles], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _spread(spread: dict[str, float], digits: int = 2) -> str:
-    median, low, high = (f"{spread[name]:.{digits}f}" for name in ("median", "low", "high"))
-    return f"{median} ({low} to {high})"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """`make perf`: measures one bundle every way, in one run, and writes perf/results/*.json, perf/RESULTS.md and plots.
 
-Starts its own server and stops it, also on Ctrl-C. Takes about five minutes.
+Starts its own server and stops it, also on Ctrl-C. Takes about ten minutes. The prefix cache is off
+throughout, so that a prompt asked again is read again; what it gives is measured by itself.
 """
 
 from __future__ import annotations
@@ -8,7 +9,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import os
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -19,18 +22,26 @@ from pathlib import Path
 from typing import Any
 
 import analyzer
+import choices
+import growth
+import held
 import readme
 import report
-from bench import Bench, Sample
+import startup
+import timeline
+from bench import MODES, Bench, Sample
 from cost import pass_cost
 from decoding import decode
 from fetch_perf_analyzer import VERSION, FetchError, fetch
 from hardware import describe
 from int8 import compare
-from prompts import Prompt, load, spread
+from peers import comparison
+from peers.process import PeerError
+from prompts import Prompt, halves, load, spread
 from quality.claims import DROPPED
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from stats import rounded
 from summary import summarise
 from sweep import sweep
 from trimode.config import ServerConfig
@@ -44,6 +55,11 @@ HERE = Path(__file__).resolve().parent
 PROJECT = HERE.parent
 WORK = HERE / "out"
 RESULTS = HERE / "results"
+LIMITS = {
+    **{"bench": 60.0, "analyzer": 75.0, "sweep": 30.0, "decoding": 30.0, "int8": 20.0},
+    **{"domains": 45.0, "concurrency": 60.0, "growth": 20.0, "peers": 40.0},
+}
+"""Seconds that each part may take; where time is short it asks fewer prompts or rounds, and says so."""
 Step = Callable[[float, str], None]
 
 
@@ -52,11 +68,13 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(description="Measure every mode through engine, control loop and Triton.")
     made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
     made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
+    made.add_argument("--model", default="nano", help="what `make serve` calls it [%(default)s]")
     made.add_argument("--heldout", type=Path, default=PROJECT / "checkpoints/nano/heldout.jsonl", metavar="JSONL")
     made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")
     made.add_argument("--prompts", type=int, default=12, metavar="N", help="of those, timed ones [%(default)s]")
     made.add_argument("--max-tokens", type=int, default=128, metavar="N", help="per answer [%(default)s]")
-    for name, seconds in (("bench", 70.0), ("analyzer", 110.0), ("sweep", 50.0), ("decoding", 40.0), ("int8", 30.0)):
+    made.add_argument("--peers-python", type=Path, metavar="FILE", help="an interpreter with the peers' libraries")
+    for name, seconds in LIMITS.items():
         made.add_argument(f"--{name}-seconds", type=float, default=seconds, metavar="S", help="[%(default)g]")
     return made
 
@@ -78,10 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("perf: interrupted; the server was stopped, no result was written", file=sys.stderr)
         return 130
-    except (TrimodeError, TrimodeClientError, OSError) as exc:
+    except (TrimodeError, TrimodeClientError, PeerError, RuntimeError, OSError) as exc:
         print(f"perf: {exc}", file=sys.stderr)
         return 1
     print(report.headline(found["bench"], found["decoding"]))
+    print(held.text(report.read(RESULTS)))
     print(f"perf: wrote {written.relative_to(PROJECT)} in {time.monotonic() - started:.0f} s")
     return 0
 
@@ -92,6 +111,7 @@ def measure(options: argparse.Namespace, step: Step) -> dict[str, dict[str, Any]
     claimed = [prompt for prompt in asked if prompt.answer is not None and prompt.domain not in DROPPED]
     prompts = spread(claimed, options.prompts)
     bundle, tokens = options.bundle.resolve(), options.max_tokens
+    os.environ["TRIMODE_PREFIX_CACHE_MIB"] = "0"  # of the server that is started here too
     config = ServerConfig.load(PROJECT / "model_repository/nemotron_diffusion/model.yaml")
     runtime = Runtime.open(replace(config, bundle=bundle))
     found: dict[str, dict[str, Any]] = {}
@@ -103,6 +123,9 @@ def measure(options: argparse.Namespace, step: Step) -> dict[str, dict[str, Any]
         }
         step(0.0, "cost of a pass")
         found["cost"] = pass_cost(bundle, config)
+        step(0.0, "starts with make serve")
+        found["startup"] = startup.measure(bundle, options.model, runtime.manifest.precision)
+        found["timeline"] = timeline.measure(runtime, prompts, MODES, tokens)
         step(0.0, "starting the server")
         with serving(bundle, WORK / "server.log") as at:
             found["bench"] = run_bench(runtime, at, prompts, options, step)
@@ -110,12 +133,40 @@ def measure(options: argparse.Namespace, step: Step) -> dict[str, dict[str, Any]
             step(1.0, "stopping the server")
         limit = options.sweep_seconds
         found["sweep"] = sweep(runtime, prompts, tokens, limit, lambda share: step(share, "sweep of knobs"))
+        timed, familiar = halves(load(options.heldout, 2 * options.per_domain))
+        learnt = choices.Learnt(runtime, familiar, tokens)
+        found["domains"] = choices.by_domain(
+            runtime, timed, learnt, tokens, options.domains_seconds, lambda share: step(share, "auto by domain")
+        )
+        found["concurrency"] = choices.by_concurrency(
+            runtime,
+            asked,
+            learnt,
+            tokens,
+            options.concurrency_seconds,
+            lambda share: step(share, "auto by concurrency"),
+        )
+        found["growth"] = growth.measure(
+            runtime, asked, options.growth_seconds, lambda share: step(share, "long prompts and answers")
+        )
+        found["growth"]["shared"] = growth.shared_prefix(replace(config, bundle=bundle), asked)
+        if options.peers_python is not None:
+            found["peers"] = comparison.compare(
+                runtime, prompts, tokens, options.peers_seconds, lambda share: step(share, "peers"),
+                options.peers_python, checkpoint=options.heldout.parent, threads=config.threads,
+            )  # fmt: skip
+            step(0.0, "passes of OpenVINO")
+            found["openvino"] = openvino_passes(options.peers_python, bundle)
         if options.int8_bundle is not None:
             int8 = Runtime.open(replace(config, bundle=options.int8_bundle.resolve()))
             try:
-                many = load(options.heldout, 2 * options.per_domain)
                 found["int8"] = compare(
-                    runtime, int8, many, tokens, options.int8_seconds, lambda share: step(share, "int8")
+                    runtime,
+                    int8,
+                    load(options.heldout, 2 * options.per_domain),
+                    tokens,
+                    options.int8_seconds,
+                    lambda share: step(share, "int8"),
                 )
             finally:
                 int8.close()
@@ -152,9 +203,19 @@ def run_analyzer(prompts: list[Prompt], at: Addresses, seconds: float, step: Ste
     return {"version": VERSION, **analyzer.run_all(program, prompts, at, WORK / "perf_analyzer", seconds, step)}
 
 
+def openvino_passes(python: Path, bundle: Path) -> dict[str, Any]:
+    """Return what openvino_passes.py finds, run where OpenVINO is installed; nothing else runs meanwhile."""
+    command = [str(python), str(HERE / "openvino_passes.py"), "--bundle", str(bundle)]
+    told = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+    if told.returncode:
+        raise RuntimeError(f"openvino_passes.py ended with status {told.returncode}: {told.stderr.strip()}")
+    found: dict[str, Any] = json.loads(told.stdout)
+    return found
+
+
 def save(name: str, data: dict[str, Any]) -> None:
     """Write one file of results, figures rounded to what they are worth."""
-    text = json.dumps(_rounded(data), indent=1, sort_keys=True)
+    text = json.dumps(rounded(data), indent=1, sort_keys=True)
     (RESULTS / f"{name}.json").write_text(text + "\n", encoding="utf-8")
 
 
@@ -167,14 +228,6 @@ def save_samples(samples: list[Sample]) -> None:
         for sample in samples:
             values = (getattr(sample, name) for name in names)
             writer.writerow(f"{value:.6f}" if isinstance(value, float) else value for value in values)
-
-
-def _rounded(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _rounded(inner) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_rounded(inner) for inner in value]
-    return float(f"{value:.5g}") if isinstance(value, float) else value
 
 
 @contextmanager

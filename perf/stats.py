@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,3 +32,12 @@ def percentile(values: Sequence[float], share: float) -> float:
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> Spread:
     """Return the spread of the ratios of pairs that were measured side by side."""
     return Spread.of([a / b for a, b in zip(numerators, denominators, strict=True)])
+
+
+def rounded(value: Any) -> Any:
+    """Return nested results with every float rounded to five digits, which is more than it is worth."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(inner) for inner in value]
+    return float(f"{value:.5g}") if isinstance(value, float) else value

@@ -93,7 +93,7 @@ class AsyncClient:
         ends = time.monotonic() + timeout
         while not (health := await self.health(min(5.0, timeout))).ok:
             if time.monotonic() >= ends:
-                raise UnavailableError(f"the server is not ready after {timeout:g} s ({health})")
+                raise UnavailableError(f"the server is not ready after {timeout:g} s: {health.reason}")
             await asyncio.sleep(0.1)
 
     async def _whole(self, fields: dict[str, Any], limit: float | None) -> Completion:

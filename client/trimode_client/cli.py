@@ -1,4 +1,4 @@
-"""The `trimode` command: generate, infill, revise, chat, compare, health against a running server.
+"""The `trimode` command: generate, infill, revise, watch, chat, compare, health against a running server.
 
 Exit codes: 0 fine, 1 the server failed or gave no whole answer, 2 the request or the command line is wrong,
 3 nobody answers or the model is not ready, 130 interrupted.
@@ -7,17 +7,22 @@ Exit codes: 0 fine, 1 the server failed or gave no whole answer, 2 the request o
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from rich.console import Console
 
 from .client import Client
-from .commands import chat, compare, generate, health, infill, revise
+from .commands import chat, compare, generate, health, infill, revise, watch
+from .commands.screen import open_console
+from .commands.usage import UsageError
 from .errors import InvalidRequestError, TrimodeClientError, UnavailableError
 
-COMMANDS = (generate, infill, revise, chat, compare, health)
+_ESCAPED = "backslashreplace"  # of characters that the terminal has not
+COMMANDS = (generate, infill, revise, watch, chat, compare, health)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -43,13 +48,31 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, _ESCAPED), (sys.stderr, _ESCAPED)):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors=errors)
     arguments = parser().parse_args(argv)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
+    except OSError as exc:
+        # Keep the interpreter from trying once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if isinstance(exc, BrokenPipeError):  # the reader of our output has gone, as with `| head`
+            return 0
+        with suppress(OSError):
+            _fail(f"the output cannot be written: {exc.strerror}", 1)
+        return 1
+
+
+def _run(arguments: argparse.Namespace) -> int:
     run: Callable[[Client, argparse.Namespace, Console], int] = arguments.run
     limits = {"timeout": arguments.timeout, "inactivity": arguments.inactivity}
     try:
         with Client(arguments.url, arguments.protocol, **limits) as client:
-            return run(client, arguments, Console(highlight=False, markup=False, emoji=False, soft_wrap=True))
-    except InvalidRequestError as exc:
+            return run(client, arguments, open_console())
+    except (InvalidRequestError, UsageError) as exc:
         return _fail(exc, 2)
     except UnavailableError as exc:
         return _fail(exc, 3)
@@ -57,13 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _fail(exc, 1)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as with `| head`; keep the interpreter from complaining at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
 
 
-def _fail(exc: Exception, code: int) -> int:
+def _fail(exc: object, code: int) -> int:
     print(f"trimode: {' '.join(str(exc).split())}", file=sys.stderr)
     return code
 

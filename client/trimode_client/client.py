@@ -71,7 +71,8 @@ class Client:
         """Return what stands in the gap between left and right, as `text` and `fills`.
 
         Instead of left: messages, whose last one may be the assistant's, begun; or segments, the whole text as strings
-        with a mapping for each gap, {} or {"infill_tokens": n}. With exclude_input_in_output=False `text` is all of it.
+        with a mapping for each gap, {} or {"infill_tokens": n}. In front of left or segments may stand an instruction.
+        With exclude_input_in_output=False `text` is all of it.
 
         Raises:
             ServerError, UnavailableError, IncompleteError: see the tree in errors.py.
@@ -122,7 +123,7 @@ class Client:
         ends = time.monotonic() + timeout
         while not (health := self.health(min(5.0, timeout))).ok:
             if time.monotonic() >= ends:
-                raise UnavailableError(f"the server is not ready after {timeout:g} s ({health})")
+                raise UnavailableError(f"the server is not ready after {timeout:g} s: {health.reason}")
             time.sleep(0.1)
 
     def _whole(self, fields: dict[str, Any], limit: float | None) -> Completion:

@@ -1,4 +1,4 @@
-"""`make demo`: serves a bundle for a moment and shows one prompt in all three modes."""
+"""`make demo`: serves a bundle for a moment and shows one prompt in auto and the three modes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from .cli import main as trimode
+from .commands.screen import open_console
 from .errors import TrimodeClientError
 from .local_server import serving
 
@@ -26,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--max-tokens", type=int, default=128, metavar="N", help="[%(default)s]")
     arguments = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill must not leave the server behind
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = open_console(stderr=True)
     try:
         with tempfile.TemporaryDirectory(prefix="trimode-demo-") as scratch:
             console.print("starting the server …", style="dim")

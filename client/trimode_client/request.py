@@ -34,9 +34,12 @@ class Knobs(TypedDict, total=False):
 
     enable_thinking: bool
     mode: str
+    auto_allow: Sequence[str]
     max_tokens: int
+    stream_provisional: bool
     stop_words: Sequence[str]
     end_id: int
+    effort: float
     block_length: int
     denoise_steps: int
     threshold: float

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trimode.output import Candidate, Edit
+from trimode.output import Candidate, Decisions, Edit, Provisional, ProvisionalToken
 
 from .errors import IncompleteError
 
@@ -28,6 +28,8 @@ _NOT_COUNTERS = frozenset(
         "fills",
         "infill_candidates",
         "edits",
+        "auto",
+        "provisional",
     }
 )
 
@@ -48,6 +50,7 @@ class Completion:
         fills: the text of each gap, when gaps were filled.
         candidates: for each gap, the sizes that were tried, only with return_candidates.
         edits: what a revision changed, left to right.
+        auto: what mode auto chose, when the mode was left to it.
         seconds, first_seconds: from sending to the last response and to the first one, as the client saw it.
     """
 
@@ -63,6 +66,7 @@ class Completion:
     fills: tuple[str, ...] = ()
     candidates: tuple[tuple[Candidate, ...], ...] = ()
     edits: tuple[Edit, ...] = ()
+    auto: Decisions | None = None
     seconds: float = 0.0
     first_seconds: float = 0.0
 
@@ -73,12 +77,16 @@ class Completion:
 
 @dataclass(frozen=True)
 class Piece:
-    """Text that became final, and the tokens behind it; the last piece of a stream carries the Completion."""
+    """Text that became final, and the tokens behind it; the last piece of a stream carries the Completion.
+
+    With stream_provisional a piece may have no text, and `provisional` is the block that is being denoised.
+    """
 
     text: str
     token_ids: tuple[int, ...] = ()
     log_probs: tuple[float, ...] = ()
     completion: Completion | None = None
+    provisional: Provisional | None = None
 
 
 class Assembler:
@@ -100,8 +108,6 @@ class Assembler:
         """
         if self._single.get("finish_reason"):
             raise IncompleteError("the server went on after its last response")
-        if not self._first:
-            self._first = time.perf_counter() - self._started
         try:
             text = str(outputs.get("text_output", ""))
             token_ids = tuple(int(value) for value in _as_list(outputs.get("output_ids")))
@@ -110,10 +116,13 @@ class Assembler:
             self._token_ids += token_ids
             self._log_probs += log_probs
             self._single.update({name: value for name, value in outputs.items() if value is not None})
+            provisional = _provisional(outputs.get("provisional"))
+            if not self._first and (text or token_ids or provisional is None):
+                self._first = time.perf_counter() - self._started
             completion = self._complete() if self._single.get("finish_reason") else None
         except (TypeError, ValueError) as exc:
             raise IncompleteError(f"a response of the server cannot be understood: {exc}") from exc
-        return Piece(text, token_ids, log_probs, completion)
+        return Piece(text, token_ids, log_probs, completion, provisional)
 
     def _complete(self) -> Completion:
         last = self._single
@@ -133,9 +142,18 @@ class Assembler:
                 tuple(Candidate(**tried) for tried in gap) for gap in json.loads(last.get("infill_candidates") or "[]")
             ),
             edits=tuple(Edit(**edit) for edit in json.loads(last.get("edits") or "[]")),
+            auto=Decisions(**json.loads(last["auto"])) if last.get("auto") else None,
             seconds=time.perf_counter() - self._started,
             first_seconds=self._first,
         )
+
+
+def _provisional(text: str | None) -> Provisional | None:
+    if text is None:
+        return None
+    told = json.loads(text)
+    tokens = tuple(ProvisionalToken(**token) for token in told.pop("tokens"))
+    return Provisional(**told, tokens=tokens)
 
 
 def _as_list(value: object) -> list[Any]:

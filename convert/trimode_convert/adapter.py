@@ -73,11 +73,17 @@ def _name(layer: int, side: str) -> str:
     return f"base_model.model.encoder.layers.{layer}.self_attn.o_proj.lora_{side}.weight"
 
 
-def _check(file: TensorFile, config: ModelConfig, rank: int) -> None:
+def adapter_shapes(config: ModelConfig, rank: int) -> dict[str, tuple[int, ...]]:
+    """Return every tensor of an adapter with its shape."""
     expected: dict[str, tuple[int, ...]] = {}
     for layer in range(config.num_layers):
         expected[_name(layer, "A")] = (rank, config.query_width)
         expected[_name(layer, "B")] = (config.hidden_size, rank)
+    return expected
+
+
+def _check(file: TensorFile, config: ModelConfig, rank: int) -> None:
+    expected = adapter_shapes(config, rank)
     for name, shape in expected.items():
         found = file.tensors.get(name)
         if found is None or found.shape != shape:

@@ -7,7 +7,7 @@ Knows nothing of projections, weights or precisions.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
@@ -19,7 +19,7 @@ HIDDEN_SCORE = np.float32(-1e9)  # finite: a row that may see nothing must not b
 
 @dataclass(frozen=True)
 class Rotation:
-    """cos and sin at each new token, and the Llama-4 query scale where positions reach it  # [B, 1, S, D or 1]."""
+    """cos and sin at each new token, and what queries are multiplied by, if anything  # [B, 1, S, D or 1], float32."""
 
     cos: str
     sin: str
@@ -27,9 +27,15 @@ class Rotation:
 
 
 class KvForm(Protocol):
-    """One way to hold the cache. Made once per graph, it declares its inputs; `attend` is called once per layer."""
+    """One way to hold the cache. Made once per graph, it declares its inputs; `attend` is called once per layer.
 
-    def __init__(self, graph: GraphBuilder, config: ModelConfig) -> None: ...
+    `folds_scale` says whether 1 / sqrt(head_dim) is folded into the query weights; if not, it comes with the rotation,
+    in float32, where no rounding of weights can touch it.
+    """
+
+    folds_scale: ClassVar[bool]
+
+    def __init__(self, graph: GraphBuilder, config: ModelConfig, capacity: int) -> None: ...
 
     def attend(self, layer: int, query: str, key: str, value: str) -> str:
         """Return the mix of values  # q [B, Hq, S, D] (scaled), k, v [B, Hkv, S, D] -> [B, S, Hq * D]."""
@@ -45,7 +51,9 @@ class DeltaForm:
     choosing with Where.
     """
 
-    def __init__(self, graph: GraphBuilder, config: ModelConfig) -> None:
+    folds_scale: ClassVar[bool] = True
+
+    def __init__(self, graph: GraphBuilder, config: ModelConfig, capacity: int) -> None:
         self.graph = graph
         self.config = config
         past_len = graph.input("past_len", "int64", ["batch"])
@@ -54,10 +62,10 @@ class DeltaForm:
         for layer in range(config.num_layers):
             graph.input(f"past_key.{layer}", "float32", shape)
             graph.input(f"past_value.{layer}", "float32", shape)
-        capacity = graph.op("Shape", "past_key.0", start=2, end=3)
+        length = graph.op("Shape", "past_key.0", start=2, end=3)
         seq = graph.op("Shape", block_mask, start=1, end=2)
-        self.parts = graph.op("Concat", capacity, seq, axis=0)  # lengths of the cached and the new part
-        self.bias = self._bias(past_len, block_mask, capacity, seq)
+        self.parts = graph.op("Concat", length, seq, axis=0)  # lengths of the cached and the new part
+        self.bias = self._bias(past_len, block_mask, length, seq)
 
     def attend(self, layer: int, query: str, key: str, value: str) -> str:
         """Return the mix of values, and declare the new keys and values as outputs."""
@@ -77,8 +85,7 @@ class DeltaForm:
         mixed = graph.op("Add", graph.op("MatMul", past_shares, past_value), graph.op("MatMul", new_shares, new_value))
         if config.group > 1:  # [B, Hq, S, D]
             mixed = graph.op("Reshape", mixed, graph.ints(0, config.num_heads, -1, config.head_dim))
-        mixed = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])
-        return graph.op("Reshape", mixed, graph.ints(0, 0, config.query_width))
+        return _joined_heads(graph, config, mixed)
 
     def _bias(self, past_len: str, block_mask: str, capacity: str, seq: str) -> str:
         """Return 0 where a query may see a key and -1e9 elsewhere  # [B, 1, G * S, C + S]."""
@@ -95,7 +102,60 @@ class DeltaForm:
         return graph.op("Unsqueeze", bias, graph.ints(1))
 
 
-KV_FORMS: dict[str, type[KvForm]] = {"delta": DeltaForm}
+class ScatterForm:
+    """The cache is written in place: a buffer of fixed capacity goes in as past_* and comes out as present_*.
+
+    Both names must be bound to one address. New rows are written at `write_indices` whatever becomes of them: a draft
+    leaves rows that the next causal pass overwrites. Attention reads the first L rows, L being the mask's length, and
+    only the mask says what is seen: Attention's own is_causal counts from the wrong corner once there is a cache, and
+    its nonpad_kv_seqlen is dropped by TensorRT in silence. A query always sees its own key, so that a padded row does
+    not become NaN and stay in the cache.
+    """
+
+    folds_scale: ClassVar[bool] = False
+
+    def __init__(self, graph: GraphBuilder, config: ModelConfig, capacity: int) -> None:
+        self.graph = graph
+        self.config = config
+        self.shape: list[Dim] = ["batch", config.num_kv_heads, capacity, config.head_dim]
+        self.write = graph.input("write_indices", "int64", ["batch"])
+        mask = graph.input("attn_mask", "bool", ["batch", 1, "seq", "length"])
+        for layer in range(config.num_layers):
+            graph.input(f"past_key.{layer}", graph.dtype, self.shape)
+            graph.input(f"past_value.{layer}", graph.dtype, self.shape)
+        self.length = graph.op("Shape", mask, start=3, end=4)
+        self.mask = graph.op("Or", mask, self._own(mask))
+
+    def attend(self, layer: int, query: str, key: str, value: str) -> str:
+        """Return the mix of values, and declare the updated cache as outputs."""
+        graph = self.graph
+        held = []
+        for kind, rows in (("key", key), ("value", value)):
+            present = graph.op("TensorScatter", f"past_{kind}.{layer}", rows, self.write, axis=2, mode="linear")
+            graph.output(f"present_{kind}.{layer}", present, graph.dtype, self.shape)
+            seen = graph.op("Slice", f"present_{kind}.{layer}", graph.ints(0), self.length, graph.ints(2))
+            held.append(seen)  # [B, Hkv, L, D]
+        mixed = graph.op("Attention", query, *held, self.mask, scale=1.0)  # [B, Hq, S, D]
+        return _joined_heads(graph, self.config, mixed)
+
+    def _own(self, mask: str) -> str:
+        """Return where each new token's own key lies  # bool [B, 1, S, L]."""
+        graph = self.graph
+        zero, one = graph.constant(np.int64(0)), graph.constant(np.int64(1))
+        seq = graph.op("Squeeze", graph.op("Shape", mask, start=2, end=3))
+        slots = graph.op("Range", zero, graph.op("Squeeze", self.length), one)  # (L,)
+        steps = graph.op("Unsqueeze", graph.op("Range", zero, seq, one), graph.ints(1))  # [S, 1]
+        first = graph.op("Unsqueeze", self.write, graph.ints(1, 2, 3))  # [B, 1, 1, 1]
+        return graph.op("Equal", graph.op("Add", first, steps), slots)
+
+
+KV_FORMS: dict[str, type[KvForm]] = {"delta": DeltaForm, "scatter": ScatterForm}
+
+
+def _joined_heads(graph: GraphBuilder, config: ModelConfig, mixed: str) -> str:
+    """Put the heads side by side  # [B, Hq, S, D] -> [B, S, Hq * D]."""
+    mixed = graph.op("Transpose", mixed, perm=[0, 2, 1, 3])
+    return graph.op("Reshape", mixed, graph.ints(0, 0, config.query_width))
 
 
 def rotate(graph: GraphBuilder, heads: str, rotation: Rotation) -> str:
@@ -107,14 +167,17 @@ def rotate(graph: GraphBuilder, heads: str, rotation: Rotation) -> str:
 
 
 def split_heads(graph: GraphBuilder, config: ModelConfig, rotation: Rotation, qkv: str) -> tuple[str, str, str]:
-    """Split joint projections into rotated q, k and plain v  # [B, S, (Hq + 2 Hkv) * D] -> [B, H, S, D] each."""
+    """Split joint projections into rotated q, k and plain v  # [B, S, (Hq + 2 Hkv) * D] -> [B, H, S, D] each.
+
+    Rotation and query scale are computed in float32 and rounded once to the activations' type.
+    """
     heads = config.num_heads + 2 * config.num_kv_heads
     apart = graph.op("Reshape", qkv, graph.ints(0, 0, heads, config.head_dim))
     apart = graph.op("Transpose", apart, perm=[0, 2, 1, 3])
     rotating = config.num_heads + config.num_kv_heads
     turning, value = graph.ops("Split", 2, apart, graph.ints(rotating, config.num_kv_heads), axis=1)
-    turned = rotate(graph, turning, rotation)  # query and key heads at once
+    turned = rotate(graph, graph.widen(turning), rotation)  # query and key heads at once
     query, key = graph.ops("Split", 2, turned, graph.ints(config.num_heads, config.num_kv_heads), axis=1)
     if rotation.query_scale is not None:
         query = graph.op("Mul", query, rotation.query_scale)
-    return query, key, value
+    return graph.narrow(query), graph.narrow(key), value

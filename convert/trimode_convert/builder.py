@@ -14,13 +14,18 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from .rounding import stored
 from .weights import Blob
 
-OPSET = 20
-IR_VERSION = 10
+IR_VERSIONS = {20: 10, 24: 11}  # by opset: the least that it and its types need
 ELEMENT_TYPES = {
     "float32": TensorProto.FLOAT,
+    "float16": TensorProto.FLOAT16,
+    "bfloat16": TensorProto.BFLOAT16,
+    "float8e4m3": TensorProto.FLOAT8E4M3FN,
+    "float4e2m1": TensorProto.FLOAT4E2M1,
     "int8": TensorProto.INT8,
+    "int4": TensorProto.INT4,
     "int64": TensorProto.INT64,
     "bool": TensorProto.BOOL,
 }
@@ -29,9 +34,14 @@ Dim = int | str
 
 @dataclass
 class GraphBuilder:
-    """Collects a graph; `location` is the name of the file beside it that holds the weights."""
+    """Collects a graph; `location` is the name of the file beside it that holds the weights.
+
+    `dtype` is the type of activations between operators and of the cache; `widen` and `narrow` go to float32 and back.
+    """
 
     location: str
+    opset: int = 20
+    dtype: str = "float32"
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
@@ -64,6 +74,18 @@ class GraphBuilder:
         self.nodes.append(helper.make_node(kind, list(inputs), outputs, name=f"{kind}_{number}", **attributes))
         return outputs
 
+    def cast(self, value: str, dtype: str) -> str:
+        """Return `value` in another type."""
+        return self.op("Cast", value, to=ELEMENT_TYPES[dtype])
+
+    def widen(self, value: str) -> str:
+        """Return an activation in float32."""
+        return value if self.dtype == "float32" else self.cast(value, "float32")
+
+    def narrow(self, value: str) -> str:
+        """Return a float32 value in the activations' type."""
+        return value if self.dtype == "float32" else self.cast(value, self.dtype)
+
     def constant(self, values: NDArray[Any] | np.generic) -> str:
         """Return the name of a small constant, kept in the graph itself; equal ones are stored once."""
         array = np.asarray(values)
@@ -75,6 +97,14 @@ class GraphBuilder:
     def ints(self, *values: int) -> str:
         """Return the name of a constant list of integers, for shapes and axes."""
         return self.constant(np.asarray(values, np.int64))
+
+    def scalar(self, value: float, dtype: str) -> str:
+        """Return the name of a scalar in any stored type."""
+        name = f"const_{dtype}_{value!r}"
+        if name not in self.initializers:
+            raw = stored(np.array([value], np.float32), dtype).tobytes()
+            self.initializers[name] = TensorProto(name=name, data_type=ELEMENT_TYPES[dtype], raw_data=raw)
+        return name
 
     def external(self, blob: Blob) -> str:
         """Return the name of a weight that lives in the weight file."""
@@ -89,8 +119,10 @@ class GraphBuilder:
     def model(self, name: str) -> onnx.ModelProto:
         """Return the finished model, without weights."""
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self.initializers.values()))
-        opsets = [helper.make_opsetid("", OPSET)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="trimode_convert")
+        opsets = [helper.make_opsetid("", self.opset)]
+        return helper.make_model(
+            graph, opset_imports=opsets, ir_version=IR_VERSIONS[self.opset], producer_name="trimode_convert"
+        )
 
     def _rename_uses(self, old: str, new: str) -> None:
         for node in self.nodes:

@@ -15,6 +15,7 @@ from pathlib import Path
 import onnxruntime
 from trimode.bundle import (
     CHAT_TEMPLATE,
+    EFFORT,
     GENERATION_CONFIG,
     GRAPH,
     TOKENIZER,
@@ -28,8 +29,8 @@ from .checkpoint import Checkpoint
 from .config import Keys
 from .folder import check_place, check_space, replacing
 from .graph import Blueprint, draw
+from .precisions import ONNXRUNTIME, Target
 
-KV_FORM = "delta"
 DEFAULT_CAPACITY = 4096
 SMALLEST_BUCKET = 64
 Advance = Callable[[int], None]
@@ -39,9 +40,10 @@ Advance = Callable[[int], None]
 class Recipe:
     """What to build, as asked for; None means the default."""
 
-    precision: str = "float32"
+    precision: str | None = None
     capacity: int | None = None
     name: str | None = None
+    target: Target = ONNXRUNTIME
 
 
 @dataclass(frozen=True)
@@ -63,24 +65,26 @@ def make_plan(checkpoint: Checkpoint, recipe: Recipe, advance: Advance = lambda 
     """Draw the graph and hash the checkpoint; `advance` is told the bytes hashed.
 
     Raises:
-        CheckpointError: the capacity asked for is more than the checkpoint's positions, or a side file is unreadable.
+        CheckpointError: the capacity asked for is more than the checkpoint's positions, the target lacks the precision,
+            or a side file is unreadable.
     """
-    config = checkpoint.config
+    config, target = checkpoint.config, recipe.target
+    precision = recipe.precision or target.default
     capacity = min(config.max_positions, DEFAULT_CAPACITY) if recipe.capacity is None else recipe.capacity
     if not 1 <= capacity <= config.max_positions:
         raise CheckpointError(
             f"{checkpoint.folder}: capacity: expected 1 to {config.max_positions} (max_position_embeddings), "
             f"found {capacity}"
         )
-    blueprint = draw(checkpoint, precision=recipe.precision, capacity=capacity, kv_form=KV_FORM, location=WEIGHTS)
+    blueprint = draw(checkpoint, target=target, precision=precision, capacity=capacity, location=WEIGHTS)
     graph = blueprint.model.SerializeToString(deterministic=True)
     side_files = _side_files(checkpoint.folder)
     manifest = Manifest(
         model=recipe.name or checkpoint.folder.resolve().name,
-        runtime="onnxruntime",
-        runtime_version=onnxruntime.__version__,
-        kv_form=KV_FORM,
-        precision=recipe.precision,
+        runtime=target.runtime,
+        runtime_version=onnxruntime.__version__ if target is ONNXRUNTIME else f"opset {target.opset}",
+        kv_form=target.kv_form,
+        precision=precision,
         capacity=capacity,
         buckets=buckets(capacity),
         num_layers=config.num_layers,
@@ -150,7 +154,7 @@ def buckets(capacity: int) -> tuple[int, ...]:
 def _side_files(folder: Path) -> dict[str, bytes]:
     """The files that travel unchanged, and the chat template, which may be a key of the tokenizer's configuration."""
     found: dict[str, bytes] = {}
-    for name in (TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG):
+    for name in (TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG, EFFORT):
         path = folder / name
         try:
             if path.is_file():

@@ -15,7 +15,7 @@ from pathlib import Path
 from trimode.errors import CheckpointError
 
 from .adapter import FOLDER as ADAPTER_FOLDER
-from .adapter import Adapter
+from .adapter import Adapter, adapter_shapes
 from .config import CONFIG, Keys, ModelConfig
 from .tensor_file import Tensor, TensorFile
 
@@ -60,6 +60,18 @@ class Checkpoint:
                 file.close()
             raise
         return cls(folder, config, tensors, adapter, tuple(files))
+
+    @classmethod
+    def of_shapes(cls, config: ModelConfig, adapter_rank: int = 0) -> Checkpoint:
+        """Return a checkpoint that has shapes and no files: enough to draw a graph and to plan, not to write."""
+        nowhere = TensorFile(Path("no-file"))
+        adapter: Adapter | None = None
+        if adapter_rank:
+            adapter = Adapter(nowhere.path, nowhere, adapter_rank, scale=1.0)
+            for name, shape in adapter_shapes(config, adapter_rank).items():
+                nowhere.tensors[name] = Tensor(nowhere, name, "F32", shape, 0)
+        tensors = {name: Tensor(nowhere, name, "BF16", shape, 0) for name, shape in expected_shapes(config).items()}
+        return cls(Path("no-folder"), config, tensors, adapter, ())
 
     def __enter__(self) -> Checkpoint:
         return self

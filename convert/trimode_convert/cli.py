@@ -12,18 +12,23 @@ import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from trimode.errors import TrimodeError
+from trimode.bundle import Manifest
+from trimode.compiled import FLAVOURS
+from trimode.errors import BundleError, TrimodeError
 
 from .bundling import Plan, Recipe, is_up_to_date, make_plan, write_bundle
 from .checkpoint import Checkpoint
+from .engine_build import Engine, work_folder
 from .folder import check_place, megabytes
-from .linear import PRECISIONS
+from .planner import GPUS, gigabytes
+from .precisions import TARGETS, TENSORRT
+from .profiles import DEFAULT_BATCH, DEFAULT_CHUNK
 from .verify import Outcome, against_kit, against_reference
 
 
@@ -35,12 +40,25 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and *.safetensors")
     made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
-    made.add_argument("--precision", choices=sorted(PRECISIONS), default="float32", help="of weights and products")
+    made.add_argument("--target", choices=sorted(TARGETS), default="onnxruntime", help="the runtime to build for")
+    precisions = sorted({name for target in TARGETS.values() for name in target.precisions})
+    made.add_argument("--precision", choices=precisions, help="of weights and products (default: the target's first)")
     made.add_argument("--capacity", type=int, metavar="N", help="most tokens of a sequence (default: at most 4096)")
     made.add_argument("--name", help="the model's name (default: the checkpoint folder's)")
     made.add_argument("--force", action="store_true", help="build even if the bundle is up to date")
     made.add_argument("--verify", action="store_true", help="compare the bundle with a plain numpy forward")
     made.add_argument("--parity-logits", type=Path, metavar="FILE", help="compare the bundle with a kit's logits .npz")
+    gpu = made.add_argument_group("with --target tensorrt")
+    gpu.add_argument("--batch", type=int, metavar="N", help=f"most rows of a call (default: {DEFAULT_BATCH})")
+    gpu.add_argument(
+        "--chunk", type=int, metavar="N", help=f"most tokens of a prompt's pass (default: {DEFAULT_CHUNK})"
+    )
+    gpu.add_argument("--flavour", choices=FLAVOURS, help="the compiler (default: the first that is installed)")
+    gpu.add_argument("--gpu", choices=sorted(GPUS), help="the GPU to fit and to compile for (default: this machine's)")
+    gpu.add_argument(
+        "--compute-capability", action="append", default=[], metavar="N.N", help="to compile for; may repeat"
+    )
+    gpu.add_argument("--graph-only", action="store_true", help="write the graph and its weights, compile nothing")
     return made
 
 
@@ -59,7 +77,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         errors.print(f"error: {exc}", markup=False)
         return 1
     except KeyboardInterrupt:
-        errors.print("interrupted: no half bundle was left behind")
+        work = work_folder(Path(options.out).resolve())
+        kept = f"; finished parts are kept in {work}" if work.is_dir() else ""
+        errors.print(f"interrupted: no half bundle was left behind{kept}", markup=False)
         return 130
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -68,23 +88,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     started = time.monotonic()
     target = Path(options.out).resolve()  # a link's target is replaced, not the link
-    recipe = Recipe(options.precision, options.capacity, options.name)
+    recipe = Recipe(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
     with Checkpoint.open(options.checkpoint) as checkpoint:
         with _progress(errors, "reading", checkpoint.size()) as advance:
             plan = make_plan(checkpoint, recipe, advance)
+        if recipe.target is TENSORRT and not options.graph_only:
+            return _compile(options, plan, checkpoint, target, out, errors)
         state = "up to date"
         if options.force or not is_up_to_date(plan, target):
             state = "built"
             with _progress(errors, "writing", plan.blueprint.weights.total_bytes) as advance:
                 write_bundle(plan, target, advance)
         seconds = time.monotonic() - started
-        outcomes: list[Outcome] = []
-        if options.verify:
-            outcomes += against_reference(target, checkpoint)
-        if options.parity_logits is not None:
-            outcomes += against_kit(target, options.parity_logits)
-    out.print(_summary(target, plan, checkpoint.parameters, state, seconds, outcomes))
+        outcomes = _outcomes(options, target, checkpoint)
+    out.print(_summary(target, plan.manifest, checkpoint.parameters, state, seconds, outcomes))
     if failed := [outcome for outcome in outcomes if not outcome.passed]:
         shutil.rmtree(target)  # else the next build would call it up to date
         text = f"error: {len(failed)} of {len(outcomes)} checks failed and the bundle was removed, first: {failed[0]}"
@@ -93,14 +111,73 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     return 0
 
 
+def _outcomes(options: argparse.Namespace, bundle: Path, checkpoint: Checkpoint) -> list[Outcome]:
+    """The checks that were asked for, of a graph on disk."""
+    found: list[Outcome] = []
+    if options.verify:
+        found += against_reference(bundle, checkpoint)
+    if options.parity_logits is not None:
+        found += against_kit(bundle, options.parity_logits)
+    return found
+
+
+def _compile(
+    options: argparse.Namespace, plan: Plan, checkpoint: Checkpoint, target: Path, out: Console, errors: Console
+) -> int:
+    """Build a TensorRT bundle; its checks are of the exported graph, before it is compiled."""
+    started = time.monotonic()
+    engine = Engine.design(
+        plan,
+        checkpoint.config,
+        batch=options.batch,
+        chunk=options.chunk,
+        flavour=options.flavour,
+        capabilities=options.compute_capability,
+        gpu=options.gpu,
+    )
+    need, cost = engine.footprint, engine.cost(checkpoint.size(), target)
+    outcomes: list[Outcome] = []
+
+    def check(exported: Path) -> None:
+        outcomes.extend(_outcomes(options, exported, checkpoint))
+        if failed := [outcome for outcome in outcomes if not outcome.passed]:
+            shutil.rmtree(exported)
+            raise BundleError(f"{len(failed)} of {len(outcomes)} checks of the graph failed, first: {failed[0]}")
+
+    state, fused = "up to date", True
+    if options.force or not engine.is_up_to_date(target):
+        state = f"compiled with {engine.compiler.flavour} {engine.compiler.version}, not executed"
+        errors.print(
+            f"about {cost.seconds / 60:.0f} min, {gigabytes(cost.disk)} of disk and {gigabytes(cost.memory)} of memory "
+            "to build (estimates)"
+        )
+        if options.force:
+            shutil.rmtree(work_folder(target), ignore_errors=True)
+        with _progress(errors, "exporting", plan.blueprint.weights.total_bytes) as advance, _phases(errors) as report:
+            fused = engine.build(
+                target, checkpoint_bytes=checkpoint.size(), advance=advance, report=report, check_export=check
+            )
+    manifest = Manifest.load(target)
+    table = _summary(target, manifest, checkpoint.parameters, state, time.monotonic() - started, outcomes)
+    if not fused:
+        table.add_row("attention", "no dedicated kernel for these shapes: decomposed, which is slower")
+    table.add_row("compute capability", ", ".join(engine.capabilities))
+    table.add_row(
+        "GPU memory",
+        f"weights {gigabytes(need.weights)}, keys and values {gigabytes(need.kv_per_slot)} a sequence, "
+        f"workspace about {gigabytes(need.workspace)}",
+    )
+    out.print(table)
+    return 0
+
+
 def _summary(
-    target: Path, plan: Plan, parameters: int, state: str, seconds: float, outcomes: Sequence[Outcome]
+    target: Path, manifest: Manifest, parameters: int, state: str, seconds: float, outcomes: Sequence[Outcome]
 ) -> Table:
-    manifest = plan.manifest
     table = Table(title=f"{target}: {state}", show_header=False, title_justify="left")
     table.add_row("model", f"{manifest.model}, {manifest.precision}, capacity {manifest.capacity}")
     table.add_row("parameters", f"{parameters:,}{' with draft adapter' * manifest.adapter}")
-    table.add_row("bundle", megabytes(plan.total_bytes))
+    table.add_row("bundle", megabytes(sum(manifest.files.values())))
     table.add_row("time", f"{seconds:.1f} s")
     table.add_row("peak memory", megabytes(peak_memory()))
     for outcome in outcomes:
@@ -128,3 +205,10 @@ def _progress(console: Console, title: str, total: int) -> Iterator[Callable[[in
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total)
         yield lambda count: bar.advance(task, count)
+
+
+@contextmanager
+def _phases(console: Console) -> Iterator[Callable[[str, int, int], None]]:
+    """Show the compiler's phases on a terminal, nothing elsewhere; yield what is told (phase, done, of)."""
+    with console.status("compiling") if console.is_terminal else nullcontext() as status:
+        yield lambda phase, done, total: status.update(f"{phase}: {done} of {total}") if status is not None else None

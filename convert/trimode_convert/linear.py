@@ -1,4 +1,4 @@
-"""Linear layers of the graph, by precision: float32, and int8 with one activation scale per token.
+"""Linear layers of the graph: plain products, and int8 with one activation scale per token for ONNX Runtime.
 
 Per token, never per tensor: a scale shared by tokens would make a request's result depend on its neighbours in
 the batch, and a verification differ from the step it verifies. Knows nothing of what a layer is for.
@@ -7,7 +7,6 @@ the batch, and a verification differ from the step it verifies. Knows nothing of
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,11 +14,12 @@ from .builder import ELEMENT_TYPES, GraphBuilder
 from .weights import Part, WeightPlan
 
 STEP = 1 / 127  # of activations that are at most 1 in size
+Linear = Callable[[GraphBuilder, WeightPlan, str, str, Sequence[Part]], str]
 
 
-def float32_linear(graph: GraphBuilder, weights: WeightPlan, x: str, name: str, parts: Sequence[Part]) -> str:
-    """Return x @ [parts side by side]  # x [..., in] -> [..., out]."""
-    return graph.op("MatMul", x, graph.external(weights.matrix(name, parts)))
+def plain_linear(graph: GraphBuilder, weights: WeightPlan, x: str, name: str, parts: Sequence[Part]) -> str:
+    """Return x @ [parts side by side] in the graph's type  # x [..., in] -> [..., out]."""
+    return graph.op("MatMul", x, graph.external(weights.matrix(name, parts, graph.dtype)))
 
 
 def int8_linear(graph: GraphBuilder, weights: WeightPlan, x: str, name: str, parts: Sequence[Part]) -> str:
@@ -37,21 +37,3 @@ def int8_linear(graph: GraphBuilder, weights: WeightPlan, x: str, name: str, par
     product = graph.op("MatMulInteger", whole, graph.external(matrix), zero)  # i32 [B, S, out]
     product = graph.op("Mul", graph.op("Cast", product, to=ELEMENT_TYPES["float32"]), largest)
     return graph.op("Mul", product, graph.external(channel_scales))
-
-
-@dataclass(frozen=True)
-class Precision:
-    """How a precision multiplies, and whether gate_proj and up_proj go in one product.
-
-    One wide product saves int8 a second rounding of the activations; in float32 two narrow ones measured faster
-    (hidden 256, 8 tokens: 1.05 against 1.25 ms a pass), which also spares a Split.
-    """
-
-    linear: Callable[[GraphBuilder, WeightPlan, str, str, Sequence[Part]], str]
-    joins_gate_up: bool
-
-
-PRECISIONS = {
-    "float32": Precision(float32_linear, joins_gate_up=False),
-    "int8": Precision(int8_linear, joins_gate_up=True),
-}

@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from trimode.bundle import GRAPH, Manifest
+from trimode.bundle import GRAPH, WEIGHTS, Manifest
 from trimode.errors import BundleError
 
+from .reference_session import ReferenceSession, needs_reference
 from .tensor_file import FloatArray
 
 
@@ -37,20 +40,46 @@ class Pass:
         return np.tri(size, dtype=bool) if self.causal else np.ones((size, size), dtype=bool)
 
 
+CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
 class BundleRunner:
-    """A bundle's graph in one session, one row at a time, with its cache on the host."""
+    """A bundle's graph on the CPU, one row at a time, with its cache on the host.
+
+    Of a TensorRT bundle it runs the graph that the plan is compiled from, which shows what was exported and nothing
+    of what TensorRT makes of it. A graph in bfloat16 is computed by onnx's reference, for small models only.
+    """
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
+        self.manifest = Manifest.load(folder)
+        self.session: Any
+        if needs_reference(folder / GRAPH):
+            self.session = ReferenceSession(folder / GRAPH, folder / WEIGHTS)
+            self.names: list[str] = self.session.names
+            self.cache_type: Any = ml_dtypes.bfloat16
+            return
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3
-        self.manifest = Manifest.load(folder)
         if self.manifest.precision == "int8":  # see linear.int8_linear
             options.add_session_config_entry("session.x64quantprecision", "1")
-        self.session = onnxruntime.InferenceSession(str(folder / GRAPH), options, providers=["CPUExecutionProvider"])
+        if self.manifest.runtime == "tensorrt":  # ONNX Runtime 1.31 fuses float8 into a product that takes integers
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        path = str(folder / GRAPH)
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.names = [value.name for value in self.session.get_outputs()]
+        self.cache_type = next(CACHE_TYPES[v.type] for v in self.session.get_inputs() if v.name == "past_key.0")
 
     def run(self, passes: Sequence[Pass]) -> list[FloatArray]:
         """Return the logits of every token of every pass, in order  # (S, vocab) each.
+
+        Raises:
+            BundleError: the passes reach beyond the bundle's capacity.
+        """
+        return [found["logits"][0] for found in self.outputs(passes)]
+
+    def outputs(self, passes: Sequence[Pass]) -> list[dict[str, NDArray[Any]]]:
+        """Return all outputs of every pass, in order, by name.
 
         Raises:
             BundleError: the passes reach beyond the bundle's capacity.
@@ -59,31 +88,44 @@ class BundleRunner:
         longest = max(step.start + len(step.tokens) for step in passes)
         if longest > manifest.capacity:
             raise BundleError(f"the checks reach position {longest}, the bundle's capacity is {manifest.capacity}")
-        capacity = min(size for size in manifest.buckets if size >= longest)
-        shape = (1, manifest.num_kv_heads, capacity, manifest.head_dim)
-        cache = {
-            f"past_{kind}.{layer}": np.zeros(shape, np.float32)
-            for layer in range(manifest.num_layers)
-            for kind in ("key", "value")
-        }
-        logits = []
+        length = min(size for size in manifest.buckets if size >= longest)
+        scatter = manifest.kv_form == "scatter"
+        shape = (1, manifest.num_kv_heads, manifest.capacity if scatter else length, manifest.head_dim)
+        caches = [f"past_{kind}.{layer}" for layer in range(manifest.num_layers) for kind in ("key", "value")]
+        cache = {name: np.zeros(shape, self.cache_type) for name in caches}
+        results = []
         for step in passes:
-            stop = step.start + len(step.tokens)
-            feeds = cache | {
-                "input_ids": step.tokens[None],
-                "position_ids": np.arange(step.start, stop)[None],
-                "past_len": np.array([step.start]),
-                "block_mask": step.sees[None],
-                "logit_rows": np.arange(len(step.tokens))[None],
-            }
-            if manifest.adapter:
-                feeds["lora_scale"] = np.array([step.adapter], np.float32)
-            found = dict(zip((o.name for o in self.session.get_outputs()), self.session.run(None, feeds), strict=True))
-            logits.append(found["logits"][0])
-            if step.keep:
+            feeds = cache | _shared_feeds(step, manifest) | (_scatter(step, length) if scatter else _delta(step))
+            found = dict(zip(self.names, self.session.run(None, feeds), strict=True))
+            results.append(found)
+            if scatter:  # written whether kept or not; what was not kept is overwritten by the next causal pass
+                cache = {name: found[name.replace("past_", "present_")] for name in cache}
+            elif step.keep:
                 for name, rows in cache.items():
-                    rows[:, :, step.start : stop] = found[name.replace("past_", "new_")]
-        return logits
+                    rows[:, :, step.start : step.start + len(step.tokens)] = found[name.replace("past_", "new_")]
+        return results
+
+
+def _shared_feeds(step: Pass, manifest: Manifest) -> dict[str, NDArray[Any]]:
+    feeds: dict[str, NDArray[Any]] = {
+        "input_ids": step.tokens[None],
+        "position_ids": np.arange(step.start, step.start + len(step.tokens))[None],
+        "logit_rows": np.arange(len(step.tokens))[None],
+    }
+    if manifest.adapter:
+        feeds["lora_scale"] = np.array([step.adapter], np.float32)
+    return feeds
+
+
+def _delta(step: Pass) -> dict[str, NDArray[Any]]:
+    return {"past_len": np.array([step.start]), "block_mask": step.sees[None]}
+
+
+def _scatter(step: Pass, length: int) -> dict[str, NDArray[Any]]:
+    mask = np.zeros((1, 1, len(step.tokens), length), dtype=bool)
+    mask[..., : step.start] = True
+    mask[..., step.start : step.start + len(step.tokens)] = step.sees
+    return {"write_indices": np.array([step.start]), "attn_mask": mask}
 
 
 def kit_passes(arrays: dict[str, NDArray[np.generic]]) -> list[tuple[Pass, ...]]:

@@ -50,8 +50,8 @@ class Tensor:
         return self._decode(start * width, (stop - start) * width).reshape(stop - start, *self.shape[1:])
 
     def slices(self) -> Iterator[tuple[int, FloatArray]]:
-        """Yield (first row, rows as float32), each slice at most about SLICE_BYTES."""
-        step = max(1, SLICE_BYTES // (4 * max(1, math.prod(self.shape[1:]))))
+        """Yield (first row, rows as float32), each slice at most about SLICE_BYTES and of whole pairs of rows."""
+        step = 2 * max(1, SLICE_BYTES // (8 * max(1, math.prod(self.shape[1:]))))
         for start in range(0, self.shape[0], step):
             yield start, self.rows(start, min(start + step, self.shape[0]))
 

@@ -23,6 +23,9 @@ FLOAT32_TOLERANCE = 2e-4  # of the largest logit; reordered float32 sums of the 
 # random weights, whose flat logits exaggerate; doubling the scale of any one matrix gives 0.27 and more in some pass.
 INT8_RMS = 0.20
 INT8_AGREEMENT = 0.60
+# Relative RMS of the trained tiny checkpoint over all kinds of pass, times 4 and more: 0.0003, 0.009, 0.06, 0.17, 0.13.
+RMS = {"float16": 0.01, "bfloat16": 0.05, "fp8": 0.25, "int4": 0.7, "nvfp4": 0.6}
+AGREEMENT = {"int4": 0.3, "nvfp4": 0.3}
 CHUNK = 7
 BLOCK = 16
 
@@ -56,7 +59,8 @@ def compare(name: str, ours: FloatArray, expected: FloatArray, precision: str) -
     rms = float(np.sqrt(((ours - wide) ** 2).mean() / (wide**2).mean()))
     agreement = float((ours.argmax(-1) == expected.argmax(-1)).mean())
     exact = precision == "float32"
-    passed = worst <= FLOAT32_TOLERANCE if exact else rms <= INT8_RMS and agreement >= INT8_AGREEMENT
+    rough = rms <= RMS.get(precision, INT8_RMS) and agreement >= AGREEMENT.get(precision, INT8_AGREEMENT)
+    passed = worst <= FLOAT32_TOLERANCE if exact else rough
     return Outcome(name, worst, rms, agreement, passed)
 
 

@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from trimode.bundle import EFFORT
 from trimode.fields import Mode
 
-from . import markdown, plots
+from . import effort, markdown, plots
 from .claims import CODE, DIFFUSION_WITHIN, claimed, find
 from .domains import about
 from .paper import ACCEPTANCE
@@ -36,7 +37,8 @@ RECIPES = {
 
 
 def write(checkpoint: Path, results: dict[str, Any], out: Path) -> None:
-    """Write README.md and plots/ into `out`."""
+    """Write README.md, effort.json and plots/ into `out`."""
+    (out / EFFORT).write_text(spelled(effort.table(results)) + "\n", encoding="utf-8")
     (out / "README.md").write_text(text(checkpoint, results), encoding="utf-8")
     plots.draw(results, out / "plots")
 
@@ -75,6 +77,8 @@ def text(checkpoint: Path, results: dict[str, Any]) -> str:
         "thresholds": markdown.thresholds(results),
         "steps": markdown.steps(results),
         "joint": markdown.joint(results),
+        "finished": markdown.finished(results),
+        "effort": markdown.effort(results),
         "precisions": markdown.precisions(results),
         "parsed": markdown.parsed(results),
         "human_eval": markdown.human_eval(results),

@@ -33,7 +33,8 @@ def claimed(run: Run) -> list[str]:
 
 def find(results: dict[str, Any], mode: str, block: int | None = None, **wanted: Any) -> Run | None:
     """Return the first run of that mode and block that has the `wanted` values; by default float32, every prompt."""
-    same = {"mode": mode, "block_length": block, "precision": "float32", "prompts": "every", **wanted}
+    same = {"mode": mode, "block_length": block, "precision": "float32", "prompts": "every", "revise_rounds": 0}
+    same |= wanted
     return next((run for run in results["runs"] if all(run[key] == value for key, value in same.items())), None)
 
 

@@ -10,9 +10,11 @@ from trimode.fields import Mode
 
 from . import paper
 from .claims import CODE, Run, claimed, find
+from .effort import table
 from .perplexity import together
 from .settings import (
     BLOCKS,
+    FINISHED,
     JOINT_BLOCKS,
     JOINT_STEPS,
     JOINT_THRESHOLDS,
@@ -103,6 +105,34 @@ def joint(results: dict[str, Any]) -> str:
     columns = [(block, value) for block in JOINT_BLOCKS for value in JOINT_THRESHOLDS]
     rows = [[str(bound), *(_cell(results, block, bound, value) for block, value in columns)] for bound in JOINT_STEPS]
     return grid(["at most", *(f"block {block}, threshold {value:g}" for block, value in columns)], rows)
+
+
+def finished(results: dict[str, Any]) -> str:
+    """Return diffusion at the longest block with and without blocks that are revised once."""
+    rows = []
+    for bound, threshold in FINISHED:
+        point = {"prompts": "sweep", "denoise_steps": bound, "threshold": threshold}
+        runs = [find(results, Mode.DIFFUSION, BLOCKS[0], **point, revise_rounds=rounds) for rounds in (0, 1)]
+        name = f"threshold {threshold:g}, at most {bound} steps"
+        rows.append([name, *(_exact_and_forward(run["all"]) if run else NOTHING for run in runs)])
+    return grid([f"block {BLOCKS[0]}", "as it is", "revise_rounds 1"], rows)
+
+
+def effort(results: dict[str, Any]) -> str:
+    """Return the levels of `effort`."""
+    rows = [
+        [
+            f"{level['effort']:g}",
+            *(str(level[name]) for name in ("block_length", "denoise_steps")),
+            NOTHING if level["threshold"] is None else f"{level['threshold']:g}",
+            str(level["revise_rounds"]),
+            f"{level['accuracy']:.1%}",
+            f"{1 / level['forwards_per_token']:.1f}",
+        ]
+        for level in table(results)["levels"]
+    ]
+    head = ["effort from", "block_length", "denoise_steps", "threshold", "revise_rounds", "exact", "tokens/forward"]
+    return grid(head, rows)
 
 
 def _cell(results: dict[str, Any], block: int, bound: int, threshold: float | None) -> str:

@@ -35,6 +35,7 @@ def _accuracy(results: dict[str, Any], path: Path) -> None:
                 run
                 for run in results["runs"]
                 if (run["mode"], run["prompts"], run["block_length"]) == (Mode.DIFFUSION, "sweep", block)
+                and not run["revise_rounds"]
                 if (run["threshold"] is None if fixed else run["denoise_steps"] == block and run["threshold"])
             ]
             if rows:

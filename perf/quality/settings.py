@@ -14,6 +14,11 @@ SWEPT_STEPS = (1, 2, 4, 8, 16, 32)
 SWEPT_THRESHOLDS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 1.0)
 JOINT_BLOCKS, JOINT_STEPS, JOINT_THRESHOLDS = (32, 16), (2, 4, 8, 16), (0.7, 0.9)
 """Of these the sweep has every combination: a threshold, and `denoise_steps` as the upper bound on the passes."""
+FINISHED = ((2, 0.0), (4, 0.7), (8, 0.9), (32, 0.9), (32, 0.95))
+"""Of these, `denoise_steps` and threshold at the longest block, the sweep has blocks that are revised once, too.
+
+The first one fills a block in one pass and has one left for what is unlikely.
+"""
 THRESHOLD = 0.9
 """The served default of diffusion."""
 MAX_TOKENS = 160
@@ -36,6 +41,7 @@ class Setting:
     adapter: bool = False
     precision: str = "float32"
     prompts: str = "every"
+    revise_rounds: int = 0
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -47,6 +53,7 @@ class Setting:
             fields["draft_adapter"] = self.adapter
         else:
             fields["denoise_steps"] = self.denoise_steps
+            fields["revise_rounds"] = self.revise_rounds
             fields |= {"reveal": "steps"} if self.threshold is None else {"threshold": self.threshold}
         return fields
 
@@ -86,7 +93,7 @@ def main_settings(adapter: bool, precision: str) -> list[Setting]:
 
 
 def sweep() -> Iterator[Setting]:
-    """Return diffusion's grid: fixed steps, thresholds with as many passes as they take, and a few with a bound."""
+    """Return diffusion's grid: fixed steps, thresholds with as many passes as they take, a few with both or revised."""
     for block in SWEPT_BLOCKS:
         for steps in SWEPT_STEPS:
             if steps <= block:
@@ -98,3 +105,6 @@ def sweep() -> Iterator[Setting]:
             if steps < block:  # as many steps as tokens are no bound
                 for threshold in JOINT_THRESHOLDS:
                     yield Setting(Mode.DIFFUSION.value, block, steps, threshold, prompts="sweep")
+    yield Setting(Mode.DIFFUSION.value, BLOCKS[0], *FINISHED[0], prompts="sweep")
+    for steps, bound in FINISHED:
+        yield Setting(Mode.DIFFUSION.value, BLOCKS[0], steps, bound, prompts="sweep", revise_rounds=1)

@@ -14,16 +14,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .compiled import Compiled
 from .errors import BundleError
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 WEIGHTS = "model.data"
+PLAN = "model.plan"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 GENERATION_CONFIG = "generation_config.json"
+EFFORT = "effort.json"
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Manifest:
         runtime: "onnxruntime" or "tensorrt"; `runtime_version` is the version the bundle was built for.
         kv_form: "delta" or "scatter", how the graph takes and returns keys and values.
         precision: "float32", "int8", ….
+        compiled: what a TensorRT plan was compiled with and for; None where the graph itself is run.
         capacity: most tokens a sequence may hold, prompt, answer and one block together.
         buckets: ascending cache lengths the engine is run with; the last equals `capacity`.
         block_size: the checkpoint's own block length, the default of requests.
@@ -62,7 +66,7 @@ class Manifest:
     adapter: bool
     checkpoint_hash: str
     files: dict[str, int]
-    compute_capability: str | None = None
+    compiled: Compiled | None = None
     converter: str = ""
     format_version: int = FORMAT_VERSION
 
@@ -85,7 +89,12 @@ class Manifest:
             raise BundleError(
                 f"{path} has format_version {found!r}, this version reads {FORMAT_VERSION}. {rebuild_hint(folder)}"
             )
-        hints = typing.get_type_hints(cls)
+        try:
+            compiled = None if raw.get("compiled") is None else Compiled.parse(raw.pop("compiled"))
+        except ValueError as exc:
+            raise BundleError(f"{path}: {exc}. {rebuild_hint(folder)}") from exc
+        raw.pop("compiled", None)
+        hints = {name: kind for name, kind in typing.get_type_hints(cls).items() if name != "compiled"}
         known = set(hints)
         required = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
         if unknown := sorted(set(raw) - known):
@@ -96,20 +105,39 @@ class Manifest:
         if wrong:
             found_values = {key: raw[key] for key in wrong}
             raise BundleError(f"{path} has values of the wrong kind: {found_values}. {rebuild_hint(folder)}")
-        manifest = cls(**{**raw, "buckets": tuple(raw["buckets"])})
+        manifest = cls(**{**raw, "buckets": tuple(raw["buckets"]), "compiled": compiled})
         ascending = all(a < b for a, b in itertools.pairwise(manifest.buckets))
         if not ascending or manifest.buckets[-1:] != (manifest.capacity,):
             raise BundleError(
                 f"{path}: buckets must ascend to capacity {manifest.capacity}, got {list(manifest.buckets)}. "
                 f"{rebuild_hint(folder)}"
             )
+        if (PLAN in manifest.files) != (compiled is not None):
+            state = "missing" if compiled is None else f"given, but files has no {PLAN}"
+            raise BundleError(f"{path}: compiled: {state}. {rebuild_hint(folder, manifest)}")
         for name, size in manifest.files.items():
             file = folder / name
             found_size = file.stat().st_size if file.is_file() else None
             if found_size != size:
                 state = "is missing" if found_size is None else f"has {found_size} bytes, expected {size}"
-                raise BundleError(f"{file} {state}. {rebuild_hint(folder)}")
+                raise BundleError(f"{file} {state}. {rebuild_hint(folder, manifest)}")
         return manifest
+
+    def check_device(self, folder: Path, *, flavour: str, version: str, compute_capability: str) -> None:
+        """Refuse a plan that this TensorRT or this GPU cannot run, before TensorRT refuses it in its own words.
+
+        Args:
+            flavour: "tensorrt" or "tensorrt_rtx"; `version` is that package's `__version__`.
+            compute_capability: the GPU's, such as "8.9".
+
+        Raises:
+            BundleError: no plan, or one for something else; names the field, both values, and how to rebuild.
+        """
+        if self.compiled is None:
+            raise BundleError(f"{folder} holds no {PLAN}. {rebuild_hint(folder, self)}")
+        misfit = self.compiled.misfit(flavour, version, compute_capability)
+        if misfit is not None:
+            raise BundleError(f"{folder / PLAN}: {misfit}. {rebuild_hint(folder, self)}")
 
     def save(self, folder: Path) -> None:
         """Write manifest.json into `folder`."""
@@ -127,6 +155,14 @@ def _is_a(value: object, kind: Any) -> bool:
     return any(isinstance(value, one) and (one is bool or not isinstance(value, bool)) for one in kinds)
 
 
-def rebuild_hint(folder: Path) -> str:
-    """Say how a bundle is made."""
-    return f"Build it with: make build (or python -m trimode_convert CHECKPOINT --out {folder})"
+def rebuild_hint(folder: Path, manifest: Manifest | None = None) -> str:
+    """Say how a bundle is made; for TensorRT, that it is compiled on the machine that runs it."""
+    command = f"python -m trimode_convert CHECKPOINT --out {folder}"
+    if manifest is not None and manifest.runtime == "tensorrt":
+        options = f"--target tensorrt --precision {manifest.precision} --capacity {manifest.capacity}"
+        if manifest.compiled is not None:
+            batch = max(profile.batch[2] for profile in manifest.compiled.profiles)
+            chunk = max(profile.seq[2] for profile in manifest.compiled.profiles)
+            options += f" --flavour {manifest.compiled.flavour} --batch {batch} --chunk {chunk}"
+        return f"Rebuild it on the machine that runs it: {command} {options}"
+    return f"Build it with: make build (or {command})"

@@ -21,6 +21,8 @@ ENVIRONMENT = {
     "TRIMODE_THREADS": "threads",
     "TRIMODE_MAX_SLOTS": "max_slots",
     "TRIMODE_MAX_QUEUE": "max_queue",
+    "TRIMODE_PREFIX_CACHE_MIB": "prefix_cache_mib",
+    "TRIMODE_DEVICE": "device",
 }
 
 
@@ -31,21 +33,25 @@ class ServerConfig:
     Attributes:
         bundle: folder of the engine bundle; relative to the repository's root when not absolute.
         threads: threads of the engine; 0 takes every core.
-        spin: engine threads wait by spinning; faster alone, slower when cores are shared.
+        spin: engine threads wait for the next operator by spinning, within a call and shortly.
         max_slots: sequences decoded at once.
         max_queue: requests waiting beyond that; one more is answered "overloaded".
         prefill_chunk: most prompt tokens of one pass.
+        prefix_cache_mib: memory for keys and values of texts read before; 0 keeps none.
         default_mode, default_max_tokens: for requests that name none.
+        device: index of the GPU that an engine for GPUs opens on; an instance that Triton placed on one takes that.
     """
 
     bundle: Path = Path("build/out/nano-float32")
     threads: int = 0
-    spin: bool = False
+    spin: bool = True
     max_slots: int = 16
     max_queue: int = 64
     prefill_chunk: int = 256
-    default_mode: Mode = Mode.SELF_SPECULATION
+    prefix_cache_mib: int = 64
+    default_mode: Mode = Mode.AUTO
     default_max_tokens: int = 128
+    device: int = 0
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -58,7 +64,9 @@ class ServerConfig:
             ("max_slots", 1, 1024),
             ("max_queue", 0, 1_000_000),
             ("prefill_chunk", 1, 8192),
+            ("prefix_cache_mib", 0, 1_000_000),
             ("default_max_tokens", 1, 1_000_000),
+            ("device", 0, 1023),
         ):
             value = getattr(self, name)
             if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:

@@ -15,6 +15,10 @@ TrimodeError                  error_type                 who is at fault
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
+from typing import Any
+
 
 class TrimodeError(Exception):
     """Base of all; `error_type` is stable and machine-readable, the text is for people."""
@@ -26,8 +30,14 @@ class TrimodeError(Exception):
         return f"{self.error_type}: {self}"
 
 
+class Said(str):
+    """What was given in words, such as `12 gaps`, where it is not the value itself; shown as it is."""
+
+    __slots__ = ()
+
+
 class RequestError(TrimodeError):
-    """Bad input. Keeps the field's name, the limit it broke and the value given, shortened to 80 characters."""
+    """Bad input. Keeps the field's name, the limit it broke and the value given, as JSON of at most 80 characters."""
 
     error_type = "invalid_value"
 
@@ -41,9 +51,12 @@ class RequestError(TrimodeError):
 
 
 class PromptTooLongError(RequestError):
-    """The prompt, the answer asked for and one block do not fit the engine's capacity."""
+    """The prompt, the answer asked for and one block do not fit the engine's capacity; a text given is a measure."""
 
     error_type = "prompt_too_long"
+
+    def __init__(self, field: str, limit: str, given: int | str) -> None:
+        super().__init__(field, limit, Said(given))
 
 
 class OverloadedError(TrimodeError):
@@ -95,8 +108,24 @@ class ServeError(TrimodeError):
 
 
 def shorten(value: object, limit: int = 80) -> str:
-    """Return a printable form of `value` of at most `limit` characters."""
-    # Python refuses to write integers of thousands of digits
-    big = isinstance(value, int) and value.bit_length() > 1024
-    text = f"an integer of {value.bit_length()} bits" if isinstance(value, int) and big else repr(value)
+    """Return `value` as a request would say it, JSON that can be printed, in at most `limit` characters."""
+    text = value if isinstance(value, Said) else _as_json(value)
     return text if len(text) <= limit else f"{text[: limit - 24]}… ({len(text)} characters)"
+
+
+def _as_json(value: object) -> str:
+    # Python refuses to write integers of thousands of digits
+    if isinstance(value, int) and value.bit_length() > 1024:
+        return f"an integer of {value.bit_length()} bits"
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=_plain)
+    except (TypeError, ValueError, RecursionError):
+        return f"a {type(value).__name__}"
+    return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
+
+
+def _plain(value: object) -> Any:
+    """Return what JSON has not as something that it has."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "surrogateescape")
+    return dict(value) if isinstance(value, Mapping) else repr(value)

@@ -8,11 +8,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Literal
 
-from .errors import RequestError, shorten
+from .errors import RequestError, Said
 
 Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
 
@@ -28,14 +28,16 @@ INT32_MAX = 2**31 - 1
 
 
 class Mode(StrEnum):
-    """How the tokens of one request are made."""
+    """How the tokens of one request are made; AUTO leaves it to what is measured to be quickest."""
 
+    AUTO = "auto"
     AUTOREGRESSIVE = "autoregressive"
     DIFFUSION = "diffusion"
     SELF_SPECULATION = "self_speculation"
 
 
 ACCEPTS = ("likelihood", "always")
+ALLOWED = (Mode.DIFFUSION.value,)
 REVEALS = ("threshold", "steps", "leftmost", "entropy", "margin")
 
 
@@ -64,7 +66,7 @@ FIELDS: tuple[Field, ...] = (
         "segments",
         "json",
         "",
-        'A text with gaps to fill, a JSON list of strings and, for each gap, {} or {"infill_tokens": n}.',
+        'A text with up to 16 gaps, a JSON list of strings and, for each gap, {} or {"infill_tokens": n}.',
     ),
     Field("text", "string", "", "A text to revise; the answer is the text with what was changed, and the edits."),
     Field(
@@ -73,26 +75,68 @@ FIELDS: tuple[Field, ...] = (
         "false",
         "With messages: think first; thought and </think> precede the answer.",
     ),
-    Field("mode", "string", "self_speculation", "autoregressive, diffusion or self_speculation."),
+    Field("mode", "string", "auto", "auto, autoregressive, diffusion or self_speculation."),
+    Field("auto_allow", "strings", "none", "With auto: what it may choose beside exact text: diffusion."),
     Field("max_tokens", "int", "128, gaps 32", "Most tokens to generate, or to fill a gap with.", 1, INT32_MAX),
-    Field("stream", "bool", "false", "Send text as it is committed instead of once at the end."),
+    Field(
+        "stream",
+        "bool",
+        "false",
+        "Send text as it is committed instead of once at the end; gaps and revisions come at once all the same.",
+    ),
+    Field(
+        "stream_provisional", "bool", "false", "With stream: also send the block after each of its denoising passes."
+    ),
     Field("stop_words", "strings", "none", "Generation ends before the first of these texts."),
     Field("end_id", "int", "the model's", "Token that ends the answer; -1 for none.", -1, INT32_MAX),
-    Field("block_length", "int", "the model's", "Tokens drafted in parallel.", 1, MAX_BLOCK_LENGTH),
-    Field("denoise_steps", "int", "block_length", "Upper bound on the passes that refine one block.", 1, 64),
+    Field(
+        "effort", "float", "none", "From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table.", 0.0, 1.0
+    ),
+    Field("block_length", "int", "the model's", "Tokens drafted in parallel; with auto at most.", 1, MAX_BLOCK_LENGTH),
+    Field(
+        "denoise_steps",
+        "int",
+        "block_length",
+        "Upper bound on the passes that refine one block, its revisions included, or a window of a text.",
+        1,
+        64,
+    ),
     Field("threshold", "float", "0.9, drafts 0", "Probability from which a token is kept at once.", 0.0, 1.0),
     Field("reveal", "string", "threshold", "Which masked positions a pass keeps: " + ", ".join(REVEALS) + "."),
     Field("suffix", "string", "none", "Text after a gap: the answer is what stands between the prompt and it."),
-    Field("infill_tokens", "int", "searched", "Size of the gap in tokens, exactly.", 1, MAX_GAP_TOKENS),
-    Field("infill_lengths", "ints", "searched", "Sizes of the gap to try; the likeliest text wins.", 1, MAX_GAP_TOKENS),
-    Field("return_candidates", "bool", "false", "Return infill_candidates: every size tried, its text and its score."),
-    Field("instruction", "string", "none", "With text: what the text answers, a chat message in front of it."),
-    Field("spans", "json", "all of text", "Parts of text to reconsider, a JSON list of [start, end] in characters."),
+    Field(
+        "infill_tokens",
+        "int",
+        "searched",
+        "Size of the gap: tokens of the text that fills it, tokenized by itself. Kept to if a filling tried has it.",
+        1,
+        MAX_GAP_TOKENS,
+    ),
+    Field(
+        "infill_lengths",
+        "ints",
+        "searched",
+        "Up to 16 sizes of the gap to try, as infill_tokens; the likeliest text wins.",
+        1,
+        MAX_GAP_TOKENS,
+    ),
+    Field(
+        "return_candidates", "bool", "false", "Return infill_candidates: every filling tried, its text and its score."
+    ),
+    Field("instruction", "string", "none", "With text or gaps: what the text answers, a chat message in front."),
+    Field("spans", "json", "all of text", "Parts of text to reconsider, a JSON list of [start, end] in code points."),
     Field("revise_threshold", "float", "-2", "Reconsider tokens of a causal log-probability below this.", -1000.0, 0.0),
     Field(
         "revise_fraction", "float", "none", "Reconsider this share of the tokens instead, the least likely.", 0.0, 1.0
     ),
-    Field("revise_rounds", "int", "2", "Most times the text is gone through.", 1, 16),
+    Field(
+        "revise_rounds",
+        "int",
+        "text 2, else 0",
+        "Most times the text is revised, or each block generated while it has denoise_steps left.",
+        0,
+        16,
+    ),
     Field("accept", "string", "likelihood", "Which changes stay: those with which their block is likelier, or always."),
     Field("draft_adapter", "bool", "if there is one", "Self-speculation drafts with the checkpoint's draft adapter."),
     Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
@@ -107,8 +151,15 @@ FIELDS: tuple[Field, ...] = (
     Field("end_think_token_id", "int", "the tokenizer's </think>", "The token that ends thinking.", 0, INT32_MAX),
     Field("timeout_ms", "int", "none", "Time the request may take, queueing included.", 1, INT32_MAX),
     Field("exclude_input_in_output", "bool", "true", "false puts the prompt's text in front of the answer."),
-    Field("return_log_probs", "bool", "false", "Return output_log_probs and cum_log_probs."),
-    Field("return_token_ids", "bool", "false", "Return output_ids."),
+    Field(
+        "return_log_probs", "bool", "false", "Return output_log_probs and cum_log_probs, of the tokens of output_ids."
+    ),
+    Field(
+        "return_token_ids",
+        "bool",
+        "false",
+        "Return output_ids; of gaps the tokens chosen, which may begin before a gap and end behind it.",
+    ),
     Field("return_num_input_tokens", "bool", "false", "Return num_input_tokens."),
     Field("return_num_output_tokens", "bool", "false", "Return num_output_tokens."),
     Field("return_finish_reason", "bool", "false", "Return finish_reason: stop or length."),
@@ -119,11 +170,15 @@ BY_NAME = {field.name: field for field in FIELDS}
 PROMPT_FIELDS = ("text_input", "input_ids", "messages", "segments", "text")
 _IN_BLOCKS = (Mode.DIFFUSION, Mode.SELF_SPECULATION)
 FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
-    "block_length": _IN_BLOCKS,
+    "auto_allow": (Mode.AUTO,),
+    "block_length": (*_IN_BLOCKS, Mode.AUTO),
     "denoise_steps": _IN_BLOCKS,
     "threshold": _IN_BLOCKS,
     "reveal": _IN_BLOCKS,
-    "draft_adapter": (Mode.SELF_SPECULATION,),
+    "draft_adapter": (Mode.SELF_SPECULATION, Mode.AUTO),
+    "effort": (Mode.DIFFUSION,),
+    "stream_provisional": (*_IN_BLOCKS, Mode.AUTO),
+    **dict.fromkeys(("revise_threshold", "revise_fraction", "revise_rounds", "accept"), (Mode.DIFFUSION,)),
 }
 """Fields that not every mode has, and the modes that have them."""
 
@@ -145,7 +200,7 @@ def check_field(name: str, value: object) -> Any:
         case "string":
             checked = _text(field, value)
         case "strings":
-            checked = _stop_words(field, value)
+            checked = _allowed(field, value) if name == "auto_allow" else _stop_words(field, value)
         case "ints":
             checked = _sizes(field, value) if name == "infill_lengths" else _integers(field, value)
         case "json":
@@ -184,11 +239,13 @@ def _in_range(field: Field, value: Any) -> Any:
 def _text(field: Field, value: object) -> str:
     text: str = _expect(field, value, str, "must be a string")
     if len(text) > MAX_TEXT_CHARACTERS:
-        raise RequestError(field.name, f"must be at most {MAX_TEXT_CHARACTERS} characters", f"{len(text)} characters")
+        raise RequestError(
+            field.name, f"must be at most {MAX_TEXT_CHARACTERS} characters", Said(f"{len(text)} characters")
+        )
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as exc:
-        raise RequestError(field.name, "must be valid Unicode text", shorten(text), error_type="bad_utf8") from exc
+        raise RequestError(field.name, "must be valid Unicode text", text, error_type="bad_utf8") from exc
     return text
 
 
@@ -203,7 +260,7 @@ def _list(field: Field, value: object) -> list[object]:
 def _integers(field: Field, value: object) -> tuple[int, ...]:
     items = _list(field, value)
     if len(items) > MAX_INPUT_IDS:
-        raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", f"{len(items)} ids")
+        raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", Said(f"{len(items)} ids"))
     return tuple(_in_range(field, _expect(field, item, int, "must hold integers")) for item in items)
 
 
@@ -211,14 +268,21 @@ def _sizes(field: Field, value: object) -> tuple[int, ...]:
     """Return the sizes of a gap to try, each once, the smallest first."""
     sizes = tuple(sorted(set(_integers(field, value))))
     if len(sizes) > MAX_GAP_SIZES:
-        raise RequestError(field.name, f"may hold at most {MAX_GAP_SIZES} sizes", f"{len(sizes)} sizes")
+        raise RequestError(field.name, f"may hold at most {MAX_GAP_SIZES} sizes", Said(f"{len(sizes)} sizes"))
     return sizes
+
+
+def _allowed(field: Field, value: object) -> tuple[str, ...]:
+    for mode in (modes := _list(field, value)):
+        if _text(field, mode) not in ALLOWED:
+            raise RequestError(field.name, "may hold only " + ", ".join(ALLOWED), mode)
+    return tuple(dict.fromkeys(map(str, modes)))
 
 
 def _stop_words(field: Field, value: object) -> tuple[str, ...]:
     words = tuple(_text(field, word) for word in _list(field, value))
     if len(words) > MAX_STOP_WORDS:
-        raise RequestError(field.name, f"may hold at most {MAX_STOP_WORDS} texts", f"{len(words)} texts")
+        raise RequestError(field.name, f"may hold at most {MAX_STOP_WORDS} texts", Said(f"{len(words)} texts"))
     for word in words:
         if not 1 <= len(word) <= MAX_STOP_WORD_CHARACTERS:
             raise RequestError(field.name, f"must hold texts of 1 to {MAX_STOP_WORD_CHARACTERS} characters", word)
@@ -248,18 +312,21 @@ def _segments(field: Field, value: object) -> tuple[str | int | None, ...]:
             raise RequestError(field.name, "must hold strings and objects with the key infill_tokens or none", item)
     gaps = sum(not isinstance(item, str) for item in checked)
     if not 1 <= gaps <= MAX_GAPS:
-        raise RequestError(field.name, f"must hold 1 to {MAX_GAPS} gaps", f"{gaps} gaps")
+        raise RequestError(field.name, f"must hold 1 to {MAX_GAPS} gaps", Said(f"{gaps} gaps"))
     return tuple(checked)
 
 
 def _messages(field: Field, value: object) -> tuple[Mapping[str, Any], ...]:
     messages = _json(field, value)
-    for message in messages:
+    for at, message in enumerate(messages):
         if not isinstance(message, Mapping) or set(message) - {"role", "content"} or "role" not in message:
             raise RequestError(field.name, "must hold objects with the keys role and content", message)
         if message["role"] not in ("system", "user", "assistant"):
-            raise RequestError(field.name, "roles must be system, user or assistant", message["role"])
-        _text(field, message.get("content"))
+            raise RequestError(f"messages[{at}].role", "must be system, user or assistant", message["role"])
+        content = replace(field, name=f"messages[{at}].content")
+        if "content" not in message:
+            raise RequestError(content.name, "must be a string", Said("nothing"), error_type="wrong_type")
+        _text(content, message["content"])
     return tuple(messages)  # type: ignore[arg-type]  # each was shown to be a Mapping above
 
 

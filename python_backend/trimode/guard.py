@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from .errors import EngineError, RequestError
 from .request_check import check_body
@@ -24,6 +25,7 @@ from .triton.tensors import CANCEL, MODEL_NAME
 from .upstream import Answer, Exchange, LostError, Upstream
 
 logger = logging.getLogger(__name__)
+http_logger = logging.getLogger(f"{__name__}.http")  # aiohttp's
 
 MODEL = r"/v2/models/(?P<model>[A-Za-z0-9._-]+)(/versions/[0-9]+)?"
 GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
@@ -230,10 +232,23 @@ def error_response(text: str, status: int = 400) -> web.Response:
     return web.json_response({"error": text}, status=status, headers=headers)
 
 
+def _in_one_line(record: logging.LogRecord) -> bool:
+    """Leave out where aiohttp found that a request is none of HTTP/1, as every gRPC client's is that comes here."""
+    exc = record.exc_info[1] if record.exc_info else None
+    if isinstance(exc, HttpProcessingError):
+        record.msg += ": %s"
+        record.args = (*(record.args or ()), exc.message.partition("\n")[0].rstrip(":"))
+        record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
+    return True
+
+
+http_logger.addFilter(_in_one_line)
+
+
 @contextlib.asynccontextmanager
 async def listen(guard: Guard, host: str, port: int) -> AsyncIterator[None]:
     """Answer on `host`:`port` inside the block."""
-    server = web.Server(guard.handle, handler_cancellation=True, access_log=None)
+    server = web.Server(guard.handle, handler_cancellation=True, access_log=None, logger=http_logger)
     runner = web.ServerRunner(server, shutdown_timeout=2.0)
     await runner.setup()
     try:

@@ -1,7 +1,8 @@
 """A request to fill gaps in a text: gap after gap, each tried in several sizes at once, the likeliest text kept.
 
-Composes decoding tasks; each size of a gap is a sequence of its own in the scheduler, beside all others. Knows nothing
-of engines; how one gap of known size is filled is in modes/infill.py.
+Composes decoding tasks; each size of a gap is a sequence of its own in the scheduler, beside all others. Where the size
+is open, what the model writes from left to right without the right side is tried too, up to where it meets the right
+side. Knows nothing of engines; how one gap of known size is filled is in modes/infill.py.
 """
 
 from __future__ import annotations
@@ -11,36 +12,49 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import partial
 
 import numpy as np
 
 from .errors import CancelledError, EngineError, PromptTooLongError, TrimodeError
-from .gaps import GappedText, Sides
-from .modes.infill import open_window
+from .fields import Mode
+from .gaps import GappedText, Sides, Start
+from .modes.infill import begin
 from .output import Candidate, Chunk, Counters
 from .params import GenerationParams
-from .scheduler import Scheduler, Task
+from .scheduler import Scheduler
 from .sequence import Hole
 from .sequence import Sequence as Decoding
 from .stop import AnswerText
+from .task import Task
 from .tokenizer import Tokenizer
 
 logger = logging.getLogger(__name__)
 
 LADDER = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
-"""Sizes tried first where none is given; then every one, or a few, between the best one's neighbours."""
+"""Sizes tried first where none is given; then those between the best one's neighbours, a few at a time."""
 REFINED = 8
+ROUNDS = 3
+"""Most times that sizes are tried."""
+MEETING = 8
+"""Tokens that a draft from left to right may go beyond the largest size, to meet the right side there."""
 
 
 @dataclass(frozen=True)
 class _Tried:
-    """One size of a gap that was filled, and how likely the text is with it."""
+    """One filling of a gap, and how likely the text is with it; `mode` says how it was made."""
 
-    size: int
+    mode: Mode
     tokens: list[int]
     log_probs: list[float]
+    text: str
     score: float | None
+    worth: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many tokens fill the gap."""
+        return len(self.tokens)
 
 
 @dataclass
@@ -51,18 +65,23 @@ class _Gap:
     sizes: tuple[int, ...]
     open: bool  # whether the request left the size open
     tried: list[_Tried] = field(default_factory=list)
+    rounds: int = 1
 
     @property
     def best(self) -> _Tried:
-        """The likeliest; of equals the smallest."""
-        return max(self.tried, key=lambda one: (-np.inf if one.score is None else one.score, -one.size))
+        """The likeliest of those worth most; of equals the smallest."""
+        return max(self.tried, key=lambda one: (one.worth, -np.inf if one.score is None else one.score, -one.size))
 
     def between(self) -> tuple[int, ...]:
-        """Return the sizes between the best one's neighbours, once, where the request left the size open."""
-        if not self.open or len(self.tried) != len(self.sizes):
+        """Return sizes between the best one's neighbours, where the request left the size open and rounds are left."""
+        if not self.open or self.rounds == ROUNDS:
             return ()
+        self.rounds += 1
+        known = {one.size for one in self.tried if one.mode is Mode.DIFFUSION}
         best = self.best.size
-        inside = [size for low, high in pairwise(self.sizes) if best in (low, high) for size in range(low + 1, high)]
+        low = max((size for size in known if size < best), default=best - 1)
+        high = min((size for size in known if size > best), default=best + 1)
+        inside = [size for size in range(low + 1, high) if size not in known]
         if len(inside) <= REFINED:
             return tuple(inside)
         return tuple(inside[at * len(inside) // REFINED] for at in range(REFINED))
@@ -84,6 +103,7 @@ class Infill:
         mask_token_id: int,
         capacity: int,
         banned: tuple[int, ...],
+        adapter: bool,
         post: Callable[[Callable[[Chunk], None], Chunk], None],
         deliver: Callable[[Chunk], None],
     ) -> None:
@@ -91,6 +111,7 @@ class Infill:
 
         Args:
             banned: ids that must not fill a gap.
+            adapter: whether the checkpoint has a draft adapter.
             post: hands a chunk to a function on the sender's thread.
             deliver: takes the one chunk that this request is answered with.
 
@@ -100,13 +121,14 @@ class Infill:
         self._params, self._tokenizer, self._scheduler = params, tokenizer, scheduler
         self._text = GappedText.of(params, tokenizer)
         self._known = self._text.check(params, tokenizer, capacity)
-        self._mask_token_id, self._capacity, self._banned = mask_token_id, capacity, banned
+        self._mask_token_id, self._capacity, self._banned, self._adapter = mask_token_id, capacity, banned, adapter
         self._post, self._deliver = post, deliver
         self._lock = threading.Lock()  # of the next two
         self._tasks: list[Task] = []
         self._cancelled = False
         self._started = 0.0
         self._deadline: float | None = None
+        self._begun = False
         self._waiting = 0
         self._over = False
         self._gaps: list[_Gap] = []
@@ -133,42 +155,76 @@ class Infill:
         last = at + 1 == len(self._text.sizes)
         end_id = self._params.end_id if self._text.closed and last else None
         left, right = self._text.left(self._fills), self._text.pieces[at + 1]
-        sides = Sides(self._tokenizer, left, right, block=self._params.block_length, end_id=end_id)
+        block, capacity = self._params.block_length, self._capacity
+        sides = Sides(self._tokenizer, left, right, block=block, end_id=end_id, capacity=capacity)
         given, limit = self._text.sizes[at], self._params.max_tokens
         sizes = given or (*(size for size in LADDER if size < limit), limit)
-        self._gaps.append(_Gap(sides, sizes, open=not given))
-        self._try(sizes)
+        gap = _Gap(sides, sizes, open=not given)
+        self._gaps.append(gap)
+        largest = max(sizes)
+        self._check_room(largest)
+        if gap.open:
+            room = capacity - len(sides.starts[-1].prompt) - block
+            most = min(largest + MEETING, room)
+            drafts = [self._draft(start, most) for start in sides.starts if start.prompt and sides.right]
+            self._queue([*drafts, *(self._filling(sides.starts[0], size) for size in sizes)])
+        else:  # a token that was taken back may come again, or be one with the gap's first
+            pairs = [(start, sorted({*sizes, *(size + start.tokens for size in sizes)})) for start in sides.starts]
+            self._queue([self._filling(start, size) for start, own in pairs for size in own])
 
-    def _try(self, sizes: Sequence[int]) -> None:
-        """Queue one task for each of `sizes`, or none of them."""
-        prompt, block = len(self._gaps[-1].sides.prompt), self._params.block_length
-        if prompt + max(sizes) + block > self._capacity:  # what filled earlier gaps may take more tokens in its place
-            limit = f"must leave room for a gap of {max(sizes)} and a block of {block} in {self._capacity} tokens"
+    def _check_room(self, size: int) -> None:
+        """Raise if a gap of `size` does not fit: what filled earlier gaps may take more tokens in its place."""
+        prompt, block = len(self._gaps[-1].sides.starts[-1].prompt), self._params.block_length
+        if prompt + size + block > self._capacity:
+            limit = f"must leave room for a gap of {size} and a block of {block} in {self._capacity} tokens"
             raise PromptTooLongError(self._params.prompt_field, limit, f"{prompt} tokens")
-        tasks = [self._task(size) for size in sizes]
+
+    def _queue(self, tasks: list[Task]) -> None:
+        """Queue `tasks`, all or none."""
         with self._lock:
             if self._cancelled:
                 raise CancelledError("the request was cancelled")
-            self._tasks = tasks
-        self._waiting = len(tasks)
-        first = len(self._gaps) == 1 and not self._gaps[0].tried
-        self._scheduler.submit(*tasks, begun=not first)
+            self._tasks += tasks
+        self._waiting += len(tasks)
+        self._scheduler.submit(*tasks, begun=self._begun)
+        self._begun = True
 
-    def _task(self, size: int) -> Task:
+    def _filling(
+        self, start: Start, size: int, given: list[int] | None = None, log_probs: Sequence[float] = ()
+    ) -> Task:
+        """Return the task that fills the gap with `size` tokens, or scores those that are `given`."""
         gap = self._gaps[-1]
-        judged = gap.open or len(gap.sizes) > 1 or self._params.return_candidates
+        judged = gap.open or len(gap.sizes) > 1 or len(gap.sides.starts) > 1 or self._params.return_candidates
         right = np.array(gap.sides.right, dtype=np.int64)
-        hole = Hole(size, right, self._banned, gap.sides.around if judged else None)
+        read = partial(gap.sides.read, start, sizes=() if gap.open else gap.sizes)
+        hole = Hole(size, right, read, self._banned, start.heads, judged, given)
         params = replace(self._params, max_tokens=size, stream=False)
-        sequence = Decoding(params, gap.sides.prompt, self._mask_token_id, hole=hole)
+        sequence = Decoding(params, start.prompt, self._mask_token_id, log_probs=list(log_probs), hole=hole)
         if not sequence.prompt:
-            open_window(sequence)
+            begin(sequence)
+        return self._task(sequence, start)
+
+    def _draft(self, start: Start, size: int) -> Task:
+        """Return the task that goes on from the left side as if there were no right one; drafts make it quick."""
+        params = replace(
+            self._params,
+            mode=Mode.SELF_SPECULATION,
+            max_tokens=size,
+            stream=False,
+            threshold=0.0,
+            denoise_steps=self._params.block_length,
+            reveal="threshold",
+            draft_adapter=self._adapter,
+        )
+        return self._task(Decoding(params, start.prompt, self._mask_token_id, self._adapter), start)
+
+    def _task(self, sequence: Decoding, start: Start) -> Task:
         text = AnswerText(None, (), at_once=True)
-        task = Task(sequence, text, lambda chunk: None, deadline=self._deadline, submitted=self._started)
-        task.deliver = lambda chunk: self._post(lambda one: self._collect(sequence, one), chunk)
+        task = Task(sequence, text, lambda chunk: None, deadline=self._deadline, submitted=self._started, owner=self)
+        task.deliver = lambda chunk: self._post(lambda one: self._collect(sequence, start, one), chunk)
         return task
 
-    def _collect(self, sequence: Decoding, chunk: Chunk) -> None:
+    def _collect(self, sequence: Decoding, start: Start, chunk: Chunk) -> None:
         """Take in a task's only chunk; answer when it was the last that was needed, or when it failed."""
         if self._over:
             return
@@ -176,7 +232,7 @@ class Infill:
         try:
             if chunk.error is not None:
                 raise chunk.error
-            answer = self._advance(sequence)
+            answer = self._advance(sequence, start)
         except TrimodeError as error:
             answer = Chunk(error=error)
         except Exception as exc:
@@ -188,22 +244,33 @@ class Infill:
         if answer.error is not None:
             self.cancel()  # what else runs
         answer.counters = replace(self._counters, output_tokens=len(answer.token_ids))
-        answer.num_input_tokens = self._known + len(self._gaps[-1].sides.right)
+        answer.num_input_tokens = self._known
         answer.seconds = time.monotonic() - self._started
         self._deliver(answer)
 
-    def _advance(self, sequence: Decoding) -> Chunk | None:
-        """Note a size that is done; after the last one try those between, go to the next gap, or return the answer."""
+    def _advance(self, sequence: Decoding, start: Start) -> Chunk | None:
+        """Note what is done; after the last task try sizes between, go to the next gap, or return the answer."""
         gap, hole = self._gaps[-1], sequence.hole
-        assert hole is not None
-        gap.tried.append(_Tried(hole.size, sequence.tokens, sequence.log_probs, hole.score))
+        if hole is None:
+            kept = [at for at, token in enumerate(sequence.tokens) if token not in self._banned]
+            tokens = gap.sides.meet(start, [sequence.tokens[at] for at in kept])
+            if tokens:
+                log_probs = [sequence.log_probs[at] for at in kept[: len(tokens)]] if sequence.log_probs else []
+                self._queue([self._filling(start, len(tokens), tokens, log_probs)])
+        elif hole.reading is not None:
+            mode = Mode.DIFFUSION if hole.given is None else Mode.AUTOREGRESSIVE
+            reading = hole.reading
+            gap.tried.append(_Tried(mode, sequence.tokens, sequence.log_probs, reading.text, hole.score, reading.worth))
         self._waiting -= 1
         if self._waiting:
             return None
-        if between := gap.between():
-            self._try(between)
+        if not gap.tried:  # nothing that began with what was taken back fitted the left side
+            self._queue([self._filling(gap.sides.starts[-1], size) for size in gap.sizes])
             return None
-        self._fills.append(self._tokenizer.decode_whole(gap.best.tokens))
+        if between := gap.between():
+            self._queue([self._filling(gap.sides.starts[0], size) for size in between])
+            return None
+        self._fills.append(gap.best.text)
         if len(self._fills) < len(self._text.sizes):
             self._open_gap()
             return None
@@ -223,4 +290,4 @@ class Infill:
     def _candidates(self, gap: _Gap) -> list[Candidate]:
         """Return every size that was tried, the smallest first."""
         tried = sorted(gap.tried, key=lambda one: one.size)
-        return [Candidate(one.size, self._tokenizer.decode_whole(one.tokens), one.score) for one in tried]
+        return [Candidate(one.size, str(one.mode), one.text, one.score) for one in tried]

@@ -12,6 +12,8 @@ from typing import Literal
 from .errors import CancelledError, DeadlineError, OverloadedError, RequestError, TrimodeError
 from .output import Counters
 
+INSTANCE = "model_instance"
+"""Label of what instances must not add up or overwrite; they share every metric whose labels are the same."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 
 
@@ -49,9 +51,23 @@ FIRST_CHUNK = Metric(
 DURATION = Metric(
     "trimode_request_seconds", "histogram", "Seconds from arrival to the final response", ("mode",), SECONDS
 )
-RUNNING = Metric("trimode_requests_running", "gauge", "Requests that hold a slot of the engine now")
-WAITING = Metric("trimode_requests_waiting", "gauge", "Requests in the queue now")
-PASSES = Metric("trimode_engine_passes_total", "counter", "Calls of the compiled engine since start")
+RUNNING = Metric("trimode_requests_running", "gauge", "Requests that hold a slot of the engine now", (INSTANCE,))
+WAITING = Metric("trimode_requests_waiting", "gauge", "Requests in the queue now", (INSTANCE,))
+PASSES = Metric("trimode_engine_passes_total", "counter", "Calls of the compiled engine since start", (INSTANCE,))
+PREFIX_QUERIES = Metric("trimode_prefix_cache_queries_total", "counter", "Prompt tokens looked up in the prefix cache")
+PREFIX_HITS = Metric(
+    "trimode_prefix_cache_hits_total", "counter", "Prompt tokens found there, which were not read again"
+)
+PREFIX_BYTES = Metric("trimode_prefix_cache_bytes", "gauge", "Memory that the prefix cache holds", (INSTANCE,))
+AUTO_CYCLES = Metric(
+    "trimode_auto_cycles_total",
+    "counter",
+    "Cycles by what mode auto chose: the mode and the length of its draft (0 without one; for diffusion, answers)",
+    ("mode", "block_length"),
+)
+PASS_SECONDS = Metric(
+    "trimode_pass_seconds", "gauge", "What an engine call takes, as mode auto expects it", (INSTANCE, "rows", "tokens")
+)
 
 METRICS: tuple[Metric, ...] = (
     REQUESTS,
@@ -65,6 +81,11 @@ METRICS: tuple[Metric, ...] = (
     RUNNING,
     WAITING,
     PASSES,
+    PREFIX_QUERIES,
+    PREFIX_HITS,
+    PREFIX_BYTES,
+    AUTO_CYCLES,
+    PASS_SECONDS,
 )
 FORWARD_KINDS = ("prefill", "decode", "draft", "denoise", "verify", "commit", "score")
 
@@ -83,7 +104,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque()
-        self._passes = 0
+        self._before: dict[tuple[Metric, tuple[str, ...]], float] = {}
 
     def first_chunk(self, mode: str, seconds: float) -> None:
         """Note the time to a request's first chunk."""
@@ -104,12 +125,15 @@ class Recorder:
         """Note a request that never ran."""
         self._samples.append(Sample(REQUESTS, 1, (mode, outcome_of(error))))
 
-    def levels(self, running: int, waiting: int, passes_total: int) -> None:
-        """Note the runtime's present state."""
-        self._samples.append(Sample(RUNNING, running))
-        self._samples.append(Sample(WAITING, waiting))
-        self._samples.append(Sample(PASSES, passes_total - self._passes))
-        self._passes = passes_total
+    def level(self, metric: Metric, value: float, labels: tuple[str, ...] = ()) -> None:
+        """Note the present state of a gauge."""
+        self._samples.append(Sample(metric, value, labels))
+
+    def total(self, metric: Metric, value: float, labels: tuple[str, ...] = ()) -> None:
+        """Note how far a count has come that somebody else keeps. From one thread alone."""
+        grown = value - self._before.get((metric, labels), 0.0)
+        self._before[metric, labels] = value
+        self._samples.append(Sample(metric, grown, labels))
 
     def drain(self) -> list[Sample]:
         """Return what came in since the last call: counters summed, the newest of each gauge, every observation."""

@@ -5,44 +5,55 @@ One sequence in the scheduler; which tokens are reconsidered and which changes s
 
 from __future__ import annotations
 
-import unicodedata
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import regex
 
-from .errors import EngineError, PromptTooLongError, RequestError
+from .errors import EngineError, PromptTooLongError, RequestError, shorten
 from .modes.revise import go_on
 from .output import Chunk, Edit
 from .params import GenerationParams
 from .sequence import Revision, Sequence
 from .tokenizer import Tokenizer
 
-JOINER = "\N{ZERO WIDTH JOINER}"
+CHARACTER = regex.compile(r"\X")
+"""What people see as one character, of one code point or several: an extended grapheme cluster (Unicode, UAX 29)."""
 
 
 @dataclass(frozen=True)
 class Original:
-    """The text to revise as the tokenizer sees it: its ids and, for each, the characters that it belongs to."""
+    """The text to revise as the tokenizer sees it: its ids, the bytes that each stands for, and which may change.
+
+    Attributes:
+        pieces: the bytes of each token; together they are the text's.
+        free: of each token the bytes that may change, start and end; nothing else of it does.
+        only: for each token of which a part is free, the ids (A,) of those that have the rest of it.
+    """
 
     text: str
     context: list[int]
     ids: list[int]
-    offsets: list[tuple[int, int]]
+    pieces: list[bytes]
+    free: list[tuple[int, int]]
+    only: dict[int, npt.NDArray[np.int64]]
 
     @classmethod
     def of(cls, params: GenerationParams, tokenizer: Tokenizer, capacity: int) -> Original:
         """Read it from a request.
 
         Raises:
-            RequestError: the text is empty, a span lies outside it or cuts a character, or there is no chat template
-                for the instruction.
+            RequestError: the text is empty or not what its tokens stand for, a span lies outside it or cuts a
+                character, or there is no chat template for the instruction.
             PromptTooLongError: instruction, text and one block do not fit `capacity`.
         """
         text, rendered = params.text or "", ""
         if not text:
             raise RequestError("text", "must not be empty", text)
-        _check_spans(params.spans, text)
+        for span in params.spans:
+            if span[1] > len(text):
+                raise RequestError("spans", f"must lie inside the text of {len(text)} characters", list(span))
         if params.instruction is not None:
             asked = [{"role": "user", "content": params.instruction}]
             rendered = tokenizer.render_chat(asked, enable_thinking=False, field="instruction")
@@ -50,51 +61,83 @@ class Original:
         limit = f"must leave room for a block of {params.block_length} in the capacity of {capacity} tokens"
         if not tokenizer.fits(rendered + text, room):
             raise PromptTooLongError("text", limit, f"{len(rendered) + len(text)} characters")
+        _check_cuts(params.spans, text)
         context = tokenizer.encode(rendered) if rendered else []
-        ids, offsets = tokenizer.encode_with_offsets(text)
+        ids = tokenizer.encode(text)
         if not ids:
             raise RequestError("text", "must hold at least one token", text)
         if len(context) + len(ids) > room:
             raise PromptTooLongError("text", limit, f"{len(context) + len(ids)} tokens")
-        return cls(text, context, ids, offsets)
-
-    def touched(self, spans: tuple[tuple[int, int], ...]) -> npt.NDArray[np.bool_]:
-        """Return which tokens share a character with a span; all when there is none."""
-        if not spans:
-            return np.ones(len(self.ids), dtype=bool)
-        inside = np.zeros(len(self.text), dtype=np.int64)
-        for start, end in spans:
-            inside[start:end] = 1
-        before = np.concatenate([[0], np.cumsum(inside)])  # characters in spans left of each place
-        starts, ends = np.array(self.offsets).T
-        return np.asarray(before[ends] > before[starts])
+        pieces = tokenizer.vocabulary.of(ids)
+        if b"".join(pieces) != text.encode():
+            raise RequestError("text", "must be written as the tokenizer writes it, or its edits had no place", text)
+        free = free_parts(text, pieces, params.spans or ((0, len(text.rstrip())),))  # how a file ends is its own
+        only = {
+            at: tokenizer.vocabulary.around(piece[:start], piece[end:])
+            for at, (piece, (start, end)) in enumerate(zip(pieces, free, strict=True))
+            if 0 < end - start < len(piece)
+        }
+        return cls(text, context, ids, pieces, free, only)
 
     def edits(self, after: list[int], tokenizer: Tokenizer) -> list[Edit]:
         """Return what the tokens became in `after`, token for token, as changes of whole characters, left to right."""
-        before, offsets = self.ids, self.offsets
-        inside = [False] + [offsets[at][0] < offsets[at - 1][1] for at in range(1, len(before))]  # of a character
-        edits, at = [], 0
-        while at < len(before):
-            if before[at] == after[at]:
-                at += 1
-                continue
-            first, last = at, at + 1
-            while inside[first]:
-                first -= 1
-            while last < len(before) and (inside[last] or before[last] != after[last]):
-                last += 1
-            start, end = offsets[first][0], offsets[last - 1][1]
-            new = tokenizer.decode_whole(after[first:last])
-            if new != self.text[start:end]:
-                edits.append(Edit(start, end, self.text[start:end], new))
-            at = last
-        return edits
+        whole, bounds = b"".join(self.pieces), _bounds(self.text)
+        found: list[tuple[int, int, int, bytes]] = []  # first and last character, the last byte, the bytes up to it
+        at = 0
+        for piece, new, (start, end) in zip(self.pieces, tokenizer.vocabulary.of(after), self.free, strict=True):
+            if piece != new:
+                low, high = at + start, at + end
+                first, last = int(np.searchsorted(bounds, low, "right")) - 1, int(np.searchsorted(bounds, high))
+                became = new[start : len(new) - (len(piece) - end)]
+                if found and found[-1][1] >= first:  # what is next to each other is one change
+                    first, _, before, earlier = found.pop()
+                    became = earlier + whole[before:low] + became
+                else:
+                    became = whole[bounds[first] : low] + became
+                found.append((first, last, high, became))
+            at += len(piece)
+        texts = [
+            (first, last, (became + whole[high : bounds[last]]).decode(errors="ignore"))
+            for first, last, high, became in found
+        ]
+        return [
+            Edit(first, last, self.text[first:last], became)
+            for first, last, became in texts
+            if became != self.text[first:last]
+        ]
+
+
+def free_parts(text: str, pieces: list[bytes], spans: tuple[tuple[int, int], ...]) -> list[tuple[int, int]]:
+    """Return which bytes of each of a text's tokens lie in a span, start and end; all when there is no span.
+
+    Of a token that spans touch in several places the first is free.
+    """
+    if not spans:
+        return [(0, len(piece)) for piece in pieces]
+    bounds = _bounds(text)
+    inside = np.zeros(bounds[-1] + 1, dtype=bool)  # (B + 1,) of bytes
+    for start, end in spans:
+        inside[bounds[start] : bounds[end]] = True
+    free, at = [], 0
+    for piece in pieces:
+        part = inside[at : at + len(piece)].tolist()
+        start = part.index(True) if True in part else 0
+        end = part.index(False, start) if False in part[start:] else len(part)
+        free.append((start, end))
+        at += len(piece)
+    return free
+
+
+def _bounds(text: str) -> npt.NDArray[np.int64]:
+    """Return the byte at which each character of `text` begins, and the text's end."""
+    points = np.frombuffer(text.encode("utf-32-le"), dtype="<u4")
+    return np.concatenate([[0], np.cumsum(1 + (points >= 0x80) + (points >= 0x800) + (points >= 0x10000))])
 
 
 def sequence_of(params: GenerationParams, original: Original, mask_token_id: int, banned: tuple[int, ...]) -> Sequence:
     """Return the sequence that revises `original`; ids of `banned` are never put in and, where they are, left alone."""
-    ids = np.array([*original.context, *original.ids], dtype=np.int64)
-    allowed = np.concatenate([np.zeros(len(original.context), dtype=bool), original.touched(params.spans)])
+    ids, context = np.array([*original.context, *original.ids], dtype=np.int64), len(original.context)
+    allowed = np.array([*[False] * context, *(end > start for start, end in original.free)])
     revision = Revision(
         ids=ids,
         allowed=allowed & ~np.isin(ids, [*banned, mask_token_id]),
@@ -105,6 +148,7 @@ def sequence_of(params: GenerationParams, original: Original, mask_token_id: int
         banned=banned,
         # A model's turn ends with its end token and was trained with more of them up to the block's end.
         filler=params.end_id if original.context else mask_token_id,
+        only={context + at: ids for at, ids in original.only.items()},
     )
     seq = Sequence(params, original.context, mask_token_id, revision=revision)
     if not original.context:
@@ -133,17 +177,11 @@ def apply_edits(text: str, edits: list[Edit]) -> str:
     return "".join([*pieces, text[at:]])
 
 
-def _check_spans(spans: tuple[tuple[int, int], ...], text: str) -> None:
-    for span in spans:
-        if span[1] > len(text):
-            raise RequestError("spans", f"must lie inside the text of {len(text)} characters", list(span))
-        for at in span:
-            if _cuts(text, at):
-                raise RequestError("spans", f"must not cut the character {text[at - 1 : at + 1]!r} at {at}", list(span))
-
-
-def _cuts(text: str, at: int) -> bool:
-    """Whether `at` lies before a mark that belongs to the letter left of it, or at a joiner."""
-    if not 0 < at < len(text):
-        return False
-    return unicodedata.category(text[at]) in ("Mn", "Mc", "Me") or JOINER in text[at - 1 : at + 1]
+def _check_cuts(spans: tuple[tuple[int, int], ...], text: str) -> None:
+    """Raise if a span begins or ends inside what people see as one character."""
+    ends = {end: span for span in spans for end in span}
+    for found in CHARACTER.finditer(text) if spans else ():
+        for at in range(found.start() + 1, found.end()):
+            if at in ends:
+                limit = f"must not cut the character {shorten(found[0], 40)} at {at}"
+                raise RequestError("spans", limit, list(ends[at]))

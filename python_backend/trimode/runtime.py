@@ -10,28 +10,47 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from . import revise
-from .bundle import Manifest
+from .auto import Auto
+from .bundle import Manifest, rebuild_hint
 from .config import ServerConfig
+from .cost import CostCurve
+from .effort import EffortTable
+from .engines import onnx_runtime, tensorrt
 from .engines.base import Engine, Row
-from .engines.onnx_runtime import OnnxRuntimeEngine
-from .errors import EngineError, PromptTooLongError, RequestError
+from .errors import BundleError, EngineError, PromptTooLongError, RequestError, Said
 from .fields import MAX_BLOCK_LENGTH, Mode
 from .infill import Infill
 from .output import Chunk
 from .params import Defaults, GenerationParams
-from .scheduler import Scheduler, Task
+from .prefix import PrefixCache
+from .provisional import Snapshot
+from .scheduler import Scheduler
 from .sequence import Sequence
 from .stop import AnswerText
+from .task import Task
 from .tokenizer import Tokenizer
 
 Sink = Callable[[Chunk], None]
 
 logger = logging.getLogger(__name__)
+
+ENGINES: dict[str, type[Engine]] = {
+    onnx_runtime.RUNTIME: onnx_runtime.OnnxRuntimeEngine,
+    tensorrt.RUNTIME: tensorrt.TensorRtEngine,
+}
+"""Engines by the `runtime` of a bundle's manifest."""
+SHOWN_ROWS, SHOWN_TOKENS = (1, 8), (1, 8, 32)
+"""Calls whose cost is shown to operators."""
+NO_EFFORTS = (
+    "needs effort.json, which this checkpoint has not; `make quality` measures it. Set denoise_steps, threshold"
+)
+STALE_EFFORTS = "needs effort.json of this checkpoint, but it was measured on another one; `make quality` does it anew"
 
 
 @dataclass(frozen=True)
@@ -48,19 +67,42 @@ class Handle:
 
 @dataclass(frozen=True)
 class Stats:
-    """A moment's view of the runtime; `passes_total` counts compiled calls."""
+    """A moment's view of the runtime.
+
+    Attributes:
+        running, waiting: requests.
+        passes_total: compiled calls so far.
+        prompt_tokens, cached_tokens: of prompts looked up in the prefix cache; those found there.
+        prefix_bytes: what the prefix cache holds.
+        auto_cycles: cycles by the mode and the length of draft that `auto` chose.
+        pass_seconds: what a call takes by rows and tokens per row, as `auto` sees it.
+    """
 
     running: int
     waiting: int
     passes_total: int
+    prompt_tokens: int
+    cached_tokens: int
+    prefix_bytes: int
+    auto_cycles: dict[tuple[str, int], int]
+    pass_seconds: dict[tuple[int, int], float]
 
 
 class Runtime:
     """One engine and everything around it that turns a request into text."""
 
-    def __init__(self, engine: Engine, tokenizer: Tokenizer | None, config: ServerConfig) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        tokenizer: Tokenizer | None,
+        config: ServerConfig,
+        efforts: EffortTable | None = None,
+        curve: CostCurve | None = None,
+    ) -> None:
+        """Start the threads; without a `curve` the engine's is measured first."""
         self.engine = engine
         self.manifest: Manifest = engine.manifest
+        stale = efforts is not None and efforts.checkpoint_hash != self.manifest.checkpoint_hash
         self.tokenizer = tokenizer
         self._defaults = Defaults(
             vocab_size=self.manifest.vocab_size,
@@ -69,6 +111,7 @@ class Runtime:
             mask_token_id=self.manifest.mask_token_id,
             end_think_token_id=tokenizer.end_think_token_id if tokenizer else None,
             adapter=self.manifest.adapter,
+            effort=STALE_EFFORTS if stale else efforts or NO_EFFORTS,
             mode=config.default_mode,
             max_tokens=config.default_max_tokens,
         )
@@ -79,22 +122,33 @@ class Runtime:
         self._outbox: queue.SimpleQueue[tuple[Sink, Chunk] | None] = queue.SimpleQueue()
         self._sender = threading.Thread(target=self._send, name="trimode-sender", daemon=True)
         self._sender.start()
+        self._auto = Auto(curve or CostCurve.measure(engine, config.max_slots), self.manifest.block_size)
+        self._prefixes = PrefixCache(config.prefix_cache_mib * 2**20)
         self._scheduler = Scheduler(
-            engine, max_slots=config.max_slots, max_queue=config.max_queue, prefill_chunk=config.prefill_chunk
+            engine,
+            self._auto,
+            self._prefixes,
+            max_slots=config.max_slots,
+            max_queue=config.max_queue,
+            prefill_chunk=config.prefill_chunk,
         )
 
     @classmethod
     def open(cls, config: ServerConfig) -> Runtime:
-        """Load the bundle that `config` names and run a first pass.
+        """Load the bundle that `config` names, with the engine its manifest names, and run a first pass.
 
         Raises:
             BundleError: missing, broken or mismatched bundle.
             EngineError: the first pass failed.
         """
         bundle = Path(config.bundle)
-        engine = OnnxRuntimeEngine.open(bundle, threads=config.threads, spin=config.spin, max_slots=config.max_slots)
-        warm_up(engine)
-        return cls(engine, Tokenizer.load(bundle), config)
+        engine = open_engine(bundle, config)
+        try:
+            warm_up(engine)
+            return cls(engine, Tokenizer.load(bundle), config, EffortTable.load(bundle))
+        except BaseException:
+            engine.close()
+            raise
 
     def submit(
         self, given: Mapping[str, object], sink: Sink, *, timeout_ms: int | None = None, reference: bool = False
@@ -123,6 +177,7 @@ class Runtime:
             sequence=Sequence(params, prompt, self.manifest.mask_token_id, params.draft_adapter),
             text=AnswerText(self.tokenizer, params.stop_words, at_once=not params.stream),
             deliver=lambda chunk: self._outbox.put((sink, chunk)),
+            watch=lambda chunk, snapshot: self._outbox.put((partial(self._tell, sink, snapshot), chunk)),
             prefix="" if params.exclude_input_in_output else prompt_text,
         )
         if seconds is not None:
@@ -139,6 +194,7 @@ class Runtime:
             mask_token_id=self.manifest.mask_token_id,
             capacity=self.manifest.capacity,
             banned=self._banned,
+            adapter=self.manifest.adapter,
             post=lambda take, chunk: self._outbox.put((take, chunk)),
             deliver=sink,
         )
@@ -160,11 +216,15 @@ class Runtime:
         self._scheduler.submit(task)
         return Handle(params, lambda: self._scheduler.cancel(task))
 
+    def _tell(self, sink: Sink, snapshot: Snapshot, chunk: Chunk) -> None:
+        """Hand over a chunk and the block beside it; runs on the sender's thread."""
+        sink(replace(chunk, provisional=snapshot.told(self.tokenizer)))
+
     def _needed(self, field: str) -> Tokenizer:
         """Return the tokenizer, without which `field` cannot be."""
         if self.tokenizer is None:
             limit = "needs a checkpoint with a tokenizer"
-            raise RequestError(field, limit, "a text", error_type="not_applicable")
+            raise RequestError(field, limit, Said("a text"), error_type="not_applicable")
         return self.tokenizer
 
     def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
@@ -195,13 +255,19 @@ class Runtime:
             self._scheduler.running,
             self._scheduler.waiting,
             self.engine.calls,
+            self._prefixes.asked_tokens,
+            self._prefixes.found_tokens,
+            self._prefixes.size,
+            dict(self._auto.cycles),
+            self._auto.curve.table(SHOWN_ROWS, SHOWN_TOKENS),
         )
 
     def close(self, grace_seconds: float = 0.0) -> None:
-        """Finish what runs within the grace period, end the rest, stop the threads. Every sink gets its last chunk."""
+        """Finish what runs within the grace period, end the rest, release the engine; every sink gets a last chunk."""
         self._scheduler.close(grace_seconds)
         self._outbox.put(None)
         self._sender.join()
+        self.engine.close()
 
     def _send(self) -> None:
         while (item := self._outbox.get()) is not None:
@@ -224,7 +290,7 @@ class Runtime:
         field = params.prompt_field
         if self.tokenizer is None:
             limit = "needs a checkpoint with a tokenizer; send input_ids"
-            raise RequestError(field, limit, "a text", error_type="not_applicable")
+            raise RequestError(field, limit, Said("a text"), error_type="not_applicable")
         text = params.text_input
         if text is None:
             assert params.messages is not None
@@ -254,6 +320,23 @@ class Runtime:
             limit = f"must be at most {room} (capacity {capacity} - prompt {prompt} - block {block})"
             raise PromptTooLongError("max_tokens", limit, params.max_tokens)
         return replace(params, max_tokens=room)
+
+
+def open_engine(bundle: Path, config: ServerConfig) -> Engine:
+    """Open `bundle` with the engine that its manifest names; one for GPUs opens on `config.device`.
+
+    Raises:
+        BundleError: missing, broken or mismatched bundle, or nothing here that could run it.
+    """
+    runtime = Manifest.load(bundle).runtime
+    engine = ENGINES.get(runtime)
+    if engine is None:
+        raise BundleError(
+            f"{bundle}: runtime: expected one of {list(ENGINES)}, got {runtime!r}. {rebuild_hint(bundle)}"
+        )
+    return engine.open(
+        bundle, threads=config.threads, spin=config.spin, max_slots=config.max_slots, device=config.device
+    )
 
 
 def warm_up(engine: Engine) -> None:

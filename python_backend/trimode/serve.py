@@ -21,12 +21,14 @@ from .child import Child, own_prefix
 from .config import ServerConfig
 from .errors import ServeError, TrimodeError
 from .guard import Guard, Limits, listen
+from .repository import on_gpus, parse_gpus
 from .supervisor import Supervisor, Watch, log
 from .triton.tensors import MODEL_NAME
-from .tritonserver import Ports, find
+from .tritonserver import LOOPBACK, Ports, find
 from .upstream import Upstream
 
 PROJECT = Path(__file__).resolve().parents[2]
+EVERYWHERE = "0.0.0.0"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -34,7 +36,12 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="trimode-serve", description=__doc__.splitlines()[0] if __doc__ else None)
     made.add_argument("--model-repository", type=Path, default=PROJECT / "model_repository", metavar="DIR")
     made.add_argument("--bundle", type=Path, metavar="DIR", help="engine bundle; wins over model.yaml")
-    made.add_argument("--host", default="127.0.0.1", help="where HTTP listens; gRPC and metrics stay on loopback")
+    made.add_argument("--host", default="127.0.0.1", help="where HTTP listens [%(default)s]")
+    for what in ("grpc", "metrics"):
+        made.add_argument(
+            f"--{what}-host", choices=(LOOPBACK, EVERYWHERE), default=LOOPBACK, help="nothing guards it [%(default)s]"
+        )
+    made.add_argument("--gpus", metavar="LIST", help="an instance on each, such as 0,1; for bundles of TensorRT")
     made.add_argument("--http-port", type=int, default=8000, metavar="PORT")
     made.add_argument("--grpc-port", type=int, default=8001, metavar="PORT")
     made.add_argument("--metrics-port", type=int, default=8002, metavar="PORT")
@@ -59,18 +66,22 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    for name, host in (("http", options.host), ("grpc", "127.0.0.1"), ("metrics", "127.0.0.1")):
+    hosts = {"http": options.host, "grpc": options.grpc_host, "metrics": options.metrics_host}
+    for name, host in hosts.items():
         check_port_free(f"{name}-port", host, getattr(options, f"{name}_port"))
     repository = options.model_repository.resolve()
     config = ServerConfig.load(repository / MODEL_NAME / "model.yaml")
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
     manifest = Manifest.load(bundle)
+    gpus = gpus_for(options.gpus, manifest)
     named = {options.http_port, options.grpc_port, options.metrics_port}
-    ports = Ports(free_port(named), options.grpc_port, options.metrics_port)
+    ports = Ports(free_port(named), options.grpc_port, options.metrics_port, options.grpc_host, options.metrics_host)
     watch = Watch(options.ready_timeout, options.canary_timeout, options.exit_timeout, options.max_failures)
 
     with tempfile.TemporaryDirectory(prefix="trimode-") as scratch:
         installation = find(Path(scratch))
+        if gpus:
+            repository = on_gpus(repository, gpus, Path(scratch))
         command = installation.command(
             repository,
             ports,
@@ -80,6 +91,9 @@ async def _serve(options: argparse.Namespace) -> None:
             admin_key=secrets.token_urlsafe(24),
         )
         environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle)}
+        if gpus:
+            # CUDA's own order puts the fastest first; instances must mean the GPUs that nvidia-smi lists
+            environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
 
         async def start() -> Child:
             return await Child.start(command, environment, own_prefix(), Path(scratch))
@@ -94,6 +108,19 @@ async def _serve(options: argparse.Namespace) -> None:
         async with listen(guard, options.host, options.http_port):
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(lambda: print(banner(options, manifest, bundle), flush=True))
+
+
+def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:
+    """Return the GPUs that `--gpus` names, none without it.
+
+    Raises:
+        ServeError: they are no list of indices, or the bundle's engine does not run on GPUs.
+    """
+    if text is None:
+        return ()
+    if manifest.runtime != "tensorrt":
+        raise ServeError(f"--gpus needs a bundle for tensorrt, {manifest.model} was built for {manifest.runtime}")
+    return parse_gpus(text)
 
 
 def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str:

@@ -50,7 +50,37 @@ class Slots:
         return slot
 
     def free(self, slot: int) -> None:
-        """Give `slot` back; the outermost lane of its side moves into the gap."""
+        """Give `slot` back."""
+        self._leave(slot)
+        del self._lengths[slot]
+        self._free.append(slot)
+        needed = self._bucket(max(self._lengths.values(), default=0))
+        if needed < self.capacity and needed in self._arrays:  # giving back must not need memory
+            self._resize(needed)
+
+    def place(self, slot: int, *, block: bool) -> None:
+        """Move `slot` to the side of block rows, or of single tokens, unless it is there; what it holds goes along."""
+        side = self._high if block else self._low
+        if slot in side:
+            return
+        length = self._lengths[slot]
+        held = self.copy_out(slot, 0, length)
+        self._leave(slot)
+        side.append(slot)
+        self.data[:, self.lane(slot), :, :length] = held
+
+    def copy_out(self, slot: int, start: int, count: int) -> Floats:
+        """Return (planes, heads, count, head_dim), a copy of the entries from `start` on."""
+        return self.data[:, self.lane(slot), :, start : start + count].copy()
+
+    def copy_in(self, slot: int, start: int, entries: Floats) -> None:
+        """Put (planes, heads, count, head_dim) at `start`."""
+        count = entries.shape[2]
+        self.reserve(slot, start + count)
+        self.data[:, self.lane(slot), :, start : start + count] = entries
+
+    def _leave(self, slot: int) -> None:
+        """Take `slot` from its side; the outermost lane of that side moves into the gap."""
         side = self._high if slot in self._high else self._low
         last = side[-1]
         if last != slot:
@@ -58,11 +88,6 @@ class Slots:
             self.data[:, self.lane(slot), :, :length] = self.data[:, self.lane(last), :, :length]
             side[side.index(slot)] = last
         side.pop()
-        del self._lengths[slot]
-        self._free.append(slot)
-        needed = self._bucket(max(self._lengths.values(), default=0))
-        if needed < self.capacity and needed in self._arrays:  # giving back must not need memory
-            self._resize(needed)
 
     def lane(self, slot: int) -> int:
         """Return where `slot` lives in `data` at the moment."""

@@ -11,13 +11,13 @@ import json
 import re
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from .child import Child
 from .errors import OverloadedError, ServeError
-from .metrics import PASSES, RUNNING, WAITING
+from .metrics import INSTANCE, PASSES, RUNNING, WAITING
 from .triton.tensors import CANARY_ID, ID, MODEL_NAME
 from .upstream import Upstream
 
@@ -47,6 +47,58 @@ class Watch:
     canary_seconds: float = 10.0
     exit_seconds: float = 10.0
     max_failures: int = 5
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the metrics say at a moment: engine passes so far, and requests that run or wait, both by instance."""
+
+    passes: Mapping[str, float]
+    requests: Mapping[str, float]
+
+    @classmethod
+    def read(cls, text: str) -> Look:
+        """Read Triton's metrics.
+
+        Raises:
+            ValueError: a value is not a number.
+        """
+        values: dict[str, dict[str, float]] = {}
+        for metric in (PASSES, RUNNING, WAITING):
+            lines = re.findall(rf'^{metric.name}(?:{{{INSTANCE}="([^"]*)"}})? (\S+)$', text, re.MULTILINE)
+            values[metric.name] = {instance: float(value) for instance, value in lines}
+        running, waiting = values[RUNNING.name], values[WAITING.name]
+        requests = {name: running.get(name, 0) + waiting.get(name, 0) for name in running | waiting}
+        return cls(values[PASSES.name], requests)
+
+    @property
+    def total(self) -> float | None:
+        """Passes of all instances; None before there are any."""
+        return sum(self.passes.values()) if self.passes else None
+
+    @property
+    def busy(self) -> bool:
+        """Whether requests run or wait."""
+        return any(self.requests.values())
+
+
+class Standstills:
+    """Since when each of several instances has had requests and made no pass.
+
+    A canary goes to whichever instance Triton takes, so that one that is stuck would hide behind the others.
+    """
+
+    def __init__(self) -> None:
+        self._since: dict[str, tuple[float, float]] = {}  # passes, and when they were first seen
+
+    def longest(self, look: Look, now: float) -> tuple[float, str]:
+        """Return (seconds, instance) of the longest at `now`; (0, "") where there is one instance or none."""
+        if len(look.passes) < 2:
+            return 0.0, ""
+        for name, passes in look.passes.items():
+            if self._since.get(name, (-1.0, 0.0))[0] != passes or not look.requests.get(name):
+                self._since[name] = passes, now
+        return max((now - since, name) for name, (_, since) in self._since.items())
 
 
 class Supervisor:
@@ -167,14 +219,20 @@ class Supervisor:
             await asyncio.sleep(PROCESS_SECONDS)
 
     async def _progress(self) -> str:
-        """Return when the engine neither makes passes nor answers a canary in time."""
+        """Return when the engine neither makes passes nor answers a canary in time, or one of several stands still."""
         last, seen = -1.0, 0.0
+        standstills = Standstills()
         while True:
             await asyncio.sleep(PROGRESS_SECONDS)
-            passes, busy = await self._read_metrics()
+            look = await self._read_metrics()
+            passes = None if look is None else look.total
+            if look is not None:
+                seconds, instance = standstills.longest(look, time.monotonic())
+                if seconds > self._patience:
+                    return f"the engine of {instance} made no pass for {seconds:.0f} s while it had requests"
             if passes is not None and passes != last:
                 last, seen = passes, time.monotonic()
-            elif passes is None or busy or time.monotonic() - seen >= IDLE_SECONDS:
+            elif look is None or passes is None or look.busy or time.monotonic() - seen >= IDLE_SECONDS:
                 if fault := await self._canary(self._patience):
                     return f"the engine made no pass and {fault}"
                 seen = time.monotonic()
@@ -184,13 +242,13 @@ class Supervisor:
 
         Errors are taken for `canary_seconds` only: waiting longer would not help.
         """
-        before, _ = await self._read_metrics()
+        before = await self._passes()
         began = time.monotonic()
         while (left := began + seconds - time.monotonic()) > 0:
             status, answer = await self._ask("POST", f"/v2/models/{MODEL_NAME}/generate", CANARY, left)
             if status == 200:
                 return None
-            passes, _ = await self._read_metrics()
+            passes = await self._passes()
             if passes is not None and before is not None and passes > before:
                 return None  # busy with others, or its queue is full
             full = OverloadedError.error_type.encode() in answer
@@ -199,19 +257,18 @@ class Supervisor:
             await asyncio.sleep(RETRY_SECONDS)
         return f"answered nothing for {seconds:.0f} s"
 
-    async def _read_metrics(self) -> tuple[float | None, bool]:
-        """Return (engine passes so far, whether requests run or wait); (None, True) when they cannot be read."""
+    async def _passes(self) -> float | None:
+        """Return the engine passes so far; None when they cannot be read."""
+        look = await self._read_metrics()
+        return None if look is None else look.total
+
+    async def _read_metrics(self) -> Look | None:
+        """Return what the metrics say; None when they cannot be read."""
         try:
             async with self._metrics.request("GET", "/metrics", silence=READ_SECONDS) as answer:
-                text = (await answer.read()).decode("utf-8")
-            values = {
-                metric.name: float(found[1])
-                for metric in (PASSES, RUNNING, WAITING)
-                if (found := re.search(rf"^{metric.name} (\S+)$", text, re.MULTILINE))
-            }
+                return Look.read((await answer.read()).decode("utf-8"))
         except (OSError, ValueError):  # not there, silent, cut off, or no text of metrics
-            return None, True
-        return values.get(PASSES.name), values.get(RUNNING.name, 0) + values.get(WAITING.name, 0) > 0
+            return None
 
     async def _ask(self, method: str, path: str, body: bytes, seconds: float) -> tuple[int, bytes]:
         """Return status and body of the answer; (0, b"") when none came in time."""

@@ -6,8 +6,10 @@ Knows nothing of requests or decoding.
 from __future__ import annotations
 
 import json
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,10 +22,12 @@ import tokenizers
 from tokenizers import processors
 
 from .bundle import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
-from .errors import BundleError, RequestError
+from .errors import BundleError, RequestError, Said
+from .vocabulary import Vocabulary, bytes_of
 
 END_THINK = "</think>"
 BROKEN = "\N{REPLACEMENT CHARACTER}"
+LAST = chr(0x10FFFF)
 
 
 class Tokenizer:
@@ -79,6 +83,38 @@ class Tokenizer:
         found = self._backend.encode(text, add_special_tokens=False)
         return found.ids, found.offsets
 
+    def meeting(self, text: str) -> list[int]:
+        """Return the ids of tokens that `text` and nothing else could begin with, or that go beyond it, in order."""
+        low = bisect_left(self._by_text, (text, -1))
+        high = bisect_left(self._by_text, (text + LAST, -1))
+        longer = [number for _, number in self._by_text[low:high]]
+        shorter = [number for end in range(1, len(text)) for number in self._of_text(text[:end])]
+        return sorted([*longer, *shorter])
+
+    def extends(self, text: str) -> bool:
+        """Whether there is a token that begins with `text` and is longer."""
+        at = bisect_left(self._by_text, (text + "\0", -1))
+        return at < len(self._by_text) and self._by_text[at][0].startswith(text)
+
+    def _of_text(self, text: str) -> list[int]:
+        low, high = bisect_left(self._by_text, (text, -1)), bisect_left(self._by_text, (text + "\0", -1))
+        return [number for _, number in self._by_text[low:high]]
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The bytes behind every id; written for byte-level tokenizers, as all released checkpoints have."""
+        added = self._backend.get_added_tokens_decoder()
+        names = {number: token for token, number in self._backend.get_vocab(with_added_tokens=True).items()}
+        tokens = (names.get(number, "") for number in range(max(names, default=-1) + 1))
+        return Vocabulary([name.encode() if at in added else bytes_of(name) for at, name in enumerate(tokens)])
+
+    @cached_property
+    def _by_text(self) -> list[tuple[str, int]]:
+        """Every token that stands for whole characters: its text and id, by text."""
+        count = self._backend.get_vocab_size(with_added_tokens=True)
+        texts = self._backend.decode_batch([[number] for number in range(count)], skip_special_tokens=True)
+        return sorted((text, number) for number, text in enumerate(texts) if text and BROKEN not in text)
+
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids` without special tokens; broken UTF-8 becomes U+FFFD."""
         text: str = self._backend.decode(list(ids), skip_special_tokens=True)
@@ -97,7 +133,9 @@ class Tokenizer:
             RequestError: the checkpoint has no template, or the template refuses these messages.
         """
         if self._template is None:
-            raise RequestError(field, "need a checkpoint with a chat template", "none", error_type="not_applicable")
+            raise RequestError(
+                field, "need a checkpoint with a chat template", Said("none"), error_type="not_applicable"
+            )
         try:
             return self._template.render(
                 messages=list(messages), add_generation_prompt=True, enable_thinking=enable_thinking, **self._special

@@ -20,31 +20,48 @@ from .errors import ServeError
 
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
 STUB = "triton_python_backend_stub"
+LOOPBACK = "127.0.0.1"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 INSTALL_HINT = "Install the wheel: pip install --no-deps nvidia-pytriton==0.7.0, or set TRITONSERVER_BIN"
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where tritonserver listens, on loopback only; `http` is internal, the guard stands in front of it."""
+    """Where tritonserver listens: `http` is internal and on loopback, the guard stands in front of it."""
 
     http: int
     grpc: int
     metrics: int
+    grpc_host: str = LOOPBACK
+    metrics_host: str = LOOPBACK
 
 
 @dataclass(frozen=True)
 class Installation:
-    """A server that can be started: its binary, the options and environment it needs on this machine."""
+    """A server that can be started: its binary, the options and environment it needs on this machine.
+
+    `from_wheel` says that it is the wheel's, which is older than published security fixes.
+    """
 
     binary: Path
     options: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
+    from_wheel: bool = False
 
     def command(
         self, repository: Path, ports: Ports, *, exit_timeout: int, ready_timeout: int, shm_prefix: str, admin_key: str
     ) -> list[str]:
-        """Return the command line; `admin_key` is the secret that the gRPC and HTTP admin calls ask for."""
+        """Return the command line; `admin_key` is the secret that the gRPC and HTTP admin calls ask for.
+
+        Raises:
+            ServeError: the wheel's server would listen to other machines.
+        """
+        for option, host in (("grpc-host", ports.grpc_host), ("metrics-host", ports.metrics_host)):
+            if self.from_wheel and host != LOOPBACK:
+                raise ServeError(
+                    f"--{option} must be {LOOPBACK} with the wheel's tritonserver (2.51), which is older than "
+                    f"published security fixes, got {host}; use the container of build/Dockerfile"
+                )
         admin = f"model-repository,shared-memory,trace,logging:admin-key={admin_key}"
         return [
             str(self.binary),
@@ -52,9 +69,9 @@ class Installation:
             f"--model-repository={repository}",
             "--disable-auto-complete-config",  # it would start every model twice
             "--model-control-mode=none",
-            "--http-address=127.0.0.1",
-            "--grpc-address=127.0.0.1",
-            "--metrics-address=127.0.0.1",
+            f"--http-address={LOOPBACK}",
+            f"--grpc-address={ports.grpc_host}",
+            f"--metrics-address={ports.metrics_host}",
             f"--http-port={ports.http}",
             f"--grpc-port={ports.grpc}",
             f"--metrics-port={ports.metrics}",
@@ -137,7 +154,7 @@ def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
         "--pinned-memory-pool-byte-size=0",
         "--allow-gpu-metrics=false",
     )
-    return Installation(binary, options, prepared)
+    return Installation(binary, options, prepared, from_wheel=True)
 
 
 def _check_libraries(stub: Path, environment: Mapping[str, str]) -> None:

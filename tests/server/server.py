@@ -48,7 +48,7 @@ def children(pid: int, name: str) -> list[int]:
     return found
 
 
-def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], seconds: float = 15.0) -> None:
+def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, otherwise()

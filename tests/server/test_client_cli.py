@@ -52,12 +52,12 @@ def test_compare_finds_self_speculation_equal_to_autoregressive(server: Server) 
 
 def test_compare_prints_a_row_per_mode(server: Server) -> None:
     lines = run(server, "compare", "hello", "--max-tokens", "12", "--repeat", "1").stdout.splitlines()
-    assert [line.split()[0] for line in lines[-4:-1]] == ["autoregressive", "diffusion", "self_speculation"]
+    assert [line.split()[0] for line in lines[-5:-1]] == ["auto", "autoregressive", "diffusion", "self_speculation"]
 
 
 def test_chat_answers_every_line(server: Server) -> None:
     shown = run(server, "chat", "--max-tokens", "8", text="hello\n/mode diffusion\nagain\n")
-    assert "self_speculation: " in shown.stdout
+    assert "auto: " in shown.stdout
     assert "diffusion: " in shown.stdout
 
 

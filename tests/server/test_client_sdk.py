@@ -17,6 +17,8 @@ LONG: dict[str, Any] = {"mode": "autoregressive", "max_tokens": 1500, "end_id": 
 Protocol = Literal["grpc", "http"]
 
 modes = pytest.mark.parametrize("mode", [mode.value for mode in Mode])
+fixed_modes = pytest.mark.parametrize("mode", [mode.value for mode in Mode if mode is not Mode.AUTO])
+"""Those that take the same passes each time; auto takes those that what it has seen since makes the best."""
 protocols = pytest.mark.parametrize("protocol", ["grpc", "http"])
 
 
@@ -53,8 +55,22 @@ def test_a_stream_comes_in_pieces(server: Server, protocol: Protocol) -> None:
 def test_both_protocols_answer_the_same(server: Server, mode: str) -> None:
     over_grpc, over_http = (ask(server, protocol, mode=mode, return_log_probs=True) for protocol in ("grpc", "http"))
     assert (over_grpc.text, over_grpc.token_ids) == (over_http.text, over_http.token_ids)
-    assert over_grpc.counters == pytest.approx(over_http.counters)
     assert over_grpc.log_probs == pytest.approx(over_http.log_probs, abs=1e-4)
+
+
+@fixed_modes
+def test_both_protocols_count_the_same(server: Server, mode: str) -> None:
+    over_grpc, over_http = (ask(server, protocol, mode=mode) for protocol in ("grpc", "http"))
+    assert over_grpc.counters == pytest.approx(over_http.counters)
+
+
+@protocols
+def test_auto_counts_as_many_cycles_as_it_says(server: Server, protocol: Protocol) -> None:
+    completion = ask(server, protocol, mode="auto")
+    assert completion.auto is not None
+    counters = completion.counters
+    assert counters["decode_forwards"] + counters["draft_forwards"] == sum(completion.auto["cycles"].values())
+    assert counters["forwards"] == sum(counters[f"{kind}_forwards"] for kind in ("decode", "draft", "verify"))
 
 
 @protocols

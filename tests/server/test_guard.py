@@ -6,7 +6,7 @@ import json
 import socket
 
 import pytest
-from trimode.metrics import METRICS
+from trimode.metrics import AUTO_CYCLES, METRICS
 
 from tests.server.server import Server
 from tests.server.wire import PATH, generate, send
@@ -95,7 +95,10 @@ def test_curl_waits_for_leave_to_send_a_large_body(server: Server) -> None:
         assert connection.recv(100).startswith(b"HTTP/1.1 200 ")
 
 
-@pytest.mark.parametrize("name", [metric.name for metric in METRICS if metric.kind == "counter" and metric.labels])
+COUNTED = [m.name for m in METRICS if m.kind == "counter" and "mode" in m.labels and m is not AUTO_CYCLES]
+
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_a_request_is_counted(server: Server, name: str) -> None:
     server.settle()
     labels = {"mode": "self_speculation"}
@@ -111,6 +114,15 @@ def test_a_request_is_counted(server: Server, name: str) -> None:
         "trimode_accepted_draft_tokens_total": answer["total_accepted_draft_tokens"],
     }
     server.wait_metric(name, before + cost[name], **labels)
+
+
+def test_what_auto_chose_is_counted(server: Server) -> None:
+    server.settle()
+    before = server.metric(AUTO_CYCLES.name)
+    asked = {"text_input": "Once", "max_tokens": 30, "end_id": -1, "mode": "auto", "return_perf_metrics": True}
+    chosen = json.loads(generate(server.http_port, asked)[1]["auto"])
+    assert sum(chosen["cycles"].values()) >= 3
+    server.wait_metric(AUTO_CYCLES.name, before + sum(chosen["cycles"].values()))
 
 
 def test_engine_passes_are_counted(server: Server) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import logging
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -104,3 +105,20 @@ def test_only_a_large_body_is_checked_aside(monkeypatch: pytest.MonkeyPatch, tok
     monkeypatch.setattr(guard, "check_body", check)
     behind_the_guard(Stalling(b""), lambda port: generate(port, {"input_ids": [5] * tokens}))
     assert checked_aside == [aside]
+
+
+def test_a_client_that_speaks_http_2_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def run() -> bytes:
+        (port,) = free_ports(1)
+        async with listen(Guard(Upstream(1), Living(), Limits()), "127.0.0.1", port):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+        return answer
+
+    assert b"400 Bad Request" in asyncio.run(run())
+    (record,) = (record for record in caplog.records if record.name.startswith(guard.__name__))
+    assert (record.levelno, record.exc_info) == (logging.WARNING, None)
+    assert record.getMessage() == "Error handling request from 127.0.0.1: Pause on PRI/Upgrade"

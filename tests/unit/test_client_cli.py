@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from typing import Any
@@ -12,8 +13,8 @@ import pytest
 from trimode.fields import Mode
 from trimode_client import Completion
 from trimode_client.cli import main, parser
-from trimode_client.commands.compare import knobs_of, summarise
-from trimode_client.commands.knobs import FLAGS, given_knobs
+from trimode_client.commands.compare import summarise
+from trimode_client.commands.knobs import FLAGS, given_knobs, knobs_of
 
 from .client_fake_server import FIRST, LAST, Script, http_server
 
@@ -86,9 +87,9 @@ def test_a_flag_not_given_leaves_the_field_out(name: str) -> None:
     ("arguments", "code", "line"),
     [
         (["generate", "hi", "--steps", "99"], 2, "trimode: invalid_value: denoise_steps must be between 1 and 64"),
-        (["generate", ""], 2, "trimode: bad_prompt: the prompt is empty"),
+        (["generate", ""], 2, "trimode: the prompt is empty"),
         (["generate", "hi", "--url", "127.0.0.1:9"], 3, "trimode: nobody answers at 127.0.0.1:9"),
-        (["health", "--url", "127.0.0.1:9"], 3, "trimode: requests cannot be sent"),
+        (["health", "--url", "127.0.0.1:9"], 3, "trimode: requests cannot be sent: nobody answers at 127.0.0.1:9"),
     ],
 )
 def test_an_error_is_one_line_and_a_code(
@@ -122,6 +123,17 @@ def test_chat_keeps_history_changes_mode_and_resets(monkeypatch: pytest.MonkeyPa
     assert [fields.get("mode") for fields in script.requests] == [None, "diffusion", "diffusion"]
 
 
+def test_chat_drops_what_a_mode_has_not_and_brings_it_back(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("/mode autoregressive\none\n/mode diffusion\ntwo\n"))
+    monkeypatch.setattr("trimode_client.client.Client.wait_until_ready", lambda *_: None)
+    script = Script(FIRST, LAST)
+    run(script, "chat", "--effort", "0.5")
+    assert [fields.get("effort") for fields in script.requests] == [None, 0.5]
+    assert "mode autoregressive, without effort, which it has not\n" in capsys.readouterr().out
+
+
 def test_chat_goes_on_after_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("one\ntwo\n"))
     monkeypatch.setattr("trimode_client.client.Client.wait_until_ready", lambda *_: None)
@@ -133,7 +145,14 @@ def test_compare_asks_in_every_mode_in_turn(capsys: pytest.CaptureFixture[str]) 
     script = Script(ANSWER)
     run(script, "compare", "hi", "--repeat", "1", "--steps", "4")
     assert [fields["mode"] for fields in script.requests] == 2 * [mode.value for mode in Mode]
-    assert capsys.readouterr().out.count(" yes\n") == 3
+    assert capsys.readouterr().out.count(" yes\n") == len(Mode)
+
+
+def test_compare_says_what_applies_to_some_modes_only(capsys: pytest.CaptureFixture[str]) -> None:
+    run(Script(ANSWER), "compare", "hi", "--repeat", "1", "--effort", "0.5", "--seed", "1")
+    assert [line for line in capsys.readouterr().out.splitlines() if " only" in line] == [
+        "effort applies to diffusion only"
+    ]
 
 
 def test_compare_keeps_the_block_knobs_from_autoregressive() -> None:
@@ -146,6 +165,29 @@ def test_compare_tells_speed_and_difference_against_autoregressive() -> None:
 
     rows = summarise({Mode.AUTOREGRESSIVE: answers("a", 1.0), Mode.DIFFUSION: answers("b", 0.25)})
     assert [(row.speedup, row.same_text) for row in rows] == [(1.0, True), (4.0, False)]
+
+
+def shell(script: Script, arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    with http_server(script) as url:
+        command = f"{sys.executable} -m trimode_client {arguments} --url {url} --protocol http"
+        return subprocess.run(["sh", "-c", command], env=os.environ | environment, capture_output=True, text=True)
+
+
+def test_what_a_terminal_cannot_show_is_escaped() -> None:
+    script = Script(ANSWER | {"text_output": "é"})
+    assert shell(script, "generate hi", PYTHONIOENCODING="ascii").stdout == "\\xe9\n"
+    assert json.loads(shell(script, "generate hi --json", PYTHONIOENCODING="ascii").stdout)["text"] == "é"
+
+
+def test_an_output_that_cannot_be_written_is_a_line_and_code_1() -> None:
+    told = shell(Script(ANSWER), "generate hi >/dev/full")
+    assert (told.returncode, told.stderr) == (1, "trimode: the output cannot be written: No space left on device\n")
+
+
+def test_a_prompt_that_is_no_text_is_a_line_and_code_2() -> None:
+    told = shell(Script(ANSWER), "generate \"$(printf '\\377 hi')\"")
+    assert told.returncode == 2
+    assert told.stderr == 'trimode: bad_utf8: messages[0].content must be valid Unicode text, got "\\udcff hi"\n'
 
 
 def test_importing_the_client_loads_no_engine_and_no_numpy() -> None:

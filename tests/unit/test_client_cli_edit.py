@@ -22,8 +22,16 @@ from .test_client_cli import run
 
 BEFORE = "def f:\n\treturn 1\n"
 FILLED = LAST | {"text_output": "é\n", "fills": "é\n", "effective_params": '{"mode":"diffusion"}'}
-SEVERAL = LAST | {"text_output": "bc", "fills": ["b", "c"]}
-TRIED = '[[{"size":4,"text":"x\\n","score":-1.5},{"size":1,"text":"\\u00e9\\n","score":-0.25}]]'
+SEVERAL = LAST | {"text_output": "b\né", "fills": ["b\n", "é"]}
+TRIED = json.dumps(
+    [
+        [
+            {"size": 4, "mode": "autoregressive", "text": "x\n", "score": -1.5},
+            {"size": 1, "mode": "diffusion", "text": "é\n", "score": -0.0001},
+            {"size": 1, "mode": "autoregressive", "text": "é\n", "score": -0.25},
+        ]
+    ]
+)
 REVISED = LAST | {
     "text_output": "def g:\n\treturn 1\n",
     "edits": '[{"start":4,"end":5,"before":"f","after":"g"}]',
@@ -91,9 +99,9 @@ def test_infill_prints_the_fill_alone(left: str, capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().out == "é\n\n"
 
 
-def test_infill_prints_every_fill(left: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_infill_prints_every_fill_on_a_line_as_json(left: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(Script(SEVERAL), "infill", left)
-    assert capsys.readouterr().out == "b\nc\n"
+    assert capsys.readouterr().out == '"b\\n"\n"é"\n'
 
 
 def test_whole_prints_the_text_as_it_is(left: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,30 +116,38 @@ def test_candidates_are_a_table_by_size_that_marks_what_was_kept(left: str, caps
     run(script, "infill", left, "--candidates")
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows == [
-        ["gap", "tokens", "score", "text"],
-        ["1", "1", "-0.250", "*", r'"é\n"'],
-        ["1", "4", "-1.500", r'"x\n"'],
+        ["gap", "tokens", "score", "mode", "text"],
+        ["1", "1", "0.000", "*", "diffusion", r'"é\n"'],
+        ["1", "1", "-0.250", "autoregressive", r'"é\n"'],
+        ["1", "4", "-1.500", "autoregressive", r'"x\n"'],
     ]
     assert script.requests[0]["return_candidates"] is True
 
 
 def test_a_candidate_that_was_not_scored_has_no_score(left: str, capsys: pytest.CaptureFixture[str]) -> None:
-    script = Script(FILLED | {"infill_candidates": '[[{"size":3,"text":"a","score":null}]]'})
+    script = Script(FILLED | {"infill_candidates": '[[{"size":3,"mode":"diffusion","text":"a","score":null}]]'})
     run(script, "infill", left, "--candidates")
-    assert capsys.readouterr().out.splitlines()[1].split() == ["1", "3", '"a"']
+    assert capsys.readouterr().out.splitlines()[1].split() == ["1", "3", "diffusion", '"a"']
 
 
 def test_infill_prints_json(left: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(Script(FILLED | {"infill_candidates": TRIED}), "infill", left, "--json")
     shown = json.loads(capsys.readouterr().out)
     assert shown["fills"] == ["é\n"]
-    assert shown["candidates"][0][0] == {"size": 4, "text": "x\n", "score": -1.5}
+    assert shown["candidates"][0][0] == {"size": 4, "mode": "autoregressive", "text": "x\n", "score": -1.5}
 
 
 @pytest.mark.parametrize("command", ["infill", "revise"])
 def test_stats_go_to_standard_error(command: str, code: str, capsys: pytest.CaptureFixture[str]) -> None:
     run(Script(REVISED), command, code, "--stats")
     assert "diffusion: 3 tokens, 2 forwards" in capsys.readouterr().err
+
+
+def test_stats_begin_a_line_of_their_own(left: str, code: str, capsys: pytest.CaptureFixture[str]) -> None:
+    run(Script(FILLED | {"text_output": "no end"}), "infill", left, "--whole", "--stats")
+    assert capsys.readouterr().err.startswith("\ndiffusion: 3 tokens")
+    run(Script(REVISED), "revise", code, "--stats")
+    assert capsys.readouterr().err.startswith("diffusion: 3 tokens")
 
 
 def test_every_hole_is_a_gap(tmp_path: Path) -> None:
@@ -149,7 +165,7 @@ def test_a_single_hole_has_a_left_and_a_right_side(tmp_path: Path) -> None:
     [
         ("a[[fill]]b", "[[fill]]", ["a", {}, "b"]),
         ("a[[fill:3]]b", "[[fill]]", ["a", {"infill_tokens": 3}, "b"]),
-        ("a[[fill:x]]b", "[[fill]]", ["a[[fill:x]]b"]),
+        ("a{:>3}{}b", "{}", ["a{:>3}", {}, "b"]),
         ("<M:7><M>", "<M>", ["", {"infill_tokens": 7}, "", {}, ""]),
         ("x = ___:5", "___", ["x = ", {}, ":5"]),
         ("a)b", ")", ["a", {}, "b"]),
@@ -160,28 +176,27 @@ def test_a_text_is_split_at_its_marker(text: str, marker: str, segments: list[An
     assert split(text, marker) == segments
 
 
-def test_an_instruction_makes_the_left_side_a_begun_reply(left: str, right: str) -> None:
+def test_an_instruction_goes_with_two_sides_and_with_many_gaps(left: str, right: str, tmp_path: Path) -> None:
     fields = sent("infill", left, right, "--instruction", "Write.")
-    assert json.loads(fields["messages"]) == [
-        {"role": "user", "content": "Write."},
-        {"role": "assistant", "content": "déf\r\n\t"},
-    ]
-    assert fields["suffix"] == "\n  end"
-    assert not {"instruction", "text_input"} & set(fields)
+    assert (fields["instruction"], fields["text_input"], fields["suffix"]) == ("Write.", "déf\r\n\t", "\n  end")
+    fields = sent("infill", written(tmp_path / "a", "@@b[f:3]"), "--hole", "@@", "--instruction", "Write.")
+    assert (fields["instruction"], fields["text_input"], fields["suffix"]) == ("Write.", "", "b[f:3]")
+    fields = sent("infill", written(tmp_path / "a", "@@b@@"), "--hole", "@@", "--instruction", "Write.")
+    assert (fields["instruction"], json.loads(fields["segments"])) == ("Write.", ["", {}, "b", {}, ""])
 
 
 @pytest.mark.parametrize(
     ("text", "arguments", "told"),
     [
-        ("a", ("b.py", "--hole", "x"), "bad_prompt: --hole takes one file, which holds the text on both sides"),
-        ("a", ("--hole", "[[fill]]"), "bad_prompt: {0} holds no [[fill]]"),
-        ("a", ("--hole", ""), "bad_prompt: --hole must not be empty"),
-        ("@@b@@", ("--hole", "@@", "--instruction", "x"), "bad_prompt: --instruction needs one gap"),
-        ("[f:3]", ("--hole", "[f]", "--instruction", "x"), "bad_prompt: --instruction needs one gap"),
-        ("a", ("no/such/file",), "bad_prompt: no/such/file cannot be read: No such file or directory"),
+        ("a", ("b.py", "--hole", "x"), "--hole takes one file, which holds the text on both sides"),
+        ("a", ("--hole", "[[fill]]"), "{0} holds no [[fill]]"),
+        ("a[[fill:x]]", ("--hole", "[[fill]]"), "[[fill:x]] must have a number of tokens as its size"),
+        ("a[[fill:]]", ("--hole", "[[fill]]"), "[[fill:]] must have a number of tokens as its size"),
+        ("a", ("--hole", ""), "--hole must not be empty"),
+        ("a", ("no/such/file",), "no/such/file cannot be read: No such file or directory"),
         ("a", ("--infill-tokens", "0"), "invalid_value: infill_tokens must be between 1 and"),
         ("[f:9999]", ("--hole", "[f]"), "invalid_value: infill_tokens must be between 1 and"),
-        (b"caf\xe9", (), "bad_utf8: {0} must be valid UTF-8"),
+        (b"caf\xe9", (), "{0} must be valid UTF-8"),
     ],
 )
 def test_what_infill_cannot_take_is_one_line_and_code_2(
@@ -293,10 +308,10 @@ def test_a_file_that_cannot_be_written_is_told(
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("-", "--in-place"), "bad_prompt: --in-place needs a file, not standard input"),
-        (("no/such/file",), "bad_prompt: no/such/file cannot be read"),
+        (("-", "--in-place"), "--in-place needs a file, not standard input"),
+        (("no/such/file",), "no/such/file cannot be read"),
         ((__file__, "--span", "0:4", "--span", "2:6"), "invalid_value: spans must be in order and not overlap"),
-        ((__file__, "--revise-rounds", "99"), "invalid_value: revise_rounds must be between 1 and 16"),
+        ((__file__, "--revise-rounds", "99"), "invalid_value: revise_rounds must be between 0 and 16"),
         ((__file__, "--accept", "never"), "invalid_value: accept must be one of likelihood, always"),
     ],
 )
@@ -328,7 +343,9 @@ def flags(command: str) -> set[str]:
 def test_each_command_has_the_flags_of_its_own_task() -> None:
     of_one = {name: flags(name) for name in ("generate", "infill", "revise")}
     assert {"infill_tokens", "infill_lengths"} <= of_one["infill"] - of_one["generate"] - of_one["revise"]
-    assert {"spans", "accept", "revise_rounds"} <= of_one["revise"] - of_one["generate"] - of_one["infill"]
+    assert {"spans"} <= of_one["revise"] - of_one["generate"] - of_one["infill"]
+    assert {"instruction"} <= of_one["infill"] & of_one["revise"] - of_one["generate"]
+    assert {"accept", "revise_rounds"} <= of_one["revise"] & of_one["generate"] - of_one["infill"]
     assert {"stop_words", "mode", "draft_adapter"} <= of_one["generate"] - of_one["infill"] - of_one["revise"]
     assert {"temperature", "seed", "denoise_steps"} <= of_one["generate"] & of_one["infill"] & of_one["revise"]
 

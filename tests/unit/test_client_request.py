@@ -8,12 +8,15 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from trimode.fields import BY_NAME, FIELDS, PROMPT_FIELDS
-from trimode.params import FIELDS_OF_TASKS, NOT_OF_TASKS, Defaults, GenerationParams
+from trimode.fields import BY_NAME, FIELDS, FIELDS_OF_MODES, PROMPT_FIELDS, Mode
+from trimode.params import NOT_OF_TASKS, Defaults, GenerationParams, others_fields
 from trimode_client import InvalidRequestError, Knobs
 from trimode_client.request import ALWAYS_RETURNED, KNOBS, build, build_infill, build_revise
 
+from tests.unit.toy import EFFORTS
+
 EXAMPLES: dict[str, Any] = {
+    "auto_allow": ["diffusion"],
     "text_input": "héllo",
     "input_ids": [1, 2, 3],
     "messages": [{"role": "user", "content": "hé"}],
@@ -140,7 +143,7 @@ def test_segments_take_no_right_side() -> None:
 @pytest.mark.parametrize(
     ("segments", "told"),
     [
-        (["a"], "invalid_value: segments must hold 1 to 16 gaps, got '0 gaps'"),
+        (["a"], "invalid_value: segments must hold 1 to 16 gaps, got 0 gaps"),
         ([], "invalid_value: segments must not be empty"),
         ("a", "bad_json: segments must be valid JSON"),
         ([{"size": 3}], "invalid_value: segments must hold strings and objects with the key infill_tokens or none"),
@@ -197,26 +200,38 @@ def test_a_given_timeout_ms_wins_over_the_time_limit() -> None:
 
 def knobs_of(task: str | None) -> dict[str, Any]:
     """Every knob that goes with `task`, save one of two that exclude each other."""
-    others = {name for other, names in FIELDS_OF_TASKS.items() if other != task for name in names}
-    without = {*others, *NOT_OF_TASKS.get(task or "", ()), "enable_thinking", "infill_lengths", "revise_fraction"}
+    without = {
+        *others_fields(task),
+        *NOT_OF_TASKS.get(task or "", ()),
+        "enable_thinking",
+        "infill_lengths",
+        "revise_fraction",
+    }
+    without.add("stream_provisional")  # which needs a stream
     return {name: example(name) for name in KNOBS if name not in without}
 
 
-DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=1, adapter=True)
+def knobs_of_mode(mode: Mode) -> dict[str, Any]:
+    """Every knob of generation that `mode` has."""
+    known = {name: value for name, value in knobs_of(None).items() if mode in FIELDS_OF_MODES.get(name, Mode)}
+    return known | {"mode": str(mode)}
 
 
-def test_the_server_accepts_a_request_with_every_knob() -> None:
-    knobs = knobs_of(None) | {"mode": "self_speculation"}
-    assert GenerationParams.parse(built(**knobs), DEFAULTS).seed == 2**40
+DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=1, adapter=True, effort=EFFORTS)
+
+
+@pytest.mark.parametrize("mode", list(Mode))
+def test_the_server_accepts_a_request_with_every_knob(mode: Mode) -> None:
+    assert GenerationParams.parse(built(**knobs_of_mode(mode)), DEFAULTS).seed == 2**40
 
 
 def test_the_server_accepts_a_gap_with_every_knob_of_one() -> None:
     knobs = knobs_of("infill")
-    del knobs["draft_adapter"]
+    del knobs["draft_adapter"], knobs["auto_allow"]
     assert GenerationParams.parse(filled("a", "b", **knobs), DEFAULTS).infill_tokens == 3
 
 
 def test_the_server_accepts_a_revision_with_every_knob_of_one() -> None:
     knobs = knobs_of("revise")
-    del knobs["draft_adapter"]
+    del knobs["draft_adapter"], knobs["auto_allow"]
     assert GenerationParams.parse(build_revise("abc", knobs), DEFAULTS).spans == ((0, 2), (5, 9))

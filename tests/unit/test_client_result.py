@@ -7,7 +7,7 @@ from trimode import output
 from trimode.output import Chunk, Counters
 from trimode.params import Defaults, GenerationParams
 from trimode.triton.tensors import response_arrays
-from trimode_client import Candidate, Completion, Edit, IncompleteError
+from trimode_client import Completion, Edit, IncompleteError
 from trimode_client.result import Assembler
 
 LAST = {
@@ -53,7 +53,8 @@ def test_effective_params_are_read() -> None:
 
 
 def test_the_time_to_the_first_response_is_not_after_the_last() -> None:
-    assert 0 < completed().first_seconds <= completed().seconds
+    completion = completed()
+    assert 0 < completion.first_seconds <= completion.seconds
 
 
 def test_a_piece_before_the_last_has_no_completion() -> None:
@@ -112,11 +113,13 @@ def test_what_fills_each_gap_arrives(fills: list[str]) -> None:
 
 
 def test_the_sizes_tried_arrive() -> None:
-    tried = [[output.Candidate(2, "é", -0.5), output.Candidate(4, "ab", None)], [output.Candidate(1, "", -1.0)]]
-    chunk = Chunk(fills=["é", ""], candidates=tried, finish_reason="stop")
+    first, second = output.Candidate(2, "diffusion", "é", -0.5), output.Candidate(4, "autoregressive", "ab", None)
+    third = output.Candidate(1, "diffusion", "", -1.0)
+    chunk = Chunk(fills=["é", ""], candidates=[[first, second], [third]], finish_reason="stop")
     completion = answered({"segments": [{}, "b", {}], "return_candidates": True}, chunk)
-    assert completion.candidates == ((Candidate(2, "é", -0.5), Candidate(4, "ab", None)), (Candidate(1, "", -1.0),))
-    assert completion.as_dict()["candidates"][1] == ({"size": 1, "text": "", "score": -1.0},)
+    assert completion.candidates == ((first, second), (third,))
+    told = {"size": 1, "mode": "diffusion", "text": "", "score": -1.0}
+    assert completion.as_dict()["candidates"][1] == (told,)
 
 
 @pytest.mark.parametrize("edits", [[], [output.Edit(0, 2, "é\n", ""), output.Edit(5, 6, "a", "bc")]])

@@ -14,6 +14,7 @@ from trimode_client import (
     Completion,
     DeadlineError,
     Edit,
+    Health,
     IncompleteError,
     InvalidRequestError,
     OverloadedError,
@@ -205,21 +206,42 @@ def test_nobody_answering_is_unavailable(ask: Asker, protocol: str) -> None:
         ask("127.0.0.1:9", protocol, stream=True)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_health_tells_a_model_that_is_not_ready(protocol: str) -> None:
-    with SERVERS[protocol](Script()) as url, Client(url, protocol) as client:
-        assert (client.health().ready, client.health().model_ready) == (True, False)
+@pytest.mark.parametrize(
+    ("protocol", "other", "hint"), [("grpc", "http", "speaks HTTP/1"), ("http", "grpc", "gRPC port")]
+)
+def test_the_other_protocols_port_is_told(ask: Asker, protocol: str, other: str, hint: str) -> None:
+    with SERVERS[other](Script(LAST)) as url, pytest.raises(UnavailableError, match=rf"{url} .*{hint}.*PORT\+1"):
+        ask(url, protocol, stream=False)
 
 
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_asyncio_health_tells_a_model_that_is_not_ready(protocol: str) -> None:
-    async def ask(url: str) -> tuple[bool, bool]:
+def health_blocking(url: str, protocol: str) -> Health:
+    with Client(url, protocol) as client:
+        return client.health()
+
+
+def health_async(url: str, protocol: str) -> Health:
+    async def ask() -> Health:
         async with AsyncClient(url, protocol) as client:
-            state = await client.health()
-        return state.ready, state.model_ready
+            return await client.health()
 
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("health", [health_blocking, health_async])
+def test_health_tells_a_model_that_is_not_ready(health: Callable[[str, str], Health], protocol: str) -> None:
     with SERVERS[protocol](Script()) as url:
-        assert asyncio.run(ask(url)) == (True, False)
+        state = health(url, protocol)
+    assert (state.ready, state.model_ready, state.ok) == (True, False, False)
+    assert state.reason.startswith("the model at ") and url in state.reason
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("health", [health_blocking, health_async])
+def test_health_says_why_there_is_no_answer(health: Callable[[str, str], Health], protocol: str) -> None:
+    assert "127.0.0.1:9" in health("127.0.0.1:9", protocol).reason
+    with SERVERS["grpc" if protocol == "http" else "http"](Script()) as url:
+        assert "PORT+1" in health(url, protocol).reason
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -25,9 +25,9 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 def test_every_key_is_read(tmp_path: Path) -> None:
     text = (
         "bundle: /a/b\nthreads: 3\nspin: true\nmax_slots: 4\nmax_queue: 5\nprefill_chunk: 6\n"
-        "default_mode: diffusion\ndefault_max_tokens: 7\n"
+        "prefix_cache_mib: 8\ndefault_mode: diffusion\ndefault_max_tokens: 7\ndevice: 1\n"
     )
-    assert load(tmp_path, text) == ServerConfig(Path("/a/b"), 3, True, 4, 5, 6, Mode.DIFFUSION, 7)
+    assert load(tmp_path, text) == ServerConfig(Path("/a/b"), 3, True, 4, 5, 6, 8, Mode.DIFFUSION, 7, 1)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("TRIMODE_THREADS", "2", 2),
         ("TRIMODE_MAX_SLOTS", "3", 3),
         ("TRIMODE_MAX_QUEUE", "0", 0),
+        ("TRIMODE_PREFIX_CACHE_MIB", "0", 0),
+        ("TRIMODE_DEVICE", "3", 3),
     ],
 )
 def test_a_variable_wins_over_the_file(tmp_path: Path, variable: str, value: str, expected: object) -> None:

@@ -16,6 +16,7 @@ import onnxruntime
 import pytest
 from trimode.bundle import (
     CHAT_TEMPLATE,
+    EFFORT,
     GENERATION_CONFIG,
     GRAPH,
     MANIFEST,
@@ -110,7 +111,7 @@ def test_name_can_be_given(checkpoint: Path) -> None:
     assert plan_of(checkpoint, Recipe(name="nano")).manifest.model == "nano"
 
 
-@pytest.mark.parametrize("name", [TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG])
+@pytest.mark.parametrize("name", [TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG, EFFORT])
 def test_side_files_travel_unchanged(checkpoint: Path, out: Path, name: str) -> None:
     (checkpoint / name).write_text('{"é": 1}\n')
     build(checkpoint, out)

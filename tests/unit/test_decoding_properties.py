@@ -16,7 +16,7 @@ from trimode.runtime import Runtime
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, toy_runtime
 
 PROMPTS = st.lists(st.integers(2, VOCAB - 1), min_size=1, max_size=12)
-MODES = ("autoregressive", "diffusion", "self_speculation")
+MODES = ("auto", "autoregressive", "diffusion", "self_speculation")
 
 
 @contextmanager
@@ -33,12 +33,18 @@ def knobs(mode: str, draw: st.DrawFn) -> dict[str, Any]:
         return {}
     block = draw(st.integers(1, 12))
     chosen: dict[str, Any] = {"block_length": block}
+    if mode == "auto":
+        return chosen
     if draw(st.booleans()):
         chosen["denoise_steps"] = draw(st.integers(1, block))
     rule = draw(st.sampled_from(["threshold", "steps", "leftmost", "entropy", "margin"]))
     chosen["reveal"] = rule
     if rule != "steps" and draw(st.booleans()):
         chosen["threshold"] = draw(st.floats(0, 1))
+    if mode == "diffusion" and draw(st.booleans()):
+        chosen |= {"revise_rounds": draw(st.integers(1, 3)), "accept": draw(st.sampled_from(["likelihood", "always"]))}
+        bound = st.one_of(st.none(), st.fixed_dictionaries({"revise_fraction": st.floats(0, 1)}))
+        chosen |= draw(bound) or {"revise_threshold": draw(st.floats(-20, 0))}
     return chosen
 
 
@@ -67,6 +73,19 @@ def test_self_speculation_gives_the_autoregressive_tokens(asked: dict[str, Any],
     assert speculated.token_ids == expected.token_ids
     assert speculated.log_probs == expected.log_probs
     assert speculated.finish_reason == expected.finish_reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(requests("auto"), min_size=1, max_size=4), st.floats(0, 1), st.integers(0, 99))
+def test_auto_gives_the_autoregressive_tokens(asked: list[dict[str, Any]], hit: float, seed: int) -> None:
+    """Whatever it chooses, for one request after another, of which it learns."""
+    with running(ToyEngine(hit=hit, seed=seed, eos_rate=0.05)) as runtime:
+        for one in asked:
+            serial = {k: v for k, v in one.items() if k != "block_length"} | {"mode": "autoregressive"}
+            expected = runtime.generate({**serial, "seed": seed, "return_log_probs": True})
+            chosen = runtime.generate({**one, "seed": seed, "return_log_probs": True})
+            assert (chosen.token_ids, chosen.log_probs) == (expected.token_ids, expected.log_probs)
+            assert chosen.finish_reason == expected.finish_reason
 
 
 @settings(max_examples=30, deadline=None)
@@ -101,7 +120,7 @@ def test_counters_add_up(asked: dict[str, Any]) -> None:
     assert counts.output_tokens == len(answer.token_ids) <= asked["max_tokens"]
     assert 0 <= counts.total_accepted_draft_tokens <= counts.total_draft_tokens
     assert sum(row.keep for row in engine.rows) == (
-        counts.prefill_forwards + counts.decode_forwards + counts.verify_forwards + counts.commit_forwards
+        counts.forwards + counts.prefill_forwards - counts.denoise_forwards - counts.draft_forwards
     )
 
 

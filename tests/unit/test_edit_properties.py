@@ -6,14 +6,17 @@ import json
 import threading
 from typing import Any
 
-from hypothesis import given, settings
+import numpy as np
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from trimode.output import Chunk
-from trimode.revise import apply_edits
+from trimode.revise import CHARACTER, apply_edits
+from trimode.runtime import Runtime
 from trimode.triton.tensors import response_arrays
 
 from tests.unit.test_decoding_properties import requests, running
-from tests.unit.toy import EOS, MASK, ToyEngine
+from tests.unit.test_gaps import merging_tokenizer
+from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, manifest, toy_config, toy_curve
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -38,7 +41,8 @@ def gaps(draw: st.DrawFn) -> dict[str, Any]:
         holes = st.one_of(st.just({}), st.builds(lambda tokens: {"infill_tokens": tokens}, size))
         parts = draw(st.lists(st.one_of(TEXTS, holes), min_size=1, max_size=5))
         asked["segments"] = [*parts, draw(holes)] if all(isinstance(part, str) for part in parts) else parts
-        asked["max_tokens"] = draw(st.integers(1, 5))
+        sizes = [part["infill_tokens"] for part in asked["segments"] if part and not isinstance(part, str)]
+        asked["max_tokens"] = max([draw(st.integers(1, 5)), *sizes])
     else:
         asked |= {"text_input": draw(TEXTS), "suffix": draw(TEXTS)}
         some = st.lists(size, min_size=1, max_size=3)
@@ -46,25 +50,31 @@ def gaps(draw: st.DrawFn) -> dict[str, Any]:
             st.builds(lambda one: {"infill_tokens": one}, size), st.builds(lambda few: {"infill_lengths": few}, some),
             st.builds(lambda most: {"max_tokens": most}, st.integers(1, 9)),
         ))  # fmt: skip
+    if draw(st.booleans()):
+        asked["instruction"] = draw(TEXTS)
     return asked
 
 
 @st.composite
 def revisions(draw: st.DrawFn) -> dict[str, Any]:
-    text = draw(st.text(st.characters(exclude_categories=["Cs", "Mn", "Mc", "Me", "Cf"]), min_size=1, max_size=20))
+    text = draw(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20))
     asked = {"text": text, "revise_rounds": draw(st.integers(1, 3)), **draw(windows())}
     asked["accept"] = draw(st.sampled_from(["likelihood", "always"]))
     if draw(st.booleans()):
         asked["instruction"] = draw(TEXTS)
     if draw(st.booleans()):
-        start = draw(st.integers(0, len(text) - 1))
-        asked["spans"] = [[start, draw(st.integers(start + 1, len(text)))]]
+        ends = [0, *(found.end() for found in CHARACTER.finditer(text))]
+        asked["spans"] = [sorted(draw(st.sets(st.sampled_from(ends), min_size=2, max_size=2)))]
     rules: list[dict[str, Any]] = [{"revise_threshold": -5.0}, {"revise_fraction": 0.5}]
     return asked | draw(st.sampled_from([{}, *rules]))
 
 
 EDITS = st.one_of(gaps(), revisions())
 TEMPLATE = "<{{ messages[0].content }}>"
+
+
+def running_with_template(engine: ToyEngine, **config: int) -> Any:
+    return running(engine, template=TEMPLATE, **config)
 
 
 def pieces_of(asked: dict[str, Any]) -> list[str]:
@@ -84,7 +94,7 @@ def pieces_of(asked: dict[str, Any]) -> list[str]:
 @given(gaps(), st.integers(0, 9), st.integers(1, 40))
 def test_the_text_around_gaps_comes_back_whatever_it_is(asked: dict[str, Any], seed: int, chunk: int) -> None:
     engine = ToyEngine(seed=seed)
-    with running(engine, prefill_chunk=chunk) as runtime:
+    with running_with_template(engine, prefill_chunk=chunk) as runtime:
         whole = runtime.generate({**asked, "exclude_input_in_output": False})
         alone = runtime.generate(asked)
     pieces = pieces_of(asked)
@@ -96,15 +106,63 @@ def test_the_text_around_gaps_comes_back_whatever_it_is(asked: dict[str, Any], s
     assert not {EOS, MASK} & set(whole.token_ids)
 
 
+GROWING = merging_tokenizer(
+    *(("b", "c"), ("c", "d"), ("e", "f"), ("g", "h"), ("i", "j"), ("cd", "ef"), ("gh", "ij"), ("cdef", "ghij"))
+)
+"""`b` and `cdefghij` are a token each, and `bcdefghij` four: a text may have more tokens than its parts."""
+
+
+class Fond(ToyEngine):
+    """Fills blocks with one token if it can."""
+
+    def __init__(self, token: int, seed: int) -> None:
+        super().__init__(seed=seed)
+        self.manifest = manifest(capacity=64, vocab_size=VOCAB + 8)
+        self.token = token
+
+    def _block_logits(self, past: list[int], tokens: list[int], at: int, answer: list[int]) -> np.ndarray:
+        logits = super()._block_logits(past, tokens, at, answer)
+        logits[self.token] += 20
+        return logits
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.text("bcdj", max_size=6),
+    st.lists(st.sampled_from(["cdefghij", "j", "b"]), max_size=12),
+    st.sampled_from([*GROWING.encode("b"), *GROWING.encode("c"), *GROWING.encode("cdefghij")]),
+    st.integers(1, 6),
+    st.integers(3, 8),
+)
+@example("", ["cdefghij"] * 12, *GROWING.encode("b"), 1, 8)
+def test_what_just_fits_the_capacity_is_filled(end: str, after: list[str], fond: int, size: int, block: int) -> None:
+    engine = Fond(fond, size)
+    room = engine.manifest.capacity - block - size
+    left = "x" * (room - len(GROWING.encode(end))) + end
+    assert len(GROWING.encode(left)) == room
+    runtime = Runtime(engine, GROWING, toy_config(), curve=toy_curve())
+    asked = {"text_input": left, "suffix": "".join(after), "infill_tokens": size, "block_length": block}
+    try:
+        answer = runtime.generate({**asked, "return_candidates": True})
+    finally:
+        runtime.close()
+    assert answer.finish_reason == "stop"
+
+
 @settings(max_examples=30, deadline=None)
 @given(gaps())
 def test_a_gap_has_a_size_that_was_asked_for_and_the_best_score(asked: dict[str, Any]) -> None:
-    with running(ToyEngine()) as runtime:
+    with running_with_template(ToyEngine()) as runtime:
         answer = runtime.generate({**asked, "return_candidates": True})
-    at = 0
-    for tried, fill in zip(answer.candidates, answer.fills, strict=True):
-        best = max(tried, key=lambda one: (-1e9 if one.score is None else one.score, -one.size))
-        assert best.text == fill
+    at, encode = 0, byte_tokenizer().encode
+    sized = asked.get("infill_lengths") or ([asked["infill_tokens"]] if "infill_tokens" in asked else [])
+    holes = [part for part in asked.get("segments", [{}]) if not isinstance(part, str)]
+    for tried, fill, hole in zip(answer.candidates, answer.fills, holes, strict=True):
+        sizes = sized or list(hole.values())
+        exact = [one for one in tried if len(encode(one.text)) in sizes]
+        best = max(exact or tried, key=lambda one: (-1e9 if one.score is None else one.score, -one.size))
+        if exact or not sizes:
+            assert best.text == fill
         assert 1 <= best.size <= max(asked.get("max_tokens", 0), 20)
         at += best.size
     assert at == len(answer.token_ids)
@@ -126,8 +184,33 @@ def test_the_edits_made_to_the_text_give_the_answer(asked: dict[str, Any], seed:
     assert answer.counters.output_tokens == len(answer.token_ids)
 
 
-def running_with_template(engine: ToyEngine, **config: int) -> Any:
-    return running(engine, template=TEMPLATE, **config)
+PAIRS = [("a", "b"), ("Ġ", "c"), ("Ã", "©"), ("c", "Ã"), ("Ġc", "ab"), ("ab", "c"), ("b", "Ġ"), ("©", "a")]
+WORDY = merging_tokenizer(*PAIRS)
+"""Tokens of several characters, and some that hold a part of one."""
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.text("abc é🙂", min_size=1, max_size=20),
+    st.data(),
+    st.integers(0, 9),
+    st.sampled_from([{"temperature": 1.5}, {"reveal": "margin"}, {"reveal": "entropy"}, {"revise_rounds": 3}, {}]),
+)
+def test_what_is_outside_the_spans_is_never_changed(
+    text: str, data: st.DataObject, seed: int, more: dict[str, Any]
+) -> None:
+    cuts = sorted(data.draw(st.sets(st.integers(0, len(text)), min_size=2, max_size=6)))
+    spans = list(zip(cuts[::2], cuts[1::2], strict=False))
+    engine = ToyEngine(seed=seed, hit=0.2)
+    engine.manifest = manifest(vocab_size=VOCAB + len(PAIRS))
+    runtime = Runtime(engine, WORDY, toy_config(), curve=toy_curve())
+    try:
+        answer = runtime.generate({"text": text, "spans": spans, "accept": "always", "seed": seed, **more})
+    finally:
+        runtime.close()
+    assert answer.text == apply_edits(text, answer.edits) == WORDY.decode_whole(answer.token_ids)
+    inside = {at for start, end in spans for at in range(start, end)}
+    assert all(set(range(edit.start, edit.end)) <= inside for edit in answer.edits)
 
 
 @settings(max_examples=25, deadline=None)
@@ -171,7 +254,7 @@ def test_counters_add_up(asked: dict[str, Any]) -> None:
         counts = runtime.generate(asked).counters
     assert counts.prefill_forwards + counts.forwards == engine.calls
     assert sum(row.keep for row in engine.rows) == (
-        counts.prefill_forwards + counts.commit_forwards + counts.score_forwards
+        counts.prefill_forwards + counts.verify_forwards + counts.commit_forwards + counts.score_forwards
     )
 
 

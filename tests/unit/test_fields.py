@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from types import MappingProxyType
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode.errors import RequestError, shorten
+from trimode.errors import RequestError, Said, shorten
 from trimode.fields import (
     ACCEPTS,
     BY_NAME,
@@ -116,6 +117,27 @@ def test_the_error_text_names_field_limit_and_value() -> None:
     assert str(refused("top_p", 1.5)) == "top_p must be between 0.0 and 1.0, got 1.5"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (Mode.DIFFUSION, '"diffusion"'),
+        (((0, 1), [2, 3]), "[[0, 1], [2, 3]]"),
+        (("x",), '["x"]'),
+        (True, "true"),
+        (None, "null"),
+        ('a "b"\n', r'"a \"b\"\n"'),
+        ("\udcff é\x7f", r'"\udcff é\u007f"'),
+        (b"\xff hi", r'"\udcff hi"'),
+        (MappingProxyType({"a": 1}), '{"a": 1}'),
+        (1 << 2000, "an integer of 2001 bits"),
+        ([10**5000], "a list"),
+        (Said("2 gaps"), "2 gaps"),
+    ],
+)
+def test_a_value_is_shown_as_json(value: object, shown: str) -> None:
+    assert shorten(value) == shown
+
+
 def test_a_long_value_is_shortened_in_the_error() -> None:
     assert len(refused("mode", "x" * 1000).given) <= 80
 
@@ -189,7 +211,12 @@ def test_json_nested_too_deep_is_a_request_error() -> None:
     ],
 )
 def test_a_bad_message_is_refused(message: object) -> None:
-    assert refused("messages", [{"role": "user", "content": "a"}, message]).field == "messages"
+    error = refused("messages", [{"role": "user", "content": "a"}, message])
+    assert error.field in ("messages", "messages[1].role", "messages[1].content")
+
+
+def test_a_message_without_content_is_told_by_its_place() -> None:
+    assert str(refused("messages", [{"role": "user"}])) == "messages[0].content must be a string, got nothing"
 
 
 @pytest.mark.parametrize("value", ['{"role": "user", "content": "a"}', "5", "null", '"text"'])
@@ -207,7 +234,7 @@ def test_any_json_value_is_either_taken_or_a_request_error(name: str, value: obj
     try:
         check_field(name, value)
     except RequestError as error:
-        assert error.field == name
+        assert error.field.partition("[")[0] == name
 
 
 def test_sizes_are_tried_once_each_and_not_too_many() -> None:

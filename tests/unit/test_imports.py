@@ -12,13 +12,29 @@ RUNTIME = ROOT / "python_backend" / "trimode"
 CONVERTER = ROOT / "convert" / "trimode_convert"
 CLIENT = ROOT / "client" / "trimode_client"
 
+ENGINES = {path.stem for path in (RUNTIME / "engines").glob("[!_]*.py")} - {"base"}
+
 # A module may import what stands in a row above its own, and its neighbours in the same row.
 LAYERS = (
-    {"errors", "fields", "params", "config", "bundle"},
-    {"tokenizer", "stop", "sampling", "reveal", "sequence", "output", "slots", "metrics", "engines.base"},
-    {"engines", "engines.onnx_runtime"},
+    {"errors", "fields", "params", "config", "compiled", "bundle", "effort"},
+    {
+        "tokenizer",
+        "vocabulary",
+        "stop",
+        "sampling",
+        "reveal",
+        "sequence",
+        "output",
+        "provisional",
+        "slots",
+        "prefix",
+        "acceptance",
+        "metrics",
+        "engines.base",
+    },
+    {"engines", *(f"engines.{name}" for name in ENGINES), "cost"},
     {"modes", *(f"modes.{path.stem}" for path in (RUNTIME / "modes").glob("[!_]*.py"))},
-    {"scheduler", "gaps"},
+    {"auto", "task", "batching", "scheduler", "gaps"},
     {"infill", "revise"},
     {"runtime"},
     {"triton", *(f"triton.{path.stem}" for path in (RUNTIME / "triton").glob("[!_]*.py"))},
@@ -73,14 +89,21 @@ def test_the_modules_of_a_row_have_no_cycle() -> None:
 
 
 @pytest.mark.parametrize("path", files(RUNTIME / "engines"), ids=lambda path: path.stem)
-def test_engines_know_only_bundle_errors_slots_and_base(path: Path) -> None:
-    assert of_runtime(path, RUNTIME) <= {"bundle", "errors", "slots", "engines.base"}
+def test_engines_know_only_bundle_errors_slots_and_each_other(path: Path) -> None:
+    used = {name for name in of_runtime(path, RUNTIME) if not name.startswith("engines.")}
+    assert used <= {"bundle", "compiled", "errors", "slots"}
+
+
+def test_the_cpus_engine_and_the_gpus_share_only_the_base() -> None:
+    used = {path.stem: of_runtime(path, RUNTIME) for path in files(RUNTIME / "engines")}
+    assert {name for name in used["onnx_runtime"] if name.startswith("engines.")} == {"engines.base"}
+    assert not {name for name, others in used.items() if "engines.onnx_runtime" in others}
 
 
 @pytest.mark.parametrize("path", files(RUNTIME / "modes"), ids=lambda path: path.stem)
 def test_modes_touch_no_device_clock_or_thread(path: Path) -> None:
     outside = {name.split(".")[0] for name in imported(path, RUNTIME)}
-    assert outside <= {"__future__", "collections", "dataclasses", "numpy", "trimode"}
+    assert outside <= {"__future__", "collections", "dataclasses", "enum", "numpy", "trimode"}
 
 
 @pytest.mark.parametrize("package", [CONVERTER, CLIENT], ids=lambda path: path.name)
@@ -106,3 +129,14 @@ def test_only_the_triton_face_imports_the_python_backend() -> None:
 def test_the_check_sees_relative_imports() -> None:
     assert "engines.base" in of_runtime(RUNTIME / "modes" / "refine.py", RUNTIME)
     assert "modes" in of_runtime(RUNTIME / "scheduler.py", RUNTIME)
+
+
+def test_only_the_compiler_and_the_engine_load_tensorrt_and_cuda() -> None:
+    """By name, at run time: nothing needs them to be installed."""
+    everything = {path: imported(path, package) for package in (RUNTIME, CONVERTER, CLIENT) for path in files(package)}
+    assert not {
+        path for path, names in everything.items() if any(name.startswith(("tensorrt", "cuda")) for name in names)
+    }
+    assert [path.stem for path in files(CONVERTER) if "importlib" in everything[path]] == ["tensorrt_build"]
+    loaders = {module(path, RUNTIME) for path in files(RUNTIME) if "importlib" in everything[path]}
+    assert loaders == {"engines.cuda", "engines.plan"}

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode import modes
 from trimode.engines.base import Row, RowResult
-from trimode.modes.infill import open_window, stretch
+from trimode.modes.infill import begin, stretch
 from trimode.params import Defaults, GenerationParams
-from trimode.sequence import Hole, Phase, Seam
+from trimode.sequence import Hole, Phase, Reading
 from trimode.sequence import Sequence as Decoding
 
 VOCAB, EOS, MASK = 12, 8, 9
@@ -23,14 +23,22 @@ Guess = tuple[int, float]
 
 
 def gap(size: int, left: Sequence[int] = (1, 2, 3), right: Sequence[int] = (4, 5, 6), **more: object) -> Decoding:
-    """A sequence that fills `size` tokens; more: a Hole's `around`, or fields of the request."""
-    around = more.pop("around", None)
+    """A sequence that fills `size` tokens; more: `read`, `heads`, `given` of its Hole, or fields of the request."""
+    read, heads, given_ids = more.pop("read", None), more.pop("heads", None), more.pop("given", None)
     asked = {"text_input": "", "suffix": "", "seed": 1, **more}
     params = replace(GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS)), max_tokens=size)
-    hole = Hole(size, np.array(right, dtype=np.int64), (EOS,), around)  # type: ignore[arg-type]
+    hole = Hole(
+        size,
+        np.array(right, dtype=np.int64),
+        read or (lambda filled: [Reading("", [], 0)]),  # type: ignore[arg-type]
+        (EOS,),
+        None if heads is None else np.array(heads),
+        judged=read is not None,
+        given=given_ids,  # type: ignore[arg-type]
+    )
     seq = Decoding(params, list(left), MASK, hole=hole)
     if not left:
-        open_window(seq)
+        begin(seq)
     return seq
 
 
@@ -166,12 +174,13 @@ def test_log_probs_stand_beside_their_tokens() -> None:
 # The score
 
 
-def seam(*ids: int, start: int = 3) -> Seam:
-    return Seam(list(ids), start)
+def reading(*ids: int, first: int = 3, text: str = "") -> list[Reading]:
+    """The only reading: `ids` from the gap on, behind the usual left side up to there."""
+    return [Reading(text, [*(1, 2, 3)[:first], *ids], first)]
 
 
 def test_the_score_is_the_mean_over_gap_and_right_side() -> None:
-    seq = gap(2, around=lambda filled: seam(*filled, 4, 5))
+    seq = gap(2, read=lambda filled: reading(*filled, 4, 5))
     rows = drive(seq, {3: (7, 0.95), 4: (7, 0.95), 5: (4, 0.5), 6: (5, 0.25)})
     assert (rows[-1].tokens.tolist(), rows[-1].start, rows[-1].want.tolist()) == ([3, 7, 7, 4], 2, [0, 1, 2, 3])
     assert seq.hole is not None and seq.hole.score is not None
@@ -182,7 +191,7 @@ def test_the_score_is_the_mean_over_gap_and_right_side() -> None:
 @pytest.mark.parametrize("chunk", [1, 2, 3])
 def test_a_long_text_is_scored_in_chunks(chunk: int) -> None:
     script = {3: (7, 0.95), 4: (7, 0.95), 5: (4, 0.5), 6: (5, 0.25)}
-    at_once, chunked = (gap(2, around=lambda filled: seam(*filled, 4, 5)) for _ in range(2))
+    at_once, chunked = (gap(2, read=lambda filled: reading(*filled, 4, 5)) for _ in range(2))
     drive(at_once, script)
     rows = [row for row in drive(chunked, script, chunk) if row.sees == "causal"]
     assert max(len(row.tokens) for row in rows) <= chunk
@@ -191,38 +200,94 @@ def test_a_long_text_is_scored_in_chunks(chunk: int) -> None:
     assert chunked.hole and at_once.hole and chunked.hole.score == at_once.hole.score
 
 
-def test_a_seam_that_changes_the_prompts_last_tokens_is_scored_from_there() -> None:
-    rows = drive(gap(1, around=lambda filled: seam(6, 4, start=2)))
+def test_a_reading_that_changes_the_prompts_last_tokens_is_scored_from_there() -> None:
+    rows = drive(gap(1, read=lambda filled: reading(6, 4, first=2)))
     assert (rows[-1].tokens.tolist(), rows[-1].start) == ([2, 6], 1)
 
 
+def test_tokens_that_only_hold_the_left_side_are_read_again_and_not_scored() -> None:
+    seq = gap(1, read=lambda filled: [Reading("", [1, 6, 6, 7, 4], 3)])
+    rows = drive(seq, {1: (6, 0.5), 2: (6, 0.5), 3: (7, 0.25), 4: (4, 0.25)})
+    assert (rows[-1].tokens.tolist(), rows[-1].start) == ([1, 6, 6, 7], 0)
+    assert seq.hole is not None and seq.hole.score == pytest.approx(np.log(0.25), rel=1e-5)
+
+
 def test_a_seam_that_swallows_the_gap_is_scored_all_the_same() -> None:
-    seq = gap(1, right=[], around=lambda filled: seam(2, start=1))
+    seq = gap(1, right=[], read=lambda filled: reading(2, first=1))
     rows = drive(seq)
     assert (rows[-1].tokens.tolist(), rows[-1].start) == ([1], 0)
 
 
 def test_a_stretch_that_was_kept_is_scored_like_the_last() -> None:
-    seq = gap(20, [1, 2], [4] * 8, around=lambda filled: seam(*filled, 4, start=2))
+    seq = gap(20, [1, 2], [4] * 8, read=lambda filled: reading(*filled, 4, first=2))
     row = drive(seq)[-1]
     assert (row.start, len(row.tokens)) == (1, 21)
 
 
 def test_a_single_token_without_context_has_no_score() -> None:
-    seq = gap(1, [], [], around=lambda filled: seam(*filled, start=0))
+    seq = gap(1, [], [], read=lambda filled: reading(*filled, first=0))
     rows = drive(seq)
     assert len(rows) == 1 and seq.hole is not None and seq.hole.score is None
     assert seq.finish_reason == "stop"
 
 
 def test_a_gap_that_gives_no_text_at_all_has_no_score() -> None:
-    seq = gap(2, [], [], around=lambda filled: seam(start=0))
+    seq = gap(2, [], [], read=lambda filled: reading(first=0))
     drive(seq)
     assert seq.hole is not None and seq.hole.score is None
 
 
+# Readings
+
+
+@pytest.mark.parametrize(("likely", "kept"), [(4, "as it is"), (5, "shorter")])
+def test_of_two_readings_the_likelier_is_taken(likely: int, kept: str) -> None:
+    both = [*reading(7, 4, text="as it is"), *reading(5, 6, text="shorter")]
+    seq = gap(1, read=lambda filled: both)
+    causal = {3: (7, 0.9), 4: (4, 0.9)} if likely == 4 else {3: (5, 0.9), 4: (6, 0.9)}
+    rows = drive(seq, causal)
+    assert seq.hole is not None and seq.hole.reading is not None and seq.hole.reading.text == kept
+    assert seq.hole.score == pytest.approx(np.log(0.9), rel=1e-5)
+    assert [row.start for row in rows[-2:]] == [2, 2] and seq.counters.score_forwards == 2
+
+
+def test_a_second_reading_is_scored_where_the_slot_no_longer_holds_its_text() -> None:
+    """The first one wrote over the prompt's last token."""
+    seq = gap(1, read=lambda filled: [Reading("a", [1, 2, 6, 7], 2), Reading("b", [1, 2, 3, 7], 3)])
+    rows = drive(seq)
+    assert [(row.start, row.tokens.tolist()) for row in rows[-2:]] == [(1, [2, 6]), (1, [2, 3])]
+
+
+def test_a_gap_of_one_reading_that_nobody_scores_is_done() -> None:
+    seq = gap(1)
+    assert len(drive(seq)) == 2 and seq.hole is not None
+    assert seq.hole.reading is not None and seq.hole.score is None
+
+
+def test_tokens_that_stand_for_no_text_end_without_a_reading() -> None:
+    seq = gap(1, read=lambda filled: [])
+    drive(seq)
+    assert seq.finish_reason == "stop" and seq.hole is not None and seq.hole.reading is None
+
+
+def test_what_is_given_is_scored_and_not_filled() -> None:
+    seq = gap(2, given=[5, 6], read=lambda filled: reading(*filled, 4))
+    rows = drive(seq, {3: (5, 0.5), 4: (6, 0.5), 5: (4, 0.5)})
+    assert windows(rows) == [] and seq.tokens == [5, 6]
+    assert seq.hole is not None and seq.hole.score == pytest.approx(np.log(0.5), rel=1e-5)
+
+
+@pytest.mark.parametrize("more", [{}, {"reveal": "entropy"}, {"temperature": 2.0, "seed": 9}])
+def test_the_first_token_is_one_of_the_heads(more: dict[str, object]) -> None:
+    seq = gap(12, heads=[5, 10, EOS], **more)
+    rows = drive(seq, {at: (7, 0.99) for at in range(40)})
+    assert seq.tokens[0] in (5, 10) and len(windows(rows)) >= 2
+    if not more:
+        assert seq.tokens[1:] == [7] * 11
+
+
 def test_unread_counts_the_prompt_then_the_text_to_score() -> None:
-    seq = gap(2, around=lambda filled: seam(*filled, 4, 5))
+    seq = gap(2, read=lambda filled: reading(*filled, 4, 5))
     assert seq.unread == 3
     step(seq, {})
     assert seq.unread == 0

@@ -11,12 +11,15 @@ import numpy as np
 import pytest
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError, RequestError
-from trimode.infill import LADDER, REFINED, _Gap, _Tried
+from trimode.fields import Mode
+from trimode.infill import LADDER, REFINED, ROUNDS, Infill, _Gap, _Tried
 from trimode.output import Chunk
+from trimode.params import GenerationParams
 from trimode.runtime import Runtime
+from trimode.sequence import Sequence as Decoding
 from trimode.tokenizer import Tokenizer
 
-from tests.unit.toy import EOS, ToyEngine, byte_tokenizer, toy_runtime
+from tests.unit.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_runtime
 
 WAIT = 5.0
 TOKENIZER = byte_tokenizer()
@@ -94,9 +97,13 @@ def settled(runtime: Runtime, engine: ToyEngine) -> bool:
 # Sizes
 
 
+def tried(size: int, score: float | None, mode: Mode = Mode.DIFFUSION, worth: int = 1) -> _Tried:
+    return _Tried(mode, [3] * size, [], "a" * size, score, worth)
+
+
 def gap(scores: dict[int, float | None], sizes: Sequence[int], *, open: bool = True) -> _Gap:
-    sides = SimpleNamespace()
-    return _Gap(sides, tuple(sizes), open, [_Tried(size, [], [], score) for size, score in scores.items()])  # type: ignore[arg-type]
+    done = [tried(size, score) for size, score in scores.items()]
+    return _Gap(SimpleNamespace(), tuple(sizes), open, done)  # type: ignore[arg-type]
 
 
 def test_the_likeliest_size_is_best_and_of_equals_the_smallest() -> None:
@@ -119,10 +126,21 @@ def test_between_are_a_few_of_many_spread_evenly() -> None:
     assert min(found) == 2 and max(found) > 32 and 32 not in found
 
 
-def test_between_is_tried_once_and_only_where_the_size_was_open() -> None:
-    assert gap({1: -9.0, 2: -3.0, 4: -1.0, 3: -2.0}, (1, 2, 4)).between() == ()
+def test_between_goes_on_for_a_few_rounds_and_only_where_the_size_was_open() -> None:
+    searched = gap({1: -9.0, 512: -1.0, 1024: -3.0}, (1, 512, 1024))
+    rounds = []
+    while between := searched.between():
+        rounds.append(between)
+        searched.tried += [tried(size, -1.0 if size > 512 else -5.0) for size in between]
+    assert len(rounds) == ROUNDS - 1 and all(0 < len(sizes) <= REFINED for sizes in rounds)
     assert gap({1: -9.0, 4: -3.0}, (1, 4), open=False).between() == ()
     assert gap({1: -9.0}, (1,)).between() == ()
+
+
+def test_the_size_of_a_draft_that_is_best_is_tried_too() -> None:
+    searched = gap({1: -9.0, 2: -3.0, 4: -2.0, 8: -2.5}, (1, 2, 4, 8))
+    searched.tried.append(tried(5, -0.1, Mode.AUTOREGRESSIVE))
+    assert searched.between() == (5, 6, 7)
 
 
 def test_the_size_of_the_right_text_is_found(build: Build) -> None:
@@ -132,15 +150,16 @@ def test_the_size_of_the_right_text_is_found(build: Build) -> None:
 
 def test_candidates_are_every_size_with_text_and_score(build: Build) -> None:
     answer = build(KnowingEngine("abcWXYZdef")).generate({**OPEN, "return_candidates": True})
-    (tried,) = answer.candidates
-    assert [one.size for one in tried] == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32]
-    assert max(tried, key=lambda one: one.score or -99).text == answer.text == "WXYZ"
-    assert all(one.score is not None and one.score <= 0 for one in tried)
+    (found,) = answer.candidates
+    assert [one.size for one in found if one.mode == "diffusion"] == [1, 2, 3, 4, 5, 6, 7, 8, 16, 32]
+    assert [(one.size, one.text) for one in found if one.mode == "autoregressive"] == [(4, "WXYZ")]
+    assert max(found, key=lambda one: one.score or -99).text == answer.text == "WXYZ"
+    assert all(one.score is not None and one.score <= 0 for one in found)
 
 
 def test_candidates_are_scored_even_if_there_is_one(build: Build) -> None:
-    (tried,) = build().generate({**OPEN, "infill_tokens": 2, "return_candidates": True}).candidates
-    assert tried[0].score is not None
+    ((found,),) = build().generate({**OPEN, "infill_tokens": 2, "return_candidates": True}).candidates
+    assert found.score is not None and found.mode == "diffusion"
 
 
 def test_without_return_candidates_there_are_none_and_a_given_size_is_not_scored(build: Build) -> None:
@@ -150,11 +169,28 @@ def test_without_return_candidates_there_are_none_and_a_given_size_is_not_scored
 
 @pytest.mark.parametrize("most", [1, 2, 3, 31, 100])
 def test_max_tokens_bounds_the_search(build: Build, most: int) -> None:
-    (tried,) = build().generate({**OPEN, "max_tokens": most, "return_candidates": True}).candidates
-    sizes = [one.size for one in tried]
+    (found,) = build().generate({**OPEN, "max_tokens": most, "return_candidates": True}).candidates
+    sizes = [one.size for one in found if one.mode == "diffusion"]
     assert max(sizes) == most
     assert {size for size in LADDER if size < most} <= set(sizes)
     assert len(sizes) == len(set(sizes))
+
+
+@pytest.mark.parametrize(
+    ("more", "sizes"), [({"infill_tokens": 1}, {1}), ({"infill_lengths": [2, 3]}, {2, 3}), ({"max_tokens": 2}, {0})]
+)
+def test_a_gap_of_a_given_size_does_not_come_back_empty(
+    build: Build, monkeypatch: pytest.MonkeyPatch, more: dict[str, object], sizes: set[int]
+) -> None:
+    """What was taken back, and what the right side begins with, fill it best; they are no text of the gap."""
+    monkeypatch.setattr(Tokenizer, "extends", lambda self, text: text == "c")
+    answer = build(KnowingEngine("abcdef")).generate({**OPEN, **more})
+    assert len(answer.text) in sizes
+
+
+def test_of_tried_texts_those_of_the_size_come_first_then_the_likelier() -> None:
+    texts = [tried(1, -1.0, worth=0), tried(2, -3.0, worth=2), tried(3, -2.0, worth=1), tried(4, -2.5, worth=2)]
+    assert _Gap(SimpleNamespace(), (2,), False, texts).best.size == 4  # type: ignore[arg-type]
 
 
 # Texts
@@ -204,12 +240,28 @@ def test_a_gap_in_an_answer_is_closed_by_end_tokens(build: Build) -> None:
     assert engine.rows[0].tokens.tolist() == TOKENIZER.encode("<user>qit")
 
 
+def test_an_instruction_is_seen_by_every_gap_and_does_not_come_back(build: Build) -> None:
+    segments = ["a", {"infill_tokens": 2}, "b", {}, "c"]
+    answer = build(KnowingEngine("<user>qaXXbYYYc")).generate(
+        {"segments": segments, "instruction": "q", "exclude_input_in_output": False}
+    )
+    assert (answer.text, answer.fills) == ("aXXbYYYc", ["XX", "YYY"])
+
+
+def test_an_instruction_is_a_question_whose_answer_is_begun(build: Build) -> None:
+    asked = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "it"}]
+    begun = build().generate({"messages": asked, "suffix": ".", "return_candidates": True})
+    split = build().generate({"segments": ["it", {}, "."], "instruction": "q", "return_candidates": True})
+    told = build().generate({"text_input": "it", "suffix": ".", "instruction": "q", "return_candidates": True})
+    assert begun.candidates == split.candidates == told.candidates
+
+
 def test_counters_are_of_all_sizes_and_the_tokens_of_the_answer_alone(build: Build) -> None:
     engine = KnowingEngine("abcWXYZdef")
     answer = build(engine, max_slots=1).generate(OPEN)
     counts = answer.counters
     assert counts.prefill_forwards + counts.forwards == engine.calls
-    assert (counts.prefill_forwards, counts.output_tokens) == (10, 4)
+    assert (counts.prefill_forwards, counts.output_tokens) == (10 + 2, 4), "a draft is made, then scored"
     assert answer.num_input_tokens == 6
 
 
@@ -218,10 +270,93 @@ def test_the_known_tokens_of_all_pieces_are_input(build: Build) -> None:
     assert answer.num_input_tokens == 5
 
 
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_right_side_is_counted_whole_and_nothing_beside_it(build: Build, closed: bool) -> None:
+    """A window sees a block of it, filled up with end tokens in an answer."""
+    asked = {"messages": [{"role": "user", "content": "q"}]} if closed else {"text_input": "<user>q"}
+    for suffix in ("", "z", "z" * 100):
+        answer = build().generate({**asked, "suffix": suffix, "infill_tokens": 1})
+        assert answer.num_input_tokens == len("<user>q" + suffix)
+
+
+def test_a_drafts_log_probs_stay_beside_its_tokens(build: Build) -> None:
+    answer = build(KnowingEngine("abc" + "U" * 20 + "def")).generate({**OPEN, "return_log_probs": True})
+    assert len(answer.log_probs) == len(answer.token_ids) == 20
+
+
+def test_what_a_draft_must_not_have_is_left_out_with_its_log_prob(build: Build) -> None:
+    runtime = build()
+    found: list[tuple[list[int], list[float]]] = []
+    job = Infill(
+        GenerationParams.parse({**OPEN, "return_log_probs": True, "seed": 1}, runtime._defaults),
+        TOKENIZER,
+        runtime._scheduler,
+        **{"mask_token_id": MASK, "capacity": 512, "banned": (EOS,), "adapter": False},
+        **{"post": lambda take, chunk: None, "deliver": lambda chunk: None},
+    )
+    job.start(None)
+    job._queue = lambda tasks: found.append((tasks[0].sequence.hole.given, tasks[0].sequence.log_probs))  # type: ignore
+    a, b = TOKENIZER.encode("ab")
+    draft = Decoding(job._params, [], MASK, tokens=[a, EOS, b, *TOKENIZER.encode("def")], log_probs=[1, 2, 3, 4, 5, 6])
+    job._advance(draft, job._gaps[0].sides.starts[-1])
+    job.cancel()
+    assert found == [([a, b], [1, 3])]
+
+
 def test_a_stream_is_one_chunk(build: Build) -> None:
     sink = Sink()
     build().submit({**OPEN, "infill_tokens": 20, "stream": True, "return_token_ids": True}, sink)
     assert len(sink.only.token_ids) == 20
+
+
+# Drafts and what is taken back
+
+
+def test_what_is_written_from_the_left_alone_is_a_candidate_up_to_the_right_side(build: Build) -> None:
+    """The only size that fits lies beyond what is tried."""
+    answer = build(KnowingEngine("abc" + "U" * 20 + "def")).generate({**OPEN, "return_candidates": True})
+    assert answer.text == "U" * 20
+    assert [one.text for one in answer.candidates[0] if one.mode == "autoregressive"] == ["U" * 20]
+
+
+def test_a_draft_that_never_meets_the_right_side_is_no_candidate(build: Build) -> None:
+    answer = build(KnowingEngine("abc" + "U" * 60)).generate({**OPEN, "return_candidates": True})
+    assert {one.mode for one in answer.candidates[0]} == {"diffusion"}
+
+
+def test_a_gap_without_a_left_side_is_searched_without_a_draft(build: Build) -> None:
+    answer = build(KnowingEngine("XYdef")).generate({"text_input": "", "suffix": "def", "return_candidates": True})
+    assert answer.fills == [answer.text] and {one.mode for one in answer.candidates[0]} == {"diffusion"}
+
+
+@pytest.mark.parametrize("size", [{"infill_tokens": 2}, {"infill_lengths": [1, 2]}, {}])
+def test_a_word_that_is_cut_is_filled_from_its_beginning(
+    build: Build, monkeypatch: pytest.MonkeyPatch, size: dict[str, object]
+) -> None:
+    """As if the last byte of `abc` could be part of a longer token: it is taken back and comes again."""
+    monkeypatch.setattr(Tokenizer, "extends", lambda self, text: text == "c")
+    engine = KnowingEngine("abcXYdef")
+    answer = build(engine).generate({**OPEN, **size, "return_candidates": True, "exclude_input_in_output": False})
+    assert (answer.text, answer.fills) == ("abcXYdef", ["XY"])
+    prompts = {tuple(row.tokens.tolist()) for row in engine.rows if row.start == 0 and row.sees == "causal"}
+    assert tuple(TOKENIZER.encode("ab")) in prompts
+
+
+def test_where_nothing_fits_what_was_taken_back_the_whole_left_side_is_used(
+    build: Build, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tokenizer, "extends", lambda self, text: text == "c")
+    monkeypatch.setattr(Tokenizer, "meeting", lambda self, text: TOKENIZER.encode("Q"))
+    answer = build(KnowingEngine("abcXYdef")).generate(OPEN)
+    assert answer.fills == ["XY"]
+
+
+@pytest.mark.parametrize("most", [3, 20])
+def test_a_seed_gives_the_same_fill_again(build: Build, most: int) -> None:
+    runtime = build(ToyEngine(hit=0.5))
+    asked = {**OPEN, "temperature": 1.5, "seed": 11, "max_tokens": most, "return_candidates": True}
+    first, second = runtime.generate(asked), runtime.generate(asked)
+    assert (first.text, first.candidates) == (second.text, second.candidates)
 
 
 # Ends
@@ -256,33 +391,45 @@ def test_one_size_that_fails_ends_the_request_once(build: Build) -> None:
     assert settled(runtime, engine) and len(sink.chunks) == 1
 
 
-def test_a_defect_between_gaps_ends_the_request_once(build: Build, caplog: pytest.LogCaptureFixture) -> None:
-    runtime, sink = build(), Sink()
-    assert runtime.tokenizer is not None
-
-    def broken(ids: Sequence[int]) -> str:
+def test_a_defect_between_gaps_ends_the_request_once(
+    build: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(self: _Gap) -> tuple[int, ...]:
         raise ZeroDivisionError("a bug")
 
-    runtime.tokenizer.decode_whole = broken  # type: ignore[method-assign]
-    runtime.submit({**OPEN, "infill_tokens": 2}, sink)
+    monkeypatch.setattr(_Gap, "between", broken)
+    sink = Sink()
+    build().submit({**OPEN, "infill_tokens": 2}, sink)
     assert isinstance(sink.only.error, EngineError) and "a bug" in str(sink.only.error)
     assert "a gap could not be filled" in caplog.text
 
 
+def test_a_defect_in_reading_a_gap_ends_the_request_once(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Tokenizer, ids: Sequence[int]) -> str:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr(Tokenizer, "decode", broken)
+    engine, sink = ToyEngine(), Sink()
+    runtime = build(engine)
+    runtime.submit({**OPEN, "infill_tokens": 2}, sink)
+    assert isinstance(sink.only.error, EngineError) and "a bug" in str(sink.only.error)
+    assert settled(runtime, engine)
+
+
 def test_a_second_gap_that_no_longer_fits_ends_the_request(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fills a gap may take more tokens in its place than it had."""
-    monkeypatch.setattr(Tokenizer, "decode_whole", lambda self, ids: "x" * 600)
+    monkeypatch.setattr(Tokenizer, "decode", lambda self, ids: "x" * 600)
     sink = Sink()
     build().submit({"segments": ["a", {"infill_tokens": 2}, "b", {"infill_tokens": 2}]}, sink)
     assert isinstance(sink.only.error, RequestError) and "602 tokens" in str(sink.only.error)
 
 
-@pytest.mark.parametrize(("slots", "call"), [*((1, call) for call in range(18)), *((8, call) for call in range(12))])
+@pytest.mark.parametrize(("slots", "call"), [*((1, call) for call in range(21)), *((8, call) for call in range(14))])
 def test_cancelled_at_any_moment_it_is_answered_once_and_leaves_nothing(build: Build, slots: int, call: int) -> None:
     engine, sink = KnowingEngine("aXXbYYYc"), Sink()
     runtime = build(engine, max_slots=slots)
     engine.gate.clear()
-    handle = runtime.submit({"segments": ["a", {"infill_tokens": 9}, "b", {}, "c"], "max_tokens": 4}, sink)
+    handle = runtime.submit({"segments": ["a", {"infill_tokens": 9}, "b", {}, "c"], "max_tokens": 9}, sink)
     left = iter(range(call, -1, -1))
 
     def cancel_at(rows: Sequence[Row]) -> None:
@@ -298,14 +445,14 @@ def test_cancelled_at_any_moment_it_is_answered_once_and_leaves_nothing(build: B
 
 def test_cancelled_between_two_gaps(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     runtime, sink, started = build(), Sink(), threading.Event()
-    decode = Tokenizer.decode_whole
+    decode = Tokenizer.decode
 
     def cancel(self: Tokenizer, ids: Sequence[int]) -> str:  # runs when a gap is done, before the next is opened
         assert started.wait(WAIT)
         handle.cancel()
         return decode(self, ids)
 
-    monkeypatch.setattr(Tokenizer, "decode_whole", cancel)
+    monkeypatch.setattr(Tokenizer, "decode", cancel)
     handle = runtime.submit({"segments": ["a", {"infill_tokens": 2}, "b", {"infill_tokens": 2}]}, sink)
     started.set()
     assert isinstance(sink.only.error, CancelledError)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from trimode.batching import MAX_CALL_TOKENS, pack
 from trimode.engines.base import Row
 from trimode.params import Defaults, GenerationParams
-from trimode.scheduler import MAX_CALL_TOKENS, Task, pack
 from trimode.sequence import Phase, Sequence
 from trimode.stop import AnswerText
+from trimode.task import Task
 
 from tests.unit.toy import EOS, MASK, ToyEngine
 

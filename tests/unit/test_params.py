@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from trimode.errors import RequestError
@@ -15,8 +16,10 @@ from trimode.fields import (
 )
 from trimode.params import FIELDS_OF_TASKS, NOT_OF_TASKS, Defaults, GenerationParams
 
+from tests.unit.toy import EFFORTS
+
 DIFFUSION, SPECULATION = "diffusion", "self_speculation"
-DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9)
+DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9, effort=EFFORTS)
 GOOD = [{"role": "system", "content": ""}, {"role": "user", "content": "hi"}]
 
 
@@ -60,7 +63,18 @@ def test_enable_thinking_needs_messages() -> None:
     assert (error.field, error.error_type) == ("enable_thinking", "not_applicable")
 
 
-OF_SOME_MODES = {"block_length": 4, "denoise_steps": 2, "threshold": 0.5, "reveal": "margin", "draft_adapter": False}
+OF_SOME_MODES: dict[str, object] = {
+    "block_length": 4,
+    "denoise_steps": 2,
+    "threshold": 0.5,
+    "reveal": "margin",
+    "draft_adapter": False,
+    "auto_allow": ["diffusion"],
+    "revise_rounds": 1,
+    "effort": 0.5,
+    "stream_provisional": False,
+}
+OF_REVISING: dict[str, object] = {"revise_threshold": -1.0, "revise_fraction": 0.25, "accept": "always"}
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -68,20 +82,39 @@ OF_SOME_MODES = {"block_length": 4, "denoise_steps": 2, "threshold": 0.5, "revea
 def test_a_knob_is_refused_by_the_modes_that_do_not_have_it(name: str, value: object, mode: Mode) -> None:
     given = {"text_input": "a", "mode": str(mode), name: value}
     if mode in FIELDS_OF_MODES[name]:
-        assert GenerationParams.parse(given, DEFAULTS).echo()[name] == value
+        echoed = GenerationParams.parse(given, DEFAULTS).echo()[name]
+        assert (list(echoed) if isinstance(echoed, tuple) else echoed) == value
     else:
         error = unparsed(given)
         assert (error.field, error.error_type) == (name, "not_applicable")
 
 
 def test_every_knob_of_some_modes_only_is_tried() -> None:
-    assert set(OF_SOME_MODES) == set(FIELDS_OF_MODES)
+    assert set(OF_SOME_MODES) | set(OF_REVISING) == set(FIELDS_OF_MODES)
+
+
+@pytest.mark.parametrize(("name", "value"), OF_REVISING.items())
+def test_how_blocks_are_revised_needs_rounds(name: str, value: object) -> None:
+    asked = {"text_input": "a", "mode": DIFFUSION, name: value}
+    error = unparsed(asked)
+    assert (error.field, error.error_type) == (name, "not_applicable") and "revise_rounds" in error.limit
+    assert GenerationParams.parse({**asked, "revise_rounds": 1}, DEFAULTS).echo()[name] == value
+    assert unparsed({**asked, "mode": SPECULATION, "revise_rounds": 1}).error_type == "not_applicable"
+
+
+def test_a_text_is_gone_through_twice_and_a_block_not_at_all_unless_asked() -> None:
+    assert parse({"mode": DIFFUSION}).revise_rounds == 0
+    text = GenerationParams.parse({"text": "a"}, DEFAULTS)
+    assert (text.revise_rounds, text.revise_threshold) == (2, -2.0)
+    assert parse({"mode": DIFFUSION, "revise_rounds": 1}).revise_threshold == -2.0
+    error = unparsed({"text": "a", "revise_rounds": 0})
+    assert (error.field, error.limit) == ("revise_rounds", "must be at least 1 to revise a text")
 
 
 def test_the_draft_adapter_is_used_where_there_is_one() -> None:
     with_adapter = replace(DEFAULTS, adapter=True)
     modes = {mode: GenerationParams.parse({"text_input": "a", "mode": str(mode)}, with_adapter) for mode in Mode}
-    assert [mode for mode, params in modes.items() if params.draft_adapter] == [SPECULATION]
+    assert [mode for mode, params in modes.items() if params.draft_adapter] == ["auto", SPECULATION]
     given = {"text_input": "a", "mode": SPECULATION, "draft_adapter": False}
     assert not GenerationParams.parse(given, with_adapter).draft_adapter
 
@@ -117,7 +150,7 @@ def test_minus_one_means_no_end_token() -> None:
 
 def test_what_a_bare_request_gets() -> None:
     params = parse(seed=1)
-    assert (params.mode, params.max_tokens, params.end_id) == (Mode.SELF_SPECULATION, 128, 7)
+    assert (params.mode, params.max_tokens, params.end_id) == (Mode.AUTO, 128, 7)
     assert (params.block_length, params.denoise_steps, params.threshold, params.reveal) == (8, 8, 0.0, "threshold")
     assert (params.end_think_token_id, params.max_thinking_tokens) == (9, None)
     assert params.greedy and not params.penalised and not params.reference
@@ -197,7 +230,7 @@ def test_penalised_is_any_penalty_that_does_something(given: dict[str, object], 
 def test_the_echo_is_json_and_leaves_the_prompt_out(mode: Mode) -> None:
     echo = json.loads(json.dumps(parse(mode=str(mode), stop_words=["a", "b"]).echo(), allow_nan=False))
     left_out = {*PROMPT_FIELDS, *(name for name, modes in FIELDS_OF_MODES.items() if mode not in modes)}
-    left_out |= {name for names in FIELDS_OF_TASKS.values() for name in names}
+    left_out |= {name for names in FIELDS_OF_TASKS.values() for name in names} | set(OF_REVISING)
     assert set(echo) == {field.name for field in FIELDS} - left_out
     assert (echo["mode"], echo["stop_words"]) == (str(mode), ["a", "b"])
 
@@ -213,7 +246,7 @@ GAP: dict[str, object] = {"text_input": "a", "suffix": "b"}
 REVISION: dict[str, object] = {"text": "abc"}
 OF_INFILL = {"infill_tokens": 3, "infill_lengths": [3], "return_candidates": True}
 OF_REVISION = {
-    "instruction": "a", "spans": [[0, 1]], "revise_threshold": -1.0, "revise_fraction": 0.5, "revise_rounds": 3,
+    "spans": [[0, 1]], "revise_threshold": -1.0, "revise_fraction": 0.5, "revise_rounds": 3,
     "accept": "always",
 }  # fmt: skip
 OF_GENERATION = {
@@ -225,7 +258,7 @@ OF_GENERATION = {
 @pytest.mark.parametrize(
     ("given", "task", "kind"),
     [
-        ({"text_input": "a"}, None, SPECULATION),
+        ({"text_input": "a"}, None, "auto"),
         (GAP, "infill", "infill"),
         ({"text_input": "", "suffix": ""}, "infill", "infill"),
         ({"messages": GOOD, "suffix": ""}, "infill", "infill"),
@@ -236,7 +269,7 @@ OF_GENERATION = {
 def test_what_a_request_is_follows_from_its_fields(given: dict[str, object], task: str | None, kind: str) -> None:
     params = GenerationParams.parse(given, DEFAULTS)
     assert (params.task, params.kind) == (task, kind)
-    assert params.mode is (Mode.DIFFUSION if task else Mode.SELF_SPECULATION)
+    assert params.mode is (Mode.DIFFUSION if task else Mode.AUTO)
 
 
 @pytest.mark.parametrize(
@@ -251,6 +284,8 @@ def test_what_a_request_is_follows_from_its_fields(given: dict[str, object], tas
         *((given, "draft_adapter", True) for given in (GAP, REVISION)),
         ({"messages": GOOD, "suffix": "a"}, "enable_thinking", True),
         ({"input_ids": [3]}, "suffix", "a"),
+        ({"messages": GOOD, "suffix": "a"}, "instruction", "q"),
+        ({"text_input": "a"}, "instruction", "q"),
         (REVISION, "suffix", "b"),
         ({"segments": ["a", {}]}, "suffix", "b"),
         ({"segments": ["a", {}]}, "infill_tokens", 3),
@@ -267,7 +302,7 @@ def test_what_does_not_belong_together_is_refused(given: dict[str, object], name
 
 
 def test_a_text_to_revise_is_no_side_of_a_gap() -> None:
-    assert str(unparsed({**REVISION, "suffix": "b"})) == "suffix does not go together with text, got 'b'"
+    assert str(unparsed({**REVISION, "suffix": "b"})) == 'suffix does not go together with text, got "b"'
 
 
 @pytest.mark.parametrize(
@@ -325,6 +360,7 @@ def test_unlikely_tokens_are_reconsidered_unless_told_otherwise(given: dict[str,
         {**GAP, "infill_tokens": 3},
         GAP,
         {"segments": ["a", {}]},
+        {"segments": ["a", {"infill_tokens": 3}, "b", {}, {"infill_tokens": 40}], "max_tokens": 50},
         REVISION,
         {**REVISION, "instruction": "q", "spans": [[0, 1]]},
     ],
@@ -335,8 +371,48 @@ def test_the_echo_of_a_task_has_its_knobs_and_sent_back_gives_the_same_values(gi
     assert params.task is not None
     texts = {*PROMPT_FIELDS, "suffix", "instruction"}
     foreign = {name for task, names in FIELDS_OF_TASKS.items() if task != params.task for name in names}
-    assert not set(echo) & (texts | foreign | set(NOT_OF_TASKS[params.task]))
+    assert set(echo) & (texts | foreign | set(NOT_OF_TASKS[params.task])) <= {"segments"}
+    assert "a" not in echo.get("segments", [])
     assert set(FIELDS_OF_TASKS[params.task]) - texts <= set(echo)
     prompts = {name: value for name, value in given.items() if name in texts}
     again = {name: value for name, value in echo.items() if value not in ((), [], None)}
-    assert GenerationParams.parse({**prompts, **again}, DEFAULTS) == params
+    assert GenerationParams.parse({**again, **prompts}, DEFAULTS) == params
+
+
+@pytest.mark.parametrize(
+    ("segments", "most"),
+    [
+        (["a", {"infill_tokens": 3}], 3),
+        (["a", {"infill_tokens": 3}, {}], 32),
+        (["a", {"infill_tokens": 40}, {}, {"infill_tokens": 5}], 40),
+        (["a", {}], 32),
+    ],
+)
+def test_the_sizes_of_segments_are_echoed_and_bound_as_others_are(segments: list[Any], most: int) -> None:
+    params = GenerationParams.parse({"segments": segments}, DEFAULTS)
+    assert params.max_tokens == most
+    assert params.echo()["segments"] == [item for item in segments if item != "a"]
+    sizes = [item["infill_tokens"] for item in segments if item != "a" and item]
+    for limit in (1, 1024):
+        if sizes and max(sizes) > limit:
+            with pytest.raises(RequestError, match=f"segments must be at most max_tokens = {limit}"):
+                GenerationParams.parse({"segments": segments, "max_tokens": limit}, DEFAULTS)
+        else:
+            assert GenerationParams.parse({"segments": segments, "max_tokens": limit}, DEFAULTS).max_tokens == limit
+
+
+@pytest.mark.parametrize("given", [GAP, {"segments": ["a", {}]}, REVISION])
+def test_gaps_and_revisions_come_in_one_piece_and_say_so(given: dict[str, Any]) -> None:
+    params = GenerationParams.parse({**given, "stream": True}, DEFAULTS)
+    assert params.stream is params.echo()["stream"] is False
+
+
+@pytest.mark.parametrize("knob", [{"denoise_steps": 2}, {"threshold": 0.5}, {"reveal": "margin"}])
+def test_a_knob_of_drafts_picks_speculation_where_no_mode_is_named(knob: dict[str, object]) -> None:
+    assert parse(**knob).mode is Mode.SELF_SPECULATION
+
+
+def test_auto_allows_nothing_but_diffusion() -> None:
+    assert parse(auto_allow=["diffusion", "diffusion"]).auto_allow == ("diffusion",)
+    error = unparsed({"text_input": "a", "auto_allow": ["autoregressive"]})
+    assert (error.field, error.limit) == ("auto_allow", "may hold only diffusion")

@@ -2,30 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 PERF = Path(__file__).parents[2] / "perf"
-
-
-@pytest.fixture
-def perf(monkeypatch: pytest.MonkeyPatch) -> Any:
-    """Import a module of perf/, which is a folder of scripts and no package."""
-    monkeypatch.syspath_prepend(str(PERF))
-    names = {path.stem for path in PERF.glob("*.py")}
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name)
-
-    yield load
-    for name in names & set(sys.modules):
-        del sys.modules[name]
 
 
 @pytest.fixture
@@ -69,20 +52,20 @@ def test_ratios_are_of_pairs(perf: Any) -> None:
 
 def test_every_mode_has_a_plan(perf: Any) -> None:
     plans = perf("analyzer").plans()
-    assert [plan.mode for plan in plans] == ["autoregressive", "diffusion", "self_speculation"]
+    assert [plan.mode for plan in plans] == ["auto", "autoregressive", "diffusion", "self_speculation"]
 
 
 def test_grpc_input_is_one_tensor_per_field(perf: Any, heldout: Path) -> None:
     plan = perf("analyzer").plans()[0]
     data = perf("analyzer").input_data(plan, "grpc_stream", perf("prompts").load(heldout, 1))["data"]
-    assert data[0]["mode"] == {"content": ["autoregressive"], "shape": [1]}
+    assert data[0]["mode"] == {"content": ["auto"], "shape": [1]}
     assert data[0]["stream"] == {"content": [True], "shape": [1]}
 
 
 def test_http_input_is_a_whole_body(perf: Any, heldout: Path) -> None:
     plan = perf("analyzer").plans()[0]
     data = perf("analyzer").input_data(plan, "http_generate", perf("prompts").load(heldout, 1))["data"]
-    assert data[0]["payload"] == [{"text_input": "import", "mode": "autoregressive", "max_tokens": plan.max_tokens}]
+    assert data[0]["payload"] == [{"text_input": "import", "mode": "auto", "max_tokens": plan.max_tokens}]
 
 
 def test_figures_come_from_the_exported_timestamps(perf: Any) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 from trimode.bundle import Manifest
+from trimode.effort import EffortTable
 from trimode.engines.base import Row
 from trimode.engines.onnx_runtime import OnnxRuntimeEngine
 from trimode.params import Defaults, GenerationParams
@@ -444,3 +445,26 @@ def test_the_results_are_of_this_checkpoint(shipped: dict[str, Any]) -> None:
 def test_every_domain_of_the_checkpoint_has_words(quality: Any) -> None:
     lines = (NANO / "heldout.jsonl").read_text(encoding="utf-8").splitlines()
     assert {json.loads(line)["domain"] for line in lines} - {"code"} <= set(quality("domains").ABOUT)
+
+
+def test_efforts_are_what_each_further_right_answer_costs(quality: Any, results: dict[str, Any]) -> None:
+    swept = [run for run in results["runs"] if (run["mode"], run["prompts"]) == ("diffusion", "sweep")]
+    for run in swept:
+        run["all"] |= {"exact": 1, "forwards": 100, "tokens": 100, "asked": 4}
+    for run, exact, forwards in zip(swept, (2, 3, 3, 4, 0), (110, 120, 130, 150, 50), strict=False):
+        run["all"] |= {"exact": exact, "forwards": forwards}
+    table = quality("effort").table(results)
+    assert [level["effort"] for level in table["levels"]] == [0.0, 0.2, 0.4, 0.6, 0.8]
+    assert [level["accuracy"] for level in table["levels"]] == [0, 0.25, 0.5, 0.75, 1]
+    assert [level["forwards_per_token"] for level in table["levels"]] == [0.5, 1.0, 1.1, 1.2, 1.5]
+    assert table["prompts"] == 4
+
+
+def test_the_shipped_table_of_efforts_is_that_of_the_results(quality: Any) -> None:
+    shipped = json.loads((NANO / "effort.json").read_text(encoding="utf-8"))
+    assert shipped == quality("effort").table(json.loads((NANO / "quality.json").read_text(encoding="utf-8")))
+    loaded = EffortTable.load(NANO)
+    with Checkpoint.open(NANO) as opened:
+        assert loaded is not None and loaded.checkpoint_hash == opened.hash()
+    costs = [level.forwards_per_token for level in loaded.levels]
+    assert costs == sorted(costs) and len(costs) > 3

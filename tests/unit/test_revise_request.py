@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trimode.errors import CancelledError, DeadlineError, EngineError, PromptTooLongError, RequestError
 from trimode.output import Edit
 from trimode.params import Defaults, GenerationParams
-from trimode.revise import Original, apply_edits, sequence_of
+from trimode.revise import Original, apply_edits, free_parts, sequence_of
 from trimode.runtime import Runtime
 from trimode.tokenizer import Tokenizer
 
@@ -22,6 +22,7 @@ from tests.unit.test_infill_request import KnowingEngine, Sink
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, toy_runtime
 
 WAIT = 5.0
+Spans = list[tuple[int, int]]
 TOKENIZER = byte_tokenizer("{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}")
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40)
 
@@ -51,8 +52,8 @@ def refused(**given: Any) -> RequestError:
 
 
 def touched(text: str, *spans: tuple[int, int], tokenizer: Tokenizer = TOKENIZER) -> list[int]:
-    found = original(text, tokenizer).touched(spans)
-    return [at for at, one in enumerate(found) if one]
+    free = free_parts(text, tokenizer.vocabulary.of(tokenizer.encode(text)), spans)
+    return [at for at, (start, end) in enumerate(free) if end > start]
 
 
 def test_without_spans_all_tokens_are_touched() -> None:
@@ -80,8 +81,30 @@ def test_a_space_belongs_to_the_token_that_begins_with_it() -> None:
 
 def test_touched_is_quick_for_many_spans() -> None:
     spans = tuple((2 * at, 2 * at + 1) for at in range(100_000))
-    text = Original("ab" * 100_000, [], [0] * 200_000, [(at, at + 1) for at in range(200_000)])
-    assert text.touched(spans).sum() == 100_000
+    assert sum(end for _, end in free_parts("ab" * 100_000, [b"a", b"b"] * 100_000, spans)) == 100_000
+
+
+@pytest.mark.parametrize(
+    ("spans", "free"),
+    [
+        ([(6, 8)], (1, 3)),
+        ([(5, 8)], (0, 3)),
+        ([(8, 12)], (3, 6)),
+        ([(6, 7), (8, 9)], (1, 2)),
+        ([(6, 7), (7, 9)], (1, 4)),
+        ([(0, 5)], (0, 0)),
+    ],
+)
+def test_of_a_token_at_a_spans_end_only_a_part_may_change(spans: Spans, free: tuple[int, int]) -> None:
+    assert free_parts("hello world, this", [b"hello", b" world", b",", b" this"], tuple(spans))[1] == free
+
+
+def test_a_token_at_a_spans_end_becomes_one_that_keeps_what_is_outside() -> None:
+    """`c` and half of `è` are one token; what may come instead begins with `c`, or ends with that half."""
+    left, right = original("cèx", MERGING, spans=[[1, 2]]), original("cèx", MERGING, spans=[[0, 1]])
+    pieces = MERGING.vocabulary.of(range(MERGING.vocabulary.size))
+    assert {pieces[at] for at in left.only[0].tolist()} == {b"c", b"c\xc3"} and left.free[1] == (0, 1)
+    assert {pieces[at] for at in right.only[0].tolist()} == {b"\xc3", b"c\xc3"} and right.free[1] == (0, 0)
 
 
 def test_special_tokens_of_the_text_and_the_context_are_left_alone() -> None:
@@ -98,20 +121,20 @@ def test_special_tokens_of_the_text_and_the_context_are_left_alone() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"text": ""}, "text must not be empty, got ''"),
+        ({"text": ""}, 'text must not be empty, got ""'),
         ({"spans": [[2, 6]]}, "spans must lie inside the text of 5 characters, got [2, 6]"),
-        ({"text": "e\u0301x", "spans": [[0, 1]]}, "spans must not cut the character 'e\u0301' at 1, got [0, 1]"),
+        ({"text": "e\u0301x", "spans": [[0, 1]]}, 'spans must not cut the character "e\u0301" at 1, got [0, 1]'),
         (
             {"text": "xe\u0301", "spans": [[0, 1], [2, 3]]},
-            "spans must not cut the character 'e\u0301' at 2, got [2, 3]",
+            'spans must not cut the character "e\u0301" at 2, got [2, 3]',
         ),
         (
             {"text": "x" * 505},
-            "text must leave room for a block of 8 in the capacity of 512 tokens, got '505 tokens'",
+            "text must leave room for a block of 8 in the capacity of 512 tokens, got 505 tokens",
         ),
         (
             {"text": "x" * 10**6},
-            "text must leave room for a block of 8 in the capacity of 512 tokens, got '1000000 characters'",
+            "text must leave room for a block of 8 in the capacity of 512 tokens, got 1000000 characters",
         ),
     ],
 )
@@ -124,9 +147,40 @@ def test_spans_between_whole_characters_are_taken() -> None:
     assert original("👩\u200d🚀!", spans=[[0, 3], [3, 4]]).ids
 
 
-@pytest.mark.parametrize("at", [1, 2])
-def test_joined_signs_are_one_character(at: int) -> None:
-    assert refused(text="👩\u200d🚀!", spans=[[0, at]]).field == "spans"
+@pytest.mark.parametrize(
+    "character",
+    [
+        "e\u0301",
+        "👩\u200d🚀",
+        "👍🏽",
+        "🇩🇪",
+        "\u1112\u1161\u11ab",
+        "\uac00\u11a8",
+        "\r\n",
+        "क्षि",
+        "1\ufe0f\u20e3",
+        "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    ],
+    ids=["mark", "joined", "skin", "flag", "jamo", "syllable and jamo", "CRLF", "conjunct", "keycap", "tags"],
+)
+def test_what_people_see_as_one_character_is_not_cut(character: str) -> None:
+    text = f"a{character}{character}b"
+    middle = 1 + len(character)
+    assert original(text, spans=[[0, 1], [1, middle], [middle, len(text) - 1]]).text == text
+    for at in range(1, len(character)):
+        for span in ([0, 1 + at], [1 + at, len(text)], [middle + at, len(text)]):
+            error = refused(text=text, spans=[span])
+            assert error.field == "spans" and "must not cut the character" in error.limit and error.given == str(span)
+
+
+def test_a_character_without_end_is_told_shortly() -> None:
+    error = refused(text="a" + "\u0301" * 400, spans=[[0, 7]])
+    assert len(error.limit) < 100 and "401 characters" not in error.given
+
+
+def test_many_spans_are_checked_quickly() -> None:
+    spans = [[2 * at, 2 * at + 1] for at in range(200)]
+    assert original("ab" * 200, spans=spans).free[:3] == [(0, 1), (0, 0), (0, 1)]
 
 
 def test_the_instruction_counts_for_the_capacity() -> None:
@@ -142,8 +196,8 @@ def test_a_text_without_tokens_is_refused() -> None:
         def __init__(self) -> None:
             self.longest = 1
 
-        def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-            return [], []
+        def encode(self, text: str) -> list[int]:
+            return []
 
     assert "at least one token" in refused(tokenizer=Silent()).limit
 
@@ -152,6 +206,13 @@ def test_without_a_tokenizer_nothing_is_revised(runtime: Runtime) -> None:
     runtime.tokenizer = None
     with pytest.raises(RequestError, match="text needs a checkpoint with a tokenizer"):
         runtime.generate({"text": "a"})
+
+
+def test_a_text_that_is_not_what_its_tokens_stand_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a tokenizer that normalizes would have it."""
+    encode = Tokenizer.encode
+    monkeypatch.setattr(Tokenizer, "encode", lambda self, text: encode(self, text.replace("e\u0301", "é")))
+    assert "as the tokenizer writes it" in refused(text="e\u0301x").limit
 
 
 # Edits
@@ -208,6 +269,13 @@ def test_edits_made_give_the_text_of_the_tokens(text: str, data: st.DataObject, 
         assert kept == tokenizer.decode_whole(after) or "\ufffd" in tokenizer.decode(after)
 
 
+def test_an_edit_is_of_the_spans_part_of_a_token() -> None:
+    text = original("ab cab", MERGING, spans=[[1, 3]])
+    assert text.pieces == [b"ab", b" c", b"ab"]
+    after = [*MERGING.encode("a"), *MERGING.encode("c"), *MERGING.encode("ab")]
+    assert text.edits(after, MERGING) == [Edit(1, 3, "b ", "")]
+
+
 # Requests
 
 
@@ -255,12 +323,11 @@ def test_a_stream_is_one_chunk(runtime: Runtime) -> None:
     assert len(sink.only.token_ids) == 6
 
 
-def test_a_defect_while_the_text_is_put_together_is_answered(runtime: Runtime) -> None:
-    def broken(ids: Sequence[int]) -> str:
+def test_a_defect_while_the_text_is_put_together_is_answered(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Original, after: list[int], tokenizer: Tokenizer) -> list[Edit]:
         raise ZeroDivisionError("a bug")
 
-    assert runtime.tokenizer is not None
-    runtime.tokenizer.decode_whole = broken  # type: ignore[method-assign]
+    monkeypatch.setattr(Original, "edits", broken)
     with pytest.raises(EngineError, match="a bug"):
         runtime.generate({"text": "abcdef", "accept": "always"})
 

@@ -17,7 +17,7 @@ from trimode.output import Chunk
 from trimode.runtime import Runtime, warm_up
 from trimode.tokenizer import Tokenizer
 
-from tests.unit.toy import EOS, VOCAB, ToyEngine, byte_tokenizer, toy_runtime
+from tests.unit.toy import EOS, VOCAB, ToyEngine, byte_tokenizer, toy_curve, toy_runtime
 
 WAIT = 5.0
 TOKENIZER = byte_tokenizer()
@@ -97,7 +97,7 @@ def refused(runtime: Runtime, **given: object) -> RequestError:
 def test_a_text_that_cannot_fit_is_refused_before_it_is_encoded(build: Build) -> None:
     error = refused(build(), text_input="x" * 500_000)
     assert isinstance(error, PromptTooLongError)
-    assert str(error) == "text_input must fit the capacity of 512 tokens, got '500000 characters'"
+    assert str(error) == "text_input must fit the capacity of 512 tokens, got 500000 characters"
 
 
 def test_a_prompt_without_room_for_a_block_is_refused(build: Build) -> None:
@@ -139,7 +139,7 @@ def test_a_text_that_encodes_to_nothing_is_refused() -> None:
     backend = tokenizers.Tokenizer(models.BPE(vocab={"a": 0}, merges=[]))
     backend.normalizer = normalizers.Strip()
     engine = ToyEngine()
-    runtime = Runtime(engine, Tokenizer(backend, None, {}), ServerConfig())
+    runtime = Runtime(engine, Tokenizer(backend, None, {}), ServerConfig(), curve=toy_curve())
     try:
         assert refused(runtime, text_input="  ").field == "text_input"
         assert engine.calls == 0
@@ -252,7 +252,7 @@ def test_the_end_of_thinking_comes_from_the_tokenizer(build: Build) -> None:
 
 @pytest.fixture
 def bare() -> Iterator[Runtime]:
-    runtime = Runtime(ToyEngine(), None, ServerConfig())
+    runtime = Runtime(ToyEngine(), None, ServerConfig(), curve=toy_curve())
     yield runtime
     runtime.close()
 

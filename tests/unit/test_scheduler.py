@@ -10,18 +10,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trimode.auto import Auto
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError
 from trimode.fields import MAX_BLOCK_LENGTH
 from trimode.modes.revise import go_on
 from trimode.output import Chunk
 from trimode.params import Defaults, GenerationParams
-from trimode.scheduler import Scheduler, Task
+from trimode.prefix import PrefixCache
+from trimode.scheduler import Scheduler
 from trimode.sequence import Revision
 from trimode.sequence import Sequence as Decoding
 from trimode.stop import AnswerText
+from trimode.task import Task
 
-from tests.unit.toy import EOS, MASK, ToyEngine
+from tests.unit.toy import EOS, MASK, ToyEngine, toy_curve
 
 WAIT = 5.0
 DEFAULTS = Defaults(ToyEngine().manifest.vocab_size, 8, EOS)
@@ -74,9 +77,12 @@ class Answer:
 class House:
     """A scheduler over a gated engine, and what was submitted to it."""
 
-    def __init__(self, max_slots: int = 4, max_queue: int = 8, prefill_chunk: int = 256) -> None:
+    def __init__(self, max_slots: int = 4, max_queue: int = 8, prefill_chunk: int = 256, cache: int = 0) -> None:
         self.engine = GatedEngine()
-        self.scheduler = Scheduler(self.engine, max_slots=max_slots, max_queue=max_queue, prefill_chunk=prefill_chunk)
+        self.scheduler = Scheduler(
+            self.engine, Auto(toy_curve(), 8), PrefixCache(cache),
+            max_slots=max_slots, max_queue=max_queue, prefill_chunk=prefill_chunk,
+        )  # fmt: skip
         self.answers: list[Answer] = []
 
     def task(self, *, prompt: int = 2, deadline: float | None = None, **given: Any) -> Answer:
@@ -486,3 +492,49 @@ def test_the_rest_of_a_text_that_fits_a_block_goes_with_the_blocks(build: Build)
     house.engine.gate.set()
     assert all(one.last.error is None for one in texts)
     assert max(len(call) for call in house.engine.calls_of) == 3
+
+
+@pytest.mark.parametrize("fails", ["copy_in", "copy_out"])
+def test_an_engine_that_cannot_copy_costs_one_answer_at_most(build: Build, fails: str) -> None:
+    house = build(cache=2**20)
+    assert house.submit(prompt=60).last.error is None
+
+    def fail(*args: Any) -> Any:
+        raise MemoryError("no room")
+
+    setattr(house.engine, fails, fail)
+    error = house.submit(prompt=60 if fails == "copy_in" else 90).last.error
+    assert isinstance(error, EngineError) is (fails == "copy_in")
+    delattr(house.engine, fails)
+    assert house.submit(prompt=60).last.error is None
+    assert house.engine.slots_taken == 0
+
+
+def test_a_defect_while_choosing_ends_those_who_run_and_nobody_else(build: Build) -> None:
+    house = build()
+
+    def fail(*args: Any) -> Any:
+        raise ZeroDivisionError
+
+    house.scheduler._auto.steer = fail  # type: ignore[method-assign]
+    assert isinstance(house.submit().last.error, EngineError)
+    del house.scheduler._auto.steer
+    assert house.submit().last.error is None
+
+
+def test_the_loop_rests_while_there_is_nothing_to_do(build: Build) -> None:
+    house, steps = build(), 0
+    step = house.scheduler._step
+
+    def counted() -> None:
+        nonlocal steps
+        steps += 1
+        step()
+
+    house.scheduler._step = counted  # type: ignore[method-assign]
+    time.sleep(0.1)
+    assert steps == 0
+    assert house.submit().last.error is None
+    taken = steps
+    time.sleep(0.1)
+    assert steps == taken > 0

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from trimode import supervisor
 from trimode.errors import ServeError
-from trimode.metrics import PASSES, RUNNING
-from trimode.supervisor import Supervisor, Watch
+from trimode.metrics import INSTANCE, PASSES, RUNNING, WAITING, Metric
+from trimode.supervisor import Look, Standstills, Supervisor, Watch
 
 PATIENCE = 0.03
 WATCH = Watch(ready_seconds=5.0, canary_seconds=PATIENCE, exit_seconds=0.02, max_failures=3)
@@ -25,6 +25,11 @@ WATCH = Watch(ready_seconds=5.0, canary_seconds=PATIENCE, exit_seconds=0.02, max
 def intervals_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PROCESS", "PROGRESS", "IDLE", "KILL", "START_POLL", "RETRY", "LAST_WORDS"):
         monkeypatch.setattr(supervisor, f"{name}_SECONDS", 0.002)
+
+
+def lines(metric: Metric, **values: float) -> str:
+    """A metric as Triton writes it, by instance."""
+    return "".join(f'{metric.name}{{{INSTANCE}="{name}"}} {value}\n' for name, value in values.items())
 
 
 @dataclass
@@ -50,8 +55,8 @@ class Engine:
     async def request(self, method: str, path: str, *_: object, silence: float) -> AsyncIterator[Answer]:
         if path == "/metrics":
             self.passes += self.rate
-            text = f"{PASSES.name} {int(self.passes)}\n{RUNNING.name} 1\n".encode()
-            yield Answer(200, text if self.metrics is None else self.metrics)
+            text = lines(PASSES, it_0_0=int(self.passes)) + lines(RUNNING, it_0_0=1)
+            yield Answer(200, text.encode() if self.metrics is None else self.metrics)
         elif path == "/v2/health/ready":
             yield Answer(200, b"")
         else:
@@ -269,3 +274,49 @@ def test_a_server_that_outlives_its_grace_is_killed(capsys: pytest.CaptureFixtur
     assert run.error == ""
     assert run.children[0].killed
     assert "outlived its exit timeout and is killed" in capsys.readouterr().err
+
+
+def test_a_look_at_several_instances() -> None:
+    text = lines(PASSES, it_0_0=3, it_0_1=4) + lines(RUNNING, it_0_0=0, it_0_1=2) + lines(WAITING, it_0_0=1)
+    look = Look.read(text)
+    assert look.passes == {"it_0_0": 3, "it_0_1": 4}
+    assert look.requests == {"it_0_0": 1, "it_0_1": 2}
+    assert (look.total, look.busy) == (7, True)
+
+
+def test_nothing_to_look_at() -> None:
+    assert (Look.read("").total, Look.read("").busy) == (None, False)
+
+
+def test_an_instance_stands_still_from_its_last_pass_or_its_first_request() -> None:
+    standstills = Standstills()
+
+    def at(now: float, passes: int, requests: int) -> tuple[float, str]:
+        return standstills.longest(Look({"a": now, "b": passes}, {"a": 1, "b": requests}), now)
+
+    assert at(1, passes=5, requests=0) == (0, "b")
+    assert at(9, passes=5, requests=0) == (0, "b")  # idle is not still
+    assert at(10, passes=5, requests=1) == (1, "b")
+    assert at(12, passes=5, requests=1) == (3, "b")
+    assert at(13, passes=6, requests=1) == (0, "b")
+
+
+def test_one_instance_is_left_to_the_canary() -> None:
+    standstills, look = Standstills(), Look({"a": 5}, {"a": 1})
+    assert [standstills.longest(look, now) for now in (0, 100)] == [(0, ""), (0, "")]
+
+
+def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    class Two(Engine):
+        @asynccontextmanager
+        async def request(self, method: str, path: str, *rest: object, silence: float) -> AsyncIterator[Answer]:
+            self.passes += 1
+            self.metrics = (lines(PASSES, a=self.passes, b=9) + lines(RUNNING, a=1, b=1)).encode()
+            async with super().request(method, path, *rest, silence=silence) as answer:
+                yield answer
+
+    run = Run(Two(OK), lambda run: run.supervisor.stop() if run.ready == 2 else None)
+    assert (run.ready, run.error) == (2, "")
+    assert "the engine of b made no pass for 0 s while it had requests; its streams were ended" in (
+        capsys.readouterr().err
+    )

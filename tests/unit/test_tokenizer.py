@@ -226,3 +226,16 @@ def test_a_broken_file_is_a_bundle_error(tmp_path: Path, name: str, content: str
     (saved(tmp_path) / name).write_text(content)
     with pytest.raises(BundleError, match="cannot be read"):
         Tokenizer.load(tmp_path)
+
+
+def test_tokens_that_meet_a_text_begin_with_it_or_are_its_beginning() -> None:
+    vocab = {token: at for at, token in enumerate(["a", "b", "c", "ab", "abc", "bc", "Ã", "<eos>"])}
+    backend = tokenizers.Tokenizer(models.BPE(vocab=vocab, merges=[("a", "b"), ("ab", "c"), ("b", "c")]))
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(["<eos>"])
+    own = Tokenizer(backend, None, {})
+    assert own.meeting("a") == [0, 3, 4]
+    assert own.meeting("ab") == [0, 3, 4]
+    assert own.meeting("abcd") == [0, 3, 4]
+    assert own.meeting("z") == []
+    assert [text for text in ("a", "ab", "abc", "b", "c", "<") if own.extends(text)] == ["a", "ab", "b"]

@@ -14,7 +14,10 @@ import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 from trimode.bundle import Manifest
 from trimode.config import ServerConfig
+from trimode.cost import ROWS, TOKENS, CostCurve
+from trimode.effort import EffortTable, Level
 from trimode.engines.base import Row, RowResult
+from trimode.errors import EngineError
 from trimode.runtime import Runtime
 from trimode.tokenizer import Tokenizer
 
@@ -22,6 +25,15 @@ SPECIAL = ["<eos>", "<mask>"]
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
 VOCAB = len(SPECIAL) + len(BYTES)
 EOS, MASK = 0, 1
+EFFORTS = EffortTable(
+    "sha256:0",
+    (
+        Level(0.0, 8, 1, None, 0, accuracy=0.5, forwards_per_token=0.1),
+        Level(0.5, 8, 8, 0.7, 0, accuracy=0.8, forwards_per_token=0.2),
+        Level(0.75, 4, 4, 0.9, 3, accuracy=0.9, forwards_per_token=0.4),
+    ),
+)
+"""A table of efforts with every kind of level."""
 
 
 def byte_tokenizer(template: str | None = None) -> Tokenizer:
@@ -62,6 +74,25 @@ class ToyEngine:
     def free(self, slot: int) -> None:
         del self._slots[slot]
 
+    def place(self, slot: int, *, block: bool) -> None:
+        assert slot in self._slots
+
+    def copy_out(self, slot: int, start: int, count: int) -> np.ndarray:
+        held = self._slots[slot][start : start + count]
+        assert len(held) == count
+        return np.array(held, dtype=np.float32)
+
+    def copy_in(self, slot: int, start: int, entries: np.ndarray) -> None:
+        assert len(self._slots[slot]) >= start
+        self._slots[slot] = [*self._slots[slot][:start], *(int(token) for token in entries)]
+
+    @property
+    def capacity(self) -> int:
+        return 64
+
+    def close(self) -> None:
+        pass
+
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
         self.calls += 1
         self.rows += rows
@@ -89,6 +120,11 @@ class ToyEngine:
         past = self._slots[row.slot][: row.start]
         assert len(past) == row.start, "a row must start where its slot's kept tokens end, or before"
         tokens = [int(token) for token in row.tokens]
+        length = row.start + len(tokens)
+        if length > self.manifest.capacity:
+            raise EngineError(
+                f"a sequence of {length} tokens exceeds the engine's capacity of {self.manifest.capacity}"
+            )
         if row.sees == "causal":
             logits = [self.causal_logits([*past, *tokens[: at + 1]]) for at in row.want]
         else:
@@ -110,5 +146,15 @@ class ToyEngine:
         return np.random.default_rng(int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "big"))
 
 
+def toy_config(**config: int) -> ServerConfig:
+    return ServerConfig(**config)  # type: ignore[arg-type]
+
+
+def toy_curve() -> CostCurve:
+    """A device on which a block of 32 takes twice as long as a token, and rows cost a tenth of the first."""
+    seconds = [[(1 + 0.1 * (b - 1)) * (1 + s / 32) / 1000 for s in TOKENS] for b in ROWS]
+    return CostCurve(np.array(seconds), 64)
+
+
 def toy_runtime(engine: ToyEngine, template: str | None = None, **config: int) -> Runtime:
-    return Runtime(engine, byte_tokenizer(template), ServerConfig(**config))  # type: ignore[arg-type]
+    return Runtime(engine, byte_tokenizer(template), toy_config(**config), curve=toy_curve())

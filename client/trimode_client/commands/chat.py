@@ -14,7 +14,7 @@ from ..client import Client
 from ..errors import TrimodeClientError
 from ..request import Knobs
 from .generate import summary
-from .knobs import add_knobs, given_knobs
+from .knobs import add_knobs, given_knobs, knobs_of
 
 HELP = "/mode NAME changes the mode, /reset forgets the conversation, /quit ends (so does Ctrl-D)"
 
@@ -32,7 +32,7 @@ class Chat:
 
     def __init__(self, client: Client, knobs: Knobs, system: str | None, console: Console) -> None:
         self._client = client
-        self._knobs = knobs
+        self._given = self._knobs = knobs
         self._system = system
         self._console = console
         self.messages: list[dict[str, str]] = []
@@ -63,8 +63,9 @@ class Chat:
         if name not in list(Mode):
             self._note(f"the mode must be one of {', '.join(Mode)}")
             return
-        self._knobs["mode"] = name
-        self._note(f"mode {name}")
+        self._knobs = knobs_of(Mode(name), self._given)
+        left_out = ", ".join(sorted(self._given.keys() - self._knobs.keys()))
+        self._note(f"mode {name}" + (f", without {left_out}, which it has not" if left_out else ""))
 
     def _answer(self, line: str) -> None:
         asked = [*self.messages, {"role": "user", "content": line}]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict, dataclass
 from statistics import median
 from typing import Any
@@ -13,16 +12,17 @@ from rich.table import Table
 from trimode.fields import FIELDS_OF_MODES, Mode
 
 from ..client import Client
-from ..request import Knobs
 from ..result import Completion
-from .knobs import add_knobs, add_prompt, given_knobs, given_prompt
+from .knobs import add_knobs, add_prompt, given_knobs, given_prompt, knobs_of
+from .screen import as_json, open_console
 
 BASELINE = Mode.AUTOREGRESSIVE
 
 
 def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add this command."""
-    parser = commands.add_parser("compare", parents=[shared], help="the same prompt in all three modes")
+    told = "A knob that a mode has not is left out there: effort, for one, applies to diffusion only."
+    parser = commands.add_parser("compare", parents=[shared], help="the same prompt in every mode", description=told)
     add_prompt(parser)
     parser.add_argument("--repeat", type=_positive, default=5, metavar="N", help="timed repetitions [%(default)s]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -49,27 +49,22 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     """Ask, then print."""
     prompt, knobs = given_prompt(arguments), given_knobs(arguments)
     answers: dict[Mode, list[Completion]] = {mode: [] for mode in Mode}
-    with Console(stderr=True).status("asking in every mode"):
+    with open_console(stderr=True).status("asking in every mode"):
         for _ in range(1 + arguments.repeat):  # the first round is a warm-up
             for mode in Mode:
                 answers[mode].append(client.generate(**prompt, **knobs_of(mode, knobs)))
     rows = summarise({mode: given[1:] for mode, given in answers.items()})
     if arguments.json:
-        print(json.dumps([asdict(row) for row in rows], ensure_ascii=False, indent=2))
+        print(as_json([asdict(row) for row in rows], indent=2))
         return 0
     for row in rows:
         console.print(f"{row.mode}:", style="bold")
         console.print(row.text, end="\n\n")
     console.print(table(rows))
     console.print(f"median of {arguments.repeat} interleaved repetitions after one warm-up", style="dim")
+    for name in sorted(FIELDS_OF_MODES.keys() & knobs.keys()):
+        console.print(f"{name} applies to {' and '.join(FIELDS_OF_MODES[name])} only", style="dim")
     return 0
-
-
-def knobs_of(mode: Mode, knobs: Knobs) -> Knobs:
-    """Return those of `knobs` that `mode` has, so that one command line can ask in every mode."""
-    kept = {name: value for name, value in knobs.items() if mode in FIELDS_OF_MODES.get(name, (mode,))}
-    allowed: Knobs = {**kept, "mode": mode.value}  # type: ignore[typeddict-item]
-    return allowed
 
 
 def summarise(answers: dict[Mode, list[Completion]]) -> list[Row]:

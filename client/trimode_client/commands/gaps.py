@@ -6,9 +6,9 @@ import argparse
 import re
 from typing import Any
 
-from ..errors import InvalidRequestError
 from ..request import Segment
 from .texts import STANDARD_INPUT, read_text
+from .usage import UsageError
 
 
 def add_gaps(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +18,8 @@ def add_gaps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--hole",
         metavar="TEXT",
-        help="LEFT is all of the text, a gap wherever TEXT stands, such as [[fill]]; [[fill:12]] is one of 12 tokens",
-    )
-    parser.add_argument(
-        "--instruction", dest="asked", metavar="TEXT", help="what the text answers, a chat message in front of it"
+        help="LEFT is all of the text, a gap wherever TEXT stands, such as [[fill]]; [[fill:12]] is one of 12 tokens; "
+        "what fills several gaps is printed as JSON strings, one a line",
     )
 
 
@@ -29,23 +27,22 @@ def given_gaps(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the text as keywords of Client.infill.
 
     Raises:
-        InvalidRequestError: a file cannot be read, or what was given does not go together.
+        UsageError: a file cannot be read, or what was given does not go together.
     """
     if arguments.hole is None:
         if arguments.left == arguments.right == STANDARD_INPUT:
-            raise InvalidRequestError("bad_prompt", "only one of the two texts can come from standard input")
+            raise UsageError("only one of the two texts can come from standard input")
         left, right = (read_text(name) if name is not None else "" for name in (arguments.left, arguments.right))
-        return _around(left, right, arguments.asked)
+        return {"left": left, "right": right}
     if arguments.right is not None:
-        raise InvalidRequestError("bad_prompt", "--hole takes one file, which holds the text on both sides")
+        raise UsageError("--hole takes one file, which holds the text on both sides")
     match split(read_text(arguments.left), arguments.hole):
         case [_]:
-            raise InvalidRequestError("bad_prompt", f"{arguments.left} holds no {arguments.hole}")
+            raise UsageError(f"{arguments.left} holds no {arguments.hole}")
         case [str(left), {**size}, str(right)] if not size:
-            return _around(left, right, arguments.asked)
-        case segments if arguments.asked is None:
+            return {"left": left, "right": right}
+        case segments:
             return {"segments": segments}
-    raise InvalidRequestError("bad_prompt", "--instruction needs one gap, its size given by --infill-tokens if at all")
 
 
 def split(text: str, marker: str) -> list[Segment]:
@@ -54,18 +51,17 @@ def split(text: str, marker: str) -> list[Segment]:
     Before the brackets that close a marker may stand a colon and the gap's size in tokens.
     """
     if not marker:
-        raise InvalidRequestError("bad_prompt", "--hole must not be empty")
+        raise UsageError("--hole must not be empty")
     closed = re.fullmatch(r"(.+?)([\])}>]+)", marker, re.DOTALL)
-    pattern = f"{re.escape(closed[1])}(?::([0-9]+))?{re.escape(closed[2])}" if closed else f"{re.escape(marker)}()"
+    pattern = f"{re.escape(marker)}()"
+    if closed:
+        named = any(char.isalnum() for char in closed[1])  # what follows {} may be any text's, as in {:>3}
+        size = r"[^\n\])}>]*" if named else "[0-9]+"
+        pattern = f"{re.escape(closed[1])}(?::({size}))?{re.escape(closed[2])}"
     pieces = re.split(pattern, text)
     segments: list[Segment] = [pieces[0]]
     for size, piece in zip(pieces[1::2], pieces[2::2], strict=True):
+        if closed and size is not None and not re.fullmatch("[0-9]+", size):
+            raise UsageError(f"{closed[1]}:{size}{closed[2]} must have a number of tokens as its size")
         segments += [{"infill_tokens": int(size)} if size else {}, piece]
     return segments
-
-
-def _around(left: str, right: str, instruction: str | None) -> dict[str, Any]:
-    if instruction is None:
-        return {"left": left, "right": right}
-    asked, begun = {"role": "user", "content": instruction}, {"role": "assistant", "content": left}
-    return {"messages": [asked, begun], "right": right}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 from dataclasses import asdict
 from typing import Any
 
@@ -12,7 +11,7 @@ from rich.console import Console
 from ..client import Client
 from ..result import Completion
 from .knobs import add_knobs, add_prompt, given_knobs, given_prompt
-from .notes import note
+from .screen import as_json, note
 
 
 def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
@@ -33,7 +32,7 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
         with client.stream(**prompt, **knobs) as stream:
             for piece in stream:
                 if arguments.json:
-                    print(json.dumps(asdict(piece), ensure_ascii=False), flush=True)
+                    print(as_json(asdict(piece)), flush=True)
                 else:
                     print(piece.text, end="", flush=True)
             completion = stream.finish()
@@ -41,7 +40,7 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
             print()
     else:
         completion = client.generate(**prompt, **knobs)
-        print(json.dumps(completion.as_dict(), ensure_ascii=False, indent=2) if arguments.json else completion.text)
+        print(as_json(completion.as_dict(), indent=2) if arguments.json else completion.text)
     if arguments.stats:
         note(summary(completion))
     return 0

@@ -31,7 +31,7 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     ):
         console.print(f"{name:14}{'yes' if answer else 'no'}")
     if not state.ok:
-        raise UnavailableError("requests cannot be sent")
+        raise UnavailableError(f"requests cannot be sent: {state.reason}")
     if arguments.probe:
         completion = client.generate("a", mode="autoregressive", max_tokens=1, timeout=min(arguments.timeout, 30.0))
         console.print(f"{'probe':14}yes, {completion.seconds * 1000:.1f} ms")

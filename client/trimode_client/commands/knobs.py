@@ -11,10 +11,10 @@ import sys
 from typing import Any
 
 from trimode.fields import BY_NAME, FIELDS_OF_MODES, Mode
-from trimode.params import FIELDS_OF_TASKS, NOT_OF_TASKS
+from trimode.params import NOT_OF_TASKS, others_fields
 
-from ..errors import InvalidRequestError
 from ..request import KNOBS, Knobs
+from .usage import UsageError
 
 ALIASES = {
     "denoise_steps": "--steps",
@@ -23,9 +23,35 @@ ALIASES = {
     "infill_lengths": "--length",
     "spans": "--span",
 }
-# timeout_ms is --timeout in seconds.
-FLAGS = tuple(name for name in KNOBS if name != "timeout_ms")
+# timeout_ms is --timeout in seconds, and stream_provisional what `trimode watch` is there for.
+FLAGS = tuple(name for name in KNOBS if name not in ("timeout_ms", "stream_provisional"))
 _TYPES: dict[str, type] = {"int": int, "float": float}
+_SHOWN = "Leave out the prompt's text, or put it in front of the answer. [left out]"
+_ASKED = "What the text answers, a chat message in front of it; nano does well only with its question. [none]"
+_WINDOW = "Tokens of a window, from 3 up to the model's. [the model's]"
+_HELP: dict[str | None, dict[str, str]] = {
+    None: {
+        "max_tokens": "Most tokens to generate. [128]",
+        "revise_rounds": "With diffusion: most times that each block is revised. [0]",
+        "stop_words": "Generation ends before TEXT; may be given several times. [none]",
+        "exclude_input_in_output": _SHOWN,
+    },
+    "infill": {
+        "max_tokens": "Most tokens of a gap whose size is searched. [32]",
+        "block_length": _WINDOW,
+        "infill_tokens": "Size of the gap in tokens, where there is one gap. [searched]",
+        "infill_lengths": "A size of the gap to try; may be given several times. [searched]",
+        "instruction": _ASKED,
+    },
+    "revise": {
+        "spans": "Reconsider characters (Unicode code points) START up to END, with all of each token "
+        "that they touch; may be given several times. [all of the text]",
+        "instruction": _ASKED,
+        "block_length": _WINDOW,
+        "revise_rounds": "Most times that the text is gone through. [2]",
+    },
+}
+"""What a flag does where the table of fields speaks of more than the command has."""
 
 
 def add_knobs(parser: argparse.ArgumentParser, task: str | None = None, without: tuple[str, ...] = ()) -> None:
@@ -40,8 +66,9 @@ def add_knobs(parser: argparse.ArgumentParser, task: str | None = None, without:
             continue
         field = BY_NAME[name]
         flags = [flag for flag in (ALIASES.get(name), "--" + name.replace("_", "-")) if flag]
-        text = field.help.replace("%", "%%") + (f" [{field.default}]" if field.default else "")
-        options: dict[str, Any] = {"dest": name, "default": None, "help": text}
+        told = f"{field.help} [{field.default}]" if field.default else field.help
+        told = _HELP[task].get(name, told)
+        options: dict[str, Any] = {"dest": name, "default": None, "help": told.replace("%", "%%")}
         match field.kind:
             case "bool":
                 options["action"] = argparse.BooleanOptionalAction
@@ -58,9 +85,9 @@ def add_knobs(parser: argparse.ArgumentParser, task: str | None = None, without:
 
 def _not_of(task: str | None) -> set[str]:
     """Return the knobs that `task` has not; what is no generation has one mode, diffusion."""
-    others = {name for other, names in FIELDS_OF_TASKS.items() if other != task for name in names}
+    others = others_fields(task)
     if task is None:
-        return others
+        return set(others)
     other_modes = {name for name, modes in FIELDS_OF_MODES.items() if Mode.DIFFUSION not in modes}
     return {*others, *NOT_OF_TASKS[task], *other_modes, "mode"}
 
@@ -79,6 +106,13 @@ def given_knobs(arguments: argparse.Namespace) -> Knobs:
     return knobs
 
 
+def knobs_of(mode: Mode, knobs: Knobs) -> Knobs:
+    """Return `mode` and those of `knobs` that it has."""
+    kept = {name: value for name, value in knobs.items() if mode in FIELDS_OF_MODES.get(name, (mode,))}
+    allowed: Knobs = {**kept, "mode": mode.value}  # type: ignore[typeddict-item]
+    return allowed
+
+
 def add_prompt(parser: argparse.ArgumentParser) -> None:
     """Add the prompt and how it is to be taken."""
     parser.add_argument("prompt", help="the text, or - to read it from standard input")
@@ -90,15 +124,15 @@ def given_prompt(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the prompt as keyword of Client.generate: a chat message, or plain text with --raw.
 
     Raises:
-        InvalidRequestError: the prompt is empty, or --raw and --system are both given.
+        UsageError: the prompt is empty, or --raw and --system are both given.
     """
     text = sys.stdin.read().removesuffix("\n") if arguments.prompt == "-" else arguments.prompt
     if not text:
-        raise InvalidRequestError("bad_prompt", "the prompt is empty")
+        raise UsageError("the prompt is empty")
     if not arguments.raw:
         return {"messages": as_messages(text, arguments.system)}
     if arguments.system:
-        raise InvalidRequestError("bad_prompt", "--system needs the chat template, which --raw leaves out")
+        raise UsageError("--system needs the chat template, which --raw leaves out")
     return {"prompt": text}
 
 

@@ -13,12 +13,12 @@ from typing import Any
 from rich.console import Console
 
 from ..client import Client
-from ..errors import InvalidRequestError
 from ..result import Completion
 from .generate import summary
 from .knobs import add_knobs, given_knobs
-from .notes import note
+from .screen import as_json, note
 from .texts import STANDARD_INPUT, read_text, write_text
+from .usage import UsageError
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -39,19 +39,23 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     """Print the revised text or what changed, and write it where that is asked for."""
     name = arguments.file
     if arguments.in_place and name == STANDARD_INPUT:
-        raise InvalidRequestError("bad_prompt", "--in-place needs a file, not standard input")
+        raise UsageError("--in-place needs a file, not standard input")
     before = read_text(name)
     completion = client.revise(before, **given_knobs(arguments))
     if arguments.in_place and completion.edits:
         write_text(name, completion.text)
+    shown = ""
     if arguments.json:
-        print(json.dumps(completion.as_dict(), ensure_ascii=False, indent=2))
+        print(as_json(completion.as_dict(), indent=2))
     else:
-        show(arguments.show or ("" if arguments.in_place else "text"), name, before, completion, console)
+        what = arguments.show or ("" if arguments.in_place else "text")
+        show(what, name, before, completion, console)
+        shown = completion.text if what == "text" else ""
         if not completion.edits:
-            note("nothing changed")
+            note("nothing changed", after=shown)
+            shown = ""
     if arguments.stats:
-        note(summary(completion))
+        note(summary(completion), after=shown)
     return 0
 
 

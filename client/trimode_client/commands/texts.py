@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from ..errors import InvalidRequestError, TrimodeClientError
+from ..errors import TrimodeClientError
+from .usage import UsageError
 
 STANDARD_INPUT = "-"
 
@@ -14,15 +15,15 @@ def read_text(name: str) -> str:
     """Return the text of a file, or of standard input for "-".
 
     Raises:
-        InvalidRequestError: it cannot be read, or is not UTF-8.
+        UsageError: it cannot be read, or is not UTF-8.
     """
     try:
         raw = sys.stdin.buffer.read() if name == STANDARD_INPUT else Path(name).read_bytes()
         return raw.decode("utf-8")
     except OSError as exc:
-        raise InvalidRequestError("bad_prompt", f"{name} cannot be read: {exc.strerror}") from exc
+        raise UsageError(f"{name} cannot be read: {exc.strerror}") from exc
     except UnicodeDecodeError as exc:
-        raise InvalidRequestError("bad_utf8", f"{name} must be valid UTF-8: {exc}") from exc
+        raise UsageError(f"{name} must be valid UTF-8: {exc}") from exc
 
 
 def write_text(name: str, text: str) -> None:

@@ -17,11 +17,19 @@ DEFAULT_URLS: dict[str, str] = {"grpc": "localhost:8001", "http": "localhost:800
 
 @dataclass(frozen=True)
 class Health:
-    """What the server says of itself: the process is up, all is loaded, this model takes requests."""
+    """What the server says of itself: the process is up, all is loaded, this model takes requests; else why not."""
 
     live: bool
     ready: bool
     model_ready: bool
+    reason: str = ""
+
+    @classmethod
+    def told(cls, url: str, live: bool, ready: bool, model_ready: bool, *, reason: str = "") -> Health:
+        """Return what the server at `url` answered; `reason` is why it did not answer all."""
+        if not (reason or (live and ready and model_ready)):
+            reason = f"the {'model' if ready else 'server'} at {url} is not ready"
+        return cls(live, ready, model_ready, reason)
 
     @property
     def ok(self) -> bool:

@@ -60,9 +60,9 @@ class AsyncGrpcTransport:
             live = await stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=timeout)
             ready = await stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=timeout)
             model = await stub.ModelReady(service_pb2.ModelReadyRequest(name=self._model), timeout=timeout)
-        except grpc.aio.AioRpcError:
-            return Health(False, False, False)
-        return Health(live.live, ready.ready, model.ready)
+        except grpc.aio.AioRpcError as exc:
+            return Health(False, False, False, str(rpc_error(exc.code(), exc.details(), self._url)))
+        return Health.told(self._url, live.live, ready.ready, model.ready)
 
     async def close(self) -> None:
         """Close the channel; requests in flight are cancelled."""

@@ -61,9 +61,9 @@ class GrpcTransport:
             live = self._stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=timeout).live
             ready = self._stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=timeout).ready
             model = service_pb2.ModelReadyRequest(name=self._model)
-            return Health(live, ready, self._stub.ModelReady(model, timeout=timeout).ready)
-        except grpc.RpcError:
-            return Health(False, False, False)
+            return Health.told(self._url, live, ready, self._stub.ModelReady(model, timeout=timeout).ready)
+        except grpc.RpcError as exc:
+            return Health(False, False, False, str(rpc_error(exc.code(), exc.details(), self._url)))
 
     def close(self) -> None:
         """Close the channel; requests in flight are cancelled."""

@@ -16,6 +16,8 @@ CHANNEL_OPTIONS = (
 )
 CLOSING_SECONDS = 1.0  # the server may take this to close a stream after its last response
 
+_HTTP_1 = ("http1.x", "Failed parsing HTTP/2")  # what gRPC says of an answer that is none of its own
+
 
 def target(url: str) -> str:
     """Return host:port of an address that may carry a scheme."""
@@ -36,6 +38,8 @@ def unwrap(message: Any) -> tuple[dict[str, Any], bool]:
 def rpc_error(code: Any, details: str | None, url: str) -> TrimodeClientError:
     """Return the client's error for a failed call."""
     text = details or str(code)
+    if code is grpc.StatusCode.UNAVAILABLE and any(sign in text for sign in _HTTP_1):
+        return UnavailableError(f"{url} speaks HTTP/1, not gRPC; gRPC is usually PORT+1, or choose the protocol http")
     if code is grpc.StatusCode.UNAVAILABLE:
         return UnavailableError(f"nobody answers at {url} (gRPC): {text}")
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import aiohttp
 
-from ..errors import IncompleteError, UnavailableError, http_error
+from ..errors import TrimodeClientError, UnavailableError, http_error
 from ..patience import Patience
 from ..sse import SseParser
 from . import Health
-from .http_common import HEADERS, base, body, endpoint, health_paths, parse
+from .http_common import HEADERS, base, body, broken, endpoint, health_paths, parse
 
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
 
@@ -52,10 +51,8 @@ class AsyncHttpTransport:
                 yield parse(event)
         except TimeoutError:
             raise patience.exhausted() from None
-        except aiohttp.ClientConnectorError as exc:
-            raise UnavailableError(f"nobody answers at {self._url} (HTTP): {exc}") from None
         except aiohttp.ClientError as exc:
-            raise IncompleteError(f"the connection broke before the last response: {exc}") from None
+            raise _error(exc, self._url) from None
         finally:
             if answer is not None:
                 answer.close()  # an answer that was read to its end has already given its connection back
@@ -64,14 +61,24 @@ class AsyncHttpTransport:
         """Ask for the state; see AsyncTransport."""
         limit = aiohttp.ClientTimeout(total=timeout)
         states = [False, False, False]
-        with suppress(aiohttp.ClientError, TimeoutError):
+        try:
             for index, path in enumerate(health_paths(self._model)):
                 async with self._session.get(self._url + path, timeout=limit) as answer:
                     states[index] = answer.status == 200
-        return Health(*states)
+        except TimeoutError:
+            return Health.told(self._url, *states, reason=f"{self._url} did not answer within {timeout:g} s")
+        except aiohttp.ClientError as exc:
+            return Health.told(self._url, *states, reason=str(_error(exc, self._url)))
+        return Health.told(self._url, *states)
 
     async def close(self) -> None:
         """Drop the connections."""
         if self._opened is not None:
             await self._opened.close()
             self._opened = None
+
+
+def _error(exc: aiohttp.ClientError, url: str) -> TrimodeClientError:
+    if isinstance(exc, aiohttp.ClientConnectorError):
+        return UnavailableError(f"nobody answers at {url} (HTTP): {exc}")
+    return broken(exc, url)

@@ -6,17 +6,16 @@ tritonclient's own HTTP client speaks only /infer, which Triton refuses for a mo
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
 
-from ..errors import IncompleteError, UnavailableError, http_error
+from ..errors import TrimodeClientError, UnavailableError, http_error
 from ..patience import Patience
 from ..sse import SseParser
 from . import Health
-from .http_common import HEADERS, PIECE, base, body, endpoint, health_paths, parse
+from .http_common import HEADERS, PIECE, base, body, broken, endpoint, health_paths, parse
 
 
 class HttpTransport:
@@ -47,12 +46,8 @@ class HttpTransport:
             yield from self._events(answer, patience)
         except (ReadTimeoutError, TimeoutError):
             raise patience.exhausted() from None
-        except (NewConnectionError, MaxRetryError) as exc:
-            raise UnavailableError(f"nobody answers at {self._url} (HTTP): {exc}") from None
-        except ProtocolError as exc:
-            raise IncompleteError(f"the connection broke before the last response: {exc}") from None
         except HTTPError as exc:
-            raise UnavailableError(f"{self._url} cannot be asked (HTTP): {exc}") from None
+            raise _error(exc, self._url) from None
         finally:
             if answer is not None:
                 answer.close()  # an answer that was read to its end has already given its connection back
@@ -69,14 +64,22 @@ class HttpTransport:
     def health(self, timeout: float) -> Health:
         """Ask for the state; see Transport."""
         states = [False, False, False]
-        with suppress(HTTPError):
+        try:
             for index, path in enumerate(health_paths(self._model)):
                 states[index] = self._pool.request("GET", self._url + path, timeout=timeout).status == 200
-        return Health(*states)
+        except HTTPError as exc:
+            return Health.told(self._url, *states, reason=str(_error(exc, self._url)))
+        return Health.told(self._url, *states)
 
     def close(self) -> None:
         """Drop the connections."""
         self._pool.clear()
+
+
+def _error(exc: HTTPError, url: str) -> TrimodeClientError:
+    if isinstance(exc, NewConnectionError | MaxRetryError):
+        return UnavailableError(f"nobody answers at {url} (HTTP): {exc}")
+    return broken(exc, url) if isinstance(exc, ProtocolError) else UnavailableError(f"{url} cannot be asked: {exc}")
 
 
 def _pieces(answer: Any, patience: Patience) -> Generator[bytes, None, None]:

@@ -6,10 +6,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import IncompleteError, server_error
+from ..errors import IncompleteError, TrimodeClientError, UnavailableError, server_error
 
 HEADERS = {"Content-Type": "application/json"}
 PIECE = 65536  # most bytes of one read
+_NO_HTTP = ("BadStatusLine", "Bad status line")  # of urllib3 and of aiohttp
 
 
 def base(url: str) -> str:
@@ -30,6 +31,14 @@ def health_paths(model: str) -> tuple[str, str, str]:
 def body(fields: Mapping[str, Any]) -> bytes:
     """Return the JSON body of a request."""
     return json.dumps(fields, ensure_ascii=False).encode("utf-8")
+
+
+def broken(exc: Exception, url: str) -> TrimodeClientError:
+    """Return the client's error for an answer that stopped, or that is none of HTTP's."""
+    if any(sign in str(exc) for sign in _NO_HTTP):
+        hint = "it may be the gRPC port, which is usually PORT+1 where HTTP's is PORT; or choose the protocol grpc"
+        return UnavailableError(f"{url} does not speak HTTP: {hint}")
+    return IncompleteError(f"the connection broke before the last response: {exc}")
 
 
 def parse(text: str | bytes) -> dict[str, Any]:

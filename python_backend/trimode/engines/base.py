@@ -6,10 +6,10 @@ their keys and values stay. Knows nothing of modes, requests or text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal, Protocol, Self
+from typing import Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,7 @@ Ints = npt.NDArray[np.int64]
 Sees = Literal["causal", "block"]
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """One sequence's share of an engine call.
 
     Attributes:
@@ -48,9 +47,14 @@ class RowResult:
     """The logits one row asked for. Views of the engine's buffers: read them before the next call."""
 
     def __init__(self, logits: Floats, mask_token_id: int) -> None:
-        self.logits = logits  # (R, V), as the model gives them
+        self._logits = logits
         self._mask_token_id = mask_token_id
         self._top_id: Ints | None = None
+
+    @property
+    def logits(self) -> Floats:
+        """(R, V), as the model gives them."""
+        return self._logits
 
     @property
     def top_id(self) -> Ints:
@@ -84,11 +88,18 @@ class RowResult:
         np.exp(spread, out=spread)
         return np.asarray(np.exp(at) / spread.sum(axis=-1), dtype=np.float32)
 
-    def without(self, ids: Sequence[int]) -> RowResult:
-        """Return the same result in which none of `ids` can be chosen or has a probability."""
-        if not ids:
+    def without(self, ids: Sequence[int], only: Mapping[int, Ints] | None = None) -> RowResult:
+        """Return the same result in which none of `ids` can be chosen or has a probability.
+
+        Args:
+            only: for some rows, by their place among those asked for, the ids that can be chosen there at all.
+        """
+        if not ids and not only:
             return self
         logits = self.logits.copy()
+        for row, allowed in (only or {}).items():
+            logits[row] = -np.inf
+            logits[row, allowed] = self.logits[row, allowed]
         logits[:, list(ids)] = -np.inf
         return RowResult(logits, self._mask_token_id)
 
@@ -109,8 +120,8 @@ class Engine(Protocol):
     """Compiled calls so far."""
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int) -> Self:
-        """Load `bundle`.
+    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+        """Load `bundle`; `threads` and `spin` are for an engine on the CPU, `device` is a GPU's number.
 
         Raises:
             BundleError: the bundle is missing, broken or made for another runtime.
@@ -125,10 +136,43 @@ class Engine(Protocol):
         """Give a slot back."""
         ...
 
+    def place(self, slot: int, *, block: bool) -> None:
+        """Say that a slot's rows will be blocks, or single tokens, from now on; what it holds stays."""
+        ...
+
+    def copy_out(self, slot: int, start: int, count: int) -> Floats:
+        """Return a copy of the keys and values of `count` entries from `start` on, for `copy_in` alone to read."""
+        ...
+
+    def copy_in(self, slot: int, start: int, entries: Floats) -> None:
+        """Put entries that `copy_out` returned, of any slot, at `start`."""
+        ...
+
+    @property
+    def capacity(self) -> int:
+        """Entries of the cache that a call sees at the moment, filled or not: what its cost depends on."""
+        ...
+
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
-        """Run `rows` (at most one per slot) in one compiled call; results in the same order.
+        """Run `rows` (at most one per slot), in one compiled call if the engine can; results in the same order.
 
         Raises:
-            EngineError: the call failed; no slot was changed.
+            EngineError: the call failed; what a slot held before its row's `start` is as it was.
         """
         ...
+
+    def close(self) -> None:
+        """Release what the engine holds; nothing can be run after it. A second call does nothing."""
+        ...
+
+
+@lru_cache(maxsize=256)
+def lower_triangle(size: int) -> npt.NDArray[np.bool_]:
+    """Return the (size, size) causal mask."""
+    return np.tri(size, dtype=bool)
+
+
+@lru_cache(maxsize=256)
+def counted(size: int) -> Ints:
+    """Return (size,) 0, 1, 2 …; not to be written to."""
+    return np.arange(size, dtype=np.int64)

@@ -9,22 +9,22 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
 from ..bundle import GRAPH, Manifest, rebuild_hint
 from ..errors import BundleError, EngineError
 from ..slots import Slots
-from .base import Floats, Row, RowResult
+from .base import Floats, Row, RowResult, counted, lower_triangle
 
 RUNTIME = "onnxruntime"
 MAX_BOUND_BYTES = 512 * 2**20
 """Buffers of call shapes used before are kept up to this, the latest used first."""
+SPIN_MICROSECONDS = "50"
+"""Longer than nearly every operator of a small model, far shorter than a time slice of the system."""
 LOGIT_ROWS_STEP = 8
 """Asked-for rows are rounded up to a multiple of this, so that few shapes are bound."""
 
@@ -79,8 +79,10 @@ class OnnxRuntimeEngine:
         self._bound_bytes = 0
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int) -> Self:
-        """Load `bundle`; `threads` 0 takes every core, `spin` lets them wait by spinning.
+    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+        """Load `bundle`; `threads` 0 takes every core, `spin` lets them wait for the next operator by spinning.
+
+        They spin for SPIN_MICROSECONDS at most, and never past the end of a call. `device` means nothing here.
 
         Raises:
             BundleError: missing, broken, or built for another runtime or graph form.
@@ -94,6 +96,9 @@ class OnnxRuntimeEngine:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
+        if spin:
+            options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
+            options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3
         if manifest.precision == "int8":
             # without it products of unsigned and signed bytes saturate on processors that lack VNNI
@@ -113,16 +118,33 @@ class OnnxRuntimeEngine:
         """Give a slot back."""
         self._slots.free(slot)
 
+    def place(self, slot: int, *, block: bool) -> None:
+        """Move a slot beside those of its kind."""
+        self._slots.place(slot, block=block)
+
+    def copy_out(self, slot: int, start: int, count: int) -> Floats:
+        """Return (planes, heads, count, head_dim): a copy of a slot's entries."""
+        return self._slots.copy_out(slot, start, count)
+
+    def copy_in(self, slot: int, start: int, entries: Floats) -> None:
+        """Put (planes, heads, count, head_dim) into a slot."""
+        self._slots.copy_in(slot, start, entries)
+
+    @property
+    def capacity(self) -> int:
+        """Entries a lane has at the moment."""
+        return self._slots.capacity
+
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
         """Run `rows` in one call; shorter ones are padded with tokens that nobody sees."""
+        if len(rows) == 1:
+            return [self._run_one(rows[0])]
         for row in rows:
             self._slots.reserve(row.slot, row.start + (len(row.tokens) if row.keep else 0))
         lanes = [self._slots.lane(row.slot) for row in rows]
-        order = sorted(range(len(rows)), key=lanes.__getitem__) if len(rows) > 1 else [0]
+        order = sorted(range(len(rows)), key=lanes.__getitem__)
         seq = max(len(row.tokens) for row in rows)
-        wanted = max(len(row.want) for row in rows)
-        if wanted > 1:
-            wanted = min(-(-wanted // LOGIT_ROWS_STEP) * LOGIT_ROWS_STEP, max(seq, wanted))
+        wanted = _rounded(max(len(row.want) for row in rows), seq)
         first, batch = lanes[order[0]], len(rows)
         neighbours = lanes[order[-1]] - first == batch - 1
         binding = self._bound(batch, seq, wanted, first if neighbours else -1)
@@ -131,13 +153,7 @@ class OnnxRuntimeEngine:
             binding.bind_past(gathered)  # the local name keeps it alive until the call is over
         for place, index in enumerate(order):
             _fill(binding, place, rows[index])
-        started = time.perf_counter()
-        try:
-            self._session.run_with_iobinding(binding.io)
-        except Exception as exc:  # onnxruntime's exceptions have no base class of their own
-            raise EngineError(f"the engine failed on {batch} rows of {seq} tokens: {exc}") from exc
-        self.busy_seconds += time.perf_counter() - started
-        self.calls += 1
+        self._call(binding, batch, seq)
         results: list[RowResult | None] = [None] * batch
         for place, index in enumerate(order):
             row = rows[index]
@@ -147,6 +163,30 @@ class OnnxRuntimeEngine:
                 self._slots.data[:, lanes[index], :, row.start : row.start + size] = kept
             results[index] = RowResult(binding.logits[place, : len(row.want)], self.manifest.mask_token_id)
         return [result for result in results if result is not None]
+
+    def close(self) -> None:
+        """Do nothing: memory goes with the object."""
+
+    def _run_one(self, row: Row) -> RowResult:
+        """Run a single row; the most frequent call of all, so it is kept short."""
+        slots, size = self._slots, len(row.tokens)
+        slots.reserve(row.slot, row.start + (size if row.keep else 0))
+        lane = slots.lane(row.slot)
+        binding = self._bound(1, size, _rounded(len(row.want), size), lane)
+        _fill(binding, 0, row)
+        self._call(binding, 1, size)
+        if row.keep:
+            slots.data[:, lane, :, row.start : row.start + size] = binding.new[:, 0]
+        return RowResult(binding.logits[0, : len(row.want)], self.manifest.mask_token_id)
+
+    def _call(self, binding: Binding, batch: int, seq: int) -> None:
+        started = time.perf_counter()
+        try:
+            self._session.run_with_iobinding(binding.io)
+        except Exception as exc:  # onnxruntime's exceptions have no base class of their own
+            raise EngineError(f"the engine failed on {batch} rows of {seq} tokens: {exc}") from exc
+        self.busy_seconds += time.perf_counter() - started
+        self.calls += 1
 
     def _bound(self, batch: int, seq: int, wanted: int, first: int) -> Binding:
         """Return buffers for a call over `batch` lanes from `first` on (-1: gathered), made once per shape."""
@@ -187,25 +227,24 @@ def _check_graph(session: ort.InferenceSession, manifest: Manifest, bundle: Path
             raise BundleError(f"{bundle / GRAPH}: {name} is {found[name]}, the manifest says {sizes}")
 
 
-@lru_cache(maxsize=256)
-def lower_triangle(size: int) -> npt.NDArray[np.bool_]:
-    """Return the (size, size) causal mask."""
-    return np.tri(size, dtype=bool)
+def _rounded(wanted: int, seq: int) -> int:
+    """Return how many rows of logits are bound where `wanted` are asked for."""
+    return wanted if wanted < 2 else min(-(-wanted // LOGIT_ROWS_STEP) * LOGIT_ROWS_STEP, max(seq, wanted))
 
 
 def _fill(binding: Binding, place: int, row: Row) -> None:
     """Write `row` into line `place` of the bound inputs."""
     size, seq = len(row.tokens), binding.input_ids.shape[1]
     binding.past_len[place] = row.start
+    binding.lora_scale[place] = row.adapter
     if seq == 1:  # a single token always sees itself, and its only row is the one asked for
-        binding.input_ids[place] = row.tokens
-        binding.position_ids[place] = row.start
-        binding.block_mask[place] = True
-        binding.lora_scale[place] = row.adapter
+        binding.input_ids[place, 0] = row.tokens[0]
+        binding.position_ids[place, 0] = row.start
+        binding.block_mask[place, 0, 0] = True
         return
     binding.input_ids[place, :size] = row.tokens
     binding.input_ids[place, size:] = 0
-    binding.position_ids[place, :size] = np.arange(row.start, row.start + size)
+    np.add(counted(size), row.start, out=binding.position_ids[place, :size])
     binding.position_ids[place, size:] = row.start
     mask = binding.block_mask[place]  # (seq, seq)
     if size < seq:
@@ -216,4 +255,3 @@ def _fill(binding: Binding, place: int, row: Row) -> None:
         mask[:size, :size] = True if row.sees == "block" else lower_triangle(size)
     binding.logit_rows[place, : len(row.want)] = row.want
     binding.logit_rows[place, len(row.want) :] = 0
-    binding.lora_scale[place] = row.adapter

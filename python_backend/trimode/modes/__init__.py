@@ -39,7 +39,16 @@ def decoder_of(seq: Sequence) -> Decoder:
     """Return what decodes `seq`."""
     if seq.hole is not None:
         return INFILL
-    return DECODERS[seq.params.mode] if seq.revision is None else REVISE
+    return DECODERS[seq.mode] if seq.revision is None else REVISE
+
+
+def steer(seq: Sequence, mode: Mode, block_length: int) -> None:
+    """Decode the next cycle of a sequence that stands between two token by token, or by drafts of `block_length`."""
+    seq.turn(mode, block_length)
+    if mode is Mode.AUTOREGRESSIVE:
+        autoregressive.resume(seq)
+    else:
+        self_speculation.resume(seq)
 
 
 def plan(seq: Sequence, prefill_chunk: int) -> Row:

@@ -32,6 +32,12 @@ def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
     return _advance(seq, result)
 
 
+def resume(seq: Sequence) -> None:
+    """Go on from another mode's last committed token, which is not in the cache."""
+    seq.block = None
+    seq.phase = Phase.DECODE
+
+
 def _advance(seq: Sequence, result: RowResult) -> list[int]:
     seq.phase = Phase.DECODE
     token, log_prob = next_token(seq, result, 0, len(seq.tokens))

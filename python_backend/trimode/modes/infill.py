@@ -13,16 +13,27 @@ import numpy as np
 
 from ..engines.base import Row, RowResult
 from ..sampling import log_probs_of
-from ..sequence import Block, Hole, Phase, Seam, Sequence
+from ..sequence import Block, Hole, Phase, Sequence
 from . import refine
-from .diffusion import DENOISE_STREAM
 from .prefill import NO_ROWS
+from .refine import DENOISE_STREAM
 
 
 def start(seq: Sequence, result: RowResult) -> list[int]:
-    """Open the first window; what the prompt's last row predicts is not needed, for the window sees further."""
+    """Begin; what the prompt's last row predicts is not needed, for a window sees further."""
     del result
-    return open_window(seq)
+    return begin(seq)
+
+
+def begin(seq: Sequence) -> list[int]:
+    """Open the first window behind the prompt, or score what is to fill the gap when that is given."""
+    given = _hole(seq).given
+    if given is None:
+        return open_window(seq)
+    seq.tokens += given
+    seq.counters.output_tokens = len(seq.tokens)
+    _weigh(seq)
+    return given
 
 
 def plan(seq: Sequence, chunk: int) -> Row:
@@ -48,10 +59,20 @@ def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
         ids = hole.scored[first : first + len(row.tokens)]
         hole.log_probs += log_probs_of(result.logits, ids).tolist()
         seq.read(row.start + len(row.tokens))
-        return [] if seq.unread else _finish(seq)
+        return [] if seq.unread else _note(seq)
     seq.counters.denoise_forwards += 1
-    refine.apply(seq, row, result.without(_hole(seq).banned), DENOISE_STREAM + seq.current.step)
+    refine.apply(seq, row, _choices(seq, row, result), DENOISE_STREAM + seq.current.step)
     return _settle(seq) if refine.finished(seq) else []
+
+
+def _choices(seq: Sequence, row: Row, result: RowResult) -> RowResult:
+    """Return the result without what must not fill the gap; its first token has to fit the left side."""
+    hole = _hole(seq)
+    if hole.heads is None or seq.tokens:
+        return result.without(hole.banned)
+    first = np.flatnonzero(row.want == seq.length - seq.current.start)
+    heads = hole.heads[hole.heads < result.logits.shape[1]]  # a tokenizer may have more ids than the model
+    return result.without(hole.banned, {int(at): heads for at in first})
 
 
 def stretch(size: int, right: int, block: int) -> int:
@@ -100,36 +121,53 @@ def _settle(seq: Sequence) -> list[int]:
     seq.counters.output_tokens = len(seq.tokens)
     if len(seq.tokens) < hole.size:
         seq.phase = Phase.COMMIT
-    elif hole.around is not None:
-        _open_score(seq, hole.around(seq.tokens))
     else:
-        _finish(seq)
+        _weigh(seq)
     return filled
 
 
-def _open_score(seq: Sequence, seam: Seam) -> None:
-    """Have the causal model score the text from the first token that is not in the prompt, or is not there any more.
+def _weigh(seq: Sequence) -> None:
+    """Decide what text the filled gap stands for: at once if there is no choice and no score is wanted."""
+    hole = _hole(seq)
+    hole.left = hole.read(seq.tokens)
+    if hole.left and (hole.judged or len(hole.left) > 1):
+        _open_score(seq)
+    else:
+        hole.reading = hole.left.pop() if hole.left else None
+        seq.finish("stop")
 
-    Text is tokenized again at the seams, so that sizes are compared on what the model would have been given.
+
+def _open_score(seq: Sequence) -> None:
+    """Have the causal model score the next reading from where the slot does not hold its text.
+
+    Text is tokenized again at the seams, so that readings and sizes are compared on what the model would have been
+    given.
     """
     hole = _hole(seq)
-    known = [*seq.prompt, *seq.tokens][: seq.cached]
-    hole.scored = np.array([*known[: seam.start], *seam.ids], dtype=np.int64)
-    same = 0
-    for mine, theirs in zip(seq.prompt, hole.scored, strict=False):
-        if mine != theirs:
-            break
-        same += 1
-    seq.read(max(min(same, len(hole.scored) - 1) - 1, 0))
+    held = hole.scored.tolist() if len(hole.scored) else [*seq.prompt, *seq.tokens]
+    reading = hole.left[0]
+    pairs = enumerate(zip(held[: seq.cached], reading.ids[: reading.first], strict=False))
+    most = min(seq.cached, reading.first, len(reading.ids) - 1)
+    same = next((at for at, (mine, theirs) in pairs if mine != theirs), most)
+    hole.scored, hole.log_probs = np.array(reading.ids, dtype=np.int64), []
+    seq.read(max(same - 1, 0))
     seq.phase = Phase.SCORE
     if not seq.unread:  # one token alone has no context to be scored in
-        _finish(seq)
+        _note(seq)
 
 
-def _finish(seq: Sequence) -> list[int]:
+def _note(seq: Sequence) -> list[int]:
+    """Take in a reading's score; go on to the next one, or finish with the likeliest, of equals the first."""
     hole = _hole(seq)
-    hole.score = float(np.mean(hole.log_probs)) if hole.log_probs else None
-    seq.finish("stop")
+    reading = hole.left.pop(0)
+    counted = hole.log_probs[-(len(hole.scored) - reading.first) :] if reading.first < len(hole.scored) else []
+    score = float(np.mean(counted)) if counted else None
+    if hole.reading is None or (score is not None and (hole.score is None or score > hole.score)):
+        hole.reading, hole.score = reading, score
+    if hole.left:
+        _open_score(seq)
+    else:
+        seq.finish("stop")
     return []
 
 

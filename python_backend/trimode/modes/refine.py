@@ -10,8 +10,13 @@ import numpy as np
 
 from ..engines.base import Row, RowResult
 from ..reveal import NEED_LOGITS, reveal
-from ..sequence import Sequence
+from ..sequence import Block, Sequence
 from .choice import choose
+
+DENOISE_STREAM = 1
+"""Draws of the i-th pass over a block use stream DENOISE_STREAM + i: a position drawn again is drawn anew."""
+STREAMS = 128
+"""Streams of draws that one round over a block or a text may use; more than its passes."""
 
 
 def plan(seq: Sequence, *, adapter: bool) -> Row:
@@ -24,6 +29,13 @@ def plan(seq: Sequence, *, adapter: bool) -> Row:
 def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
     """Fill the positions that this pass decides."""
     block, params = seq.current, seq.params
+    if (
+        params.threshold == 0.0
+        and params.greedy
+        and not (params.penalised or params.reference or params.return_log_probs)
+    ):
+        _fill(block, row, result)  # every position is kept whatever its probability: a one-pass draft
+        return
     positions = block.start + row.want  # (R,) absolute
     ids = choose(seq, result, slice(None), positions, stream, _decided(seq))  # (R,)
     plain = params.greedy and not params.penalised and not params.reference
@@ -42,6 +54,13 @@ def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
     # A mask id may be "kept" in reference mode: the position stays open though a reveal was spent on it.
     block.open[where] = ids[kept] == seq.mask_token_id
     block.unrevealed -= int(kept.sum())
+    block.step += 1
+
+
+def _fill(block: Block, row: Row, result: RowResult) -> None:
+    block.tokens[row.want] = result.top_id
+    block.open[:] = False
+    block.unrevealed = 0
     block.step += 1
 
 

@@ -15,10 +15,7 @@ from ..engines.base import Ints, Row, RowResult
 from ..sampling import log_probs_of
 from ..sequence import Block, Phase, Revision, Sequence
 from . import refine
-from .diffusion import DENOISE_STREAM
-
-STREAMS = 128
-"""Streams of draws that one round may use; more than the passes over a block."""
+from .refine import DENOISE_STREAM, STREAMS
 
 
 def start(seq: Sequence, result: RowResult) -> list[int]:
@@ -45,7 +42,7 @@ def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
     if seq.phase is Phase.DENOISE:
         seq.counters.denoise_forwards += 1
         stream = DENOISE_STREAM + work.round * STREAMS + seq.current.step
-        refine.apply(seq, row, result.without(work.banned), stream)
+        refine.apply(seq, row, _choices(work, row, result), stream)
         return _propose(seq) if refine.finished(seq) else []
     next_ones = slice(row.start + 1, min(row.start + len(row.tokens) + 1, len(work.ids)))
     seq.read(row.start + len(row.tokens))
@@ -59,15 +56,33 @@ def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
     return _judge(seq) if seq.cached >= work.until else []
 
 
+def _choices(work: Revision, row: Row, result: RowResult) -> RowResult:
+    """Return the result without what must not be put in; some tokens have to keep what they hold beside a span."""
+    places = ((line, work.only.get(row.start + int(at))) for line, at in enumerate(row.want))
+    size = result.logits.shape[1]  # a tokenizer may have more ids than the model
+    return result.without(work.banned, {line: ids[ids < size] for line, ids in places if ids is not None})
+
+
 def pick(work: Revision) -> Ints:
     """Return the positions to reconsider: of those allowed all, the unlikely ones, or the least likely share."""
+    if work.fraction is None and work.threshold is None:
+        return np.flatnonzero(work.allowed)
     known = np.flatnonzero(work.allowed & ~np.isnan(work.log_probs))
-    if work.fraction is not None:
-        count = int(np.ceil(work.fraction * len(known) - 1e-9))  # 0.07 of 100 is 7 though their product is above
-        return np.sort(known[np.argsort(work.log_probs[known], kind="stable")[:count]])
-    if work.threshold is not None:
-        return known[work.log_probs[known] < work.threshold]
-    return np.flatnonzero(work.allowed)
+    return unlikely(work.log_probs, known, work.threshold, work.fraction)
+
+
+def unlikely(
+    log_probs: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    known: Ints,
+    threshold: float | None,
+    fraction: float | None,
+) -> Ints:
+    """Return those of `known` places of a log-probability below `threshold`, or the least likely `fraction` of them."""
+    if fraction is not None:
+        count = int(np.ceil(fraction * len(known) - 1e-9))  # 0.07 of 100 is 7 though their product is above
+        return np.sort(known[np.argsort(log_probs[known], kind="stable")[:count]])
+    assert threshold is not None
+    return known[log_probs[known] < threshold]
 
 
 def go_on(seq: Sequence) -> list[int]:

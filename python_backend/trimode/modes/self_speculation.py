@@ -20,7 +20,7 @@ def start(seq: Sequence, result: RowResult) -> list[int]:
     """Commit the token that the prompt's last row predicts; it seeds the first draft."""
     token, log_prob = next_token(seq, result, 0, 0)
     committed = seq.commit([token], [log_prob])
-    _open_draft(seq)
+    resume(seq)
     return committed
 
 
@@ -46,17 +46,19 @@ def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
     committed = seq.commit(run, log_probs)
     seq.counters.total_accepted_draft_tokens += min(len(committed), len(run) - 1)
     seq.cache(len(committed))
-    _open_draft(seq)
+    seq.seen.note(len(committed), len(row.tokens), len(seq.tokens) - len(committed))
+    resume(seq)
     return committed
 
 
 def _width(seq: Sequence) -> int:
     """Rows of a verification that can still matter."""
-    length = seq.params.block_length
+    length = seq.block_length
     return length if seq.params.reference else min(length, seq.remaining)
 
 
-def _open_draft(seq: Sequence) -> None:
+def resume(seq: Sequence) -> None:
+    """Open a draft behind the last committed token, which is not in the cache."""
     if seq.done:
         return
     base = len(seq.tokens)

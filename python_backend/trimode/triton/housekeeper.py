@@ -11,7 +11,17 @@ from collections.abc import Callable
 
 import triton_python_backend_utils as pb_utils
 
-from ..metrics import Recorder
+from ..metrics import (
+    AUTO_CYCLES,
+    PASS_SECONDS,
+    PASSES,
+    PREFIX_BYTES,
+    PREFIX_HITS,
+    PREFIX_QUERIES,
+    RUNNING,
+    WAITING,
+    Recorder,
+)
 from ..runtime import Stats
 from .live import LiveRequest
 from .publisher import Publisher
@@ -26,8 +36,9 @@ WARN_SECONDS = 10.0  # between warnings; what fails once may fail at every look
 class Housekeeper:
     """Runs until `close`, which publishes once more and lets go of the metrics."""
 
-    def __init__(self, recorder: Recorder, stats: Callable[[], Stats]) -> None:
+    def __init__(self, recorder: Recorder, stats: Callable[[], Stats], instance: str) -> None:
         self._recorder = recorder
+        self._instance = instance
         self._stats = stats
         self._publisher = Publisher()
         self._live: set[LiveRequest] = set()
@@ -97,5 +108,16 @@ class Housekeeper:
 
     def _publish(self) -> None:
         stats = self._stats()
-        self._recorder.levels(stats.running, stats.waiting, stats.passes_total)
+        record = self._recorder
+        own = (self._instance,)
+        record.level(RUNNING, stats.running, own)
+        record.level(WAITING, stats.waiting, own)
+        record.level(PREFIX_BYTES, stats.prefix_bytes, own)
+        record.total(PASSES, stats.passes_total, own)
+        record.total(PREFIX_QUERIES, stats.prompt_tokens)
+        record.total(PREFIX_HITS, stats.cached_tokens)
+        for (mode, length), cycles in stats.auto_cycles.items():
+            record.total(AUTO_CYCLES, cycles, (mode, str(length)))
+        for (rows, tokens), seconds in stats.pass_seconds.items():
+            record.level(PASS_SECONDS, float(f"{seconds:.3g}"), (*own, str(rows), str(tokens)))
         self._publisher.publish(self._recorder.drain())

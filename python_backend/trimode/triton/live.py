@@ -96,9 +96,10 @@ class LiveRequest:
             arrays = response_arrays(chunk, handle.params, self._cum_log_probs)
             response = pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in arrays.items()])
             self._sender.send(response, flags=FINAL if chunk.last else 0)
-        if not self._sent and self._recorder and chunk.error is None:
-            self._recorder.first_chunk(handle.params.kind, time.monotonic() - self._started)
-        self._sent = True
+        if chunk.token_ids or chunk.last:  # others tell of a block of which nothing is committed
+            if not self._sent and self._recorder and chunk.error is None:
+                self._recorder.first_chunk(handle.params.kind, time.monotonic() - self._started)
+            self._sent = True
         if chunk.last:
             self._close(chunk, outcome_of(chunk.error) if chunk.error else chunk.finish_reason or "")
 

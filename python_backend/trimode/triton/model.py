@@ -16,6 +16,7 @@ from ..errors import CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
 from .housekeeper import Housekeeper
+from .instance import Instance
 from .live import LiveRequest, refuse
 from .tensors import CANARY_ID, cancels, name_of, read_request
 
@@ -23,19 +24,22 @@ GRACE_SECONDS = 5.0  # Triton calls finalize after the last response, so this is
 
 
 class TritonPythonModel:
-    """The model `nemotron_diffusion`: decoupled, one instance, any number of requests at once."""
+    """One instance of the model `nemotron_diffusion`: decoupled, any number of requests at once."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Open the runtime; Triton reports the model ready only after its warm-up pass."""
         folder = Path(args["model_repository"]).resolve()
+        instance = Instance.of(args)
         try:
             config = ServerConfig.load(folder / "model.yaml")
+            if instance.gpu is not None:
+                config = replace(config, device=instance.gpu)
             # A relative bundle is below the project, two levels above model_repository/nemotron_diffusion.
             self._runtime = Runtime.open(replace(config, bundle=folder.parents[1] / config.bundle))
         except TrimodeError as exc:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
         self._recorder = Recorder()
-        self._housekeeper = Housekeeper(self._recorder, self._runtime.stats)
+        self._housekeeper = Housekeeper(self._recorder, self._runtime.stats, instance.name)
 
     def execute(self, requests: list[Any]) -> None:
         """Check and queue; the answers are sent later, from the runtime's sender thread."""

@@ -23,7 +23,7 @@ class Publisher:
             m.name: pb_utils.MetricFamily(name=m.name, description=m.help, kind=kinds[m.kind]) for m in METRICS
         }
         self._metrics: dict[tuple[str, tuple[str, ...]], Any] = {}
-        self._gauges: dict[str, float] = {}
+        self._gauges: dict[tuple[str, tuple[str, ...]], float] = {}
         for metric in METRICS:
             if not metric.labels:
                 self._metric(metric, ())  # there from the start, at 0
@@ -31,15 +31,15 @@ class Publisher:
     def publish(self, samples: list[Sample]) -> None:
         """Send `samples` to the server; a gauge that did not move is left alone."""
         for sample in samples:
-            name = sample.metric.name
+            key = (sample.metric.name, sample.labels)
             target = self._metric(sample.metric, sample.labels)
             if sample.metric.kind == "histogram":
                 target.observe(sample.value)
             elif sample.metric.kind == "counter":
                 target.increment(sample.value)
-            elif self._gauges.get(name) != sample.value:
+            elif self._gauges.get(key) != sample.value:
                 target.set(sample.value)
-                self._gauges[name] = sample.value
+                self._gauges[key] = sample.value
 
     def _metric(self, metric: Metric, labels: tuple[str, ...]) -> Any:
         key = (metric.name, labels)

@@ -1,12 +1,13 @@
 """The tensors of the Triton model: names, types and shapes, all derived from fields.FIELDS and output.Counters.
 
 Turns input arrays into the mapping that GenerationParams.parse takes, and chunks into output arrays.
-Knows nothing of Triton's Python API. `python -m trimode.triton.tensors` prints config.pbtxt.
+Knows nothing of Triton's Python API. `python -m trimode.triton.tensors [GPU ...]` prints config.pbtxt.
 """
 
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import RequestError
+from ..errors import RequestError, Said
 from ..fields import BY_NAME, FIELDS, INT32_MAX, MAX_TEXT_CHARACTERS, Field, Kind
 from ..output import Chunk
 from ..params import GenerationParams
@@ -63,6 +64,7 @@ COUNTS = (
     "verify_forwards",
     "commit_forwards",
     "score_forwards",
+    "cached_tokens",
     "total_draft_tokens",
     "total_accepted_draft_tokens",
 )
@@ -81,6 +83,8 @@ OUTPUTS: tuple[Tensor, ...] = (
     Tensor("fills", "TYPE_STRING", -1),
     Tensor("infill_candidates", "TYPE_STRING"),
     Tensor("edits", "TYPE_STRING"),
+    Tensor("auto", "TYPE_STRING"),
+    Tensor("provisional", "TYPE_STRING"),
     *(Tensor(name, "TYPE_INT32") for name in COUNTS),
     *(Tensor(name, "TYPE_FP32") for name in RATIOS),
 )
@@ -136,7 +140,7 @@ def _python_value(name: str, array: Array) -> object:
 
 def _decode(name: str, raw: bytes) -> str:
     if len(raw) > MAX_TEXT_BYTES:
-        raise RequestError(name, f"must be at most {MAX_TEXT_CHARACTERS} characters", f"{len(raw)} bytes")
+        raise RequestError(name, f"must be at most {MAX_TEXT_CHARACTERS} characters", Said(f"{len(raw)} bytes"))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as exc:
@@ -150,9 +154,12 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
     `cum_log_probs` is the sum over every chunk up to this one.
     """
     values: dict[str, Sequence[object]] = {"text_output": [chunk.text]}
-    if params.return_token_ids:
+    if chunk.provisional is not None:
+        values["provisional"] = [json.dumps(asdict(chunk.provisional))]
+    watched_only = chunk.provisional is not None and not chunk.token_ids
+    if params.return_token_ids and not watched_only:
         values["output_ids"] = chunk.token_ids
-    if params.return_log_probs:
+    if params.return_log_probs and not watched_only:
         values["output_log_probs"] = chunk.log_probs
     if chunk.last:
         counters = chunk.counters.as_dict()
@@ -175,6 +182,8 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
             values["infill_candidates"] = [json.dumps(gaps)]
         if params.return_perf_metrics:
             values.update({name: [counters[name]] for name in (*COUNTS, *RATIOS)})
+            if chunk.auto is not None:
+                values["auto"] = [json.dumps(asdict(chunk.auto))]
     return {tensor.name: _array(tensor, values[tensor.name]) for tensor in OUTPUTS if tensor.name in values}
 
 
@@ -184,8 +193,18 @@ def _array(tensor: Tensor, values: Sequence[object]) -> Array:
     return np.array(values, dtype=NUMPY_TYPES[tensor.data_type])
 
 
-def config_pbtxt() -> str:
-    """Return the text of config.pbtxt."""
+def instance_group(gpus: Sequence[int] = ()) -> str:
+    """Return one instance on the CPU's side, or one on each of `gpus`, which are indices as CUDA counts them.
+
+    Source: ModelInstanceGroup of Triton's model_config.proto: `count` is for each GPU of `gpus`.
+    """
+    if not gpus:
+        return "instance_group [ { count: 1, kind: KIND_CPU } ]"
+    return f"instance_group [ {{ count: 1, kind: KIND_GPU, gpus: [ {', '.join(map(str, gpus))} ] }} ]"
+
+
+def config_pbtxt(gpus: Sequence[int] = ()) -> str:
+    """Return the text of config.pbtxt, with an instance on each of `gpus` if there are any."""
     lines = [
         "# Written by: python -m trimode.triton.tensors. A test holds it equal to fields.FIELDS.",
         "# Without dynamic_batching: the model batches by itself, and the batcher would stall it for 500 ms at a time.",
@@ -193,7 +212,7 @@ def config_pbtxt() -> str:
         'backend: "python"',
         "max_batch_size: 0",
         "model_transaction_policy { decoupled: true }",
-        "instance_group [ { count: 1, kind: KIND_CPU } ]",
+        instance_group(gpus),
         "input [",
         ",\n".join(_entry(tensor, optional=True) for tensor in INPUTS),
         "]",
@@ -210,4 +229,4 @@ def _entry(tensor: Tensor, *, optional: bool) -> str:
 
 
 if __name__ == "__main__":
-    print(config_pbtxt(), end="")
+    print(config_pbtxt([int(gpu) for gpu in sys.argv[1:]]), end="")

@@ -1,0 +1,1 @@
+"""How well gaps are filled, corrupted answers mended and effort spent: counted on held-out text."""

@@ -1,0 +1,138 @@
+"""The device that is measured: its name, its memory, the time of a call on it, and the two ceilings of its roofline.
+
+A CPU stands in for rehearsals: the same code at tiny shapes, whose figures say nothing of a GPU.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+COPIED_BYTES = {"cuda": 1 << 30, "cpu": 1 << 24}
+PRODUCT = {"cuda": 8192, "cpu": 128}
+CEILING_REPEATS = 20
+
+
+class NoDeviceError(Exception):
+    """There is no such device; the text says what was looked for."""
+
+
+@dataclass(frozen=True)
+class Device:
+    """A torch device. `kind` is "cuda" or "cpu"."""
+
+    kind: str
+
+    @classmethod
+    def open(cls, kind: str) -> Device:
+        """Return the device of this kind.
+
+        Raises:
+            NoDeviceError: torch sees no GPU; says what it is and what it was built for.
+        """
+        if kind == "cuda" and not torch.cuda.is_available():
+            built = torch.version.cuda or "no CUDA"
+            raise NoDeviceError(
+                f"torch {torch.__version__} (built for {built}) sees no NVIDIA GPU here. "
+                "Run it on a machine with one, or rehearse it with --device cpu"
+            )
+        return cls(kind)
+
+    @property
+    def is_gpu(self) -> bool:
+        """Whether figures taken here are a GPU's."""
+        return self.kind == "cuda"
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the released shapes are measured in; float32 on a CPU, where bfloat16 has no kernels on many."""
+        return torch.bfloat16 if self.is_gpu else torch.float32
+
+    def describe(self) -> dict[str, Any]:
+        """Return what figures depend on: two runs with equal descriptions may be put together."""
+        told: dict[str, Any] = {"type": self.kind, "torch": torch.__version__, "python": platform.python_version()}
+        if not self.is_gpu:
+            return {**told, "name": platform.processor() or platform.machine()}
+        facts = torch.cuda.get_device_properties(0)
+        return {
+            **told,
+            "name": facts.name,
+            "compute_capability": f"{facts.major}.{facts.minor}",
+            "memory_bytes": facts.total_memory,
+            "multiprocessors": facts.multi_processor_count,
+            "cuda": torch.version.cuda,
+            "driver": _driver(),
+        }
+
+    def free_bytes(self) -> int:
+        """Return the memory that can still be taken; a rehearsal takes next to none, so what it has is not asked."""
+        if not self.is_gpu:
+            return 1 << 34
+        torch.cuda.empty_cache()
+        return int(torch.cuda.mem_get_info()[0])
+
+    def wait(self) -> None:
+        """Return when everything that was queued is done."""
+        if self.is_gpu:
+            torch.cuda.synchronize()
+
+    def time(self, call: Callable[[], object], repeats: int) -> list[float]:
+        """Return the milliseconds of each of `repeats` calls, on the GPU's own clock where there is one."""
+        if not self.is_gpu:
+            return [_clocked(call) for _ in range(repeats)]
+        marks = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(repeats)]
+        for began, ended in marks:
+            began.record()
+            call()
+            ended.record()
+        torch.cuda.synchronize()
+        return [float(began.elapsed_time(ended)) for began, ended in marks]
+
+    def ceilings(self) -> dict[str, float]:
+        """Measure what the device can do at most: bytes a second in a copy, read and written counted, and operations a
+        second in a square product of `dtype`, two a multiplication."""
+        source = torch.empty(COPIED_BYTES[self.kind], dtype=torch.uint8, device=self.kind)
+        target = torch.empty_like(source)
+        side = PRODUCT[self.kind]
+        a, b = (torch.randn(side, side, device=self.kind, dtype=self.dtype) for _ in range(2))
+        out = torch.empty_like(a)
+
+        def copy() -> object:
+            return target.copy_(source)
+
+        def multiply() -> object:
+            return torch.mm(a, b, out=out)
+
+        found = []
+        for call in (copy, multiply):
+            self.time(call, 3)
+            found.append(statistics.median(self.time(call, CEILING_REPEATS)) / 1000)
+        return {"copy_bytes_per_second": 2 * source.numel() / found[0], "operations_per_second": 2 * side**3 / found[1]}
+
+
+def spread(values: Sequence[float]) -> dict[str, float]:
+    """Return the median and the quartiles around it; of one value, that value thrice."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    return {"median": round(median, 4), "low": round(low, 4), "high": round(high, 4)}
+
+
+def _clocked(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return 1000 * (time.perf_counter() - began)
+
+
+def _driver() -> str:
+    """The driver's version as its kernel module tells it; empty where it does not."""
+    try:
+        with open("/proc/driver/nvidia/version", encoding="utf-8") as file:
+            words = file.readline().split()
+    except OSError:
+        return ""
+    return next((word for word in words if word[0].isdigit() and "." in word), "")

@@ -1,0 +1,192 @@
+"""The text model as plain torch functions, float32: what eager code in the reference's manner costs.
+
+Tensor names, YaRN and query temperature are the released checkpoints'. Knows nothing of modes.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .tensor_files import load
+
+Cache = list[tuple[Tensor, Tensor]]
+"""Per layer the rotated keys and the values so far, each (batch, kv_heads, cached, head_dim)."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer's weights; `adapter` is the draft adapter's A (r, q width) and B (hidden, r)."""
+
+    norm: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    o: Tensor
+    mlp_norm: Tensor
+    gate_proj: Tensor
+    up_proj: Tensor
+    down_proj: Tensor
+    adapter: tuple[Tensor, Tensor] | None
+
+
+class TorchModel:
+    """A checkpoint's weights in float32, and the forward over them."""
+
+    def __init__(self, checkpoint: Path, *, adapter: bool = True) -> None:
+        """Read `checkpoint`; `adapter` says whether with its draft adapter, where it has one."""
+        self.config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
+        weights = {name: tensor.float() for name, tensor in load(checkpoint / "model.safetensors").items()}
+        self._embedding, self._norm = weights["encoder.embed_tokens.weight"], weights["encoder.norm.weight"]
+        self._head = weights["diffusion_head.weight"]
+        lora, self._adapter_scale = read_adapter(checkpoint / "linear_spec_lora") if adapter else ({}, 0.0)
+        self._layers = [_layer(weights, lora, i) for i in range(self.config["num_hidden_layers"])]
+        self._inverse = inverse_frequencies(self.config)
+        self._eps: float = self.config["rms_norm_eps"]
+
+    def session(self, room: int) -> Session:
+        """Return an empty session for up to `room` tokens."""
+        return Session(self, room)
+
+    def angles(self, positions: Tensor) -> Tensor:
+        """Return cos and sin for keys, then the same for queries times their temperature.
+
+        (batch, length) -> (4, batch, 1, length, head_dim).
+        """
+        rope = self.config["rope_parameters"]
+        positions = positions.float()[:, None, :, None]
+        angle = positions * self._inverse
+        angle = torch.cat([angle, angle], dim=-1)  # (batch, 1, length, head_dim)
+        far = torch.floor(positions / rope["original_max_position_embeddings"])
+        scale = 1 + rope["llama_4_scaling_beta"] * torch.log1p(far)
+        return torch.stack([angle.cos(), angle.sin(), angle.cos() * scale, angle.sin() * scale])
+
+    def forward(
+        self, ids: Tensor, angles: Tensor, cache: Cache, *, causal: bool, draft: bool = False, last: bool = False
+    ) -> tuple[Tensor, Cache]:
+        """Run a chunk behind `cache`; return its logits and the cache with the chunk.
+
+        Args:
+            ids: (batch, length).
+            angles: those of the chunk's positions.
+            causal: each token sees itself and what is before; otherwise all see all.
+            draft: the draft adapter is on.
+            last: only the last token's logits are wanted.
+
+        Returns:
+            logits (batch, length or 1, vocab), and the new cache; `cache` itself is left as it was.
+        """
+        batch, length = ids.shape
+        cached = cache[0][0].shape[2] if cache else 0
+        mask = None
+        if causal and cached and length > 1:
+            mask = torch.ones(length, cached + length, dtype=torch.bool).tril(cached)
+        x = F.embedding(ids, self._embedding)  # (batch, length, hidden)
+        new: Cache = []
+        for i, layer in enumerate(self._layers):
+            y = F.rms_norm(x, x.shape[-1:], layer.norm, self._eps)
+            q, k, v = (
+                F.linear(y, weight).view(batch, length, -1, self.config["head_dim"]).transpose(1, 2)
+                for weight in (layer.q, layer.k, layer.v)
+            )  # (batch, heads, length, head_dim)
+            q, k = _rotate(q, angles[2], angles[3]), _rotate(k, angles[0], angles[1])
+            if cache:
+                k, v = torch.cat([cache[i][0], k], dim=2), torch.cat([cache[i][1], v], dim=2)
+            new.append((k, v))
+            mixed = self.attend(q, k, v, mask, causal and not cached)
+            mixed = mixed.transpose(1, 2).reshape(batch, length, -1)  # (batch, length, heads * head_dim)
+            x = x + F.linear(mixed, layer.o)
+            if draft and layer.adapter is not None:
+                down, up = layer.adapter
+                x = x + self._adapter_scale * F.linear(F.linear(mixed, down), up)
+            y = F.rms_norm(x, x.shape[-1:], layer.mlp_norm, self._eps)
+            x = x + F.linear(F.silu(F.linear(y, layer.gate_proj)) * F.linear(y, layer.up_proj), layer.down_proj)
+        x = F.rms_norm(x[:, -1:] if last else x, x.shape[-1:], self._norm, self._eps)
+        return F.linear(x, self._head), new
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
+        """Attention of grouped query heads; `mask` is True where visible, `causal` stands for the plain triangle."""
+        return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=True)
+
+
+class Session:
+    """The keys and values of the text so far; only causal chunks are kept."""
+
+    def __init__(self, model: TorchModel, room: int) -> None:
+        self._model, self._angles = model, model.angles(torch.arange(room)[None])
+        self._cache: Cache = []
+        self.length = 0
+
+    def causal(self, ids: Tensor, *, last: bool = False) -> Tensor:
+        """Append a chunk; row i of the logits predicts the token after it  # (length or 1, vocab)."""
+        logits, self._cache = self._model.forward(ids[None], self._at(ids), self._cache, causal=True, last=last)
+        self.length += len(ids)
+        return logits[0]
+
+    def block(self, ids: Tensor, *, draft: bool = False) -> Tensor:
+        """See a block in both directions without keeping it; row i predicts token i  # (length, vocab)."""
+        return self._model.forward(ids[None], self._at(ids), self._cache, causal=False, draft=draft)[0][0]
+
+    def crop(self, length: int) -> None:
+        """Forget what lies beyond `length` tokens."""
+        self._cache = [(k[:, :, :length], v[:, :, :length]) for k, v in self._cache]
+        self.length = length
+
+    def _at(self, ids: Tensor) -> Tensor:
+        return self._angles[..., self.length : self.length + len(ids), :]
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotate halves  # x (batch, heads, length, head_dim), cos and sin (batch, 1, length, head_dim)."""
+    a, b = x.chunk(2, dim=-1)
+    return x * cos + torch.cat([-b, a], dim=-1) * sin
+
+
+def inverse_frequencies(config: dict[str, Any]) -> Tensor:
+    """Return angles per position after YaRN's blend (arXiv 2309.00071, section 3.2)  # (head_dim / 2,) float32."""
+    rope, size = config["rope_parameters"], config["head_dim"]
+    if rope["rope_type"] != "yarn" or rope["mscale"] != rope["mscale_all_dim"]:
+        raise ValueError(f"rope_parameters must be YaRN with mscale equal to mscale_all_dim, got {rope}")
+    pairs = torch.arange(size // 2, dtype=torch.float64)
+    plain = rope["rope_theta"] ** (-2 * pairs / size)
+
+    def border(turns: float) -> float:
+        waves = rope["original_max_position_embeddings"] / (2 * math.pi * turns)
+        return float(size * math.log(waves) / (2 * math.log(rope["rope_theta"])))
+
+    low = max(0, math.floor(border(rope["beta_fast"])))
+    high = min(size - 1, math.ceil(border(rope["beta_slow"])))
+    ramp = ((pairs - low) / max(high - low, 1e-3)).clamp(0, 1)
+    return (plain * (1 - ramp) + plain / rope["factor"] * ramp).float()
+
+
+def _layer(weights: dict[str, Tensor], adapter: dict[str, Tensor], number: int) -> Layer:
+    at = f"encoder.layers.{number}"
+    lora = f"base_model.model.{at}.self_attn.o_proj.lora"
+    return Layer(
+        norm=weights[f"{at}.input_layernorm.weight"],
+        q=weights[f"{at}.self_attn.q_proj.weight"],
+        k=weights[f"{at}.self_attn.k_proj.weight"],
+        v=weights[f"{at}.self_attn.v_proj.weight"],
+        o=weights[f"{at}.self_attn.o_proj.weight"],
+        mlp_norm=weights[f"{at}.post_attention_layernorm.weight"],
+        gate_proj=weights[f"{at}.mlp.gate_proj.weight"],
+        up_proj=weights[f"{at}.mlp.up_proj.weight"],
+        down_proj=weights[f"{at}.mlp.down_proj.weight"],
+        adapter=(adapter[f"{lora}_A.weight"], adapter[f"{lora}_B.weight"]) if adapter else None,
+    )
+
+
+def read_adapter(folder: Path) -> tuple[dict[str, Tensor], float]:
+    """Return the draft adapter's matrices and scale; none and 0 where the checkpoint has no adapter."""
+    if not folder.is_dir():
+        return {}, 0.0
+    config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
+    return load(folder / "adapter_model.safetensors"), config["lora_alpha"] / config["r"]

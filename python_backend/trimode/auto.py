@@ -1,0 +1,214 @@
+"""Auto: chooses how requests that leave it open are decoded, anew every few cycles: what gives most tokens a second.
+
+A cost curve says what a call takes, acceptance says what a draft gives; both are measured while running. The choice is
+between token by token and drafts of several lengths, which give the same text; diffusion, which gives its own, only
+where a request allows it, once for the whole answer. Knows nothing of how a mode decodes.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence as Items
+from dataclasses import dataclass
+
+from . import modes
+from .acceptance import AcceptanceTable, Floats
+from .cost import CostCurve
+from .fields import Mode
+from .sequence import Phase, Sequence, Steering
+
+LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64)
+"""Lengths of drafts to choose among, as far as the model and the request have them."""
+HELD = 8
+"""Steps for which a choice of token by token stands."""
+HELD_DRAFTS = 2
+"""Drafts for which a choice with drafts stands."""
+LOYALTY = 1.03
+"""How much better another choice must be than the last one."""
+CAUTION = 1.08
+"""How much better drafts must be than none among several requests: the best of many estimates promises too much."""
+PATIENCE = 16
+"""Tokens one by one after which one draft is tried again, for each request that would wait for it; doubled with each
+trial."""
+WARNED = 96
+"""The same where much is known of requests that began alike."""
+MUCH = 8.0
+"""Verifications that are much."""
+DOUBT = 8
+"""So many times that, and it is tried even where the curve says that it cannot pay: calls never made are guessed."""
+TRIAL = 8
+"""Longest draft of such a trial."""
+
+
+@dataclass(frozen=True)
+class _Load:
+    """Rows that are in the next calls whatever is chosen: single tokens, blocks, and the longest of these blocks."""
+
+    singles: int = 0
+    blocks: int = 0
+    width: int = 0
+
+
+class Auto:
+    """The chooser. Not thread-safe: the scheduler's thread owns it."""
+
+    def __init__(self, curve: CostCurve, block_size: int) -> None:
+        self.curve = curve
+        self.cycles: Counter[tuple[str, int]] = Counter()
+        """Cycles by mode and length of draft since the start, 0 without one; of diffusion, answers."""
+        self._table = AcceptanceTable()
+        self._steps_left = 0
+        self._chosen_for: list[int] = []
+        self._block_size = block_size
+
+    def admit(self, seq: Sequence, running: Items[Sequence], capacity: int) -> None:
+        """Take in a request before its first pass; one that allows diffusion gets it if it is expected to be quickest.
+
+        Args:
+            running: the others that are being decoded.
+            capacity: of the cache at the moment.
+        """
+        if seq.params.mode is not Mode.AUTO:
+            return
+        known = self._table.prior(seq.prompt)
+        seq.steering = Steering(known, patience=WARNED if known.cycles >= MUCH else PATIENCE)
+        if Mode.DIFFUSION.value not in seq.params.auto_allow:
+            return
+        load = _load(running)
+        seconds = self.curve.seconds(1 + load.blocks, max(seq.block_length, load.width), capacity)
+        per_token = seconds * known.passes / max(known.tokens, 1.0)
+        exact, _ = self._best([seq], load, capacity)
+        if per_token * exact < 1.0:  # with nothing known it is tried: that is how something becomes known
+            seq.params = seq.params.diffusing()
+            seq.mode = Mode.DIFFUSION
+            state, blocks = seq.steering, max(known.blocks, 1.0)
+            state.expected_seconds, state.expected_tokens = seconds * known.passes / blocks, known.tokens / blocks
+            state.cycles[str(seq.mode)] = 1
+            self.cycles[str(seq.mode), 0] += 1
+
+    def steer(self, running: Items[Sequence], capacity: int) -> None:
+        """Choose for all that leave their mode open together; each follows when it stands between two cycles."""
+        free = [seq for seq in running if seq.steering is not None and seq.params.mode is Mode.AUTO and _decodes(seq)]
+        if not free:
+            return
+        self._steps_left -= 1
+        if self._steps_left < 0 or self._chosen_for != [id(seq) for seq in free]:
+            self._choose(free, _load([seq for seq in running if seq.params.mode is not Mode.AUTO]), capacity)
+        for seq in free:
+            if seq.steered:
+                self._follow(seq)
+                self._count(seq, len(free), capacity)
+
+    def finished(self, seq: Sequence) -> None:
+        """Learn from a request that has ended, if its knobs were those that auto would choose."""
+        if seq.steering is None:
+            return
+        if seq.mode is Mode.DIFFUSION and seq.counters.denoise_forwards:
+            blocks = -(-len(seq.tokens) // seq.block_length)
+            seq.seen.note_blocks(blocks, seq.counters.forwards, len(seq.tokens))
+        self._table.learn(seq.prompt, seq.seen)
+
+    def _choose(self, free: list[Sequence], load: _Load, capacity: int) -> None:
+        """Set what each of `free` is to do next."""
+        _, length = self._best(free, load, capacity)
+        trying = False
+        for seq in free:
+            state = _steering(seq)
+            if length:
+                state.drafts, state.quiet = min(length, self._longest(seq)), 0
+            elif self._tries(seq, len(free), load, capacity):
+                state.drafts, state.quiet, state.patience = min(TRIAL, self._longest(seq)), 0, 2 * state.patience
+                trying = True
+            else:
+                state.drafts = 0
+            state.gain = float(_expected(seq)[state.drafts]) if state.drafts else 1.0
+        self._steps_left = (2 if trying else 2 * HELD_DRAFTS if length else HELD) - 1
+        self._chosen_for = [id(seq) for seq in free]
+
+    def _follow(self, seq: Sequence) -> None:
+        """Let a sequence between two cycles do what was chosen for it."""
+        drafts = _steering(seq).drafts
+        if drafts and (seq.mode is not Mode.SELF_SPECULATION or seq.block_length != drafts):
+            modes.steer(seq, Mode.SELF_SPECULATION, drafts)
+        elif not drafts and seq.mode is not Mode.AUTOREGRESSIVE:
+            modes.steer(seq, Mode.AUTOREGRESSIVE, seq.params.block_length)
+
+    def _best(self, free: list[Sequence], load: _Load, capacity: int) -> tuple[float, int]:
+        """Return the best rate in tokens per second of `free`, and the length of the drafts for it, 0 for none.
+
+        All of them draft or none does: one call over blocks beside one over single tokens was measured to cost more
+        than those few gain that draft well. Draft and verification are a call each. Of several, a longer draft has to be
+        better than a shorter one by a margin, as any has to be than none.
+        """
+        count = len(free)
+        longest = [self._longest(seq) for seq in free]
+        limit = max(longest)
+        expected = [_expected(seq) for seq in free]
+        now = {_steering(seq).drafts for seq in free}
+        margin = CAUTION if count > 1 else 1.0
+        best, chosen = self._rate(load, count, 0, 0.0, 0, capacity) * (LOYALTY if now == {0} else 1.0), 0
+        for length in [*(length for length in LENGTHS if length < limit), limit]:
+            gains = sum(float(expected[at][min(length, longest[at], free[at].remaining)]) for at in range(count))
+            rate = self._rate(load, 0, count, gains, length, capacity) * (LOYALTY if now == {length} else 1.0)
+            if rate > best * margin:
+                best, chosen = rate, length
+        return best, chosen
+
+    def _rate(self, load: _Load, singles: int, blocks: int, gains: float, length: int, capacity: int) -> float:
+        """Return tokens per second of the steps in which `singles` and `blocks` more rows run; `gains` in a cycle."""
+        seconds = 0.0
+        if singles + load.singles:
+            seconds += self.curve.seconds(singles + load.singles, 1, capacity)
+        if blocks + load.blocks:
+            seconds += self.curve.seconds(blocks + load.blocks, max(length, load.width), capacity)
+        return (singles + gains / 2) / seconds
+
+    def _longest(self, seq: Sequence) -> int:
+        """Return the longest draft that a request may have."""
+        return min(seq.params.block_length, max(self._block_size, 1))
+
+    def _tries(self, seq: Sequence, count: int, load: _Load, capacity: int) -> bool:
+        """Whether a request has gone on one by one for so long that a draft is tried, to see whether it pays now."""
+        state = _steering(seq)
+        waited, enough = state.quiet, state.patience * count
+        if waited < enough or self._longest(seq) < 2:
+            return False
+        return waited >= DOUBT * enough or self._could_pay(count, load, capacity)
+
+    def _could_pay(self, count: int, load: _Load, capacity: int) -> bool:
+        """Whether drafts would pay if every token of them were right."""
+        drafted = self._rate(load, 0, count, count * float(self._block_size), self._block_size, capacity)
+        return drafted > self._rate(load, count, 0, 0.0, 0, capacity)
+
+    def _count(self, seq: Sequence, running: int, capacity: int) -> None:
+        """Note the cycle that begins now, and what it is expected to take."""
+        state, length = _steering(seq), seq.block_length if seq.mode is Mode.SELF_SPECULATION else 0
+        state.quiet += not length
+        name = f"{seq.mode}/{length}" if length else str(seq.mode)
+        state.cycles[name] = state.cycles.get(name, 0) + 1
+        calls = 2 if length else 1
+        state.expected_tokens += state.gain
+        state.expected_seconds += calls * self.curve.seconds(running, max(1, length), capacity)
+        self.cycles[str(seq.mode), length] += 1
+
+
+def _steering(seq: Sequence) -> Steering:
+    assert seq.steering is not None
+    return seq.steering
+
+
+def _expected(seq: Sequence) -> Floats:
+    """Return tokens per cycle by block length."""
+    return seq.seen.runs(_steering(seq).prior, len(seq.tokens))
+
+
+def _decodes(seq: Sequence) -> bool:
+    return seq.phase in (Phase.DECODE, Phase.DRAFT, Phase.VERIFY)
+
+
+def _load(seqs: Items[Sequence]) -> _Load:
+    """Return the rows of `seqs` as they are decoded now; a prompt being read is no part of these calls."""
+    others = [seq for seq in seqs if seq.phase is not Phase.PREFILL]
+    blocks = [seq for seq in others if seq.mode is not Mode.AUTOREGRESSIVE]
+    width = max((seq.block_length for seq in blocks), default=0)
+    return _Load(len(others) - len(blocks), len(blocks), width)

@@ -1,0 +1,102 @@
+"""What a compiled TensorRT plan was compiled with and for, as the manifest states it, and whether it fits a device.
+
+A plan runs only under the very version that compiled it, and on the compute capabilities it was compiled for.
+Knows nothing of files or of TensorRT itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+FLAVOURS = ("tensorrt", "tensorrt_rtx")
+Range = tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Profile:
+    """The shapes one optimisation profile was compiled for, each as (least, tuned for, most).
+
+    Attributes:
+        name: "step", "block" or "prefill"; a plan has them in the manifest's order.
+        batch: rows of a call.
+        seq: tokens of a row.
+        rows: rows of logits asked for, of each row of the call.
+        length: cached tokens that attention reads, the mask's last axis.
+    """
+
+    name: str
+    batch: Range
+    seq: Range
+    rows: Range
+    length: Range
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A plan's origin: TensorRT's flavour and version, the devices it is for, its profiles.
+
+    Attributes:
+        flavour: "tensorrt" (data-centre, compiled on the GPU that runs it) or "tensorrt_rtx".
+        version: the exact version of that package; a plan does not load under another.
+        compute_capabilities: such as "8.9", each a device generation the plan holds code for.
+    """
+
+    flavour: str
+    version: str
+    compute_capabilities: tuple[str, ...]
+    profiles: tuple[Profile, ...]
+
+    @classmethod
+    def parse(cls, raw: object) -> Compiled:
+        """Read the object in manifest.json.
+
+        Raises:
+            ValueError: anything missing, unknown or of another kind; the text names it.
+        """
+        keys = _keys("compiled", raw, set(cls.__dataclass_fields__))
+        if keys["flavour"] not in FLAVOURS:
+            raise ValueError(f"compiled.flavour: expected one of {list(FLAVOURS)}, found {keys['flavour']!r}")
+        if not isinstance(keys["version"], str):
+            raise ValueError(f"compiled.version: expected text, found {keys['version']!r}")
+        found = keys["compute_capabilities"]
+        if not isinstance(found, list) or not found or not all(isinstance(item, str) for item in found):
+            raise ValueError(f"compiled.compute_capabilities: expected a list of texts, found {found!r}")
+        if not isinstance(keys["profiles"], list) or not keys["profiles"]:
+            raise ValueError(f"compiled.profiles: expected a list, found {keys['profiles']!r}")
+        profiles = tuple(_profile(f"compiled.profiles[{at}]", entry) for at, entry in enumerate(keys["profiles"]))
+        return cls(keys["flavour"], keys["version"], tuple(found), profiles)
+
+    def misfit(self, flavour: str, version: str, compute_capability: str) -> str | None:
+        """Return why the plan cannot run there (field, what the plan has, what is there), or None."""
+        if flavour != self.flavour:
+            return f"flavour: the plan was compiled by {self.flavour}, this runtime is {flavour}"
+        if version != self.version:
+            return f"version: the plan was compiled by {self.flavour} {self.version}, this is {version}"
+        if compute_capability not in self.compute_capabilities:
+            known = ", ".join(self.compute_capabilities)
+            return f"compute capability: the plan was compiled for {known}, this GPU has {compute_capability}"
+        return None
+
+
+def _profile(where: str, raw: object) -> Profile:
+    keys = _keys(where, raw, set(Profile.__dataclass_fields__))
+    if not isinstance(keys["name"], str):
+        raise ValueError(f"{where}.name: expected text, found {keys['name']!r}")
+    ranges = {name: _range(f"{where}.{name}", keys[name]) for name in ("batch", "seq", "rows", "length")}
+    return Profile(name=keys["name"], **ranges)
+
+
+def _range(where: str, raw: object) -> Range:
+    whole = isinstance(raw, list) and len(raw) == 3 and all(isinstance(n, int) and not isinstance(n, bool) for n in raw)
+    if not isinstance(raw, list) or not whole or not 0 <= raw[0] <= raw[1] <= raw[2]:
+        raise ValueError(f"{where}: expected [least, tuned for, most], found {raw!r}")
+    return raw[0], raw[1], raw[2]
+
+
+def _keys(where: str, raw: object, expected: set[str]) -> Mapping[str, Any]:
+    if not isinstance(raw, dict) or set(raw) != expected:
+        found = sorted(raw) if isinstance(raw, dict) else raw
+        raise ValueError(f"{where}: expected an object with {sorted(expected)}, found {found!r}")
+    return raw

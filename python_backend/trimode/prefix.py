@@ -1,0 +1,97 @@
+"""PrefixCache: keys and values of texts read before, page by page, so that a text that begins alike is not read again.
+
+A page is the keys and values of PAGE tokens behind one particular text; it is found by that text exactly, not by a
+hash of it. What was used longest ago goes first. Knows nothing of engines: pages are read and written by the caller.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+PAGE = 16
+"""Tokens of a page: shared beginnings are found up to the last whole page."""
+
+Pages = npt.NDArray[np.float32]
+Key = tuple[int, tuple[int, ...]]  # the number of the page before, 0 for none, and the page's tokens
+
+
+@dataclass
+class _Page:
+    number: int
+    data: Pages
+
+
+class PrefixCache:
+    """Pages up to `budget` bytes. Not thread-safe: the scheduler's thread owns it."""
+
+    def __init__(self, budget: int) -> None:
+        self._budget = budget
+        self._pages: OrderedDict[Key, _Page] = OrderedDict()
+        self._size = 0
+        self._numbers = 0
+        self.asked_tokens = 0
+        """Tokens of all prompts that were looked up."""
+        self.found_tokens = 0
+        """Of those, tokens that did not have to be read again."""
+
+    @property
+    def size(self) -> int:
+        """Bytes held."""
+        return self._size
+
+    @property
+    def enabled(self) -> bool:
+        """Whether anything may be kept."""
+        return self._budget > 0
+
+    def count(self, asked: int, pages: int) -> None:
+        """Enter a prompt of `asked` tokens, `pages` of which were found, into the counts."""
+        self.asked_tokens += asked
+        self.found_tokens += PAGE * pages
+
+    def find(self, prompt: Sequence[int]) -> list[Pages]:
+        """Return the pages that `prompt` begins with, first to last; at least its last token is always left to read."""
+        found, keys, before = [], [], 0
+        for at in range(0, (len(prompt) - 1) // PAGE * PAGE, PAGE):
+            key = (before, tuple(prompt[at : at + PAGE]))
+            page = self._pages.get(key)
+            if page is None:
+                break
+            found.append(page.data)
+            keys.append(key)
+            before = page.number
+        self._touch(keys)
+        return found
+
+    def keep(self, tokens: Sequence[int], read: Callable[[int, int], Pages]) -> None:
+        """Keep the whole pages of `tokens` that are not held yet.
+
+        Args:
+            read: from (start, count) to a copy of the keys and values of those tokens.
+        """
+        if not self.enabled:
+            return
+        keys, before = [], 0
+        for at in range(0, len(tokens) // PAGE * PAGE, PAGE):
+            key = (before, tuple(tokens[at : at + PAGE]))
+            page = self._pages.get(key)
+            if page is None:
+                self._numbers += 1
+                page = self._pages[key] = _Page(self._numbers, read(at, PAGE))
+                self._size += page.data.nbytes
+            keys.append(key)
+            before = page.number
+        self._touch(keys)
+        while self._size > self._budget:
+            _, oldest = self._pages.popitem(last=False)
+            self._size -= oldest.data.nbytes
+
+    def _touch(self, keys: list[Key]) -> None:
+        """Note that these were used: the last page before the first, so that no page outlives the one before it."""
+        for key in reversed(keys):
+            self._pages.move_to_end(key)

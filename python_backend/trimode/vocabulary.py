@@ -1,0 +1,79 @@
+"""Vocabulary: the bytes that each token of a byte-level tokenizer stands for, and the tokens that hold given bytes.
+
+Knows nothing of texts or of how they are cut into tokens.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import numpy.typing as npt
+
+Ids = npt.NDArray[np.int64]
+
+
+def _alphabet() -> dict[str, int]:
+    """Return the byte behind each character of a byte-level vocabulary: printable ones are their own, others follow."""
+    own = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
+    others = [byte for byte in range(256) if byte not in own]
+    return {chr(byte): byte for byte in own} | {chr(256 + at): byte for at, byte in enumerate(others)}
+
+
+BYTE_OF = _alphabet()
+
+
+def bytes_of(token: str) -> bytes:
+    """Return what an entry of a byte-level vocabulary stands for; a character that is no byte stands for itself."""
+    return b"".join(bytes([BYTE_OF[char]]) if char in BYTE_OF else char.encode() for char in token)
+
+
+class Vocabulary:
+    """What each id stands for."""
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        self._tokens = tokens
+
+    @property
+    def size(self) -> int:
+        """How many ids there are."""
+        return len(self._tokens)
+
+    def of(self, ids: Sequence[int]) -> list[bytes]:
+        """Return the bytes that each of `ids` stands for; none where an id is not known."""
+        return [self._tokens[number] if number < len(self._tokens) else b"" for number in ids]
+
+    def around(self, first: bytes, last: bytes) -> Ids:
+        """Return the ids of tokens that begin with `first` and, behind it, end with `last`, in no order."""
+        beginning, ending = self._by_beginning.of(first), self._by_ending.of(last[::-1])
+        if not first or not last:
+            return ending if last else beginning
+        few: list[int] = min(beginning, ending, key=len).tolist()
+        least = len(first) + len(last)
+        long = [number for number in few if len(self._tokens[number]) >= least]
+        found = [at for at in long if self._tokens[at].startswith(first) and self._tokens[at].endswith(last)]
+        return np.array(found, dtype=np.int64)
+
+    @cached_property
+    def _by_beginning(self) -> _Sorted:
+        return _Sorted(self._tokens)
+
+    @cached_property
+    def _by_ending(self) -> _Sorted:
+        return _Sorted([token[::-1] for token in self._tokens])
+
+
+class _Sorted:
+    """Ids by what they stand for."""
+
+    def __init__(self, tokens: Sequence[bytes]) -> None:
+        order = sorted(range(len(tokens)), key=tokens.__getitem__)
+        self._ids, self._tokens = np.array(order, dtype=np.int64), [tokens[number] for number in order]
+        self._beyond = b"\xff" * (1 + max(map(len, tokens), default=0))
+
+    def of(self, beginning: bytes) -> Ids:
+        """Return the ids of those that begin with `beginning`."""
+        low, high = (bisect_left(self._tokens, bound) for bound in (beginning, beginning + self._beyond))
+        return self._ids[low:high]

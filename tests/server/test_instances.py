@@ -1,0 +1,70 @@
+"""Two instances of the model, as on two GPUs but on the CPU's side: what holds with several, and what does not."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trimode.repository import on_gpus
+from trimode.triton.tensors import MODEL_NAME, config_pbtxt, instance_group
+
+from tests.server.server import Server, children, wait_until
+from tests.server.wire import GrpcStream, generate
+
+REPOSITORY = Path(__file__).parents[2] / "model_repository"
+NAMES = [f"{MODEL_NAME}_0_{number}" for number in range(2)]
+LONG: dict[str, Any] = {"text_input": "Once", "mode": "autoregressive", "max_tokens": 1900, "end_id": -1}
+SHORT: dict[str, Any] = {**LONG, "max_tokens": 8}
+
+
+@pytest.fixture(scope="module")
+def pair(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("pair")
+    repository = on_gpus(REPOSITORY, (0, 1), folder)
+    two = config_pbtxt().replace(instance_group(), "instance_group [ { count: 2, kind: KIND_CPU } ]")
+    (repository / MODEL_NAME / "config.pbtxt").write_text(two, encoding="utf-8")
+    made = Server(bundle, folder / "log", "--model-repository", str(repository), TRIMODE_THREADS="1")
+    made.wait_ready()
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def test_each_instance_is_a_process_and_a_label(pair: Server) -> None:
+    assert len(children(pair.triton, "triton_python_b")) == 2
+    wait_until(lambda: all(pair.metric("trimode_engine_passes_total", model_instance=name) for name in NAMES), str)
+
+
+def test_counts_of_both_add_up(pair: Server) -> None:
+    before = pair.metric("trimode_output_tokens_total")
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: generate(pair.http_port, SHORT), range(16)))
+    assert {status for status, _ in answers} == {200}
+    assert len({body["text_output"] for _, body in answers}) == 1
+    pair.wait_metric("trimode_output_tokens_total", before + 16 * 8)
+
+
+def test_what_runs_is_told_apart(pair: Server) -> None:
+    with ExitStack() as stack:
+        streams = [stack.enter_context(GrpcStream(pair.grpc_port)) for _ in range(4)]
+        for stream in streams:
+            stream.send({**LONG, "stream": True})
+        pair.wait_metric("trimode_requests_running", 4)
+    pair.wait_metric("trimode_requests_running", 0)  # each instance notices that its callers left
+
+
+def test_the_death_of_one_starts_both_anew(pair: Server) -> None:
+    before = set(children(pair.triton, "triton_python_b"))
+    os.kill(max(before), signal.SIGKILL)
+    wait_until(lambda: not pair.ready(), lambda: "still ready")
+    pair.wait_ready()
+    after = set(children(pair.triton, "triton_python_b"))
+    assert (len(after), before & after) == (2, set())
+    assert generate(pair.http_port, SHORT)[0] == 200

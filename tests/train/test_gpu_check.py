@@ -1,0 +1,186 @@
+"""gpu-check rehearsed on a CPU at tiny shapes: the whole script, with torch alone, resumed, interrupted."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+ROOT = Path(__file__).parents[2]
+# What a plain machine with torch may lack.
+ALONE = """
+import sys
+for name in ("numpy", "onnxruntime", "onnx", "trimode", "trimode_convert", "tqdm", "rich", "yaml", "safetensors"):
+    sys.modules[name] = None
+from gpu.check import main
+sys.exit(main(sys.argv[1:]))
+"""
+SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64"]
+
+
+@pytest.fixture
+def gpu():
+    """Import a module of perf/gpu."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(ROOT / "perf"))
+        yield lambda name: importlib.import_module(f"gpu.{name}")
+    ours = str(ROOT / "perf")
+    for name in [n for n, module in sys.modules.items() if str(getattr(module, "__file__", None)).startswith(ours)]:
+        del sys.modules[name]
+
+
+def run(*options: str, code: str = ALONE) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "perf"), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+    command = [sys.executable, "-c", code, *options]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+
+
+@pytest.fixture(scope="module")
+def rehearsal(tmp_path_factory):
+    """One whole run with torch alone: its process, its results, its table."""
+    out = tmp_path_factory.mktemp("gpu") / "it.json"
+    done = run("--device", "cpu", "--out", str(out))
+    return done, json.loads(out.read_text()), out.with_suffix(".md").read_text()
+
+
+def test_a_rehearsal_needs_torch_alone_and_gives_every_token(rehearsal):
+    done, found, _ = rehearsal
+    assert done.returncode == 0, done.stderr
+    rows = found["parity"]["torch"]["rows"]
+    assert {(row["checkpoint"], row["mode"]) for row in rows} == {
+        (name, mode)
+        for name in ("plain", "wide", "yarn", "nano")
+        for mode in ("autoregressive", "diffusion", "self_speculation")
+    }
+    assert all(row["asked"] == row["same_ids"] > 0 for row in rows)
+    assert "onnxruntime cannot be imported" in found["parity"]["onnxruntime"]["skipped"]
+
+
+def test_every_shape_is_measured(rehearsal):
+    _, found, table = rehearsal
+    assert len(found["passes"]) == 2 * 2 * 3
+    for row in found["passes"]:
+        times = row["milliseconds"]
+        assert 0 < times["low"] <= times["median"] <= times["high"]
+        assert row["bytes"] > 0 < row["operations"]
+        assert f"| tiny | {row['rows']} | {row['context']} | {row['tokens']} | {times['median']:.3f}" in table
+
+
+def test_nobody_takes_it_for_a_gpus(rehearsal):
+    done, found, table = rehearsal
+    warning = "REHEARSAL ON A CPU, NOT A GPU RESULT"
+    assert (found["warning"], table.splitlines()[0]) == (warning, f"# {warning}")
+    assert done.stdout.startswith(f"# {warning}")
+    assert "implied_tokens_per_second" not in json.dumps(found)
+
+
+def test_a_run_goes_on_where_it_was_left(tmp_path):
+    out = str(tmp_path / "it.json")
+    first = run("--device", "cpu", "--skip-parity", "--out", out, "--rows", "1", *SMALL[3:])
+    assert first.returncode == 0, first.stderr
+    before = json.loads(Path(out).read_text())["passes"]
+    second = run("--device", "cpu", "--skip-parity", "--out", out, *SMALL)
+    assert "passes, tiny: 2 of 2" in second.stderr  # those of two rows
+    after = json.loads(Path(out).read_text())["passes"]
+    assert (len(before), after[:2], len(after)) == (2, before, 4)
+
+
+def test_an_interrupt_keeps_what_is_done(gpu, tmp_path, monkeypatch, capsys):
+    check = gpu("check")
+    measure = check.measure
+
+    def interrupted(*given, **settings):
+        yield next(measure(*given, **settings))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(check, "measure", interrupted)
+    out = tmp_path / "it.json"
+    assert check.main(["--device", "cpu", "--skip-parity", "--out", str(out), *SMALL]) == 130
+    assert "the next run goes on" in capsys.readouterr().err
+    assert len(json.loads(out.read_text())["passes"]) == 1
+
+
+def test_an_engine_that_fails_does_not_cost_the_others_results(gpu, tmp_path, monkeypatch, capsys):
+    class Broken:
+        about = "broken"
+
+        def __init__(self, device):
+            raise RuntimeError("no such kernel")
+
+    check = gpu("check")
+    monkeypatch.setattr(check, "TorchEngine", Broken)
+    monkeypatch.setattr(check, "ENGINES", {})
+    out = tmp_path / "it.json"
+    assert check.main(["--device", "cpu", "--out", str(out), *SMALL]) == 1
+    assert "parity, torch: failed: RuntimeError: no such kernel" in capsys.readouterr().err
+    assert len(json.loads(out.read_text())["passes"]) == 4
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_without_a_gpu_it_says_so_and_fails():
+    done = run()
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "sees no NVIDIA GPU here. Run it on a machine with one, or rehearse it with --device cpu" in done.stderr
+
+
+def test_wrong_shapes_are_refused(gpu, capsys):
+    assert gpu("check").main(["--device", "cpu", "--rows", "0"]) == 2
+    assert "--rows: expected 1 or more, got [0]" in capsys.readouterr().err
+
+
+def test_this_projects_own_engine_gives_every_token_through_the_rehearsal(gpu):
+    """ONNX Runtime's CPU provider stands in for CUDA's."""
+    told = gpu("parity").check(gpu("product").OnnxRuntimeOnDevice("cpu"))
+    assert told["differing"] == []
+    assert sum(row["asked"] for row in told["rows"]) == 96
+
+
+def test_tensorrt_is_not_tried_without_a_gpu(gpu):
+    with pytest.raises(gpu("product").Unavailable, match="TensorRT runs on a GPU alone"):
+        gpu("product").TensorRt("cpu")
+
+
+def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(gpu):
+    passes, model, device = gpu("passes"), gpu("model"), gpu("device").Device("cpu")
+    static = passes.random_model(passes.TINY, device, 32)
+    ids = torch.randint(0, 512, (3, 4), generator=torch.Generator().manual_seed(0))
+    found = []
+    for attention, rows in (("products", 3), ("fused", 3), ("products", 1)):
+        call = model.Call(static, static.cache(rows, 32), 4, 32, attention=attention)
+        call.ids.copy_(ids[-rows:])
+        call.run()
+        found.append(call.logits[-1].clone())
+        probable = call.logits.softmax(-1).max(-1)
+        torch.testing.assert_close(call.top_prob, probable.values)
+        assert torch.equal(call.top_id, probable.indices)
+    torch.testing.assert_close(found[0], found[1])
+    torch.testing.assert_close(found[0], found[2])
+
+
+def test_the_bytes_and_operations_of_a_pass_are_those_of_its_tensors(gpu):
+    passes, released = gpu("passes"), importlib.import_module("released")
+    one = passes.work(released.CONFIGS["8b"], passes.Shape("8b", 1, 1, 512), 2)
+    embedding = 131072 * 4096
+    cache = 2 * 34 * 8 * 128 * 513
+    assert one["bytes"] == 2 * (8_489_553_920 - embedding + 4096 + cache)
+    norms = (2 * 34 + 1) * 4096
+    assert one["operations"] == 2 * (8_489_553_920 - embedding - norms) + 4 * 34 * 4096 * 512
+    block = passes.work(released.CONFIGS["8b"], passes.Shape("8b", 1, 32, 512), 2)
+    assert block["operations"] == 32 * one["operations"]
+    assert passes.weight_bytes(released.CONFIGS["8b"], 2) == 2 * 8_489_553_920
+
+
+def test_what_does_not_fit_is_skipped_with_its_size(gpu, monkeypatch):
+    passes, device = gpu("passes"), gpu("device")
+    monkeypatch.setattr(device.Device, "free_bytes", lambda self: (1 << 30) + 10**6)
+    shapes = passes.Grid((1, 4096), (1,), (512,)).shapes("tiny")
+    fits, too_large = passes.measure("tiny", passes.TINY, device.Device("cpu"), shapes, seconds=0.001)
+    assert "milliseconds" in fits
+    assert too_large["skipped"].startswith("cache and activations take ")
+    monkeypatch.setattr(device.Device, "free_bytes", lambda self: 1 << 30)
+    for row in passes.measure("tiny", passes.TINY, device.Device("cpu"), shapes):
+        assert row["skipped"].startswith("tiny's weights take 1.1 GB, 1.1 GB are free")

@@ -1,0 +1,196 @@
+"""What auto chooses, by what calls cost and what drafts are worth; and that it says so."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+from trimode.auto import PATIENCE, Auto
+from trimode.cost import ROWS, TOKENS, CostCurve
+from trimode.output import Chunk, Counters
+from trimode.params import Defaults, GenerationParams
+from trimode.runtime import Runtime
+from trimode.sequence import Phase, Sequence
+
+from tests.unit.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_config, toy_curve
+
+DEFAULTS = Defaults(ToyEngine().manifest.vocab_size, 8, EOS)
+
+
+class Fixed(CostCurve):
+    """A curve that does not follow what the toy engine takes."""
+
+    def due(self) -> bool:
+        return False
+
+
+FLAT = Fixed(np.full((len(ROWS), len(TOKENS)), 0.001), 64)
+"""A device on which every call costs the same, as a GPU's while it waits for memory."""
+PER_TOKEN = Fixed(np.array([[0.001 * b * s for s in TOKENS] for b in ROWS]), 64)
+"""A device on which every token costs the same: drafting never pays."""
+CROWDED = Fixed(np.array([[0.001 * max(1, b * s / 32) for s in TOKENS] for b in ROWS]), 64)
+"""A device that does 32 tokens at once."""
+
+
+def asked(**given: Any) -> dict[str, Any]:
+    return {"input_ids": [3 + at % 40 for at in range(20)], "max_tokens": 60, "end_id": -1, "seed": 1, **given}
+
+
+def answers(curve: CostCurve, engine: ToyEngine, *requests: dict[str, Any], **config: int) -> list[Chunk]:
+    """Return the answers of requests asked one after another."""
+    runtime = Runtime(engine, byte_tokenizer(), toy_config(**config), curve=curve)
+    try:
+        return [runtime.generate(request) for request in requests]
+    finally:
+        runtime.close()
+
+
+def at_once(curve: CostCurve, engine: ToyEngine, requests: list[dict[str, Any]]) -> list[Chunk]:
+    runtime = Runtime(engine, byte_tokenizer(), toy_config(), curve=curve)
+    found: dict[int, Chunk] = {}
+    done = threading.Semaphore(0)
+    try:
+        for number, request in enumerate(requests):
+
+            def sink(chunk: Chunk, number: int = number) -> None:
+                found[number] = chunk
+                done.release()
+
+            runtime.submit(request, sink)
+        for _ in requests:
+            assert done.acquire(timeout=30)
+    finally:
+        runtime.close()
+    return [found[number] for number in range(len(requests))]
+
+
+def summed(chunks: list[Chunk]) -> Counters:
+    total = Counters()
+    for chunk in chunks:
+        total += chunk.counters
+    return total
+
+
+def test_good_drafts_on_a_flat_device_are_as_long_as_they_can_be() -> None:
+    chunk = answers(FLAT, ToyEngine(hit=1.0, peak=40), *[asked()] * 3)[-1]
+    assert chunk.auto is not None
+    assert chunk.auto.cycles["self_speculation/8"] >= 6  # of 60 tokens; the last few need no block so long
+    assert chunk.counters.decode_forwards <= 2  # where no more is asked for
+
+
+def test_where_every_token_costs_the_same_there_is_no_draft() -> None:
+    chunk = answers(PER_TOKEN, ToyEngine(hit=1.0, peak=40), *[asked()] * 3)[-1]
+    assert chunk.auto is not None
+    assert set(chunk.auto.cycles) == {"autoregressive"}
+
+
+def test_drafts_that_are_always_wrong_are_given_up_and_tried_again_now_and_then() -> None:
+    chunks = answers(FLAT, ToyEngine(hit=0.0, peak=0.0), *[asked(max_tokens=400)] * 4)
+    counts = chunks[-1].counters
+    assert counts.decode_forwards > 350
+    assert 1 <= counts.draft_forwards <= 400 / PATIENCE
+
+
+def test_one_alone_drafts_and_a_crowd_does_not() -> None:
+    engine = ToyEngine(hit=0.9, peak=40)
+    *_, alone = answers(CROWDED, engine, *[asked()] * 4)
+    assert alone.counters.decode_forwards < 20
+    requests = [asked(input_ids=[5 + n, 6, 7], max_tokens=50) for n in range(16)]
+    counts = summed(at_once(CROWDED, ToyEngine(hit=0.9, peak=40), requests))
+    assert counts.decode_forwards > 0.8 * 16 * 50
+
+
+def test_requests_that_begin_alike_start_with_what_was_learnt() -> None:
+    engine = ToyEngine(hit=0.0, peak=0.0)
+    bad = asked(max_tokens=40)
+    first, *_, last = answers(FLAT, engine, *[bad] * 6)
+    assert first.counters.draft_forwards > last.counters.draft_forwards
+
+
+def test_a_blocks_length_is_an_upper_bound() -> None:
+    chunk = answers(FLAT, ToyEngine(hit=1.0, peak=40), *[asked(block_length=5)] * 2)[-1]
+    assert chunk.auto is not None
+    assert set(chunk.auto.cycles) == {"self_speculation/5"}
+
+
+def test_diffusion_is_chosen_where_it_is_allowed_and_quickest() -> None:
+    engine = ToyEngine(hit=0.5, peak=60)  # sure of everything, and wrong half the time
+    *chunks, other = answers(FLAT, engine, *[asked(auto_allow=["diffusion"])] * 6, asked())
+    assert chunks[0].counters.denoise_forwards and chunks[-1].counters.denoise_forwards  # others may have been tried
+    assert chunks[-1].auto is not None and chunks[-1].auto.cycles == {"diffusion": 1}
+    assert not other.counters.denoise_forwards
+
+
+def test_diffusion_that_turned_out_slow_is_not_chosen_again() -> None:
+    engine = ToyEngine(hit=0.9, peak=1.0)  # right, and never sure: a pass for every token
+    chunks = answers(FLAT, engine, *[asked(auto_allow=["diffusion"])] * 4)
+    assert chunks[0].counters.denoise_forwards > 0
+    assert chunks[-1].counters.denoise_forwards == 0
+
+
+def test_what_it_expects_is_told() -> None:
+    (chunk,) = answers(FLAT, ToyEngine(hit=1.0, peak=40), asked())
+    assert chunk.auto is not None
+    drafted = sum(count for name, count in chunk.auto.cycles.items() if "/" in name)
+    single = chunk.auto.cycles.get("autoregressive", 0)
+    assert chunk.auto.expected_ms == pytest.approx(2 * drafted + single)
+    assert (chunk.counters.verify_forwards, chunk.counters.decode_forwards) == (drafted, single)
+    (chunk,) = answers(FLAT, ToyEngine(), asked(mode="self_speculation"))
+    assert chunk.auto is None
+
+
+def test_the_runtime_counts_choices_and_shows_costs() -> None:
+    runtime = Runtime(ToyEngine(hit=1.0, peak=40), byte_tokenizer(), toy_config(), curve=toy_curve())
+    try:
+        chunk = runtime.generate(asked())
+        assert chunk.auto is not None
+        stats = runtime.stats()
+        assert sum(stats.auto_cycles.values()) == sum(chunk.auto.cycles.values())
+        assert stats.pass_seconds[8, 32] > stats.pass_seconds[1, 1] > 0
+    finally:
+        runtime.close()
+
+
+def test_a_request_that_names_its_mode_is_left_alone() -> None:
+    auto = Auto(FLAT, 8)
+    given = {"input_ids": [3], "mode": "autoregressive", "seed": 1}
+    seq = Sequence(GenerationParams.parse(given, DEFAULTS), [3], MASK, phase=Phase.DECODE)
+    auto.admit(seq, [], 64)
+    auto.steer([seq], 64)
+    assert seq.steering is None and not auto.cycles
+
+
+def test_diffusion_is_weighed_beside_others_that_are_decoded() -> None:
+    others = [asked(input_ids=[4, 5, n], mode=mode, max_tokens=90) for n, mode in enumerate(("autoregressive", "auto"))]
+    found = at_once(FLAT, ToyEngine(hit=0.9, peak=40), [*others, asked(auto_allow=["diffusion"])])
+    assert [chunk.error for chunk in found] == [None, None, None]
+
+
+def test_what_diffusion_was_expected_to_take_is_of_the_whole_answer() -> None:
+    engine = ToyEngine(hit=0.5, peak=60)
+    *_, last = answers(FLAT, engine, *[asked(auto_allow=["diffusion"])] * 12)
+    assert last.auto is not None and last.auto.cycles == {"diffusion": 1}
+    assert last.auto.expected_ms == pytest.approx(last.counters.forwards, rel=0.3)  # a pass takes a millisecond
+
+
+def test_an_answer_of_the_prefills_token_alone_has_no_cycle() -> None:
+    (chunk,) = answers(FLAT, ToyEngine(), asked(max_tokens=1))
+    assert chunk.auto is not None
+    assert (chunk.auto.cycles, chunk.auto.expected_ms) == ({}, 0.0)
+
+
+def test_a_request_of_short_blocks_does_not_keep_others_from_drafting() -> None:
+    requests = [asked(input_ids=[5 + n, 6, 7], max_tokens=200) for n in range(3)]
+    short = asked(input_ids=[9, 9], block_length=1, max_tokens=200)
+    *found, _ = at_once(FLAT, ToyEngine(hit=1.0, peak=40), [*requests, short])
+    assert all(chunk.counters.forwards < 100 for chunk in found)
+
+
+def test_what_others_chose_for_themselves_teaches_auto_nothing() -> None:
+    engine = ToyEngine(hit=0.9, peak=40)
+    (alone,) = answers(FLAT, engine, asked())
+    spoilt = [asked(mode="self_speculation", block_length=2), asked(mode="diffusion", threshold=0.0)]
+    *_, after = answers(FLAT, engine, *spoilt * 4, asked())
+    assert after.auto == alone.auto

@@ -1,0 +1,82 @@
+"""The measurement of a conversion's memory: its checkpoint, its refusals, and what the figures kept are of."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from trimode_convert.checkpoint import Checkpoint
+from trimode_convert.config import ModelConfig
+from trimode_convert.planner import build_cost
+
+ROOT = Path(__file__).parents[2]
+KEPT: dict[str, Any] = json.loads((ROOT / "perf" / "results" / "conversion.json").read_text(encoding="utf-8"))
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def conversion(perf: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    """The script, with a tiny model in place of 3B."""
+    module = perf("conversion")
+    monkeypatch.setitem(module.CONFIGS, "3b", {**module.CONFIGS["3b"], **perf("released").TINY})
+    return module
+
+
+def test_the_checkpoint_is_one_that_the_converter_reads(conversion: ModuleType, tmp_path: Path) -> None:
+    config = conversion.CONFIGS["3b"]
+    size = conversion.write_checkpoint(tmp_path / "it", config)
+    assert (tmp_path / "it" / "model.safetensors").stat().st_size == size
+    assert ModelConfig.load(tmp_path / "it").num_layers == 2
+    with Checkpoint.open(tmp_path / "it") as checkpoint:
+        assert checkpoint.parameters == sum(math.prod(shape) for shape in conversion.tensors(config).values())
+        bits = checkpoint.head.read()
+    assert 0.01 < float(np.std(np.asarray(bits, dtype=np.float32))) < 0.03
+
+
+def test_a_run_is_written_and_leaves_nothing_behind(conversion: ModuleType, tmp_path: Path) -> None:
+    out, scratch = tmp_path / "it.json", tmp_path / "scratch"
+    scratch.mkdir()
+    assert conversion.main(["--out", str(out), "--scratch", str(scratch)]) == 0
+    found = json.loads(out.read_text())
+    assert list(scratch.iterdir()) == []
+    assert set(found) == set(KEPT)
+    assert set(found["runs"]) == set(KEPT["runs"])
+    assert all(0 < run["peak_memory_bytes"] < conversion.LIMIT for run in found["runs"].values())
+
+
+def test_too_small_a_disk_is_refused_with_the_figures(
+    conversion: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(conversion.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
+    assert conversion.main(["--scratch", str(tmp_path)]) == 1
+    assert "needs 2.1 GB free, has 1.0; try --layers" in capsys.readouterr().out
+
+
+def test_a_peak_over_the_limit_fails(conversion: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(conversion, "LIMIT", 10**6)
+    assert conversion.main(["--out", str(tmp_path / "it.json"), "--scratch", str(tmp_path)]) == 1
+
+
+def test_the_kept_figures_are_of_the_whole_3b_and_under_4_gib(perf: Callable[[str], ModuleType]) -> None:
+    module = perf("conversion")
+    config = module.CONFIGS["3b"]
+    parameters = sum(math.prod(shape) for shape in module.tensors(config).values())
+    assert (KEPT["layers"], KEPT["parameters"]) == (config["num_hidden_layers"], parameters)
+    assert 0 < KEPT["checkpoint_bytes"] - 2 * parameters < 10**5  # the header
+    assert KEPT["limit_bytes"] == module.LIMIT == 4 * 2**30
+    assert max(run["peak_memory_bytes"] for run in KEPT["runs"].values()) < module.LIMIT
+    assert KEPT["runs"]["tensorrt bfloat16"]["bundle_bytes"] > 2 * parameters
+    cost = build_cost(KEPT["checkpoint_bytes"], 2 * parameters, "bfloat16")
+    assert KEPT["estimated_not_run"]["memory_bytes"] == cost.memory
+
+
+def test_the_readme_has_the_kept_figure() -> None:
+    run = KEPT["runs"]["tensorrt bfloat16"]
+    assert f"{run['peak_memory_bytes'] / 1e6:.0f} MB" in README
+    assert "make conversion" in README
