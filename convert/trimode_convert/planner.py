@@ -101,8 +101,7 @@ def footprint(
         weights = drawn.weights.total_bytes
     item = 4 if TENSORRT.precision(precision).dtype == "float32" else 2
     kv = 2 * config.num_layers * config.num_kv_heads * config.head_dim * item * shapes.capacity
-    calls = ((shapes.batch, shapes.block), (1, shapes.chunk))
-    workspace = max(_workspace(config, shapes, rows, tokens) for rows, tokens in calls)
+    workspace = max(_workspace(config, shapes, one.batch[2], one.seq[2]) for one in shapes.profiles())
     return Footprint(weights, kv, shapes.block * config.vocab_size * 4, workspace)
 
 

@@ -113,7 +113,7 @@ def test_whole_14b_checkpoint_is_planned_without_its_bytes(tmp_path: Path) -> No
 def test_gpu_that_is_too_small_is_refused_with_the_figures(tmp_path: Path) -> None:
     found = need("14b", tmp_path)
     with pytest.raises(
-        BundleError, match=r"RTX4090-24G has 24\.00 GB, one sequence needs 29\.5\d GB: weights 27\.11 GB"
+        BundleError, match=r"RTX4090-24G has 24\.00 GB, one sequence needs 29\.8\d GB: weights 27\.11 GB"
     ):
         check_gpu(found, "RTX4090-24G", GPUS["RTX4090-24G"].memory)
     check_gpu(found, "L40S-48G", GPUS["L40S-48G"].memory)
@@ -150,6 +150,6 @@ def test_shapes_out_of_range_are_refused(changes: dict[str, int], words: str, tm
 def test_profiles_are_steps_blocks_and_chunks(tmp_path: Path) -> None:
     step, block, prefill = Shapes.of(config("3b", tmp_path), 4096, batch=8, chunk=256).profiles()
     assert (step.seq, block.seq[2], prefill.seq[2]) == ((1, 1, 1), 32, 256)
-    assert [one.batch[2] for one in (step, block, prefill)] == [8, 8, 1]
+    assert [one.batch[2] for one in (step, block, prefill)] == [8, 8, 2]
     assert {one.length[2] for one in (step, block, prefill)} == {4096}
     assert {one.rows[0] for one in (step, block, prefill)} == {0}

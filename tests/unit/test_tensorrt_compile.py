@@ -110,7 +110,7 @@ def test_released_dimensions_compile(compiler: Compiler, tmp_path: Path, size: s
     with (tmp_path / WEIGHTS).open("wb") as stream:
         for start in range(0, drawn.weights.total_bytes, len(pattern)):
             stream.write(pattern[: drawn.weights.total_bytes - start])
-    ranges = [input_ranges(one, config, CAPACITY, adapter=True) for one in Shapes.of(config, CAPACITY, 2).profiles()]
+    ranges = [input_ranges(one, config, CAPACITY, adapter=True) for one in Shapes.of(config, CAPACITY, 1).profiles()]
     facts = compiler.compile(tmp_path / GRAPH, ranges, tmp_path / PLAN, capabilities=["8.9"])
     assert (facts.cache_updates, facts.attentions, facts.fused) == (4, 2, True)
     assert 0.9 < facts.plan_bytes / drawn.weights.total_bytes < 1.2
