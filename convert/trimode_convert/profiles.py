@@ -16,8 +16,8 @@ DEFAULT_BATCH = 4
 DEFAULT_CHUNK = 512
 TUNED_LENGTH = 1024  # the cached length that kernels are chosen for
 VARIED = 2
-"""The most rows that every profile allows at least. Where a profile fixes the number of rows, TensorRT-RTX keeps a second
-arrangement of most weights for it: 1.5 times the plan in bfloat16 and float16, measured with 1.7 at 3B's dimensions."""
+"""The most rows that every profile allows at least. Where a profile fixes the number of rows, TensorRT-RTX keeps a
+second arrangement of most weights for it: 1.5 times the plan in bfloat16 and float16, measured with 1.7 for 3B."""
 
 
 @dataclass(frozen=True)

@@ -137,8 +137,8 @@ class Auto:
         """Return the best rate in tokens per second of `free`, and the length of the drafts for it, 0 for none.
 
         All of them draft or none does: one call over blocks beside one over single tokens was measured to cost more
-        than those few gain that draft well. Draft and verification are a call each. Of several, a longer draft has to be
-        better than a shorter one by a margin, as any has to be than none.
+        than those few gain that draft well. Draft and verification are a call each. Where several decode, a longer
+        draft has to be better than a shorter one by a margin, as any has to be than none.
         """
         count = len(free)
         longest = [self._longest(seq) for seq in free]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trimode.acceptance import BEGINNINGS, ENOUGH, KEPT, Acceptance, AcceptanceTable
+from trimode.acceptance import BEGINNINGS, ENOUGH, KEPT, STRENGTH, Acceptance, AcceptanceTable
 
 
 def seen(*runs: tuple[int, int]) -> Acceptance:
@@ -70,8 +70,24 @@ def test_beginnings_are_forgotten_the_oldest_first() -> None:
     for number in range(KEPT + 5):
         table.learn([number] * min(BEGINNINGS), seen((2, 8), (2, 8)))
     assert len(table._known) == KEPT
-    assert table.prior([KEPT] * 8) is not table._all
-    assert table.prior([0] * 8) is table._all
+    assert table.prior([KEPT] * 8).cycles == 2
+    assert table.prior([0] * 8).cycles == STRENGTH  # no longer known: what all have shown, made faint
+
+
+def test_an_unknown_beginning_starts_from_what_all_have_shown_made_faint() -> None:
+    table = AcceptanceTable()
+    for number in range(20):
+        table.learn([number] * min(BEGINNINGS), seen((5, 8), (5, 8)))
+    strange = table.prior([99] * 8)
+    known = table.prior([19] * 8)
+    assert (strange.cycles, known.cycles) == (STRENGTH, 2)
+    assert strange.trials.sum() < known.trials.sum() * STRENGTH
+    assert Acceptance().runs(strange, 0)[8] == pytest.approx(Acceptance().runs(known, 0)[8], rel=0.15)
+
+
+def test_an_empty_table_expects_nothing_of_anyone() -> None:
+    strange = AcceptanceTable().prior([1] * 8)
+    assert strange.cycles == strange.trials.sum() == 0
 
 
 def test_where_answers_of_the_kind_end_a_long_draft_is_worth_little() -> None:
