@@ -20,7 +20,7 @@ from trimode.engines.tensorrt_log import error_log
 from trimode.errors import BundleError
 
 PORTABLE = ("8.0", "8.6", "8.9", "12.0")  # what TensorRT-RTX compiles for unless told
-INSTALL = "pip install 'trimode[tensorrt-rtx]', or NVIDIA's own tensorrt (11.x) for data-centre GPUs"
+INSTALL = "pip install -e '.[tensorrt-rtx]' in the repository, or NVIDIA's own tensorrt (11.x) for data-centre GPUs"
 Ranges = Mapping[str, Sequence[Sequence[int]]]
 Report = Callable[[str, int, int], None]
 

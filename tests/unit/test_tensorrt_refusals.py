@@ -206,7 +206,7 @@ def test_tensorrt_is_not_installed(monkeypatch: pytest.MonkeyPatch, bundle: Path
 def test_cuda_python_is_not_installed(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
     install(monkeypatch, FakeCuda())
     without(monkeypatch, BINDINGS)
-    with pytest.raises(BundleError, match=r"cuda-python is not installed .*pip install 'trimode\[gpu\]'"):
+    with pytest.raises(BundleError, match=r"cuda-python is not installed .*pip install -e '\.\[gpu\]'"):
         open_engine(bundle)
 
 
@@ -216,7 +216,7 @@ def test_no_driver(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
     cuda.failing["cudaGetDeviceCount"] = int(cudart.cudaError_t.cudaErrorInsufficientDriver)
     with pytest.raises(BundleError, match=r"no NVIDIA GPU can be used here: cudaGetDeviceCount failed with") as caught:
         open_engine(bundle)
-    assert REBUILD in str(caught.value)
+    assert REBUILD not in str(caught.value)
 
 
 def test_bindings_that_cannot_load_the_drivers_library(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
@@ -243,9 +243,9 @@ def test_the_real_bindings_say_that_there_is_no_gpu_here() -> None:
 
 @pytest.mark.skipif(cudart.cudaGetDeviceCount()[0] == 0, reason="there is a GPU")
 def test_a_bundle_opened_with_the_real_bindings_says_so_too(bundle: Path) -> None:
-    with pytest.raises(BundleError, match="bundle: no NVIDIA GPU can be used here") as caught:
+    with pytest.raises(BundleError, match=r"bundle runs on an NVIDIA GPU\. no NVIDIA GPU can be used here") as caught:
         open_engine(bundle)
-    assert REBUILD in str(caught.value)
+    assert REBUILD not in str(caught.value)
 
 
 # Which engine a bundle gets

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from ..errors import EngineError
 
 BINDINGS = "cuda.bindings.runtime"
-INSTALL = "pip install 'trimode[gpu]'"
+INSTALL = "pip install -e '.[gpu]' in the repository"
 
 
 class Pitched(NamedTuple):

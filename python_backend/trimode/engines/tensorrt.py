@@ -142,10 +142,12 @@ class TensorRtEngine:
         if manifest.compiled is None:
             raise BundleError(f"{bundle} holds the graph and no {PLAN}. {rebuild_hint(bundle, manifest)}")
         tensorrt = TensorRt.load(manifest.compiled.flavour, bundle, manifest.compiled.version)
-        cuda: Cuda | None = None
-        plan: Plan | None = None
         try:
             cuda = Cuda.open(device)
+        except EngineError as exc:
+            raise BundleError(f"{bundle} runs on an NVIDIA GPU. {exc}") from exc
+        plan: Plan | None = None
+        try:
             manifest.check_device(
                 bundle,
                 flavour=manifest.compiled.flavour,
@@ -381,9 +383,8 @@ class TensorRtEngine:
         return self._plan.context(profile, self._cuda.stream, self._workspace)
 
 
-def _release(plan: Plan | None, cuda: Cuda | None) -> None:
+def _release(plan: Plan | None, cuda: Cuda) -> None:
     """Let the plan go, then the memory and the stream."""
     if plan is not None:
         plan.close()
-    if cuda is not None:
-        cuda.close()
+    cuda.close()
