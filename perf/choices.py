@@ -42,12 +42,12 @@ class Learnt:
             runtime.generate({**prompt.fields, "mode": "auto", "max_tokens": max_tokens})
         self._runtime, self._auto = runtime, runtime._scheduler._auto
         self._rest()
-        self._table = copy.deepcopy(self._auto._table)
+        self._kin = copy.deepcopy(self._auto._kin)
 
     def put_back(self) -> None:
         """Forget what came since, once nothing runs."""
         self._rest()
-        self._auto._table = copy.deepcopy(self._table)
+        self._auto._kin = copy.deepcopy(self._kin)
 
     def _rest(self) -> None:
         """Wait until the last answer's request is done with, which is a moment after the answer came."""

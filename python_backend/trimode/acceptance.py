@@ -1,60 +1,62 @@
-"""Acceptance: what drafts and denoised blocks are worth, estimated from those before: of one request, and of its like.
+"""Acceptance: what drafts and denoised blocks were worth, counted for one request and expected from what is known.
 
-Requests are alike when their prompts begin alike: statistics are kept for beginnings of several lengths, and a new
-request starts from the longest one that is known. Knows nothing of engines or of what a pass costs.
+Knows nothing of other requests, of engines, or of what a pass costs; kin.py finds the requests that are alike.
 """
 
 from __future__ import annotations
-
-from collections import OrderedDict
-from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from .fields import MAX_BLOCK_LENGTH
 
-BEGINNINGS = (64, 48, 32, 24, 20, 16, 12, 8)
-"""Lengths of the beginnings of prompts that statistics are kept for, in tokens."""
-KEPT = 1024
-"""Beginnings that are remembered, the latest used."""
-ENOUGH = 2.0
-"""Verifications after which what is known of a beginning is trusted more than what is known of a shorter one."""
-STRENGTH = 3.0
-"""Verifications that what is known of others counts for, against a request's own."""
-FADING = 0.9
-"""What remains of older verifications at each new request of a beginning."""
 HOPE = 0.9
 """Chance that a drafted token is right where nothing is known yet: drafting is tried, and soon known."""
 FAITH = 3.0
 """Drafted tokens that this hope counts for."""
+STRENGTH = 3.0
+"""Verifications at a place of the draft that what is expected there counts for, against a request's own."""
 
 STRETCH = 16
 STRETCHES = 8
-"""Runs are counted by where in the answer they begin, in so many stretches of so many tokens: answers that begin alike
-often end alike, and what a draft is worth depends on how much is left to say."""
-LOCAL = 2.0
+"""Runs are counted by where in the answer they begin, in so many stretches of so many tokens: answers of a kind often
+end alike, and what a draft is worth depends on how much is left to say."""
+LOCAL = 3.0
 """Trials in a stretch that what is known of all stretches counts for."""
-MOST_LOCAL = 12.0
-"""Verifications in a stretch that what is known of others counts for at most."""
+
+FIRM = 4.0
+LOOSE = 0.5
+"""Refusals that the expectation of a request counts for, where others are known to be alike, and where none is."""
 
 Floats = npt.NDArray[np.float64]
 
 
 class Acceptance:
-    """Trials and successes of drafted tokens by their place in the draft, and expected runs from them.
+    """Trials and successes of drafted tokens by their place in the draft; of diffusion, what blocks took and gave.
 
-    Of diffusion: `blocks` denoised, and the passes and the answer's tokens of all of them.
+    Attributes:
+        trials: (1 + STRETCHES, MAX_BLOCK_LENGTH) in the whole answer [0] and in its i-th stretch [1 + i], by k from 1:
+            verifications that came to draft token k. hits: of those, the ones that went on behind it.
+        figures: (4,) verifications, blocks denoised, and the passes and the answer's tokens of these.
     """
 
-    __slots__ = ("blocks", "cycles", "hits", "passes", "tokens", "trials")
+    __slots__ = ("counts", "figures")
 
     def __init__(self) -> None:
-        self.blocks = self.passes = self.tokens = 0.0
-        # [0] in the whole answer, [1 + i] in its i-th stretch; [., k]: verifications that came to draft token k, from 1
-        self.trials: Floats = np.zeros((1 + STRETCHES, MAX_BLOCK_LENGTH))
-        self.hits: Floats = np.zeros((1 + STRETCHES, MAX_BLOCK_LENGTH))  # of those, the ones that went on behind it
-        self.cycles = 0.0
+        self.counts: Floats = np.zeros((2, 1 + STRETCHES, MAX_BLOCK_LENGTH))
+        self.figures: Floats = np.zeros(4)
+
+    @property
+    def trials(self) -> Floats:
+        """See the class."""
+        trials: Floats = self.counts[0]
+        return trials
+
+    @property
+    def hits(self) -> Floats:
+        """See the class."""
+        hits: Floats = self.counts[1]
+        return hits
 
     def note(self, committed: int, width: int, at: int) -> None:
         """Record that of a block of `width`, its seed included, `committed` tokens became the answer's, from `at` on.
@@ -64,96 +66,64 @@ class Acceptance:
         for row in (0, _row(at)):
             self.trials[row, 1 : min(committed, width - 1) + 1] += 1
             self.hits[row, 1:committed] += 1
-        self.cycles += 1
+        self.figures[0] += 1
 
     def note_blocks(self, blocks: int, passes: int, tokens: int) -> None:
         """Record what denoising blocks took, commits included, and gave."""
-        self.blocks += blocks
-        self.passes += passes
-        self.tokens += tokens
+        self.figures[1:] += (blocks, passes, tokens)
 
-    def blend(self, other: Acceptance, keep: float) -> None:
-        """Take over another's counts, one's own faded to the share `keep`."""
-        self.trials *= keep
-        self.hits *= keep
-        self.trials += other.trials
-        self.hits += other.hits
-        for name in ("cycles", "blocks", "passes", "tokens"):
-            setattr(self, name, keep * getattr(self, name) + getattr(other, name))
-
-    def faint(self) -> Acceptance:
-        """Return the same with counts as of STRENGTH verifications at most."""
-        found = Acceptance()
-        found.blend(self, 0.0)
-        share = min(1.0, STRENGTH / max(self.cycles, 1.0))
-        found.trials *= share
-        found.hits *= share
-        found.cycles *= share
-        return found
-
-    def runs(self, prior: Acceptance, at: int) -> Floats:
+    def runs(self, prior: Prior, at: int) -> Floats:
         """Return (MAX_BLOCK_LENGTH + 1,) expected tokens of a cycle by block length; entry 1 is 1.
 
-        A place with few trials is judged by all places together.
+        Requests of a kind differ by how often they refuse: their refusals are taken to be as frequent as the prior's
+        times a factor of their own, which is gamma-distributed around 1 (the frailty of survival analysis: Vaupel,
+        Manton and Stallard, 1979), so that a few refusals at the first places tell of those behind.
 
         Args:
             prior: what is known of others.
             at: tokens of the answer so far.
         """
-        trials, hits = self.trials[0], self.hits[0]
-        if prior.cycles:
-            weight = min(1.0, STRENGTH / prior.cycles)
-            trials, hits = trials + weight * prior.trials[0], hits + weight * prior.hits[0]
-        pooled = (hits.sum() + FAITH * HOPE) / (trials.sum() + FAITH)
-        chance = (hits + pooled) / (trials + 1.0)
-        if prior.cycles:
-            row, others = _row(at), min(1.0, MOST_LOCAL / max(prior.trials[_row(at), 1], 1.0))
-            own = LOCAL + self.trials[0]  # what was seen of this very request outweighs where others of its kind ended
-            chance = (others * prior.hits[row] + own * chance) / (others * prior.trials[row] + own)
+        trials, hits, refusal = self.trials[0], self.hits[0], prior.refusal(at)
+        firmness = LOOSE + (FIRM - LOOSE) * prior.kinship
+        factor = (firmness + trials.sum() - hits.sum()) / (firmness + float(trials @ refusal))
+        foreseen = 1.0 - np.minimum(1.0, factor * refusal)
+        chance = (hits + STRENGTH * foreseen) / (trials + STRENGTH)
         chance[0] = 1.0
         expected = np.zeros(MAX_BLOCK_LENGTH + 1)
         np.cumsum(np.cumprod(chance), out=expected[1:])
         return expected
 
 
+class Prior:
+    """What is known of others before a request has shown anything."""
+
+    def __init__(self, counts: Floats | None = None, figures: Floats | None = None, kinship: float = 0.0) -> None:
+        """Take `counts` and `figures` as in Acceptance; none: nothing is known.
+
+        Args:
+            kinship: from 0 to 1, how much those others are like the request.
+        """
+        found = Acceptance()
+        self._trials, self._hits = found.counts if counts is None else counts
+        self.verifications, self.blocks, self.passes, self.tokens = found.figures if figures is None else figures
+        self.kinship = kinship
+        self._refusals: dict[int, Floats] = {}
+
+    def refusal(self, at: int) -> Floats:
+        """Return (MAX_BLOCK_LENGTH,) chances that a verification ends at a place, `at` tokens of the answer on.
+
+        A place with few trials is judged by all places together, a stretch with few by all stretches.
+        """
+        row = _row(at)
+        found = self._refusals.get(row)
+        if found is None:
+            trials, hits = self._trials[0], self._hits[0]
+            pooled = (hits.sum() + FAITH * HOPE) / (trials.sum() + FAITH)
+            chance = (hits + pooled) / (trials + 1.0)
+            found = 1.0 - (self._hits[row] + LOCAL * chance) / (self._trials[row] + LOCAL)
+            self._refusals[row] = found
+        return found
+
+
 def _row(at: int) -> int:
     return 1 + min(at // STRETCH, STRETCHES - 1)
-
-
-class AcceptanceTable:
-    """What is known of requests that began alike. Not thread-safe."""
-
-    def __init__(self) -> None:
-        self._known: OrderedDict[int, Acceptance] = OrderedDict()
-        self._all = Acceptance()
-
-    def prior(self, prompt: Sequence[int]) -> Acceptance:
-        """Return what is known of the longest beginning of `prompt` that enough is known of.
-
-        Of none: what is known of all, made to count for STRENGTH verifications, because requests are not much alike.
-        """
-        for key in _keys(prompt):
-            found = self._known.get(key)
-            if found is not None and found.cycles + found.blocks >= ENOUGH:
-                self._known.move_to_end(key)
-                return found
-        return self._all.faint()
-
-    def learn(self, prompt: Sequence[int], own: Acceptance) -> None:
-        """Add what a finished request's verifications have shown."""
-        if not own.cycles + own.blocks:
-            return
-        self._all.blend(own, FADING)
-        for key in _keys(prompt):
-            known = self._known.get(key)
-            if known is None:
-                known = self._known[key] = Acceptance()
-            known.blend(own, FADING)
-            self._known.move_to_end(key)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
-
-
-def _keys(prompt: Sequence[int]) -> Iterable[int]:
-    """Return a key for each beginning, the longest first."""
-    return [hash(tuple(prompt[:size])) for size in BEGINNINGS if size <= len(prompt)]

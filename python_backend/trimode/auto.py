@@ -12,9 +12,10 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 from . import modes
-from .acceptance import AcceptanceTable, Floats
+from .acceptance import Floats
 from .cost import CostCurve
 from .fields import Mode
+from .kin import Kin
 from .sequence import Phase, Sequence, Steering
 
 LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64)
@@ -31,7 +32,7 @@ PATIENCE = 16
 """Tokens one by one after which one draft is tried again, for each request that would wait for it; doubled with each
 trial."""
 WARNED = 96
-"""The same where much is known of requests that began alike."""
+"""The same where much is known of requests that are alike."""
 MUCH = 8.0
 """Verifications that are much."""
 DOUBT = 8
@@ -56,7 +57,7 @@ class Auto:
         self.curve = curve
         self.cycles: Counter[tuple[str, int]] = Counter()
         """Cycles by mode and length of draft since the start, 0 without one; of diffusion, answers."""
-        self._table = AcceptanceTable()
+        self._kin = Kin()
         self._steps_left = 0
         self._chosen_for: list[int] = []
         self._block_size = block_size
@@ -70,14 +71,14 @@ class Auto:
         """
         if seq.params.mode is not Mode.AUTO:
             return
-        known = self._table.prior(seq.prompt)
-        seq.steering = Steering(known, patience=WARNED if known.cycles >= MUCH else PATIENCE)
+        known = self._kin.prior(seq.prompt)
+        seq.steering = Steering(known, patience=WARNED if known.verifications >= MUCH else PATIENCE)
         if Mode.DIFFUSION.value not in seq.params.auto_allow:
             return
         load = _load(running)
         seconds = self.curve.seconds(1 + load.blocks, max(seq.block_length, load.width), capacity)
         per_token = seconds * known.passes / max(known.tokens, 1.0)
-        exact, _ = self._best([seq], load, capacity)
+        exact, _ = self._best([seq], [_expected(seq)], load, capacity)
         if per_token * exact < 1.0:  # with nothing known it is tried: that is how something becomes known
             seq.params = seq.params.diffusing()
             seq.mode = Mode.DIFFUSION
@@ -106,13 +107,14 @@ class Auto:
         if seq.mode is Mode.DIFFUSION and seq.counters.denoise_forwards:
             blocks = -(-len(seq.tokens) // seq.block_length)
             seq.seen.note_blocks(blocks, seq.counters.forwards, len(seq.tokens))
-        self._table.learn(seq.prompt, seq.seen)
+        self._kin.learn(seq.prompt, seq.seen)
 
     def _choose(self, free: list[Sequence], load: _Load, capacity: int) -> None:
         """Set what each of `free` is to do next."""
-        _, length = self._best(free, load, capacity)
+        expected = [_expected(seq) for seq in free]
+        _, length = self._best(free, expected, load, capacity)
         trying = False
-        for seq in free:
+        for seq, runs in zip(free, expected, strict=True):
             state = _steering(seq)
             if length:
                 state.drafts, state.quiet = min(length, self._longest(seq)), 0
@@ -121,7 +123,7 @@ class Auto:
                 trying = True
             else:
                 state.drafts = 0
-            state.gain = float(_expected(seq)[state.drafts]) if state.drafts else 1.0
+            state.gain = float(runs[state.drafts]) if state.drafts else 1.0
         self._steps_left = (2 if trying else 2 * HELD_DRAFTS if length else HELD) - 1
         self._chosen_for = [id(seq) for seq in free]
 
@@ -133,7 +135,7 @@ class Auto:
         elif not drafts and seq.mode is not Mode.AUTOREGRESSIVE:
             modes.steer(seq, Mode.AUTOREGRESSIVE, seq.params.block_length)
 
-    def _best(self, free: list[Sequence], load: _Load, capacity: int) -> tuple[float, int]:
+    def _best(self, free: list[Sequence], expected: list[Floats], load: _Load, capacity: int) -> tuple[float, int]:
         """Return the best rate in tokens per second of `free`, and the length of the drafts for it, 0 for none.
 
         All of them draft or none does: one call over blocks beside one over single tokens was measured to cost more
@@ -143,7 +145,6 @@ class Auto:
         count = len(free)
         longest = [self._longest(seq) for seq in free]
         limit = max(longest)
-        expected = [_expected(seq) for seq in free]
         now = {_steering(seq).drafts for seq in free}
         margin = CAUTION if count > 1 else 1.0
         best, chosen = self._rate(load, count, 0, 0.0, 0, capacity) * (LOYALTY if now == {0} else 1.0), 0

@@ -12,7 +12,7 @@ from enum import Enum, auto
 import numpy as np
 import numpy.typing as npt
 
-from .acceptance import Acceptance
+from .acceptance import Acceptance, Prior
 from .fields import Mode
 from .output import Counters, Decisions
 from .params import GenerationParams
@@ -166,14 +166,14 @@ class Steering:
     """What `auto` knows and has done of one request.
 
     Attributes:
-        prior: what is known of requests that began alike.
+        prior: what is known of requests like it.
         drafts, gain: length of the drafts chosen for it, 0 for token by token; tokens that a cycle of this should give.
         quiet, patience: tokens decoded one by one since the last draft, and how many until drafting is tried again.
         cycles: cycles by choice, such as "self_speculation/16".
         expected_seconds, expected_tokens: what all of them were expected to take and to give; for diffusion, a block.
     """
 
-    prior: Acceptance
+    prior: Prior
     drafts: int = 0
     gain: float = 1.0
     quiet: int = 0

@@ -1,32 +1,44 @@
-"""Acceptance: counts of verifications, expected runs, and what requests that begin alike know of each other."""
+"""Acceptance: counts of verifications, and the runs expected from them and from what is known of others."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from trimode.acceptance import BEGINNINGS, ENOUGH, KEPT, STRENGTH, Acceptance, AcceptanceTable
+from hypothesis import given
+from hypothesis import strategies as st
+from trimode.acceptance import Acceptance, Prior
+
+NOTHING = Prior()
 
 
-def seen(*runs: tuple[int, int]) -> Acceptance:
+def seen(*runs: tuple[int, int], at: int = 0) -> Acceptance:
     acceptance = Acceptance()
     for committed, width in runs:
-        acceptance.note(committed, width, 0)
+        acceptance.note(committed, width, at)
     return acceptance
 
 
+def known(acceptance: Acceptance, kinship: float = 1.0) -> Prior:
+    return Prior(acceptance.counts, acceptance.figures, kinship)
+
+
 def test_a_block_of_one_gives_one_token() -> None:
-    assert seen((3, 8)).runs(Acceptance(), 0)[1] == 1.0
+    assert seen((3, 8)).runs(NOTHING, 0)[1] == 1.0
 
 
-def test_expected_runs_rise_with_the_block_and_never_above_it() -> None:
-    expected = seen((3, 8), (8, 8), (1, 8)).runs(Acceptance(), 0)
-    assert (np.diff(expected[1:]) > 0).all()
-    assert (expected[1:] <= np.arange(1, len(expected))).all()
+@given(st.lists(st.tuples(st.integers(1, 64), st.integers(0, 200)), max_size=20), st.integers(0, 300))
+def test_expected_runs_rise_with_the_block_and_never_above_it(runs: list[tuple[int, int]], at: int) -> None:
+    own, others = Acceptance(), Acceptance()
+    for number, (committed, place) in enumerate(runs):
+        (own if number % 2 else others).note(committed, 64, place)
+    expected = own.runs(known(others), at)
+    assert (np.diff(expected[1:]) >= 0).all()
+    assert (expected[1:] <= np.arange(1, len(expected)) + 1e-9).all()
 
 
 @pytest.mark.parametrize("run", [1, 3, 8])
 def test_many_like_runs_are_expected_again(run: int) -> None:
-    assert seen(*[(run, 8)] * 200).runs(Acceptance(), 0)[8] == pytest.approx(run, abs=0.1)
+    assert seen(*[(run, 8)] * 200).runs(NOTHING, 0)[8] == pytest.approx(run, abs=0.1)
 
 
 def test_a_run_refused_at_the_same_place_says_nothing_of_what_is_behind() -> None:
@@ -41,60 +53,40 @@ def test_a_full_run_has_no_failure() -> None:
 
 
 def test_others_count_until_enough_is_known_of_oneself() -> None:
-    poor = seen(*[(1, 8)] * 50)
-    alone, warned = Acceptance().runs(Acceptance(), 0)[8], Acceptance().runs(poor, 0)[8]
+    poor = known(seen(*[(1, 8)] * 50))
+    alone, warned = Acceptance().runs(NOTHING, 0)[8], Acceptance().runs(poor, 0)[8]
     assert warned < 2 < alone
     assert seen(*[(8, 8)] * 50).runs(poor, 0)[8] > 6
 
 
-def test_a_request_begins_with_what_is_known_of_the_longest_beginning() -> None:
-    table = AcceptanceTable()
-    letters, sums = [*range(40)], [*range(12), *range(100, 130)]
-    for _ in range(3):
-        table.learn(letters, seen((8, 8)))
-        table.learn(sums, seen((1, 8)))
-    assert table.prior([*letters[:32], 999]).runs(Acceptance(), 0)[8] > 6
-    assert table.prior([*sums[:24], 999]).runs(Acceptance(), 0)[8] < 2
-    assert 2 < table.prior(letters[:8]).runs(Acceptance(), 0)[8] < 6  # both begin so
+def test_refusals_at_the_first_places_tell_of_those_behind() -> None:
+    good = known(seen(*[(32, 32)] * 10, *[(20, 32)] * 2), kinship=0.0)
+    place = 16  # where none of these runs has come
+    reached = [seen(*[(2, 32)] * times).runs(good, 0) for times in range(3)]
+    chances = [(runs[place + 1] - runs[place]) / (runs[place] - runs[place - 1]) for runs in reached]
+    assert chances[0] > 0.95
+    assert 1 - chances[1] > 2 * (1 - chances[0])
+    assert 1 - chances[2] > 3 * (1 - chances[0])
 
 
-def test_what_was_seen_once_is_not_trusted() -> None:
-    table = AcceptanceTable()
-    table.learn([*range(70)], seen((1, 8)))
-    assert ENOUGH > 1
-    assert table.prior([*range(70)]).cycles == 1.0 == table.prior([5]).cycles  # that of all
-
-
-def test_beginnings_are_forgotten_the_oldest_first() -> None:
-    table = AcceptanceTable()
-    for number in range(KEPT + 5):
-        table.learn([number] * min(BEGINNINGS), seen((2, 8), (2, 8)))
-    assert len(table._known) == KEPT
-    assert table.prior([KEPT] * 8).cycles == 2
-    assert table.prior([0] * 8).cycles == STRENGTH  # no longer known: what all have shown, made faint
-
-
-def test_an_unknown_beginning_starts_from_what_all_have_shown_made_faint() -> None:
-    table = AcceptanceTable()
-    for number in range(20):
-        table.learn([number] * min(BEGINNINGS), seen((5, 8), (5, 8)))
-    strange = table.prior([99] * 8)
-    known = table.prior([19] * 8)
-    assert (strange.cycles, known.cycles) == (STRENGTH, 2)
-    assert strange.trials.sum() < known.trials.sum() * STRENGTH
-    assert Acceptance().runs(strange, 0)[8] == pytest.approx(Acceptance().runs(known, 0)[8], rel=0.15)
-
-
-def test_an_empty_table_expects_nothing_of_anyone() -> None:
-    strange = AcceptanceTable().prior([1] * 8)
-    assert strange.cycles == strange.trials.sum() == 0
+def test_a_request_unlike_others_is_judged_sooner_by_what_it_shows() -> None:
+    others, own = seen(*[(32, 32)] * 10, *[(20, 32)] * 2), seen((2, 32))
+    assert own.runs(known(others, 0.0), 0)[32] < own.runs(known(others, 1.0), 0)[32] - 2
 
 
 def test_where_answers_of_the_kind_end_a_long_draft_is_worth_little() -> None:
-    prior = Acceptance()
+    others = Acceptance()
     for _ in range(10):
-        prior.note(32, 32, 1)
-        prior.note(8, 32, 33)
-    early, late = Acceptance().runs(prior, 1), Acceptance().runs(prior, 33)
+        others.note(32, 32, 1)
+        others.note(8, 32, 33)
+    early, late = (Acceptance().runs(known(others), at) for at in (1, 33))
     assert early[32] > 25
     assert late[32] < 12
+
+
+def test_what_blocks_took_and_gave_is_added_up() -> None:
+    acceptance = Acceptance()
+    acceptance.note_blocks(2, 7, 40)
+    acceptance.note_blocks(1, 3, 12)
+    prior = known(acceptance)
+    assert (prior.verifications, prior.blocks, prior.passes, prior.tokens) == (0, 3, 10, 52)

@@ -189,12 +189,12 @@ def test_memory_is_of_the_processes_below_one(perf: Any) -> None:
 def test_what_auto_learns_of_a_timed_prompt_is_forgotten(perf: Any, runtime: Runtime, prompts: list[Any]) -> None:
     learnt = perf("choices").Learnt(runtime, prompts[:2], 9)
     auto, seen = runtime._scheduler._auto, Acceptance()
-    known = auto._table.prior([1]).cycles
+    known = auto._kin.prior([1]).verifications
     seen.note(3, 8, 0)
-    auto._table.learn([1], seen)
-    assert auto._table.prior([1]).cycles != known
+    auto._kin.learn([1], seen)
+    assert auto._kin.prior([1]).verifications != known
     learnt.put_back()
-    assert auto._table.prior([1]).cycles == known
+    assert auto._kin.prior([1]).verifications == known
 
 
 def test_each_domain_is_halved(perf: Any, prompts: list[Any]) -> None:
