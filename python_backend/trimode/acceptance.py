@@ -63,7 +63,7 @@ class Acceptance:
 
         A run that the answer's end cuts short counts as refused there: what would follow is worth nothing.
         """
-        for row in (0, _row(at)):
+        for row in (0, stretch(at)):
             self.trials[row, 1 : min(committed, width - 1) + 1] += 1
             self.hits[row, 1:committed] += 1
         self.figures[0] += 1
@@ -114,7 +114,7 @@ class Prior:
 
         A place with few trials is judged by all places together, a stretch with few by all stretches.
         """
-        row = _row(at)
+        row = stretch(at)
         found = self._refusals.get(row)
         if found is None:
             trials, hits = self._trials[0], self._hits[0]
@@ -125,5 +125,6 @@ class Prior:
         return found
 
 
-def _row(at: int) -> int:
+def stretch(at: int) -> int:
+    """Return the row of `trials` and `hits` for runs that begin at `at` tokens of an answer."""
     return 1 + min(at // STRETCH, STRETCHES - 1)

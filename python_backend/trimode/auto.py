@@ -12,7 +12,7 @@ from collections.abc import Sequence as Items
 from dataclasses import dataclass
 
 from . import modes
-from .acceptance import Floats
+from .acceptance import stretch
 from .cost import CostCurve
 from .fields import Mode
 from .kin import Kin
@@ -123,7 +123,7 @@ class Auto:
                 trying = True
             else:
                 state.drafts = 0
-            state.gain = float(runs[state.drafts]) if state.drafts else 1.0
+            state.gain = runs[state.drafts] if state.drafts else 1.0
         self._steps_left = (2 if trying else 2 * HELD_DRAFTS if length else HELD) - 1
         self._chosen_for = [id(seq) for seq in free]
 
@@ -135,7 +135,7 @@ class Auto:
         elif not drafts and seq.mode is not Mode.AUTOREGRESSIVE:
             modes.steer(seq, Mode.AUTOREGRESSIVE, seq.params.block_length)
 
-    def _best(self, free: list[Sequence], expected: list[Floats], load: _Load, capacity: int) -> tuple[float, int]:
+    def _best(self, free: list[Sequence], expected: list[list[float]], load: _Load, capacity: int) -> tuple[float, int]:
         """Return the best rate in tokens per second of `free`, and the length of the drafts for it, 0 for none.
 
         All of them draft or none does: one call over blocks beside one over single tokens was measured to cost more
@@ -145,11 +145,12 @@ class Auto:
         count = len(free)
         longest = [self._longest(seq) for seq in free]
         limit = max(longest)
+        room = [min(most, seq.remaining) for most, seq in zip(longest, free, strict=True)]
         now = {_steering(seq).drafts for seq in free}
         margin = CAUTION if count > 1 else 1.0
         best, chosen = self._rate(load, count, 0, 0.0, 0, capacity) * (LOYALTY if now == {0} else 1.0), 0
         for length in [*(length for length in LENGTHS if length < limit), limit]:
-            gains = sum(float(expected[at][min(length, longest[at], free[at].remaining)]) for at in range(count))
+            gains = sum(runs[min(length, most)] for runs, most in zip(expected, room, strict=True))
             rate = self._rate(load, 0, count, gains, length, capacity) * (LOYALTY if now == {length} else 1.0)
             if rate > best * margin:
                 best, chosen = rate, length
@@ -198,9 +199,13 @@ def _steering(seq: Sequence) -> Steering:
     return seq.steering
 
 
-def _expected(seq: Sequence) -> Floats:
-    """Return tokens per cycle by block length."""
-    return seq.seen.runs(_steering(seq).prior, len(seq.tokens))
+def _expected(seq: Sequence) -> list[float]:
+    """Return tokens per cycle by block length; worked out anew when a draft was verified or another stretch begun."""
+    state = _steering(seq)
+    now = (float(seq.seen.figures[0]), stretch(len(seq.tokens)))
+    if state.runs_at != now:
+        state.runs, state.runs_at = seq.seen.runs(state.prior, len(seq.tokens)).tolist(), now
+    return state.runs
 
 
 def _decodes(seq: Sequence) -> bool:
