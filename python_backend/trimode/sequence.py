@@ -170,8 +170,8 @@ class Steering:
         drafts, gain: length of the drafts chosen for it, 0 for token by token; tokens that a cycle of this should give.
         quiet, patience: tokens decoded one by one since the last draft, and how many until drafting is tried again.
         cycles: cycles by choice, such as "self_speculation/16".
-        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications seen and the stretch
-            of the answer that this was worked out for.
+        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications and the stretch of
+            the answer that this was worked out for.
         expected_seconds, expected_tokens: what all of them were expected to take and to give; for diffusion, a block.
     """
 
