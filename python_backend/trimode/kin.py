@@ -36,8 +36,10 @@ class Kin:
 
     def __init__(self) -> None:
         empty = Acceptance()
-        self._marks = np.zeros((KEPT, MARKS), dtype=np.float32)
-        self._frequency = np.zeros(MARKS, dtype=np.float32)  # of those kept, how many have it
+        self._has = np.zeros((MARKS, KEPT), dtype=np.float32)  # [mark, place]: whether the prompt kept there has it
+        self._frequency = np.zeros(MARKS)  # of the prompts kept, how many have it
+        self._sizes = np.zeros(KEPT)
+        self._marks = [np.zeros(0, dtype=np.int64)] * KEPT
         self._counts = np.zeros((KEPT, *empty.counts.shape))
         self._figures = np.zeros((KEPT, *empty.figures.shape))
         self._everyone, self._figures_of_everyone, self._answers = empty.counts, empty.figures, 0.0
@@ -65,27 +67,41 @@ class Kin:
         if not own.figures.any():
             return
         place = self._learnt % KEPT
-        self._frequency -= self._marks[place]
-        self._marks[place] = _marks(prompt)
-        self._frequency += self._marks[place]
+        self._learnt += 1
+        self._mark(place, _marks(prompt))
         self._counts[place], self._figures[place] = own.counts, own.figures
         self._everyone = FADING * self._everyone + own.counts
         self._figures_of_everyone = FADING * self._figures_of_everyone + own.figures
         self._answers = FADING * self._answers + 1.0
-        self._learnt += 1
+
+    def _mark(self, place: int, marks: npt.NDArray[np.int64]) -> None:
+        """Put a prompt in a place; sizes are worked out anew each time that twice as much is known."""
+        old = self._marks[place]
+        self._has[old, place] = 0.0
+        self._frequency[old] -= 1.0
+        self._marks[place] = marks
+        self._has[marks, place] = 1.0
+        self._frequency[marks] += 1.0
+        if self._learnt & (self._learnt - 1) == 0 or self._learnt % KEPT == 0:
+            self._sizes = self._rarity(np.arange(MARKS)) @ self._has
+        else:
+            self._sizes[place] = self._rarity(marks).sum()
+
+    def _rarity(self, marks: npt.NDArray[np.int64]) -> Floats:
+        """Return the square of each mark's inverse document frequency."""
+        rarity: Floats = np.log((min(self._learnt, KEPT) + 1.0) / (self._frequency[marks] + 0.5)).clip(0.0) ** 2
+        return rarity
 
     def _cosines(self, prompt: Sequence[int], known: int) -> Floats:
-        """Return (known,) cosines of the prompts kept with this one, marks weighted by how rare they are."""
-        rarity = np.log((known + 1.0) / (self._frequency + 0.5)).clip(0.0) ** 2
-        own = np.flatnonzero(_marks(prompt))
-        common = self._marks[:known, own] @ rarity[own]
-        size = (self._marks[:known] @ rarity) * rarity[own].sum()
-        cosines: Floats = (common / np.sqrt(np.maximum(size, 1e-12))).astype(np.float64)
-        return cosines
+        """Return (known,) cosines of the prompts kept with this one, about."""
+        marks = _marks(prompt)
+        rarity = self._rarity(marks)
+        common = rarity @ self._has[marks, :known]
+        cosines: Floats = common / np.sqrt(np.maximum(self._sizes[:known] * rarity.sum(), 1e-12))
+        return cosines.clip(0.0, 1.0)
 
 
-def _marks(prompt: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Return (MARKS,) ones for the tokens that a prompt has."""
-    found = np.zeros(MARKS, dtype=np.float32)
-    found[np.asarray(prompt[-READ:], dtype=np.int64) % MARKS] = 1.0
-    return found
+def _marks(prompt: Sequence[int]) -> npt.NDArray[np.int64]:
+    """Return the marks of the tokens that a prompt has, each once."""
+    marks: npt.NDArray[np.int64] = np.unique(np.asarray(prompt[-READ:], dtype=np.int64) % MARKS)
+    return marks
