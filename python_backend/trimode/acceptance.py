@@ -21,7 +21,7 @@ STRETCH = 16
 STRETCHES = 8
 """Runs are counted by where in the answer they begin, in so many stretches of so many tokens: answers of a kind often
 end alike, and what a draft is worth depends on how much is left to say."""
-LOCAL = 3.0
+LOCAL = 1.0
 """Trials in a stretch that what is known of all stretches counts for."""
 
 FIRM = 4.0
