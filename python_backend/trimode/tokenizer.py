@@ -166,7 +166,9 @@ class Detokenizer:
         self.hold(ids)
         piece = self._pending()
         if not piece.endswith(BROKEN):
-            return self._advance(len(self._ids)) if piece else ""
+            if piece:
+                self._start, self._read = self._read, len(self._ids)
+            return piece
         # An unfinished character has at most 3 bytes, so it lies in the last 3 tokens; what is before may be certain.
         for cut in range(len(self._ids) - 1, max(self._read, len(self._ids) - 4), -1):
             tail = self._text(cut)
