@@ -16,7 +16,8 @@ from .acceptance import stretch
 from .cost import CostCurve
 from .fields import Mode
 from .kin import Kin
-from .sequence import Phase, Sequence, Steering
+from .sequence import Phase, Sequence
+from .steering import Steering
 
 LENGTHS = (4, 8, 12, 16, 24, 32, 48, 64)
 """Lengths of drafts to choose among, as far as the model and the request have them."""

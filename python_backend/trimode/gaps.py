@@ -13,8 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .errors import PromptTooLongError
+from .hole import Reading
 from .params import GenerationParams
-from .sequence import Reading
 from .tokenizer import BROKEN, Detokenizer, Tokenizer
 
 SEAM_TOKENS = 8

@@ -19,11 +19,11 @@ import numpy as np
 from .errors import CancelledError, EngineError, PromptTooLongError, TrimodeError
 from .fields import Mode
 from .gaps import GappedText, Sides, Start
+from .hole import Hole
 from .modes.infill import begin
 from .output import Candidate, Chunk, Counters
 from .params import GenerationParams
 from .scheduler import Scheduler
-from .sequence import Hole
 from .sequence import Sequence as Decoding
 from .stop import AnswerText
 from .task import Task

@@ -15,7 +15,8 @@ from .errors import EngineError, PromptTooLongError, RequestError, shorten
 from .modes.revise import go_on
 from .output import Chunk, Edit
 from .params import GenerationParams
-from .sequence import Revision, Sequence
+from .revision import Revision
+from .sequence import Sequence
 from .tokenizer import Tokenizer
 
 CHARACTER = regex.compile(r"\X")

@@ -5,17 +5,19 @@ All changes of state are its methods. Knows nothing of engines, text or time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import numpy as np
-import numpy.typing as npt
 
-from .acceptance import Acceptance, Prior
+from .acceptance import Acceptance
+from .block import Block
 from .fields import Mode
+from .hole import Hole
 from .output import Counters, Decisions
 from .params import GenerationParams
+from .revision import Revision
+from .steering import Steering
 
 
 class Phase(Enum):
@@ -29,162 +31,6 @@ class Phase(Enum):
     DRAFT = auto()
     VERIFY = auto()
     DONE = auto()
-
-
-@dataclass
-class Block:
-    """The block of tokens being refined, its first token already right.
-
-    Attributes:
-        start: position of its first token; what the slot holds before it is what the block sees beside itself.
-        tokens: (L,) int64, mask ids where nothing is decided.
-        open: (L,) bool, positions still to be filled.
-        unrevealed: how many positions the steps left must still fill.
-        step: passes spent on it.
-        log_probs: (L,) float32, log-probability of each token at the moment it was kept.
-        review: what the block was before unlikely tokens of it were masked again, if that happened.
-    """
-
-    start: int
-    tokens: npt.NDArray[np.int64]
-    open: npt.NDArray[np.bool_]
-    unrevealed: int
-    step: int
-    log_probs: npt.NDArray[np.float32]
-    review: Review | None = None
-
-
-@dataclass(frozen=True)
-class Review:
-    """A filled block that is being reconsidered, as it was.
-
-    Attributes:
-        rounds: how often that has happened to it, this time included.
-        mean: mean log-probability of its tokens but the first under the causal model.
-        tokens: (L,) int64; log_probs: (L,) float32.
-    """
-
-    rounds: int
-    mean: float
-    tokens: npt.NDArray[np.int64]
-    log_probs: npt.NDArray[np.float32]
-
-
-@dataclass
-class Hole:
-    """A gap of known size behind the prompt that is filled with its right side in sight.
-
-    Attributes:
-        size: tokens to fill.
-        right: (R,) int64, the tokens that follow the gap; as many as fit are seen.
-        banned: ids that must not fill it beside the mask id: special tokens.
-        heads: (A,) int64, ids of which its first token must be one; None if it may be any.
-        read: from the tokens that fill the gap to the texts that they may stand for; the likeliest is taken, and no
-            text at all means that they cannot be taken.
-        judged: whether a score is wanted even if there is one reading alone.
-        given: what fills the gap when that is known and only to be scored.
-        reading: the text that was taken; score: the mean log-probability of it and of what follows under the causal
-            model, if it was scored and there is anything to score.
-        left: readings still to be scored; scored: (M,) int64, the text of the one at hand; log_probs: of its tokens,
-            as far as they are known.
-    """
-
-    size: int
-    right: npt.NDArray[np.int64]
-    read: Callable[[list[int]], list[Reading]]
-    banned: tuple[int, ...] = ()
-    heads: npt.NDArray[np.int64] | None = None
-    judged: bool = False
-    given: list[int] | None = None
-    reading: Reading | None = None
-    score: float | None = None
-    left: list[Reading] = field(default_factory=list)
-    scored: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
-    log_probs: list[float] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One text that a gap's tokens may stand for.
-
-    Attributes:
-        text: what fills the gap.
-        ids: (M,) the text up to about a block after it, as a tokenizer writes it.
-        first: the position from which on tokens hold something of the gap or of what follows it: these are scored.
-        worth: a text that is worth more is taken before a likelier one.
-    """
-
-    text: str
-    ids: list[int]
-    first: int
-    worth: int = 1
-
-
-@dataclass
-class Revision:
-    """A text that is reconsidered, and how far that is.
-
-    Attributes:
-        ids: (M,) int64, context and text; replaced when a change is kept.
-        allowed: (M,) bool, tokens that may be reconsidered.
-        only: for those that hold something to be kept, by position, the ids (A,) int64 that hold it too.
-        threshold: those of a log-probability below it are; fraction: or this share, the least likely; neither: all.
-        rounds: most times the text is gone through; a round without a change is the last.
-        always: keep every change, not only one that makes its block likelier.
-        banned: ids that are never put in: special tokens. filler: what stands behind the text's end in a window.
-        log_probs: (M,) float64, of each token behind those before it; not a number where unknown.
-        picked: what this round reconsiders, None before it is known; at: where in the text the round is.
-        window: the block at hand: its first picked position, its end, and from where the next one may pick.
-        until: up to where the causal pass at hand goes; tried, judged: the text with a change, and its log_probs.
-    """
-
-    ids: npt.NDArray[np.int64]
-    allowed: npt.NDArray[np.bool_]
-    threshold: float | None
-    fraction: float | None
-    rounds: int
-    always: bool
-    banned: tuple[int, ...]
-    filler: int
-    only: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
-    log_probs: npt.NDArray[np.float64] = field(init=False)
-    round: int = 0
-    picked: npt.NDArray[np.int64] | None = None
-    changed: bool = False
-    at: int = 0
-    window: tuple[int, int, int] = (0, 0, 0)
-    until: int = 0
-    tried: npt.NDArray[np.int64] = field(init=False)
-    judged: npt.NDArray[np.float64] = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.log_probs = np.full(len(self.ids), np.nan)
-
-
-@dataclass
-class Steering:
-    """What `auto` knows and has done of one request.
-
-    Attributes:
-        prior: what is known of requests like it.
-        drafts, gain: length of the drafts chosen for it, 0 for token by token; tokens that a cycle of this should give.
-        quiet, patience: tokens decoded one by one since the last draft, and how many until drafting is tried again.
-        cycles: cycles by choice, such as "self_speculation/16".
-        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications and the stretch of
-            the answer that this was worked out for.
-        expected_seconds, expected_tokens: what all of them were expected to take and to give; for diffusion, a block.
-    """
-
-    prior: Prior
-    drafts: int = 0
-    gain: float = 1.0
-    quiet: int = 0
-    patience: int = 0
-    cycles: dict[str, int] = field(default_factory=dict)
-    runs: list[float] = field(default_factory=list)
-    runs_at: tuple[float, int] | None = None
-    expected_seconds: float = 0.0
-    expected_tokens: float = 0.0
 
 
 @dataclass

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, processors
 from trimode.errors import PromptTooLongError, RequestError
 from trimode.gaps import GappedText, Sides, Start, agreement
+from trimode.hole import Reading
 from trimode.params import Defaults, GenerationParams
-from trimode.sequence import Reading
 from trimode.tokenizer import Tokenizer
 
 from tests.unit.toy import BYTES, EOS, SPECIAL, VOCAB, byte_tokenizer

@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode import modes
 from trimode.engines.base import Row, RowResult
+from trimode.hole import Hole, Reading
 from trimode.modes.infill import begin, stretch
 from trimode.params import Defaults, GenerationParams
-from trimode.sequence import Hole, Phase, Reading
+from trimode.sequence import Phase
 from trimode.sequence import Sequence as Decoding
 
 VOCAB, EOS, MASK = 12, 8, 9

@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trimode.block import Block
 from trimode.errors import RequestError
 from trimode.output import Chunk, Provisional
 from trimode.params import Defaults, GenerationParams
 from trimode.provisional import PLACEHOLDER, Snapshot
-from trimode.sequence import Block, Sequence
+from trimode.sequence import Sequence
 from trimode.triton.tensors import response_arrays
 
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, toy_runtime

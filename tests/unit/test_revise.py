@@ -13,8 +13,9 @@ from trimode import modes
 from trimode.engines.base import Row
 from trimode.modes.revise import go_on, pick
 from trimode.params import Defaults, GenerationParams
+from trimode.revision import Revision
 from trimode.sampling import log_probs_of
-from trimode.sequence import Phase, Revision, Sequence
+from trimode.sequence import Phase, Sequence
 
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine
 

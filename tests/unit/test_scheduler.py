@@ -18,8 +18,8 @@ from trimode.modes.revise import go_on
 from trimode.output import Chunk
 from trimode.params import Defaults, GenerationParams
 from trimode.prefix import PrefixCache
+from trimode.revision import Revision
 from trimode.scheduler import Scheduler
-from trimode.sequence import Revision
 from trimode.sequence import Sequence as Decoding
 from trimode.stop import AnswerText
 from trimode.task import Task

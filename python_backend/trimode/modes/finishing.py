@@ -13,9 +13,10 @@ from enum import Enum, auto
 import numpy as np
 import numpy.typing as npt
 
+from ..block import Review
 from ..engines.base import Ints, Row, RowResult
 from ..sampling import log_probs_of
-from ..sequence import Phase, Review, Sequence
+from ..sequence import Phase, Sequence
 from .revise import unlikely
 
 

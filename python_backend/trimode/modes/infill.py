@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..block import Block
 from ..engines.base import Row, RowResult
+from ..hole import Hole
 from ..sampling import log_probs_of
-from ..sequence import Block, Hole, Phase, Sequence
+from ..sequence import Phase, Sequence
 from . import refine
 from .prefill import NO_ROWS
 from .refine import DENOISE_STREAM

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..block import Block
 from ..engines.base import Row, RowResult
 from ..reveal import NEED_LOGITS, reveal
-from ..sequence import Block, Sequence
+from ..sequence import Sequence
 from .choice import choose
 
 DENOISE_STREAM = 1

@@ -11,9 +11,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from ..block import Block
 from ..engines.base import Ints, Row, RowResult
+from ..revision import Revision
 from ..sampling import log_probs_of
-from ..sequence import Block, Phase, Revision, Sequence
+from ..sequence import Phase, Sequence
 from . import refine
 from .refine import DENOISE_STREAM, STREAMS
 

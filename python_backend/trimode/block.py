@@ -1,0 +1,47 @@
+"""Block: the tokens that diffusion is refining, and what they were before a review. Knows nothing of sequences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass
+class Block:
+    """The block of tokens being refined, its first token already right.
+
+    Attributes:
+        start: position of its first token; what the slot holds before it is what the block sees beside itself.
+        tokens: (L,) int64, mask ids where nothing is decided.
+        open: (L,) bool, positions still to be filled.
+        unrevealed: how many positions the steps left must still fill.
+        step: passes spent on it.
+        log_probs: (L,) float32, log-probability of each token at the moment it was kept.
+        review: what the block was before unlikely tokens of it were masked again, if that happened.
+    """
+
+    start: int
+    tokens: npt.NDArray[np.int64]
+    open: npt.NDArray[np.bool_]
+    unrevealed: int
+    step: int
+    log_probs: npt.NDArray[np.float32]
+    review: Review | None = None
+
+
+@dataclass(frozen=True)
+class Review:
+    """A filled block that is being reconsidered, as it was.
+
+    Attributes:
+        rounds: how often that has happened to it, this time included.
+        mean: mean log-probability of its tokens but the first under the causal model.
+        tokens: (L,) int64; log_probs: (L,) float32.
+    """
+
+    rounds: int
+    mean: float
+    tokens: npt.NDArray[np.int64]
+    log_probs: npt.NDArray[np.float32]

@@ -1,0 +1,59 @@
+"""Hole: a gap while it is filled, and the texts that its tokens may stand for. Knows nothing of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass
+class Hole:
+    """A gap of known size behind the prompt that is filled with its right side in sight.
+
+    Attributes:
+        size: tokens to fill.
+        right: (R,) int64, the tokens that follow the gap; as many as fit are seen.
+        banned: ids that must not fill it beside the mask id: special tokens.
+        heads: (A,) int64, ids of which its first token must be one; None if it may be any.
+        read: from the tokens that fill the gap to the texts that they may stand for; the likeliest is taken, and no
+            text at all means that they cannot be taken.
+        judged: whether a score is wanted even if there is one reading alone.
+        given: what fills the gap when that is known and only to be scored.
+        reading: the text that was taken; score: the mean log-probability of it and of what follows under the causal
+            model, if it was scored and there is anything to score.
+        left: readings still to be scored; scored: (M,) int64, the text of the one at hand; log_probs: of its tokens,
+            as far as they are known.
+    """
+
+    size: int
+    right: npt.NDArray[np.int64]
+    read: Callable[[list[int]], list[Reading]]
+    banned: tuple[int, ...] = ()
+    heads: npt.NDArray[np.int64] | None = None
+    judged: bool = False
+    given: list[int] | None = None
+    reading: Reading | None = None
+    score: float | None = None
+    left: list[Reading] = field(default_factory=list)
+    scored: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    log_probs: list[float] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One text that a gap's tokens may stand for.
+
+    Attributes:
+        text: what fills the gap.
+        ids: (M,) the text up to about a block after it, as a tokenizer writes it.
+        first: the position from which on tokens hold something of the gap or of what follows it: these are scored.
+        worth: a text that is worth more is taken before a likelier one.
+    """
+
+    text: str
+    ids: list[int]
+    first: int
+    worth: int = 1

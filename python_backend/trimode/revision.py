@@ -1,0 +1,50 @@
+"""Revision: a text while it is reconsidered, and how far that is. Knows nothing of sequences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass
+class Revision:
+    """A text that is reconsidered, and how far that is.
+
+    Attributes:
+        ids: (M,) int64, context and text; replaced when a change is kept.
+        allowed: (M,) bool, tokens that may be reconsidered.
+        only: for those that hold something to be kept, by position, the ids (A,) int64 that hold it too.
+        threshold: those of a log-probability below it are; fraction: or this share, the least likely; neither: all.
+        rounds: most times the text is gone through; a round without a change is the last.
+        always: keep every change, not only one that makes its block likelier.
+        banned: ids that are never put in: special tokens. filler: what stands behind the text's end in a window.
+        log_probs: (M,) float64, of each token behind those before it; not a number where unknown.
+        picked: what this round reconsiders, None before it is known; at: where in the text the round is.
+        window: the block at hand: its first picked position, its end, and from where the next one may pick.
+        until: up to where the causal pass at hand goes; tried, judged: the text with a change, and its log_probs.
+    """
+
+    ids: npt.NDArray[np.int64]
+    allowed: npt.NDArray[np.bool_]
+    threshold: float | None
+    fraction: float | None
+    rounds: int
+    always: bool
+    banned: tuple[int, ...]
+    filler: int
+    only: Mapping[int, npt.NDArray[np.int64]] = field(default_factory=dict)
+    log_probs: npt.NDArray[np.float64] = field(init=False)
+    round: int = 0
+    picked: npt.NDArray[np.int64] | None = None
+    changed: bool = False
+    at: int = 0
+    window: tuple[int, int, int] = (0, 0, 0)
+    until: int = 0
+    tried: npt.NDArray[np.int64] = field(init=False)
+    judged: npt.NDArray[np.float64] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.log_probs = np.full(len(self.ids), np.nan)
