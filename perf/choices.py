@@ -50,9 +50,8 @@ class Learnt:
         self._auto._kin = copy.deepcopy(self._kin)
 
     def _rest(self) -> None:
-        """Wait until the last answer's request is done with, which is a moment after the answer came."""
-        while self._runtime.stats().running:
-            time.sleep(0.0005)
+        """Wait until the last request is done with, a moment after its answer: the next one begins only then."""
+        self._runtime.generate({"input_ids": [0], "mode": "autoregressive", "max_tokens": 1})
 
 
 def by_domain(

@@ -267,8 +267,13 @@ class Scheduler:
         task.pending += text
         snapshot = Snapshot.of(seq) if watched else None
         if seq.done:
-            self._send(task, Chunk(finish_reason=seq.finish_reason), snapshot)
-            self._release(task)
+            self._running.remove(task)  # whoever has the answer must not find the request still running
+            try:
+                self._send(task, Chunk(finish_reason=seq.finish_reason), snapshot)
+            except BaseException:
+                self._running.append(task)
+                raise
+            self._let_go(seq)
         elif snapshot or (seq.params.stream and (task.pending or seq.params.return_token_ids)):
             self._send(task, Chunk(), snapshot)
 
@@ -300,15 +305,18 @@ class Scheduler:
         """Take `task` out, running or waiting."""
         if task in self._waiting:
             self._waiting.remove(task)
-            return
-        seq = task.sequence
+        else:
+            self._running.remove(task)
+            self._let_go(task.sequence)
+
+    def _let_go(self, seq: Sequence) -> None:
+        """Learn from a sequence that ran, and give its slot back."""
         try:
             if seq.hole is None and seq.revision is None and not seq.params.reference:
                 self._remember(seq, [*seq.prompt, *seq.tokens][: seq.cached])
                 self._auto.finished(seq)
         finally:
             self._free(seq)
-            self._running.remove(task)
             self._stirred = True
 
     def _free(self, seq: Sequence) -> None:

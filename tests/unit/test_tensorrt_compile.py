@@ -197,9 +197,7 @@ def test_tensorrt_compiles_for_the_gpu_that_is_there_and_no_other() -> None:
 
 
 def test_missing_tensorrt_says_how_to_install_one() -> None:
-    with pytest.raises(
-        BundleError, match=r"flavour: expected an installed TensorRT.*pip install 'trimode\[tensorrt-rt"
-    ):
+    with pytest.raises(BundleError, match=r"flavour: expected an installed TensorRT.*pip install -e '\.\[tensorrt-rt"):
         Compiler.load("tensorrt")
 
 
