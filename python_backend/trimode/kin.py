@@ -89,7 +89,7 @@ class Kin:
 
     def _rarity(self, marks: npt.NDArray[np.int64]) -> Floats:
         """Return the square of each mark's inverse document frequency."""
-        rarity: Floats = np.log((min(self._learnt, KEPT) + 1.0) / (self._frequency[marks] + 0.5)).clip(0.0) ** 2
+        rarity: Floats = np.log1p((min(self._learnt, KEPT) + 1.0) / (self._frequency[marks] + 0.5)) ** 2
         return rarity
 
     def _cosines(self, prompt: Sequence[int], known: int) -> Floats:
