@@ -62,6 +62,12 @@ class UnavailableError(TrimodeClientError):
     """Nobody answers at this address, or the model is not ready."""
 
 
+def unreachable(url: str, protocol: str, cause: object) -> str:
+    """Return what to say where nobody listens, and what may be wrong."""
+    hint = "is `make serve` running? another port is named with --url host:port or TRIMODE_URL"
+    return f"nobody answers at {url} ({protocol}): {cause}; {hint}"
+
+
 class StalledError(TrimodeClientError):
     """No response arrived within the inactivity limit: the server is stuck or gone."""
 

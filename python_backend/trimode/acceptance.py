@@ -97,16 +97,24 @@ class Acceptance:
 class Prior:
     """What is known of others before a request has shown anything."""
 
-    def __init__(self, counts: Floats | None = None, figures: Floats | None = None, kinship: float = 0.0) -> None:
+    def __init__(
+        self,
+        counts: Floats | None = None,
+        figures: Floats | None = None,
+        kinship: float = 0.0,
+        evidence: float = 0.0,
+    ) -> None:
         """Take `counts` and `figures` as in Acceptance; none: nothing is known.
 
         Args:
             kinship: from 0 to 1, how much those others are like the request.
+            evidence: verifications of those others that are like it, as many as there were.
         """
-        found = Acceptance()
-        self._trials, self._hits = found.counts if counts is None else counts
-        self.verifications, self.blocks, self.passes, self.tokens = found.figures if figures is None else figures
+        self._trials, self._hits = Acceptance().counts if counts is None else counts
+        known = (0.0,) * 4 if figures is None else (float(figure) for figure in figures)
+        self.verifications, self.blocks, self.passes, self.tokens = known
         self.kinship = kinship
+        self.evidence = evidence
         self._refusals: dict[int, Floats] = {}
 
     def refusal(self, at: int) -> Floats:

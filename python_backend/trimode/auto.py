@@ -73,18 +73,20 @@ class Auto:
         if seq.params.mode is not Mode.AUTO:
             return
         known = self._kin.prior(seq.prompt)
-        seq.steering = Steering(known, patience=WARNED if known.verifications >= MUCH else PATIENCE)
+        seq.steering = Steering(known, patience=WARNED if known.evidence >= MUCH else PATIENCE)
         if Mode.DIFFUSION.value not in seq.params.auto_allow:
             return
         load = _load(running)
         seconds = self.curve.seconds(1 + load.blocks, max(seq.block_length, load.width), capacity)
-        per_token = seconds * known.passes / max(known.tokens, 1.0)
+        per_token = seconds * known.passes / known.tokens if known.tokens else 0.0
         exact, _ = self._best([seq], [_expected(seq)], load, capacity)
         if per_token * exact < 1.0:  # with nothing known it is tried: that is how something becomes known
             seq.params = seq.params.diffusing()
             seq.mode = Mode.DIFFUSION
-            state, blocks = seq.steering, max(known.blocks, 1.0)
-            state.expected_seconds, state.expected_tokens = seconds * known.passes / blocks, known.tokens / blocks
+            state = seq.steering
+            if known.blocks:
+                state.expected_seconds = seconds * known.passes / known.blocks
+                state.expected_tokens = known.tokens / known.blocks
             state.cycles[str(seq.mode)] = 1
             self.cycles[str(seq.mode), 0] += 1
 

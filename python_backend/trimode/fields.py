@@ -58,7 +58,8 @@ FIELDS: tuple[Field, ...] = (
         "text_input",
         "string",
         "",
-        "The prompt as plain text. One of text_input, input_ids, messages, segments, text, no more.",
+        "The prompt as raw text to go on from, without the chat template: a question belongs into messages. "
+        "One of text_input, input_ids, messages, segments, text, no more.",
     ),
     Field("input_ids", "ints", "", "The prompt as token ids.", 0, INT32_MAX),
     Field("messages", "json", "", "The prompt as chat messages, a JSON list of {role, content}."),
@@ -92,7 +93,14 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "effort", "float", "none", "From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table.", 0.0, 1.0
     ),
-    Field("block_length", "int", "the model's", "Tokens drafted in parallel; with auto at most.", 1, MAX_BLOCK_LENGTH),
+    Field(
+        "block_length",
+        "int",
+        "the model's",
+        "Tokens drafted in parallel; with auto at most. Above the model's own: worse.",
+        1,
+        MAX_BLOCK_LENGTH,
+    ),
     Field(
         "denoise_steps",
         "int",
@@ -143,7 +151,7 @@ FIELDS: tuple[Field, ...] = (
     Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
     Field("top_p", "float", "1", "Sample among the most likely tokens that hold this much probability.", 0.0, 1.0),
     Field("min_p", "float", "0", "Drop tokens less likely than this share of the most likely one.", 0.0, 1.0),
-    Field("seed", "int", "random", "Same seed, same request: same text, whatever else runs.", 0, 2**63 - 1),
+    Field("seed", "int", "random", "Same seed, same request: same text, whatever else runs. INT64.", 0, 2**63 - 1),
     Field("repetition_penalty", "float", "1", "Above 1 makes tokens already seen less likely.", 0.01, 100.0),
     Field("presence_penalty", "float", "0", "Taken off tokens already generated.", -2.0, 2.0),
     Field("frequency_penalty", "float", "0", "Taken off tokens for each time they were generated.", -2.0, 2.0),

@@ -135,7 +135,7 @@ def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str
             f"ready: {manifest.model} ({manifest.precision}, up to {manifest.capacity} tokens)",
             f"  HTTP     {http}/v2/models/{MODEL_NAME}/generate and /generate_stream",
             f"  gRPC     127.0.0.1:{options.grpc_port}     metrics  http://127.0.0.1:{options.metrics_port}/metrics",
-            f"  try      curl -s {http}/v2/models/{MODEL_NAME}/generate -d '{{{prompt}, \"max_tokens\": 64}}'",
+            f"  try      curl -s {http}/v2/models/{MODEL_NAME}/generate -d '{{{prompt}, \"max_tokens\": 128}}'",
         )
     )
 

@@ -102,7 +102,7 @@ def test_one_alone_drafts_and_a_crowd_does_not() -> None:
     assert counts.decode_forwards > 0.8 * 16 * 50
 
 
-def test_requests_that_begin_alike_start_with_what_was_learnt() -> None:
+def test_like_requests_start_with_what_was_learnt() -> None:
     engine = ToyEngine(hit=0.0, peak=0.0)
     bad = asked(max_tokens=40)
     first, *_, last = answers(FLAT, engine, *[bad] * 6)

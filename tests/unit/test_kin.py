@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from trimode.acceptance import Acceptance
-from trimode.kin import KEPT, READ, WORTH, Kin
+from trimode.kin import KEPT, NEAREST, READ, STRANGE, WORTH, Kin
 
 TEMPLATE = [900, 901, 902, 903]
 SUMS = [*range(10, 20)]
@@ -90,3 +91,81 @@ def test_blocks_are_known_too() -> None:
     prior = kin.prior(SUMS)
     assert prior.passes / prior.blocks == pytest.approx(4)
     assert prior.tokens / prior.blocks == pytest.approx(25)
+
+
+def test_a_long_shared_beginning_makes_nobody_alike() -> None:
+    kin, shared = Kin(), [*range(1000, 1150)]
+    for number in range(10):
+        kin.learn([*shared, *SUMS, 500 + number], seen(1, times=3))
+        kin.learn([*shared, *LETTERS, 500 + number], seen(8, times=3))
+    assert kin.prior([*shared, *range(700, 710)]).kinship < 0.3
+    assert expected(kin, [*shared, *SUMS]) < 2
+    assert expected(kin, [*shared, *LETTERS]) > 6
+
+
+def test_equal_prompts_are_alike_however_many_there_are() -> None:
+    kin = Kin()
+    for _ in range(KEPT + 50):
+        kin.learn(SUMS, seen(1))
+    assert kin.prior(SUMS).kinship > 0.9
+
+
+def test_of_equal_prompts_the_latest_count() -> None:
+    kin = Kin()
+    for _ in range(KEPT):
+        kin.learn(SUMS, seen(1, times=3))
+    for _ in range(NEAREST):
+        kin.learn(SUMS, seen(8, times=3))
+    assert expected(kin, SUMS) > 6
+
+
+def test_what_is_known_stays_right_when_other_requests_come() -> None:
+    kin = Kin()
+    for number in range(KEPT):
+        kin.learn([*SUMS, 500 + number], seen(1))
+    for number in range(100):
+        kin.learn([*LETTERS, 500 + number], seen(8))
+    assert kin.prior([*SUMS, 500 + 150]).kinship > 0.9
+
+
+def test_long_prompts_of_other_words_are_strangers() -> None:
+    rng = np.random.default_rng(0)
+    kin = Kin()
+    for _ in range(100):
+        kin.learn(rng.integers(0, 131072, READ).tolist(), seen(1))
+    assert max(kin.prior(rng.integers(0, 131072, READ).tolist()).kinship for _ in range(20)) < STRANGE
+
+
+def test_evidence_is_what_those_alike_have_shown_and_nothing_else(taught: Kin) -> None:
+    assert taught.prior([*TEMPLATE, *SUMS, 777]).evidence == pytest.approx(5.2, abs=0.1)  # of nine
+    assert taught.prior([*range(700, 710)]).evidence == 0
+
+
+def test_drafts_and_blocks_of_one_prompt_do_not_push_each_other_out() -> None:
+    kin = Kin()
+    for _ in range(3):
+        kin.learn(SUMS, seen(1, times=3))
+    for _ in range(30):
+        own = Acceptance()
+        own.note_blocks(1, 4, 20)
+        kin.learn(SUMS, own)
+    assert expected(kin, SUMS) < 2
+    assert kin.prior(SUMS).passes / kin.prior(SUMS).blocks == pytest.approx(4)
+
+
+@pytest.mark.parametrize("size", [0, 1, 100_000])
+def test_prompts_of_any_size_can_be_learnt(size: int) -> None:
+    kin, prompt = Kin(), [131071] * size
+    kin.learn(prompt, seen(3))
+    assert kin.prior(prompt).verifications > 0
+
+
+def test_strangers_know_of_blocks_what_everyone_knows() -> None:
+    kin, own = Kin(), Acceptance()
+    own.note_blocks(1, 2, 16)
+    kin.learn(SUMS, own)
+    for number in range(40):
+        kin.learn([*LETTERS, number], seen(8))
+    prior = kin.prior([700, 701])
+    assert prior.passes / prior.tokens == pytest.approx(1 / 8)
+    assert prior.passes / prior.blocks == pytest.approx(2)

@@ -44,8 +44,8 @@ _HELP: dict[str | None, dict[str, str]] = {
         "instruction": _ASKED,
     },
     "revise": {
-        "spans": "Reconsider characters (Unicode code points) START up to END, with all of each token "
-        "that they touch; may be given several times. [all of the text]",
+        "spans": "Reconsider characters (Unicode code points) START up to END and nothing beside them; "
+        "may be given several times. [all of the text]",
         "instruction": _ASKED,
         "block_length": _WINDOW,
         "revise_rounds": "Most times that the text is gone through. [2]",

@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 
-from ..errors import CancelledError, DeadlineError, TrimodeClientError, UnavailableError, server_error
+from ..errors import CancelledError, DeadlineError, TrimodeClientError, UnavailableError, server_error, unreachable
 from ..tensors import decode, is_final
 
 CHANNEL_OPTIONS = (
@@ -41,7 +41,7 @@ def rpc_error(code: Any, details: str | None, url: str) -> TrimodeClientError:
     if code is grpc.StatusCode.UNAVAILABLE and any(sign in text for sign in _HTTP_1):
         return UnavailableError(f"{url} speaks HTTP/1, not gRPC; gRPC is usually PORT+1, or choose the protocol http")
     if code is grpc.StatusCode.UNAVAILABLE:
-        return UnavailableError(f"nobody answers at {url} (gRPC): {text}")
+        return UnavailableError(unreachable(url, "gRPC", text))
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return DeadlineError("deadline_exceeded", text)
     if code is grpc.StatusCode.CANCELLED:

@@ -8,7 +8,7 @@ from typing import Any
 
 import aiohttp
 
-from ..errors import TrimodeClientError, UnavailableError, http_error
+from ..errors import TrimodeClientError, UnavailableError, http_error, unreachable
 from ..patience import Patience
 from ..sse import SseParser
 from . import Health
@@ -80,5 +80,5 @@ class AsyncHttpTransport:
 
 def _error(exc: aiohttp.ClientError, url: str) -> TrimodeClientError:
     if isinstance(exc, aiohttp.ClientConnectorError):
-        return UnavailableError(f"nobody answers at {url} (HTTP): {exc}")
+        return UnavailableError(unreachable(url, "HTTP", exc))
     return broken(exc, url)

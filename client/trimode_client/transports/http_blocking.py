@@ -11,7 +11,7 @@ from typing import Any
 import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
 
-from ..errors import TrimodeClientError, UnavailableError, http_error
+from ..errors import TrimodeClientError, UnavailableError, http_error, unreachable
 from ..patience import Patience
 from ..sse import SseParser
 from . import Health
@@ -78,7 +78,7 @@ class HttpTransport:
 
 def _error(exc: HTTPError, url: str) -> TrimodeClientError:
     if isinstance(exc, NewConnectionError | MaxRetryError):
-        return UnavailableError(f"nobody answers at {url} (HTTP): {exc}")
+        return UnavailableError(unreachable(url, "HTTP", exc))
     return broken(exc, url) if isinstance(exc, ProtocolError) else UnavailableError(f"{url} cannot be asked: {exc}")
 
 

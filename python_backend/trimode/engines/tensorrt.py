@@ -145,7 +145,7 @@ class TensorRtEngine:
         try:
             cuda = Cuda.open(device)
         except EngineError as exc:
-            raise BundleError(f"{bundle} runs on an NVIDIA GPU. {exc}") from exc
+            raise BundleError(f"{bundle} runs on an NVIDIA GPU: {exc}") from exc
         plan: Plan | None = None
         try:
             manifest.check_device(

@@ -83,7 +83,8 @@ class Windows:
         places = [self._lanes.lane(row.slot) for row in rows]
         first = min(places)
         batch = max(places) - first + 1
-        if batch > profile.batch[2] or wanted > profile.rows[2]:
+        most = 1 if profile.name == PREFILL else profile.batch[2]
+        if batch > most or wanted > profile.rows[2]:
             return None
         writes = [self._lanes.held_at(lane) for lane in range(first, first + batch)]
         for lane, row in zip(places, rows, strict=True):
