@@ -5,6 +5,8 @@ Knows nothing of other requests, of engines, or of what a pass costs; kin.py fin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -100,7 +102,7 @@ class Prior:
     def __init__(
         self,
         counts: Floats | None = None,
-        figures: Floats | None = None,
+        figures: Sequence[float] = (0.0, 0.0, 0.0, 0.0),
         kinship: float = 0.0,
         evidence: float = 0.0,
     ) -> None:
@@ -111,8 +113,7 @@ class Prior:
             evidence: verifications of those others that are like it, as many as there were.
         """
         self._trials, self._hits = Acceptance().counts if counts is None else counts
-        known = (0.0,) * 4 if figures is None else (float(figure) for figure in figures)
-        self.verifications, self.blocks, self.passes, self.tokens = known
+        self.verifications, self.blocks, self.passes, self.tokens = figures
         self.kinship = kinship
         self.evidence = evidence
         self._refusals: dict[int, Floats] = {}

@@ -22,8 +22,10 @@ MARKS = 4096
 """Token ids are told apart by their remainder; so many that two long prompts without a common token seem unlike."""
 COMMON = 0.1
 """Least inverse document frequency, of marks that all have: between equal prompts they are all there is."""
-REFRESHED = 16
-"""Requests learnt after which the sizes of all prompts kept are worked out anew."""
+FEW = 16
+REFRESHED = 32
+"""How rare each mark is, and so how much every prompt has to share, is worked out anew after each of the first FEW
+requests, and after every so many later ones."""
 NEAREST = 6
 """Most requests that a prior is made of; of those equally near the latest."""
 STRANGE = 0.15
@@ -35,21 +37,24 @@ ALL = 0.25
 FADING = 0.9
 """What remains of everyone's older counts at each new request."""
 
+Singles = npt.NDArray[np.float32]
+
 
 class _Average:
     """Everyone's counts, older ones faded."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self._sum: Floats = np.zeros(shape)
-        self._number = 0.0
+    def __init__(self, size: int) -> None:
+        self._sum: Floats = np.zeros(size)
+        self.known = 0.0
 
     def add(self, counts: Floats) -> None:
-        self._sum = FADING * self._sum + counts
-        self._number = FADING * self._number + 1.0
+        self._sum *= FADING
+        self._sum += counts
+        self.known = FADING * self.known + 1.0
 
     def times(self, number: float) -> Floats:
         """Return what so many requests show, zeros where none is known."""
-        return self._sum * (number / max(self._number, 1.0))
+        return self._sum * (number / max(self.known, 1.0))
 
 
 class Kin:
@@ -57,15 +62,16 @@ class Kin:
 
     def __init__(self) -> None:
         empty = Acceptance()
+        self._shape, size = empty.counts.shape, empty.counts.size
         self._has = np.zeros((MARKS, KEPT), dtype=np.float32)  # [mark, place]: whether the prompt kept there has it
-        self._frequency = np.zeros(MARKS)  # of the prompts kept, how many have it
-        self._sizes = np.zeros(KEPT)
+        self._frequency = np.zeros(MARKS, dtype=np.float32)  # of the prompts kept, how many have it
+        self._rarity = np.zeros(MARKS, dtype=np.float32)
+        self._sizes = np.ones(KEPT, dtype=np.float32)
         self._marks = [np.zeros(0, dtype=np.int64)] * KEPT
-        self._counts = np.zeros((KEPT, *empty.counts.shape))
-        self._figures = np.zeros((KEPT, *empty.figures.shape))
+        self._counts = np.zeros((KEPT, size), dtype=np.float32)
+        self._figures = np.zeros((KEPT, *empty.figures.shape), dtype=np.float32)
         # drafts and blocks apart: an answer shows one of them, and says nothing of the other
-        self._drafts, self._verifications = _Average(empty.counts.shape), _Average(())
-        self._blocks = _Average((3,))
+        self._drafts, self._blocks = _Average(1 + size), _Average(3)
         self._learnt = 0
 
     def prior(self, prompt: Sequence[int]) -> Prior:
@@ -73,15 +79,18 @@ class Kin:
         known = min(self._learnt, KEPT)
         if not known:
             return Prior()
-        cosines = self._cosines(prompt, known)
-        drafted, weights = self._nearest(cosines, self._figures[:known, 0] > 0)
-        counts = np.tensordot(weights, self._counts[drafted], 1) + self._drafts.times(ALL)
-        verifications = float(weights @ self._figures[drafted, 0] + self._verifications.times(ALL))
-        evidence = float(cosines[drafted] @ self._figures[drafted, 0])
-        kinship = float(cosines[drafted].max(initial=0.0))
-        denoised, weights = self._nearest(cosines, self._figures[:known, 1] > 0)
-        blocks = weights @ self._figures[denoised, 1:] + self._blocks.times(ALL)
-        return Prior(counts, np.array([verifications, *blocks]), kinship, evidence)
+        cosines, figures = self._cosines(prompt, known), self._figures[:known]
+        counts, blocks = self._drafts.times(ALL), self._blocks.times(ALL)
+        kinship = evidence = 0.0
+        near, weights = self._nearest(cosines * (figures[:, 0] > 0))
+        if len(near):
+            counts[0] += weights @ figures[near, 0]
+            counts[1:] += weights @ self._counts[near]
+            kinship, evidence = float(cosines[near].max()), float(cosines[near] @ figures[near, 0])
+        if self._blocks.known:
+            near, weights = self._nearest(cosines * (figures[:, 1] > 0))
+            blocks += weights @ figures[near, 1:]
+        return Prior(counts[1:].reshape(self._shape), (float(counts[0]), *blocks.tolist()), kinship, evidence)
 
     def learn(self, prompt: Sequence[int], own: Acceptance) -> None:
         """Add what a finished request has shown; the oldest one is forgotten for it."""
@@ -90,49 +99,50 @@ class Kin:
         place = self._learnt % KEPT
         self._learnt += 1
         self._mark(place, _marks(prompt))
-        self._counts[place], self._figures[place] = own.counts, own.figures
+        self._counts[place], self._figures[place] = own.counts.ravel(), own.figures
         if own.figures[0]:
-            self._drafts.add(own.counts)
-            self._verifications.add(own.figures[0])
+            self._drafts.add(np.concatenate((own.figures[:1], own.counts.ravel())))
         if own.figures[1]:
             self._blocks.add(own.figures[1:])
 
-    def _nearest(self, cosines: Floats, among: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], Floats]:
-        """Return the places of the nearest requests `among` those kept, and what each of them counts for."""
-        places = np.flatnonzero(among & (cosines > STRANGE))
-        age = (self._learnt - 1 - places) % KEPT
-        nearest = places[np.lexsort((age, -cosines[places].round(3)))[:NEAREST]]
-        weights = cosines[nearest] ** 2
-        if len(nearest):
-            weights *= min(WORTH, 2.0 * len(nearest)) * cosines[nearest].max() / weights.sum()
-        return nearest, weights
+    def _nearest(self, cosines: Singles) -> tuple[npt.NDArray[np.int64], Singles]:
+        """Return the places of the nearest requests, of equals the latest, and what each of them counts for."""
+        age = (self._learnt - 1 - np.arange(len(cosines))) % KEPT
+        near = np.argsort(cosines - 1e-6 * age)[-NEAREST:]
+        near = near[cosines[near] > STRANGE]
+        weights = cosines[near] ** 2
+        if len(near):
+            weights *= min(WORTH, 2.0 * len(near)) * cosines[near].max() / weights.sum()
+        return near, weights
 
     def _mark(self, place: int, marks: npt.NDArray[np.int64]) -> None:
-        """Put a prompt in a place."""
+        """Put a prompt in a place; how rare marks are is worked out anew for all of them only now and then."""
         old = self._marks[place]
         self._has[old, place] = 0.0
         self._frequency[old] -= 1.0
         self._marks[place] = marks
         self._has[marks, place] = 1.0
         self._frequency[marks] += 1.0
-        if self._learnt <= REFRESHED or self._learnt % REFRESHED == 0:
-            self._sizes = self._rarity(np.arange(MARKS)) @ self._has
+        if self._learnt <= FEW or self._learnt % REFRESHED == 0:
+            self._rarity[:] = self._worth(np.arange(MARKS))
+            np.dot(self._rarity, self._has, out=self._sizes)
         else:
-            self._sizes[place] = self._rarity(marks).sum()
+            self._rarity[marks] = self._worth(marks)
+            self._sizes[place] = self._rarity[marks].sum()
 
-    def _rarity(self, marks: npt.NDArray[np.int64]) -> Floats:
+    def _worth(self, marks: npt.NDArray[np.int64]) -> Singles:
         """Return the square of each mark's inverse document frequency."""
         frequency = np.log((min(self._learnt, KEPT) + 1.0) / (self._frequency[marks] + 0.5))
-        rarity: Floats = np.maximum(frequency, COMMON) ** 2
-        return rarity
+        worth: Singles = np.maximum(frequency, COMMON).astype(np.float32) ** 2
+        return worth
 
-    def _cosines(self, prompt: Sequence[int], known: int) -> Floats:
-        """Return (known,) cosines of the prompts kept with this one; sizes may be of some requests ago."""
+    def _cosines(self, prompt: Sequence[int], known: int) -> Singles:
+        """Return (known,) cosines of the prompts kept with this one."""
         marks = _marks(prompt)
-        rarity = self._rarity(marks)
+        rarity = self._rarity[marks]
         common = rarity @ self._has[marks, :known]
-        cosines: Floats = common / np.sqrt(np.maximum(self._sizes[:known] * rarity.sum(), 1e-12))
-        return cosines.clip(0.0, 1.0)
+        cosines: Singles = common / np.sqrt(self._sizes[:known] * rarity.sum() + 1e-12)
+        return np.minimum(cosines, 1.0, out=cosines)
 
 
 def _marks(prompt: Sequence[int]) -> npt.NDArray[np.int64]:

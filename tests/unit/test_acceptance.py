@@ -19,7 +19,7 @@ def seen(*runs: tuple[int, int], at: int = 0) -> Acceptance:
 
 
 def known(acceptance: Acceptance, kinship: float = 1.0) -> Prior:
-    return Prior(acceptance.counts, acceptance.figures, kinship)
+    return Prior(acceptance.counts, acceptance.figures.tolist(), kinship)
 
 
 def test_a_block_of_one_gives_one_token() -> None:
