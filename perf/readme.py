@@ -51,7 +51,8 @@ def _held(found: dict[str, dict[str, Any]]) -> str:
     choice, gain = held.overall(found["domains"])
     return f"""Auto, asked one prompt at a time, is {gain:.2f} times as fast over all
 domains as the best single fixed choice that gives the same text ({choice}); at so many requests
-at once it has this share of the best fixed choice's speed: {shares}. Of the {len(lines)} budgets of overhead and speed that are to hold, {failed} do not, on this
+at once it has this share of the best fixed choice's speed: {shares}.
+Of the {len(lines)} budgets of overhead and speed that are to hold, {failed} do not, on this
 machine; [perf/RESULTS.md](perf/RESULTS.md) has them with their figures."""
 
 
