@@ -33,6 +33,14 @@ def gpu():
         del sys.modules[name]
 
 
+@pytest.fixture
+def tiny(gpu):
+    """A released model's configuration at the dimensions of a rehearsal."""
+    gpu("passes")
+    released = importlib.import_module("released")
+    return {**released.CONFIGS["3b"], **released.TINY}
+
+
 def run(*options: str, code: str = ALONE) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHONPATH": str(ROOT / "perf"), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", code, *options]
@@ -144,9 +152,9 @@ def test_tensorrt_is_not_tried_without_a_gpu(gpu):
         gpu("product").TensorRt("cpu")
 
 
-def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(gpu):
+def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(gpu, tiny):
     passes, model, device = gpu("passes"), gpu("model"), gpu("device").Device("cpu")
-    static = passes.random_model(passes.TINY, device, 32)
+    static = passes.random_model(tiny, device, 32)
     ids = torch.randint(0, 512, (3, 4), generator=torch.Generator().manual_seed(0))
     found = []
     for attention, rows in (("products", 3), ("fused", 3), ("products", 1)):
@@ -174,13 +182,13 @@ def test_the_bytes_and_operations_of_a_pass_are_those_of_its_tensors(gpu):
     assert passes.weight_bytes(released.CONFIGS["8b"], 2) == 2 * 8_489_553_920
 
 
-def test_what_does_not_fit_is_skipped_with_its_size(gpu, monkeypatch):
+def test_what_does_not_fit_is_skipped_with_its_size(gpu, tiny, monkeypatch):
     passes, device = gpu("passes"), gpu("device")
     monkeypatch.setattr(device.Device, "free_bytes", lambda self: (1 << 30) + 10**6)
     shapes = passes.Grid((1, 4096), (1,), (512,)).shapes("tiny")
-    fits, too_large = passes.measure("tiny", passes.TINY, device.Device("cpu"), shapes, seconds=0.001)
+    fits, too_large = passes.measure("tiny", tiny, device.Device("cpu"), shapes, seconds=0.001)
     assert "milliseconds" in fits
     assert too_large["skipped"].startswith("cache and activations take ")
     monkeypatch.setattr(device.Device, "free_bytes", lambda self: 1 << 30)
-    for row in passes.measure("tiny", passes.TINY, device.Device("cpu"), shapes):
+    for row in passes.measure("tiny", tiny, device.Device("cpu"), shapes):
         assert row["skipped"].startswith("tiny's weights take 1.1 GB, 1.1 GB are free")
