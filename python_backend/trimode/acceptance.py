@@ -85,15 +85,21 @@ class Acceptance:
             prior: what is known of others.
             at: tokens of the answer so far.
         """
-        trials, hits, refusal = self.trials[0], self.hits[0], prior.refusal(at)
-        firmness = LOOSE + (FIRM - LOOSE) * prior.kinship
-        factor = (firmness + trials.sum() - hits.sum()) / (firmness + float(trials @ refusal))
-        foreseen = 1.0 - np.minimum(1.0, factor * refusal)
-        chance = (hits + STRENGTH * foreseen) / (trials + STRENGTH)
+        refusal = prior.refusal(at)
+        chance = self._chance(prior.kinship, refusal) if self.figures[0] else 1.0 - refusal
         chance[0] = 1.0
         expected = np.zeros(MAX_BLOCK_LENGTH + 1)
         np.cumsum(np.cumprod(chance), out=expected[1:])
         return expected
+
+    def _chance(self, kinship: float, refusal: Floats) -> Floats:
+        """Return (MAX_BLOCK_LENGTH,) chances that a drafted token is right: the expected ones and its own."""
+        trials, hits = self.trials[0], self.hits[0]
+        firmness = LOOSE + (FIRM - LOOSE) * kinship
+        factor = (firmness + trials.sum() - hits.sum()) / (firmness + float(trials @ refusal))
+        foreseen = 1.0 - np.minimum(1.0, factor * refusal)
+        chance: Floats = (hits + STRENGTH * foreseen) / (trials + STRENGTH)
+        return chance
 
 
 class Prior:
@@ -116,6 +122,7 @@ class Prior:
         self.verifications, self.blocks, self.passes, self.tokens = figures
         self.kinship = kinship
         self.evidence = evidence
+        self._everywhere: Floats | None = None
         self._refusals: dict[int, Floats] = {}
 
     def refusal(self, at: int) -> Floats:
@@ -126,11 +133,12 @@ class Prior:
         row = stretch(at)
         found = self._refusals.get(row)
         if found is None:
-            trials, hits = self._trials[0], self._hits[0]
-            pooled = (hits.sum() + FAITH * HOPE) / (trials.sum() + FAITH)
-            chance = (hits + pooled) / (trials + 1.0)
-            found = 1.0 - (self._hits[row] + LOCAL * chance) / (self._trials[row] + LOCAL)
-            self._refusals[row] = found
+            if self._everywhere is None:
+                trials, hits = self._trials[0], self._hits[0]
+                pooled = (hits.sum() + FAITH * HOPE) / (trials.sum() + FAITH)
+                self._everywhere = (hits + pooled) / (trials + 1.0)
+            chance = (self._hits[row] + LOCAL * self._everywhere) / (self._trials[row] + LOCAL)
+            found = self._refusals[row] = 1.0 - chance
         return found
 
 

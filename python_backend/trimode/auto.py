@@ -15,7 +15,8 @@ from . import modes
 from .acceptance import stretch
 from .cost import CostCurve
 from .fields import Mode
-from .kin import Kin
+from .kin import Kin, marks_of
+from .output import Decisions
 from .sequence import Phase, Sequence
 from .steering import Steering
 
@@ -27,8 +28,9 @@ HELD_DRAFTS = 2
 """Drafts for which a choice with drafts stands."""
 LOYALTY = 1.03
 """How much better another choice must be than the last one."""
-CAUTION = 1.08
-"""How much better drafts must be than none among several requests: the best of many estimates promises too much."""
+CAUTION = 0.015
+"""How much better drafts must be than none, for each of several requests: the best of many estimates promises too
+much, and the more rows a call has, the less a right choice of drafts gains and the more a wrong one costs."""
 PATIENCE = 16
 """Tokens one by one after which one draft is tried again, for each request that would wait for it; doubled with each
 trial."""
@@ -61,6 +63,8 @@ class Auto:
         self._kin = Kin()
         self._steps_left = 0
         self._chosen_for: list[int] = []
+        self._followed = False  # whether all decode token by token, as was chosen: they go on by themselves
+        self._step_seconds = 0.0  # of the call in which they do
         self._block_size = block_size
 
     def admit(self, seq: Sequence, running: Items[Sequence], capacity: int) -> None:
@@ -72,8 +76,9 @@ class Auto:
         """
         if seq.params.mode is not Mode.AUTO:
             return
-        known = self._kin.prior(seq.prompt)
-        seq.steering = Steering(known, patience=WARNED if known.evidence >= MUCH else PATIENCE)
+        marks = marks_of(seq.prompt)
+        known = self._kin.prior(marks)
+        seq.steering = Steering(known, marks, patience=WARNED if known.evidence >= MUCH else PATIENCE)
         if Mode.DIFFUSION.value not in seq.params.auto_allow:
             return
         load = _load(running)
@@ -98,10 +103,12 @@ class Auto:
         self._steps_left -= 1
         if self._steps_left < 0 or self._chosen_for != [id(seq) for seq in free]:
             self._choose(free, _load([seq for seq in running if seq.params.mode is not Mode.AUTO]), capacity)
+        elif self._followed:
+            return
         for seq in free:
             if seq.steered:
-                self._follow(seq)
-                self._count(seq, len(free), capacity)
+                self._follow(seq, len(free), capacity)
+        self._followed = all(seq.mode is Mode.AUTOREGRESSIVE for seq in free)
 
     def finished(self, seq: Sequence) -> None:
         """Learn from a request that has ended, if its knobs were those that auto would choose."""
@@ -110,10 +117,25 @@ class Auto:
         if seq.mode is Mode.DIFFUSION and seq.counters.denoise_forwards:
             blocks = -(-len(seq.tokens) // seq.block_length)
             seq.seen.note_blocks(blocks, seq.counters.forwards, len(seq.tokens))
-        self._kin.learn(seq.prompt, seq.seen)
+        self._kin.learn(seq.steering.marks, seq.seen)
+
+    def told(self, seq: Sequence) -> Decisions | None:
+        """Return what a client may know of what was chosen for `seq`; None where the mode was not open."""
+        if seq.steering is None:
+            return None
+        self._settle(seq)
+        blocks = -(-len(seq.tokens) // seq.block_length) if seq.mode is Mode.DIFFUSION else 1
+        state = seq.steering
+        return Decisions(
+            dict(state.cycles),
+            round(1000 * blocks * state.expected_seconds, 3),
+            round(blocks * state.expected_tokens, 3),
+        )
 
     def _choose(self, free: list[Sequence], load: _Load, capacity: int) -> None:
         """Set what each of `free` is to do next."""
+        for seq in free:
+            self._settle(seq)
         expected = [_expected(seq) for seq in free]
         _, length = self._best(free, expected, load, capacity)
         trying = False
@@ -129,14 +151,35 @@ class Auto:
             state.gain = runs[state.drafts] if state.drafts else 1.0
         self._steps_left = (2 if trying else 2 * HELD_DRAFTS if length else HELD) - 1
         self._chosen_for = [id(seq) for seq in free]
+        self._step_seconds = self.curve.seconds(len(free), 1, capacity)
 
-    def _follow(self, seq: Sequence) -> None:
-        """Let a sequence between two cycles do what was chosen for it."""
-        drafts = _steering(seq).drafts
-        if drafts and (seq.mode is not Mode.SELF_SPECULATION or seq.block_length != drafts):
-            modes.steer(seq, Mode.SELF_SPECULATION, drafts)
-        elif not drafts and seq.mode is not Mode.AUTOREGRESSIVE:
-            modes.steer(seq, Mode.AUTOREGRESSIVE, seq.params.block_length)
+    def _follow(self, seq: Sequence, running: int, capacity: int) -> None:
+        """Let a sequence between two cycles do what was chosen for it; note a draft's cycle and what it should take."""
+        state = _steering(seq)
+        length = state.drafts
+        if not length:
+            if seq.mode is not Mode.AUTOREGRESSIVE:
+                modes.steer(seq, Mode.AUTOREGRESSIVE, seq.params.block_length)
+            return
+        if seq.mode is not Mode.SELF_SPECULATION or seq.block_length != length:
+            modes.steer(seq, Mode.SELF_SPECULATION, length)
+        name = f"{Mode.SELF_SPECULATION}/{length}"
+        state.cycles[name] = state.cycles.get(name, 0) + 1
+        state.expected_tokens += state.gain
+        state.expected_seconds += 2 * self.curve.seconds(running, length, capacity)
+        self.cycles[str(Mode.SELF_SPECULATION), length] += 1
+
+    def _settle(self, seq: Sequence) -> None:
+        """Note the tokens that came one by one since the last time, and what they should have taken."""
+        state = _steering(seq)
+        more = seq.counters.decode_forwards - state.singles
+        if more:
+            state.singles += more
+            state.quiet += more
+            state.cycles[str(Mode.AUTOREGRESSIVE)] = state.singles
+            state.expected_tokens += more
+            state.expected_seconds += more * self._step_seconds
+            self.cycles[str(Mode.AUTOREGRESSIVE), 0] += more
 
     def _best(self, free: list[Sequence], expected: list[list[float]], load: _Load, capacity: int) -> tuple[float, int]:
         """Return the best rate in tokens per second of `free`, and the length of the drafts for it, 0 for none.
@@ -150,7 +193,7 @@ class Auto:
         limit = max(longest)
         room = [min(most, seq.remaining) for most, seq in zip(longest, free, strict=True)]
         now = {_steering(seq).drafts for seq in free}
-        margin = CAUTION if count > 1 else 1.0
+        margin = 1.0 + CAUTION * count if count > 1 else 1.0
         best, chosen = self._rate(load, count, 0, 0.0, 0, capacity) * (LOYALTY if now == {0} else 1.0), 0
         for length in [*(length for length in LENGTHS if length < limit), limit]:
             gains = sum(runs[min(length, most)] for runs, most in zip(expected, room, strict=True))
@@ -184,17 +227,6 @@ class Auto:
         """Whether drafts would pay if every token of them were right."""
         drafted = self._rate(load, 0, count, count * float(self._block_size), self._block_size, capacity)
         return drafted > self._rate(load, count, 0, 0.0, 0, capacity)
-
-    def _count(self, seq: Sequence, running: int, capacity: int) -> None:
-        """Note the cycle that begins now, and what it is expected to take."""
-        state, length = _steering(seq), seq.block_length if seq.mode is Mode.SELF_SPECULATION else 0
-        state.quiet += not length
-        name = f"{seq.mode}/{length}" if length else str(seq.mode)
-        state.cycles[name] = state.cycles.get(name, 0) + 1
-        calls = 2 if length else 1
-        state.expected_tokens += state.gain
-        state.expected_seconds += calls * self.curve.seconds(running, max(1, length), capacity)
-        self.cycles[str(seq.mode), length] += 1
 
 
 def _steering(seq: Sequence) -> Steering:

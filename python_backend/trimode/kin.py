@@ -37,6 +37,7 @@ ALL = 0.25
 FADING = 0.9
 """What remains of everyone's older counts at each new request."""
 
+Marks = npt.NDArray[np.int64]
 Singles = npt.NDArray[np.float32]
 
 
@@ -74,12 +75,12 @@ class Kin:
         self._drafts, self._blocks = _Average(1 + size), _Average(3)
         self._learnt = 0
 
-    def prior(self, prompt: Sequence[int]) -> Prior:
-        """Return what is known of the requests most like one with `prompt`, and a little of all others."""
+    def prior(self, marks: Marks) -> Prior:
+        """Return what is known of the requests most like one whose prompt has `marks`, and a little of all others."""
         known = min(self._learnt, KEPT)
         if not known:
             return Prior()
-        cosines, figures = self._cosines(prompt, known), self._figures[:known]
+        cosines, figures = self._cosines(marks, known), self._figures[:known]
         counts, blocks = self._drafts.times(ALL), self._blocks.times(ALL)
         kinship = evidence = 0.0
         near, weights = self._nearest(cosines * (figures[:, 0] > 0))
@@ -92,13 +93,13 @@ class Kin:
             blocks += weights @ figures[near, 1:]
         return Prior(counts[1:].reshape(self._shape), (float(counts[0]), *blocks.tolist()), kinship, evidence)
 
-    def learn(self, prompt: Sequence[int], own: Acceptance) -> None:
-        """Add what a finished request has shown; the oldest one is forgotten for it."""
+    def learn(self, marks: Marks, own: Acceptance) -> None:
+        """Add what a finished request has shown, whose prompt has `marks`; the oldest one is forgotten for it."""
         if not own.figures.any():
             return
         place = self._learnt % KEPT
         self._learnt += 1
-        self._mark(place, _marks(prompt))
+        self._mark(place, marks)
         self._counts[place], self._figures[place] = own.counts.ravel(), own.figures
         if own.figures[0]:
             self._drafts.add(np.concatenate((own.figures[:1], own.counts.ravel())))
@@ -115,7 +116,7 @@ class Kin:
             weights *= min(WORTH, 2.0 * len(near)) * cosines[near].max() / weights.sum()
         return near, weights
 
-    def _mark(self, place: int, marks: npt.NDArray[np.int64]) -> None:
+    def _mark(self, place: int, marks: Marks) -> None:
         """Put a prompt in a place; how rare marks are is worked out anew for all of them only now and then."""
         old = self._marks[place]
         self._has[old, place] = 0.0
@@ -130,22 +131,20 @@ class Kin:
             self._rarity[marks] = self._worth(marks)
             self._sizes[place] = self._rarity[marks].sum()
 
-    def _worth(self, marks: npt.NDArray[np.int64]) -> Singles:
+    def _worth(self, marks: Marks) -> Singles:
         """Return the square of each mark's inverse document frequency."""
         frequency = np.log((min(self._learnt, KEPT) + 1.0) / (self._frequency[marks] + 0.5))
         worth: Singles = np.maximum(frequency, COMMON).astype(np.float32) ** 2
         return worth
 
-    def _cosines(self, prompt: Sequence[int], known: int) -> Singles:
-        """Return (known,) cosines of the prompts kept with this one."""
-        marks = _marks(prompt)
+    def _cosines(self, marks: Marks, known: int) -> Singles:
+        """Return (known,) cosines of the prompts kept with the one that has `marks`."""
         rarity = self._rarity[marks]
         common = rarity @ self._has[marks, :known]
         cosines: Singles = common / np.sqrt(self._sizes[:known] * rarity.sum() + 1e-12)
         return np.minimum(cosines, 1.0, out=cosines)
 
 
-def _marks(prompt: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Return the marks of the tokens that a prompt has, each once."""
-    marks: npt.NDArray[np.int64] = np.unique(np.asarray(prompt[-READ:], dtype=np.int64) % MARKS)
-    return marks
+def marks_of(prompt: Sequence[int]) -> Marks:
+    """Return (M,) the marks of the tokens that a prompt has, each once."""
+    return np.array(list({token % MARKS for token in prompt[-READ:]}), dtype=np.int64)

@@ -294,7 +294,7 @@ class Scheduler:
         if chunk.last:
             chunk.counters = task.sequence.counters
             chunk.num_input_tokens = len(task.sequence.prompt)
-            chunk.auto = task.sequence.told()
+            chunk.auto = self._auto.told(task.sequence)
             chunk.seconds = time.monotonic() - task.submitted
         if snapshot is None:
             task.deliver(chunk)

@@ -14,7 +14,7 @@ from .acceptance import Acceptance
 from .block import Block
 from .fields import Mode
 from .hole import Hole
-from .output import Counters, Decisions
+from .output import Counters
 from .params import GenerationParams
 from .revision import Revision
 from .steering import Steering
@@ -85,18 +85,6 @@ class Sequence:
     def length(self) -> int:
         """Tokens of prompt and answer so far."""
         return len(self.prompt) + len(self.tokens)
-
-    def told(self) -> Decisions | None:
-        """Return what a client may know of auto's choices; None where the mode was not open."""
-        if self.steering is None:
-            return None
-        blocks = -(-len(self.tokens) // self.block_length) if self.mode is Mode.DIFFUSION else 1
-        state = self.steering
-        return Decisions(
-            dict(state.cycles),
-            round(1000 * blocks * state.expected_seconds, 3),
-            round(blocks * state.expected_tokens, 3),
-        )
 
     @property
     def remaining(self) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from trimode.acceptance import Acceptance
 from trimode.errors import RequestError
+from trimode.kin import marks_of
 from trimode.runtime import Runtime
 
 from .toy import ToyEngine, toy_runtime
@@ -189,12 +190,12 @@ def test_memory_is_of_the_processes_below_one(perf: Any) -> None:
 def test_what_auto_learns_of_a_timed_prompt_is_forgotten(perf: Any, runtime: Runtime, prompts: list[Any]) -> None:
     learnt = perf("choices").Learnt(runtime, prompts[:2], 9)
     auto, seen = runtime._scheduler._auto, Acceptance()
-    known = auto._kin.prior([1]).verifications
+    known = auto._kin.prior(marks_of([1])).verifications
     seen.note(3, 8, 0)
-    auto._kin.learn([1], seen)
-    assert auto._kin.prior([1]).verifications != known
+    auto._kin.learn(marks_of([1]), seen)
+    assert auto._kin.prior(marks_of([1])).verifications != known
     learnt.put_back()
-    assert auto._kin.prior([1]).verifications == known
+    assert auto._kin.prior(marks_of([1])).verifications == known
 
 
 def test_each_domain_is_halved(perf: Any, prompts: list[Any]) -> None:
