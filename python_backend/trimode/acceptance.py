@@ -39,13 +39,15 @@ class Acceptance:
     Attributes:
         trials: (1 + STRETCHES, MAX_BLOCK_LENGTH) in the whole answer [0] and in its i-th stretch [1 + i], by k from 1:
             verifications that came to draft token k. hits: of those, the ones that went on behind it.
+        refused: verifications in which a token was refused.
         figures: (4,) verifications, blocks denoised, and the passes and the answer's tokens of these.
     """
 
-    __slots__ = ("counts", "figures")
+    __slots__ = ("counts", "figures", "refused")
 
     def __init__(self) -> None:
         self.counts: Floats = np.zeros((2, 1 + STRETCHES, MAX_BLOCK_LENGTH))
+        self.refused = 0
         self.figures: Floats = np.zeros(4)
 
     @property
@@ -68,6 +70,7 @@ class Acceptance:
         for row in (0, stretch(at)):
             self.trials[row, 1 : min(committed, width - 1) + 1] += 1
             self.hits[row, 1:committed] += 1
+        self.refused += committed < width
         self.figures[0] += 1
 
     def note_blocks(self, blocks: int, passes: int, tokens: int) -> None:
@@ -89,14 +92,14 @@ class Acceptance:
         chance = self._chance(prior.kinship, refusal) if self.figures[0] else 1.0 - refusal
         chance[0] = 1.0
         expected = np.zeros(MAX_BLOCK_LENGTH + 1)
-        np.cumsum(np.cumprod(chance), out=expected[1:])
+        chance.cumprod().cumsum(out=expected[1:])
         return expected
 
     def _chance(self, kinship: float, refusal: Floats) -> Floats:
         """Return (MAX_BLOCK_LENGTH,) chances that a drafted token is right: the expected ones and its own."""
-        trials, hits = self.trials[0], self.hits[0]
+        trials, hits = self.counts[:, 0]
         firmness = LOOSE + (FIRM - LOOSE) * kinship
-        factor = (firmness + trials.sum() - hits.sum()) / (firmness + float(trials @ refusal))
+        factor = (firmness + self.refused) / (firmness + float(trials @ refusal))
         foreseen = 1.0 - np.minimum(1.0, factor * refusal)
         chance: Floats = (hits + STRENGTH * foreseen) / (trials + STRENGTH)
         return chance

@@ -26,8 +26,10 @@ HELD = 8
 """Steps for which a choice of token by token stands."""
 HELD_DRAFTS = 2
 """Drafts for which a choice with drafts stands."""
-LOYALTY = 1.03
-"""How much better another choice must be than the last one."""
+LOYALTY = 0.03
+CROWDED = 0.01
+"""How much better another choice must be than the last one; and more for each request, since a call is as wide as its
+longest draft until all have changed."""
 CAUTION = 0.015
 """How much better drafts must be than none, for each of several requests: the best of many estimates promises too
 much, and the more rows a call has, the less a right choice of drafts gains and the more a wrong one costs."""
@@ -40,6 +42,8 @@ MUCH = 8.0
 """Verifications that are much."""
 DOUBT = 8
 """So many times that, and it is tried even where the curve says that it cannot pay: calls never made are guessed."""
+LONGER = 1.02
+"""How much better a longer draft must be than a shorter one among several requests."""
 TRIAL = 8
 """Longest draft of such a trial."""
 
@@ -63,6 +67,7 @@ class Auto:
         self._kin = Kin()
         self._steps_left = 0
         self._chosen_for: list[int] = []
+        self._length = 0  # of the drafts chosen for them
         self._followed = False  # whether all decode token by token, as was chosen: they go on by themselves
         self._step_seconds = 0.0  # of the call in which they do
         self._block_size = block_size
@@ -138,7 +143,7 @@ class Auto:
             self._settle(seq)
         expected = [_expected(seq) for seq in free]
         _, length = self._best(free, expected, load, capacity)
-        trying = False
+        self._length, trying = length, False
         for seq, runs in zip(free, expected, strict=True):
             state = _steering(seq)
             if length:
@@ -192,14 +197,16 @@ class Auto:
         longest = [self._longest(seq) for seq in free]
         limit = max(longest)
         room = [min(most, seq.remaining) for most, seq in zip(longest, free, strict=True)]
-        now = {_steering(seq).drafts for seq in free}
+        now = self._length if count > 1 else _steering(free[0]).drafts
         margin = 1.0 + CAUTION * count if count > 1 else 1.0
-        best, chosen = self._rate(load, count, 0, 0.0, 0, capacity) * (LOYALTY if now == {0} else 1.0), 0
+        loyalty = 1.0 + LOYALTY + CROWDED * (count - 1)
+        best, chosen = self._rate(load, count, 0, 0.0, 0, capacity) * (loyalty if not now else 1.0), 0
         for length in [*(length for length in LENGTHS if length < limit), limit]:
             gains = sum(runs[min(length, most)] for runs, most in zip(expected, room, strict=True))
-            rate = self._rate(load, 0, count, gains, length, capacity) * (LOYALTY if now == {length} else 1.0)
+            rate = self._rate(load, 0, count, gains, length, capacity) * (loyalty if now == length else 1.0)
             if rate > best * margin:
                 best, chosen = rate, length
+                margin = LONGER if count > 1 else 1.0
         return best, chosen
 
     def _rate(self, load: _Load, singles: int, blocks: int, gains: float, length: int, capacity: int) -> float:

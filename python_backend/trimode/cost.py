@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from bisect import bisect_right
 from collections.abc import Callable
+from functools import lru_cache
 from math import exp, log
 
 import numpy as np
@@ -26,14 +27,14 @@ REPEATS = 3
 BUDGET_SECONDS = 0.5
 """The measurement ends here, the three calls that all others can be judged by being made in any case; calls not reached
 are estimated from those that were, and corrected by use."""
-RATE = 0.05
+RATE = 0.1
 """Share of a surprise that the curve takes over, the surprise itself held within BOUND (as a logarithm)."""
-BOUND = 0.25
+BOUND = 0.4
 SHARED = 0.5
 """Share of that which moves the whole curve: a slower machine is slower at calls that are not made just now, too."""
-FRESH = 32
+FRESH = 8
 """Calls taken in after which what was asked before is worked out anew."""
-EVERY = 4
+EVERY = 2
 """Of so many calls one is taken in."""
 
 Floats = npt.NDArray[np.float64]
@@ -102,6 +103,7 @@ class CostCurve:
         return max(flat + rows * per_entry * (capacity - self._capacity), 0.1 * flat)
 
 
+@lru_cache(maxsize=1024)
 def _corners(rows: int, tokens: int) -> list[tuple[int, int, float]]:
     """Return the table's entries around a call and their weights, bilinear in the logarithms, 1 in sum."""
     low, up = _between(ROWS, rows), _between(TOKENS, tokens)

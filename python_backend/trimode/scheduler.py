@@ -150,24 +150,26 @@ class Scheduler:
 
     def _step(self) -> None:
         """Run one pass of every live sequence; of those that read a text, about one chunk's worth in all."""
+        began, curve = time.perf_counter(), self._auto.curve
         self._auto.steer([task.sequence for task in self._running], self._engine.capacity)
-        for group in pack(self._plan()):
-            timed = self._auto.curve.due() and not any(reads(task.sequence) for task, _ in group)
+        groups = pack(self._plan())
+        timed = curve.due() and len(groups) == 1 and not any(reads(task.sequence) for task, _ in groups[0])
+        for group in groups:
             try:
                 self._line_up(group)
-                began = time.perf_counter()
                 results = self._engine.run([row for _, row in group])
             except Exception as exc:
                 self._blame([task for task, _ in group], exc)
+                timed = False
                 continue
-            if timed:
-                width = max(len(row.tokens) for _, row in group)
-                self._auto.curve.observe(len(group), width, self._engine.capacity, time.perf_counter() - began)
             for (task, row), result in zip(group, results, strict=True):
                 try:
                     self._apply(task, row, result)
                 except Exception as exc:
                     self._blame([task], exc)
+        if timed:  # the whole of it, since what is done around a call is part of what a token costs
+            width = max(len(row.tokens) for _, row in groups[0])
+            curve.observe(len(groups[0]), width, self._engine.capacity, time.perf_counter() - began)
 
     def _line_up(self, group: list[tuple[Task, Row]]) -> None:
         """Have the slots of a call lie side by side."""
