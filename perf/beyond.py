@@ -19,11 +19,15 @@ def timeline(timeline: dict[str, Any]) -> str:
     stages, modes, again = {**timing.STAGES, "total": "all of it"}, timeline["modes"], timeline["again"]
     rows = [[name, *(f"{modes[mode][stage]:.0f}" for mode in MODES)] for stage, name in stages.items()]
     passes = ["passes", *(f"{modes[mode]['passes']:.0f}" for mode in MODES)]
+    per_pass = {mode: (modes[mode]["total"] - modes[mode]["pass"]) / modes[mode]["passes"] for mode in MODES}
+    added = ["all but the engine's passes, for each pass", *(f"{per_pass[mode]:.0f}" for mode in MODES)]
+    budget = held.LOOP - 1
+    enough = [f"a pass of which that is {budget:.0%}", *(f"{per_pass[mode] / budget:.0f}" for mode in MODES)]
     return f"""### Where the time of an answer goes
 
 Microseconds an answer in process, medians; stages are timed around the runtime's own functions.
 
-{table(("stage", *MODES), [*rows, passes])}
+{table(("stage", *MODES), [*rows, passes, added, enough])}
 
 Most of the loop's share is code that starts cold, because every pass pulls the model's weights through the processor's
 caches: asked again and again with no pass between, the same checks take {again["check"]:.0f} and the same prompts
@@ -55,12 +59,13 @@ def auto_by_domain(domains: dict[str, Any]) -> str:
     same = "yes" if domains["same_text"] else "NO"
     return f"""## Auto, by domain
 
-Milliseconds for all of a domain's prompts, one at a time in process: the sum of each one's median over
-{domains["rounds"]} rounds after two of warm-up. {domains["prompts"]} prompts, none of which auto has met: it knows others of the same domains. Every choice gave
-the same text: {same}.
+Milliseconds for all of a domain's prompts, one at a time in process: for auto the sum of each one's median over
+{domains["rounds"]} rounds after two of warm-up, for the others that times the median ratio to it, of pairs of one
+prompt and round. {domains["prompts"]} prompts, none of which auto has met: it knows others of the same domains.
+Every choice gave the same text: {same}.
 
 {table(("domain", *choices, "best fixed choice", "auto's speed against it"), rows)}
-"""  # noqa: E501
+"""
 
 
 def auto_by_concurrency(found: dict[str, Any]) -> str:
@@ -73,13 +78,14 @@ def auto_by_concurrency(found: dict[str, Any]) -> str:
             f"{row['tokens_per_second']['median']:.0f}",
             f"{row['tokens_per_second_per_user']:.0f}",
             spread(row["against_autoregressive"]),
+            spread(row["against_auto"]),
             spread(row["against_alone"]),
         ]
         for row in found["rows"]
     ]
     titles = (
         *("at once", "choice", "p50 ms", "p95 ms", "p99 ms", "first text p50 ms", "tokens/s", "tokens/s each"),
-        *("against autoregressive", "against one at a time"),
+        *("against autoregressive", "against auto", "against one at a time"),
     )
     same = "yes" if found["equal_to_alone"] else "NO"
     sampled = "yes" if found["sampled_equal_to_alone"] else "NO"
@@ -87,8 +93,7 @@ def auto_by_concurrency(found: dict[str, Any]) -> str:
 
 In process, streamed: so many askers, each with its next prompt when the last is answered, until each of
 {found["prompts"]} prompts, of every domain and unknown to auto, is answered; {found["rounds"]} rounds, choices in turn.
-Answers equal to
-those given alone: greedy {same}, sampled with a seed {sampled}.
+Ratios pair crowds of one round. Answers equal to those given alone: greedy {same}, sampled with a seed {sampled}.
 
 {table(titles, rows)}
 """

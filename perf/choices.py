@@ -30,7 +30,7 @@ FIXED: dict[str, dict[str, Any]] = {
 AUTO = {"auto": {"mode": "auto"}}
 DIFFUSION = {"diffusion": {"mode": "diffusion"}}
 LEVELS = (1, 2, 4, 8, 16)
-MIN_ROUNDS = 3
+MIN_ROUNDS = 6
 Progress = Callable[[float], None]
 
 
@@ -59,7 +59,8 @@ def by_domain(
 ) -> dict[str, Any]:
     """Return milliseconds of each domain's prompts, one at a time, by choice; after two rounds of warm-up.
 
-    Every prompt is asked with every choice before the next one is; the order of choices is shuffled.
+    Every prompt is asked with every choice before the next one is; the order of choices is shuffled. A fixed choice's
+    milliseconds are auto's times the ratio of the two, which pairs samples of one prompt and round.
     """
     choices = {**FIXED, **AUTO}
     taken: defaultdict[tuple[str, str], list[list[float]]] = defaultdict(list)  # (choice, domain): a list per round
@@ -81,18 +82,25 @@ def by_domain(
         if rounds > 0:
             for key, values in this.items():
                 taken[key].append(values)
-    domains = sorted({prompt.domain for prompt in prompts})
+    domains = {
+        domain: _against(taken["auto", domain], {choice: taken[choice, domain] for choice in choices})
+        for domain in sorted({prompt.domain for prompt in prompts})
+    }
     return {
         "rounds": rounds,
         "prompts": len(prompts),
         "same_text": all(len(found) == 1 for found in texts.values()),
-        "domains": {domain: {choice: _middle(taken[choice, domain]) for choice in choices} for domain in domains},
+        "domains": domains,
     }
 
 
-def _middle(rounds: list[list[float]]) -> float:
-    """Return the sum over prompts of each one's median over rounds."""
-    return float(np.median(np.asarray(rounds), axis=0).sum())
+def _against(auto: list[list[float]], taken: dict[str, list[list[float]]]) -> dict[str, float]:
+    """Return the sum over prompts of auto's median over rounds times the median of a choice's ratio to it."""
+    own = np.asarray(auto)  # (rounds, prompts)
+    return {
+        choice: float(np.sum(np.median(own, axis=0) * np.median(np.asarray(other) / own, axis=0)))
+        for choice, other in taken.items()
+    }
 
 
 def by_concurrency(
@@ -126,8 +134,7 @@ def by_concurrency(
         "prompts": len(prompts),
         "equal_to_alone": equal,
         "sampled_equal_to_alone": sampled_alike(runtime, prompts, max_tokens),
-        "rows": [_row(level, name, rounds[level, name], rounds[level, "autoregressive"], rounds[1, name])
-                 for level in LEVELS for name in choices],
+        "rows": [_row(level, name, rounds) for level in LEVELS for name in choices],
     }  # fmt: skip
 
 
@@ -141,17 +148,26 @@ def sampled_alike(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) 
     return True
 
 
-def _row(level: int, name: str, own: list[Crowd], serial: list[Crowd], single: list[Crowd]) -> dict[str, Any]:
-    answers: list[Finished] = [answer for crowd in own for answer in crowd.answers]
+def _row(level: int, name: str, rounds: dict[tuple[int, str], list[Crowd]]) -> dict[str, Any]:
+    answers: list[Finished] = [answer for crowd in rounds[level, name] for answer in crowd.answers]
     whole = [1000 * answer.seconds for answer in answers]
-    rates = [crowd.tokens / crowd.seconds for crowd in own]
+
+    def against(at: int, choice: str) -> dict[str, float]:
+        return asdict(ratios(_rates(rounds[level, name]), _rates(rounds[at, choice])))
+
+    rates = Spread.of(_rates(rounds[level, name]))
     return {
         "concurrency": level,
         "choice": name,
         **{f"p{share}_ms": percentile(whole, share) for share in (50, 95, 99)},
         "first_p50_ms": percentile([1000 * answer.first_seconds for answer in answers], 50),
-        "tokens_per_second": asdict(Spread.of(rates)),
-        "tokens_per_second_per_user": float(np.median(rates)) / level,
-        "against_autoregressive": asdict(ratios(rates, [crowd.tokens / crowd.seconds for crowd in serial])),
-        "against_alone": asdict(ratios(rates, [crowd.tokens / crowd.seconds for crowd in single])),
+        "tokens_per_second": asdict(rates),
+        "tokens_per_second_per_user": rates.median / level,
+        "against_autoregressive": against(level, "autoregressive"),
+        "against_auto": against(level, "auto"),
+        "against_alone": against(1, name),
     }
+
+
+def _rates(crowds: list[Crowd]) -> list[float]:
+    return [crowd.tokens / crowd.seconds for crowd in crowds]

@@ -133,6 +133,7 @@ class Comparison:
     def _sample(self, number: int, prompt: int, peer: str, mode: str) -> None:
         """Take one sample; a peer that fails is ended and not asked again."""
         asked = {"input_ids": self._prompts[prompt], "mode": mode, "max_tokens": self._max_tokens}
+        products = None
         if peer == OURS:
             began = time.perf_counter()
             chunk = self._runtime.generate(asked)
@@ -146,7 +147,8 @@ class Comparison:
                 self._workers.pop(peer).close()
                 return
             seconds, ids, forwards = answer["seconds"], answer["ids"], answer["forwards"]
-        self._samples.append(Sample(number, prompt, peer, mode, seconds, tuple(ids), forwards))
+            products = answer.get("products_seconds")
+        self._samples.append(Sample(number, prompt, peer, mode, seconds, tuple(ids), forwards, products))
 
 
 def prompt_ids(runtime: Runtime, prompt: Prompt) -> list[int]:

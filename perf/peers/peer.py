@@ -18,10 +18,15 @@ PEERS = {
 
 @dataclass(frozen=True)
 class Answer:
-    """The tokens generated, the end token included, and the passes after the prefill."""
+    """The tokens generated, the end token included, and the passes after the prefill.
+
+    `products`, where a peer has it, does again the matrix products of weights that the answer took, and nothing else:
+    what its library leaves to be gained.
+    """
 
     ids: list[int]
     forwards: int
+    products: Callable[[], None] | None = None
 
 
 Decode = Callable[[list[int], int, int], Answer]

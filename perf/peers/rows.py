@@ -17,7 +17,7 @@ Key = tuple[int, int]  # round, prompt
 
 @dataclass(frozen=True)
 class Sample:
-    """One answer of one peer, or ours: seconds, tokens, passes after the prefill."""
+    """One answer of one peer, or ours: seconds, tokens, passes after the prefill, seconds of its products alone."""
 
     round: int
     prompt: int
@@ -26,6 +26,7 @@ class Sample:
     seconds: float
     ids: tuple[int, ...]
     forwards: int
+    products_seconds: float | None = None
 
 
 def rows(samples: Iterable[Sample], abouts: Mapping[str, str], failures: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -56,6 +57,9 @@ def _against(peer: str, mode: str, taken: Mapping[tuple[str, str], Mapping[Key, 
     if peer == OURS:
         return {}
     told: dict[str, Any] = {"times_ours": _paired(own, ours), "same_ids": _same(own, ours)}
+    products = [(sample.seconds, sample.products_seconds) for sample in own.values() if sample.products_seconds]
+    if products:
+        told["times_products"] = asdict(Spread.of([whole / part for whole, part in products]))
     if mode == SERIAL:
         told["times_our_self_speculation"] = _paired(own, taken[OURS, SPECULATING])
     return told

@@ -7,7 +7,10 @@ from typing import Any
 
 from tables import spread, table
 
-TITLES = ("peer", "mode", "ms per answer", "times ours", "times our self-speculation", "tokens per forward", "same ids")
+TITLES = (
+    *("peer", "mode", "ms per answer", "times ours", "times our self-speculation", "times its products alone"),
+    *("tokens per forward", "same ids"),
+)
 
 
 def text(results: dict[str, Any]) -> str:
@@ -21,14 +24,16 @@ def text(results: dict[str, Any]) -> str:
         f"greedy; ours in {facts['precision']} as it is served, the peers in float32 by their defaults;",
         f"threads of each: {results['threads']}; {results['rounds']} rounds in shuffled order after a warm-up.",
         "Times pair samples of one prompt and round,",
-        "above 1 the peer is slower; medians with quartiles.",
+        "above 1 the peer is slower; medians with quartiles. Its products alone are the products of weights that its",
+        "answer took, done again with nothing between: a runtime that took no other time, and did these no faster,",
+        "would be so many times as fast.",
         f"{facts['processor']}; load average at the start {facts['load_average']}.",
     ]
     return "\n".join(told)
 
 
 def _cells(row: dict[str, Any]) -> Sequence[str]:
-    ratios = (row.get("times_ours"), row.get("times_our_self_speculation"))
+    ratios = (row.get(name) for name in ("times_ours", "times_our_self_speculation", "times_products"))
     return (
         row["about"] or row["peer"],
         row["mode"],

@@ -7,6 +7,8 @@ Left out: sampling, thinking budgets, batches. An answer is cut at `max_tokens`,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -88,14 +90,21 @@ def _cut(ids: list[int], max_tokens: int, eos: int) -> list[int]:
     return ids[: ids.index(eos) + 1] if eos in ids else ids
 
 
+def _told(model: TorchModel, loop: Callable[..., Answer], prompt: list[int], max_tokens: int, eos: int) -> Answer:
+    """Return a loop's answer, and how to do its products again."""
+    model.passes.clear()
+    given = loop(model, prompt, max_tokens, eos)
+    return replace(given, products=torch.inference_mode()(partial(model.products, list(model.passes))))
+
+
 def load(checkpoint: Path, threads: int) -> Peer:
     """Load the checkpoint in float32."""
     torch.set_num_threads(threads)
     model = TorchModel(checkpoint)
     length = model.config["block_size"]
     modes = {
-        "autoregressive": partial(autoregressive, model),
-        "diffusion": partial(diffusion, model, length=length),
-        "self_speculation": partial(self_speculation, model, length=length),
+        "autoregressive": partial(_told, model, autoregressive),
+        "diffusion": partial(_told, model, partial(diffusion, length=length)),
+        "self_speculation": partial(_told, model, partial(self_speculation, length=length)),
     }
     return Peer(f"torch {torch.__version__}, eager, the reference's loops", modes)

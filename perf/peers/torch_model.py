@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -37,8 +38,16 @@ class Layer:
     adapter: tuple[Tensor, Tensor] | None
 
 
+class Pass(NamedTuple):
+    """What decides a pass's products of weights: tokens, rows of logits, whether the draft adapter is on."""
+
+    length: int
+    rows: int
+    draft: bool
+
+
 class TorchModel:
-    """A checkpoint's weights in float32, and the forward over them."""
+    """A checkpoint's weights in float32, and the forward over them; `passes` are those run so far."""
 
     def __init__(self, checkpoint: Path, *, adapter: bool = True) -> None:
         """Read `checkpoint`; `adapter` says whether with its draft adapter, where it has one."""
@@ -50,6 +59,7 @@ class TorchModel:
         self._layers = [_layer(weights, lora, i) for i in range(self.config["num_hidden_layers"])]
         self._inverse = inverse_frequencies(self.config)
         self._eps: float = self.config["rms_norm_eps"]
+        self.passes: list[Pass] = []
 
     def session(self, room: int) -> Session:
         """Return an empty session for up to `room` tokens."""
@@ -84,6 +94,7 @@ class TorchModel:
             logits (batch, length or 1, vocab), and the new cache; `cache` itself is left as it was.
         """
         batch, length = ids.shape
+        self.passes.append(Pass(length, 1 if last else length, draft))
         cached = cache[0][0].shape[2] if cache else 0
         mask = None
         if causal and cached and length > 1:
@@ -110,6 +121,16 @@ class TorchModel:
             x = x + F.linear(F.silu(F.linear(y, layer.gate_proj)) * F.linear(y, layer.up_proj), layer.down_proj)
         x = F.rms_norm(x[:, -1:] if last else x, x.shape[-1:], self._norm, self._eps)
         return F.linear(x, self._head), new
+
+    def products(self, passes: Sequence[Pass]) -> None:
+        """Do the products of weights of `passes`, each of any input, and nothing else."""
+        wide = torch.zeros(max(each.length for each in passes), self._layers[0].down_proj.shape[1])
+        for length, rows, draft in passes:
+            for layer in self._layers:
+                weights = (layer.q, layer.k, layer.v, layer.o, layer.gate_proj, layer.up_proj, layer.down_proj)
+                for weight in (*weights, *(layer.adapter or ())) if draft else weights:
+                    F.linear(wide[:length, : weight.shape[1]], weight)
+            F.linear(wide[:rows, : self._head.shape[1]], self._head)
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
         """Attention of grouped query heads; `mask` is True where visible, `causal` stands for the plain triangle."""

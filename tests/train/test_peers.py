@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 from trimode_train.chat import render
@@ -102,6 +103,22 @@ def test_the_torch_loops_give_the_runtimes_ids(peers, prompts, expected, mode):
     assert [decode(prompt, MAX_TOKENS, EOS).ids for prompt in prompts] == expected(mode)
 
 
+@pytest.mark.parametrize("mode", MODES.values())
+def test_the_products_are_those_that_the_answer_took(peers, prompts, mode, monkeypatch):
+    linear, done = torch.nn.functional.linear, []
+
+    def noted(x, weight):
+        done.append((x.shape[-2:], weight.data_ptr()))
+        return linear(x, weight)
+
+    monkeypatch.setattr(torch.nn.functional, "linear", noted)
+    answer = peers("torch_loops").load(CHECKPOINT, threads=1).modes[mode](prompts[0], MAX_TOKENS, EOS)
+    took = sorted(done)
+    done.clear()
+    answer.products()
+    assert sorted(done) == took
+
+
 def test_transformers_generate_gives_the_autoregressive_ids(peers, prompts, expected):
     generate = peers("transformers_generate").load(CHECKPOINT, threads=1).modes["autoregressive"]
     answers = [generate(prompt, MAX_TOKENS, EOS) for prompt in prompts]
@@ -134,6 +151,7 @@ def test_a_worker_serves_a_peer(peers, prompts, expected):
         asked = {"input_ids": prompts[0], "mode": "diffusion", "max_tokens": MAX_TOKENS, "eos": EOS}
         answer = worker.ask(asked, seconds=60)
         assert (answer["ids"], answer["seconds"] > 0) == (expected("diffusion")[0], True)
+        assert answer["products_seconds"] > 0
         with pytest.raises(peers("process").PeerError, match="IndexError"):
             worker.ask({**asked, "input_ids": [10**9]}, seconds=60)
     finally:

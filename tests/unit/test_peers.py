@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -115,6 +116,13 @@ def test_ratios_pair_samples_of_one_prompt_and_round(peers: Any) -> None:
     assert (row["about"], row["tokens_per_forward"], row["same_ids"]) == ("It 1.0", 1.0, 1.0)
 
 
+def test_a_peers_time_is_set_against_its_products(peers: Any) -> None:
+    ours = [replace(sample, peer=peers("rows").OURS) for sample in samples(peers, "", "diffusion", [1.0])]
+    own = [replace(sample, products_seconds=0.5) for sample in samples(peers, "it", "diffusion", [1.0])]
+    row = row_of({"rows": peers("rows").rows([*ours, *own], {}, {})}, "it", "diffusion")
+    assert row["times_products"] == {"median": 3.0, "low": 2.5, "high": 3.5}  # 2 and 4
+
+
 def test_ids_are_counted_by_prompt(peers: Any) -> None:
     ours = peers("rows").OURS
     taken = [*samples(peers, ours, "diffusion", [1.0, 1.0]), *samples(peers, "it", "diffusion", [1.0, 1.0])]
@@ -202,5 +210,5 @@ def test_the_table_has_a_line_for_every_row_and_every_failure(peers: Any) -> Non
         "max_tokens": 4, "threads": 1, "rounds": 1,
     }  # fmt: skip
     text = peers("table").text(results)
-    assert "| It 1.0 | diffusion | 4500.0 (3750.0 to 5250.0) | 3.00 (3.00 to 3.00) |  | 1.00 | 100% |" in text
+    assert "| It 1.0 | diffusion | 4500.0 (3750.0 to 5250.0) | 3.00 (3.00 to 3.00) |  |  | 1.00 | 100% |" in text
     assert "bad failed: hangs" in text

@@ -46,7 +46,12 @@ def results(**changed: float) -> dict[str, Any]:
     modes = ("autoregressive", "diffusion", "self_speculation", "auto")
     speeds = {"autoregressive": 1.0, "diffusion": figure["diffusion"], "self_speculation": figure["speculation"]}
     rows = [
-        {"concurrency": level, "choice": choice, "tokens_per_second": spread(rate), "against_alone": spread(batch)}
+        {
+            "concurrency": level,
+            "choice": choice,
+            "against_auto": spread(rate / figure["auto_rate"]),
+            "against_alone": spread(batch),
+        }
         for level in (1, 8)
         for choice, rate, batch in (
             ("autoregressive", 80.0, figure["batch"]),
@@ -64,7 +69,16 @@ def results(**changed: float) -> dict[str, Any]:
                 },
             }
         },
-        "peers": {"rows": [{"peer": "torch", "mode": "diffusion", "times_ours": spread(figure["torch"])}]},
+        "peers": {
+            "rows": [
+                {
+                    "peer": "torch",
+                    "mode": "diffusion",
+                    "times_ours": spread(figure["torch"]),
+                    "times_products": spread(2.0),
+                }
+            ]
+        },
         "domains": {
             "domains": {
                 "long": {"autoregressive": 90.0, "self_speculation": 50.0, "auto": figure["auto_ms"]},
