@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence as Items
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from . import modes
 from .acceptance import stretch
@@ -28,11 +29,19 @@ HELD_DRAFTS = 2
 """Drafts for which a choice with drafts stands."""
 LOYALTY = 0.03
 CROWDED = 0.01
-"""How much better another choice must be than the last one; and more for each request, since a call is as wide as its
-longest draft until all have changed."""
+"""By how much another choice must beat the last one, and by how much more for each request beyond the first: a call is
+as wide as its longest draft until all have changed."""
 CAUTION = 0.015
-"""How much better drafts must be than none, for each of several requests: the best of many estimates promises too
+"""By how much drafts must beat single steps, for each of several requests: the best of many estimates promises too
 much, and the more rows a call has, the less a right choice of drafts gains and the more a wrong one costs."""
+MANY = 16
+"""Requests from which on neither grows."""
+LONGER = 1.02
+"""How much better a longer draft must be than a shorter one among several requests."""
+CHANGED = 0.25
+"""Share of a crowd that may come and go before its choice is made anew."""
+AROUND = 0.1
+"""Share that a step has in what is expected to be done around the calls of the next ones."""
 PATIENCE = 16
 """Tokens one by one after which one draft is tried again, for each request that would wait for it; doubled with each
 trial."""
@@ -42,10 +51,17 @@ MUCH = 8.0
 """Verifications that are much."""
 DOUBT = 8
 """So many times that, and it is tried even where the curve says that it cannot pay: calls never made are guessed."""
-LONGER = 1.02
-"""How much better a longer draft must be than a shorter one among several requests."""
 TRIAL = 8
 """Longest draft of such a trial."""
+
+
+class Call(NamedTuple):
+    """An engine call of a step: rows, tokens of the longest, capacity of the cache, seconds."""
+
+    rows: int
+    tokens: int
+    capacity: int
+    seconds: float
 
 
 @dataclass(frozen=True)
@@ -66,10 +82,11 @@ class Auto:
         """Cycles by mode and length of draft since the start, 0 without one; of diffusion, answers."""
         self._kin = Kin()
         self._steps_left = 0
-        self._chosen_for: list[int] = []
-        self._length = 0  # of the drafts chosen for them
-        self._followed = False  # whether all decode token by token, as was chosen: they go on by themselves
-        self._step_seconds = 0.0  # of the call in which they do
+        self._crowd = self._moved = 0  # requests that a choice was made for, and that came or went since
+        self._length: int | None = None  # of the drafts that were chosen for this crowd
+        self._followed = False  # whether all of it decode token by token, as was chosen: they go on by themselves
+        self._step_seconds = 0.0  # of a step in which they do
+        self._around = 0.0  # seconds that a step takes beside its calls, for each row
         self._block_size = block_size
 
     def admit(self, seq: Sequence, running: Items[Sequence], capacity: int) -> None:
@@ -89,8 +106,9 @@ class Auto:
         load = _load(running)
         seconds = self.curve.seconds(1 + load.blocks, max(seq.block_length, load.width), capacity)
         per_token = seconds * known.passes / known.tokens if known.tokens else 0.0
-        exact, _ = self._best([seq], [_expected(seq)], load, capacity)
-        if per_token * exact < 1.0:  # with nothing known it is tried: that is how something becomes known
+        exact, _ = self._best([seq], [_expected(seq)], load, capacity, None)
+        # With nothing known it is tried: that is how something becomes known. Its text is another, so it has to gain.
+        if per_token * exact * _loyalty(1) < 1.0:
             seq.params = seq.params.diffusing()
             seq.mode = Mode.DIFFUSION
             state = seq.steering
@@ -101,19 +119,42 @@ class Auto:
             self.cycles[str(seq.mode), 0] += 1
 
     def steer(self, running: Items[Sequence], capacity: int) -> None:
-        """Choose for all that leave their mode open together; each follows when it stands between two cycles."""
+        """Choose for all that leave their mode open together; each follows when it stands between two cycles.
+
+        A choice stands for a while; those that come meanwhile join in it, until it was made for too many others.
+        """
         free = [seq for seq in running if seq.steering is not None and seq.params.mode is Mode.AUTO and _decodes(seq)]
         if not free:
             return
+        new = [seq for seq in free if not _steering(seq).joined]
+        if len(new) == len(free):
+            self._length = None
         self._steps_left -= 1
-        if self._steps_left < 0 or self._chosen_for != [id(seq) for seq in free]:
+        self._moved += 2 * len(new) + self._crowd - len(free)
+        self._crowd = len(free)
+        if self._steps_left < 0 or self._moved > CHANGED * len(free):
             self._choose(free, _load([seq for seq in running if seq.params.mode is not Mode.AUTO]), capacity)
+        elif new:
+            for seq in new:
+                self._join(seq, self._length or 0)
         elif self._followed:
             return
         for seq in free:
             if seq.steered:
                 self._follow(seq, len(free), capacity)
         self._followed = all(seq.mode is Mode.AUTOREGRESSIVE for seq in free)
+
+    def observe(self, calls: Items[Call], around: float | None) -> None:
+        """Take in a step's calls, what is done around calls counted with them: it is part of what a token costs.
+
+        Args:
+            around: seconds that all the step took beside these calls; None where that was more than decoding.
+        """
+        if around is not None:
+            rows = sum(call.rows for call in calls)
+            self._around += AROUND * (around / rows - self._around)
+        for call in calls:
+            self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + call.rows * self._around)
 
     def finished(self, seq: Sequence) -> None:
         """Learn from a request that has ended, if its knobs were those that auto would choose."""
@@ -125,7 +166,7 @@ class Auto:
         self._kin.learn(seq.steering.marks, seq.seen)
 
     def told(self, seq: Sequence) -> Decisions | None:
-        """Return what a client may know of what was chosen for `seq`; None where the mode was not open."""
+        """Note what `seq` has done so far; return what a client may know of it, None where the mode was not open."""
         if seq.steering is None:
             return None
         self._settle(seq)
@@ -142,21 +183,25 @@ class Auto:
         for seq in free:
             self._settle(seq)
         expected = [_expected(seq) for seq in free]
-        _, length = self._best(free, expected, load, capacity)
+        _, length = self._best(free, expected, load, capacity, self._length)
         self._length, trying = length, False
-        for seq, runs in zip(free, expected, strict=True):
-            state = _steering(seq)
-            if length:
-                state.drafts, state.quiet = min(length, self._longest(seq)), 0
-            elif self._tries(seq, len(free), load, capacity):
-                state.drafts, state.quiet, state.patience = min(TRIAL, self._longest(seq)), 0, 2 * state.patience
+        for seq in free:
+            if not length and self._tries(seq, len(free), load, capacity):
+                _steering(seq).patience *= 2
+                self._join(seq, TRIAL)
                 trying = True
             else:
-                state.drafts = 0
-            state.gain = runs[state.drafts] if state.drafts else 1.0
+                self._join(seq, length)
         self._steps_left = (2 if trying else 2 * HELD_DRAFTS if length else HELD) - 1
-        self._chosen_for = [id(seq) for seq in free]
+        self._moved = 0
         self._step_seconds = self.curve.seconds(len(free), 1, capacity)
+
+    def _join(self, seq: Sequence, length: int) -> None:
+        """Choose drafts of `length` for a sequence, as far as it may have them, or none."""
+        state = _steering(seq)
+        state.drafts, state.joined = min(length, self._longest(seq)), True
+        if state.drafts:
+            state.quiet, state.gain = 0, _expected(seq)[state.drafts]
 
     def _follow(self, seq: Sequence, running: int, capacity: int) -> None:
         """Let a sequence between two cycles do what was chosen for it; note a draft's cycle and what it should take."""
@@ -186,27 +231,32 @@ class Auto:
             state.expected_seconds += more * self._step_seconds
             self.cycles[str(Mode.AUTOREGRESSIVE), 0] += more
 
-    def _best(self, free: list[Sequence], expected: list[list[float]], load: _Load, capacity: int) -> tuple[float, int]:
-        """Return the best rate in tokens per second of `free`, and the length of the drafts for it, 0 for none.
+    def _best(
+        self, free: list[Sequence], expected: list[list[float]], load: _Load, capacity: int, now: int | None
+    ) -> tuple[float, int]:
+        """Return the rate in tokens per second of the best choice for `free`, and the length of its drafts, 0 for none.
 
         All of them draft or none does: one call over blocks beside one over single tokens was measured to cost more
         than those few gain that draft well. Draft and verification are a call each. Where several decode, a longer
         draft has to be better than a shorter one by a margin, as any has to be than none.
+
+        Args:
+            now: what was last chosen for them, if anything was.
         """
         count = len(free)
         longest = [self._longest(seq) for seq in free]
         limit = max(longest)
         room = [min(most, seq.remaining) for most, seq in zip(longest, free, strict=True)]
-        now = self._length if count > 1 else _steering(free[0]).drafts
-        margin = 1.0 + CAUTION * count if count > 1 else 1.0
-        loyalty = 1.0 + LOYALTY + CROWDED * (count - 1)
-        best, chosen = self._rate(load, count, 0, 0.0, 0, capacity) * (loyalty if not now else 1.0), 0
+        loyalty = _loyalty(count)
+        best, chosen = self._rate(load, count, 0, 0.0, 0, capacity), 0
+        bar = best * _bar(count, loyal=now == 0)
         for length in [*(length for length in LENGTHS if length < limit), limit]:
             gains = sum(runs[min(length, most)] for runs, most in zip(expected, room, strict=True))
-            rate = self._rate(load, 0, count, gains, length, capacity) * (loyalty if now == length else 1.0)
-            if rate > best * margin:
+            rate = self._rate(load, 0, count, gains, length, capacity)
+            worth = rate * (loyalty if now == length else 1.0)
+            if worth > bar:
                 best, chosen = rate, length
-                margin = LONGER if count > 1 else 1.0
+                bar = worth * (LONGER if count > 1 else 1.0)
         return best, chosen
 
     def _rate(self, load: _Load, singles: int, blocks: int, gains: float, length: int, capacity: int) -> float:
@@ -233,7 +283,18 @@ class Auto:
     def _could_pay(self, count: int, load: _Load, capacity: int) -> bool:
         """Whether drafts would pay if every token of them were right."""
         drafted = self._rate(load, 0, count, count * float(self._block_size), self._block_size, capacity)
-        return drafted > self._rate(load, count, 0, 0.0, 0, capacity)
+        return drafted > self._rate(load, count, 0, 0.0, 0, capacity) * _bar(count, loyal=True)
+
+
+def _bar(count: int, *, loyal: bool) -> float:
+    """Return how many times as fast as single steps drafts must be for `count` requests, `loyal` to single steps."""
+    caution = 1.0 + CAUTION * min(count, MANY) if count > 1 else 1.0
+    return max(caution, _loyalty(count)) if loyal else caution
+
+
+def _loyalty(count: int) -> float:
+    """Return how many times as fast as the last choice another must be for `count` requests."""
+    return 1.0 + LOYALTY + CROWDED * (min(count, MANY) - 1)
 
 
 def _steering(seq: Sequence) -> Steering:

@@ -1,6 +1,7 @@
 """CostCurve: what an engine call costs by rows, tokens per row and cache capacity; measured, and kept fresh by use.
 
-Knows nothing of modes or requests: a caller tells it what a call took, and asks what another one would take.
+Measured at first as a bare call. A caller then tells it what a call took, with what else it counts for that call, and
+asks what another one would take. Knows nothing of modes or requests.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ SHARED = 0.5
 """Share of that which moves the whole curve: a slower machine is slower at calls that are not made just now, too."""
 FRESH = 8
 """Calls taken in after which what was asked before is worked out anew."""
-EVERY = 2
-"""Of so many calls one is taken in."""
+EVERY = 3
+"""Of so many steps one is taken in; drafts and verifications alternate, so it must not be even."""
 
 Floats = npt.NDArray[np.float64]
 Clock = Callable[[], float]
@@ -56,7 +57,7 @@ class CostCurve:
         self._capacity = capacity
         self._growth = growth
         self._known: dict[tuple[int, int, int], float] = {}
-        self._seen = self._calls = 0
+        self._seen = self._steps = 0
 
     @classmethod
     def measure(cls, engine: Engine, max_slots: int, clock: Clock = time.perf_counter) -> CostCurve:
@@ -76,9 +77,9 @@ class CostCurve:
         return known
 
     def due(self) -> bool:
-        """Return whether the next call should be timed for `observe`."""
-        self._calls += 1
-        return self._calls % EVERY == 0
+        """Return whether the next step should be timed for `observe`."""
+        self._steps += 1
+        return self._steps % EVERY == 0
 
     def observe(self, rows: int, tokens: int, capacity: int, seconds: float) -> None:
         """Take in what a call took: the entries that its estimate came from move towards it, the others half as far."""
@@ -104,10 +105,10 @@ class CostCurve:
 
 
 @lru_cache(maxsize=1024)
-def _corners(rows: int, tokens: int) -> list[tuple[int, int, float]]:
+def _corners(rows: int, tokens: int) -> tuple[tuple[int, int, float], ...]:
     """Return the table's entries around a call and their weights, bilinear in the logarithms, 1 in sum."""
     low, up = _between(ROWS, rows), _between(TOKENS, tokens)
-    return [(r, c, wr * wc) for r, wr in low for c, wc in up if wr * wc]
+    return tuple((r, c, wr * wc) for r, wr in low for c, wc in up if wr * wc)
 
 
 def _between(points: tuple[int, ...], value: int) -> tuple[tuple[int, float], tuple[int, float]]:

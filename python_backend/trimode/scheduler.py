@@ -13,7 +13,7 @@ import time
 from collections import deque
 
 from . import modes
-from .auto import Auto
+from .auto import Auto, Call
 from .batching import next_in_line, owners, pack, reading_order, reads
 from .engines.base import Engine, Row, RowResult
 from .errors import CancelledError, DeadlineError, EngineError, OverloadedError, TrimodeError
@@ -150,26 +150,29 @@ class Scheduler:
 
     def _step(self) -> None:
         """Run one pass of every live sequence; of those that read a text, about one chunk's worth in all."""
-        began, curve = time.perf_counter(), self._auto.curve
+        began, running, timed = time.perf_counter(), len(self._running), self._auto.curve.due()
         self._auto.steer([task.sequence for task in self._running], self._engine.capacity)
-        groups = pack(self._plan())
-        timed = curve.due() and len(groups) == 1 and not any(reads(task.sequence) for task, _ in groups[0])
+        calls, spent, groups = list[Call](), 0.0, pack(self._plan())
         for group in groups:
             try:
                 self._line_up(group)
+                called = time.perf_counter()
                 results = self._engine.run([row for _, row in group])
+                seconds = time.perf_counter() - called
             except Exception as exc:
                 self._blame([task for task, _ in group], exc)
-                timed = False
                 continue
+            spent += seconds
+            if timed and not any(reads(task.sequence) for task, _ in group):
+                calls.append(Call(len(group), max(len(row.tokens) for _, row in group), self._engine.capacity, seconds))
             for (task, row), result in zip(group, results, strict=True):
                 try:
                     self._apply(task, row, result)
                 except Exception as exc:
                     self._blame([task], exc)
-        if timed:  # the whole of it, since what is done around a call is part of what a token costs
-            width = max(len(row.tokens) for _, row in groups[0])
-            curve.observe(len(groups[0]), width, self._engine.capacity, time.perf_counter() - began)
+        if calls:
+            plain = len(calls) == len(groups) and len(self._running) == running  # nothing was read, and nothing ended
+            self._auto.observe(calls, time.perf_counter() - began - spent if plain else None)
 
     def _line_up(self, group: list[tuple[Task, Row]]) -> None:
         """Have the slots of a call lie side by side."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-import numpy.typing as npt
-
 from .acceptance import Prior
+from .kin import Marks
 
 
 @dataclass
@@ -16,6 +14,7 @@ class Steering:
 
     Attributes:
         prior: what is known of requests like it. marks: of its prompt, by which those are found.
+        joined: whether a choice was made for it.
         drafts, gain: length of the drafts chosen for it, 0 for token by token; tokens that a cycle of this should give.
         quiet, patience: tokens decoded one by one since the last draft, and how many until drafting is tried again.
         singles: tokens decoded one by one that are counted in what follows.
@@ -26,7 +25,8 @@ class Steering:
     """
 
     prior: Prior
-    marks: npt.NDArray[np.int64]
+    marks: Marks
+    joined: bool = False
     drafts: int = 0
     gain: float = 1.0
     quiet: int = 0

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from trimode.auto import PATIENCE, Auto
 from trimode.cost import ROWS, TOKENS, CostCurve
+from trimode.fields import Mode
 from trimode.output import Chunk, Counters
 from trimode.params import Defaults, GenerationParams
 from trimode.runtime import Runtime
@@ -194,3 +195,58 @@ def test_what_others_chose_for_themselves_teaches_auto_nothing() -> None:
     spoilt = [asked(mode="self_speculation", block_length=2), asked(mode="diffusion", threshold=0.0)]
     *_, after = answers(FLAT, engine, *spoilt * 4, asked())
     assert after.auto == alone.auto
+
+
+def crowd(auto: Auto, count: int) -> list[Sequence]:
+    """Sequences that leave their mode open, each behind its first token."""
+    params = GenerationParams.parse({"input_ids": [3], "mode": "auto", "seed": 1, "max_tokens": 90}, DEFAULTS)
+    made = [Sequence(params, [3], MASK, slot=slot, phase=Phase.DECODE, tokens=[4]) for slot in range(count)]
+    for seq in made:
+        auto.admit(seq, [], 64)
+    return made
+
+
+@pytest.mark.parametrize(("curve", "length"), [(FLAT, 8), (PER_TOKEN, 0)])
+def test_who_comes_into_a_crowd_joins_in_its_choice(curve: CostCurve, length: int) -> None:
+    auto = Auto(curve, 8)
+    seqs = crowd(auto, 9)
+    auto.steer(seqs[:8], 64)
+    standing = auto._steps_left
+    auto.steer(seqs[1:], 64)  # one has gone, one has come
+    assert auto._steps_left == standing - 1
+    assert [(seq.mode, seq.block_length) for seq in seqs] == [(seqs[0].mode, seqs[0].block_length)] * 9
+    assert (seqs[8].block_length if seqs[8].mode is Mode.SELF_SPECULATION else 0) == length
+
+
+def test_a_crowd_that_has_changed_chooses_anew() -> None:
+    auto = Auto(CROWDED, 8)
+    seqs = crowd(auto, 16)
+    auto.steer(seqs, 64)
+    assert {seq.mode for seq in seqs} == {Mode.AUTOREGRESSIVE}
+    auto.steer(seqs[:1], 64)
+    assert seqs[0].mode is Mode.SELF_SPECULATION
+
+
+def test_every_cycle_is_counted_once_whoever_is_there() -> None:
+    runtime = Runtime(ToyEngine(hit=0.9, peak=40), byte_tokenizer(), toy_config(), curve=CROWDED)
+    requests = [asked(input_ids=[5 + n, 6, 7], max_tokens=10 + 5 * n) for n in range(12)]
+    found: list[Chunk] = []
+    done = threading.Semaphore(0)
+
+    def sink(chunk: Chunk) -> None:
+        found.append(chunk)
+        done.release()
+
+    try:
+        for request in requests:
+            runtime.submit(request, sink)
+        assert all(done.acquire(timeout=30) for _ in requests)
+        counted = sum(runtime.stats().auto_cycles.values())
+    finally:
+        runtime.close()
+    for chunk in found:
+        assert chunk.auto is not None
+        drafted = sum(count for name, count in chunk.auto.cycles.items() if "/" in name)
+        assert drafted == chunk.counters.verify_forwards
+        assert chunk.auto.cycles.get("autoregressive", 0) == chunk.counters.decode_forwards
+    assert counted == sum(sum(chunk.auto.cycles.values()) for chunk in found if chunk.auto)
