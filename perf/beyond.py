@@ -19,19 +19,26 @@ def timeline(timeline: dict[str, Any]) -> str:
     stages, modes, again = {**timing.STAGES, "total": "all of it"}, timeline["modes"], timeline["again"]
     rows = [[name, *(f"{modes[mode][stage]:.0f}" for mode in MODES)] for stage, name in stages.items()]
     passes = ["passes", *(f"{modes[mode]['passes']:.0f}" for mode in MODES)]
-    per_pass = {mode: (modes[mode]["total"] - modes[mode]["pass"]) / modes[mode]["passes"] for mode in MODES}
-    added = ["all but the engine's passes, for each pass", *(f"{per_pass[mode]:.0f}" for mode in MODES)]
+    fixed = {mode: sum(modes[mode][stage] for stage in timing.ONCE) for mode in MODES}
+    per_pass = {
+        mode: (modes[mode]["total"] - modes[mode]["pass"] - fixed[mode]) / modes[mode]["passes"] for mode in MODES
+    }
+    once = ["spent once an answer, whatever its length", *(f"{fixed[mode]:.0f}" for mode in MODES)]
+    added = ["spent around each pass", *(f"{per_pass[mode]:.0f}" for mode in MODES)]
     budget = held.LOOP - 1
-    enough = [f"a pass of which that is {budget:.0%}", *(f"{per_pass[mode] / budget:.0f}" for mode in MODES)]
+    enough = [
+        f"what a pass must take for that to be {budget:.0%} of it",
+        *(f"{per_pass[m] / budget:.0f}" for m in MODES),
+    ]
     return f"""### Where the time of an answer goes
 
 Microseconds an answer in process, medians; stages are timed around the runtime's own functions.
 
-{table(("stage", *MODES), [*rows, passes, added, enough])}
+{table(("stage", *MODES), [*rows, passes, once, added, enough])}
 
 Most of the loop's share is code that starts cold, because every pass pulls the model's weights through the processor's
 caches: asked again and again with no pass between, the same checks take {again["check"]:.0f} and the same prompts
-{again["prompt"]:.0f} microseconds. So what helps is less code between passes.
+{again["prompt"]:.0f} microseconds.
 """
 
 

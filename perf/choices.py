@@ -30,7 +30,7 @@ FIXED: dict[str, dict[str, Any]] = {
 AUTO = {"auto": {"mode": "auto"}}
 DIFFUSION = {"diffusion": {"mode": "diffusion"}}
 LEVELS = (1, 2, 4, 8, 16)
-MIN_ROUNDS = 6
+MIN_ROUNDS = 3
 Progress = Callable[[float], None]
 
 
@@ -59,8 +59,7 @@ def by_domain(
 ) -> dict[str, Any]:
     """Return milliseconds of each domain's prompts, one at a time, by choice; after two rounds of warm-up.
 
-    Every prompt is asked with every choice before the next one is; the order of choices is shuffled. A fixed choice's
-    milliseconds are auto's times the ratio of the two, which pairs samples of one prompt and round.
+    Every prompt is asked with every choice before the next one is; the order of choices is shuffled.
     """
     choices = {**FIXED, **AUTO}
     taken: defaultdict[tuple[str, str], list[list[float]]] = defaultdict(list)  # (choice, domain): a list per round
@@ -95,7 +94,10 @@ def by_domain(
 
 
 def _against(auto: list[list[float]], taken: dict[str, list[list[float]]]) -> dict[str, float]:
-    """Return the sum over prompts of auto's median over rounds times the median of a choice's ratio to it."""
+    """Return the sum over prompts of auto's median over rounds times the median of a choice's ratio to it.
+
+    Ratios pair samples of one prompt and round, since the machine is not equally fast in all of them.
+    """
     own = np.asarray(auto)  # (rounds, prompts)
     return {
         choice: float(np.sum(np.median(own, axis=0) * np.median(np.asarray(other) / own, axis=0)))
@@ -108,8 +110,8 @@ def by_concurrency(
 ) -> dict[str, Any]:
     """Return latency, time to the first text and tokens per second of a crowd of each size, by choice.
 
-    A crowd asks each prompt once, every member its next one as soon as the last is answered. Greedy texts of all
-    choices that decode exactly must be those given alone, sampled ones too.
+    A crowd asks each prompt once, every member its next one as soon as the last is answered; the first round warms up.
+    Greedy texts of all choices that decode exactly must be those given alone, sampled ones too.
     """
     choices = {**FIXED, **DIFFUSION, **AUTO}
     alone = {
@@ -118,14 +120,15 @@ def by_concurrency(
     }
     rounds: defaultdict[tuple[int, str], list[Crowd]] = defaultdict(list)
     order, shuffle = list(choices), random.Random(0).shuffle
-    began, done, equal = time.perf_counter(), 0, True
+    began, done, equal = time.perf_counter(), -1, True
     while done < MIN_ROUNDS or time.perf_counter() - began < seconds:
         for level in LEVELS:
             shuffle(order)
             for name in order:
                 learnt.put_back()
                 crowd = ask_together(runtime, [{**p.fields, **choices[name]} for p in prompts], level, max_tokens)
-                rounds[level, name].append(crowd)
+                if done >= 0:
+                    rounds[level, name].append(crowd)
                 equal &= crowd.texts == alone[name]
                 progress((time.perf_counter() - began) / seconds)
         done += 1

@@ -47,11 +47,11 @@ def _held(found: dict[str, dict[str, Any]]) -> str:
     lines = held.claims(found)
     failed = sum(not holds for _, holds in lines)
     levels = held.by_level(found["concurrency"])
-    shares = ", ".join(f"{share:.0%} at {level}" for level, (_, share) in levels.items())
+    shares = ", ".join(f"{share.median:.0%} at {level}" for level, (_, share) in levels.items())
     choice, gain = held.overall(found["domains"])
     return f"""Auto, asked one prompt at a time, is {gain:.2f} times as fast over all
 domains as the best single fixed choice that gives the same text ({choice}); at so many requests
-at once it has this share of the best fixed choice's speed: {shares}.
+at once it has this share of the best fixed choice's speed (medians of pairs of one round): {shares}.
 Of the {len(lines)} budgets of overhead and speed that are to hold, {failed} do not, on this
 machine; [perf/RESULTS.md](perf/RESULTS.md) has them with their figures."""
 

@@ -22,6 +22,7 @@ STAGES = {
     "check": "the request's fields",
     "prompt": "chat template and tokenizer",
     "wake": "the loop wakes up",
+    "choose": "auto looks up what is alike, and chooses",
     "plan": "between passes: what comes next",
     "around": "around a pass: buffers filled, keys and values kept",
     "pass": "the engine's passes",
@@ -29,6 +30,8 @@ STAGES = {
     "leave": "sender and asker wake up",
     "rest": "all else",
 }
+ONCE = ("check", "prompt", "wake", "leave")
+"""Stages that an answer goes through once."""
 
 
 class _Clock:
@@ -57,6 +60,8 @@ def stamped(runtime: Runtime, clock: _Clock) -> Iterator[None]:
     places: list[tuple[Any, str, str]] = [
         (GenerationParams, "parse", "check"),
         (runtime, "_prompt", "prompt"),
+        (loop._auto, "admit", "choose"),
+        (loop._auto, "steer", "choose"),
         (loop, "_plan", "plan"),
         (runtime.engine, "run", "run"),
         (loop, "_apply", "apply"),
@@ -138,6 +143,7 @@ def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
         "check": clock.spent["check"],
         "prompt": clock.spent["prompt"],
         "wake": max(0.0, stamps.get("woken", 0.0) - stamps.get("queued", 0.0)),
+        "choose": clock.spent["choose"],
         "plan": clock.spent["plan"],
         "around": clock.spent["run"] - engine,
         "pass": engine,

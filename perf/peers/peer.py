@@ -20,8 +20,8 @@ PEERS = {
 class Answer:
     """The tokens generated, the end token included, and the passes after the prefill.
 
-    `products`, where a peer has it, does again the matrix products of weights that the answer took, and nothing else:
-    what its library leaves to be gained.
+    `products`, where a peer has it, does again the matrix products of weights that the answer took, and nothing else: a
+    peer's time over theirs is the most that doing everything else for nothing could gain.
     """
 
     ids: list[int]

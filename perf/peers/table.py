@@ -25,8 +25,8 @@ def text(results: dict[str, Any]) -> str:
         f"threads of each: {results['threads']}; {results['rounds']} rounds in shuffled order after a warm-up.",
         "Times pair samples of one prompt and round,",
         "above 1 the peer is slower; medians with quartiles. Its products alone are the products of weights that its",
-        "answer took, done again with nothing between: a runtime that took no other time, and did these no faster,",
-        "would be so many times as fast.",
+        "answer took, done again with nothing between: a runtime whose products are no faster can be at most that many",
+        "times as fast as the peer.",
         f"{facts['processor']}; load average at the start {facts['load_average']}.",
     ]
     return "\n".join(told)

@@ -123,7 +123,7 @@ class TorchModel:
         return F.linear(x, self._head), new
 
     def products(self, passes: Sequence[Pass]) -> None:
-        """Do the products of weights of `passes`, each of any input, and nothing else."""
+        """Do the products of weights of `passes` and nothing else, on zeros: only shapes decide the time."""
         wide = torch.zeros(max(each.length for each in passes), self._layers[0].down_proj.shape[1])
         for length, rows, draft in passes:
             for layer in self._layers:

@@ -45,17 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
 
 def answer(peer: Peer, asked: dict[str, Any]) -> dict[str, Any]:
     """Answer {input_ids, mode, max_tokens, eos} with {ids, seconds, forwards, products_seconds}, or with {error}."""
-    decode = peer.modes[asked["mode"]]
-    began = time.perf_counter()
+    decode, products = peer.modes[asked["mode"]], None
     try:
+        began = time.perf_counter()
         given: Answer = decode(asked["input_ids"], asked["max_tokens"], asked["eos"])
+        seconds = time.perf_counter() - began
+        if given.products is not None:
+            began = time.perf_counter()
+            given.products()
+            products = time.perf_counter() - began
     except Exception as exc:  # whatever a peer's library raises is the driver's to report
         return {"error": f"{type(exc).__name__}: {exc}"}
-    seconds, products = time.perf_counter() - began, None
-    if given.products is not None:
-        began = time.perf_counter()
-        given.products()
-        products = time.perf_counter() - began
     return {"ids": given.ids, "seconds": seconds, "forwards": given.forwards, "products_seconds": products}
 
 

@@ -66,7 +66,10 @@ AUTO_CYCLES = Metric(
     ("mode", "block_length"),
 )
 PASS_SECONDS = Metric(
-    "trimode_pass_seconds", "gauge", "What an engine call takes, as mode auto expects it", (INSTANCE, "rows", "tokens")
+    "trimode_pass_seconds",
+    "gauge",
+    "What an engine call takes with what is done around it, as mode auto expects it",
+    (INSTANCE, "rows", "tokens"),
 )
 
 METRICS: tuple[Metric, ...] = (

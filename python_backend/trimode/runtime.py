@@ -75,7 +75,7 @@ class Stats:
         prompt_tokens, cached_tokens: of prompts looked up in the prefix cache; those found there.
         prefix_bytes: what the prefix cache holds.
         auto_cycles: cycles by the mode and the length of draft that `auto` chose.
-        pass_seconds: what a call takes by rows and tokens per row, as `auto` sees it.
+        pass_seconds: what a call takes, with what is done around it, by rows and tokens per row, as `auto` sees it.
     """
 
     running: int

@@ -90,3 +90,17 @@ def test_what_blocks_took_and_gave_is_added_up() -> None:
     acceptance.note_blocks(1, 3, 12)
     prior = known(acceptance)
     assert (prior.verifications, prior.blocks, prior.passes, prior.tokens) == (0, 3, 10, 52)
+
+
+@given(st.lists(st.tuples(st.integers(1, 16), st.integers(2, 16)), max_size=20))
+def test_refusals_are_the_trials_that_were_no_hits(runs: list[tuple[int, int]]) -> None:
+    own = seen(*((min(run, width), width) for run, width in runs))
+    assert own.refused == own.trials[0].sum() - own.hits[0].sum()
+
+
+def test_with_no_draft_of_its_own_a_request_is_like_the_others() -> None:
+    prior = known(seen((3, 8), (5, 8), (8, 8)))
+    before = prior.refusal(0).copy()
+    runs = Acceptance().runs(prior, 0)
+    assert runs[2:9] == pytest.approx(1.0 + np.cumsum(np.cumprod(1.0 - before[1:8])))
+    assert (prior.refusal(0) == before).all()

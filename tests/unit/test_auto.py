@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.auto import PATIENCE, Auto
+from trimode.auto import PATIENCE, Auto, _Load
 from trimode.cost import ROWS, TOKENS, CostCurve
 from trimode.fields import Mode
 from trimode.output import Chunk, Counters
 from trimode.params import Defaults, GenerationParams
-from trimode.runtime import Runtime
+from trimode.runtime import Handle, Runtime
 from trimode.sequence import Phase, Sequence
 
 from tests.unit.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_config, toy_curve
@@ -31,7 +31,7 @@ FLAT = Fixed(np.full((len(ROWS), len(TOKENS)), 0.001), 64)
 """A device on which every call costs the same, as a GPU's while it waits for memory."""
 PER_TOKEN = Fixed(np.array([[0.001 * b * s for s in TOKENS] for b in ROWS]), 64)
 """A device on which every token costs the same: drafting never pays."""
-CROWDED = Fixed(np.array([[0.001 * max(1, b * s / 32) for s in TOKENS] for b in ROWS]), 64)
+THIRTY_TWO_AT_ONCE = Fixed(np.array([[0.001 * max(1, b * s / 32) for s in TOKENS] for b in ROWS]), 64)
 """A device that does 32 tokens at once."""
 
 
@@ -96,10 +96,10 @@ def test_drafts_that_are_always_wrong_are_given_up_and_tried_again_now_and_then(
 
 def test_one_alone_drafts_and_a_crowd_does_not() -> None:
     engine = ToyEngine(hit=0.9, peak=40)
-    *_, alone = answers(CROWDED, engine, *[asked()] * 4)
+    *_, alone = answers(THIRTY_TWO_AT_ONCE, engine, *[asked()] * 4)
     assert alone.counters.decode_forwards < 20
     requests = [asked(input_ids=[5 + n, 6, 7], max_tokens=50) for n in range(16)]
-    counts = summed(at_once(CROWDED, ToyEngine(hit=0.9, peak=40), requests))
+    counts = summed(at_once(THIRTY_TWO_AT_ONCE, ToyEngine(hit=0.9, peak=40), requests))
     assert counts.decode_forwards > 0.8 * 16 * 50
 
 
@@ -219,7 +219,7 @@ def test_who_comes_into_a_crowd_joins_in_its_choice(curve: CostCurve, length: in
 
 
 def test_a_crowd_that_has_changed_chooses_anew() -> None:
-    auto = Auto(CROWDED, 8)
+    auto = Auto(THIRTY_TWO_AT_ONCE, 8)
     seqs = crowd(auto, 16)
     auto.steer(seqs, 64)
     assert {seq.mode for seq in seqs} == {Mode.AUTOREGRESSIVE}
@@ -228,7 +228,7 @@ def test_a_crowd_that_has_changed_chooses_anew() -> None:
 
 
 def test_every_cycle_is_counted_once_whoever_is_there() -> None:
-    runtime = Runtime(ToyEngine(hit=0.9, peak=40), byte_tokenizer(), toy_config(), curve=CROWDED)
+    runtime = Runtime(ToyEngine(hit=0.9, peak=40), byte_tokenizer(), toy_config(), curve=THIRTY_TWO_AT_ONCE)
     requests = [asked(input_ids=[5 + n, 6, 7], max_tokens=10 + 5 * n) for n in range(12)]
     found: list[Chunk] = []
     done = threading.Semaphore(0)
@@ -250,3 +250,58 @@ def test_every_cycle_is_counted_once_whoever_is_there() -> None:
         assert drafted == chunk.counters.verify_forwards
         assert chunk.auto.cycles.get("autoregressive", 0) == chunk.counters.decode_forwards
     assert counted == sum(sum(chunk.auto.cycles.values()) for chunk in found if chunk.auto)
+
+
+def test_a_large_crowd_drafts_where_a_call_costs_the_same_however_much_is_in_it() -> None:
+    auto = Auto(FLAT, 8)
+    seqs = crowd(auto, 128)
+    auto.steer(seqs, 64)
+    assert {(seq.mode, seq.block_length) for seq in seqs} == {(Mode.SELF_SPECULATION, 8)}
+
+
+@pytest.mark.parametrize(("now", "length"), [(None, 0), (0, 0), (8, 8)])
+def test_a_crowd_changes_only_for_a_clear_gain(now: int | None, length: int) -> None:
+    auto = Auto(FLAT, 8)
+    runs = [0.0, 1.0, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.4]  # drafts of 8 give 1.2 times the tokens of single steps
+    assert auto._best(crowd(auto, 16), [runs] * 16, _Load(), 64, now)[1] == length
+
+
+@pytest.mark.parametrize(("count", "length"), [(1, 8), (2, 4)])
+def test_among_several_a_longer_draft_must_be_better_by_more_than_a_little(count: int, length: int) -> None:
+    auto = Auto(FLAT, 8)
+    runs = [0.0, 1.0, 2.0, 2.9, 3.0, 3.01, 3.02, 3.03, 3.04]
+    rate, chosen = auto._best(crowd(auto, count), [runs] * count, _Load(), 64, None)
+    assert (chosen, rate) == (length, pytest.approx(count * runs[length] / 2 / 0.001))
+
+
+def test_a_draft_is_not_tried_where_none_could_be_chosen() -> None:
+    table = np.array([[0.001 if s == 1 else 0.0036 for s in TOKENS] for _ in ROWS])  # 8 of 8 give 1.1 times the tokens
+    auto = Auto(Fixed(table, 64), 8)
+    assert auto._could_pay(1, _Load(), 64)
+    assert not auto._could_pay(16, _Load(), 64)
+
+
+def test_what_a_cancelled_request_did_is_counted() -> None:
+    runtime = Runtime(ToyEngine(hit=0.5, peak=40), byte_tokenizer(), toy_config(), curve=THIRTY_TWO_AT_ONCE)
+    handles: list[Handle] = []
+    ready, done, chunks = threading.Event(), threading.Event(), list[Chunk]()
+
+    def sink(chunk: Chunk) -> None:
+        chunks.append(chunk)
+        if not chunk.last and chunk.token_ids:
+            ready.wait()
+            handles[0].cancel()
+        if chunk.last:
+            done.set()
+
+    try:
+        handles.append(runtime.submit(asked(max_tokens=300, stream=True), sink))
+        ready.set()
+        assert done.wait(30)
+        counted = sum(runtime.stats().auto_cycles.values())
+    finally:
+        runtime.close()
+    last = chunks[-1]
+    assert last.error is not None and last.auto is not None
+    assert counted == sum(last.auto.cycles.values())
+    assert last.auto.cycles.get("autoregressive", 0) == last.counters.decode_forwards

@@ -169,3 +169,8 @@ def test_strangers_know_of_blocks_what_everyone_knows() -> None:
     prior = kin.prior(marks_of([700, 701]))
     assert prior.passes / prior.tokens == pytest.approx(1 / 8)
     assert prior.passes / prior.blocks == pytest.approx(2)
+
+
+def test_a_mark_is_there_once_and_those_of_the_end_alone() -> None:
+    marks = marks_of([9999, *[5, 6, 5, 6] * (READ // 4)])
+    assert sorted(marks.tolist()) == [5, 6]

@@ -108,7 +108,7 @@ def test_where_all_holds_no_line_fails(perf: Any) -> None:
         ("speculation", 1.9, "self-speculation or auto is 1.90 times"),
         ("diffusion", 2.4, "diffusion is 2.40 times"),
         ("auto_ms", 53.0, "1 of 2 domains; least in long: 94%"),
-        ("auto_rate", 94.0, "94% of the speed of the best fixed choice at 8 at once (self_speculation)"),
+        ("auto_rate", 94.0, "94% (94% to 94%) of the speed of the best fixed choice at 8 at once (self_speculation)"),
         ("batch", 2.4, "autoregressive at 8 at once gives 2.40 times"),
         ("start", 3.1, "ready after 3.1 s"),
     ],
@@ -117,6 +117,28 @@ def test_what_does_not_hold_fails_with_its_figure(perf: Any, changed: str, value
     failed = failing(perf, results(**{changed: value}))
     assert failed
     assert any(said in line for line in failed)
+
+
+def test_a_share_has_the_spread_of_its_pairs(perf: Any) -> None:
+    found = results()
+    rows = [row for row in found["concurrency"]["rows"] if row["concurrency"] == 8]
+    for row in rows:
+        if row["choice"] == "self_speculation":
+            row["against_auto"] = {"median": 1.25, "low": 1.0, "high": 2.0}
+    choice, share = perf("held").by_level(found["concurrency"])[8]
+    assert (choice, share.median, share.low, share.high) == ("self_speculation", 0.8, 0.5, 1.0)
+
+
+def test_a_choice_is_set_against_auto_prompt_by_prompt_in_one_round(perf: Any) -> None:
+    auto = [[10.0, 1.0], [20.0, 1.0], [30.0, 1.0]]  # a round each, of two prompts
+    other = [[20.0, 3.0], [20.0, 3.0], [60.0, 3.0]]
+    assert perf("choices")._against(auto, {"auto": auto, "other": other}) == {"auto": 21.0, "other": 20.0 * 2 + 3}
+
+
+def test_a_peer_without_products_has_a_line_all_the_same(perf: Any) -> None:
+    found = results()
+    del found["peers"]["rows"][0]["times_products"]
+    assert failing(perf, found) == []
 
 
 def test_an_answer_that_depends_on_the_load_fails(perf: Any) -> None:
@@ -165,8 +187,8 @@ def test_every_choice_is_crowded_at_every_level(perf: Any, runtime: Runtime, pro
     assert found["equal_to_alone"] is found["sampled_equal_to_alone"] is True
     for row in found["rows"]:
         assert 0 < row["first_p50_ms"] <= row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
-        if row["choice"] == "autoregressive":
-            assert row["against_autoregressive"]["median"] == 1.0
+        if row["choice"] in ("autoregressive", "auto"):
+            assert row[f"against_{row['choice']}"]["median"] == 1.0
 
 
 def test_lengths_are_those_that_the_engine_can_hold(perf: Any, runtime: Runtime, prompts: list[Any]) -> None:
