@@ -41,7 +41,7 @@ LONGER = 1.02
 CHANGED = 0.25
 """Share of a crowd that may come and go before its choice is made anew."""
 AROUND = 0.1
-"""Share that a step has in what is expected to be done around the calls of the next ones."""
+"""Share that a step has in what is expected around the calls of others."""
 PATIENCE = 16
 """Tokens one by one after which one draft is tried again, for each request that would wait for it; doubled with each
 trial."""
@@ -83,10 +83,10 @@ class Auto:
         self._kin = Kin()
         self._steps_left = 0
         self._crowd = self._moved = 0  # requests that a choice was made for, and that came or went since
-        self._length: int | None = None  # of the drafts that were chosen for this crowd
+        self._length = self._made_for = 0  # of the drafts that were chosen last; for how many
         self._followed = False  # whether all of it decode token by token, as was chosen: they go on by themselves
         self._step_seconds = 0.0  # of a step in which they do
-        self._around = 0.0  # seconds that a step takes beside its calls, for each row
+        self._around: dict[int, float] = {}  # seconds around a call, by the binary digits of its number of rows
         self._block_size = block_size
 
     def admit(self, seq: Sequence, running: Items[Sequence], capacity: int) -> None:
@@ -128,7 +128,7 @@ class Auto:
             return
         new = [seq for seq in free if not _steering(seq).joined]
         if len(new) == len(free):
-            self._length = None
+            self._made_for = 0
         self._steps_left -= 1
         self._moved += 2 * len(new) + self._crowd - len(free)
         self._crowd = len(free)
@@ -136,7 +136,7 @@ class Auto:
             self._choose(free, _load([seq for seq in running if seq.params.mode is not Mode.AUTO]), capacity)
         elif new:
             for seq in new:
-                self._join(seq, self._length or 0)
+                self._join(seq, self._length)
         elif self._followed:
             return
         for seq in free:
@@ -145,16 +145,22 @@ class Auto:
         self._followed = all(seq.mode is Mode.AUTOREGRESSIVE for seq in free)
 
     def observe(self, calls: Items[Call], around: float | None) -> None:
-        """Take in a step's calls, what is done around calls counted with them: it is part of what a token costs.
+        """Take in a step's calls, what is done around them counted with them: it is part of what a token costs.
 
         Args:
-            around: seconds that all the step took beside these calls; None where that was more than decoding.
+            around: seconds that all the step took beside these calls; None where that was more than decoding, and what
+                it was for about as many rows is taken for it.
         """
-        if around is not None:
-            rows = sum(call.rows for call in calls)
-            self._around += AROUND * (around / rows - self._around)
         for call in calls:
-            self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + call.rows * self._around)
+            size = call.rows.bit_length()
+            if around is not None:
+                share = around / len(calls)
+                self._around[size] = share + (1.0 - AROUND) * (self._around.get(size, share) - share)
+            elif size in self._around:
+                share = self._around[size]
+            else:
+                continue
+            self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + share)
 
     def finished(self, seq: Sequence) -> None:
         """Learn from a request that has ended, if its knobs were those that auto would choose."""
@@ -183,8 +189,9 @@ class Auto:
         for seq in free:
             self._settle(seq)
         expected = [_expected(seq) for seq in free]
-        _, length = self._best(free, expected, load, capacity, self._length)
-        self._length, trying = length, False
+        now = self._length if len(free) <= 2 * self._made_for else None  # a choice for far fewer is none for these
+        _, length = self._best(free, expected, load, capacity, now)
+        self._length, self._made_for, trying = length, len(free), False
         for seq in free:
             if not length and self._tries(seq, len(free), load, capacity):
                 _steering(seq).patience *= 2

@@ -227,6 +227,16 @@ def test_a_crowd_that_has_changed_chooses_anew() -> None:
     assert seqs[0].mode is Mode.SELF_SPECULATION
 
 
+def test_what_one_chose_is_not_stood_by_when_many_have_come() -> None:
+    table = np.array([[0.001 if b == 1 or s == 1 else 0.0025 for s in TOKENS] for b in ROWS])
+    auto = Auto(Fixed(table, 64), 8)
+    seqs = crowd(auto, 16)
+    auto.steer(seqs[:1], 64)
+    assert seqs[0].mode is Mode.SELF_SPECULATION
+    auto.steer(seqs, 64)
+    assert {seq.mode for seq in seqs[1:]} == {Mode.AUTOREGRESSIVE}
+
+
 def test_every_cycle_is_counted_once_whoever_is_there() -> None:
     runtime = Runtime(ToyEngine(hit=0.9, peak=40), byte_tokenizer(), toy_config(), curve=THIRTY_TWO_AT_ONCE)
     requests = [asked(input_ids=[5 + n, 6, 7], max_tokens=10 + 5 * n) for n in range(12)]

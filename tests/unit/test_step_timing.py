@@ -112,8 +112,10 @@ def test_drafts_and_verifications_are_both_timed() -> None:
 def test_what_is_done_around_a_call_is_part_of_it() -> None:
     curve = Noting(ToyEngine())
     auto = Auto(curve, 8)
-    auto.observe([Call(2, 1, SMALL, 0.001)], 0.004)
-    around = AROUND * 0.002  # for each row
-    auto.observe([Call(3, 8, SMALL, 0.005)], None)  # a step that did more than decoding tells nothing of it
-    assert curve.noted == [(2, 1, SMALL), (3, 8, SMALL)]
-    assert curve.seconds_noted == pytest.approx([0.001 + 2 * around, 0.005 + 3 * around])
+    auto.observe([Call(2, 1, SMALL, 0.001)], None)  # a step that did more than decoding, and nothing known of others
+    auto.observe([Call(2, 1, SMALL, 0.001), Call(1, 8, SMALL, 0.005)], 0.004)  # the same for each
+    auto.observe([Call(3, 1, SMALL, 0.001)], 0.004)
+    known = 0.002 + AROUND * 0.002  # of two or three rows
+    auto.observe([Call(3, 8, SMALL, 0.005)], None)
+    assert curve.noted == [(2, 1, SMALL), (1, 8, SMALL), (3, 1, SMALL), (3, 8, SMALL)]
+    assert curve.seconds_noted == pytest.approx([0.003, 0.007, 0.005, 0.005 + known])
