@@ -26,7 +26,7 @@ The shipped {facts["model"]} checkpoint on {facts["cores"]} CPU cores, {facts["e
 domains that the checkpoint claims; the other columns are over every domain, those it does not claim and plain code
 included. Speed is tokens per second against autoregressive through the same path, medians with quartiles. Through
 Triton over gRPC an answer takes, against the engine's passes alone: {times}; the answers are short,
-and most of what is added is a fixed {added}. {_slower(found)} {_held(found)}"""
+and what is added is {added}. {_slower(found)} {_held(found)}"""
 
 
 def _slower(found: dict[str, dict[str, Any]]) -> str:

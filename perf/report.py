@@ -115,8 +115,9 @@ def _held(found: dict[str, dict[str, Any]]) -> str:
 {held.text(found)}
 ```
 
-Where a line fails: "What the control loop and Triton add" has what is added in milliseconds, which is mostly fixed for
-an answer, and where it goes; "What a pass costs" and a domain's tokens per forward bound what a mode can gain there.
+Where a line fails: "What the control loop and Triton add" has what is added in milliseconds, and where it goes; "What
+a pass costs" and a domain's tokens per forward bound what a mode can gain there. The loop is set against the engine
+time of the same request, Triton against that of another one in the same round, and the machine may be faster for one.
 """
 
 

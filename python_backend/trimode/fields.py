@@ -9,6 +9,7 @@ import json
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -195,7 +196,9 @@ def check_field(name: str, value: object) -> Any:
     """Return `value` in the field's own type, None for None, or raise a RequestError that says what was expected."""
     field = BY_NAME.get(name)
     if field is None:
-        raise RequestError(name, "is not a field of this model", value, error_type="unknown_field")
+        near = get_close_matches(name, BY_NAME, n=1)
+        limit = "is not a field of this model" + (f"; the nearest is {near[0]}" if near else "")
+        raise RequestError(name, limit, value, error_type="unknown_field")
     if value is None:
         return None
     match field.kind:

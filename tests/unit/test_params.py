@@ -36,6 +36,8 @@ def unparsed(given: dict[str, object], defaults: Defaults = DEFAULTS) -> Request
 def test_an_unknown_field_is_refused_by_name() -> None:
     error = unparsed({"text_input": "hi", "max_new_tokens": 5})
     assert (error.field, error.error_type) == ("max_new_tokens", "unknown_field")
+    assert "the nearest is max_tokens" in str(error)
+    assert "nearest" not in str(unparsed({"text_input": "hi", "zzz": 5}))
 
 
 def test_reference_is_not_a_field_of_a_request() -> None:
