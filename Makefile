@@ -43,7 +43,7 @@ lint: $(VENV)/ready ## Check style and types
 demo: build ## Serve MODEL for a moment and show one prompt in auto and the three modes
 	$(PY) -m trimode_client.demo --bundle $(BUNDLE)
 
-perf: build $(VENV)-train/ready ## Measure every mode, auto and peers, in one run of some seventeen minutes; write perf/RESULTS.md
+perf: build $(VENV)-train/ready ## Measure every mode, auto and peers, in one run of some fifteen minutes; write perf/RESULTS.md
 	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(INT8_BUNDLE)
 	$(PY) perf/run.py --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --model $(MODEL) --peers-python $(VENV)-train/bin/python
 

@@ -1,6 +1,6 @@
 """`make perf`: measures one bundle every way, in one run, and writes perf/results/*.json, perf/RESULTS.md and plots.
 
-Starts its own server and stops it, also on Ctrl-C. Takes some seventeen minutes. The prefix cache is off
+Starts its own server and stops it, also on Ctrl-C. Takes some fifteen minutes. The prefix cache is off
 throughout, so that a prompt asked again is read again; what it gives is measured by itself.
 """
 

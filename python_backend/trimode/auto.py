@@ -82,8 +82,8 @@ class Auto:
         """Cycles by mode and length of draft since the start, 0 without one; of diffusion, answers."""
         self._kin = Kin()
         self._steps_left = 0
-        self._crowd = self._moved = 0  # requests that a choice was made for, and that came or went since
-        self._length = self._made_for = 0  # of the drafts that were chosen last; for how many
+        self._crowd = self._moved = 0  # requests in the last step; those that came or went since the last choice
+        self._length = self._made_for = 0  # that choice: the length of its drafts, and for how many it was made
         self._followed = False  # whether all of it decode token by token, as was chosen: they go on by themselves
         self._step_seconds = 0.0  # of a step in which they do
         self._around: dict[int, float] = {}  # seconds around a call, by the binary digits of its number of rows
@@ -163,7 +163,7 @@ class Auto:
             self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + share)
 
     def finished(self, seq: Sequence) -> None:
-        """Learn from a request that has ended, if its knobs were those that auto would choose."""
+        """Learn from a request that has ended, if its mode was left open."""
         if seq.steering is None:
             return
         if seq.mode is Mode.DIFFUSION and seq.counters.denoise_forwards:
