@@ -26,10 +26,10 @@ help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: $(VENV)/ready ## Convert MODEL's checkpoint into an engine bundle under build/out
-	$(PY) -m trimode_convert.build $(MODEL) --precision $(PRECISION) --out $(BUNDLE) $(if $(GPU),--gpu $(GPU))
+	$(PY) -m trimode_convert.recipe $(MODEL) --precision $(PRECISION) --out $(BUNDLE) $(if $(GPU),--gpu $(GPU))
 
 serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
-	exec $(PY) -m trimode.serve --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(GPUS),--gpus $(GPUS))
+	exec $(PY) -m trimode.server --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(GPUS),--gpus $(GPUS))
 
 test: $(VENV)/ready ## Run the tests: unit, parity with the reference, the real server
 	$(PY) -m pytest
@@ -41,16 +41,16 @@ lint: $(VENV)/ready ## Check style and types
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
 
 demo: build ## Serve MODEL for a moment and show one prompt in auto and the three modes
-	$(PY) -m trimode_client.demo --bundle $(BUNDLE)
+	$(PY) -m trimode_client.cli.demo --bundle $(BUNDLE)
 
 perf: build $(VENV)-train/ready ## Measure every mode, auto and peers, in one run of some fifteen minutes; write perf/RESULTS.md
-	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(INT8_BUNDLE)
+	$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE)
 	$(PY) perf/run.py --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --model $(MODEL) --peers-python $(VENV)-train/bin/python
 
 quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(PRECISION)=%-float32)
 quality: $(VENV)/ready ## Count what the checkpoint gets right in every mode and check what must hold; write its card
-	$(PY) -m trimode_convert.build $(MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
-	$(PY) -m trimode_convert.build $(MODEL) --precision int8 --out $(INT8_BUNDLE)
+	$(PY) -m trimode_convert.recipe $(MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
+	$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE)
 	PYTHONPATH=perf $(PY) -m quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
 
 editing: build ## Count how well gaps are filled, corrupted answers mended, effort spent; write perf/EDITING.md

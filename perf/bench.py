@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from prompts import Prompt, spread
-from trimode.fields import Mode
-from trimode.output import Chunk
+from trimode.api.answer import Chunk
+from trimode.api.fields import Mode
 from trimode.runtime import Runtime
 from wire import GrpcWire, HttpWire
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 from released import CONFIGS, tensors
-from trimode_convert.config import ModelConfig
-from trimode_convert.planner import build_cost
+from trimode_convert.checkpoint.config import ModelConfig
+from trimode_convert.tensorrt.footprint import build_cost
 
 RESULTS = Path(__file__).parent / "results" / "conversion.json"
 LIMIT = 4 << 30  # bytes of memory: what a conversion on a 24 GiB machine may take at most
@@ -129,7 +129,7 @@ def main(arguments: list[str] | None = None) -> int:
         "limit_bytes": LIMIT,
         "runs": runs,
         "estimated_not_run": {
-            "what": "compiling the bfloat16 graph with TensorRT, by trimode_convert.planner",
+            "what": "compiling the bfloat16 graph with TensorRT, by trimode_convert.tensorrt.footprint",
             "memory_bytes": cost.memory,
             "disk_bytes": cost.disk,
             "seconds": round(cost.seconds),

@@ -13,7 +13,7 @@ import numpy as np
 from stats import Spread, ratios
 from trimode.config import ServerConfig
 from trimode.engines.base import Row
-from trimode.engines.onnx_runtime import OnnxRuntimeEngine
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
 
 SIZES = (1, 2, 4, 8, 16, 32, 64)
 CONTEXT = 128

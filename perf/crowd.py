@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trimode.api.answer import Chunk
 from trimode.errors import TrimodeError
-from trimode.output import Chunk
 from trimode.runtime import Runtime
 
 PATIENCE = 300.0

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import MODES, ask_runtime, counters_of
 from prompts import Prompt
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 from trimode.runtime import Runtime
 
 BASELINE = Mode.AUTOREGRESSIVE.value

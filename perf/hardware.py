@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from trimode.bundle import Manifest
+from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from bench import ask_runtime
 from prompts import Prompt
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 from trimode.runtime import Runtime
 
 

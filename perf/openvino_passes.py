@@ -20,10 +20,10 @@ import numpy as np
 import openvino
 from cost import CONTEXT, ROUNDS, SIZES, WARM_UP
 from stats import Spread, ratios
-from trimode.bundle import GRAPH, Manifest
+from trimode.bundle.manifest import GRAPH, Manifest
 from trimode.config import ServerConfig
 from trimode.engines.base import Row
-from trimode.engines.onnx_runtime import OnnxRuntimeEngine
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
 
 PROJECT = Path(__file__).resolve().parents[1]
 OURS = "onnxruntime float32"

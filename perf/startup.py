@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from stats import Spread
-from trimode.bundle import Manifest
+from trimode.bundle.manifest import Manifest
 from trimode_client import Client
 from trimode_client.local_server import free_ports
 

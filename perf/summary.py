@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import MODES, PATHS, Sample
 from stats import Spread, ratios
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 
 BASELINE = Mode.AUTOREGRESSIVE.value
 LAYERS = ("engine", *PATHS)

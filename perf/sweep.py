@@ -16,8 +16,8 @@ from bench import ask_runtime, counters_of
 from decoding import Answer, figures
 from prompts import Prompt, spread
 from stats import ratios
-from trimode.fields import Mode
-from trimode.output import Chunk
+from trimode.api.answer import Chunk
+from trimode.api.fields import Mode
 from trimode.runtime import Runtime
 
 STEPS = (1, 2, 4, 8, 16, 32)

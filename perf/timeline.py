@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from prompts import Prompt
-from trimode.params import GenerationParams
+from trimode.api.params import GenerationParams
 from trimode.runtime import Runtime
 
 ROUNDS = 12

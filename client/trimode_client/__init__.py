@@ -1,6 +1,6 @@
 """The client: SDK (Client, AsyncClient) and the `trimode` command line."""
 
-from trimode.output import Candidate, Edit
+from trimode.api.answer import Candidate, Edit
 
 from .async_client import AsyncClient, AsyncStream
 from .client import Client, Stream

@@ -10,10 +10,10 @@ from typing import Any, Self, Unpack
 
 from .client import MODEL
 from .errors import IncompleteError, UnavailableError
-from .patience import Patience
 from .request import Knobs, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
 from .transports import AsyncTransport, Health, Wire, open_async_transport
+from .transports.time_limits import Patience
 
 
 class AsyncClient:

@@ -8,10 +8,10 @@ from types import TracebackType
 from typing import Any, Self, Unpack
 
 from .errors import IncompleteError, UnavailableError
-from .patience import Patience
 from .request import Knobs, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
 from .transports import Health, Transport, Wire, open_transport
+from .transports.time_limits import Patience
 
 MODEL = "nemotron_diffusion"
 

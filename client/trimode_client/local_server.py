@@ -1,4 +1,4 @@
-"""A server of our own for a while: `python -m trimode.serve` on free loopback ports, waited for, always stopped.
+"""A server of our own for a while: `python -m trimode.server` on free loopback ports, waited for, always stopped.
 
 Knows a command line and a process; the demo and the measurements under perf/ stand on it.
 """
@@ -40,7 +40,7 @@ def serving(bundle: Path, log: Path) -> Iterator[Addresses]:
     http, grpc, metrics = free_ports(3)
     ports = ("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics))
     addresses = Addresses(grpc=f"127.0.0.1:{grpc}", http=f"127.0.0.1:{http}")
-    command = [sys.executable, "-m", "trimode.serve", "--bundle", str(bundle), *ports]
+    command = [sys.executable, "-m", "trimode.server", "--bundle", str(bundle), *ports]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches only us, and we stop the server in order.

@@ -10,8 +10,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
+from trimode.api.fields import BY_NAME, PROMPT_FIELDS, check_field
 from trimode.errors import RequestError
-from trimode.fields import BY_NAME, PROMPT_FIELDS, check_field
 
 from .errors import BY_TYPE, InvalidRequestError
 

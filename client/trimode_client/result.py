@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trimode.output import Candidate, Decisions, Edit, Provisional, ProvisionalToken
+from trimode.api.answer import Candidate, Decisions, Edit, Provisional, ProvisionalToken
 
 from .errors import IncompleteError
 

@@ -18,18 +18,18 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
-from trimode.bundle import Manifest
-from trimode.compiled import FLAVOURS
+from trimode.bundle.compilation import FLAVOURS
+from trimode.bundle.manifest import Manifest
 from trimode.errors import BundleError, TrimodeError
 
-from .bundling import Plan, Recipe, is_up_to_date, make_plan, write_bundle
-from .checkpoint import Checkpoint
-from .engine_build import Engine, work_folder
-from .folder import check_place, megabytes
-from .planner import GPUS, gigabytes
-from .precisions import TARGETS, TENSORRT
-from .profiles import DEFAULT_BATCH, DEFAULT_CHUNK
-from .verify import Outcome, against_kit, against_reference
+from .atomic_folder import check_place, megabytes
+from .bundle.onnx_bundle import Plan, Recipe, is_up_to_date, make_plan, write_bundle
+from .bundle.tensorrt_bundle import Engine, work_folder
+from .checkpoint.checkpoint import Checkpoint
+from .graph.precisions import TARGETS, TENSORRT
+from .tensorrt.footprint import GPUS, gigabytes
+from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK
+from .verify.verify import Outcome, against_kit, against_reference
 
 
 def parser() -> argparse.ArgumentParser:

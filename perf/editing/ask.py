@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from trimode.output import Chunk
+from trimode.api.answer import Chunk
 from trimode.runtime import Runtime
 
 Request = Mapping[str, Any]

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from trimode.output import Chunk
+from trimode.api.answer import Chunk
 from trimode.runtime import Runtime
-from trimode.tokenizer import Tokenizer
+from trimode.text.tokenizer import Tokenizer
 
 from .ask import Request, ask
 from .hidden import Item

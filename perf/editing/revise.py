@@ -14,7 +14,7 @@ import numpy as np
 from prompts import Prompt
 from trimode.engines.base import Row
 from trimode.runtime import Runtime
-from trimode.tokenizer import Tokenizer
+from trimode.text.tokenizer import Tokenizer
 
 from .ask import ask
 

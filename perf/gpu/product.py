@@ -44,8 +44,8 @@ class OnnxRuntimeOnDevice:
             Unavailable: the provider is listed but cannot be started here.
         """
         scratch = _build(checkpoint, longest, "--target", "onnxruntime", "--precision", "float32")
-        ort, engines = _imported("onnxruntime"), _imported("trimode.engines.onnx_runtime")
-        manifest = _imported("trimode.bundle").Manifest.load(Path(scratch.name) / "bundle")
+        ort, engines = _imported("onnxruntime"), _imported("trimode.engines.onnx.engine")
+        manifest = _imported("trimode.bundle.manifest").Manifest.load(Path(scratch.name) / "bundle")
         options: dict[str, str] = {"use_tf32": "0"} if self._provider == PROVIDERS["cuda"] else {}
         session = ort.InferenceSession(
             str(Path(scratch.name) / "bundle" / "model.onnx"), providers=[(self._provider, options)]
@@ -71,8 +71,8 @@ class TensorRt:
             raise Unavailable("TensorRT runs on a GPU alone")
         trt = _imported("tensorrt")
         _needs_the_runtime()
-        _imported("trimode.engines.tensorrt")
-        _imported(_imported("trimode.engines.cuda").BINDINGS)
+        _imported("trimode.engines.tensorrt.engine")
+        _imported(_imported("trimode.engines.tensorrt.cuda").BINDINGS)
         self.about = f"TensorRT {trt.__version__}, this project's engine and modes"
 
     def load(self, checkpoint: Path, *, longest: int) -> ProductDecoder:
@@ -134,7 +134,7 @@ def _build(checkpoint: Path, longest: int, *options: str) -> tempfile.TemporaryD
     """
     scratch = tempfile.TemporaryDirectory(prefix="trimode-gpu-check-")
     out = Path(scratch.name) / "bundle"
-    settings = _imported("trimode_convert.config").ModelConfig.load(checkpoint)
+    settings = _imported("trimode_convert.checkpoint.config").ModelConfig.load(checkpoint)
     capacity = min(settings.max_positions, -(-longest // 64) * 64)
     arguments = [str(checkpoint), "--out", str(out), "--capacity", str(capacity), *options]
     code = _imported("trimode_convert.cli").main(arguments)

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from trimode.bundle import EFFORT
-from trimode.fields import Mode
+from trimode.api.fields import Mode
+from trimode.bundle.manifest import EFFORT
 
 from . import effort, markdown, plots
 from .claims import CODE, DIFFUSION_WITHIN, claimed, find
@@ -248,7 +248,7 @@ def _adapter(training: dict[str, Any], shipped: bool) -> str:
 
 def _sources(sources: list[dict[str, Any]]) -> str:
     if not sources:
-        return "Every source, its licence and its address: `train/trimode_train/sources.py`."
+        return "Every source, its licence and its address: `train/trimode_train/data/sources.py`."
     rows = [
         [
             f"[{source['name']}]({_link(source['address'])})",

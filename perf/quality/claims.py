@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 
 from .settings import BLOCKS, THRESHOLD
 from .tally import per_cycle, per_forward, total

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 
 from .claims import Run
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from prompts import Prompt
+from trimode.api.answer import Chunk, Counters
 from trimode.config import ServerConfig
-from trimode.output import Chunk, Counters
 from trimode.runtime import Runtime
 
 SLOTS = 32

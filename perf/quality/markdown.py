@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 
 from . import paper
 from .claims import CODE, Run, claimed, find

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from prompts import Prompt, load
-from trimode.bundle import Manifest
-from trimode.fields import Mode
+from trimode.api.fields import Mode
+from trimode.bundle.manifest import Manifest
 from trimode.runtime import Runtime
-from trimode.tokenizer import Tokenizer
-from trimode_convert.checkpoint import Checkpoint
+from trimode.text.tokenizer import Tokenizer
+from trimode_convert.checkpoint.checkpoint import Checkpoint
 
 from . import humaneval, perplexity, settings
 from .claims import conclude

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from trimode.engines.base import Floats, Row
-from trimode.engines.onnx_runtime import OnnxRuntimeEngine
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
 
 
 @dataclass(frozen=True)

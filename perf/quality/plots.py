@@ -9,7 +9,7 @@ import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # the backend must be chosen first
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 
 from .claims import find
 from .settings import BLOCKS, SWEPT_BLOCKS

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 
 BLOCKS = (32, 16, 8)
 SWEPT_BLOCKS = (4, 8, 16, 32)

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from .api.fields import Mode
 from .errors import ConfigError
-from .fields import Mode
 
 ENVIRONMENT = {
     "TRIMODE_BUNDLE": "bundle",

@@ -9,8 +9,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
+from .api.answer import Counters
 from .errors import CancelledError, DeadlineError, OverloadedError, RequestError, TrimodeError
-from .output import Counters
 
 INSTANCE = "model_instance"
 """Label of what instances must not add up or overwrite; they share every metric whose labels are the same."""

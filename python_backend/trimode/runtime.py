@@ -15,26 +15,27 @@ from pathlib import Path
 
 import numpy as np
 
-from . import revise
-from .auto import Auto
-from .bundle import Manifest, rebuild_hint
+from .api.answer import Chunk
+from .api.effort import EffortTable
+from .api.fields import MAX_BLOCK_LENGTH, Mode
+from .api.params import Defaults, GenerationParams
+from .auto.chooser import Auto
+from .auto.cost_curve import CostCurve
+from .bundle.manifest import Manifest, rebuild_hint
 from .config import ServerConfig
-from .cost import CostCurve
-from .effort import EffortTable
-from .engines import onnx_runtime, tensorrt
+from .decoding.sequence import Sequence
 from .engines.base import Engine, Row
+from .engines.onnx import engine as onnx_runtime
+from .engines.tensorrt import engine as tensorrt
 from .errors import BundleError, EngineError, PromptTooLongError, RequestError, Said
-from .fields import MAX_BLOCK_LENGTH, Mode
-from .infill import Infill
-from .output import Chunk
-from .params import Defaults, GenerationParams
-from .prefix import PrefixCache
-from .provisional import Snapshot
-from .scheduler import Scheduler
-from .sequence import Sequence
-from .stop import AnswerText
-from .task import Task
-from .tokenizer import Tokenizer
+from .requests import revise
+from .requests.infill import Infill
+from .scheduling.job import Task
+from .scheduling.prefix_cache import PrefixCache
+from .scheduling.scheduler import Scheduler
+from .scheduling.snapshot import Snapshot
+from .text.stop_words import AnswerText
+from .text.tokenizer import Tokenizer
 
 Sink = Callable[[Chunk], None]
 

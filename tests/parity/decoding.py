@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trimode import modes
-from trimode.bundle import Manifest
+from trimode.api.params import Defaults, GenerationParams
+from trimode.bundle.manifest import Manifest
+from trimode.decoding.modes import registry as modes
+from trimode.decoding.sequence import Phase, Sequence
 from trimode.engines.base import Engine
-from trimode.params import Defaults, GenerationParams
-from trimode.sequence import Phase, Sequence
 
 MODES = {"ar": "autoregressive", "diffusion": "diffusion", "linear_spec": "self_speculation"}
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.api.answer import Chunk
 from trimode.config import ServerConfig
-from trimode.engines.onnx_runtime import OnnxRuntimeEngine
-from trimode.output import Chunk
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.runtime import Runtime
 
 from tests.conftest import kit_folder

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trimode_convert.passes import BundleRunner, kit_passes
-from trimode_convert.verify import against_kit
+from trimode_convert.verify.passes import BundleRunner, kit_passes
+from trimode_convert.verify.verify import against_kit
 
 TOLERANCE = 2e-4  # of the largest stored value: the kit's own rule
 

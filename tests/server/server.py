@@ -1,4 +1,4 @@
-"""A real server for tests: `python -m trimode.serve` on free loopback ports, ended by its process id."""
+"""A real server for tests: `python -m trimode.server` on free loopback ports, ended by its process id."""
 
 from __future__ import annotations
 
@@ -56,12 +56,12 @@ def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], seconds: 
 
 
 class Server:
-    """One `trimode.serve` process; its output is in `log`."""
+    """One `trimode.server` process; its output is in `log`."""
 
     def __init__(self, bundle: Path, log: Path, *options: str, **environment: str) -> None:
         self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
         self.log = log
-        command = [sys.executable, "-m", "trimode.serve", "--bundle", str(bundle), "--exit-timeout", "8"]
+        command = [sys.executable, "-m", "trimode.server", "--bundle", str(bundle), "--exit-timeout", "8"]
         command += ["--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port)]
         command += ["--metrics-port", str(self.metrics_port), *options]
         with log.open("wb") as out:

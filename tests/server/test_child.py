@@ -8,8 +8,8 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from trimode import child
-from trimode.child import LOG_PART, NOISE, clear_shm, forward_log, own_prefix
+from trimode.server import process as child
+from trimode.server.process import LOG_PART, NOISE, clear_shm, forward_log, own_prefix
 
 DEAD = 2**22 + 1  # above the kernel's largest pid
 

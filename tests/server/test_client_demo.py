@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trimode_client.demo import main
+from trimode_client.cli.demo import main
 
 
 def test_the_demo_shows_every_mode(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

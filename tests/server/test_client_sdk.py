@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal
 
 import pytest
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 from trimode_client import AsyncClient, Client, Completion, InvalidRequestError, PromptTooLongError
 
 from tests.server.server import Server

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trimode.api.answer import Counters
+from trimode.api.fields import FIELDS
 from trimode.config import ServerConfig
 from trimode.errors import RequestError
-from trimode.fields import FIELDS
-from trimode.output import Counters
-from trimode.triton.tensors import COUNTS, INPUTS, OUTPUTS, config_pbtxt, read_request
+from trimode.triton.arrays import COUNTS, INPUTS, OUTPUTS, config_pbtxt, read_request
 
 MODEL = Path(__file__).parents[2] / "model_repository" / "nemotron_diffusion"
 

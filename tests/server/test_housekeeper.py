@@ -15,7 +15,7 @@ from unittest.mock import MagicMock
 import pytest
 from trimode.metrics import Recorder
 from trimode.runtime import Stats
-from trimode.triton.recent import RecentNames
+from trimode.triton.recent_names import RecentNames
 
 from tests.server.server import wait_until
 
@@ -52,7 +52,7 @@ class Sender:
 @pytest.fixture
 def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
     made = Backend()
-    names = [f"trimode.triton.{name}" for name in ("publisher", "live", "housekeeper")]
+    names = [f"trimode.triton.{name}" for name in ("publisher", "live_request", "housekeeper")]
     monkeypatch.setitem(sys.modules, made.__name__, made)
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -71,7 +71,7 @@ def housekeeper(backend: Backend) -> Iterator[Any]:
 
 def accept(housekeeper: Any, name: str, sender: Sender | None = None) -> Any:
     """Bring a request in as the model does; returns its runtime handle."""
-    live = importlib.import_module("trimode.triton.live").LiveRequest
+    live = importlib.import_module("trimode.triton.live_request").LiveRequest
     handle = SimpleNamespace(cancelled=False)
     handle.cancel = lambda: setattr(handle, "cancelled", True)
     handle.live = live(name, sender or Sender(), None, housekeeper.forget)
@@ -111,7 +111,8 @@ def test_requests_without_a_name_are_never_meant(housekeeper: Any) -> None:
 
 
 def test_a_cancellation_between_watch_and_attach_is_not_lost(housekeeper: Any) -> None:
-    live = importlib.import_module("trimode.triton.live").LiveRequest("mine", Sender(), None, housekeeper.forget)
+    live_request = importlib.import_module("trimode.triton.live_request")
+    live = live_request.LiveRequest("mine", Sender(), None, housekeeper.forget)
     housekeeper.watch(live)
     assert housekeeper.cancel("mine") == 1
     handle = MagicMock()

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
-from trimode.bundle import Manifest
-from trimode.fields import FIELDS, MAX_TEXT_CHARACTERS, PROMPT_FIELDS, Field
+from trimode.api.fields import FIELDS, MAX_TEXT_CHARACTERS, PROMPT_FIELDS, Field
+from trimode.bundle.manifest import Manifest
 
 from tests.server.server import Server
 from tests.server.wire import PATH, TYPES, GrpcStream, generate, over_grpc, send

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from trimode.errors import RequestError
-from trimode.request_check import check_body
+from trimode.server.body_check import check_body
 
 
 def checked(body: bytes, *, streaming: bool = False) -> dict[str, Any]:

@@ -2,10 +2,10 @@ from random import Random
 
 import pytest
 import torch
-from trimode_train.config import ModelConfig
-from trimode_train.model import Model
-from trimode_train.tasks import TASKS
-from trimode_train.tokenizer import train_tokenizer
+from trimode_train.data.tasks import TASKS
+from trimode_train.data.tokenizer import train_tokenizer
+from trimode_train.model.config import ModelConfig
+from trimode_train.model.model import Model
 
 torch.set_num_threads(1)  # the models are tiny: further threads only wait for each other
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
-from trimode_train.chat import render
-from trimode_train.tokenizer import load_tokenizer
+from trimode_train.data.chat import render
+from trimode_train.data.tokenizer import load_tokenizer
 
 ROOT = Path(__file__).parents[2]
 CHECKPOINT = ROOT / "checkpoints/nano"

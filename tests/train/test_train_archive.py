@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.attention.flex_attention import create_block_mask
-from trimode_train import shards
 from trimode_train.__main__ import main
-from trimode_train.archive import CHUNK, Archive, ArchiveCorpus, draw_documents
-from trimode_train.batches import Batches, batch_for
-from trimode_train.corpus import Corpus
-from trimode_train.evaluate import questions
-from trimode_train.model import Model, bias_from
-from trimode_train.objective import Losses, Tensors, encode, mask_rule, visibility
-from trimode_train.packing import Document
-from trimode_train.recipe import DataOptions, Recipe
-from trimode_train.trainer import Trainer
+from trimode_train.data.archive import CHUNK, Archive, ArchiveCorpus, draw_documents
+from trimode_train.data.batches import Batches, batch_for
+from trimode_train.data.corpus import Corpus
+from trimode_train.data.packing import Document
+from trimode_train.data.recipe import DataOptions, Recipe
+from trimode_train.evaluation.evaluate import questions
+from trimode_train.model import shards
+from trimode_train.model.model import Model, bias_from
+from trimode_train.training.objective import Losses, Tensors, encode, mask_rule, visibility
+from trimode_train.training.trainer import Trainer
 
 ROOT = Path(__file__).parents[2]
 NOT_NEEDED = ("tokenizers", "rich", "safetensors", "yaml", "jinja2", "reasoning_gym", "transformers")

@@ -7,21 +7,22 @@ from random import Random
 import pytest
 import torch
 from safetensors.torch import load_file
-from trimode_train import draft_adapter, lora
-from trimode_train.bar import Bar
-from trimode_train.batches import batch_for
-from trimode_train.clock import Clock
-from trimode_train.config import EOS_ID, MASK_ID
-from trimode_train.corpus import Corpus
-from trimode_train.decode import autoregressive, self_speculation
-from trimode_train.draft_adapter import AdapterRecipe, AdapterRun
-from trimode_train.draft_objective import Drafts, draft_losses, encode_drafts, hybrid
+from trimode_train.adapter import draft_adapter
+from trimode_train.adapter.draft_adapter import AdapterRecipe, AdapterRun
+from trimode_train.adapter.draft_objective import Drafts, draft_losses, encode_drafts, hybrid
+from trimode_train.adapter.own_text import OwnText, own_text, rewrite
+from trimode_train.data.batches import batch_for
+from trimode_train.data.corpus import Corpus
+from trimode_train.data.packing import Document, NoiseOptions, pack, plan
+from trimode_train.data.recipe import DataOptions, OptimOptions
+from trimode_train.evaluation.decode import autoregressive, self_speculation
 from trimode_train.export import export
-from trimode_train.model import Model, bias_from, causal_bias, grouped_attention
-from trimode_train.objective import Tensors, visibility
-from trimode_train.own_text import OwnText, own_text, rewrite
-from trimode_train.packing import Document, NoiseOptions, pack, plan
-from trimode_train.recipe import DataOptions, OptimOptions
+from trimode_train.model import lora
+from trimode_train.model.config import EOS_ID, MASK_ID
+from trimode_train.model.model import Model, bias_from, causal_bias, grouped_attention
+from trimode_train.training.bar import Bar
+from trimode_train.training.clock import Clock
+from trimode_train.training.objective import Tensors, visibility
 
 RANK, ALPHA = 4, 16
 ALL_MASKED = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0.5, all_masked=1.0, seed_masked=0.0)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.attention.flex_attention import create_mask
-from trimode_train.config import EOS_ID, MASK_ID
-from trimode_train.decode import Session, autoregressive, self_speculation
-from trimode_train.model import bias_from, causal_bias, grouped_attention
-from trimode_train.objective import (
+from trimode_train.data.packing import Document, NoiseOptions, pack, plan
+from trimode_train.evaluation.decode import Session, autoregressive, self_speculation
+from trimode_train.model.config import EOS_ID, MASK_ID
+from trimode_train.model.model import bias_from, causal_bias, grouped_attention
+from trimode_train.training.objective import (
     LEAST_HIDDEN,
     Tensors,
     encode,
@@ -17,7 +18,6 @@ from trimode_train.objective import (
     training_mask,
     visibility,
 )
-from trimode_train.packing import Document, NoiseOptions, pack, plan
 
 
 @pytest.fixture(scope="module")

@@ -3,14 +3,15 @@ from random import Random
 
 import numpy as np
 import pytest
-from trimode_train import overlap, resumable
-from trimode_train.batches import batch_for, batch_rng, plans
-from trimode_train.chat import render
-from trimode_train.corpus import Corpus
-from trimode_train.packing import Document, Planned
-from trimode_train.recipe import DataOptions, Recipe
-from trimode_train.sources import Source
-from trimode_train.tasks import Example
+from trimode_train import overlap
+from trimode_train.data.batches import batch_for, batch_rng, plans
+from trimode_train.data.chat import render
+from trimode_train.data.corpus import Corpus
+from trimode_train.data.packing import Document, Planned
+from trimode_train.data.recipe import DataOptions, Recipe
+from trimode_train.data.sources import Source
+from trimode_train.data.tasks import Example
+from trimode_train.training import resumable
 
 ADDED = Example("sums", "What is one and one?", "Answer: two", "one, then one more")
 OTHER = Example("sums", "What is four and four?", "Answer: eight", "four, then four more")
@@ -163,7 +164,7 @@ def source(monkeypatch):
     source = Source("planted", "code", "MIT", "here", lambda: iter(files.items()))
     object.__setattr__(source, "is_held_out", lambda name: name == "held.py")
     monkeypatch.setattr("trimode_train.overlap.SOURCES", (source,))
-    monkeypatch.setattr("trimode_train.sources.SOURCES", (source,))
+    monkeypatch.setattr("trimode_train.data.sources.SOURCES", (source,))
     return header
 
 

@@ -2,7 +2,7 @@ import re
 from random import Random
 
 import pytest
-from trimode_train.tasks import TASKS, reasoning
+from trimode_train.data.tasks import TASKS, reasoning
 
 DOMAINS = list(reasoning.SOLVERS)
 NUMERIC = re.compile(r"[\d+*/ -]+")

@@ -4,20 +4,20 @@ import json
 import pytest
 import torch
 from safetensors.torch import load_file
-from trimode_convert.checkpoint import Checkpoint
-from trimode_train import shards
-from trimode_train.clock import Clock
-from trimode_train.config import ModelConfig
-from trimode_train.corpus import Corpus
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_train.data.corpus import Corpus
+from trimode_train.data.packing import NoiseOptions
+from trimode_train.data.recipe import DataOptions, Recipe
+from trimode_train.data.sources import SOURCES
 from trimode_train.export import export, stages
 from trimode_train.export import main as export_main
-from trimode_train.model import Model
-from trimode_train.muon import orthogonalise
-from trimode_train.packing import NoiseOptions
-from trimode_train.recipe import DataOptions, Recipe
-from trimode_train.report import Reporter
-from trimode_train.sources import SOURCES
-from trimode_train.trainer import Trainer, learning_rate
+from trimode_train.model import shards
+from trimode_train.model.config import ModelConfig
+from trimode_train.model.model import Model
+from trimode_train.training.clock import Clock
+from trimode_train.training.muon import orthogonalise
+from trimode_train.training.report import Reporter
+from trimode_train.training.trainer import Trainer, learning_rate
 
 
 @pytest.fixture

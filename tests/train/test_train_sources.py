@@ -5,10 +5,10 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from trimode_train import corpus as corpus_module
-from trimode_train import sources
-from trimode_train.corpus import Corpus, Mixture
-from trimode_train.sources import HELD_OUT_FILES, SOURCES, Source, is_held_out, texts
+from trimode_train.data import corpus as corpus_module
+from trimode_train.data import sources
+from trimode_train.data.corpus import Corpus, Mixture
+from trimode_train.data.sources import HELD_OUT_FILES, SOURCES, Source, is_held_out, texts
 
 BY_NAME = pytest.mark.parametrize("source", SOURCES, ids=lambda source: source.name)
 

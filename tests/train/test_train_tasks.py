@@ -3,9 +3,9 @@ import re
 from random import Random
 
 import pytest
-from trimode_train.corpus import HELD_OUT_PROMPTS, draw
-from trimode_train.sources import is_held_out
-from trimode_train.tasks import TASKS
+from trimode_train.data.corpus import HELD_OUT_PROMPTS, draw
+from trimode_train.data.sources import is_held_out
+from trimode_train.data.tasks import TASKS
 
 
 def examples(name: str, n: int = 60):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from trimode_train.chat import render
+from trimode_train.data.chat import render
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from trimode_train import shards
-from trimode_train.chat import render
-from trimode_train.config import EOS_ID, ModelConfig
-from trimode_train.decode import autoregressive
-from trimode_train.model import Model, causal_bias, grouped_attention
-from trimode_train.scores import MAX_NEW
-from trimode_train.tokenizer import load_tokenizer
+from trimode_train.data.chat import render
+from trimode_train.data.tokenizer import load_tokenizer
+from trimode_train.evaluation.decode import autoregressive
+from trimode_train.evaluation.scores import MAX_NEW
+from trimode_train.model import shards
+from trimode_train.model.config import EOS_ID, ModelConfig
+from trimode_train.model.model import Model, causal_bias, grouped_attention
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: nothing here may ask the network
 import transformers

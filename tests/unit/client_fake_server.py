@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import grpc
-from trimode_client.tensors import _pack
+from trimode_client.transports.tensors import _pack
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 STALL = object()  # wait until the client leaves

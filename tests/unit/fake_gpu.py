@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle import GRAPH, PLAN, WEIGHTS, Manifest
-from trimode.compiled import Compiled
-from trimode.engines.cuda import BINDINGS
-from trimode.engines.tensorrt import TensorRtEngine
-from trimode_convert.bundling import Recipe, make_plan, write_bundle
-from trimode_convert.checkpoint import Checkpoint
-from trimode_convert.precisions import TENSORRT
-from trimode_convert.profiles import Shapes
+from trimode.bundle.compilation import Compiled
+from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
+from trimode.engines.tensorrt.cuda import BINDINGS
+from trimode.engines.tensorrt.engine import TensorRtEngine
+from trimode_convert.bundle.onnx_bundle import Recipe, make_plan, write_bundle
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.tensorrt.profiles import Shapes
 
 from .fake_cuda import FakeCuda
 from .fake_tensorrt import FakeTensorRt, write_plan

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.acceptance import Acceptance, Prior
+from trimode.auto.acceptance import Acceptance, Prior
 
 NOTHING = Prior()
 

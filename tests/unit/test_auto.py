@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.auto import PATIENCE, Auto, _Load
-from trimode.cost import ROWS, TOKENS, CostCurve
-from trimode.fields import Mode
-from trimode.output import Chunk, Counters
-from trimode.params import Defaults, GenerationParams
+from trimode.api.answer import Chunk, Counters
+from trimode.api.fields import Mode
+from trimode.api.params import Defaults, GenerationParams
+from trimode.auto.chooser import PATIENCE, Auto, _Load
+from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
+from trimode.decoding.sequence import Phase, Sequence
 from trimode.runtime import Handle, Runtime
-from trimode.sequence import Phase, Sequence
 
 from tests.unit.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_config, toy_curve
 

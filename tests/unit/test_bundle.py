@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle import FORMAT_VERSION, MANIFEST, Manifest
+from trimode.bundle.manifest import FORMAT_VERSION, MANIFEST, Manifest
 from trimode.errors import BundleError
 
 from tests.unit.toy import manifest

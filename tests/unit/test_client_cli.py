@@ -10,11 +10,11 @@ import sys
 from typing import Any
 
 import pytest
-from trimode.fields import Mode
+from trimode.api.fields import Mode
 from trimode_client import Completion
-from trimode_client.cli import main, parser
-from trimode_client.commands.compare import summarise
-from trimode_client.commands.knobs import FLAGS, given_knobs, knobs_of
+from trimode_client.cli.compare import summarise
+from trimode_client.cli.knobs import FLAGS, given_knobs, knobs_of
+from trimode_client.cli.main import main, parser
 
 from .client_fake_server import FIRST, LAST, Script, http_server
 
@@ -191,6 +191,6 @@ def test_a_prompt_that_is_no_text_is_a_line_and_code_2() -> None:
 
 
 def test_importing_the_client_loads_no_engine_and_no_numpy() -> None:
-    heavy = "{'onnxruntime', 'numpy', 'grpc', 'trimode.scheduler', 'trimode.runtime', 'trimode.modes'}"
-    code = f"import sys, trimode_client.cli; print(sorted({heavy} & set(sys.modules)))"
+    heavy = "{'onnxruntime', 'numpy', 'grpc', 'trimode.scheduling', 'trimode.runtime', 'trimode.decoding'}"
+    code = f"import sys, trimode_client.cli.main; print(sorted({heavy} & set(sys.modules)))"
     assert subprocess.check_output([sys.executable, "-c", code], text=True).strip() == "[]"

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from trimode.params import Defaults, GenerationParams
+from trimode.api.params import Defaults, GenerationParams
 from trimode_client import Completion, Edit
-from trimode_client.cli import main, parser
-from trimode_client.commands import revise
-from trimode_client.commands.gaps import split
-from trimode_client.commands.knobs import given_knobs
+from trimode_client.cli import revise
+from trimode_client.cli.gaps import split
+from trimode_client.cli.knobs import given_knobs
+from trimode_client.cli.main import main, parser
 
 from .client_fake_server import LAST, Script
 from .test_client_cli import run

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from trimode.output import Provisional, ProvisionalToken
+from trimode.api.answer import Provisional, ProvisionalToken
 from trimode_client import Piece
-from trimode_client.cli import main
-from trimode_client.commands import watch
+from trimode_client.cli import watch
+from trimode_client.cli.main import main
 
 from .client_fake_server import FIRST, LAST, STALL, Script, http_server
 

@@ -8,8 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from trimode.fields import BY_NAME, FIELDS, FIELDS_OF_MODES, PROMPT_FIELDS, Mode
-from trimode.params import NOT_OF_TASKS, Defaults, GenerationParams, others_fields
+from trimode.api.fields import BY_NAME, FIELDS, FIELDS_OF_MODES, PROMPT_FIELDS, Mode
+from trimode.api.params import NOT_OF_TASKS, Defaults, GenerationParams, others_fields
 from trimode_client import InvalidRequestError, Knobs
 from trimode_client.request import ALWAYS_RETURNED, KNOBS, build, build_infill, build_revise
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from trimode import output
-from trimode.output import Chunk, Counters
-from trimode.params import Defaults, GenerationParams
-from trimode.triton.tensors import response_arrays
+from trimode.api import answer as output
+from trimode.api.answer import Chunk, Counters
+from trimode.api.params import Defaults, GenerationParams
+from trimode.triton.arrays import response_arrays
 from trimode_client import Completion, Edit, IncompleteError
 from trimode_client.result import Assembler
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode_client.sse import SseParser
+from trimode_client.transports.sse import SseParser
 
 
 def parse(pieces: list[bytes]) -> list[str]:

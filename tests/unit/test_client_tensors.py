@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.fields import FIELDS
-from trimode.triton.tensors import INPUTS, OUTPUTS, read_request
+from trimode.api.fields import FIELDS
+from trimode.triton.arrays import INPUTS, OUTPUTS, read_request
 from trimode_client import IncompleteError
-from trimode_client.tensors import LISTS, decode, dtype_of, encode, is_final
+from trimode_client.transports.tensors import LISTS, decode, dtype_of, encode, is_final
 from tritonclient.grpc import InferResult, service_pb2
 
 VALUES: dict[str, Any] = {

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle import MANIFEST, PLAN, Manifest
-from trimode.compiled import Compiled, Profile
+from trimode.bundle.compilation import Compiled, Profile
+from trimode.bundle.manifest import MANIFEST, PLAN, Manifest
 from trimode.errors import BundleError
 
 from tests.unit.toy import manifest

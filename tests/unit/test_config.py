@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from trimode.api.fields import Mode
 from trimode.config import ENVIRONMENT, ServerConfig
 from trimode.errors import ConfigError
-from trimode.fields import Mode
 
 REPOSITORY = Path(__file__).parents[2]
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from trimode import serve
-from trimode_convert.precisions import TENSORRT
-from trimode_convert.tensorrt_build import INSTALL
+from trimode.server import cli as serve
+from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.tensorrt.compiler import INSTALL
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
@@ -122,7 +122,7 @@ def test_the_entry_point_is_a_command_line_of_serve_that_can_be_reached_and_adde
     (entry,) = of("ENTRYPOINT")
     command = json.loads(entry)
     start = command.index("python3")
-    assert command[start : start + 3] == ["python3", "-m", "trimode.serve"]
+    assert command[start : start + 3] == ["python3", "-m", "trimode.server"]
     options = serve.parser().parse_args([*command[start + 3 :], "--gpus", "0,1", "--bundle", "/other"])
     assert (options.host, options.grpc_host, options.metrics_host) == ("0.0.0.0",) * 3
     assert (str(options.bundle), options.gpus) == ("/other", "0,1")

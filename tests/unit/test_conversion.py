@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode_convert.checkpoint import Checkpoint
-from trimode_convert.config import ModelConfig
-from trimode_convert.planner import build_cost
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.checkpoint.config import ModelConfig
+from trimode_convert.tensorrt.footprint import build_cost
 
 ROOT = Path(__file__).parents[2]
 KEPT: dict[str, Any] = json.loads((ROOT / "perf" / "results" / "conversion.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from trimode.bundle import (
+from trimode.bundle.manifest import (
     CHAT_TEMPLATE,
     EFFORT,
     GENERATION_CONFIG,
@@ -26,9 +26,9 @@ from trimode.bundle import (
     Manifest,
 )
 from trimode.errors import BundleError, CheckpointError
-from trimode_convert import weights
-from trimode_convert.bundling import Plan, Recipe, buckets, is_up_to_date, make_plan, own_digest, write_bundle
-from trimode_convert.checkpoint import Checkpoint
+from trimode_convert.bundle.onnx_bundle import Plan, Recipe, buckets, is_up_to_date, make_plan, own_digest, write_bundle
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.weights import weight_file as weights
 
 from . import checkpoint_factory as factory
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from trimode.errors import CheckpointError
-from trimode_convert.checkpoint import Checkpoint
+from trimode_convert.checkpoint.checkpoint import Checkpoint
 
 from . import checkpoint_factory as factory
 

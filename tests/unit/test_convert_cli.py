@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trimode.bundle import WEIGHTS, Manifest
+from trimode.bundle.manifest import WEIGHTS, Manifest
 
 from . import checkpoint_factory as factory
 

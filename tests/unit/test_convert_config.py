@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from trimode.errors import CheckpointError
-from trimode_convert.config import ModelConfig
+from trimode_convert.checkpoint.config import ModelConfig
 
 from . import checkpoint_factory as factory
 

@@ -10,10 +10,10 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from trimode.bundle import GRAPH
-from trimode_convert.bundling import Recipe, make_plan, write_bundle
-from trimode_convert.checkpoint import Checkpoint
-from trimode_convert.verify import against_reference
+from trimode.bundle.manifest import GRAPH
+from trimode_convert.bundle.onnx_bundle import Recipe, make_plan, write_bundle
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.verify.verify import against_reference
 
 from . import checkpoint_factory as factory
 

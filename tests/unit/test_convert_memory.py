@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trimode.bundle import WEIGHTS
+from trimode.bundle.manifest import WEIGHTS
 
 from . import checkpoint_factory as factory
 

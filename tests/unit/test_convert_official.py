@@ -18,11 +18,11 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from onnx.helper import make_tensor_value_info
-from trimode_convert.checkpoint import Checkpoint
-from trimode_convert.config import ModelConfig
-from trimode_convert.graph import draw
-from trimode_convert.precisions import ONNXRUNTIME, TENSORRT, Target
-from trimode_convert.rope import cos_sin
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.checkpoint.config import ModelConfig
+from trimode_convert.graph.model import draw
+from trimode_convert.graph.precisions import ONNXRUNTIME, TENSORRT, Target
+from trimode_convert.graph.rope import cos_sin
 
 from . import official_shapes
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import yaml
 from trimode.errors import BundleError, CheckpointError
-from trimode_convert.checkpoint import Checkpoint
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.cli import peak_memory
-from trimode_convert.config import ModelConfig
-from trimode_convert.graph import draw
-from trimode_convert.planner import (
+from trimode_convert.graph.model import draw
+from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.tensorrt.footprint import (
     GB,
     GPUS,
     BuildCost,
@@ -24,8 +25,7 @@ from trimode_convert.planner import (
     check_gpu,
     footprint,
 )
-from trimode_convert.precisions import TENSORRT
-from trimode_convert.profiles import Shapes
+from trimode_convert.tensorrt.profiles import Shapes
 
 from . import checkpoint_factory as factory
 from . import official_shapes

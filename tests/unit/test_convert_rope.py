@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 import pytest
-from trimode_convert.config import Rope
-from trimode_convert.rope import attention_factor, cos_sin, inverse_frequencies, query_scale
+from trimode_convert.checkpoint.config import Rope
+from trimode_convert.graph.rope import attention_factor, cos_sin, inverse_frequencies, query_scale
 
 PLAIN = Rope("default", 1e4)
 

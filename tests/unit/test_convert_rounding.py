@@ -9,8 +9,9 @@ import ml_dtypes
 import numpy as np
 import pytest
 from trimode.errors import CheckpointError
-from trimode_convert import tensor_file
-from trimode_convert.rounding import (
+from trimode_convert.checkpoint import tensor_file
+from trimode_convert.checkpoint.tensor_file import TensorFile
+from trimode_convert.weights.rounding import (
     FP8,
     INT4,
     INT8,
@@ -22,8 +23,7 @@ from trimode_convert.rounding import (
     shared_scale,
     stored,
 )
-from trimode_convert.tensor_file import TensorFile
-from trimode_convert.weights import Blob, Part, WeightPlan
+from trimode_convert.weights.weight_file import Blob, Part, WeightPlan
 
 from . import checkpoint_factory as factory
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from trimode.errors import CheckpointError
-from trimode_convert import tensor_file
-from trimode_convert.tensor_file import TensorFile
+from trimode_convert.checkpoint import tensor_file
+from trimode_convert.checkpoint.tensor_file import TensorFile
 
 from . import checkpoint_factory as factory
 

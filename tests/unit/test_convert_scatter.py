@@ -11,13 +11,13 @@ import onnx
 import onnxruntime
 import pytest
 from numpy.typing import NDArray
-from trimode.bundle import GRAPH, WEIGHTS, Manifest
-from trimode_convert.bundling import Recipe, make_plan, write_bundle
-from trimode_convert.checkpoint import Checkpoint
-from trimode_convert.graph import draw
-from trimode_convert.passes import BundleRunner, Pass
-from trimode_convert.precisions import TARGETS, TENSORRT
-from trimode_convert.verify import against_reference
+from trimode.bundle.manifest import GRAPH, WEIGHTS, Manifest
+from trimode_convert.bundle.onnx_bundle import Recipe, make_plan, write_bundle
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.graph.model import draw
+from trimode_convert.graph.precisions import TARGETS, TENSORRT
+from trimode_convert.verify.passes import BundleRunner, Pass
+from trimode_convert.verify.verify import against_reference
 
 from . import checkpoint_factory as factory
 

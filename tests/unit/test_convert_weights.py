@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trimode_convert import tensor_file
-from trimode_convert.tensor_file import TensorFile
-from trimode_convert.weights import Blob, Part, WeightPlan, round_rows
+from trimode_convert.checkpoint import tensor_file
+from trimode_convert.checkpoint.tensor_file import TensorFile
+from trimode_convert.weights.weight_file import Blob, Part, WeightPlan, round_rows
 
 from . import checkpoint_factory as factory
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from trimode.cost import BOUND, FRESH, RATE, ROWS, SHARED, TOKENS, CostCurve
+from trimode.auto.cost_curve import BOUND, FRESH, RATE, ROWS, SHARED, TOKENS, CostCurve
 from trimode.engines.base import Row, RowResult
 
 from tests.unit.toy import ToyEngine

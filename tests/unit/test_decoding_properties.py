@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode.output import Chunk
+from trimode.api.answer import Chunk
 from trimode.runtime import Runtime
 
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, toy_runtime

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from trimode import modes
+from trimode.api.params import Defaults, GenerationParams
+from trimode.decoding.modes import registry as modes
+from trimode.decoding.sequence import Phase, Sequence
 from trimode.engines.base import Row, RowResult
-from trimode.params import Defaults, GenerationParams
-from trimode.sequence import Phase, Sequence
 
 VOCAB, EOS, MASK, THINK = 12, 8, 9, 7
 PROMPT = [1, 2]

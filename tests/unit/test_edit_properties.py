@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from trimode.output import Chunk
-from trimode.revise import CHARACTER, apply_edits
+from trimode.api.answer import Chunk
+from trimode.requests.revise import CHARACTER, apply_edits
 from trimode.runtime import Runtime
-from trimode.triton.tensors import response_arrays
+from trimode.triton.arrays import response_arrays
 
 from tests.unit.test_decoding_properties import requests, running
 from tests.unit.test_gaps import merging_tokenizer

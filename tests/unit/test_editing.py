@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.output import Chunk, Counters
-from trimode.tokenizer import Tokenizer
+from trimode.api.answer import Chunk, Counters
+from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.toy import EOS, MASK, ToyEngine, toy_runtime
 

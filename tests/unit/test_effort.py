@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle import EFFORT
-from trimode.effort import EffortTable
+from trimode.api.effort import EffortTable
+from trimode.api.fields import Mode
+from trimode.api.params import Defaults, GenerationParams
+from trimode.bundle.manifest import EFFORT
 from trimode.errors import BundleError, RequestError
-from trimode.fields import Mode
-from trimode.params import Defaults, GenerationParams
 from trimode.runtime import Runtime
 
 from tests.unit.toy import EFFORTS, ToyEngine, byte_tokenizer, toy_config, toy_curve

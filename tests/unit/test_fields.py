@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode.errors import RequestError, Said, shorten
-from trimode.fields import (
+from trimode.api.fields import (
     ACCEPTS,
     BY_NAME,
     FIELDS,
@@ -23,6 +22,7 @@ from trimode.fields import (
     Mode,
     check_field,
 )
+from trimode.errors import RequestError, Said, shorten
 
 WRONG: dict[str, list[object]] = {
     "string": [5, b"text", ["text"], True],

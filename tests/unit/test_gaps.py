@@ -10,11 +10,11 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, processors
+from trimode.api.params import Defaults, GenerationParams
+from trimode.decoding.infill_state import Reading
 from trimode.errors import PromptTooLongError, RequestError
-from trimode.gaps import GappedText, Sides, Start, agreement
-from trimode.hole import Reading
-from trimode.params import Defaults, GenerationParams
-from trimode.tokenizer import Tokenizer
+from trimode.requests.gapped_text import GappedText, Sides, Start, agreement
+from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.toy import BYTES, EOS, SPECIAL, VOCAB, byte_tokenizer
 

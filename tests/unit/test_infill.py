@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode import modes
+from trimode.api.params import Defaults, GenerationParams
+from trimode.decoding.infill_state import Hole, Reading
+from trimode.decoding.modes import registry as modes
+from trimode.decoding.modes.infill import begin, stretch
+from trimode.decoding.sequence import Phase
+from trimode.decoding.sequence import Sequence as Decoding
 from trimode.engines.base import Row, RowResult
-from trimode.hole import Hole, Reading
-from trimode.modes.infill import begin, stretch
-from trimode.params import Defaults, GenerationParams
-from trimode.sequence import Phase
-from trimode.sequence import Sequence as Decoding
 
 VOCAB, EOS, MASK = 12, 8, 9
 M = MASK

@@ -9,15 +9,15 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from trimode.api.answer import Chunk
+from trimode.api.fields import Mode
+from trimode.api.params import GenerationParams
+from trimode.decoding.sequence import Sequence as Decoding
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError, RequestError
-from trimode.fields import Mode
-from trimode.infill import LADDER, REFINED, ROUNDS, Infill, _Gap, _Tried
-from trimode.output import Chunk
-from trimode.params import GenerationParams
+from trimode.requests.infill import LADDER, REFINED, ROUNDS, Infill, _Gap, _Tried
 from trimode.runtime import Runtime
-from trimode.sequence import Sequence as Decoding
-from trimode.tokenizer import Tokenizer
+from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_runtime
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trimode.acceptance import Acceptance
-from trimode.kin import KEPT, NEAREST, READ, STRANGE, WORTH, Kin, marks_of
+from trimode.auto.acceptance import Acceptance
+from trimode.auto.similar_requests import KEPT, NEAREST, READ, STRANGE, WORTH, Kin, marks_of
 
 TEMPLATE = [900, 901, 902, 903]
 SUMS = [*range(10, 20)]

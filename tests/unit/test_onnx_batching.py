@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from trimode.api.answer import Chunk
 from trimode.config import ServerConfig
-from trimode.output import Chunk
 from trimode.runtime import Handle, Runtime
 
 MODES = st.sampled_from(["autoregressive", "diffusion", "self_speculation"])

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trimode.bundle import MANIFEST
+from trimode.bundle.manifest import MANIFEST
 from trimode.engines.base import Row
-from trimode.engines.onnx_runtime import OnnxRuntimeEngine
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.errors import BundleError, EngineError
 from trimode.runtime import warm_up
 

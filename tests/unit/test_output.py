@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from trimode.api.answer import Chunk, Counters
 from trimode.errors import CancelledError
-from trimode.output import Chunk, Counters
 
 FULL = Counters(
     prefill_forwards=1,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trimode.batching import MAX_CALL_TOKENS, pack
+from trimode.api.params import Defaults, GenerationParams
+from trimode.decoding.sequence import Phase, Sequence
 from trimode.engines.base import Row
-from trimode.params import Defaults, GenerationParams
-from trimode.sequence import Phase, Sequence
-from trimode.stop import AnswerText
-from trimode.task import Task
+from trimode.scheduling.batching import MAX_CALL_TOKENS, pack
+from trimode.scheduling.job import Task
+from trimode.text.stop_words import AnswerText
 
 from tests.unit.toy import EOS, MASK, ToyEngine
 

@@ -7,14 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from trimode.api.fields import FIELDS, FIELDS_OF_MODES, PROMPT_FIELDS, Mode
+from trimode.api.params import FIELDS_OF_TASKS, NOT_OF_TASKS, Defaults, GenerationParams
 from trimode.errors import RequestError
-from trimode.fields import (
-    FIELDS,
-    FIELDS_OF_MODES,
-    PROMPT_FIELDS,
-    Mode,
-)
-from trimode.params import FIELDS_OF_TASKS, NOT_OF_TASKS, Defaults, GenerationParams
 
 from tests.unit.toy import EFFORTS
 

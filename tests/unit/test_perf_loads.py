@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from trimode.acceptance import Acceptance
+from trimode.auto.acceptance import Acceptance
+from trimode.auto.similar_requests import marks_of
 from trimode.errors import RequestError
-from trimode.kin import marks_of
 from trimode.runtime import Runtime
 
 from .toy import ToyEngine, toy_runtime

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode.prefix import PAGE, PrefixCache
+from trimode.scheduling.prefix_cache import PAGE, PrefixCache
 
 from tests.unit.toy import ToyEngine, toy_runtime
 

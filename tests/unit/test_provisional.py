@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode.block import Block
+from trimode.api.answer import Chunk, Provisional
+from trimode.api.params import Defaults, GenerationParams
+from trimode.decoding.block import Block
+from trimode.decoding.sequence import Sequence
 from trimode.errors import RequestError
-from trimode.output import Chunk, Provisional
-from trimode.params import Defaults, GenerationParams
-from trimode.provisional import PLACEHOLDER, Snapshot
-from trimode.sequence import Sequence
-from trimode.triton.tensors import response_arrays
+from trimode.scheduling.snapshot import PLACEHOLDER, Snapshot
+from trimode.triton.arrays import response_arrays
 
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, toy_runtime
 

@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.bundle import Manifest
-from trimode.effort import EffortTable
+from trimode.api.effort import EffortTable
+from trimode.api.params import Defaults, GenerationParams
+from trimode.bundle.manifest import Manifest
 from trimode.engines.base import Row
-from trimode.engines.onnx_runtime import OnnxRuntimeEngine
-from trimode.params import Defaults, GenerationParams
-from trimode.tokenizer import Tokenizer
-from trimode_convert.checkpoint import Checkpoint
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
+from trimode.text.tokenizer import Tokenizer
+from trimode_convert.checkpoint.checkpoint import Checkpoint
 
 from . import checkpoint_factory
 from .toy import ToyEngine, toy_runtime

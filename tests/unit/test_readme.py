@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trimode.fields import FIELDS, INT32_MAX, Field
+from trimode.api.fields import FIELDS, INT32_MAX, Field
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.fields import REVEALS
-from trimode.reveal import SCORES, confidence, margin, negative_entropy, reveal
+from trimode.api.fields import REVEALS
+from trimode.decoding.reveal import SCORES, confidence, margin, negative_entropy, reveal
 
 LN2, LN3 = np.log(2), np.log(3)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode import modes
+from trimode.api.params import Defaults, GenerationParams
+from trimode.decoding.modes import registry as modes
+from trimode.decoding.modes.revise import go_on, pick
+from trimode.decoding.revise_state import Revision
+from trimode.decoding.sampling import log_probs_of
+from trimode.decoding.sequence import Phase, Sequence
 from trimode.engines.base import Row
-from trimode.modes.revise import go_on, pick
-from trimode.params import Defaults, GenerationParams
-from trimode.revision import Revision
-from trimode.sampling import log_probs_of
-from trimode.sequence import Phase, Sequence
 
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine
 

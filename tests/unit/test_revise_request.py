@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trimode.api.answer import Edit
+from trimode.api.params import Defaults, GenerationParams
 from trimode.errors import CancelledError, DeadlineError, EngineError, PromptTooLongError, RequestError
-from trimode.output import Edit
-from trimode.params import Defaults, GenerationParams
-from trimode.revise import Original, apply_edits, free_parts, sequence_of
+from trimode.requests.revise import Original, apply_edits, free_parts, sequence_of
 from trimode.runtime import Runtime
-from trimode.tokenizer import Tokenizer
+from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.test_gaps import MERGING
 from tests.unit.test_infill_request import KnowingEngine, Sink

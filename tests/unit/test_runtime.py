@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import tokenizers
 from tokenizers import models, normalizers
+from trimode.api.answer import Chunk
+from trimode.api.fields import Mode
 from trimode.config import ServerConfig
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError, PromptTooLongError, RequestError
-from trimode.fields import Mode
-from trimode.output import Chunk
 from trimode.runtime import Runtime, warm_up
-from trimode.tokenizer import Tokenizer
+from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.toy import EOS, VOCAB, ToyEngine, byte_tokenizer, toy_curve, toy_runtime
 

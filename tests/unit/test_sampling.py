@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.params import Defaults, GenerationParams
-from trimode.sampling import (
+from trimode.api.params import Defaults, GenerationParams
+from trimode.decoding.sampling import (
     draw,
     keep_min_p,
     keep_top_k,

@@ -10,19 +10,19 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.auto import Auto
+from trimode.api.answer import Chunk
+from trimode.api.fields import MAX_BLOCK_LENGTH
+from trimode.api.params import Defaults, GenerationParams
+from trimode.auto.chooser import Auto
+from trimode.decoding.modes.revise import go_on
+from trimode.decoding.revise_state import Revision
+from trimode.decoding.sequence import Sequence as Decoding
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError
-from trimode.fields import MAX_BLOCK_LENGTH
-from trimode.modes.revise import go_on
-from trimode.output import Chunk
-from trimode.params import Defaults, GenerationParams
-from trimode.prefix import PrefixCache
-from trimode.revision import Revision
-from trimode.scheduler import Scheduler
-from trimode.sequence import Sequence as Decoding
-from trimode.stop import AnswerText
-from trimode.task import Task
+from trimode.scheduling.job import Task
+from trimode.scheduling.prefix_cache import PrefixCache
+from trimode.scheduling.scheduler import Scheduler
+from trimode.text.stop_words import AnswerText
 
 from tests.unit.toy import EOS, MASK, ToyEngine, toy_curve
 

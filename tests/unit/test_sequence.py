@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from trimode.params import Defaults, GenerationParams
-from trimode.sequence import Phase, Sequence
+from trimode.api.params import Defaults, GenerationParams
+from trimode.decoding.sequence import Phase, Sequence
 
 EOS, MASK, THINK = 8, 9, 7
 ZEROS = [0.0] * 9

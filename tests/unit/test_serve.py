@@ -6,7 +6,7 @@ import socket
 from typing import Any
 
 import pytest
-from trimode import serve
+from trimode.server import cli as serve
 
 
 def test_the_internal_port_is_none_of_the_named_ones(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trimode.engines.onnx.slots import Slots
 from trimode.errors import EngineError
-from trimode.slots import Slots
 
 BUCKETS = (4, 8, 16)
 LANES = 4

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.auto import AROUND, Auto, Call
-from trimode.cost import ROWS, TOKENS, CostCurve
-from trimode.output import Chunk
+from trimode.api.answer import Chunk
+from trimode.auto.chooser import AROUND, Auto, Call
+from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
 from trimode.runtime import Runtime
 
 from .toy import ToyEngine, byte_tokenizer, toy_config

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.stop import AnswerText, StopWords
+from trimode.text.stop_words import AnswerText, StopWords
 
 from tests.unit.toy import byte_tokenizer
 

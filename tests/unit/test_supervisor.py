@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from trimode import supervisor
 from trimode.errors import ServeError
 from trimode.metrics import INSTANCE, PASSES, RUNNING, WAITING, Metric
-from trimode.supervisor import Look, Standstills, Supervisor, Watch
+from trimode.server import supervisor
+from trimode.server.supervisor import Look, Standstills, Supervisor, Watch
 
 PATIENCE = 0.03
 WATCH = Watch(ready_seconds=5.0, canary_seconds=PATIENCE, exit_seconds=0.02, max_failures=3)

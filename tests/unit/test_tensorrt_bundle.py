@@ -9,17 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle import GRAPH, PLAN, TOKENIZER, WEIGHTS, Manifest
+from trimode.bundle.manifest import GRAPH, PLAN, TOKENIZER, WEIGHTS, Manifest
 from trimode.errors import BundleError
-from trimode_convert import engine_build, local_gpu, planner, reference_session
-from trimode_convert.build import arguments_for
-from trimode_convert.bundling import Recipe, make_plan
-from trimode_convert.checkpoint import Checkpoint
+from trimode_convert.bundle import tensorrt_bundle as engine_build
+from trimode_convert.bundle.onnx_bundle import Recipe, make_plan
+from trimode_convert.bundle.tensorrt_bundle import Engine, work_folder
+from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.cli import main
-from trimode_convert.engine_build import Engine, work_folder
-from trimode_convert.planner import GPUS, Gpu
-from trimode_convert.precisions import TENSORRT
-from trimode_convert.tensorrt_build import CompileFacts, Compiler
+from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.recipe import arguments_for
+from trimode_convert.tensorrt import footprint as planner
+from trimode_convert.tensorrt import local_gpu
+from trimode_convert.tensorrt.compiler import CompileFacts, Compiler
+from trimode_convert.tensorrt.footprint import GPUS, Gpu
+from trimode_convert.verify import onnx_reference as reference_session
 
 from . import checkpoint_factory as factory
 

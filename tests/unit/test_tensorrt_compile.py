@@ -14,14 +14,14 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from trimode.bundle import GRAPH, PLAN, WEIGHTS
+from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS
 from trimode.errors import BundleError
-from trimode_convert.checkpoint import Checkpoint
-from trimode_convert.config import ModelConfig
-from trimode_convert.graph import draw
-from trimode_convert.precisions import TENSORRT
-from trimode_convert.profiles import Shapes, input_ranges
-from trimode_convert.tensorrt_build import CompileFacts, Compiler
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.checkpoint.config import ModelConfig
+from trimode_convert.graph.model import draw
+from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.tensorrt.compiler import CompileFacts, Compiler
+from trimode_convert.tensorrt.profiles import Shapes, input_ranges
 
 from . import checkpoint_factory as factory
 from . import official_shapes

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trimode.api.answer import Chunk
 from trimode.config import ServerConfig
 from trimode.engines.base import Engine, Row
-from trimode.engines.onnx_runtime import OnnxRuntimeEngine
-from trimode.engines.tensorrt import TensorRtEngine
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
+from trimode.engines.tensorrt.engine import TensorRtEngine
 from trimode.errors import EngineError
-from trimode.output import Chunk
 from trimode.runtime import Runtime
 
 from tests.parity.decoding import load_cases, run_row

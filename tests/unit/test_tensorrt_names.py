@@ -18,8 +18,8 @@ from typing import Any
 import pytest
 import tensorrt_rtx
 from cuda.bindings import runtime as cudart
-from trimode.bundle import GRAPH, PLAN, Manifest
-from trimode.engines.plan import CACHE_BYTES, HOST_TYPES, INPUTS, OUTPUTS, Plan, TensorRt
+from trimode.bundle.manifest import GRAPH, PLAN, Manifest
+from trimode.engines.tensorrt.plan import CACHE_BYTES, HOST_TYPES, INPUTS, OUTPUTS, Plan, TensorRt
 from trimode.errors import BundleError
 
 from . import checkpoint_factory as factory
@@ -28,10 +28,10 @@ from .fake_gpu import make_bundle
 from .toy import manifest
 
 ROOT = Path(__file__).parents[2]
-PLAN_FILE = ROOT / "python_backend" / "trimode" / "engines" / "plan.py"
-CUDA = ROOT / "python_backend" / "trimode" / "engines" / "cuda.py"
+PLAN_FILE = ROOT / "python_backend" / "trimode" / "engines" / "tensorrt" / "plan.py"
+CUDA = ROOT / "python_backend" / "trimode" / "engines" / "tensorrt" / "cuda.py"
 LOGGER = tensorrt_rtx.Logger(tensorrt_rtx.Logger.ERROR)
-COMPILER = ROOT / "convert" / "trimode_convert" / "tensorrt_build.py"
+COMPILER = ROOT / "convert" / "trimode_convert" / "tensorrt" / "compiler.py"
 OBJECTS: dict[str, Any] = {
     "trt": tensorrt_rtx,
     "engine": tensorrt_rtx.ICudaEngine,

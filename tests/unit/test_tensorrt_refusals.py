@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 from cuda.bindings import runtime as cudart
-from trimode.bundle import PLAN, Manifest
+from trimode.bundle.manifest import PLAN, Manifest
 from trimode.config import ServerConfig
-from trimode.engines.cuda import BINDINGS, Cuda
+from trimode.engines.tensorrt.cuda import BINDINGS, Cuda
 from trimode.errors import BundleError, EngineError
 from trimode.runtime import Runtime
 

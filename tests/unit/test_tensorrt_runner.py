@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda.bindings import runtime as cudart
-from trimode.engines import tensorrt as engine_module
 from trimode.engines.base import Row, RowResult
-from trimode.engines.tensorrt import TensorRtEngine
+from trimode.engines.tensorrt import engine as engine_module
+from trimode.engines.tensorrt.engine import TensorRtEngine
 from trimode.errors import EngineError
 from trimode.runtime import warm_up
 

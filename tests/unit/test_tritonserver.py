@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from trimode import tritonserver
 from trimode.errors import ServeError
-from trimode.tritonserver import PYTHON, STUB, Installation, Ports, find
+from trimode.server import installation as tritonserver
+from trimode.server.installation import PYTHON, STUB, Installation, Ports, find
 
 OTHER = "3.7"
 OURS = f"{sys.prefix}/bin"

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
-from trimode.tokenizer import Tokenizer
-from trimode.vocabulary import BYTE_OF, Vocabulary
+from trimode.text.tokenizer import Tokenizer
+from trimode.text.vocabulary import BYTE_OF, Vocabulary
 
 from tests.unit.test_gaps import MERGING, TOKENIZER, WORDS
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.compiled import Compiled, Profile
+from trimode.bundle.compilation import Compiled, Profile
 from trimode.engines.base import Row
-from trimode.engines.call import Shape
-from trimode.engines.windows import Windows
+from trimode.engines.tensorrt.call import Shape
+from trimode.engines.tensorrt.windows import Windows
 from trimode.errors import EngineError
 
 from .toy import manifest

@@ -12,14 +12,14 @@ from collections.abc import Sequence
 import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
-from trimode.bundle import Manifest
+from trimode.api.effort import EffortTable, Level
+from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
+from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
-from trimode.cost import ROWS, TOKENS, CostCurve
-from trimode.effort import EffortTable, Level
 from trimode.engines.base import Row, RowResult
 from trimode.errors import EngineError
 from trimode.runtime import Runtime
-from trimode.tokenizer import Tokenizer
+from trimode.text.tokenizer import Tokenizer
 
 SPECIAL = ["<eos>", "<mask>"]
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())

@@ -17,14 +17,14 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from trimode_train.archive import Archive
-from trimode_train.recipe import Recipe
+from .data.archive import Archive
+from .data.recipe import Recipe
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
-    from trimode_train.mixture import Documents
-    from trimode_train.scores import Question
+    from .data.mixture import Documents
+    from .evaluation.scores import Question
 
 ROOT = Path(__file__).parents[2]
 RUNS = ROOT / "train/runs"
@@ -32,9 +32,9 @@ RUNS = ROOT / "train/runs"
 
 def tokenizer_texts(seed: int, chats: int = 12_000, code_bytes: int = 3_000_000) -> Iterator[str]:
     """What merges are learned from: chats of the mixture and some library code."""
-    from trimode_train.chat import render
-    from trimode_train.corpus import draw
-    from trimode_train.sources import texts
+    from .data.chat import render
+    from .data.corpus import draw
+    from .data.sources import texts
 
     rng = Random(f"{seed} tokenizer")
     for _ in range(chats):
@@ -50,7 +50,7 @@ def tokenizer_texts(seed: int, chats: int = 12_000, code_bytes: int = 3_000_000)
 
 def prepare_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
     """Load the run's tokenizer; on the first start, copy that of the checkpoint it starts from, or train one."""
-    from trimode_train.tokenizer import load_tokenizer, train_tokenizer
+    from .data.tokenizer import load_tokenizer, train_tokenizer
 
     if recipe.start_from and not (folder / "tokenizer.json").exists():
         shutil.copyfile(ROOT / recipe.start_from / "tokenizer.json", folder / "tokenizer.json")
@@ -65,8 +65,8 @@ Prepared = tuple["Documents", Callable[[], "list[Question]"]]
 
 def prepare(folder: Path, recipe: Recipe) -> Prepared:
     """Tokenizer, corpus and questions, made here."""
-    from trimode_train.corpus import Corpus
-    from trimode_train.evaluate import questions
+    from .data.corpus import Corpus
+    from .evaluation.evaluate import questions
 
     corpus = Corpus(prepare_tokenizer(folder, recipe), recipe.data)
     return corpus, lambda: questions(corpus, per_domain=12, seed=7)
@@ -74,7 +74,7 @@ def prepare(folder: Path, recipe: Recipe) -> Prepared:
 
 def unpack(archive: Archive, folder: Path) -> Prepared:
     """Tokenizer, corpus and questions of an archive."""
-    from trimode_train.scores import Question
+    from .evaluation.scores import Question
 
     (folder / "tokenizer.json").write_text(archive.tokenizer)
     return archive.corpus, lambda: [Question(*pair) for pair in archive.questions]
@@ -128,9 +128,9 @@ def main(arguments: list[str] | None = None) -> int:
     began, options = time.monotonic(), _parse(arguments)
     import torch
 
-    from trimode_train.clock import Clock
-    from trimode_train.report import Reporter
-    from trimode_train.trainer import Trainer
+    from .training.clock import Clock
+    from .training.report import Reporter
+    from .training.trainer import Trainer
 
     archive = Archive.load(options.archive) if options.archive else None
     recipe = _adjusted(archive.recipe if archive else Recipe.load(options.recipe), options)

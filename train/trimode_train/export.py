@@ -20,14 +20,15 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from trimode_train import lora, resumable, shards
-from trimode_train.chat import TEMPLATE
-from trimode_train.checkpoint import TRAINING, write_json
-from trimode_train.config import BOS_ID, EOS_ID
-from trimode_train.corpus import draw
-from trimode_train.sources import SOURCES, texts
-from trimode_train.tasks import TASKS
-from trimode_train.tokenizer import load_tokenizer, tokenizer_config
+from .data.chat import TEMPLATE
+from .data.corpus import draw
+from .data.sources import SOURCES, texts
+from .data.tasks import TASKS
+from .data.tokenizer import load_tokenizer, tokenizer_config
+from .model import lora, shards
+from .model.checkpoint import TRAINING, write_json
+from .model.config import BOS_ID, EOS_ID
+from .training import resumable
 
 ROOT = Path(__file__).parents[2]
 HELD_OUT_SEED = 2026
@@ -118,7 +119,7 @@ def sources() -> list[dict[str, Any]]:
     gym = "https://github.com/open-thought/reasoning-gym"
     listed.append({"name": "reasoning-gym questions", "kind": "chat", "licence": "Apache-2.0", "address": gym})
     listed.append(
-        {"name": "own generators", "kind": "chat", "licence": "Apache-2.0", "address": "train/trimode_train/tasks"}
+        {"name": "own generators", "kind": "chat", "licence": "Apache-2.0", "address": "train/trimode_train/data/tasks"}
     )
     return listed
 

@@ -22,16 +22,16 @@ from rich.progress import track
 from rich.table import Table
 from tokenizers import Tokenizer
 
-from trimode_train import resumable
-from trimode_train.archive import Archive
-from trimode_train.batches import batch_rng, plans
-from trimode_train.checkpoint import write_json
-from trimode_train.corpus import Corpus
-from trimode_train.mixture import Documents
-from trimode_train.packing import Document
-from trimode_train.recipe import Recipe
-from trimode_train.sources import SOURCES
-from trimode_train.tokenizer import load_tokenizer
+from .data.archive import Archive
+from .data.batches import batch_rng, plans
+from .data.corpus import Corpus
+from .data.mixture import Documents
+from .data.packing import Document
+from .data.recipe import Recipe
+from .data.sources import SOURCES
+from .data.tokenizer import load_tokenizer
+from .model.checkpoint import write_json
+from .training import resumable
 
 ROOT = Path(__file__).parents[2]
 Ids = npt.NDArray[np.uint16]

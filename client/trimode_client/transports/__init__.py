@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Generator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from ..patience import Patience
+from .time_limits import Patience
 
 Wire = Literal["grpc", "http"]
 DEFAULT_URLS: dict[str, str] = {"grpc": "localhost:8001", "http": "localhost:8000"}

@@ -11,10 +11,10 @@ import grpc  # type: ignore[import-untyped]
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ..errors import IncompleteError
-from ..patience import Patience
-from ..tensors import encode
 from . import Health
 from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, rpc_error, target, unwrap
+from .tensors import encode
+from .time_limits import Patience
 
 
 class AsyncGrpcTransport:

@@ -7,7 +7,7 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 
 from ..errors import CancelledError, DeadlineError, TrimodeClientError, UnavailableError, server_error, unreachable
-from ..tensors import decode, is_final
+from .tensors import decode, is_final
 
 CHANNEL_OPTIONS = (
     ("grpc.max_send_message_length", -1),

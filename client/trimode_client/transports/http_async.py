@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 
 from ..errors import TrimodeClientError, UnavailableError, http_error, unreachable
-from ..patience import Patience
-from ..sse import SseParser
 from . import Health
 from .http_common import HEADERS, base, body, broken, endpoint, health_paths, parse
+from .sse import SseParser
+from .time_limits import Patience
 
 _NO_LIMIT = aiohttp.ClientTimeout(total=None, sock_connect=10.0)
 

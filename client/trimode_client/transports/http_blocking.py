@@ -12,10 +12,10 @@ import urllib3
 from urllib3.exceptions import HTTPError, MaxRetryError, NewConnectionError, ProtocolError, ReadTimeoutError
 
 from ..errors import TrimodeClientError, UnavailableError, http_error, unreachable
-from ..patience import Patience
-from ..sse import SseParser
 from . import Health
 from .http_common import HEADERS, PIECE, base, body, broken, endpoint, health_paths, parse
+from .sse import SseParser
+from .time_limits import Patience
 
 
 class HttpTransport:

@@ -14,7 +14,7 @@ from typing import Literal, NamedTuple, Protocol, Self
 import numpy as np
 import numpy.typing as npt
 
-from ..bundle import Manifest
+from ..bundle.manifest import Manifest
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]

@@ -23,9 +23,9 @@ from ..metrics import (
     Recorder,
 )
 from ..runtime import Stats
-from .live import LiveRequest
+from .live_request import LiveRequest
 from .publisher import Publisher
-from .recent import RecentNames
+from .recent_names import RecentNames
 
 POLL_SECONDS = 0.02
 POLL_SECONDS_PER_REQUEST = 0.005  # a look costs 0.05 ms of processor time, most of it in the server's process

@@ -15,10 +15,10 @@ from ..config import ServerConfig
 from ..errors import CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
+from .arrays import CANARY_ID, cancels, name_of, read_request
 from .housekeeper import Housekeeper
 from .instance import Instance
-from .live import LiveRequest, refuse
-from .tensors import CANARY_ID, cancels, name_of, read_request
+from .live_request import LiveRequest, refuse
 
 GRACE_SECONDS = 5.0  # Triton calls finalize after the last response, so this is for requests nobody waits for
 

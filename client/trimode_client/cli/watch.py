@@ -1,0 +1,148 @@
+"""`trimode watch`: one answer as it is denoised, in colour on a terminal, else a line for each pass."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from itertools import groupby
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from trimode.api.answer import Provisional
+from trimode.api.fields import FIELDS_OF_MODES, Mode
+
+from ..client import Client
+from ..result import Completion, Piece
+from .generate import summary
+from .knobs import add_knobs, add_prompt, given_knobs, given_prompt
+from .screen import as_json, note
+
+STYLES = {"committed": "", "provisional": "yellow underline", "masked": "dim"}
+CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""What a terminal would act on instead of showing it; tabs and line ends are none of it."""
+BELOW = 2
+"""Lines that are kept free under the text."""
+
+
+def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
+    """Add this command."""
+    told = (
+        "Shows the answer after each pass: in colour on a terminal, else as a line with the place of the block in the "
+        "answer (tokens), the pass over it, and its text: [what may still change], and ░ for what is still masked."
+    )
+    parser = commands.add_parser("watch", parents=[shared], help="see an answer being denoised", description=told)
+    add_prompt(parser)
+    parser.add_argument(
+        "--plain", action="store_true", help="a line for each pass, as with NO_COLOR or where output is no terminal"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line")
+    parser.add_argument("--delay", type=_seconds, default=0.0, metavar="S", help="wait after each pass [%(default)g]")
+    parser.add_argument(
+        "--mode",
+        type=_watchable,
+        default=Mode.DIFFUSION.value,
+        metavar="S",
+        help=f"{' or '.join(FIELDS_OF_MODES['stream_provisional'])} [%(default)s]",
+    )
+    add_knobs(parser, without=("mode",))
+    parser.set_defaults(run=run)
+
+
+def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
+    """Show every pass, then the answer."""
+    prompt, knobs = given_prompt(arguments), given_knobs(arguments)
+    knobs["stream_provisional"] = True
+    with client.stream(**prompt, **knobs) as stream:
+        pieces = _slowly(stream, arguments.delay)
+        if arguments.json:
+            for piece in pieces:
+                print(as_json(asdict(piece)), flush=True)
+        elif arguments.plain or not console.is_terminal or console.is_dumb_terminal:
+            for line in lines(pieces):
+                print(line, flush=True)
+        else:
+            play(pieces, console)
+        completion = stream.finish()
+    if not arguments.json:
+        conclude(completion)
+    return 0
+
+
+def conclude(completion: Completion) -> None:
+    """Leave the answer and what it cost on the screen."""
+    print(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", completion.text))
+    note(summary(completion))
+
+
+def lines(pieces: Iterable[Piece]) -> Iterator[str]:
+    """Yield a line for each pass: place in the answer, pass over the block, and the block.
+
+    What may still change stands in [brackets], what is masked is ░; line ends are written as in JSON.
+    """
+    for piece in pieces:
+        if (block := piece.provisional) is not None:
+            shown = "".join(_bracketed(state, text) for state, text in _runs(block))
+            yield f"{block.start:5} {block.step:3}  {shown}"
+
+
+def _bracketed(state: str, text: str) -> str:
+    escaped = json.dumps(text, ensure_ascii=False)[1:-1]
+    return f"[{escaped}]" if state == "provisional" else escaped
+
+
+def _runs(block: Provisional) -> Iterator[tuple[str, str]]:
+    """Yield the block's text in runs of one state."""
+    for state, run in groupby(block.tokens, key=lambda token: token.state):
+        yield state, "".join(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", token.text) for token in run)
+
+
+def play(pieces: Iterable[Piece], console: Console) -> None:
+    """Draw the answer anew after each pass: committed text, then the rest of the block in its states."""
+    committed, tokens, passes = "", 0, 0
+    with Live(console=console, transient=True, auto_refresh=False, vertical_overflow="visible") as live:
+        for piece in pieces:
+            committed += CONTROLS.sub("\N{REPLACEMENT CHARACTER}", piece.text)
+            tokens += len(piece.token_ids)
+            passes += piece.provisional is not None
+            live.update(frame(committed, piece.provisional, console, f"{tokens} tokens, {passes} passes"), refresh=True)
+
+
+def frame(committed: str, block: Provisional | None, console: Console, counts: str) -> Text:
+    """Return what is on the screen: as many last lines of the text as fit, and a line that says where it is."""
+    text = Text(committed)
+    status = counts
+    if block is not None:
+        for state, run in _runs(block):
+            if state != "committed":  # what is committed stands there already
+                text.append(run, STYLES[state])
+        status = f"block at {block.start}, pass {block.step}; {counts}"
+    rows = text.wrap(console, console.width)[-max(console.height - BELOW, 1) :]
+    shown = Text("\n").join(rows)
+    return shown.append("\n").append(status, "dim")
+
+
+def _slowly(pieces: Iterable[Piece], delay: float) -> Iterator[Piece]:
+    """Yield `pieces`, `delay` seconds after each that shows a pass."""
+    for piece in pieces:
+        yield piece
+        if delay and piece.provisional is not None:
+            time.sleep(delay)
+
+
+def _watchable(name: str) -> str:
+    if name not in FIELDS_OF_MODES["stream_provisional"]:
+        shown = " or ".join(FIELDS_OF_MODES["stream_provisional"])
+        raise argparse.ArgumentTypeError(f"must be {shown}, which denoise blocks that can be watched, got {name}")
+    return name
+
+
+def _seconds(text: str) -> float:
+    if not 0 <= (number := float(text)) <= 60:
+        raise argparse.ArgumentTypeError(f"must be between 0 and 60, got {text}")
+    return number

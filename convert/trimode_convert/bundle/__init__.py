@@ -1,0 +1,1 @@
+"""Writing bundles: for ONNX Runtime, for TensorRT."""

@@ -1,0 +1,1 @@
+"""The ONNX graph: layers, heads, precisions."""

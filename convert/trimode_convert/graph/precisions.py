@@ -1,0 +1,83 @@
+"""What can be built: for each target, its form of the graph and the precisions it has, and what each computes with.
+
+Adding a precision is one line here. Knows no graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from trimode.errors import CheckpointError
+
+from ..weights.rounding import FP8, INT4, INT8, NVFP4
+from .linear import Linear, int8_linear, plain_linear
+from .quantized_linear import per_token, weight_only
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How a precision multiplies.
+
+    Attributes:
+        linear: the layers' products.
+        dtype: of activations, embedding, norms and cache.
+        joins_gate_up: gate_proj and up_proj in one product. One wide product saves int8 a second rounding of the
+            activations; in float32 two narrow ones measured faster on the CPU (hidden 256, 8 tokens: 1.05 against
+            1.25 ms a pass), which also spares a Split.
+        head: the output head's product, where it is not `linear`: 4 bits cost the head most, so it stays whole.
+        compute_capability: the least that has the arithmetic, for TensorRT.
+    """
+
+    linear: Linear
+    dtype: str = "float32"
+    joins_gate_up: bool = False
+    head: Linear | None = None
+    compute_capability: str = "7.5"
+
+
+@dataclass(frozen=True)
+class Target:
+    """A runtime's form of the graph, and the precisions it has; the first is the default."""
+
+    runtime: str
+    kv_form: str
+    opset: int
+    precisions: dict[str, Precision]
+
+    @property
+    def default(self) -> str:
+        """The precision that is built unless another is asked for."""
+        return next(iter(self.precisions))
+
+    def precision(self, name: str) -> Precision:
+        """Return a precision.
+
+        Raises:
+            CheckpointError: the target has none of this name.
+        """
+        if name not in self.precisions:
+            raise CheckpointError(f"precision: {self.runtime} has {', '.join(self.precisions)}, got {name!r}")
+        return self.precisions[name]
+
+
+ONNXRUNTIME = Target(
+    "onnxruntime",
+    "delta",
+    20,
+    {"float32": Precision(plain_linear), "int8": Precision(int8_linear, joins_gate_up=True)},
+)
+TENSORRT = Target(
+    "tensorrt",
+    "scatter",
+    24,
+    {
+        "bfloat16": Precision(plain_linear, "bfloat16", joins_gate_up=True, compute_capability="8.0"),
+        "float16": Precision(plain_linear, "float16", joins_gate_up=True),
+        "fp8": Precision(per_token(FP8), "bfloat16", joins_gate_up=True, compute_capability="8.9"),
+        "int8": Precision(per_token(INT8), "bfloat16", joins_gate_up=True, compute_capability="8.0"),
+        "int4": Precision(weight_only(INT4), "bfloat16", True, plain_linear, "8.0"),
+        "nvfp4": Precision(weight_only(NVFP4), "bfloat16", True, plain_linear, "12.0"),
+        "float32": Precision(plain_linear, joins_gate_up=True),
+    },
+)
+TARGETS = {target.runtime: target for target in (ONNXRUNTIME, TENSORRT)}

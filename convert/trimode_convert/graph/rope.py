@@ -1,0 +1,78 @@
+"""Rotary position tables: plain and YaRN frequencies, and the Llama-4 query scale, as functions of position.
+
+Computed in float64 and rounded once to float32. Frequencies are static: YaRN acts at short lengths too.
+Knows nothing of graphs.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..checkpoint.config import Rope
+from ..checkpoint.tensor_file import FloatArray
+
+
+def inverse_frequencies(rope: Rope, head_dim: int) -> NDArray[np.float64]:
+    """Return the angle per position of each pair of channels  # (head_dim / 2,)."""
+    pairs = np.arange(head_dim // 2, dtype=np.float64)
+    plain = rope.theta ** (-2.0 * pairs / head_dim)
+    if rope.kind == "default":
+        return plain
+    low, high = (_turning_pair(rope, head_dim, beta) for beta in (rope.beta_fast, rope.beta_slow))
+    if rope.truncate:
+        low, high = math.floor(low), math.ceil(high)
+    low, high = max(low, 0), min(high, head_dim - 1)
+    width = high - low if high != low else 0.001  # as transformers does, against a division by zero
+    ramp = np.clip((pairs - low) / width, 0.0, 1.0)  # 0: keep the frequency, 1: interpolate it
+    mixed: NDArray[np.float64] = plain * (1.0 - ramp) + plain / rope.factor * ramp
+    return mixed
+
+
+def attention_factor(rope: Rope) -> float:
+    """Return what cos and sin are multiplied by; exactly 1.0 where mscale equals mscale_all_dim."""
+    if rope.kind == "default":
+        return 1.0
+    if rope.attention_factor is not None:
+        return rope.attention_factor
+    if rope.mscale and rope.mscale_all_dim:
+        return _mscale(rope.factor, rope.mscale) / _mscale(rope.factor, rope.mscale_all_dim)
+    return _mscale(rope.factor, 1.0)
+
+
+def cos_sin(rope: Rope, head_dim: int, length: int) -> tuple[FloatArray, FloatArray]:
+    """Return the tables for positions 0 … length-1, both # (length, head_dim).
+
+    Halves are duplicated (NeoX), and the first half of sin is negated, so that a rotation is
+    x * cos + swap_halves(x) * sin.
+    """
+    frequencies = inverse_frequencies(rope, head_dim)
+    factor = attention_factor(rope)
+    cos = np.empty((length, head_dim), np.float32)
+    sin = np.empty((length, head_dim), np.float32)
+    step = 8192  # float64 angles of a slice, not of a quarter of a million positions
+    for start in range(0, length, step):
+        positions = np.arange(start, min(start + step, length), dtype=np.float64)
+        angles = positions[:, None] * frequencies  # (positions, head_dim / 2)
+        cos[start : start + step] = np.tile(np.cos(angles) * factor, 2)
+        sin[start : start + step] = np.concatenate([-np.sin(angles), np.sin(angles)], axis=1) * factor
+    return cos, sin
+
+
+def query_scale(rope: Rope, length: int) -> FloatArray | None:
+    """Return 1 + beta * ln(1 + floor(position / original_length)) # (length,), or None where it is 1 throughout."""
+    if not rope.query_scale_beta or length <= rope.original_length:
+        return None
+    steps = np.arange(length, dtype=np.int64) // rope.original_length
+    return (1.0 + rope.query_scale_beta * np.log1p(steps.astype(np.float64))).astype(np.float32)
+
+
+def _turning_pair(rope: Rope, head_dim: int, turns: float) -> float:
+    """The (fractional) pair that makes `turns` full turns over the original length."""
+    return head_dim * math.log(rope.original_length / (turns * 2 * math.pi)) / (2 * math.log(rope.theta))
+
+
+def _mscale(factor: float, mscale: float) -> float:
+    return 1.0 if factor <= 1.0 else 0.1 * mscale * math.log(factor) + 1.0

@@ -1,0 +1,87 @@
+"""`python -m trimode_convert.recipe MODEL`, what `make build` runs: a recipe or a checkpoint folder in, a bundle out.
+
+Knows the recipes under build/; the conversion itself is cli.py's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from trimode.errors import CheckpointError
+
+from . import cli
+
+RECIPES = Path("build")
+KEYS = {"checkpoint", "capacity", "fetch", "tensorrt"}
+COMPILED = ("precision", "capacity", "batch")  # the keys of a GPU's entry that decide what is built
+
+
+def load_recipe(path: Path) -> dict[str, Any]:
+    """Read build/<model>.yaml: `checkpoint` folder, `capacity` in tokens, how to `fetch` it, what to build by GPU.
+
+    Raises:
+        CheckpointError: unknown or missing keys.
+    """
+    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    if not isinstance(raw, dict) or "checkpoint" not in raw or set(raw) - KEYS:
+        raise CheckpointError(f"{path} must hold checkpoint and may hold {sorted(KEYS - {'checkpoint'})}, got {raw!r}")
+    return raw
+
+
+def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None) -> list[str]:
+    """Return the converter's arguments for a recipe's name or a checkpoint folder.
+
+    Args:
+        gpu: a GPU of the recipe's `tensorrt` table, whose precision, capacity and batch are taken.
+
+    Raises:
+        CheckpointError: neither a recipe nor a checkpoint folder, the recipe's checkpoint is not there yet, or the
+            recipe does not have the GPU.
+    """
+    recipe = RECIPES / f"{model}.yaml"
+    options = ["--out", str(out)]
+    if gpu is None:
+        options += ["--precision", precision]
+    if "/" in model or not recipe.is_file():
+        if not (Path(model) / "config.json").is_file():
+            known = sorted(path.stem for path in RECIPES.glob("*.yaml"))
+            raise CheckpointError(f"MODEL={model} is neither one of {known} nor a folder with a config.json")
+        return [model, *options, *(["--target", "tensorrt", "--gpu", gpu] if gpu is not None else [])]
+    facts = load_recipe(recipe)
+    if not (Path(facts["checkpoint"]) / "config.json").is_file():
+        raise CheckpointError(f"no checkpoint at {facts['checkpoint']}. Fetch it with: {facts.get('fetch', 'git')}")
+    if gpu is not None:
+        table = facts.get("tensorrt", {})
+        if gpu not in table:
+            raise CheckpointError(f"GPU: {recipe} names {', '.join(table) or 'none'}, got {gpu!r}")
+        options += ["--target", "tensorrt", "--gpu", gpu]
+        for key in COMPILED:
+            options += [f"--{key}", str(table[gpu][key])]
+    elif "capacity" in facts:
+        options += ["--capacity", str(facts["capacity"])]
+    return [facts["checkpoint"], *options, "--name", model]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code."""
+    made = argparse.ArgumentParser(prog="python -m trimode_convert.recipe")
+    made.add_argument("model", metavar="MODEL", help="nano, 3b, 8b, 14b, or a checkpoint folder")
+    made.add_argument("--precision", default="float32")
+    made.add_argument("--gpu", help="build for TensorRT, as the recipe says for this GPU")
+    made.add_argument("--out", type=Path, required=True)
+    options = made.parse_args(arguments)
+    try:
+        converter = arguments_for(options.model, options.precision, options.out, options.gpu)
+    except CheckpointError as exc:
+        print(f"error: {exc}", file=sys.stderr)
+        return 1
+    return cli.main(converter)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

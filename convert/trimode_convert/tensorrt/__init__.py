@@ -1,0 +1,1 @@
+"""Compiling for NVIDIA GPUs: profiles, memory, the compiler."""

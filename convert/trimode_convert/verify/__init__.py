@@ -1,0 +1,1 @@
+"""Holding a bundle against references: the numpy model and ONNX's own."""

@@ -1,0 +1,151 @@
+"""Forward passes over one sequence, as data, and the built bundle run on them with ONNX Runtime.
+
+The same passes are run by the reference and by the bundle, and compared. Knows the graph's input and output
+names; does not know what the right answers are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+from trimode.bundle.manifest import GRAPH, WEIGHTS, Manifest
+from trimode.errors import BundleError
+
+from ..checkpoint.tensor_file import FloatArray
+from .onnx_reference import ReferenceSession, needs_reference
+
+
+@dataclass(frozen=True)
+class Pass:
+    """One forward over tokens that follow `start` kept ones. Causal, or each new token sees all new tokens."""
+
+    name: str
+    tokens: NDArray[np.int64]  # (S,)
+    start: int
+    causal: bool
+    keep: bool = False
+    adapter: bool = False
+
+    @property
+    def sees(self) -> NDArray[np.bool_]:
+        """Which new token sees which  # (S, S)."""
+        size = len(self.tokens)
+        return np.tri(size, dtype=bool) if self.causal else np.ones((size, size), dtype=bool)
+
+
+CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
+
+
+class BundleRunner:
+    """A bundle's graph on the CPU, one row at a time, with its cache on the host.
+
+    Of a TensorRT bundle it runs the graph that the plan is compiled from, which shows what was exported and nothing
+    of what TensorRT makes of it. A graph in bfloat16 is computed by onnx's reference, for small models only.
+    """
+
+    def __init__(self, folder: Path, threads: int = 0) -> None:
+        self.manifest = Manifest.load(folder)
+        self.session: Any
+        if needs_reference(folder / GRAPH):
+            self.session = ReferenceSession(folder / GRAPH, folder / WEIGHTS)
+            self.names: list[str] = self.session.names
+            self.cache_type: Any = ml_dtypes.bfloat16
+            return
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3
+        if self.manifest.precision == "int8":  # see linear.int8_linear
+            options.add_session_config_entry("session.x64quantprecision", "1")
+        if self.manifest.runtime == "tensorrt":  # ONNX Runtime 1.31 fuses float8 into a product that takes integers
+            options.add_session_config_entry("session.disable_quant_qdq", "1")
+        path = str(folder / GRAPH)
+        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self.names = [value.name for value in self.session.get_outputs()]
+        self.cache_type = next(CACHE_TYPES[v.type] for v in self.session.get_inputs() if v.name == "past_key.0")
+
+    def run(self, passes: Sequence[Pass]) -> list[FloatArray]:
+        """Return the logits of every token of every pass, in order  # (S, vocab) each.
+
+        Raises:
+            BundleError: the passes reach beyond the bundle's capacity.
+        """
+        return [found["logits"][0] for found in self.outputs(passes)]
+
+    def outputs(self, passes: Sequence[Pass]) -> list[dict[str, NDArray[Any]]]:
+        """Return all outputs of every pass, in order, by name.
+
+        Raises:
+            BundleError: the passes reach beyond the bundle's capacity.
+        """
+        manifest = self.manifest
+        longest = max(step.start + len(step.tokens) for step in passes)
+        if longest > manifest.capacity:
+            raise BundleError(f"the checks reach position {longest}, the bundle's capacity is {manifest.capacity}")
+        length = min(size for size in manifest.buckets if size >= longest)
+        scatter = manifest.kv_form == "scatter"
+        shape = (1, manifest.num_kv_heads, manifest.capacity if scatter else length, manifest.head_dim)
+        caches = [f"past_{kind}.{layer}" for layer in range(manifest.num_layers) for kind in ("key", "value")]
+        cache = {name: np.zeros(shape, self.cache_type) for name in caches}
+        results = []
+        for step in passes:
+            feeds = cache | _shared_feeds(step, manifest) | (_scatter(step, length) if scatter else _delta(step))
+            found = dict(zip(self.names, self.session.run(None, feeds), strict=True))
+            results.append(found)
+            if scatter:  # written whether kept or not; what was not kept is overwritten by the next causal pass
+                cache = {name: found[name.replace("past_", "present_")] for name in cache}
+            elif step.keep:
+                for name, rows in cache.items():
+                    rows[:, :, step.start : step.start + len(step.tokens)] = found[name.replace("past_", "new_")]
+        return results
+
+
+def _shared_feeds(step: Pass, manifest: Manifest) -> dict[str, NDArray[Any]]:
+    feeds: dict[str, NDArray[Any]] = {
+        "input_ids": step.tokens[None],
+        "position_ids": np.arange(step.start, step.start + len(step.tokens))[None],
+        "logit_rows": np.arange(len(step.tokens))[None],
+    }
+    if manifest.adapter:
+        feeds["lora_scale"] = np.array([step.adapter], np.float32)
+    return feeds
+
+
+def _delta(step: Pass) -> dict[str, NDArray[Any]]:
+    return {"past_len": np.array([step.start]), "block_mask": step.sees[None]}
+
+
+def _scatter(step: Pass, length: int) -> dict[str, NDArray[Any]]:
+    mask = np.zeros((1, 1, len(step.tokens), length), dtype=bool)
+    mask[..., : step.start] = True
+    mask[..., step.start : step.start + len(step.tokens)] = step.sees
+    return {"write_indices": np.array([step.start]), "attn_mask": mask}
+
+
+def kit_passes(arrays: dict[str, NDArray[np.generic]]) -> list[tuple[Pass, ...]]:
+    """Return the forwards whose logits a kit's npz holds; a pass is named by the array of its expected logits.
+
+    A pass with an unnamed result (the prefill of the cut prompt) has the name "".
+    """
+    groups: list[tuple[Pass, ...]] = []
+    index = 0
+    while f"prompt{index}_ids" in arrays:
+        prefix = f"prompt{index}"
+        ids = arrays[f"{prefix}_ids"].astype(np.int64)
+        cut = int(arrays[f"{prefix}_cut"])
+        block = arrays[f"{prefix}_block_ids"].astype(np.int64)
+        prompt = Pass(f"{prefix}_causal", ids, 0, causal=True, keep=True)
+        drafts = [Pass(f"{prefix}_block", block, len(ids), causal=False)]
+        if f"{prefix}_block_lora" in arrays:
+            drafts.append(Pass(f"{prefix}_block_lora", block, len(ids), causal=False, adapter=True))
+        groups.append((prompt, *drafts))
+        head = Pass("", ids[:cut], 0, causal=True, keep=True)
+        groups.append((head, Pass(f"{prefix}_causal_chunk", ids[cut:], cut, causal=True)))
+        index += 1
+    return groups

@@ -1,0 +1,123 @@
+"""Is a built bundle right? Its logits against the numpy reference, or against stored ones of the official model.
+
+Holds the tolerances and why they are what they are. Knows neither the graph nor how a bundle is written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from zipfile import BadZipFile
+
+import numpy as np
+from trimode.errors import CheckpointError
+
+from ..checkpoint.checkpoint import Checkpoint
+from ..checkpoint.config import ModelConfig
+from ..checkpoint.tensor_file import FloatArray
+from .numpy_model import forward
+from .passes import BundleRunner, Pass, kit_passes
+
+FLOAT32_TOLERANCE = 2e-4  # of the largest logit; reordered float32 sums of the tiny models differ by about 1e-6
+# int8 was measured at 0.006 to 0.03 relative RMS on the trained tiny checkpoints, 0.06 (6 layers) and 0.13 (12) on
+# random weights, whose flat logits exaggerate; doubling the scale of any one matrix gives 0.27 and more in some pass.
+INT8_RMS = 0.20
+INT8_AGREEMENT = 0.60
+# Relative RMS of the trained tiny checkpoint over all kinds of pass, times 4 and more: 0.0003, 0.009, 0.06, 0.17, 0.13.
+RMS = {"float16": 0.01, "bfloat16": 0.05, "fp8": 0.25, "int4": 0.7, "nvfp4": 0.6}
+AGREEMENT = {"int4": 0.3, "nvfp4": 0.3}
+CHUNK = 7
+BLOCK = 16
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One comparison: largest difference over largest value, relative RMS, and how often the best token agrees."""
+
+    name: str
+    worst: float
+    rms: float
+    agreement: float
+    passed: bool
+
+    @property
+    def text(self) -> str:
+        """The numbers, for a table."""
+        verdict = "ok" if self.passed else "FAILED"
+        return f"{verdict}: max {self.worst:.1e}, rms {self.rms:.1e}, same best token {self.agreement:.1%}"
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.text}"
+
+
+def compare(name: str, ours: FloatArray, expected: FloatArray, precision: str) -> Outcome:
+    """Judge logits by the bounds of a precision  # both (rows, vocab)."""
+    if ours.shape != expected.shape:
+        raise CheckpointError(f"{name}: expected logits of shape {list(expected.shape)}, found {list(ours.shape)}")
+    wide = expected.astype(np.float64)
+    worst = float(np.abs(ours - wide).max() / np.abs(wide).max())
+    rms = float(np.sqrt(((ours - wide) ** 2).mean() / (wide**2).mean()))
+    agreement = float((ours.argmax(-1) == expected.argmax(-1)).mean())
+    exact = precision == "float32"
+    rough = rms <= RMS.get(precision, INT8_RMS) and agreement >= AGREEMENT.get(precision, INT8_AGREEMENT)
+    passed = worst <= FLOAT32_TOLERANCE if exact else rough
+    return Outcome(name, worst, rms, agreement, passed)
+
+
+def against_reference(bundle: Path, checkpoint: Checkpoint) -> list[Outcome]:
+    """Compare every kind of pass with the plain numpy forward."""
+    runner = BundleRunner(bundle)
+    passes = sample_passes(checkpoint.config, runner.manifest.capacity, adapter=checkpoint.adapter is not None)
+    pairs = zip(passes, runner.run(passes), forward(checkpoint, passes), strict=True)
+    return [compare(step.name, ours, expected, runner.manifest.precision) for step, ours, expected in pairs]
+
+
+def against_kit(bundle: Path, path: Path) -> list[Outcome]:
+    """Compare with the stored logits of a kit.
+
+    Raises:
+        CheckpointError: the file is not a kit's npz, or of a model with another vocabulary.
+    """
+    try:
+        arrays = dict(np.load(path))
+        groups = kit_passes(arrays)
+        expected = {step.name: arrays[step.name] for group in groups for step in group if step.name}
+    except (OSError, ValueError, TypeError, KeyError, BadZipFile) as exc:
+        raise CheckpointError(f"{path}: cannot be read as stored logits: {exc}") from exc
+    if not groups:
+        raise CheckpointError(f"{path}: expected arrays prompt0_ids …, found {sorted(arrays)[:3]}")
+    runner = BundleRunner(bundle)
+    for name, logits in expected.items():
+        if logits.shape[-1] != runner.manifest.vocab_size:
+            raise CheckpointError(
+                f"{path}: {name}: expected {runner.manifest.vocab_size} logits a row, found {logits.shape[-1]}"
+            )
+    return [
+        compare(step.name, ours, expected[step.name], runner.manifest.precision)
+        for group in groups
+        for step, ours in zip(group, runner.run(group), strict=True)
+        if step.name
+    ]
+
+
+def sample_passes(config: ModelConfig, capacity: int, *, adapter: bool) -> list[Pass]:
+    """Return a causal prefill, a causal chunk over it, and bidirectional blocks, of random tokens.
+
+    The prefill is long enough that positions reach the third step of the query scale where that is cheap, so that a
+    wrong scale shows. A tiny capacity makes the passes shorter, or leaves some out.
+    """
+    scaled = config.rope.query_scale_beta > 0 and config.rope.original_length <= 256
+    chunk, block = min(CHUNK, capacity // 4), min(BLOCK, capacity // 2)
+    prefill = min(2 * config.rope.original_length + 5 if scaled else 24, capacity - chunk - block)
+    after = prefill + chunk
+    tokens = np.random.default_rng(0).integers(0, config.vocab_size, after + block)
+    draft = tokens[after:].copy()
+    draft[1::2] = config.mask_token_id
+    passes = [
+        Pass("causal prefill", tokens[:prefill], 0, causal=True, keep=True),
+        Pass("cached chunk", tokens[prefill:after], prefill, causal=True, keep=True),
+        Pass("block", draft, after, causal=False),
+    ]
+    if adapter:
+        passes.append(Pass("block with adapter", draft, after, causal=False, adapter=True))
+    return [step for step in passes if len(step.tokens)]

@@ -1,0 +1,1 @@
+"""Weights as the engine stores them: rounded, packed, written to one file."""

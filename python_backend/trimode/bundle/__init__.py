@@ -1,0 +1,1 @@
+"""The engine bundle on disk: its files, its manifest, and what a compiled plan was made for."""

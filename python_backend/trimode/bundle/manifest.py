@@ -1,0 +1,168 @@
+"""The engine bundle on disk: its files and manifest.json, the one place that states facts about an engine.
+
+The converter writes a Manifest, the runtime reads it; nobody repeats what it says in another file.
+Knows nothing of requests, sequences or graphs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import json
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import BundleError
+from .compilation import Compiled
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+GRAPH = "model.onnx"
+WEIGHTS = "model.data"
+PLAN = "model.plan"
+TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+CHAT_TEMPLATE = "chat_template.jinja"
+GENERATION_CONFIG = "generation_config.json"
+EFFORT = "effort.json"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a bundle holds and what it was built from and for.
+
+    Attributes:
+        model: the checkpoint's name, as users say it.
+        runtime: "onnxruntime" or "tensorrt"; `runtime_version` is the version the bundle was built for.
+        kv_form: "delta" or "scatter", how the graph takes and returns keys and values.
+        precision: "float32", "int8", ….
+        compiled: what a TensorRT plan was compiled with and for; None where the graph itself is run.
+        capacity: most tokens a sequence may hold, prompt, answer and one block together.
+        buckets: ascending cache lengths the engine is run with; the last equals `capacity`.
+        block_size: the checkpoint's own block length, the default of requests.
+        checkpoint_hash: sha256 over the checkpoint's config and tensor files.
+        files: name -> size in bytes, of every file beside the manifest.
+        converter: digest of the converter's own code; a bundle that another converter wrote is built again.
+    """
+
+    model: str
+    runtime: str
+    runtime_version: str
+    kv_form: str
+    precision: str
+    capacity: int
+    buckets: tuple[int, ...]
+    num_layers: int
+    num_kv_heads: int
+    head_dim: int
+    hidden_size: int
+    vocab_size: int
+    block_size: int
+    mask_token_id: int
+    eos_token_id: int
+    bos_token_id: int | None
+    adapter: bool
+    checkpoint_hash: str
+    files: dict[str, int]
+    compiled: Compiled | None = None
+    converter: str = ""
+    format_version: int = FORMAT_VERSION
+
+    @classmethod
+    def load(cls, folder: Path) -> Manifest:
+        """Read and check `folder`/manifest.json and the sizes of the files it names.
+
+        Raises:
+            BundleError: no manifest, unreadable, wrong version, unknown or missing keys, a file missing or cut.
+        """
+        path = folder / MANIFEST
+        if not path.is_file():
+            raise BundleError(f"no engine bundle at {folder}: {MANIFEST} is missing. {rebuild_hint(folder)}")
+        try:
+            raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as exc:
+            raise BundleError(f"{path} cannot be read: {exc}. {rebuild_hint(folder)}") from exc
+        if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
+            found = raw.get("format_version") if isinstance(raw, dict) else None
+            raise BundleError(
+                f"{path} has format_version {found!r}, this version reads {FORMAT_VERSION}. {rebuild_hint(folder)}"
+            )
+        try:
+            compiled = None if raw.get("compiled") is None else Compiled.parse(raw.pop("compiled"))
+        except ValueError as exc:
+            raise BundleError(f"{path}: {exc}. {rebuild_hint(folder)}") from exc
+        raw.pop("compiled", None)
+        hints = {name: kind for name, kind in typing.get_type_hints(cls).items() if name != "compiled"}
+        known = set(hints)
+        required = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
+        if unknown := sorted(set(raw) - known):
+            raise BundleError(f"{path} has unknown keys {unknown}. {rebuild_hint(folder)}")
+        if missing := sorted(required - set(raw)):
+            raise BundleError(f"{path} lacks the keys {missing}. {rebuild_hint(folder)}")
+        wrong = [key for key, value in raw.items() if not _is_a(value, hints[key])]
+        if wrong:
+            found_values = {key: raw[key] for key in wrong}
+            raise BundleError(f"{path} has values of the wrong kind: {found_values}. {rebuild_hint(folder)}")
+        manifest = cls(**{**raw, "buckets": tuple(raw["buckets"]), "compiled": compiled})
+        ascending = all(a < b for a, b in itertools.pairwise(manifest.buckets))
+        if not ascending or manifest.buckets[-1:] != (manifest.capacity,):
+            raise BundleError(
+                f"{path}: buckets must ascend to capacity {manifest.capacity}, got {list(manifest.buckets)}. "
+                f"{rebuild_hint(folder)}"
+            )
+        if (PLAN in manifest.files) != (compiled is not None):
+            state = "missing" if compiled is None else f"given, but files has no {PLAN}"
+            raise BundleError(f"{path}: compiled: {state}. {rebuild_hint(folder, manifest)}")
+        for name, size in manifest.files.items():
+            file = folder / name
+            found_size = file.stat().st_size if file.is_file() else None
+            if found_size != size:
+                state = "is missing" if found_size is None else f"has {found_size} bytes, expected {size}"
+                raise BundleError(f"{file} {state}. {rebuild_hint(folder, manifest)}")
+        return manifest
+
+    def check_device(self, folder: Path, *, flavour: str, version: str, compute_capability: str) -> None:
+        """Refuse a plan that this TensorRT or this GPU cannot run, before TensorRT refuses it in its own words.
+
+        Args:
+            flavour: "tensorrt" or "tensorrt_rtx"; `version` is that package's `__version__`.
+            compute_capability: the GPU's, such as "8.9".
+
+        Raises:
+            BundleError: no plan, or one for something else; names the field, both values, and how to rebuild.
+        """
+        if self.compiled is None:
+            raise BundleError(f"{folder} holds no {PLAN}. {rebuild_hint(folder, self)}")
+        misfit = self.compiled.misfit(flavour, version, compute_capability)
+        if misfit is not None:
+            raise BundleError(f"{folder / PLAN}: {misfit}. {rebuild_hint(folder, self)}")
+
+    def save(self, folder: Path) -> None:
+        """Write manifest.json into `folder`."""
+        text = json.dumps(dataclasses.asdict(self), indent=2) + "\n"
+        (folder / MANIFEST).write_text(text, encoding="utf-8")
+
+
+def _is_a(value: object, kind: Any) -> bool:
+    """Whether JSON's `value` is of the annotated `kind`: str, int, bool, tuple of int, dict of int, or None beside."""
+    if kind == tuple[int, ...]:
+        return isinstance(value, list) and all(_is_a(item, int) for item in value)
+    if kind == dict[str, int]:
+        return isinstance(value, dict) and all(_is_a(item, int) for item in value.values())
+    kinds = typing.get_args(kind) or (kind,)
+    return any(isinstance(value, one) and (one is bool or not isinstance(value, bool)) for one in kinds)
+
+
+def rebuild_hint(folder: Path, manifest: Manifest | None = None) -> str:
+    """Say how a bundle is made; for TensorRT, that it is compiled on the machine that runs it."""
+    command = f"python -m trimode_convert CHECKPOINT --out {folder}"
+    if manifest is not None and manifest.runtime == "tensorrt":
+        options = f"--target tensorrt --precision {manifest.precision} --capacity {manifest.capacity}"
+        if manifest.compiled is not None:
+            batch = max(profile.batch[2] for profile in manifest.compiled.profiles)
+            chunk = max(profile.seq[2] for profile in manifest.compiled.profiles)
+            options += f" --flavour {manifest.compiled.flavour} --batch {batch} --chunk {chunk}"
+        return f"Rebuild it on the machine that runs it: {command} {options}"
+    return f"Build it with: make build (or {command})"

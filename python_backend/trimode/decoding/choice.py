@@ -1,0 +1,54 @@
+"""How a sequence picks tokens from logits, the same in every mode: greedy or drawn, penalised, never the mask id."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engines.base import RowResult
+from .sampling import log_prob, penalise, sample
+from .sequence import Sequence
+
+Ints = npt.NDArray[np.int64]
+
+CAUSAL_STREAM = 0
+"""The stream of draws of causal passes; drafts share it, so that draft and verification agree when sampling."""
+
+
+def choose(
+    seq: Sequence, result: RowResult, rows: slice, positions: Ints, stream: int, extra: tuple[int, ...] = ()
+) -> Ints:
+    """Return a token for each of `rows` of `result`.
+
+    Args:
+        positions: absolute position of each chosen token, what a draw depends on beside the seed and `stream`.
+        extra: tokens after those committed that penalties must count, such as the accepted part of a draft.
+    """
+    params = seq.params
+    if params.greedy and not params.penalised:
+        if params.reference:
+            return np.asarray(result.logits[rows].argmax(axis=-1), dtype=np.int64)
+        return result.top_id[rows]
+    scores = result.logits[rows] if params.reference else result.without_mask()[rows]
+    if params.penalised:
+        scores = penalise(scores, params, seq.prompt, [*seq.tokens, *extra])
+    return sample(scores, params, positions, stream)
+
+
+def next_token(
+    seq: Sequence, result: RowResult, row: int, index: int, ahead: tuple[int, ...] = ()
+) -> tuple[int, float]:
+    """Return the token at generated position `index` that row `row` of a causal pass predicts, and its log-prob.
+
+    The thinking budget may force it; a forced token has log-probability 0. `ahead` are tokens already accepted after
+    the committed ones.
+    """
+    forced = seq.forced_at(index, ahead)
+    if forced is not None:
+        return forced, 0.0
+    params = seq.params
+    if params.greedy and not (params.penalised or params.reference or params.return_log_probs):
+        return result.best(row), 0.0  # the common case, kept short: it runs once a token
+    position = np.array([len(seq.prompt) + index])
+    token = int(choose(seq, result, slice(row, row + 1), position, CAUSAL_STREAM, ahead)[0])
+    return token, log_prob(result.logits[row], token) if seq.params.return_log_probs else 0.0

@@ -1,0 +1,101 @@
+"""Block diffusion: a block of masks behind a causal seed is refined, then committed by one causal pass.
+
+Reference: `generate` of the released models. Served differently unless `reference` is set: the mask id is never
+chosen, an answer that ends needs no commit pass, a first token that ends the answer needs no block, and the last block
+stops once the tokens asked for are there. With `revise_rounds` a filled block is gone through again before its commit
+(finishing.py).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...engines.base import Row, RowResult
+from .. import refine
+from .. import review as finishing
+from ..choice import next_token
+from ..refine import DENOISE_STREAM, STREAMS
+from ..sequence import Phase, Sequence
+
+
+def start(seq: Sequence, result: RowResult) -> list[int]:
+    """Open the first block with the token that the prompt's last row predicts."""
+    return _open_block(seq, result, 0)
+
+
+def plan(seq: Sequence) -> Row:
+    """Return a denoising pass, or the causal pass that scores the filled block or commits it to the cache."""
+    if seq.phase is Phase.DENOISE:
+        return refine.plan(seq, adapter=False)
+    if seq.phase is Phase.VERIFY:
+        return finishing.plan(seq)
+    block = seq.current
+    want = np.array([len(block.tokens) - 1], dtype=np.int64)
+    return Row(seq.slot, block.tokens.copy(), seq.cached, "causal", want, keep=True)
+
+
+def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
+    """Refine the block, or after its commit open the next one; return the tokens that became final."""
+    if seq.phase is Phase.DENOISE:
+        seq.counters.denoise_forwards += 1
+        review = seq.current.review
+        stream = DENOISE_STREAM + (review.rounds * STREAMS if review else 0) + seq.current.step
+        refine.apply(seq, row, result, stream)
+        return _settle(seq)
+    if seq.phase is Phase.VERIFY:
+        seq.counters.score_forwards += 1
+        verdict = finishing.judge(seq, row, result)
+        if verdict is finishing.Verdict.AGAIN:
+            return []
+        committed = _commit(seq)
+        held = verdict is finishing.Verdict.KEPT and not seq.done
+        return [*committed, *_go_on(seq, row, result)] if held else committed
+    seq.counters.commit_forwards += 1
+    if seq.finish_reason is not None:
+        seq.finish(seq.finish_reason)
+        return []
+    return _go_on(seq, row, result)
+
+
+def _go_on(seq: Sequence, row: Row, result: RowResult) -> list[int]:
+    """Open the next block behind the one that the slot now holds; `row` asked for its last token's logits, last."""
+    seq.cache(len(row.tokens))
+    return _open_block(seq, result, len(row.want) - 1)
+
+
+def _open_block(seq: Sequence, result: RowResult, at: int) -> list[int]:
+    seq.phase = Phase.DENOISE
+    base, params = len(seq.tokens), seq.params
+    seed, log_prob = next_token(seq, result, at, base)
+    if seed == params.end_id and not params.reference:
+        return seq.commit([seed], [log_prob])
+    last = seq.block_length if params.reference else min(seq.block_length, seq.remaining)
+    seq.open_block(seed, seq.forced_in_block(base, seed), last)
+    seq.current.log_probs[0] = log_prob
+    return [] if seq.current.open.any() else _settle(seq)
+
+
+def _settle(seq: Sequence) -> list[int]:
+    """Commit the block's tokens if it is finished: filled, out of steps, or ended by an end token with no gap.
+
+    With `revise_rounds` its score comes first.
+    """
+    block, params = seq.current, seq.params
+    ends = np.flatnonzero((block.tokens == params.end_id) & ~block.open)
+    ended = len(ends) > 0 and not block.open[: ends[0]].any()
+    if not (ended or refine.finished(seq)):
+        return []
+    if params.revise_rounds and finishing.counted(seq) > 1:
+        seq.phase = Phase.VERIFY
+        return []
+    return _commit(seq)
+
+
+def _commit(seq: Sequence) -> list[int]:
+    """Commit the block's tokens; unless they end the answer the slot has to hold them next."""
+    block = seq.current
+    tokens = [int(token) for token in block.tokens]
+    committed = seq.commit(tokens, [float(value) for value in block.log_probs])
+    if seq.finish_reason is None or seq.params.reference:
+        seq.phase = Phase.COMMIT
+    return committed

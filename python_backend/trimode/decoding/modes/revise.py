@@ -1,0 +1,171 @@
+"""Reconsidering a text: its least likely tokens are masked again and denoised with both sides in sight.
+
+A round scores the whole text causally, picks tokens, and goes through it window by window: what is picked inside a
+window of one block is masked and refined by the rule of `generate`, then the window is scored with its new tokens. The
+change is kept if the block became more likely under the causal model, which does not see to its right and so judges
+independently. The number of tokens never changes. No released code does this.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+
+from ...engines.base import Ints, Row, RowResult
+from .. import refine
+from ..block import Block
+from ..refine import DENOISE_STREAM, STREAMS
+from ..revise_state import Revision
+from ..sampling import log_probs_of
+from ..sequence import Phase, Sequence
+
+
+def start(seq: Sequence, result: RowResult) -> list[int]:
+    """Take in how likely the text's first token is behind the context, then score the rest."""
+    work = _work(seq)
+    first = len(seq.prompt)
+    work.log_probs[first] = log_probs_of(result.logits, work.ids[first : first + 1])[0]
+    return go_on(seq)
+
+
+def plan(seq: Sequence, chunk: int) -> Row:
+    """Return a causal pass that scores and keeps the next tokens, or a denoising pass over a window."""
+    if seq.phase is Phase.DENOISE:
+        return refine.plan(seq, adapter=False)
+    work = _work(seq)
+    ids = work.tried if seq.phase is Phase.VERIFY else work.ids
+    tokens = ids[seq.cached : min(work.until, seq.cached + chunk)].copy()
+    return Row(seq.slot, tokens, seq.cached, "causal", np.arange(len(tokens)), keep=True)
+
+
+def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
+    """Take in scores, refine a window, or judge its change; return the text's tokens when all rounds are done."""
+    work = _work(seq)
+    if seq.phase is Phase.DENOISE:
+        seq.counters.denoise_forwards += 1
+        stream = DENOISE_STREAM + work.round * STREAMS + seq.current.step
+        refine.apply(seq, row, _choices(work, row, result), stream)
+        return _propose(seq) if refine.finished(seq) else []
+    next_ones = slice(row.start + 1, min(row.start + len(row.tokens) + 1, len(work.ids)))
+    seq.read(row.start + len(row.tokens))
+    seq.counters.score_forwards += 1
+    if seq.phase is Phase.SCORE:
+        ids = work.ids[next_ones]
+        work.log_probs[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
+        return go_on(seq)
+    ids = work.tried[next_ones]
+    work.judged[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
+    return _judge(seq) if seq.cached >= work.until else []
+
+
+def _choices(work: Revision, row: Row, result: RowResult) -> RowResult:
+    """Return the result without what must not be put in; some tokens have to keep what they hold beside a span."""
+    places = ((line, work.only.get(row.start + int(at))) for line, at in enumerate(row.want))
+    size = result.logits.shape[1]  # a tokenizer may have more ids than the model
+    return result.without(work.banned, {line: ids[ids < size] for line, ids in places if ids is not None})
+
+
+def pick(work: Revision) -> Ints:
+    """Return the positions to reconsider: of those allowed all, the unlikely ones, or the least likely share."""
+    if work.fraction is None and work.threshold is None:
+        return np.flatnonzero(work.allowed)
+    known = np.flatnonzero(work.allowed & ~np.isnan(work.log_probs))
+    return unlikely(work.log_probs, known, work.threshold, work.fraction)
+
+
+def unlikely(
+    log_probs: npt.NDArray[np.float32] | npt.NDArray[np.float64],
+    known: Ints,
+    threshold: float | None,
+    fraction: float | None,
+) -> Ints:
+    """Return those of `known` places of a log-probability below `threshold`, or the least likely `fraction` of them."""
+    if fraction is not None:
+        count = int(np.ceil(fraction * len(known) - 1e-9))  # 0.07 of 100 is 7 though their product is above
+        return np.sort(known[np.argsort(log_probs[known], kind="stable")[:count]])
+    assert threshold is not None
+    return known[log_probs[known] < threshold]
+
+
+def go_on(seq: Sequence) -> list[int]:
+    """Score what is not scored, then open the next window; when a round is over begin another or finish."""
+    work = _work(seq)
+    while True:
+        if work.picked is None:  # a round begins: all of the text must be scored first
+            work.until = len(work.ids)
+            if seq.cached < work.until:
+                seq.phase = Phase.SCORE
+                return []
+            work.picked, work.changed, work.at = pick(work), False, 0
+        ahead = work.picked[work.picked >= work.at]
+        if len(ahead):
+            return _open_window(seq, int(ahead[0]))
+        work.round += 1
+        if work.round >= work.rounds or not work.changed:
+            return _finish(seq)
+        work.picked = None
+
+
+def _open_window(seq: Sequence, first: int) -> list[int]:
+    """Mask what is picked from `first` on within one block, once the cache is right up to the block's end."""
+    work, width = _work(seq), seq.params.block_length
+    assert work.picked is not None
+    begin = max(first - 1, 0)
+    end = min(begin + width, len(work.ids))
+    if seq.cached < end:  # an earlier change, kept or not, made it stale
+        work.until, seq.phase = end, Phase.SCORE
+        return []
+    # The last quarter is only looked at, unless the text ends in it: what is masked needs a right side.
+    done = end if end == len(work.ids) else max(end - width // 4, first + 1)
+    picked = work.picked[(work.picked >= first) & (work.picked < done)]
+    tokens = np.full(width, work.filler, dtype=np.int64)
+    tokens[: end - begin] = work.ids[begin:end]
+    tokens[picked - begin] = seq.mask_token_id
+    is_open = np.zeros(width, dtype=bool)
+    is_open[picked - begin] = True
+    work.window = (first, end, done)
+    seq.block = Block(begin, tokens, is_open, len(picked), 0, np.zeros(width, dtype=np.float32))
+    seq.phase = Phase.DENOISE
+    return []
+
+
+def _propose(seq: Sequence) -> list[int]:
+    """Hold the refined window against the text: if it differs, have the model score it."""
+    work, block = _work(seq), seq.current
+    first, end, work.at = work.window
+    work.tried = work.ids.copy()
+    work.tried[block.start : end] = block.tokens[: end - block.start]
+    if (work.tried == work.ids).all():
+        return go_on(seq)
+    work.judged = work.log_probs.copy()
+    seq.read(max(first - 1, 0))
+    work.until, seq.phase = end, Phase.VERIFY
+    return []
+
+
+def _judge(seq: Sequence) -> list[int]:
+    """Keep the change if its block became likelier, or leave the text as it was; then go on."""
+    work = _work(seq)
+    first, end, _ = work.window
+    if work.always or _mean(work.judged[first:end]) > _mean(work.log_probs[first:end]):
+        work.ids, work.log_probs, work.changed = work.tried, work.judged, True
+    else:
+        seq.read(first)  # the slot now holds the refused tokens from here on
+    return go_on(seq)
+
+
+def _mean(log_probs: npt.NDArray[np.float64]) -> float:
+    known = log_probs[~np.isnan(log_probs)]  # the very first token of a text without context has none
+    return float(known.mean()) if len(known) else 0.0
+
+
+def _finish(seq: Sequence) -> list[int]:
+    seq.tokens = [int(token) for token in _work(seq).ids[len(seq.prompt) :]]
+    seq.counters.output_tokens = len(seq.tokens)
+    seq.finish("stop")
+    return seq.tokens
+
+
+def _work(seq: Sequence) -> Revision:
+    assert seq.revision is not None
+    return seq.revision

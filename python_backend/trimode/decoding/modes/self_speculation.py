@@ -1,0 +1,91 @@
+"""Linear self-speculation: one model drafts a block by diffusion and verifies it causally in one pass.
+
+Reference: `linear_spec_generate` of the released models. What is emitted are the verification's own choices, so the
+text equals the autoregressive one, sampled text too (draft, verification and autoregressive steps share their draws).
+Served differently unless `reference` is set: the last cycle asks only for the tokens that are still wanted, and the
+thinking budget's end marker is really emitted, where autoregressive decoding emits it.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...engines.base import Row, RowResult
+from .. import refine
+from ..choice import CAUSAL_STREAM, next_token
+from ..sequence import Phase, Sequence
+
+
+def start(seq: Sequence, result: RowResult) -> list[int]:
+    """Commit the token that the prompt's last row predicts; it seeds the first draft."""
+    token, log_prob = next_token(seq, result, 0, 0)
+    committed = seq.commit([token], [log_prob])
+    resume(seq)
+    return committed
+
+
+def plan(seq: Sequence) -> Row:
+    """Return a drafting pass, or the causal pass that verifies the draft."""
+    if seq.phase is Phase.DRAFT:
+        return refine.plan(seq, adapter=seq.adapter)
+    tokens = seq.current.tokens[: _width(seq)].copy()
+    return Row(seq.slot, tokens, seq.cached, "causal", np.arange(len(tokens)), keep=True)
+
+
+def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
+    """Refine the draft, or commit the verified run; return the tokens that became final."""
+    if seq.phase is Phase.DRAFT:
+        seq.counters.draft_forwards += 1
+        refine.apply(seq, row, result, CAUSAL_STREAM)
+        if refine.finished(seq):
+            seq.phase = Phase.VERIFY
+        return []
+    seq.counters.verify_forwards += 1
+    seq.counters.total_draft_tokens += len(row.tokens) - 1
+    run, log_probs = _verified(seq, row, result)
+    committed = seq.commit(run, log_probs)
+    seq.counters.total_accepted_draft_tokens += min(len(committed), len(run) - 1)
+    seq.cache(len(committed))
+    seq.seen.note(len(committed), len(row.tokens), len(seq.tokens) - len(committed))
+    resume(seq)
+    return committed
+
+
+def _width(seq: Sequence) -> int:
+    """Rows of a verification that can still matter."""
+    length = seq.block_length
+    return length if seq.params.reference else min(length, seq.remaining)
+
+
+def resume(seq: Sequence) -> None:
+    """Open a draft behind the last committed token, which is not in the cache."""
+    if seq.done:
+        return
+    base = len(seq.tokens)
+    forced = {}
+    for offset in range(1, _width(seq)):
+        token = seq.forced_at(base - 1 + offset)
+        if token is not None:
+            forced[offset] = token
+    seq.open_block(seq.tokens[-1], forced, _width(seq))
+    seq.phase = Phase.DRAFT if seq.current.open.any() else Phase.VERIFY
+
+
+def _verified(seq: Sequence, row: Row, result: RowResult) -> tuple[list[int], list[float]]:
+    """Return the verification's tokens up to and including the first that the draft did not foresee."""
+    params = seq.params
+    base, width = len(seq.tokens), len(row.tokens)
+    if params.greedy and not params.penalised and not params.return_log_probs and params.max_thinking_tokens is None:
+        ids = result.logits.argmax(axis=-1) if params.reference else result.top_id  # (S,)
+        agree = ids[:-1] == row.tokens[1:]
+        count = width if agree.all() else int(np.argmin(agree)) + 1
+        return [int(token) for token in ids[:count]], [0.0] * count
+    run: list[int] = []
+    log_probs: list[float] = []
+    for offset in range(width):
+        token, log_prob = next_token(seq, result, offset, base + offset, tuple(run))
+        run.append(token)
+        log_probs.append(log_prob)
+        if offset + 1 == width or token != row.tokens[offset + 1]:
+            break
+    return run, log_probs

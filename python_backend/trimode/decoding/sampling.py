@@ -1,0 +1,137 @@
+"""From logits to tokens: greedy choice, filters, penalties, and draws that depend only on (seed, position, pass).
+
+A draw is a counter-based hash, so a request's tokens do not depend on what else is in the batch, and the draft and
+the verification of a position share one draw. Knows nothing of sequences or engines.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from ..api.params import GenerationParams
+
+Floats = npt.NDArray[np.float32]
+Ints = npt.NDArray[np.int64]
+
+
+FEW = 1024
+"""Tokens that top-p looks at before it sorts a whole vocabulary."""
+
+
+def softmax(scores: Floats) -> Floats:
+    """Return the softmax over the last axis, in the dtype given."""
+    shifted: Floats = scores - scores.max(axis=-1, keepdims=True)
+    np.exp(shifted, out=shifted)
+    shifted /= shifted.sum(axis=-1, keepdims=True)
+    return shifted
+
+
+def log_prob(logits: Floats, token: int) -> float:
+    """Return the log-probability of `token` under `logits` (V,), before temperature, filters and penalties."""
+    wide = logits.astype(np.float64)
+    top = wide.max()
+    return float(wide[token] - top - np.log(np.exp(wide - top).sum()))
+
+
+def log_probs_of(logits: Floats, ids: Ints) -> npt.NDArray[np.float64]:
+    """Return the log-probability of one given token per row: logits (R, V), ids (R,) -> (R,)."""
+    top = logits.max(axis=-1, keepdims=True)
+    norm = np.log(np.exp(logits - top).sum(axis=-1, dtype=np.float64)) + top[:, 0]
+    chosen: npt.NDArray[np.float64] = logits[np.arange(len(ids)), ids] - norm
+    return chosen
+
+
+def uniforms(seed: int, positions: Ints, stream: int) -> npt.NDArray[np.float64]:
+    """Return one number in [0, 1) per position: splitmix64 (Steele, Lea and Flood 2014) of seed, stream, position."""
+    with np.errstate(over="ignore"):
+        state = np.uint64(seed) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(stream) * np.uint64(0xD1B54A32D192ED03)
+        mixed = positions.astype(np.uint64) * np.uint64(0xA0761D6478BD642F) + state
+        for _ in range(2):
+            mixed = mixed + np.uint64(0x9E3779B97F4A7C15)
+            mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+            mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+            mixed = mixed ^ (mixed >> np.uint64(31))
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53
+
+
+def keep_top_k(scores: Floats, k: int) -> Floats:
+    """Set all but the k highest scores of each row to -inf; ties with the k-th stay."""
+    if k == 0 or k >= scores.shape[-1]:
+        return scores
+    kth = np.partition(scores, -k, axis=-1)[:, -k, None]  # (R, 1)
+    return np.where(scores < kth, -np.inf, scores).astype(np.float32)
+
+
+def keep_top_p(scores: Floats, p: float) -> Floats:
+    """Keep the smallest set of most likely tokens whose probability reaches p; the most likely always stays."""
+    if p >= 1.0:
+        return scores
+    probs = softmax(scores)  # (R, V)
+    order = _likeliest_first(probs, p)  # (R, up to V)
+    ranked = np.take_along_axis(probs, order, axis=-1)
+    keep_ranked = np.cumsum(ranked, axis=-1, dtype=np.float64) - ranked < p
+    keep_ranked[:, 0] = True
+    keep = np.zeros(scores.shape, dtype=bool)
+    np.put_along_axis(keep, order, keep_ranked, axis=-1)
+    return np.where(keep, scores, -np.inf).astype(np.float32)
+
+
+def _likeliest_first(probs: Floats, p: float) -> Ints:
+    """Return each row's tokens, the most likely first; only as many as surely hold probability p, if those are few."""
+    if probs.shape[-1] > FEW:
+        few = np.argpartition(-probs, FEW, axis=-1)[:, :FEW]
+        few.sort(axis=-1)  # so that ties keep the order of their ids
+        inside = np.take_along_axis(probs, few, axis=-1)
+        if (inside.sum(axis=-1, dtype=np.float64) >= p).all():
+            ranks = np.argsort(-inside, axis=-1, kind="stable")
+            return np.take_along_axis(few, ranks, axis=-1)
+    return np.argsort(-probs, axis=-1, kind="stable")
+
+
+def keep_min_p(scores: Floats, p: float) -> Floats:
+    """Drop tokens whose probability is below p times that of the most likely one."""
+    if p == 0.0:
+        return scores
+    floor = scores.max(axis=-1, keepdims=True) + np.float32(np.log(p))
+    return np.where(scores < floor, -np.inf, scores).astype(np.float32)
+
+
+def draw(scores: Floats, u: npt.NDArray[np.float64]) -> Ints:
+    """Draw one token per row by inverting the cumulative distribution at u: scores (R, V), u (R,) -> (R,)."""
+    cdf = np.cumsum(softmax(scores), axis=-1, dtype=np.float64)  # (R, V)
+    picked: Ints = (cdf <= u[:, None] * cdf[:, -1:]).sum(axis=-1)
+    return np.minimum(picked, scores.shape[-1] - 1)  # rounding may reach the very end
+
+
+def penalise(logits: Floats, params: GenerationParams, prompt: Sequence[int], output: Sequence[int]) -> Floats:
+    """Return a copy of `logits` (R, V) with the penalties for tokens seen.
+
+    Repetition divides positive and multiplies negative scores of every token of prompt and output (Keskar et al.
+    2019); presence and frequency are taken off the output's tokens (OpenAI API).
+    """
+    scores = logits.copy()
+    if params.repetition_penalty != 1.0:
+        seen = np.unique(np.asarray([*prompt, *output], dtype=np.int64))
+        before = scores[:, seen]
+        factor = np.float32(params.repetition_penalty)
+        scores[:, seen] = np.where(before > 0, before / factor, before * factor)
+    if (params.presence_penalty or params.frequency_penalty) and output:
+        counts = Counter(output)
+        ids = np.fromiter(counts.keys(), dtype=np.int64)
+        times = np.fromiter(counts.values(), dtype=np.float32)
+        scores[:, ids] -= np.float32(params.presence_penalty) + np.float32(params.frequency_penalty) * times
+    return scores
+
+
+def sample(scores: Floats, params: GenerationParams, positions: Ints, stream: int) -> Ints:
+    """Draw a token per row of `scores` (R, V): temperature, then top-k, top-p, min-p; greedy at temperature 0."""
+    if params.greedy:
+        return np.asarray(scores.argmax(axis=-1), dtype=np.int64)
+    top = scores.max(axis=-1, keepdims=True)  # taken off first: a tiny temperature must not overflow
+    scaled = (scores - top) / np.float32(max(params.temperature, 1e-6))
+    kept = keep_min_p(keep_top_p(keep_top_k(scaled, params.top_k), params.top_p), params.min_p)
+    return draw(kept, uniforms(params.seed, positions, stream))

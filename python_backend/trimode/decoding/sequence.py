@@ -1,0 +1,197 @@
+"""Sequence: one request while it is decoded: its tokens, its phase, the block at hand, its counters.
+
+All changes of state are its methods. Knows nothing of engines, text or time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+import numpy as np
+
+from ..api.answer import Counters
+from ..api.fields import Mode
+from ..api.params import GenerationParams
+from ..auto.acceptance import Acceptance
+from ..auto.request_state import Steering
+from .block import Block
+from .infill_state import Hole
+from .revise_state import Revision
+
+
+class Phase(Enum):
+    """What the next pass of a sequence is for."""
+
+    PREFILL = auto()
+    DECODE = auto()
+    DENOISE = auto()
+    COMMIT = auto()
+    SCORE = auto()
+    DRAFT = auto()
+    VERIFY = auto()
+    DONE = auto()
+
+
+@dataclass
+class Sequence:
+    """One request's decoding state.
+
+    Attributes:
+        prompt: token ids of the prompt.
+        mask_token_id: what stands in undecided positions.
+        adapter: whether drafts run with the draft adapter.
+        tokens, log_probs: what was committed, in order; log_probs only when the request asked for them.
+        cached: how many leading positions of prompt + tokens have their keys and values in the slot.
+        finish_reason: set when done: "stop" or "length".
+        revision: what is to be reconsidered, when the request is that; `tokens` are then the text's, at the end.
+        hole: what is to be filled, when the request is an infill; `tokens` are then what fills it.
+        mode, block_length: how the next cycle is decoded; the request's own, unless that is left to `auto`.
+        seen: what its drafts and blocks were worth so far. steering: what `auto` does with it, if the mode is open.
+    """
+
+    params: GenerationParams
+    prompt: list[int]
+    mask_token_id: int
+    adapter: bool = False
+    slot: int = -1
+    phase: Phase = Phase.PREFILL
+    tokens: list[int] = field(default_factory=list)
+    log_probs: list[float] = field(default_factory=list)
+    cached: int = 0
+    block: Block | None = None
+    counters: Counters = field(default_factory=Counters)
+    finish_reason: str | None = None
+    hole: Hole | None = None
+    revision: Revision | None = None
+    mode: Mode = field(init=False)
+    block_length: int = field(init=False)
+    seen: Acceptance = field(default_factory=Acceptance)
+    steering: Steering | None = None
+
+    def __post_init__(self) -> None:
+        """Start with what the request says; a request that leaves the mode open starts token by token."""
+        self.mode = Mode.AUTOREGRESSIVE if self.params.mode is Mode.AUTO else self.params.mode
+        self.block_length = self.params.block_length
+
+    @property
+    def steered(self) -> bool:
+        """Whether its mode may be chosen anew: the request leaves it open, and it stands between two cycles."""
+        if self.params.mode is not Mode.AUTO:
+            return False
+        return self.phase is Phase.DECODE or (self.phase in (Phase.DRAFT, Phase.VERIFY) and self.current.step == 0)
+
+    @property
+    def length(self) -> int:
+        """Tokens of prompt and answer so far."""
+        return len(self.prompt) + len(self.tokens)
+
+    @property
+    def remaining(self) -> int:
+        """Tokens that may still be committed."""
+        return self.params.max_tokens - len(self.tokens)
+
+    @property
+    def unread(self) -> int:
+        """Tokens of the prompt, or of a text to be scored, that still have to go through the model."""
+        if self.phase is Phase.PREFILL:
+            return len(self.prompt) - self.cached
+        if self.phase is not Phase.SCORE:
+            return 0
+        if self.hole is not None:
+            return max(len(self.hole.scored) - 1 - self.cached, 0)  # what follows the last token is not asked
+        assert self.revision is not None
+        return self.revision.until - self.cached
+
+    @property
+    def done(self) -> bool:
+        """Whether no further pass is needed."""
+        return self.phase is Phase.DONE
+
+    @property
+    def current(self) -> Block:
+        """The block at hand; there must be one."""
+        assert self.block is not None
+        return self.block
+
+    def turn(self, mode: Mode, block_length: int) -> None:
+        """Decode the next cycle in another way; what is committed and cached stays as it is."""
+        assert self.steered
+        self.mode, self.block_length = mode, block_length
+
+    def forced_at(self, index: int, ahead: tuple[int, ...] = ()) -> int | None:
+        """Return the token that generated position `index` must hold, or None.
+
+        The thinking budget forces the end of thinking at position max_thinking_tokens unless it came before; `ahead`
+        are tokens decided after `tokens` and before `index`.
+        """
+        budget, end_think = self.params.max_thinking_tokens, self.params.end_think_token_id
+        if budget is None or index != budget or end_think in self.tokens or end_think in ahead:
+            return None
+        return end_think
+
+    def forced_in_block(self, base: int, seed: int) -> dict[int, int]:
+        """Return where the thinking budget puts the end of thinking in the block that starts at `base` with `seed`.
+
+        A seed that ends thinking makes it needless, which the reference does not see. Where the model ends thinking by
+        itself earlier in the same block, it stands there twice.
+        """
+        budget, end_think = self.params.max_thinking_tokens, self.params.end_think_token_id
+        if budget is None or end_think is None or end_think in self.tokens:
+            return {}
+        if seed == end_think and not self.params.reference:
+            return {}
+        offset = max(0, budget - base)
+        return {offset: end_think} if offset < self.block_length else {}
+
+    def cache(self, count: int) -> None:
+        """Record that `count` more positions have their keys and values in the slot."""
+        self.cached += count
+        assert self.cached <= self.length
+
+    def read(self, count: int) -> None:
+        """Record that the slot holds the first `count` tokens of the text that is scored, and no more that is right."""
+        self.cached = count
+
+    def commit(self, tokens: list[int], log_probs: list[float]) -> list[int]:
+        """Append final tokens up to the end token or the limit, and finish there; return those appended."""
+        room = self.remaining
+        taken = tokens[:room]
+        if self.params.end_id in taken:
+            taken = taken[: taken.index(self.params.end_id) + 1]
+            self.finish("stop")
+        elif len(taken) == room:
+            self.finish("length")
+        self.tokens += taken
+        if self.params.return_log_probs:
+            self.log_probs += log_probs[: len(taken)]
+        self.counters.output_tokens = len(self.tokens)
+        return taken
+
+    def finish(self, reason: str) -> None:
+        """Record why the answer ends; no further pass is needed."""
+        self.finish_reason = reason
+        self.phase = Phase.DONE
+
+    def cut(self, count: int) -> None:
+        """Forget all but the first `count` tokens: a stop word ended the answer inside a committed run."""
+        del self.tokens[count:]
+        del self.log_probs[count:]
+        self.counters.output_tokens = count
+
+    def open_block(self, seed: int, forced: dict[int, int], last: int) -> None:
+        """Start a block: `seed` at offset 0, `forced` offsets fixed, the offsets from `last` on never filled.
+
+        Those from `last` on are beyond the request's limit: they stay masks so that the block keeps its width.
+        """
+        length = self.block_length
+        tokens = np.full(length, self.mask_token_id, dtype=np.int64)  # (L,)
+        tokens[0] = seed
+        is_open = np.arange(length) < last
+        # Only in reference mode can the seed be the mask id; the reference then fills it like any masked position.
+        is_open[0] = seed == self.mask_token_id
+        for offset, token in forced.items():
+            tokens[offset] = token
+            is_open[offset] = False
+        log_probs = np.zeros(length, dtype=np.float32)
+        self.block = Block(self.cached, tokens, is_open, int(is_open.sum()), 0, log_probs)

@@ -1,0 +1,209 @@
+"""A TensorRT plan on its GPU: loaded, held against the manifest, and made into execution contexts.
+
+The only file of the runtime that imports TensorRT, and only when a bundle asks for it. Written for the names that
+`tensorrt` 11 and `tensorrt_rtx` share. Knows nothing of rows, slots or memory but the addresses it is given.
+"""
+
+from __future__ import annotations
+
+import importlib
+import mmap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from ...bundle.compilation import Profile
+from ...bundle.manifest import PLAN, Manifest, rebuild_hint
+from ...bundle.tensorrt_log import error_log
+from ...errors import BundleError, EngineError
+
+INSTALL = {"tensorrt": "pip install tensorrt=={version}", "tensorrt_rtx": "pip install tensorrt-rtx-cu13=={version}"}
+CACHE_BYTES = {"FLOAT": 4, "HALF": 2, "BF16": 2}
+HOST_TYPES: dict[str, npt.DTypeLike] = {"INT64": np.int64, "INT32": np.int32, "BOOL": np.bool_, "FLOAT": np.float32}
+INPUTS = {
+    "input_ids": ("INT64", "INT32"),
+    "position_ids": ("INT64", "INT32"),
+    "logit_rows": ("INT64", "INT32"),
+    "write_indices": ("INT64", "INT32"),
+    "attn_mask": ("BOOL",),
+}
+OUTPUTS = {"top_id": ("INT64", "INT32"), "top_prob": ("FLOAT",), "logits": ("FLOAT",)}
+
+
+@dataclass(frozen=True)
+class TensorRt:
+    """An imported TensorRT."""
+
+    module: Any
+    version: str
+
+    @classmethod
+    def load(cls, flavour: str, bundle: Path, wanted: str) -> Self:
+        """Import `flavour`, "tensorrt" or "tensorrt_rtx", for a bundle compiled by its version `wanted`.
+
+        Raises:
+            BundleError: it is not installed or cannot be loaded; says what to install.
+        """
+        try:
+            module = importlib.import_module(flavour)
+        except (ImportError, OSError) as exc:
+            install = INSTALL[flavour].format(version=wanted)
+            raise BundleError(f"{bundle} needs {flavour} {wanted}, which is not installed ({exc}): {install}") from exc
+        return cls(module, str(module.__version__))
+
+
+class Context:
+    """An execution context under one profile. Shapes come before addresses, both before `enqueue`."""
+
+    def __init__(self, context: Any, logger: Any) -> None:
+        self._context, self._logger = context, logger
+        self.bound: object = None
+        """Whatever the caller bound last, so that it need not be bound again."""
+
+    def bind(self, shapes: Mapping[str, tuple[int, ...]], addresses: Mapping[str, int]) -> None:
+        """Set every input's shape and every tensor's address.
+
+        Raises:
+            EngineError: TensorRT refuses one; carries its words.
+        """
+        context, self.bound = self._context, None
+        for name, shape in shapes.items():
+            if not context.set_input_shape(name, shape):
+                raise EngineError(f"{name}: TensorRT refuses the shape {shape}: {self._logger.words()}")
+        for name, address in addresses.items():
+            if not context.set_tensor_address(name, address):
+                raise EngineError(f"{name}: TensorRT refuses the address {address:#x}: {self._logger.words()}")
+        if missing := context.infer_shapes():
+            raise EngineError(f"TensorRT lacks the shapes of {list(missing)}")
+
+    def enqueue(self, stream: Any) -> None:
+        """Put the pass on `stream`.
+
+        Raises:
+            EngineError: TensorRT refuses; carries its words.
+        """
+        context = self._context
+        if not context.execute_async_v3(int(stream)):
+            raise EngineError(f"TensorRT did not take the pass: {self._logger.words()}")
+
+
+class Plan:
+    """A deserialised engine: one copy of the weights for any number of contexts.
+
+    Attributes:
+        host_types: numpy's type of each tensor that is not a cache, as the plan declares it.
+        cache_bytes: of one number of the cache.
+        workspace: bytes that a context needs while it runs; contexts that never run at once can share them.
+    """
+
+    def __init__(self, tensorrt: TensorRt, engine: Any, runtime: Any, logger: Any, manifest: Manifest) -> None:
+        self.host_types: dict[str, npt.DTypeLike] = {}
+        self.cache_bytes = 0
+        self.workspace = int(engine.device_memory_size_v2)
+        self._trt, self._engine, self._runtime, self._logger = tensorrt.module, engine, runtime, logger
+        self._manifest = manifest
+
+    @classmethod
+    def load(cls, tensorrt: TensorRt, bundle: Path, manifest: Manifest) -> Self:
+        """Deserialise `bundle`'s plan on the current device and hold it against the manifest.
+
+        The file is mapped, not read: what TensorRT copies to the GPU is never in the process's memory a second time.
+
+        Raises:
+            BundleError: TensorRT cannot read it, or it is not the plan that the manifest describes.
+        """
+        trt, path = tensorrt.module, bundle / PLAN
+        logger = error_log(trt)
+        runtime = trt.Runtime(logger)
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            engine = runtime.deserialize_cuda_engine(content)
+        if engine is None:
+            raise BundleError(f"{path} cannot be loaded: {logger.words()}. {rebuild_hint(bundle, manifest)}")
+        plan = cls(tensorrt, engine, runtime, logger, manifest)
+        if misfit := plan._misfit():
+            raise BundleError(f"{path}: {misfit}. {rebuild_hint(bundle, manifest)}")
+        return plan
+
+    def context(self, profile: int, stream: Any, workspace: int) -> Context:
+        """Return a context for one profile that runs on `stream` in the `self.workspace` bytes at `workspace`.
+
+        Raises:
+            EngineError: TensorRT cannot make it; carries its words.
+        """
+        trt, engine = self._trt, self._engine
+        context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        if context is None or not context.set_optimization_profile_async(profile, int(stream)):
+            raise EngineError(f"TensorRT cannot make a context for profile {profile}: {self._logger.words()}")
+        context.set_device_memory(workspace, self.workspace)
+        return Context(context, self._logger)
+
+    def close(self) -> None:
+        """Let the engine go, then the runtime; its contexts must be gone."""
+        self._engine = None
+        self._runtime = None
+
+    def _misfit(self) -> str | None:
+        """Return in what the plan is not what the manifest says, or None; note the types it declares."""
+        trt, engine, manifest = self._trt, self._engine, self._manifest
+        assert manifest.compiled is not None
+        count = engine.num_optimization_profiles
+        if count != len(manifest.compiled.profiles):
+            return f"profiles: the plan has {count}, the manifest {len(manifest.compiled.profiles)}"
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        expected = _shapes(manifest)
+        if set(names) != set(expected):
+            return f"the plan does not have the manifest's tensors: {sorted(set(names) ^ set(expected))[:6]}"
+        for name in names:
+            shape, kind = tuple(engine.get_tensor_shape(name)), engine.get_tensor_dtype(name).name
+            if shape != expected[name]:
+                return f"{name}: the plan has the shape {shape}, the manifest says {expected[name]}"
+            is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+            if is_input != (name in INPUTS or name == "lora_scale" or name.startswith("past_")):
+                return f"{name}: the plan has it among its {'inputs' if is_input else 'outputs'}"
+            if wrong := self._note_type(name, kind):
+                return wrong
+            past = name.replace("present_", "past_")
+            if past != name and engine.get_aliased_input_tensor(name) != past:
+                return f"{name}: the plan does not write it in place of {past}"
+        for index, profile in enumerate(manifest.compiled.profiles):
+            ranges = [tuple(shape) for shape in engine.get_tensor_profile_shape("attn_mask", index)]
+            if ranges != _mask_ranges(profile):
+                return (
+                    f"profile {profile.name}: the plan's attn_mask has {ranges}, the manifest {_mask_ranges(profile)}"
+                )
+        return None
+
+    def _note_type(self, name: str, kind: str) -> str | None:
+        allowed = (INPUTS | OUTPUTS).get(name, ("FLOAT",) if name == "lora_scale" else tuple(CACHE_BYTES))
+        if kind not in allowed:
+            return f"{name}: expected the type {' or '.join(allowed)}, the plan has {kind}"
+        if name in INPUTS or name in OUTPUTS or name == "lora_scale":
+            self.host_types[name] = HOST_TYPES[kind]
+            return None
+        if self.cache_bytes not in (0, CACHE_BYTES[kind]):
+            return f"{name}: expected the type of the other caches, the plan has {kind}"
+        self.cache_bytes = CACHE_BYTES[kind]
+        return None
+
+
+def _shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
+    """Return each tensor's shape, -1 where it is any."""
+    cache = (-1, manifest.num_kv_heads, manifest.capacity, manifest.head_dim)
+    shapes = {"input_ids": (-1, -1), "position_ids": (-1, -1), "logit_rows": (-1, -1), "write_indices": (-1,)}
+    shapes |= {"attn_mask": (-1, 1, -1, -1), "logits": (-1, -1, manifest.vocab_size)}
+    shapes |= {"top_id": (-1, -1), "top_prob": (-1, -1)}
+    if manifest.adapter:
+        shapes["lora_scale"] = (-1,)
+    for layer in range(manifest.num_layers):
+        for kind in ("past_key", "past_value", "present_key", "present_value"):
+            shapes[f"{kind}.{layer}"] = cache
+    return shapes
+
+
+def _mask_ranges(profile: Profile) -> list[tuple[int, ...]]:
+    """Return the least, tuned and largest shape of the mask under a profile."""
+    return [(b, 1, s, length) for b, s, length in zip(profile.batch, profile.seq, profile.length, strict=True)]

@@ -1,0 +1,1 @@
+"""Continuous batching: jobs in, engine calls, chunks out."""

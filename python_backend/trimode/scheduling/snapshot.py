@@ -1,0 +1,66 @@
+"""The block at hand as a client may watch it: what is committed, what may still change, and what is masked.
+
+A snapshot is taken between two passes, where time counts; its text is made later, on another thread.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import groupby
+
+from ..api.answer import Provisional, ProvisionalToken
+from ..decoding.sequence import Sequence
+from ..text.tokenizer import Detokenizer, Tokenizer
+
+PLACEHOLDER = "\N{LIGHT SHADE}"
+"""What stands in the text for a masked token."""
+COMMITTED, PROVISIONAL, MASKED = "committed", "provisional", "masked"
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A block after a pass: where in the answer it starts, passes spent on it, its tokens, None where masked."""
+
+    start: int
+    step: int
+    tokens: list[int | None]
+    committed: int
+
+    @classmethod
+    def of(cls, seq: Sequence) -> Snapshot:
+        """Copy what `seq` is at: the block up to its end token, or to the request's limit."""
+        block = seq.current
+        start = block.start - len(seq.prompt)
+        tokens: list[int | None] = []
+        for token, masked in zip(block.tokens.tolist(), block.open.tolist(), strict=True):
+            if start + len(tokens) == seq.params.max_tokens:
+                break
+            tokens.append(None if masked else token)
+            if token == seq.params.end_id:
+                break
+        return cls(start, block.step, tokens, len(seq.tokens) - start)
+
+    def told(self, tokenizer: Tokenizer | None) -> Provisional:
+        """Return it with every token's text; a character that is spread over tokens is the text of its last one."""
+        told: list[ProvisionalToken] = []
+        for masked, run in groupby(self.tokens, key=lambda token: token is None):
+            tokens = list(run)
+            texts = [PLACEHOLDER] * len(tokens) if masked else _texts(tokens, tokenizer)
+            for token, text in zip(tokens, texts, strict=True):
+                told.append(ProvisionalToken(token, text, self._state(len(told), token)))
+        return Provisional(self.start, self.step, "".join(token.text for token in told), tuple(told))
+
+    def _state(self, offset: int, token: int | None) -> str:
+        if token is None:
+            return MASKED
+        return COMMITTED if offset < self.committed else PROVISIONAL
+
+
+def _texts(ids: list[int | None], tokenizer: Tokenizer | None) -> list[str]:
+    """Return the text of each of `ids`, which follow each other; what is not a whole character at the end is U+FFFD."""
+    if tokenizer is None:
+        return [""] * len(ids)
+    detokenizer = Detokenizer(tokenizer)
+    texts = [detokenizer.push([token]) for token in ids if token is not None]
+    texts[-1] += detokenizer.finish()
+    return texts

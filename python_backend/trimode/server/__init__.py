@@ -1,0 +1,1 @@
+"""The process in front of Triton: starts it, watches it, and guards its HTTP."""

@@ -1,0 +1,76 @@
+"""Checks the JSON body of generate and generate_stream before Triton sees it.
+
+Triton 2.51 cuts integers to 32 bits, lets NaN and invalid UTF-8 through, and turns unknown keys into parameters.
+The rules for each field are fields.check_field's; none is repeated here.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+from ..api.fields import BY_NAME, check_field
+from ..errors import RequestError
+from ..triton.arrays import ID, TAG
+
+MAX_ID_CHARACTERS = 128
+
+
+def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
+    """Return the body to send on to Triton: the same request with its tag, no nulls, messages as a string.
+
+    Raises:
+        RequestError: not UTF-8, not JSON, not an object, a key given twice, an unknown field, or a value that its
+            field does not take.
+    """
+    request = _object("the body", _parse(body))
+    parameters = request.pop("parameters", None)
+    parameters = {} if parameters is None else _object("parameters", parameters)
+    request_id = request.pop(ID, None)
+    given: dict[str, Any] = {}
+    for name, value in (*request.items(), *parameters.items()):
+        if value is None and name in BY_NAME:
+            continue  # not given; a name that is no field is an error even so
+        if name in given:
+            raise RequestError(name, "must be given once", value, error_type="given_twice")
+        check_field(name, value)
+        given[name] = value
+    if given.get("stream") and not streaming:
+        raise RequestError("stream", "needs generate_stream; generate answers once", True, error_type="not_applicable")
+    for name, value in given.items():
+        if BY_NAME[name].kind == "json" and not isinstance(value, str):
+            given[name] = json.dumps(value)
+    if request_id is not None and (not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS):
+        raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request_id)
+    own = {} if request_id is None else {ID: request_id}
+    return json.dumps({**given, **own, TAG: tag}).encode("ascii")
+
+
+def _parse(body: bytes) -> object:
+    try:
+        return json.loads(body.decode("utf-8"), parse_constant=_no_constant, object_pairs_hook=_each_key_once)
+    except UnicodeDecodeError as exc:
+        raise RequestError("the body", "must be valid UTF-8", body[:40], error_type="bad_utf8") from exc
+    except (ValueError, RecursionError) as exc:
+        raise RequestError("the body", f"must be valid JSON ({exc})", body[:40], error_type="bad_json") from exc
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _each_key_once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise RequestError("the body", "must hold each key of an object once", key, error_type="bad_json")
+            seen.add(key)
+    return found
+
+
+def _object(what: str, value: object) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise RequestError(what, "must be a JSON object", value, error_type="wrong_type")
+    return value

@@ -1,0 +1,45 @@
+"""The model repository that tritonserver is given where instances are placed on GPUs: its config anew, the rest linked.
+
+Knows nothing of processes or ports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import ServeError
+from ..triton.arrays import MODEL_NAME, config_pbtxt
+
+MAX_GPU = 1023
+
+
+def parse_gpus(text: str) -> tuple[int, ...]:
+    """Read `--gpus`: indices of GPUs, as CUDA counts them, separated by commas.
+
+    Raises:
+        ServeError: no index, one twice, or out of range.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isascii() and part.isdigit() and int(part) <= MAX_GPU for part in parts):
+        raise ServeError(
+            f"--gpus must be indices between 0 and {MAX_GPU} separated by commas, such as 0,1, got {text!r}"
+        )
+    gpus = tuple(map(int, parts))
+    if len(set(gpus)) < len(gpus):
+        raise ServeError(f"--gpus must name a GPU once, got {text!r}")
+    return gpus
+
+
+def on_gpus(repository: Path, gpus: Sequence[int], folder: Path) -> Path:
+    """Return a repository in `folder` whose model has an instance on each of `gpus`; its other files are links."""
+    source, target = repository / MODEL_NAME, folder / "model_repository" / MODEL_NAME
+    for file in source.rglob("*"):
+        if file.is_file() and "__pycache__" not in file.parts:
+            link = target / file.relative_to(source)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(file)
+    config = target / "config.pbtxt"
+    config.unlink(missing_ok=True)
+    config.write_text(config_pbtxt(gpus), encoding="utf-8")
+    return target.parent

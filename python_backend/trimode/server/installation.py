@@ -1,0 +1,166 @@
+"""Where tritonserver is, and the command line that starts it on a model repository.
+
+A container's or system's own server is taken when there is one, else the one inside the nvidia-pytriton wheel
+(Triton 2.51.0). Knows nothing of what happens once it runs.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import ServeError
+
+SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
+STUB = "triton_python_backend_stub"
+LOOPBACK = "127.0.0.1"
+PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+INSTALL_HINT = "Install the wheel: pip install --no-deps nvidia-pytriton==0.7.0, or set TRITONSERVER_BIN"
+
+
+@dataclass(frozen=True)
+class Ports:
+    """Where tritonserver listens: `http` is internal and on loopback, the guard stands in front of it."""
+
+    http: int
+    grpc: int
+    metrics: int
+    grpc_host: str = LOOPBACK
+    metrics_host: str = LOOPBACK
+
+
+@dataclass(frozen=True)
+class Installation:
+    """A server that can be started: its binary, the options and environment it needs on this machine.
+
+    `from_wheel` says that it is the wheel's, which is older than published security fixes.
+    """
+
+    binary: Path
+    options: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    from_wheel: bool = False
+
+    def command(
+        self, repository: Path, ports: Ports, *, exit_timeout: int, ready_timeout: int, shm_prefix: str, admin_key: str
+    ) -> list[str]:
+        """Return the command line; `admin_key` is the secret that the gRPC and HTTP admin calls ask for.
+
+        Raises:
+            ServeError: the wheel's server would listen to other machines.
+        """
+        for option, host in (("grpc-host", ports.grpc_host), ("metrics-host", ports.metrics_host)):
+            if self.from_wheel and host != LOOPBACK:
+                raise ServeError(
+                    f"--{option} must be {LOOPBACK} with the wheel's tritonserver (2.51), which is older than "
+                    f"published security fixes, got {host}; use the container of build/Dockerfile"
+                )
+        admin = f"model-repository,shared-memory,trace,logging:admin-key={admin_key}"
+        return [
+            str(self.binary),
+            *self.options,
+            f"--model-repository={repository}",
+            "--disable-auto-complete-config",  # it would start every model twice
+            "--model-control-mode=none",
+            f"--http-address={LOOPBACK}",
+            f"--grpc-address={ports.grpc_host}",
+            f"--metrics-address={ports.metrics_host}",
+            f"--http-port={ports.http}",
+            f"--grpc-port={ports.grpc}",
+            f"--metrics-port={ports.metrics}",
+            f"--http-restricted-api={admin}",
+            f"--grpc-restricted-protocol={admin}",
+            f"--exit-timeout-secs={exit_timeout}",
+            "--log-info=false",
+            f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
+            f"--backend-config=python,stub-timeout-seconds={ready_timeout}",
+        ]
+
+
+def find(folder: Path, environment: Mapping[str, str] = os.environ) -> Installation:
+    """Find a server: $TRITONSERVER_BIN, /opt/tritonserver, PATH, then the wheel, whose backend is laid out in `folder`.
+
+    Raises:
+        ServeError: there is none, or it cannot run here.
+    """
+    if named := environment.get("TRITONSERVER_BIN"):
+        if not os.access(named, os.X_OK):
+            raise ServeError(f"TRITONSERVER_BIN names {named}, which is not a program")
+        return _installed(Path(named), environment)
+    if os.access(SYSTEM_BINARY, os.X_OK):
+        return _installed(SYSTEM_BINARY, environment)
+    if found := shutil.which("tritonserver", path=environment.get("PATH")):
+        return _installed(Path(found), environment)
+    return _from_wheel(folder, environment)
+
+
+def _installed(binary: Path, environment: Mapping[str, str]) -> Installation:
+    """Use a container's or system's server, with the backends beside it when they are where its makers put them."""
+    backends = binary.resolve().parents[1] / "backends"
+    stub = backends / "python" / STUB
+    options: tuple[str, ...] = ()
+    if stub.is_file():
+        _check_python(stub)
+        options = (f"--backend-directory={backends}",)  # what was checked is what runs
+    return Installation(binary, options, _with_our_python(environment))
+
+
+def _with_our_python(environment: Mapping[str, str]) -> dict[str, str]:
+    """Put this Python first on PATH: the stub takes its packages from the first python3 there."""
+    return {**environment, "PATH": f"{sys.prefix}/bin:{environment.get('PATH', os.defpath)}"}
+
+
+def _check_python(stub: Path) -> None:
+    """Refuse a stub that is linked to another Python than this one; one that does not tell is let pass."""
+    linked = {found.decode() for found in re.findall(rb"libpython(3\.\d+)\.so", stub.read_bytes())}
+    if linked and PYTHON not in linked:
+        wanted = " or ".join(sorted(linked))
+        raise ServeError(
+            f"{stub} runs Python {wanted}, trimode is installed for Python {PYTHON}. "
+            f"Make the virtual environment anew with python{wanted} (make PYTHON=python{wanted})"
+        )
+
+
+def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
+    packages = Path(sysconfig.get_paths()["purelib"])
+    wheel = packages / "pytriton" / "tritonserver"
+    binary = wheel / "bin" / "tritonserver"
+    if not binary.is_file():
+        raise ServeError(f"no tritonserver found. {INSTALL_HINT}")
+    stub = wheel / "python_backend_stubs" / PYTHON / STUB
+    if not stub.is_file():
+        raise ServeError(f"{wheel} has no backend for Python {PYTHON}")
+    backend = folder / "backends" / "python"
+    backend.mkdir(parents=True)
+    # Links, not copies: the files find their libraries relative to where they really are.
+    for file in (*(wheel / "backends" / "python").glob("*"), stub):
+        (backend / file.name).symlink_to(file)
+    # The stub takes libpython from the library path.
+    libraries = [sysconfig.get_config_var("LIBDIR") or "", str(packages / "nvidia_pytriton.libs")]
+    prepared = {
+        **_with_our_python(environment),
+        "LD_LIBRARY_PATH": ":".join(filter(None, [*libraries, environment.get("LD_LIBRARY_PATH", "")])),
+    }
+    _check_libraries(stub, prepared)
+    options = (
+        f"--backend-directory={folder / 'backends'}",
+        "--pinned-memory-pool-byte-size=0",
+        "--allow-gpu-metrics=false",
+    )
+    return Installation(binary, options, prepared, from_wheel=True)
+
+
+def _check_libraries(stub: Path, environment: Mapping[str, str]) -> None:
+    """Refuse a stub with a missing library: Triton 2.51 would wait for it for ever at "loading"."""
+    if shutil.which("ldd", path=environment["PATH"]) is None:
+        return
+    listing = subprocess.run(["ldd", str(stub)], env=dict(environment), capture_output=True, text=True, timeout=30)
+    if missing := [line.split()[0] for line in listing.stdout.splitlines() if "not found" in line]:
+        raise ServeError(f"{stub} lacks the libraries {', '.join(missing)}")

@@ -1,0 +1,1 @@
+"""Between ids and text: tokenizer, chat template, vocabulary, stop words."""

@@ -1,0 +1,125 @@
+"""One accepted request and its response sender: turns chunks into responses, and sends exactly one final one.
+
+Called from the runtime's sender thread; the housekeeper asks whether the caller is still there.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import triton_python_backend_utils as pb_utils
+
+from ..api.answer import Chunk
+from ..errors import CancelledError, DeadlineError, OverloadedError, RequestError, TrimodeError
+from ..metrics import Recorder, outcome_of
+from ..runtime import Handle
+from .arrays import response_arrays
+
+FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
+
+
+def triton_error(error: TrimodeError) -> Any:
+    """Return `error` as Triton's own, with the code that fits and the text of the wire."""
+    match error:
+        case RequestError():
+            code = pb_utils.TritonError.INVALID_ARG
+        case OverloadedError():
+            code = pb_utils.TritonError.UNAVAILABLE
+        case CancelledError() | DeadlineError():
+            code = pb_utils.TritonError.CANCELLED
+        case _:
+            code = pb_utils.TritonError.INTERNAL
+    return pb_utils.TritonError(error.on_the_wire(), code)
+
+
+def refuse(sender: Any, error: TrimodeError) -> None:
+    """Answer with `error` and nothing else."""
+    sender.send(pb_utils.InferenceResponse(error=triton_error(error)), flags=FINAL)
+
+
+class LiveRequest:
+    """A request between execute() and its final response; `closed` then, and `on_closed` has been called once."""
+
+    def __init__(
+        self, name: str, sender: Any, recorder: Recorder | None, on_closed: Callable[[LiveRequest], None]
+    ) -> None:
+        self.name = name
+        self._sender = sender
+        self._recorder = recorder
+        self._on_closed = on_closed
+        self._started = time.monotonic()
+        self._cum_log_probs = 0.0
+        self._sent = False
+        self._ready = threading.Event()  # the sink may run before submit() has returned the handle
+        # Triton 2.51 crashes, server and all, when is_cancelled() and the final send of one sender overlap.
+        self._lock = threading.Lock()
+        self._handle: Handle | None = None
+        self._cancelled = False
+        self.closed = False
+
+    def attach(self, handle: Handle) -> None:
+        """Give the handle that submit() returned; a request cancelled before that ends now."""
+        self._handle = handle
+        if self._cancelled:
+            handle.cancel()
+        self._ready.set()
+
+    def sink(self, chunk: Chunk) -> None:
+        """Send one chunk; a caller that cannot be sent to any more has its request cancelled."""
+        self._ready.wait()
+        assert self._handle is not None
+        with self._lock:
+            if self.closed:
+                return
+            try:
+                self._send(chunk, self._handle)
+            except Exception as exc:
+                self._give_up(chunk, self._handle, exc)
+
+    def _give_up(self, chunk: Chunk, handle: Handle, cause: Exception) -> None:
+        """Send an error as the final response; only a sender that refuses this too is left without one."""
+        handle.cancel()
+        self._close(chunk, "error")
+        try:
+            refuse(self._sender, TrimodeError(f"the answer could not be sent: {cause}"))
+        except Exception as again:
+            pb_utils.Logger.log_warn(f"a response sender took neither the answer nor the error: {again}")
+
+    def _send(self, chunk: Chunk, handle: Handle) -> None:
+        if chunk.error is not None:
+            refuse(self._sender, chunk.error)
+        else:
+            self._cum_log_probs += sum(chunk.log_probs)
+            arrays = response_arrays(chunk, handle.params, self._cum_log_probs)
+            response = pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in arrays.items()])
+            self._sender.send(response, flags=FINAL if chunk.last else 0)
+        if chunk.token_ids or chunk.last:  # others tell of a block of which nothing is committed
+            if not self._sent and self._recorder and chunk.error is None:
+                self._recorder.first_chunk(handle.params.kind, time.monotonic() - self._started)
+            self._sent = True
+        if chunk.last:
+            self._close(chunk, outcome_of(chunk.error) if chunk.error else chunk.finish_reason or "")
+
+    def _close(self, chunk: Chunk, outcome: str) -> None:
+        assert self._handle is not None
+        self.closed = True
+        self._on_closed(self)
+        if self._recorder:
+            seconds = time.monotonic() - self._started
+            mode = self._handle.params.kind
+            self._recorder.answered(mode, outcome, seconds, chunk.num_input_tokens, chunk.counters)
+
+    def cancel(self) -> None:
+        """End it, now or when it gets its handle; the caller gets the error as the final response."""
+        self._cancelled = True
+        if self._handle is not None:
+            self._handle.cancel()
+
+    def cancel_if_left(self) -> None:
+        """Cancel the request if its caller has gone; costs one exchange with the server's process."""
+        with self._lock:
+            if not self.closed and self._handle is not None and self._sender.is_cancelled():
+                self._handle.cancel()

@@ -1,0 +1,99 @@
+"""The draft adapter's loss: a block drafted in one pass should be what the frozen model itself would write.
+
+Knows where the drafts of a batch are and what accepting them means; knows nothing about how the adapter is made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..model.model import Model, grouped_attention
+from ..training.objective import Tensors
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """Where a batch's drafts are: indices into its flattened tokens, (drafts, longest - 1), in the order of the text.
+
+    A draft is what follows a block's seed. Row k of a draft is verified by the causal row of the token before it.
+    """
+
+    noisy: Tensor  # the masked token
+    teacher: Tensor  # the clean token before it, whose causal row predicts it
+    real: Tensor  # False where the block or its document has ended
+
+    @classmethod
+    def of(cls, t: Tensors, longest: int) -> Drafts:
+        """Find the drafts of the blocks of at most `longest` tokens."""
+        rows, length = t.ids.shape
+        row, column = ((t.block > 0) & (t.positions == t.limit)).nonzero(as_tuple=True)  # the seeds, (drafts,) each
+        offset = torch.arange(1, longest, device=t.ids.device)  # (longest - 1,)
+        there = (column[:, None] + offset).clamp(max=length - 1)  # (drafts, longest - 1), as what follows
+        inside = (column[:, None] + offset < length) & (t.block[row[:, None], there] == t.block[row, column][:, None])
+
+        documents, positions = int(t.document.max()) + 1, int(t.positions.max()) + longest + 1
+        place = torch.full((rows, documents, positions), -1, device=t.ids.device)  # of each clean token, -1: none
+        r, c = ((t.block == 0) & (t.document >= 0)).nonzero(as_tuple=True)
+        place[r, t.document[r, c], t.positions[r, c]] = r * length + c
+        document, position = t.document[row, column][:, None], t.limit[row, column][:, None] + offset
+        return cls(
+            noisy=row[:, None] * length + there,
+            teacher=place[row[:, None], document, position - 1],
+            real=inside & (place[row[:, None], document, position] >= 0),
+        )
+
+
+def encode_drafts(model: Model, ids: Tensor, positions: Tensor, bias: Tensor, draft: Tensor) -> Tensor:
+    """Hidden states (rows, length, hidden) under an additive bias; `draft` (rows, length, 1) is 1 on drafts."""
+    return model.encoder(ids, positions, grouped_attention(bias), draft=draft)[0]
+
+
+@dataclass(frozen=True)
+class DraftLosses:
+    """The loss to minimise, and what the drafts of the batch are worth."""
+
+    total: Tensor
+    distance: Tensor  # the hybrid's mean over weighted positions
+    accepted: Tensor  # share of the drafted tokens that greedy verification accepts
+
+
+def hybrid(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+    """KL and total variation of (n, vocab) logits at a temperature: lambda * KL + (1 - lambda) * TV, (n,).
+
+    lambda is exp(-0.5 * acceptance). Acceptance is the share of the two distributions that overlaps, which is 1 - TV:
+    the further apart they are, the more KL, whose gradient does not vanish there.
+    """
+    q, p = (student / temperature).log_softmax(-1), (teacher / temperature).log_softmax(-1)
+    kl = F.kl_div(q, p, reduction="none", log_target=True).sum(-1)
+    tv = 0.5 * (q.exp() - p.exp()).abs().sum(-1)
+    share = torch.exp(-0.5 * (1 - tv.detach()))
+    return share * kl + (1 - share) * tv
+
+
+def draft_losses(
+    model: Model, hidden: Tensor, drafts: Drafts, temperature: float = 1.0, behind: float = 0.5
+) -> DraftLosses:
+    """Distance to the frozen model's own causal prediction, plus cross-entropy to its most likely token.
+
+    After the draft LoRA of the Nemotron-Labs-Diffusion paper (arXiv:2607.05722): verifier frozen, hybrid of KL and TV,
+    cross-entropy on the accepted positions and the first rejected one. A position k behind the first rejected one
+    cannot be accepted yet: its hybrid weighs `behind` ** k. The clean copies should hold the model's own greedy
+    text (`own_text`): there the teacher sees exactly what verification will see.
+    """
+    flat, real = hidden.flatten(0, 1), drafts.real
+    student = model.diffusion_head(flat[drafts.noisy[real]]).float()  # (n, vocab)
+    with torch.no_grad():
+        teacher = model.diffusion_head(flat[drafts.teacher[real]]).float()  # (n, vocab)
+        greedy = teacher.argmax(-1)  # (n,)
+        match = torch.zeros_like(real)
+        match[real] = student.argmax(-1) == greedy
+        accepted = match.int().cumprod(1).sum(1, keepdim=True)  # (drafts, 1)
+        depth = (torch.arange(real.shape[1], device=real.device) - accepted)[real]  # (n,), 0 at the first rejected
+        weight, reached = behind ** depth.clamp(min=0), depth <= 0
+    distance = (hybrid(student, teacher, temperature) * weight).sum() / weight.sum()
+    cross_entropy = F.cross_entropy(student[reached], greedy[reached])
+    return DraftLosses(distance + cross_entropy, distance.detach(), accepted.sum() / real.sum())

@@ -1,0 +1,1 @@
+"""Training data: tasks, sources, tokenizer, packing, batches, archives."""

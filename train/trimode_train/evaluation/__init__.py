@@ -1,0 +1,1 @@
+"""Scores of a model in training, and the decoding loops they need."""

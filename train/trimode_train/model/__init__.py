@@ -1,0 +1,1 @@
+"""The network in torch, its checkpoints and the draft adapter's branch."""

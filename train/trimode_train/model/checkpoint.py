@@ -1,0 +1,29 @@
+"""A checkpoint folder: read back as a model, to be measured or trained further, and its JSON files."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from . import shards
+from .config import ModelConfig
+from .model import Model
+
+TRAINING = "training.json"
+"""A checkpoint's record of how it was trained."""
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write aside, then rename: a reader or a crash never sees half a file."""
+    aside = path.with_name(f".{path.name}")
+    aside.write_text(json.dumps(value, indent=2) + "\n")
+    os.replace(aside, path)
+
+
+def load_model(folder: Path) -> Model:
+    """A checkpoint's weights, rounded to BF16 as stored, computing in float32."""
+    model = Model(ModelConfig.from_official(json.loads((folder / "config.json").read_text())))
+    model.load_state_dict({name: tensor.float() for name, tensor in shards.load(folder).items()})
+    return model.eval()

@@ -1,0 +1,246 @@
+"""The training loop: batches by step number, two optimisers, a schedule by time, checkpoints, evaluation."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Callable, Sized
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.attention.flex_attention import BlockMask
+
+from ..data.batches import Batches
+from ..data.mixture import Documents
+from ..data.packing import Batch
+from ..data.recipe import OptimOptions, Recipe
+from ..evaluation.scores import Question, score_autoregressive, score_diffusion
+from ..model import shards
+from ..model.model import Model
+from . import resumable
+from .clock import Clock
+from .muon import Muon
+from .objective import Losses, Tensors, encode, losses, second_look, training_mask
+from .report import Reporter
+
+
+def learning_rate(progress: float, options: OptimOptions) -> float:
+    """Factor on the peak rate: linear warm-up, flat, linear decay to zero."""
+    if progress < options.warmup:
+        return progress / options.warmup
+    if progress < options.decay_from:
+        return 1.0
+    return max(0.0, (1 - progress) / (1 - options.decay_from))
+
+
+class Trainer:
+    """A model, its optimisers and where it is in its run."""
+
+    def __init__(self, recipe: Recipe, corpus: Documents, clock: Clock, folder: Path, reporter: Reporter) -> None:
+        self.recipe, self.corpus, self.clock, self.folder, self.reporter = recipe, corpus, clock, folder, reporter
+        torch.manual_seed(recipe.seed)
+        self.model = Model(recipe.model).to(recipe.device)
+        self.step, self.tokens = 0, 0  # updates, tokens
+        self.drawn, self.documents = 0, 0  # batches drawn from the corpus, documents in them
+        self.real = 0  # tokens of the last fresh batch that are not filling
+        options = recipe.optim
+        matrices = [p for p in self.model.encoder.layers.parameters() if p.dim() == 2]
+        ours = {id(p) for p in matrices}
+        others = [p for p in self.model.parameters() if id(p) not in ours]
+        self.optimisers: list[tuple[torch.optim.Optimizer, float]] = [
+            (
+                Muon(matrices, lr=options.muon_lr, weight_decay=options.weight_decay),
+                options.muon_lr,
+            ),
+            (
+                torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
+                options.adam_lr,
+            ),
+        ]
+        self.encode: Callable[[Model, Tensor, Tensor, Tensor | BlockMask], Tensor] = encode
+        self.mask: Callable[[Tensors, torch.dtype], Tensor | BlockMask] = training_mask
+        if recipe.compile:
+            self.encode = torch.compile(encode, dynamic=False)
+            if self.on_gpu:  # elsewhere the mask is dense, and made faster than compiled
+                self.mask = torch.compile(training_mask, dynamic=False)
+        if self.on_gpu and recipe.peak_tflops:
+            multiplied = (
+                sum(p.numel() for p in self.model.parameters()) - self.model.encoder.embed_tokens.weight.numel()
+            )
+            reporter.peak_speed = (
+                recipe.peak_tflops * 1e12 / (6 * multiplied)
+            )  # forward 2, backward 4 a weight and token
+        self.stopping = False
+        self.looked_at: tuple[Tensors, Tensor] | None = None  # the last fresh batch, and how sure the model was of it
+
+    # -- state -------------------------------------------------------------------------------------------------------
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether the model is on an NVIDIA GPU."""
+        return self.recipe.device == "cuda"
+
+    @property
+    def path(self) -> Path:
+        """The resumable checkpoint."""
+        return self.folder / "latest.pt"
+
+    def start_from(self, folder: Path) -> None:
+        """Begin with the weights of a checkpoint folder instead of random ones."""
+        self.model.load_state_dict({name: tensor.float() for name, tensor in shards.load(folder).items()})
+
+    def _place(self) -> dict[str, Any]:
+        """Where the run is, and what it trains."""
+        return {
+            "recipe": self.recipe.name,
+            "start_from": self.recipe.start_from,
+            "step": self.step,
+            "tokens": self.tokens,
+            "elapsed": self.clock.elapsed,
+            "drawn": self.drawn,
+            "documents": self.documents,
+            "config": self.recipe.model.to_official(),
+        }
+
+    def _return_to(self, place: dict[str, Any]) -> None:
+        self.step, self.tokens, self.clock.elapsed = place["step"], place["tokens"], place["elapsed"]
+        self.drawn, self.documents = place["drawn"], place.get("documents", 0)
+
+    def save(self) -> None:
+        """Write the resumable checkpoint."""
+        resumable.save(
+            self.path,
+            {
+                **self._place(),
+                "model": self.model.state_dict(),
+                "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
+                "looked_at": self.looked_at and [*vars(self.looked_at[0]).values(), self.looked_at[1]],
+            },
+        )
+
+    def resume(self) -> None:
+        """Continue from the resumable checkpoint."""
+        state: dict[str, Any] = resumable.load(self.path)
+        self.model.load_state_dict(state["model"])
+        for (optimiser, _), saved in zip(self.optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(saved)
+        self._return_to(state)
+        if state["looked_at"]:
+            *fields, sure = (tensor.to(self.recipe.device) for tensor in state["looked_at"])
+            self.looked_at = Tensors(*fields), sure
+            self.real = int((self.looked_at[0].document >= 0).sum())
+
+    def save_shards(self, folder: Path) -> None:
+        """Write the weights in small files and where the run is; optimisers, three times as large, are left out."""
+        folder.mkdir(parents=True, exist_ok=True)
+        shards.save(self.model.state_dict(), folder)
+        (folder / shards.STATE).write_text(json.dumps(self._place(), indent=2) + "\n")
+
+    def load_shards(self, folder: Path) -> None:
+        """Continue from what `save_shards` wrote: the schedule and the batches go on, optimisers begin anew."""
+        self.start_from(folder)
+        self._return_to(json.loads((folder / shards.STATE).read_text()))
+
+    # -- steps -------------------------------------------------------------------------------------------------------
+
+    def _autocast(self) -> AbstractContextManager[Any]:
+        return torch.autocast(self.recipe.device, torch.bfloat16) if self.recipe.bfloat16 else nullcontext()
+
+    def train_step(self, tensors: Tensors) -> Losses:
+        """One update."""
+        factor = learning_rate(self.clock.progress, self.recipe.optim)
+        for optimiser, peak in self.optimisers:
+            for group in optimiser.param_groups:
+                group["lr"] = peak * factor
+        dtype = torch.bfloat16 if self.recipe.bfloat16 else torch.float32
+        mask = self.mask(tensors, dtype)
+        with self._autocast():
+            hidden = self.encode(self.model, tensors.ids, tensors.positions, mask)
+            result = losses(self.model, hidden, tensors, self.recipe.noise.wrong_weight)
+        result.total.backward()
+        torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
+        for optimiser, _ in self.optimisers:
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        self.tokens += self.real
+        return result
+
+    def _to_device(self, batch: Batch) -> Tensors:
+        """A batch on the device; a GPU fetches it while it still works on the step before."""
+        if not self.on_gpu:
+            return Tensors.of(batch, self.recipe.device)
+        pinned = (tensor.pin_memory() for tensor in vars(Tensors.of(batch)).values())
+        return Tensors(*(tensor.to(self.recipe.device, non_blocking=True) for tensor in pinned))
+
+    def _fresh(self, batches: Batches) -> Tensors:
+        """The next batch, counted here, so that the device is not asked."""
+        batch = next(batches)
+        self.drawn += 1
+        self.documents += int((batch.document.max(axis=1) + 1).sum())
+        self.real = int((batch.document >= 0).sum())
+        return self._to_device(batch)
+
+    @property
+    def epochs(self) -> float | None:
+        """How often a document of the corpus was seen on average, if it has a size."""
+        return self.documents / len(self.corpus) if isinstance(self.corpus, Sized) else None
+
+    def _second_look(self) -> Tensors | None:
+        """The last fresh batch a denoising pass later, if the recipe asks for it and it was not had yet."""
+        if self.looked_at is None:
+            return None
+        (tensors, sure), self.looked_at = self.looked_at, None
+        random = torch.Generator().manual_seed(hash((self.recipe.seed, self.step)))
+        return second_look(tensors, sure, self.recipe.noise.diffusion_weight, random)
+
+    def run(self, asked: list[Question], max_steps: int | None = None) -> None:
+        """Train until the clock, a step limit or a signal ends it; saves at the end."""
+        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
+        saved = evaluated = time.monotonic()
+        try:
+            with Batches(self.corpus, self.recipe, self.drawn) as batches:
+                while not self.stopping and self.clock.left > 0 and (max_steps is None or self.step < max_steps):
+                    began = time.monotonic()
+                    tensors = self._second_look()
+                    if fresh := tensors is None:
+                        tensors = self._fresh(batches)
+                    result = self.train_step(tensors)
+                    if fresh and self.recipe.noise.second_look:
+                        self.looked_at = tensors, result.sure
+                    seconds = time.monotonic() - began
+                    self.clock.step(seconds)
+                    done, size = self.clock.progress, tensors.ids.numel()
+                    self.reporter.step(self.step, done, result.next_token, result.masked, size, seconds, self.epochs)
+                    if time.monotonic() - saved > 60 * self.recipe.save_minutes:
+                        self.save()
+                        saved = time.monotonic()
+                    if asked and time.monotonic() - evaluated > 60 * self.recipe.evaluate_minutes:
+                        began = time.monotonic()
+                        self.evaluate(asked)
+                        evaluated = time.monotonic()
+                        self.clock.elapsed += min(evaluated - began, 60)  # evaluation is part of the run's time
+            self.save()
+        finally:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+
+    def evaluate(self, asked: list[Question]) -> None:
+        """Report exact match of greedy decoding on all questions, of diffusion on every eighth."""
+        self.model.eval()
+        ar = score_autoregressive(self.model, asked)
+        diffused = score_diffusion(self.model, asked[::8], self.recipe.model.block_size)
+        self.model.train()
+        self.reporter.scores(self.step, ar, diffused)
+
+    def stop(self) -> None:
+        """End the run after the present step, its state saved; may be called from another thread."""
+        self.stopping = True
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stop()
