@@ -20,7 +20,7 @@ PIP_VERSION := 26.1
 PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test test-train lint demo perf quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-train lint layout demo perf quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -39,6 +39,9 @@ test-train: $(VENV)-train/ready ## Run the tests of train/, which need PyTorch
 
 lint: $(VENV)/ready ## Check style and types
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
+
+layout: ## Print the rooms, floors and arrows of each package, from its own imports
+	$(PYTHON) scripts/layout.py
 
 demo: build ## Serve MODEL for a moment and show one prompt in auto and the three modes
 	$(PY) -m trimode_client.cli.demo --bundle $(BUNDLE)

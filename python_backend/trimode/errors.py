@@ -1,12 +1,14 @@
-"""Every error this project raises on purpose, in one tree.
+"""Every error this project raises on purpose, in one tree, and what each type of error means to whoever receives it.
 
 TrimodeError                  error_type                 who is at fault
 ├── RequestError              invalid_value …            the caller: names field, limit and the value given
 │   └── PromptTooLongError    prompt_too_long            the caller: prompt and answer do not fit the capacity
+├── Refusal                   too_large …                the caller, or a server that is not ready: the front answers
 ├── OverloadedError           overloaded                 nobody: the queue is full, try again
 ├── CancelledError            cancelled                  the caller went away
 ├── DeadlineError             deadline_exceeded          the request's own time limit passed
 ├── EngineError               engine_failed              the engine could not run a pass
+│   └── LostError             engine_failed              the backend ended the connection before its answer was complete
 ├── BundleError               bad_bundle                 the bundle on disk is missing, broken or of another build
 ├── CheckpointError           bad_checkpoint             the checkpoint cannot be converted
 ├── ConfigError               bad_config                 model.yaml or an environment variable
@@ -17,7 +19,60 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
+
+TritonCode = Literal["INVALID_ARG", "NOT_FOUND", "UNSUPPORTED", "UNAVAILABLE", "CANCELLED", "INTERNAL"]
+Outcome = Literal["invalid", "overloaded", "cancelled", "deadline", "error"]
+
+
+@dataclass(frozen=True)
+class ErrorType:
+    """What one stable `error_type` stands for on every way out of the server.
+
+    Attributes:
+        name: the machine-readable word in front of the message.
+        http_status: the status of an HTTP answer.
+        triton_code: the name of the code in Triton's TritonError, which gRPC clients see as a status.
+        outcome: the label under which the request is counted in the metrics.
+        retryable: whether the same request may succeed when it is sent again, here or to another server.
+    """
+
+    name: str
+    http_status: int
+    triton_code: TritonCode
+    outcome: Outcome
+    retryable: bool = False
+
+
+ERROR_TYPES: dict[str, ErrorType] = {
+    row.name: row
+    for row in (
+        ErrorType("invalid_value", 400, "INVALID_ARG", "invalid"),
+        ErrorType("wrong_type", 400, "INVALID_ARG", "invalid"),
+        ErrorType("unknown_field", 400, "INVALID_ARG", "invalid"),
+        ErrorType("not_applicable", 400, "INVALID_ARG", "invalid"),
+        ErrorType("given_twice", 400, "INVALID_ARG", "invalid"),
+        ErrorType("bad_prompt", 400, "INVALID_ARG", "invalid"),
+        ErrorType("bad_json", 400, "INVALID_ARG", "invalid"),
+        ErrorType("bad_utf8", 400, "INVALID_ARG", "invalid"),
+        ErrorType("prompt_too_long", 400, "INVALID_ARG", "invalid"),
+        ErrorType("too_large", 413, "INVALID_ARG", "invalid"),
+        ErrorType("not_found", 404, "NOT_FOUND", "invalid"),
+        ErrorType("not_allowed", 405, "UNSUPPORTED", "invalid"),
+        ErrorType("overloaded", 503, "UNAVAILABLE", "overloaded", retryable=True),
+        ErrorType("unavailable", 503, "UNAVAILABLE", "error", retryable=True),
+        ErrorType("cancelled", 499, "CANCELLED", "cancelled"),
+        ErrorType("deadline_exceeded", 504, "CANCELLED", "deadline"),
+        ErrorType("engine_failed", 500, "INTERNAL", "error", retryable=True),
+        ErrorType("internal", 500, "INTERNAL", "error"),
+        ErrorType("bad_bundle", 500, "INTERNAL", "error"),
+        ErrorType("bad_checkpoint", 500, "INTERNAL", "error"),
+        ErrorType("bad_config", 500, "INTERNAL", "error"),
+        ErrorType("serve_failed", 500, "INTERNAL", "error"),
+    )
+}
+"""Every type of error, by name. The last four end a program before it serves; no answer carries them."""
 
 
 class TrimodeError(Exception):
@@ -29,9 +84,14 @@ class TrimodeError(Exception):
         """Return `<error_type>: <message>`, the one form in which errors leave the server."""
         return f"{self.error_type}: {self}"
 
+    @property
+    def type(self) -> ErrorType:
+        """What this error means outside: its HTTP status, Triton code, metric outcome, and whether to try again."""
+        return ERROR_TYPES[self.error_type]
 
-class Said(str):
-    """What was given in words, such as `12 gaps`, where it is not the value itself; shown as it is."""
+
+class Described(str):
+    """A description, such as `12 gaps`, shown instead of the value itself."""
 
     __slots__ = ()
 
@@ -56,7 +116,15 @@ class PromptTooLongError(RequestError):
     error_type = "prompt_too_long"
 
     def __init__(self, field: str, limit: str, given: int | str) -> None:
-        super().__init__(field, limit, Said(given))
+        super().__init__(field, limit, Described(given))
+
+
+class Refusal(TrimodeError):
+    """A request that the process in front of Triton answers itself, with the type of error given."""
+
+    def __init__(self, error_type: str, message: str) -> None:
+        super().__init__(message)
+        self.error_type = error_type
 
 
 class OverloadedError(TrimodeError):
@@ -81,6 +149,10 @@ class EngineError(TrimodeError):
     """The engine could not run a pass."""
 
     error_type = "engine_failed"
+
+
+class LostError(EngineError, ConnectionError):
+    """The backend ended the connection before its answer was complete, or answered what is not HTTP."""
 
 
 class BundleError(TrimodeError):
@@ -109,7 +181,7 @@ class ServeError(TrimodeError):
 
 def shorten(value: object, limit: int = 80) -> str:
     """Return `value` as a request would say it, JSON that can be printed, in at most `limit` characters."""
-    text = value if isinstance(value, Said) else _as_json(value)
+    text = value if isinstance(value, Described) else _as_json(value)
     return text if len(text) <= limit else f"{text[: limit - 24]}… ({len(text)} characters)"
 
 
@@ -125,7 +197,7 @@ def _as_json(value: object) -> str:
 
 
 def _plain(value: object) -> Any:
-    """Return what JSON has not as something that it has."""
+    """Convert values that JSON cannot represent."""
     if isinstance(value, bytes):
         return value.decode("utf-8", "surrogateescape")
     return dict(value) if isinstance(value, Mapping) else repr(value)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from .api.answer import Counters
-from .errors import CancelledError, DeadlineError, OverloadedError, RequestError, TrimodeError
+from .errors import TrimodeError
 
 INSTANCE = "model_instance"
 """Label of what instances must not add up or overwrite; they share every metric whose labels are the same."""
@@ -126,7 +126,7 @@ class Recorder:
 
     def refused(self, mode: str, error: TrimodeError) -> None:
         """Note a request that never ran."""
-        self._samples.append(Sample(REQUESTS, 1, (mode, outcome_of(error))))
+        self._samples.append(Sample(REQUESTS, 1, (mode, error.type.outcome)))
 
     def level(self, metric: Metric, value: float, labels: tuple[str, ...] = ()) -> None:
         """Note the present state of a gauge."""
@@ -153,18 +153,3 @@ class Recorder:
                 merged[key] = sample
         counted = [s for s in merged.values() if s.metric.kind == "gauge" or s.value > 0]
         return counted + observed
-
-
-def outcome_of(error: TrimodeError) -> str:
-    """Return the outcome label of an error."""
-    match error:
-        case RequestError():
-            return "invalid"
-        case OverloadedError():
-            return "overloaded"
-        case CancelledError():
-            return "cancelled"
-        case DeadlineError():
-            return "deadline"
-        case _:
-            return "error"

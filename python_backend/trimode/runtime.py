@@ -27,7 +27,7 @@ from .decoding.sequence import Sequence
 from .engines.base import Engine, Row
 from .engines.onnx import engine as onnx_runtime
 from .engines.tensorrt import engine as tensorrt
-from .errors import BundleError, EngineError, PromptTooLongError, RequestError, Said
+from .errors import BundleError, Described, EngineError, PromptTooLongError, RequestError
 from .requests import revise
 from .requests.infill import Infill
 from .scheduling.job import Task
@@ -225,7 +225,7 @@ class Runtime:
         """Return the tokenizer, without which `field` cannot be."""
         if self.tokenizer is None:
             limit = "needs a checkpoint with a tokenizer"
-            raise RequestError(field, limit, Said("a text"), error_type="not_applicable")
+            raise RequestError(field, limit, Described("a text"), error_type="not_applicable")
         return self.tokenizer
 
     def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
@@ -291,7 +291,7 @@ class Runtime:
         field = params.prompt_field
         if self.tokenizer is None:
             limit = "needs a checkpoint with a tokenizer; send input_ids"
-            raise RequestError(field, limit, Said("a text"), error_type="not_applicable")
+            raise RequestError(field, limit, Described("a text"), error_type="not_applicable")
         text = params.text_input
         if text is None:
             assert params.messages is not None

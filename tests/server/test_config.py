@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from trimode.api.answer import Counters
 from trimode.api.fields import FIELDS
+from trimode.api.tensors import COUNTS, INPUTS, OUTPUTS, config_pbtxt
 from trimode.config import ServerConfig
 from trimode.errors import RequestError
-from trimode.triton.arrays import COUNTS, INPUTS, OUTPUTS, config_pbtxt, read_request
+from trimode.triton.arrays import read_request
 
 MODEL = Path(__file__).parents[2] / "model_repository" / "nemotron_diffusion"
 

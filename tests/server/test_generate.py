@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from trimode.api.fields import Mode
-from trimode.triton.arrays import COUNTS, RATIOS
+from trimode.api.tensors import COUNTS, RATIOS
 
 from tests.server.server import Server
 from tests.server.wire import GrpcStream, events, generate, over_grpc, text_of

@@ -14,11 +14,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from trimode.api.tensors import CANCEL, TAG
 from trimode.server import guard
 from trimode.server.backend_client import Upstream
 from trimode.server.body_check import check_body
 from trimode.server.guard import LARGE_BODY, Guard, Limits, listen
-from trimode.triton.arrays import CANCEL, TAG
 
 from tests.server.server import free_ports
 from tests.server.wire import events, generate

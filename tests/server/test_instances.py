@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.api.tensors import MODEL_NAME, config_pbtxt, instance_group
 from trimode.server.gpu_repository import on_gpus
-from trimode.triton.arrays import MODEL_NAME, config_pbtxt, instance_group
 
 from tests.server.server import Server, children, wait_until
 from tests.server.wire import GrpcStream, generate

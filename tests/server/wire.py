@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import tritonclient.grpc as triton
-from trimode.triton.arrays import INPUTS, MODEL_NAME, NUMPY_TYPES
+from trimode.api.tensors import INPUTS, MODEL_NAME
+from trimode.triton.arrays import NUMPY_TYPES
 
 SECONDS = 30.0
 PATH = f"/v2/models/{MODEL_NAME}"

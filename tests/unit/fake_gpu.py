@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle.compilation import Compiled
+from trimode.bundle.compilation import Compilation
 from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
 from trimode.engines.tensorrt.cuda import BINDINGS
 from trimode.engines.tensorrt.engine import TensorRtEngine
@@ -36,7 +36,7 @@ def make_bundle(checkpoint: Path, out: Path, *, capacity: int = 256, precision: 
     files = {name: size for name, size in plan.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
     for name in files:
         (folder / name).write_bytes((graph / name).read_bytes())
-    compiled = Compiled("tensorrt_rtx", "1.7.1.116", ("8.6", "8.9"), profiles)
+    compiled = Compilation("tensorrt_rtx", "1.7.1.116", ("8.6", "8.9"), profiles)
     files[PLAN] = (folder / PLAN).stat().st_size
     dataclasses.replace(plan.manifest, compiled=compiled, files=files).save(folder)
     return folder

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trimode.api.fields import FIELDS
-from trimode.triton.arrays import INPUTS, OUTPUTS, read_request
+from trimode.api.tensors import INPUTS, OUTPUTS
+from trimode.triton.arrays import read_request
 from trimode_client import IncompleteError
 from trimode_client.transports.tensors import LISTS, decode, dtype_of, encode, is_final
 from tritonclient.grpc import InferResult, service_pb2

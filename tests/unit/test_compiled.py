@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle.compilation import Compiled, Profile
+from trimode.bundle.compilation import Compilation, Profile
 from trimode.bundle.manifest import MANIFEST, PLAN, Manifest
 from trimode.errors import BundleError
 
@@ -16,7 +16,7 @@ from tests.unit.toy import manifest
 
 STEP = Profile("step", batch=(1, 2, 4), seq=(1, 1, 1), rows=(0, 1, 1), length=(1, 64, 512))
 BLOCK = Profile("block", batch=(1, 2, 4), seq=(1, 8, 8), rows=(0, 8, 8), length=(1, 64, 512))
-COMPILED = Compiled("tensorrt_rtx", "1.7.1.116", ("8.6", "8.9"), (STEP, BLOCK))
+COMPILED = Compilation("tensorrt_rtx", "1.7.1.116", ("8.6", "8.9"), (STEP, BLOCK))
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from trimode.api.fields import (
     Mode,
     check_field,
 )
-from trimode.errors import RequestError, Said, shorten
+from trimode.errors import Described, RequestError, shorten
 
 WRONG: dict[str, list[object]] = {
     "string": [5, b"text", ["text"], True],
@@ -131,7 +131,7 @@ def test_the_error_text_names_field_limit_and_value() -> None:
         (MappingProxyType({"a": 1}), '{"a": 1}'),
         (1 << 2000, "an integer of 2001 bits"),
         ([10**5000], "a list"),
-        (Said("2 gaps"), "2 gaps"),
+        (Described("2 gaps"), "2 gaps"),
     ],
 )
 def test_a_value_is_shown_as_json(value: object, shown: str) -> None:

@@ -8,12 +8,12 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from trimode.api.tensors import MODEL_NAME, config_pbtxt, instance_group
 from trimode.config import ServerConfig
 from trimode.errors import ServeError
 from trimode.server import cli as serve
 from trimode.server.gpu_repository import on_gpus, parse_gpus
 from trimode.server.installation import Installation, Ports
-from trimode.triton.arrays import MODEL_NAME, config_pbtxt, instance_group
 from trimode.triton.instance import Instance
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"

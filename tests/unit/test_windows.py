@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.bundle.compilation import Compiled, Profile
+from trimode.bundle.compilation import Compilation, Profile
 from trimode.engines.base import Row
 from trimode.engines.tensorrt.call import Shape
 from trimode.engines.tensorrt.windows import Windows
@@ -19,7 +19,7 @@ LENGTHS = (1, 64, 512)
 STEP = Profile("step", (1, 2, 4), (1, 1, 1), (0, 1, 1), LENGTHS)
 BLOCK = Profile("block", (1, 2, 4), (1, 32, 32), (0, 32, 32), LENGTHS)
 PREFILL = Profile("prefill", (1, 1, 1), (1, 200, 200), (0, 1, 32), LENGTHS)
-COMPILED = Compiled("tensorrt", "11.4", ("9.0",), (STEP, BLOCK, PREFILL))
+COMPILED = Compilation("tensorrt", "11.4", ("9.0",), (STEP, BLOCK, PREFILL))
 
 
 class Lanes:

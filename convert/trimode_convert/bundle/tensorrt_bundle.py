@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimode.bundle.compilation import Compiled
+from trimode.bundle.compilation import Compilation
 from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
 from trimode.errors import BundleError
 
@@ -91,7 +91,7 @@ class Engine:
     @property
     def manifest(self) -> Manifest:
         """The finished bundle's manifest, but for the plan's size, which is known when it is there."""
-        compiled = Compiled(self.compiler.flavour, self.compiler.version, self.capabilities, self.shapes.profiles())
+        compiled = Compilation(self.compiler.flavour, self.compiler.version, self.capabilities, self.shapes.profiles())
         files = {name: size for name, size in self.plan.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
         return dataclasses.replace(
             self.plan.manifest, runtime_version=self.compiler.version, compiled=compiled, files=files

@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from enum import StrEnum
 from typing import Any, Literal
 
-from ..errors import RequestError, Said
+from ..errors import Described, RequestError
 
 Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
 
@@ -251,7 +251,7 @@ def _text(field: Field, value: object) -> str:
     text: str = _expect(field, value, str, "must be a string")
     if len(text) > MAX_TEXT_CHARACTERS:
         raise RequestError(
-            field.name, f"must be at most {MAX_TEXT_CHARACTERS} characters", Said(f"{len(text)} characters")
+            field.name, f"must be at most {MAX_TEXT_CHARACTERS} characters", Described(f"{len(text)} characters")
         )
     try:
         text.encode("utf-8")
@@ -271,7 +271,7 @@ def _list(field: Field, value: object) -> list[object]:
 def _integers(field: Field, value: object) -> tuple[int, ...]:
     items = _list(field, value)
     if len(items) > MAX_INPUT_IDS:
-        raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", Said(f"{len(items)} ids"))
+        raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", Described(f"{len(items)} ids"))
     return tuple(_in_range(field, _expect(field, item, int, "must hold integers")) for item in items)
 
 
@@ -279,7 +279,7 @@ def _sizes(field: Field, value: object) -> tuple[int, ...]:
     """Return the sizes of a gap to try, each once, the smallest first."""
     sizes = tuple(sorted(set(_integers(field, value))))
     if len(sizes) > MAX_GAP_SIZES:
-        raise RequestError(field.name, f"may hold at most {MAX_GAP_SIZES} sizes", Said(f"{len(sizes)} sizes"))
+        raise RequestError(field.name, f"may hold at most {MAX_GAP_SIZES} sizes", Described(f"{len(sizes)} sizes"))
     return sizes
 
 
@@ -293,7 +293,7 @@ def _allowed(field: Field, value: object) -> tuple[str, ...]:
 def _stop_words(field: Field, value: object) -> tuple[str, ...]:
     words = tuple(_text(field, word) for word in _list(field, value))
     if len(words) > MAX_STOP_WORDS:
-        raise RequestError(field.name, f"may hold at most {MAX_STOP_WORDS} texts", Said(f"{len(words)} texts"))
+        raise RequestError(field.name, f"may hold at most {MAX_STOP_WORDS} texts", Described(f"{len(words)} texts"))
     for word in words:
         if not 1 <= len(word) <= MAX_STOP_WORD_CHARACTERS:
             raise RequestError(field.name, f"must hold texts of 1 to {MAX_STOP_WORD_CHARACTERS} characters", word)
@@ -323,7 +323,7 @@ def _segments(field: Field, value: object) -> tuple[str | int | None, ...]:
             raise RequestError(field.name, "must hold strings and objects with the key infill_tokens or none", item)
     gaps = sum(not isinstance(item, str) for item in checked)
     if not 1 <= gaps <= MAX_GAPS:
-        raise RequestError(field.name, f"must hold 1 to {MAX_GAPS} gaps", Said(f"{gaps} gaps"))
+        raise RequestError(field.name, f"must hold 1 to {MAX_GAPS} gaps", Described(f"{gaps} gaps"))
     return tuple(checked)
 
 
@@ -336,7 +336,7 @@ def _messages(field: Field, value: object) -> tuple[Mapping[str, Any], ...]:
             raise RequestError(f"messages[{at}].role", "must be system, user or assistant", message["role"])
         content = replace(field, name=f"messages[{at}].content")
         if "content" not in message:
-            raise RequestError(content.name, "must be a string", Said("nothing"), error_type="wrong_type")
+            raise RequestError(content.name, "must be a string", Described("nothing"), error_type="wrong_type")
         _text(content, message["content"])
     return tuple(messages)  # type: ignore[arg-type]  # each was shown to be a Mapping above
 

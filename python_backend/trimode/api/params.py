@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any
 
-from ..errors import RequestError, Said
+from ..errors import Described, RequestError
 from .effort import EffortTable
 from .fields import FIELDS, FIELDS_OF_MODES, MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, check_field
 
@@ -102,10 +102,12 @@ class GenerationParams:
         if len(prompts) != 1:
             limit = "are the ways to give a prompt: exactly one must be given"
             raise RequestError(
-                ", ".join(PROMPT_FIELDS), limit, Said(", ".join(prompts) or "none"), error_type="bad_prompt"
+                ", ".join(PROMPT_FIELDS), limit, Described(", ".join(prompts) or "none"), error_type="bad_prompt"
             )
         if "enable_thinking" in values and "messages" not in values:
-            raise RequestError("enable_thinking", "applies to messages", Said(prompts[0]), error_type="not_applicable")
+            raise RequestError(
+                "enable_thinking", "applies to messages", Described(prompts[0]), error_type="not_applicable"
+            )
         edit = _resolve_task(values, defaults)
         if edit:
             values["stream"] = False  # there is nothing to send before the end

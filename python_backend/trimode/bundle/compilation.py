@@ -34,7 +34,7 @@ class Profile:
 
 
 @dataclass(frozen=True)
-class Compiled:
+class Compilation:
     """A plan's origin: TensorRT's flavour and version, the devices it is for, its profiles.
 
     Attributes:
@@ -49,7 +49,7 @@ class Compiled:
     profiles: tuple[Profile, ...]
 
     @classmethod
-    def parse(cls, raw: object) -> Compiled:
+    def parse(cls, raw: object) -> Compilation:
         """Read the object in manifest.json.
 
         Raises:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError
-from .compilation import Compiled
+from .compilation import Compilation
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
@@ -66,7 +66,7 @@ class Manifest:
     adapter: bool
     checkpoint_hash: str
     files: dict[str, int]
-    compiled: Compiled | None = None
+    compiled: Compilation | None = None
     converter: str = ""
     format_version: int = FORMAT_VERSION
 
@@ -90,7 +90,7 @@ class Manifest:
                 f"{path} has format_version {found!r}, this version reads {FORMAT_VERSION}. {rebuild_hint(folder)}"
             )
         try:
-            compiled = None if raw.get("compiled") is None else Compiled.parse(raw.pop("compiled"))
+            compiled = None if raw.get("compiled") is None else Compilation.parse(raw.pop("compiled"))
         except ValueError as exc:
             raise BundleError(f"{path}: {exc}. {rebuild_hint(folder)}") from exc
         raw.pop("compiled", None)

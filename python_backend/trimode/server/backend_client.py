@@ -10,11 +10,9 @@ import contextlib
 from collections.abc import AsyncIterator, Iterator, Mapping
 from types import TracebackType
 
+from ..errors import LostError
+
 HEAD_LIMIT = 64 * 1024
-
-
-class LostError(ConnectionError):
-    """The server ended the connection before its answer was complete, or answered what is not HTTP."""
 
 
 class Connection:

@@ -10,8 +10,8 @@ import json
 from typing import Any, NoReturn
 
 from ..api.fields import BY_NAME, check_field
+from ..api.tensors import ID, TAG
 from ..errors import RequestError
-from ..triton.arrays import ID, TAG
 
 MAX_ID_CHARACTERS = 128
 

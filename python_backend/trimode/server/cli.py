@@ -15,10 +15,10 @@ import tempfile
 from collections.abc import Collection
 from pathlib import Path
 
+from ..api.tensors import MODEL_NAME
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
-from ..triton.arrays import MODEL_NAME
 from .backend_client import Upstream
 from .gpu_repository import on_gpus, parse_gpus
 from .guard import Guard, Limits, listen

@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..api.tensors import MODEL_NAME, config_pbtxt
 from ..errors import ServeError
-from ..triton.arrays import MODEL_NAME, config_pbtxt
 
 MAX_GPU = 1023
 

@@ -19,9 +19,9 @@ from typing import NoReturn, Protocol
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
-from ..errors import EngineError, RequestError
-from ..triton.arrays import CANCEL, MODEL_NAME
-from .backend_client import Answer, Exchange, LostError, Upstream
+from ..api.tensors import CANCEL, MODEL_NAME
+from ..errors import ERROR_TYPES, EngineError, LostError, Refusal, RequestError
+from .backend_client import Answer, Exchange, Upstream
 from .body_check import check_body
 
 logger = logging.getLogger(__name__)
@@ -34,18 +34,6 @@ LIVE = "/v2/health/live"  # answered here: the guard lives while the backend is 
 READ = re.compile(rf"/v2|/v2/models/stats|{MODEL}(/config|/stats)?")
 INFER = re.compile(rf"{MODEL}/infer")  # Triton has no infer over HTTP for a model that streams
 
-# HTTP status by error_type; any other type is the caller's fault, 400.
-STATUS = {
-    "too_large": 413,
-    "not_found": 404,
-    "not_allowed": 405,
-    "cancelled": 499,
-    "internal": 500,
-    "engine_failed": 500,
-    "overloaded": 503,
-    "unavailable": 503,
-    "deadline_exceeded": 504,
-}
 ERROR_TYPE = re.compile(r"[a-z][a-z_]*(?=: )")
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
 JSON = {"Content-Type": "application/json"}
@@ -73,14 +61,6 @@ class Limits:
     silence_seconds: float = 300.0
 
 
-class Refusal(Exception):
-    """A request that the guard answers itself."""
-
-    def __init__(self, error_type: str, message: str) -> None:
-        super().__init__(f"{error_type}: {message}")
-        self.error_type = error_type
-
-
 class Guard:
     """An aiohttp handler in front of `upstream`."""
 
@@ -94,14 +74,12 @@ class Guard:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
         try:
             return await self._route(request)
-        except RequestError as exc:
+        except (RequestError, Refusal) as exc:
             return error_response(exc.on_the_wire())
-        except Refusal as exc:
-            return error_response(str(exc))
         except TimeoutError:
             return error_response(SILENT)
         except ConnectionRefusedError:
-            return error_response(self._not_serving())
+            return error_response(self._not_serving().on_the_wire())
         except LostError:
             return error_response(LOST.on_the_wire())
         except Exception as exc:
@@ -150,13 +128,13 @@ class Guard:
 
     def _call(self, request: web.BaseRequest, body: bytes, path: str) -> Exchange:
         if not self._backend.alive:
-            raise Refusal(*self._not_serving().split(": ", 1))
+            raise self._not_serving()
         # Content-Type is ours: Triton 2.51 crashes on a large form-urlencoded body, curl's default.
         return self._upstream.request(request.method, path, body, JSON, silence=self._limits.silence_seconds)
 
-    def _not_serving(self) -> str:
+    def _not_serving(self) -> Refusal:
         state = "is stopping" if self._backend.stopping else "is starting, try again"
-        return f"unavailable: the server {state}"
+        return Refusal("unavailable", f"the server {state}")
 
     async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         async with self._call(request, body, path_of(request)) as answer:
@@ -227,7 +205,7 @@ def _error_text(body: bytes) -> str:
 def error_response(text: str, status: int = 400) -> web.Response:
     """Return the JSON error response; the status follows from the error_type in front, if there is a known one."""
     found = ERROR_TYPE.match(text)
-    status = STATUS.get(found[0], 400) if found else status
+    status = (ERROR_TYPES[found[0]].http_status if found[0] in ERROR_TYPES else 400) if found else status
     headers = {"Retry-After": "1"} if status == 503 else None
     return web.json_response({"error": text}, status=status, headers=headers)
 

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from ..api.tensors import CANARY_ID, ID, MODEL_NAME
 from ..errors import OverloadedError, ServeError
 from ..metrics import INSTANCE, PASSES, RUNNING, WAITING
-from ..triton.arrays import CANARY_ID, ID, MODEL_NAME
 from .backend_client import Upstream
 from .process import Child
 

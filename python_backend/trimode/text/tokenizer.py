@@ -22,7 +22,7 @@ import tokenizers
 from tokenizers import processors
 
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
-from ..errors import BundleError, RequestError, Said
+from ..errors import BundleError, Described, RequestError
 from .vocabulary import Vocabulary, bytes_of
 
 END_THINK = "</think>"
@@ -134,7 +134,7 @@ class Tokenizer:
         """
         if self._template is None:
             raise RequestError(
-                field, "need a checkpoint with a chat template", Said("none"), error_type="not_applicable"
+                field, "need a checkpoint with a chat template", Described("none"), error_type="not_applicable"
             )
         try:
             return self._template.render(

@@ -13,8 +13,8 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from ..api.answer import Chunk
-from ..errors import CancelledError, DeadlineError, OverloadedError, RequestError, TrimodeError
-from ..metrics import Recorder, outcome_of
+from ..errors import TrimodeError
+from ..metrics import Recorder
 from ..runtime import Handle
 from .arrays import response_arrays
 
@@ -23,15 +23,7 @@ FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 def triton_error(error: TrimodeError) -> Any:
     """Return `error` as Triton's own, with the code that fits and the text of the wire."""
-    match error:
-        case RequestError():
-            code = pb_utils.TritonError.INVALID_ARG
-        case OverloadedError():
-            code = pb_utils.TritonError.UNAVAILABLE
-        case CancelledError() | DeadlineError():
-            code = pb_utils.TritonError.CANCELLED
-        case _:
-            code = pb_utils.TritonError.INTERNAL
+    code = getattr(pb_utils.TritonError, error.type.triton_code)
     return pb_utils.TritonError(error.on_the_wire(), code)
 
 
@@ -101,7 +93,7 @@ class LiveRequest:
                 self._recorder.first_chunk(handle.params.kind, time.monotonic() - self._started)
             self._sent = True
         if chunk.last:
-            self._close(chunk, outcome_of(chunk.error) if chunk.error else chunk.finish_reason or "")
+            self._close(chunk, chunk.error.type.outcome if chunk.error else chunk.finish_reason or "")
 
     def _close(self, chunk: Chunk, outcome: str) -> None:
         assert self._handle is not None

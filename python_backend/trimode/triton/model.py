@@ -11,11 +11,12 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
+from ..api.tensors import CANARY_ID
 from ..config import ServerConfig
 from ..errors import CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
-from .arrays import CANARY_ID, cancels, name_of, read_request
+from .arrays import cancels, name_of, read_request
 from .housekeeper import Housekeeper
 from .instance import Instance
 from .live_request import LiveRequest, refuse
