@@ -40,14 +40,14 @@ class Learnt:
     def __init__(self, runtime: Runtime, familiar: Sequence[Prompt], max_tokens: int) -> None:
         for prompt in familiar:
             runtime.generate({**prompt.fields, "mode": "auto", "max_tokens": max_tokens})
-        self._runtime, self._auto = runtime, runtime._scheduler._auto
+        self._runtime = runtime
         self._rest()
-        self._kin = copy.deepcopy(self._auto._kin)
+        self._similar = copy.deepcopy(runtime.auto.similar)
 
     def put_back(self) -> None:
         """Forget what came since, once nothing runs."""
         self._rest()
-        self._auto._kin = copy.deepcopy(self._kin)
+        self._runtime.auto.similar = copy.deepcopy(self._similar)
 
     def _rest(self) -> None:
         """Wait until the last request is done with, a moment after its answer: the next one begins only then."""

@@ -1,19 +1,20 @@
 """Where an answer's time goes in process: request, hand-overs, the loop between passes, the passes, the way out.
 
-Stamps are taken around the runtime's own methods; what a stamp costs (well under a microsecond) is in the figures.
+Stamps are taken through the runtime's own hook, `Runtime.traced`. What a stamp costs, well under a microsecond, is in
+the figures.
 """
 
 from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from prompts import Prompt
 from trimode.api.params import GenerationParams
+from trimode.requests.generate import read_prompt
 from trimode.runtime import Runtime
 
 ROUNDS = 12
@@ -53,33 +54,6 @@ class _Clock:
         return timed
 
 
-@contextmanager
-def stamped(runtime: Runtime, clock: _Clock) -> Iterator[None]:
-    """Time the runtime's stages inside the block."""
-    loop = runtime._scheduler
-    places: list[tuple[Any, str, str]] = [
-        (GenerationParams, "parse", "check"),
-        (runtime, "_prompt", "prompt"),
-        (loop._auto, "admit", "choose"),
-        (loop._auto, "steer", "choose"),
-        (loop, "_plan", "plan"),
-        (runtime.engine, "run", "run"),
-        (loop, "_apply", "apply"),
-    ]
-    kept = [(owner, name, owner.__dict__.get(name)) for owner, name, _ in places]
-    for owner, name, stage in places:
-        timed = clock.around(getattr(owner, name), stage)
-        setattr(owner, name, staticmethod(timed) if isinstance(owner, type) else timed)
-    try:
-        yield
-    finally:
-        for owner, name, before in kept:
-            if before is None:
-                delattr(owner, name)
-            else:
-                setattr(owner, name, before)
-
-
 def measure(runtime: Runtime, prompts: Sequence[Prompt], modes: Sequence[str], max_tokens: int) -> dict[str, Any]:
     """Return microseconds an answer by mode and stage (medians), and passes an answer."""
     taken: defaultdict[str, list[dict[str, float]]] = defaultdict(list)
@@ -99,11 +73,12 @@ def measure(runtime: Runtime, prompts: Sequence[Prompt], modes: Sequence[str], m
 def _again(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> dict[str, float]:
     """Return microseconds (medians) of the stages before the first pass, again and again with no pass between."""
     clocks = []
+    tokenizer, capacity = runtime.tokenizer, runtime.manifest.capacity
     for prompt in prompts:
         for number in range(WARM_UP + ROUNDS):
             clock = _Clock()
-            parse, render = clock.around(GenerationParams.parse, "check"), clock.around(runtime._prompt, "prompt")
-            render(parse({**prompt.fields, "max_tokens": max_tokens}, runtime._defaults))
+            parse, read = clock.around(GenerationParams.parse, "check"), clock.around(read_prompt, "prompt")
+            read(parse({**prompt.fields, "max_tokens": max_tokens}, runtime.defaults), tokenizer, capacity)
             if number >= WARM_UP:
                 clocks.append(clock.spent)
     return {stage: 1e6 * float(np.median([spent[stage] for spent in clocks])) for stage in ("check", "prompt")}
@@ -112,32 +87,27 @@ def _again(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> dict
 def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
     clock, stamps = _Clock(), dict[str, float]()
     passes, busy = runtime.engine.calls, runtime.engine.busy_seconds
-    loop = runtime._scheduler
-    with stamped(runtime, clock):
-        submit, end = loop.submit, loop._end_early
 
-        def submitted(*args: Any, **kwargs: Any) -> None:
-            submit(*args, **kwargs)
-            stamps["queued"] = time.perf_counter()
+    def around(call: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        """Note when a request was queued, when the loop woke and when the last chunk left; time everything else."""
 
-        def woken() -> None:
-            stamps.setdefault("woken", time.perf_counter())
-            end()
+        def stamped(*args: Any, **kwargs: Any) -> Any:
+            if stage == "attend":
+                stamps.setdefault("woken", time.perf_counter())
+            elif stage == "send":
+                stamps["left"] = time.perf_counter()
+            try:
+                return call(*args, **kwargs)
+            finally:
+                if stage == "submit":
+                    stamps["queued"] = time.perf_counter()
 
-        loop.submit, loop._end_early = submitted, woken  # type: ignore[method-assign]
-        deliver = loop._deliver
+        return stamped if stage in ("submit", "attend", "send") else clock.around(call, stage)
 
-        def leaving(*args: Any, **kwargs: Any) -> None:
-            stamps["left"] = time.perf_counter()
-            deliver(*args, **kwargs)
-
-        loop._deliver = leaving  # type: ignore[method-assign]
-        try:
-            began = time.perf_counter()
-            runtime.generate(given)
-            total = time.perf_counter() - began
-        finally:
-            del loop.submit, loop._end_early, loop._deliver
+    with runtime.traced(around):
+        began = time.perf_counter()
+        runtime.generate(given)
+        total = time.perf_counter() - began
     engine = runtime.engine.busy_seconds - busy
     found = {
         "check": clock.spent["check"],

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as triton
 from prompts import Prompt
-from trimode_client.client import MODEL
+from trimode.api.tensors import MODEL_NAME
 
 SECONDS = 120.0
 
@@ -28,7 +28,7 @@ class HttpWire:
         """Return the answer's text."""
         body = json.dumps({**prompt.wire, "mode": mode, "max_tokens": max_tokens})
         headers = {"Content-Type": "application/json"}
-        self._connection.request("POST", f"/v2/models/{MODEL}/generate", body, headers)
+        self._connection.request("POST", f"/v2/models/{MODEL_NAME}/generate", body, headers)
         answer = self._connection.getresponse()
         found = json.loads(answer.read())
         if answer.status != http.client.OK:
@@ -57,7 +57,7 @@ class GrpcWire:
             tensor.set_data_from_numpy(np.array([text.encode("utf-8")], dtype=np.object_))
         inputs.append(triton.InferInput("max_tokens", [1], "INT32"))
         inputs[-1].set_data_from_numpy(np.array([max_tokens], dtype=np.int32))
-        self._client.async_stream_infer(MODEL, inputs)
+        self._client.async_stream_infer(MODEL_NAME, inputs)
         result, error = self._answers.get(timeout=SECONDS)
         if error is not None:
             raise RuntimeError(f"the server answered: {error}")

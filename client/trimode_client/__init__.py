@@ -1,4 +1,4 @@
-"""The client: SDK (Client, AsyncClient) and the `trimode` command line."""
+"""The client: the SDK (Client, AsyncClient) and the `trimode` command line. Here are all of its public names."""
 
 from trimode.api.answer import Candidate, Edit
 

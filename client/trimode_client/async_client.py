@@ -1,4 +1,7 @@
-"""AsyncClient: the asyncio SDK, method for method the blocking Client."""
+"""AsyncClient: the asyncio SDK, with the methods of the blocking Client.
+
+Knows no protocol; the transports do.
+"""
 
 from __future__ import annotations
 
@@ -8,25 +11,26 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from .client import MODEL
+from trimode.api.tensors import MODEL_NAME
+
 from .errors import IncompleteError, UnavailableError
 from .request import Knobs, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
-from .transports import AsyncTransport, Health, Wire, open_async_transport
-from .transports.time_limits import Patience
+from .transports import AsyncTransport, Health, TimeLimits, Wire, open_async_transport
+from .transports.time_limits import ANSWER_SECONDS, HEALTH_SECONDS, INACTIVITY_SECONDS, POLL_SECONDS
 
 
 class AsyncClient:
-    """Talks to one server from one event loop; arguments as for Client."""
+    """Talks to one server from one event loop; it takes the arguments of Client."""
 
     def __init__(
         self,
         url: str | None = None,
         protocol: Wire = "grpc",
         *,
-        timeout: float | None = 300.0,
-        inactivity: float | None = 60.0,
-        model: str = MODEL,
+        timeout: float | None = ANSWER_SECONDS,
+        inactivity: float | None = INACTIVITY_SECONDS,
+        model: str = MODEL_NAME,
     ) -> None:
         self._timeout = timeout
         self._inactivity = inactivity
@@ -56,13 +60,13 @@ class AsyncClient:
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
     ) -> Completion:
-        """Return what stands in the gap between left and right; see Client.infill."""
+        """Fill the gap between left and right; see Client.infill."""
         limit = self._timeout if timeout is None else timeout
         fields = build_infill(left, right, messages, segments, knobs, timeout=limit)
         return await self._whole(fields, limit)
 
     async def revise(self, text: str, *, timeout: float | None = None, **knobs: Unpack[Knobs]) -> Completion:
-        """Return the revised text and what was changed; see Client.revise."""
+        """Return the revised text and its changes; see Client.revise."""
         limit = self._timeout if timeout is None else timeout
         return await self._whole(build_revise(text, knobs, timeout=limit), limit)
 
@@ -75,29 +79,29 @@ class AsyncClient:
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
     ) -> AsyncStream:
-        """Return the answer piece by piece; see Client.stream. Use it in `async with`, so that leaving cancels."""
+        """Return the answer piece by piece; see Client.stream. Leaving its `async with` block cancels the request."""
         limit = self._timeout if timeout is None else timeout
         fields = build(prompt, messages, input_ids, knobs, stream=True, timeout=limit)
-        return AsyncStream(self._transport, fields, Patience(limit, self._inactivity))
+        return AsyncStream(self._transport, fields, TimeLimits(limit, self._inactivity))
 
-    async def health(self, timeout: float = 5.0) -> Health:
-        """Return what the server says of itself; an address where nobody answers is not live."""
+    async def health(self, timeout: float = HEALTH_SECONDS) -> Health:
+        """Return the server's state; an address where nobody answers is not live."""
         return await self._transport.health(timeout)
 
     async def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Return once requests can be sent.
 
         Raises:
-            UnavailableError: not within `timeout` seconds.
+            UnavailableError: the server is not ready after `timeout` seconds.
         """
         ends = time.monotonic() + timeout
-        while not (health := await self.health(min(5.0, timeout))).ok:
+        while not (health := await self.health(min(HEALTH_SECONDS, timeout))).ok:
             if time.monotonic() >= ends:
                 raise UnavailableError(f"the server is not ready after {timeout:g} s: {health.reason}")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(POLL_SECONDS)
 
     async def _whole(self, fields: dict[str, Any], limit: float | None) -> Completion:
-        async with AsyncStream(self._transport, fields, Patience(limit, None)) as stream:
+        async with AsyncStream(self._transport, fields, TimeLimits(limit, None)) as stream:
             return await stream.finish()
 
     async def close(self) -> None:
@@ -116,9 +120,9 @@ class AsyncClient:
 class AsyncStream:
     """Asynchronous iterator of one request's pieces. The request is sent at the first `anext`."""
 
-    def __init__(self, transport: AsyncTransport, fields: Mapping[str, object], patience: Patience) -> None:
+    def __init__(self, transport: AsyncTransport, fields: Mapping[str, object], limits: TimeLimits) -> None:
         self._assembler = Assembler()
-        self._responses = transport.responses(fields, patience)
+        self._responses = transport.responses(fields, limits)
         self.completion: Completion | None = None
 
     def __aiter__(self) -> Self:
@@ -136,14 +140,14 @@ class AsyncStream:
         return piece
 
     async def finish(self) -> Completion:
-        """Read what is left and return the Completion."""
+        """Read the rest and return the Completion."""
         async for _ in self:
             pass
         assert self.completion is not None  # the iteration raises otherwise
         return self.completion
 
     async def aclose(self) -> None:
-        """Cancel what is still under way; closing twice is fine."""
+        """Cancel the request if it is still running; closing twice is fine."""
         await self._responses.aclose()
 
     async def __aenter__(self) -> Self:

@@ -1,4 +1,7 @@
-"""Client: the blocking SDK. Checks a request, sends it, and gives back a Completion or a Stream of pieces."""
+"""Client: the blocking SDK. Checks a request, sends it, and returns a Completion or a Stream of pieces.
+
+Knows no protocol; the transports do.
+"""
 
 from __future__ import annotations
 
@@ -7,23 +10,23 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
+from trimode.api.tensors import MODEL_NAME
+
 from .errors import IncompleteError, UnavailableError
 from .request import Knobs, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
-from .transports import Health, Transport, Wire, open_transport
-from .transports.time_limits import Patience
-
-MODEL = "nemotron_diffusion"
+from .transports import Health, TimeLimits, Transport, Wire, open_transport
+from .transports.time_limits import ANSWER_SECONDS, HEALTH_SECONDS, INACTIVITY_SECONDS, POLL_SECONDS
 
 
 class Client:
     """Talks to one server; threads may share it.
 
     Args:
-        url: host:port; None takes the protocol's usual port on this machine.
+        url: host:port; None for the protocol's usual port on this machine.
         protocol: "grpc" or "http" (Triton's generate endpoints).
-        timeout: seconds a whole answer may take, None for no limit. The server is told and stops too.
-        inactivity: seconds between two responses of a stream, None for no limit. A single answer has none.
+        timeout: seconds that a whole answer may take, None for no limit. The server stops then, too.
+        inactivity: seconds between two responses of a stream, None for no limit. It does not hold for a single answer.
         model: the model's name on the server.
     """
 
@@ -32,9 +35,9 @@ class Client:
         url: str | None = None,
         protocol: Wire = "grpc",
         *,
-        timeout: float | None = 300.0,
-        inactivity: float | None = 60.0,
-        model: str = MODEL,
+        timeout: float | None = ANSWER_SECONDS,
+        inactivity: float | None = INACTIVITY_SECONDS,
+        model: str = MODEL_NAME,
     ) -> None:
         self._timeout = timeout
         self._inactivity = inactivity
@@ -49,7 +52,7 @@ class Client:
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
     ) -> Completion:
-        """Return the whole answer to one of prompt (plain text), messages (chat), input_ids.
+        """Return the whole answer to one of prompt (plain text), messages (chat) and input_ids (tokens).
 
         Raises:
             ServerError, UnavailableError, IncompleteError: see the tree in errors.py.
@@ -68,11 +71,11 @@ class Client:
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
     ) -> Completion:
-        """Return what stands in the gap between left and right, as `text` and `fills`.
+        """Fill the gap between left and right; return the filling as `text` and in `fills`.
 
-        Instead of left: messages, whose last one may be the assistant's, begun; or segments, the whole text as strings
-        with a mapping for each gap, {} or {"infill_tokens": n}. In front of left or segments may stand an instruction.
-        With exclude_input_in_output=False `text` is all of it.
+        Instead of left, give messages, whose last one may be an unfinished one of the assistant; or segments, the whole
+        text as strings with a mapping for each gap, {} or {"infill_tokens": n}. The knob instruction says what left or
+        segments answer. With exclude_input_in_output=False `text` is the whole text.
 
         Raises:
             ServerError, UnavailableError, IncompleteError: see the tree in errors.py.
@@ -82,7 +85,7 @@ class Client:
         return self._whole(fields, limit)
 
     def revise(self, text: str, *, timeout: float | None = None, **knobs: Unpack[Knobs]) -> Completion:
-        """Return the revised text as `text`, and what was changed as `edits`.
+        """Return the revised text as `text`, and its changes as `edits`.
 
         Raises:
             ServerError, UnavailableError, IncompleteError: see the tree in errors.py.
@@ -101,33 +104,33 @@ class Client:
     ) -> Stream:
         """Return the answer piece by piece; the last piece carries the Completion.
 
-        Leaving the loop and dropping the stream, closing it, or leaving its `with` block cancels the request.
+        Closing the stream, leaving its `with` block, or dropping it after the loop was left cancels the request.
 
         Raises:
-            InvalidRequestError: at once; everything else while iterating.
+            InvalidRequestError: at once; every other error while iterating.
         """
         limit = self._timeout if timeout is None else timeout
         fields = build(prompt, messages, input_ids, knobs, stream=True, timeout=limit)
-        return Stream(self._transport, fields, Patience(limit, self._inactivity))
+        return Stream(self._transport, fields, TimeLimits(limit, self._inactivity))
 
-    def health(self, timeout: float = 5.0) -> Health:
-        """Return what the server says of itself; an address where nobody answers is not live."""
+    def health(self, timeout: float = HEALTH_SECONDS) -> Health:
+        """Return the server's state; an address where nobody answers is not live."""
         return self._transport.health(timeout)
 
     def wait_until_ready(self, timeout: float = 60.0) -> None:
         """Return once requests can be sent.
 
         Raises:
-            UnavailableError: not within `timeout` seconds.
+            UnavailableError: the server is not ready after `timeout` seconds.
         """
         ends = time.monotonic() + timeout
-        while not (health := self.health(min(5.0, timeout))).ok:
+        while not (health := self.health(min(HEALTH_SECONDS, timeout))).ok:
             if time.monotonic() >= ends:
                 raise UnavailableError(f"the server is not ready after {timeout:g} s: {health.reason}")
-            time.sleep(0.1)
+            time.sleep(POLL_SECONDS)
 
     def _whole(self, fields: dict[str, Any], limit: float | None) -> Completion:
-        with Stream(self._transport, fields, Patience(limit, None)) as stream:
+        with Stream(self._transport, fields, TimeLimits(limit, None)) as stream:
             return stream.finish()
 
     def close(self) -> None:
@@ -144,9 +147,9 @@ class Client:
 class Stream:
     """Iterator of one request's pieces. The request is sent at the first `next`."""
 
-    def __init__(self, transport: Transport, fields: Mapping[str, object], patience: Patience) -> None:
+    def __init__(self, transport: Transport, fields: Mapping[str, object], limits: TimeLimits) -> None:
         self._assembler = Assembler()
-        self._responses = transport.responses(fields, patience)
+        self._responses = transport.responses(fields, limits)
         self.completion: Completion | None = None
 
     def __iter__(self) -> Self:
@@ -164,14 +167,14 @@ class Stream:
         return piece
 
     def finish(self) -> Completion:
-        """Read what is left and return the Completion."""
+        """Read the rest and return the Completion."""
         for _ in self:
             pass
         assert self.completion is not None  # the iteration raises otherwise
         return self.completion
 
     def close(self) -> None:
-        """Cancel what is still under way; closing twice is fine."""
+        """Cancel the request if it is still running; closing twice is fine."""
         self._responses.close()
 
     def __enter__(self) -> Self:

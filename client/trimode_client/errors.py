@@ -1,16 +1,18 @@
-"""Every error the client raises on purpose, in one tree; what the server said keeps its stable `error_type`.
+"""Every error that the client raises on purpose, in one tree; an error of the server keeps its stable `error_type`.
 
-TrimodeClientError
-├── ServerError(error_type, message)   the server answered with an error
-│   ├── InvalidRequestError            the request is wrong; also raised before sending when the client can tell
-│   │   └── PromptTooLongError         prompt and answer do not fit the model's capacity
-│   ├── OverloadedError                the queue is full, try again
-│   ├── CancelledError                 the request was cancelled
-│   ├── DeadlineError                  the overall time limit passed, seen by the server or by the client
-│   └── EngineError                    the engine could not run a pass
-├── UnavailableError                   nobody answers at this address, or the model is not ready
-├── StalledError                       no response arrived within the inactivity limit
-└── IncompleteError                    the answer ended before its last chunk, or cannot be understood
+TrimodeClientError                     retryable
+├── ServerError(error_type, message)   as the table says   the server answered with an error
+│   ├── InvalidRequestError            no                  the request is wrong; also raised before anything is sent
+│   │   └── PromptTooLongError         no                  prompt and answer do not fit the model's capacity
+│   ├── OverloadedError                yes                 the queue is full
+│   ├── CancelledError                 no                  the request was cancelled
+│   ├── DeadlineError                  no                  the overall time limit passed, on the server or here
+│   └── EngineError                    yes                 the engine could not run a pass
+├── UnavailableError                   yes                 nobody answers at this address, or the model is not ready
+├── StalledError                       yes                 no response arrived within the inactivity limit
+└── IncompleteError                    yes                 the answer broke off, or the client cannot read it
+
+The table is trimode.errors.ERROR_TYPES: it decides which class an `error_type` has, and whether to try again.
 """
 
 from __future__ import annotations
@@ -18,20 +20,36 @@ from __future__ import annotations
 import json
 import re
 
+from trimode.errors import ERROR_TYPES, Outcome
+
 _TYPED = r"([a-z][a-z0-9_]*): "
 
 
 class TrimodeClientError(Exception):
     """Base of all."""
 
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed when it is sent again; sending it again changes nothing on a server."""
+        return False
+
 
 class ServerError(TrimodeClientError):
-    """The server's answer: `error_type` is for programs, `message` for people."""
+    """The server's answer: `error_type` is for programs, `message` for people.
+
+    A type that the table does not have, such as a proxy's http_502, is not retryable.
+    """
 
     def __init__(self, error_type: str, message: str) -> None:
         self.error_type = error_type
         self.message = message
         super().__init__(f"{error_type}: {message}")
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed when it is sent again."""
+        row = ERROR_TYPES.get(self.error_type)
+        return row is not None and row.retryable
 
 
 class InvalidRequestError(ServerError):
@@ -61,57 +79,62 @@ class EngineError(ServerError):
 class UnavailableError(TrimodeClientError):
     """Nobody answers at this address, or the model is not ready."""
 
-
-def unreachable(url: str, protocol: str, cause: object) -> str:
-    """Return what to say where nobody listens, and what may be wrong."""
-    hint = "is `make serve` running? another port is named with --url host:port or TRIMODE_URL"
-    return f"nobody answers at {url} ({protocol}): {cause}; {hint}"
+    @property
+    def retryable(self) -> bool:
+        """True: a server that starts, or is started again, will answer."""
+        return ERROR_TYPES["unavailable"].retryable
 
 
 class StalledError(TrimodeClientError):
     """No response arrived within the inactivity limit: the server is stuck or gone."""
 
+    @property
+    def retryable(self) -> bool:
+        """True: a server that is stuck is started again by its supervisor."""
+        return True
+
 
 class IncompleteError(TrimodeClientError):
-    """The answer ended before its last chunk, or cannot be understood."""
+    """The answer broke off before its last response, or the client cannot read it."""
+
+    @property
+    def retryable(self) -> bool:
+        """True: an answer breaks off when the server ends. An answer that cannot be read will hardly get better."""
+        return True
 
 
-BY_TYPE: dict[str, type[ServerError]] = {
-    "invalid_value": InvalidRequestError,
-    "wrong_type": InvalidRequestError,
-    "unknown_field": InvalidRequestError,
-    "not_applicable": InvalidRequestError,
-    "bad_prompt": InvalidRequestError,
-    "bad_json": InvalidRequestError,
-    "bad_utf8": InvalidRequestError,
-    "given_twice": InvalidRequestError,
-    "too_large": InvalidRequestError,
-    "prompt_too_long": PromptTooLongError,
+_OF_TYPE: dict[str, type[ServerError]] = {"prompt_too_long": PromptTooLongError, "engine_failed": EngineError}
+_OF_OUTCOME: dict[Outcome, type[ServerError]] = {
+    "invalid": InvalidRequestError,
     "overloaded": OverloadedError,
     "cancelled": CancelledError,
-    "deadline_exceeded": DeadlineError,
-    "engine_failed": EngineError,
+    "deadline": DeadlineError,
+    "error": ServerError,
 }
 
 
+def typed_error(error_type: str, message: str) -> TrimodeClientError:
+    """Return the error for one `error_type`: a ServerError for a type that the table does not have."""
+    if error_type == "unavailable":
+        return UnavailableError(message)
+    row = ERROR_TYPES.get(error_type)
+    kind = ServerError if row is None else _OF_TYPE.get(row.name, _OF_OUTCOME[row.outcome])
+    return kind(error_type, message)
+
+
 def server_error(text: str, fallback_type: str = "triton") -> TrimodeClientError:
-    """Build the error for `text`, "error_type: message" as the server sends it, perhaps wrapped by Triton.
+    """Return the error for `text`, "error_type: message" as the server sends it, perhaps wrapped by Triton.
 
     A text without a type, one of Triton's own, gets `fallback_type`.
     """
     typed = re.match(_TYPED, text)
-    if typed is None:  # Triton may have put its own words in front of a type that we know
-        typed = next((m for m in re.finditer(rf"(?<=[\s'\"]){_TYPED}", text) if m[1] in BY_TYPE), None)
-    if typed is None:
-        return ServerError(fallback_type, text)
-    error_type, message = typed[1], text[typed.end() :]
-    if error_type == "unavailable":
-        return UnavailableError(message)
-    return BY_TYPE.get(error_type, ServerError)(error_type, message)
+    if typed is None:  # Triton may have put its own words before a type of the table
+        typed = next((m for m in re.finditer(rf"(?<=[\s'\"]){_TYPED}", text) if m[1] in ERROR_TYPES), None)
+    return ServerError(fallback_type, text) if typed is None else typed_error(typed[1], text[typed.end() :])
 
 
 def http_error(status: int, body: bytes) -> TrimodeClientError:
-    """Build the error for an HTTP answer other than 200: JSON, one event of a stream, or plain text."""
+    """Return the error for an HTTP answer other than 200: JSON, one event of a stream, or plain text."""
     text = body.decode("utf-8", errors="replace").strip()
     try:
         parsed = json.loads(text.removeprefix("data:"))
@@ -120,3 +143,9 @@ def http_error(status: int, body: bytes) -> TrimodeClientError:
     if isinstance(parsed, dict) and isinstance(parsed.get("error"), str):
         text = parsed["error"]
     return server_error(text or "no explanation was given", fallback_type=f"http_{status}")
+
+
+def unreachable(url: str, protocol: str, cause: object) -> UnavailableError:
+    """Return the error for an address where nobody listens, with what may be wrong."""
+    hint = "is `make serve` running? another port is named with --url host:port or TRIMODE_URL"
+    return UnavailableError(f"nobody answers at {url} ({protocol}): {cause}; {hint}")

@@ -1,6 +1,6 @@
-"""A server of our own for a while: `python -m trimode.server` on free loopback ports, waited for, always stopped.
+"""A server for a while: starts `python -m trimode.server` on free loopback ports, waits for it, always stops it.
 
-Knows a command line and a process; the demo and the measurements under perf/ stand on it.
+Knows a command line and a process, and imports nothing of the server. The demo and perf/ use it.
 """
 
 from __future__ import annotations
@@ -17,14 +17,16 @@ from pathlib import Path
 
 from .client import Client
 from .errors import UnavailableError
+from .transports.time_limits import POLL_SECONDS
 
-READY_SECONDS = 600.0
-STOP_SECONDS = 30.0
+READY_SECONDS = 600.0  # for a server to start, as its own --ready-timeout
+STOP_SECONDS = 30.0  # for a server to end after SIGTERM; then it is killed
+_LOG_CHARACTERS = 600  # of the end of the log that an error shows: the last few lines
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """host:port of each face."""
+    """host:port of a server's gRPC and HTTP."""
 
     grpc: str
     http: str
@@ -35,7 +37,7 @@ def serving(bundle: Path, log: Path) -> Iterator[Addresses]:
     """Serve `bundle` inside the block; the server's output goes to `log`.
 
     Raises:
-        UnavailableError: it did not become ready; the text ends with its last words.
+        UnavailableError: the server did not start; the text shows the end of its log.
     """
     http, grpc, metrics = free_ports(3)
     ports = ("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics))
@@ -43,7 +45,7 @@ def serving(bundle: Path, log: Path) -> Iterator[Addresses]:
     command = [sys.executable, "-m", "trimode.server", "--bundle", str(bundle), *ports]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
-        # A session of its own: Ctrl-C reaches only us, and we stop the server in order.
+        # A session of its own: Ctrl-C reaches this process only, which then stops the server.
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
         try:
             _wait(process, addresses, log)
@@ -66,9 +68,9 @@ def _wait(process: subprocess.Popen[bytes], addresses: Addresses, log: Path) -> 
     with Client(addresses.http, "http") as http, Client(addresses.grpc) as grpc:
         while not (http.health().ok and grpc.health().ok):
             if process.poll() is not None or time.monotonic() > ends:
-                last_words = log.read_text(encoding="utf-8", errors="replace")[-600:]
-                raise UnavailableError(f"the server did not start: {last_words}")
-            time.sleep(0.1)
+                shown = log.read_text(encoding="utf-8", errors="replace")[-_LOG_CHARACTERS:]
+                raise UnavailableError(f"the server did not start: {shown}")
+            time.sleep(POLL_SECONDS)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

@@ -1,6 +1,6 @@
 """One request: the prompt and the knobs, checked against the server's own table of fields before anything is sent.
 
-Knows names, types and ranges (trimode.fields.FIELDS); which knobs go together is the server's to say.
+Knows names, types and ranges (trimode.api.fields.FIELDS); the server decides which knobs go together.
 """
 
 from __future__ import annotations
@@ -10,10 +10,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, TypedDict
 
-from trimode.api.fields import BY_NAME, PROMPT_FIELDS, check_field
+from trimode.api.checks import check_field
+from trimode.api.fields import BY_NAME, INT32_MAX, PROMPT_FIELDS
 from trimode.errors import RequestError
 
-from .errors import BY_TYPE, InvalidRequestError
+from .errors import InvalidRequestError, typed_error
 
 ALWAYS_RETURNED = (
     "return_finish_reason",
@@ -23,14 +24,14 @@ ALWAYS_RETURNED = (
     "return_token_ids",
     "return_effective_params",
 )
-# The prompt fields, suffix and stream are said by which method is called and with what.
+# Prompt fields, suffix and stream are no knobs: they follow from the method that is called and its arguments.
 KNOBS = tuple(name for name in BY_NAME if name not in (*PROMPT_FIELDS, *ALWAYS_RETURNED, "suffix", "stream"))
 Segment = str | Mapping[str, int]
-_ON_THE_WIRE = {"prompt": "text_input", "left": "text_input"}
+_ON_THE_WIRE = {"prompt": "text_input", "left": "text_input"}  # arguments whose field has another name
 
 
 class Knobs(TypedDict, total=False):
-    """Every knob of a request; what each does is in the server's table (`trimode generate --help` prints it)."""
+    """Every knob of a request. The server's table says what each does; `trimode generate --help` prints it."""
 
     enable_thinking: bool
     mode: str
@@ -80,7 +81,7 @@ def build(
 ) -> dict[str, Any]:
     """Return the fields of a request for an answer by their names on the wire; knobs that are None are left out.
 
-    `timeout` (seconds) is told to the server too, as timeout_ms, so that it stops when the client has given up.
+    `timeout` (seconds) is sent to the server too, as timeout_ms, so that it stops when the client gives up.
 
     Raises:
         InvalidRequestError: no prompt or several, an unknown knob, a value of the wrong type or out of range.
@@ -101,7 +102,7 @@ def build_infill(
     """Return the fields of a request to fill gaps, as `build` does; without `right` nothing follows the gap.
 
     Raises:
-        InvalidRequestError: as for `build`; `right` beside `segments`.
+        InvalidRequestError: as for `build`; also where both `right` and `segments` are given.
     """
     fields = _only_one(left=left, messages=messages, segments=segments)
     if segments is None:
@@ -121,11 +122,11 @@ def build_revise(text: str, knobs: Mapping[str, Any], *, timeout: float | None =
 
 
 def _only_one(**prompts: object) -> dict[str, Any]:
-    """Return the one that is not None under its name on the wire."""
+    """Return the only prompt that is not None, under its name on the wire."""
     given = {name: value for name, value in prompts.items() if value is not None}
     if len(given) != 1:
-        limit = f"give exactly one of {', '.join(prompts)}, got {', '.join(given) or 'none'}"
-        raise InvalidRequestError("bad_prompt", limit)
+        message = f"give exactly one of {', '.join(prompts)}, got {', '.join(given) or 'none'}"
+        raise InvalidRequestError("bad_prompt", message)
     return {_ON_THE_WIRE.get(name, name): value for name, value in given.items()}
 
 
@@ -139,7 +140,7 @@ def _checked(
         if value is not None:
             fields[name] = value
     if timeout is not None:
-        fields.setdefault("timeout_ms", min(max(1, math.ceil(timeout * 1000)), 2**31 - 1))
+        fields.setdefault("timeout_ms", min(max(1, math.ceil(timeout * 1000)), INT32_MAX))
     checked = {name: _check(name, value) for name, value in fields.items()}
     return {**checked, "stream": stream, **dict.fromkeys(ALWAYS_RETURNED, True)}
 
@@ -148,7 +149,7 @@ def _check(name: str, value: object) -> Any:
     try:
         checked = check_field(name, value)
     except RequestError as exc:
-        raise BY_TYPE.get(exc.error_type, InvalidRequestError)(exc.error_type, str(exc)) from exc
+        raise typed_error(exc.error_type, str(exc)) from exc
     match BY_NAME[name].kind:
         case "json":
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=dict)

@@ -1,6 +1,6 @@
-"""Piece and Completion, what a caller gets back, and the Assembler that folds the server's responses into them.
+"""Piece and Completion, which a caller gets back, and the Assembler that makes them from the server's responses.
 
-Knows output names; knows nothing of protocols. One response is a mapping of output name to Python value.
+Knows the names of outputs; knows nothing of protocols. A response is a mapping of output name to Python value.
 """
 
 from __future__ import annotations
@@ -12,26 +12,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from trimode.api.answer import Candidate, Decisions, Edit, Provisional, ProvisionalToken
+from trimode.api.tensors import COUNTS, OUTPUTS, RATIOS
 
 from .errors import IncompleteError
 
-_NOT_COUNTERS = frozenset(
-    {
-        "text_output",
-        "finish_reason",
-        "num_input_tokens",
-        "num_output_tokens",
-        "output_ids",
-        "output_log_probs",
-        "cum_log_probs",
-        "effective_params",
-        "fills",
-        "infill_candidates",
-        "edits",
-        "auto",
-        "provisional",
-    }
-)
+_NOT_COUNTERS = {tensor.name for tensor in OUTPUTS}.difference(COUNTS, RATIOS)
 
 
 @dataclass(frozen=True)
@@ -39,19 +24,19 @@ class Completion:
     """A whole answer.
 
     Attributes:
-        text: all of the answer; of a revision, the revised text.
+        text: the whole answer; for a revision, the revised text.
         finish_reason: "stop" or "length".
-        num_input_tokens, num_output_tokens: lengths of prompt and answer in tokens.
+        num_input_tokens, num_output_tokens: tokens of the prompt and of the answer.
         token_ids: the answer's tokens.
         log_probs: one per token, only with return_log_probs; else empty.
         cum_log_probs: their sum, only with return_log_probs.
         counters: forwards by phase, tokens_per_forward, tokens_per_cycle, acceptance_rate …
-        params: the effective values the server used, defaults filled in.
-        fills: the text of each gap, when gaps were filled.
-        candidates: for each gap, the sizes that were tried, only with return_candidates.
-        edits: what a revision changed, left to right.
-        auto: what mode auto chose, when the mode was left to it.
-        seconds, first_seconds: from sending to the last response and to the first one, as the client saw it.
+        params: the values that the server used, its defaults included.
+        fills: the text that fills each gap, for a request with gaps.
+        candidates: for each gap, the fillings that were tried, only with return_candidates.
+        edits: the changes of a revision, from left to right.
+        auto: what mode auto chose; None with any other mode.
+        seconds, first_seconds: time from sending to the last and to the first response, measured by the client.
     """
 
     text: str
@@ -77,9 +62,9 @@ class Completion:
 
 @dataclass(frozen=True)
 class Piece:
-    """Text that became final, and the tokens behind it; the last piece of a stream carries the Completion.
+    """Text that became final, and its tokens; the last piece of a stream carries the Completion.
 
-    With stream_provisional a piece may have no text, and `provisional` is the block that is being denoised.
+    With stream_provisional a piece may have no text; `provisional` is then the block that is being denoised.
     """
 
     text: str
@@ -90,7 +75,7 @@ class Piece:
 
 
 class Assembler:
-    """Folds responses into pieces, and at the end into a Completion. The clock starts when it is made."""
+    """Makes pieces from responses, and a Completion from all of them. Its clock starts when it is created."""
 
     def __init__(self) -> None:
         self._started = time.perf_counter()
@@ -101,13 +86,13 @@ class Assembler:
         self._single: dict[str, Any] = {}
 
     def add(self, outputs: Mapping[str, Any]) -> Piece:
-        """Take one response; the Piece carries the Completion when the response says that it is the last.
+        """Add one response; its Piece carries the Completion if the response is the last one.
 
         Raises:
-            IncompleteError: more came after the last response, or a value is not what its name promises.
+            IncompleteError: a response came after the last one, or a value has another type than its name promises.
         """
         if self._single.get("finish_reason"):
-            raise IncompleteError("the server went on after its last response")
+            raise IncompleteError("the server sent more after its last response")
         try:
             text = str(outputs.get("text_output", ""))
             token_ids = tuple(int(value) for value in _as_list(outputs.get("output_ids")))
@@ -121,7 +106,7 @@ class Assembler:
                 self._first = time.perf_counter() - self._started
             completion = self._complete() if self._single.get("finish_reason") else None
         except (TypeError, ValueError) as exc:
-            raise IncompleteError(f"a response of the server cannot be understood: {exc}") from exc
+            raise IncompleteError(f"a response of the server cannot be read: {exc}") from exc
         return Piece(text, token_ids, log_probs, completion, provisional)
 
     def _complete(self) -> Completion:
@@ -151,9 +136,9 @@ class Assembler:
 def _provisional(text: str | None) -> Provisional | None:
     if text is None:
         return None
-    told = json.loads(text)
-    tokens = tuple(ProvisionalToken(**token) for token in told.pop("tokens"))
-    return Provisional(**told, tokens=tokens)
+    block = json.loads(text)
+    tokens = tuple(ProvisionalToken(**token) for token in block.pop("tokens"))
+    return Provisional(**block, tokens=tokens)
 
 
 def _as_list(value: object) -> list[Any]:

@@ -1,1 +1,1 @@
-"""Hugging Face checkpoint in, engine bundle out. Needs no PyTorch; never holds a whole model in memory."""
+"""Turns a Hugging Face checkpoint into an engine bundle. Needs no PyTorch and never holds a whole model in memory."""

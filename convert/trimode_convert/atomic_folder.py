@@ -1,7 +1,7 @@
-"""A folder that appears whole or not at all: built beside its place as `<out>.partial-<pid>`, then renamed.
+"""A folder that appears whole or not at all: written next to its place as `<out>.partial-<pid>`, then renamed.
 
-Also knows which leftovers belong to processes that are gone. Knows nothing of what is in the folder, but for
-the one file whose presence says that a folder may be replaced.
+Knows which leftovers belong to dead processes, and that a folder with a manifest may be replaced. Knows nothing else
+about what is in the folder.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from pathlib import Path
 from trimode.bundle.manifest import MANIFEST
 from trimode.errors import BundleError
 
-HEADROOM = 16 << 20  # the graph, the tokenizer and the file system's own books
+HEADROOM = 16 << 20  # bytes kept free for the graph, the tokenizer and the file system's own records
 
 
 @contextmanager
 def replacing(out: Path) -> Iterator[Path]:
-    """Yield an empty folder beside `out`; on success it becomes `out`, on any error (Ctrl-C too) it is removed.
+    """Yield an empty folder next to `out`. On success it becomes `out`; on any error, Ctrl-C too, it is removed.
 
     Raises:
-        BundleError: `out` cannot be written, the disk is full, or `out` holds something else than a bundle.
+        BundleError: `out` cannot be written, the disk is full, or `out` holds something other than a bundle.
     """
     check_place(out)
     partial = out.with_name(f"{out.name}.partial-{os.getpid()}")
@@ -44,7 +44,7 @@ def replacing(out: Path) -> Iterator[Path]:
 
 
 def check_place(out: Path) -> None:
-    """Refuse, before any work, a place that cannot be written or that holds other things than a bundle.
+    """Refuse, before any work, a place that cannot be written or that holds something other than a bundle.
 
     Raises:
         BundleError: names the place, what was expected and what was found.
@@ -61,7 +61,7 @@ def check_place(out: Path) -> None:
 
 
 def check_space(out: Path, needed: int) -> None:
-    """Refuse before any work when the disk cannot hold the new bundle beside the old one.
+    """Refuse, before any work, when the disk cannot hold the new bundle in addition to the old one.
 
     Raises:
         BundleError: says how much is needed and how much is free.
@@ -73,7 +73,7 @@ def check_space(out: Path, needed: int) -> None:
 
 
 def clean_leftovers(out: Path) -> None:
-    """Remove what dead processes left beside `out`; put an old bundle back that was moved away and not replaced."""
+    """Remove what dead processes left next to `out`. Put back an old bundle that was moved away but not replaced."""
     pattern = re.compile(re.escape(out.name) + r"\.(partial|old)-(\d+)")
     for entry in out.parent.iterdir():
         match = pattern.fullmatch(entry.name)
@@ -86,7 +86,7 @@ def clean_leftovers(out: Path) -> None:
 
 
 def as_bundle_error(exc: OSError, out: Path) -> BundleError:
-    """Return the error of this project for one of the file system's."""
+    """Return this project's error for an error of the file system."""
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(out.parent).free
         return BundleError(f"{out}: the disk is full ({megabytes(free)} free); nothing was left behind")
@@ -94,7 +94,7 @@ def as_bundle_error(exc: OSError, out: Path) -> BundleError:
 
 
 def megabytes(count: int) -> str:
-    """Return a size for people."""
+    """Return a size as text for people."""
     return f"{count / 1e6:,.1f} MB"
 
 
@@ -120,7 +120,7 @@ def _nearest_existing(path: Path) -> Path:
 
 def _alive(pid: int) -> bool:
     if pid == os.getpid():
-        return False  # leftovers of an earlier process that had this id
+        return False  # these are leftovers of an earlier process that had this id
     with suppress(PermissionError):
         try:
             os.kill(pid, 0)

@@ -1,7 +1,7 @@
-"""The command line: CHECKPOINT in, bundle out, a progress bar, checks on request, a summary of what was done.
+"""The command line: CHECKPOINT in, bundle out, with a progress bar, checks on request and a summary.
 
-Exit codes: 0 built or up to date, 1 one line of why not on stderr, 2 wrong usage, 130 interrupted.
-Knows no detail of any step.
+Exit codes: 0 built or up to date, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted.
+Knows the order of the steps and no detail of any.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from trimode.bundle.manifest import Manifest
 from trimode.errors import BundleError, TrimodeError
 
 from .atomic_folder import check_place, megabytes
-from .bundle.onnx_bundle import Plan, Recipe, is_up_to_date, make_plan, write_bundle
-from .bundle.tensorrt_bundle import Engine, work_folder
+from .bundle.onnx_bundle import DEFAULT_CAPACITY, BundleDraft, BundleOptions, is_up_to_date, make_draft, write_bundle
+from .bundle.tensorrt_bundle import TensorRtBuild, work_folder
 from .checkpoint.checkpoint import Checkpoint
 from .graph.precisions import TARGETS, TENSORRT
 from .tensorrt.footprint import GPUS, gigabytes
@@ -33,33 +33,70 @@ from .verify.verify import Outcome, against_kit, against_reference
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser; its help is the documentation of the options."""
+    """Return the parser; its help documents the options."""
     made = argparse.ArgumentParser(
         prog="python -m trimode_convert",
         description="Turn a Nemotron-Labs-Diffusion checkpoint (Hugging Face layout) into an engine bundle.",
     )
     made.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and *.safetensors")
     made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
-    made.add_argument("--target", choices=sorted(TARGETS), default="onnxruntime", help="the runtime to build for")
+    made.add_argument(
+        "--target",
+        choices=sorted(TARGETS),
+        default="onnxruntime",
+        help="the runtime to build for (default: %(default)s)",
+    )
     precisions = sorted({name for target in TARGETS.values() for name in target.precisions})
-    made.add_argument("--precision", choices=precisions, help="of weights and products (default: the target's first)")
-    made.add_argument("--capacity", type=int, metavar="N", help="most tokens of a sequence (default: at most 4096)")
-    made.add_argument("--name", help="the model's name (default: the checkpoint folder's)")
+    made.add_argument(
+        "--precision", choices=precisions, help=f"of weights and matrix products (default: {_default_precisions()})"
+    )
+    made.add_argument(
+        "--capacity",
+        type=int,
+        metavar="N",
+        help=f"largest number of tokens in a sequence (default: {DEFAULT_CAPACITY}, or all positions if fewer)",
+    )
+    made.add_argument("--name", help="the model's name (default: the name of the checkpoint folder)")
     made.add_argument("--force", action="store_true", help="build even if the bundle is up to date")
-    made.add_argument("--verify", action="store_true", help="compare the bundle with a plain numpy forward")
-    made.add_argument("--parity-logits", type=Path, metavar="FILE", help="compare the bundle with a kit's logits .npz")
+    made.add_argument("--verify", action="store_true", help="compare the bundle with a plain numpy model")
+    made.add_argument(
+        "--parity-logits",
+        type=Path,
+        metavar="FILE",
+        help="compare the bundle with the logits of the official model in a .npz file",
+    )
+    _add_tensorrt_options(made)
+    return made
+
+
+def _add_tensorrt_options(made: argparse.ArgumentParser) -> None:
     gpu = made.add_argument_group("with --target tensorrt")
-    gpu.add_argument("--batch", type=int, metavar="N", help=f"most rows of a call (default: {DEFAULT_BATCH})")
     gpu.add_argument(
-        "--chunk", type=int, metavar="N", help=f"most tokens of a prompt's pass (default: {DEFAULT_CHUNK})"
+        "--batch", type=int, metavar="N", help=f"largest number of rows in a call (default: {DEFAULT_BATCH})"
+    )
+    gpu.add_argument(
+        "--chunk", type=int, metavar="N", help=f"largest number of prompt tokens in a call (default: {DEFAULT_CHUNK})"
     )
     gpu.add_argument("--flavour", choices=FLAVOURS, help="the compiler (default: the first that is installed)")
-    gpu.add_argument("--gpu", choices=sorted(GPUS), help="the GPU to fit and to compile for (default: this machine's)")
     gpu.add_argument(
-        "--compute-capability", action="append", default=[], metavar="N.N", help="to compile for; may repeat"
+        "--gpu",
+        choices=sorted(GPUS),
+        help="the GPU to compile for, whose memory must suffice (default: this machine's)",
     )
-    gpu.add_argument("--graph-only", action="store_true", help="write the graph and its weights, compile nothing")
-    return made
+    gpu.add_argument(
+        "--compute-capability",
+        action="append",
+        default=[],
+        metavar="N.N",
+        help="compile for this compute capability; may be repeated",
+    )
+    gpu.add_argument(
+        "--graph-only", action="store_true", help="write the graph and its weights but do not compile them"
+    )
+
+
+def _default_precisions() -> str:
+    return ", ".join(f"{target.default} for {name}" for name, target in TARGETS.items())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -67,19 +104,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser().parse_args(arguments)
     out = Console(highlight=False, soft_wrap=True)
     errors = Console(stderr=True, highlight=False, soft_wrap=True)
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that a kill cleans up as Ctrl-C does
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill then cleans up as Ctrl-C does
     try:
         return _convert(options, out, errors)
     except TrimodeError as exc:
         errors.print(f"error: {exc}", markup=False)
         return 1
-    except OSError as exc:  # a disk that fails where no step of ours expected it
+    except OSError as exc:  # the disk failed where no step expects it
         errors.print(f"error: {exc}", markup=False)
         return 1
     except KeyboardInterrupt:
         work = work_folder(Path(options.out).resolve())
-        kept = f"; finished parts are kept in {work}" if work.is_dir() else ""
-        errors.print(f"interrupted: no half bundle was left behind{kept}", markup=False)
+        kept = f"; the finished parts are in {work}" if work.is_dir() else ""
+        errors.print(f"interrupted: no incomplete bundle was left behind{kept}", markup=False)
         return 130
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -88,23 +125,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     started = time.monotonic()
     target = Path(options.out).resolve()  # a link's target is replaced, not the link
-    recipe = Recipe(options.precision, options.capacity, options.name, TARGETS[options.target])
+    asked = BundleOptions(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
     with Checkpoint.open(options.checkpoint) as checkpoint:
         with _progress(errors, "reading", checkpoint.size()) as advance:
-            plan = make_plan(checkpoint, recipe, advance)
-        if recipe.target is TENSORRT and not options.graph_only:
-            return _compile(options, plan, checkpoint, target, out, errors)
+            draft = make_draft(checkpoint, asked, advance)
+        if asked.target is TENSORRT and not options.graph_only:
+            return _compile(options, draft, checkpoint, target, out, errors)
         state = "up to date"
-        if options.force or not is_up_to_date(plan, target):
+        if options.force or not is_up_to_date(draft, target):
             state = "built"
-            with _progress(errors, "writing", plan.blueprint.weights.total_bytes) as advance:
-                write_bundle(plan, target, advance)
+            with _progress(errors, "writing", draft.blueprint.weights.total_bytes) as advance:
+                write_bundle(draft, target, advance)
         seconds = time.monotonic() - started
         outcomes = _outcomes(options, target, checkpoint)
-    out.print(_summary(target, plan.manifest, checkpoint.parameters, state, seconds, outcomes))
+    out.print(_summary(target, draft.manifest, checkpoint.parameters, state, seconds, outcomes))
     if failed := [outcome for outcome in outcomes if not outcome.passed]:
-        shutil.rmtree(target)  # else the next build would call it up to date
+        shutil.rmtree(target)  # otherwise the next build would call it up to date
         text = f"error: {len(failed)} of {len(outcomes)} checks failed and the bundle was removed, first: {failed[0]}"
         errors.print(text, markup=False)
         return 1
@@ -112,7 +149,7 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
 
 
 def _outcomes(options: argparse.Namespace, bundle: Path, checkpoint: Checkpoint) -> list[Outcome]:
-    """The checks that were asked for, of a graph on disk."""
+    """Run the checks that the user asked for on a graph on disk."""
     found: list[Outcome] = []
     if options.verify:
         found += against_reference(bundle, checkpoint)
@@ -122,12 +159,12 @@ def _outcomes(options: argparse.Namespace, bundle: Path, checkpoint: Checkpoint)
 
 
 def _compile(
-    options: argparse.Namespace, plan: Plan, checkpoint: Checkpoint, target: Path, out: Console, errors: Console
+    options: argparse.Namespace, draft: BundleDraft, checkpoint: Checkpoint, target: Path, out: Console, errors: Console
 ) -> int:
-    """Build a TensorRT bundle; its checks are of the exported graph, before it is compiled."""
+    """Build a TensorRT bundle. The checks run on the exported graph, before it is compiled."""
     started = time.monotonic()
-    engine = Engine.design(
-        plan,
+    build = TensorRtBuild.design(
+        draft,
         checkpoint.config,
         batch=options.batch,
         chunk=options.chunk,
@@ -135,7 +172,7 @@ def _compile(
         capabilities=options.compute_capability,
         gpu=options.gpu,
     )
-    need, cost = engine.footprint, engine.cost(checkpoint.size(), target)
+    need, cost = build.footprint, build.cost(checkpoint.size(), target)
     outcomes: list[Outcome] = []
 
     def check(exported: Path) -> None:
@@ -145,26 +182,26 @@ def _compile(
             raise BundleError(f"{len(failed)} of {len(outcomes)} checks of the graph failed, first: {failed[0]}")
 
     state, fused = "up to date", True
-    if options.force or not engine.is_up_to_date(target):
-        state = f"compiled with {engine.compiler.flavour} {engine.compiler.version}, not executed"
+    if options.force or not build.is_up_to_date(target):
+        state = f"compiled with {build.compiler.flavour} {build.compiler.version}, not executed"
         errors.print(
             f"about {cost.seconds / 60:.0f} min, {gigabytes(cost.disk)} of disk and {gigabytes(cost.memory)} of memory "
             "to build (estimates)"
         )
         if options.force:
             shutil.rmtree(work_folder(target), ignore_errors=True)
-        with _progress(errors, "exporting", plan.blueprint.weights.total_bytes) as advance, _phases(errors) as report:
-            fused = engine.build(
+        with _progress(errors, "exporting", draft.blueprint.weights.total_bytes) as advance, _phases(errors) as report:
+            fused = build.run(
                 target, checkpoint_bytes=checkpoint.size(), advance=advance, report=report, check_export=check
             )
     manifest = Manifest.load(target)
     table = _summary(target, manifest, checkpoint.parameters, state, time.monotonic() - started, outcomes)
     if not fused:
-        table.add_row("attention", "no dedicated kernel for these shapes: decomposed, which is slower")
-    table.add_row("compute capability", ", ".join(engine.capabilities))
+        table.add_row("attention", "TensorRT has no dedicated kernel for these shapes: decomposed, which is slower")
+    table.add_row("compute capability", ", ".join(build.capabilities))
     table.add_row(
         "GPU memory",
-        f"weights {gigabytes(need.weights)}, keys and values {gigabytes(need.kv_per_slot)} a sequence, "
+        f"weights {gigabytes(need.weights)}, keys and values {gigabytes(need.kv_per_slot)} per sequence, "
         f"workspace about {gigabytes(need.workspace)}",
     )
     out.print(table)
@@ -188,7 +225,7 @@ def _summary(
 def peak_memory() -> int:
     """Return this process's largest resident size in bytes.
 
-    From /proc where there is one: getrusage also counts what the parent held before it started this process.
+    Reads /proc where there is one: getrusage also counts the memory of the parent before it started this process.
     """
     status = Path("/proc/self/status")
     if status.is_file():
@@ -200,7 +237,7 @@ def peak_memory() -> int:
 
 @contextmanager
 def _progress(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, nothing elsewhere; yield what advances it."""
+    """Show a bar on a terminal, nothing elsewhere; yield the function that advances it by a number of bytes."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(title, total=total)
@@ -209,6 +246,6 @@ def _progress(console: Console, title: str, total: int) -> Iterator[Callable[[in
 
 @contextmanager
 def _phases(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """Show the compiler's phases on a terminal, nothing elsewhere; yield what is told (phase, done, of)."""
+    """Show the compiler's phases on a terminal, nothing elsewhere; yield the function (phase, steps done, steps)."""
     with console.status("compiling") if console.is_terminal else nullcontext() as status:
         yield lambda phase, done, total: status.update(f"{phase}: {done} of {total}") if status is not None else None

@@ -1,6 +1,6 @@
-"""`python -m trimode_convert.recipe MODEL`, what `make build` runs: a recipe or a checkpoint folder in, a bundle out.
+"""`python -m trimode_convert.recipe MODEL`, which `make build` runs: turns a recipe into the converter's arguments.
 
-Knows the recipes under build/; the conversion itself is cli.py's.
+Knows the recipes under build/ (relative to the current folder). Leaves the conversion itself to cli.py.
 """
 
 from __future__ import annotations
@@ -18,18 +18,23 @@ from . import cli
 
 RECIPES = Path("build")
 KEYS = {"checkpoint", "capacity", "fetch", "tensorrt"}
-COMPILED = ("precision", "capacity", "batch")  # the keys of a GPU's entry that decide what is built
+COMPILED = ("precision", "capacity", "batch")  # keys of a GPU's entry that are options of the converter too
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
-    """Read build/<model>.yaml: `checkpoint` folder, `capacity` in tokens, how to `fetch` it, what to build by GPU.
+    """Read build/<model>.yaml.
+
+    Its keys: `checkpoint` (the folder), `capacity` (tokens), `fetch` (the command that downloads the checkpoint),
+    `tensorrt` (what to build for each GPU).
 
     Raises:
         CheckpointError: unknown or missing keys.
     """
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     if not isinstance(raw, dict) or "checkpoint" not in raw or set(raw) - KEYS:
-        raise CheckpointError(f"{path} must hold checkpoint and may hold {sorted(KEYS - {'checkpoint'})}, got {raw!r}")
+        raise CheckpointError(
+            f"{path} must have the key checkpoint and may have {sorted(KEYS - {'checkpoint'})}, got {raw!r}"
+        )
     return raw
 
 
@@ -37,11 +42,11 @@ def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None)
     """Return the converter's arguments for a recipe's name or a checkpoint folder.
 
     Args:
-        gpu: a GPU of the recipe's `tensorrt` table, whose precision, capacity and batch are taken.
+        gpu: a GPU of the recipe's `tensorrt` table, whose precision, capacity and batch are used.
 
     Raises:
-        CheckpointError: neither a recipe nor a checkpoint folder, the recipe's checkpoint is not there yet, or the
-            recipe does not have the GPU.
+        CheckpointError: `model` is neither a recipe nor a checkpoint folder, the recipe's checkpoint does not exist
+            yet, or the recipe does not have the GPU.
     """
     recipe = RECIPES / f"{model}.yaml"
     options = ["--out", str(out)]
@@ -69,11 +74,15 @@ def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
-    made = argparse.ArgumentParser(prog="python -m trimode_convert.recipe")
-    made.add_argument("model", metavar="MODEL", help="nano, 3b, 8b, 14b, or a checkpoint folder")
-    made.add_argument("--precision", default="float32")
-    made.add_argument("--gpu", help="build for TensorRT, as the recipe says for this GPU")
-    made.add_argument("--out", type=Path, required=True)
+    made = argparse.ArgumentParser(
+        prog="python -m trimode_convert.recipe", description="Build the bundle that a recipe under build/ describes."
+    )
+    made.add_argument("model", metavar="MODEL", help="a recipe (nano, 3b, 8b or 14b) or a checkpoint folder")
+    made.add_argument(
+        "--precision", default="float32", help="float32 or int8; ignored with --gpu (default: %(default)s)"
+    )
+    made.add_argument("--gpu", help="build for TensorRT, with the recipe's options for this GPU")
+    made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
     options = made.parse_args(arguments)
     try:
         converter = arguments_for(options.model, options.precision, options.out, options.gpu)

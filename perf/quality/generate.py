@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from prompts import Prompt
-from trimode.api.answer import Chunk, Counters
+from trimode.api.answer import Chunk
+from trimode.api.counters import Counters
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 

@@ -9,7 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
-from .api.answer import Counters
+from .api.counters import Counters
 from .errors import TrimodeError
 
 INSTANCE = "model_instance"

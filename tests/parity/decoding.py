@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.bundle.manifest import Manifest
 from trimode.decoding.modes import registry as modes
-from trimode.decoding.sequence import Phase, Sequence
+from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Engine
 
 MODES = {"ar": "autoregressive", "diffusion": "diffusion", "linear_spec": "self_speculation"}
@@ -58,7 +59,7 @@ def run_row(engine: Engine, case: dict[str, Any], row: int) -> Record:
     manifest = engine.manifest
     defaults = Defaults(manifest.vocab_size, manifest.block_size, manifest.eos_token_id)
     params = GenerationParams.parse(request_of(case, row, manifest), defaults, reference=True)
-    seq = Sequence(params, list(case["prompt_ids"][row]), manifest.mask_token_id, case["lora"])
+    seq = SequenceState(params, list(case["prompt_ids"][row]), manifest.mask_token_id, case["lora"])
     seq.slot = engine.allocate(block=False)
     trace: list[dict[str, Any]] = []
     try:

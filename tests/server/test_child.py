@@ -8,7 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
-from trimode.server import process as child
+from trimode.server import process
 from trimode.server.process import LOG_PART, NOISE, clear_shm, forward_log, own_prefix
 
 DEAD = 2**22 + 1  # above the kernel's largest pid
@@ -49,7 +49,7 @@ def test_a_line_without_end_is_passed_on_in_parts() -> None:
 
 @pytest.fixture
 def shm(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    monkeypatch.setattr(child, "SHM", tmp_path)
+    monkeypatch.setattr(process, "SHM", tmp_path)
     return tmp_path
 
 

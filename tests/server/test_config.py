@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from trimode.api.answer import Counters
+from trimode.api.counters import Counters
 from trimode.api.fields import FIELDS
 from trimode.api.tensors import COUNTS, INPUTS, OUTPUTS, config_pbtxt
 from trimode.config import ServerConfig

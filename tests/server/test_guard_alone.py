@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from trimode.api.tensors import CANCEL, TAG
 from trimode.server import guard
-from trimode.server.backend_client import Upstream
+from trimode.server.backend_client import BackendClient
 from trimode.server.body_check import check_body
 from trimode.server.guard import LARGE_BODY, Guard, Limits, listen
 
@@ -60,13 +60,13 @@ def behind_the_guard(backend: Stalling, ask: Callable[[int], Any]) -> Any:
     async def run() -> Any:
         inner, outer = free_ports(2)
         async with await asyncio.start_server(backend, "127.0.0.1", inner):
-            upstream = Upstream(inner)
-            async with listen(Guard(upstream, Living(), Limits(silence_seconds=SILENCE)), "127.0.0.1", outer):
+            client = BackendClient(inner)
+            async with listen(Guard(client, Living(), Limits(silence_seconds=SILENCE)), "127.0.0.1", outer):
                 answer = await asyncio.to_thread(ask, outer)
                 async with asyncio.timeout(5):
                     while len(backend.requests) < 2:
                         await asyncio.sleep(0.01)
-            upstream.close()
+            client.close()
             await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
             await asyncio.sleep(0.01)  # for the last sockets to be closed
         return answer
@@ -110,7 +110,7 @@ def test_only_a_large_body_is_checked_aside(monkeypatch: pytest.MonkeyPatch, tok
 def test_a_client_that_speaks_http_2_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     async def run() -> bytes:
         (port,) = free_ports(1)
-        async with listen(Guard(Upstream(1), Living(), Limits()), "127.0.0.1", port):
+        async with listen(Guard(BackendClient(1), Living(), Limits()), "127.0.0.1", port):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
             answer = await reader.read()

@@ -3,6 +3,7 @@ import json
 import os
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -12,13 +13,15 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.attention.flex_attention import create_block_mask
+from trimode_train import draw_archive, prepare
 from trimode_train.__main__ import main
 from trimode_train.data.archive import CHUNK, Archive, ArchiveCorpus, draw_documents
 from trimode_train.data.batches import Batches, batch_for
 from trimode_train.data.corpus import Corpus
 from trimode_train.data.packing import Document
 from trimode_train.data.recipe import DataOptions, Recipe
-from trimode_train.evaluation.evaluate import questions
+from trimode_train.data.tasks import TASKS
+from trimode_train.evaluation.scores import questions
 from trimode_train.model import shards
 from trimode_train.model.model import Model, bias_from
 from trimode_train.training.objective import Losses, Tensors, encode, mask_rule, visibility
@@ -69,6 +72,33 @@ def test_an_archive_is_read_as_it_was_written(archive, tmp_path):
 def test_an_id_that_uint16_does_not_hold_is_an_error():
     with pytest.raises(ValueError, match="65536"):
         ArchiveCorpus.of([Document([1, 2**16], 1)])
+
+
+def test_the_program_draws_what_a_run_reads(archive, tokenizer, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(draw_archive, "RUNS", tmp_path / "runs")
+    (tmp_path / "start").mkdir()
+    tokenizer.save(str(tmp_path / "start/tokenizer.json"))
+    data = "{code_share: 0, prose_share: 0}"
+    (tmp_path / "r.yaml").write_text(f"name: tiny\nseed: 3\nstart_from: {tmp_path / 'start'}\ndata: {data}\n")
+    assert draw_archive.main([str(tmp_path / "r.yaml"), "--documents", "20"]) == 0
+    drawn = Archive.load(tmp_path / "runs/tiny.archive")
+    assert "20 documents" in capsys.readouterr().out
+    assert drawn.recipe == Recipe.load(tmp_path / "r.yaml")
+    assert drawn.tokenizer == (tmp_path / "runs/tiny/tokenizer.json").read_text()
+    corpus = Corpus(tokenizer, drawn.recipe.data)
+    expected = ArchiveCorpus.joined(list(draw_documents(corpus, seed=3, documents=20)))
+    assert [drawn.corpus[i] for i in range(20)] == [expected[i] for i in range(20)]
+    assert drawn.questions == corpus.held_out(per_domain=12, seed=7)
+    prepared = prepare.unpack(drawn, tmp_path / "runs/tiny")
+    assert [(q.domain, q.document) for q in prepared.questions()] == drawn.questions
+
+
+def test_questions_are_those_of_the_corpus_and_the_same_for_the_same_seed(tokenizer):
+    corpus = Corpus(tokenizer, DataOptions(code_share=0, prose_share=0))
+    pairs = corpus.held_out(per_domain=2, seed=5)
+    assert pairs == [(q.domain, q.document) for q in questions(corpus, per_domain=2, seed=5)]
+    assert pairs != corpus.held_out(per_domain=2, seed=6)
+    assert Counter(domain for domain, _ in pairs) == {name: 2 for name in TASKS}
 
 
 def test_workers_make_the_same_batches_in_the_same_order(archive):

@@ -1,4 +1,5 @@
 import dataclasses
+import datetime
 import json
 
 import pytest
@@ -14,7 +15,7 @@ from trimode_train.export import main as export_main
 from trimode_train.model import shards
 from trimode_train.model.config import ModelConfig
 from trimode_train.model.model import Model
-from trimode_train.training.clock import Clock
+from trimode_train.training.clock import Clock, wall_clock
 from trimode_train.training.muon import orthogonalise
 from trimode_train.training.report import Reporter
 from trimode_train.training.trainer import Trainer, learning_rate
@@ -157,6 +158,13 @@ def test_a_pause_does_not_count_and_the_hour_ends_the_schedule():
     assert clock.left == 40
     clock.now = lambda: 1001.0
     assert clock.progress == 1.0
+
+
+@pytest.mark.parametrize(("text", "day"), [("10:30", 2), ("11:00", 2), ("11:01", 1), ("23:59", 1)])
+def test_an_hour_is_the_next_time_that_the_clock_shows_it(text, day):
+    now = datetime.datetime(2026, 1, 1, 11, 0, 0)
+    hour, minute = map(int, text.split(":"))
+    assert wall_clock(text, now) == datetime.datetime(2026, 1, day, hour, minute).timestamp()
 
 
 def test_the_learning_rate_warms_up_holds_and_decays():

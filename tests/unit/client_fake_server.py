@@ -14,7 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
 import grpc
-from trimode_client.transports.tensors import _pack
+from trimode_client.transports.tensors import pack
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 STALL = object()  # wait until the client leaves
@@ -47,7 +47,7 @@ def message(step: object, *, final: bool) -> Any:
         values = value if isinstance(value, list) else [value]
         dtype = _DTYPES[type(values[0])]
         response.infer_response.outputs.add(name=name, datatype=dtype, shape=[len(values)])
-        response.infer_response.raw_output_contents.append(_pack(dtype, values))
+        response.infer_response.raw_output_contents.append(pack(dtype, values))
     response.infer_response.parameters["triton_final_response"].bool_param = final
     return response
 

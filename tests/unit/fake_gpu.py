@@ -12,7 +12,7 @@ from trimode.bundle.compilation import Compilation
 from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
 from trimode.engines.tensorrt.cuda import BINDINGS
 from trimode.engines.tensorrt.engine import TensorRtEngine
-from trimode_convert.bundle.onnx_bundle import Recipe, make_plan, write_bundle
+from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft, write_bundle
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.graph.precisions import TENSORRT
 from trimode_convert.tensorrt.profiles import Shapes
@@ -27,18 +27,18 @@ def make_bundle(checkpoint: Path, out: Path, *, capacity: int = 256, precision: 
     """Write a TensorRT bundle of a checkpoint, the graph beside it in float32 (or float16)."""
     graph, folder = out / "graph", out / "bundle"
     with Checkpoint.open(checkpoint) as opened:
-        plan = make_plan(opened, Recipe(precision, capacity, target=TENSORRT))
-        write_bundle(plan, graph)
+        draft = make_draft(opened, BundleOptions(precision, capacity, target=TENSORRT))
+        write_bundle(draft, graph)
         shapes = Shapes.of(opened.config, capacity, BATCH, CHUNK)
     folder.mkdir()
     profiles = shapes.profiles()
     write_plan(folder / PLAN, graph / GRAPH, [dataclasses.asdict(profile) for profile in profiles])
-    files = {name: size for name, size in plan.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
+    files = {name: size for name, size in draft.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
     for name in files:
         (folder / name).write_bytes((graph / name).read_bytes())
     compiled = Compilation("tensorrt_rtx", "1.7.1.116", ("8.6", "8.9"), profiles)
     files[PLAN] = (folder / PLAN).stat().st_size
-    dataclasses.replace(plan.manifest, compiled=compiled, files=files).save(folder)
+    dataclasses.replace(draft.manifest, compiled=compiled, files=files).save(folder)
     return folder
 
 

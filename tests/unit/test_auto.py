@@ -7,16 +7,22 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.api.answer import Chunk, Counters
+from trimode.api.answer import Chunk
+from trimode.api.counters import Counters
+from trimode.api.defaults import Defaults
 from trimode.api.fields import Mode
-from trimode.api.params import Defaults, GenerationParams
-from trimode.auto.chooser import PATIENCE, Auto, _Load
-from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
-from trimode.decoding.sequence import Phase, Sequence
-from trimode.runtime import Handle, Runtime
+from trimode.api.params import GenerationParams
+from trimode.auto.chooser import Auto
+from trimode.auto.cost_curve import CostCurve
+from trimode.auto.throughput import Candidate, Load, best_choice, drafts_could_pay
+from trimode.auto.tuning import TUNING
+from trimode.decoding.sequence import Phase, SequenceState
+from trimode.requests.services import Handle
+from trimode.runtime import Runtime
 
 from tests.unit.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_config, toy_curve
 
+ROWS, TOKENS = TUNING.grid_rows, TUNING.grid_tokens
 DEFAULTS = Defaults(ToyEngine().manifest.vocab_size, 8, EOS)
 
 
@@ -91,7 +97,7 @@ def test_drafts_that_are_always_wrong_are_given_up_and_tried_again_now_and_then(
     chunks = answers(FLAT, ToyEngine(hit=0.0, peak=0.0), *[asked(max_tokens=400)] * 4)
     counts = chunks[-1].counters
     assert counts.decode_forwards > 350
-    assert 1 <= counts.draft_forwards <= 400 / PATIENCE
+    assert 1 <= counts.draft_forwards <= 400 / TUNING.trial_after_tokens
 
 
 def test_one_alone_drafts_and_a_crowd_does_not() -> None:
@@ -157,10 +163,10 @@ def test_the_runtime_counts_choices_and_shows_costs() -> None:
 def test_a_request_that_names_its_mode_is_left_alone() -> None:
     auto = Auto(FLAT, 8)
     given = {"input_ids": [3], "mode": "autoregressive", "seed": 1}
-    seq = Sequence(GenerationParams.parse(given, DEFAULTS), [3], MASK, phase=Phase.DECODE)
+    seq = SequenceState(GenerationParams.parse(given, DEFAULTS), [3], MASK, phase=Phase.DECODE)
     auto.admit(seq, [], 64)
-    auto.steer([seq], 64)
-    assert seq.steering is None and not auto.cycles
+    auto.choose([seq], 64)
+    assert auto.state_of(seq) is None and not auto.cycles
 
 
 def test_diffusion_is_weighed_beside_others_that_are_decoded() -> None:
@@ -197,10 +203,10 @@ def test_what_others_chose_for_themselves_teaches_auto_nothing() -> None:
     assert after.auto == alone.auto
 
 
-def crowd(auto: Auto, count: int) -> list[Sequence]:
+def crowd(auto: Auto, count: int) -> list[SequenceState]:
     """Sequences that leave their mode open, each behind its first token."""
     params = GenerationParams.parse({"input_ids": [3], "mode": "auto", "seed": 1, "max_tokens": 90}, DEFAULTS)
-    made = [Sequence(params, [3], MASK, slot=slot, phase=Phase.DECODE, tokens=[4]) for slot in range(count)]
+    made = [SequenceState(params, [3], MASK, slot=slot, phase=Phase.DECODE, tokens=[4]) for slot in range(count)]
     for seq in made:
         auto.admit(seq, [], 64)
     return made
@@ -210,9 +216,9 @@ def crowd(auto: Auto, count: int) -> list[Sequence]:
 def test_who_comes_into_a_crowd_joins_in_its_choice(curve: CostCurve, length: int) -> None:
     auto = Auto(curve, 8)
     seqs = crowd(auto, 9)
-    auto.steer(seqs[:8], 64)
+    auto.choose(seqs[:8], 64)
     standing = auto._steps_left
-    auto.steer(seqs[1:], 64)  # one has gone, one has come
+    auto.choose(seqs[1:], 64)  # one has gone, one has come
     assert auto._steps_left == standing - 1
     assert [(seq.mode, seq.block_length) for seq in seqs] == [(seqs[0].mode, seqs[0].block_length)] * 9
     assert (seqs[8].block_length if seqs[8].mode is Mode.SELF_SPECULATION else 0) == length
@@ -221,9 +227,9 @@ def test_who_comes_into_a_crowd_joins_in_its_choice(curve: CostCurve, length: in
 def test_a_crowd_that_has_changed_chooses_anew() -> None:
     auto = Auto(THIRTY_TWO_AT_ONCE, 8)
     seqs = crowd(auto, 16)
-    auto.steer(seqs, 64)
+    auto.choose(seqs, 64)
     assert {seq.mode for seq in seqs} == {Mode.AUTOREGRESSIVE}
-    auto.steer(seqs[:1], 64)
+    auto.choose(seqs[:1], 64)
     assert seqs[0].mode is Mode.SELF_SPECULATION
 
 
@@ -231,9 +237,9 @@ def test_what_one_chose_is_not_stood_by_when_many_have_come() -> None:
     table = np.array([[0.001 if b == 1 or s == 1 else 0.0025 for s in TOKENS] for b in ROWS])
     auto = Auto(Fixed(table, 64), 8)
     seqs = crowd(auto, 16)
-    auto.steer(seqs[:1], 64)
+    auto.choose(seqs[:1], 64)
     assert seqs[0].mode is Mode.SELF_SPECULATION
-    auto.steer(seqs, 64)
+    auto.choose(seqs, 64)
     assert {seq.mode for seq in seqs[1:]} == {Mode.AUTOREGRESSIVE}
 
 
@@ -265,30 +271,28 @@ def test_every_cycle_is_counted_once_whoever_is_there() -> None:
 def test_a_large_crowd_drafts_where_a_call_costs_the_same_however_much_is_in_it() -> None:
     auto = Auto(FLAT, 8)
     seqs = crowd(auto, 128)
-    auto.steer(seqs, 64)
+    auto.choose(seqs, 64)
     assert {(seq.mode, seq.block_length) for seq in seqs} == {(Mode.SELF_SPECULATION, 8)}
 
 
 @pytest.mark.parametrize(("now", "length"), [(None, 0), (0, 0), (8, 8)])
 def test_a_crowd_changes_only_for_a_clear_gain(now: int | None, length: int) -> None:
-    auto = Auto(FLAT, 8)
     runs = [0.0, 1.0, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.4]  # drafts of 8 give 1.2 times the tokens of single steps
-    assert auto._best(crowd(auto, 16), [runs] * 16, _Load(), 64, now)[1] == length
+    assert best_choice(FLAT, Load(), 64, [Candidate(runs, 8, 89)] * 16, now)[1] == length
 
 
 @pytest.mark.parametrize(("count", "length"), [(1, 8), (2, 4)])
 def test_among_several_a_longer_draft_must_be_better_by_more_than_a_little(count: int, length: int) -> None:
-    auto = Auto(FLAT, 8)
     runs = [0.0, 1.0, 2.0, 2.9, 3.0, 3.01, 3.02, 3.03, 3.04]
-    rate, chosen = auto._best(crowd(auto, count), [runs] * count, _Load(), 64, None)
+    rate, chosen = best_choice(FLAT, Load(), 64, [Candidate(runs, 8, 89)] * count, None)
     assert (chosen, rate) == (length, pytest.approx(count * runs[length] / 2 / 0.001))
 
 
 def test_a_draft_is_not_tried_where_none_could_be_chosen() -> None:
     table = np.array([[0.001 if s == 1 else 0.0036 for s in TOKENS] for _ in ROWS])  # 8 of 8 give 1.1 times the tokens
-    auto = Auto(Fixed(table, 64), 8)
-    assert auto._could_pay(1, _Load(), 64)
-    assert not auto._could_pay(16, _Load(), 64)
+    curve = Fixed(table, 64)
+    assert drafts_could_pay(curve, Load(), 64, 1, 8)
+    assert not drafts_could_pay(curve, Load(), 64, 16, 8)
 
 
 def test_what_a_cancelled_request_did_is_counted() -> None:

@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.decoding.modes import registry as modes
-from trimode.decoding.sequence import Sequence
+from trimode.decoding.sequence import SequenceState
 from trimode.engines.base import Row, RowResult
 
 VOCAB, EOS, MASK, THINK = 10, 8, 9, 7
 PROMPT = [1, 2, 3]
 
 
-def sequence(**given: object) -> Sequence:
+def sequence(**given: object) -> SequenceState:
     asked = {"input_ids": PROMPT, "seed": 1, "mode": "autoregressive", **given}
-    return Sequence(GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS, THINK)), PROMPT, MASK)
+    return SequenceState(GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS, THINK)), PROMPT, MASK)
 
 
-def drive(seq: Sequence, script: list[int], chunk: int = 99, runner_up: int = 0) -> list[Row]:
+def drive(seq: SequenceState, script: list[int], chunk: int = 99, runner_up: int = 0) -> list[Row]:
     """Decode with logits 2 for the script's next token, 1 for `runner_up`, 0 for the rest; return the passes."""
     rows: list[Row] = []
     while not seq.done:

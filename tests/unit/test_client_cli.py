@@ -123,7 +123,7 @@ def test_chat_keeps_history_changes_mode_and_resets(monkeypatch: pytest.MonkeyPa
     assert [fields.get("mode") for fields in script.requests] == [None, "diffusion", "diffusion"]
 
 
-def test_chat_drops_what_a_mode_has_not_and_brings_it_back(
+def test_chat_leaves_out_what_a_mode_does_not_have_and_brings_it_back(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("/mode autoregressive\none\n/mode diffusion\ntwo\n"))
@@ -131,7 +131,7 @@ def test_chat_drops_what_a_mode_has_not_and_brings_it_back(
     script = Script(FIRST, LAST)
     run(script, "chat", "--effort", "0.5")
     assert [fields.get("effort") for fields in script.requests] == [None, 0.5]
-    assert "mode autoregressive, without effort, which it has not\n" in capsys.readouterr().out
+    assert "mode autoregressive, without effort, which it does not have\n" in capsys.readouterr().out
 
 
 def test_chat_goes_on_after_an_error(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from trimode.api.params import Defaults, GenerationParams
 from trimode_client import Completion, Edit
 from trimode_client.cli import revise
-from trimode_client.cli.gaps import split
+from trimode_client.cli.infill import split_at_marker
 from trimode_client.cli.knobs import given_knobs
 from trimode_client.cli.main import main, parser
+from trimode_client.request import KNOBS
 
 from .client_fake_server import LAST, Script
 from .test_client_cli import run
@@ -173,7 +173,7 @@ def test_a_single_hole_has_a_left_and_a_right_side(tmp_path: Path) -> None:
     ],
 )
 def test_a_text_is_split_at_its_marker(text: str, marker: str, segments: list[Any]) -> None:
-    assert split(text, marker) == segments
+    assert split_at_marker(text, marker) == segments
 
 
 def test_an_instruction_goes_with_two_sides_and_with_many_gaps(left: str, right: str, tmp_path: Path) -> None:
@@ -336,11 +336,10 @@ def test_a_span_is_two_numbers(span: str, capsys: pytest.CaptureFixture[str]) ->
 
 def flags(command: str) -> set[str]:
     """The knobs that a command has flags for."""
-    given = {name: "x" for name in vars(parser().parse_args([command, "a"]))}
-    return set(given) & set(Defaults.__dataclass_fields__ | GenerationParams.__dataclass_fields__)
+    return vars(parser().parse_args([command, "a"])).keys() & set(KNOBS)
 
 
-def test_each_command_has_the_flags_of_its_own_task() -> None:
+def test_each_command_has_the_flags_of_its_own_operation() -> None:
     of_one = {name: flags(name) for name in ("generate", "infill", "revise")}
     assert {"infill_tokens", "infill_lengths"} <= of_one["infill"] - of_one["generate"] - of_one["revise"]
     assert {"spans"} <= of_one["revise"] - of_one["generate"] - of_one["infill"]

@@ -27,6 +27,48 @@ def test_an_error_of_the_runtime_has_its_twin(error: server.TrimodeError, kind: 
     assert (type(raised), raised.error_type, raised.message) == (kind, error.error_type, str(error))
 
 
+CLASSES: dict[str, type[errors.TrimodeClientError]] = {
+    "overloaded": errors.OverloadedError,
+    "unavailable": errors.UnavailableError,
+    "cancelled": errors.CancelledError,
+    "deadline_exceeded": errors.DeadlineError,
+    "engine_failed": errors.EngineError,
+    "prompt_too_long": errors.PromptTooLongError,
+    **dict.fromkeys(("internal", "bad_bundle", "bad_checkpoint", "bad_config", "serve_failed"), ServerError),
+}
+
+
+@pytest.mark.parametrize("row", server.ERROR_TYPES.values(), ids=lambda row: row.name)
+def test_every_type_of_the_table_has_a_class_and_says_whether_to_try_again(row: server.ErrorType) -> None:
+    raised = server_error(f"{row.name}: because")
+    assert type(raised) is CLASSES.get(row.name, errors.InvalidRequestError)
+    assert (row.outcome == "invalid") == isinstance(raised, errors.InvalidRequestError)
+    assert raised.retryable is row.retryable
+    assert str(raised).endswith("because")
+
+
+@pytest.mark.parametrize(
+    ("error", "retryable"),
+    [
+        (errors.OverloadedError("overloaded", "full"), True),
+        (errors.EngineError("engine_failed", "broken"), True),
+        (errors.UnavailableError("nobody answers"), True),
+        (errors.StalledError("no response"), True),
+        (errors.IncompleteError("broken off"), True),
+        (errors.InvalidRequestError("invalid_value", "top_k"), False),
+        (errors.DeadlineError("deadline_exceeded", "late"), False),
+        (errors.CancelledError("cancelled", "gone"), False),
+        (ServerError("http_502", "bad gateway"), False),
+        (errors.TrimodeClientError("a.txt cannot be written"), False),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_an_error_says_whether_the_same_request_may_succeed_later(
+    error: errors.TrimodeClientError, retryable: bool
+) -> None:
+    assert error.retryable is retryable
+
+
 def test_a_type_without_a_class_of_its_own_is_kept() -> None:
     raised = server_error("internal: ValueError: boom")
     assert (type(raised), str(raised)) == (ServerError, "internal: ValueError: boom")

@@ -8,8 +8,18 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
-from trimode.api.fields import BY_NAME, FIELDS, FIELDS_OF_MODES, PROMPT_FIELDS, Mode
-from trimode.api.params import NOT_OF_TASKS, Defaults, GenerationParams, others_fields
+from trimode.api.defaults import Defaults
+from trimode.api.fields import (
+    BY_NAME,
+    FIELDS,
+    FIELDS_OF_MODES,
+    NOT_OF_OPERATIONS,
+    PROMPT_FIELDS,
+    Mode,
+    Operation,
+    fields_of_others,
+)
+from trimode.api.params import GenerationParams
 from trimode_client import InvalidRequestError, Knobs
 from trimode_client.request import ALWAYS_RETURNED, KNOBS, build, build_infill, build_revise
 
@@ -198,11 +208,11 @@ def test_a_given_timeout_ms_wins_over_the_time_limit() -> None:
     assert build("hi", None, None, {"timeout_ms": 7}, stream=False, timeout=5.0)["timeout_ms"] == 7
 
 
-def knobs_of(task: str | None) -> dict[str, Any]:
-    """Every knob that goes with `task`, save one of two that exclude each other."""
+def knobs_of(operation: Operation) -> dict[str, Any]:
+    """Every knob that goes with `operation`, save one of two that exclude each other."""
     without = {
-        *others_fields(task),
-        *NOT_OF_TASKS.get(task or "", ()),
+        *fields_of_others(operation),
+        *NOT_OF_OPERATIONS.get(operation, ()),
         "enable_thinking",
         "infill_lengths",
         "revise_fraction",
@@ -213,7 +223,9 @@ def knobs_of(task: str | None) -> dict[str, Any]:
 
 def knobs_of_mode(mode: Mode) -> dict[str, Any]:
     """Every knob of generation that `mode` has."""
-    known = {name: value for name, value in knobs_of(None).items() if mode in FIELDS_OF_MODES.get(name, Mode)}
+    known = {
+        name: value for name, value in knobs_of(Operation.GENERATE).items() if mode in FIELDS_OF_MODES.get(name, Mode)
+    }
     return known | {"mode": str(mode)}
 
 
@@ -222,16 +234,16 @@ DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=1, adapter=True, effo
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_server_accepts_a_request_with_every_knob(mode: Mode) -> None:
-    assert GenerationParams.parse(built(**knobs_of_mode(mode)), DEFAULTS).seed == 2**40
+    assert GenerationParams.parse(built(**knobs_of_mode(mode)), DEFAULTS).sampling.seed == 2**40
 
 
 def test_the_server_accepts_a_gap_with_every_knob_of_one() -> None:
-    knobs = knobs_of("infill")
+    knobs = knobs_of(Operation.INFILL)
     del knobs["draft_adapter"], knobs["auto_allow"]
-    assert GenerationParams.parse(filled("a", "b", **knobs), DEFAULTS).infill_tokens == 3
+    assert GenerationParams.parse(filled("a", "b", **knobs), DEFAULTS).infill.infill_tokens == 3
 
 
 def test_the_server_accepts_a_revision_with_every_knob_of_one() -> None:
-    knobs = knobs_of("revise")
+    knobs = knobs_of(Operation.REVISE)
     del knobs["draft_adapter"], knobs["auto_allow"]
-    assert GenerationParams.parse(build_revise("abc", knobs), DEFAULTS).spans == ((0, 2), (5, 9))
+    assert GenerationParams.parse(build_revise("abc", knobs), DEFAULTS).revise.spans == ((0, 2), (5, 9))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 from trimode.api import answer as output
-from trimode.api.answer import Chunk, Counters
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.answer import Chunk
+from trimode.api.counters import Counters
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.triton.arrays import response_arrays
 from trimode_client import Completion, Edit, IncompleteError
 from trimode_client.result import Assembler
@@ -87,8 +89,8 @@ def test_a_response_after_the_last_is_refused() -> None:
         {"infill_candidates": "[3]", "finish_reason": "stop"},
     ],
 )
-def test_a_value_that_cannot_be_understood_is_told(wrong: dict[str, object]) -> None:
-    with pytest.raises(IncompleteError, match="cannot be understood"):
+def test_a_value_that_cannot_be_read_is_an_error(wrong: dict[str, object]) -> None:
+    with pytest.raises(IncompleteError, match="cannot be read"):
         Assembler().add(wrong)
 
 

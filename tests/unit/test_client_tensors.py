@@ -12,7 +12,7 @@ from trimode.api.fields import FIELDS
 from trimode.api.tensors import INPUTS, OUTPUTS
 from trimode.triton.arrays import read_request
 from trimode_client import IncompleteError
-from trimode_client.transports.tensors import LISTS, decode, dtype_of, encode, is_final
+from trimode_client.transports.tensors import LISTS, datatype_of, decode, encode, is_final, pack, unpack
 from tritonclient.grpc import InferResult, service_pb2
 
 VALUES: dict[str, Any] = {
@@ -37,7 +37,38 @@ def arrays(request: Any) -> list[tuple[str, Any]]:
 
 @pytest.mark.parametrize("tensor", INPUTS, ids=lambda tensor: tensor.name)
 def test_a_field_has_the_type_that_the_model_declares(tensor: Any) -> None:
-    assert dtype_of(tensor.name) == tensor.data_type.removeprefix("TYPE_").replace("STRING", "BYTES")
+    assert datatype_of(tensor.name) == tensor.data_type.removeprefix("TYPE_").replace("STRING", "BYTES")
+
+
+@pytest.mark.parametrize(
+    ("name", "datatype"),
+    [
+        ("text_input", "BYTES"),
+        ("messages", "BYTES"),
+        ("stop_words", "BYTES"),
+        ("input_ids", "INT32"),
+        ("max_tokens", "INT32"),
+        ("seed", "INT64"),
+        ("temperature", "FP32"),
+        ("stream", "BOOL"),
+    ],
+)
+def test_a_field_has_the_type_of_its_kind_and_range(name: str, datatype: str) -> None:
+    assert datatype_of(name) == datatype
+
+
+@pytest.mark.parametrize(
+    ("datatype", "values", "raw"),
+    [
+        ("INT32", [1, -1], b"\x01\0\0\0\xff\xff\xff\xff"),
+        ("INT64", [2], b"\x02" + 7 * b"\0"),
+        ("FP32", [0.5], b"\0\0\0?"),
+        ("BOOL", [True, False], b"\x01\0"),
+        ("BYTES", ["é", ""], b"\x02\0\0\0\xc3\xa9\0\0\0\0"),
+    ],
+)
+def test_values_and_bytes_are_each_others(datatype: str, values: list[Any], raw: bytes) -> None:
+    assert (pack(datatype, values), unpack(datatype, raw)) == (raw, values)
 
 
 @pytest.mark.parametrize("field", FIELDS, ids=lambda field: field.name)
@@ -59,7 +90,7 @@ def test_texts_survive_the_round_trip(texts: list[str]) -> None:
 
 
 @given(st.binary())
-def test_broken_text_tensors_are_told(raw: bytes) -> None:
+def test_broken_text_tensors_are_an_error(raw: bytes) -> None:
     response = service_pb2.ModelInferResponse(raw_output_contents=[raw])
     response.outputs.add(name="output_ids", datatype="BYTES", shape=[1])
     try:
@@ -83,13 +114,14 @@ def test_the_text_of_every_gap_is_read() -> None:
 
 def test_every_output_that_may_be_a_list_is_read_as_one() -> None:
     assert {tensor.name for tensor in OUTPUTS if tensor.length == -1} == LISTS
+    assert {"output_ids", "output_log_probs", "fills"} == LISTS
 
 
 def test_an_empty_text_is_a_text() -> None:
     assert read_request(arrays(encode("m", {"suffix": ""})), "") == {"suffix": ""}
 
 
-def test_an_unknown_tensor_type_is_told() -> None:
+def test_an_unknown_tensor_type_is_an_error() -> None:
     response = service_pb2.ModelInferResponse(raw_output_contents=[b"ab"])
     response.outputs.add(name="x", datatype="BF16", shape=[1])
     with pytest.raises(IncompleteError, match="BF16 tensor of 2 bytes"):

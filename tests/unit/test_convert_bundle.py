@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+import trimode_convert
 from trimode.bundle.manifest import (
     CHAT_TEMPLATE,
     EFFORT,
@@ -26,24 +27,33 @@ from trimode.bundle.manifest import (
     Manifest,
 )
 from trimode.errors import BundleError, CheckpointError
-from trimode_convert.bundle.onnx_bundle import Plan, Recipe, buckets, is_up_to_date, make_plan, own_digest, write_bundle
+from trimode_convert.bundle.onnx_bundle import (
+    BundleDraft,
+    BundleOptions,
+    buckets,
+    code_digest,
+    is_up_to_date,
+    make_draft,
+    own_digest,
+    write_bundle,
+)
 from trimode_convert.checkpoint.checkpoint import Checkpoint
-from trimode_convert.weights import weight_file as weights
+from trimode_convert.weights import weight_file
 
 from . import checkpoint_factory as factory
 
 
-def plan_of(folder: Path, recipe: Recipe | None = None) -> Plan:
-    """The plan of a checkpoint; its files are closed, so it can be compared but not written."""
+def draft_of(folder: Path, options: BundleOptions | None = None) -> BundleDraft:
+    """The draft of a bundle; its files are closed, so it can be compared but not written."""
     with Checkpoint.open(folder) as checkpoint:
-        return make_plan(checkpoint, recipe or Recipe())
+        return make_draft(checkpoint, options or BundleOptions())
 
 
-def build(folder: Path, out: Path, recipe: Recipe | None = None) -> Plan:
+def build(folder: Path, out: Path, options: BundleOptions | None = None) -> BundleDraft:
     with Checkpoint.open(folder) as checkpoint:
-        plan = make_plan(checkpoint, recipe or Recipe())
-        write_bundle(plan, out)
-        return plan
+        draft = make_draft(checkpoint, options or BundleOptions())
+        write_bundle(draft, out)
+        return draft
 
 
 @pytest.fixture
@@ -98,17 +108,17 @@ def test_buckets_are_powers_of_two_and_the_capacity(capacity: int, expected: tup
 
 def test_default_capacity_is_at_most_4096(tmp_path: Path) -> None:
     folder = factory.write(tmp_path, factory.config(max_position_embeddings=262144))
-    assert plan_of(folder).manifest.capacity == 4096
+    assert draft_of(folder).manifest.capacity == 4096
 
 
 @pytest.mark.parametrize("capacity", [0, 513])
 def test_capacity_outside_the_models_positions_is_refused(checkpoint: Path, capacity: int) -> None:
     with pytest.raises(CheckpointError, match=f"capacity: expected 1 to 512 .*, found {capacity}"):
-        plan_of(checkpoint, Recipe(capacity=capacity))
+        draft_of(checkpoint, BundleOptions(capacity=capacity))
 
 
 def test_name_can_be_given(checkpoint: Path) -> None:
-    assert plan_of(checkpoint, Recipe(name="nano")).manifest.model == "nano"
+    assert draft_of(checkpoint, BundleOptions(name="nano")).manifest.model == "nano"
 
 
 @pytest.mark.parametrize("name", [TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG, EFFORT])
@@ -139,35 +149,62 @@ def test_finished_bundle_is_up_to_date(checkpoint: Path, out: Path) -> None:
     assert is_up_to_date(build(checkpoint, out), out)
 
 
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A copy of the converter's code, to be changed."""
+    return Path(shutil.copytree(Path(trimode_convert.__file__).parent, tmp_path / "elsewhere" / "trimode_convert"))
+
+
+def test_digest_does_not_depend_on_where_the_package_lies(package: Path) -> None:
+    assert code_digest(package) == own_digest()
+
+
+@pytest.mark.parametrize("file", ["cli.py", "weights/rounding.py", "graph/__init__.py"])
+def test_digest_covers_the_files_of_every_folder(package: Path, file: str) -> None:
+    (package / file).write_text((package / file).read_text() + "# changed\n")
+    assert code_digest(package) != own_digest()
+
+
+def test_digest_covers_new_moved_and_removed_files(package: Path) -> None:
+    before = code_digest(package)
+    (package / "graph" / "new.py").write_text("")
+    with_new = code_digest(package)
+    (package / "graph" / "new.py").rename(package / "weights" / "new.py")
+    moved = code_digest(package)
+    (package / "weights" / "new.py").unlink()
+    assert len({before, with_new, moved}) == 3
+    assert code_digest(package) == before
+
+
 def test_two_builds_are_the_same_bytes(checkpoint: Path, out: Path, tmp_path: Path) -> None:
     build(checkpoint, out)
     build(checkpoint, tmp_path / "again")
     assert all((out / name).read_bytes() == (tmp_path / "again" / name).read_bytes() for name in os.listdir(out))
 
 
-@pytest.mark.parametrize("recipe", [Recipe("int8"), Recipe(capacity=100), Recipe(name="other")])
-def test_another_recipe_is_not_up_to_date(checkpoint: Path, out: Path, recipe: Recipe) -> None:
+@pytest.mark.parametrize("options", [BundleOptions("int8"), BundleOptions(capacity=100), BundleOptions(name="other")])
+def test_other_options_are_not_up_to_date(checkpoint: Path, out: Path, options: BundleOptions) -> None:
     build(checkpoint, out)
-    assert not is_up_to_date(plan_of(checkpoint, recipe), out)
+    assert not is_up_to_date(draft_of(checkpoint, options), out)
 
 
 def test_changed_tokenizer_of_the_same_size_is_not_up_to_date(checkpoint: Path, out: Path) -> None:
     (checkpoint / TOKENIZER).write_text('{"a": 1}')
     build(checkpoint, out)
     (checkpoint / TOKENIZER).write_text('{"a": 2}')
-    assert not is_up_to_date(plan_of(checkpoint), out)
+    assert not is_up_to_date(draft_of(checkpoint), out)
 
 
 @pytest.mark.parametrize("name", [WEIGHTS, GRAPH, MANIFEST])
 def test_damaged_bundle_is_not_up_to_date(checkpoint: Path, out: Path, name: str) -> None:
-    plan = build(checkpoint, out)
+    draft = build(checkpoint, out)
     os.truncate(out / name, 10)
-    assert not is_up_to_date(plan, out)
+    assert not is_up_to_date(draft, out)
 
 
 def test_rebuild_replaces_the_bundle(checkpoint: Path, out: Path) -> None:
     build(checkpoint, out)
-    build(checkpoint, out, Recipe("int8"))
+    build(checkpoint, out, BundleOptions("int8"))
     assert Manifest.load(out).precision == "int8"
 
 
@@ -180,13 +217,13 @@ def test_interrupted_build_leaves_what_was_there(
         build(checkpoint, out)
     calls = iter(range(100))
 
-    def failing(sink: weights.Sink, values: np.ndarray, offset: int) -> None:
+    def failing(sink: weight_file.Sink, values: np.ndarray, offset: int) -> None:
         if next(calls) == 5:
             raise interruption
 
-    monkeypatch.setattr(weights.Sink, "_put", failing)
+    monkeypatch.setattr(weight_file.Sink, "_put", failing)
     with pytest.raises((KeyboardInterrupt, CheckpointError, BundleError)):
-        build(checkpoint, out, Recipe("int8"))
+        build(checkpoint, out, BundleOptions("int8"))
     assert out.exists() == had_bundle
     if had_bundle:
         assert Manifest.load(out).precision == "float32"
@@ -262,7 +299,7 @@ def test_bundle_moved_away_by_a_dead_build_comes_back(
 ) -> None:
     build(checkpoint, out)
     out.rename(out.parent / f"bundle.old-{dead_process()}")
-    monkeypatch.setattr(weights.Sink, "_put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(weight_file.Sink, "_put", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         build(checkpoint, out)
     assert Manifest.load(out).model == "some-model"

@@ -110,7 +110,7 @@ def test_tensor_that_only_the_index_names_is_refused(tmp_path: Path) -> None:
 def test_index_may_not_point_outside_the_folder(tmp_path: Path) -> None:
     factory.write(tmp_path, shards=2)
     change_index(tmp_path, UP, "../elsewhere.safetensors")
-    refuses(tmp_path, "names of files beside it")
+    refuses(tmp_path, "names of files in the same folder")
 
 
 def test_adapter_scale_is_alpha_over_rank(tmp_path: Path) -> None:

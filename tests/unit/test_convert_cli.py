@@ -126,5 +126,5 @@ def test_interrupted_build_leaves_nothing(tmp_path: Path, kind: signal.Signals) 
         time.sleep(0.001)
     process.send_signal(kind)
     _, errors = process.communicate(timeout=30)
-    assert (process.returncode, errors) == (130, "interrupted: no half bundle was left behind\n")
+    assert (process.returncode, errors) == (130, "interrupted: no incomplete bundle was left behind\n")
     assert list(place.iterdir()) == []

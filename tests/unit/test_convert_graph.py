@@ -11,7 +11,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from trimode.bundle.manifest import GRAPH
-from trimode_convert.bundle.onnx_bundle import Recipe, make_plan, write_bundle
+from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft, write_bundle
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.verify.verify import against_reference
 
@@ -25,7 +25,7 @@ def build(folder: Path, precision: str = "float32", adapter_rank: int = 0, **cha
     """Write a random checkpoint and its bundle; return the bundle."""
     checkpoint_folder = factory.write(folder / "checkpoint", factory.config(**changes), adapter_rank=adapter_rank)
     with Checkpoint.open(checkpoint_folder) as checkpoint:
-        write_bundle(make_plan(checkpoint, Recipe(precision)), folder / "bundle")
+        write_bundle(make_draft(checkpoint, BundleOptions(precision)), folder / "bundle")
     return folder / "bundle"
 
 
@@ -140,7 +140,7 @@ def test_logits_are_the_references(tmp_path: Path, changes: dict[str, Any]) -> N
 def test_bf16_shards_give_the_references_logits(tmp_path: Path) -> None:
     folder = factory.write(tmp_path / "checkpoint", dtype="BF16", shards=3)
     with Checkpoint.open(folder) as checkpoint:
-        write_bundle(make_plan(checkpoint, Recipe()), tmp_path / "bundle")
+        write_bundle(make_draft(checkpoint, BundleOptions()), tmp_path / "bundle")
         assert all(outcome.worst < 2e-5 for outcome in against_reference(tmp_path / "bundle", checkpoint))
 
 
@@ -149,7 +149,7 @@ def test_tied_head_gives_the_references_logits(tmp_path: Path) -> None:
     arrays = factory.tensors(settings)
     del arrays["diffusion_head.weight"]
     with Checkpoint.open(factory.write(tmp_path / "checkpoint", settings, arrays)) as checkpoint:
-        write_bundle(make_plan(checkpoint, Recipe()), tmp_path / "bundle")
+        write_bundle(make_draft(checkpoint, BundleOptions()), tmp_path / "bundle")
         assert all(outcome.passed for outcome in against_reference(tmp_path / "bundle", checkpoint))
 
 

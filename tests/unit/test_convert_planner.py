@@ -63,7 +63,7 @@ def test_smaller_codes_make_smaller_engines(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", official_shapes.SIZES)
-def test_recipe_says_what_the_planner_says(size: str, tmp_path: Path) -> None:
+def test_recipe_says_what_the_footprint_says(size: str, tmp_path: Path) -> None:
     table: dict[str, dict[str, Any]] = yaml.safe_load((RECIPES / f"{size}.yaml").read_text())["tensorrt"]
     assert set(table) == set(GPUS)
     for gpu, entry in table.items():
@@ -121,13 +121,13 @@ def test_gpu_that_is_too_small_is_refused_with_the_figures(tmp_path: Path) -> No
 
 def test_too_little_memory_is_refused_with_the_figures(tmp_path: Path) -> None:
     cost = build_cost(27 * GB, 27 * GB, "bfloat16")
-    with pytest.raises(BundleError, match=r"memory: the build needs about 68\.50 GB, available are 24\.00 GB"):
+    with pytest.raises(BundleError, match=r"memory: the build needs about 68\.50 GB, 24\.00 GB are available"):
         check_build(BuildCost(0, cost.memory, 0), tmp_path / "out", available=24 * GB)
     check_build(BuildCost(0, cost.memory, 0), tmp_path / "out", available=70 * GB)
 
 
 def test_too_little_disk_is_refused_with_the_figures(tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match=r"disk: the build needs 1,000,000\.00 GB at .*, free are [\d.,]+ GB"):
+    with pytest.raises(BundleError, match=r"disk: the build needs 1,000,000\.00 GB at .*, [\d.,]+ GB are free"):
         check_build(BuildCost(10**15, 0, 0), tmp_path / "out")
 
 

@@ -23,7 +23,7 @@ from trimode_convert.weights.rounding import (
     shared_scale,
     stored,
 )
-from trimode_convert.weights.weight_file import Blob, Part, WeightPlan
+from trimode_convert.weights.weight_file import Blob, Part, WeightLayout
 
 from . import checkpoint_factory as factory
 
@@ -101,9 +101,9 @@ def test_half_matrix_is_the_parts_transposed_side_by_side(
     file: TensorFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: str, slice_bytes: int
 ) -> None:
     monkeypatch.setattr(tensor_file, "SLICE_BYTES", slice_bytes)
-    plan = WeightPlan()
-    blob = plan.matrix("m", [Part(file.tensors["a"]), Part(file.tensors["b"])], dtype)
-    plan.write(tmp_path / "data")
+    layout = WeightLayout()
+    blob = layout.matrix("m", [Part(file.tensors["a"]), Part(file.tensors["b"])], dtype)
+    layout.write(tmp_path / "data")
     found = np.frombuffer(raw(tmp_path / "data", blob), DTYPES[dtype]).reshape(256, 6)
     np.testing.assert_array_equal(found, W.T.astype(DTYPES[dtype]))
 
@@ -114,9 +114,9 @@ def test_quantized_file_holds_codes_and_scales_in_columns(
     file: TensorFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, codes: Codes, slice_bytes: int
 ) -> None:
     monkeypatch.setattr(tensor_file, "SLICE_BYTES", slice_bytes)
-    plan = WeightPlan()
-    found = plan.quantized("m", [Part(file.tensors["a"]), Part(file.tensors["b"])], codes, "bfloat16")
-    plan.write(tmp_path / "data")
+    layout = WeightLayout()
+    found = layout.quantized("m", [Part(file.tensors["a"]), Part(file.tensors["b"])], codes, "bfloat16")
+    layout.write(tmp_path / "data")
     shared = shared_scale(float(np.abs(W).max())) if codes.shared else 1.0
     whole, scales = round_blocks(W, codes, found.scales.dtype, shared)
     turned = np.ascontiguousarray(whole.T).view(np.uint8)
@@ -129,9 +129,9 @@ def test_quantized_file_holds_codes_and_scales_in_columns(
 
 def test_inputs_that_are_not_whole_blocks_are_refused(file: TensorFile) -> None:
     with pytest.raises(CheckpointError, match="tensor narrow: axis 1: expected a multiple of 128 for int4, found 64"):
-        WeightPlan().quantized("m", [Part(file.tensors["narrow"])], INT4, "bfloat16")
+        WeightLayout().quantized("m", [Part(file.tensors["narrow"])], INT4, "bfloat16")
 
 
 def test_an_odd_number_of_4_bit_outputs_is_refused(file: TensorFile) -> None:
     with pytest.raises(CheckpointError, match="tensor odd: axis 0: expected a multiple of 2 for int4, found 3"):
-        WeightPlan().quantized("m", [Part(file.tensors["odd"])], INT4, "bfloat16")
+        WeightLayout().quantized("m", [Part(file.tensors["odd"])], INT4, "bfloat16")

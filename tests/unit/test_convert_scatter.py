@@ -12,7 +12,7 @@ import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from trimode.bundle.manifest import GRAPH, WEIGHTS, Manifest
-from trimode_convert.bundle.onnx_bundle import Recipe, make_plan, write_bundle
+from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft, write_bundle
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.graph.model import draw
 from trimode_convert.graph.precisions import TARGETS, TENSORRT
@@ -29,8 +29,8 @@ MASK, VOCAB, BLOCK = 100, 2048, 16
 def bundle(checkpoint: Path, out: Path, target: str, precision: str, dtype: str | None = None) -> Path:
     """Build a bundle; `dtype` makes the same graph with activations that the CPU can compute."""
     with Checkpoint.open(checkpoint) as opened:
-        plan = make_plan(opened, Recipe(precision, 256, target=TARGETS[target]))
-        write_bundle(plan, out)
+        draft = make_draft(opened, BundleOptions(precision, 256, target=TARGETS[target]))
+        write_bundle(draft, out)
         if dtype is not None:
             twin = draw(
                 opened, target=TARGETS[target], precision=precision, capacity=256, location=WEIGHTS, dtype=dtype
@@ -38,8 +38,8 @@ def bundle(checkpoint: Path, out: Path, target: str, precision: str, dtype: str 
             (out / WEIGHTS).unlink()
             twin.weights.write(out / WEIGHTS)
             (out / GRAPH).write_bytes(twin.model.SerializeToString())
-            sizes = {name: (out / name).stat().st_size for name in plan.manifest.files}
-            Manifest(**{**vars(plan.manifest), "files": sizes}).save(out)
+            sizes = {name: (out / name).stat().st_size for name in draft.manifest.files}
+            Manifest(**{**vars(draft.manifest), "files": sizes}).save(out)
     return out
 
 

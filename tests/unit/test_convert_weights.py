@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from trimode_convert.checkpoint import tensor_file
 from trimode_convert.checkpoint.tensor_file import TensorFile
-from trimode_convert.weights.weight_file import Blob, Part, WeightPlan, round_rows
+from trimode_convert.weights.weight_file import Blob, Part, WeightLayout, round_rows
 
 from . import checkpoint_factory as factory
 
@@ -25,8 +25,8 @@ def file(tmp_path: Path) -> Iterator[TensorFile]:
     opened.close()
 
 
-def written(plan: WeightPlan, blob: Blob, folder: Path) -> np.ndarray:
-    plan.write(folder / "model.data")
+def written(layout: WeightLayout, blob: Blob, folder: Path) -> np.ndarray:
+    layout.write(folder / "model.data")
     raw = (folder / "model.data").read_bytes()[blob.offset : blob.offset + blob.nbytes]
     return np.frombuffer(raw, blob.dtype).reshape(blob.shape)
 
@@ -36,43 +36,43 @@ def test_matrix_is_the_parts_transposed_side_by_side(
     file: TensorFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slice_bytes: int
 ) -> None:
     monkeypatch.setattr(tensor_file, "SLICE_BYTES", slice_bytes)
-    plan = WeightPlan()
-    blob = plan.matrix("m", [Part(file.tensors["a"], 0.5), Part(file.tensors["b"])])
-    np.testing.assert_array_equal(written(plan, blob, tmp_path), np.concatenate([A.T / 2, B.T], axis=1))
+    layout = WeightLayout()
+    blob = layout.matrix("m", [Part(file.tensors["a"], 0.5), Part(file.tensors["b"])])
+    np.testing.assert_array_equal(written(layout, blob, tmp_path), np.concatenate([A.T / 2, B.T], axis=1))
 
 
 def test_copy_keeps_the_stored_layout(file: TensorFile, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tensor_file, "SLICE_BYTES", 24)
-    plan = WeightPlan()
-    blob = plan.copy("c", file.tensors["a"])
-    np.testing.assert_array_equal(written(plan, blob, tmp_path), A)
+    layout = WeightLayout()
+    blob = layout.copy("c", file.tensors["a"])
+    np.testing.assert_array_equal(written(layout, blob, tmp_path), A)
 
 
 def test_int8_matrix_times_its_scales_is_the_matrix(file: TensorFile, tmp_path: Path) -> None:
-    plan = WeightPlan()
-    blob, scales = plan.int8_matrix("m", [Part(file.tensors["a"]), Part(file.tensors["b"])], scale_factor=2.0)
-    whole = written(plan, blob, tmp_path).astype(np.float32)
+    layout = WeightLayout()
+    blob, scales = layout.int8_matrix("m", [Part(file.tensors["a"]), Part(file.tensors["b"])], scale_factor=2.0)
+    whole = written(layout, blob, tmp_path).astype(np.float32)
     raw = (tmp_path / "model.data").read_bytes()[scales.offset : scales.offset + scales.nbytes]
     scale = np.frombuffer(raw, np.float32) / 2
     np.testing.assert_allclose(whole * scale, np.concatenate([A.T, B.T], axis=1), atol=float(scale.max()) / 2)
 
 
 def test_every_blob_starts_on_a_page(file: TensorFile) -> None:
-    plan = WeightPlan()
-    plan.copy("a", file.tensors["a"])
-    plan.int8_matrix("m", [Part(file.tensors["b"])], scale_factor=1.0)
-    plan.array("x", lambda: np.zeros(3, np.float32), (3,))
-    assert [blob.offset for blob in plan.blobs] == [0, 4096, 8192, 12288]
+    layout = WeightLayout()
+    layout.copy("a", file.tensors["a"])
+    layout.int8_matrix("m", [Part(file.tensors["b"])], scale_factor=1.0)
+    layout.array("x", lambda: np.zeros(3, np.float32), (3,))
+    assert [blob.offset for blob in layout.blobs] == [0, 4096, 8192, 12288]
 
 
 def test_planned_size_is_the_files_size_and_what_progress_adds_up_to(file: TensorFile, tmp_path: Path) -> None:
-    plan = WeightPlan()
-    plan.copy("a", file.tensors["a"])
-    plan.matrix("m", [Part(file.tensors["a"]), Part(file.tensors["b"])])
+    layout = WeightLayout()
+    layout.copy("a", file.tensors["a"])
+    layout.matrix("m", [Part(file.tensors["a"]), Part(file.tensors["b"])])
     seen: list[int] = []
-    plan.write(tmp_path / "model.data", seen.append)
-    assert (tmp_path / "model.data").stat().st_size == plan.total_bytes == 4096 + 4 * 21
-    assert sum(seen) == sum(blob.nbytes for blob in plan.blobs)
+    layout.write(tmp_path / "model.data", seen.append)
+    assert (tmp_path / "model.data").stat().st_size == layout.total_bytes == 4096 + 4 * 21
+    assert sum(seen) == sum(blob.nbytes for blob in layout.blobs)
 
 
 def test_rows_round_to_nearest_by_their_own_scale() -> None:

@@ -6,11 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from trimode.auto.cost_curve import BOUND, FRESH, RATE, ROWS, SHARED, TOKENS, CostCurve
+from trimode.auto.cost_benchmark import measure_costs
+from trimode.auto.cost_curve import CostCurve
+from trimode.auto.tuning import TUNING
 from trimode.engines.base import Row, RowResult
 
 from tests.unit.toy import ToyEngine
 
+ROWS, TOKENS = TUNING.grid_rows, TUNING.grid_tokens
 TABLE = np.array([[b * s / 1000 for s in TOKENS] for b in ROWS])
 
 
@@ -62,7 +65,7 @@ def test_a_longer_cache_costs_more_for_every_row() -> None:
 
 def test_measuring_finds_what_calls_take() -> None:
     engine = Timed()
-    curve = CostCurve.measure(engine, 4, engine.clock)
+    curve = measure_costs(engine, 4, engine.clock)
     assert curve.seconds(1, 1, 64) == pytest.approx(0.0021)
     assert curve.seconds(4, 8, 64) == pytest.approx(0.002 + 0.0001 * 32)
     assert max(rows for rows, _ in engine.calls_of) == 4
@@ -78,7 +81,7 @@ def test_measuring_ends_when_its_time_is_up_and_estimates_the_rest() -> None:
         return slow(rows)
 
     engine.run = run  # type: ignore[method-assign]
-    curve = CostCurve.measure(engine, 16, engine.clock)
+    curve = measure_costs(engine, 16, engine.clock)
     assert set(engine.calls_of) == {(1, 96), (1, 1), (1, 32), (16, 1)}
     assert curve.seconds(16, 32, 64) == pytest.approx(0.502 + 0.0001 * 16 * 32, rel=0.01)
     assert curve.seconds(1, 32, 64) > curve.seconds(1, 1, 64) > 0.5
@@ -92,30 +95,32 @@ def test_on_a_device_where_every_call_takes_the_same_a_block_costs_what_a_token_
         return [RowResult(np.zeros((len(row.want), 3), dtype=np.float32), 1) for row in rows]
 
     engine.run = run  # type: ignore[method-assign]
-    curve = CostCurve.measure(engine, 16, engine.clock)
+    curve = measure_costs(engine, 16, engine.clock)
     assert curve.seconds(16, 64, 64) == pytest.approx(curve.seconds(1, 1, 64)) == pytest.approx(0.5)
 
 
 def test_one_slot_is_enough_to_measure_with() -> None:
     engine = Timed()
-    curve = CostCurve.measure(engine, 1, engine.clock)
+    curve = measure_costs(engine, 1, engine.clock)
     assert curve.seconds(1, 32, 64) == pytest.approx(0.002 + 0.0001 * 32)
 
 
 def test_an_observation_moves_the_curve_towards_it() -> None:
     curve = CostCurve(TABLE, 64)
     before = curve.seconds(1, 8, 64)
-    for _ in range(20 * FRESH):
+    for _ in range(20 * TUNING.refresh_calls):
         curve.observe(1, 8, 64, 2 * before)
     assert curve.seconds(1, 8, 64) == pytest.approx(2 * before, rel=0.05)
-    assert curve.seconds(32, 64, 64) == pytest.approx(2.048 * 2**SHARED, rel=0.05)  # far from what was seen
+    assert curve.seconds(32, 64, 64) == pytest.approx(
+        2.048 * 2**TUNING.shared_drift, rel=0.05
+    )  # far from what was seen
 
 
 def test_one_outlier_moves_it_little() -> None:
     curve = CostCurve(TABLE, 64)
-    for _ in range(FRESH):
+    for _ in range(TUNING.refresh_calls):
         curve.observe(1, 8, 64, 0.008)
     curve.observe(1, 8, 64, 100.0)
-    for _ in range(FRESH):
+    for _ in range(TUNING.refresh_calls):
         curve.observe(1, 8, 64, 0.008)
-    assert curve.seconds(1, 8, 64) <= 0.008 * np.exp(RATE * BOUND) * 1.001
+    assert curve.seconds(1, 8, 64) <= 0.008 * np.exp(TUNING.learning_rate * TUNING.largest_surprise) * 1.001

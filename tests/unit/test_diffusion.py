@@ -6,9 +6,10 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.decoding.modes import registry as modes
-from trimode.decoding.sequence import Phase, Sequence
+from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row, RowResult
 
 VOCAB, EOS, MASK, THINK = 12, 8, 9, 7
@@ -17,10 +18,10 @@ Guess = tuple[int, float]
 """A token and its probability; the rest is spread evenly."""
 
 
-def sequence(*, reference: bool = False, **given: object) -> Sequence:
+def sequence(*, reference: bool = False, **given: object) -> SequenceState:
     asked = {"input_ids": PROMPT, "seed": 1, "mode": "diffusion", "block_length": 4, "max_tokens": 8, **given}
     params = GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS, THINK), reference=reference)
-    return Sequence(params, PROMPT, MASK)
+    return SequenceState(params, PROMPT, MASK)
 
 
 def logits(guesses: list[Guess]) -> np.ndarray:
@@ -31,15 +32,15 @@ def logits(guesses: list[Guess]) -> np.ndarray:
     return rows
 
 
-def step(seq: Sequence, script: Mapping[int, Guess]) -> tuple[Row, list[int]]:
+def step(seq: SequenceState, script: Mapping[int, Guess]) -> tuple[Row, list[int]]:
     """Run one pass; `script` says what is predicted for each position of the answer, (3, 0.5) when silent."""
     row = modes.plan(seq, 99)
     shift = len(PROMPT) - (row.sees == "causal")
     guesses = [script.get(row.start + int(at) - shift, (3, 0.5)) for at in row.want]
-    return row, modes.apply(seq, row, RowResult(logits(guesses), MASK))
+    return row, modes.apply(seq, row, RowResult(logits(guesses), MASK)).tokens
 
 
-def drive(seq: Sequence, script: Mapping[int, Guess] | None = None) -> list[Row]:
+def drive(seq: SequenceState, script: Mapping[int, Guess] | None = None) -> list[Row]:
     rows = []
     while not seq.done:
         rows.append(step(seq, script or {})[0])

@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from trimode.api.answer import Chunk
-from trimode.requests.revise import CHARACTER, apply_edits
+from trimode.requests.spans import CHARACTER, apply_edits
 from trimode.runtime import Runtime
 from trimode.triton.arrays import response_arrays
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.api.answer import Chunk, Counters
+from trimode.api.answer import Chunk
+from trimode.api.counters import Counters
 from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.toy import EOS, MASK, ToyEngine, toy_runtime

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.api.defaults import Defaults
 from trimode.api.effort import EffortTable
 from trimode.api.fields import Mode
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.params import GenerationParams
 from trimode.bundle.manifest import EFFORT
 from trimode.errors import BundleError, RequestError
 from trimode.runtime import Runtime
@@ -26,7 +27,13 @@ def parse(**given: Any) -> GenerationParams:
 
 
 def knobs(params: GenerationParams) -> tuple[int, int, float | None, str, int]:
-    return params.block_length, params.denoise_steps, params.threshold, params.reveal, params.revise_rounds
+    return (
+        params.block.block_length,
+        params.block.denoise_steps,
+        params.block.threshold,
+        params.block.reveal,
+        params.revise.revise_rounds,
+    )
 
 
 # The table
@@ -43,12 +50,13 @@ def written(folder: Path, change: Callable[[dict[str, Any]], object] = lambda ra
     raw = {**asdict(EFFORTS), "engine": "e", "prompts": 9}
     raw["levels"] = list(raw["levels"])
     change(raw)
-    (folder / EFFORT).write_text(json.dumps(raw), encoding="utf-8")
-    return folder
+    path = folder / EFFORT
+    path.write_text(json.dumps(raw), encoding="utf-8")
+    return path
 
 
 def test_a_table_is_read_from_its_file(tmp_path: Path) -> None:
-    assert EffortTable.load(tmp_path) is None
+    assert EffortTable.load(tmp_path / EFFORT) is None
     assert EffortTable.load(written(tmp_path)) == EFFORTS
 
 
@@ -84,7 +92,7 @@ def test_a_table_that_is_not_one_is_refused_by_file_and_key(
 def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / EFFORT).write_text(text, encoding="utf-8")
     with pytest.raises(BundleError, match=r"effort\.json cannot be used"):
-        EffortTable.load(tmp_path)
+        EffortTable.load(tmp_path / EFFORT)
 
 
 # A request
@@ -129,7 +137,7 @@ def test_explicit_knobs_win_each_on_its_own(effort: float, given: dict[str, Any]
 def test_a_block_wider_than_the_servers_is_cut_with_its_steps() -> None:
     narrow = replace(DEFAULTS, block_length=4)
     params = GenerationParams.parse({"text_input": "a", "effort": 0.5}, narrow)
-    assert (params.block_length, params.denoise_steps) == (4, 4)
+    assert (params.block.block_length, params.block.denoise_steps) == (4, 4)
 
 
 @pytest.mark.parametrize("mode", ["autoregressive", "self_speculation"])
@@ -150,10 +158,11 @@ def test_what_is_no_effort_is_refused_with_field_limit_and_value(value: object) 
 def test_gaps_keep_their_windows_and_texts_their_rounds(effort: float) -> None:
     level = EFFORTS.at(effort)
     gap = parse(effort=effort, suffix="b")
-    assert (gap.block_length, gap.denoise_steps, gap.threshold) == (8, min(level.denoise_steps, 8), level.threshold)
+    found = (gap.block.block_length, gap.block.denoise_steps, gap.block.threshold)
+    assert found == (8, min(level.denoise_steps, 8), level.threshold)
     text = GenerationParams.parse({"text": "abc", "effort": effort}, DEFAULTS)
-    assert (text.block_length, text.threshold) == (8, level.threshold)
-    assert text.revise_rounds == max(2, level.revise_rounds)
+    assert (text.block.block_length, text.block.threshold) == (8, level.threshold)
+    assert text.revise.revise_rounds == max(2, level.revise_rounds)
 
 
 # The runtime
@@ -172,8 +181,8 @@ def ask(efforts: EffortTable | None) -> GenerationParams | RequestError:
 def test_a_bundle_without_a_table_or_with_anothers_says_how_to_get_one() -> None:
     own = ToyEngine().manifest.checkpoint_hash
     found = ask(replace(EFFORTS, checkpoint_hash=own))
-    assert isinstance(found, GenerationParams) and found.threshold == 0.7
-    for table, says in ((None, "has not"), (replace(EFFORTS, checkpoint_hash="other"), "another one")):
+    assert isinstance(found, GenerationParams) and found.block.threshold == 0.7
+    for table, says in ((None, "does not have"), (replace(EFFORTS, checkpoint_hash="other"), "another one")):
         refused = ask(table)
         assert isinstance(refused, RequestError) and refused.error_type == "not_applicable"
         assert says in refused.limit and "make quality" in refused.limit

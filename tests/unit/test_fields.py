@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trimode.api.checks import check_field
 from trimode.api.fields import (
     ACCEPTS,
     BY_NAME,
@@ -20,7 +21,6 @@ from trimode.api.fields import (
     REVEALS,
     Field,
     Mode,
-    check_field,
 )
 from trimode.errors import Described, RequestError, shorten
 

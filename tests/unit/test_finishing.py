@@ -6,9 +6,10 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 import pytest
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.decoding.modes import registry as modes
-from trimode.decoding.sequence import Sequence
+from trimode.decoding.sequence import SequenceState
 from trimode.engines.base import Row, RowResult
 
 VOCAB, EOS, MASK, THINK = 12, 8, 9, 7
@@ -18,10 +19,10 @@ Guess = tuple[int, float]
 SURE = (3, 0.99)
 
 
-def sequence(**given: object) -> Sequence:
+def sequence(**given: object) -> SequenceState:
     asked = {"input_ids": PROMPT, "seed": 1, "mode": "diffusion", "block_length": 4, "max_tokens": 8, **given}
     params = GenerationParams.parse({"revise_rounds": 1, **asked}, Defaults(VOCAB, 8, EOS, THINK))
-    return Sequence(params, PROMPT, MASK)
+    return SequenceState(params, PROMPT, MASK)
 
 
 def logits(guesses: list[Guess]) -> np.ndarray:
@@ -32,7 +33,7 @@ def logits(guesses: list[Guess]) -> np.ndarray:
     return rows
 
 
-def drive(seq: Sequence, seen: Callable[[Row, int], Guess]) -> list[Row]:
+def drive(seq: SequenceState, seen: Callable[[Row, int], Guess]) -> list[Row]:
     """Run to the end; `seen` says what a pass predicts for each position of the answer."""
     rows = []
     while not seq.done:

@@ -10,10 +10,12 @@ import tokenizers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, processors
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.decoding.infill_state import Reading
 from trimode.errors import PromptTooLongError, RequestError
-from trimode.requests.gapped_text import GappedText, Sides, Start, agreement
+from trimode.requests.gapped_text import GappedText
+from trimode.requests.seams import GapContext, Start, agreement
 from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.toy import BYTES, EOS, SPECIAL, VOCAB, byte_tokenizer
@@ -40,8 +42,8 @@ def text_of(**given: object) -> GappedText:
     return GappedText.of(params, TOKENIZER)
 
 
-def sides(left: str, right: str, *, end_id: int | None = None, tokenizer: Tokenizer = TOKENIZER) -> Sides:
-    return Sides(tokenizer, left, right, block=8, end_id=end_id, capacity=512)
+def sides(left: str, right: str, *, end_id: int | None = None, tokenizer: Tokenizer = TOKENIZER) -> GapContext:
+    return GapContext(tokenizer, left, right, block=8, end_id=end_id, capacity=512)
 
 
 def test_segments_become_pieces_and_sizes() -> None:
@@ -108,7 +110,7 @@ def test_what_just_fits_is_counted() -> None:
     assert GappedText.of(params, TOKENIZER).check(params, TOKENIZER, 100) == 84 + 9
 
 
-# Sides
+# GapContext
 
 
 def test_the_right_side_is_at_most_a_block() -> None:
@@ -121,7 +123,7 @@ def test_a_right_side_that_ends_the_turn_is_filled_up_with_end_tokens() -> None:
     assert EOS not in sides("", "y" * 8, end_id=EOS).right
 
 
-def plain(both: Sides, filled: Sequence[int]) -> Reading:
+def plain(both: GapContext, filled: Sequence[int]) -> Reading:
     """What `filled` stands for behind the whole left side, as it is."""
     return both.read(both.starts[-1], filled)[0]
 
@@ -145,7 +147,7 @@ def test_tokens_merge_across_both_seams() -> None:
 
 
 def test_what_goes_beyond_the_capacity_is_not_scored() -> None:
-    both = Sides(TOKENIZER, "x" * 9, "y" * 8, block=8, end_id=EOS, capacity=16)
+    both = GapContext(TOKENIZER, "x" * 9, "y" * 8, block=8, end_id=EOS, capacity=16)
     found = plain(both, TOKENIZER.encode("abc"))
     assert (found.ids, found.first) == (TOKENIZER.encode("x" * 9 + "abc" + "y" * 4), 9)
 
@@ -320,7 +322,7 @@ def test_a_draft_of_any_tokens_is_cut_where_its_text_agrees_longest(draft: list[
 
 def test_a_long_draft_is_met_in_no_time() -> None:
     """On the thread that hands over everyone's chunks."""
-    both = Sides(TOKENIZER, "x\n", "a" * 99 + "b", block=64, end_id=None, capacity=9999)
+    both = GapContext(TOKENIZER, "x\n", "a" * 99 + "b", block=64, end_id=None, capacity=9999)
     began = time.perf_counter()
     assert both.meet(both.starts[-1], TOKENIZER.encode("a" * 4096)) == []
     assert time.perf_counter() - began < 0.2

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode.api.params import Defaults, GenerationParams
-from trimode.decoding.infill_state import Hole, Reading
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
+from trimode.decoding.infill_state import InfillState, Reading
 from trimode.decoding.modes import registry as modes
-from trimode.decoding.modes.infill import begin, stretch
-from trimode.decoding.sequence import Phase
-from trimode.decoding.sequence import Sequence as Decoding
+from trimode.decoding.modes.infill import begin, tokens_in_window
+from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row, RowResult
 
 VOCAB, EOS, MASK = 12, 8, 9
@@ -23,12 +23,12 @@ Guess = tuple[int, float]
 """A token and its probability; the rest is spread evenly."""
 
 
-def gap(size: int, left: Sequence[int] = (1, 2, 3), right: Sequence[int] = (4, 5, 6), **more: object) -> Decoding:
-    """A sequence that fills `size` tokens; more: `read`, `heads`, `given` of its Hole, or fields of the request."""
+def gap(size: int, left: Sequence[int] = (1, 2, 3), right: Sequence[int] = (4, 5, 6), **more: object) -> SequenceState:
+    """A sequence that fills `size` tokens; more: `read`, `heads`, `given` of its state, or fields of the request."""
     read, heads, given_ids = more.pop("read", None), more.pop("heads", None), more.pop("given", None)
     asked = {"text_input": "", "suffix": "", "seed": 1, **more}
     params = replace(GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS)), max_tokens=size)
-    hole = Hole(
+    gap = InfillState(
         size,
         np.array(right, dtype=np.int64),
         read or (lambda filled: [Reading("", [], 0)]),  # type: ignore[arg-type]
@@ -37,13 +37,13 @@ def gap(size: int, left: Sequence[int] = (1, 2, 3), right: Sequence[int] = (4, 5
         judged=read is not None,
         given=given_ids,  # type: ignore[arg-type]
     )
-    seq = Decoding(params, list(left), MASK, hole=hole)
+    seq = SequenceState(params, list(left), MASK, infill=gap)
     if not left:
         begin(seq)
     return seq
 
 
-def step(seq: Decoding, script: Mapping[int, Guess], chunk: int = 99) -> Row:
+def step(seq: SequenceState, script: Mapping[int, Guess], chunk: int = 99) -> Row:
     """Run one pass; `script` says what is predicted for each position of the text, (7, 0.95) when silent."""
     row = modes.plan(seq, chunk)
     logits = np.zeros((len(row.want), VOCAB), dtype=np.float32)
@@ -55,7 +55,7 @@ def step(seq: Decoding, script: Mapping[int, Guess], chunk: int = 99) -> Row:
     return row
 
 
-def drive(seq: Decoding, script: Mapping[int, Guess] | None = None, chunk: int = 99) -> list[Row]:
+def drive(seq: SequenceState, script: Mapping[int, Guess] | None = None, chunk: int = 99) -> list[Row]:
     rows = []
     while not seq.done:
         rows.append(step(seq, script or {}, chunk))
@@ -108,7 +108,7 @@ def test_stretches_fill_the_gap_and_leave_half_of_the_last_window_to_the_right_s
 ) -> None:
     counts, left = [], size
     while left:
-        counts.append(stretch(left, right, block))
+        counts.append(tokens_in_window(left, right, block))
         left -= counts[-1]
     assert all(1 <= count < block for count in counts)
     assert counts[-1] <= block - 1 - min(right, block // 2)
@@ -184,8 +184,8 @@ def test_the_score_is_the_mean_over_gap_and_right_side() -> None:
     seq = gap(2, read=lambda filled: reading(*filled, 4, 5))
     rows = drive(seq, {3: (7, 0.95), 4: (7, 0.95), 5: (4, 0.5), 6: (5, 0.25)})
     assert (rows[-1].tokens.tolist(), rows[-1].start, rows[-1].want.tolist()) == ([3, 7, 7, 4], 2, [0, 1, 2, 3])
-    assert seq.hole is not None and seq.hole.score is not None
-    assert seq.hole.score == pytest.approx(np.log([0.95, 0.95, 0.5, 0.25]).mean(), rel=1e-5)
+    assert seq.infill is not None and seq.infill.score is not None
+    assert seq.infill.score == pytest.approx(np.log([0.95, 0.95, 0.5, 0.25]).mean(), rel=1e-5)
     assert (seq.counters.score_forwards, seq.finish_reason) == (1, "stop")
 
 
@@ -198,7 +198,7 @@ def test_a_long_text_is_scored_in_chunks(chunk: int) -> None:
     assert max(len(row.tokens) for row in rows) <= chunk
     assert [token for row in rows[-(-3 // chunk) :] for token in row.tokens.tolist()] == [3, 7, 7, 4]
     assert all(row.keep for row in rows)
-    assert chunked.hole and at_once.hole and chunked.hole.score == at_once.hole.score
+    assert chunked.infill and at_once.infill and chunked.infill.score == at_once.infill.score
 
 
 def test_a_reading_that_changes_the_prompts_last_tokens_is_scored_from_there() -> None:
@@ -210,7 +210,7 @@ def test_tokens_that_only_hold_the_left_side_are_read_again_and_not_scored() -> 
     seq = gap(1, read=lambda filled: [Reading("", [1, 6, 6, 7, 4], 3)])
     rows = drive(seq, {1: (6, 0.5), 2: (6, 0.5), 3: (7, 0.25), 4: (4, 0.25)})
     assert (rows[-1].tokens.tolist(), rows[-1].start) == ([1, 6, 6, 7], 0)
-    assert seq.hole is not None and seq.hole.score == pytest.approx(np.log(0.25), rel=1e-5)
+    assert seq.infill is not None and seq.infill.score == pytest.approx(np.log(0.25), rel=1e-5)
 
 
 def test_a_seam_that_swallows_the_gap_is_scored_all_the_same() -> None:
@@ -228,14 +228,14 @@ def test_a_stretch_that_was_kept_is_scored_like_the_last() -> None:
 def test_a_single_token_without_context_has_no_score() -> None:
     seq = gap(1, [], [], read=lambda filled: reading(*filled, first=0))
     rows = drive(seq)
-    assert len(rows) == 1 and seq.hole is not None and seq.hole.score is None
+    assert len(rows) == 1 and seq.infill is not None and seq.infill.score is None
     assert seq.finish_reason == "stop"
 
 
 def test_a_gap_that_gives_no_text_at_all_has_no_score() -> None:
     seq = gap(2, [], [], read=lambda filled: reading(first=0))
     drive(seq)
-    assert seq.hole is not None and seq.hole.score is None
+    assert seq.infill is not None and seq.infill.score is None
 
 
 # Readings
@@ -247,8 +247,8 @@ def test_of_two_readings_the_likelier_is_taken(likely: int, kept: str) -> None:
     seq = gap(1, read=lambda filled: both)
     causal = {3: (7, 0.9), 4: (4, 0.9)} if likely == 4 else {3: (5, 0.9), 4: (6, 0.9)}
     rows = drive(seq, causal)
-    assert seq.hole is not None and seq.hole.reading is not None and seq.hole.reading.text == kept
-    assert seq.hole.score == pytest.approx(np.log(0.9), rel=1e-5)
+    assert seq.infill is not None and seq.infill.reading is not None and seq.infill.reading.text == kept
+    assert seq.infill.score == pytest.approx(np.log(0.9), rel=1e-5)
     assert [row.start for row in rows[-2:]] == [2, 2] and seq.counters.score_forwards == 2
 
 
@@ -261,21 +261,21 @@ def test_a_second_reading_is_scored_where_the_slot_no_longer_holds_its_text() ->
 
 def test_a_gap_of_one_reading_that_nobody_scores_is_done() -> None:
     seq = gap(1)
-    assert len(drive(seq)) == 2 and seq.hole is not None
-    assert seq.hole.reading is not None and seq.hole.score is None
+    assert len(drive(seq)) == 2 and seq.infill is not None
+    assert seq.infill.reading is not None and seq.infill.score is None
 
 
 def test_tokens_that_stand_for_no_text_end_without_a_reading() -> None:
     seq = gap(1, read=lambda filled: [])
     drive(seq)
-    assert seq.finish_reason == "stop" and seq.hole is not None and seq.hole.reading is None
+    assert seq.finish_reason == "stop" and seq.infill is not None and seq.infill.reading is None
 
 
 def test_what_is_given_is_scored_and_not_filled() -> None:
     seq = gap(2, given=[5, 6], read=lambda filled: reading(*filled, 4))
     rows = drive(seq, {3: (5, 0.5), 4: (6, 0.5), 5: (4, 0.5)})
     assert windows(rows) == [] and seq.tokens == [5, 6]
-    assert seq.hole is not None and seq.hole.score == pytest.approx(np.log(0.5), rel=1e-5)
+    assert seq.infill is not None and seq.infill.score == pytest.approx(np.log(0.5), rel=1e-5)
 
 
 @pytest.mark.parametrize("more", [{}, {"reveal": "entropy"}, {"temperature": 2.0, "seed": 9}])

@@ -12,14 +12,16 @@ import pytest
 from trimode.api.answer import Chunk
 from trimode.api.fields import Mode
 from trimode.api.params import GenerationParams
-from trimode.decoding.sequence import Sequence as Decoding
+from trimode.decoding.sequence import SequenceState
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError, RequestError
-from trimode.requests.infill import LADDER, REFINED, ROUNDS, Infill, _Gap, _Tried
+from trimode.requests.gap_search import MAX_ROUNDS, SIZE_LADDER, SIZES_PER_ROUND, Filling, GapSearch
+from trimode.requests.infill import InfillRequest
+from trimode.requests.services import Request
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 
-from tests.unit.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_runtime
+from tests.unit.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_config, toy_curve, toy_runtime
 
 WAIT = 5.0
 TOKENIZER = byte_tokenizer()
@@ -97,13 +99,13 @@ def settled(runtime: Runtime, engine: ToyEngine) -> bool:
 # Sizes
 
 
-def tried(size: int, score: float | None, mode: Mode = Mode.DIFFUSION, worth: int = 1) -> _Tried:
-    return _Tried(mode, [3] * size, [], "a" * size, score, worth)
+def tried(size: int, score: float | None, mode: Mode = Mode.DIFFUSION, worth: int = 1) -> Filling:
+    return Filling(mode, [3] * size, [], "a" * size, score, worth)
 
 
-def gap(scores: dict[int, float | None], sizes: Sequence[int], *, open: bool = True) -> _Gap:
+def gap(scores: dict[int, float | None], sizes: Sequence[int], *, open: bool = True) -> GapSearch:
     done = [tried(size, score) for size, score in scores.items()]
-    return _Gap(SimpleNamespace(), tuple(sizes), open, done)  # type: ignore[arg-type]
+    return GapSearch(SimpleNamespace(), tuple(sizes), open, done)  # type: ignore[arg-type]
 
 
 def test_the_likeliest_size_is_best_and_of_equals_the_smallest() -> None:
@@ -117,30 +119,30 @@ def test_a_size_that_could_not_be_scored_is_the_last_choice() -> None:
 
 
 def test_between_are_all_sizes_beside_the_best_if_they_are_few() -> None:
-    assert gap({1: -9.0, 2: -3.0, 4: -1.0, 8: -2.0}, (1, 2, 4, 8)).between() == (3, 5, 6, 7)
+    assert gap({1: -9.0, 2: -3.0, 4: -1.0, 8: -2.0}, (1, 2, 4, 8)).next_sizes() == (3, 5, 6, 7)
 
 
 def test_between_are_a_few_of_many_spread_evenly() -> None:
-    found = gap({1: -9.0, 32: -1.0, 64: -3.0}, (1, 32, 64)).between()
-    assert len(found) == REFINED
+    found = gap({1: -9.0, 32: -1.0, 64: -3.0}, (1, 32, 64)).next_sizes()
+    assert len(found) == SIZES_PER_ROUND
     assert min(found) == 2 and max(found) > 32 and 32 not in found
 
 
 def test_between_goes_on_for_a_few_rounds_and_only_where_the_size_was_open() -> None:
     searched = gap({1: -9.0, 512: -1.0, 1024: -3.0}, (1, 512, 1024))
     rounds = []
-    while between := searched.between():
+    while between := searched.next_sizes():
         rounds.append(between)
         searched.tried += [tried(size, -1.0 if size > 512 else -5.0) for size in between]
-    assert len(rounds) == ROUNDS - 1 and all(0 < len(sizes) <= REFINED for sizes in rounds)
-    assert gap({1: -9.0, 4: -3.0}, (1, 4), open=False).between() == ()
-    assert gap({1: -9.0}, (1,)).between() == ()
+    assert len(rounds) == MAX_ROUNDS - 1 and all(0 < len(sizes) <= SIZES_PER_ROUND for sizes in rounds)
+    assert gap({1: -9.0, 4: -3.0}, (1, 4), open=False).next_sizes() == ()
+    assert gap({1: -9.0}, (1,)).next_sizes() == ()
 
 
 def test_the_size_of_a_draft_that_is_best_is_tried_too() -> None:
     searched = gap({1: -9.0, 2: -3.0, 4: -2.0, 8: -2.5}, (1, 2, 4, 8))
     searched.tried.append(tried(5, -0.1, Mode.AUTOREGRESSIVE))
-    assert searched.between() == (5, 6, 7)
+    assert searched.next_sizes() == (5, 6, 7)
 
 
 def test_the_size_of_the_right_text_is_found(build: Build) -> None:
@@ -172,7 +174,7 @@ def test_max_tokens_bounds_the_search(build: Build, most: int) -> None:
     (found,) = build().generate({**OPEN, "max_tokens": most, "return_candidates": True}).candidates
     sizes = [one.size for one in found if one.mode == "diffusion"]
     assert max(sizes) == most
-    assert {size for size in LADDER if size < most} <= set(sizes)
+    assert {size for size in SIZE_LADDER if size < most} <= set(sizes)
     assert len(sizes) == len(set(sizes))
 
 
@@ -190,7 +192,7 @@ def test_a_gap_of_a_given_size_does_not_come_back_empty(
 
 def test_of_tried_texts_those_of_the_size_come_first_then_the_likelier() -> None:
     texts = [tried(1, -1.0, worth=0), tried(2, -3.0, worth=2), tried(3, -2.0, worth=1), tried(4, -2.5, worth=2)]
-    assert _Gap(SimpleNamespace(), (2,), False, texts).best.size == 4  # type: ignore[arg-type]
+    assert GapSearch(SimpleNamespace(), (2,), False, texts).best.size == 4  # type: ignore[arg-type]
 
 
 # Texts
@@ -287,18 +289,14 @@ def test_a_drafts_log_probs_stay_beside_its_tokens(build: Build) -> None:
 def test_what_a_draft_must_not_have_is_left_out_with_its_log_prob(build: Build) -> None:
     runtime = build()
     found: list[tuple[list[int], list[float]]] = []
-    job = Infill(
-        GenerationParams.parse({**OPEN, "return_log_probs": True, "seed": 1}, runtime._defaults),
-        TOKENIZER,
-        runtime._scheduler,
-        **{"mask_token_id": MASK, "capacity": 512, "banned": (EOS,), "adapter": False},
-        **{"post": lambda take, chunk: None, "deliver": lambda chunk: None},
-    )
-    job.start(None)
-    job._queue = lambda tasks: found.append((tasks[0].sequence.hole.given, tasks[0].sequence.log_probs))  # type: ignore
+    params = GenerationParams.parse({**OPEN, "return_log_probs": True, "seed": 1}, runtime.defaults)
+    job = InfillRequest(Request(params, {}, lambda chunk: None, None), runtime._services)
+    job.start()
+    job._queue = lambda jobs: found.append((jobs[0].sequence.infill.given, jobs[0].sequence.log_probs))  # type: ignore
     a, b = TOKENIZER.encode("ab")
-    draft = Decoding(job._params, [], MASK, tokens=[a, EOS, b, *TOKENIZER.encode("def")], log_probs=[1, 2, 3, 4, 5, 6])
-    job._advance(draft, job._gaps[0].sides.starts[-1])
+    tokens = [a, EOS, b, *TOKENIZER.encode("def")]
+    draft = SequenceState(params, [], MASK, tokens=tokens, log_probs=[1, 2, 3, 4, 5, 6])
+    job._advance(draft, job._gaps[0].context.starts[-1])
     job.cancel()
     assert found == [([a, b], [1, 3])]
 
@@ -369,11 +367,13 @@ def test_an_empty_text_is_refused_only_without_a_suffix(build: Build) -> None:
         runtime.generate({"text_input": ""})
 
 
-def test_without_a_tokenizer_there_are_no_gaps(build: Build) -> None:
-    runtime = build()
-    runtime.tokenizer = None
-    with pytest.raises(RequestError, match="text_input needs a checkpoint with a tokenizer"):
-        runtime.generate(OPEN)
+def test_without_a_tokenizer_there_are_no_gaps() -> None:
+    runtime = Runtime(ToyEngine(), None, toy_config(), curve=toy_curve())
+    try:
+        with pytest.raises(RequestError, match="text_input needs a checkpoint with a tokenizer"):
+            runtime.generate(OPEN)
+    finally:
+        runtime.close()
 
 
 def test_one_size_that_fails_ends_the_request_once(build: Build) -> None:
@@ -394,10 +394,10 @@ def test_one_size_that_fails_ends_the_request_once(build: Build) -> None:
 def test_a_defect_between_gaps_ends_the_request_once(
     build: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(self: _Gap) -> tuple[int, ...]:
+    def broken(self: GapSearch) -> tuple[int, ...]:
         raise ZeroDivisionError("a bug")
 
-    monkeypatch.setattr(_Gap, "between", broken)
+    monkeypatch.setattr(GapSearch, "next_sizes", broken)
     sink = Sink()
     build().submit({**OPEN, "infill_tokens": 2}, sink)
     assert isinstance(sink.only.error, EngineError) and "a bug" in str(sink.only.error)

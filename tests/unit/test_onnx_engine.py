@@ -12,8 +12,8 @@ import pytest
 from trimode.bundle.manifest import MANIFEST
 from trimode.engines.base import Row
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
+from trimode.engines.registry import warm_up
 from trimode.errors import BundleError, EngineError
-from trimode.runtime import warm_up
 
 PROMPTS = [[5, 17, 23, 42], [60, 7, 7, 91, 12, 3], [30], [88, 61, 4, 5, 19]]
 BLOCK = [9, 33, 100, 100, 51]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from trimode.api.answer import Chunk, Counters
+from trimode.api.answer import Chunk
+from trimode.api.counters import Counters
 from trimode.errors import CancelledError
 
 FULL = Counters(

@@ -4,31 +4,32 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trimode.api.params import Defaults, GenerationParams
-from trimode.decoding.sequence import Phase, Sequence
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
+from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row
 from trimode.scheduling.batching import MAX_CALL_TOKENS, pack
-from trimode.scheduling.job import Task
-from trimode.text.stop_words import AnswerText
+from trimode.scheduling.job import Job
+from trimode.text.answer_text import AnswerText
 
 from tests.unit.toy import EOS, MASK, ToyEngine
 
 DEFAULTS = Defaults(ToyEngine().manifest.vocab_size, 8, EOS)
 
 
-def planned(*passes: tuple[Phase, int]) -> list[tuple[Task, Row]]:
+def planned(*passes: tuple[Phase, int]) -> list[tuple[Job, Row]]:
     tasks = []
     for number, (phase, width) in enumerate(passes):
         mode = "autoregressive" if phase is Phase.DECODE else "self_speculation"
         house_defaults = {"input_ids": [3], "seed": 1, "mode": mode}
-        sequence = Sequence(GenerationParams.parse(house_defaults, DEFAULTS), [3], MASK, phase=phase)
-        task = Task(sequence, AnswerText(None, [], at_once=True), lambda chunk: None)
+        sequence = SequenceState(GenerationParams.parse(house_defaults, DEFAULTS), [3], MASK, phase=phase)
+        task = Job(sequence, AnswerText(None, [], at_once=True), lambda chunk: None)
         ids = np.zeros(width, dtype=np.int64)
         tasks.append((task, Row(number, ids, 0, "causal", ids[:0], keep=True)))
     return tasks
 
 
-def slots_of(groups: list[list[tuple[Task, Row]]]) -> list[list[int]]:
+def slots_of(groups: list[list[tuple[Job, Row]]]) -> list[list[int]]:
     return [[row.slot for _, row in group] for group in groups]
 
 

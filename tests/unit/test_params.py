@@ -7,8 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from trimode.api.fields import FIELDS, FIELDS_OF_MODES, PROMPT_FIELDS, Mode
-from trimode.api.params import FIELDS_OF_TASKS, NOT_OF_TASKS, Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.fields import (
+    FIELDS,
+    FIELDS_OF_MODES,
+    FIELDS_OF_OPERATIONS,
+    NOT_OF_OPERATIONS,
+    PROMPT_FIELDS,
+    Mode,
+    Operation,
+)
+from trimode.api.params import GenerationParams
 from trimode.errors import RequestError
 
 from tests.unit.toy import EFFORTS
@@ -100,10 +109,10 @@ def test_how_blocks_are_revised_needs_rounds(name: str, value: object) -> None:
 
 
 def test_a_text_is_gone_through_twice_and_a_block_not_at_all_unless_asked() -> None:
-    assert parse({"mode": DIFFUSION}).revise_rounds == 0
+    assert parse({"mode": DIFFUSION}).revise.revise_rounds == 0
     text = GenerationParams.parse({"text": "a"}, DEFAULTS)
-    assert (text.revise_rounds, text.revise_threshold) == (2, -2.0)
-    assert parse({"mode": DIFFUSION, "revise_rounds": 1}).revise_threshold == -2.0
+    assert (text.revise.revise_rounds, text.revise.revise_threshold) == (2, -2.0)
+    assert parse({"mode": DIFFUSION, "revise_rounds": 1}).revise.revise_threshold == -2.0
     error = unparsed({"text": "a", "revise_rounds": 0})
     assert (error.field, error.limit) == ("revise_rounds", "must be at least 1 to revise a text")
 
@@ -111,9 +120,9 @@ def test_a_text_is_gone_through_twice_and_a_block_not_at_all_unless_asked() -> N
 def test_the_draft_adapter_is_used_where_there_is_one() -> None:
     with_adapter = replace(DEFAULTS, adapter=True)
     modes = {mode: GenerationParams.parse({"text_input": "a", "mode": str(mode)}, with_adapter) for mode in Mode}
-    assert [mode for mode, params in modes.items() if params.draft_adapter] == ["auto", SPECULATION]
+    assert [mode for mode, params in modes.items() if params.block.draft_adapter] == ["auto", SPECULATION]
     given = {"text_input": "a", "mode": SPECULATION, "draft_adapter": False}
-    assert not GenerationParams.parse(given, with_adapter).draft_adapter
+    assert not GenerationParams.parse(given, with_adapter).block.draft_adapter
 
 
 def test_a_draft_adapter_that_is_not_there_is_refused() -> None:
@@ -148,15 +157,20 @@ def test_minus_one_means_no_end_token() -> None:
 def test_what_a_bare_request_gets() -> None:
     params = parse(seed=1)
     assert (params.mode, params.max_tokens, params.end_id) == (Mode.AUTO, 128, 7)
-    assert (params.block_length, params.denoise_steps, params.threshold, params.reveal) == (8, 8, 0.0, "threshold")
+    assert (params.block.block_length, params.block.denoise_steps, params.block.threshold, params.block.reveal) == (
+        8,
+        8,
+        0.0,
+        "threshold",
+    )
     assert (params.end_think_token_id, params.max_thinking_tokens) == (9, None)
-    assert params.greedy and not params.penalised and not params.reference
+    assert params.sampling.greedy and not params.sampling.penalised and not params.reference
 
 
 def test_the_servers_defaults_are_used() -> None:
     server = Defaults(vocab_size=9, block_length=4, end_id=3, mode=Mode.DIFFUSION, max_tokens=17)
     params = GenerationParams.parse({"text_input": "a"}, server)
-    assert (params.mode, params.max_tokens, params.block_length, params.end_id) == (Mode.DIFFUSION, 17, 4, 3)
+    assert (params.mode, params.max_tokens, params.block.block_length, params.end_id) == (Mode.DIFFUSION, 17, 4, 3)
 
 
 @pytest.mark.parametrize(
@@ -179,7 +193,7 @@ def test_the_servers_defaults_are_used() -> None:
 )
 def test_threshold_and_steps_resolve(given: dict[str, object], threshold: float | None, steps: int) -> None:
     params = parse(given)
-    assert (params.threshold, params.denoise_steps) == (threshold, steps)
+    assert (params.block.threshold, params.block.denoise_steps) == (threshold, steps)
 
 
 def test_more_steps_than_the_block_has_positions_are_refused() -> None:
@@ -201,12 +215,12 @@ def test_a_thinking_budget_needs_an_end_of_thinking() -> None:
 
 
 def test_without_a_seed_requests_differ() -> None:
-    assert len({parse().seed for _ in range(8)}) > 1
+    assert len({parse().sampling.seed for _ in range(8)}) > 1
 
 
 @pytest.mark.parametrize(("temperature", "greedy"), [(0, True), (0.0, True), (1e-3, False), (1, False)])
 def test_greedy_is_temperature_zero(temperature: float, greedy: bool) -> None:
-    assert parse(temperature=temperature).greedy is greedy
+    assert parse(temperature=temperature).sampling.greedy is greedy
 
 
 @pytest.mark.parametrize(
@@ -220,14 +234,14 @@ def test_greedy_is_temperature_zero(temperature: float, greedy: bool) -> None:
     ],
 )
 def test_penalised_is_any_penalty_that_does_something(given: dict[str, object], penalised: bool) -> None:
-    assert parse(given).penalised is penalised
+    assert parse(given).sampling.penalised is penalised
 
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_echo_is_json_and_leaves_the_prompt_out(mode: Mode) -> None:
     echo = json.loads(json.dumps(parse(mode=str(mode), stop_words=["a", "b"]).echo(), allow_nan=False))
     left_out = {*PROMPT_FIELDS, *(name for name, modes in FIELDS_OF_MODES.items() if mode not in modes)}
-    left_out |= {name for names in FIELDS_OF_TASKS.values() for name in names} | set(OF_REVISING)
+    left_out |= {name for names in FIELDS_OF_OPERATIONS.values() for name in names} | set(OF_REVISING)
     assert set(echo) == {field.name for field in FIELDS} - left_out
     assert (echo["mode"], echo["stop_words"]) == (str(mode), ["a", "b"])
 
@@ -253,20 +267,20 @@ OF_GENERATION = {
 
 
 @pytest.mark.parametrize(
-    ("given", "task", "kind"),
+    ("given", "operation", "kind"),
     [
-        ({"text_input": "a"}, None, "auto"),
-        (GAP, "infill", "infill"),
-        ({"text_input": "", "suffix": ""}, "infill", "infill"),
-        ({"messages": GOOD, "suffix": ""}, "infill", "infill"),
-        ({"segments": ["a", {}]}, "infill", "infill"),
-        (REVISION, "revise", "revise"),
+        ({"text_input": "a"}, Operation.GENERATE, "auto"),
+        (GAP, Operation.INFILL, "infill"),
+        ({"text_input": "", "suffix": ""}, Operation.INFILL, "infill"),
+        ({"messages": GOOD, "suffix": ""}, Operation.INFILL, "infill"),
+        ({"segments": ["a", {}]}, Operation.INFILL, "infill"),
+        (REVISION, Operation.REVISE, "revise"),
     ],
 )
-def test_what_a_request_is_follows_from_its_fields(given: dict[str, object], task: str | None, kind: str) -> None:
+def test_what_a_request_is_follows_from_its_fields(given: dict[str, object], operation: Operation, kind: str) -> None:
     params = GenerationParams.parse(given, DEFAULTS)
-    assert (params.task, params.kind) == (task, kind)
-    assert params.mode is (Mode.DIFFUSION if task else Mode.AUTO)
+    assert (params.operation, params.kind) == (operation, kind)
+    assert params.mode is (Mode.AUTO if operation is Operation.GENERATE else Mode.DIFFUSION)
 
 
 @pytest.mark.parametrize(
@@ -338,7 +352,7 @@ def test_a_window_is_at_most_the_trained_block_and_sees_both_sides(
 ) -> None:
     asked = {**given, "block_length": block}
     if fine:
-        assert GenerationParams.parse(asked, DEFAULTS).block_length == block
+        assert GenerationParams.parse(asked, DEFAULTS).block.block_length == block
     else:
         assert unparsed(asked).limit.startswith("must be between 3 and the trained 8")
 
@@ -348,7 +362,7 @@ def test_a_window_is_at_most_the_trained_block_and_sees_both_sides(
     [({}, -2.0), ({"revise_fraction": 0.1}, None), ({"spans": [[0, 1]]}, None), ({"revise_threshold": -1}, -1.0)],
 )
 def test_unlikely_tokens_are_reconsidered_unless_told_otherwise(given: dict[str, object], threshold: float) -> None:
-    assert GenerationParams.parse({**REVISION, **given}, DEFAULTS).revise_threshold == threshold
+    assert GenerationParams.parse({**REVISION, **given}, DEFAULTS).revise.revise_threshold == threshold
 
 
 @pytest.mark.parametrize(
@@ -365,12 +379,12 @@ def test_unlikely_tokens_are_reconsidered_unless_told_otherwise(given: dict[str,
 def test_the_echo_of_a_task_has_its_knobs_and_sent_back_gives_the_same_values(given: dict[str, object]) -> None:
     params = GenerationParams.parse(given, DEFAULTS)
     echo = json.loads(json.dumps(params.echo(), allow_nan=False))
-    assert params.task is not None
+    assert params.operation is not Operation.GENERATE
     texts = {*PROMPT_FIELDS, "suffix", "instruction"}
-    foreign = {name for task, names in FIELDS_OF_TASKS.items() if task != params.task for name in names}
-    assert set(echo) & (texts | foreign | set(NOT_OF_TASKS[params.task])) <= {"segments"}
+    foreign = {name for other, names in FIELDS_OF_OPERATIONS.items() if other != params.operation for name in names}
+    assert set(echo) & (texts | foreign | set(NOT_OF_OPERATIONS[params.operation])) <= {"segments"}
     assert "a" not in echo.get("segments", [])
-    assert set(FIELDS_OF_TASKS[params.task]) - texts <= set(echo)
+    assert set(FIELDS_OF_OPERATIONS[params.operation]) - texts <= set(echo)
     prompts = {name: value for name, value in given.items() if name in texts}
     again = {name: value for name, value in echo.items() if value not in ((), [], None)}
     assert GenerationParams.parse({**again, **prompts}, DEFAULTS) == params
@@ -401,7 +415,7 @@ def test_the_sizes_of_segments_are_echoed_and_bound_as_others_are(segments: list
 @pytest.mark.parametrize("given", [GAP, {"segments": ["a", {}]}, REVISION])
 def test_gaps_and_revisions_come_in_one_piece_and_say_so(given: dict[str, Any]) -> None:
     params = GenerationParams.parse({**given, "stream": True}, DEFAULTS)
-    assert params.stream is params.echo()["stream"] is False
+    assert params.returns.stream is params.echo()["stream"] is False
 
 
 @pytest.mark.parametrize("knob", [{"denoise_steps": 2}, {"threshold": 0.5}, {"reveal": "margin"}])

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from trimode.auto.acceptance import Acceptance
-from trimode.auto.similar_requests import marks_of
+from trimode.auto.acceptance import DraftStats
+from trimode.auto.similar_requests import token_buckets
 from trimode.errors import RequestError
 from trimode.runtime import Runtime
 
@@ -211,7 +211,7 @@ def test_the_stages_of_an_answer_add_up_and_leave_the_runtime_as_it_was(
     assert found["again"]["check"] > 0
     assert found["again"]["prompt"] > 0
     assert runtime.generate({**prompts[0].fields, "max_tokens": 6}).text == before
-    assert not {"_plan", "_apply", "submit", "_deliver"} & set(vars(runtime._scheduler))
+    assert not {"_plan", "_apply", "submit", "attend"} & {*vars(runtime._scheduler), *vars(runtime._queue)}
 
 
 def test_memory_is_of_the_processes_below_one(perf: Any) -> None:
@@ -225,13 +225,13 @@ def test_memory_is_of_the_processes_below_one(perf: Any) -> None:
 
 def test_what_auto_learns_of_a_timed_prompt_is_forgotten(perf: Any, runtime: Runtime, prompts: list[Any]) -> None:
     learnt = perf("choices").Learnt(runtime, prompts[:2], 9)
-    auto, seen = runtime._scheduler._auto, Acceptance()
-    known = auto._kin.prior(marks_of([1])).verifications
-    seen.note(3, 8, 0)
-    auto._kin.learn(marks_of([1]), seen)
-    assert auto._kin.prior(marks_of([1])).verifications != known
+    auto, stats = runtime.auto, DraftStats()
+    known = auto.similar.prior(token_buckets([1])).verifications
+    stats.add_verification(3, 8, 0)
+    auto.similar.add(token_buckets([1]), stats)
+    assert auto.similar.prior(token_buckets([1])).verifications != known
     learnt.put_back()
-    assert auto._kin.prior(marks_of([1])).verifications == known
+    assert auto.similar.prior(token_buckets([1])).verifications == known
 
 
 def test_each_domain_is_halved(perf: Any, prompts: list[Any]) -> None:

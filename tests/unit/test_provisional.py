@@ -11,11 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode.api.answer import Chunk, Provisional
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.decoding.block import Block
-from trimode.decoding.sequence import Sequence
+from trimode.decoding.sequence import SequenceState
 from trimode.errors import RequestError
-from trimode.scheduling.snapshot import PLACEHOLDER, Snapshot
+from trimode.scheduling.snapshot import PLACEHOLDER, BlockSnapshot
 from trimode.triton.arrays import response_arrays
 
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, toy_runtime
@@ -24,13 +25,13 @@ TOKENIZER = byte_tokenizer()
 PROMPT = [5, 6]
 
 
-def snapshot(tokens: list[int | None], committed: int = 0, done: int = 0, **given: object) -> Snapshot:
+def snapshot(tokens: list[int | None], committed: int = 0, done: int = 0, **given: object) -> BlockSnapshot:
     """Of a block behind `done` committed tokens, `committed` of the block's own among the answer's; None is masked."""
     params = GenerationParams.parse({"input_ids": PROMPT, "max_tokens": 40, **given}, Defaults(VOCAB, 8, EOS))
-    seq = Sequence(params, PROMPT, MASK, tokens=[9] * (done + committed))
+    seq = SequenceState(params, PROMPT, MASK, tokens=[9] * (done + committed))
     ids = np.array([MASK if token is None else token for token in tokens])
     seq.block = Block(len(PROMPT) + done, ids, ids == MASK, 0, 3, np.zeros(len(ids), dtype=np.float32))
-    return Snapshot.of(seq)
+    return BlockSnapshot.of(seq)
 
 
 def states(told: Provisional) -> str:
@@ -39,44 +40,44 @@ def states(told: Provisional) -> str:
 
 def test_tokens_are_committed_provisional_or_masked() -> None:
     a, b, c = TOKENIZER.encode("abc")
-    told = snapshot([a, b, None, c], committed=1, done=4).told(TOKENIZER)
+    told = snapshot([a, b, None, c], committed=1, done=4).shown(TOKENIZER)
     assert (told.start, told.step, told.text, states(told)) == (4, 3, f"ab{PLACEHOLDER}c", "cpmp")
     assert [token.id for token in told.tokens] == [a, b, None, c]
 
 
 def test_nothing_behind_the_end_is_shown() -> None:
     (a,) = TOKENIZER.encode("a")
-    told = snapshot([a, None, EOS, a, None]).told(TOKENIZER)
+    told = snapshot([a, None, EOS, a, None]).shown(TOKENIZER)
     assert (told.text, states(told)) == (f"a{PLACEHOLDER}", "pmp")
     assert told.tokens[-1].text == "" and told.tokens[-1].id == EOS
 
 
 def test_nothing_beyond_max_tokens_is_shown() -> None:
     a, b = TOKENIZER.encode("ab")
-    assert snapshot([a, None, b, None], max_tokens=2).told(TOKENIZER).text == f"a{PLACEHOLDER}"
-    assert snapshot([a, None, b, None], done=3, max_tokens=6).told(TOKENIZER).text == f"a{PLACEHOLDER}b"
+    assert snapshot([a, None, b, None], max_tokens=2).shown(TOKENIZER).text == f"a{PLACEHOLDER}"
+    assert snapshot([a, None, b, None], done=3, max_tokens=6).shown(TOKENIZER).text == f"a{PLACEHOLDER}b"
 
 
 def test_a_character_over_several_tokens_is_the_text_of_its_last() -> None:
-    told = snapshot([*TOKENIZER.encode("é🙂")]).told(TOKENIZER)
+    told = snapshot([*TOKENIZER.encode("é🙂")]).shown(TOKENIZER)
     assert [token.text for token in told.tokens] == ["", "é", "", "", "", "🙂"]
 
 
 def test_a_character_cut_by_a_mask_is_broken_on_both_sides() -> None:
     first, second = TOKENIZER.encode("é")
-    told = snapshot([first, None, second]).told(TOKENIZER)
+    told = snapshot([first, None, second]).shown(TOKENIZER)
     assert told.text == f"\ufffd{PLACEHOLDER}\ufffd"
 
 
 def test_without_a_tokenizer_tokens_have_no_text() -> None:
-    told = snapshot([4, None, 5]).told(None)
+    told = snapshot([4, None, 5]).shown(None)
     assert told.text == PLACEHOLDER and [token.id for token in told.tokens] == [4, None, 5]
 
 
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(2, VOCAB - 1)), min_size=1, max_size=12))
 def test_the_tokens_texts_are_the_text(tokens: list[int | None]) -> None:
-    told = snapshot(tokens).told(TOKENIZER)
+    told = snapshot(tokens).shown(TOKENIZER)
     assert "".join(token.text for token in told.tokens) == told.text
     assert told.text.count(PLACEHOLDER) == tokens.count(None)
 
@@ -145,7 +146,7 @@ def test_what_is_called_committed_is_in_the_stream(knobs: dict[str, Any]) -> Non
 def test_a_block_alone_is_no_answer_on_the_wire() -> None:
     given = {"input_ids": PROMPT, "stream": True, "stream_provisional": True, "mode": "diffusion"}
     params = GenerationParams.parse({**given, "return_token_ids": True}, Defaults(VOCAB, 8, EOS))
-    alone = Chunk(provisional=snapshot([4, None]).told(TOKENIZER))
+    alone = Chunk(provisional=snapshot([4, None]).shown(TOKENIZER))
     arrays = response_arrays(alone, params, 0.0)
     assert set(arrays) == {"text_output", "provisional"} and arrays["text_output"].tolist() == [b""]
     assert "provisional" not in response_arrays(Chunk("a", [3]), params, 0.0)

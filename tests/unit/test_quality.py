@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trimode.api.defaults import Defaults
 from trimode.api.effort import EffortTable
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.params import GenerationParams
 from trimode.bundle.manifest import Manifest
 from trimode.engines.base import Row
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
@@ -93,10 +94,13 @@ def test_every_setting_is_a_request_that_has_just_those_values(quality: Any) -> 
     defaults = Defaults(vocab_size=100, block_length=32, end_id=2, adapter=True)
     for setting in [*settings.on_every_prompt(True), *settings.sweep()]:
         params = GenerationParams.parse({"text_input": "a", **setting.fields}, defaults)
-        assert (params.mode, params.draft_adapter) == (setting.mode, setting.adapter)
+        assert (params.mode, params.block.draft_adapter) == (setting.mode, setting.adapter)
         if setting.block_length:
-            assert (params.block_length, params.denoise_steps) == (setting.block_length, setting.denoise_steps)
-            assert params.threshold == setting.threshold
+            assert (params.block.block_length, params.block.denoise_steps) == (
+                setting.block_length,
+                setting.denoise_steps,
+            )
+            assert params.block.threshold == setting.threshold
 
 
 def test_the_sweep_covers_steps_thresholds_and_blocks(quality: Any) -> None:
@@ -463,7 +467,7 @@ def test_efforts_are_what_each_further_right_answer_costs(quality: Any, results:
 def test_the_shipped_table_of_efforts_is_that_of_the_results(quality: Any) -> None:
     shipped = json.loads((NANO / "effort.json").read_text(encoding="utf-8"))
     assert shipped == quality("effort").table(json.loads((NANO / "quality.json").read_text(encoding="utf-8")))
-    loaded = EffortTable.load(NANO)
+    loaded = EffortTable.load(NANO / "effort.json")
     with Checkpoint.open(NANO) as opened:
         assert loaded is not None and loaded.checkpoint_hash == opened.hash()
     costs = [level.forwards_per_token for level in loaded.levels]

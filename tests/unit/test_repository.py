@@ -11,9 +11,10 @@ import pytest
 from trimode.api.tensors import MODEL_NAME, config_pbtxt, instance_group
 from trimode.config import ServerConfig
 from trimode.errors import ServeError
-from trimode.server import cli as serve
+from trimode.server import cli
 from trimode.server.gpu_repository import on_gpus, parse_gpus
-from trimode.server.installation import Installation, Ports
+from trimode.server.installation import Installation
+from trimode.server.ports import Ports
 from trimode.triton.instance import Instance
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -36,7 +37,7 @@ def test_other_gpus_are_refused(text: str) -> None:
 
 
 def test_a_gpu_named_twice_is_refused() -> None:
-    with pytest.raises(ServeError, match="--gpus must name a GPU once, got '0,1,0'"):
+    with pytest.raises(ServeError, match="--gpus must name each GPU once, got '0,1,0'"):
         parse_gpus("0,1,0")
 
 
@@ -60,9 +61,9 @@ def test_a_rendered_repository_has_its_own_config_and_everything_else(tmp_path: 
 
 def test_gpus_need_a_bundle_that_runs_on_them() -> None:
     with pytest.raises(ServeError, match="--gpus needs a bundle for tensorrt, toy was built for onnxruntime"):
-        serve.gpus_for("0", manifest("onnxruntime"))
-    assert serve.gpus_for(None, manifest("onnxruntime")) == ()
-    assert serve.gpus_for("1,0", manifest("tensorrt")) == (1, 0)
+        cli.gpus_for("0", manifest("onnxruntime"))
+    assert cli.gpus_for(None, manifest("onnxruntime")) == ()
+    assert cli.gpus_for("1,0", manifest("tensorrt")) == (1, 0)
 
 
 @pytest.mark.parametrize(("kind", "gpu"), [("GPU", 1), ("KIND_GPU", 1), ("CPU", None), ("MODEL", None)])
@@ -72,7 +73,7 @@ def test_an_instance_knows_its_gpu(kind: str, gpu: int | None) -> None:
 
 
 def options(*given: str) -> argparse.Namespace:
-    return serve.parser().parse_args(given)
+    return cli.parser().parse_args(given)
 
 
 def test_everything_listens_on_loopback_unless_told() -> None:

@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trimode.api.fields import REVEALS
-from trimode.decoding.reveal import SCORES, confidence, margin, negative_entropy, reveal
+from trimode.decoding.reveal import RULES, reveal
+from trimode.decoding.reveal_rules.base import confidence
+from trimode.decoding.reveal_rules.entropy import negative_entropy
+from trimode.decoding.reveal_rules.margin import margin
 
 LN2, LN3 = np.log(2), np.log(3)
 
@@ -22,8 +25,9 @@ def kept(rule: str, chosen: list[float], quota: int, threshold: float | None) ->
     return np.flatnonzero(reveal(rule, logits, np.array(chosen, dtype=np.float32), quota, threshold)).tolist()
 
 
-def test_every_rule_has_a_score_and_every_score_a_rule() -> None:
-    assert set(SCORES) == set(REVEALS)
+def test_every_file_of_a_rule_is_a_rule() -> None:
+    assert set(RULES) == set(REVEALS) >= {"threshold", "steps", "leftmost", "entropy", "margin"}
+    assert REVEALS[0] == "threshold"
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.decoding.modes import registry as modes
 from trimode.decoding.modes.revise import go_on, pick
-from trimode.decoding.revise_state import Revision
+from trimode.decoding.revise_state import ReviseState
 from trimode.decoding.sampling import log_probs_of
-from trimode.decoding.sequence import Phase, Sequence
+from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row
 
 from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine
@@ -24,17 +25,17 @@ CONTEXT = [3, 4, 5]
 BLOCK = 8
 
 
-def revision(ids: list[int], context: int = 0, **more: Any) -> Revision:
+def revision(ids: list[int], context: int = 0, **more: Any) -> ReviseState:
     """A text behind `context` tokens; all of it is reconsidered unless told otherwise."""
     allowed = np.arange(len(ids)) >= context
     chosen: dict[str, Any] = {"threshold": None, "fraction": None, "rounds": 1, "always": False, "allowed": allowed}
-    return Revision(ids=np.array(ids), banned=(EOS,), filler=FILLER, **(chosen | more))
+    return ReviseState(ids=np.array(ids), banned=(EOS,), filler=FILLER, **(chosen | more))
 
 
-def sequence(work: Revision, context: int = 0, **more: Any) -> Sequence:
+def sequence(work: ReviseState, context: int = 0, **more: Any) -> SequenceState:
     asked = {"text": "any", "seed": 1, "block_length": BLOCK, **more}
     params = GenerationParams.parse(asked, Defaults(VOCAB + 1, BLOCK, EOS))
-    seq = Sequence(params, work.ids[:context].tolist(), MASK, revision=work)
+    seq = SequenceState(params, work.ids[:context].tolist(), MASK, revise=work)
     if not context:
         go_on(seq)
     return seq
@@ -56,7 +57,7 @@ class Watch:
     """Runs a revision, and holds every causal pass against the tokens that the slot should have."""
 
     engine: ToyEngine
-    seq: Sequence
+    seq: SequenceState
     chunk: int = 99
     rows: list[Row] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
@@ -70,7 +71,7 @@ class Watch:
         return float(np.mean([self.fresh(ids, at) for at in range(max(first, 1), end)] or [0.0]))
 
     def drive(self) -> Watch:
-        seq, work = self.seq, self.seq.revision
+        seq, work = self.seq, self.seq.revise
         assert work is not None
         seq.slot = self.engine.allocate(block=True)
         while not seq.done:
@@ -90,7 +91,7 @@ class Watch:
         self.engine.free(seq.slot)
         return self
 
-    def check_scores(self, work: Revision) -> None:
+    def check_scores(self, work: ReviseState) -> None:
         """What is known of the text up to where the slot is right must be what a pass over it would say."""
         for at in range(max(1, self.seq.cached - 12), min(self.seq.cached + 1, len(work.ids))):
             if not np.isnan(work.log_probs[at]):
@@ -98,7 +99,7 @@ class Watch:
 
 
 def watched(
-    work: Revision, context: int = 0, *, engine: ToyEngine | None = None, chunk: int = 99, **more: Any
+    work: ReviseState, context: int = 0, *, engine: ToyEngine | None = None, chunk: int = 99, **more: Any
 ) -> Watch:
     return Watch(engine or ToyEngine(), sequence(work, context, **more), chunk).drive()
 
@@ -144,7 +145,7 @@ def test_what_is_not_allowed_or_not_known_is_not_picked() -> None:
 # Windows
 
 
-def first_window(work: Revision, context: int = 0) -> Row:
+def first_window(work: ReviseState, context: int = 0) -> Row:
     return next(row for row in watched(work, context).rows if row.sees == "block")
 
 
@@ -182,7 +183,7 @@ def test_behind_a_context_the_first_token_has_the_contexts_last_before_it() -> N
 
 def test_a_context_is_never_changed() -> None:
     watch = watched(revision([*CONTEXT, *TEXT], context=3, always=True), 3)
-    assert watch.seq.revision is not None and watch.seq.revision.ids[:3].tolist() == CONTEXT
+    assert watch.seq.revise is not None and watch.seq.revise.ids[:3].tolist() == CONTEXT
     assert len(watch.seq.tokens) == len(TEXT)
     assert watch.seq.counters.prefill_forwards == 1
 
@@ -225,12 +226,12 @@ def test_a_round_without_a_change_is_the_last() -> None:
     best = [3, *engine.greedy([3], 20)]
     watch = watched(revision(best, rounds=9, allowed=np.arange(21) > 0), engine=engine)
     assert watch.seq.tokens == best
-    assert watch.seq.revision is not None and watch.seq.revision.round == 1
+    assert watch.seq.revise is not None and watch.seq.revise.round == 1
 
 
 def test_there_are_no_more_rounds_than_asked_for() -> None:
     watch = watched(revision(TEXT, rounds=3, always=True))
-    assert watch.seq.revision is not None and watch.seq.revision.round == 3
+    assert watch.seq.revise is not None and watch.seq.revise.round == 3
 
 
 def test_rounds_draw_anew() -> None:

@@ -11,15 +11,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode.api.answer import Edit
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.errors import CancelledError, DeadlineError, EngineError, PromptTooLongError, RequestError
-from trimode.requests.revise import Original, apply_edits, free_parts, sequence_of
+from trimode.requests.revise import sequence_of
+from trimode.requests.spans import Original, apply_edits, free_parts
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.test_gaps import MERGING
 from tests.unit.test_infill_request import KnowingEngine, Sink
-from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, toy_runtime
+from tests.unit.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, toy_config, toy_curve, toy_runtime
 
 WAIT = 5.0
 Spans = list[tuple[int, int]]
@@ -110,9 +112,9 @@ def test_a_token_at_a_spans_end_becomes_one_that_keeps_what_is_outside() -> None
 def test_special_tokens_of_the_text_and_the_context_are_left_alone() -> None:
     text = original("a<eos>b<mask>", instruction="q")
     seq = sequence_of(parsed("any"), text, MASK, (EOS,))
-    assert seq.revision is not None
-    assert seq.revision.allowed.tolist() == [False] * len("<user>q") + [True, False, True, False]
-    assert (seq.prompt, seq.revision.filler) == (TOKENIZER.encode("<user>q"), EOS)
+    assert seq.revise is not None
+    assert seq.revise.allowed.tolist() == [False] * len("<user>q") + [True, False, True, False]
+    assert (seq.prompt, seq.revise.filler) == (TOKENIZER.encode("<user>q"), EOS)
 
 
 # What is refused
@@ -202,10 +204,13 @@ def test_a_text_without_tokens_is_refused() -> None:
     assert "at least one token" in refused(tokenizer=Silent()).limit
 
 
-def test_without_a_tokenizer_nothing_is_revised(runtime: Runtime) -> None:
-    runtime.tokenizer = None
-    with pytest.raises(RequestError, match="text needs a checkpoint with a tokenizer"):
-        runtime.generate({"text": "a"})
+def test_without_a_tokenizer_nothing_is_revised() -> None:
+    runtime = Runtime(ToyEngine(), None, toy_config(), curve=toy_curve())
+    try:
+        with pytest.raises(RequestError, match="text needs a checkpoint with a tokenizer"):
+            runtime.generate({"text": "a"})
+    finally:
+        runtime.close()
 
 
 def test_a_text_that_is_not_what_its_tokens_stand_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,8 +13,9 @@ from trimode.api.answer import Chunk
 from trimode.api.fields import Mode
 from trimode.config import ServerConfig
 from trimode.engines.base import Row, RowResult
+from trimode.engines.registry import warm_up
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError, PromptTooLongError, RequestError
-from trimode.runtime import Runtime, warm_up
+from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.toy import EOS, VOCAB, ToyEngine, byte_tokenizer, toy_curve, toy_runtime

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.params import SamplingParams
 from trimode.decoding.sampling import (
     draw,
     keep_min_p,
@@ -24,8 +26,8 @@ SEEDS = st.integers(0, 2**63 - 1)
 POSITIONS = st.lists(st.integers(0, 2**20), min_size=1, max_size=8)
 
 
-def params(**given: object) -> GenerationParams:
-    return GenerationParams.parse({"text_input": "a", "seed": 1, **given}, Defaults(10, 8, 9))
+def params(**given: Any) -> SamplingParams:
+    return SamplingParams(**{"seed": 1, **given})
 
 
 def row(*values: float) -> np.ndarray:

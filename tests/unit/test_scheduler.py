@@ -11,18 +11,20 @@ from typing import Any
 import numpy as np
 import pytest
 from trimode.api.answer import Chunk
+from trimode.api.defaults import Defaults
 from trimode.api.fields import MAX_BLOCK_LENGTH
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.params import GenerationParams
 from trimode.auto.chooser import Auto
 from trimode.decoding.modes.revise import go_on
-from trimode.decoding.revise_state import Revision
-from trimode.decoding.sequence import Sequence as Decoding
+from trimode.decoding.revise_state import ReviseState
+from trimode.decoding.sequence import SequenceState
 from trimode.engines.base import Row, RowResult
 from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError
-from trimode.scheduling.job import Task
+from trimode.scheduling.job import Job
 from trimode.scheduling.prefix_cache import PrefixCache
+from trimode.scheduling.queue import JobQueue
 from trimode.scheduling.scheduler import Scheduler
-from trimode.text.stop_words import AnswerText
+from trimode.text.answer_text import AnswerText
 
 from tests.unit.toy import EOS, MASK, ToyEngine, toy_curve
 
@@ -56,7 +58,7 @@ class GatedEngine(ToyEngine):
 class Answer:
     """One request's chunks as they came."""
 
-    def __init__(self, task: Task) -> None:
+    def __init__(self, task: Job) -> None:
         self.task = task
         self.chunks: list[Chunk] = []
         self.done = threading.Event()
@@ -79,17 +81,16 @@ class House:
 
     def __init__(self, max_slots: int = 4, max_queue: int = 8, prefill_chunk: int = 256, cache: int = 0) -> None:
         self.engine = GatedEngine()
-        self.scheduler = Scheduler(
-            self.engine, Auto(toy_curve(), 8), PrefixCache(cache),
-            max_slots=max_slots, max_queue=max_queue, prefill_chunk=prefill_chunk,
-        )  # fmt: skip
+        self.queue = JobQueue(max_slots=max_slots, max_queue=max_queue)
+        self.auto = Auto(toy_curve(), 8)
+        self.scheduler = Scheduler(self.engine, self.auto, PrefixCache(cache), self.queue, prefill_chunk=prefill_chunk)
         self.answers: list[Answer] = []
 
     def task(self, *, prompt: int = 2, deadline: float | None = None, **given: Any) -> Answer:
         ids = [3 + at % 50 for at in range(prompt)]
         asked = {"input_ids": ids, "mode": "autoregressive", "max_tokens": 4, "end_id": -1, "seed": 1, **given}
-        sequence = Decoding(GenerationParams.parse(asked, DEFAULTS), ids, MASK)
-        task = Task(sequence, AnswerText(None, [], at_once=True), lambda chunk: None)
+        sequence = SequenceState(GenerationParams.parse(asked, DEFAULTS), ids, MASK)
+        task = Job(sequence, AnswerText(None, [], at_once=True), lambda chunk: None)
         if deadline is not None:
             task.deadline = task.submitted + deadline
         answer = Answer(task)
@@ -98,7 +99,7 @@ class House:
 
     def submit(self, **given: Any) -> Answer:
         answer = self.task(**given)
-        self.scheduler.submit(answer.task)
+        self.queue.submit(answer.task)
         self.answers.append(answer)
         return answer
 
@@ -141,7 +142,7 @@ def test_a_request_is_answered(build: Build) -> None:
 def test_a_slot_is_given_back(build: Build) -> None:
     house = build()
     assert house.submit().last.error is None
-    assert (house.scheduler.running, house.scheduler.waiting) == (0, 0)
+    assert (house.queue.running_requests, house.queue.waiting_requests) == (0, 0)
     house.scheduler.close(1.0)  # the slot is free a moment after the answer is out
     assert house.engine.slots_taken == 0
 
@@ -190,7 +191,7 @@ def test_cancelling_a_waiting_request(build: Build) -> None:
     house.shut_gate()
     first, second = house.submit(), house.submit()
     house.until_running()
-    house.scheduler.cancel(second.task)
+    house.queue.cancel(second.task)
     house.engine.gate.set()
     assert isinstance(second.last.error, CancelledError)
     assert second.last.counters.prefill_forwards == 0
@@ -202,7 +203,7 @@ def test_cancelling_a_running_request(build: Build) -> None:
     house.shut_gate()
     answer = house.submit(max_tokens=400)
     house.until_running()
-    house.scheduler.cancel(answer.task)
+    house.queue.cancel(answer.task)
     house.engine.gate.set()
     assert isinstance(answer.last.error, CancelledError)
     assert (len(house.engine.calls_of), house.engine.slots_taken) == (1, 0)
@@ -212,7 +213,7 @@ def test_cancelling_what_is_done_changes_nothing(build: Build) -> None:
     house = build()
     answer = house.submit()
     assert answer.last.error is None
-    house.scheduler.cancel(answer.task)
+    house.queue.cancel(answer.task)
     assert house.submit().last.error is None
     assert len(answer.chunks) == 1
 
@@ -222,7 +223,7 @@ def test_a_neighbour_goes_on_when_another_is_cancelled(build: Build) -> None:
     house.shut_gate()
     stays, goes = house.submit(max_tokens=20), house.submit(max_tokens=20)
     house.until_running()
-    house.scheduler.cancel(goes.task)
+    house.queue.cancel(goes.task)
     house.engine.gate.set()
     assert isinstance(goes.last.error, CancelledError)
     assert len(stays.last.token_ids) == 20
@@ -425,7 +426,7 @@ def test_an_answer_goes_out_even_if_its_slot_cannot_be_given_back(build: Build) 
 def test_tasks_of_one_request_are_queued_together_and_count_as_one(build: Build) -> None:
     house = build(max_slots=1, max_queue=0)
     answers = [house.task() for _ in range(3)]
-    house.scheduler.submit(*(answer.task for answer in answers))
+    house.queue.submit(*(answer.task for answer in answers))
     assert [answer.last.finish_reason for answer in answers] == ["length"] * 3
 
 
@@ -435,7 +436,7 @@ def test_of_tasks_that_find_no_room_none_is_queued(build: Build) -> None:
     house.submit()
     answers = [house.task() for _ in range(2)]
     with pytest.raises(OverloadedError):
-        house.scheduler.submit(*(answer.task for answer in answers))
+        house.queue.submit(*(answer.task for answer in answers))
     house.engine.gate.set()
     assert house.answers[0].last.error is None
     house.scheduler.close(WAIT)
@@ -447,7 +448,7 @@ def test_what_has_begun_always_finds_room(build: Build) -> None:
     house.shut_gate()
     house.submit()
     more = house.task()
-    house.scheduler.submit(more.task, begun=True)
+    house.queue.submit(more.task, begun=True)
     house.engine.gate.set()
     assert more.last.finish_reason == "length"
 
@@ -456,7 +457,7 @@ def test_what_has_begun_ends_with_the_server(build: Build) -> None:
     house = build()
     house.scheduler.close(0)
     with pytest.raises(CancelledError, match="shutting down"):
-        house.scheduler.submit(house.task().task, begun=True)
+        house.queue.submit(house.task().task, begun=True)
 
 
 def revision(house: House, length: int) -> Answer:
@@ -464,9 +465,9 @@ def revision(house: House, length: int) -> Answer:
     answer = house.task()
     ids = np.arange(length) % 50 + 3
     never = np.zeros(length, dtype=bool)
-    work = Revision(ids, never, None, None, rounds=1, always=False, banned=(), filler=MASK)
+    work = ReviseState(ids, never, None, None, rounds=1, always=False, banned=(), filler=MASK)
     params = GenerationParams.parse({"text": "any", "seed": 1}, DEFAULTS)
-    answer.task.sequence = Decoding(params, [], MASK, revision=work)
+    answer.task.sequence = SequenceState(params, [], MASK, revise=work)
     go_on(answer.task.sequence)
     return answer
 
@@ -475,7 +476,7 @@ def test_long_texts_to_score_share_one_chunk_a_step_with_prompts(build: Build) -
     house = build(prefill_chunk=70, max_slots=8)
     house.shut_gate()
     texts = [revision(house, 350) for _ in range(3)]
-    house.scheduler.submit(*(one.task for one in texts))
+    house.queue.submit(*(one.task for one in texts))
     prompt, token = house.submit(prompt=300, max_tokens=1), house.submit(max_tokens=25)
     house.engine.gate.set()
     assert all(answer.last.error is None for answer in (*texts, prompt, token))
@@ -490,7 +491,7 @@ def test_the_rest_of_a_text_that_fits_a_block_goes_with_the_blocks(build: Build)
     house = build(max_slots=8)
     house.shut_gate()
     texts = [revision(house, 20) for _ in range(3)]
-    house.scheduler.submit(*(one.task for one in texts))
+    house.queue.submit(*(one.task for one in texts))
     house.engine.gate.set()
     assert all(one.last.error is None for one in texts)
     assert max(len(call) for call in house.engine.calls_of) == 3
@@ -518,9 +519,9 @@ def test_a_defect_while_choosing_ends_those_who_run_and_nobody_else(build: Build
     def fail(*args: Any) -> Any:
         raise ZeroDivisionError
 
-    house.scheduler._auto.steer = fail  # type: ignore[method-assign]
+    house.auto.choose = fail  # type: ignore[method-assign]
     assert isinstance(house.submit().last.error, EngineError)
-    del house.scheduler._auto.steer
+    del house.auto.choose
     assert house.submit().last.error is None
 
 

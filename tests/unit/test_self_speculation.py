@@ -6,9 +6,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from trimode.api.params import Defaults, GenerationParams
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
 from trimode.decoding.modes import registry as modes
-from trimode.decoding.sequence import Phase, Sequence
+from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row, RowResult
 
 VOCAB, EOS, MASK, THINK = 12, 8, 9, 7
@@ -16,9 +17,9 @@ PROMPT = [1, 2]
 WRONG = 11
 
 
-def sequence(*, adapter: bool = True, **given: object) -> Sequence:
+def sequence(*, adapter: bool = True, **given: object) -> SequenceState:
     asked = {"input_ids": PROMPT, "seed": 1, "mode": "self_speculation", "block_length": 4, "max_tokens": 9, **given}
-    return Sequence(GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS, THINK)), PROMPT, MASK, adapter)
+    return SequenceState(GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS, THINK)), PROMPT, MASK, adapter)
 
 
 def answer(at: int) -> int:
@@ -26,7 +27,9 @@ def answer(at: int) -> int:
     return 3 + at % 4
 
 
-def step(seq: Sequence, right: Callable[[int], bool], said: Callable[[int], int] = answer) -> tuple[Row, list[int]]:
+def step(
+    seq: SequenceState, right: Callable[[int], bool], said: Callable[[int], int] = answer
+) -> tuple[Row, list[int]]:
     """Run one pass: verification says `said`, a draft too where `right`, else WRONG."""
     row = modes.plan(seq, 99)
     draft = row.sees == "block"
@@ -34,10 +37,10 @@ def step(seq: Sequence, right: Callable[[int], bool], said: Callable[[int], int]
     for line, at in zip(logits, row.want, strict=True):
         position = row.start + int(at) - len(PROMPT) + (not draft)
         line[said(position) if not draft or right(position) else WRONG] = 5
-    return row, modes.apply(seq, row, RowResult(logits, MASK))
+    return row, modes.apply(seq, row, RowResult(logits, MASK)).tokens
 
 
-def drive(seq: Sequence, right: Callable[[int], bool], said: Callable[[int], int] = answer) -> list[Row]:
+def drive(seq: SequenceState, right: Callable[[int], bool], said: Callable[[int], int] = answer) -> list[Row]:
     rows = []
     while not seq.done:
         rows.append(step(seq, right, said)[0])
@@ -212,3 +215,22 @@ def test_a_draft_counts_its_seed_once_in_the_frequency_penalty() -> None:
         modes.apply(seq, modes.plan(seq, 99), RowResult(logits, MASK))
     assert seq.tokens == [3]
     assert modes.plan(seq, 99).tokens.tolist() == [3, 3]
+
+
+@pytest.mark.parametrize(("reference", "drafted"), [(True, MASK), (False, WRONG)])
+def test_a_draft_at_threshold_0_is_one_pass_even_if_the_mask_id_is_the_likeliest(reference: bool, drafted: int) -> None:
+    """The released loop does not look again; served drafts never hold the mask id. What verification says counts."""
+    asked = {"input_ids": PROMPT, "mode": "self_speculation", "block_length": 4, "max_tokens": 9, "end_id": -1}
+    seq = SequenceState(GenerationParams.parse(asked, Defaults(VOCAB, 8, EOS), reference=reference), PROMPT, MASK)
+    step(seq, always)
+    for _ in range(3):
+        row = modes.plan(seq, 99)
+        assert row.sees == "block"
+        logits = np.zeros((len(row.want), VOCAB), dtype=np.float32)
+        logits[:, MASK], logits[:, WRONG] = 5, 4
+        modes.apply(seq, row, RowResult(logits, MASK))
+        assert seq.phase is Phase.VERIFY
+        assert set(modes.plan(seq, 99).tokens[1:].tolist()) <= {drafted}
+        step(seq, always)
+    assert (seq.counters.draft_forwards, seq.counters.verify_forwards) == (3, 3)
+    assert seq.tokens == [answer(at) for at in range(4)]

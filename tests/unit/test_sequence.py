@@ -1,18 +1,19 @@
-"""Sequence: what its transitions commit, finish, force and open."""
+"""SequenceState: what its transitions commit, finish, force and open."""
 
 from __future__ import annotations
 
 import pytest
-from trimode.api.params import Defaults, GenerationParams
-from trimode.decoding.sequence import Phase, Sequence
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
+from trimode.decoding.sequence import Phase, SequenceState
 
 EOS, MASK, THINK = 8, 9, 7
 ZEROS = [0.0] * 9
 
 
-def sequence(**given: object) -> Sequence:
+def sequence(**given: object) -> SequenceState:
     asked = {"input_ids": [1, 2], "seed": 1, "max_tokens": 4, "block_length": 4, **given}
-    return Sequence(GenerationParams.parse(asked, Defaults(10, 8, EOS, THINK)), [1, 2], MASK)
+    return SequenceState(GenerationParams.parse(asked, Defaults(10, 8, EOS, THINK)), [1, 2], MASK)
 
 
 def test_a_new_sequence_waits_for_its_prefill() -> None:

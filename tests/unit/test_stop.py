@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.text.stop_words import AnswerText, StopWords
+from trimode.text.answer_text import AnswerText
+from trimode.text.overlap import overlap
+from trimode.text.stop_words import StopWords
 
 from tests.unit.toy import byte_tokenizer
 
@@ -31,6 +33,21 @@ def answered(words: list[str], runs: list[list[int]], *, at_once: bool = False) 
             return text, total, True
     rest, stopped = answer.finish()
     return text + rest, total, stopped
+
+
+@pytest.mark.parametrize(
+    ("text", "after", "size", "proper"),
+    [
+        ("xab", "abc", 2, 2),
+        ("xabc", "abc", 3, 0),
+        ("aaa", "aaa", 3, 2),
+        ("ab", "c", 0, 0),
+        ("", "a", 0, 0),
+        ("a", "", 0, 0),
+    ],
+)
+def test_the_longest_end_that_another_text_begins_with(text: str, after: str, size: int, proper: int) -> None:
+    assert (overlap(text, after), overlap(text, after, proper=True)) == (size, proper)
 
 
 def test_text_without_a_stop_word_passes() -> None:

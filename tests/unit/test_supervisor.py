@@ -14,17 +14,19 @@ from typing import Any
 import pytest
 from trimode.errors import ServeError
 from trimode.metrics import INSTANCE, PASSES, RUNNING, WAITING, Metric
-from trimode.server import supervisor
-from trimode.server.supervisor import Look, Standstills, Supervisor, Watch
+from trimode.server import liveness, supervisor
+from trimode.server.liveness import Activity, Liveness, Standstills
+from trimode.server.supervisor import RestartPolicy, Supervisor
 
-PATIENCE = 0.03
-WATCH = Watch(ready_seconds=5.0, canary_seconds=PATIENCE, exit_seconds=0.02, max_failures=3)
+CANARY_SECONDS = 0.03
+POLICY = RestartPolicy(exit_seconds=0.02, max_failures=3)
 
 
 @pytest.fixture(autouse=True)
 def intervals_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PROCESS", "PROGRESS", "IDLE", "KILL", "START_POLL", "RETRY", "LAST_WORDS"):
-        monkeypatch.setattr(supervisor, f"{name}_SECONDS", 0.002)
+    for name in ("PROCESS", "PROGRESS", "IDLE", "START_POLL", "RETRY", "LAST_WORDS"):
+        monkeypatch.setattr(liveness, f"{name}_SECONDS", 0.002)
+    monkeypatch.setattr(supervisor, "KILL_SECONDS", 0.002)
 
 
 def lines(metric: Metric, **values: float) -> str:
@@ -70,7 +72,7 @@ class Engine:
         """Nothing is open."""
 
 
-class Child:
+class Process:
     """A process that runs until it is killed, or until `terminate` when it is `obedient`."""
 
     def __init__(self, obedient: bool = True) -> None:
@@ -103,20 +105,21 @@ class Run:
     """One supervised engine; `after_start` is called with it each time that it has become ready. A start heals it."""
 
     def __init__(
-        self, engine: Engine, after_start: Callable[[Run], None], watch: Watch = WATCH, obedient: bool = True
+        self, engine: Engine, after_start: Callable[[Run], None], ready_seconds: float = 5.0, obedient: bool = True
     ) -> None:
         self.engine = engine
         self._healthy = engine.answer
-        self.children: list[Child] = []
+        self.processes: list[Process] = []
         self.ready = 0
         self.error = ""
         self.obedient = obedient
         self._after_start = after_start
-        asyncio.run(asyncio.wait_for(self._run(watch), 5))
+        asyncio.run(asyncio.wait_for(self._run(ready_seconds), 5))
 
-    async def _run(self, watch: Watch) -> None:
-        upstream: Any = self.engine
-        self.supervisor = Supervisor(self._start, upstream, upstream, watch)
+    async def _run(self, ready_seconds: float) -> None:
+        client: Any = self.engine
+        self.liveness = Liveness(client, client, ready_seconds=ready_seconds, canary_seconds=CANARY_SECONDS)
+        self.supervisor = Supervisor(self._start, self.liveness, POLICY)
         try:
             await self.supervisor.run(self._on_ready)
         except ServeError as exc:
@@ -124,8 +127,8 @@ class Run:
 
     async def _start(self) -> Any:
         self.engine.answer = self._healthy
-        self.children.append(Child(self.obedient))
-        return self.children[-1]
+        self.processes.append(Process(self.obedient))
+        return self.processes[-1]
 
     def _on_ready(self) -> None:
         self.ready += 1
@@ -145,7 +148,7 @@ def test_a_stuck_engine_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
 
     run = Run(Engine(OK), after_start)
     assert (run.ready, run.error) == (2, "")
-    assert [child.killed for child in run.children] == [True, True]
+    assert [process.killed for process in run.processes] == [True, True]
     assert "the engine made no pass and answered nothing for 0 s; its streams were ended, restart 1" in (
         capsys.readouterr().err
     )
@@ -155,112 +158,112 @@ def test_an_engine_that_makes_passes_is_left_alone() -> None:
     def after_start(run: Run) -> None:
         run.engine.answer = None  # busy with others
         run.engine.rate = 1
-        run.stop_in(10 * PATIENCE)
+        run.stop_in(10 * CANARY_SECONDS)
 
     run = Run(Engine(OK), after_start)
-    assert (run.ready, len(run.children), run.error) == (1, 1, "")
+    assert (run.ready, len(run.processes), run.error) == (1, 1, "")
 
 
 def test_an_engine_that_answers_is_left_alone() -> None:
-    run = Run(Engine(OK), lambda run: run.stop_in(10 * PATIENCE))
-    assert (run.ready, len(run.children), run.error) == (1, 1, "")
+    run = Run(Engine(OK), lambda run: run.stop_in(10 * CANARY_SECONDS))
+    assert (run.ready, len(run.processes), run.error) == (1, 1, "")
 
 
 def test_a_full_queue_of_a_slow_engine_is_no_fault() -> None:
     def after_start(run: Run) -> None:
         run.engine.answer = Answer(503, b'{"error":"overloaded: the queue is full"}')
-        run.stop_in(5 * PATIENCE)
+        run.stop_in(5 * CANARY_SECONDS)
 
-    run = Run(Engine(OK, seconds=PATIENCE / 2), after_start)  # patience is 64 times that
-    assert (run.ready, len(run.children)) == (1, 1)
+    run = Run(Engine(OK, seconds=CANARY_SECONDS / 2), after_start)  # stuck after 64 times that
+    assert (run.ready, len(run.processes)) == (1, 1)
 
 
 def test_a_full_queue_of_an_engine_that_makes_a_pass_now_and_then_is_no_fault() -> None:
     def after_start(run: Run) -> None:
         run.engine.answer = Answer(503, b'{"error":"overloaded: the queue is full"}')
         run.engine.rate = 1 / 4  # often the same at two looks
-        run.stop_in(10 * PATIENCE)
+        run.stop_in(10 * CANARY_SECONDS)
 
     run = Run(Engine(OK), after_start)
-    assert (run.ready, len(run.children)) == (1, 1)
+    assert (run.ready, len(run.processes)) == (1, 1)
 
 
 @pytest.mark.parametrize("metrics", [b"", b"\xff", f"{PASSES.name} many\n".encode()])
 def test_metrics_that_cannot_be_read_do_not_end_serve(metrics: bytes) -> None:
-    run = Run(Engine(OK, metrics=metrics), lambda run: run.stop_in(5 * PATIENCE))
-    assert (run.ready, len(run.children), run.error) == (1, 1, "")
+    run = Run(Engine(OK, metrics=metrics), lambda run: run.stop_in(5 * CANARY_SECONDS))
+    assert (run.ready, len(run.processes), run.error) == (1, 1, "")
 
 
 def test_the_first_token_has_what_is_left_of_the_start() -> None:
-    run = Run(Engine(OK, seconds=5 * PATIENCE), lambda run: run.supervisor.stop())
+    run = Run(Engine(OK, seconds=5 * CANARY_SECONDS), lambda run: run.supervisor.stop())
     assert (run.ready, run.error) == (1, "")
 
 
 def test_a_first_token_that_never_comes_ends_the_start() -> None:
-    run = Run(Engine(), lambda run: None, Watch(0.05, PATIENCE, 0.02, 3))
+    run = Run(Engine(), lambda run: None, ready_seconds=0.05)
     assert run.error == "the model was loaded, but answered nothing for 0 s before it served"
-    assert len(run.children) == 1
+    assert len(run.processes) == 1
 
 
 def test_a_first_token_that_is_an_error_ends_the_start_early() -> None:
-    run = Run(Engine(Answer(500, b"engine_failed: no")), lambda run: None, Watch(60, PATIENCE, 0.02, 3))
+    run = Run(Engine(Answer(500, b"engine_failed: no")), lambda run: None, ready_seconds=60)
     assert run.error == "the model was loaded, but answered 500 engine_failed: no before it served"
 
 
 def test_a_process_that_dies_before_the_first_token_ends_the_start() -> None:
     class Dying(Run):
         async def _start(self) -> Any:
-            child = await super()._start()
-            asyncio.get_running_loop().call_later(PATIENCE, setattr, child, "ill", "the backend process 5 died")
-            return child
+            process = await super()._start()
+            asyncio.get_running_loop().call_later(CANARY_SECONDS, setattr, process, "ill", "the backend process 5 died")
+            return process
 
-    run = Dying(Engine(), lambda run: None, Watch(60, PATIENCE, 0.02, 3))
+    run = Dying(Engine(), lambda run: None, ready_seconds=60)
     assert run.error == "the model was loaded, but the backend process 5 died before it served"
 
 
-def test_patience_is_64_times_the_first_token() -> None:
+def test_an_engine_is_stuck_after_64_times_the_first_token() -> None:
     def after_start(run: Run) -> None:
-        found.append(run.supervisor._patience)
+        found.append(run.liveness.stuck_seconds)
         run.supervisor.stop()
 
     found: list[float] = []
     Run(Engine(OK, seconds=0.02), after_start)
     Run(Engine(OK), after_start)
     assert found[0] >= 64 * 0.02
-    assert PATIENCE <= found[1] < found[0]
+    assert CANARY_SECONDS <= found[1] < found[0]
 
 
 def test_it_gives_up_after_failures_in_a_row() -> None:
     def after_start(run: Run) -> None:
-        run.children[-1].ill = "the backend process 5 died"
+        run.processes[-1].ill = "the backend process 5 died"
 
     run = Run(Engine(OK), after_start)
     assert run.error == "the backend process 5 died; giving up after 3 failures in a row"
-    assert len(run.children) == WATCH.max_failures
+    assert len(run.processes) == POLICY.max_failures
 
 
 def test_a_server_that_lived_long_starts_a_new_count(monkeypatch: pytest.MonkeyPatch) -> None:
     def after_start(run: Run) -> None:
-        if run.ready <= 2 * WATCH.max_failures:
-            run.children[-1].ill = "the backend process 5 died"
+        if run.ready <= 2 * POLICY.max_failures:
+            run.processes[-1].ill = "the backend process 5 died"
         else:
             run.supervisor.stop()
 
     monkeypatch.setattr(supervisor, "SETTLED_SECONDS", 0.0)
     run = Run(Engine(OK), after_start)
     assert run.error == ""
-    assert len(run.children) == 2 * WATCH.max_failures + 1
+    assert len(run.processes) == 2 * POLICY.max_failures + 1
 
 
 def test_a_process_stopped_for_a_moment_is_no_fault() -> None:
     def after_start(run: Run) -> None:
-        child = run.children[-1]
-        child.ill = "tritonserver 5 is stopped"
-        asyncio.get_running_loop().call_later(PATIENCE, setattr, child, "ill", None)
-        run.stop_in(3 * PATIENCE)
+        process = run.processes[-1]
+        process.ill = "tritonserver 5 is stopped"
+        asyncio.get_running_loop().call_later(CANARY_SECONDS, setattr, process, "ill", None)
+        run.stop_in(3 * CANARY_SECONDS)
 
     run = Run(Engine(OK), after_start)
-    assert (len(run.children), run.error) == (1, "")
+    assert (len(run.processes), run.error) == (1, "")
 
 
 def test_a_stop_in_order_ends_with_the_server() -> None:
@@ -272,27 +275,27 @@ def test_a_stop_in_order_ends_with_the_server() -> None:
 def test_a_server_that_outlives_its_grace_is_killed(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(Engine(OK), lambda run: run.supervisor.stop(), obedient=False)
     assert run.error == ""
-    assert run.children[0].killed
-    assert "outlived its exit timeout and is killed" in capsys.readouterr().err
+    assert run.processes[0].killed
+    assert "tritonserver did not end within its exit timeout and is killed" in capsys.readouterr().err
 
 
-def test_a_look_at_several_instances() -> None:
+def test_the_activity_of_several_instances() -> None:
     text = lines(PASSES, it_0_0=3, it_0_1=4) + lines(RUNNING, it_0_0=0, it_0_1=2) + lines(WAITING, it_0_0=1)
-    look = Look.read(text)
-    assert look.passes == {"it_0_0": 3, "it_0_1": 4}
-    assert look.requests == {"it_0_0": 1, "it_0_1": 2}
-    assert (look.total, look.busy) == (7, True)
+    activity = Activity.read(text)
+    assert activity.passes == {"it_0_0": 3, "it_0_1": 4}
+    assert activity.requests == {"it_0_0": 1, "it_0_1": 2}
+    assert (activity.total_passes, activity.busy) == (7, True)
 
 
-def test_nothing_to_look_at() -> None:
-    assert (Look.read("").total, Look.read("").busy) == (None, False)
+def test_no_activity() -> None:
+    assert (Activity.read("").total_passes, Activity.read("").busy) == (None, False)
 
 
 def test_an_instance_stands_still_from_its_last_pass_or_its_first_request() -> None:
     standstills = Standstills()
 
     def at(now: float, passes: int, requests: int) -> tuple[float, str]:
-        return standstills.longest(Look({"a": now, "b": passes}, {"a": 1, "b": requests}), now)
+        return standstills.longest(Activity({"a": now, "b": passes}, {"a": 1, "b": requests}), now)
 
     assert at(1, passes=5, requests=0) == (0, "b")
     assert at(9, passes=5, requests=0) == (0, "b")  # idle is not still
@@ -302,8 +305,8 @@ def test_an_instance_stands_still_from_its_last_pass_or_its_first_request() -> N
 
 
 def test_one_instance_is_left_to_the_canary() -> None:
-    standstills, look = Standstills(), Look({"a": 5}, {"a": 1})
-    assert [standstills.longest(look, now) for now in (0, 100)] == [(0, ""), (0, "")]
+    standstills, activity = Standstills(), Activity({"a": 5}, {"a": 1})
+    assert [standstills.longest(activity, now) for now in (0, 100)] == [(0, ""), (0, "")]
 
 
 def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,18 +11,17 @@ from typing import Any
 import pytest
 from trimode.bundle.manifest import GRAPH, PLAN, TOKENIZER, WEIGHTS, Manifest
 from trimode.errors import BundleError
-from trimode_convert.bundle import tensorrt_bundle as engine_build
-from trimode_convert.bundle.onnx_bundle import Recipe, make_plan
-from trimode_convert.bundle.tensorrt_bundle import Engine, work_folder
+from trimode_convert.bundle import tensorrt_bundle
+from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft
+from trimode_convert.bundle.tensorrt_bundle import TensorRtBuild, work_folder
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.cli import main
 from trimode_convert.graph.precisions import TENSORRT
 from trimode_convert.recipe import arguments_for
-from trimode_convert.tensorrt import footprint as planner
-from trimode_convert.tensorrt import local_gpu
+from trimode_convert.tensorrt import footprint, local_gpu
 from trimode_convert.tensorrt.compiler import CompileFacts, Compiler
 from trimode_convert.tensorrt.footprint import GPUS, Gpu
-from trimode_convert.verify import onnx_reference as reference_session
+from trimode_convert.verify import onnx_reference
 
 from . import checkpoint_factory as factory
 
@@ -45,12 +44,12 @@ def out(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine_build, "local_gpu", lambda: None)
+    monkeypatch.setattr(tensorrt_bundle, "local_gpu", lambda: None)
 
 
-def design(checkpoint: Checkpoint, precision: str = "bfloat16", **options: Any) -> Engine:
-    plan = make_plan(checkpoint, Recipe(precision, target=TENSORRT))
-    return Engine.design(plan, checkpoint.config, **{"flavour": "tensorrt_rtx"} | options)
+def design(checkpoint: Checkpoint, precision: str = "bfloat16", **options: Any) -> TensorRtBuild:
+    draft = make_draft(checkpoint, BundleOptions(precision, target=TENSORRT))
+    return TensorRtBuild.design(draft, checkpoint.config, **{"flavour": "tensorrt_rtx"} | options)
 
 
 @pytest.fixture
@@ -100,16 +99,16 @@ def test_verify_of_bfloat16_computes_the_graph_in_numpy(
 def test_verify_of_bfloat16_refuses_a_large_model_with_the_figures(
     checkpoint: Checkpoint, out: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(reference_session, "LARGEST", 1000)
+    monkeypatch.setattr(onnx_reference, "LARGEST", 1000)
     assert main([str(checkpoint.folder), "--out", str(out), "--target", "tensorrt", "--graph-only", "--verify"]) == 1
     assert "expected at most 1,000 bytes to compute in bfloat16 on the CPU" in capsys.readouterr().err
 
 
 def test_second_build_is_up_to_date(checkpoint: Checkpoint, out: Path, fake_compile: list[str]) -> None:
-    engine = design(checkpoint)
-    assert not engine.is_up_to_date(out)
-    engine.build(out)
-    assert engine.is_up_to_date(out)
+    build = design(checkpoint)
+    assert not build.is_up_to_date(out)
+    build.run(out)
+    assert build.is_up_to_date(out)
     assert not design(checkpoint, batch=2).is_up_to_date(out)
     assert not design(checkpoint, "float16").is_up_to_date(out)
 
@@ -120,13 +119,13 @@ def test_build_cut_off_in_the_compiler_does_not_export_again(
     with monkeypatch.context() as patch:
         patch.setattr(Compiler, "compile", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            design(checkpoint).build(out)
+            design(checkpoint).run(out)
     assert not out.exists()
     exported = work_folder(out) / "graph" / WEIGHTS
     before = exported.stat().st_ino
     written: list[int] = []
     kept = os.open(exported, os.O_RDONLY)  # so that the number is not given to another file
-    design(checkpoint).build(out, advance=written.append)
+    design(checkpoint).run(out, advance=written.append)
     os.close(kept)
     assert (written, before > 0, fake_compile) == ([], True, [GRAPH])
     assert not work_folder(out).exists()
@@ -136,12 +135,12 @@ def test_build_cut_off_after_the_compiler_does_not_compile_again(
     checkpoint: Checkpoint, out: Path, fake_compile: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(engine_build, "replacing", lambda _: (_ for _ in ()).throw(BundleError("disk")))
+        patch.setattr(tensorrt_bundle, "replacing", lambda _: (_ for _ in ()).throw(BundleError("disk")))
         with pytest.raises(BundleError, match="disk"):
-            design(checkpoint).build(out)
-    engine = design(checkpoint)
-    assert engine.cost(10**12, out).seconds == 0
-    engine.build(out)
+            design(checkpoint).run(out)
+    build = design(checkpoint)
+    assert build.cost(10**12, out).seconds == 0
+    build.run(out)
     assert fake_compile == [GRAPH]
 
 
@@ -150,19 +149,19 @@ def test_compiled_part_of_another_build_is_not_taken(
     checkpoint: Checkpoint, out: Path, fake_compile: list[str], monkeypatch: pytest.MonkeyPatch, change: dict[str, Any]
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(engine_build, "replacing", lambda _: (_ for _ in ()).throw(BundleError("disk")))
+        patch.setattr(tensorrt_bundle, "replacing", lambda _: (_ for _ in ()).throw(BundleError("disk")))
         with pytest.raises(BundleError):
-            design(checkpoint).build(out)
-    design(checkpoint, **change).build(out)
+            design(checkpoint).run(out)
+    design(checkpoint, **change).run(out)
     assert len(fake_compile) == 2
 
 
 def test_too_little_memory_is_refused_before_anything_is_written(
     checkpoint: Checkpoint, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(planner, "available_memory", lambda: 10**6)
+    monkeypatch.setattr(footprint, "available_memory", lambda: 10**6)
     with pytest.raises(BundleError, match="memory: the build needs about"):
-        design(checkpoint).build(out)
+        design(checkpoint).run(out)
     assert not out.parent.exists()
 
 

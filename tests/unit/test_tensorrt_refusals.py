@@ -139,10 +139,10 @@ def test_a_bundle_for_the_cpu(refused: Refused, bundle: Path) -> None:
 
 
 def test_more_slots_than_fit(refused: Refused) -> None:
-    """A slot of this model takes 65536 bytes, what is there once for all half a gigabyte of reserve and a little."""
+    """A slot of this model takes 65536 bytes; reserve and buffers, there once, half a gigabyte and a little."""
     text = refused(slots=100, memory=504_000_000)
     assert "GPU memory: max_slots 100 needs 0.01 GB for keys and values (0.00 GB each, capacity 256)" in text
-    assert "beside the plan's weights free are 0.50 GB of 0.50 GB" in text
+    assert "with the plan loaded, 0.50 GB of 0.50 GB are free" in text
     assert "Lower max_slots (TRIMODE_MAX_SLOTS) to " in text
     fit = int(text.split("TRIMODE_MAX_SLOTS) to ")[1].split(",")[0])
     assert 0 < fit < 100
@@ -156,12 +156,14 @@ def test_the_slots_said_to_fit_do(monkeypatch: pytest.MonkeyPatch, bundle: Path,
 
 
 def test_not_one_slot_fits(refused: Refused) -> None:
-    assert "Not one fits, or choose a smaller capacity" in refused(slots=1, memory=400_000_000)
+    assert "Not even one slot fits: free GPU memory, or choose a smaller capacity" in refused(
+        slots=1, memory=400_000_000
+    )
 
 
 def test_a_plan_larger_than_the_gpus_memory(refused: Refused) -> None:
     text = refused(memory=100)
-    assert "GPU memory: " in text and f"{PLAN} holds 0.00 GB, free are 0.00 GB of 0.00 GB" in text
+    assert "GPU memory: " in text and f"{PLAN} holds 0.00 GB, but 0.00 GB of 0.00 GB are free" in text
     assert REBUILD in text
 
 
@@ -170,7 +172,7 @@ def test_a_cache_whose_lanes_would_not_be_aligned(refused: Refused, bundle: Path
     shutil.rmtree(bundle)
     shutil.copytree(odd, bundle)
     text = refused()
-    assert "must be a multiple of 256 bytes, which TensorRT asks of addresses, got 8256 with capacity 129" in text
+    assert "must be a multiple of 256 bytes, as TensorRT demands of addresses, got 8256 with capacity 129" in text
 
 
 def test_an_allocation_that_fails_all_the_same(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:

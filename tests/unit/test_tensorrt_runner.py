@@ -17,10 +17,10 @@ import numpy as np
 import pytest
 from cuda.bindings import runtime as cudart
 from trimode.engines.base import Row, RowResult
-from trimode.engines.tensorrt import engine as engine_module
+from trimode.engines.registry import warm_up
+from trimode.engines.tensorrt import executor as executor_module
 from trimode.engines.tensorrt.engine import TensorRtEngine
 from trimode.errors import EngineError
-from trimode.runtime import warm_up
 
 from . import checkpoint_factory as factory
 from .fake_cuda import FUNCTIONS, FakeCuda
@@ -108,7 +108,7 @@ def test_chunks_of_a_prompt_are_not_captured(engine: TensorRtEngine, gpu: FakeCu
 def test_graphs_used_longest_ago_go_first_each_before_its_context(
     engine: TensorRtEngine, gpu: FakeCuda, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "MAX_CALLS", 2)
+    monkeypatch.setattr(executor_module, "MAX_CALLS", 2)
     slots = [engine.allocate(block=False) for _ in range(3)]
     for slot in (0, 1):
         for at in range(3):

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, processors
 from trimode.errors import BundleError, RequestError
-from trimode.text.tokenizer import Detokenizer, Tokenizer
+from trimode.text.detokenizer import Detokenizer
+from trimode.text.tokenizer import Tokenizer
 
 from tests.unit.toy import EOS, MASK, VOCAB, byte_tokenizer
 

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from trimode.errors import ServeError
-from trimode.server import installation as tritonserver
-from trimode.server.installation import PYTHON, STUB, Installation, Ports, find
+from trimode.server import installation
+from trimode.server.installation import PYTHON, STUB, Installation, find
+from trimode.server.ports import Ports
 
 OTHER = "3.7"
 OURS = f"{sys.prefix}/bin"
@@ -39,8 +40,8 @@ def wheel(packages: Path, python: str = PYTHON) -> Path:
 
 @pytest.fixture(autouse=True)
 def nothing_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(tritonserver, "SYSTEM_BINARY", tmp_path / "opt" / "bin" / "tritonserver")
-    monkeypatch.setattr(tritonserver.sysconfig, "get_paths", lambda: {"purelib": str(tmp_path / "packages")})
+    monkeypatch.setattr(installation, "SYSTEM_BINARY", tmp_path / "opt" / "bin" / "tritonserver")
+    monkeypatch.setattr(installation.sysconfig, "get_paths", lambda: {"purelib": str(tmp_path / "packages")})
 
 
 def found(tmp_path: Path, **environment: str) -> Installation:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from trimode.bundle.compilation import Compilation, Profile
 from trimode.engines.base import Row
-from trimode.engines.tensorrt.call import Shape
+from trimode.engines.tensorrt.layout import Shape
 from trimode.engines.tensorrt.windows import Windows
 from trimode.errors import EngineError
 

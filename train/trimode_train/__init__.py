@@ -1,1 +1,1 @@
-"""How `checkpoints/nano` is made: data by code, tokenizer, joint objective, training run, export."""
+"""Makes `checkpoints/nano`: data by code, tokenizer, joint objective, training run, draft adapter, export."""

@@ -1,7 +1,7 @@
-"""`python -m trimode_train.export`: a run's latest state as a checkpoint folder in the official layout.
+"""`python -m trimode_train.export`: writes a run's latest state as a checkpoint folder in the official layout.
 
-Weights of more than 16 MiB become several files and their index. Safe on a live run: every file is written aside and
-renamed into place, the weights last and all together; a reader in between may see old weights beside a new config.
+Weights of more than 16 MiB become several files and their index. Safe while the run goes on: every file is written
+under another name and then renamed, the weights last. In between, a reader may see old weights with a new config.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ from .data.tokenizer import load_tokenizer, tokenizer_config
 from .model import lora, shards
 from .model.checkpoint import TRAINING, write_json
 from .model.config import BOS_ID, EOS_ID
+from .prepare import ROOT, RUNS
 from .training import resumable
 
-ROOT = Path(__file__).parents[2]
-HELD_OUT_SEED = 2026
+HELD_OUT_SEED = 2026  # any number; heldout.jsonl stays the same as long as it does
 
 
 def held_out(per_domain: int = 20, code: int = 30) -> Iterator[dict[str, Any]]:
-    """The records of heldout.jsonl: prompts and files that no training document was made from."""
+    """Yield the records of heldout.jsonl: prompts and parts of files that no training document was made from."""
     for name in TASKS:
         rng, seen = Random(f"{HELD_OUT_SEED} {name}"), set()
-        for _ in range(per_domain * 50):  # small domains have few different held-out prompts
+        for _ in range(per_domain * 50):  # many tries, because small domains have few different held-out prompts
             example = draw(rng, True, name)
             if example.prompt not in seen and len(seen) < per_domain:
                 seen.add(example.prompt)
@@ -59,7 +59,7 @@ def export(
     folder: Path,
     with_held_out: bool = True,
 ) -> None:
-    """Write the checkpoint's files but for model card and training record. Weights become BF16, names are official."""
+    """Write the checkpoint's files, except model card and training record; weights in BF16 under official names."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as name:
         temporary = Path(name)
@@ -87,16 +87,16 @@ def export(
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """The state of a run from its resumable checkpoint, or from what `--save-shards` wrote."""
+    """Read the state of a run from its resumable state, or from what `--save-shards` wrote."""
     if (folder / "latest.pt").exists():
         return resumable.load(folder / "latest.pt")
     return {**json.loads((folder / shards.STATE).read_text()), "model": shards.load(folder)}
 
 
 def stages(state: dict[str, Any], run: str, folder: Path) -> list[dict[str, Any]]:
-    """The training record: the stages of the checkpoint that the run started from, and the run's own, once.
+    """Return the training record: the stages of the checkpoint that the run started from, and the run's own, once.
 
-    States of an older version do not say what they started from; it is then taken to be the exported checkpoint.
+    A state of an older version does not name the checkpoint that it started from: it is then the exported one.
     """
     own = {"recipe": state.get("recipe", run), "steps": state["step"], "tokens": state["tokens"]}
     own["minutes"] = round(state["elapsed"] / 60, 1)
@@ -109,7 +109,7 @@ def stages(state: dict[str, Any], run: str, folder: Path) -> list[dict[str, Any]
 
 
 def sources() -> list[dict[str, Any]]:
-    """Where the training text comes from, with licences and sizes."""
+    """Return where the training text comes from, with licences and sizes."""
     listed: list[dict[str, Any]] = []
     for source in SOURCES:
         kept = source.share(held_out=False)
@@ -126,19 +126,28 @@ def sources() -> list[dict[str, Any]]:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m trimode_train.export", description=__doc__)
-    parser.add_argument(
-        "--run", type=Path, default=ROOT / "train/runs/nano-cpu-2", help="run folder, or saved shards [%(default)s]"
+    parser = argparse.ArgumentParser(
+        prog="python -m trimode_train.export",
+        description="Write a run's latest state as a checkpoint folder in the official layout.",
     )
-    parser.add_argument("--to", type=Path, default=ROOT / "checkpoints/nano", help="checkpoint folder [%(default)s]")
+    parser.add_argument(
+        "--run",
+        type=Path,
+        metavar="DIR",
+        default=RUNS / "nano-cpu-2",
+        help="a run's folder, or saved shards [%(default)s]",
+    )
+    parser.add_argument(
+        "--to", type=Path, metavar="DIR", default=ROOT / "checkpoints/nano", help="the checkpoint folder [%(default)s]"
+    )
     options = parser.parse_args(arguments)
     if not any((options.run / name).exists() for name in ("latest.pt", shards.STATE)):
-        raise SystemExit(f"{options.run}: no run here, neither latest.pt nor {shards.STATE}")
+        raise SystemExit(f"{options.run}: expected a run's folder, found neither latest.pt nor {shards.STATE}")
     state = read_run(options.run)
     record = {"stages": stages(state, options.run.resolve().name, options.to), "sources": sources()}
     if (options.to / lora.FOLDER).exists():
         shutil.rmtree(options.to / lora.FOLDER)
-        print(f"{options.to / lora.FOLDER}: removed, since it was made for other weights")
+        print(f"{options.to / lora.FOLDER}: removed, because it was made for other weights")
     export(state["model"], state["config"], load_tokenizer(options.run), options.to)
     write_json(options.to / TRAINING, record)
     print(f"{options.to}: step {state['step']}, {state['tokens']:,} tokens, {state['elapsed'] / 60:.1f} minutes")

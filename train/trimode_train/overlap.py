@@ -1,8 +1,8 @@
-"""`python -m trimode_train.overlap`: is held-out text in training? Messages and n-grams of every batch, and of files.
+"""`python -m trimode_train.overlap`: checks whether held-out text is in training, by messages and by n-grams of tokens.
 
-Documents depend on recipe, seed, batch number and the code and packages that they are drawn from, so those of a run are
-drawn again and looked through; a run that began with other code is checked by its rule, not document by document.
-Messages are compared as text, n-grams of tokens by 64-bit hashes (one false hit in some ten million runs).
+Documents depend only on recipe, seed, batch number, code and packages, so it draws those of a run again. A run that
+began with other code is therefore checked by its rule, not document by document. Messages are compared as text, n-grams
+by 64-bit hashes (one false hit in about ten million runs).
 """
 
 from __future__ import annotations
@@ -25,15 +25,14 @@ from tokenizers import Tokenizer
 from .data.archive import Archive
 from .data.batches import batch_rng, plans
 from .data.corpus import Corpus
-from .data.mixture import Documents
-from .data.packing import Document
+from .data.packing import Document, Documents
 from .data.recipe import Recipe
 from .data.sources import SOURCES
 from .data.tokenizer import load_tokenizer
 from .model.checkpoint import write_json
+from .prepare import ROOT
 from .training import resumable
 
-ROOT = Path(__file__).parents[2]
 Ids = npt.NDArray[np.uint16]
 Hashes = npt.NDArray[np.uint64]
 
@@ -42,7 +41,7 @@ _OF_TOKEN = np.random.default_rng(2026).integers(2**64, size=2**16, dtype=np.uin
 
 
 def hashes(ids: Ids, n: int) -> Hashes:
-    """The hash of each n-gram of a text, in order: (tokens - n + 1,), none of a text shorter than n."""
+    """Return the hash of each n-gram of a text, in order: (tokens - n + 1,), none for a text shorter than n."""
     count = max(len(ids) - n + 1, 0)
     result = np.zeros(count, dtype=np.uint64)
     for i in range(n if count else 0):
@@ -60,18 +59,18 @@ class Ngrams:
         self._shown = np.zeros(len(self._table), dtype=np.bool_)
 
     def show(self, ids: Ids) -> None:
-        """Training has this text."""
+        """Note that training has this text."""
         given = hashes(ids, self.n)
         at = np.searchsorted(self._table, given).clip(max=len(self._table) - 1)
         self._shown[at[self._table[at] == given]] = True
 
     def shown(self, text: int) -> npt.NDArray[np.bool_]:
-        """For each n-gram of a text, by the text's number, whether training has it."""
+        """Return for each n-gram of text number `text` whether training has it."""
         return self._shown[np.searchsorted(self._table, self._texts[text])]
 
 
 def replies(text: str) -> Iterator[str]:
-    """The replies of a rendered conversation; worked steps read alike whether they are thought or said."""
+    """Yield the replies of a rendered conversation; worked steps look the same whether thought or said."""
     for part in text.split("<|im_start|>assistant\n")[1:]:
         content = part.partition("<|im_end|>")[0].removeprefix("<think></think>").removeprefix("<think>\n")
         yield content.replace("\n</think>", "\n")
@@ -90,13 +89,13 @@ class HeldOut:
         self.seen_replies: set[str] = set()
 
     def _ids(self, prompt: str, reply: str | None) -> Ids:
-        """The tokens from where the prompt begins. What stands between it and the reply is fewer than an n-gram's."""
+        """Encode prompt and reply. The tokens between them are fewer than an n-gram has."""
         between = "<|im_end|>\n<|im_start|>assistant\n<think></think>"
         text = prompt if reply is None else f"{prompt}{between}{reply}<|im_end|>"
         return np.array(self.tokenizer.encode(text).ids, dtype=np.uint16)
 
     def show(self, drawn: list[Document]) -> None:
-        """Training has these documents."""
+        """Note that training has these documents."""
         texts = self.tokenizer.decode_batch([document.ids for document in drawn], skip_special_tokens=False)
         for document in drawn:
             self.ngrams.show(np.array(document.ids, dtype=np.uint16))
@@ -105,7 +104,7 @@ class HeldOut:
         self.seen_replies |= {reply for text in texts for reply in replies(text) if reply in self.replies}
 
     def by_domain(self) -> dict[str, dict[str, int]]:
-        """Counts for each domain: prompts and replies asked and seen, n-grams held out and seen."""
+        """Count for each domain: prompts and replies asked and seen, n-grams held out and seen."""
         result: dict[str, Counter[str]] = {}
         for i, domain in enumerate(self.domains):
             shown = self.ngrams.shown(i)
@@ -121,13 +120,13 @@ class HeldOut:
 
 
 def copies(shown: npt.NDArray[np.bool_], n: int) -> list[tuple[int, int]]:
-    """First token and end of the longest pieces made of shown n-grams alone; pieces may overlap by up to n - 2."""
+    """Return first token and end of the longest pieces of shown n-grams; pieces may overlap by up to n - 2 tokens."""
     edges = np.flatnonzero(np.diff(np.concatenate([[False], shown, [False]])))
     return [(int(first), int(end) + n - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
 
 
 def covered(pieces: Iterable[tuple[int, int]]) -> int:
-    """How many tokens lie in any of the pieces, which are in order."""
+    """Return how many tokens lie in any of the pieces, which are in order."""
     total = last = 0
     for first, end in pieces:
         total += end - max(first, last)
@@ -141,7 +140,7 @@ def _encoded(tokenizer: Tokenizer, texts: list[str]) -> Iterator[Ids]:
 
 
 def file_overlap(tokenizer: Tokenizer, n: int) -> dict[str, dict[str, Any]]:
-    """For each source's held-out files: what files of the training share hold of them, and the longest such copy."""
+    """Return for each source how much of its held-out files is also in training files, and the longest such copy."""
     held_out = [(source.name, name, text) for source in SOURCES for name, text in source.share(held_out=True)]
     ids = list(_encoded(tokenizer, [text for _, _, text in held_out]))
     ngrams = Ngrams(ids, n)
@@ -170,7 +169,7 @@ def _share(part: int, whole: int) -> str:
 
 
 def tables(record: dict[str, Any]) -> Iterator[Table]:
-    """What is printed: for each run held-out records by domain, then held-out files by source."""
+    """Yield the tables to print: for each run held-out records by domain, then held-out files by source."""
     for run in record["runs"]:
         title = f"{run['recipe']}: {run['batches']:,} batches, {run['documents']:,} documents, {run['tokens']:,} tokens"
         table = Table("domain", "asked", "prompts seen", "replies seen", f"{run['n']}-grams seen", title=title)
@@ -190,14 +189,14 @@ def tables(record: dict[str, Any]) -> Iterator[Table]:
 def _drawn(recipe: Recipe) -> int:
     path = ROOT / "train/runs" / recipe.name / "latest.pt"
     if not path.exists():
-        raise SystemExit(f"{path} does not exist: say with --batches how many batches were drawn")
+        raise SystemExit(f"{path} does not exist: give the number of batches drawn with --batches")
     state = resumable.load(path)
     drawn: int = state["drawn"] if "drawn" in state else state["step"]  # a run of an older version: a batch a step
     return drawn
 
 
 def check_run(corpus: Documents, recipe: Recipe, batches: int, held_out: HeldOut, console: Console) -> dict[str, Any]:
-    """Draw a run's batches again; returns the counts."""
+    """Draw a run's batches again and return the counts."""
     count = tokens = 0
     for number in track(range(batches), recipe.name, console=console, disable=not console.is_terminal):
         drawn = [planned.document for planned in plans(batch_rng(number, recipe), corpus, recipe)]
@@ -214,18 +213,44 @@ def check_run(corpus: Documents, recipe: Recipe, batches: int, held_out: HeldOut
     }
 
 
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m trimode_train.overlap", description="Check whether held-out text is in a run's training text."
+    )
+    parser.add_argument(
+        "--recipe",
+        type=Path,
+        action="append",
+        metavar="FILE",
+        help="a run's YAML file; may be repeated [both stages of nano]",
+    )
+    parser.add_argument(
+        "--archive", type=Path, metavar="FILE", help="check a run from this archive, in place of recipes"
+    )
+    parser.add_argument("--batches", type=int, metavar="N", help="how many of each run's batches [all it has drawn]")
+    parser.add_argument(
+        "--ngram", type=int, default=13, metavar="N", help="tokens of an n-gram of the records [%(default)s]"
+    )
+    parser.add_argument(
+        "--file-ngram",
+        type=int,
+        default=50,
+        metavar="N",
+        help="tokens of an n-gram of the held-out files [%(default)s]",
+    )
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=ROOT / "checkpoints/nano",
+        metavar="DIR",
+        help="whose heldout.jsonl is read and overlap.json written",
+    )
+    return parser.parse_args(arguments)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status, 1 if a held-out prompt is in training."""
-    parser = argparse.ArgumentParser(prog="python -m trimode_train.overlap", description=__doc__)
-    parser.add_argument("--recipe", type=Path, action="append", help="may be repeated (default: both stages of nano)")
-    parser.add_argument("--archive", type=Path, help="a run from an archive, instead of recipes")
-    parser.add_argument("--batches", type=int, help="how many of each run's batches (default: all it has drawn)")
-    parser.add_argument("--ngram", type=int, default=13, help="tokens of an n-gram of the records")
-    parser.add_argument("--file-ngram", type=int, default=50, help="tokens of an n-gram of the held-out files")
-    parser.add_argument(
-        "--checkpoint", type=Path, default=ROOT / "checkpoints/nano", help="its overlap.json is written"
-    )
-    options = parser.parse_args(arguments)
+    options = _parse(arguments)
     tokenizer = load_tokenizer(options.checkpoint)
     records = [json.loads(line) for line in (options.checkpoint / "heldout.jsonl").read_text().splitlines()]
     runs: list[tuple[Documents, Recipe]] = []
@@ -247,7 +272,7 @@ def main(arguments: list[str] | None = None) -> int:
     for table in tables(record):
         console.print(table)
     for prompt in sorted(found):
-        console.print(f"held out, but in training: {prompt!r}", markup=False)
+        console.print(f"held out but in training: {prompt!r}", markup=False)
     return 1 if found else 0
 
 

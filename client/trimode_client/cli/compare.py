@@ -1,4 +1,4 @@
-"""`trimode compare`: one prompt in every mode, repetitions interleaved, in one table against autoregressive."""
+"""`trimode compare`: one prompt in every mode, with interleaved repetitions, as a table against autoregressive."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from trimode.api.fields import FIELDS_OF_MODES, Mode
 
 from ..client import Client
 from ..result import Completion
-from .knobs import add_knobs, add_prompt, given_knobs, given_prompt, knobs_of
+from .knobs import add_knobs, given_knobs, knobs_of
+from .prompt import add_prompt, given_prompt
 from .screen import as_json, open_console
 
 BASELINE = Mode.AUTOREGRESSIVE
@@ -21,8 +22,8 @@ BASELINE = Mode.AUTOREGRESSIVE
 
 def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add this command."""
-    told = "A knob that a mode has not is left out there: effort, for one, applies to diffusion only."
-    parser = commands.add_parser("compare", parents=[shared], help="the same prompt in every mode", description=told)
+    about = "A mode is asked without the knobs that it does not have: effort, for example, applies to diffusion only."
+    parser = commands.add_parser("compare", parents=[shared], help="one prompt in every mode", description=about)
     add_prompt(parser)
     parser.add_argument("--repeat", type=_positive, default=5, metavar="N", help="timed repetitions [%(default)s]")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -32,7 +33,7 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Row:
-    """One mode's answer, its cost, and how it stands against autoregressive. `speedup` above 1 is faster."""
+    """One mode's answer, what it cost, and how it compares with autoregressive; a `speedup` above 1 is faster."""
 
     mode: str
     text: str
@@ -46,7 +47,7 @@ class Row:
 
 
 def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
-    """Ask, then print."""
+    """Ask every mode, then print the answers and the table."""
     prompt, knobs = given_prompt(arguments), given_knobs(arguments)
     answers: dict[Mode, list[Completion]] = {mode: [] for mode in Mode}
     with open_console(stderr=True).status("asking in every mode"):
@@ -68,7 +69,7 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
 
 
 def summarise(answers: dict[Mode, list[Completion]]) -> list[Row]:
-    """Return a row per mode from its repetitions."""
+    """Return a row for each mode from its repetitions, all of the same prompt."""
     baseline = answers[BASELINE]
     base_seconds = median(answer.seconds for answer in baseline)
     rows = []

@@ -1,4 +1,4 @@
-"""`make demo`: serves a bundle for a moment and shows one prompt in auto and the three modes."""
+"""`make demo`: serves a bundle for a moment, and shows one prompt in every mode."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PROMPT = "What is 248 + 175?"
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the demonstration and return the exit code."""
-    parser = argparse.ArgumentParser(prog="trimode_client.demo", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m trimode_client.cli.demo", description=__doc__)
     parser.add_argument("--bundle", type=Path, required=True, metavar="DIR", help="engine bundle to serve")
     parser.add_argument("--prompt", default=PROMPT, help="[%(default)s]")
     parser.add_argument("--max-tokens", type=int, default=128, metavar="N", help="[%(default)s]")
     arguments = parser.parse_args(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill must not leave the server behind
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill must not leave the server running
     console = open_console(stderr=True)
     try:
         with tempfile.TemporaryDirectory(prefix="trimode-demo-") as scratch:

@@ -1,4 +1,4 @@
-"""`trimode generate`: one prompt, one answer; at once, streamed, or as JSON."""
+"""`trimode generate`: answers one prompt, at once, as a stream, or as JSON; and the summary line of an answer."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ from rich.console import Console
 
 from ..client import Client
 from ..result import Completion
-from .knobs import add_knobs, add_prompt, given_knobs, given_prompt
-from .screen import as_json, note
+from .knobs import add_knobs, given_knobs
+from .prompt import add_prompt, given_prompt
+from .screen import as_json, print_note
 
 
 def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add this command."""
     parser = commands.add_parser("generate", parents=[shared], help="answer one prompt")
     add_prompt(parser)
-    parser.add_argument("--stream", action="store_true", help="print text as it is committed")
-    parser.add_argument("--json", action="store_true", help="print JSON; with --stream one object a line")
+    parser.add_argument("--stream", action="store_true", help="print the text as it becomes final")
+    parser.add_argument("--json", action="store_true", help="print JSON; with --stream, one object a line")
     parser.add_argument("--stats", action="store_true", help="print a line of counters to standard error")
     add_knobs(parser)
     parser.set_defaults(run=run)
@@ -42,12 +43,12 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
         completion = client.generate(**prompt, **knobs)
         print(as_json(completion.as_dict(), indent=2) if arguments.json else completion.text)
     if arguments.stats:
-        note(summary(completion))
+        print_note(summary(completion))
     return 0
 
 
 def summary(completion: Completion) -> str:
-    """Return one line: mode, tokens, forwards, tokens per forward, time and why it ended."""
+    """Return one line: mode, tokens, forwards, tokens per forward, seconds and why the answer ended."""
     counters = completion.counters
     return (
         f"{completion.params.get('mode', '?')}: {completion.num_output_tokens} tokens, "

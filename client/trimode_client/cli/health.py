@@ -1,4 +1,4 @@
-"""`trimode health`: is the server up, is the model ready, and does it really answer."""
+"""`trimode health`: whether the server is up and the model ready, and with --probe whether the model answers."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from rich.console import Console
 from ..client import Client
 from ..errors import UnavailableError
 
+_PROBE_SECONDS = 30.0  # for one token; a model that needs longer is stuck or of no use
+
 
 def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add this command."""
-    parser = commands.add_parser("health", parents=[shared], help="is the server up and the model ready")
-    parser.add_argument("--wait", type=float, metavar="S", help="wait up to S seconds until it is")
-    parser.add_argument("--probe", action="store_true", help="also generate one token, which a stuck model cannot")
+    parser = commands.add_parser("health", parents=[shared], help="say whether the server is up and the model ready")
+    parser.add_argument("--wait", type=float, metavar="S", help="wait up to S seconds until they are")
+    parser.add_argument("--probe", action="store_true", help="also generate one token, which a stuck model cannot do")
     parser.set_defaults(run=run)
 
 
 def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
-    """Print one line a question; fail when an answer is no."""
+    """Print one line for each question; fail if an answer is no."""
     if arguments.wait is not None:
         client.wait_until_ready(arguments.wait)
     state = client.health()
@@ -33,6 +35,7 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     if not state.ok:
         raise UnavailableError(f"requests cannot be sent: {state.reason}")
     if arguments.probe:
-        completion = client.generate("a", mode="autoregressive", max_tokens=1, timeout=min(arguments.timeout, 30.0))
+        timeout = min(arguments.timeout, _PROBE_SECONDS)
+        completion = client.generate("a", mode="autoregressive", max_tokens=1, timeout=timeout)
         console.print(f"{'probe':14}yes, {completion.seconds * 1000:.1f} ms")
     return 0

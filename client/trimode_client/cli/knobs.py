@@ -1,20 +1,17 @@
-"""Command-line flags for every knob, made from the server's own table of fields, and the prompt argument.
+"""Command-line flags for every knob, made from the server's own table of fields, and the knobs that were given.
 
-Short names stand beside the wire names: --steps is --denoise-steps, --block is --block-length; --stop, --length and
---span add one text, size or span.
+--steps is short for --denoise-steps, and --block for --block-length. --stop, --length and --span add one text, size or
+span each. Checks no value; the client does.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
-from trimode.api.fields import BY_NAME, FIELDS_OF_MODES, Mode
-from trimode.api.params import NOT_OF_TASKS, others_fields
+from trimode.api.fields import BY_NAME, FIELDS_OF_MODES, NOT_OF_OPERATIONS, Field, Mode, Operation, fields_of_others
 
 from ..request import KNOBS, Knobs
-from .usage import UsageError
 
 ALIASES = {
     "denoise_steps": "--steps",
@@ -23,73 +20,78 @@ ALIASES = {
     "infill_lengths": "--length",
     "spans": "--span",
 }
-# timeout_ms is --timeout in seconds, and stream_provisional what `trimode watch` is there for.
+# --timeout, in seconds, stands for timeout_ms, and `trimode watch` for stream_provisional.
 FLAGS = tuple(name for name in KNOBS if name not in ("timeout_ms", "stream_provisional"))
 _TYPES: dict[str, type] = {"int": int, "float": float}
-_SHOWN = "Leave out the prompt's text, or put it in front of the answer. [left out]"
-_ASKED = "What the text answers, a chat message in front of it; nano does well only with its question. [none]"
+_PROMPT_SHOWN = "Leave the prompt's text out of the answer, or put it before the answer. [left out]"
+_QUESTION = "The question that the text answers, sent as a chat message before it; nano needs it. [none]"
 _WINDOW = "Tokens of a window, from 3 up to the model's. [the model's]"
-_HELP: dict[str | None, dict[str, str]] = {
-    None: {
+_HELP: dict[Operation, dict[str, str]] = {
+    Operation.GENERATE: {
         "max_tokens": "Most tokens to generate. [128]",
-        "revise_rounds": "With diffusion: most times that each block is revised. [0]",
+        "revise_rounds": "With diffusion: how often each block is revised at most. [0]",
         "stop_words": "Generation ends before TEXT; may be given several times. [none]",
-        "exclude_input_in_output": _SHOWN,
+        "exclude_input_in_output": _PROMPT_SHOWN,
     },
-    "infill": {
+    Operation.INFILL: {
         "max_tokens": "Most tokens of a gap whose size is searched. [32]",
         "block_length": _WINDOW,
-        "infill_tokens": "Size of the gap in tokens, where there is one gap. [searched]",
+        "infill_tokens": "Size of the gap in tokens, if there is only one gap. [searched]",
         "infill_lengths": "A size of the gap to try; may be given several times. [searched]",
-        "instruction": _ASKED,
+        "instruction": _QUESTION,
     },
-    "revise": {
-        "spans": "Reconsider characters (Unicode code points) START up to END and nothing beside them; "
-        "may be given several times. [all of the text]",
-        "instruction": _ASKED,
+    Operation.REVISE: {
+        "spans": "Reconsider only the characters (Unicode code points) from START up to END; "
+        "may be given several times. [the whole text]",
+        "instruction": _QUESTION,
         "block_length": _WINDOW,
-        "revise_rounds": "Most times that the text is gone through. [2]",
+        "revise_rounds": "How often the text is revised at most. [2]",
     },
 }
-"""What a flag does where the table of fields speaks of more than the command has."""
+"""Help where the table of fields speaks of more than the operation has."""
 
 
-def add_knobs(parser: argparse.ArgumentParser, task: str | None = None, without: tuple[str, ...] = ()) -> None:
-    """Add a flag per knob that `task` ("infill", "revise", None for generation) has.
+def add_knobs(
+    parser: argparse.ArgumentParser, operation: Operation = Operation.GENERATE, without: tuple[str, ...] = ()
+) -> None:
+    """Add a flag for each knob of `operation`, except for those in `without`.
 
-    A flag not given leaves the field out, so that the server's default holds.
+    A flag that is not given leaves the field out, so that the server's default holds.
     """
-    without = (*without, *_not_of(task))
-    group = parser.add_argument_group("knobs", "left out, the server's defaults hold")
+    left_out = {*without, *_not_of(operation)}
+    group = parser.add_argument_group("knobs", "The server has a default for each knob that is left out.")
     for name in FLAGS:
-        if name in without:
+        if name in left_out:
             continue
         field = BY_NAME[name]
         flags = [flag for flag in (ALIASES.get(name), "--" + name.replace("_", "-")) if flag]
-        told = f"{field.help} [{field.default}]" if field.default else field.help
-        told = _HELP[task].get(name, told)
-        options: dict[str, Any] = {"dest": name, "default": None, "help": told.replace("%", "%%")}
-        match field.kind:
-            case "bool":
-                options["action"] = argparse.BooleanOptionalAction
-            case "strings":
-                options |= {"action": "append", "metavar": "TEXT"}
-            case "ints":
-                options |= {"action": "append", "type": int, "metavar": "I"}
-            case "json":
-                options |= {"action": "append", "type": _span, "metavar": "START:END"}
-            case kind:
-                options |= {"type": _TYPES.get(kind, str), "metavar": "X" if kind == "float" else kind[0].upper()}
-        group.add_argument(*flags, **options)
+        default = f"{field.help} [{field.default}]" if field.default else field.help
+        shown = _HELP[operation].get(name, default).replace("%", "%%")
+        group.add_argument(*flags, dest=name, default=None, help=shown, **_options(field))
 
 
-def _not_of(task: str | None) -> set[str]:
-    """Return the knobs that `task` has not; what is no generation has one mode, diffusion."""
-    others = others_fields(task)
-    if task is None:
-        return set(others)
+def _options(field: Field) -> dict[str, Any]:
+    """Return how argparse reads the flag of a field."""
+    match field.kind:
+        case "bool":
+            return {"action": argparse.BooleanOptionalAction}
+        case "strings":
+            return {"action": "append", "metavar": "TEXT"}
+        case "ints":
+            return {"action": "append", "type": int, "metavar": "I"}
+        case "json":
+            return {"action": "append", "type": _span, "metavar": "START:END"}
+        case kind:
+            return {"type": _TYPES.get(kind, str), "metavar": "X" if kind == "float" else kind[0].upper()}
+
+
+def _not_of(operation: Operation) -> set[str]:
+    """Return the knobs that `operation` does not have; all but generation have one mode, diffusion."""
+    others = set(fields_of_others(operation))
+    if operation is Operation.GENERATE:
+        return others
     other_modes = {name for name, modes in FIELDS_OF_MODES.items() if Mode.DIFFUSION not in modes}
-    return {*others, *NOT_OF_TASKS[task], *other_modes, "mode"}
+    return {*others, *NOT_OF_OPERATIONS[operation], *other_modes, "mode"}
 
 
 def _span(text: str) -> list[int]:
@@ -107,36 +109,7 @@ def given_knobs(arguments: argparse.Namespace) -> Knobs:
 
 
 def knobs_of(mode: Mode, knobs: Knobs) -> Knobs:
-    """Return `mode` and those of `knobs` that it has."""
+    """Return `mode` as a knob, and those of `knobs` that the mode has."""
     kept = {name: value for name, value in knobs.items() if mode in FIELDS_OF_MODES.get(name, (mode,))}
     allowed: Knobs = {**kept, "mode": mode.value}  # type: ignore[typeddict-item]
     return allowed
-
-
-def add_prompt(parser: argparse.ArgumentParser) -> None:
-    """Add the prompt and how it is to be taken."""
-    parser.add_argument("prompt", help="the text, or - to read it from standard input")
-    parser.add_argument("--raw", action="store_true", help="continue the text as it is, without the chat template")
-    parser.add_argument("--system", metavar="TEXT", help="a system message before the prompt")
-
-
-def given_prompt(arguments: argparse.Namespace) -> dict[str, Any]:
-    """Return the prompt as keyword of Client.generate: a chat message, or plain text with --raw.
-
-    Raises:
-        UsageError: the prompt is empty, or --raw and --system are both given.
-    """
-    text = sys.stdin.read().removesuffix("\n") if arguments.prompt == "-" else arguments.prompt
-    if not text:
-        raise UsageError("the prompt is empty")
-    if not arguments.raw:
-        return {"messages": as_messages(text, arguments.system)}
-    if arguments.system:
-        raise UsageError("--system needs the chat template, which --raw leaves out")
-    return {"prompt": text}
-
-
-def as_messages(text: str, system: str | None) -> list[dict[str, str]]:
-    """Return the chat that consists of `text`, behind a system message if there is one."""
-    before = [{"role": "system", "content": system}] if system else []
-    return [*before, {"role": "user", "content": text}]

@@ -1,4 +1,4 @@
-"""The `trimode` command: generate, infill, revise, watch, chat, compare, health against a running server.
+"""The `trimode` command: its parser, its exit codes, and one error line. Each subcommand has a file of its own.
 
 Exit codes: 0 fine, 1 the server failed or gave no whole answer, 2 the request or the command line is wrong,
 3 nobody answers or the model is not ready, 130 interrupted.
@@ -12,33 +12,35 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Any
 
 from rich.console import Console
 
 from ..client import Client
 from ..errors import InvalidRequestError, TrimodeClientError, UnavailableError
+from ..transports.time_limits import ANSWER_SECONDS, INACTIVITY_SECONDS
 from . import chat, compare, generate, health, infill, revise, watch
-from .screen import open_console
-from .usage import UsageError
+from .screen import UsageError, open_console
 
-_ESCAPED = "backslashreplace"  # of characters that the terminal has not
+_ESCAPED = "backslashreplace"  # for characters that the terminal does not have
 COMMANDS = (generate, infill, revise, watch, chat, compare, health)
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser; each command's module adds its own part."""
+    """Return the parser; each command's file adds its own part."""
     shared = argparse.ArgumentParser(add_help=False)
-    where = shared.add_argument_group("server")
-    where.add_argument(
+    server = shared.add_argument_group("server")
+    server.add_argument(
         "--url",
         default=os.environ.get("TRIMODE_URL"),
         help="host:port [$TRIMODE_URL, else localhost:8001 for grpc, localhost:8000 for http]",
     )
-    where.add_argument("--protocol", choices=("grpc", "http"), default="grpc", help="how to talk to it [%(default)s]")
-    where.add_argument("--timeout", type=float, default=300.0, metavar="S", help="whole answer, seconds [%(default)g]")
-    where.add_argument(
-        "--inactivity", type=float, default=60.0, metavar="S", help="between two pieces, seconds [%(default)g]"
-    )
+    server.add_argument("--protocol", choices=("grpc", "http"), default="grpc", help="how to talk to it [%(default)s]")
+    limit: dict[str, Any] = {"type": float, "metavar": "S"}
+    shown = "most seconds for a whole answer [%(default)g]"
+    server.add_argument("--timeout", **limit, default=ANSWER_SECONDS, help=shown)
+    shown = "most seconds between two pieces of a stream [%(default)g]"
+    server.add_argument("--inactivity", **limit, default=INACTIVITY_SECONDS, help=shown)
     top = argparse.ArgumentParser(prog="trimode", description="Ask a Nemotron-Labs-Diffusion server.")
     commands = top.add_subparsers(required=True, metavar="command")
     for module in COMMANDS:
@@ -57,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except OSError as exc:
-        # Keep the interpreter from trying once more at exit.
+        # Keep the interpreter from writing once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(exc, BrokenPipeError):  # the reader of our output has gone, as with `| head`
+        if isinstance(exc, BrokenPipeError):  # nobody reads the output any more, as after `| head`
             return 0
         with suppress(OSError):
             _fail(f"the output cannot be written: {exc.strerror}", 1)

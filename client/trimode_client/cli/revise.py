@@ -1,4 +1,4 @@
-"""`trimode revise`: a text gone through again, shown whole, as a diff or edit by edit, or put back into its file."""
+"""`trimode revise`: revises a text, and prints it, a diff or its edits, or writes it back into its file."""
 
 from __future__ import annotations
 
@@ -11,14 +11,13 @@ from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
+from trimode.api.fields import Operation
 
 from ..client import Client
 from ..result import Completion
 from .generate import summary
 from .knobs import add_knobs, given_knobs
-from .screen import as_json, note
-from .texts import STANDARD_INPUT, read_text, write_text
-from .usage import UsageError
+from .screen import STANDARD_INPUT, UsageError, as_json, print_note, read_text, write_text
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -27,16 +26,18 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add this command."""
     parser = commands.add_parser("revise", parents=[shared], help="reconsider the unlikely parts of a text")
     parser.add_argument("file", help="file with the text, or - for standard input")
-    parser.add_argument("--show", choices=("text", "diff", "edits"), help="what to print [text; nothing if --in-place]")
-    parser.add_argument("--in-place", action="store_true", help="put the revised text into the file")
+    parser.add_argument(
+        "--show", choices=("text", "diff", "edits"), help="what to print [text; with --in-place, nothing]"
+    )
+    parser.add_argument("--in-place", action="store_true", help="write the revised text into the file")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--stats", action="store_true", help="print a line of counters to standard error")
-    add_knobs(parser, "revise")
+    add_knobs(parser, Operation.REVISE)
     parser.set_defaults(run=run)
 
 
 def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
-    """Print the revised text or what changed, and write it where that is asked for."""
+    """Print the revised text or its changes; with --in-place, write it into the file."""
     name = arguments.file
     if arguments.in_place and name == STANDARD_INPUT:
         raise UsageError("--in-place needs a file, not standard input")
@@ -52,10 +53,10 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
         show(what, name, before, completion, console)
         shown = completion.text if what == "text" else ""
         if not completion.edits:
-            note("nothing changed", after=shown)
+            print_note("nothing changed", after=shown)
             shown = ""
     if arguments.stats:
-        note(summary(completion), after=shown)
+        print_note(summary(completion), after=shown)
     return 0
 
 
@@ -69,7 +70,7 @@ def show(what: str, name: str, before: str, completion: Completion, console: Con
                 if console.is_terminal:
                     console.print(line, style=COLOURS.get(line[0]), end="")
                 else:
-                    sys.stdout.write(line)  # as it is, so that `patch` can take it
+                    sys.stdout.write(line)  # unchanged, so that `patch` can take it
         case "edits":
             for edit in completion.edits:
                 old, new = (json.dumps(text, ensure_ascii=False) for text in (edit.before, edit.after))

@@ -1,4 +1,4 @@
-"""`trimode watch`: one answer as it is denoised, in colour on a terminal, else a line for each pass."""
+"""`trimode watch`: one answer while it is denoised, in colour on a terminal, else as a line for each pass."""
 
 from __future__ import annotations
 
@@ -20,29 +20,35 @@ from trimode.api.fields import FIELDS_OF_MODES, Mode
 from ..client import Client
 from ..result import Completion, Piece
 from .generate import summary
-from .knobs import add_knobs, add_prompt, given_knobs, given_prompt
-from .screen import as_json, note
+from .knobs import add_knobs, given_knobs
+from .prompt import add_prompt, given_prompt
+from .screen import as_json, print_note
 
 STYLES = {"committed": "", "provisional": "yellow underline", "masked": "dim"}
 CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""What a terminal would act on instead of showing it; tabs and line ends are none of it."""
-BELOW = 2
-"""Lines that are kept free under the text."""
+"""Characters on which a terminal would act; tabs and line feeds may stay."""
+ROWS_BELOW = 2  # of the screen, under the text: the status line and one that stays free
+MAX_DELAY_SECONDS = 60.0
 
 
 def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
     """Add this command."""
-    told = (
-        "Shows the answer after each pass: in colour on a terminal, else as a line with the place of the block in the "
-        "answer (tokens), the pass over it, and its text: [what may still change], and ░ for what is still masked."
+    about = (
+        "Shows the answer after each pass: in colour on a terminal, else as a line. The line says at which token of "
+        "the answer the block starts, which pass over the block it was, and the block's text: [in brackets] what may "
+        "still change, and ░ for what is masked."
     )
-    parser = commands.add_parser("watch", parents=[shared], help="see an answer being denoised", description=told)
+    parser = commands.add_parser("watch", parents=[shared], help="see an answer being denoised", description=about)
     add_prompt(parser)
     parser.add_argument(
-        "--plain", action="store_true", help="a line for each pass, as with NO_COLOR or where output is no terminal"
+        "--plain",
+        action="store_true",
+        help="print a line for each pass, as with NO_COLOR or where the output is not a terminal",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line")
-    parser.add_argument("--delay", type=_seconds, default=0.0, metavar="S", help="wait after each pass [%(default)g]")
+    parser.add_argument(
+        "--delay", type=_seconds, default=0.0, metavar="S", help="wait S seconds after a pass [%(default)g]"
+    )
     parser.add_argument(
         "--mode",
         type=_watchable,
@@ -75,15 +81,15 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
 
 
 def conclude(completion: Completion) -> None:
-    """Leave the answer and what it cost on the screen."""
+    """Print the answer, and what it cost."""
     print(CONTROLS.sub("\N{REPLACEMENT CHARACTER}", completion.text))
-    note(summary(completion))
+    print_note(summary(completion))
 
 
 def lines(pieces: Iterable[Piece]) -> Iterator[str]:
-    """Yield a line for each pass: place in the answer, pass over the block, and the block.
+    """Yield a line for each pass: the token at which the block starts, the pass over the block, and its text.
 
-    What may still change stands in [brackets], what is masked is ░; line ends are written as in JSON.
+    What may still change stands in [brackets]; what is masked is ░; line ends are written as in JSON.
     """
     for piece in pieces:
         if (block := piece.provisional) is not None:
@@ -103,7 +109,7 @@ def _runs(block: Provisional) -> Iterator[tuple[str, str]]:
 
 
 def play(pieces: Iterable[Piece], console: Console) -> None:
-    """Draw the answer anew after each pass: committed text, then the rest of the block in its states."""
+    """Draw the answer after each pass: the committed text, then the rest of the block in the style of its state."""
     committed, tokens, passes = "", 0, 0
     with Live(console=console, transient=True, auto_refresh=False, vertical_overflow="visible") as live:
         for piece in pieces:
@@ -114,21 +120,21 @@ def play(pieces: Iterable[Piece], console: Console) -> None:
 
 
 def frame(committed: str, block: Provisional | None, console: Console, counts: str) -> Text:
-    """Return what is on the screen: as many last lines of the text as fit, and a line that says where it is."""
+    """Return what the screen shows: as many of the last lines of the text as fit, and a status line."""
     text = Text(committed)
     status = counts
     if block is not None:
         for state, run in _runs(block):
-            if state != "committed":  # what is committed stands there already
+            if state != "committed":  # the committed text stands there already
                 text.append(run, STYLES[state])
         status = f"block at {block.start}, pass {block.step}; {counts}"
-    rows = text.wrap(console, console.width)[-max(console.height - BELOW, 1) :]
+    rows = text.wrap(console, console.width)[-max(console.height - ROWS_BELOW, 1) :]
     shown = Text("\n").join(rows)
     return shown.append("\n").append(status, "dim")
 
 
 def _slowly(pieces: Iterable[Piece], delay: float) -> Iterator[Piece]:
-    """Yield `pieces`, `delay` seconds after each that shows a pass."""
+    """Yield `pieces`, and wait `delay` seconds after each that shows a pass."""
     for piece in pieces:
         yield piece
         if delay and piece.provisional is not None:
@@ -143,6 +149,6 @@ def _watchable(name: str) -> str:
 
 
 def _seconds(text: str) -> float:
-    if not 0 <= (number := float(text)) <= 60:
-        raise argparse.ArgumentTypeError(f"must be between 0 and 60, got {text}")
+    if not 0 <= (number := float(text)) <= MAX_DELAY_SECONDS:
+        raise argparse.ArgumentTypeError(f"must be between 0 and {MAX_DELAY_SECONDS:g} seconds, got {text}")
     return number

@@ -1,70 +1,29 @@
-"""How requests travel: one file a protocol and concurrency style, each a generator of responses.
+"""How requests travel: one file for each protocol and concurrency style; here a protocol's transport is opened.
 
 A transport knows addresses, sockets and time limits; a response is a mapping of output name to Python value.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Generator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from .base import AsyncTransport, Health, Transport, Wire
+from .time_limits import TimeLimits
 
-from .time_limits import Patience
+__all__ = [
+    "DEFAULT_URLS",
+    "AsyncTransport",
+    "Health",
+    "TimeLimits",
+    "Transport",
+    "Wire",
+    "open_async_transport",
+    "open_transport",
+]
 
-Wire = Literal["grpc", "http"]
 DEFAULT_URLS: dict[str, str] = {"grpc": "localhost:8001", "http": "localhost:8000"}
 
 
-@dataclass(frozen=True)
-class Health:
-    """What the server says of itself: the process is up, all is loaded, this model takes requests; else why not."""
-
-    live: bool
-    ready: bool
-    model_ready: bool
-    reason: str = ""
-
-    @classmethod
-    def told(cls, url: str, live: bool, ready: bool, model_ready: bool, *, reason: str = "") -> Health:
-        """Return what the server at `url` answered; `reason` is why it did not answer all."""
-        if not (reason or (live and ready and model_ready)):
-            reason = f"the {'model' if ready else 'server'} at {url} is not ready"
-        return cls(live, ready, model_ready, reason)
-
-    @property
-    def ok(self) -> bool:
-        """Whether requests can be sent."""
-        return self.live and self.ready and self.model_ready
-
-
-class Transport(Protocol):
-    """The blocking side. Closing the generator cancels the request."""
-
-    def responses(self, fields: Mapping[str, Any], patience: Patience) -> Generator[dict[str, Any], None, None]:
-        """Send one request and yield its responses."""
-
-    def health(self, timeout: float) -> Health:
-        """Ask for the state; an address where nobody answers is not live."""
-
-    def close(self) -> None:
-        """Drop the connections."""
-
-
-class AsyncTransport(Protocol):
-    """The asyncio side. Closing the generator cancels the request."""
-
-    def responses(self, fields: Mapping[str, Any], patience: Patience) -> AsyncGenerator[dict[str, Any], None]:
-        """Send one request and yield its responses."""
-
-    async def health(self, timeout: float) -> Health:
-        """Ask for the state; an address where nobody answers is not live."""
-
-    async def close(self) -> None:
-        """Drop the connections."""
-
-
 def open_transport(protocol: Wire, url: str | None, model: str) -> Transport:
-    """Return the blocking transport for `protocol`; the libraries behind the others are not imported."""
+    """Return the blocking transport for `protocol`; the libraries of the other transports are not imported."""
     if _known(protocol) == "grpc":
         from .grpc_blocking import GrpcTransport
 
@@ -87,5 +46,5 @@ def open_async_transport(protocol: Wire, url: str | None, model: str) -> AsyncTr
 
 def _known(protocol: str) -> str:
     if protocol not in DEFAULT_URLS:
-        raise ValueError(f"protocol must be grpc or http, got {protocol!r}")
+        raise ValueError(f"protocol must be {' or '.join(DEFAULT_URLS)}, got {protocol!r}")
     return protocol

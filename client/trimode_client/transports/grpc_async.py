@@ -1,4 +1,7 @@
-"""gRPC for asyncio: one ModelStreamInfer stream per request."""
+"""gRPC for asyncio: one ModelStreamInfer stream for each request, so that cancelling it cancels nothing else.
+
+Knows nothing of fields and outputs.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,10 @@ import grpc  # type: ignore[import-untyped]
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ..errors import IncompleteError
-from . import Health
+from .base import Health
 from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, rpc_error, target, unwrap
 from .tensors import encode
-from .time_limits import Patience
+from .time_limits import TimeLimits
 
 
 class AsyncGrpcTransport:
@@ -31,12 +34,12 @@ class AsyncGrpcTransport:
             self._channel = grpc.aio.insecure_channel(target(self._url), options=CHANNEL_OPTIONS)
         return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
-    async def responses(self, fields: Mapping[str, Any], patience: Patience) -> AsyncGenerator[dict[str, Any], None]:
+    async def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> AsyncGenerator[dict[str, Any], None]:
         """Send one request and yield its responses; see AsyncTransport."""
         call = self._stub.ModelStreamInfer(iter([encode(self._model, fields)]))
         try:
             while True:
-                message = await asyncio.wait_for(call.read(), patience.wait())
+                message = await asyncio.wait_for(call.read(), limits.seconds_left())
                 if message is grpc.aio.EOF:
                     raise IncompleteError("the server closed the stream before its last response")
                 outputs, last = unwrap(message)
@@ -47,7 +50,7 @@ class AsyncGrpcTransport:
                         await asyncio.wait_for(call.read(), CLOSING_SECONDS)
                     return
         except TimeoutError:
-            raise patience.exhausted() from None
+            raise limits.error() from None
         except grpc.aio.AioRpcError as exc:
             raise rpc_error(exc.code(), exc.details(), self._url) from None
         finally:
@@ -62,7 +65,7 @@ class AsyncGrpcTransport:
             model = await stub.ModelReady(service_pb2.ModelReadyRequest(name=self._model), timeout=timeout)
         except grpc.aio.AioRpcError as exc:
             return Health(False, False, False, str(rpc_error(exc.code(), exc.details(), self._url)))
-        return Health.told(self._url, live.live, ready.ready, model.ready)
+        return Health.from_answers(self._url, live.live, ready.ready, model.ready)
 
     async def close(self) -> None:
         """Close the channel; requests in flight are cancelled."""

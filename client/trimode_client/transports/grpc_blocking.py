@@ -1,6 +1,6 @@
-"""gRPC for plain functions: one ModelStreamInfer stream per request, so that cancelling it cancels nothing else.
+"""gRPC for plain functions: one ModelStreamInfer stream for each request, so that cancelling it cancels nothing else.
 
-A reader thread moves messages into a queue, because a blocking gRPC iterator cannot be given a time limit per message.
+A reader thread moves messages into a queue, because a blocking gRPC iterator takes no time limit for each message.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ import grpc  # type: ignore[import-untyped]
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ..errors import IncompleteError
-from . import Health
+from .base import Health
 from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, rpc_error, target, unwrap
 from .tensors import encode
-from .time_limits import Patience
+from .time_limits import TimeLimits
 
 
 class GrpcTransport:
@@ -30,7 +30,7 @@ class GrpcTransport:
         self._channel = grpc.insecure_channel(target(url), options=CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
-    def responses(self, fields: Mapping[str, Any], patience: Patience) -> Generator[dict[str, Any], None, None]:
+    def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> Generator[dict[str, Any], None, None]:
         """Send one request and yield its responses; see Transport."""
         call = self._stub.ModelStreamInfer(iter([encode(self._model, fields)]))
         arrived: SimpleQueue[Any] = SimpleQueue()
@@ -38,9 +38,9 @@ class GrpcTransport:
         try:
             while True:
                 try:
-                    message = arrived.get(timeout=patience.wait())
+                    message = arrived.get(timeout=limits.seconds_left())
                 except Empty:
-                    raise patience.exhausted() from None
+                    raise limits.error() from None
                 if isinstance(message, grpc.RpcError):
                     raise rpc_error(message.code(), message.details(), self._url) from None
                 if message is None:
@@ -61,7 +61,7 @@ class GrpcTransport:
             live = self._stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=timeout).live
             ready = self._stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=timeout).ready
             model = service_pb2.ModelReadyRequest(name=self._model)
-            return Health.told(self._url, live, ready, self._stub.ModelReady(model, timeout=timeout).ready)
+            return Health.from_answers(self._url, live, ready, self._stub.ModelReady(model, timeout=timeout).ready)
         except grpc.RpcError as exc:
             return Health(False, False, False, str(rpc_error(exc.code(), exc.details(), self._url)))
 

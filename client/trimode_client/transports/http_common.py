@@ -1,4 +1,7 @@
-"""What both HTTP transports share: addresses, bodies, and reading Triton's generate answers."""
+"""What both HTTP transports share: addresses, bodies, and reading Triton's generate answers.
+
+Knows no HTTP library.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,12 @@ from typing import Any
 from ..errors import IncompleteError, TrimodeClientError, UnavailableError, server_error
 
 HEADERS = {"Content-Type": "application/json"}
-PIECE = 65536  # most bytes of one read
-_NO_HTTP = ("BadStatusLine", "Bad status line")  # of urllib3 and of aiohttp
+CONNECT_SECONDS = 10.0  # for a connection to open; a host that is up answers within milliseconds
+READ_BYTES = 65_536  # most bytes of one read; a response of a stream has a few hundred
+_NOT_HTTP = ("BadStatusLine", "Bad status line")  # what urllib3 and aiohttp call an answer that is not HTTP
 
 
-def base(url: str) -> str:
+def base_url(url: str) -> str:
     """Return the address with a scheme and no slash at its end."""
     return (url if "://" in url else f"http://{url}").rstrip("/")
 
@@ -33,10 +37,10 @@ def body(fields: Mapping[str, Any]) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode("utf-8")
 
 
-def broken(exc: Exception, url: str) -> TrimodeClientError:
-    """Return the client's error for an answer that stopped, or that is none of HTTP's."""
-    if any(sign in str(exc) for sign in _NO_HTTP):
-        hint = "it may be the gRPC port, which is usually PORT+1 where HTTP's is PORT; or choose the protocol grpc"
+def broken_answer(exc: Exception, url: str) -> TrimodeClientError:
+    """Return the error for an answer that broke off, or that is not HTTP."""
+    if any(sign in str(exc) for sign in _NOT_HTTP):
+        hint = "it may be the gRPC port; usually HTTP is at PORT and gRPC at PORT+1; or choose the protocol grpc"
         return UnavailableError(f"{url} does not speak HTTP: {hint}")
     return IncompleteError(f"the connection broke before the last response: {exc}")
 
@@ -45,8 +49,8 @@ def parse(text: str | bytes) -> dict[str, Any]:
     """Return the outputs of one JSON answer or event.
 
     Raises:
-        ServerError: it is an error.
-        IncompleteError: it is no JSON object.
+        ServerError, UnavailableError: it is an error.
+        IncompleteError: it is not a JSON object.
     """
     try:
         outputs = json.loads(text)

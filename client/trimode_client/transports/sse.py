@@ -1,6 +1,6 @@
-"""Server-sent events from bytes, cut anywhere: an incremental parser that yields each event's data.
+"""SseParser: the data of server-sent events, from bytes that may be cut anywhere.
 
-Knows the event-stream format only (fields other than `data` are skipped, as Triton sends none that matter).
+Knows the event-stream format only. It skips the fields other than `data`, as Triton sends none that matter.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Requests and responses as KServe protobuf messages: the fields' kinds become tensors, tensors become Python values.
+"""Requests and responses as KServe protobuf messages: fields become tensors, tensors become Python values.
 
-Knows dtypes and shapes; knows nothing of channels. Strings are BYTES: each one behind its 4-byte length.
+Takes each tensor's type from trimode.api.tensors; knows nothing of channels. A BYTES tensor holds texts, each after
+its length in 4 bytes.
 """
 
 from __future__ import annotations
@@ -9,29 +10,19 @@ import struct
 from collections.abc import Mapping
 from typing import Any
 
-from trimode.api.fields import BY_NAME, INT32_MAX
+from trimode.api.tensors import INPUTS, OUTPUTS
 from tritonclient.grpc import service_pb2
 
 from ..errors import IncompleteError
 
-DTYPES = {
-    "string": "BYTES",
-    "json": "BYTES",
-    "strings": "BYTES",
-    "int": "INT32",
-    "ints": "INT32",
-    "float": "FP32",
-    "bool": "BOOL",
-}
-LISTS = frozenset({"output_ids", "output_log_probs", "fills"})
-_FORMATS = {"INT32": "i", "INT64": "q", "FP32": "f", "FP64": "d", "BOOL": "?"}
+LISTS = frozenset(tensor.name for tensor in OUTPUTS if tensor.length == -1)
+_DATATYPES = {tensor.name: tensor.data_type.removeprefix("TYPE_").replace("STRING", "BYTES") for tensor in INPUTS}
+_FORMATS = {"INT32": "i", "INT64": "q", "FP32": "f", "FP64": "d", "BOOL": "?"}  # by datatype, as struct names them
 
 
-def dtype_of(name: str) -> str:
-    """Return the tensor type of the request's field `name`."""
-    field = BY_NAME[name]
-    wide = field.kind == "int" and field.high is not None and field.high > INT32_MAX
-    return "INT64" if wide else DTYPES[field.kind]
+def datatype_of(name: str) -> str:
+    """Return the datatype of the request's field `name`, as KServe's protocol names it."""
+    return _DATATYPES[name]
 
 
 def encode(model: str, fields: Mapping[str, Any]) -> Any:
@@ -40,9 +31,9 @@ def encode(model: str, fields: Mapping[str, Any]) -> Any:
     request.parameters["triton_enable_empty_final_response"].bool_param = True
     for name, value in fields.items():
         values = value if isinstance(value, list) else [value]
-        dtype = dtype_of(name)
-        request.inputs.add(name=name, datatype=dtype, shape=[len(values)])
-        request.raw_input_contents.append(_pack(dtype, values))
+        datatype = datatype_of(name)
+        request.inputs.add(name=name, datatype=datatype, shape=[len(values)])
+        request.raw_input_contents.append(pack(datatype, values))
     return request
 
 
@@ -54,7 +45,7 @@ def decode(response: Any) -> dict[str, Any]:
     """
     outputs: dict[str, Any] = {}
     for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True):
-        values = _unpack(tensor.datatype, raw)
+        values = unpack(tensor.datatype, raw)
         if tensor.name in LISTS:
             outputs[tensor.name] = values
         elif values:
@@ -67,21 +58,27 @@ def is_final(response: Any) -> bool:
     return bool(response.parameters["triton_final_response"].bool_param)
 
 
-def _pack(dtype: str, values: list[Any]) -> bytes:
-    if dtype == "BYTES":
+def pack(datatype: str, values: list[Any]) -> bytes:
+    """Return the bytes of a tensor: little-endian, without padding."""
+    if datatype == "BYTES":
         texts = [value.encode("utf-8") for value in values]
         return b"".join(struct.pack("<I", len(text)) + text for text in texts)
-    return struct.pack(f"<{len(values)}{_FORMATS[dtype]}", *values)
+    return struct.pack(f"<{len(values)}{_FORMATS[datatype]}", *values)
 
 
-def _unpack(dtype: str, raw: bytes) -> list[Any]:
+def unpack(datatype: str, raw: bytes) -> list[Any]:
+    """Return the values of a tensor.
+
+    Raises:
+        IncompleteError: the datatype is unknown, or the bytes hold no whole number of values.
+    """
     try:
-        if dtype == "BYTES":
+        if datatype == "BYTES":
             return _unpack_texts(raw)
-        code = _FORMATS[dtype]
+        code = _FORMATS[datatype]
         return list(struct.unpack(f"<{len(raw) // struct.calcsize('<' + code)}{code}", raw))
     except (KeyError, struct.error) as exc:
-        raise IncompleteError(f"a {dtype} tensor of {len(raw)} bytes cannot be read") from exc
+        raise IncompleteError(f"a {datatype} tensor of {len(raw)} bytes cannot be read") from exc
 
 
 def _unpack_texts(raw: bytes) -> list[str]:

@@ -1,4 +1,7 @@
-"""Patience: how long to wait for the next response, from an overall limit and an inactivity limit in seconds."""
+"""TimeLimits: how long to wait for the next response; and the limits that hold unless a caller gives others.
+
+Knows the clock; knows nothing of protocols.
+"""
 
 from __future__ import annotations
 
@@ -6,17 +9,28 @@ import time
 
 from ..errors import DeadlineError, StalledError, TrimodeClientError
 
+ANSWER_SECONDS = 300.0  # for a whole answer; a long one of a large model takes minutes on a CPU
+INACTIVITY_SECONDS = 60.0  # between two responses; a server that is silent for longer is taken to be stuck
+HEALTH_SECONDS = 5.0  # for a server's state, which takes milliseconds unless something is wrong
+POLL_SECONDS = 0.1  # between two questions whether a server is ready; a start takes seconds
+_CLOCK_SLACK_SECONDS = 0.001  # a wait may end this much before the overall limit that ended it
 
-class Patience:
-    """Made when a request is sent; None stands for no limit."""
+
+class TimeLimits:
+    """The limits of one request, made when it is sent.
+
+    Args:
+        timeout: seconds that the whole answer may take, None for no limit.
+        inactivity: seconds between two responses, None for no limit.
+    """
 
     def __init__(self, timeout: float | None, inactivity: float | None) -> None:
         self._timeout = timeout
         self._inactivity = inactivity
         self._ends = None if timeout is None else time.monotonic() + timeout
 
-    def wait(self) -> float | None:
-        """Return the seconds that the next response may take.
+    def seconds_left(self) -> float | None:
+        """Return the seconds that the next response may take, None for no limit.
 
         Raises:
             DeadlineError: the overall limit has passed.
@@ -25,14 +39,14 @@ class Patience:
             return self._inactivity
         left = self._ends - time.monotonic()
         if left <= 0:
-            raise self._deadline()
+            raise self._deadline_error()
         return left if self._inactivity is None else min(left, self._inactivity)
 
-    def exhausted(self) -> TrimodeClientError:
-        """Return the error for a wait that passed without a response: whichever limit it was."""
-        if self._ends is not None and time.monotonic() >= self._ends - 0.001:
-            return self._deadline()
+    def error(self) -> TrimodeClientError:
+        """Return the error for a wait that ended without a response, by the limit that ended it."""
+        if self._ends is not None and time.monotonic() >= self._ends - _CLOCK_SLACK_SECONDS:
+            return self._deadline_error()
         return StalledError(f"no response within {self._inactivity:g} s; the server is stuck or gone")
 
-    def _deadline(self) -> DeadlineError:
+    def _deadline_error(self) -> DeadlineError:
         return DeadlineError("deadline_exceeded", f"the answer was not complete within {self._timeout:g} s")

@@ -1,6 +1,7 @@
-"""Checkpoint in, engine bundle out: draws the graph, decides whether the bundle on disk is already it, writes it.
+"""A bundle of a graph and its weights: drafted from a checkpoint, compared with the one on disk, written.
 
-Knows the bundle's files and manifest. The graph, the weights and the folder's atomicity are others' work.
+Knows the bundle's files and its manifest. Does not know how a graph is drawn, how weights are rounded, or how a folder
+is replaced.
 """
 
 from __future__ import annotations
@@ -25,20 +26,22 @@ from trimode.bundle.manifest import (
 )
 from trimode.errors import BundleError, CheckpointError
 
+import trimode_convert
+
 from ..atomic_folder import check_place, check_space, replacing
 from ..checkpoint.checkpoint import Checkpoint
 from ..checkpoint.config import Keys
 from ..graph.model import Blueprint, draw
 from ..graph.precisions import ONNXRUNTIME, Target
 
-DEFAULT_CAPACITY = 4096
-SMALLEST_BUCKET = 64
-Advance = Callable[[int], None]
+DEFAULT_CAPACITY = 4096  # tokens of a sequence; the official models allow 262,144, whose cache takes tens of gigabytes
+SMALLEST_BUCKET = 64  # tokens of the shortest cache; doubling from here keeps the buckets few
+Advance = Callable[[int], None]  # called with a number of bytes that were read or written since the last call
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """What to build, as asked for; None means the default."""
+class BundleOptions:
+    """What the user asks for; None means the default."""
 
     precision: str | None = None
     capacity: int | None = None
@@ -47,8 +50,8 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything about a bundle before it is written: all bytes but those of the weights."""
+class BundleDraft:
+    """A bundle before it is written: its manifest, and the bytes of every file but the weights."""
 
     manifest: Manifest
     blueprint: Blueprint
@@ -57,20 +60,20 @@ class Plan:
 
     @property
     def total_bytes(self) -> int:
-        """The bytes of all files beside the manifest."""
+        """The bytes of all files except the manifest."""
         return sum(self.manifest.files.values())
 
 
-def make_plan(checkpoint: Checkpoint, recipe: Recipe, advance: Advance = lambda _: None) -> Plan:
-    """Draw the graph and hash the checkpoint; `advance` is told the bytes hashed.
+def make_draft(checkpoint: Checkpoint, options: BundleOptions, advance: Advance = lambda _: None) -> BundleDraft:
+    """Draw the graph and hash the checkpoint; `advance` is called with the number of bytes hashed.
 
     Raises:
-        CheckpointError: the capacity asked for is more than the checkpoint's positions, the target lacks the precision,
-            or a side file is unreadable.
+        CheckpointError: the capacity exceeds the checkpoint's positions, the target does not have the precision, or a
+            side file cannot be read.
     """
-    config, target = checkpoint.config, recipe.target
-    precision = recipe.precision or target.default
-    capacity = min(config.max_positions, DEFAULT_CAPACITY) if recipe.capacity is None else recipe.capacity
+    config, target = checkpoint.config, options.target
+    precision = options.precision or target.default
+    capacity = min(config.max_positions, DEFAULT_CAPACITY) if options.capacity is None else options.capacity
     if not 1 <= capacity <= config.max_positions:
         raise CheckpointError(
             f"{checkpoint.folder}: capacity: expected 1 to {config.max_positions} (max_position_embeddings), "
@@ -80,7 +83,7 @@ def make_plan(checkpoint: Checkpoint, recipe: Recipe, advance: Advance = lambda 
     graph = blueprint.model.SerializeToString(deterministic=True)
     side_files = _side_files(checkpoint.folder)
     manifest = Manifest(
-        model=recipe.name or checkpoint.folder.resolve().name,
+        model=options.name or checkpoint.folder.resolve().name,
         runtime=target.runtime,
         runtime_version=onnxruntime.__version__ if target is ONNXRUNTIME else f"opset {target.opset}",
         kv_form=target.kv_form,
@@ -102,47 +105,57 @@ def make_plan(checkpoint: Checkpoint, recipe: Recipe, advance: Advance = lambda 
         files={GRAPH: len(graph), WEIGHTS: blueprint.weights.total_bytes}
         | {name: len(content) for name, content in side_files.items()},
     )
-    return Plan(manifest, blueprint, graph, side_files)
+    return BundleDraft(manifest, blueprint, graph, side_files)
 
 
 @lru_cache(maxsize=1)
 def own_digest() -> str:
-    """Return a digest of this package's code: it decides the weight bytes, which no other part of a manifest tells."""
-    code = hashlib.sha256()
-    for path in sorted(Path(__file__).parents[1].rglob("*.py")):
-        code.update(path.read_bytes())
-    return code.hexdigest()
+    """Return the digest of the converter's code, which decides the weight bytes; nothing else in a manifest does."""
+    return code_digest(Path(trimode_convert.__file__).parent)
 
 
-def is_up_to_date(plan: Plan, out: Path) -> bool:
-    """Tell whether the bundle at `out` is what the plan would write: same manifest, graph and side files."""
+def code_digest(package: Path) -> str:
+    """Return the sha256 over every Python file of a package: its place inside the package, its size and its bytes.
+
+    Sub-folders count. Where the package itself lies does not.
+    """
+    digest = hashlib.sha256()
+    for name, path in sorted((path.relative_to(package).as_posix(), path) for path in package.rglob("*.py")):
+        content = path.read_bytes()
+        digest.update(f"{name}\0{len(content)}\0".encode())
+        digest.update(content)
+    return digest.hexdigest()
+
+
+def is_up_to_date(draft: BundleDraft, out: Path) -> bool:
+    """Tell whether the bundle at `out` is what the draft would become: same manifest, graph and side files."""
     try:
-        return Manifest.load(out) == plan.manifest and all(
-            (out / name).read_bytes() == content for name, content in {GRAPH: plan.graph, **plan.side_files}.items()
+        return Manifest.load(out) == draft.manifest and all(
+            (out / name).read_bytes() == content for name, content in {GRAPH: draft.graph, **draft.side_files}.items()
         )
     except (BundleError, OSError):
         return False
 
 
-def write_bundle(plan: Plan, out: Path, advance: Advance = lambda _: None) -> None:
-    """Write the planned bundle to `out`, whole or not at all; `advance` is told the weight bytes written.
+def write_bundle(draft: BundleDraft, out: Path, advance: Advance = lambda _: None) -> None:
+    """Write the bundle to `out`, whole or not at all; `advance` is called with the number of weight bytes written.
 
     Raises:
-        BundleError: no room, no permission, or something else than a bundle at `out`.
+        BundleError: no room, no permission, or something other than a bundle at `out`.
         CheckpointError: a tensor's bytes are not what its header says.
     """
     check_place(out)
-    check_space(out, plan.total_bytes)
+    check_space(out, draft.total_bytes)
     with replacing(out) as folder:
-        plan.blueprint.weights.write(folder / WEIGHTS, advance)
-        (folder / GRAPH).write_bytes(plan.graph)
-        for name, content in plan.side_files.items():
+        draft.blueprint.weights.write(folder / WEIGHTS, advance)
+        (folder / GRAPH).write_bytes(draft.graph)
+        for name, content in draft.side_files.items():
             (folder / name).write_bytes(content)
-        plan.manifest.save(folder)
+        draft.manifest.save(folder)
 
 
 def buckets(capacity: int) -> tuple[int, ...]:
-    """Return the powers of two from 64 up that are below the capacity, and the capacity."""
+    """Return the powers of two from SMALLEST_BUCKET up that are below the capacity, then the capacity itself."""
     sizes = []
     size = SMALLEST_BUCKET
     while size < capacity:
@@ -152,7 +165,7 @@ def buckets(capacity: int) -> tuple[int, ...]:
 
 
 def _side_files(folder: Path) -> dict[str, bytes]:
-    """The files that travel unchanged, and the chat template, which may be a key of the tokenizer's configuration."""
+    """Read the files that are copied unchanged, and the chat template, which may be a key of tokenizer_config.json."""
     found: dict[str, bytes] = {}
     for name in (TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG, EFFORT):
         path = folder / name
@@ -169,7 +182,7 @@ def _side_files(folder: Path) -> dict[str, bytes]:
 
 
 def _template_text(path: Path, template: object) -> str:
-    """The template, or the one named "default" of a list of named ones (both forms are transformers' own)."""
+    """Return the template, or the one named "default" in a list of named ones (transformers writes both forms)."""
     if isinstance(template, str):
         return template
     if isinstance(template, list):

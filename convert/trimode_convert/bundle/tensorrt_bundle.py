@@ -1,7 +1,7 @@
-"""A TensorRT bundle from a planned graph: export, compile, put together; each part is kept until all are done.
+"""A bundle of a TensorRT plan: exports a draft's graph, compiles it, puts the bundle together.
 
-The parts lie in `<out>.work` beside the bundle: the exported graph (larger than the plan it becomes) and the plan. A
-build that was cut off goes on after the last finished part. Knows no detail of export or compiler.
+Finished parts (the exported graph, then the plan) are kept in `<out>.work` next to the bundle until all are done, so an
+interrupted build continues after the last finished part. Does not know how a graph is exported or compiled.
 """
 
 from __future__ import annotations
@@ -26,18 +26,17 @@ from ..tensorrt.compiler import Compiler, Report
 from ..tensorrt.footprint import GPUS, BuildCost, Footprint, Gpu, build_cost, check_build, check_gpu, footprint
 from ..tensorrt.local_gpu import local_gpu
 from ..tensorrt.profiles import Shapes, input_ranges
-from .onnx_bundle import Advance, Plan, is_up_to_date, write_bundle
+from .onnx_bundle import Advance, BundleDraft, is_up_to_date, write_bundle
 
-EXPORTED = "graph"
-COMPILED = "plan.json"
-Say = Callable[[str], None]
+EXPORTED = "graph"  # in the work folder: the folder of the exported graph
+COMPILED = "plan.json"  # in the work folder: what the plan next to it was compiled from
 
 
 @dataclass(frozen=True)
-class Engine:
-    """One TensorRT build: what is compiled, by which compiler, for which devices and shapes."""
+class TensorRtBuild:
+    """One build: which draft is compiled, by which compiler, for which devices and shapes."""
 
-    plan: Plan
+    draft: BundleDraft
     config: ModelConfig
     shapes: Shapes
     compiler: Compiler
@@ -46,7 +45,7 @@ class Engine:
     @classmethod
     def design(
         cls,
-        plan: Plan,
+        draft: BundleDraft,
         config: ModelConfig,
         *,
         batch: int | None = None,
@@ -54,18 +53,18 @@ class Engine:
         flavour: str | None = None,
         capabilities: Sequence[str] = (),
         gpu: str | None = None,
-    ) -> Engine:
-        """Choose compiler, devices and shapes, and refuse what cannot work, before anything is written.
+    ) -> TensorRtBuild:
+        """Choose compiler, devices and shapes. Refuses what cannot work before anything is written.
 
         Args:
-            gpu: a name of `planner.GPUS`; its compute capability and memory are taken.
+            gpu: a key of `footprint.GPUS`, whose compute capability and memory are used.
 
         Raises:
-            BundleError: no compiler, a device it does not compile for or that lacks the precision's arithmetic, or a
-                GPU with too little memory.
+            BundleError: no compiler, a device that it does not compile for or that lacks the precision's arithmetic, or
+                a GPU with too little memory.
             CheckpointError: a batch or chunk out of range.
         """
-        manifest = plan.manifest
+        manifest = draft.manifest
         shapes = Shapes.of(config, manifest.capacity, batch, chunk)
         compiler = Compiler.load(flavour)
         here, device = local_gpu(), _device(gpu)
@@ -77,46 +76,49 @@ class Engine:
             raise BundleError(
                 f"precision: {manifest.precision} needs compute capability {least} or more, got {', '.join(chosen)}"
             )
-        engine = cls(plan, config, shapes, compiler, able)
+        build = cls(draft, config, shapes, compiler, able)
         if (target := device or here) is not None:
-            check_gpu(engine.footprint, gpu or "this GPU", target.memory)
-        return engine
+            check_gpu(build.footprint, gpu or "this GPU", target.memory)
+        return build
 
     @property
     def footprint(self) -> Footprint:
-        """What the engine takes on its GPU."""
-        weights = self.plan.manifest.files[WEIGHTS]
-        return footprint(self.config, self.plan.manifest.precision, self.shapes, weights=weights)
+        """The memory that the plan needs on its GPU."""
+        weights = self.draft.manifest.files[WEIGHTS]
+        return footprint(self.config, self.draft.manifest.precision, self.shapes, weights=weights)
 
     @property
     def manifest(self) -> Manifest:
-        """The finished bundle's manifest, but for the plan's size, which is known when it is there."""
+        """The finished bundle's manifest without the plan's size, which is known only after compiling."""
         compiled = Compilation(self.compiler.flavour, self.compiler.version, self.capabilities, self.shapes.profiles())
-        files = {name: size for name, size in self.plan.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
+        files = {name: size for name, size in self.draft.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
         return dataclasses.replace(
-            self.plan.manifest, runtime_version=self.compiler.version, compiled=compiled, files=files
+            self.draft.manifest, runtime_version=self.compiler.version, compiled=compiled, files=files
         )
 
     def cost(self, checkpoint_bytes: int, out: Path) -> BuildCost:
-        """Return what the rest of the build takes, given the parts that are there."""
+        """Return what the rest of the build needs; finished parts in the work folder cost nothing."""
         if self._is_compiled(work_folder(out)):
             return BuildCost(disk=HEADROOM, memory=0, seconds=0.0)
-        weights = self.plan.manifest.files[WEIGHTS]
-        done = weights if is_up_to_date(self.plan, work_folder(out) / EXPORTED) else 0
-        return build_cost(checkpoint_bytes, weights, self.plan.manifest.precision, done=done)
+        weights = self.draft.manifest.files[WEIGHTS]
+        done = weights if is_up_to_date(self.draft, work_folder(out) / EXPORTED) else 0
+        return build_cost(checkpoint_bytes, weights, self.draft.manifest.precision, done=done)
 
     def is_up_to_date(self, out: Path) -> bool:
-        """Tell whether the bundle at `out` is what this build would make; plans of one graph may differ in bytes."""
+        """Tell whether the bundle at `out` is what this build would make.
+
+        The plan itself is not compared: two compilations of one graph may differ in bytes.
+        """
         try:
             found = Manifest.load(out)
             files = {name: size for name, size in found.files.items() if name != PLAN}
             return dataclasses.replace(found, files=files) == self.manifest and all(
-                (out / name).read_bytes() == content for name, content in self.plan.side_files.items()
+                (out / name).read_bytes() == content for name, content in self.draft.side_files.items()
             )
         except (BundleError, OSError):
             return False
 
-    def build(
+    def run(
         self,
         out: Path,
         *,
@@ -125,15 +127,15 @@ class Engine:
         report: Report = lambda *_: None,
         check_export: Callable[[Path], None] = lambda _: None,
     ) -> bool:
-        """Make the bundle at `out`, whole or not at all; finished parts of an earlier try are taken over.
+        """Make the bundle at `out`, whole or not at all; reuses the finished parts of an earlier, interrupted build.
 
-        Returns whether attention has dedicated kernels (`tensorrt_build.CompileFacts.fused`).
+        Returns whether attention has dedicated kernels (`compiler.CompileFacts.fused`).
 
         Args:
             check_export: called with the folder of the exported graph before it is compiled.
 
         Raises:
-            BundleError: too little disk or memory, or the compiler refuses; the parts stay in `<out>.work`.
+            BundleError: too little disk or memory, or the compiler refuses. The finished parts stay in `<out>.work`.
         """
         check_place(out)
         check_build(self.cost(checkpoint_bytes, out), out)
@@ -141,10 +143,10 @@ class Engine:
         work.mkdir(parents=True, exist_ok=True)
         if not self._is_compiled(work):
             exported = work / EXPORTED
-            if not is_up_to_date(self.plan, exported):
-                write_bundle(self.plan, exported, advance)
+            if not is_up_to_date(self.draft, exported):
+                write_bundle(self.draft, exported, advance)
             check_export(exported)
-            manifest, shapes = self.plan.manifest, self.shapes
+            manifest, shapes = self.draft.manifest, self.shapes
             ranges = [
                 input_ranges(profile, self.config, manifest.capacity, adapter=manifest.adapter)
                 for profile in shapes.profiles()
@@ -169,15 +171,15 @@ class Engine:
         with replacing(out) as folder:
             try:
                 os.link(work / PLAN, folder / PLAN)
-            except OSError:  # a file system without links: the part is given up for the bundle
+            except OSError:  # a file system without links: the work folder loses its plan
                 shutil.move(work / PLAN, folder / PLAN)
-            for name, content in self.plan.side_files.items():
+            for name, content in self.draft.side_files.items():
                 (folder / name).write_bytes(content)
             manifest = self.manifest
             dataclasses.replace(manifest, files={PLAN: size, **manifest.files}).save(folder)
 
     def _timing_cache(self, out: Path) -> Path | None:
-        """Where timings of kernels are kept for all builds beside this one; TensorRT-RTX takes none."""
+        """The file of kernel timings, shared by all builds in the same folder; TensorRT-RTX takes none."""
         if self.compiler.flavour != "tensorrt":
             return None
         return out.with_name(f"timing-{self.compiler.version}-{'-'.join(self.capabilities)}.cache")
@@ -191,12 +193,12 @@ class Engine:
 
     def _key(self) -> str:
         """A digest of everything that decides the plan."""
-        facts = [dataclasses.asdict(self.plan.manifest), dataclasses.asdict(self.manifest)]
+        facts = [dataclasses.asdict(self.draft.manifest), dataclasses.asdict(self.manifest)]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def work_folder(out: Path) -> Path:
-    """Return where the parts of a build lie until it is done."""
+    """Return the folder that keeps the finished parts of a build until all are done."""
     return out.with_name(f"{out.name}.work")
 
 

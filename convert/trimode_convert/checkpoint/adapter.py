@@ -1,6 +1,6 @@
 """The draft adapter in linear_spec_lora/: a PEFT LoRA on every layer's o_proj, read and checked against the model.
 
-Knows PEFT's names and that the branch is scaled by alpha / r. Does not know when the adapter is on.
+Knows PEFT's names, and that the branch is scaled by alpha / r. Does not know when the adapter is on.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ FOLDER = "linear_spec_lora"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_TENSORS = "adapter_model.safetensors"
 TARGETS = ["o_proj"]
-# Variants of LoRA that change the arithmetic: only their "off" value is implemented.
+# Options of PEFT that change the arithmetic, each with its values that mean "off": only those are implemented.
 OFF: dict[str, tuple[Any, Any]] = {
     "use_dora": (False, None), "use_rslora": (False, None), "bias": ("none", None), "fan_in_fan_out": (False, None),
     "alpha_pattern": ({}, None), "rank_pattern": ({}, None), "modules_to_save": (None, []), "lora_bias": (False, None),

@@ -1,7 +1,7 @@
 """A Hugging Face checkpoint folder: config.json, its tensor files, the draft adapter, and one hash over them.
 
-Knows which tensors the architecture has and their shapes; opens files, reads nothing but headers.
-Does not know what becomes of a tensor.
+Knows which tensors the architecture has and their shapes; opens files and reads only their headers.
+Does not know what a tensor is used for.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ INDEX = "model.safetensors.index.json"
 EMBEDDING = "encoder.embed_tokens.weight"
 FINAL_NORM = "encoder.norm.weight"
 HEAD = "diffusion_head.weight"
-HASH_CHUNK = 4 << 20
+HASH_CHUNK = 4 << 20  # bytes read at once: large enough that the calls cost nothing, small enough for any memory
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,8 @@ class Checkpoint:
         """Open `folder` and check every tensor's presence and shape.
 
         Raises:
-            CheckpointError: anything missing, unknown, cut or mis-shaped; the text names file and tensor.
+            CheckpointError: a tensor is missing, unknown, cut short or has another shape; the text names file and
+                tensor.
         """
         if not folder.is_dir():
             raise CheckpointError(f"{folder}: no such checkpoint folder")
@@ -63,7 +64,7 @@ class Checkpoint:
 
     @classmethod
     def of_shapes(cls, config: ModelConfig, adapter_rank: int = 0) -> Checkpoint:
-        """Return a checkpoint that has shapes and no files: enough to draw a graph and to plan, not to write."""
+        """Return a checkpoint that has shapes but no files: enough to draw a graph, not to write its weights."""
         nowhere = TensorFile(Path("no-file"))
         adapter: Adapter | None = None
         if adapter_rank:
@@ -92,7 +93,7 @@ class Checkpoint:
     def hash(self, advance: Callable[[int], None] = lambda _: None) -> str:
         """Return the sha256 over config, tensor files and adapter, their names, sizes and bytes.
 
-        `advance` is told the bytes as they are read.
+        `advance` is called with the number of bytes of each piece that is read.
         """
         paths = [self.folder / CONFIG, *(file.path for file in self.files)]
         if self.adapter is not None:
@@ -122,7 +123,7 @@ class Checkpoint:
 
 
 def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the weights of one layer and their shapes, [out, in] as stored."""
+    """Return the names and shapes of one layer's weights, [out, in] as stored."""
     hidden, inner = config.hidden_size, config.intermediate_size
     return {
         "input_layernorm": (hidden,),
@@ -138,7 +139,7 @@ def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return every tensor of the architecture, 9 a layer and 3 more, with its shape."""
+    """Return the name and shape of every tensor of the architecture: 9 per layer and 3 more."""
     shapes: dict[str, tuple[int, ...]] = {
         EMBEDDING: (config.vocab_size, config.hidden_size),
         FINAL_NORM: (config.hidden_size,),
@@ -170,7 +171,10 @@ def _check(folder: Path, config: ModelConfig, tensors: dict[str, Tensor]) -> Non
 
 
 def _open_shards(folder: Path, files: list[TensorFile]) -> dict[str, Tensor]:
-    """Open the tensor files into `files` (also those opened before an error) and return all tensors by name."""
+    """Open the tensor files and return all tensors by name.
+
+    Appends each file to `files` as soon as it is open, so that the caller can close those opened before an error.
+    """
     index_path = folder / INDEX
     if not index_path.is_file():
         files.append(TensorFile.open(folder / SINGLE))
@@ -182,7 +186,7 @@ def _open_shards(folder: Path, files: list[TensorFile]) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for name in sorted(set(weight_map.values())):
         if Path(name).name != name:
-            raise index.error("weight_map", "names of files beside it", name)
+            raise index.error("weight_map", "names of files in the same folder", name)
         files.append(TensorFile.open(folder / name))
         for tensor_name, tensor in files[-1].tensors.items():
             if weight_map.get(tensor_name) != name:

@@ -1,7 +1,7 @@
 """What config.json says, as frozen dataclasses: dimensions, token ids, and how positions rotate.
 
-Every key the graph depends on is required; a value the graph does not implement is refused, never ignored.
-Knows nothing of tensors.
+A key that the graph depends on is required; a value that the graph does not implement is refused, never ignored.
+Knows nothing about tensors.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ROPE_KEYS = {
     "rope_type", "type", "rope_theta", "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale",
     "mscale_all_dim", "attention_factor", "truncate", "llama_4_scaling_beta",
 }  # fmt: skip
-# Keys that may be absent, and the only values of them that the graph implements.
+# Keys that may be missing, each with the only values that the graph implements.
 MUST_BE: dict[str, tuple[Any, ...]] = {
     "attention_bias": (False, None),
     "mlp_bias": (False, None),
@@ -130,7 +130,7 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class Keys:
-    """A JSON object and where it is from, so that every complaint names the file and the key."""
+    """A JSON object and the file it comes from, so that every error names the file and the key."""
 
     path: Path
     values: Mapping[str, Any]

@@ -1,7 +1,8 @@
-"""One .safetensors file: its header, checked against the file's size, and reads of row slices as float32.
+"""One .safetensors file: its header, checked against the file's size, and its tensors as float32, some rows at a time.
 
-Knows the container format (8-byte length, JSON header, raw little-endian data) and nothing about models.
-Nothing is ever mapped or read whole: a slice is the most that is in memory.
+Why not the library `safetensors`: its numpy side does not know bfloat16, the type of every official weight, and it maps
+the file, whose pages then count as this process's memory. Here at most a slice of rows is in memory at a time.
+Knows the container (8-byte length, JSON header, raw little-endian data); knows nothing about models.
 """
 
 from __future__ import annotations
@@ -21,14 +22,14 @@ from trimode.errors import CheckpointError
 
 FloatArray = NDArray[np.float32]
 
-ITEM_SIZES = {"BF16": 2, "F16": 2, "F32": 4}
+ITEM_SIZES = {"BF16": 2, "F16": 2, "F32": 4}  # bytes of a value
 SLICE_BYTES = 32 << 20  # float32 bytes of one slice; peak memory is a small multiple of it
-HEADER_LIMIT = 100 << 20  # the limit of the safetensors format itself
+HEADER_LIMIT = 100 << 20  # bytes; the limit of the safetensors format itself
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor on disk. `offset` counts from the start of the file."""
+    """A tensor on disk. `offset` is in bytes from the start of the file."""
 
     file: TensorFile
     name: str
@@ -67,7 +68,7 @@ class Tensor:
             values = np.frombuffer(raw, "<f2").astype(np.float32)
         else:
             values = np.frombuffer(raw, "<f4")
-        with np.errstate(all="ignore"):  # a sum is the fastest look at every value; only if it is odd look closely
+        with np.errstate(all="ignore"):  # a sum is the fastest look at every value; look closely only if it is odd
             suspicious = not math.isfinite(float(values.sum()))
         if suspicious and not np.isfinite(values).all():
             raise CheckpointError(f"{self.file.path}: tensor {self.name}: expected finite values, found inf or NaN")
@@ -76,7 +77,7 @@ class Tensor:
 
 @dataclass(eq=False)
 class TensorFile:
-    """An open .safetensors file and the tensors its header names."""
+    """An open .safetensors file and the tensors that its header names."""
 
     path: Path
     tensors: dict[str, Tensor] = field(default_factory=dict)
@@ -87,7 +88,7 @@ class TensorFile:
         """Open `path` and check its header.
 
         Raises:
-            CheckpointError: missing, not a safetensors file, cut short, or of a dtype that is not a weight's.
+            CheckpointError: the file is missing, cut short or no safetensors file, or has a dtype that weights do not.
         """
         opened = cls(path)
         try:
@@ -103,7 +104,7 @@ class TensorFile:
         return opened
 
     def close(self) -> None:
-        """Close the file; reads after this fail."""
+        """Close the file; later reads fail."""
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
@@ -112,12 +113,12 @@ class TensorFile:
         """Return `count` bytes from `offset`.
 
         Raises:
-            CheckpointError: the file ends before, or the disk fails.
+            CheckpointError: the file ends too early, or the disk fails.
         """
         pieces: list[bytes] = []
         got = 0
         try:
-            while got < count:  # Linux returns at most 2 GiB at once, and less at a signal
+            while got < count:  # Linux returns at most 2 GiB per call, and less when a signal arrives
                 piece = os.pread(self._descriptor, count - got, offset + got)
                 if not piece:
                     raise CheckpointError(f"{self.path}: cut short: expected {count} bytes at {offset}, found {got}")
@@ -149,7 +150,7 @@ class TensorFile:
             raise CheckpointError(f"{self.path}: {state}: expected {start + end} bytes, found {size}")
 
     def _add(self, name: str, entry: Any, start: int, previous_end: int) -> int:
-        """Check one header entry, keep it, return where its data end."""
+        """Check one header entry, keep it, and return where its data ends."""
         try:
             dtype = entry["dtype"]
             shape = tuple(int(n) for n in entry["shape"])
@@ -170,7 +171,7 @@ class TensorFile:
 
 
 def _begin(entry: Any) -> int:
-    """Where an entry's data begin; 0 for a malformed one, which `_add` then names."""
+    """Return where an entry's data begins; 0 for a malformed entry, which `_add` then names."""
     try:
         return int(entry["data_offsets"][0])
     except (TypeError, KeyError, ValueError, IndexError):

@@ -1,7 +1,7 @@
 """Attention of one layer after the projections: rotation, masks, scores over cache and new tokens, weighted sum.
 
 `KV_FORMS` is the one switch for how the graph takes and returns keys and values; everything else is shared.
-Knows nothing of projections, weights or precisions.
+Knows nothing about projections, weights or precisions.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 from ..checkpoint.config import ModelConfig
 from .builder import Dim, GraphBuilder
 
-HIDDEN_SCORE = np.float32(-1e9)  # finite: a row that may see nothing must not become NaN
+HIDDEN_SCORE = np.float32(-1e9)  # finite, so that a row that may see nothing does not become NaN
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Rotation:
 
 
 class KvForm(Protocol):
-    """One way to hold the cache. Made once per graph, it declares its inputs; `attend` is called once per layer.
+    """One way to keep the cache. Made once per graph, it declares its inputs; `attend` is called once per layer.
 
-    `folds_scale` says whether 1 / sqrt(head_dim) is folded into the query weights; if not, it comes with the rotation,
-    in float32, where no rounding of weights can touch it.
+    `folds_scale` says whether 1 / sqrt(head_dim) is folded into the query weights. If not, it comes with the rotation,
+    in float32, where no rounding of weights can change it.
     """
 
     folds_scale: ClassVar[bool]
@@ -43,12 +43,12 @@ class KvForm(Protocol):
 
 
 class DeltaForm:
-    """The cache is input only; new keys and values are outputs, which the host keeps or forgets.
+    """The cache is an input only; new keys and values are outputs, which the host keeps or drops.
 
     Scores are [q.Kpast | q.Knew]: the cache is never concatenated or copied. Query heads that share a key head are
-    folded into rows, so that every product is an ordinary batched matrix product. What the cache holds past `past_len`
-    is ignored as long as it is finite and its scores stay below 1e9: the mask is added, which measured faster than
-    choosing with Where.
+    folded into rows, so that every product is an ordinary batched matrix product. The cache after `past_len` is ignored
+    as long as it is finite and its scores stay below 1e9: the mask is added, which measured faster than choosing with
+    Where.
     """
 
     folds_scale: ClassVar[bool] = True
@@ -68,7 +68,7 @@ class DeltaForm:
         self.bias = self._bias(past_len, block_mask, length, seq)
 
     def attend(self, layer: int, query: str, key: str, value: str) -> str:
-        """Return the mix of values, and declare the new keys and values as outputs."""
+        """Return the mix of values; declare the new keys and values as outputs."""
         graph, config = self.graph, self.config
         shape: list[Dim] = ["batch", config.num_kv_heads, "seq", config.head_dim]
         graph.output(f"new_key.{layer}", key, "float32", shape)
@@ -105,11 +105,11 @@ class DeltaForm:
 class ScatterForm:
     """The cache is written in place: a buffer of fixed capacity goes in as past_* and comes out as present_*.
 
-    Both names must be bound to one address. New rows are written at `write_indices` whatever becomes of them: a draft
-    leaves rows that the next causal pass overwrites. Attention reads the first L rows, L being the mask's length, and
-    only the mask says what is seen: Attention's own is_causal counts from the wrong corner once there is a cache, and
-    its nonpad_kv_seqlen is dropped by TensorRT in silence. A query always sees its own key, so that a padded row does
-    not become NaN and stay in the cache.
+    Both names must be bound to one address. New rows are always written at `write_indices`: a draft leaves rows that
+    the next causal pass overwrites. Attention reads the first L rows, where L is the mask's length. Only the mask says
+    what is seen: Attention's own is_causal counts from the wrong corner once there is a cache, and TensorRT silently
+    drops its nonpad_kv_seqlen. A query always sees its own key, so that a padded row does not become NaN and stay in
+    the cache.
     """
 
     folds_scale: ClassVar[bool] = False
@@ -127,15 +127,15 @@ class ScatterForm:
         self.mask = graph.op("Or", mask, self._own(mask))
 
     def attend(self, layer: int, query: str, key: str, value: str) -> str:
-        """Return the mix of values, and declare the updated cache as outputs."""
+        """Return the mix of values; declare the updated cache as outputs."""
         graph = self.graph
-        held = []
+        cached = []
         for kind, rows in (("key", key), ("value", value)):
             present = graph.op("TensorScatter", f"past_{kind}.{layer}", rows, self.write, axis=2, mode="linear")
             graph.output(f"present_{kind}.{layer}", present, graph.dtype, self.shape)
             seen = graph.op("Slice", f"present_{kind}.{layer}", graph.ints(0), self.length, graph.ints(2))
-            held.append(seen)  # [B, Hkv, L, D]
-        mixed = graph.op("Attention", query, *held, self.mask, scale=1.0)  # [B, Hq, S, D]
+            cached.append(seen)  # [B, Hkv, L, D]
+        mixed = graph.op("Attention", query, *cached, self.mask, scale=1.0)  # [B, Hq, S, D]
         return _joined_heads(graph, self.config, mixed)
 
     def _own(self, mask: str) -> str:

@@ -1,6 +1,6 @@
-"""A thin hand on onnx.helper: nodes, small constants, external weights, and fresh value names.
+"""GraphBuilder, a thin layer over onnx.helper: nodes, small constants, external weights, new value names.
 
-Knows ONNX's containers. Knows nothing of transformers, and never holds a weight's bytes.
+Knows ONNX's containers. Knows nothing about transformers, and never holds a weight's bytes.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..weights.rounding import stored
 from ..weights.weight_file import Blob
 
-IR_VERSIONS = {20: 10, 24: 11}  # by opset: the least that it and its types need
+IR_VERSIONS = {20: 10, 24: 11}  # by opset: the oldest version that has the opset and its types
 ELEMENT_TYPES = {
     "float32": TensorProto.FLOAT,
     "float16": TensorProto.FLOAT16,
@@ -34,9 +34,9 @@ Dim = int | str
 
 @dataclass
 class GraphBuilder:
-    """Collects a graph; `location` is the name of the file beside it that holds the weights.
+    """Collects a graph. `location` names the file, next to the graph's, that holds the weights.
 
-    `dtype` is the type of activations between operators and of the cache; `widen` and `narrow` go to float32 and back.
+    `dtype` is the type of the cache and of activations between operators; `widen` and `narrow` go to float32 and back.
     """
 
     location: str
@@ -53,7 +53,7 @@ class GraphBuilder:
         return name
 
     def output(self, name: str, value: str, dtype: str, shape: Sequence[Dim]) -> None:
-        """Declare `value` a graph output by renaming it to `name` at its birth."""
+        """Declare `value` a graph output, by renaming it to `name` in the node that makes it."""
         for node in reversed(self.nodes):
             for index, born in enumerate(node.output):
                 if born == value:

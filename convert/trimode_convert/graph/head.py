@@ -1,6 +1,6 @@
 """The end of the graph: logits of the rows asked for, and for GPU engines the best token and its probability.
 
-Knows that the mask id is never chosen (`engines.base.RowResult` says the same on the host). Knows nothing of layers.
+Knows that the mask id is never chosen, as the runtime's `engines.base.RowResult` says too. Knows nothing about layers.
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ import numpy as np
 
 from ..checkpoint.config import ModelConfig
 from ..checkpoint.tensor_file import FloatArray
-from ..weights.weight_file import WeightPlan
+from ..weights.weight_file import WeightLayout
 from .builder import GraphBuilder
 
-NEVER = np.float32(-1e9)
+NEVER = np.float32(-1e9)  # added to a logit so that it is never the largest; finite, as NaN and infinity spread
 
 
 def give_logits(graph: GraphBuilder, config: ModelConfig, logits: str) -> str:
@@ -21,10 +21,10 @@ def give_logits(graph: GraphBuilder, config: ModelConfig, logits: str) -> str:
     return "logits"
 
 
-def give_top(graph: GraphBuilder, weights: WeightPlan, config: ModelConfig, logits: str) -> None:
-    """Declare top_id int64 and top_prob float32 [B, R]: the likeliest token but the mask, its share of the softmax.
+def give_top(graph: GraphBuilder, weights: WeightLayout, config: ModelConfig, logits: str) -> None:
+    """Declare top_id int64 and top_prob float32 [B, R]: the most likely token except the mask, and its probability.
 
-    The first of equal logits wins, as numpy's argmax does; the mask id's own probability counts in the sum.
+    Of equal logits the first wins, as in numpy's argmax. The mask id's own probability counts in the softmax's sum.
     """
 
     def penalty() -> FloatArray:

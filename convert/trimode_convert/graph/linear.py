@@ -1,7 +1,7 @@
 """Linear layers of the graph: plain products, and int8 with one activation scale per token for ONNX Runtime.
 
-Per token, never per tensor: a scale shared by tokens would make a request's result depend on its neighbours in
-the batch, and a verification differ from the step it verifies. Knows nothing of what a layer is for.
+Per token, never per tensor: with a scale shared by tokens, a request's result would depend on its neighbours in the
+batch, and a verification would differ from the step it verifies. Does not know what a layer is for.
 """
 
 from __future__ import annotations
@@ -10,19 +10,19 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..weights.weight_file import Part, WeightPlan
+from ..weights.weight_file import Part, WeightLayout
 from .builder import ELEMENT_TYPES, GraphBuilder
 
-STEP = 1 / 127  # of activations that are at most 1 in size
-Linear = Callable[[GraphBuilder, WeightPlan, str, str, Sequence[Part]], str]
+STEP = 1 / 127  # the quantization step of activations that were divided by their largest absolute value
+Linear = Callable[[GraphBuilder, WeightLayout, str, str, Sequence[Part]], str]
 
 
-def plain_linear(graph: GraphBuilder, weights: WeightPlan, x: str, name: str, parts: Sequence[Part]) -> str:
+def plain_linear(graph: GraphBuilder, weights: WeightLayout, x: str, name: str, parts: Sequence[Part]) -> str:
     """Return x @ [parts side by side] in the graph's type  # x [..., in] -> [..., out]."""
     return graph.op("MatMul", x, graph.external(weights.matrix(name, parts, graph.dtype)))
 
 
-def int8_linear(graph: GraphBuilder, weights: WeightPlan, x: str, name: str, parts: Sequence[Part]) -> str:
+def int8_linear(graph: GraphBuilder, weights: WeightLayout, x: str, name: str, parts: Sequence[Part]) -> str:
     """Return x @ [parts side by side] in int8 arithmetic  # x [B, S, in] -> [B, S, out].
 
     Activations are u8 around 128 because x86 multiplies u8 by i8. Without VNNI instructions that product saturates

@@ -1,7 +1,7 @@
 """The model as one ONNX graph: embedding, layers, the rows asked for, head. Standard operators only.
 
-Built from shapes alone: returns the graph and the plan of its weight file, and reads no tensor. What a pass means
-(a step, a draft, a verification) is in its inputs and unknown here.
+Built from shapes alone: returns the graph and the layout of its weight file, and reads no tensor. Does not know what a
+pass is for (a step, a draft, a verification): that is in its inputs.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import onnx
 
 from ..checkpoint.checkpoint import EMBEDDING, FINAL_NORM, Checkpoint
 from ..checkpoint.tensor_file import Tensor
-from ..weights.weight_file import Part, WeightPlan
+from ..weights.weight_file import Part, WeightLayout
 from .attention import KV_FORMS, Rotation, split_heads
 from .builder import GraphBuilder
 from .head import give_logits, give_top
@@ -24,10 +24,10 @@ from .rope import cos_sin, query_scale
 
 @dataclass(frozen=True)
 class Blueprint:
-    """A graph without weights, and the plan that writes them."""
+    """A graph without weights, and the layout that writes them."""
 
     model: onnx.ModelProto
-    weights: WeightPlan
+    weights: WeightLayout
 
 
 def draw(
@@ -35,7 +35,7 @@ def draw(
 ) -> Blueprint:
     """Return the graph of a checkpoint for positions below `capacity`, its weights in the file `location`.
 
-    `dtype` overrides the precision's type of activations; ONNX Runtime on the CPU computes none in bfloat16.
+    `dtype` replaces the precision's type of activations: ONNX Runtime on the CPU cannot compute in bfloat16.
     """
     drawing = _Drawing(checkpoint, target, precision, capacity, location, dtype)
     drawing.draw()
@@ -43,7 +43,7 @@ def draw(
 
 
 class _Drawing:
-    """The graph while it is drawn; each method adds one part of a layer."""
+    """The graph while it is being drawn; each method adds one part of a layer."""
 
     def __init__(
         self, checkpoint: Checkpoint, target: Target, precision: str, capacity: int, location: str, dtype: str | None
@@ -53,7 +53,7 @@ class _Drawing:
         self.capacity = capacity
         self.precision = target.precision(precision)
         self.linear = self.precision.linear
-        self.weights = WeightPlan()
+        self.weights = WeightLayout()
         self.graph = GraphBuilder(location, target.opset, dtype or self.precision.dtype)
         self.input_ids = self.graph.input("input_ids", "int64", ["batch", "seq"])
         self.position_ids = self.graph.input("position_ids", "int64", ["batch", "seq"])
@@ -77,7 +77,7 @@ class _Drawing:
             query, key, value = split_heads(graph, config, rotation, self._projections(layer, normed))
             mixed = self.cache.attend(layer, query, key, value)
             if layer == config.num_layers - 1:
-                # Past the last keys and values only the rows asked for matter: R = 0 ends the work here.
+                # After the last keys and values only the rows asked for matter: with R = 0 the work ends here.
                 hidden = graph.op("GatherND", hidden, rows, batch_dims=1)  # [B, R, hidden]
                 mixed = graph.op("GatherND", mixed, rows, batch_dims=1)
             hidden = graph.op("Add", hidden, self._output(layer, mixed))
@@ -92,7 +92,7 @@ class _Drawing:
         return self.checkpoint.layer(layer, name)
 
     def _norm(self, name: str, x: str, weight: Tensor) -> str:
-        """RMSNorm in float32, in the form that ONNX Runtime fuses to SimplifiedLayerNormalization."""
+        """Add RMSNorm in float32, in the form that ONNX Runtime fuses to SimplifiedLayerNormalization."""
         graph = self.graph
         x = graph.widen(x)
         power = graph.op("ReduceMean", graph.op("Pow", x, graph.constant(np.float32(2.0))), graph.ints(-1), keepdims=1)
@@ -101,7 +101,7 @@ class _Drawing:
         return graph.op("Mul", unit, graph.external(self.weights.copy(name, weight, graph.dtype)))
 
     def _projections(self, layer: int, x: str) -> str:
-        """Queries, keys and values in one product; where the form folds it, with the softmax scale 1 / sqrt(D)."""
+        """Add queries, keys and values as one product; scaled by 1 / sqrt(D) where the cache's form folds that in."""
         factor = self.config.head_dim**-0.5 if self.cache.folds_scale else 1.0
         parts = [
             Part(self._tensor(layer, "self_attn.q_proj"), factor),
@@ -111,7 +111,7 @@ class _Drawing:
         return self.linear(self.graph, self.weights, x, f"layers.{layer}.qkv", parts)
 
     def _output(self, layer: int, x: str) -> str:
-        """o_proj, and the draft adapter's branch for the rows that have it on."""
+        """Add o_proj, and the draft adapter's branch for the rows that have it on."""
         graph, weights, adapter = self.graph, self.weights, self.checkpoint.adapter
         name = f"layers.{layer}.output"
         projected = self.linear(graph, weights, x, name, [Part(self._tensor(layer, "self_attn.o_proj"))])
@@ -123,7 +123,7 @@ class _Drawing:
         return graph.op("Add", projected, branch)
 
     def _mlp(self, layer: int, hidden: str) -> str:
-        """down(silu(gate) * up) of the normed input; ONNX Runtime fuses x * sigmoid(x)."""
+        """Add down(silu(gate) * up) of the normed input; ONNX Runtime fuses x * sigmoid(x)."""
         graph, weights = self.graph, self.weights
         x = self._norm(f"layers.{layer}.mlp_norm", hidden, self._tensor(layer, "post_attention_layernorm"))
         parts = [Part(self._tensor(layer, f"mlp.{kind}_proj")) for kind in ("gate", "up")]

@@ -1,6 +1,6 @@
-"""What can be built: for each target, its form of the graph and the precisions it has, and what each computes with.
+"""What can be built: each target with its form of the graph and its precisions, and how each precision computes.
 
-Adding a precision is one line here. Knows no graph.
+To add a precision, add one line here. Knows no graph.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ class Precision:
 
     Attributes:
         linear: the layers' products.
-        dtype: of activations, embedding, norms and cache.
-        joins_gate_up: gate_proj and up_proj in one product. One wide product saves int8 a second rounding of the
-            activations; in float32 two narrow ones measured faster on the CPU (hidden 256, 8 tokens: 1.05 against
-            1.25 ms a pass), which also spares a Split.
-        head: the output head's product, where it is not `linear`: 4 bits cost the head most, so it stays whole.
-        compute_capability: the least that has the arithmetic, for TensorRT.
+        dtype: the type of activations, embedding, norms and cache.
+        joins_gate_up: whether gate_proj and up_proj are one product. With one wide product, int8 rounds the
+            activations once, not twice. In float32 two narrow products, which need no Split, measured faster on the CPU
+            (hidden 256, 8 tokens: 1.05 against 1.25 ms per pass).
+        head: the output head's product where it is not `linear`: the head loses most by 4 bits, so it is not rounded.
+        compute_capability: the lowest that has the arithmetic, for TensorRT.
     """
 
     linear: Linear
@@ -37,7 +37,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Target:
-    """A runtime's form of the graph, and the precisions it has; the first is the default."""
+    """A runtime's form of the graph, and its precisions, of which the first is the default."""
 
     runtime: str
     kv_form: str
@@ -46,14 +46,14 @@ class Target:
 
     @property
     def default(self) -> str:
-        """The precision that is built unless another is asked for."""
+        """The precision that is built if the user asks for none."""
         return next(iter(self.precisions))
 
     def precision(self, name: str) -> Precision:
         """Return a precision.
 
         Raises:
-            CheckpointError: the target has none of this name.
+            CheckpointError: the target does not have it.
         """
         if name not in self.precisions:
             raise CheckpointError(f"precision: {self.runtime} has {', '.join(self.precisions)}, got {name!r}")

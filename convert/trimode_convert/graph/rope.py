@@ -1,7 +1,7 @@
 """Rotary position tables: plain and YaRN frequencies, and the Llama-4 query scale, as functions of position.
 
 Computed in float64 and rounded once to float32. Frequencies are static: YaRN acts at short lengths too.
-Knows nothing of graphs.
+Knows nothing about graphs.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def inverse_frequencies(rope: Rope, head_dim: int) -> NDArray[np.float64]:
     if rope.truncate:
         low, high = math.floor(low), math.ceil(high)
     low, high = max(low, 0), min(high, head_dim - 1)
-    width = high - low if high != low else 0.001  # as transformers does, against a division by zero
+    width = high - low if high != low else 0.001  # as in transformers, to avoid a division by zero
     ramp = np.clip((pairs - low) / width, 0.0, 1.0)  # 0: keep the frequency, 1: interpolate it
     mixed: NDArray[np.float64] = plain * (1.0 - ramp) + plain / rope.factor * ramp
     return mixed
@@ -52,7 +52,7 @@ def cos_sin(rope: Rope, head_dim: int, length: int) -> tuple[FloatArray, FloatAr
     factor = attention_factor(rope)
     cos = np.empty((length, head_dim), np.float32)
     sin = np.empty((length, head_dim), np.float32)
-    step = 8192  # float64 angles of a slice, not of a quarter of a million positions
+    step = 8192  # positions at a time, so that the float64 angles of 262,144 positions are never in memory together
     for start in range(0, length, step):
         positions = np.arange(start, min(start + step, length), dtype=np.float64)
         angles = positions[:, None] * frequencies  # (positions, head_dim / 2)
@@ -62,7 +62,7 @@ def cos_sin(rope: Rope, head_dim: int, length: int) -> tuple[FloatArray, FloatAr
 
 
 def query_scale(rope: Rope, length: int) -> FloatArray | None:
-    """Return 1 + beta * ln(1 + floor(position / original_length)) # (length,), or None where it is 1 throughout."""
+    """Return 1 + beta * ln(1 + floor(position / original_length)) # (length,), or None if it is 1 everywhere."""
     if not rope.query_scale_beta or length <= rope.original_length:
         return None
     steps = np.arange(length, dtype=np.int64) // rope.original_length
@@ -70,7 +70,7 @@ def query_scale(rope: Rope, length: int) -> FloatArray | None:
 
 
 def _turning_pair(rope: Rope, head_dim: int, turns: float) -> float:
-    """The (fractional) pair that makes `turns` full turns over the original length."""
+    """Return the (fractional) pair of channels that makes `turns` full turns over the original length."""
     return head_dim * math.log(rope.original_length / (turns * 2 * math.pi)) / (2 * math.log(rope.theta))
 
 

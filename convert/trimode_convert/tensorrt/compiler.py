@@ -1,7 +1,7 @@
 """TensorRT's compiler: an ONNX graph and its profiles in, a plan file out. The only file that imports TensorRT.
 
-Serves `tensorrt` (11.x, compiles on the GPU that will run the plan) and `tensorrt_rtx` (compiles without a GPU) through
-the API they share. Always strongly typed: every precision is in the graph. Knows no bundle.
+Works with `tensorrt` (11.x, compiles on the GPU that will run the plan) and `tensorrt_rtx` (compiles without a GPU)
+through the API that they share. Always strongly typed: every precision is in the graph. Knows no bundle.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ from trimode.bundle.compilation import FLAVOURS
 from trimode.bundle.tensorrt_log import error_log
 from trimode.errors import BundleError
 
-PORTABLE = ("8.0", "8.6", "8.9", "12.0")  # what TensorRT-RTX compiles for unless told
+PORTABLE = ("8.0", "8.6", "8.9", "12.0")  # compute capabilities that TensorRT-RTX compiles for if the user names none
 INSTALL = "pip install -e '.[tensorrt-rtx]' in the repository, or NVIDIA's own tensorrt (11.x) for data-centre GPUs"
-Ranges = Mapping[str, Sequence[Sequence[int]]]
-Report = Callable[[str, int, int], None]
+Ranges = Mapping[str, Sequence[Sequence[int]]]  # of a profile: each graph input's smallest, tuned and largest shape
+Report = Callable[[str, int, int], None]  # called with (phase, steps done, steps in all)
 
 
 @dataclass(frozen=True)
 class Compiler:
-    """An imported TensorRT. `module` is `tensorrt` or `tensorrt_rtx`; both have the names used here."""
+    """An imported TensorRT. `module` is `tensorrt` or `tensorrt_rtx`; both have the names that are used here."""
 
     flavour: str
     version: str
@@ -35,10 +35,10 @@ class Compiler:
 
     @classmethod
     def load(cls, flavour: str | None = None) -> Compiler:
-        """Import the flavour asked for, else the first that is installed.
+        """Import the flavour asked for, or the first that is installed.
 
         Raises:
-            BundleError: none is installed, or it cannot be loaded; says how to install one.
+            BundleError: none is installed, or it cannot be loaded; the text says how to install one.
         """
         tried = FLAVOURS if flavour is None else (flavour,)
         reasons = []
@@ -52,13 +52,13 @@ class Compiler:
         raise BundleError(f"flavour: expected an installed TensorRT, found {'; '.join(reasons)}. {INSTALL}")
 
     def capabilities(self, asked: Sequence[str], local: str | None) -> tuple[str, ...]:
-        """Return the compute capabilities a plan is compiled for.
+        """Return the compute capabilities that a plan is compiled for.
 
         Args:
-            local: that of this machine's GPU, None where there is none; `tensorrt` compiles for it and no other.
+            local: the compute capability of this machine's GPU, or None; `tensorrt` compiles for no other.
 
         Raises:
-            BundleError: TensorRT-RTX does not know one, or others than the local one are asked of `tensorrt`.
+            BundleError: TensorRT-RTX does not know one of them, or `tensorrt` is asked for another than the local one.
         """
         if self.flavour == "tensorrt":
             if local is None:
@@ -91,16 +91,16 @@ class Compiler:
         timing_cache: Path | None = None,
         report: Report = lambda *_: None,
     ) -> CompileFacts:
-        """Compile `graph` (weights beside it) into `plan`, which appears whole or not at all.
+        """Compile `graph`, whose weights lie next to it, into `plan`, which appears whole or not at all.
 
         Args:
-            profiles: each graph input's least, tuned and largest shape, once per profile.
+            profiles: for each profile, each graph input's smallest, tuned and largest shape.
             capabilities: for TensorRT-RTX; none means its portable default.
-            timing_cache: measured kernels, read and written, so that the next build is shorter.
-            report: told (what, steps done, steps in all) as phases go on.
+            timing_cache: a file of kernel timings, read and written, so that the next build is shorter.
+            report: called as phases proceed.
 
         Raises:
-            BundleError: the parser, the checks of the network or the compiler said no; carries their words.
+            BundleError: the parser, the checks of the network or the compiler refuses; the text quotes them.
         """
         started = time.monotonic()
         try:
@@ -120,7 +120,7 @@ class Compiler:
         *,
         fused: bool,
     ) -> CompileFacts:
-        """Compile with attention in dedicated kernels, or (not `fused`) in whatever kernels there are."""
+        """Compile with attention in dedicated kernels, or, if not `fused`, in any kernels."""
         trt, who = self.module, f"{graph}: {self.flavour} {self.version}"
         logger = error_log(trt)
         builder = trt.Builder(logger)
@@ -131,13 +131,13 @@ class Compiler:
             raise BundleError(f"{who} cannot read the graph: {errors}")
         facts = _check_network(trt, network, graph, fused=fused)
         config = builder.create_builder_config()
-        config.clear_flag(trt.BuilderFlag.TF32)  # on by default: float32 would multiply with 10 bits of mantissa
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and float32 would multiply with 10 bits of mantissa
         config.progress_monitor = _monitor(trt, report)
         for ranges in profiles:
             profile = builder.create_optimization_profile()
             for name, (least, tuned, most) in ranges.items():
                 profile.set_shape(name, least, tuned, most)
-            if config.add_optimization_profile(profile) < 0:  # else it would be left out in silence
+            if config.add_optimization_profile(profile) < 0:  # otherwise TensorRT would leave it out silently
                 raise BundleError(f"{who} refuses a profile: {logger.words()}")
         if self.flavour == "tensorrt_rtx" and capabilities:
             config.num_compute_capabilities = len(capabilities)
@@ -162,15 +162,15 @@ class Compiler:
 
 
 class _NoKernelError(BundleError):
-    """Attention has no dedicated kernel for these shapes."""
+    """TensorRT has no dedicated attention kernel for these shapes."""
 
 
 @dataclass(frozen=True)
 class CompileFacts:
     """What was compiled: layers, cache updates and attentions of the parsed network, bytes of the plan, seconds.
 
-    `fused` says that attention was left to dedicated kernels alone. Without them it may be decomposed, which is slower:
-    always in float32; in TensorRT-RTX 1.7 with 2 query heads, while 4, 8 and 32 have kernels.
+    `fused` says that attention runs in dedicated kernels only. Without them TensorRT may decompose it, which is slower.
+    float32 never has them; in TensorRT-RTX 1.7, 4, 8 and 32 query heads have them and 2 do not.
     """
 
     layers: int
@@ -182,7 +182,7 @@ class CompileFacts:
 
 
 def _check_network(trt: Any, network: Any, graph: Path, *, fused: bool) -> CompileFacts:
-    """Count what the parser made of the graph, and refuse what it dropped in silence.
+    """Count what the parser made of the graph, and refuse what it silently dropped.
 
     Raises:
         BundleError: an input nothing reads, a cache without its in-place update, or an attention without a mask.
@@ -217,7 +217,7 @@ def _check_network(trt: Any, network: Any, graph: Path, *, fused: bool) -> Compi
 
 def _writer(trt: Any, stream: Any) -> Any:
     class Writer(trt.IStreamWriter):  # type: ignore[misc]
-        """Puts the plan on disk as it is made, so that it is never in memory a second time."""
+        """Writes the plan to disk while it is made, so that it is never in memory twice."""
 
         def __init__(self) -> None:
             trt.IStreamWriter.__init__(self)
@@ -230,7 +230,7 @@ def _writer(trt: Any, stream: Any) -> Any:
 
 def _monitor(trt: Any, report: Report) -> Any:
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
-        """Passes the compiler's phases on."""
+        """Reports the compiler's phases."""
 
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)

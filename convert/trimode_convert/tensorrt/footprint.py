@@ -1,7 +1,7 @@
-"""What a TensorRT engine needs, from shapes alone: GPU memory to run, and disk, memory and time to build.
+"""The footprint of a TensorRT plan, from shapes alone: GPU memory to run it, and disk, memory and time to build it.
 
-Weights and cache are exact; workspace, memory and time are estimates whose sources stand beside their constants.
-Reads no tensor. Knows nothing of TensorRT's API.
+Weights and cache are exact. Workspace, memory and time are estimates; the comment at each constant gives its source.
+Reads no tensor. Knows nothing about TensorRT's API.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ..graph.model import draw
 from ..graph.precisions import TENSORRT
 from .profiles import Shapes
 
-GB = 10**9
+GB = 10**9  # bytes
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU by its nominal memory, which is a little less than it has, and its compute capability."""
+    """A GPU: its nominal memory in bytes, which is a little less than it has, and its compute capability."""
 
     memory: int
     compute_capability: str
@@ -37,27 +37,29 @@ GPUS = {
     "L40S-48G": Gpu(48 * GB, "8.9"),
     "RTX4090-24G": Gpu(24 * GB, "8.9"),
 }
-RESERVED = 3 * GB // 2  # the CUDA context, kernels and fragmentation: an allowance, not measured
-LIVE_BYTES = 8  # two float32 values alive at once per channel of a token: a guess on the safe side, not measured
-LIVE_LOGITS = 3  # logits, scores without the mask id, exponentials; float32 each
-# TensorRT-RTX 1.7 on a 2-core CPU, two layers of the released sizes, as a share of the weights: bfloat16 and fp8 took
-# about 2.1 times their bytes of memory and 5 to 15 s a GB, int4 about 3.3 times and 49 s a GB; rounded up here. A whole
-# 3B-shaped model in int8 then took 97 s and 9.5 GB (hashing and export included) where this says 126 s and 11.7 GB. The
-# data-centre TensorRT times kernels on its GPU besides, which was not measured.
-BUILD_MEMORY = {"int4": 3.5, "nvfp4": 3.5}
-DEFAULT_BUILD_MEMORY = 2.5
-BUILD_SECONDS_PER_GB = {"int4": 50.0, "nvfp4": 50.0}
-DEFAULT_SECONDS_PER_GB = 15.0
-BASE_MEMORY = GB
-BASE_SECONDS = 10.0
+RESERVED = 3 * GB // 2  # bytes for the CUDA context, kernels and fragmentation: an allowance, not measured
+LIVE_BYTES = 8  # bytes per channel of a token, two float32 values at once: a guess on the safe side, not measured
+LIVE_LOGITS = 3  # copies of the logits in float32: logits, scores without the mask id, exponentials
+# Measured with TensorRT-RTX 1.7 on a 2-core CPU, for two layers of the released sizes, relative to the weights:
+# bfloat16 and fp8 took about 2.1 times their bytes of memory and 5 to 15 s per GB, int4 about 3.3 times and 49 s per
+# GB. The figures here are rounded up. A whole 3B-shaped model in int8 then took 97 s and 9.5 GB (hashing and export
+# included) where these constants give 126 s and 11.7 GB. The data-centre TensorRT also times kernels on its GPU, which
+# was not measured.
+BUILD_MEMORY = {"int4": 3.5, "nvfp4": 3.5}  # bytes of memory per byte of weights
+DEFAULT_BUILD_MEMORY = 2.5  # the same, for the other precisions
+BUILD_SECONDS_PER_GB = {"int4": 50.0, "nvfp4": 50.0}  # of weights
+DEFAULT_SECONDS_PER_GB = 15.0  # the same, for the other precisions
+BASE_MEMORY = GB  # bytes that a build takes whatever its weights
+BASE_SECONDS = 10.0  # seconds that a build takes whatever its weights
 EXPORT_BYTES_PER_SECOND = 150e6  # of the checkpoint, hashing included, on the same machine
 
 
 @dataclass(frozen=True)
 class Footprint:
-    """Bytes on the GPU: weights once, workspace of the largest call; per sequence keys and values at full capacity.
+    """Bytes on the GPU: the weights, the workspace of the largest call, and what each sequence needs.
 
-    And per sequence a block's rows of logits, which are kept where a pass over all of them takes several calls.
+    A sequence needs keys and values at full capacity, and a block's rows of logits, which are kept when a pass over all
+    sequences takes several calls.
     """
 
     weights: int
@@ -66,7 +68,7 @@ class Footprint:
     workspace: int
 
     def slots(self, memory: int) -> int:
-        """Return how many sequences of full capacity fit beside weights and workspace; negative if those do not."""
+        """Return how many sequences fit next to weights and workspace; negative if those alone do not fit."""
         return math.floor((memory - RESERVED - self.weights - self.workspace) / self.per_slot)
 
     @property
@@ -77,7 +79,7 @@ class Footprint:
 
 @dataclass(frozen=True)
 class BuildCost:
-    """What a build takes: bytes of disk beside the finished bundle's place, bytes of memory, seconds."""
+    """What a build takes: bytes of disk at the bundle's place, bytes of memory, seconds."""
 
     disk: int
     memory: int
@@ -87,13 +89,13 @@ class BuildCost:
 def footprint(
     config: ModelConfig, precision: str, shapes: Shapes, *, adapter_rank: int = 0, weights: int | None = None
 ) -> Footprint:
-    """Return what the engine of a model takes on the GPU.
+    """Return what a model's plan takes on the GPU.
 
     Args:
-        weights: bytes of the weights where they are known; else they are planned from the config.
+        weights: bytes of the weights if they are known; otherwise they are computed from the config.
 
     Raises:
-        CheckpointError: the precision does not fit the dimensions, or there is none of that name.
+        CheckpointError: the precision does not fit the dimensions, or does not exist.
     """
     if weights is None:
         checkpoint = Checkpoint.of_shapes(config, adapter_rank)
@@ -106,7 +108,7 @@ def footprint(
 
 
 def _workspace(config: ModelConfig, shapes: Shapes, rows: int, tokens: int) -> int:
-    """Activations of a call of so many rows of so many tokens, its mask, and its rows of logits."""
+    """Return the bytes of a call's activations, mask and rows of logits."""
     channels = 2 * config.hidden_size + config.query_width + 2 * config.kv_width + 2 * config.intermediate_size
     activations = rows * tokens * channels * LIVE_BYTES
     mask = rows * tokens * shapes.capacity
@@ -115,10 +117,10 @@ def _workspace(config: ModelConfig, shapes: Shapes, rows: int, tokens: int) -> i
 
 
 def build_cost(checkpoint_bytes: int, weight_bytes: int, precision: str, *, done: int = 0) -> BuildCost:
-    """Return what a build takes: the exported weights and the plan, which holds them again, are on disk together.
+    """Return what a build takes. The exported weights and the plan, which contains them too, are on disk together.
 
     Args:
-        done: bytes of parts that an earlier build has left on disk and that are not made again.
+        done: bytes of the parts that an earlier build left on disk and that this one reuses.
     """
     pace = BUILD_SECONDS_PER_GB.get(precision, DEFAULT_SECONDS_PER_GB)
     export = 0.0 if done else checkpoint_bytes / EXPORT_BYTES_PER_SECOND
@@ -130,33 +132,33 @@ def build_cost(checkpoint_bytes: int, weight_bytes: int, precision: str, *, done
 
 
 def check_build(cost: BuildCost, out: Path, *, available: int | None = None) -> None:
-    """Refuse before any work what the disk or the memory cannot hold.
+    """Refuse, before any work, a build that the disk or the memory cannot hold.
 
     Args:
-        available: bytes of memory; None asks the system.
+        available: bytes of memory; None means that the system is asked.
 
     Raises:
-        BundleError: names what is too small, what is needed and what there is.
+        BundleError: names what is too small, how much is needed and how much is available.
     """
     place = out.absolute().parent
     while not place.exists():
         place = place.parent
     free = shutil.disk_usage(place).free
     if free < cost.disk:
-        raise BundleError(f"disk: the build needs {gigabytes(cost.disk)} at {place}, free are {gigabytes(free)}")
+        raise BundleError(f"disk: the build needs {gigabytes(cost.disk)} at {place}, {gigabytes(free)} are free")
     memory = available_memory() if available is None else available
     if memory is not None and memory < cost.memory:
         raise BundleError(
-            f"memory: the build needs about {gigabytes(cost.memory)}, available are {gigabytes(memory)}. Compile on a "
-            "machine with more, or in a smaller precision (fp8, int4)"
+            f"memory: the build needs about {gigabytes(cost.memory)}, {gigabytes(memory)} are available. Compile on a "
+            "machine with more memory, or in a smaller precision (fp8, int4)"
         )
 
 
 def check_gpu(need: Footprint, name: str, memory: int) -> None:
-    """Refuse an engine that its GPU cannot hold with one sequence.
+    """Refuse a plan that its GPU cannot hold together with one sequence.
 
     Raises:
-        BundleError: names the GPU, what is needed part by part and what there is.
+        BundleError: names the GPU, how much each part needs and how much memory there is.
     """
     if need.slots(memory) < 1:
         whole = need.weights + need.per_slot + need.workspace + RESERVED
@@ -168,7 +170,7 @@ def check_gpu(need: Footprint, name: str, memory: int) -> None:
 
 
 def available_memory() -> int | None:
-    """Return the bytes that can be taken without swapping, or None where the system does not say."""
+    """Return the bytes of memory that can be used without swapping, or None if the system does not say."""
     path = Path("/proc/meminfo")
     if not path.is_file():
         return None
@@ -179,5 +181,5 @@ def available_memory() -> int | None:
 
 
 def gigabytes(count: int) -> str:
-    """Return a size for people."""
+    """Return a size as text for people."""
     return f"{count / GB:,.2f} GB"

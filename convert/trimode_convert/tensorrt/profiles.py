@@ -1,6 +1,6 @@
 """The shapes a TensorRT plan is compiled for: one profile for steps, one for blocks, one for chunks of a prompt.
 
-All share one copy of the weights. Pure arithmetic; knows nothing of TensorRT.
+All share one copy of the weights. Pure arithmetic; knows nothing about TensorRT's API.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from trimode.errors import CheckpointError
 
 from ..checkpoint.config import ModelConfig
 
-DEFAULT_BATCH = 4
-DEFAULT_CHUNK = 512
-TUNED_LENGTH = 1024  # the cached length that kernels are chosen for
+DEFAULT_BATCH = 4  # rows of a call; the workspace grows with them
+DEFAULT_CHUNK = 512  # tokens of a prompt's pass; the workspace grows with them
+TUNED_LENGTH = 1024  # tokens in the cache for which TensorRT chooses its kernels
 VARIED = 2
-"""The most rows that every profile allows at least. Where a profile fixes the number of rows, TensorRT-RTX keeps a
-second arrangement of most weights for it: 1.5 times the plan in bfloat16 and float16, measured with 1.7 for 3B."""
+"""Rows: every profile allows at least so many. If a profile allows only one number of rows, TensorRT-RTX keeps a second
+arrangement of most weights for it: 1.5 times the plan in bfloat16 and float16, measured with 1.7 for 3B."""
 
 
 @dataclass(frozen=True)
 class Shapes:
-    """The most rows of a call, tokens of a block and of a prompt's chunk, and tokens of a sequence."""
+    """Upper limits: rows of a call, tokens of a block, tokens of a prompt's chunk, tokens of a sequence."""
 
     batch: int
     block: int
@@ -31,7 +31,7 @@ class Shapes:
 
     @classmethod
     def of(cls, config: ModelConfig, capacity: int, batch: int | None = None, chunk: int | None = None) -> Shapes:
-        """Return checked shapes; None takes the default.
+        """Return checked shapes; None means the default.
 
         Raises:
             CheckpointError: a size below 1, or a block or chunk beyond the capacity.
@@ -51,11 +51,11 @@ class Shapes:
         return shapes
 
     def profiles(self) -> tuple[Profile, ...]:
-        """Return the profiles, in the order they are compiled.
+        """Return the profiles in the order in which they are compiled.
 
-        A pass that only stores keys and values asks for no rows of logits. A block may be shorter than the
-        checkpoint's own; a chunk may be anything up to its most, so that the last one of a prompt fits too. Chunks run
-        one row a call, and are tuned for that.
+        A pass that only stores keys and values asks for no rows of logits. A block may be shorter than the checkpoint's
+        own. A chunk may have any length up to its limit, so that the last one of a prompt fits too. Chunks run one row
+        per call and are tuned for that.
         """
         batch = (1, max(1, self.batch // 2), max(VARIED, self.batch))
         length: Range = (1, min(TUNED_LENGTH, self.capacity), self.capacity)
@@ -67,7 +67,7 @@ class Shapes:
 
 
 def input_ranges(profile: Profile, config: ModelConfig, capacity: int, *, adapter: bool) -> dict[str, list[list[int]]]:
-    """Return each graph input's least, tuned and largest shape under a profile."""
+    """Return each graph input's smallest, tuned and largest shape in a profile."""
     found: dict[str, list[list[int]]] = {}
     for b, s, r, length in zip(profile.batch, profile.seq, profile.rows, profile.length, strict=True):
         shapes = {

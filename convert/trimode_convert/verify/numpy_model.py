@@ -1,7 +1,7 @@
-"""The model again as plain numpy float32, written from the architecture's description and not from the graph.
+"""The model in plain numpy float32, written from the architecture's description and not from the graph.
 
-Slow and obvious on purpose: it is what the graph is checked against. Streams the checkpoint one layer at a time,
-all passes together, so that each weight is read once. Rotary angles are its own too.
+Slow and obvious on purpose: the graph is checked against it, so it shares no code with it, not even rotary angles.
+Streams the checkpoint one layer at a time, all passes together, so that each weight is read once.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def forward(checkpoint: Checkpoint, passes: Sequence[Pass]) -> list[FloatArray]:
 
 
 def _attention(checkpoint: Checkpoint, layer: int, passes: Sequence[Pass], x: list[FloatArray]) -> list[FloatArray]:
-    """Attention of one layer for all passes; each sees what the kept ones before it left in the cache."""
+    """Attention of one layer for all passes; each pass sees what the kept passes before it left in the cache."""
     config = checkpoint.config
     size = config.head_dim
     queries, keys, values = (
@@ -99,7 +99,7 @@ def _frequency(rope: Rope, pair: int, head_dim: int) -> float:
         return plain
 
     def border(turns: float) -> float:
-        """The pair whose wave makes that many turns over the original length."""
+        """Return the pair whose wave makes so many turns over the original length."""
         return head_dim / 2 * math.log(rope.original_length / (2 * math.pi * turns), rope.theta)
 
     fast, slow = border(rope.beta_fast), border(rope.beta_slow)
@@ -115,7 +115,7 @@ def _frequency(rope: Rope, pair: int, head_dim: int) -> float:
 
 
 def _magnitude(rope: Rope) -> float:
-    """What YaRN multiplies rotated queries and keys by."""
+    """The factor by which YaRN multiplies rotated queries and keys."""
     if rope.kind == "default" or rope.factor <= 1:
         return rope.attention_factor or 1.0
     if rope.attention_factor is not None:
@@ -127,7 +127,7 @@ def _magnitude(rope: Rope) -> float:
 
 
 def _query_scale(positions: NDArray[np.int64], rope: Rope) -> FloatArray:
-    """The Llama-4 temperature  # (S,)."""
+    """The factor of Llama 4 on queries by their position  # (S,)."""
     if not rope.query_scale_beta:
         return np.ones(len(positions), np.float32)
     scales = [1 + rope.query_scale_beta * math.log(1 + p // rope.original_length) for p in positions.tolist()]

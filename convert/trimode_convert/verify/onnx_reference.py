@@ -1,7 +1,7 @@
-"""A graph computed operator by operator by onnx's own reference, for types that ONNX Runtime has no kernels for.
+"""A session that computes a graph operator by operator with ONNX's own reference, for types without CPU kernels.
 
-It computes in numpy, in bfloat16, float8 and float4, what the graph says, to the letter and slowly: for small models.
-Knows nothing of what the graph is for.
+It computes exactly what the graph says, in numpy, in bfloat16, float8 and float4. It is slow: for small models only.
+Does not know what the graph is for.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from numpy.typing import NDArray
 from onnx.reference import ReferenceEvaluator
 from trimode.errors import BundleError
 
-LARGEST = 1 << 30  # bytes of weights, all of which are held in memory
+LARGEST = 1 << 30  # bytes of weights, all of which it keeps in memory
 
 
 def needs_reference(graph: Path) -> bool:
-    """Tell whether a graph's cache is in bfloat16, which ONNX Runtime's CPU kernels do not compute in."""
+    """Tell whether a graph's cache is in bfloat16, for which ONNX Runtime has no CPU kernels."""
     inputs = onnx.load(graph, load_external_data=False).graph.input
     return any(value.type.tensor_type.elem_type == onnx.TensorProto.BFLOAT16 for value in inputs)
 
 
 class ReferenceSession:
-    """Has `run` of onnxruntime.InferenceSession."""
+    """Has the method `run` of onnxruntime.InferenceSession."""
 
     def __init__(self, graph: Path, weights: Path) -> None:
         if weights.stat().st_size > LARGEST:

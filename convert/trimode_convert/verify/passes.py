@@ -1,7 +1,7 @@
-"""Forward passes over one sequence, as data, and the built bundle run on them with ONNX Runtime.
+"""Forward passes over one sequence, as data, and a bundle that runs them with ONNX Runtime.
 
-The same passes are run by the reference and by the bundle, and compared. Knows the graph's input and output
-names; does not know what the right answers are.
+The numpy model and the bundle run the same passes. Knows the names of the graph's inputs and outputs; does not know
+what the right logits are.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .onnx_reference import ReferenceSession, needs_reference
 
 @dataclass(frozen=True)
 class Pass:
-    """One forward over tokens that follow `start` kept ones. Causal, or each new token sees all new tokens."""
+    """One forward pass over tokens that follow `start` kept ones. Causal, or each new token sees all new tokens."""
 
     name: str
     tokens: NDArray[np.int64]  # (S,)
@@ -35,7 +35,7 @@ class Pass:
 
     @property
     def sees(self) -> NDArray[np.bool_]:
-        """Which new token sees which  # (S, S)."""
+        """Which new token (row) sees which (column)  # (S, S)."""
         size = len(self.tokens)
         return np.tri(size, dtype=bool) if self.causal else np.ones((size, size), dtype=bool)
 
@@ -44,10 +44,10 @@ CACHE_TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 
 
 class BundleRunner:
-    """A bundle's graph on the CPU, one row at a time, with its cache on the host.
+    """Runs a bundle's graph on the CPU, one row at a time, with its cache on the host.
 
-    Of a TensorRT bundle it runs the graph that the plan is compiled from, which shows what was exported and nothing
-    of what TensorRT makes of it. A graph in bfloat16 is computed by onnx's reference, for small models only.
+    For TensorRT it runs the graph from which the plan is compiled: this checks what was exported, not what TensorRT
+    makes of it. ONNX's own reference computes a graph in bfloat16, for small models only.
     """
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
@@ -63,7 +63,7 @@ class BundleRunner:
         options.log_severity_level = 3
         if self.manifest.precision == "int8":  # see linear.int8_linear
             options.add_session_config_entry("session.x64quantprecision", "1")
-        if self.manifest.runtime == "tensorrt":  # ONNX Runtime 1.31 fuses float8 into a product that takes integers
+        if self.manifest.runtime == "tensorrt":  # ONNX Runtime 1.31 would fuse float8 into a product of integers
             options.add_session_config_entry("session.disable_quant_qdq", "1")
         path = str(folder / GRAPH)
         self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -74,7 +74,7 @@ class BundleRunner:
         """Return the logits of every token of every pass, in order  # (S, vocab) each.
 
         Raises:
-            BundleError: the passes reach beyond the bundle's capacity.
+            BundleError: the passes exceed the bundle's capacity.
         """
         return [found["logits"][0] for found in self.outputs(passes)]
 
@@ -82,7 +82,7 @@ class BundleRunner:
         """Return all outputs of every pass, in order, by name.
 
         Raises:
-            BundleError: the passes reach beyond the bundle's capacity.
+            BundleError: the passes exceed the bundle's capacity.
         """
         manifest = self.manifest
         longest = max(step.start + len(step.tokens) for step in passes)
@@ -98,7 +98,7 @@ class BundleRunner:
             feeds = cache | _shared_feeds(step, manifest) | (_scatter(step, length) if scatter else _delta(step))
             found = dict(zip(self.names, self.session.run(None, feeds), strict=True))
             results.append(found)
-            if scatter:  # written whether kept or not; what was not kept is overwritten by the next causal pass
+            if scatter:  # always written; the next causal pass overwrites what was not kept
                 cache = {name: found[name.replace("past_", "present_")] for name in cache}
             elif step.keep:
                 for name, rows in cache.items():
@@ -129,9 +129,9 @@ def _scatter(step: Pass, length: int) -> dict[str, NDArray[Any]]:
 
 
 def kit_passes(arrays: dict[str, NDArray[np.generic]]) -> list[tuple[Pass, ...]]:
-    """Return the forwards whose logits a kit's npz holds; a pass is named by the array of its expected logits.
+    """Return the passes whose logits the kit's .npz stores; a pass is named after the array of its expected logits.
 
-    A pass with an unnamed result (the prefill of the cut prompt) has the name "".
+    A pass whose logits are not stored (the prefill of the cut prompt) has the name "".
     """
     groups: list[tuple[Pass, ...]] = []
     index = 0

@@ -1,6 +1,6 @@
-"""Is a built bundle right? Its logits against the numpy reference, or against stored ones of the official model.
+"""Is a bundle right? Compares its logits with the plain numpy model's, or with stored ones of the official model.
 
-Holds the tolerances and why they are what they are. Knows neither the graph nor how a bundle is written.
+Knows the tolerances and the reasons for them. Does not know the graph, or how a bundle is written.
 """
 
 from __future__ import annotations
@@ -18,21 +18,22 @@ from ..checkpoint.tensor_file import FloatArray
 from .numpy_model import forward
 from .passes import BundleRunner, Pass, kit_passes
 
-FLOAT32_TOLERANCE = 2e-4  # of the largest logit; reordered float32 sums of the tiny models differ by about 1e-6
-# int8 was measured at 0.006 to 0.03 relative RMS on the trained tiny checkpoints, 0.06 (6 layers) and 0.13 (12) on
-# random weights, whose flat logits exaggerate; doubling the scale of any one matrix gives 0.27 and more in some pass.
-INT8_RMS = 0.20
-INT8_AGREEMENT = 0.60
-# Relative RMS of the trained tiny checkpoint over all kinds of pass, times 4 and more: 0.0003, 0.009, 0.06, 0.17, 0.13.
+FLOAT32_TOLERANCE = 2e-4  # share of the largest logit; reordered float32 sums of the tiny models differ by about 1e-6
+# int8 measured a relative RMS of 0.006 to 0.03 on the trained tiny checkpoints, and of 0.06 (6 layers) and 0.13 (12) on
+# random weights, whose flat logits exaggerate it. Doubling the scale of any one matrix gives 0.27 or more in some pass.
+INT8_RMS = 0.20  # largest relative RMS
+INT8_AGREEMENT = 0.60  # smallest share of rows with the same best token
+# Largest relative RMS by precision: at least 4 times what the trained tiny checkpoint measured over all kinds of pass,
+# which was 0.0003, 0.009, 0.06, 0.17 and 0.13.
 RMS = {"float16": 0.01, "bfloat16": 0.05, "fp8": 0.25, "int4": 0.7, "nvfp4": 0.6}
-AGREEMENT = {"int4": 0.3, "nvfp4": 0.3}
-CHUNK = 7
-BLOCK = 16
+AGREEMENT = {"int4": 0.3, "nvfp4": 0.3}  # smallest share of rows with the same best token
+CHUNK = 7  # tokens of the chunk that is checked: few, so that the check is quick
+BLOCK = 16  # tokens of the block that is checked: few, for the same reason
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """One comparison: largest difference over largest value, relative RMS, and how often the best token agrees."""
+    """One comparison: largest difference over largest value, relative RMS, share of rows with the same best token."""
 
     name: str
     worst: float
@@ -42,7 +43,7 @@ class Outcome:
 
     @property
     def text(self) -> str:
-        """The numbers, for a table."""
+        """The figures as text, for a table."""
         verdict = "ok" if self.passed else "FAILED"
         return f"{verdict}: max {self.worst:.1e}, rms {self.rms:.1e}, same best token {self.agreement:.1%}"
 
@@ -51,7 +52,7 @@ class Outcome:
 
 
 def compare(name: str, ours: FloatArray, expected: FloatArray, precision: str) -> Outcome:
-    """Judge logits by the bounds of a precision  # both (rows, vocab)."""
+    """Judge logits by the tolerances of a precision  # both (rows, vocab)."""
     if ours.shape != expected.shape:
         raise CheckpointError(f"{name}: expected logits of shape {list(expected.shape)}, found {list(ours.shape)}")
     wide = expected.astype(np.float64)
@@ -65,7 +66,7 @@ def compare(name: str, ours: FloatArray, expected: FloatArray, precision: str) -
 
 
 def against_reference(bundle: Path, checkpoint: Checkpoint) -> list[Outcome]:
-    """Compare every kind of pass with the plain numpy forward."""
+    """Compare every kind of pass with the plain numpy model."""
     runner = BundleRunner(bundle)
     passes = sample_passes(checkpoint.config, runner.manifest.capacity, adapter=checkpoint.adapter is not None)
     pairs = zip(passes, runner.run(passes), forward(checkpoint, passes), strict=True)
@@ -73,10 +74,10 @@ def against_reference(bundle: Path, checkpoint: Checkpoint) -> list[Outcome]:
 
 
 def against_kit(bundle: Path, path: Path) -> list[Outcome]:
-    """Compare with the stored logits of a kit.
+    """Compare with the official model's logits, as the parity kit stores them.
 
     Raises:
-        CheckpointError: the file is not a kit's npz, or of a model with another vocabulary.
+        CheckpointError: the file is no .npz of the kit, or belongs to a model with another vocabulary.
     """
     try:
         arrays = dict(np.load(path))
@@ -103,8 +104,8 @@ def against_kit(bundle: Path, path: Path) -> list[Outcome]:
 def sample_passes(config: ModelConfig, capacity: int, *, adapter: bool) -> list[Pass]:
     """Return a causal prefill, a causal chunk over it, and bidirectional blocks, of random tokens.
 
-    The prefill is long enough that positions reach the third step of the query scale where that is cheap, so that a
-    wrong scale shows. A tiny capacity makes the passes shorter, or leaves some out.
+    Where that is cheap, the prefill is so long that positions reach the third step of the query scale: a wrong scale
+    then shows. A tiny capacity makes the passes shorter or leaves some out.
     """
     scaled = config.rope.query_scale_beta > 0 and config.rope.original_length <= 256
     chunk, block = min(CHUNK, capacity // 4), min(BLOCK, capacity // 2)

@@ -1,7 +1,7 @@
-"""How weights become fewer bits: storage types, and codes with scales for Q/DQ. Arrays in, arrays out.
+"""How weights become fewer bits: storage types, and codes with scales for Q/DQ nodes. Arrays in, arrays out.
 
-Scales are rounded to their own stored type before the codes are chosen, so that a coarse scale costs no systematic
-error. Knows nothing of files, graphs or layers.
+Scales are rounded to their own stored type before the codes are chosen, so that a coarse scale adds no systematic
+error. Knows nothing about files, graphs or layers.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ ITEM_BITS = {
     "int4": 4,
     "float4e2m1": 4,
 }
+# The largest value that a code stands for before it is scaled.
 LARGEST = {"int8": 127.0, "float8e4m3": 448.0, "int4": 7.0, "float4e2m1": 6.0}
 STORED_AS = {"float8e4m3": ml_dtypes.float8_e4m3fn, "float4e2m1": ml_dtypes.float4_e2m1fn}
-SMALLEST_SCALE = np.float32(2.0**-14)  # the smallest normal float16, so that a scale survives every stored type
+SMALLEST_SCALE = np.float32(2.0**-14)  # the smallest normal float16: every stored type can hold such a scale
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Codes:
     """How a matrix is cut into codes.
 
     Attributes:
-        dtype: of a code.
-        block: how many inputs share a scale; None: all of a channel.
-        shared: one power of two over the whole matrix, under scales in float8e4m3 (NVFP4).
-        reaches: shares of a block's largest value that its largest code may stand for; the one with the least squared
-            error is taken. Cutting off a block's largest values makes its steps finer: on the trained nano the
+        dtype: the type of a code.
+        block: how many inputs share a scale; None means that all inputs of an output channel do.
+        shared: whether one power of two scales the whole matrix, and block scales are in float8e4m3 (NVFP4).
+        reaches: the shares of a block's largest value that its largest code may stand for; the share with the smallest
+            squared error is used. Cutting off a block's largest values makes its steps finer: on the trained nano the
             relative RMS of int4's logits fell from 0.20 to 0.17.
     """
 
@@ -55,12 +56,12 @@ NVFP4 = Codes("float4e2m1", block=16, shared=True)
 
 
 def stored(values: FloatArray, dtype: str) -> NDArray[Any]:
-    """Return float32 values in a storage type, as an array whose bytes are the file's  # the same shape.
+    """Return float32 values in a storage type, as an array with the bytes of the file  # the same shape.
 
-    bfloat16 comes as uint16 and float8 as uint8, rounded to nearest even; numpy itself has neither.
+    bfloat16 is returned as uint16 and float8 as uint8, rounded to nearest even, because numpy itself has neither.
 
     Raises:
-        OverflowError: a value is beyond the type's largest.
+        OverflowError: a value exceeds the largest of the type.
     """
     if dtype == "float32":
         return values
@@ -85,7 +86,7 @@ def restored(values: FloatArray, dtype: str) -> FloatArray:
 
 
 def shared_scale(largest: float) -> float:
-    """Return NVFP4's scale of a whole matrix, given its largest size: a power of two that lets block scales fit."""
+    """Return NVFP4's scale of a matrix with this largest absolute value: a power of two, so that block scales fit."""
     wanted = max(largest, 1e-30) / LARGEST["float4e2m1"] / LARGEST["float8e4m3"]
     return float(2.0 ** np.ceil(np.log2(wanted)))
 
@@ -115,7 +116,7 @@ def round_blocks(values: FloatArray, codes: Codes, scale_dtype: str, shared: flo
 def _rounded(
     blocks: FloatArray, codes: Codes, scale_dtype: str, wanted: FloatArray, shared: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Return codes as floats [n, blocks, block] (floating codes not yet rounded) and scales as stored [n, blocks]."""
+    """Return codes as floats [n, blocks, block] (floating-point codes are not rounded yet) and scales [n, blocks]."""
     if scale_dtype != "float8e4m3":
         wanted = np.maximum(wanted, SMALLEST_SCALE)
     scales = restored(wanted, scale_dtype)
@@ -129,14 +130,14 @@ def _rounded(
 
 
 def _squared_error(blocks: FloatArray, whole: FloatArray, scales: FloatArray, shared: float) -> FloatArray:
-    """Return each block's squared error  # [n, blocks]."""
+    """Return the squared error of each block  # [n, blocks]."""
     off = whole * (scales * np.float32(shared))[:, :, None]
     off -= blocks
     return np.asarray(np.einsum("nbk,nbk->nb", off, off), np.float32)
 
 
 def packed(codes: NDArray[Any]) -> NDArray[np.uint8]:
-    """Pack pairs of 4-bit codes of the last axis, the earlier one in the low half  # [..., n] -> [..., n / 2]."""
+    """Pack pairs of 4-bit codes of the last axis, the first of a pair in the low half  # [..., n] -> [..., n / 2]."""
     nibbles = codes.view(np.uint8) & np.uint8(15)
     pairs: NDArray[np.uint8] = nibbles[..., 0::2] | (nibbles[..., 1::2] << np.uint8(4))
     return pairs

@@ -1,7 +1,7 @@
-"""The engine's weight file: first a plan of names, offsets and sizes, then one streaming pass that fills it.
+"""The engine's weight file: first a layout of names, offsets and sizes, then one streaming pass that fills it.
 
-Because the plan needs only shapes, the graph, the file's size and the disk space are known before any byte is
-read. Knows how a tensor is laid out and rounded for the graph; does not know what the graph does with it.
+Because the layout needs only shapes, the graph and the file's size are known before any weight is read. Knows how a
+tensor is laid out and rounded for the graph; does not know what the graph does with it.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from trimode.errors import CheckpointError
 from ..checkpoint.tensor_file import FloatArray, Tensor
 from .rounding import ITEM_BITS, Codes, packed, round_blocks, shared_scale, stored
 
-ALIGNMENT = 4096  # a page, so that a runtime can map each weight by itself
-TILE = 32  # rows transposed at once: what fits the cache is three times as fast as the whole slice
+ALIGNMENT = 4096  # bytes; a page, so that a runtime can map each weight by itself
+TILE = 32  # rows transposed at once: they fit the processor's cache, which is three times as fast as a whole slice
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,17 @@ class Blob:
 
     @property
     def nbytes(self) -> int:
-        """The bytes it takes, without padding."""
+        """Its size in bytes, without padding."""
         return self.bytes_of(math.prod(self.shape))
 
     def bytes_of(self, count: int) -> int:
-        """The bytes of `count` of its values; 4-bit ones come in pairs."""
+        """Return the bytes of `count` of its values; for 4-bit values `count` is even."""
         return count * ITEM_BITS[self.dtype] // 8
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stored [out, in] tensor that becomes columns of a matrix, times a factor folded in."""
+    """A stored [out, in] tensor that becomes columns of a matrix, multiplied by a factor."""
 
     tensor: Tensor
     factor: float = 1.0
@@ -64,15 +64,15 @@ Fill = Callable[["Sink"], None]
 
 
 @dataclass
-class WeightPlan:
-    """What the weight file will hold, in order, and how each piece is filled."""
+class WeightLayout:
+    """What the weight file will hold, in order, and how each blob is filled when the file is written."""
 
     blobs: list[Blob] = field(default_factory=list)
     total_bytes: int = 0
     _fills: list[Fill] = field(default_factory=list)
 
     def copy(self, name: str, tensor: Tensor, dtype: str = "float32") -> Blob:
-        """Plan a tensor in its own layout."""
+        """Add a tensor with its axes as they are stored."""
         blob = self._reserve(name, dtype, tensor.shape)
         width = math.prod(tensor.shape[1:])
 
@@ -84,13 +84,13 @@ class WeightPlan:
         return blob
 
     def array(self, name: str, make: Callable[[], NDArray[Any]], shape: tuple[int, ...]) -> Blob:
-        """Plan a computed float32 array; `make` runs when the file is written."""
+        """Add a computed float32 array; `make` runs when the file is written."""
         blob = self._reserve(name, "float32", shape)
         self._fills.append(lambda sink: sink.write(blob, 0, make()))
         return blob
 
     def matrix(self, name: str, parts: Sequence[Part], dtype: str = "float32") -> Blob:
-        """Plan [in, out]: the parts transposed, side by side."""
+        """Add a matrix [in, out]: the parts transposed, side by side."""
         blob = self._reserve(name, dtype, _joined_shape(parts))
 
         def fill(sink: Sink) -> None:
@@ -101,7 +101,7 @@ class WeightPlan:
         return blob
 
     def int8_matrix(self, name: str, parts: Sequence[Part], *, scale_factor: float) -> tuple[Blob, Blob]:
-        """Plan [in, out] in int8, symmetric, and the scale of every output channel times `scale_factor`  # (out,)."""
+        """Add a matrix [in, out] in symmetric int8 and each output channel's scale times `scale_factor`  # (out,)."""
         blob = self._reserve(name, "int8", _joined_shape(parts))
         scales = self._reserve(f"{name}.scale", "float32", blob.shape[1:])
 
@@ -115,7 +115,7 @@ class WeightPlan:
         return blob, scales
 
     def quantized(self, name: str, parts: Sequence[Part], codes: Codes, scale_dtype: str) -> Quantized:
-        """Plan [in, out] as codes, with scales in `scale_dtype` (float8 under a shared scale in it for NVFP4).
+        """Add a matrix [in, out] as codes, with scales in `scale_dtype`; NVFP4's are in float8 under a shared scale.
 
         Raises:
             CheckpointError: the inputs are not whole blocks, or 4-bit outputs are not pairs.
@@ -129,7 +129,7 @@ class WeightPlan:
 
         def fill(sink: Sink) -> None:
             whole_scale = 1.0
-            if shared is not None:  # a second reading, so that one scale fits every block
+            if shared is not None:  # reads the parts twice, so that one scale fits every block
                 whole_scale = shared_scale(max(float(np.abs(values).max()) for _, _, values in _columns(parts)))
                 sink.write(shared, 0, stored(np.full(1, whole_scale, np.float32), scale_dtype))
             for _, column, values in _columns(parts):
@@ -144,11 +144,11 @@ class WeightPlan:
         return Quantized(blob, scales, shared)
 
     def write(self, path: Path, advance: Callable[[int], None] = lambda _: None) -> None:
-        """Write the file; `advance` is told the bytes as they are written.
+        """Write the file; `advance` is called with the number of bytes of each piece that is written.
 
         Raises:
-            OSError: as the file system gives it.
-            CheckpointError: a tensor file is cut or holds values that are not finite.
+            OSError: the file system refuses.
+            CheckpointError: a tensor file is cut short or has values that are not finite.
         """
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
@@ -175,7 +175,7 @@ class Sink:
     advance: Callable[[int], None]
 
     def write(self, blob: Blob, first: int, values: NDArray[Any]) -> None:
-        """Write a contiguous run of values from element `first` on."""
+        """Write a contiguous run of values, starting at element `first`."""
         self._put(np.ascontiguousarray(values), blob.offset + blob.bytes_of(first))
         self.advance(values.nbytes)
 
@@ -197,7 +197,7 @@ class Sink:
     def _put(self, values: NDArray[Any], offset: int) -> None:
         view = values.data.cast("B")
         written = 0
-        while written < len(view):  # a write may be short: at 2 GiB, or just before the disk is full
+        while written < len(view):  # a write may be short, at 2 GiB or just before the disk is full
             written += os.pwrite(self.descriptor, view[written:], offset + written)
 
 

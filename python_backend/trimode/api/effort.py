@@ -11,9 +11,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from ..bundle.manifest import EFFORT
 from ..errors import BundleError, RequestError
-from .fields import check_field
+from .checks import check_field
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,12 @@ class EffortTable:
     levels: tuple[Level, ...]
 
     @classmethod
-    def load(cls, folder: Path) -> EffortTable | None:
-        """Read effort.json from a bundle; None when it has none.
+    def load(cls, path: Path) -> EffortTable | None:
+        """Read effort.json; None where there is no such file.
 
         Raises:
             BundleError: the file cannot be read, or a key is missing, unknown or out of its field's range.
         """
-        path = folder / EFFORT
         if not path.is_file():
             return None
         try:
@@ -58,10 +56,12 @@ class EffortTable:
             levels = tuple(_level(entry) for entry in raw["levels"])
             table = cls(str(raw["checkpoint_hash"]), levels)
         except (OSError, ValueError, KeyError, TypeError, RequestError) as exc:
-            raise BundleError(f"{path} cannot be used: {exc!r}. `make quality` writes it anew") from exc
+            raise BundleError(f"{path} cannot be used: {exc!r}. `make quality` writes a new one") from exc
         starts = [level.effort for level in levels]
         if starts[:1] != [0] or any(low >= high for low, high in pairwise(starts)):
-            raise BundleError(f"{path}: effort must begin at 0 and ascend, got {starts}. `make quality` writes it anew")
+            raise BundleError(
+                f"{path}: effort must begin at 0 and ascend, got {starts}. `make quality` writes a new one"
+            )
         return table
 
     def at(self, effort: float) -> Level:

@@ -1,21 +1,19 @@
-"""The table of a request's fields, and the check of one value against its row.
+"""The table of a request's fields: their names, kinds, ranges and help, and which modes and operations have them.
 
-Tensors, documentation and client read this table; how the fields of one request hang together is in params.py.
+Tensors, documentation and clients read this table. checks.py holds a value against its row; how the fields of one
+request hang together is in defaults.py.
 """
 
 from __future__ import annotations
 
-import json
-import math
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Literal
-
-from ..errors import Described, RequestError
+from pathlib import Path
+from typing import Literal
 
 Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
+Check = Literal["mode", "distinct", "messages", "segments", "spans", "stop_words", "gap_sizes"]
+"""Checks that a row may name in addition to its kind's; checks.py has them."""
 
 MAX_BLOCK_LENGTH = 64
 MAX_STOP_WORDS = 16
@@ -28,8 +26,16 @@ MAX_INPUT_IDS = 262_144  # the longest context of the family
 INT32_MAX = 2**31 - 1
 
 
+class Operation(StrEnum):
+    """What a request asks for: a text that follows the prompt, texts for the gaps of one, or a revised text."""
+
+    GENERATE = "generate"
+    INFILL = "infill"
+    REVISE = "revise"
+
+
 class Mode(StrEnum):
-    """How the tokens of one request are made; AUTO leaves it to what is measured to be quickest."""
+    """How the tokens of one request are made; AUTO takes whatever is measured to be quickest."""
 
     AUTO = "auto"
     AUTOREGRESSIVE = "autoregressive"
@@ -37,14 +43,31 @@ class Mode(StrEnum):
     SELF_SPECULATION = "self_speculation"
 
 
+def _reveal_rules() -> tuple[str, ...]:
+    """Return the rules' names, the default first; only names are read here, the rules need numpy."""
+    folder = Path(__file__).parents[1] / "decoding" / "reveal_rules"
+    names = {path.stem for path in folder.glob("[!_]*.py")} - {"base"}
+    return tuple(sorted(names, key=lambda name: (name != "threshold", name)))
+
+
 ACCEPTS = ("likelihood", "always")
 ALLOWED = (Mode.DIFFUSION.value,)
-REVEALS = ("threshold", "steps", "leftmost", "entropy", "margin")
+REVEALS = _reveal_rules()
+"""Names of the reveal rules: the files of decoding/reveal_rules/, so that a new file there is a new rule everywhere."""
 
 
 @dataclass(frozen=True)
 class Field:
-    """One field of a request: its name on the wire, kind, inclusive range, default in words, and what it does."""
+    """One field of a request.
+
+    Attributes:
+        name: its name on the wire.
+        default: what holds without it, in words.
+        help: what it does, for people.
+        low, high: inclusive range of a number, or of each of several.
+        choices: the only texts it takes, or that each of several may be; empty for any text.
+        check: what is checked beyond kind, range and choices.
+    """
 
     name: str
     kind: Kind
@@ -52,6 +75,8 @@ class Field:
     help: str
     low: float | None = None
     high: float | None = None
+    choices: tuple[str, ...] = ()
+    check: Check | None = None
 
 
 FIELDS: tuple[Field, ...] = (
@@ -63,12 +88,13 @@ FIELDS: tuple[Field, ...] = (
         "One of text_input, input_ids, messages, segments, text, no more.",
     ),
     Field("input_ids", "ints", "", "The prompt as token ids.", 0, INT32_MAX),
-    Field("messages", "json", "", "The prompt as chat messages, a JSON list of {role, content}."),
+    Field("messages", "json", "", "The prompt as chat messages, a JSON list of {role, content}.", check="messages"),
     Field(
         "segments",
         "json",
         "",
         'A text with up to 16 gaps, a JSON list of strings and, for each gap, {} or {"infill_tokens": n}.',
+        check="segments",
     ),
     Field("text", "string", "", "A text to revise; the answer is the text with what was changed, and the edits."),
     Field(
@@ -77,8 +103,22 @@ FIELDS: tuple[Field, ...] = (
         "false",
         "With messages: think first; thought and </think> precede the answer.",
     ),
-    Field("mode", "string", "auto", "auto, autoregressive, diffusion or self_speculation."),
-    Field("auto_allow", "strings", "none", "With auto: what it may choose beside exact text: diffusion."),
+    Field(
+        "mode",
+        "string",
+        "auto",
+        "auto, autoregressive, diffusion or self_speculation.",
+        choices=tuple(Mode),
+        check="mode",
+    ),
+    Field(
+        "auto_allow",
+        "strings",
+        "none",
+        "With auto: what it may choose in addition to exact text: diffusion.",
+        choices=ALLOWED,
+        check="distinct",
+    ),
     Field("max_tokens", "int", "128, gaps 32", "Most tokens to generate, or to fill a gap with.", 1, INT32_MAX),
     Field(
         "stream",
@@ -89,7 +129,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "stream_provisional", "bool", "false", "With stream: also send the block after each of its denoising passes."
     ),
-    Field("stop_words", "strings", "none", "Generation ends before the first of these texts."),
+    Field("stop_words", "strings", "none", "Generation ends before the first of these texts.", check="stop_words"),
     Field("end_id", "int", "the model's", "Token that ends the answer; -1 for none.", -1, INT32_MAX),
     Field(
         "effort", "float", "none", "From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table.", 0.0, 1.0
@@ -111,7 +151,13 @@ FIELDS: tuple[Field, ...] = (
         64,
     ),
     Field("threshold", "float", "0.9, drafts 0", "Probability from which a token is kept at once.", 0.0, 1.0),
-    Field("reveal", "string", "threshold", "Which masked positions a pass keeps: " + ", ".join(REVEALS) + "."),
+    Field(
+        "reveal",
+        "string",
+        "threshold",
+        "Which masked positions a pass keeps: " + ", ".join(REVEALS) + ".",
+        choices=REVEALS,
+    ),
     Field("suffix", "string", "none", "Text after a gap: the answer is what stands between the prompt and it."),
     Field(
         "infill_tokens",
@@ -128,12 +174,24 @@ FIELDS: tuple[Field, ...] = (
         "Up to 16 sizes of the gap to try, as infill_tokens; the likeliest text wins.",
         1,
         MAX_GAP_TOKENS,
+        check="gap_sizes",
     ),
     Field(
         "return_candidates", "bool", "false", "Return infill_candidates: every filling tried, its text and its score."
     ),
-    Field("instruction", "string", "none", "With text or gaps: what the text answers, a chat message in front."),
-    Field("spans", "json", "all of text", "Parts of text to reconsider, a JSON list of [start, end] in code points."),
+    Field(
+        "instruction",
+        "string",
+        "none",
+        "With text or gaps: what the text answers, sent as a chat message in front of it.",
+    ),
+    Field(
+        "spans",
+        "json",
+        "all of text",
+        "Parts of text to reconsider, a JSON list of [start, end] in code points.",
+        check="spans",
+    ),
     Field("revise_threshold", "float", "-2", "Reconsider tokens of a causal log-probability below this.", -1000.0, 0.0),
     Field(
         "revise_fraction", "float", "none", "Reconsider this share of the tokens instead, the least likely.", 0.0, 1.0
@@ -146,7 +204,13 @@ FIELDS: tuple[Field, ...] = (
         0,
         16,
     ),
-    Field("accept", "string", "likelihood", "Which changes stay: those with which their block is likelier, or always."),
+    Field(
+        "accept",
+        "string",
+        "likelihood",
+        "Which changes stay: those with which their block is likelier, or always.",
+        choices=ACCEPTS,
+    ),
     Field("draft_adapter", "bool", "if there is one", "Self-speculation drafts with the checkpoint's draft adapter."),
     Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
     Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
@@ -167,7 +231,7 @@ FIELDS: tuple[Field, ...] = (
         "return_token_ids",
         "bool",
         "false",
-        "Return output_ids; of gaps the tokens chosen, which may begin before a gap and end behind it.",
+        "Return output_ids; of gaps the tokens chosen, which may begin before a gap and end after it.",
     ),
     Field("return_num_input_tokens", "bool", "false", "Return num_input_tokens."),
     Field("return_num_output_tokens", "bool", "false", "Return num_output_tokens."),
@@ -192,179 +256,31 @@ FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
 """Fields that not every mode has, and the modes that have them."""
 
 
-def check_field(name: str, value: object) -> Any:
-    """Return `value` in the field's own type, None for None, or raise a RequestError that says what was expected."""
-    field = BY_NAME.get(name)
-    if field is None:
-        near = get_close_matches(name, BY_NAME, n=1)
-        limit = "is not a field of this model" + (f"; the nearest is {near[0]}" if near else "")
-        raise RequestError(name, limit, value, error_type="unknown_field")
-    if value is None:
-        return None
-    match field.kind:
-        case "bool":
-            checked: Any = _expect(field, value, bool, "must be true or false")
-        case "int":
-            checked = _in_range(field, _expect(field, value, int, "must be an integer"))
-        case "float":
-            checked = _number(field, value)
-        case "string":
-            checked = _text(field, value)
-        case "strings":
-            checked = _allowed(field, value) if name == "auto_allow" else _stop_words(field, value)
-        case "ints":
-            checked = _sizes(field, value) if name == "infill_lengths" else _integers(field, value)
-        case "json":
-            checked = _JSON[name](field, value)
-    if name == "mode":
-        return _choice(field, checked, Mode)
-    if name == "accept" and checked not in ACCEPTS:
-        raise RequestError(name, "must be one of " + ", ".join(ACCEPTS), value)
-    if name == "reveal" and checked not in REVEALS:
-        raise RequestError(name, "must be one of " + ", ".join(REVEALS), value)
-    return checked
+FIELDS_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
+    Operation.INFILL: ("suffix", "segments", "infill_tokens", "infill_lengths", "return_candidates", "instruction"),
+    Operation.REVISE: ("text", "instruction", "spans"),
+}
+"""Fields that only one operation has; a request that gives one asks for that operation."""
+_OF_GENERATION = (
+    *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
+    *("max_thinking_tokens", "end_think_token_id", "enable_thinking"),
+)
+REVISING = ("revise_threshold", "revise_fraction", "accept")
+"""Fields that say how something is revised; they need revise_rounds above 0."""
+NOT_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
+    Operation.INFILL: (*_OF_GENERATION, *REVISING, "revise_rounds", "stream_provisional"),
+    Operation.REVISE: (
+        *_OF_GENERATION,
+        "stream_provisional",
+        "max_tokens",
+        "return_log_probs",
+        "exclude_input_in_output",
+    ),
+}
+"""Fields of generation that another operation does not have."""
 
 
-def _expect(field: Field, value: object, kind: type, limit: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise RequestError(field.name, limit, value, error_type="wrong_type")
-    return value
-
-
-def _number(field: Field, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RequestError(field.name, "must be a number", value, error_type="wrong_type")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise RequestError(field.name, "must be finite", value)
-    return float(_in_range(field, value))
-
-
-def _in_range(field: Field, value: Any) -> Any:
-    below = field.low is not None and value < field.low
-    above = field.high is not None and value > field.high
-    if below or above:
-        raise RequestError(field.name, f"must be between {field.low} and {field.high}", value)
-    return value
-
-
-def _text(field: Field, value: object) -> str:
-    text: str = _expect(field, value, str, "must be a string")
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise RequestError(
-            field.name, f"must be at most {MAX_TEXT_CHARACTERS} characters", Described(f"{len(text)} characters")
-        )
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as exc:
-        raise RequestError(field.name, "must be valid Unicode text", text, error_type="bad_utf8") from exc
-    return text
-
-
-def _list(field: Field, value: object) -> list[object]:
-    if not isinstance(value, list | tuple):
-        raise RequestError(field.name, "must be a list", value, error_type="wrong_type")
-    if not value:
-        raise RequestError(field.name, "must not be empty", value)
-    return list(value)
-
-
-def _integers(field: Field, value: object) -> tuple[int, ...]:
-    items = _list(field, value)
-    if len(items) > MAX_INPUT_IDS:
-        raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", Described(f"{len(items)} ids"))
-    return tuple(_in_range(field, _expect(field, item, int, "must hold integers")) for item in items)
-
-
-def _sizes(field: Field, value: object) -> tuple[int, ...]:
-    """Return the sizes of a gap to try, each once, the smallest first."""
-    sizes = tuple(sorted(set(_integers(field, value))))
-    if len(sizes) > MAX_GAP_SIZES:
-        raise RequestError(field.name, f"may hold at most {MAX_GAP_SIZES} sizes", Described(f"{len(sizes)} sizes"))
-    return sizes
-
-
-def _allowed(field: Field, value: object) -> tuple[str, ...]:
-    for mode in (modes := _list(field, value)):
-        if _text(field, mode) not in ALLOWED:
-            raise RequestError(field.name, "may hold only " + ", ".join(ALLOWED), mode)
-    return tuple(dict.fromkeys(map(str, modes)))
-
-
-def _stop_words(field: Field, value: object) -> tuple[str, ...]:
-    words = tuple(_text(field, word) for word in _list(field, value))
-    if len(words) > MAX_STOP_WORDS:
-        raise RequestError(field.name, f"may hold at most {MAX_STOP_WORDS} texts", Described(f"{len(words)} texts"))
-    for word in words:
-        if not 1 <= len(word) <= MAX_STOP_WORD_CHARACTERS:
-            raise RequestError(field.name, f"must hold texts of 1 to {MAX_STOP_WORD_CHARACTERS} characters", word)
-    return words
-
-
-def _json(field: Field, value: object) -> list[object]:
-    """Return a JSON list, given as text or as the list itself."""
-    if isinstance(value, str):
-        text = _text(field, value)
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as exc:
-            raise RequestError(field.name, f"must be valid JSON ({exc})", text, error_type="bad_json") from exc
-    return _list(field, value)
-
-
-def _segments(field: Field, value: object) -> tuple[str | int | None, ...]:
-    """Return strings and, for each gap, its size in tokens or None."""
-    checked: list[str | int | None] = []
-    for item in _json(field, value):
-        if isinstance(item, str):
-            checked.append(_text(field, item))
-        elif isinstance(item, Mapping) and not set(item) - {"infill_tokens"}:
-            checked.append(check_field("infill_tokens", item.get("infill_tokens")))
-        else:
-            raise RequestError(field.name, "must hold strings and objects with the key infill_tokens or none", item)
-    gaps = sum(not isinstance(item, str) for item in checked)
-    if not 1 <= gaps <= MAX_GAPS:
-        raise RequestError(field.name, f"must hold 1 to {MAX_GAPS} gaps", Described(f"{gaps} gaps"))
-    return tuple(checked)
-
-
-def _messages(field: Field, value: object) -> tuple[Mapping[str, Any], ...]:
-    messages = _json(field, value)
-    for at, message in enumerate(messages):
-        if not isinstance(message, Mapping) or set(message) - {"role", "content"} or "role" not in message:
-            raise RequestError(field.name, "must hold objects with the keys role and content", message)
-        if message["role"] not in ("system", "user", "assistant"):
-            raise RequestError(f"messages[{at}].role", "must be system, user or assistant", message["role"])
-        content = replace(field, name=f"messages[{at}].content")
-        if "content" not in message:
-            raise RequestError(content.name, "must be a string", Described("nothing"), error_type="wrong_type")
-        _text(content, message["content"])
-    return tuple(messages)  # type: ignore[arg-type]  # each was shown to be a Mapping above
-
-
-def _spans(field: Field, value: object) -> tuple[tuple[int, int], ...]:
-    checked: list[tuple[int, int]] = []
-    for item in _json(field, value):
-        if not (
-            isinstance(item, list | tuple)
-            and len(item) == 2
-            and all(isinstance(end, int) and not isinstance(end, bool) for end in item)
-        ):
-            raise RequestError(field.name, "must hold pairs [start, end] of integers", item, error_type="wrong_type")
-        start, end = item
-        if not 0 <= start < end:
-            raise RequestError(field.name, "must hold pairs with 0 <= start < end", item)
-        if checked and start < checked[-1][1]:
-            limit = f"must be in order and not overlap; the one before ends at {checked[-1][1]}"
-            raise RequestError(field.name, limit, item)
-        checked.append((start, end))
-    return tuple(checked)
-
-
-_JSON: dict[str, Callable[[Field, object], Any]] = {"messages": _messages, "segments": _segments, "spans": _spans}
-
-
-def _choice(field: Field, value: str, choices: type[Mode]) -> Mode:
-    try:
-        return choices(value)
-    except ValueError as exc:
-        raise RequestError(field.name, "must be one of " + ", ".join(choices), value) from exc
+def fields_of_others(operation: Operation) -> tuple[str, ...]:
+    """Return the fields that only operations other than `operation` have."""
+    own = FIELDS_OF_OPERATIONS.get(operation, ())
+    return tuple(name for names in FIELDS_OF_OPERATIONS.values() for name in names if name not in own)

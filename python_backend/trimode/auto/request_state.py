@@ -1,39 +1,41 @@
-"""Steering: what `auto` knows and has done of one request. Knows nothing of how it chooses."""
+"""AutoState: what mode auto knows and has done of one request. Knows nothing of how it chooses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .acceptance import Prior
-from .similar_requests import Marks
+from .acceptance import DraftStats, Prior
+from .similar_requests import Buckets
 
 
 @dataclass
-class Steering:
-    """What `auto` knows and has done of one request.
+class AutoState:
+    """What mode auto knows and has done of one request.
 
     Attributes:
-        prior: what is known of requests like it. marks: of its prompt, by which those are found.
+        prior: what is known of similar requests. prompt: the buckets of its prompt's tokens, by which those are found.
+        stats: what its own drafts and blocks were worth so far.
         joined: whether a choice was made for it.
-        drafts, gain: length of the drafts chosen for it, 0 for token by token; tokens that a cycle of this should give.
-        quiet, patience: tokens decoded one by one since the last draft, and how many until drafting is tried again.
-        singles: tokens decoded one by one that are counted in what follows.
+        drafts, gain: length of the drafts chosen for it, 0 for single tokens; tokens that a cycle of this should give.
+        waited, trial_after: single tokens since the last draft, and how many until a draft is tried again.
+        singles: single tokens that are counted in the fields below.
         cycles: cycles by choice, such as "self_speculation/16".
-        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications and the stretch of
-            the answer that this was worked out for.
-        expected_seconds, expected_tokens: what all of them were expected to take and to give; for diffusion, a block.
+        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications and the bucket of
+            the answer for which this was worked out.
+        expected_seconds, expected_tokens: what all of its cycles should have taken and given; for diffusion, a block.
     """
 
     prior: Prior
-    marks: Marks
+    prompt: Buckets
+    stats: DraftStats = field(default_factory=DraftStats)
     joined: bool = False
     drafts: int = 0
     gain: float = 1.0
-    quiet: int = 0
-    patience: int = 0
+    waited: int = 0
+    trial_after: int = 0
     singles: int = 0
     cycles: dict[str, int] = field(default_factory=dict)
     runs: list[float] = field(default_factory=list)
-    runs_at: tuple[float, int] | None = None
+    runs_at: tuple[int, int] | None = None
     expected_seconds: float = 0.0
     expected_tokens: float = 0.0

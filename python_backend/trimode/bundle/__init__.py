@@ -1,1 +1,31 @@
 """The engine bundle on disk: its files, its manifest, and what a compiled plan was made for."""
+
+from .manifest import (
+    CHAT_TEMPLATE,
+    EFFORT,
+    FORMAT_VERSION,
+    GENERATION_CONFIG,
+    GRAPH,
+    MANIFEST,
+    PLAN,
+    TOKENIZER,
+    TOKENIZER_CONFIG,
+    WEIGHTS,
+    Manifest,
+    rebuild_hint,
+)
+
+__all__ = [
+    "CHAT_TEMPLATE",
+    "EFFORT",
+    "FORMAT_VERSION",
+    "GENERATION_CONFIG",
+    "GRAPH",
+    "MANIFEST",
+    "PLAN",
+    "TOKENIZER",
+    "TOKENIZER_CONFIG",
+    "WEIGHTS",
+    "Manifest",
+    "rebuild_hint",
+]

@@ -1,6 +1,6 @@
-"""What a compiled TensorRT plan was compiled with and for, as the manifest states it, and whether it fits a device.
+"""What a TensorRT plan was compiled with and for, as the manifest states it, and whether it fits a device.
 
-A plan runs only under the very version that compiled it, and on the compute capabilities it was compiled for.
+A plan runs only under the version that compiled it, and on the compute capabilities it was compiled for.
 Knows nothing of files or of TensorRT itself.
 """
 
@@ -23,7 +23,7 @@ class Profile:
         batch: rows of a call.
         seq: tokens of a row.
         rows: rows of logits asked for, of each row of the call.
-        length: cached tokens that attention reads, the mask's last axis.
+        length: cached tokens that attention reads, the last axis of the mask.
     """
 
     name: str
@@ -53,7 +53,7 @@ class Compilation:
         """Read the object in manifest.json.
 
         Raises:
-            ValueError: anything missing, unknown or of another kind; the text names it.
+            ValueError: a key is missing, unknown or of another kind; the text names it.
         """
         keys = _keys("compiled", raw, set(cls.__dataclass_fields__))
         if keys["flavour"] not in FLAVOURS:
@@ -69,7 +69,7 @@ class Compilation:
         return cls(keys["flavour"], keys["version"], tuple(found), profiles)
 
     def misfit(self, flavour: str, version: str, compute_capability: str) -> str | None:
-        """Return why the plan cannot run there (field, what the plan has, what is there), or None."""
+        """Return why the plan cannot run on a device (field, the plan's value, the device's), or None if it can."""
         if flavour != self.flavour:
             return f"flavour: the plan was compiled by {self.flavour}, this runtime is {flavour}"
         if version != self.version:

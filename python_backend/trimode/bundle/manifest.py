@@ -1,6 +1,6 @@
 """The engine bundle on disk: its files and manifest.json, the one place that states facts about an engine.
 
-The converter writes a Manifest, the runtime reads it; nobody repeats what it says in another file.
+The converter writes a Manifest, the runtime reads it; no other file repeats what it says.
 Knows nothing of requests, sequences or graphs.
 """
 
@@ -18,6 +18,7 @@ from ..errors import BundleError
 from .compilation import Compilation
 
 FORMAT_VERSION = 1
+"""Of manifest.json; a bundle with another one must be built again."""
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 WEIGHTS = "model.data"
@@ -40,10 +41,10 @@ class Manifest:
         precision: "float32", "int8", ….
         compiled: what a TensorRT plan was compiled with and for; None where the graph itself is run.
         capacity: most tokens a sequence may hold, prompt, answer and one block together.
-        buckets: ascending cache lengths the engine is run with; the last equals `capacity`.
+        buckets: ascending cache lengths, in tokens, that the engine runs with; the last equals `capacity`.
         block_size: the checkpoint's own block length, the default of requests.
         checkpoint_hash: sha256 over the checkpoint's config and tensor files.
-        files: name -> size in bytes, of every file beside the manifest.
+        files: name -> size in bytes, of every file but the manifest.
         converter: digest of the converter's own code; a bundle that another converter wrote is built again.
     """
 
@@ -77,51 +78,54 @@ class Manifest:
         Raises:
             BundleError: no manifest, unreadable, wrong version, unknown or missing keys, a file missing or cut.
         """
-        path = folder / MANIFEST
-        if not path.is_file():
-            raise BundleError(f"no engine bundle at {folder}: {MANIFEST} is missing. {rebuild_hint(folder)}")
-        try:
-            raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as exc:
-            raise BundleError(f"{path} cannot be read: {exc}. {rebuild_hint(folder)}") from exc
-        if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
-            found = raw.get("format_version") if isinstance(raw, dict) else None
-            raise BundleError(
-                f"{path} has format_version {found!r}, this version reads {FORMAT_VERSION}. {rebuild_hint(folder)}"
-            )
+        raw = _read(folder)
         try:
             compiled = None if raw.get("compiled") is None else Compilation.parse(raw.pop("compiled"))
         except ValueError as exc:
-            raise BundleError(f"{path}: {exc}. {rebuild_hint(folder)}") from exc
+            raise BundleError(f"{folder / MANIFEST}: {exc}. {rebuild_hint(folder)}") from exc
         raw.pop("compiled", None)
-        hints = {name: kind for name, kind in typing.get_type_hints(cls).items() if name != "compiled"}
-        known = set(hints)
-        required = {f.name for f in dataclasses.fields(cls) if f.default is dataclasses.MISSING}
-        if unknown := sorted(set(raw) - known):
-            raise BundleError(f"{path} has unknown keys {unknown}. {rebuild_hint(folder)}")
-        if missing := sorted(required - set(raw)):
-            raise BundleError(f"{path} lacks the keys {missing}. {rebuild_hint(folder)}")
-        wrong = [key for key, value in raw.items() if not _is_a(value, hints[key])]
-        if wrong:
-            found_values = {key: raw[key] for key in wrong}
-            raise BundleError(f"{path} has values of the wrong kind: {found_values}. {rebuild_hint(folder)}")
+        _check_keys(folder, raw)
         manifest = cls(**{**raw, "buckets": tuple(raw["buckets"]), "compiled": compiled})
-        ascending = all(a < b for a, b in itertools.pairwise(manifest.buckets))
-        if not ascending or manifest.buckets[-1:] != (manifest.capacity,):
+        manifest._check(folder)
+        return manifest
+
+    def _check(self, folder: Path) -> None:
+        """Check that buckets, plan and the files in `folder` agree with each other.
+
+        Raises:
+            BundleError: names what does not agree.
+        """
+        path = folder / MANIFEST
+        ascending = all(a < b for a, b in itertools.pairwise(self.buckets))
+        if not ascending or self.buckets[-1:] != (self.capacity,):
             raise BundleError(
-                f"{path}: buckets must ascend to capacity {manifest.capacity}, got {list(manifest.buckets)}. "
+                f"{path}: buckets must ascend to capacity {self.capacity}, got {list(self.buckets)}. "
                 f"{rebuild_hint(folder)}"
             )
-        if (PLAN in manifest.files) != (compiled is not None):
-            state = "missing" if compiled is None else f"given, but files has no {PLAN}"
-            raise BundleError(f"{path}: compiled: {state}. {rebuild_hint(folder, manifest)}")
-        for name, size in manifest.files.items():
+        if (PLAN in self.files) != (self.compiled is not None):
+            state = "missing" if self.compiled is None else f"given, but files has no {PLAN}"
+            raise BundleError(f"{path}: compiled: {state}. {rebuild_hint(folder, self)}")
+        for name, size in self.files.items():
             file = folder / name
-            found_size = file.stat().st_size if file.is_file() else None
-            if found_size != size:
-                state = "is missing" if found_size is None else f"has {found_size} bytes, expected {size}"
-                raise BundleError(f"{file} {state}. {rebuild_hint(folder, manifest)}")
-        return manifest
+            found = file.stat().st_size if file.is_file() else None
+            if found != size:
+                state = "is missing" if found is None else f"has {found} bytes, expected {size}"
+                raise BundleError(f"{file} {state}. {rebuild_hint(folder, self)}")
+
+    def check_runtime(self, folder: Path, *, runtime: str, kv_form: str) -> None:
+        """Refuse a bundle that was built for another engine.
+
+        Args:
+            runtime: what the engine's bundles name; `kv_form` is the form of graph that it runs.
+
+        Raises:
+            BundleError: names both runtimes and forms, and how to rebuild.
+        """
+        if (self.runtime, self.kv_form) != (runtime, kv_form):
+            found = f"{self.runtime} in {self.kv_form} form"
+            raise BundleError(
+                f"{folder} was built for {found}, not {runtime} in {kv_form} form. {rebuild_hint(folder)}"
+            )
 
     def check_device(self, folder: Path, *, flavour: str, version: str, compute_capability: str) -> None:
         """Refuse a plan that this TensorRT or this GPU cannot run, before TensorRT refuses it in its own words.
@@ -145,8 +149,46 @@ class Manifest:
         (folder / MANIFEST).write_text(text, encoding="utf-8")
 
 
+def _read(folder: Path) -> dict[str, Any]:
+    """Return the object in `folder`/manifest.json, which this version can read.
+
+    Raises:
+        BundleError: the file is missing or unreadable, or has another version.
+    """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise BundleError(f"no engine bundle at {folder}: {MANIFEST} is missing. {rebuild_hint(folder)}")
+    try:
+        raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as exc:
+        raise BundleError(f"{path} cannot be read: {exc}. {rebuild_hint(folder)}") from exc
+    if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
+        found = raw.get("format_version") if isinstance(raw, dict) else None
+        raise BundleError(
+            f"{path} has format_version {found!r}, this version reads {FORMAT_VERSION}. {rebuild_hint(folder)}"
+        )
+    return raw
+
+
+def _check_keys(folder: Path, raw: dict[str, Any]) -> None:
+    """Check the keys of manifest.json without `compiled`, and the kinds of their values.
+
+    Raises:
+        BundleError: names every unknown, missing or wrong key.
+    """
+    path = folder / MANIFEST
+    hints = {name: kind for name, kind in typing.get_type_hints(Manifest).items() if name != "compiled"}
+    required = {field.name for field in dataclasses.fields(Manifest) if field.default is dataclasses.MISSING}
+    if unknown := sorted(set(raw) - set(hints)):
+        raise BundleError(f"{path} has unknown keys {unknown}. {rebuild_hint(folder)}")
+    if missing := sorted(required - set(raw)):
+        raise BundleError(f"{path} lacks the keys {missing}. {rebuild_hint(folder)}")
+    if wrong := {key: value for key, value in raw.items() if not _is_a(value, hints[key])}:
+        raise BundleError(f"{path} has values of the wrong kind: {wrong}. {rebuild_hint(folder)}")
+
+
 def _is_a(value: object, kind: Any) -> bool:
-    """Whether JSON's `value` is of the annotated `kind`: str, int, bool, tuple of int, dict of int, or None beside."""
+    """Whether JSON's `value` is of the annotated `kind`: str, int, bool, tuple of int, dict of int, or one or None."""
     if kind == tuple[int, ...]:
         return isinstance(value, list) and all(_is_a(item, int) for item in value)
     if kind == dict[str, int]:

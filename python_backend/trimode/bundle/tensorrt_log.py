@@ -1,6 +1,6 @@
-"""What TensorRT says while it compiles or runs a plan, kept for the message of what failed.
+"""The errors that TensorRT reports while it compiles or runs a plan, kept for the message of what failed.
 
-Imports no TensorRT: its caller did.
+The converter and the engine share it. Imports no TensorRT: its caller did.
 """
 
 from __future__ import annotations
@@ -8,11 +8,11 @@ from __future__ import annotations
 from typing import Any
 
 KEPT = 16
-"""Errors that are kept, the last ones."""
+"""Errors that are kept, the last ones: enough to show a cause, short enough for one message."""
 
 
 def error_log(trt: Any) -> Any:
-    """Return an ILogger of the module `trt` that prints nothing; its `words()` are the last errors, told once."""
+    """Return an ILogger of the module `trt` that prints nothing; `words()` returns the last errors and forgets them."""
 
     class ErrorLog(trt.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:

@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from ..engines.base import RowResult
 from .sampling import log_prob, penalise, sample
-from .sequence import Sequence
+from .sequence import SequenceState
 
 Ints = npt.NDArray[np.int64]
 
@@ -16,27 +16,27 @@ CAUSAL_STREAM = 0
 
 
 def choose(
-    seq: Sequence, result: RowResult, rows: slice, positions: Ints, stream: int, extra: tuple[int, ...] = ()
+    seq: SequenceState, result: RowResult, rows: slice, positions: Ints, stream: int, extra: tuple[int, ...] = ()
 ) -> Ints:
     """Return a token for each of `rows` of `result`.
 
     Args:
-        positions: absolute position of each chosen token, what a draw depends on beside the seed and `stream`.
+        positions: absolute position of each chosen token, on which a draw depends, with the seed and `stream`.
         extra: tokens after those committed that penalties must count, such as the accepted part of a draft.
     """
     params = seq.params
-    if params.greedy and not params.penalised:
+    if params.sampling.plain:
         if params.reference:
             return np.asarray(result.logits[rows].argmax(axis=-1), dtype=np.int64)
         return result.top_id[rows]
     scores = result.logits[rows] if params.reference else result.without_mask()[rows]
-    if params.penalised:
-        scores = penalise(scores, params, seq.prompt, [*seq.tokens, *extra])
-    return sample(scores, params, positions, stream)
+    if params.sampling.penalised:
+        scores = penalise(scores, params.sampling, seq.prompt, [*seq.tokens, *extra])
+    return sample(scores, params.sampling, positions, stream)
 
 
 def next_token(
-    seq: Sequence, result: RowResult, row: int, index: int, ahead: tuple[int, ...] = ()
+    seq: SequenceState, result: RowResult, row: int, index: int, ahead: tuple[int, ...] = ()
 ) -> tuple[int, float]:
     """Return the token at generated position `index` that row `row` of a causal pass predicts, and its log-prob.
 
@@ -47,8 +47,8 @@ def next_token(
     if forced is not None:
         return forced, 0.0
     params = seq.params
-    if params.greedy and not (params.penalised or params.reference or params.return_log_probs):
+    if params.sampling.plain and not (params.reference or params.returns.return_log_probs):
         return result.best(row), 0.0  # the common case, kept short: it runs once a token
     position = np.array([len(seq.prompt) + index])
     token = int(choose(seq, result, slice(row, row + 1), position, CAUSAL_STREAM, ahead)[0])
-    return token, log_prob(result.logits[row], token) if seq.params.return_log_probs else 0.0
+    return token, log_prob(result.logits[row], token) if params.returns.return_log_probs else 0.0

@@ -1,4 +1,4 @@
-"""Hole: a gap while it is filled, and the texts that its tokens may stand for. Knows nothing of sequences."""
+"""InfillState: a gap while it is filled, and the texts that its tokens may stand for. Knows nothing of sequences."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import numpy.typing as npt
 
 
 @dataclass
-class Hole:
-    """A gap of known size behind the prompt that is filled with its right side in sight.
+class InfillState:
+    """A gap of known size after the prompt that is filled with its right side in sight.
 
     Attributes:
         size: tokens to fill.
         right: (R,) int64, the tokens that follow the gap; as many as fit are seen.
-        banned: ids that must not fill it beside the mask id: special tokens.
+        banned: ids that must not fill it in addition to the mask id: special tokens.
         heads: (A,) int64, ids of which its first token must be one; None if it may be any.
         read: from the tokens that fill the gap to the texts that they may stand for; the likeliest is taken, and no
             text at all means that they cannot be taken.
-        judged: whether a score is wanted even if there is one reading alone.
+        judged: whether a score is wanted even if there is only one reading.
         given: what fills the gap when that is known and only to be scored.
         reading: the text that was taken; score: the mean log-probability of it and of what follows under the causal
             model, if it was scored and there is anything to score.
-        left: readings still to be scored; scored: (M,) int64, the text of the one at hand; log_probs: of its tokens,
+        left: readings still to be scored; scored: (M,) int64, the text that is being scored; log_probs: of its tokens,
             as far as they are known.
     """
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from ..engines.base import Row
-from .sequence import Sequence
+from .sequence import SequenceState
 
 NO_ROWS = np.zeros(0, dtype=np.int64)
 
 
-def plan(seq: Sequence, chunk: int) -> Row:
+def plan(seq: SequenceState, chunk: int) -> Row:
     """Return the next at most `chunk` tokens of the prompt as a causal pass."""
     tokens = np.asarray(seq.prompt[seq.cached : seq.cached + chunk], dtype=np.int64)  # (S,)
     final = seq.cached + len(tokens) == len(seq.prompt)
@@ -18,7 +18,7 @@ def plan(seq: Sequence, chunk: int) -> Row:
     return Row(seq.slot, tokens, seq.cached, "causal", want, keep=True)
 
 
-def apply(seq: Sequence, row: Row) -> bool:
+def apply(seq: SequenceState, row: Row) -> bool:
     """Record the pass; return whether the whole prompt is in the cache."""
     seq.counters.prefill_forwards += 1
     seq.cache(len(row.tokens))

@@ -12,7 +12,7 @@ from ..engines.base import Row, RowResult
 from .block import Block
 from .choice import choose
 from .reveal import NEED_LOGITS, reveal
-from .sequence import Sequence
+from .sequence import SequenceState
 
 DENOISE_STREAM = 1
 """Draws of the i-th pass over a block use stream DENOISE_STREAM + i: a position drawn again is drawn anew."""
@@ -20,37 +20,37 @@ STREAMS = 128
 """Streams of draws that one round over a block or a text may use; more than its passes."""
 
 
-def plan(seq: Sequence, *, adapter: bool) -> Row:
+def plan(seq: SequenceState, *, adapter: bool) -> Row:
     """Return a pass in which every token of the block sees the whole block; nothing of it is kept in the slot."""
     block = seq.current
     want = np.flatnonzero(block.open)
     return Row(seq.slot, block.tokens.copy(), block.start, "block", want, keep=False, adapter=adapter)
 
 
-def apply(seq: Sequence, row: Row, result: RowResult, stream: int) -> None:
+def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
     """Fill the positions that this pass decides."""
     block, params = seq.current, seq.params
     if (
-        params.threshold == 0.0
-        and params.greedy
-        and not (params.penalised or params.reference or params.return_log_probs)
+        params.block.threshold == 0.0
+        and params.sampling.greedy
+        and not (params.sampling.penalised or params.reference or params.returns.return_log_probs)
     ):
         _fill(block, row, result)  # every position is kept whatever its probability: a one-pass draft
         return
     positions = block.start + row.want  # (R,) absolute
     ids = choose(seq, result, slice(None), positions, stream, _decided(seq))  # (R,)
-    plain = params.greedy and not params.penalised and not params.reference
+    plain = params.sampling.greedy and not params.sampling.penalised and not params.reference
     probs = result.top_prob if plain else result.prob_of(ids)  # (R,)
-    steps_left = params.denoise_steps - block.step
+    steps_left = params.block.denoise_steps - block.step
     quota = -(-block.unrevealed // steps_left)
-    if params.threshold is not None:
+    if params.block.threshold is not None:
         quota = max(1, quota)
-    masked = not params.reference and params.reveal in NEED_LOGITS
+    masked = not params.reference and params.block.reveal in NEED_LOGITS
     logits = result.without_mask() if masked else result.logits  # a sure mask id is no sure token
-    kept = reveal(params.reveal, logits, probs, quota, params.threshold)  # (R,)
+    kept = reveal(params.block.reveal, logits, probs, quota, params.block.threshold)  # (R,)
     where = row.want[kept]
     block.tokens[where] = ids[kept]
-    if params.return_log_probs:
+    if params.returns.return_log_probs:
         block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38)))
     # A mask id may be "kept" in reference mode: the position stays open though a reveal was spent on it.
     block.open[where] = ids[kept] == seq.mask_token_id
@@ -65,15 +65,15 @@ def _fill(block: Block, row: Row, result: RowResult) -> None:
     block.step += 1
 
 
-def _decided(seq: Sequence) -> tuple[int, ...]:
+def _decided(seq: SequenceState) -> tuple[int, ...]:
     """Return the block's tokens that are decided and not committed, which penalties count; a draft's seed is."""
-    if not seq.params.penalised:
+    if not seq.params.sampling.penalised:
         return ()
     block, committed = seq.current, seq.length - seq.current.start
     return tuple(int(token) for token in block.tokens[committed:][~block.open[committed:]])
 
 
-def finished(seq: Sequence) -> bool:
+def finished(seq: SequenceState) -> bool:
     """Whether every position is filled or the steps are spent."""
     block = seq.current
-    return not block.open.any() or block.step == seq.params.denoise_steps
+    return not block.open.any() or block.step == seq.params.block.denoise_steps

@@ -1,4 +1,4 @@
-"""Revision: a text while it is reconsidered, and how far that is. Knows nothing of sequences."""
+"""ReviseState: a text while it is reconsidered, and how far that is. Knows nothing of sequences."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 
 @dataclass
-class Revision:
+class ReviseState:
     """A text that is reconsidered, and how far that is.
 
     Attributes:
@@ -20,11 +20,11 @@ class Revision:
         threshold: those of a log-probability below it are; fraction: or this share, the least likely; neither: all.
         rounds: most times the text is gone through; a round without a change is the last.
         always: keep every change, not only one that makes its block likelier.
-        banned: ids that are never put in: special tokens. filler: what stands behind the text's end in a window.
-        log_probs: (M,) float64, of each token behind those before it; not a number where unknown.
+        banned: ids that are never put in: special tokens. filler: what follows the text's end in a window.
+        log_probs: (M,) float64, of each token given those before it; NaN where unknown.
         picked: what this round reconsiders, None before it is known; at: where in the text the round is.
-        window: the block at hand: its first picked position, its end, and from where the next one may pick.
-        until: up to where the causal pass at hand goes; tried, judged: the text with a change, and its log_probs.
+        window: the current block: its first picked position, its end, and from where the next one may pick.
+        until: where the current causal passes end; tried, judged: the text with a change, and its log_probs.
     """
 
     ids: npt.NDArray[np.int64]

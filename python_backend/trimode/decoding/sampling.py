@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from ..api.params import GenerationParams
+from ..api.params import SamplingParams
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -107,7 +107,7 @@ def draw(scores: Floats, u: npt.NDArray[np.float64]) -> Ints:
     return np.minimum(picked, scores.shape[-1] - 1)  # rounding may reach the very end
 
 
-def penalise(logits: Floats, params: GenerationParams, prompt: Sequence[int], output: Sequence[int]) -> Floats:
+def penalise(logits: Floats, params: SamplingParams, prompt: Sequence[int], output: Sequence[int]) -> Floats:
     """Return a copy of `logits` (R, V) with the penalties for tokens seen.
 
     Repetition divides positive and multiplies negative scores of every token of prompt and output (Keskar et al.
@@ -127,7 +127,7 @@ def penalise(logits: Floats, params: GenerationParams, prompt: Sequence[int], ou
     return scores
 
 
-def sample(scores: Floats, params: GenerationParams, positions: Ints, stream: int) -> Ints:
+def sample(scores: Floats, params: SamplingParams, positions: Ints, stream: int) -> Ints:
     """Draw a token per row of `scores` (R, V): temperature, then top-k, top-p, min-p; greedy at temperature 0."""
     if params.greedy:
         return np.asarray(scores.argmax(axis=-1), dtype=np.int64)

@@ -1,6 +1,6 @@
-"""Sequence: one request while it is decoded: its tokens, its phase, the block at hand, its counters.
+"""SequenceState: one request while it is decoded: its tokens, its phase, its current block, its counters.
 
-All changes of state are its methods. Knows nothing of engines, text or time.
+All changes of state are its methods. Knows nothing of engines, text, time, or of how a mode is chosen.
 """
 
 from __future__ import annotations
@@ -10,14 +10,12 @@ from enum import Enum, auto
 
 import numpy as np
 
-from ..api.answer import Counters
+from ..api.counters import Counters
 from ..api.fields import Mode
 from ..api.params import GenerationParams
-from ..auto.acceptance import Acceptance
-from ..auto.request_state import Steering
 from .block import Block
-from .infill_state import Hole
-from .revise_state import Revision
+from .infill_state import InfillState
+from .revise_state import ReviseState
 
 
 class Phase(Enum):
@@ -33,9 +31,9 @@ class Phase(Enum):
     DONE = auto()
 
 
-@dataclass
-class Sequence:
-    """One request's decoding state.
+@dataclass(eq=False)
+class SequenceState:
+    """One request's decoding state; two are equal only if they are the same.
 
     Attributes:
         prompt: token ids of the prompt.
@@ -44,10 +42,9 @@ class Sequence:
         tokens, log_probs: what was committed, in order; log_probs only when the request asked for them.
         cached: how many leading positions of prompt + tokens have their keys and values in the slot.
         finish_reason: set when done: "stop" or "length".
-        revision: what is to be reconsidered, when the request is that; `tokens` are then the text's, at the end.
-        hole: what is to be filled, when the request is an infill; `tokens` are then what fills it.
+        infill: the gap to fill, when the request is that; `tokens` are then what fills it.
+        revise: the text to reconsider, when the request is that; `tokens` are then the text's, at the end.
         mode, block_length: how the next cycle is decoded; the request's own, unless that is left to `auto`.
-        seen: what its drafts and blocks were worth so far. steering: what `auto` does with it, if the mode is open.
     """
 
     params: GenerationParams
@@ -62,23 +59,19 @@ class Sequence:
     block: Block | None = None
     counters: Counters = field(default_factory=Counters)
     finish_reason: str | None = None
-    hole: Hole | None = None
-    revision: Revision | None = None
+    infill: InfillState | None = None
+    revise: ReviseState | None = None
     mode: Mode = field(init=False)
     block_length: int = field(init=False)
-    seen: Acceptance = field(default_factory=Acceptance)
-    steering: Steering | None = None
 
     def __post_init__(self) -> None:
         """Start with what the request says; a request that leaves the mode open starts token by token."""
         self.mode = Mode.AUTOREGRESSIVE if self.params.mode is Mode.AUTO else self.params.mode
-        self.block_length = self.params.block_length
+        self.block_length = self.params.block.block_length
 
     @property
-    def steered(self) -> bool:
-        """Whether its mode may be chosen anew: the request leaves it open, and it stands between two cycles."""
-        if self.params.mode is not Mode.AUTO:
-            return False
+    def between_cycles(self) -> bool:
+        """Whether its next pass begins a cycle, so that the mode may change: a single token, or a draft."""
         return self.phase is Phase.DECODE or (self.phase in (Phase.DRAFT, Phase.VERIFY) and self.current.step == 0)
 
     @property
@@ -98,10 +91,10 @@ class Sequence:
             return len(self.prompt) - self.cached
         if self.phase is not Phase.SCORE:
             return 0
-        if self.hole is not None:
-            return max(len(self.hole.scored) - 1 - self.cached, 0)  # what follows the last token is not asked
-        assert self.revision is not None
-        return self.revision.until - self.cached
+        if self.infill is not None:
+            return max(len(self.infill.scored) - 1 - self.cached, 0)  # what follows the last token is not asked
+        assert self.revise is not None
+        return self.revise.until - self.cached
 
     @property
     def done(self) -> bool:
@@ -110,14 +103,20 @@ class Sequence:
 
     @property
     def current(self) -> Block:
-        """The block at hand; there must be one."""
+        """The block that is being refined; there must be one."""
         assert self.block is not None
         return self.block
 
-    def turn(self, mode: Mode, block_length: int) -> None:
+    def switch(self, mode: Mode, block_length: int) -> None:
         """Decode the next cycle in another way; what is committed and cached stays as it is."""
-        assert self.steered
+        assert self.between_cycles
         self.mode, self.block_length = mode, block_length
+
+    def diffuse(self) -> None:
+        """Decode the whole answer by diffusion, as a request in mode auto may allow; before the first pass only."""
+        assert self.phase is Phase.PREFILL
+        self.params = self.params.diffusing()
+        self.mode = Mode.DIFFUSION
 
     def forced_at(self, index: int, ahead: tuple[int, ...] = ()) -> int | None:
         """Return the token that generated position `index` must hold, or None.
@@ -163,7 +162,7 @@ class Sequence:
         elif len(taken) == room:
             self.finish("length")
         self.tokens += taken
-        if self.params.return_log_probs:
+        if self.params.returns.return_log_probs:
             self.log_probs += log_probs[: len(taken)]
         self.counters.output_tokens = len(self.tokens)
         return taken

@@ -1,1 +1,1 @@
-"""The engines behind the protocol of base.py, one file each."""
+"""The engines: what they have in common, which one opens a bundle, and a folder for each."""

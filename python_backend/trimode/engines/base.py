@@ -7,7 +7,6 @@ their keys and values stay. Knows nothing of modes, requests or text.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, Self
 
@@ -28,7 +27,8 @@ class Row(NamedTuple):
         slot: where the sequence's keys and values live.
         tokens: (S,) int64, the new tokens.
         start: position of the first one; the slot's first `start` entries are what all of them can see.
-        sees: "causal", each new token sees those before it; "block", all of them; or (S, S) bool, query by key.
+        sees: "causal", each new token sees itself and those before it; "block", all of them; or (S, S) bool, query
+            by key, which quadratic self-speculation will use: no mode gives one yet.
         want: (R,) int64, the rows of `tokens` whose logits are needed; may be empty.
         keep: store the new keys and values in the slot at `start`; what was there is overwritten.
         adapter: run this row with the draft adapter.
@@ -44,7 +44,7 @@ class Row(NamedTuple):
 
 
 class RowResult:
-    """The logits one row asked for. Views of the engine's buffers: read them before the next call."""
+    """The logits that one row asked for. They are views of the engine's buffers: read them before the next call."""
 
     def __init__(self, logits: Floats, mask_token_id: int) -> None:
         self._logits = logits
@@ -76,17 +76,17 @@ class RowResult:
         """(R,) probability of `top_id` under the whole softmax, the mask id included."""
         ids = self.top_id
         # Shifted by the token's own logit rather than the row's maximum: one pass over (R, V) less than prob_of.
-        spread = self.logits - self.logits[np.arange(len(ids)), ids][:, None]  # (R, V), 0 at the chosen token
-        np.exp(spread, out=spread)
-        return np.asarray(1.0 / spread.sum(axis=-1), dtype=np.float32)
+        shifted = self.logits - self.logits[np.arange(len(ids)), ids][:, None]  # (R, V), 0 at the chosen token
+        np.exp(shifted, out=shifted)
+        return np.asarray(1.0 / shifted.sum(axis=-1), dtype=np.float32)
 
     def prob_of(self, ids: Ints) -> Floats:
         """(R,) probability of one given token per row."""
         top = self.logits.max(axis=-1)  # (R,)
-        spread = self.logits - top[:, None]  # (R, V)
-        at = spread[np.arange(len(ids)), ids]
-        np.exp(spread, out=spread)
-        return np.asarray(np.exp(at) / spread.sum(axis=-1), dtype=np.float32)
+        shifted = self.logits - top[:, None]  # (R, V)
+        chosen = shifted[np.arange(len(ids)), ids]  # (R,)
+        np.exp(shifted, out=shifted)
+        return np.asarray(np.exp(chosen) / shifted.sum(axis=-1), dtype=np.float32)
 
     def without(self, ids: Sequence[int], only: Mapping[int, Ints] | None = None) -> RowResult:
         """Return the same result in which none of `ids` can be chosen or has a probability.
@@ -108,6 +108,30 @@ class RowResult:
         scores = self.logits.copy()
         scores[:, self._mask_token_id] = -np.inf
         return scores
+
+
+class EngineOptions(Protocol):
+    """What an engine is opened with; `config.ServerConfig` is one."""
+
+    @property
+    def threads(self) -> int:
+        """Processor threads of an engine on the CPU; 0 takes every core."""
+        ...
+
+    @property
+    def spin(self) -> bool:
+        """Whether those threads wait for work by spinning."""
+        ...
+
+    @property
+    def max_slots(self) -> int:
+        """Sequences that can hold keys and values at once."""
+        ...
+
+    @property
+    def device(self) -> int:
+        """The number of the GPU, for an engine on a GPU."""
+        ...
 
 
 class Engine(Protocol):
@@ -137,7 +161,7 @@ class Engine(Protocol):
         ...
 
     def place(self, slot: int, *, block: bool) -> None:
-        """Say that a slot's rows will be blocks, or single tokens, from now on; what it holds stays."""
+        """Say that a slot's rows will be blocks, or single tokens, from now on; its entries stay."""
         ...
 
     def copy_out(self, slot: int, start: int, count: int) -> Floats:
@@ -150,29 +174,17 @@ class Engine(Protocol):
 
     @property
     def capacity(self) -> int:
-        """Entries of the cache that a call sees at the moment, filled or not: what its cost depends on."""
+        """Entries of the cache that a call reads at the moment, filled or not; a call's cost depends on it."""
         ...
 
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
         """Run `rows` (at most one per slot), in one compiled call if the engine can; results in the same order.
 
         Raises:
-            EngineError: the call failed; what a slot held before its row's `start` is as it was.
+            EngineError: the call failed; the entries of a slot before its row's `start` are unchanged.
         """
         ...
 
     def close(self) -> None:
-        """Release what the engine holds; nothing can be run after it. A second call does nothing."""
+        """Release what the engine holds; it cannot run after that. A second call does nothing."""
         ...
-
-
-@lru_cache(maxsize=256)
-def lower_triangle(size: int) -> npt.NDArray[np.bool_]:
-    """Return the (size, size) causal mask."""
-    return np.tri(size, dtype=bool)
-
-
-@lru_cache(maxsize=256)
-def counted(size: int) -> Ints:
-    """Return (size,) 0, 1, 2 …; not to be written to."""
-    return np.arange(size, dtype=np.int64)

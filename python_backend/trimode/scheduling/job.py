@@ -1,4 +1,4 @@
-"""Task: one sequence on its way through the scheduler: its text so far, where its chunks go, how it may end early."""
+"""Job: one sequence on its way through the scheduler: its text so far, where its chunks go, how it may end early."""
 
 from __future__ import annotations
 
@@ -7,23 +7,28 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from ..api.answer import Chunk
-from ..decoding.sequence import Sequence
-from ..text.stop_words import AnswerText
-from .snapshot import Snapshot
+from ..decoding.sequence import SequenceState
+from ..text.answer_text import AnswerText
+from .snapshot import BlockSnapshot
 
 
 @dataclass(eq=False)
-class Task:
+class Job:
     """One sequence in the scheduler.
 
-    `watch` takes a chunk in the place of `deliver` when a snapshot of the block goes with it. Tasks of one `owner`
-    belong to one request and share its turn; None is an owner by itself.
+    Attributes:
+        deliver: takes each chunk, and must not block.
+        watch: takes a chunk instead of `deliver` when a snapshot of the block goes with it.
+        prefix: text that goes out in front of the first chunk's.
+        deadline, submitted: seconds of time.monotonic().
+        pending: text that is certain and not sent. sent: how many tokens were sent.
+        owner: jobs of one owner belong to one request and share its turn; a job without one is its own.
     """
 
-    sequence: Sequence
+    sequence: SequenceState
     text: AnswerText
     deliver: Callable[[Chunk], None]
-    watch: Callable[[Chunk, Snapshot], None] = lambda chunk, snapshot: None
+    watch: Callable[[Chunk, BlockSnapshot], None] = lambda chunk, snapshot: None
     prefix: str = ""
     deadline: float | None = None
     submitted: float = field(default_factory=time.monotonic)

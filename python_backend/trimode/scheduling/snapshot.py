@@ -1,4 +1,4 @@
-"""The block at hand as a client may watch it: what is committed, what may still change, and what is masked.
+"""BlockSnapshot: a block as a client may watch it: which tokens are committed, may still change, or are masked.
 
 A snapshot is taken between two passes, where time counts; its text is made later, on another thread.
 """
@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from ..api.answer import Provisional, ProvisionalToken
-from ..decoding.sequence import Sequence
-from ..text.tokenizer import Detokenizer, Tokenizer
+from ..decoding.sequence import SequenceState
+from ..text.detokenizer import Detokenizer
+from ..text.tokenizer import Tokenizer
 
 PLACEHOLDER = "\N{LIGHT SHADE}"
 """What stands in the text for a masked token."""
@@ -18,7 +19,7 @@ COMMITTED, PROVISIONAL, MASKED = "committed", "provisional", "masked"
 
 
 @dataclass(frozen=True)
-class Snapshot:
+class BlockSnapshot:
     """A block after a pass: where in the answer it starts, passes spent on it, its tokens, None where masked."""
 
     start: int
@@ -27,7 +28,7 @@ class Snapshot:
     committed: int
 
     @classmethod
-    def of(cls, seq: Sequence) -> Snapshot:
+    def of(cls, seq: SequenceState) -> BlockSnapshot:
         """Copy what `seq` is at: the block up to its end token, or to the request's limit."""
         block = seq.current
         start = block.start - len(seq.prompt)
@@ -40,15 +41,15 @@ class Snapshot:
                 break
         return cls(start, block.step, tokens, len(seq.tokens) - start)
 
-    def told(self, tokenizer: Tokenizer | None) -> Provisional:
+    def shown(self, tokenizer: Tokenizer | None) -> Provisional:
         """Return it with every token's text; a character that is spread over tokens is the text of its last one."""
-        told: list[ProvisionalToken] = []
+        shown: list[ProvisionalToken] = []
         for masked, run in groupby(self.tokens, key=lambda token: token is None):
             tokens = list(run)
             texts = [PLACEHOLDER] * len(tokens) if masked else _texts(tokens, tokenizer)
             for token, text in zip(tokens, texts, strict=True):
-                told.append(ProvisionalToken(token, text, self._state(len(told), token)))
-        return Provisional(self.start, self.step, "".join(token.text for token in told), tuple(told))
+                shown.append(ProvisionalToken(token, text, self._state(len(shown), token)))
+        return Provisional(self.start, self.step, "".join(token.text for token in shown), tuple(shown))
 
     def _state(self, offset: int, token: int | None) -> str:
         if token is None:

@@ -1,6 +1,6 @@
-"""A small HTTP/1.1 client for the tritonserver behind us: pooled connections, answers read part by part.
+"""A small HTTP/1.1 client for one tritonserver on loopback: pooled connections, answers read part by part.
 
-Made for one known server on loopback, where it costs a third of a general client's time. Knows no URLs.
+Knows the protocol as far as that server speaks it; no URLs, and nothing of what is asked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from types import TracebackType
 
 from ..errors import LostError
 
-HEAD_LIMIT = 64 * 1024
+HEAD_LIMIT = 64 * 1024  # bytes of an answer's head or of a line within its body; Triton's are a few hundred
 
 
 class Connection:
@@ -24,11 +24,11 @@ class Connection:
 
     @property
     def usable(self) -> bool:
-        """Whether the other end has not closed it."""
+        """Whether it is open on both ends."""
         return not (self.writer.is_closing() or self.reader.at_eof())
 
     def abort(self) -> None:
-        """Close at once; Triton cancels what it was doing for this connection."""
+        """Close at once, without waiting for what is still to be sent or read."""
         self.writer.transport.abort()
 
 
@@ -36,7 +36,7 @@ class Answer:
     """Status, content type and body of one answer.
 
     Attributes:
-        complete: the body was read to its end, so that the connection can serve again.
+        complete: the body was read to its end, so the connection can be used again.
     """
 
     def __init__(self, connection: Connection, head: bytes, silence: float) -> None:
@@ -54,10 +54,10 @@ class Answer:
         """Yield the body as it arrives.
 
         Raises:
-            LostError: it ended early.
+            LostError: it ended early, or is not HTTP.
             TimeoutError: nothing came for `silence` seconds.
         """
-        with _losses():
+        with _lost_connections():
             while True:
                 async with asyncio.timeout(self._silence):
                     part = await self._part()
@@ -87,8 +87,8 @@ class Answer:
 class Exchange:
     """`async with` of one request: sends it, gives the Answer, then keeps or aborts the connection."""
 
-    def __init__(self, upstream: Upstream, request: bytes, silence: float) -> None:
-        self._upstream = upstream
+    def __init__(self, backend: BackendClient, request: bytes, silence: float) -> None:
+        self._backend = backend
         self._request = request
         self._silence = silence
         self._connection: Connection | None = None
@@ -101,9 +101,9 @@ class Exchange:
             ConnectionRefusedError: nobody listens.
             LostError, TimeoutError: see Answer.parts.
         """
-        self._connection = await self._upstream.connect()
+        self._connection = await self._backend.connect()
         try:
-            with _losses():
+            with _lost_connections():
                 async with asyncio.timeout(self._silence):
                     self._connection.writer.write(self._request)
                     await self._connection.writer.drain()
@@ -125,12 +125,12 @@ class Exchange:
         """Keep the connection if the answer was read to its end."""
         assert self._connection is not None
         if self.complete:
-            self._upstream.keep(self._connection)
+            self._backend.keep(self._connection)
         else:
             self._connection.abort()
 
 
-class Upstream:
+class BackendClient:
     """The server at a loopback port and the idle connections to it."""
 
     def __init__(self, port: int) -> None:
@@ -163,14 +163,14 @@ class Upstream:
             self._idle.append(connection)
 
     def close(self) -> None:
-        """Close the idle connections, and from now on each one after its answer; Triton waits for them when it ends."""
+        """Close the idle connections now, and each other one after its answer; a Triton that ends waits for them."""
         self._closing = True
         while self._idle:
             self._idle.pop().abort()
 
 
 @contextlib.contextmanager
-def _losses() -> Iterator[None]:
+def _lost_connections() -> Iterator[None]:
     try:
         yield
     except (ConnectionError, asyncio.IncompleteReadError, asyncio.LimitOverrunError, ValueError, IndexError) as exc:

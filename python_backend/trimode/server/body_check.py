@@ -1,7 +1,7 @@
 """Checks the JSON body of generate and generate_stream before Triton sees it.
 
 Triton 2.51 cuts integers to 32 bits, lets NaN and invalid UTF-8 through, and turns unknown keys into parameters.
-The rules for each field are fields.check_field's; none is repeated here.
+Knows JSON; the rules of each field are api/checks.py's, and none is repeated here.
 """
 
 from __future__ import annotations
@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from ..api.fields import BY_NAME, check_field
+from ..api.checks import check_field
+from ..api.fields import BY_NAME
 from ..api.tensors import ID, TAG
 from ..errors import RequestError
 
-MAX_ID_CHARACTERS = 128
+MAX_ID_CHARACTERS = 128  # several times a UUID; the id is kept and compared for as long as the request runs
 
 
 def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
@@ -30,7 +31,7 @@ def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
     given: dict[str, Any] = {}
     for name, value in (*request.items(), *parameters.items()):
         if value is None and name in BY_NAME:
-            continue  # not given; a name that is no field is an error even so
+            continue  # null means not given, but only for a field: an unknown name is still an error
         if name in given:
             raise RequestError(name, "must be given once", value, error_type="given_twice")
         check_field(name, value)

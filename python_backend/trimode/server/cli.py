@@ -1,55 +1,73 @@
-"""`python -m trimode.serve`: checks what it can, starts tritonserver under a supervisor, and the guard before it.
+"""The command line `python -m trimode.server`, and how the parts of the server are put together.
 
-Only wiring: tritonserver.py knows the command, child.py the process, supervisor.py when it is ill, guard.py HTTP.
+Only wiring: installation.py knows tritonserver's command, process.py its process, liveness.py when it is ill,
+supervisor.py what happens then, guard.py HTTP.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import contextlib
 import secrets
 import signal
-import socket
 import tempfile
-from collections.abc import Collection
 from pathlib import Path
 
 from ..api.tensors import MODEL_NAME
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
-from .backend_client import Upstream
+from .backend_client import BackendClient
 from .gpu_repository import on_gpus, parse_gpus
 from .guard import Guard, Limits, listen
-from .installation import LOOPBACK, Ports, find
-from .process import Child, own_prefix
-from .supervisor import Supervisor, Watch, log
+from .installation import find
+from .liveness import Liveness
+from .ports import ALL_INTERFACES, LOOPBACK, Ports, check_port_free, free_port
+from .process import TritonProcess, own_prefix
+from .supervisor import RestartPolicy, Supervisor, log
 
-PROJECT = Path(__file__).resolve().parents[3]
-EVERYWHERE = "0.0.0.0"
+PROJECT = Path(__file__).resolve().parents[3]  # above server, trimode and python_backend
+ADMIN_KEY_BYTES = 24  # 192 random bits, too many to guess
+DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    made = argparse.ArgumentParser(prog="trimode-serve", description=__doc__.splitlines()[0] if __doc__ else None)
-    made.add_argument("--model-repository", type=Path, default=PROJECT / "model_repository", metavar="DIR")
-    made.add_argument("--bundle", type=Path, metavar="DIR", help="engine bundle; wins over model.yaml")
-    made.add_argument("--host", default="127.0.0.1", help="where HTTP listens [%(default)s]")
-    for what in ("grpc", "metrics"):
+    made = argparse.ArgumentParser(prog="trimode-serve", description=DESCRIPTION)
+    made.add_argument(
+        "--model-repository",
+        type=Path,
+        default=PROJECT / "model_repository",
+        metavar="DIR",
+        help="Triton's model repository [%(default)s]",
+    )
+    made.add_argument("--bundle", type=Path, metavar="DIR", help="engine bundle to serve; overrides model.yaml")
+    made.add_argument("--host", default=LOOPBACK, help="address of HTTP [%(default)s]")
+    for name in ("grpc", "metrics"):
         made.add_argument(
-            f"--{what}-host", choices=(LOOPBACK, EVERYWHERE), default=LOOPBACK, help="nothing guards it [%(default)s]"
+            f"--{name}-host",
+            choices=(LOOPBACK, ALL_INTERFACES),
+            default=LOOPBACK,
+            help=f"address of {name}, which the guard does not protect [%(default)s]",
         )
-    made.add_argument("--gpus", metavar="LIST", help="an instance on each, such as 0,1; for bundles of TensorRT")
-    made.add_argument("--http-port", type=int, default=8000, metavar="PORT")
-    made.add_argument("--grpc-port", type=int, default=8001, metavar="PORT")
-    made.add_argument("--metrics-port", type=int, default=8002, metavar="PORT")
-    made.add_argument("--max-body-mib", type=float, default=8.0, metavar="MIB", help="largest HTTP body")
-    made.add_argument("--silence", type=float, default=300.0, metavar="S", help="longest pause in an answer")
-    made.add_argument("--ready-timeout", type=int, default=600, metavar="S", help="longest start")
-    made.add_argument("--exit-timeout", type=int, default=10, metavar="S", help="what runs may finish for so long")
-    made.add_argument("--canary-timeout", type=float, default=10.0, metavar="S", help="patience with a stuck engine")
-    made.add_argument("--max-failures", type=int, default=5, metavar="N", help="give up after N failures in a row")
+    made.add_argument("--gpus", metavar="LIST", help="one instance on each of these GPUs, e.g. 0,1; TensorRT bundles")
+    made.add_argument("--http-port", type=int, default=8000, metavar="PORT", help="port of HTTP [%(default)s]")
+    made.add_argument("--grpc-port", type=int, default=8001, metavar="PORT", help="port of gRPC [%(default)s]")
+    made.add_argument("--metrics-port", type=int, default=8002, metavar="PORT", help="port of metrics [%(default)s]")
+    made.add_argument(
+        "--max-body-mib", type=float, default=8.0, metavar="MIB", help="largest HTTP body accepted, MiB [%(default)s]"
+    )
+    for name, kind, default, text in (
+        ("silence", float, 300.0, "longest pause before and within an answer"),
+        ("ready-timeout", int, 600, "how long the server may take to start"),
+        ("exit-timeout", int, 10, "how long running requests may take to finish when the server stops"),
+        ("canary-timeout", float, 10.0, "least time without progress after which an engine counts as stuck"),
+    ):
+        help_text = f"{text}, seconds [%(default)s]"
+        made.add_argument(f"--{name}", type=kind, default=default, metavar="S", help=help_text)
+    made.add_argument(
+        "--max-failures", type=int, default=5, metavar="N", help="give up after N failures in a row [%(default)s]"
+    )
     return made
 
 
@@ -73,47 +91,63 @@ async def _serve(options: argparse.Namespace) -> None:
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
     manifest = Manifest.load(bundle)
     gpus = gpus_for(options.gpus, manifest)
-    named = {options.http_port, options.grpc_port, options.metrics_port}
-    ports = Ports(free_port(named), options.grpc_port, options.metrics_port, options.grpc_host, options.metrics_host)
-    watch = Watch(options.ready_timeout, options.canary_timeout, options.exit_timeout, options.max_failures)
+    given = {options.http_port, options.grpc_port, options.metrics_port}
+    ports = Ports(free_port(given), options.grpc_port, options.metrics_port, options.grpc_host, options.metrics_host)
 
     with tempfile.TemporaryDirectory(prefix="trimode-") as scratch:
-        installation = find(Path(scratch))
-        if gpus:
-            repository = on_gpus(repository, gpus, Path(scratch))
-        command = installation.command(
-            repository,
-            ports,
-            exit_timeout=options.exit_timeout,
-            ready_timeout=options.ready_timeout,
-            shm_prefix=own_prefix(),
-            admin_key=secrets.token_urlsafe(24),
+        command, environment = launch_of(options, repository, bundle, gpus, ports, Path(scratch))
+
+        async def start() -> TritonProcess:
+            return await TritonProcess.start(command, environment, own_prefix(), Path(scratch))
+
+        backend = BackendClient(ports.http)
+        liveness = Liveness(
+            backend,
+            BackendClient(ports.metrics),
+            ready_seconds=options.ready_timeout,
+            canary_seconds=options.canary_timeout,
         )
-        environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle)}
-        if gpus:
-            # CUDA's own order puts the fastest first; instances must mean the GPUs that nvidia-smi lists
-            environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-
-        async def start() -> Child:
-            return await Child.start(command, environment, own_prefix(), Path(scratch))
-
-        upstream = Upstream(ports.http)
-        supervisor = Supervisor(start, upstream, Upstream(ports.metrics), watch)
+        supervisor = Supervisor(start, liveness, RestartPolicy(options.exit_timeout, options.max_failures))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
-        guard = Guard(upstream, supervisor, limits)
-        async with listen(guard, options.host, options.http_port):
+        async with listen(Guard(backend, supervisor, limits), options.host, options.http_port):
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(lambda: print(banner(options, manifest, bundle), flush=True))
+
+
+def launch_of(
+    options: argparse.Namespace, repository: Path, bundle: Path, gpus: tuple[int, ...], ports: Ports, scratch: Path
+) -> tuple[list[str], dict[str, str]]:
+    """Return the command line and environment that start tritonserver; files that it needs are made in `scratch`.
+
+    Raises:
+        ServeError: there is no tritonserver, or it cannot be started so.
+    """
+    installation = find(scratch)
+    if gpus:
+        repository = on_gpus(repository, gpus, scratch)
+    command = installation.command(
+        repository,
+        ports,
+        exit_timeout=options.exit_timeout,
+        ready_timeout=options.ready_timeout,
+        shm_prefix=own_prefix(),
+        admin_key=secrets.token_urlsafe(ADMIN_KEY_BYTES),
+    )
+    environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle)}
+    if gpus:
+        # CUDA numbers the fastest GPU 0 by default; an instance's index must mean what it means in nvidia-smi.
+        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+    return command, environment
 
 
 def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:
     """Return the GPUs that `--gpus` names, none without it.
 
     Raises:
-        ServeError: they are no list of indices, or the bundle's engine does not run on GPUs.
+        ServeError: the text is not a list of indices, or the bundle's engine does not run on GPUs.
     """
     if text is None:
         return ()
@@ -137,24 +171,3 @@ def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str
             f"  try      curl -s {http}/v2/models/{MODEL_NAME}/generate -d '{{{prompt}, \"max_tokens\": 128}}'",
         )
     )
-
-
-def check_port_free(option: str, host: str, port: int) -> None:
-    """Raise ServeError if something listens there; asked before a model is loaded for minutes."""
-    with contextlib.closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as exc:
-            raise ServeError(f"--{option} {port} on {host} cannot be taken: {exc}; with make: PORT=…") from exc
-
-
-def free_port(named: Collection[int]) -> int:
-    """Return a loopback port that is free now and none of `named`, which are free too but not ours to take."""
-    with contextlib.ExitStack() as held:  # a port turned down stays taken, so that it is not offered again
-        while True:
-            probe = held.enter_context(contextlib.closing(socket.socket()))
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-            if port not in named:
-                return port

@@ -1,4 +1,4 @@
-"""The model repository that tritonserver is given where instances are placed on GPUs: its config anew, the rest linked.
+"""The model repository that places an instance on each of several GPUs: a config of its own, other files linked.
 
 Knows nothing of processes or ports.
 """
@@ -11,14 +11,14 @@ from pathlib import Path
 from ..api.tensors import MODEL_NAME, config_pbtxt
 from ..errors import ServeError
 
-MAX_GPU = 1023
+MAX_GPU = 1023  # an index; as in ServerConfig.device, far above what a machine has
 
 
 def parse_gpus(text: str) -> tuple[int, ...]:
     """Read `--gpus`: indices of GPUs, as CUDA counts them, separated by commas.
 
     Raises:
-        ServeError: no index, one twice, or out of range.
+        ServeError: something is not an index, is out of range, or is given twice.
     """
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and int(part) <= MAX_GPU for part in parts):
@@ -27,7 +27,7 @@ def parse_gpus(text: str) -> tuple[int, ...]:
         )
     gpus = tuple(map(int, parts))
     if len(set(gpus)) < len(gpus):
-        raise ServeError(f"--gpus must name a GPU once, got {text!r}")
+        raise ServeError(f"--gpus must name each GPU once, got {text!r}")
     return gpus
 
 

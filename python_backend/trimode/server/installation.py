@@ -1,7 +1,7 @@
-"""Where tritonserver is, and the command line that starts it on a model repository.
+"""Where tritonserver is installed, and the command line that starts it on a model repository.
 
-A container's or system's own server is taken when there is one, else the one inside the nvidia-pytriton wheel
-(Triton 2.51.0). Knows nothing of what happens once it runs.
+A container's or system's own server is preferred to the one inside the nvidia-pytriton wheel (Triton 2.51.0).
+Knows nothing of what happens once it runs.
 """
 
 from __future__ import annotations
@@ -17,30 +17,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ServeError
+from .ports import LOOPBACK, Ports
 
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
 STUB = "triton_python_backend_stub"
-LOOPBACK = "127.0.0.1"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 INSTALL_HINT = "Install the wheel: pip install --no-deps nvidia-pytriton==0.7.0, or set TRITONSERVER_BIN"
 
 
 @dataclass(frozen=True)
-class Ports:
-    """Where tritonserver listens: `http` is internal and on loopback, the guard stands in front of it."""
-
-    http: int
-    grpc: int
-    metrics: int
-    grpc_host: str = LOOPBACK
-    metrics_host: str = LOOPBACK
-
-
-@dataclass(frozen=True)
 class Installation:
-    """A server that can be started: its binary, the options and environment it needs on this machine.
+    """A tritonserver that can be started.
 
-    `from_wheel` says that it is the wheel's, which is older than published security fixes.
+    Attributes:
+        binary: the program.
+        options, environment: what it needs on this machine.
+        from_wheel: it is the wheel's, which is older than several published security fixes.
     """
 
     binary: Path
@@ -51,7 +43,15 @@ class Installation:
     def command(
         self, repository: Path, ports: Ports, *, exit_timeout: int, ready_timeout: int, shm_prefix: str, admin_key: str
     ) -> list[str]:
-        """Return the command line; `admin_key` is the secret that the gRPC and HTTP admin calls ask for.
+        """Return the command line.
+
+        Args:
+            repository: the model repository to serve.
+            ports: where to listen.
+            exit_timeout: seconds that running requests may take to finish when the server stops.
+            ready_timeout: seconds that the backend may take to load the model.
+            shm_prefix: what the names of the server's shared memory files begin with.
+            admin_key: the secret without which the administrative calls of gRPC and HTTP are refused.
 
         Raises:
             ServeError: the wheel's server would listen to other machines.
@@ -67,7 +67,7 @@ class Installation:
             str(self.binary),
             *self.options,
             f"--model-repository={repository}",
-            "--disable-auto-complete-config",  # it would start every model twice
+            "--disable-auto-complete-config",  # completing it would start every model twice
             "--model-control-mode=none",
             f"--http-address={LOOPBACK}",
             f"--grpc-address={ports.grpc_host}",
@@ -85,7 +85,11 @@ class Installation:
 
 
 def find(folder: Path, environment: Mapping[str, str] = os.environ) -> Installation:
-    """Find a server: $TRITONSERVER_BIN, /opt/tritonserver, PATH, then the wheel, whose backend is laid out in `folder`.
+    """Find a server: $TRITONSERVER_BIN, /opt/tritonserver, PATH, then the wheel.
+
+    Args:
+        folder: where the files of the wheel's Python backend are linked together.
+        environment: the variables to search in; the server inherits them.
 
     Raises:
         ServeError: there is none, or it cannot run here.
@@ -102,13 +106,13 @@ def find(folder: Path, environment: Mapping[str, str] = os.environ) -> Installat
 
 
 def _installed(binary: Path, environment: Mapping[str, str]) -> Installation:
-    """Use a container's or system's server, with the backends beside it when they are where its makers put them."""
+    """Use a container's or system's server, with the backends of its own installation if it has them."""
     backends = binary.resolve().parents[1] / "backends"
     stub = backends / "python" / STUB
     options: tuple[str, ...] = ()
     if stub.is_file():
         _check_python(stub)
-        options = (f"--backend-directory={backends}",)  # what was checked is what runs
+        options = (f"--backend-directory={backends}",)  # so that the stub that was checked is the one that runs
     return Installation(binary, options, _with_our_python(environment))
 
 
@@ -118,13 +122,13 @@ def _with_our_python(environment: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_python(stub: Path) -> None:
-    """Refuse a stub that is linked to another Python than this one; one that does not tell is let pass."""
+    """Refuse a stub that is linked to another Python than this one; one that does not say is accepted."""
     linked = {found.decode() for found in re.findall(rb"libpython(3\.\d+)\.so", stub.read_bytes())}
     if linked and PYTHON not in linked:
         wanted = " or ".join(sorted(linked))
         raise ServeError(
             f"{stub} runs Python {wanted}, trimode is installed for Python {PYTHON}. "
-            f"Make the virtual environment anew with python{wanted} (make PYTHON=python{wanted})"
+            f"Create the virtual environment with python{wanted} (make PYTHON=python{wanted})"
         )
 
 
@@ -158,7 +162,7 @@ def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
 
 
 def _check_libraries(stub: Path, environment: Mapping[str, str]) -> None:
-    """Refuse a stub with a missing library: Triton 2.51 would wait for it for ever at "loading"."""
+    """Refuse a stub with a missing library: Triton 2.51 would stay at "loading" for ever."""
     if shutil.which("ldd", path=environment["PATH"]) is None:
         return
     listing = subprocess.run(["ldd", str(stub)], env=dict(environment), capture_output=True, text=True, timeout=30)

@@ -1,6 +1,6 @@
-"""One running tritonserver: started so that it cannot outlive us, its Python stub watched, ended without remains.
+"""One running tritonserver: started so that it cannot outlive this process, and ended without leaving anything.
 
-Knows processes and shared memory files, nothing of requests.
+Knows processes, their log and their shared memory files; nothing of requests.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from typing import BinaryIO
 
 SHM = Path("/dev/shm")
 STUB_NAME = "triton_python_b"  # the kernel keeps 15 characters
-NOISE = b"CudaDriverHelper has not been initialized"  # Triton's first words wherever there is no GPU
-LOG_PART = 65536  # bytes read at a time, and of a line without end that are held back
-LAST_WORDS_SECONDS = 0.5  # for the log of a server that has just ended
+NOISE = b"CudaDriverHelper has not been initialized"  # Triton logs it first on every machine without a GPU
+LOG_PART = 65536  # bytes read at a time, a pipe's capacity on Linux; a longer line is passed on in parts
+LAST_WORDS_SECONDS = 0.5  # for the rest of the log of a server that has just ended
 
-# Waits until this process is gone, however it went, and then ends the server's process group. A stub whose server is
-# killed may wait for ever for a lock that this one held, so that a parent-death signal for the server is not enough.
+# Waits until this process has ended in whatever way, and then kills the server's process group. Asking the kernel to
+# kill the server when its parent dies would not do: its stub may then wait for ever for a lock that the server held.
 REAPER = 'read _; kill -s KILL -- "-$1"; rm -rf "$2"* "$3"'
 
 
@@ -35,8 +35,8 @@ def _stat(pid: int) -> tuple[str, str, int] | None:
     return name, state, int(parent)
 
 
-class Child:
-    """A tritonserver process, its process group and the shared memory files under its prefix."""
+class TritonProcess:
+    """A tritonserver process, its process group, its Python stubs, and the shared memory files under its prefix."""
 
     def __init__(
         self, process: asyncio.subprocess.Process, reaper: asyncio.subprocess.Process, shm_prefix: str
@@ -49,10 +49,12 @@ class Child:
         self._log = asyncio.create_task(forward_log(process.stderr, sys.stderr.buffer))
 
     @classmethod
-    async def start(cls, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path) -> Child:
-        """Start `command` in a process group of its own, and the reaper that ends it when this process dies.
+    async def start(
+        cls, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path
+    ) -> TritonProcess:
+        """Start `command` in a process group of its own, and a reaper.
 
-        The reaper then deletes the folder `scratch` too.
+        When this process dies, the reaper kills the group and deletes its shared memory files and the folder `scratch`.
         """
         clear_shm(shm_prefix)
         process = await asyncio.create_subprocess_exec(
@@ -75,7 +77,7 @@ class Child:
         return self._process.returncode
 
     def find_stubs(self) -> set[int]:
-        """Look for stubs among the server's children; those once seen are watched from then on."""
+        """Find the stubs among the server's children; `fault` reports on every stub found so far."""
         for entry in Path("/proc").iterdir():
             if entry.name.isdigit():
                 found = _stat(int(entry.name))
@@ -84,7 +86,7 @@ class Child:
         return self._stubs
 
     def fault(self) -> str | None:
-        """Say what is wrong with the processes: ended or stopped. None when nothing is."""
+        """Return which process has ended or is stopped; None when all of them run."""
         if self.returncode is not None:
             return f"tritonserver ended with status {self.returncode}"
         for what, pid in (("tritonserver", self._process.pid), *(("the backend process", pid) for pid in self._stubs)):
@@ -96,7 +98,7 @@ class Child:
         return None
 
     def terminate(self) -> None:
-        """Ask for an orderly end."""
+        """Ask the server to finish its requests and end."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
 
@@ -105,7 +107,7 @@ class Child:
         await self._process.wait()
 
     async def kill(self) -> None:
-        """End it at once, stubs and shared memory included."""
+        """Kill the server and its stubs at once, and delete their shared memory files."""
         stubs = [pid for pid in self.find_stubs() if (found := _stat(pid)) and found[0] == STUB_NAME]
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -121,33 +123,33 @@ class Child:
 
 
 async def forward_log(source: asyncio.StreamReader, sink: BinaryIO) -> None:
-    """Pass the server's log on, whole lines at a time, without the noise; ends with the log."""
-    held = b""
+    """Pass the server's log on, whole lines at a time, without NOISE, until it ends."""
+    unfinished = b""  # the last line, as long as its end is missing
     while part := await source.read(LOG_PART):
-        *lines, held = (held + part).splitlines(keepends=True)
-        if held.endswith(b"\n") or len(held) > LOG_PART:
-            lines, held = [*lines, held], b""
+        *lines, unfinished = (unfinished + part).splitlines(keepends=True)
+        if unfinished.endswith(b"\n") or len(unfinished) > LOG_PART:
+            lines, unfinished = [*lines, unfinished], b""
         sink.writelines(line for line in lines if NOISE not in line)
         sink.flush()
-    sink.write(held if NOISE not in held else b"")
+    sink.write(unfinished if NOISE not in unfinished else b"")
     sink.flush()
 
 
 def _namespace_prefix() -> str:
-    """Return what the shared memory files of every server in this PID namespace begin with.
+    """Return what the names of the shared memory files of every server in this PID namespace begin with.
 
-    Containers may share /dev/shm while the same pid means another process in each.
+    Containers may share /dev/shm, but the same pid is another process in each of them.
     """
     return f"trimode_{Path('/proc/self/ns/pid').stat().st_ino}_"
 
 
 def own_prefix() -> str:
-    """Return the prefix of this process's shared memory files."""
+    """Return what the names of the shared memory files of this process's server begin with."""
     return f"{_namespace_prefix()}{os.getpid()}_"
 
 
 def clear_shm(prefix: str) -> None:
-    """Delete the shared memory files under `prefix` and those that servers of this PID namespace, now dead, left."""
+    """Delete the shared memory files under `prefix`, and those of dead servers of this PID namespace."""
     namespace = _namespace_prefix()
     for file in SHM.glob(f"{namespace}*_*"):
         owner = file.name.removeprefix(namespace).partition("_")[0]

@@ -16,7 +16,7 @@ Ids = npt.NDArray[np.int64]
 
 
 def _alphabet() -> dict[str, int]:
-    """Return the byte behind each character of a byte-level vocabulary: printable ones are their own, others follow."""
+    """Return the byte of each character in a byte-level vocabulary: printable ones are their own, others follow."""
     own = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in own]
     return {chr(byte): byte for byte in own} | {chr(256 + at): byte for at, byte in enumerate(others)}
@@ -42,11 +42,11 @@ class Vocabulary:
         return len(self._tokens)
 
     def of(self, ids: Sequence[int]) -> list[bytes]:
-        """Return the bytes that each of `ids` stands for; none where an id is not known."""
+        """Return the bytes that each of `ids` stands for; empty for an id that is not known."""
         return [self._tokens[number] if number < len(self._tokens) else b"" for number in ids]
 
     def around(self, first: bytes, last: bytes) -> Ids:
-        """Return the ids of tokens that begin with `first` and, behind it, end with `last`, in no order."""
+        """Return, in no order, the ids of tokens that begin with `first` and, after that, end with `last`."""
         beginning, ending = self._by_beginning.of(first), self._by_ending.of(last[::-1])
         if not first or not last:
             return ending if last else beginning
@@ -74,6 +74,6 @@ class _Sorted:
         self._beyond = b"\xff" * (1 + max(map(len, tokens), default=0))
 
     def of(self, beginning: bytes) -> Ids:
-        """Return the ids of those that begin with `beginning`."""
+        """Return the ids of the tokens that begin with `beginning`."""
         low, high = (bisect_left(self._tokens, bound) for bound in (beginning, beginning + self._beyond))
         return self._ids[low:high]

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..api.answer import Chunk
-from ..api.fields import BY_NAME, MAX_TEXT_CHARACTERS
+from ..api.fields import BY_NAME, MAX_TEXT_CHARACTERS, Operation
 from ..api.params import GenerationParams
 from ..api.tensors import CANCEL, COUNTS, ID, MAX_TEXT_BYTES, OUTPUTS, RATIOS, TAG, Tensor
 from ..errors import Described, RequestError
@@ -41,13 +41,13 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
 
 
 def name_of(request_id: str, parameters: str) -> str:
-    """Return what a request may be cancelled by: the tag, else its id (a parameter when it came by /generate)."""
+    """Return the name that cancels a request: its tag, else its id, which is a parameter if it came by /generate."""
     given = _parameters(parameters)
     return str(given.get(TAG) or request_id or given.get(ID, ""))
 
 
-def cancels(parameters: str) -> str | None:
-    """Return the name of the request to be cancelled, when this is the wish to do so and no request."""
+def cancel_target(parameters: str) -> str | None:
+    """Return the name of the request to cancel; None if the parameters are those of a request to answer."""
     name = _parameters(parameters).get(CANCEL)
     return None if name is None else str(name)
 
@@ -90,30 +90,30 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
     if chunk.provisional is not None:
         values["provisional"] = [json.dumps(asdict(chunk.provisional))]
     watched_only = chunk.provisional is not None and not chunk.token_ids
-    if params.return_token_ids and not watched_only:
+    if params.returns.return_token_ids and not watched_only:
         values["output_ids"] = chunk.token_ids
-    if params.return_log_probs and not watched_only:
+    if params.returns.return_log_probs and not watched_only:
         values["output_log_probs"] = chunk.log_probs
     if chunk.last:
         counters = chunk.counters.as_dict()
-        if params.return_log_probs:
+        if params.returns.return_log_probs:
             values["cum_log_probs"] = [cum_log_probs]
-        if params.return_num_input_tokens:
+        if params.returns.return_num_input_tokens:
             values["num_input_tokens"] = [chunk.num_input_tokens]
-        if params.return_num_output_tokens:
+        if params.returns.return_num_output_tokens:
             values["num_output_tokens"] = [chunk.counters.output_tokens]
-        if params.return_finish_reason:
+        if params.returns.return_finish_reason:
             values["finish_reason"] = [chunk.finish_reason or ""]
-        if params.return_effective_params:
+        if params.returns.return_effective_params:
             values["effective_params"] = [json.dumps(params.echo())]
-        if params.task == "infill":
+        if params.operation is Operation.INFILL:
             values["fills"] = chunk.fills
-        if params.task == "revise":
+        if params.operation is Operation.REVISE:
             values["edits"] = [json.dumps([asdict(edit) for edit in chunk.edits])]
-        if params.return_candidates:
+        if params.returns.return_candidates:
             gaps = [[asdict(candidate) for candidate in gap] for gap in chunk.candidates]
             values["infill_candidates"] = [json.dumps(gaps)]
-        if params.return_perf_metrics:
+        if params.returns.return_perf_metrics:
             values.update({name: [counters[name]] for name in (*COUNTS, *RATIOS)})
             if chunk.auto is not None:
                 values["auto"] = [json.dumps(asdict(chunk.auto))]

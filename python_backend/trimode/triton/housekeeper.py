@@ -1,4 +1,4 @@
-"""A thread beside the engine: looks for callers that went away and publishes metrics, so that nobody else waits.
+"""A thread that cancels requests whose callers left and publishes metrics, so that no other thread waits for Triton.
 
 Knows live requests by name, their cancellations and counts, never tokens.
 """
@@ -27,14 +27,15 @@ from .live_request import LiveRequest
 from .publisher import Publisher
 from .recent_names import RecentNames
 
-POLL_SECONDS = 0.02
-POLL_SECONDS_PER_REQUEST = 0.005  # a look costs 0.05 ms of processor time, most of it in the server's process
-PUBLISH_SECONDS = 0.1
-WARN_SECONDS = 10.0  # between warnings; what fails once may fail at every look
+POLL_SECONDS = 0.02  # between checks whether callers left, whose requests hold a slot of the engine until then
+POLL_SECONDS_PER_REQUEST = 0.005  # added for each live one: a check takes 0.05 ms of processor time, 1 % of this
+PUBLISH_SECONDS = 0.1  # between publications of the metrics; scrapers come every few seconds
+JOIN_SECONDS = 5.0  # for the thread to end its last step; Triton waits meanwhile
+WARN_SECONDS = 10.0  # between warnings: a step that failed once may fail at every poll
 
 
 class Housekeeper:
-    """Runs until `close`, which publishes once more and lets go of the metrics."""
+    """Runs until `close`, which publishes once more and releases the metrics."""
 
     def __init__(self, recorder: Recorder, stats: Callable[[], Stats], instance: str) -> None:
         self._recorder = recorder
@@ -51,7 +52,7 @@ class Housekeeper:
         self._thread.start()
 
     def watch(self, request: LiveRequest) -> None:
-        """Look after `request` from now on; one whose cancellation came first is cancelled."""
+        """Check `request` from now on; if its cancellation came before it, it is cancelled now."""
         with self._lock:
             self._live.add(request)
             early = self._cancelled_early.take(request.name)
@@ -59,16 +60,16 @@ class Housekeeper:
             request.cancel()
 
     def forget(self, request: LiveRequest) -> None:
-        """Stop looking after `request`."""
+        """Stop checking `request`, which has ended."""
         with self._lock:
             self._live.discard(request)
             self._ended.add(request.name)
 
     def cancel(self, name: str) -> int:
-        """End the live requests of this name; returns how many there were.
+        """Cancel the live requests of this name; returns how many there were.
 
-        A cancellation travels on a connection of its own and may overtake its request: a name not seen of late is
-        kept until the request comes.
+        A cancellation has its own connection and may overtake its request. So the name of a request that has neither
+        come nor ended recently is kept until the request comes.
         """
         with self._lock:
             named = [request for request in self._live if name and request.name == name]
@@ -81,8 +82,8 @@ class Housekeeper:
     def close(self) -> None:
         """Stop the thread and release what Triton 2.51's stub cannot free by itself."""
         self._stop.set()
-        self._thread.join(timeout=5)
-        self._try(self._publish)
+        self._thread.join(timeout=JOIN_SECONDS)
+        self._attempt(self._publish)
         self._publisher.close()
 
     def _run(self) -> None:
@@ -92,24 +93,24 @@ class Housekeeper:
             with self._lock:
                 live = list(self._live)
             for request in live:
-                self._try(request.cancel_if_left)
+                self._attempt(request.cancel_if_caller_left)
             if time.monotonic() - published >= PUBLISH_SECONDS:
-                self._try(self._publish)
+                self._attempt(self._publish)
                 published = time.monotonic()
 
-    def _try(self, step: Callable[[], None]) -> None:
-        """Take one step; its failure is not the others'."""
+    def _attempt(self, step: Callable[[], None]) -> None:
+        """Do one step; if it fails, the others are still done."""
         try:
             step()
         except Exception as exc:
             if time.monotonic() - self._warned >= WARN_SECONDS:
                 self._warned = time.monotonic()
-                pb_utils.Logger.log_warn(f"housekeeping failed and goes on: {exc}")
+                pb_utils.Logger.log_warn(f"a step of housekeeping failed, the others go on: {exc}")
 
     def _publish(self) -> None:
         stats = self._stats()
         record = self._recorder
-        own = (self._instance,)
+        own = (self._instance,)  # the label of metrics that instances must not add up
         record.level(RUNNING, stats.running, own)
         record.level(WAITING, stats.waiting, own)
         record.level(PREFIX_BYTES, stats.prefix_bytes, own)

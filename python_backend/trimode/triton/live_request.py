@@ -1,6 +1,7 @@
-"""One accepted request and its response sender: turns chunks into responses, and sends exactly one final one.
+"""One accepted request and its response sender: turns chunks into responses, exactly one of them final.
 
-Called from the runtime's sender thread; the housekeeper asks whether the caller is still there.
+The runtime's sender thread brings the chunks; the housekeeper's thread asks whether the caller left. Knows nothing of
+how chunks are made.
 """
 
 from __future__ import annotations
@@ -15,14 +16,14 @@ import triton_python_backend_utils as pb_utils
 from ..api.answer import Chunk
 from ..errors import TrimodeError
 from ..metrics import Recorder
-from ..runtime import Handle
+from ..requests.services import Handle
 from .arrays import response_arrays
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
 
 def triton_error(error: TrimodeError) -> Any:
-    """Return `error` as Triton's own, with the code that fits and the text of the wire."""
+    """Return `error` as Triton's own error, with the code of its type and `<error_type>: <message>` as its text."""
     code = getattr(pb_utils.TritonError, error.type.triton_code)
     return pb_utils.TritonError(error.on_the_wire(), code)
 
@@ -33,7 +34,7 @@ def refuse(sender: Any, error: TrimodeError) -> None:
 
 
 class LiveRequest:
-    """A request between execute() and its final response; `closed` then, and `on_closed` has been called once."""
+    """A request from `execute` to its final response; after that it is `closed`, and `on_closed` was called once."""
 
     def __init__(
         self, name: str, sender: Any, recorder: Recorder | None, on_closed: Callable[[LiveRequest], None]
@@ -45,7 +46,7 @@ class LiveRequest:
         self._started = time.monotonic()
         self._cum_log_probs = 0.0
         self._sent = False
-        self._ready = threading.Event()  # the sink may run before submit() has returned the handle
+        self._ready = threading.Event()  # set with the handle: the sink may be called before submit() has returned it
         # Triton 2.51 crashes, server and all, when is_cancelled() and the final send of one sender overlap.
         self._lock = threading.Lock()
         self._handle: Handle | None = None
@@ -53,14 +54,14 @@ class LiveRequest:
         self.closed = False
 
     def attach(self, handle: Handle) -> None:
-        """Give the handle that submit() returned; a request cancelled before that ends now."""
+        """Set the handle that submit() returned; a request cancelled before that ends now."""
         self._handle = handle
         if self._cancelled:
             handle.cancel()
         self._ready.set()
 
     def sink(self, chunk: Chunk) -> None:
-        """Send one chunk; a caller that cannot be sent to any more has its request cancelled."""
+        """Send one chunk; if that fails, cancel the request and send an error."""
         self._ready.wait()
         assert self._handle is not None
         with self._lock:
@@ -72,13 +73,13 @@ class LiveRequest:
                 self._give_up(chunk, self._handle, exc)
 
     def _give_up(self, chunk: Chunk, handle: Handle, cause: Exception) -> None:
-        """Send an error as the final response; only a sender that refuses this too is left without one."""
+        """Send an error as the final response; if that fails too, there is none."""
         handle.cancel()
         self._close(chunk, "error")
         try:
             refuse(self._sender, TrimodeError(f"the answer could not be sent: {cause}"))
-        except Exception as again:
-            pb_utils.Logger.log_warn(f"a response sender took neither the answer nor the error: {again}")
+        except Exception as second:
+            pb_utils.Logger.log_warn(f"a response sender took neither the answer nor the error: {second}")
 
     def _send(self, chunk: Chunk, handle: Handle) -> None:
         if chunk.error is not None:
@@ -88,7 +89,7 @@ class LiveRequest:
             arrays = response_arrays(chunk, handle.params, self._cum_log_probs)
             response = pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in arrays.items()])
             self._sender.send(response, flags=FINAL if chunk.last else 0)
-        if chunk.token_ids or chunk.last:  # others tell of a block of which nothing is committed
+        if chunk.token_ids or chunk.last:  # any other chunk only shows a block before its tokens are committed
             if not self._sent and self._recorder and chunk.error is None:
                 self._recorder.first_chunk(handle.params.kind, time.monotonic() - self._started)
             self._sent = True
@@ -105,13 +106,13 @@ class LiveRequest:
             self._recorder.answered(mode, outcome, seconds, chunk.num_input_tokens, chunk.counters)
 
     def cancel(self) -> None:
-        """End it, now or when it gets its handle; the caller gets the error as the final response."""
+        """End it, now or as soon as it has its handle; the caller gets an error as the final response."""
         self._cancelled = True
         if self._handle is not None:
             self._handle.cancel()
 
-    def cancel_if_left(self) -> None:
-        """Cancel the request if its caller has gone; costs one exchange with the server's process."""
+    def cancel_if_caller_left(self) -> None:
+        """Cancel the request if its caller left; asking waits for the server's process."""
         with self._lock:
             if not self.closed and self._handle is not None and self._sender.is_cancelled():
                 self._handle.cancel()

@@ -1,6 +1,6 @@
 """TritonPythonModel: Triton's initialize, execute and finalize, on top of the runtime.
 
-Only carries requests in and responses out; what is asked and how it is answered is decided in the runtime.
+Knows how requests come in and where responses go; the runtime decides what is valid and how it is answered.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from ..config import ServerConfig
 from ..errors import CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
-from .arrays import cancels, name_of, read_request
+from .arrays import cancel_target, name_of, read_request
 from .housekeeper import Housekeeper
 from .instance import Instance
 from .live_request import LiveRequest, refuse
 
-GRACE_SECONDS = 5.0  # Triton calls finalize after the last response, so this is for requests nobody waits for
+GRACE_SECONDS = 5.0  # for requests that still run: Triton finalizes after the last response, so no caller waits
 
 
 class TritonPythonModel:
@@ -35,7 +35,7 @@ class TritonPythonModel:
             config = ServerConfig.load(folder / "model.yaml")
             if instance.gpu is not None:
                 config = replace(config, device=instance.gpu)
-            # A relative bundle is below the project, two levels above model_repository/nemotron_diffusion.
+            # A relative bundle is relative to the project, in which this folder is model_repository/nemotron_diffusion.
             self._runtime = Runtime.open(replace(config, bundle=folder.parents[1] / config.bundle))
         except TrimodeError as exc:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
@@ -43,14 +43,14 @@ class TritonPythonModel:
         self._housekeeper = Housekeeper(self._recorder, self._runtime.stats, instance.name)
 
     def execute(self, requests: list[Any]) -> None:
-        """Check and queue; the answers are sent later, from the runtime's sender thread."""
+        """Check and queue requests; the runtime's sender thread sends the answers later."""
         for request in requests:
             self._accept(request)
 
     def _accept(self, request: Any) -> None:
         sender = request.get_response_sender()
         parameters = request.parameters()
-        if (target := cancels(parameters)) is not None:
+        if (target := cancel_target(parameters)) is not None:
             refuse(sender, CancelledError(f"{self._housekeeper.cancel(target)} requests"))
             return
         name = name_of(request.request_id(), parameters)
@@ -59,7 +59,7 @@ class TritonPythonModel:
         given: dict[str, object] = {}
         try:
             given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), parameters)
-            timeout_ms = -(-request.timeout() // 1000) or None  # microseconds, 0 for none
+            timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
             handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms)
         except Exception as exc:
             error = exc if isinstance(exc, TrimodeError) else TrimodeError(f"{type(exc).__name__}: {exc}")
@@ -74,6 +74,6 @@ class TritonPythonModel:
         live.attach(handle)
 
     def finalize(self) -> None:
-        """End what still runs, then release the metrics."""
+        """End the requests that still run, then release the metrics."""
         self._runtime.close(GRACE_SECONDS)
         self._housekeeper.close()

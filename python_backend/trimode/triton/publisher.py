@@ -1,5 +1,7 @@
-"""Publishes recorded samples as Triton custom metrics; runs on the housekeeping thread, a call costs an exchange
-with the server's process. Knows nothing of requests."""
+"""Publishes recorded samples as Triton's custom metrics.
+
+Runs on the housekeeper's thread, because each call waits for the server's process. Knows nothing of requests.
+"""
 
 from __future__ import annotations
 
@@ -26,10 +28,10 @@ class Publisher:
         self._gauges: dict[tuple[str, tuple[str, ...]], float] = {}
         for metric in METRICS:
             if not metric.labels:
-                self._metric(metric, ())  # there from the start, at 0
+                self._metric(metric, ())  # so that it is published from the start, as 0
 
     def publish(self, samples: list[Sample]) -> None:
-        """Send `samples` to the server; a gauge that did not move is left alone."""
+        """Send `samples` to the server, except gauges whose value did not change."""
         for sample in samples:
             key = (sample.metric.name, sample.labels)
             target = self._metric(sample.metric, sample.labels)
@@ -50,6 +52,6 @@ class Publisher:
         return self._metrics[key]
 
     def close(self) -> None:
-        """Let go of every metric; Triton 2.51's stub crashes at exit when one is left."""
+        """Release every metric; Triton 2.51's stub crashes at exit when one is left."""
         self._metrics.clear()
         self._families.clear()

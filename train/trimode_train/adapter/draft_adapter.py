@@ -1,4 +1,4 @@
-"""`python -m trimode_train.adapter.draft_adapter RECIPE`: trains a checkpoint's draft adapter into its folder.
+"""`python -m trimode_train.adapter.draft_adapter RECIPE`: trains a draft adapter and writes it into its checkpoint.
 
 The base model is frozen. The adapter is on for drafts only, so it changes how much of a draft is right, never the text.
 """
@@ -16,27 +16,25 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from ..__main__ import ROOT, RUNS, wall_clock
 from ..data.batches import Batches
 from ..data.chat import render
 from ..data.corpus import Corpus
-from ..data.mixture import Documents
+from ..data.packing import Documents
 from ..data.recipe import Recipe
 from ..data.tokenizer import load_tokenizer
-from ..evaluation.decode import self_speculation
-from ..evaluation.evaluate import questions
-from ..evaluation.scores import MAX_NEW, Question, by_domain
+from ..evaluation.decode import Decoded, self_speculation
+from ..evaluation.scores import MAX_NEW, Question, by_domain, questions
 from ..model import lora
 from ..model.checkpoint import TRAINING, load_model, write_json
 from ..model.model import Model, bias_from
+from ..prepare import ROOT, RUNS
 from ..training import resumable
 from ..training.bar import Bar
-from ..training.clock import Clock
+from ..training.clock import Clock, wall_clock
 from ..training.objective import Tensors, visibility
 from ..training.trainer import learning_rate
 from .draft_objective import DraftLosses, Drafts, draft_losses, encode_drafts
@@ -45,20 +43,20 @@ from .own_text import own_text
 
 @dataclass(frozen=True)
 class AdapterRecipe(Recipe):
-    """A training recipe with the adapter's shape and loss. Its model is the checkpoint's; AdamW moves the adapter."""
+    """A recipe with the adapter's shape and loss. Its model is the checkpoint's; AdamW updates the adapter."""
 
     start_from: str | None = "checkpoints/nano"
     rank: int = 32
     alpha: int = 128
-    documents: int = 4000  # that the model answers itself before the adapter's training begins
+    documents: int = 4000  # that the model answers before the adapter's training begins
     temperature: float = 1.0  # of both distributions in the hybrid loss
-    behind: float = 0.5  # weight of a position for each one that it lies behind the first rejected
+    behind: float = 0.5  # a position k after the first rejected one weighs `behind` ** k
 
 
 def tokens_per_cycle(model: Model, asked: list[Question], adapter: bool) -> float:
-    """Tokens of greedy self-speculation for a draft and its verification, over all questions."""
+    """Return how many tokens a draft and its verification give in greedy self-speculation, over all questions."""
 
-    def one(question: Question) -> tuple[bool, Any]:
+    def one(question: Question) -> tuple[bool, Decoded]:
         decoded = self_speculation(model, question.prompt, MAX_NEW, model.config.block_size, adapter)
         return decoded.ids == question.reply, decoded
 
@@ -66,7 +64,7 @@ def tokens_per_cycle(model: Model, asked: list[Question], adapter: bool) -> floa
 
 
 class AdapterRun:
-    """A frozen model, its adapter, and where the adapter's training is."""
+    """A frozen model, its adapter, and how far the adapter's training is."""
 
     def __init__(
         self, recipe: AdapterRecipe, model: Model, corpus: Documents, clock: Clock, folder: Path, bar: Bar
@@ -112,7 +110,7 @@ class AdapterRun:
         self.base_per_cycle = state["base_per_cycle"]
 
     def train_step(self, t: Tensors) -> DraftLosses:
-        """One update of the adapter."""
+        """Update the adapter once."""
         for group in self.optimiser.param_groups:
             group["lr"] = self.recipe.optim.adam_lr * learning_rate(self.clock.progress, self.recipe.optim)
         dtype = torch.bfloat16 if self.recipe.bfloat16 else torch.float32
@@ -140,7 +138,7 @@ class AdapterRun:
         self._record(step=self.step, tokens_per_cycle=now, without_adapter=self.base_per_cycle)
 
     def run(self, asked: list[Question], max_steps: int | None = None) -> None:
-        """Train until the clock, a step limit or a signal ends it; saves at the end. Measures on `asked`, if any."""
+        """Train until the clock, a step limit or a signal ends the run, then save. Measures on `asked`, if any."""
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
         saved = evaluated = said = time.monotonic()
         try:
@@ -173,7 +171,7 @@ class AdapterRun:
                 signal.signal(number, handler)
 
     def export(self, checkpoint: Path) -> None:
-        """Write the best adapter that was measured, and its line in `training.json`."""
+        """Write the best adapter that was measured, and its entry in `training.json`."""
         lora.save(self.best, self.recipe.rank, self.recipe.alpha, checkpoint)
         path = checkpoint / TRAINING
         facts = json.loads(path.read_text()) if path.exists() else {}
@@ -195,7 +193,7 @@ class AdapterRun:
 
 
 def unpublished(asked: list[Question], checkpoint: Path) -> list[Question]:
-    """The questions not in the checkpoint's heldout.jsonl: an adapter is not chosen by what it is judged by."""
+    """Return the questions not in the checkpoint's heldout.jsonl: what judges an adapter later must not choose it."""
     published = (checkpoint / "heldout.jsonl").read_text() if (checkpoint / "heldout.jsonl").exists() else ""
     tokenizer = load_tokenizer(checkpoint)
     records = [json.loads(line) for line in published.splitlines()]
@@ -203,19 +201,27 @@ def unpublished(asked: list[Question], checkpoint: Path) -> list[Question]:
     return [question for question in asked if tuple(question.prompt) not in prompts]
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m trimode_train.adapter.draft_adapter", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--checkpoint", type=Path, help="checkpoint folder, instead of the recipe's")
-    parser.add_argument("--resume", action="store_true", help="continue the run's latest state")
-    parser.add_argument("--minutes", type=float, help="length of the schedule, instead of the recipe's")
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m trimode_train.adapter.draft_adapter",
+        description="Train a draft adapter and write it into its checkpoint.",
+    )
+    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the run's YAML file")
+    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint, in place of the recipe's")
+    parser.add_argument("--resume", action="store_true", help="continue the run's latest state, if there is one")
+    parser.add_argument("--minutes", type=float, help="length of the schedule, in place of the recipe's")
     parser.add_argument("--until", type=wall_clock, metavar="HH:MM", help="end the schedule by this hour at the latest")
-    parser.add_argument("--steps", type=int, help="stop after this many steps, without measuring or writing an adapter")
-    parser.add_argument("--no-compile", action="store_true", help="run the model uncompiled")
-    parser.add_argument("--out", type=Path, help="run folder (default: train/runs/<recipe's name>)")
-    options = parser.parse_args(arguments)
+    parser.add_argument(
+        "--steps", type=int, metavar="N", help="stop after so many steps, without measuring or writing an adapter"
+    )
+    parser.add_argument("--no-compile", action="store_true", help="do not compile the model")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder [train/runs/<recipe's name>]")
+    return parser.parse_args(arguments)
 
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status, 1 if no adapter was written."""
+    options = _parse(arguments)
     recipe = AdapterRecipe.load(options.recipe)
     checkpoint = options.checkpoint or ROOT / recipe.start_from
     model = load_model(checkpoint).to(recipe.device)
@@ -235,17 +241,17 @@ def main(arguments: list[str] | None = None) -> int:
         asked = [] if options.steps else unpublished(questions(corpus, per_domain=5, seed=11), checkpoint)
         pool = own_text(model, corpus, recipe.documents, recipe.seed)
         spent = time.monotonic() - began
-        bar.print(f"{len(pool.documents)} documents in the model's own words, {spent:.0f} seconds")
+        bar.print(f"{len(pool.documents)} documents with the model's own replies, {spent:.0f} seconds")
         clock = Clock(
             max(60 * recipe.minutes - spent, 60.0), options.until
-        )  # they count, but warm-up begins with the steps
+        )  # the seconds spent count, but warm-up begins with the steps
         run = AdapterRun(recipe, model, pool, clock, folder, bar)
         if options.resume and run.path.exists():
             run.resume()
         run.run(asked, options.steps)
         if not run.best:
             measured = run.base_per_cycle is not None
-            bar.print("no adapter drafts better than the model itself" if measured else "no adapter was measured")
+            bar.print("no adapter drafts better than the model without one" if measured else "no adapter was measured")
             bar.print(f"{checkpoint}: unchanged")
             return 0 if options.steps else 1
         run.export(checkpoint)

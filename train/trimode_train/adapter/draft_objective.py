@@ -1,6 +1,6 @@
 """The draft adapter's loss: a block drafted in one pass should be what the frozen model itself would write.
 
-Knows where the drafts of a batch are and what accepting them means; knows nothing about how the adapter is made.
+Knows where a batch's drafts are and when a token is accepted. Knows nothing about how the adapter is made.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..training.objective import Tensors
 class Drafts:
     """Where a batch's drafts are: indices into its flattened tokens, (drafts, longest - 1), in the order of the text.
 
-    A draft is what follows a block's seed. Row k of a draft is verified by the causal row of the token before it.
+    A draft is what follows a block's seed. The causal row of the token before it verifies a drafted token.
     """
 
     noisy: Tensor  # the masked token
@@ -28,7 +28,7 @@ class Drafts:
 
     @classmethod
     def of(cls, t: Tensors, longest: int) -> Drafts:
-        """Find the drafts of the blocks of at most `longest` tokens."""
+        """Find the drafts in blocks of at most `longest` tokens."""
         rows, length = t.ids.shape
         row, column = ((t.block > 0) & (t.positions == t.limit)).nonzero(as_tuple=True)  # the seeds, (drafts,) each
         offset = torch.arange(1, longest, device=t.ids.device)  # (longest - 1,)
@@ -48,13 +48,13 @@ class Drafts:
 
 
 def encode_drafts(model: Model, ids: Tensor, positions: Tensor, bias: Tensor, draft: Tensor) -> Tensor:
-    """Hidden states (rows, length, hidden) under an additive bias; `draft` (rows, length, 1) is 1 on drafts."""
+    """Return hidden states (rows, length, hidden) under an additive bias; `draft` (rows, length, 1) is 1 on drafts."""
     return model.encoder(ids, positions, grouped_attention(bias), draft=draft)[0]
 
 
 @dataclass(frozen=True)
 class DraftLosses:
-    """The loss to minimise, and what the drafts of the batch are worth."""
+    """The loss to minimise, and how good the batch's drafts are."""
 
     total: Tensor
     distance: Tensor  # the hybrid's mean over weighted positions
@@ -62,10 +62,10 @@ class DraftLosses:
 
 
 def hybrid(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """KL and total variation of (n, vocab) logits at a temperature: lambda * KL + (1 - lambda) * TV, (n,).
+    """Mix KL and total variation of (n, vocab) logits at a temperature: lambda * KL + (1 - lambda) * TV, (n,).
 
-    lambda is exp(-0.5 * acceptance). Acceptance is the share of the two distributions that overlaps, which is 1 - TV:
-    the further apart they are, the more KL, whose gradient does not vanish there.
+    lambda is exp(-0.5 * acceptance). Acceptance is the share of the two distributions that overlaps, which is 1 - TV.
+    The further apart they are, the more KL counts, whose gradient does not vanish there.
     """
     q, p = (student / temperature).log_softmax(-1), (teacher / temperature).log_softmax(-1)
     kl = F.kl_div(q, p, reduction="none", log_target=True).sum(-1)
@@ -77,12 +77,12 @@ def hybrid(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
 def draft_losses(
     model: Model, hidden: Tensor, drafts: Drafts, temperature: float = 1.0, behind: float = 0.5
 ) -> DraftLosses:
-    """Distance to the frozen model's own causal prediction, plus cross-entropy to its most likely token.
+    """Return the distance to the frozen model's own causal prediction, plus cross-entropy to its most likely token.
 
-    After the draft LoRA of the Nemotron-Labs-Diffusion paper (arXiv:2607.05722): verifier frozen, hybrid of KL and TV,
-    cross-entropy on the accepted positions and the first rejected one. A position k behind the first rejected one
-    cannot be accepted yet: its hybrid weighs `behind` ** k. The clean copies should hold the model's own greedy
-    text (`own_text`): there the teacher sees exactly what verification will see.
+    Follows the draft LoRA of the Nemotron-Labs-Diffusion paper (arXiv:2607.05722): frozen verifier, hybrid of KL and
+    TV, cross-entropy on the accepted positions and the first rejected one. A position k after the first rejected one
+    cannot be accepted yet, so its hybrid weighs `behind` ** k. The clean copies should be the model's own greedy text
+    (`own_text`): there the teacher sees exactly what verification will see.
     """
     flat, real = hidden.flatten(0, 1), drafts.real
     student = model.diffusion_head(flat[drafts.noisy[real]]).float()  # (n, vocab)

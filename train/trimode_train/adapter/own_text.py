@@ -1,7 +1,7 @@
-"""Documents whose replies are the model's own greedy text: what drafts are drafts of.
+"""Documents whose replies are the model's own greedy text, which its drafts try to guess.
 
-Where a given reply is what the model would have written, it is kept as it is; only from the first token that is not on
-does the model write, many documents at a time.
+A reply is kept up to the first token that the model would not have written; from there the model writes, many documents
+at a time. Knows nothing about the adapter.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ from ..model.model import HIDDEN, Model, Past, causal_bias, grouped_attention
 
 @dataclass(frozen=True)
 class OwnText:
-    """A pool of documents that stands in for a corpus."""
+    """A pool of documents, used as a corpus."""
 
     documents: list[Document]
 
     def document(self, rng: Random) -> Document:
-        """One document of the pool."""
+        """Draw a document of the pool."""
         return rng.choice(self.documents)
 
 
 @torch.no_grad()
 def rewrite(model: Model, documents: list[Document], max_tokens: int, batch: int = 64) -> list[Document]:
-    """The same prompts with the model's greedy replies, cut where a document has `max_tokens` tokens.
+    """Return the same prompts with the model's greedy replies; a document ends at `max_tokens` tokens.
 
-    Documents come back in another order: those of like length are written together.
+    Documents are returned in another order, because those of similar length are written together.
     """
     kept: list[Document] = []
     begun: list[Document] = []
@@ -56,7 +56,7 @@ def rewrite(model: Model, documents: list[Document], max_tokens: int, batch: int
 
 
 def _prefill(model: Model, texts: list[list[int]]) -> tuple[Tensor, Past]:
-    """Logits (texts, longest, vocab) and K/V of texts padded at their ends."""
+    """Return logits (texts, longest, vocab), and keys and values, of texts padded at their ends."""
     longest = max(map(len, texts))
     ids = torch.tensor([text + [EOS_ID] * (longest - len(text)) for text in texts], device=model.device)
     positions = torch.arange(longest, device=model.device)[None].expand_as(ids)
@@ -88,6 +88,6 @@ def _write(model: Model, documents: list[Document], max_tokens: int) -> list[Doc
 
 
 def own_text(model: Model, corpus: Corpus, count: int, seed: int) -> OwnText:
-    """A pool of `count` documents of the corpus, rewritten by the model; the same for the same seed."""
+    """Return `count` documents of the corpus, rewritten by the model; the same seed gives the same ones."""
     rng = Random(f"{seed} own text")
     return OwnText(rewrite(model, [corpus.document(rng) for _ in range(count)], corpus.max_tokens))

@@ -1,1 +1,1 @@
-"""Training data: tasks, sources, tokenizer, packing, batches, archives."""
+"""What a model learns from: tasks, texts, tokenizer, documents, batches, archives. Knows nothing about training."""

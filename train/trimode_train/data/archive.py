@@ -1,17 +1,15 @@
-"""`python -m trimode_train.data.archive RECIPE`: documents drawn ahead of a run, in a file that numpy alone can read.
+"""An archive: documents drawn before a run, with recipe, tokenizer and questions, in a file that numpy alone can read.
 
 It is a zip with LZMA of `ids.npy`, `lengths.npy`, `starts.npy`, `closed.npy`, `recipe.json`, `tokenizer.json` and
-`questions.json`. Documents are sorted, so that similar ones compress together; batches draw them at random, each as
-often as any other, and noise them afresh.
+`questions.json`. Documents are sorted, so that similar ones compress together; batches draw them at random, each with
+the same probability, and noise them again each time. Does not know where documents come from.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import json
 import os
-import sys
 import zipfile
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -24,19 +22,18 @@ from random import Random
 import numpy as np
 import numpy.typing as npt
 
-from .mixture import Documents
-from .packing import Document
+from .packing import Document, Documents
 from .recipe import Recipe
 
 _ARRAYS = ("ids", "lengths", "starts", "closed")
 
 CHUNK = 2000
-"""Documents drawn from one random state: the archive does not depend on how many processes draw them."""
+"""Documents drawn from one random state; fixed, so that an archive does not depend on how many processes draw it."""
 
 
 @dataclass(frozen=True)
 class ArchiveCorpus:
-    """Documents drawn before."""
+    """Documents that were drawn before the run."""
 
     ids: npt.NDArray[np.uint16]  # (tokens,), one document after the other
     lengths: npt.NDArray[np.uint16]  # (documents,)
@@ -50,7 +47,7 @@ class ArchiveCorpus:
 
     @classmethod
     def of(cls, documents: list[Document]) -> ArchiveCorpus:
-        """Keep documents. Raises ValueError for an id that uint16 does not hold."""
+        """Keep documents. Raises ValueError for an id that does not fit into uint16."""
         ids = np.array([i for d in documents for i in d.ids])
         if ids.max(initial=0) > np.iinfo(np.uint16).max:
             raise ValueError(f"id {ids.max()}: an archive holds ids up to {np.iinfo(np.uint16).max}")
@@ -63,7 +60,7 @@ class ArchiveCorpus:
 
     @classmethod
     def joined(cls, parts: list[ArchiveCorpus]) -> ArchiveCorpus:
-        """The documents of all parts, sorted by their ids."""
+        """Put the documents of all parts together, sorted by their ids."""
         ids, lengths, starts, closed = (np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS)
         ends = np.cumsum(lengths, dtype=np.int64)
         data, begins = ids.astype(">u2").tobytes(), ends - lengths  # big-endian, so that bytes sort as ids do
@@ -81,21 +78,21 @@ class ArchiveCorpus:
         return Document(ids, int(self.starts[number]), bool(self.closed[number]))
 
     def document(self, rng: Random) -> Document:
-        """The next document of a random state."""
+        """Draw a document; the same random state gives the same one."""
         return self[rng.randrange(len(self))]
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Everything a run needs from elsewhere."""
+    """Everything that a run needs and that the machine which trains cannot make."""
 
     recipe: Recipe
     corpus: ArchiveCorpus
     tokenizer: str  # the text of tokenizer.json
-    questions: list[tuple[str, Document]]  # domain, held-out conversation
+    questions: list[tuple[str, Document]]  # a domain and a held-out conversation
 
     def save(self, path: Path) -> None:
-        """Write next to the target, then rename over it."""
+        """Write a file next to `path`, then rename it to `path`."""
         questions = [{"domain": domain, "ids": d.ids, "start": d.start} for domain, d in self.questions]
         texts = {
             "recipe.json": json.dumps(dataclasses.asdict(self.recipe), indent=2),
@@ -128,7 +125,7 @@ class Archive:
 
 
 def draw_chunk(number: int, corpus: Documents, seed: int, documents: int) -> ArchiveCorpus:
-    """The first `documents` of the archive's chunk `number`."""
+    """Draw the first `documents` documents of the archive's chunk `number`."""
     rng = Random(f"{seed} archive {number}")
     return ArchiveCorpus.of([corpus.document(rng) for _ in range(documents)])
 
@@ -146,50 +143,10 @@ def _drawn(number: int, seed: int, documents: int) -> ArchiveCorpus:
 
 
 def draw_documents(corpus: Documents, seed: int, documents: int, workers: int = 1) -> Iterator[ArchiveCorpus]:
-    """Draw documents chunk by chunk, in any number of processes with the same result."""
+    """Draw documents chunk by chunk; the result does not depend on the number of processes."""
     sizes = [min(CHUNK, documents - begin) for begin in range(0, documents, CHUNK)]
     if workers <= 1:
         yield from (draw_chunk(number, corpus, seed, size) for number, size in enumerate(sizes))
         return
     with ProcessPoolExecutor(workers, get_context("spawn"), _begin, (corpus,)) as pool:
         yield from pool.map(_drawn, range(len(sizes)), [seed] * len(sizes), sizes)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    # Here, because a machine that only reads archives need not have what these need.
-    from rich.progress import Progress
-
-    from ..__main__ import RUNS, prepare_tokenizer
-    from ..evaluation.evaluate import questions
-    from .corpus import Corpus
-
-    parser = argparse.ArgumentParser(prog="python -m trimode_train.data.archive", description=__doc__)
-    parser.add_argument("recipe", type=Path)
-    parser.add_argument("--documents", type=int, default=1_200_000)
-    parser.add_argument("--to", type=Path, help="default: train/runs/<recipe's name>.archive")
-    parser.add_argument("--workers", type=int, default=1, help="processes that draw")
-    options = parser.parse_args(arguments)
-
-    recipe = Recipe.load(options.recipe)
-    folder = RUNS / recipe.name
-    folder.mkdir(parents=True, exist_ok=True)
-    tokenizer = prepare_tokenizer(folder, recipe)
-    corpus = Corpus(tokenizer, recipe.data)
-    parts = []
-    with Progress() as progress:
-        task = progress.add_task("drawing documents", total=options.documents)
-        for part in draw_documents(corpus, recipe.seed, options.documents, options.workers):
-            parts.append(part)
-            progress.advance(task, len(part))
-    asked = [(q.domain, q.document) for q in questions(corpus, per_domain=12, seed=7)]
-    archive = Archive(recipe, ArchiveCorpus.joined(parts), (folder / "tokenizer.json").read_text(), asked)
-    path = options.to or RUNS / f"{recipe.name}.archive"
-    archive.save(path)
-    kept, size = archive.corpus, path.stat().st_size
-    print(f"{path}: {len(kept):,} documents, {len(kept.ids):,} tokens, {size / 2**20:.1f} MiB")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

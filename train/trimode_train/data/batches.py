@@ -1,6 +1,6 @@
-"""Batches in the order of their numbers, made ahead of the step that needs them. Knows nothing about models.
+"""Batches in the order of their numbers, made before the step that needs them. Knows nothing about models.
 
-A batch depends on the seed and its number alone, so neither the number of workers nor a pause changes what is seen.
+A batch depends on the seed and its number alone, so neither the number of workers nor a pause changes what a run sees.
 """
 
 from __future__ import annotations
@@ -14,18 +14,17 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from random import Random
 from types import TracebackType
 
-from .mixture import Documents
-from .packing import Batch, Planned, pack, plan
+from .packing import Batch, Documents, Planned, pack, plan
 from .recipe import Recipe
 
 
 def batch_rng(number: int, recipe: Recipe) -> Random:
-    """What a batch is drawn with."""
+    """Return the random state that a batch is drawn with."""
     return Random(f"{recipe.seed} batch {number}")
 
 
 def plans(rng: Random, corpus: Documents, recipe: Recipe) -> Iterator[Planned]:
-    """The documents of a batch with the blocks chosen for them; a few will then find no room in it."""
+    """Yield the documents of a batch with the blocks chosen for them; a few of them will not fit into it."""
     size = 0
     while size < recipe.data.rows * recipe.data.row_length:
         planned = plan(corpus.document(rng), rng, recipe.noise, recipe.data.row_length)
@@ -34,7 +33,7 @@ def plans(rng: Random, corpus: Documents, recipe: Recipe) -> Iterator[Planned]:
 
 
 def batch_for(number: int, corpus: Documents, recipe: Recipe) -> Batch:
-    """A fresh batch: depends on the seed and its number only."""
+    """Make a batch; it depends on the seed and its number only."""
     rng = batch_rng(number, recipe)
     return pack(list(plans(rng, corpus, recipe)), recipe.data.rows, recipe.data.row_length, rng, recipe.noise)
 
@@ -43,7 +42,7 @@ _work: tuple[Documents, Recipe]  # of a worker process
 
 
 def _begin(corpus: Documents, recipe: Recipe) -> None:
-    """Set a worker process up. It leaves when its parent does; Ctrl-C, at which the parent saves, is not for it."""
+    """Set up a worker process. It ends when its parent ends, and ignores Ctrl-C, at which the parent saves."""
     global _work
     _work = corpus, recipe
     os.setsid()
@@ -57,7 +56,7 @@ def _made(number: int) -> Batch:
 
 
 class Batches:
-    """Use as a context manager; `next()` gives the batches from number `first` on."""
+    """Use as a context manager; `next()` returns the batches, starting with number `first`."""
 
     def __init__(self, corpus: Documents, recipe: Recipe, first: int) -> None:
         self.pool: Executor
@@ -79,7 +78,7 @@ class Batches:
         self.number += 1
 
     def __next__(self) -> Batch:
-        """The next batch; the one after the last that is being made is begun."""
+        """Return the next batch, and start to make another."""
         batch = self.coming.popleft().result()
         self._submit()
         return batch

@@ -1,4 +1,4 @@
-"""Renders messages with the checkpoint's chat template, as transformers does. Knows nothing about ids."""
+"""Conversations as text, rendered with the checkpoint's chat template as transformers does. Knows nothing about ids."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _compiled(path: Path) -> jinja2.Template:
 def render(
     messages: list[Message], *, enable_thinking: bool = False, generate: bool = True, template: Path = TEMPLATE
 ) -> str:
-    """The text of a conversation; with `generate` it ends where the assistant's next reply begins."""
+    """Return the text of a conversation; with `generate` it ends where the assistant's next reply begins."""
     return _compiled(template).render(
         messages=messages,
         add_generation_prompt=generate,

@@ -1,6 +1,7 @@
 """The training text: an endless, seeded mixture of chats made by the tasks and of stretches of code and prose.
 
-The same random state gives the same document. Held-out prompts and files are known by a hash of their text or name.
+The same random state gives the same document. A hash of a prompt's text, or of a file's name, decides whether it is
+held out. Knows nothing about batches or models.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ from tokenizers import Tokenizer
 
 from ..model.config import EOS_ID
 from .chat import Message, render
-from .mixture import Mixture
 from .packing import Document
+from .recipe import Mixture
 from .sources import Kind, is_held_out, texts
 from .tasks import TASKS, Example
 
@@ -26,11 +27,11 @@ _SYSTEM = (
 )
 
 
-HELD_OUT_PROMPTS = 25  # one in so many
+HELD_OUT_PROMPTS = 25  # one prompt in so many is held out
 
 
 def draw(rng: Random, held_out: bool = False, domain: str | None = None) -> Example:
-    """One example of the training share, or of the held-out share."""
+    """Draw an example of the training share, or of the held-out share."""
     while True:
         task = TASKS[domain] if domain else rng.choices(list(TASKS.values()), [t.weight for t in TASKS.values()])[0]
         example = task.make(rng)
@@ -84,7 +85,7 @@ class Corpus:
         return {"code": self.mixture.code_share, "prose": self.mixture.prose_share}
 
     def document(self, rng: Random) -> Document:
-        """The next document of a random state."""
+        """Draw a document; the same random state gives the same one."""
         drawn = rng.random()
         for kind, share in self._shares().items():
             if drawn < share:
@@ -107,8 +108,13 @@ class Corpus:
         return document
 
     def chat(self, earlier: list[Message], example: Example, thinking: bool = False) -> Document:
-        """A conversation that ends with the example's reply."""
+        """Make a conversation that ends with the example's reply."""
         messages = [*earlier, {"role": "user", "content": example.prompt}]
         prompt = self.tokenizer.encode(render(messages, enable_thinking=thinking)).ids
         reply = self.tokenizer.encode(example.thought if thinking else example.answer).ids
         return Document([*prompt, *reply, EOS_ID], start=len(prompt))
+
+    def held_out(self, per_domain: int, seed: int) -> list[tuple[str, Document]]:
+        """Draw held-out conversations of every domain, with its name; the same seed gives the same ones."""
+        rng = Random(f"held-out {seed}")
+        return [(name, self.chat([], draw(rng, True, name))) for name in TASKS for _ in range(per_domain)]

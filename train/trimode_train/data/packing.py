@@ -1,12 +1,13 @@
-"""Lays documents out as [noisy | clean] rows: which ids, positions, targets and weights, and who sees whom.
+"""Lays documents out as [noisy | clean] rows: which ids, positions, targets and weights, and which token sees which.
 
-Pure numpy on ids; knows nothing about text, models or optimisation.
+Numpy on ids. Knows nothing about text, models or optimisation.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +23,15 @@ class Document:
 
     ids: list[int]
     start: int
-    closed: bool = True  # the reply ends here, so what a block covers beyond it is end-of-text padding
+    closed: bool = True  # the reply ends here, so a block that covers more is padded with end-of-text
+
+
+class Documents(Protocol):
+    """Where documents come from: made when they are asked for (`Corpus`), or drawn before (`ArchiveCorpus`)."""
+
+    def document(self, rng: Random) -> Document:
+        """Draw a document; the same random state gives the same one."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -33,15 +42,15 @@ class NoiseOptions:
     block_odds: tuple[float, ...] = (0.6, 0.25, 0.15)
     shifted: float = 0.4  # documents whose blocks start somewhere inside the reply, as after an accepted draft
     all_masked: float = 0.45  # blocks in the state of the first denoising pass
-    span_masked: float = 0.0  # blocks with one hole between known sides, as when filling in
+    span_masked: float = 0.0  # blocks with one gap between known sides, as in infilling
     seed_masked: float = 0.05  # blocks whose first token, known at inference, is noised like the others
     min_ratio: float = 0.05
     min_span_ratio: float = 0.15
     diffusion_weight: float = 0.3
     padding_weight: float = 1.0  # of the positions after the end; below 1 the model learns to run on
-    wrong_weight: float = 0.0  # added for masked tokens it would reveal wrongly: a reveal is never taken back
-    second_look: bool = False  # every other step meets the last batch again, its surest tokens revealed
-    prompt_weight: float = 0.1  # of next-token loss on prompts, whose facts are random by construction
+    wrong_weight: float = 0.0  # added for masked tokens that it would reveal wrongly: a reveal is final
+    second_look: bool = False  # every other step sees the last batch again, with its surest tokens revealed
+    prompt_weight: float = 0.1  # of the next-token loss on prompts, whose facts are random by construction
 
 
 @dataclass(frozen=True)
@@ -82,13 +91,13 @@ class _Row:
 
 
 def block_starts(document: Document, length: int, shift: int) -> list[int]:
-    """Where the noisy blocks of a reply start: each holds its seed and at least one token to predict."""
+    """Return where the noisy blocks of a reply start: each has its seed and at least one token to predict."""
     return list(range(document.start + shift, len(document.ids) - 1, length))
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A document with the blocks chosen for it, before it has a row."""
+    """A document with the blocks chosen for it, before it is put into a row."""
 
     document: Document
     blocks: list[tuple[int, int]]  # (start, end) in document positions; the end may lie beyond a closed reply
@@ -100,7 +109,7 @@ class Planned:
 
 
 def plan(document: Document, rng: Random, options: NoiseOptions, room: int) -> Planned:
-    """Choose block length, shift and blocks; drops random blocks where all do not fit into `room` tokens."""
+    """Choose block length, shift and blocks; drop random blocks if not all fit into `room` tokens."""
     length = rng.choices(options.block_lengths, options.block_odds)[0]
     shift = rng.randrange(length) if rng.random() < options.shifted else 0
     end = len(document.ids)
@@ -127,7 +136,7 @@ def _hidden(n: int, rng: Random, options: NoiseOptions) -> tuple[list[bool], flo
 
 
 def _add_block(row: _Row, number: int, start: int, stop: int, rng: Random, options: NoiseOptions) -> None:
-    """Append a noisy copy of positions start..stop of a document the row holds or is about to hold."""
+    """Append a noisy copy of positions start..stop of a document that is in the row or is about to be."""
     ids, n = row.documents[number].ids, stop - start
     row.blocks += 1
     true = [ids[i] if i < len(ids) else EOS_ID for i in range(start, stop)]
@@ -151,7 +160,7 @@ def _place(row: _Row, planned: Planned, rng: Random, options: NoiseOptions) -> N
 
 
 def _fill(row: _Row, rng: Random, options: NoiseOptions) -> None:
-    """Spend what is left of a row on further noisy blocks of its documents: their clean copies are there anyway."""
+    """Fill the rest of a row with more noisy blocks of its documents, whose clean copies are in the row anyway."""
     while fitting := [length for length in options.block_lengths if length <= row.room]:
         number = rng.randrange(len(row.documents))
         document = row.documents[number]
@@ -163,7 +172,7 @@ def _fill(row: _Row, rng: Random, options: NoiseOptions) -> None:
 
 
 def pack(planned: list[Planned], rows: int, length: int, rng: Random, options: NoiseOptions) -> Batch:
-    """First-fit decreasing into `rows` rows of `length` tokens; what does not fit is left out."""
+    """Pack into `rows` rows of `length` tokens, largest document first; leave out what does not fit."""
     open_rows = [_Row(length) for _ in range(rows)]
     for item in sorted(planned, key=lambda p: -p.size):
         for row in open_rows:

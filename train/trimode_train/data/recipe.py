@@ -1,4 +1,7 @@
-"""One training run's settings: a YAML file becomes one frozen dataclass; unknown keys are errors."""
+"""One run's settings: a YAML file becomes one frozen dataclass; unknown keys are errors.
+
+Knows the settings' names, not what they do. Needs no package, except yaml to read a file.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from ..model.config import ModelConfig
-from .mixture import Mixture
 from .packing import NoiseOptions
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of what a corpus draws; the rest are single chats without thinking."""
+
+    code_share: float = 0.05
+    prose_share: float = 0.02
+    thinking_share: float = 0.12  # of the chats whose task has worked steps
+    turns_share: float = 0.1  # of the chats
 
 
 @dataclass(frozen=True)
@@ -34,17 +46,17 @@ class OptimOptions:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides a run's result, but for the machine's speed."""
+    """Everything that decides a run's result, except the machine's speed."""
 
     name: str
     minutes: float = 70.0
     seed: int = 1
     device: str = "cpu"
     threads: int = 2
-    workers: int = 0  # processes that make batches; 0: one thread beside the training
+    workers: int = 0  # processes that make batches; 0 means one thread of the process that trains
     bfloat16: bool = True  # autocast; weights and updates stay float32
     compile: bool = True
-    peak_tflops: float | None = None  # of the GPU in bfloat16, to report the share of it that is used
+    peak_tflops: float | None = None  # of the GPU in bfloat16; the log then reports how much of it is used
     save_minutes: float = 3.0
     evaluate_minutes: float = 8.0
     start_from: str | None = None  # a checkpoint folder, relative to the project: its weights and tokenizer
@@ -56,7 +68,7 @@ class Recipe:
     @classmethod
     def load(cls, path: Path) -> Self:
         """Read a YAML file. Raises ValueError that names an unknown key."""
-        import yaml  # here, because a machine that trains from an archive need not have it
+        import yaml  # here, because a machine that trains from an archive does not need it
 
         return cls.of(yaml.safe_load(path.read_text()), path.name)
 

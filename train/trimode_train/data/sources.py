@@ -1,6 +1,6 @@
-"""Where text that no generator made comes from: files that Python and packages ship, each source with its licence.
+"""The sources of text that no generator made: files that Python and packages ship, each source with its licence.
 
-Held out by file (or, for the language reference, by topic), never by line. Knows nothing about ids or models.
+A whole file (or, for the language reference, a topic) is held out, never a line. Knows nothing about ids or models.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _SKIPPED = {
 
 
 def is_held_out(text: str, one_in: int) -> bool:
-    """Whether a prompt or file name belongs to the held-out share, decided by its hash alone."""
+    """Return whether a prompt or file name belongs to the held-out share; its hash alone decides."""
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") % one_in == 0
 
 
@@ -55,11 +55,11 @@ class Source:
     never_held_out: bool = False
 
     def share(self, held_out: bool) -> list[Text]:
-        """The texts of the training share, or of the held-out share."""
+        """Return the texts of the training share, or of the held-out share."""
         return [t for t in self.texts() if self.is_held_out(t[0]) == held_out]
 
     def is_held_out(self, name: str) -> bool:
-        """Whether a text of this source is kept from training."""
+        """Return whether a text of this source is kept from training."""
         return not self.never_held_out and is_held_out(name, HELD_OUT_FILES)
 
 
@@ -127,5 +127,5 @@ SOURCES = (
 
 
 def texts(kind: Kind, held_out: bool = False) -> list[Text]:
-    """All texts of one kind of the training share, or of the held-out share."""
+    """Return all texts of one kind, of the training share or of the held-out share."""
     return [text for source in SOURCES if source.kind == kind for text in source.share(held_out)]

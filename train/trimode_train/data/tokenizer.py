@@ -1,6 +1,6 @@
-"""The byte-level BPE tokenizer: trains it with the family's special ids in place, and loads it.
+"""The byte-level BPE tokenizer: trained with the family's special ids in place, and loaded.
 
-Knows ids and pieces; knows nothing about chats or tensors.
+Knows ids and pieces. Knows nothing about chats or tensors.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SPLIT = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\
 
 
 def reserved_tokens() -> list[str]:
-    """The strings of ids 0..127 in order; fillers are `<SPECIAL_n>`, and id 100 is the mask."""
+    """Return the strings of ids 0..127 in order; fillers are `<SPECIAL_n>`, and id 100 is the mask."""
     return [_NAMED.get(i, f"<SPECIAL_{i}>") for i in range(RESERVED_IDS)]
 
 
@@ -63,7 +63,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
 
 
 def tokenizer_config(max_length: int) -> dict[str, Any]:
-    """The dictionary written as tokenizer_config.json."""
+    """Return the content of tokenizer_config.json."""
     return {
         "tokenizer_class": "PreTrainedTokenizerFast",
         "bos_token": "<s>",

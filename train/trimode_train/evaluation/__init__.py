@@ -1,1 +1,1 @@
-"""Scores of a model in training, and the decoding loops they need."""
+"""How well a model does while it is trained: the three decoding loops in torch, and scores. Knows no training."""

@@ -1,6 +1,6 @@
 """The three greedy decoding loops in plain torch, batch 1, as the family's reference runs them.
 
-For measuring a checkpoint while it is being made; the server has its own.
+They measure a checkpoint while it is trained. Knows nothing about the server, which has its own loops.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from ..model.model import Attend, Model, Past, causal_bias, grouped_attention
 
 @dataclass(frozen=True)
 class Decoded:
-    """A reply (with its end token, if it came), the forwards spent after the prefill, and the blocks or cycles."""
+    """A reply (with its end token, if it has one), the forwards after the prefill, and the blocks or cycles."""
 
     ids: list[int]
     forwards: int
@@ -24,7 +24,7 @@ class Decoded:
 
 
 class Session:
-    """A model and the keys and values of the text so far. Only causal chunks are kept."""
+    """A model and the keys and values of the text so far. Only causal chunks are kept in them."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
@@ -32,7 +32,7 @@ class Session:
         self.length = 0
 
     def causal(self, ids: list[int]) -> Tensor:
-        """Append a chunk; logits (length, vocab), row i predicts the token after it."""
+        """Append a chunk; returns logits (length, vocab), whose row i predicts the token after token i."""
         attend = grouped_attention(causal_bias(len(ids), self.length + len(ids), self.model.device))
         logits, new = self._forward(ids, attend)
         if self.past is None:
@@ -46,14 +46,14 @@ class Session:
         return logits
 
     def block(self, ids: list[int], draft: bool = False) -> Tensor:
-        """See a block in both directions without keeping it; logits (length, vocab), row i predicts token i.
+        """See a block in both directions, without keeping it; returns logits (length, vocab), row i for token i.
 
-        `draft` turns the model's draft adapter on for this pass, if it has one.
+        `draft` turns on the model's draft adapter for this pass, if it has one.
         """
         return self._forward(ids, grouped_attention(None), draft)[0]
 
     def crop(self, length: int) -> None:
-        """Forget what lies beyond `length` tokens."""
+        """Forget everything after the first `length` tokens."""
         assert self.past is not None
         self.past = [(k[:, :, :length], v[:, :, :length]) for k, v in self.past]
         self.length = length
@@ -72,7 +72,7 @@ def _cut(ids: list[int]) -> list[int]:
 
 @torch.no_grad()
 def autoregressive(model: Model, prompt: list[int], max_new: int) -> Decoded:
-    """One token a forward."""
+    """Decode one token per forward."""
     session, reply = Session(model), []
     logits = session.causal(prompt)
     while len(reply) < max_new:
@@ -85,7 +85,7 @@ def autoregressive(model: Model, prompt: list[int], max_new: int) -> Decoded:
 
 @torch.no_grad()
 def diffusion(model: Model, prompt: list[int], max_new: int, length: int = 32, threshold: float = 0.9) -> Decoded:
-    """Blocks of `length`; each pass reveals the surest token and all others at least `threshold` sure."""
+    """Decode blocks of `length`; each pass reveals the surest token and all others that are `threshold` sure."""
     session, reply, forwards, blocks = Session(model), [], 0, 0
     seed = int(session.causal(prompt)[-1].argmax())
     while len(reply) < max_new:
@@ -113,9 +113,9 @@ def diffusion(model: Model, prompt: list[int], max_new: int, length: int = 32, t
 
 @torch.no_grad()
 def self_speculation(model: Model, prompt: list[int], max_new: int, length: int = 32, adapter: bool = True) -> Decoded:
-    """Draft a block in one pass, verify it causally, keep the matching run and one token more.
+    """Draft a block in one pass, verify it causally, keep the tokens that match and one more.
 
-    With `adapter`, drafts see the model's draft adapter, if it has one; verification never does.
+    With `adapter`, drafts use the model's draft adapter, if it has one; verification never does.
     """
     session = Session(model)
     token = int(session.causal(prompt)[-1].argmax())

@@ -1,6 +1,6 @@
-"""How well a model answers questions: exact match per domain, tokens per forward, tokens per cycle.
+"""How well a model answers held-out questions: exact match by domain, tokens per forward, tokens per cycle.
 
-Knows tokenized questions; knows nothing about where they come from.
+Knows questions as ids. Does not know how their texts are made.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -15,7 +16,10 @@ from ..data.packing import Document
 from ..model.model import Model, causal_bias, grouped_attention
 from .decode import Decoded, diffusion
 
-MAX_NEW = 160  # longer than any reply of the tasks
+if TYPE_CHECKING:  # a machine that trains from an archive does not have what a corpus needs
+    from ..data.corpus import Corpus
+
+MAX_NEW = 160  # tokens of a reply; longer than any right one
 
 
 @dataclass(frozen=True)
@@ -27,21 +31,26 @@ class Question:
 
     @property
     def prompt(self) -> list[int]:
-        """Ids up to where the reply begins."""
+        """The ids before the reply."""
         return self.document.ids[: self.document.start]
 
     @property
     def reply(self) -> list[int]:
-        """Ids of the right reply and its end."""
+        """The ids of the right reply, with its end token."""
         return self.document.ids[self.document.start :]
+
+
+def questions(corpus: Corpus, per_domain: int, seed: int) -> list[Question]:
+    """Return held-out questions of every domain; the same seed gives the same ones."""
+    return [Question(*pair) for pair in corpus.held_out(per_domain, seed)]
 
 
 @torch.no_grad()
 def greedy_matches(model: Model, asked: list[Question], batch: int = 32) -> list[bool]:
-    """Whether greedy decoding gives exactly the right reply, for each question.
+    """Return for each question whether greedy decoding gives exactly the right reply.
 
-    Decided in one causal pass: greedy text equals the reply if and only if each of its tokens is the argmax after the
-    ones before it.
+    One causal pass decides it: greedy text equals the reply if and only if each token of the reply is the argmax after
+    the tokens before it.
     """
     matches = []
     for i in range(0, len(asked), batch):
@@ -59,7 +68,7 @@ def greedy_matches(model: Model, asked: list[Question], batch: int = 32) -> list
 
 @dataclass
 class Score:
-    """Sums over questions; the properties are what is reported."""
+    """Sums over questions; its properties are reported."""
 
     asked: int = 0
     right: int = 0
@@ -78,7 +87,7 @@ class Score:
 
     @property
     def exact(self) -> float:
-        """Share answered exactly."""
+        """The share of questions answered exactly."""
         return self.right / max(self.asked, 1)
 
     @property
@@ -103,13 +112,13 @@ def by_domain(asked: Iterable[Question], decode: Callable[[Question], tuple[bool
 
 
 def score_autoregressive(model: Model, asked: list[Question]) -> dict[str, Score]:
-    """Greedy exact match."""
+    """Score the exact match of greedy decoding."""
     matches = iter(greedy_matches(model, asked))
     return by_domain(asked, lambda question: (next(matches), None))
 
 
 def score_diffusion(model: Model, asked: list[Question], length: int, threshold: float = 0.9) -> dict[str, Score]:
-    """Exact match and tokens per forward of block diffusion."""
+    """Score the exact match and the tokens per forward of block diffusion."""
 
     def one(question: Question) -> tuple[bool, Decoded]:
         decoded = diffusion(model, question.prompt, MAX_NEW, length, threshold)

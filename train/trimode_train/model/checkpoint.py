@@ -1,4 +1,4 @@
-"""A checkpoint folder: read back as a model, to be measured or trained further, and its JSON files."""
+"""A checkpoint folder: read as a model, to be measured or trained further, and its JSON files. Knows no training."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ TRAINING = "training.json"
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write aside, then rename: a reader or a crash never sees half a file."""
+    """Write another file, then rename it: neither a reader nor a crash ever sees half a file."""
     aside = path.with_name(f".{path.name}")
     aside.write_text(json.dumps(value, indent=2) + "\n")
     os.replace(aside, path)
 
 
 def load_model(folder: Path) -> Model:
-    """A checkpoint's weights, rounded to BF16 as stored, computing in float32."""
+    """Load a checkpoint as a model that computes in float32, with the weights rounded to BF16 as stored."""
     model = Model(ModelConfig.from_official(json.loads((folder / "config.json").read_text())))
     model.load_state_dict({name: tensor.float() for name, tensor in shards.load(folder).items()})
     return model.eval()

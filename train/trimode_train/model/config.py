@@ -1,6 +1,6 @@
-"""The shape of a model, and the `config.json` that says it in the official layout.
+"""A model's shape, and the `config.json` that describes it in the official layout.
 
-Knows the names and values of the family's configuration; knows nothing about weights.
+Knows the names and values of the family's configuration. Knows nothing about weights.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ModelConfig:
             raise ValueError(f"vocab_size ({self.vocab_size}) must hold {RESERVED_IDS} reserved ids and 256 bytes")
 
     def to_official(self) -> dict[str, Any]:
-        """The dictionary written as config.json: every key the released text models have."""
+        """Return the content of config.json: every key that the released text models have."""
         return {
             "architectures": ["NemotronLabsDiffusionModel"],
             "model_type": "nemotron_labs_diffusion",
@@ -100,7 +100,7 @@ class ModelConfig:
 
     @classmethod
     def from_official(cls, config: dict[str, Any]) -> ModelConfig:
-        """Read the shape back from a config.json dictionary."""
+        """Read the shape from the content of a config.json."""
         rope = config["rope_parameters"]
         return cls(
             vocab_size=config["vocab_size"],

@@ -1,6 +1,6 @@
 """The draft adapter, a LoRA on every layer's `o_proj`: attached to a model, and as files in PEFT's layout.
 
-Knows names, shapes and the scale alpha / rank; knows nothing about how the adapter is trained or when it is on.
+Knows names, shapes and the scale alpha / rank. Knows nothing about how the adapter is trained or when it is on.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
 
 def attach(model: Model, rank: int, alpha: float) -> None:
-    """Give every layer a draft branch that changes nothing yet (B is 0), and freeze everything else."""
+    """Give every layer a draft branch, which changes nothing yet because B is 0, and freeze everything else."""
     model.requires_grad_(False)
     for layer in model.encoder.layers:
         o_proj = layer.self_attn.o_proj
@@ -30,7 +30,7 @@ def attach(model: Model, rank: int, alpha: float) -> None:
 
 
 def weights(model: Model) -> dict[str, nn.Parameter]:
-    """The adapter's matrices by their names in the file: A (rank, inputs), B (outputs, rank)."""
+    """Return the adapter's matrices by their names in the file: A (rank, inputs), B (outputs, rank)."""
     return dict(_named(model))
 
 
@@ -43,18 +43,18 @@ def _named(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
 
 
 def snapshot(model: Model) -> dict[str, Tensor]:
-    """A copy of the adapter's matrices, on the CPU."""
+    """Return a copy of the adapter's matrices, on the CPU."""
     return {name: parameter.detach().cpu().clone() for name, parameter in _named(model)}
 
 
 def restore(model: Model, tensors: dict[str, Tensor]) -> None:
-    """Put matrices into the attached branches. Raises KeyError or RuntimeError where they do not fit."""
+    """Put matrices into the attached branches. Raises KeyError or RuntimeError if they do not fit."""
     for name, parameter in _named(model):
         parameter.data.copy_(tensors[name])
 
 
 def save(tensors: dict[str, Tensor], rank: int, alpha: float, checkpoint: Path) -> None:
-    """Write `linear_spec_lora/` into a checkpoint folder, F32; each file is replaced atomically."""
+    """Write `linear_spec_lora/` into a checkpoint folder, in F32; each file is replaced atomically."""
     config = {
         "peft_type": "LORA",
         "r": rank,

@@ -1,7 +1,7 @@
 """The text model in plain torch: pre-norm Llama layers, YaRN rotary positions, one head for both objectives.
 
 Module names give the official tensor names (`encoder.*`, `diffusion_head.weight`) without renaming.
-What attends to what is the caller's mask; this file knows nothing about noise, blocks or losses.
+The caller's mask decides which token sees which; this file knows nothing about noise, blocks or losses.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Past = list[tuple[Tensor, Tensor]]
 
 
 def yarn_inverse_frequencies(config: ModelConfig) -> Tensor:
-    """Inverse frequencies after the static YaRN blend, (head_dim / 2,) float32."""
+    """Return the inverse frequencies after the static YaRN blend, (head_dim / 2,) float32."""
     half = config.head_dim // 2
     base = config.rope_theta ** (-torch.arange(half, dtype=torch.float64) * 2 / config.head_dim)
 
@@ -53,7 +53,7 @@ class RMSNorm(nn.Module):
 
 
 class DraftBranch(nn.Module):
-    """The low-rank branch of a draft adapter beside one projection: `scale * B(A x)`; B starts at zero."""
+    """The low-rank branch that a draft adapter adds to one projection: `scale * B(A x)`; B starts at zero."""
 
     def __init__(self, inputs: int, outputs: int, rank: int, scale: float) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class DraftBranch(nn.Module):
 
 
 class Attention(nn.Module):
-    """Grouped-query attention; `attend` decides what is visible. `draft_branch` is there only with a draft adapter."""
+    """Grouped-query attention; `attend` decides what is visible. `draft_branch` is None without a draft adapter."""
 
     draft_branch: DraftBranch | None
 
@@ -184,7 +184,7 @@ class Encoder(nn.Module):
         angle = positions.float()[:, None, :, None] * self.inv_freq.float()  # (batch, 1, length, head_dim / 2)
         angle = torch.cat([angle, angle], dim=-1)
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-        # The family's position-dependent query temperature; exactly 1 below the original context.
+        # The family's factor on queries by their position; exactly 1 inside the original context.
         far = torch.floor(positions / self.config.original_max_position_embeddings)
         scale = (1 + self.config.llama_4_scaling_beta * torch.log1p(far)).to(x.dtype)[:, None, :, None]
         draft = draft if draft is None else draft.to(x.dtype)
@@ -212,7 +212,7 @@ class Model(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are."""
+        """The device that the weights are on."""
         return self.diffusion_head.weight.device
 
     def forward(
@@ -224,9 +224,9 @@ class Model(nn.Module):
 
 
 def grouped_attention(bias: Tensor | None) -> Attend:
-    """Softmax attention with an additive bias (batch, 1, queries, keys), 0 where visible; None: all visible.
+    """Return softmax attention with an additive bias (batch, 1, queries, keys), 0 where visible; None: all visible.
 
-    Written out, not fused: on a CPU, compiled, it trains twice as fast as the flash kernel at a few hundred keys.
+    Written out, not fused: compiled on a CPU, it trains twice as fast as the flash kernel at a few hundred keys.
     """
 
     def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -246,11 +246,11 @@ HIDDEN = -1e9  # finite, so that a row that sees nothing gives no NaN
 
 
 def bias_from(visible: Tensor, dtype: torch.dtype) -> Tensor:
-    """A boolean mask, True where visible, as an additive bias of the same shape."""
+    """Turn a boolean mask, True where visible, into an additive bias of the same shape."""
     return torch.zeros_like(visible, dtype=dtype).masked_fill_(~visible, HIDDEN)
 
 
 def causal_bias(queries: int, keys: int, device: torch.device | str = "cpu") -> Tensor:
-    """The bias (1, 1, queries, keys) of the last `queries` of `keys` tokens, each seeing itself and what is before."""
+    """Return the bias (1, 1, queries, keys) of the last `queries` of `keys` tokens; each sees all up to itself."""
     visible = torch.ones(queries, keys, dtype=torch.bool, device=device).tril(keys - queries)
     return bias_from(visible[None, None], torch.float32)

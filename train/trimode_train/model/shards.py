@@ -1,6 +1,6 @@
 """Weights as .safetensors files in the official layout: one, or several of a limited size and their index.
 
-Written and read with nothing but torch. Knows nothing about models.
+Needs no package but torch, because the machine that trains may have no other. Knows nothing about models.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from torch import Tensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
-STATE = "state.json"  # beside the weights of a run that is to go on: where it was
-LIMIT = 16 << 20  # bytes of one file
+STATE = "state.json"  # next to the weights of a run that will be continued: how far it was
+LIMIT = 16 << 20  # bytes of one file, so that files stay small enough to be carried between machines
 _HEADER_ROOM = 64 << 10  # bytes kept free for a file's header; one of a tensor is about 150 bytes
 _DTYPES = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
 _NAMES = {dtype: name for name, dtype in _DTYPES.items()}
@@ -51,7 +51,7 @@ def _read(path: Path) -> dict[str, Tensor]:
 
 
 def _split(tensors: dict[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
-    """Tensors in order, a new part where the next would make one larger than `limit`."""
+    """Split tensors, in their order, into parts of at most `limit` bytes; a larger tensor is a part of its own."""
     parts: list[dict[str, Tensor]] = [{}]
     size = 0
     for name, tensor in tensors.items():
@@ -66,8 +66,8 @@ def _split(tensors: dict[str, Tensor], limit: int) -> list[dict[str, Tensor]]:
 def save(weights: dict[str, Tensor], folder: Path, limit: int = LIMIT) -> list[str]:
     """Write weights as BF16 in files of at most `limit` bytes; returns the files' names.
 
-    All files are written aside before the first is renamed into place, so that a failure half way leaves the old
-    weights whole; weights of another number of files are removed at the end.
+    All files are written under other names before the first is renamed, so that a failure leaves the old weights whole.
+    Files that do not belong to the new weights are removed at the end.
     """
     tensors = {name: weights[name].detach().to("cpu", torch.bfloat16) for name in sorted(weights)}
     parts = _split(tensors, limit - _HEADER_ROOM)
@@ -91,7 +91,7 @@ def save(weights: dict[str, Tensor], folder: Path, limit: int = LIMIT) -> list[s
 
 
 def load(folder: Path) -> dict[str, Tensor]:
-    """Read the weights of a checkpoint folder, in whatever number of files."""
+    """Read the weights of a checkpoint folder, from any number of files."""
     if not (folder / INDEX).exists():
         return _read(folder / SINGLE)
     files = json.loads((folder / INDEX).read_text())["weight_map"].values()

@@ -1,4 +1,4 @@
-"""A progress bar with lines above it. Without a terminal, or without the package rich, there are lines only."""
+"""A progress bar with lines above it; only lines without a terminal or without rich. Knows nothing about training."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class Bar:
-    """Shows up when made; `stop` leaves the terminal as it was."""
+    """A bar from its construction until `stop`, which leaves the terminal as it was."""
 
     def __init__(self, name: str) -> None:
         self.progress: Any = None
-        try:  # a machine that trains from an archive need not have it
+        try:  # a machine that trains from an archive may not have it
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
         except ModuleNotFoundError:
@@ -25,7 +25,7 @@ class Bar:
 
     @property
     def is_shown(self) -> bool:
-        """Whether there is a bar, and not lines only."""
+        """Whether there is a bar, and not only lines."""
         return self.progress is not None
 
     def print(self, line: str) -> None:
@@ -36,11 +36,11 @@ class Bar:
             print(line, flush=True)
 
     def update(self, completed: float, description: str) -> None:
-        """Move the bar, if there is one, to a share between 0 and 1."""
+        """Move the bar, if there is one, to a share from 0 to 1."""
         if self.is_shown:
             self.progress.update(self.task, completed=completed, description=description)
 
     def stop(self) -> None:
-        """Take the bar away."""
+        """Remove the bar."""
         if self.is_shown:
             self.progress.stop()

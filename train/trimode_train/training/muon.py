@@ -1,4 +1,7 @@
-"""Muon with matrices of one shape orthogonalised together: few large products instead of hundreds of small ones."""
+"""The optimiser Muon; it orthogonalises matrices of one shape together, in few large products and not many small ones.
+
+Knows matrices and their gradients. Knows nothing about the model.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ _QUINTIC = (3.4445, -4.7750, 2.0315)  # Newton-Schulz coefficients of the Muon p
 
 
 def orthogonalise(stack: Tensor, steps: int = 5) -> Tensor:
-    """Push the singular values of (n, rows, columns) matrices towards 1, in bfloat16."""
+    """Push the singular values of n matrices, (n, rows, columns), towards 1, in bfloat16."""
     a, b, c = _QUINTIC
     x = stack.bfloat16()
     wide = x.shape[1] <= x.shape[2]
@@ -27,7 +30,7 @@ def orthogonalise(stack: Tensor, steps: int = 5) -> Tensor:
 
 
 class Muon(Optimizer):
-    """Momentum, orthogonalised, scaled to the update size of AdamW so that its learning rates carry over."""
+    """Orthogonalised momentum, scaled to the size of AdamW's updates, so that AdamW's learning rates can be used."""
 
     def __init__(
         self, parameters: Iterable[Tensor], lr: float, momentum: float = 0.95, weight_decay: float = 0.0

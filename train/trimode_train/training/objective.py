@@ -1,6 +1,6 @@
 """The joint loss: next token on the clean copies, masked tokens on the noisy blocks, one forward for both.
 
-Knows visibility and loss; knows nothing about how rows are made or weights are updated.
+Knows which token sees which, and the loss. Knows nothing about how rows are made or weights are updated.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Tensors:
 
 
 def visibility(t: Tensors) -> Tensor:
-    """Who sees whom, (rows, 1, length, length), True where the query (third axis) sees the key (fourth).
+    """Return which token sees which, (rows, 1, length, length): True where the query (axis 2) sees the key (axis 3).
 
     Inside one document: a clean token sees the clean tokens up to itself; a noisy token sees its own block and the
     clean tokens before the block's start; nothing clean sees anything noisy.
@@ -51,7 +51,7 @@ def visibility(t: Tensors) -> Tensor:
 
 
 def mask_rule(t: Tensors) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
-    """`visibility` as a rule on (row, head, query, key) indices, the form FlexAttention compiles."""
+    """Return `visibility` as a rule on indices (row, head, query, key), the form that FlexAttention compiles."""
 
     def sees(row: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:
         same = t.document[row, query] == t.document[row, key]
@@ -63,7 +63,7 @@ def mask_rule(t: Tensors) -> Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]:
 
 
 def training_mask(t: Tensors, dtype: torch.dtype) -> Tensor | BlockMask:
-    """Block-sparse on a GPU, where FlexAttention trains; a dense additive bias elsewhere."""
+    """Return a block-sparse mask on a GPU, where FlexAttention trains, and a dense additive bias elsewhere."""
     if t.ids.is_cuda:
         rows, length = t.ids.shape
         return create_block_mask(mask_rule(t), rows, None, length, length, device=t.ids.device)
@@ -71,7 +71,7 @@ def training_mask(t: Tensors, dtype: torch.dtype) -> Tensor | BlockMask:
 
 
 def encode(model: Model, ids: Tensor, positions: Tensor, mask: Tensor | BlockMask) -> Tensor:
-    """Hidden states (rows, length, hidden) under a mask. The part worth compiling: shapes never change."""
+    """Return hidden states (rows, length, hidden) under a mask. Worth compiling, because shapes never change."""
     if isinstance(mask, BlockMask):
         attend: Attend = functools.partial(flex_attention, block_mask=mask, enable_gqa=True)
     else:
@@ -81,7 +81,7 @@ def encode(model: Model, ids: Tensor, positions: Tensor, mask: Tensor | BlockMas
 
 @dataclass(frozen=True)
 class Losses:
-    """The loss to minimise, plain mean cross-entropies of its two parts in nats, and how sure the model was."""
+    """The loss to minimise, the mean cross-entropies of its two parts in nats, and how sure the model was."""
 
     total: Tensor
     next_token: Tensor
@@ -90,11 +90,11 @@ class Losses:
 
 
 def losses(model: Model, hidden: Tensor, t: Tensors, wrong_weight: float = 0.0) -> Losses:
-    """Weighted sum of both losses over the number of tokens they are taken on.
+    """Return the weighted sum of both losses, divided by the number of tokens they are taken on.
 
     A masked token whose most probable value is wrong counts `1 + wrong_weight` times. Diffusion reveals what is sure
-    and never takes it back, so with w the probability that the loss asks for falls from p to p / (p + (1 - p)(1 + w)):
-    at w = 3 a token that reports 0.9 is right in 97 of 100 cases.
+    and never takes it back, so the probability that the loss asks for falls from p to p / (p + (1 - p)(1 + w)), where w
+    is `wrong_weight`: at w = 3 a token that reports 0.9 is right in 97 of 100 cases.
     """
     chosen = t.weights.flatten().nonzero()[:, 0]  # (n,)
     logits = model.diffusion_head(hidden.flatten(0, 1)[chosen]).float()  # (n, vocab)
@@ -113,15 +113,15 @@ def losses(model: Model, hidden: Tensor, t: Tensors, wrong_weight: float = 0.0) 
 
 
 LEAST_HIDDEN = 0.15
-"""A second look's loss is divided by the share of the block still hidden, but by no less than this."""
+"""A second look's loss is divided by the share of the block that is still hidden, but never by less than this."""
 
 
 def second_look(t: Tensors, sure: Tensor, diffusion_weight: float, random: torch.Generator) -> Tensors:
-    """The same rows a denoising pass later: in every block the surest masked tokens now show the truth.
+    """Return the same rows one denoising pass later: in every block the surest masked tokens now show the truth.
 
-    A block's bar is drawn from 0.5 to 1; tokens at least that `sure`, (rows, length), and the surest one, are revealed,
-    as the denoising loop would reveal them were they right. So the model trains on the states that it meets at
-    inference, which are not those of independent masking. Blocks that are complete teach nothing more.
+    Each block draws a bar from 0.5 to 1. The surest token, and all tokens whose `sure` (rows, length) reaches the bar,
+    are revealed, as the denoising loop reveals them if they are right. So the model trains on the states that it meets
+    at inference, which independent masking does not give. Complete blocks teach nothing more.
     """
     rows = t.ids.shape[0]
     hidden = (t.ids == MASK_ID) & (t.block > 0) & (t.weights > 0)

@@ -1,4 +1,7 @@
-"""What a run says: a progress bar on a terminal, one line now and then in a log, and a JSON line for each."""
+"""Reports a run's progress: a bar on a terminal, a line now and then in a log, and each line as JSON in a file.
+
+Knows what is worth reporting. Does not know how a step is made.
+"""
 
 from __future__ import annotations
 
@@ -13,11 +16,11 @@ from torch import Tensor
 from ..evaluation.scores import Score
 from .bar import Bar
 
-_SMOOTH = 0.97
+_SMOOTH = 0.97  # weight of the past in running means: about the last 30 steps count
 
 
 class Reporter:
-    """Prints and records the progress of a run; use as a context manager."""
+    """Prints and records a run's progress; use as a context manager."""
 
     def __init__(self, log: Path | None, every_seconds: float = 20.0) -> None:
         self.every, self.last, self.log = every_seconds, 0.0, log
@@ -27,7 +30,7 @@ class Reporter:
         self.masked: Tensor | float = 0.0
         self.keep = 0.0
         self.tokens, self.seconds = 0, 0.0  # since the last line
-        self.peak_speed: float | None = None  # tokens a second that would use all of the GPU's rate
+        self.peak_speed: float | None = None  # tokens per second at the GPU's full rate
         self.bar = Bar("training")
 
     def __enter__(self) -> Reporter:
@@ -48,7 +51,7 @@ class Reporter:
         seconds: float,
         epochs: float | None = None,
     ) -> None:
-        """Count one step; prints when it is time. `epochs` says how often each document of an archive was seen."""
+        """Count one step; print when it is time. `epochs` is how often each document of an archive was seen."""
         self.next_token = self.keep * self.next_token + (1 - self.keep) * next_token
         self.masked = self.keep * self.masked + (1 - self.keep) * masked
         self.keep = _SMOOTH
@@ -78,7 +81,7 @@ class Reporter:
         total, parallel = ar.pop("all"), diffused["all"]
         self.bar.print(
             f"step {step}  exact match {total.exact:.0%} (ar)  {parallel.exact:.0%} (diffusion, "
-            f"{parallel.per_forward:.1f} tokens a forward)  "
+            f"{parallel.per_forward:.1f} tokens per forward)  "
             + "  ".join(f"{name} {score.exact:.0%}" for name, score in ar.items())
         )
         self._record(

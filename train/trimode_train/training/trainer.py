@@ -1,4 +1,7 @@
-"""The training loop: batches by step number, two optimisers, a schedule by time, checkpoints, evaluation."""
+"""The training loop: batches by their numbers, two optimisers, a schedule by time, checkpoints, evaluation.
+
+Knows the order of a run's work. Does not know how a row, a loss or an update is made.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,7 @@ from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask
 
 from ..data.batches import Batches
-from ..data.mixture import Documents
-from ..data.packing import Batch
+from ..data.packing import Batch, Documents
 from ..data.recipe import OptimOptions, Recipe
 from ..evaluation.scores import Question, score_autoregressive, score_diffusion
 from ..model import shards
@@ -30,7 +32,7 @@ from .report import Reporter
 
 
 def learning_rate(progress: float, options: OptimOptions) -> float:
-    """Factor on the peak rate: linear warm-up, flat, linear decay to zero."""
+    """Return the factor on the peak rate: linear warm-up, flat, linear decay to zero."""
     if progress < options.warmup:
         return progress / options.warmup
     if progress < options.decay_from:
@@ -39,7 +41,7 @@ def learning_rate(progress: float, options: OptimOptions) -> float:
 
 
 class Trainer:
-    """A model, its optimisers and where it is in its run."""
+    """A model, its optimisers and how far its run is."""
 
     def __init__(self, recipe: Recipe, corpus: Documents, clock: Clock, folder: Path, reporter: Reporter) -> None:
         self.recipe, self.corpus, self.clock, self.folder, self.reporter = recipe, corpus, clock, folder, reporter
@@ -47,7 +49,7 @@ class Trainer:
         self.model = Model(recipe.model).to(recipe.device)
         self.step, self.tokens = 0, 0  # updates, tokens
         self.drawn, self.documents = 0, 0  # batches drawn from the corpus, documents in them
-        self.real = 0  # tokens of the last fresh batch that are not filling
+        self.real = 0  # tokens of the last new batch that are not filling
         options = recipe.optim
         matrices = [p for p in self.model.encoder.layers.parameters() if p.dim() == 2]
         ours = {id(p) for p in matrices}
@@ -66,7 +68,7 @@ class Trainer:
         self.mask: Callable[[Tensors, torch.dtype], Tensor | BlockMask] = training_mask
         if recipe.compile:
             self.encode = torch.compile(encode, dynamic=False)
-            if self.on_gpu:  # elsewhere the mask is dense, and made faster than compiled
+            if self.on_gpu:  # elsewhere the mask is dense, and compiling would slow it down
                 self.mask = torch.compile(training_mask, dynamic=False)
         if self.on_gpu and recipe.peak_tflops:
             multiplied = (
@@ -76,7 +78,7 @@ class Trainer:
                 recipe.peak_tflops * 1e12 / (6 * multiplied)
             )  # forward 2, backward 4 a weight and token
         self.stopping = False
-        self.looked_at: tuple[Tensors, Tensor] | None = None  # the last fresh batch, and how sure the model was of it
+        self.looked_at: tuple[Tensors, Tensor] | None = None  # the last new batch, and how sure the model was of it
 
     # -- state -------------------------------------------------------------------------------------------------------
 
@@ -91,11 +93,11 @@ class Trainer:
         return self.folder / "latest.pt"
 
     def start_from(self, folder: Path) -> None:
-        """Begin with the weights of a checkpoint folder instead of random ones."""
+        """Begin with the weights of a checkpoint folder, not with random ones."""
         self.model.load_state_dict({name: tensor.float() for name, tensor in shards.load(folder).items()})
 
     def _place(self) -> dict[str, Any]:
-        """Where the run is, and what it trains."""
+        """How far the run is, and what it trains."""
         return {
             "recipe": self.recipe.name,
             "start_from": self.recipe.start_from,
@@ -136,13 +138,13 @@ class Trainer:
             self.real = int((self.looked_at[0].document >= 0).sum())
 
     def save_shards(self, folder: Path) -> None:
-        """Write the weights in small files and where the run is; optimisers, three times as large, are left out."""
+        """Write the weights in small files, and how far the run is; not the optimisers' state, three times as large."""
         folder.mkdir(parents=True, exist_ok=True)
         shards.save(self.model.state_dict(), folder)
         (folder / shards.STATE).write_text(json.dumps(self._place(), indent=2) + "\n")
 
     def load_shards(self, folder: Path) -> None:
-        """Continue from what `save_shards` wrote: the schedule and the batches go on, optimisers begin anew."""
+        """Continue from what `save_shards` wrote: schedule and batches continue, optimisers start from zero."""
         self.start_from(folder)
         self._return_to(json.loads((folder / shards.STATE).read_text()))
 
@@ -152,7 +154,7 @@ class Trainer:
         return torch.autocast(self.recipe.device, torch.bfloat16) if self.recipe.bfloat16 else nullcontext()
 
     def train_step(self, tensors: Tensors) -> Losses:
-        """One update."""
+        """Make one update."""
         factor = learning_rate(self.clock.progress, self.recipe.optim)
         for optimiser, peak in self.optimisers:
             for group in optimiser.param_groups:
@@ -172,14 +174,14 @@ class Trainer:
         return result
 
     def _to_device(self, batch: Batch) -> Tensors:
-        """A batch on the device; a GPU fetches it while it still works on the step before."""
+        """Copy a batch to the device; a GPU fetches it while it still works on the step before."""
         if not self.on_gpu:
             return Tensors.of(batch, self.recipe.device)
         pinned = (tensor.pin_memory() for tensor in vars(Tensors.of(batch)).values())
         return Tensors(*(tensor.to(self.recipe.device, non_blocking=True) for tensor in pinned))
 
     def _fresh(self, batches: Batches) -> Tensors:
-        """The next batch, counted here, so that the device is not asked."""
+        """Take the next batch and count its tokens here, so that the device need not be asked."""
         batch = next(batches)
         self.drawn += 1
         self.documents += int((batch.document.max(axis=1) + 1).sum())
@@ -188,11 +190,11 @@ class Trainer:
 
     @property
     def epochs(self) -> float | None:
-        """How often a document of the corpus was seen on average, if it has a size."""
+        """How often a document of the corpus was seen on average, if the corpus has a size."""
         return self.documents / len(self.corpus) if isinstance(self.corpus, Sized) else None
 
     def _second_look(self) -> Tensors | None:
-        """The last fresh batch a denoising pass later, if the recipe asks for it and it was not had yet."""
+        """Return the last new batch one denoising pass later, if the recipe asks for it and no step has seen it."""
         if self.looked_at is None:
             return None
         (tensors, sure), self.looked_at = self.looked_at, None
@@ -200,7 +202,7 @@ class Trainer:
         return second_look(tensors, sure, self.recipe.noise.diffusion_weight, random)
 
     def run(self, asked: list[Question], max_steps: int | None = None) -> None:
-        """Train until the clock, a step limit or a signal ends it; saves at the end."""
+        """Train until the clock, a step limit or a signal ends the run; save at the end."""
         handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
         saved = evaluated = time.monotonic()
         try:
@@ -231,7 +233,7 @@ class Trainer:
                 signal.signal(number, handler)
 
     def evaluate(self, asked: list[Question]) -> None:
-        """Report exact match of greedy decoding on all questions, of diffusion on every eighth."""
+        """Report the exact match of greedy decoding on all questions, and of diffusion on every eighth."""
         self.model.eval()
         ar = score_autoregressive(self.model, asked)
         diffused = score_diffusion(self.model, asked[::8], self.recipe.model.block_size)
@@ -239,7 +241,7 @@ class Trainer:
         self.reporter.scores(self.step, ar, diffused)
 
     def stop(self) -> None:
-        """End the run after the present step, its state saved; may be called from another thread."""
+        """End the run after the current step and save its state; may be called from another thread."""
         self.stopping = True
 
     def _stop(self, number: int, frame: FrameType | None) -> None:

@@ -9,36 +9,37 @@ import numpy as np
 
 from ...engines.base import Row, RowResult
 from ..choice import next_token
-from ..sequence import Phase, Sequence
+from ..committed import Committed
+from ..sequence import Phase, SequenceState
 
 FIRST_ROW = np.zeros(1, dtype=np.int64)
 
 
-def start(seq: Sequence, result: RowResult) -> list[int]:
+def start(seq: SequenceState, result: RowResult) -> list[int]:
     """Commit the token that the prompt's last row predicts."""
     return _advance(seq, result)
 
 
-def plan(seq: Sequence) -> Row:
+def plan(seq: SequenceState) -> Row:
     """Return a causal pass over the last committed token."""
     tokens = np.array([seq.tokens[-1]], dtype=np.int64)
     return Row(seq.slot, tokens, seq.cached, "causal", FIRST_ROW, keep=True)
 
 
-def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
+def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     """Commit the next token."""
     seq.counters.decode_forwards += 1
     seq.cache(len(row.tokens))
-    return _advance(seq, result)
+    return Committed(_advance(seq, result))
 
 
-def resume(seq: Sequence) -> None:
+def resume(seq: SequenceState) -> None:
     """Go on from another mode's last committed token, which is not in the cache."""
     seq.block = None
     seq.phase = Phase.DECODE
 
 
-def _advance(seq: Sequence, result: RowResult) -> list[int]:
+def _advance(seq: SequenceState, result: RowResult) -> list[int]:
     seq.phase = Phase.DECODE
     token, log_prob = next_token(seq, result, 0, len(seq.tokens))
     return seq.commit([token], [log_prob])

@@ -1,9 +1,9 @@
-"""Block diffusion: a block of masks behind a causal seed is refined, then committed by one causal pass.
+"""Block diffusion: a block of masks after a causal seed is refined, then committed by one causal pass.
 
 Reference: `generate` of the released models. Served differently unless `reference` is set: the mask id is never
 chosen, an answer that ends needs no commit pass, a first token that ends the answer needs no block, and the last block
 stops once the tokens asked for are there. With `revise_rounds` a filled block is gone through again before its commit
-(finishing.py).
+(review.py).
 """
 
 from __future__ import annotations
@@ -11,59 +11,59 @@ from __future__ import annotations
 import numpy as np
 
 from ...engines.base import Row, RowResult
-from .. import refine
-from .. import review as finishing
+from .. import refine, review
 from ..choice import next_token
+from ..committed import NOTHING, Committed
 from ..refine import DENOISE_STREAM, STREAMS
-from ..sequence import Phase, Sequence
+from ..sequence import Phase, SequenceState
 
 
-def start(seq: Sequence, result: RowResult) -> list[int]:
+def start(seq: SequenceState, result: RowResult) -> list[int]:
     """Open the first block with the token that the prompt's last row predicts."""
     return _open_block(seq, result, 0)
 
 
-def plan(seq: Sequence) -> Row:
+def plan(seq: SequenceState) -> Row:
     """Return a denoising pass, or the causal pass that scores the filled block or commits it to the cache."""
     if seq.phase is Phase.DENOISE:
         return refine.plan(seq, adapter=False)
     if seq.phase is Phase.VERIFY:
-        return finishing.plan(seq)
+        return review.plan(seq)
     block = seq.current
     want = np.array([len(block.tokens) - 1], dtype=np.int64)
     return Row(seq.slot, block.tokens.copy(), seq.cached, "causal", want, keep=True)
 
 
-def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
-    """Refine the block, or after its commit open the next one; return the tokens that became final."""
+def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
+    """Refine the block, or open the next one after its commit."""
     if seq.phase is Phase.DENOISE:
         seq.counters.denoise_forwards += 1
-        review = seq.current.review
-        stream = DENOISE_STREAM + (review.rounds * STREAMS if review else 0) + seq.current.step
+        earlier = seq.current.review
+        stream = DENOISE_STREAM + (earlier.rounds * STREAMS if earlier else 0) + seq.current.step
         refine.apply(seq, row, result, stream)
-        return _settle(seq)
+        return Committed(_commit_if_finished(seq), denoised=True)
     if seq.phase is Phase.VERIFY:
         seq.counters.score_forwards += 1
-        verdict = finishing.judge(seq, row, result)
-        if verdict is finishing.Verdict.AGAIN:
-            return []
+        verdict = review.judge(seq, row, result)
+        if verdict is review.Verdict.AGAIN:
+            return NOTHING
         committed = _commit(seq)
-        held = verdict is finishing.Verdict.KEPT and not seq.done
-        return [*committed, *_go_on(seq, row, result)] if held else committed
+        in_cache = verdict is review.Verdict.KEPT and not seq.done
+        return Committed([*committed, *_next_block(seq, row, result)] if in_cache else committed)
     seq.counters.commit_forwards += 1
     if seq.finish_reason is not None:
         seq.finish(seq.finish_reason)
-        return []
-    return _go_on(seq, row, result)
+        return NOTHING
+    return Committed(_next_block(seq, row, result))
 
 
-def _go_on(seq: Sequence, row: Row, result: RowResult) -> list[int]:
-    """Open the next block behind the one that the slot now holds; `row` asked for its last token's logits, last."""
+def _next_block(seq: SequenceState, row: Row, result: RowResult) -> list[int]:
+    """Open the block after the one that the slot now holds; `row` asked for its last token's logits, last."""
     seq.cache(len(row.tokens))
     return _open_block(seq, result, len(row.want) - 1)
 
 
-def _open_block(seq: Sequence, result: RowResult, at: int) -> list[int]:
+def _open_block(seq: SequenceState, result: RowResult, at: int) -> list[int]:
     seq.phase = Phase.DENOISE
     base, params = len(seq.tokens), seq.params
     seed, log_prob = next_token(seq, result, at, base)
@@ -72,10 +72,10 @@ def _open_block(seq: Sequence, result: RowResult, at: int) -> list[int]:
     last = seq.block_length if params.reference else min(seq.block_length, seq.remaining)
     seq.open_block(seed, seq.forced_in_block(base, seed), last)
     seq.current.log_probs[0] = log_prob
-    return [] if seq.current.open.any() else _settle(seq)
+    return [] if seq.current.open.any() else _commit_if_finished(seq)
 
 
-def _settle(seq: Sequence) -> list[int]:
+def _commit_if_finished(seq: SequenceState) -> list[int]:
     """Commit the block's tokens if it is finished: filled, out of steps, or ended by an end token with no gap.
 
     With `revise_rounds` its score comes first.
@@ -85,13 +85,13 @@ def _settle(seq: Sequence) -> list[int]:
     ended = len(ends) > 0 and not block.open[: ends[0]].any()
     if not (ended or refine.finished(seq)):
         return []
-    if params.revise_rounds and finishing.counted(seq) > 1:
+    if params.revise.revise_rounds and review.answer_length(seq) > 1:
         seq.phase = Phase.VERIFY
         return []
     return _commit(seq)
 
 
-def _commit(seq: Sequence) -> list[int]:
+def _commit(seq: SequenceState) -> list[int]:
     """Commit the block's tokens; unless they end the answer the slot has to hold them next."""
     block = seq.current
     tokens = [int(token) for token in block.tokens]

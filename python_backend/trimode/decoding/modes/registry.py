@@ -1,4 +1,4 @@
-"""The three ways to generate, each two pure functions of a sequence: `plan` the next pass, `apply` its result."""
+"""The modes by name, each pure functions of a sequence: `start`, then `plan` the next pass and `apply` its result."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from ...api.fields import Mode
 from ...engines.base import Row, RowResult
 from .. import prefill
-from ..sequence import Phase, Sequence
+from ..committed import NOTHING, Committed
+from ..sequence import Phase, SequenceState
 from . import autoregressive, diffusion, infill, revise, self_speculation
 
 
@@ -16,13 +17,13 @@ from . import autoregressive, diffusion, infill, revise, self_speculation
 class Decoder:
     """A mode: `start` takes the prompt's last logits, `plan` and `apply` alternate until the sequence is done."""
 
-    start: Callable[[Sequence, RowResult], list[int]]
-    plan: Callable[[Sequence, int], Row]
-    apply: Callable[[Sequence, Row, RowResult], list[int]]
+    start: Callable[[SequenceState, RowResult], list[int]]
+    plan: Callable[[SequenceState, int], Row]
+    apply: Callable[[SequenceState, Row, RowResult], Committed]
 
 
-def _one_pass(plan: Callable[[Sequence], Row]) -> Callable[[Sequence, int], Row]:
-    """A mode whose passes are never longer than a block need not cut them into chunks."""
+def _one_pass(plan: Callable[[SequenceState], Row]) -> Callable[[SequenceState, int], Row]:
+    """A mode whose passes are never longer than a block does not need to cut them into chunks."""
     return lambda seq, chunk: plan(seq)
 
 
@@ -36,32 +37,34 @@ INFILL = Decoder(infill.start, infill.plan, infill.apply)
 REVISE = Decoder(revise.start, revise.plan, revise.apply)
 
 
-def decoder_of(seq: Sequence) -> Decoder:
+def decoder_of(seq: SequenceState) -> Decoder:
     """Return what decodes `seq`."""
-    if seq.hole is not None:
+    if seq.infill is not None:
         return INFILL
-    return DECODERS[seq.mode] if seq.revision is None else REVISE
+    return DECODERS[seq.mode] if seq.revise is None else REVISE
 
 
-def steer(seq: Sequence, mode: Mode, block_length: int) -> None:
-    """Decode the next cycle of a sequence that stands between two token by token, or by drafts of `block_length`."""
-    seq.turn(mode, block_length)
+def switch(seq: SequenceState, mode: Mode, block_length: int) -> None:
+    """Decode the next cycle of a sequence between two cycles by single tokens, or by drafts of `block_length`."""
+    seq.switch(mode, block_length)
     if mode is Mode.AUTOREGRESSIVE:
         autoregressive.resume(seq)
     else:
         self_speculation.resume(seq)
 
 
-def plan(seq: Sequence, prefill_chunk: int) -> Row:
-    """Return the sequence's next pass."""
+def plan(seq: SequenceState, prefill_chunk: int) -> Row:
+    """Return the sequence's next pass; one that reads text has at most `prefill_chunk` tokens."""
     if seq.phase is Phase.PREFILL:
         return prefill.plan(seq, prefill_chunk)
     return decoder_of(seq).plan(seq, prefill_chunk)
 
 
-def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
-    """Take in a pass's result; return the tokens that became final with it."""
+def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
+    """Take in a pass's result; return what it did."""
     decoder = decoder_of(seq)
     if seq.phase is not Phase.PREFILL:
         return decoder.apply(seq, row, result)
-    return decoder.start(seq, result) if prefill.apply(seq, row) else []
+    if not prefill.apply(seq, row):
+        return NOTHING
+    return Committed(decoder.start(seq, result), prompt_read=True)

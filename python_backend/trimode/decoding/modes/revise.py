@@ -14,21 +14,23 @@ import numpy.typing as npt
 from ...engines.base import Ints, Row, RowResult
 from .. import refine
 from ..block import Block
+from ..committed import Committed
 from ..refine import DENOISE_STREAM, STREAMS
-from ..revise_state import Revision
+from ..review import unlikely
+from ..revise_state import ReviseState
 from ..sampling import log_probs_of
-from ..sequence import Phase, Sequence
+from ..sequence import Phase, SequenceState
 
 
-def start(seq: Sequence, result: RowResult) -> list[int]:
-    """Take in how likely the text's first token is behind the context, then score the rest."""
+def start(seq: SequenceState, result: RowResult) -> list[int]:
+    """Take in how likely the text's first token is after the context, then score the rest."""
     work = _work(seq)
     first = len(seq.prompt)
     work.log_probs[first] = log_probs_of(result.logits, work.ids[first : first + 1])[0]
     return go_on(seq)
 
 
-def plan(seq: Sequence, chunk: int) -> Row:
+def plan(seq: SequenceState, chunk: int) -> Row:
     """Return a causal pass that scores and keeps the next tokens, or a denoising pass over a window."""
     if seq.phase is Phase.DENOISE:
         return refine.plan(seq, adapter=False)
@@ -38,34 +40,34 @@ def plan(seq: Sequence, chunk: int) -> Row:
     return Row(seq.slot, tokens, seq.cached, "causal", np.arange(len(tokens)), keep=True)
 
 
-def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
-    """Take in scores, refine a window, or judge its change; return the text's tokens when all rounds are done."""
+def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
+    """Take in scores, refine a window, or judge its change; the text's tokens are final when all rounds are done."""
     work = _work(seq)
     if seq.phase is Phase.DENOISE:
         seq.counters.denoise_forwards += 1
         stream = DENOISE_STREAM + work.round * STREAMS + seq.current.step
         refine.apply(seq, row, _choices(work, row, result), stream)
-        return _propose(seq) if refine.finished(seq) else []
+        return Committed(_propose(seq) if refine.finished(seq) else [], denoised=True)
     next_ones = slice(row.start + 1, min(row.start + len(row.tokens) + 1, len(work.ids)))
     seq.read(row.start + len(row.tokens))
     seq.counters.score_forwards += 1
     if seq.phase is Phase.SCORE:
         ids = work.ids[next_ones]
         work.log_probs[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
-        return go_on(seq)
+        return Committed(go_on(seq))
     ids = work.tried[next_ones]
     work.judged[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
-    return _judge(seq) if seq.cached >= work.until else []
+    return Committed(_judge(seq) if seq.cached >= work.until else [])
 
 
-def _choices(work: Revision, row: Row, result: RowResult) -> RowResult:
-    """Return the result without what must not be put in; some tokens have to keep what they hold beside a span."""
+def _choices(work: ReviseState, row: Row, result: RowResult) -> RowResult:
+    """Return the result without what must not be put in; some tokens have to keep what they hold outside a span."""
     places = ((line, work.only.get(row.start + int(at))) for line, at in enumerate(row.want))
     size = result.logits.shape[1]  # a tokenizer may have more ids than the model
     return result.without(work.banned, {line: ids[ids < size] for line, ids in places if ids is not None})
 
 
-def pick(work: Revision) -> Ints:
+def pick(work: ReviseState) -> Ints:
     """Return the positions to reconsider: of those allowed all, the unlikely ones, or the least likely share."""
     if work.fraction is None and work.threshold is None:
         return np.flatnonzero(work.allowed)
@@ -73,21 +75,7 @@ def pick(work: Revision) -> Ints:
     return unlikely(work.log_probs, known, work.threshold, work.fraction)
 
 
-def unlikely(
-    log_probs: npt.NDArray[np.float32] | npt.NDArray[np.float64],
-    known: Ints,
-    threshold: float | None,
-    fraction: float | None,
-) -> Ints:
-    """Return those of `known` places of a log-probability below `threshold`, or the least likely `fraction` of them."""
-    if fraction is not None:
-        count = int(np.ceil(fraction * len(known) - 1e-9))  # 0.07 of 100 is 7 though their product is above
-        return np.sort(known[np.argsort(log_probs[known], kind="stable")[:count]])
-    assert threshold is not None
-    return known[log_probs[known] < threshold]
-
-
-def go_on(seq: Sequence) -> list[int]:
+def go_on(seq: SequenceState) -> list[int]:
     """Score what is not scored, then open the next window; when a round is over begin another or finish."""
     work = _work(seq)
     while True:
@@ -106,9 +94,9 @@ def go_on(seq: Sequence) -> list[int]:
         work.picked = None
 
 
-def _open_window(seq: Sequence, first: int) -> list[int]:
+def _open_window(seq: SequenceState, first: int) -> list[int]:
     """Mask what is picked from `first` on within one block, once the cache is right up to the block's end."""
-    work, width = _work(seq), seq.params.block_length
+    work, width = _work(seq), seq.params.block.block_length
     assert work.picked is not None
     begin = max(first - 1, 0)
     end = min(begin + width, len(work.ids))
@@ -129,7 +117,7 @@ def _open_window(seq: Sequence, first: int) -> list[int]:
     return []
 
 
-def _propose(seq: Sequence) -> list[int]:
+def _propose(seq: SequenceState) -> list[int]:
     """Hold the refined window against the text: if it differs, have the model score it."""
     work, block = _work(seq), seq.current
     first, end, work.at = work.window
@@ -143,7 +131,7 @@ def _propose(seq: Sequence) -> list[int]:
     return []
 
 
-def _judge(seq: Sequence) -> list[int]:
+def _judge(seq: SequenceState) -> list[int]:
     """Keep the change if its block became likelier, or leave the text as it was; then go on."""
     work = _work(seq)
     first, end, _ = work.window
@@ -159,13 +147,13 @@ def _mean(log_probs: npt.NDArray[np.float64]) -> float:
     return float(known.mean()) if len(known) else 0.0
 
 
-def _finish(seq: Sequence) -> list[int]:
+def _finish(seq: SequenceState) -> list[int]:
     seq.tokens = [int(token) for token in _work(seq).ids[len(seq.prompt) :]]
     seq.counters.output_tokens = len(seq.tokens)
     seq.finish("stop")
     return seq.tokens
 
 
-def _work(seq: Sequence) -> Revision:
-    assert seq.revision is not None
-    return seq.revision
+def _work(seq: SequenceState) -> ReviseState:
+    assert seq.revise is not None
+    return seq.revise

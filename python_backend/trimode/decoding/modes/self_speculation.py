@@ -13,10 +13,11 @@ import numpy as np
 from ...engines.base import Row, RowResult
 from .. import refine
 from ..choice import CAUSAL_STREAM, next_token
-from ..sequence import Phase, Sequence
+from ..committed import Committed
+from ..sequence import Phase, SequenceState
 
 
-def start(seq: Sequence, result: RowResult) -> list[int]:
+def start(seq: SequenceState, result: RowResult) -> list[int]:
     """Commit the token that the prompt's last row predicts; it seeds the first draft."""
     token, log_prob = next_token(seq, result, 0, 0)
     committed = seq.commit([token], [log_prob])
@@ -24,7 +25,7 @@ def start(seq: Sequence, result: RowResult) -> list[int]:
     return committed
 
 
-def plan(seq: Sequence) -> Row:
+def plan(seq: SequenceState) -> Row:
     """Return a drafting pass, or the causal pass that verifies the draft."""
     if seq.phase is Phase.DRAFT:
         return refine.plan(seq, adapter=seq.adapter)
@@ -32,33 +33,37 @@ def plan(seq: Sequence) -> Row:
     return Row(seq.slot, tokens, seq.cached, "causal", np.arange(len(tokens)), keep=True)
 
 
-def apply(seq: Sequence, row: Row, result: RowResult) -> list[int]:
-    """Refine the draft, or commit the verified run; return the tokens that became final."""
+def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
+    """Refine the draft, or commit the verified run.
+
+    At threshold 0 a draft is one pass. In reference mode it may hold the mask id then, as the released loop's may.
+    """
     if seq.phase is Phase.DRAFT:
         seq.counters.draft_forwards += 1
         refine.apply(seq, row, result, CAUSAL_STREAM)
-        if refine.finished(seq):
+        if refine.finished(seq) or seq.params.block.threshold == 0.0:
             seq.phase = Phase.VERIFY
-        return []
+        return Committed([], denoised=True)
+    drafted = len(row.tokens) - 1
     seq.counters.verify_forwards += 1
-    seq.counters.total_draft_tokens += len(row.tokens) - 1
+    seq.counters.total_draft_tokens += drafted
     run, log_probs = _verified(seq, row, result)
     committed = seq.commit(run, log_probs)
-    seq.counters.total_accepted_draft_tokens += min(len(committed), len(run) - 1)
+    verified = min(len(committed), len(run) - 1)
+    seq.counters.total_accepted_draft_tokens += verified
     seq.cache(len(committed))
-    seq.seen.note(len(committed), len(row.tokens), len(seq.tokens) - len(committed))
     resume(seq)
-    return committed
+    return Committed(committed, drafted, verified)
 
 
-def _width(seq: Sequence) -> int:
+def _width(seq: SequenceState) -> int:
     """Rows of a verification that can still matter."""
     length = seq.block_length
     return length if seq.params.reference else min(length, seq.remaining)
 
 
-def resume(seq: Sequence) -> None:
-    """Open a draft behind the last committed token, which is not in the cache."""
+def resume(seq: SequenceState) -> None:
+    """Open a draft after the last committed token, which is not in the cache."""
     if seq.done:
         return
     base = len(seq.tokens)
@@ -71,11 +76,11 @@ def resume(seq: Sequence) -> None:
     seq.phase = Phase.DRAFT if seq.current.open.any() else Phase.VERIFY
 
 
-def _verified(seq: Sequence, row: Row, result: RowResult) -> tuple[list[int], list[float]]:
+def _verified(seq: SequenceState, row: Row, result: RowResult) -> tuple[list[int], list[float]]:
     """Return the verification's tokens up to and including the first that the draft did not foresee."""
     params = seq.params
     base, width = len(seq.tokens), len(row.tokens)
-    if params.greedy and not params.penalised and not params.return_log_probs and params.max_thinking_tokens is None:
+    if params.sampling.plain and not params.returns.return_log_probs and params.max_thinking_tokens is None:
         ids = result.logits.argmax(axis=-1) if params.reference else result.top_id  # (S,)
         agree = ids[:-1] == row.tokens[1:]
         count = width if agree.all() else int(np.argmin(agree)) + 1

@@ -21,7 +21,7 @@ class Slots:
 
     A plane is one layer's keys or values: plane 2l the keys, 2l + 1 the values of layer l. Slot numbers are stable for
     the caller; which lane a slot has may change whenever a slot is freed. Arrays of capacities used before are kept, so
-    that buffers bound to them stay valid; pages nobody wrote take no memory.
+    that buffers bound to them stay valid; pages that were never written take no memory.
     """
 
     def __init__(self, planes: int, heads: int, head_dim: int, buckets: Sequence[int], max_slots: int) -> None:
@@ -41,7 +41,11 @@ class Slots:
         return self.data.shape[3]
 
     def allocate(self, *, block: bool) -> int:
-        """Take a slot; an EngineError says that all are taken."""
+        """Return a free slot.
+
+        Raises:
+            EngineError: all slots are taken.
+        """
         if not self._free:
             raise EngineError(f"all {self._max_slots} slots are taken")
         slot = self._free.pop()
@@ -59,7 +63,7 @@ class Slots:
             self._resize(needed)
 
     def place(self, slot: int, *, block: bool) -> None:
-        """Move `slot` to the side of block rows, or of single tokens, unless it is there; what it holds goes along."""
+        """Move `slot` with its entries to the side of blocks, or of single tokens, unless it is there already."""
         side = self._high if block else self._low
         if slot in side:
             return
@@ -94,7 +98,11 @@ class Slots:
         return self._low.index(slot) if slot in self._low else self._max_slots - 1 - self._high.index(slot)
 
     def reserve(self, slot: int, length: int) -> None:
-        """Make room for `length` entries in `slot`."""
+        """Make room for `length` entries in `slot`.
+
+        Raises:
+            EngineError: no sequence can be that long.
+        """
         if length > self.capacity:
             self._resize(self._bucket(length))
         self._lengths[slot] = max(self._lengths[slot], length)

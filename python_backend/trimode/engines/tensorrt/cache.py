@@ -1,6 +1,6 @@
 """DeviceCache: keys and values of all live sequences on the GPU, one lane each, written in place by the graph.
 
-Which lane a slot has, how much it holds, where that lies in memory. Knows nothing of tokens, calls or TensorRT.
+Knows which lane a slot has, how much it holds and where that lies in memory. Knows nothing of tokens or calls.
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from .cuda import Cuda, Pitched
 class DeviceCache:
     """One array (planes, lanes, heads, capacity, head_dim), zeros at first; plane 2l holds the keys of layer l.
 
-    A lane is a row of a call's batch, so a call over neighbouring lanes reads and writes them where they are. Rows of
-    single tokens take lanes from the bottom, rows of blocks from the top. A slot keeps its lane while it lives, unless
-    it turns to rows of the other kind: addresses that stay are graphs that stay.
+    A lane is a row of a call's batch, so a call over neighbouring lanes reads and writes them where they are. Slots of
+    single tokens take lanes from the bottom, slots of blocks from the top. A slot keeps its lane while it lives, unless
+    its rows change from one kind to the other: a CUDA graph can be used again only while addresses stay the same.
     """
 
     def __init__(self, cuda: Cuda, *, planes: int, lanes: int, heads: int, capacity: int, entry_bytes: int) -> None:
-        """Allocate; `entry_bytes` are those of one head's key of one token, a multiple of 4."""
+        """Allocate; `entry_bytes` is the size of one head's key of one token, a multiple of 4.
+
+        Raises:
+            EngineError: CUDA refuses.
+        """
         self.capacity, self.lanes = capacity, lanes
         self._cuda, self._planes, self._heads, self._entry = cuda, planes, heads, entry_bytes
         self.lane_bytes = heads * capacity * entry_bytes
@@ -36,11 +40,15 @@ class DeviceCache:
         self._free_slots = list(range(lanes - 1, -1, -1))
 
     def allocate(self, *, block: bool) -> int:
-        """Take a slot; an EngineError says that all are taken."""
+        """Return a free slot.
+
+        Raises:
+            EngineError: all slots are taken.
+        """
         if not self._free_slots:
             raise EngineError(f"all {self.lanes} slots are taken")
         slot = self._free_slots.pop()
-        self._settle(slot, self._free_lane(block=block), block=block)
+        self._enter(slot, self._free_lane(block=block), block=block)
         self._held[slot] = 0
         return slot
 
@@ -51,9 +59,9 @@ class DeviceCache:
         self._free_slots.append(slot)
 
     def place(self, slot: int, *, block: bool) -> None:
-        """Move a slot that turns to rows of the other kind to their side, if there is a free lane nearer to it."""
+        """Move a slot to the side of blocks, or to that of single tokens, if there is a free lane nearer to it."""
         if self._blocks[slot] == block or not self._free_lanes:
-            return  # without a free lane it is asked again with its next call
+            return  # without a free lane the slot stays: the caller asks again before its next pass
         self._blocks[slot] = block
         lane, there = self._lane_of[slot], self._free_lane(block=block)
         if (there > lane) != block:
@@ -62,10 +70,10 @@ class DeviceCache:
         if held := self._held[slot]:
             self._cuda.move_box(self._box(there, 0), self._box(lane, 0), self._extent(held))
         self._leave(slot)
-        self._settle(slot, there, block=block)
+        self._enter(slot, there, block=block)
 
     def lane(self, slot: int) -> int:
-        """Return the row of the array where a slot lives at the moment."""
+        """Return the lane that a slot has at the moment."""
         return self._lane_of[slot]
 
     def held(self, slot: int) -> int:
@@ -73,12 +81,12 @@ class DeviceCache:
         return self._held[slot]
 
     def held_at(self, lane: int) -> int:
-        """Return the same of whatever slot has a lane; 0 of a free one."""
+        """Return the same for the slot that has a lane; 0 if the lane is free."""
         slot = self._slot_at.get(lane)
         return 0 if slot is None else self._held[slot]
 
     def hold(self, slot: int, count: int) -> None:
-        """Note that a slot holds `count` entries, what is behind them being of no use to anybody."""
+        """Note that a slot holds `count` entries; nothing will read those after them."""
         self._held[slot] = count
 
     @property
@@ -91,7 +99,7 @@ class DeviceCache:
         return self._base + (plane * self.lanes + lane) * self.lane_bytes
 
     def copy_out(self, slot: int, start: int, count: int) -> Floats:
-        """Return (planes, heads, count, bytes / 4): the bytes of entries, whatever type they have."""
+        """Return (planes, heads, count, bytes / 4): the bytes of entries, whatever their type is."""
         found = np.empty((self._planes, self._heads, count, self._entry // 4), dtype=np.float32)
         if found.size:
             self._cuda.use()
@@ -101,7 +109,11 @@ class DeviceCache:
         return found
 
     def copy_in(self, slot: int, start: int, entries: Floats) -> None:
-        """Put what `copy_out` returned at `start`."""
+        """Put what `copy_out` returned at `start`.
+
+        Raises:
+            EngineError: it does not fit the capacity.
+        """
         count = entries.shape[2]
         if start + count > self.capacity:
             raise EngineError(f"a sequence of {start + count} tokens exceeds the engine's capacity of {self.capacity}")
@@ -116,7 +128,7 @@ class DeviceCache:
     def _free_lane(self, *, block: bool) -> int:
         return max(self._free_lanes) if block else min(self._free_lanes)
 
-    def _settle(self, slot: int, lane: int, *, block: bool) -> None:
+    def _enter(self, slot: int, lane: int, *, block: bool) -> None:
         self._free_lanes.remove(lane)
         self._lane_of[slot], self._slot_at[lane], self._blocks[slot] = lane, slot, block
 

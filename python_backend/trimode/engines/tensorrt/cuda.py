@@ -31,7 +31,7 @@ class Pitched(NamedTuple):
 
 
 class Cuda:
-    """A device with a stream of its own. What it allocates it frees in `close`."""
+    """A device with its own stream. `close` frees all that it allocated."""
 
     def __init__(self, runtime: Any, device: int) -> None:
         self.device = device
@@ -45,10 +45,10 @@ class Cuda:
 
     @classmethod
     def open(cls, device: int) -> Self:
-        """Take GPU number `device`.
+        """Open GPU number `device`.
 
         Raises:
-            EngineError: cuda-python is not installed, or there is no driver, no GPU or none of that number.
+            EngineError: cuda-python is not installed, or there is no driver, no GPU or no GPU of that number.
         """
         try:
             runtime = importlib.import_module(BINDINGS)
@@ -63,19 +63,19 @@ class Cuda:
         return cls(runtime, device)
 
     def use(self) -> None:
-        """Make the device current on the calling thread; CUDA keeps that for each thread."""
+        """Make the device current on the calling thread; CUDA keeps a current device for each thread."""
         if not getattr(self._here, "set", False):
             self._checked(self._rt.cudaSetDevice, self.device)
             self._here.set = True
 
     @property
     def closed(self) -> bool:
-        """Whether all was freed."""
+        """Whether everything was freed."""
         return self.stream is None
 
     @property
     def compute_capability(self) -> str:
-        """The device's, such as "8.9"."""
+        """The device's compute capability, such as "8.9"."""
         kinds = self._rt.cudaDeviceAttr
         asked = (kinds.cudaDevAttrComputeCapabilityMajor, kinds.cudaDevAttrComputeCapabilityMinor)
         return ".".join(str(self._checked(self._rt.cudaDeviceGetAttribute, kind, self.device)) for kind in asked)
@@ -92,7 +92,7 @@ class Cuda:
         return address
 
     def pin(self, size: int) -> npt.NDArray[np.uint8]:
-        """Return (size,) bytes of page-locked host memory, which copies run to and from by themselves."""
+        """Return (size,) bytes of page-locked host memory, from and to which the GPU copies without the processor."""
         address = int(self._checked(self._rt.cudaHostAlloc, size, self._rt.cudaHostAllocDefault))
         self._on_host.append(address)
         return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
@@ -120,7 +120,7 @@ class Cuda:
         self._copy_box(target, source, extent, self._rt.cudaMemcpyKind.cudaMemcpyDeviceToHost)
 
     def move_box(self, target: Pitched, source: Pitched, extent: tuple[int, int, int]) -> None:
-        """Enqueue a copy of (bytes, rows, slices) on the device."""
+        """Enqueue a copy of (bytes, rows, slices) from the device to the device."""
         self._copy_box(target, source, extent, self._rt.cudaMemcpyKind.cudaMemcpyDeviceToDevice)
 
     def _copy_box(self, target: Pitched, source: Pitched, extent: tuple[int, int, int], kind: Any) -> None:
@@ -133,7 +133,7 @@ class Cuda:
         self._checked(rt.cudaMemcpy3DAsync, asked, self.stream)
 
     def wait(self) -> None:
-        """Return when all that was enqueued is done."""
+        """Wait until everything that was enqueued is done."""
         self._checked(self._rt.cudaStreamSynchronize, self.stream)
 
     def capture(self, enqueue: Callable[[], None]) -> Any:
@@ -143,7 +143,7 @@ class Cuda:
         try:
             enqueue()
         except BaseException:
-            with contextlib.suppress(EngineError):  # the capture is void; what broke it is what counts
+            with contextlib.suppress(EngineError):  # the capture is void; the error that ended it is raised
                 self._checked(self._rt.cudaStreamEndCapture, self.stream)
             raise
         graph = self._checked(self._rt.cudaStreamEndCapture, self.stream)
@@ -161,7 +161,7 @@ class Cuda:
         self._checked(self._rt.cudaGraphExecDestroy, graph)
 
     def close(self) -> None:
-        """Free all memory and the stream; what runs on it is waited for. A second call does nothing."""
+        """Wait for what runs, then free all memory and the stream. A second call does nothing."""
         if self.closed:
             return
         with contextlib.suppress(EngineError):  # a device that failed frees its memory with the process

@@ -1,4 +1,4 @@
-"""What a TensorRT engine takes of a GPU's memory beside the plan, and the refusal, with figures, where it is not there.
+"""How much GPU memory a TensorRT engine needs in addition to its plan, and the refusal where there is less.
 
 Knows the sizes of buffers and cache. Allocates nothing.
 """
@@ -10,16 +10,22 @@ from pathlib import Path
 
 from ...bundle.manifest import PLAN, Manifest, rebuild_hint
 from ...errors import BundleError
-from .call import ALIGNMENT, Shape, Types, choices, inputs
+from .layout import ALIGNMENT, Shape, Types, choices, inputs
 
 GB = 10**9
 RESERVE = GB // 2
-"""For what TensorRT keeps with every context and CUDA with every graph: an allowance, not measured."""
+"""Bytes for what TensorRT keeps with every context and CUDA with every graph: an allowance, not measured."""
 
 
 @dataclass(frozen=True)
 class Need:
-    """Bytes: one slot's keys and values at full capacity and its rows of logits, and what is there once for all."""
+    """Bytes that an engine needs.
+
+    Attributes:
+        slot: keys and values of one slot at full capacity.
+        kept: logits of one slot that are set aside.
+        workspace, inputs, choices, logits: allocated once, whatever the number of slots.
+    """
 
     slot: int
     kept: int
@@ -30,10 +36,10 @@ class Need:
 
     @classmethod
     def of(cls, manifest: Manifest, types: Types, *, cache_bytes: int, workspace: int) -> Need:
-        """Return what the largest call of the manifest's profiles takes.
+        """Return what the largest call of the manifest's profiles needs.
 
         Args:
-            types: numpy's type of each input and output beside the cache.
+            types: numpy's type of each input and output that is not a cache.
             cache_bytes: of one number of the cache.
             workspace: what the plan says a context needs.
         """
@@ -59,10 +65,10 @@ class Need:
 
 
 def check_plan(bundle: Path, manifest: Manifest, memory: tuple[int, int]) -> None:
-    """Refuse a plan that is larger than what is free of the device's memory, before it is loaded.
+    """Refuse a plan that is larger than the device's free memory, before it is loaded.
 
     Args:
-        memory: the device's free bytes, and all of them.
+        memory: the device's free bytes, and all its bytes.
 
     Raises:
         BundleError: names both sizes.
@@ -71,33 +77,37 @@ def check_plan(bundle: Path, manifest: Manifest, memory: tuple[int, int]) -> Non
     size = manifest.files[PLAN]
     if size > free:
         raise BundleError(
-            f"GPU memory: {bundle / PLAN} holds {_gb(size)}, free are {_gb(free)} of {_gb(total)}. Stop what else "
-            f"uses this GPU, or choose a smaller precision. {rebuild_hint(bundle, manifest)}"
+            f"GPU memory: {bundle / PLAN} holds {_gb(size)}, but {_gb(free)} of {_gb(total)} are free. Stop other "
+            f"programs that use this GPU, or choose a smaller precision. {rebuild_hint(bundle, manifest)}"
         )
 
 
 def check_slots(bundle: Path, manifest: Manifest, need: Need, slots: int, memory: tuple[int, int]) -> None:
-    """Refuse more slots than fit beside the loaded plan, and a cache whose lanes would not be aligned.
+    """Refuse more slots than fit after the plan is loaded, and a cache whose lanes would not be aligned.
+
+    Args:
+        memory: the device's free bytes, and all its bytes.
 
     Raises:
-        BundleError: names what was asked, what it takes part by part, what is free and how many slots would fit.
+        BundleError: names what was asked, what each part needs, what is free and how many slots would fit.
     """
     free, total = memory
     lane = need.slot // (2 * manifest.num_layers)
     if lane % ALIGNMENT:
         raise BundleError(
-            f"capacity: a sequence's keys of one layer must be a multiple of {ALIGNMENT} bytes, which TensorRT asks of "
-            f"addresses, got {lane} with capacity {manifest.capacity}. {rebuild_hint(bundle, manifest)} rounded up"
+            f"capacity: a sequence's keys of one layer must be a multiple of {ALIGNMENT} bytes, as TensorRT demands of "
+            f"addresses, got {lane} with capacity {manifest.capacity}. Round the capacity up. "
+            f"{rebuild_hint(bundle, manifest)}"
         )
     each = need.slot + need.kept
     if slots * each + need.once > free:
         fit = max(0, free - need.once) // each
-        advice = f"Lower max_slots (TRIMODE_MAX_SLOTS) to {fit}" if fit else "Not one fits"
+        advice = f"Lower max_slots (TRIMODE_MAX_SLOTS) to {fit}" if fit else "Not even one slot fits: free GPU memory"
         raise BundleError(
             f"GPU memory: max_slots {slots} needs {_gb(slots * need.slot)} for keys and values ({_gb(need.slot)} each, "
-            f"capacity {manifest.capacity}), {_gb(slots * need.kept)} for their logits and {_gb(need.once)} beside "
-            f"(workspace {_gb(need.workspace)}, logits {_gb(need.logits)}, reserve {_gb(RESERVE)}); beside the plan's "
-            f"weights free are {_gb(free)} of {_gb(total)}. {advice}, or choose a smaller capacity. "
+            f"capacity {manifest.capacity}), {_gb(slots * need.kept)} for their logits and {_gb(need.once)} for the "
+            f"rest (workspace {_gb(need.workspace)}, logits {_gb(need.logits)}, reserve {_gb(RESERVE)}); with the "
+            f"plan loaded, {_gb(free)} of {_gb(total)} are free. {advice}, or choose a smaller capacity. "
             f"{rebuild_hint(bundle, manifest)}"
         )
 

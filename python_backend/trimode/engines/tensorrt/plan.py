@@ -1,7 +1,7 @@
-"""A TensorRT plan on its GPU: loaded, held against the manifest, and made into execution contexts.
+"""A TensorRT plan on its GPU: loaded, compared with the manifest, and made into execution contexts.
 
-The only file of the runtime that imports TensorRT, and only when a bundle asks for it. Written for the names that
-`tensorrt` 11 and `tensorrt_rtx` share. Knows nothing of rows, slots or memory but the addresses it is given.
+The only file of the runtime that imports TensorRT, and only when a bundle asks for it. Uses only names that `tensorrt`
+11 and `tensorrt_rtx` share. Knows nothing of rows or slots, and of memory only the addresses that it is given.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from ...errors import BundleError, EngineError
 
 INSTALL = {"tensorrt": "pip install tensorrt=={version}", "tensorrt_rtx": "pip install tensorrt-rtx-cu13=={version}"}
 CACHE_BYTES = {"FLOAT": 4, "HALF": 2, "BF16": 2}
+"""Bytes of one number of the cache, by TensorRT's name of its type."""
 HOST_TYPES: dict[str, npt.DTypeLike] = {"INT64": np.int64, "INT32": np.int32, "BOOL": np.bool_, "FLOAT": np.float32}
 INPUTS = {
     "input_ids": ("INT64", "INT32"),
@@ -46,7 +47,7 @@ class TensorRt:
         """Import `flavour`, "tensorrt" or "tensorrt_rtx", for a bundle compiled by its version `wanted`.
 
         Raises:
-            BundleError: it is not installed or cannot be loaded; says what to install.
+            BundleError: it is not installed or cannot be loaded; the text says what to install.
         """
         try:
             module = importlib.import_module(flavour)
@@ -57,18 +58,18 @@ class TensorRt:
 
 
 class Context:
-    """An execution context under one profile. Shapes come before addresses, both before `enqueue`."""
+    """An execution context under one profile: first shapes, then addresses, then `enqueue`."""
 
     def __init__(self, context: Any, logger: Any) -> None:
         self._context, self._logger = context, logger
         self.bound: object = None
-        """Whatever the caller bound last, so that it need not be bound again."""
+        """What the caller bound last, so that the same need not be bound again."""
 
     def bind(self, shapes: Mapping[str, tuple[int, ...]], addresses: Mapping[str, int]) -> None:
         """Set every input's shape and every tensor's address.
 
         Raises:
-            EngineError: TensorRT refuses one; carries its words.
+            EngineError: TensorRT refuses one; the text holds its reason.
         """
         context, self.bound = self._context, None
         for name, shape in shapes.items():
@@ -81,10 +82,10 @@ class Context:
             raise EngineError(f"TensorRT lacks the shapes of {list(missing)}")
 
     def enqueue(self, stream: Any) -> None:
-        """Put the pass on `stream`.
+        """Enqueue the pass on `stream`.
 
         Raises:
-            EngineError: TensorRT refuses; carries its words.
+            EngineError: TensorRT refuses; the text holds its reason.
         """
         context = self._context
         if not context.execute_async_v3(int(stream)):
@@ -96,8 +97,8 @@ class Plan:
 
     Attributes:
         host_types: numpy's type of each tensor that is not a cache, as the plan declares it.
-        cache_bytes: of one number of the cache.
-        workspace: bytes that a context needs while it runs; contexts that never run at once can share them.
+        cache_bytes: bytes of one number of the cache.
+        workspace: bytes that a context needs while it runs; contexts that never run at the same time can share them.
     """
 
     def __init__(self, tensorrt: TensorRt, engine: Any, runtime: Any, logger: Any, manifest: Manifest) -> None:
@@ -109,9 +110,9 @@ class Plan:
 
     @classmethod
     def load(cls, tensorrt: TensorRt, bundle: Path, manifest: Manifest) -> Self:
-        """Deserialise `bundle`'s plan on the current device and hold it against the manifest.
+        """Deserialise `bundle`'s plan on the current device and compare it with the manifest.
 
-        The file is mapped, not read: what TensorRT copies to the GPU is never in the process's memory a second time.
+        The file is mapped, not read, so that the process does not hold a second copy of what TensorRT takes to the GPU.
 
         Raises:
             BundleError: TensorRT cannot read it, or it is not the plan that the manifest describes.
@@ -132,7 +133,7 @@ class Plan:
         """Return a context for one profile that runs on `stream` in the `self.workspace` bytes at `workspace`.
 
         Raises:
-            EngineError: TensorRT cannot make it; carries its words.
+            EngineError: TensorRT cannot make it; the text holds its reason.
         """
         trt, engine = self._trt, self._engine
         context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
@@ -142,12 +143,12 @@ class Plan:
         return Context(context, self._logger)
 
     def close(self) -> None:
-        """Let the engine go, then the runtime; its contexts must be gone."""
+        """Release the engine, then the runtime; the engine's contexts must be released before."""
         self._engine = None
         self._runtime = None
 
     def _misfit(self) -> str | None:
-        """Return in what the plan is not what the manifest says, or None; note the types it declares."""
+        """Return where the plan differs from the manifest, or None; note the types that the plan declares."""
         trt, engine, manifest = self._trt, self._engine, self._manifest
         assert manifest.compiled is not None
         count = engine.num_optimization_profiles
@@ -191,7 +192,7 @@ class Plan:
 
 
 def _shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
-    """Return each tensor's shape, -1 where it is any."""
+    """Return each tensor's shape; -1 stands for any size."""
     cache = (-1, manifest.num_kv_heads, manifest.capacity, manifest.head_dim)
     shapes = {"input_ids": (-1, -1), "position_ids": (-1, -1), "logit_rows": (-1, -1), "write_indices": (-1,)}
     shapes |= {"attn_mask": (-1, 1, -1, -1), "logits": (-1, -1, manifest.vocab_size)}
@@ -205,5 +206,5 @@ def _shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
 
 
 def _mask_ranges(profile: Profile) -> list[tuple[int, ...]]:
-    """Return the least, tuned and largest shape of the mask under a profile."""
+    """Return the smallest, tuned and largest shape of the mask under a profile."""
     return [(b, 1, s, length) for b, s, length in zip(profile.batch, profile.seq, profile.length, strict=True)]

@@ -1,13 +1,6 @@
-"""Which rows share a compiled call over the GPU's cache, at which shape, and where each of its lanes writes.
+"""Which rows share a TensorRT call over the GPU's cache, with which shape, and where each lane of the call writes.
 
-Rows of a call are lanes of the cache, neighbours from `first` on, because the graph (scatter form) writes it in place.
-What a call writes, padding and lanes without a row included, lands where no later row looks before it is written anew:
-
-- a row that is kept writes at `start`; its padding lands behind what the slot then holds;
-- a row that is not kept writes behind what the slot holds, wherever it starts, and the mask hides what lies between;
-- a lane between the rows that has none runs as an idle row, which writes behind what its slot holds.
-
-Pure arithmetic over lanes and lengths; knows nothing of devices.
+Pure arithmetic over lanes and lengths. Knows nothing of devices or of what a row's tokens are.
 """
 
 from __future__ import annotations
@@ -22,26 +15,26 @@ from ...bundle.compilation import Profile
 from ...bundle.manifest import Manifest
 from ...errors import EngineError
 from ..base import Ints, Row
-from .call import Shape
+from ..inputs import rounded_rows
+from .layout import Shape
 
-LOGIT_ROWS_STEP = 8
-"""Rows of logits are rounded up to a multiple of this, so that shapes recur."""
 TOKENS_STEP = 64
-"""Likewise the tokens of a prompt's chunk; those of a block to a power of two from SMALLEST_BLOCK on."""
+"""Tokens of a prompt's chunk; their number is rounded up to a multiple of this, so that shapes recur."""
 SMALLEST_BLOCK = 4
+"""Tokens of the shortest block; the number of a block's tokens is rounded up to a power of two from this on."""
 PREFILL = "prefill"
 """The profile whose calls are one row each: a prompt's chunk fills the GPU alone, and its mask is the largest."""
 
 
 class Lanes(Protocol):
-    """What is asked of the cache."""
+    """What windows ask the cache."""
 
     def lane(self, slot: int) -> int:
-        """Return where a slot lives."""
+        """Return the lane of a slot."""
         ...
 
     def held_at(self, lane: int) -> int:
-        """Return how many entries there matter to a later row."""
+        """Return how many entries of a lane matter to a later row."""
         ...
 
 
@@ -50,8 +43,8 @@ class Window:
     """One compiled call.
 
     Attributes:
-        members: place in the batch -> index of the row that runs there.
-        writes: for each place, the entry from which on its lane is written.
+        members: line of the batch -> index of the row that runs there.
+        writes: for each line, the entry from which its lane is written.
     """
 
     shape: Shape
@@ -59,13 +52,23 @@ class Window:
     writes: list[int]
 
     @property
-    def places(self) -> dict[int, int]:
-        """Index of a row -> its place in the batch."""
-        return {index: place for place, index in self.members.items()}
+    def lines(self) -> dict[int, int]:
+        """Index of a row -> its line in the batch."""
+        return {index: line for line, index in self.members.items()}
 
 
 class Windows:
-    """Makes windows for one plan and one cache."""
+    """Makes windows for one plan and one cache.
+
+    Rows of a call are neighbouring lanes of the cache from `first` on, because the graph (scatter form) writes it in
+    place. A call writes its padding and its lanes without a row too. All of it lands where no later row looks before
+    that entry is written again:
+
+    - a row that is kept writes from `start`; its padding lands after the entries that the slot then holds;
+    - a row that is not kept writes after the entries that the slot holds, wherever it starts, and the mask hides what
+      lies between;
+    - a lane between the rows that has no row runs as an idle row, which writes after the entries that its slot holds.
+    """
 
     def __init__(self, manifest: Manifest, lanes: Lanes) -> None:
         assert manifest.compiled is not None
@@ -74,31 +77,31 @@ class Windows:
         self._lanes = lanes
 
     def over(self, rows: Sequence[Row]) -> Window | None:
-        """Return one call for all `rows`, or None if their lanes, lengths or the plan's profiles do not allow it."""
+        """Return one call for all `rows`; None if their lanes, their lengths or the plan's profiles do not allow it."""
         size, wanted = max(len(row.tokens) for row in rows), max(len(row.want) for row in rows)
         number = self._profile(size)
         if number is None:
             return None
         profile = self._profiles[number]
-        places = [self._lanes.lane(row.slot) for row in rows]
-        first = min(places)
-        batch = max(places) - first + 1
+        lanes = [self._lanes.lane(row.slot) for row in rows]
+        first = min(lanes)
+        batch = max(lanes) - first + 1
         most = 1 if profile.name == PREFILL else profile.batch[2]
         if batch > most or wanted > profile.rows[2]:
             return None
         writes = [self._lanes.held_at(lane) for lane in range(first, first + batch)]
-        for lane, row in zip(places, rows, strict=True):
+        for lane, row in zip(lanes, rows, strict=True):
             writes[lane - first] = row.start if row.keep else max(row.start, writes[lane - first])
         room = self._capacity - max(writes)
         if room < size:
             return None
         seq = min(_rounded_tokens(size, profile), room)
-        asked = min(_rounded_rows(wanted), profile.rows[2])
+        asked = rounded_rows(wanted, profile.rows[2])
         shape = Shape(number, first, batch, seq, asked, self.bucket(max(writes) + seq))
-        return Window(shape, {lane - first: index for index, lane in enumerate(places)}, writes)
+        return Window(shape, {lane - first: index for index, lane in enumerate(lanes)}, writes)
 
     def groups(self, rows: Sequence[Row]) -> list[list[int]]:
-        """Return `rows` by index in groups of neighbours that can share a call; one alone may need cutting."""
+        """Return the indices of `rows` in groups of neighbours that share a call; a row alone may have to be cut."""
         groups: list[list[int]] = []
         for index in sorted(range(len(rows)), key=lambda index: self._lanes.lane(rows[index].slot)):
             if groups and self.over([rows[other] for other in (*groups[-1], index)]) is not None:
@@ -111,10 +114,10 @@ class Windows:
         """Cut a row that asks for more than a profile holds into rows to run one after another.
 
         Returns:
-            For each piece the places in `row.want` that it answers, and the piece.
+            For each piece the indices into `row.want` that it answers, and the piece.
 
         Raises:
-            EngineError: it cannot be cut: not causal, or not kept, and longer than every profile.
+            EngineError: the row is longer than every profile and cannot be cut, being not causal or not kept.
         """
         longest = max(self._profiles, key=lambda profile: profile.seq[2])
         size, most = len(row.tokens), longest.rows[2]
@@ -134,7 +137,7 @@ class Windows:
         return [(part, row._replace(want=row.want[part])) for part in parts]
 
     def bucket(self, length: int) -> int:
-        """Return how many entries attention reads where `length` matter."""
+        """Return how many entries attention reads if `length` of them matter."""
         return next(bucket for bucket in self._buckets if bucket >= length)
 
     def _profile(self, size: int) -> int | None:
@@ -150,7 +153,3 @@ def _rounded_tokens(size: int, profile: Profile) -> int:
     if size <= TOKENS_STEP:
         rounded = max(SMALLEST_BLOCK, 1 << (size - 1).bit_length())
     return min(rounded, profile.seq[2])
-
-
-def _rounded_rows(wanted: int) -> int:
-    return wanted if wanted < 2 else -(-wanted // LOGIT_ROWS_STEP) * LOGIT_ROWS_STEP

@@ -1,4 +1,4 @@
-"""The tasks the chat data is made of: a registry of small seeded generators whose answers are exactly checkable."""
+"""The tasks that chats are made of: a registry of small seeded generators, whose answers can be checked exactly."""
 
 from __future__ import annotations
 

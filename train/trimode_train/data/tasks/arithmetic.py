@@ -1,4 +1,4 @@
-"""Sums with worked steps: columns for + - *, unit conversion, shopping totals, dates, sequences and tables."""
+"""Tasks with worked sums: columns for + - *, unit conversion, shopping totals, dates, sequences and tables."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a task is: a seeded generator of examples, a weight in the mixture and an exact checker."""
+"""A task: a seeded generator of examples, a weight in the mixture, an exact check. Knows no particular task."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from random import Random
 
 @dataclass(frozen=True)
 class Example:
-    """One question with its only right answer. `steps` is worked text in front of the result, or empty."""
+    """One question with its only right answer. `steps` is the worked text before the result, or empty."""
 
     domain: str
     prompt: str
@@ -23,11 +23,11 @@ class Example:
 
     @property
     def thought(self) -> str:
-        """The reply with thinking on, which starts inside an open <think> line."""
+        """The reply with thinking on; it starts inside an open <think> line."""
         return f"{self.steps}\n</think>{self.result}"
 
     def check(self, reply: str) -> bool:
-        """Whether a reply is right. Every word of the formulaic answer counts."""
+        """Return whether a reply is right. Every word of the answer counts."""
         return reply.strip() == self.answer
 
 

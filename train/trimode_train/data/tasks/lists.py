@@ -1,4 +1,4 @@
-"""Work on short lists: sorting, reversing, counting and repeating."""
+"""Tasks on short lists: sort, reverse, count, repeat."""
 
 from __future__ import annotations
 

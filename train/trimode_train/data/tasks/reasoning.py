@@ -1,7 +1,7 @@
 """Questions of the package reasoning-gym (Apache-2.0), answered with worked steps of our own.
 
-The questions' wording and the right results are the package's; `steps` are written here, and a question whose steps do
-not end in the package's result is never used. Source: https://github.com/open-thought/reasoning-gym.
+The questions' wording and the right results are the package's. `steps` are written here; a question whose steps do not
+end in the package's result is never used. Source: https://github.com/open-thought/reasoning-gym.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ _SETTINGS: dict[str, dict[str, Any]] = {
 
 @cache
 def _dataset(name: str) -> Any:
-    import reasoning_gym  # takes a second, which only drawing from it should cost
+    import reasoning_gym  # here, because it takes a second, which only those who draw from it should wait
 
     return reasoning_gym.create_dataset(name, size=_ITEMS, seed=1, **_SETTINGS[name])
 
 
 def item(name: str, rng: Random) -> Item:
-    """One question of a dataset of the package: `question`, `answer` and `metadata`."""
+    """Draw a question of one of the package's datasets: `question`, `answer` and `metadata`."""
     found: Item = _dataset(name)[rng.randrange(_ITEMS)]
     return found
 
 
 def score(name: str, entry: Item, answer: str) -> float:
-    """The package's own verdict on an answer, 0 to 1."""
+    """Return the package's own score of an answer, 0 to 1."""
     return float(_dataset(name).score_answer(answer, entry))
 
 
@@ -95,6 +95,6 @@ SOLVERS: dict[str, tuple[str, Callable[[Item], tuple[str, str] | None]]] = {
     "legs": ("leg_counting", _leg_steps),
     "durations": ("time_intervals", _duration_steps),
 }
-"""By domain: the package's dataset, and what gives its worked steps and result, None where we have no form for it."""
+"""By domain: the package's dataset, and the function that gives worked steps and result, or None if it cannot."""
 
 TASKS = tuple(Task(domain, _maker(domain, *solver)) for domain, solver in SOLVERS.items())

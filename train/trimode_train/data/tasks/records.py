@@ -1,4 +1,4 @@
-"""Structured data: JSON from a sentence and back, and looking a value up in a small table."""
+"""Tasks on structured data: JSON from a sentence and back, a value from a small table."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def table(rng: Random) -> Example:
     lines += [f"| {item} | {row['price']} | {row['stock']} |" for item, row in rows.items()]
     ask = rng.choice(("What is the {c} of {i}?", "Find the {c} of {i}.", "Look up the {c} of {i}."))
     row = rows[wanted]
-    steps = f"| {wanted} | {row['price']} | {row['stock']} |"  # a plain copy; the value is then beside the answer
+    steps = f"| {wanted} | {row['price']} | {row['stock']} |"  # a plain copy, which puts the value next to the answer
     prompt = "\n".join(lines) + "\n" + ask.format(c=column, i=wanted)
     return Example("table", prompt, f"Answer: the {column} of {wanted} is {row[column]}.", steps)
 

@@ -1,4 +1,4 @@
-"""Names, places and things the generators draw from."""
+"""Names, places and things that the generators draw from."""
 
 # fmt: off
 FIRST_NAMES = (

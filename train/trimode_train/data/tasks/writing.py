@@ -1,4 +1,4 @@
-"""Templated prose and code: short stories, letters, Python functions and small talk. The prompt decides every word."""
+"""Tasks with templates: short stories, letters, Python functions and small talk. The prompt decides every word."""
 
 from __future__ import annotations
 

@@ -1,0 +1,258 @@
+"""What holds where a request says nothing, and which of its fields go together.
+
+Works on a plain mapping from a field's name to its checked value; each `_resolve` step fills in a few of them.
+Knows nothing of tensors, tokenizers or engines.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import Described, RequestError
+from .effort import EffortTable
+from .fields import (
+    FIELDS_OF_MODES,
+    MAX_GAP_TOKENS,
+    NOT_OF_OPERATIONS,
+    PROMPT_FIELDS,
+    REVISING,
+    Mode,
+    Operation,
+    fields_of_others,
+)
+
+
+@dataclass(frozen=True)
+class Defaults:
+    """What the engine and the server's configuration put where a request says nothing."""
+
+    vocab_size: int
+    block_length: int
+    end_id: int
+    end_think_token_id: int | None = None
+    mask_token_id: int | None = None
+    adapter: bool = False  # whether the checkpoint has a draft adapter
+    effort: EffortTable | str = "needs a checkpoint with a table of efforts"  # or why there is none
+    mode: Mode = Mode.AUTO
+    max_tokens: int = 128
+
+
+LARGEST_SEARCHED_GAP = 32
+"""Tokens of the largest gap that is tried where the request gives no size and no max_tokens: one block of the model."""
+_NEEDS = {
+    "suffix": "does not go together with text",
+    "spans": "needs text",
+    "instruction": "needs text, suffix or segments",
+}
+_EXCLUSIVE = (
+    ("suffix", "segments"),
+    ("infill_tokens", "infill_lengths"),
+    ("infill_tokens", "segments"),
+    ("infill_lengths", "segments"),
+    ("instruction", "messages"),
+    ("revise_threshold", "revise_fraction"),
+)
+
+
+DEFAULT_THRESHOLD = 0.9
+"""Probability from which diffusion keeps a token at once, as in the released models' own examples."""
+DEFAULT_REVISE_ROUNDS = 2
+"""Most times that a text is gone through: what a first round changed may make other tokens unlikely."""
+DEFAULT_REVISE_THRESHOLD = -2.0
+"""Log-probability (natural) below which tokens are reconsidered: about one chance in seven."""
+SMALLEST_WINDOW = 3
+"""Tokens of the smallest window that holds a known token, one to fill and one that follows."""
+
+
+def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
+    """Fill in what `values`, checked fields by name, do not say; return them.
+
+    Raises:
+        RequestError: no prompt or several, or a field that the operation, the mode, the checkpoint or another field
+            rules out.
+    """
+    operation = _resolve_operation(values, defaults)
+    mode = _resolve_mode(values, operation, defaults)
+    _resolve_adapter(values, mode, defaults)
+    if values.get("stream_provisional") and not values.get("stream"):
+        raise _not_applicable("stream_provisional", "needs stream", True)
+    _resolve_effort(values, operation, defaults)
+    _resolve_revising(values, operation)
+    _resolve_length(values, operation, defaults)
+    _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
+    values.setdefault("seed", secrets.randbits(31))
+    _resolve_block(values, mode, defaults)
+    _resolve_thinking(values, defaults)
+    for token in values.get("input_ids", ()):
+        if token >= defaults.vocab_size:
+            raise RequestError("input_ids", f"must be below the vocabulary's {defaults.vocab_size}", token)
+    return values
+
+
+def _not_applicable(field: str, limit: str, given: object) -> RequestError:
+    return RequestError(field, limit, given, error_type="not_applicable")
+
+
+def _check_prompt(values: Mapping[str, Any]) -> None:
+    prompts = [name for name in PROMPT_FIELDS if name in values]
+    if len(prompts) != 1:
+        limit = "are the ways to give a prompt: exactly one must be given"
+        given = Described(", ".join(prompts) or "none")
+        raise RequestError(", ".join(PROMPT_FIELDS), limit, given, error_type="bad_prompt")
+    if "enable_thinking" in values and "messages" not in values:
+        raise _not_applicable("enable_thinking", "applies to messages", Described(prompts[0]))
+
+
+def _resolve_operation(values: dict[str, Any], defaults: Defaults) -> Operation:
+    """Return what the request asks for; each operation has fields that the others do not have."""
+    _check_prompt(values)
+    operation = Operation.GENERATE
+    if "text" in values:
+        operation = Operation.REVISE
+    elif {"suffix", "segments"} & set(values):
+        operation = Operation.INFILL
+    for name in fields_of_others(operation):
+        if name in values:
+            raise _not_applicable(name, _NEEDS.get(name, "needs suffix or segments"), values[name])
+    if operation is Operation.GENERATE:
+        return operation
+    doing = "filling gaps" if operation is Operation.INFILL else "revising a text"
+    for name in NOT_OF_OPERATIONS[operation]:
+        if name in values:
+            raise _not_applicable(name, f"does not apply to {doing}", values[name])
+    for one, two in _EXCLUSIVE:
+        if one in values and two in values:
+            raise _not_applicable(one, f"does not go together with {two}", values[one])
+    block = values.get("block_length", defaults.block_length)
+    if not SMALLEST_WINDOW <= block <= defaults.block_length:
+        limit = f"must be between {SMALLEST_WINDOW} and the trained {defaults.block_length} for {doing}"
+        raise RequestError("block_length", limit, block)
+    values["stream"] = False  # there is nothing to send before the end
+    return operation
+
+
+def _resolve_mode(values: dict[str, Any], operation: Operation, defaults: Defaults) -> Mode:
+    """Fill in and return the mode; gaps and revisions have diffusion alone, so `auto` means that there."""
+    named = "mode" in values
+    edit = operation is not Operation.GENERATE
+    if edit and values.get("mode") is Mode.AUTO:
+        del values["mode"]
+    mode: Mode = values.setdefault("mode", _default_mode(values, edit=edit, defaults=defaults))
+    if edit and mode is not Mode.DIFFUSION:
+        raise _not_applicable("mode", "must be diffusion to fill gaps or to revise", mode)
+    for name, modes in FIELDS_OF_MODES.items():
+        if name in values and mode not in modes:
+            picked = "" if named or mode is defaults.mode else ", which other fields pick where no mode is named"
+            raise _not_applicable(name, f"applies to mode {' or '.join(modes)}, not {mode}{picked}", values[name])
+    return mode
+
+
+def _resolve_adapter(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:
+    if values.get("draft_adapter") and not defaults.adapter:
+        limit = "needs a checkpoint with linear_spec_lora; this checkpoint does not have one"
+        raise _not_applicable("draft_adapter", limit, values["draft_adapter"])
+    values.setdefault("draft_adapter", defaults.adapter and mode in FIELDS_OF_MODES["draft_adapter"])
+
+
+def _default_mode(values: Mapping[str, Any], *, edit: bool, defaults: Defaults) -> Mode:
+    """Return the mode of a request that names none: a knob that the server's own mode lacks picks one that has it."""
+    if edit or "effort" in values:
+        return Mode.DIFFUSION
+    if defaults.mode is Mode.AUTO and {"denoise_steps", "threshold", "reveal"} & set(values):
+        return Mode.SELF_SPECULATION
+    return defaults.mode
+
+
+def _resolve_effort(values: dict[str, Any], operation: Operation, defaults: Defaults) -> None:
+    """Put the table's knobs where the request has none of its own.
+
+    Filling and revising keep their windows as wide as the model was trained; a text is revised at least as often as
+    without effort.
+    """
+    if "effort" not in values:
+        return
+    if isinstance(defaults.effort, str):
+        raise _not_applicable("effort", defaults.effort, values["effort"])
+    level = defaults.effort.at(values["effort"])
+    if operation is Operation.GENERATE:
+        values.setdefault("block_length", min(level.block_length, defaults.block_length))
+    block = values.get("block_length", defaults.block_length)
+    values.setdefault("denoise_steps", min(level.denoise_steps, block))
+    if level.threshold is None and "threshold" not in values:
+        values.setdefault("reveal", "steps")
+    elif level.threshold is not None and values.get("reveal") != "steps":
+        values.setdefault("threshold", level.threshold)
+    more = operation is Operation.REVISE and level.revise_rounds > DEFAULT_REVISE_ROUNDS
+    if operation is Operation.GENERATE or more:
+        values.setdefault("revise_rounds", level.revise_rounds)
+
+
+def _resolve_revising(values: dict[str, Any], operation: Operation) -> None:
+    """Fill in how a text, or each block that diffusion fills, is revised."""
+    if operation is Operation.INFILL:
+        return
+    revises = operation is Operation.REVISE
+    rounds = values.setdefault("revise_rounds", DEFAULT_REVISE_ROUNDS if revises else 0)
+    if revises and not rounds:
+        raise RequestError("revise_rounds", "must be at least 1 to revise a text", rounds)
+    for name in REVISING if not rounds else ():
+        if name in values:
+            raise _not_applicable(name, "needs revise_rounds above 0, or text", values[name])
+    if rounds and "revise_fraction" not in values and "spans" not in values:
+        values.setdefault("revise_threshold", DEFAULT_REVISE_THRESHOLD)
+
+
+def _resolve_length(values: dict[str, Any], operation: Operation, defaults: Defaults) -> None:
+    """Fill in max_tokens, which bounds the sizes of gaps too."""
+    if operation is not Operation.INFILL:
+        values.setdefault("max_tokens", defaults.max_tokens)
+        return
+    fields = ("infill_tokens", "infill_lengths", "segments")
+    field, given = next(((name, values[name]) for name in fields if name in values), ("", None))
+    gaps = [given] if field == "infill_tokens" else [gap for gap in given or (None,) if not isinstance(gap, str)]
+    sizes = [size for size in gaps if size is not None]
+    searched = [LARGEST_SEARCHED_GAP] if None in gaps else []
+    most = values.setdefault("max_tokens", max([*sizes, *searched]))
+    if most > MAX_GAP_TOKENS:
+        raise RequestError("max_tokens", f"must be at most {MAX_GAP_TOKENS} for filling gaps", most)
+    if sizes and max(sizes) > most:
+        raise RequestError(field, f"must be at most max_tokens = {most}", max(sizes))
+
+
+def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:
+    """Fill in the block's knobs: self-speculation drafts in one pass unless asked otherwise, diffusion at 0.9."""
+    block = values.setdefault("block_length", defaults.block_length)
+    asked_steps = "denoise_steps" in values
+    if values.setdefault("denoise_steps", block) > block:
+        raise RequestError("denoise_steps", f"must be at most block_length = {block}", values["denoise_steps"])
+    reveal = values.setdefault("reveal", "threshold")
+    if reveal == "steps":
+        if "threshold" in values:
+            raise _not_applicable("threshold", "does not apply to reveal steps", values["threshold"])
+        values["threshold"] = None
+    elif "threshold" not in values:
+        if mode in (Mode.SELF_SPECULATION, Mode.AUTO):
+            values["threshold"] = None if asked_steps else 0.0
+        else:
+            values["threshold"] = DEFAULT_THRESHOLD
+
+
+def _check_token(name: str, token: int, defaults: Defaults) -> None:
+    if token >= defaults.vocab_size:
+        raise RequestError(name, f"must be below the vocabulary's {defaults.vocab_size}", token)
+    if token == defaults.mask_token_id:
+        raise RequestError(name, "must not be the mask token, which is never generated", token)
+
+
+def _resolve_thinking(values: dict[str, Any], defaults: Defaults) -> None:
+    token = values.setdefault("end_think_token_id", defaults.end_think_token_id)
+    if values.get("max_thinking_tokens") is None:
+        return
+    if token is not None:
+        _check_token("end_think_token_id", token, defaults)
+    else:
+        limit = "needs end_think_token_id: this model's tokenizer has no </think>"
+        raise _not_applicable("max_thinking_tokens", limit, values["max_thinking_tokens"])

@@ -1,0 +1,106 @@
+"""Measures what an engine's calls cost when a server starts. Knows nothing of modes or requests."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from math import log
+
+import numpy as np
+
+from ..engines.base import Engine, Row
+from .cost_curve import CostCurve, Floats
+from .tuning import TUNING
+
+Clock = Callable[[], float]
+
+
+def measure_costs(engine: Engine, max_slots: int, clock: Clock = time.perf_counter) -> CostCurve:
+    """Measure `engine` with up to `max_slots` rows, cheap calls first, within about `budget_seconds`."""
+    benchmark = _Benchmark(engine, max_slots, clock)
+    try:
+        return benchmark.curve()
+    finally:
+        benchmark.close()
+
+
+class _Benchmark:
+    """The engine while it is measured: slots filled with zeros up to where rows begin."""
+
+    def __init__(self, engine: Engine, max_slots: int, clock: Clock) -> None:
+        self._engine, self._clock = engine, clock
+        room = engine.manifest.capacity - max(TUNING.grid_tokens)
+        self._near, self._far = min(TUNING.measured_at_entries, room), min(TUNING.growth_at_entries, room)
+        self._slots = [engine.allocate(block=True) for _ in range(min(max_slots, max(TUNING.grid_rows)))]
+        self._began = clock()
+
+    def close(self) -> None:
+        for slot in self._slots:
+            self._engine.free(slot)
+
+    def curve(self) -> CostCurve:
+        self._fill()
+        capacity, most = self._engine.capacity, max(b for b in TUNING.grid_rows if b <= len(self._slots))
+        first = [(1, 1), (1, 32), (most, 1)]
+        others = [(b, s) for b in TUNING.grid_rows for s in TUNING.grid_tokens if b <= most and (b, s) not in first]
+        found: dict[tuple[int, int], float] = {}
+        for call in [*first, *sorted(others, key=lambda call: call[0] * call[1])]:
+            if self._late() and call not in first:
+                break
+            found[call] = self._time(*call, self._near)
+        growth = (0.0, 0.0)
+        if self._far > 2 * self._near and not self._late():
+            self._read(self._slots[0], self._far)
+            more = max(self._engine.capacity - capacity, 1)
+            single, block = (max(0.0, self._time(1, s, self._far) - found[1, s]) / more for s in (1, 32))
+            growth = (single, block)
+        return CostCurve(_filled(found), capacity, growth)
+
+    def _late(self) -> bool:
+        return self._clock() - self._began > TUNING.budget_seconds
+
+    def _fill(self) -> None:
+        """Have every slot hold what its rows see: read once, copied to the others."""
+        self._read(self._slots[0], self._near)
+        entries = self._engine.copy_out(self._slots[0], 0, self._near)
+        for slot in self._slots[1:]:
+            self._engine.copy_in(slot, 0, entries)
+
+    def _read(self, slot: int, length: int) -> None:
+        none = np.zeros(0, dtype=np.int64)
+        self._engine.run([Row(slot, np.zeros(length, dtype=np.int64), 0, "causal", none, keep=True)])
+
+    def _time(self, rows: int, tokens: int, entries: int) -> float:
+        ids = np.zeros(tokens, dtype=np.int64)
+        asked = np.arange(tokens)
+        call = [Row(slot, ids, entries, "block", asked, keep=False) for slot in self._slots[:rows]]
+        taken = []
+        for number in range(2 + TUNING.repeats):  # the first one makes buffers, the second may record a CUDA graph
+            if number > 2 and self._late():
+                break
+            began = self._clock()
+            self._engine.run(call)
+            taken.append(self._clock() - began)
+        return max(float(np.median(taken[2:])), 1e-7)
+
+
+def _filled(found: dict[tuple[int, int], float]) -> Floats:
+    """Return the whole table: calls not measured are taken from the nearest that was, by what rows and tokens add.
+
+    A call takes so much, so much for each row, and so much for each token of each row: three figures from the three
+    calls that are always measured.
+    """
+    most = max(b for b, _ in found)
+    per_token = max(0.0, found[1, 32] - found[1, 1]) / 31
+    per_row = max(0.0, (found[most, 1] - found[1, 1]) / max(most - 1, 1) - per_token)
+    fixed = max(found[1, 1] - per_row - per_token, 0.1 * found[1, 1])
+
+    def simple(call: tuple[int, int]) -> float:
+        return fixed + per_row * call[0] + per_token * call[0] * call[1]
+
+    table = np.zeros((len(TUNING.grid_rows), len(TUNING.grid_tokens)))
+    for at, b in enumerate(TUNING.grid_rows):
+        for column, s in enumerate(TUNING.grid_tokens):
+            near = min(found, key=lambda call: abs(log(call[0] / b)) + abs(log(call[1] / s)))
+            table[at, column] = found[near] * simple((b, s)) / simple(near)
+    return table

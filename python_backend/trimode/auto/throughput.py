@@ -1,0 +1,99 @@
+"""Which choice gives the most tokens per second: pure arithmetic on what calls cost and what drafts are worth.
+
+Knows nothing of sequences, of how costs are measured or of how the worth of drafts is estimated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from .tuning import TUNING
+
+
+class Costs(Protocol):
+    """What is asked of the cost curve."""
+
+    def seconds(self, rows: int, tokens: int, capacity: int) -> float:
+        """Return what a call of `rows` rows of `tokens` tokens each takes at a cache of `capacity` entries."""
+        ...
+
+
+@dataclass(frozen=True)
+class Load:
+    """Rows that are in the next calls whatever is chosen: single tokens, blocks, and the longest of these blocks."""
+
+    singles: int = 0
+    blocks: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One request to choose for.
+
+    Attributes:
+        runs: expected tokens of a cycle, by length of draft.
+        longest: tokens of the longest draft that it may have.
+        remaining: tokens that it may still commit.
+    """
+
+    runs: Sequence[float]
+    longest: int
+    remaining: int
+
+    def gain(self, length: int) -> float:
+        """Return the tokens that a cycle with drafts of `length` should give."""
+        return self.runs[min(length, self.longest, self.remaining)]
+
+
+def tokens_per_second(
+    costs: Costs, load: Load, capacity: int, *, singles: int = 0, blocks: int = 0, length: int = 0, gain: float = 0.0
+) -> float:
+    """Return the rate of the steps in which `singles` and `blocks` more rows run.
+
+    Args:
+        length: tokens of each of the `blocks` more rows.
+        gain: tokens that all of them give in a cycle, which is two calls: a draft and its verification.
+    """
+    seconds = 0.0
+    if singles + load.singles:
+        seconds += costs.seconds(singles + load.singles, 1, capacity)
+    if blocks + load.blocks:
+        seconds += costs.seconds(blocks + load.blocks, max(length, load.width), capacity)
+    return (singles + gain / 2) / seconds
+
+
+def best_choice(
+    costs: Costs, load: Load, capacity: int, candidates: Sequence[Candidate], last: int | None
+) -> tuple[float, int]:
+    """Return the rate in tokens per second of the best choice, and the length of its drafts, 0 for single tokens.
+
+    All candidates draft or none does: one call over blocks and one over single tokens was measured to cost more than
+    those few gain that draft well. Where several decode, a longer draft has to be better than a shorter one by a
+    margin, as any draft has to be better than none.
+
+    Args:
+        last: what was last chosen for them, if anything was.
+    """
+    count = len(candidates)
+    limit = max(one.longest for one in candidates)
+    keep_factor = TUNING.needed_gain(count)
+    best, chosen = tokens_per_second(costs, load, capacity, singles=count), 0
+    bar = best * TUNING.needed_draft_gain(count, drafting_is_new=last == 0)
+    for length in [*(length for length in TUNING.draft_lengths if length < limit), limit]:
+        gain = sum(one.gain(length) for one in candidates)
+        rate = tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=gain)
+        worth = rate * (keep_factor if last == length else 1.0)
+        if worth > bar:
+            best, chosen = rate, length
+            bar = worth * (TUNING.longer_draft_gain if count > 1 else 1.0)
+    return best, chosen
+
+
+def drafts_could_pay(costs: Costs, load: Load, capacity: int, count: int, length: int) -> bool:
+    """Return whether drafts of `length` would pay for `count` requests if every token of them were right."""
+    drafted = tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=count * float(length))
+    single = tokens_per_second(costs, load, capacity, singles=count)
+    return drafted > single * TUNING.needed_draft_gain(count, drafting_is_new=True)

@@ -1,0 +1,78 @@
+"""The buffers of one shape of call, bound to an ONNX Runtime session once and written before each pass.
+
+Knows the delta form's tensors by name. Knows nothing of slots or of which call comes when.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnxruntime as ort
+
+from ...bundle.manifest import Manifest
+from ..base import Floats, Row
+from ..inputs import fill_mask, positions_from_zero
+
+
+class Binding:
+    """The buffers of one shape of call: batch, seq, rows, and neighbouring lanes or a gathered copy of lanes.
+
+    Attributes:
+        input_ids, position_ids: (batch, seq). past_len, lora_scale: (batch,). block_mask: (batch, seq, seq).
+        logit_rows: (batch, rows), the rows whose logits the call returns.
+        logits: (batch, rows, V). new: (planes, batch, heads, seq, head_dim), keys and values in turn.
+        size: bytes of the outputs.
+    """
+
+    def __init__(self, session: ort.InferenceSession, manifest: Manifest, batch: int, seq: int, rows: int) -> None:
+        self.input_ids = np.zeros((batch, seq), dtype=np.int64)
+        self.position_ids = np.zeros((batch, seq), dtype=np.int64)
+        self.past_len = np.zeros(batch, dtype=np.int64)
+        self.block_mask = np.zeros((batch, seq, seq), dtype=bool)
+        self.logit_rows = np.zeros((batch, rows), dtype=np.int64)
+        self.lora_scale = np.zeros(batch, dtype=np.float32)
+        self.logits = np.zeros((batch, rows, manifest.vocab_size), dtype=np.float32)
+        planes = 2 * manifest.num_layers
+        self.new = np.zeros((planes, batch, manifest.num_kv_heads, seq, manifest.head_dim), dtype=np.float32)
+        self.size = self.logits.nbytes + self.new.nbytes
+        self.io = session.io_binding()
+        for name in ("input_ids", "position_ids", "past_len", "block_mask", "logit_rows"):
+            self._input(name, getattr(self, name))
+        if manifest.adapter:
+            self._input("lora_scale", self.lora_scale)
+        self._output("logits", self.logits)
+        for plane in range(planes):
+            self._output(("new_key", "new_value")[plane % 2] + f".{plane // 2}", self.new[plane])
+
+    def bind_past(self, past: Floats) -> None:
+        """Bind (planes, batch, heads, capacity, head_dim) whose planes are contiguous; `past` must outlive the call."""
+        for plane in range(len(past)):
+            self._input(("past_key", "past_value")[plane % 2] + f".{plane // 2}", past[plane])
+
+    def fill(self, line: int, row: Row) -> None:
+        """Write `row` into line `line` of the inputs; a row shorter than the call is padded with tokens nobody sees."""
+        size, seq = len(row.tokens), self.input_ids.shape[1]
+        self.past_len[line] = row.start
+        self.lora_scale[line] = row.adapter
+        if seq == 1:  # a single token always sees itself, and its only row is the one asked for
+            self.input_ids[line, 0] = row.tokens[0]
+            self.position_ids[line, 0] = row.start
+            self.block_mask[line, 0, 0] = True
+            return
+        self.input_ids[line, :size] = row.tokens
+        self.input_ids[line, size:] = 0
+        np.add(positions_from_zero(size), row.start, out=self.position_ids[line, :size])
+        self.position_ids[line, size:] = row.start
+        mask = self.block_mask[line]  # (seq, seq)
+        if size < seq:
+            mask[:] = False
+        fill_mask(mask[:size, :size], row)
+        self.logit_rows[line, : len(row.want)] = row.want
+        self.logit_rows[line, len(row.want) :] = 0
+
+    def _input(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        self.io.bind_ortvalue_input(name, ort.OrtValue.ortvalue_from_numpy(array))
+
+    def _output(self, name: str, array: np.ndarray[Any, Any]) -> None:
+        self.io.bind_ortvalue_output(name, ort.OrtValue.ortvalue_from_numpy(array))

@@ -1,0 +1,55 @@
+"""Which engine opens a bundle, and the first pass that shows whether it works.
+
+Knows every engine by the `runtime` that a manifest names. Knows nothing of how an engine computes.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from ..bundle.manifest import Manifest, rebuild_hint
+from ..errors import BundleError, EngineError
+from .base import Engine, EngineOptions, Row
+from .onnx import engine as onnx
+from .tensorrt import engine as tensorrt
+
+ENGINES: dict[str, type[Engine]] = {
+    onnx.RUNTIME: onnx.OnnxRuntimeEngine,
+    tensorrt.RUNTIME: tensorrt.TensorRtEngine,
+}
+"""Engines by the `runtime` of a bundle's manifest."""
+
+
+def open_engine(bundle: Path, options: EngineOptions) -> Engine:
+    """Open `bundle` with the engine that its manifest names.
+
+    Raises:
+        BundleError: the bundle is missing, broken or mismatched, or nothing on this machine can run it.
+    """
+    runtime = Manifest.load(bundle).runtime
+    engine = ENGINES.get(runtime)
+    if engine is None:
+        raise BundleError(
+            f"{bundle}: runtime: expected one of {list(ENGINES)}, got {runtime!r}. {rebuild_hint(bundle)}"
+        )
+    return engine.open(
+        bundle, threads=options.threads, spin=options.spin, max_slots=options.max_slots, device=options.device
+    )
+
+
+def warm_up(engine: Engine) -> None:
+    """Run one causal pass, so that a broken engine is noticed before it is called ready.
+
+    Raises:
+        EngineError: the pass failed, or its logits are not finite.
+    """
+    slot = engine.allocate(block=False)
+    try:
+        one = np.zeros(1, dtype=np.int64)
+        result = engine.run([Row(slot, one, 0, "causal", one, keep=True)])[0]
+        if not np.isfinite(result.logits).all():
+            raise EngineError("the engine's first pass gave logits that are not finite")
+    finally:
+        engine.free(slot)

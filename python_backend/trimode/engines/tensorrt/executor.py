@@ -1,0 +1,123 @@
+"""Runs TensorRT calls on their one stream: remembers those whose shapes recur, and captures them as CUDA graphs.
+
+Knows contexts, graphs and the order of copies. Knows nothing of rows, slots or what a call computes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections import OrderedDict
+
+from ...bundle.manifest import Manifest
+from ...errors import EngineError
+from .buffers import Buffers
+from .cache import DeviceCache
+from .call import Call
+from .cuda import Cuda
+from .layout import Shape
+from .plan import Context, Plan
+from .windows import PREFILL
+
+MAX_CALLS = 64
+"""Shapes of calls that are remembered, and with them their CUDA graphs; the one used longest ago goes first."""
+CAPTURED_AT = 2
+"""The use of a shape at which it is captured: the first runs without a graph, for many shapes never come again."""
+
+logger = logging.getLogger(__name__)
+
+
+class GraphExecutor:
+    """Runs calls one at a time.
+
+    There is a context for each profile, for calls that are not captured, and one for each captured graph: a graph
+    belongs to its context's state, and changing that makes running it undefined (TensorRT's developer guide, CUDA
+    graphs). They all run on one stream, one at a time, in one workspace.
+    """
+
+    def __init__(
+        self, cuda: Cuda, plan: Plan, manifest: Manifest, cache: DeviceCache, buffers: Buffers, workspace: int
+    ) -> None:
+        """Make a context for each profile; `workspace` is the address of the bytes that the plan asks for.
+
+        Raises:
+            EngineError: TensorRT cannot make one.
+        """
+        assert manifest.compiled is not None
+        self._cuda, self._plan, self._manifest = cuda, plan, manifest
+        self._cache, self._buffers, self._workspace = cache, buffers, workspace
+        self._profiles = manifest.compiled.profiles
+        self._contexts = [self._context(number) for number in range(len(self._profiles))]
+        self._calls: OrderedDict[Shape, Call] = OrderedDict()
+        self._captures = True
+
+    def call(self, shape: Shape) -> Call:
+        """Return the call of a shape, made if it is not remembered, and note its use."""
+        call = self._calls.get(shape)
+        if call is None:
+            caches = [self._cache.address(plane, shape.first) for plane in range(2 * self._manifest.num_layers)]
+            call = self._calls[shape] = Call(shape, self._buffers, self._plan.host_types, self._manifest, caches)
+            if len(self._calls) > MAX_CALLS:
+                self._drop(self._calls.popitem(last=False)[1])
+        self._calls.move_to_end(shape)
+        return call
+
+    def execute(self, call: Call) -> None:
+        """Run a filled call and wait for it; capture it if it came before."""
+        if call.graph is not None:
+            self._cuda.launch(call.graph)
+            self._cuda.wait()
+            return
+        call.uses += 1
+        profile = call.shape.profile
+        recurs = call.uses >= CAPTURED_AT and self._profiles[profile].name != PREFILL
+        capture = recurs and self._captures
+        context = self._contexts[profile]
+        if capture:
+            try:
+                context = self._context(profile)
+            except EngineError as exc:  # no room for another: graphs that exist stay, the rest runs without
+                self._captures = capture = False
+                logger.warning("calls run without further CUDA graphs: %s", exc)
+        if context.bound is not call:
+            context.bind(call.shapes, call.addresses)
+            context.bound = call
+        self._enqueue(call, context)  # a new context's first pass must not be one that is captured
+        self._cuda.wait()
+        if capture:
+            self._capture(call, context)
+
+    def close(self) -> None:
+        """Release graphs, then contexts. A device that failed frees its memory with the process."""
+        with contextlib.suppress(EngineError):
+            self._cuda.use()
+            self._cuda.wait()
+            while self._calls:
+                self._drop(self._calls.popitem()[1])
+        self._calls.clear()
+        self._contexts.clear()
+
+    def _drop(self, call: Call) -> None:
+        """Free what was captured of a call: the graph before the context that it belongs to."""
+        if call.graph is not None:
+            self._cuda.forget(call.graph)
+        call.graph = call.context = None
+
+    def _enqueue(self, call: Call, context: Context) -> None:
+        """Enqueue the inputs in one copy, the pass, and the choices in one copy."""
+        cuda, buffers = self._cuda, self._buffers
+        cuda.upload(buffers.inputs, buffers.host_inputs.ctypes.data, call.input_bytes)
+        context.enqueue(cuda.stream)
+        cuda.download(buffers.host_choices.ctypes.data, buffers.choices, call.choice_bytes)
+
+    def _capture(self, call: Call, context: Context) -> None:
+        """Record a call that has just run as a graph; a plan that cannot be recorded runs without graphs."""
+        try:
+            call.graph = self._cuda.capture(lambda: self._enqueue(call, context))
+            call.context = context
+        except EngineError as exc:
+            self._captures = False
+            logger.warning("calls run without CUDA graphs: %s", exc)
+
+    def _context(self, profile: int) -> Context:
+        return self._plan.context(profile, self._cuda.stream, self._workspace)

@@ -1,0 +1,91 @@
+"""GapSearch: which sizes of a gap are tried, and which filling is the best so far. Knows nothing of jobs or queues."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..api.answer import Candidate
+from ..api.fields import Mode
+from .seams import GapContext
+
+SIZE_LADDER = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Tokens; the sizes tried first where none is given. Sizes between the best one's neighbours follow."""
+SIZES_PER_ROUND = 8
+"""Most sizes that a later round tries: about as many as one engine call takes beside other requests."""
+MAX_ROUNDS = 3
+"""Most times that sizes are tried: twice after the ladder, each time between closer neighbours."""
+MEETING_TOKENS = 8
+"""Tokens that a draft from left to right may go beyond the largest size, to meet the right side there."""
+
+
+@dataclass(frozen=True)
+class Filling:
+    """One filling of a gap, and how likely the text is with it; `mode` says how it was made."""
+
+    mode: Mode
+    tokens: list[int]
+    log_probs: list[float]
+    text: str
+    score: float | None
+    worth: int = 1
+
+    @property
+    def size(self) -> int:
+        """How many tokens fill the gap."""
+        return len(self.tokens)
+
+
+@dataclass
+class GapSearch:
+    """The search for one gap's filling.
+
+    Attributes:
+        context: what stands on its two sides.
+        sizes: tokens; the sizes tried first.
+        open: whether the request left the size open.
+        tried: the fillings that are done.
+        rounds: how often sizes were tried.
+    """
+
+    context: GapContext
+    sizes: tuple[int, ...]
+    open: bool
+    tried: list[Filling] = field(default_factory=list)
+    rounds: int = 1
+
+    @classmethod
+    def of(cls, context: GapContext, given: tuple[int, ...], limit: int) -> GapSearch:
+        """Begin with the sizes given, or with the ladder up to `limit` tokens."""
+        sizes = given or (*(size for size in SIZE_LADDER if size < limit), limit)
+        return cls(context, sizes, open=not given)
+
+    @property
+    def best(self) -> Filling:
+        """The likeliest of those worth most; of equals the smallest."""
+        return max(self.tried, key=lambda one: (one.worth, -np.inf if one.score is None else one.score, -one.size))
+
+    @property
+    def needs_scores(self) -> bool:
+        """Whether fillings are compared: sizes or beginnings to choose among."""
+        return self.open or len(self.sizes) > 1 or len(self.context.starts) > 1
+
+    def next_sizes(self) -> tuple[int, ...]:
+        """Return sizes between the best one's neighbours, where the request left the size open and rounds are left."""
+        if not self.open or self.rounds == MAX_ROUNDS:
+            return ()
+        self.rounds += 1
+        known = {one.size for one in self.tried if one.mode is Mode.DIFFUSION}
+        best = self.best.size
+        low = max((size for size in known if size < best), default=best - 1)
+        high = min((size for size in known if size > best), default=best + 1)
+        inside = [size for size in range(low + 1, high) if size not in known]
+        if len(inside) <= SIZES_PER_ROUND:
+            return tuple(inside)
+        return tuple(inside[at * len(inside) // SIZES_PER_ROUND] for at in range(SIZES_PER_ROUND))
+
+    def candidates(self) -> list[Candidate]:
+        """Return every size that was tried, the smallest first."""
+        tried = sorted(self.tried, key=lambda one: one.size)
+        return [Candidate(one.size, str(one.mode), one.text, one.score) for one in tried]

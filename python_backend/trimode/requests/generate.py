@@ -1,0 +1,99 @@
+"""A request to generate: prompt in, text out. One job; how it is decoded is the mode's matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+
+from ..api.answer import Chunk
+from ..api.fields import Mode
+from ..api.params import GenerationParams
+from ..decoding.sequence import SequenceState
+from ..errors import Described, PromptTooLongError, RequestError
+from ..scheduling.job import Job
+from ..scheduling.outbox import Sink
+from ..scheduling.snapshot import BlockSnapshot
+from ..text.answer_text import AnswerText
+from ..text.tokenizer import Tokenizer
+from .services import Handle, Request, Services
+
+
+def start(request: Request, services: Services) -> Handle:
+    """Queue the request's only job; see registry.start."""
+    text, prompt = read_prompt(request.params, services.tokenizer, services.capacity)
+    asked = request.given.get("max_tokens") is not None
+    params = fit(request.params, len(prompt), services.capacity, asked=asked)
+    sink, tokenizer, outbox = request.sink, services.tokenizer, services.outbox
+    job = Job(
+        sequence=SequenceState(params, prompt, services.mask_token_id, params.block.draft_adapter),
+        text=AnswerText(tokenizer, params.stop_words, at_once=not params.returns.stream),
+        deliver=services.post(sink),
+        watch=lambda chunk, snapshot: outbox.post(partial(_send_watched, sink, snapshot, tokenizer), chunk),
+        prefix="" if params.returns.exclude_input_in_output else text,
+    )
+    if request.seconds is not None:
+        job.deadline = job.submitted + request.seconds
+    services.queue.submit(job)
+    return Handle(params, lambda: services.queue.cancel(job))
+
+
+def _send_watched(sink: Sink, snapshot: BlockSnapshot, tokenizer: Tokenizer | None, chunk: Chunk) -> None:
+    """Hand over a chunk and the block that goes with it; runs on the sender's thread."""
+    sink(replace(chunk, provisional=snapshot.shown(tokenizer)))
+
+
+def read_prompt(params: GenerationParams, tokenizer: Tokenizer | None, capacity: int) -> tuple[str, list[int]]:
+    """Return the prompt's text, "" where nobody needs it, and its ids.
+
+    Raises:
+        RequestError: there is no tokenizer for it, or it is empty.
+        PromptTooLongError: it cannot fit `capacity` tokens.
+    """
+    prompt = params.prompt
+    if params.stop_words and tokenizer is None:
+        limit = "need a checkpoint with a tokenizer"
+        raise RequestError("stop_words", limit, params.stop_words, error_type="not_applicable")
+    if prompt.input_ids is not None:
+        ids = list(prompt.input_ids)
+        if tokenizer is None or params.returns.exclude_input_in_output:
+            return "", ids
+        return tokenizer.decode(ids), ids
+    if tokenizer is None:
+        limit = "needs a checkpoint with a tokenizer; send input_ids"
+        raise RequestError(prompt.field, limit, Described("a text"), error_type="not_applicable")
+    text = prompt.text_input
+    if text is None:
+        assert prompt.messages is not None
+        text = tokenizer.render_chat(prompt.messages, enable_thinking=prompt.enable_thinking)
+    if not text:
+        raise RequestError(prompt.field, "must not be empty", text)
+    if not tokenizer.fits(text, capacity):
+        limit = f"must fit the capacity of {capacity} tokens"
+        raise PromptTooLongError(prompt.field, limit, f"{len(text)} characters")
+    ids = tokenizer.encode(text)
+    if not ids:
+        raise RequestError(prompt.field, "must hold at least one token", text)
+    return text, ids
+
+
+def fit(params: GenerationParams, prompt: int, capacity: int, *, asked: bool) -> GenerationParams:
+    """Check that a prompt of so many tokens, the answer and one block fit.
+
+    Args:
+        asked: whether the request gave max_tokens; otherwise the answer takes what is left of the capacity.
+
+    Raises:
+        PromptTooLongError: they do not fit.
+    """
+    block = 0 if params.mode is Mode.AUTOREGRESSIVE else params.block.block_length
+    room = capacity - prompt - block
+    if room < 1:
+        needs = f"a block of {block} and a token" if block else "a token"
+        limit = f"must leave room for {needs} in the capacity of {capacity} tokens"
+        raise PromptTooLongError(params.prompt.field, limit, f"{prompt} tokens")
+    if params.max_tokens <= room:
+        return params
+    if asked:
+        limit = f"must be at most {room} (capacity {capacity} - prompt {prompt} - block {block})"
+        raise PromptTooLongError("max_tokens", limit, params.max_tokens)
+    return replace(params, max_tokens=room)

@@ -1,0 +1,71 @@
+"""What a request may use, what it is, and what its caller holds of it. Knows nothing of the three operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from ..api.answer import Chunk
+from ..api.params import GenerationParams
+from ..errors import Described, RequestError
+from ..scheduling.outbox import Outbox, Sink
+from ..scheduling.queue import JobQueue
+from ..text.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True)
+class Services:
+    """What a request may use.
+
+    Attributes:
+        capacity: most tokens that a sequence may hold.
+        banned: ids that must not stand in a text that is filled or revised.
+        adapter: whether the checkpoint has a draft adapter.
+    """
+
+    queue: JobQueue
+    outbox: Outbox
+    tokenizer: Tokenizer | None
+    mask_token_id: int
+    capacity: int
+    banned: tuple[int, ...]
+    adapter: bool
+
+    def tokenizer_for(self, field: str) -> Tokenizer:
+        """Return the tokenizer, without which `field` cannot be used; a RequestError where there is none."""
+        if self.tokenizer is None:
+            limit = "needs a checkpoint with a tokenizer"
+            raise RequestError(field, limit, Described("a text"), error_type="not_applicable")
+        return self.tokenizer
+
+    def post(self, sink: Sink) -> Callable[[Chunk], None]:
+        """Return a function that hands a chunk to `sink` on the sender's thread; it does not block."""
+        return lambda chunk: self.outbox.post(sink, chunk)
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request that was checked.
+
+    Attributes:
+        given: its fields as they came, by name.
+        sink: takes its chunks, in order, on the sender's thread.
+        seconds: the time it may take, queueing included; None for any.
+    """
+
+    params: GenerationParams
+    given: Mapping[str, object]
+    sink: Sink
+    seconds: float | None
+
+
+@dataclass(frozen=True)
+class Handle:
+    """A request on its way: its effective values and the means to cancel it."""
+
+    params: GenerationParams
+    _cancel: Callable[[], None]
+
+    def cancel(self) -> None:
+        """End the request; its sink gets a last chunk with a CancelledError unless it was done already."""
+        self._cancel()

@@ -1,0 +1,58 @@
+"""From committed tokens to the chunks that a client gets: text, stop words, and what goes with the last chunk.
+
+Knows nothing of engines or queues.
+"""
+
+from __future__ import annotations
+
+import time
+
+from ..api.answer import Chunk, Decisions
+from ..errors import TrimodeError
+from .job import Job
+from .snapshot import BlockSnapshot
+
+
+def add_text(job: Job, committed: list[int]) -> None:
+    """Turn newly committed tokens into pending text; a stop word in it ends the answer at its token."""
+    seq = job.sequence
+    text, used, stopped = job.text.push(committed)
+    if not stopped and seq.done:
+        rest, stopped = job.text.finish()
+        text += rest
+    if stopped:
+        seq.cut(len(seq.tokens) - len(committed) + used)
+        seq.finish("stop")
+    job.pending += text
+
+
+def has_news(job: Job) -> bool:
+    """Whether a request that streams has something to send before its answer is complete."""
+    returns = job.sequence.params.returns
+    return returns.stream and bool(job.pending or returns.return_token_ids)
+
+
+def send(job: Job, chunk: Chunk, snapshot: BlockSnapshot | None = None) -> None:
+    """Send what is pending of an answer as `chunk`, with a snapshot of its block if there is one."""
+    seq = job.sequence
+    chunk.text, job.prefix = job.prefix + job.pending, ""
+    chunk.token_ids = seq.tokens[job.sent :]
+    chunk.log_probs = seq.log_probs[job.sent :]
+    job.pending, job.sent = "", len(seq.tokens)
+    if snapshot is None:
+        job.deliver(chunk)
+    else:
+        job.watch(chunk, snapshot)
+
+
+def last_chunk(job: Job, decisions: Decisions | None, error: TrimodeError | None = None) -> Chunk:
+    """Return the chunk that ends an answer: with its counters, or with the error that ended it."""
+    seq = job.sequence
+    return Chunk(
+        finish_reason=None if error else seq.finish_reason,
+        error=error,
+        counters=seq.counters,
+        num_input_tokens=len(seq.prompt),
+        auto=decisions,
+        seconds=time.monotonic() - job.submitted,
+    )

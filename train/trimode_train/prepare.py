@@ -1,0 +1,90 @@
+"""What a run needs before its first step: tokenizer, documents and questions, made here or taken from an archive.
+
+From an archive a run needs numpy and torch alone, so whatever needs more is imported where it is used.
+Knows nothing about models or training.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, NamedTuple
+
+from .data.archive import Archive
+from .data.packing import Document, Documents
+from .data.recipe import Recipe
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from .data.corpus import Corpus
+    from .evaluation.scores import Question
+
+ROOT = Path(__file__).parents[2]
+"""The project's folder, to which the paths in recipes are relative."""
+
+RUNS = ROOT / "train/runs"
+"""Where a run's folder is if the user names no other."""
+
+
+class Prepared(NamedTuple):
+    """What a run draws documents from, and how to get the questions that it is asked between steps."""
+
+    corpus: Documents
+    questions: Callable[[], list[Question]]
+
+
+def tokenizer_texts(seed: int, chats: int = 12_000, code_bytes: int = 3_000_000) -> Iterator[str]:
+    """The texts that merges are learned from: chats of the mixture and some library code."""
+    from .data.chat import render
+    from .data.corpus import draw
+    from .data.sources import texts
+
+    rng = Random(f"{seed} tokenizer")
+    for _ in range(chats):
+        example = draw(rng)
+        for text in (example.answer, render([{"role": "user", "content": example.prompt}])):
+            yield text
+    for _, text in texts("code"):
+        if code_bytes <= 0:
+            return
+        code_bytes -= len(text)
+        yield text
+
+
+def prepare_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
+    """Load the run's tokenizer; on the first start, copy that of the checkpoint it starts from, or train one."""
+    from .data.tokenizer import load_tokenizer, train_tokenizer
+
+    if recipe.start_from and not (folder / "tokenizer.json").exists():
+        shutil.copyfile(ROOT / recipe.start_from / "tokenizer.json", folder / "tokenizer.json")
+    if not (folder / "tokenizer.json").exists():
+        train_tokenizer(tokenizer_texts(recipe.seed), recipe.model.vocab_size).save(str(folder / "tokenizer.json"))
+    return load_tokenizer(folder)
+
+
+def conversations(corpus: Corpus) -> list[tuple[str, Document]]:
+    """The held-out conversations, with their domains, that a run is asked about between steps."""
+    return corpus.held_out(per_domain=12, seed=7)
+
+
+def prepare(folder: Path, recipe: Recipe) -> Prepared:
+    """Make tokenizer, corpus and questions."""
+    from .data.corpus import Corpus
+
+    corpus = Corpus(prepare_tokenizer(folder, recipe), recipe.data)
+    return Prepared(corpus, lambda: _questions(conversations(corpus)))
+
+
+def unpack(archive: Archive, folder: Path) -> Prepared:
+    """Take tokenizer, corpus and questions from an archive."""
+    (folder / "tokenizer.json").write_text(archive.tokenizer)
+    return Prepared(archive.corpus, lambda: _questions(archive.questions))
+
+
+def _questions(pairs: list[tuple[str, Document]]) -> list[Question]:
+    from .evaluation.scores import Question
+
+    return [Question(*pair) for pair in pairs]
