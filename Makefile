@@ -75,14 +75,14 @@ image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this pro
 clean: ## Remove what was built here: bundles, environments, caches
 	rm -rf build/out $(VENV) $(VENV)-train perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-$(VENV)/ready: pyproject.toml
+$(VENV)/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(PY) $(PIP) install pip==$(PIP_VERSION)
-	$(PY) $(PIP) install -e '.[convert,test,lint,perf]'
+	$(PY) $(PIP) install --constraint constraints.txt -e '.[serve,convert,test,lint,perf]'
 	$(PY) $(PIP) install --no-deps --group tritonserver
 	@touch $@
 
-$(VENV)-train/ready: pyproject.toml
+$(VENV)-train/ready: pyproject.toml constraints.txt
 	$(PYTHON) -m venv --clear $(VENV)-train
-	$(VENV)-train/bin/python $(PIP) install -e '.[test,peers]'
+	$(VENV)-train/bin/python $(PIP) install --constraint constraints.txt -e '.[test,peers]'
 	@touch $@

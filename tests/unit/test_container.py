@@ -45,7 +45,8 @@ def of(word: str) -> list[str]:
 
 
 def pinned(package: str) -> str:
-    (found,) = [item for item in PROJECT["dependencies"] if re.match(rf"{package}(\[.*\])?==", item)]
+    constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    (found,) = [item for item in (*constraints, *PROJECT["optional-dependencies"]["serve"]) if f"{package}==" in item]
     return str(found.partition("==")[2])
 
 
