@@ -1,4 +1,4 @@
-"""ServerConfig: how the server runs, from the model.yaml beside config.pbtxt and the environment.
+"""ServerConfig: how the server runs, from model.yaml, which lies next to config.pbtxt, and the environment.
 
 Facts about the engine are in the bundle's manifest, never here.
 """

@@ -29,7 +29,7 @@ class Decisions:
 class Candidate:
     """One filling of a gap: its size in tokens, its text, and how likely it and what follows is, if that was asked.
 
-    `size` counts what was chosen, tokens of the left side that were chosen anew included. `score` is the mean
+    `size` counts what was chosen, including tokens of the left side that were chosen again. `score` is the mean
     log-probability of a token. `mode` says how it was made: "diffusion" with both sides in sight, or "autoregressive"
     from the left one.
     """
@@ -80,8 +80,8 @@ class Chunk:
 
     Attributes:
         text: text that became final with this chunk, may be empty.
-        token_ids, log_probs: the committed tokens behind it; log_probs only when asked for, one per token. Those that
-            fill a gap may begin with the end of its left side and end with the beginning of its right one.
+        token_ids, log_probs: the committed tokens that it comes from; log_probs only when asked for, one per token.
+            What fills a gap may begin with the end of its left side and end with the beginning of its right one.
         finish_reason: "stop", "length", or None while more follows.
         error: set instead of a finish_reason when the request failed; then nothing follows.
         counters, num_input_tokens, seconds: on the last chunk.

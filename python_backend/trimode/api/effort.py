@@ -1,4 +1,4 @@
-"""The table behind the request field `effort`: from cheap to careful, which knobs of diffusion a value stands for.
+"""The table of the request field `effort`: from cheap to careful, which knobs of diffusion a value stands for.
 
 A checkpoint's own quality sweep makes it (perf/quality/effort.py); the bundle carries it. Knows nothing of requests.
 """

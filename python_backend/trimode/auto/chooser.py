@@ -115,10 +115,11 @@ class Auto:
                 continue
             self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + share)
 
-    def committed(self, seq: SequenceState, outcome: Committed) -> None:
+    def verified(self, seq: SequenceState, outcome: Committed) -> None:
         """Take in what a verification confirmed, if the request's mode was left open."""
         state = self._states.get(seq)
-        if state is not None and outcome.drafted is not None:
+        if state is not None:
+            assert outcome.drafted is not None
             count = len(outcome.tokens)
             state.stats.add_verification(count, outcome.drafted + 1, len(seq.tokens) - count)
 

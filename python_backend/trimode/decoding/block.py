@@ -13,7 +13,7 @@ class Block:
     """The block of tokens being refined, its first token already right.
 
     Attributes:
-        start: position of its first token; what the slot holds before it is what the block sees beside itself.
+        start: position of its first token; the block sees itself and what the slot holds before it.
         tokens: (L,) int64, mask ids where nothing is decided.
         open: (L,) bool, positions still to be filled.
         unrevealed: how many positions the steps left must still fill.

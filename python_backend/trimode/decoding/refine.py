@@ -15,7 +15,7 @@ from .reveal import NEED_LOGITS, reveal
 from .sequence import SequenceState
 
 DENOISE_STREAM = 1
-"""Draws of the i-th pass over a block use stream DENOISE_STREAM + i: a position drawn again is drawn anew."""
+"""The i-th pass over a block draws from stream DENOISE_STREAM + i, so that a position drawn again gets a new draw."""
 STREAMS = 128
 """Streams of draws that one round over a block or a text may use; more than its passes."""
 

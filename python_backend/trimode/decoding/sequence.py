@@ -133,7 +133,7 @@ class SequenceState:
         """Return where the thinking budget puts the end of thinking in the block that starts at `base` with `seed`.
 
         A seed that ends thinking makes it needless, which the reference does not see. Where the model ends thinking by
-        itself earlier in the same block, it stands there twice.
+        itself earlier in the same block, the block holds it twice.
         """
         budget, end_think = self.params.max_thinking_tokens, self.params.end_think_token_id
         if budget is None or end_think is None or end_think in self.tokens:

@@ -13,7 +13,7 @@ from .seams import GapContext
 SIZE_LADDER = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Tokens; the sizes tried first where none is given. Sizes between the best one's neighbours follow."""
 SIZES_PER_ROUND = 8
-"""Most sizes that a later round tries: about as many as one engine call takes beside other requests."""
+"""Most sizes that a later round tries: about as many as share one engine call with other requests."""
 MAX_ROUNDS = 3
 """Most times that sizes are tried: twice after the ladder, each time between closer neighbours."""
 MEETING_TOKENS = 8

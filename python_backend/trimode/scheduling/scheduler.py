@@ -9,8 +9,9 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
-from types import TracebackType
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import TypeVar
 
 from ..api.answer import Chunk
 from ..api.fields import Mode
@@ -29,6 +30,22 @@ from .queue import JobQueue
 from .snapshot import BlockSnapshot
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+
+def blaming(method: Callable[..., R]) -> Callable[..., R | None]:
+    """Have an exception in a method that does something for one job end that job and no other."""
+
+    @wraps(method)
+    def guarded(self: Scheduler, job: Job, *args: object) -> R | None:
+        try:
+            return method(self, job, *args)
+        except Exception as exc:
+            self.blame([job], exc)
+            return None
+
+    return guarded
 
 
 class Scheduler:
@@ -58,18 +75,21 @@ class Scheduler:
 
     def _loop(self) -> None:
         while True:
-            if not self._queue.stirred:
-                with self._blaming([*self._queue.running]):  # whatever it was, nobody must wait for ever
-                    self._step()
-            elif not self._queue.attend(self._fail, self._admit):
-                return
+            if self._queue.stirred:
+                if not self._queue.attend(self._fail, self._admit):
+                    return
+                continue
+            try:
+                self._step()
+            except Exception as exc:  # whatever it was, nobody must wait for ever
+                self.blame([*self._queue.running], exc)
 
+    @blaming
     def _admit(self, job: Job) -> None:
         seq = job.sequence
-        with self._blaming([job]):
-            self._auto.admit(seq, [other.sequence for other in self._queue.running], self._engine.capacity)
-            seq.slot = self._engine.allocate(block=seq.mode is not Mode.AUTOREGRESSIVE)
-            self._queue.start(job)
+        self._auto.admit(seq, [other.sequence for other in self._queue.running], self._engine.capacity)
+        seq.slot = self._engine.allocate(block=seq.mode is not Mode.AUTOREGRESSIVE)
+        self._queue.start(job)
 
     def _step(self) -> None:
         """Run one pass of every live sequence; of those that read a text, about one chunk's worth in all."""
@@ -79,14 +99,17 @@ class Scheduler:
         groups = pack(self._plan())
         calls, in_calls = list[Call](), 0.0
         for group in groups:
-            with self._blaming([job for job, _ in group]):
-                call, results = self._run(group)
-                in_calls += call.seconds
-                if observed and not any(reads(job.sequence) for job, _ in group):
-                    calls.append(call)
-                for (job, row), result in zip(group, results, strict=True):
-                    with self._blaming([job]):
-                        self._apply(job, row, result)
+            try:
+                results, seconds = self._run(group)
+            except Exception as exc:
+                self.blame([job for job, _ in group], exc)
+                continue
+            in_calls += seconds
+            if observed and not any(reads(job.sequence) for job, _ in group):
+                longest = max(len(row.tokens) for _, row in group)
+                calls.append(Call(len(group), longest, self._engine.capacity, seconds))
+            for (job, row), result in zip(group, results, strict=True):
+                self._apply(job, row, result)
         if calls:
             plain = len(calls) == len(groups) and len(running) == count  # nothing was read, and nothing ended
             self._auto.observe(calls, time.perf_counter() - began - in_calls if plain else None)
@@ -97,32 +120,40 @@ class Scheduler:
         self._oldest_next = not self._oldest_next
         left, begun = self._prefill_chunk, list[list[int]]()
         for job in reading_order(self._queue.running, oldest_next=self._oldest_next):
-            with self._blaming([job]):
-                if left > 0 and not self._prefixes.must_wait(job.sequence, begun):
-                    row = modes.plan(job.sequence, self._prefill_chunk)
-                    planned.append((job, row))
-                    left -= len(row.tokens)
+            if left > 0:
+                self._plan_reading(job, planned, begun)
+                left = self._prefill_chunk - sum(len(row.tokens) for _, row in planned)
         for job in [*self._queue.running]:
             if not reads(job.sequence):
-                with self._blaming([job]):
-                    planned.append((job, modes.plan(job.sequence, self._prefill_chunk)))
+                self._plan_one(job, planned)
         return planned
 
-    def _run(self, group: Sequence[tuple[Job, Row]]) -> tuple[Call, list[RowResult]]:
-        """Run one engine call, once the slots of its rows lie side by side."""
+    @blaming
+    def _plan_reading(self, job: Job, planned: list[tuple[Job, Row]], begun: list[list[int]]) -> None:
+        """Add the next chunk of a job that reads a text, unless it waits for another to read the same beginning."""
+        if not self._prefixes.must_wait(job.sequence, begun):
+            self._plan_one(job, planned)
+
+    @blaming
+    def _plan_one(self, job: Job, planned: list[tuple[Job, Row]]) -> None:
+        """Add a job's next pass."""
+        planned.append((job, modes.plan(job.sequence, self._prefill_chunk)))
+
+    def _run(self, group: Sequence[tuple[Job, Row]]) -> tuple[list[RowResult], float]:
+        """Run one engine call, once the slots of its rows lie side by side; return what it gave and its seconds."""
         if len(group) > 1:
             for job, _ in group:
                 self._engine.place(job.sequence.slot, block=job.sequence.mode is not Mode.AUTOREGRESSIVE)
         began = time.perf_counter()
         results = self._engine.run([row for _, row in group])
-        seconds = time.perf_counter() - began
-        longest = max(len(row.tokens) for _, row in group)
-        return Call(len(group), longest, self._engine.capacity, seconds), results
+        return results, time.perf_counter() - began
 
+    @blaming
     def _apply(self, job: Job, row: Row, result: RowResult) -> None:
         seq = job.sequence
         outcome = modes.apply(seq, row, result)
-        self._auto.committed(seq, outcome)
+        if outcome.drafted is not None:
+            self._auto.verified(seq, outcome)
         self._deliver(job, outcome)
         if outcome.prompt_read and not seq.done:
             self._prefixes.keep(seq, seq.prompt)
@@ -149,9 +180,6 @@ class Scheduler:
             self._queue.running.append(job)
             raise
         self._let_go(job.sequence)
-
-    def _blaming(self, jobs: list[Job]) -> _Blaming:
-        return _Blaming(self, jobs)
 
     def blame(self, jobs: list[Job], cause: Exception) -> None:
         """End `jobs` with `cause`; the loop goes on. A defect of ours is logged in full."""
@@ -188,24 +216,3 @@ class Scheduler:
             except Exception:  # the answer must go out all the same
                 logger.exception("slot %d could not be given back", seq.slot)
             self._queue.look_again()
-
-
-class _Blaming:
-    """`with` of work for some jobs: an exception ends these and no others. A class, because it is entered often."""
-
-    __slots__ = ("_jobs", "_scheduler")
-
-    def __init__(self, scheduler: Scheduler, jobs: list[Job]) -> None:
-        self._scheduler = scheduler
-        self._jobs = jobs
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        self._scheduler.blame(self._jobs, error)
-        return True
