@@ -73,12 +73,11 @@ def measure(runtime: Runtime, prompts: Sequence[Prompt], modes: Sequence[str], m
 def _again(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> dict[str, float]:
     """Return microseconds (medians) of the stages before the first pass, again and again with no pass between."""
     clocks = []
-    tokenizer, capacity = runtime.tokenizer, runtime.manifest.capacity
     for prompt in prompts:
         for number in range(WARM_UP + ROUNDS):
             clock = _Clock()
             parse, read = clock.around(GenerationParams.parse, "check"), clock.around(read_prompt, "prompt")
-            read(parse({**prompt.fields, "max_tokens": max_tokens}, runtime.defaults), tokenizer, capacity)
+            read(parse({**prompt.fields, "max_tokens": max_tokens}, runtime.defaults), runtime.services)
             if number >= WARM_UP:
                 clocks.append(clock.spent)
     return {stage: 1e6 * float(np.median([spent[stage] for spent in clocks])) for stage in ("check", "prompt")}
@@ -92,7 +91,7 @@ def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
         """Note when a request was queued, when the loop woke and when the last chunk left; time everything else."""
 
         def stamped(*args: Any, **kwargs: Any) -> Any:
-            if stage == "attend":
+            if stage == "update":
                 stamps.setdefault("woken", time.perf_counter())
             elif stage == "send":
                 stamps["left"] = time.perf_counter()
@@ -102,7 +101,7 @@ def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
                 if stage == "submit":
                     stamps["queued"] = time.perf_counter()
 
-        return stamped if stage in ("submit", "attend", "send") else clock.around(call, stage)
+        return stamped if stage in ("submit", "update", "send") else clock.around(call, stage)
 
     with runtime.traced(around):
         began = time.perf_counter()
@@ -111,7 +110,7 @@ def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
     engine = runtime.engine.busy_seconds - busy
     found = {
         "check": clock.spent["check"],
-        "prompt": clock.spent["prompt"],
+        "prompt": clock.spent["start"],
         "wake": max(0.0, stamps.get("woken", 0.0) - stamps.get("queued", 0.0)),
         "choose": clock.spent["choose"],
         "plan": clock.spent["plan"],

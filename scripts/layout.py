@@ -39,12 +39,16 @@ def modules(package: Path) -> dict[str, Path]:
 def imports(path: Path, package: Path) -> Iterator[Import]:
     """Yield what `path`, a file of `package`, imports anywhere in it; relative names are resolved."""
     here = path.relative_to(package.parent).parent.parts
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError) as exc:
+        raise SystemExit(f"{path} cannot be read: {exc}") from exc
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 yield Import(path, node.lineno, alias.name)
         elif isinstance(node, ast.ImportFrom):
-            base = [*here[: len(here) - node.level + 1]] if node.level else []
+            base = [*here[: max(len(here) - node.level + 1, 0)]] if node.level else []
             base += node.module.split(".") if node.module else []
             for alias in node.names:
                 yield Import(path, node.lineno, ".".join([*base, alias.name]))
@@ -133,10 +137,13 @@ def shown(house: House) -> str:
 
 def main() -> int:
     """Print every package; with `--json` as data."""
-    parser = argparse.ArgumentParser(prog="make layout", description=(__doc__ or "").splitlines()[0])
+    parser = argparse.ArgumentParser(prog="make layout", description="Print rooms, floors and arrows of packages.")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("packages", nargs="*", default=PACKAGES, metavar="FOLDER", help="packages [all four]")
     options = parser.parse_args()
+    for package in options.packages:
+        if not (ROOT / package / "__init__.py").is_file():
+            parser.error(f"{package} is no package")
     houses = [House.of(ROOT / package) for package in options.packages]
     if options.json:
         print(json.dumps([house.summary() for house in houses], indent=2))

@@ -96,6 +96,9 @@ class Described(str):
     __slots__ = ()
 
 
+Said = Described  # its earlier name, kept for one release
+
+
 class RequestError(TrimodeError):
     """Bad input. Keeps the field's name, the limit it broke and the value given, as JSON of at most 80 characters."""
 
@@ -111,7 +114,7 @@ class RequestError(TrimodeError):
 
 
 class PromptTooLongError(RequestError):
-    """The prompt, the answer asked for and one block do not fit the engine's capacity; a text given is a measure."""
+    """The prompt, the answer asked for and one block do not fit the capacity; `given` may be a size, as `12 tokens`."""
 
     error_type = "prompt_too_long"
 

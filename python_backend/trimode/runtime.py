@@ -24,9 +24,8 @@ from .bundle.manifest import EFFORT, Manifest
 from .config import ServerConfig
 from .engines.base import Engine
 from .engines.registry import open_engine, warm_up
-from .requests import generate, registry
+from .requests import registry
 from .requests.services import Handle, Request, Services
-from .scheduling import delivery
 from .scheduling.outbox import Outbox, Sink
 from .scheduling.prefix_cache import PrefixCache
 from .scheduling.queue import JobQueue
@@ -36,7 +35,8 @@ from .text.tokenizer import Tokenizer
 SHOWN_ROWS, SHOWN_TOKENS = (1, 8), (1, 8, 32)
 """Rows, and tokens per row, of the calls whose cost is shown to operators."""
 NO_EFFORTS = (
-    "needs effort.json, which this checkpoint does not have; `make quality` measures it. Set denoise_steps, threshold"
+    "needs effort.json, which this checkpoint does not have (`make quality` measures it); "
+    "set denoise_steps or threshold instead"
 )
 STALE_EFFORTS = "needs effort.json of this checkpoint, but it was measured on another one; run `make quality`"
 
@@ -83,7 +83,7 @@ class Runtime:
         self.defaults = _defaults(self.manifest, tokenizer, config, efforts)
         self._queue = JobQueue(max_slots=config.max_slots, max_queue=config.max_queue)
         self._outbox = Outbox()
-        self._services = Services(
+        self.services = Services(
             queue=self._queue,
             outbox=self._outbox,
             tokenizer=tokenizer,
@@ -126,10 +126,16 @@ class Runtime:
             RequestError: a field is bad, or prompt and answer do not fit the engine.
             OverloadedError: the queue is full.
         """
-        params = GenerationParams.parse(given, self.defaults, reference=reference)
+        params = self._check(given, reference)
         limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
         seconds = min(limits) / 1000 if limits else None
-        return registry.start(Request(params, given, sink, seconds), self._services)
+        return self._start(Request(params, given, sink, seconds))
+
+    def _check(self, given: Mapping[str, object], reference: bool) -> GenerationParams:
+        return GenerationParams.parse(given, self.defaults, reference=reference)
+
+    def _start(self, request: Request) -> Handle:
+        return registry.start(request, self.services)
 
     def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
         """Run one request to its end and return all of it as one chunk.
@@ -176,34 +182,31 @@ class Runtime:
     def traced(self, around: Callable[[Callable[..., Any], str], Callable[..., Any]]) -> Iterator[None]:
         """Inside the block, have `around(call, stage)` stand for each stage's call; costs nothing outside it.
 
-        Stages, in an answer's order: "check" (the fields), "prompt" (chat template and tokenizer), "submit" (to the
-        queue), "attend" (the loop looks at the queue), "choose" (mode auto), "plan", "run" (the engine's call, with the
-        buffers filled for it), "apply" (tokens chosen, text made), "send" (a chunk to the sender's thread).
+        Stages, in an answer's order: "check" (the fields), "start" (chat template, tokenizer, queue), "submit" (the
+        queue alone), "update" (the loop looks at the queue), "choose" (mode auto), "plan", "run" (the engine's call,
+        with the buffers filled for it), "apply" (tokens chosen, text made), "send" (a chunk to the sender's thread).
         """
-        places: list[tuple[Any, str, str]] = [
-            (GenerationParams, "parse", "check"),
-            (generate, "read_prompt", "prompt"),
+        places: list[tuple[object, str, str]] = [
+            (self, "_check", "check"),
+            (self, "_start", "start"),
             (self._queue, "submit", "submit"),
-            (self._queue, "attend", "attend"),
+            (self._queue, "update", "update"),
             (self.auto, "admit", "choose"),
             (self.auto, "choose", "choose"),
-            (self._scheduler, "_plan", "plan"),
             (self.engine, "run", "run"),
-            (self._scheduler, "_apply", "apply"),
-            (delivery, "send", "send"),
+            *self._scheduler.stages(),
         ]
-        before = [(owner, name, owner.__dict__.get(name)) for owner, name, _ in places]
+        before = [vars(owner).get(name) for owner, name, _ in places]
         for owner, name, stage in places:
-            timed = around(getattr(owner, name), stage)
-            setattr(owner, name, staticmethod(timed) if isinstance(owner, type) else timed)
+            setattr(owner, name, around(getattr(owner, name), stage))
         try:
             yield
         finally:
-            for owner, name, value in before:
-                if value is None:
+            for (owner, name, _), own in zip(places, before, strict=True):
+                if own is None:
                     delattr(owner, name)
                 else:
-                    setattr(owner, name, value)
+                    setattr(owner, name, own)
 
 
 def _defaults(

@@ -59,5 +59,5 @@ def test_only_the_compiler_and_the_engine_load_tensorrt_and_cuda() -> None:
         "python_backend/trimode/decoding/reveal.py",
         "python_backend/trimode/engines/tensorrt/cuda.py",
         "python_backend/trimode/engines/tensorrt/plan.py",
-        "python_backend/trimode/moved.py",
+        "python_backend/trimode/moved/finder.py",
     ]

@@ -49,10 +49,13 @@ def test_the_metrics() -> None:
     assert json.loads(json.dumps([asdict(metric) for metric in METRICS])) == WIRE["metrics"]
 
 
-def test_the_error_types_and_their_http_statuses() -> None:
+def test_the_error_types_and_what_they_mean_outside() -> None:
     assert set(ERROR_TYPES) == set(WIRE["error_types"])
-    for name, status in WIRE["error_types"].items():
-        assert status in (ERROR_TYPES[name].http_status, None), name  # None: no answer carries it
+    for name, recorded in WIRE["error_types"].items():
+        row = ERROR_TYPES[name]
+        now = (row.http_status, row.triton_code, row.outcome)
+        # None: no answer carried it that way, over HTTP, over gRPC or in the metrics
+        assert all(before in (after, None) for before, after in zip(recorded, now, strict=True)), name
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from trimode.api.fields import Mode
 from trimode.api.params import GenerationParams
 from trimode.auto.chooser import Auto
 from trimode.auto.cost_curve import CostCurve
-from trimode.auto.throughput import Candidate, Load, best_choice, drafts_could_pay
+from trimode.auto.throughput import DraftOutlook, Load, best_choice, drafts_could_pay
 from trimode.auto.tuning import TUNING
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.requests.services import Handle
@@ -278,13 +278,13 @@ def test_a_large_crowd_drafts_where_a_call_costs_the_same_however_much_is_in_it(
 @pytest.mark.parametrize(("now", "length"), [(None, 0), (0, 0), (8, 8)])
 def test_a_crowd_changes_only_for_a_clear_gain(now: int | None, length: int) -> None:
     runs = [0.0, 1.0, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.4]  # drafts of 8 give 1.2 times the tokens of single steps
-    assert best_choice(FLAT, Load(), 64, [Candidate(runs, 8, 89)] * 16, now)[1] == length
+    assert best_choice(FLAT, Load(), 64, [DraftOutlook(runs, 8, 89)] * 16, now)[1] == length
 
 
 @pytest.mark.parametrize(("count", "length"), [(1, 8), (2, 4)])
 def test_among_several_a_longer_draft_must_be_better_by_more_than_a_little(count: int, length: int) -> None:
     runs = [0.0, 1.0, 2.0, 2.9, 3.0, 3.01, 3.02, 3.03, 3.04]
-    rate, chosen = best_choice(FLAT, Load(), 64, [Candidate(runs, 8, 89)] * count, None)
+    rate, chosen = best_choice(FLAT, Load(), 64, [DraftOutlook(runs, 8, 89)] * count, None)
     assert (chosen, rate) == (length, pytest.approx(count * runs[length] / 2 / 0.001))
 
 

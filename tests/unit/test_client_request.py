@@ -8,17 +8,9 @@ from types import MappingProxyType
 from typing import Any
 
 import pytest
+from trimode.api.applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, fields_of_others
 from trimode.api.defaults import Defaults
-from trimode.api.fields import (
-    BY_NAME,
-    FIELDS,
-    FIELDS_OF_MODES,
-    NOT_OF_OPERATIONS,
-    PROMPT_FIELDS,
-    Mode,
-    Operation,
-    fields_of_others,
-)
+from trimode.api.fields import BY_NAME, FIELDS, PROMPT_FIELDS, Mode, Operation
 from trimode.api.params import GenerationParams
 from trimode_client import InvalidRequestError, Knobs
 from trimode_client.request import ALWAYS_RETURNED, KNOBS, build, build_infill, build_revise

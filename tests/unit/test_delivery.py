@@ -37,7 +37,7 @@ def test_text_is_pending_until_it_is_sent_and_is_sent_once() -> None:
     job, sent, ids = job_of("abc")
     delivery.add_text(job, ids)
     assert (job.pending, delivery.has_news(job)) == ("abc", False)  # it does not stream
-    job.prefix = "prompt:"
+    job.prompt_text = "prompt:"
     delivery.send(job, Chunk())
     delivery.send(job, Chunk())
     assert [(chunk.text, chunk.token_ids) for chunk in sent] == [("prompt:abc", ids), ("", [])]

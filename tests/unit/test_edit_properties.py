@@ -151,6 +151,17 @@ def test_what_just_fits_the_capacity_is_filled(end: str, after: list[str], fond:
 
 @settings(max_examples=30, deadline=None)
 @given(gaps())
+@example(
+    {
+        "segments": ["10n", {}, {"infill_tokens": 19}, {"infill_tokens": 6}, {}],
+        "max_tokens": 19,
+        "block_length": 5,
+        "seed": 152,
+        "temperature": 1.375,
+        "instruction": "1080",
+        "reveal": "threshold",
+    }
+)  # at the end of the model's turn a text written from left to right was longer than max_tokens
 def test_a_gap_has_a_size_that_was_asked_for_and_the_best_score(asked: dict[str, Any]) -> None:
     with running_with_template(ToyEngine()) as runtime:
         answer = runtime.generate({**asked, "return_candidates": True})

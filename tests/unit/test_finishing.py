@@ -9,6 +9,7 @@ import pytest
 from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
 from trimode.decoding.modes import registry as modes
+from trimode.decoding.review import change_stays
 from trimode.decoding.sequence import SequenceState
 from trimode.engines.base import Row, RowResult
 
@@ -181,3 +182,13 @@ def test_log_probs_are_those_of_the_tokens_that_stay() -> None:
     assert len(kept.log_probs) == len(restored.log_probs) == 4
     assert np.exp(kept.log_probs[1:]) == pytest.approx([0.95] * 3, rel=1e-5)
     assert np.exp(restored.log_probs[1:]) == pytest.approx([0.95] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "always", "stays"),
+    [(-2.0, -1.0, False, True), (-1.0, -1.0, False, False), (-1.0, -2.0, False, False), (-1.0, -2.0, True, True)],
+)
+def test_a_change_stays_if_its_block_is_likelier_or_always(
+    before: float, after: float, always: bool, stays: bool
+) -> None:
+    assert change_stays(before, after, always=always) is stays

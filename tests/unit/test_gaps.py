@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 
 import pytest
@@ -293,7 +292,7 @@ def test_what_was_taken_back_is_scored_in_every_start() -> None:
 )
 def test_a_draft_ends_where_it_meets_the_right_side(draft: str, right: str, expected: str) -> None:
     both = sides("x\n", right)
-    assert TOKENIZER.decode(both.meet(both.starts[-1], TOKENIZER.encode(draft))) == expected
+    assert TOKENIZER.decode(both.meet(both.starts[-1], TOKENIZER.encode(draft), most=99)) == expected
 
 
 @settings(deadline=None)
@@ -309,7 +308,7 @@ def test_a_draft_of_any_tokens_is_cut_where_its_text_agrees_longest(draft: list[
     both = sides("x\n", right)
     text = TOKENIZER.decode_whole(draft)
     agreed = agreement(text[len(head) :], right)
-    found = both.meet(Start([], head), draft)
+    found = both.meet(Start([], head), draft, most=len(draft))
     if not right:
         assert found == draft
     elif not any(agreed):
@@ -320,14 +319,36 @@ def test_a_draft_of_any_tokens_is_cut_where_its_text_agrees_longest(draft: list[
         assert found == draft[: next(count for count, size in enumerate(texts) if size >= place)]
 
 
-def test_a_long_draft_is_met_in_no_time() -> None:
+def test_a_long_draft_is_met_with_work_that_grows_as_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
     """On the thread that hands over everyone's chunks."""
     both = GapContext(TOKENIZER, "x\n", "a" * 99 + "b", block=64, end_id=None, capacity=9999)
-    began = time.perf_counter()
-    assert both.meet(both.starts[-1], TOKENIZER.encode("a" * 4096)) == []
-    assert time.perf_counter() - began < 0.2
+    decoded, decode = [0], Tokenizer.decode
+
+    def counting(self: Tokenizer, ids: Sequence[int]) -> str:
+        decoded[0] += len(ids)
+        return decode(self, ids)
+
+    monkeypatch.setattr(Tokenizer, "decode", counting)
+    work = []
+    for size in (1024, 4096):
+        decoded[0] = 0
+        assert both.meet(both.starts[-1], TOKENIZER.encode("a" * size), most=size) == []
+        work.append(decoded[0] / size)
+    assert work[1] == pytest.approx(work[0], rel=0.05)
+
+
+def test_a_draft_that_meets_the_right_side_too_late_is_none() -> None:
+    both = GapContext(TOKENIZER, "x\n", "def", block=8, end_id=None, capacity=99)
+    draft = TOKENIZER.encode("abcdef")
+    assert TOKENIZER.decode(both.meet(both.starts[-1], draft, most=3)) == "abc"
+    assert both.meet(both.starts[-1], draft, most=2) == []
+
+
+def test_where_nothing_follows_a_draft_is_cut_at_the_most() -> None:
+    both = GapContext(TOKENIZER, "x\n", "", block=8, end_id=EOS, capacity=99)
+    assert TOKENIZER.decode(both.meet(both.starts[-1], TOKENIZER.encode("abcdef"), most=4)) == "abcd"
 
 
 def test_a_draft_does_not_meet_the_right_side_in_what_was_taken_back() -> None:
     both = sides("the ", " zz", tokenizer=WORDS)
-    assert WORDS.decode(both.meet(both.starts[0], WORDS.encode(" fox zz"))) == " fox"
+    assert WORDS.decode(both.meet(both.starts[0], WORDS.encode(" fox zz"), most=9)) == " fox"

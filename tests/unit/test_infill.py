@@ -34,7 +34,7 @@ def gap(size: int, left: Sequence[int] = (1, 2, 3), right: Sequence[int] = (4, 5
         read or (lambda filled: [Reading("", [], 0)]),  # type: ignore[arg-type]
         (EOS,),
         None if heads is None else np.array(heads),
-        judged=read is not None,
+        needs_score=read is not None,
         given=given_ids,  # type: ignore[arg-type]
     )
     seq = SequenceState(params, list(left), MASK, infill=gap)

@@ -29,7 +29,7 @@ def attend(queue: JobQueue) -> dict[Job, TrimodeError]:
         ended[one] = error
         queue.remove(one)
 
-    queue.attend(end, queue.start)
+    queue.update(end, queue.start)
     return ended
 
 
@@ -74,7 +74,7 @@ def test_what_is_cancelled_or_late_ends_waiting_or_running() -> None:
     queue.submit(cancelled)
     queue.cancel(runs)
     queue.cancel(cancelled)
-    assert queue.stirred
+    assert queue.needs_update
     ended = attend(queue)
     assert {one: type(error) for one, error in ended.items()} == {
         runs: CancelledError,
@@ -90,7 +90,7 @@ def test_a_deadline_to_come_makes_the_loop_look_again() -> None:
     one.deadline = one.submitted + 0.05
     queue.submit(one)
     attend(queue)
-    while not queue.stirred:
+    while not queue.needs_update:
         time.sleep(0.01)
     assert set(attend_closing(queue)) == {one}
 
@@ -112,4 +112,4 @@ def test_after_closing_nothing_is_taken_and_the_loop_ends_once_nothing_runs() ->
         queue.submit(job(), begun=True)
     assert attend(queue) == {}  # it has time until the grace period is over
     queue.remove(one)
-    assert queue.attend(lambda one, error: None, queue.start) is False
+    assert queue.update(lambda one, error: None, queue.start) is False

@@ -7,16 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from trimode.api.applicability import FIELDS_OF_MODES, FIELDS_OF_OPERATIONS, NOT_OF_OPERATIONS
 from trimode.api.defaults import Defaults
-from trimode.api.fields import (
-    FIELDS,
-    FIELDS_OF_MODES,
-    FIELDS_OF_OPERATIONS,
-    NOT_OF_OPERATIONS,
-    PROMPT_FIELDS,
-    Mode,
-    Operation,
-)
+from trimode.api.fields import FIELDS, PROMPT_FIELDS, Mode, Operation
 from trimode.api.params import GenerationParams
 from trimode.errors import RequestError
 

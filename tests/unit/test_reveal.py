@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import compileall
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+import trimode
 from hypothesis import given
 from hypothesis import strategies as st
 from trimode.api.fields import REVEALS
@@ -28,6 +36,26 @@ def kept(rule: str, chosen: list[float], quota: int, threshold: float | None) ->
 def test_every_file_of_a_rule_is_a_rule() -> None:
     assert set(RULES) == set(REVEALS) >= {"threshold", "steps", "leftmost", "entropy", "margin"}
     assert REVEALS[0] == "threshold"
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_new_file_is_a_new_rule_and_stray_files_are_none(tmp_path: Path, compiled: bool) -> None:
+    """As in an installation without sources, and in a folder where somebody edits."""
+    package = tmp_path / "trimode"
+    shutil.copytree(Path(trimode.__file__).parent, package, ignore=shutil.ignore_patterns("__pycache__"))
+    rules = package / "decoding" / "reveal_rules"
+    (rules / "mine.py").write_text("from .base import Rule, confidence\nRULE = Rule(confidence)\n", encoding="utf-8")
+    for stray in ("x~.py", "entropy copy.py", "entropy.orig.py", ".hidden.py", "notes.txt"):
+        (rules / stray).write_text("", encoding="utf-8")
+    (rules / ".#entropy.py").symlink_to("nobody@nowhere")
+    if compiled:
+        assert compileall.compile_dir(package, quiet=2, legacy=True) is not None
+        for source in package.rglob("*.py"):
+            source.unlink()
+    code = "from trimode.decoding.reveal import RULES; print(*RULES)"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment, cwd=tmp_path)
+    assert printed == "threshold steps leftmost entropy margin mine\n"
 
 
 @pytest.mark.parametrize(

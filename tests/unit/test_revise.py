@@ -76,15 +76,15 @@ class Watch:
         seq.slot = self.engine.allocate(block=True)
         while not seq.done:
             row, phase, before, (first, end, _) = modes.plan(seq, self.chunk), seq.phase, work.ids, work.window
-            text = work.tried if phase is Phase.VERIFY else work.ids
+            text = work.tried if phase is Phase.REVIEW else work.ids
             past = self.engine._slots[seq.slot][: row.start]
             assert past == text[: row.start].tolist(), f"a stale cache before {row.start} in {phase}"
             if row.sees == "causal":
                 assert row.tokens.tolist() == text[row.start : row.start + len(row.tokens)].tolist()
             self.rows.append(row)
-            tried = work.tried if phase is Phase.VERIFY else before
+            tried = work.tried if phase is Phase.REVIEW else before
             modes.apply(seq, row, self.engine.run([row])[0])
-            if phase is Phase.VERIFY and not (seq.phase is Phase.VERIFY and work.tried is tried):
+            if phase is Phase.REVIEW and not (seq.phase is Phase.REVIEW and work.tried is tried):
                 self.judged.append(Judged(first, end, before, tried, work.ids is tried))
             if seq.phase in (Phase.SCORE, Phase.DENOISE):
                 self.check_scores(work)

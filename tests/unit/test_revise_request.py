@@ -217,7 +217,7 @@ def test_a_text_that_is_not_what_its_tokens_stand_for_is_refused(monkeypatch: py
     """As a tokenizer that normalizes would have it."""
     encode = Tokenizer.encode
     monkeypatch.setattr(Tokenizer, "encode", lambda self, text: encode(self, text.replace("e\u0301", "é")))
-    assert "as the tokenizer writes it" in refused(text="e\u0301x").limit
+    assert "reproduced exactly by the tokenizer" in refused(text="e\u0301x").limit
 
 
 # Edits

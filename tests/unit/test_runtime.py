@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pytest
@@ -375,3 +376,29 @@ def test_only_drafts_run_with_the_adapter_and_only_if_the_request_wants_it(asked
         runtime.close()
     assert {row.adapter for row in engine.rows if row.sees == "block"} == {used}
     assert not any(row.adapter for row in engine.rows if row.sees == "causal")
+
+
+def test_every_stage_of_an_answer_can_be_timed_and_is_left_as_it_was() -> None:
+    runtime = toy_runtime(ToyEngine())
+    seen: list[str] = []
+
+    def around(call: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        def noted(*args: Any, **kwargs: Any) -> Any:
+            seen.append(stage)
+            return call(*args, **kwargs)
+
+        return noted
+
+    owners = (runtime, runtime.engine, runtime.auto, runtime._queue, runtime._scheduler)
+    try:
+        before = [set(vars(owner)) for owner in owners]
+        with runtime.traced(around):
+            traced = runtime.generate({"text_input": "ab", "max_tokens": 5, "seed": 1})
+        assert set(seen) == {"check", "start", "submit", "update", "choose", "plan", "run", "apply", "send"}
+        assert seen.index("check") < seen.index("start") < seen.index("submit") < seen.index("run")
+        assert [set(vars(owner)) for owner in owners] == before
+        count = len(seen)
+        again = runtime.generate({"text_input": "ab", "max_tokens": 5, "seed": 1})
+        assert (again.text, len(seen)) == (traced.text, count)
+    finally:
+        runtime.close()

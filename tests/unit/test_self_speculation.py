@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
+from trimode.decoding.committed import Committed
 from trimode.decoding.modes import registry as modes
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row, RowResult
@@ -230,7 +231,27 @@ def test_a_draft_at_threshold_0_is_one_pass_even_if_the_mask_id_is_the_likeliest
         logits[:, MASK], logits[:, WRONG] = 5, 4
         modes.apply(seq, row, RowResult(logits, MASK))
         assert seq.phase is Phase.VERIFY
-        assert set(modes.plan(seq, 99).tokens[1:].tolist()) <= {drafted}
+        assert set(modes.plan(seq, 99).tokens[1:].tolist()) == {drafted}
         step(seq, always)
     assert (seq.counters.draft_forwards, seq.counters.verify_forwards) == (3, 3)
     assert seq.tokens == [answer(at) for at in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("good", "limit", "outcome"),
+    [
+        (0, 9, Committed([answer(1)], drafted=3, verified=0)),
+        (2, 9, Committed([answer(1), answer(2), answer(3)], drafted=3, verified=2)),
+        (3, 9, Committed([answer(at) for at in range(1, 5)], drafted=3, verified=3)),
+        (3, 3, Committed([answer(1), answer(2)], drafted=1, verified=1)),
+    ],
+)
+def test_a_verification_says_what_was_drafted_and_what_it_confirmed(good: int, limit: int, outcome: Committed) -> None:
+    seq = sequence(max_tokens=limit)
+    step(seq, never)
+    step(seq, lambda at: at <= good)
+    row = modes.plan(seq, 99)
+    logits = np.zeros((len(row.want), VOCAB), dtype=np.float32)
+    for line, at in zip(logits, row.want, strict=True):
+        line[answer(row.start + int(at) - len(PROMPT) + 1)] = 5
+    assert modes.apply(seq, row, RowResult(logits, MASK)) == outcome

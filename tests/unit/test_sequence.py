@@ -66,15 +66,15 @@ def test_log_probs_are_kept_only_when_asked_for() -> None:
 def test_cut_forgets_the_rest() -> None:
     seq = sequence(return_log_probs=True)
     seq.commit([3, 4, 5], [-1.0, -2.0, -3.0])
-    seq.cut(1)
+    seq.truncate(1)
     assert (seq.tokens, seq.log_probs, seq.counters.output_tokens) == ([3], [-1.0], 1)
 
 
 def test_no_more_can_be_cached_than_there_is() -> None:
     seq = sequence()
-    seq.cache(2)
+    seq.mark_cached(2)
     with pytest.raises(AssertionError):
-        seq.cache(1)
+        seq.mark_cached(1)
 
 
 @pytest.mark.parametrize(

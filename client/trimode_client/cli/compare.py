@@ -9,7 +9,8 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
-from trimode.api.fields import FIELDS_OF_MODES, Mode
+from trimode.api.applicability import FIELDS_OF_MODES
+from trimode.api.fields import Mode
 
 from ..client import Client
 from ..result import Completion

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from trimode.api.fields import BY_NAME, FIELDS_OF_MODES, NOT_OF_OPERATIONS, Field, Mode, Operation, fields_of_others
+from trimode.api.applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, fields_of_others
+from trimode.api.fields import BY_NAME, Field, Mode, Operation
 
 from ..request import KNOBS, Knobs
 

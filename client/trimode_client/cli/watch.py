@@ -15,7 +15,8 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 from trimode.api.answer import Provisional
-from trimode.api.fields import FIELDS_OF_MODES, Mode
+from trimode.api.applicability import FIELDS_OF_MODES
+from trimode.api.fields import Mode
 
 from ..client import Client
 from ..result import Completion, Piece

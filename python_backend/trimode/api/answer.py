@@ -16,8 +16,8 @@ class Decisions:
     """What `auto` chose for a request: cycles by choice, and what they were expected to take.
 
     Choices are named "autoregressive" and, with the length of the draft, "self_speculation/16"; "diffusion" stands for
-    a whole answer. `expected_ms` is of all the engine calls of those cycles, with what is done around them,
-    which other requests share, and `expected_tokens` is what all of the cycles were expected to give.
+    a whole answer. `expected_ms` is the predicted time of all engine calls in those cycles, overhead included;
+    other requests share these calls. `expected_tokens` is what all of the cycles were expected to give.
     """
 
     cycles: dict[str, int]

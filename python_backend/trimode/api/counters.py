@@ -12,15 +12,21 @@ from dataclasses import asdict, dataclass
 class Counters:
     """Passes by purpose and drafts by fate, of one request.
 
-    `forwards` counts every pass after the prefill; `cycles` counts a draft and its verification once (so that
-    tokens_per_cycle is the acceptance length papers report, but for the first token, which the prefill gives), a
-    denoised block once per pass, a decode step and a pass that scores a text once. With revise_rounds diffusion's
-    score_forwards also keep the block in the cache; commit_forwards are then those of blocks whose change was refused.
-    A request to fill gaps counts the
-    passes of every size that it tried.
-    `cached_tokens` are those of the prompt that were known from an earlier one and not read again.
-    Draft tokens: block_length - 1 per cycle; accepted are those the verification confirmed (the bonus token that each
-    verification adds is not a draft token).
+    Attributes:
+        prefill_forwards: passes that read the prompt.
+        decode_forwards: passes that gave a single token.
+        draft_forwards, verify_forwards: passes of self-speculation.
+        denoise_forwards: passes that refined a block, or a window of a gap or text.
+        commit_forwards: passes that put a block into the cache. With revise_rounds diffusion's score_forwards do that
+            too; commit_forwards are then those of blocks whose change was refused.
+        score_forwards: passes that scored a text or a filled block.
+        total_draft_tokens: tokens drafted, block_length - 1 a cycle.
+        total_accepted_draft_tokens: those that verification confirmed; the bonus token that each verification adds is
+            not a draft token.
+        cached_tokens: of the prompt, those that were known from an earlier one and not read again.
+        output_tokens: tokens of the answer.
+
+    A request to fill gaps counts the passes of every size that it tried.
     """
 
     prefill_forwards: int = 0
@@ -53,7 +59,11 @@ class Counters:
 
     @property
     def cycles(self) -> int:
-        """Passes after the prefill, a draft with its verification counted once."""
+        """Passes after the prefill, a draft with its verification counted once.
+
+        So tokens_per_cycle is the acceptance length that papers report, but for the first token, which the prefill
+        gives.
+        """
         return self.forwards - self.draft_forwards
 
     @property

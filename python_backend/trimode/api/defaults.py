@@ -12,17 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import Described, RequestError
+from .applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, REVISING, fields_of_others, operation_of
 from .effort import EffortTable
-from .fields import (
-    FIELDS_OF_MODES,
-    MAX_GAP_TOKENS,
-    NOT_OF_OPERATIONS,
-    PROMPT_FIELDS,
-    REVISING,
-    Mode,
-    Operation,
-    fields_of_others,
-)
+from .fields import MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
 
 
 @dataclass(frozen=True)
@@ -88,7 +80,7 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     _resolve_thinking(values, defaults)
     for token in values.get("input_ids", ()):
         if token >= defaults.vocab_size:
-            raise RequestError("input_ids", f"must be below the vocabulary's {defaults.vocab_size}", token)
+            raise RequestError("input_ids", f"must be below the vocabulary size {defaults.vocab_size}", token)
     return values
 
 
@@ -99,7 +91,7 @@ def _not_applicable(field: str, limit: str, given: object) -> RequestError:
 def _check_prompt(values: Mapping[str, Any]) -> None:
     prompts = [name for name in PROMPT_FIELDS if name in values]
     if len(prompts) != 1:
-        limit = "are the ways to give a prompt: exactly one must be given"
+        limit = "are the ways to give a prompt; exactly one of these must be given"
         given = Described(", ".join(prompts) or "none")
         raise RequestError(", ".join(PROMPT_FIELDS), limit, given, error_type="bad_prompt")
     if "enable_thinking" in values and "messages" not in values:
@@ -109,11 +101,7 @@ def _check_prompt(values: Mapping[str, Any]) -> None:
 def _resolve_operation(values: dict[str, Any], defaults: Defaults) -> Operation:
     """Return what the request asks for; each operation has fields that the others do not have."""
     _check_prompt(values)
-    operation = Operation.GENERATE
-    if "text" in values:
-        operation = Operation.REVISE
-    elif {"suffix", "segments"} & set(values):
-        operation = Operation.INFILL
+    operation = operation_of(values)
     for name in fields_of_others(operation):
         if name in values:
             raise _not_applicable(name, _NEEDS.get(name, "needs suffix or segments"), values[name])
@@ -135,7 +123,7 @@ def _resolve_operation(values: dict[str, Any], defaults: Defaults) -> Operation:
 
 
 def _resolve_mode(values: dict[str, Any], operation: Operation, defaults: Defaults) -> Mode:
-    """Fill in and return the mode; gaps and revisions have diffusion alone, so `auto` means that there."""
+    """Fill in and return the mode; infill and revise support only diffusion; there `auto` means diffusion."""
     named = "mode" in values
     edit = operation is not Operation.GENERATE
     if edit and values.get("mode") is Mode.AUTO:
@@ -145,7 +133,7 @@ def _resolve_mode(values: dict[str, Any], operation: Operation, defaults: Defaul
         raise _not_applicable("mode", "must be diffusion to fill gaps or to revise", mode)
     for name, modes in FIELDS_OF_MODES.items():
         if name in values and mode not in modes:
-            picked = "" if named or mode is defaults.mode else ", which other fields pick where no mode is named"
+            picked = "" if named or mode is defaults.mode else ", the mode that other fields of this request select"
             raise _not_applicable(name, f"applies to mode {' or '.join(modes)}, not {mode}{picked}", values[name])
     return mode
 
@@ -242,7 +230,7 @@ def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> No
 
 def _check_token(name: str, token: int, defaults: Defaults) -> None:
     if token >= defaults.vocab_size:
-        raise RequestError(name, f"must be below the vocabulary's {defaults.vocab_size}", token)
+        raise RequestError(name, f"must be below the vocabulary size {defaults.vocab_size}", token)
     if token == defaults.mask_token_id:
         raise RequestError(name, "must not be the mask token, which is never generated", token)
 

@@ -1,7 +1,7 @@
-"""The table of a request's fields: their names, kinds, ranges and help, and which modes and operations have them.
+"""The table of a request's fields: their names, kinds, ranges, choices and help.
 
-Tensors, documentation and clients read this table. checks.py holds a value against its row; how the fields of one
-request hang together is in defaults.py.
+Tensors, documentation and clients read this table. checks.py holds a value against its row, applicability.py says which
+modes and operations have which fields, defaults.py how the fields of one request hang together.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from pkgutil import iter_modules
 from typing import Literal
 
 Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
@@ -44,10 +45,17 @@ class Mode(StrEnum):
 
 
 def _reveal_rules() -> tuple[str, ...]:
-    """Return the rules' names, the default first; only names are read here, the rules need numpy."""
+    """Return the names of the rules in decoding/reveal_rules/: a new file there is a new rule, here and everywhere.
+
+    Only names are read, since the rules need numpy. Messages and help have always listed the first five in this order.
+    """
     folder = Path(__file__).parents[1] / "decoding" / "reveal_rules"
-    names = {path.stem for path in folder.glob("[!_]*.py")} - {"base"}
-    return tuple(sorted(names, key=lambda name: (name != "threshold", name)))
+    modules = [module for module in iter_modules([str(folder)]) if not module.ispkg and module.name.isidentifier()]
+    found = {module.name for module in modules} - {"base"}
+    if "threshold" not in found:
+        raise ImportError(f"{folder} does not hold the reveal rules; the installation is not complete")
+    first = [name for name in ("threshold", "steps", "leftmost", "entropy", "margin") if name in found]
+    return (*first, *sorted(found - set(first)))
 
 
 ACCEPTS = ("likelihood", "always")
@@ -84,7 +92,7 @@ FIELDS: tuple[Field, ...] = (
         "text_input",
         "string",
         "",
-        "The prompt as raw text to go on from, without the chat template: a question belongs into messages. "
+        "Plain text to continue, without the chat template; for questions use messages. "
         "One of text_input, input_ids, messages, segments, text, no more.",
     ),
     Field("input_ids", "ints", "", "The prompt as token ids.", 0, INT32_MAX),
@@ -124,7 +132,7 @@ FIELDS: tuple[Field, ...] = (
         "stream",
         "bool",
         "false",
-        "Send text as it is committed instead of once at the end; gaps and revisions come at once all the same.",
+        "Send text as it is committed instead of once at the end; infill and revise always answer once, at the end.",
     ),
     Field(
         "stream_provisional", "bool", "false", "With stream: also send the block after each of its denoising passes."
@@ -138,7 +146,7 @@ FIELDS: tuple[Field, ...] = (
         "block_length",
         "int",
         "the model's",
-        "Tokens drafted in parallel; with auto at most. Above the model's own: worse.",
+        "Tokens drafted in parallel; with auto, the maximum. Values above the model's own lower quality.",
         1,
         MAX_BLOCK_LENGTH,
     ),
@@ -158,12 +166,13 @@ FIELDS: tuple[Field, ...] = (
         "Which masked positions a pass keeps: " + ", ".join(REVEALS) + ".",
         choices=REVEALS,
     ),
-    Field("suffix", "string", "none", "Text after a gap: the answer is what stands between the prompt and it."),
+    Field("suffix", "string", "none", "The text after a gap: the answer is what belongs between the prompt and it."),
     Field(
         "infill_tokens",
         "int",
         "searched",
-        "Size of the gap: tokens of the text that fills it, tokenized by itself. Kept to if a filling tried has it.",
+        "Size of the gap: tokens of the text that fills it, tokenized by itself. "
+        "A filling of exactly this size is preferred.",
         1,
         MAX_GAP_TOKENS,
     ),
@@ -183,7 +192,7 @@ FIELDS: tuple[Field, ...] = (
         "instruction",
         "string",
         "none",
-        "With text or gaps: what the text answers, sent as a chat message in front of it.",
+        "With text or gaps: the question that the text answers; a chat message in front of it.",
     ),
     Field(
         "spans",
@@ -208,7 +217,7 @@ FIELDS: tuple[Field, ...] = (
         "accept",
         "string",
         "likelihood",
-        "Which changes stay: those with which their block is likelier, or always.",
+        "likelihood keeps a change only if its block becomes likelier; always keeps every change.",
         choices=ACCEPTS,
     ),
     Field("draft_adapter", "bool", "if there is one", "Self-speculation drafts with the checkpoint's draft adapter."),
@@ -231,7 +240,7 @@ FIELDS: tuple[Field, ...] = (
         "return_token_ids",
         "bool",
         "false",
-        "Return output_ids; of gaps the tokens chosen, which may begin before a gap and end after it.",
+        "Return output_ids; for infill, the tokens chosen, which may start before the gap and end after it.",
     ),
     Field("return_num_input_tokens", "bool", "false", "Return num_input_tokens."),
     Field("return_num_output_tokens", "bool", "false", "Return num_output_tokens."),
@@ -241,46 +250,3 @@ FIELDS: tuple[Field, ...] = (
 )
 BY_NAME = {field.name: field for field in FIELDS}
 PROMPT_FIELDS = ("text_input", "input_ids", "messages", "segments", "text")
-_IN_BLOCKS = (Mode.DIFFUSION, Mode.SELF_SPECULATION)
-FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
-    "auto_allow": (Mode.AUTO,),
-    "block_length": (*_IN_BLOCKS, Mode.AUTO),
-    "denoise_steps": _IN_BLOCKS,
-    "threshold": _IN_BLOCKS,
-    "reveal": _IN_BLOCKS,
-    "draft_adapter": (Mode.SELF_SPECULATION, Mode.AUTO),
-    "effort": (Mode.DIFFUSION,),
-    "stream_provisional": (*_IN_BLOCKS, Mode.AUTO),
-    **dict.fromkeys(("revise_threshold", "revise_fraction", "revise_rounds", "accept"), (Mode.DIFFUSION,)),
-}
-"""Fields that not every mode has, and the modes that have them."""
-
-
-FIELDS_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
-    Operation.INFILL: ("suffix", "segments", "infill_tokens", "infill_lengths", "return_candidates", "instruction"),
-    Operation.REVISE: ("text", "instruction", "spans"),
-}
-"""Fields that only one operation has; a request that gives one asks for that operation."""
-_OF_GENERATION = (
-    *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
-    *("max_thinking_tokens", "end_think_token_id", "enable_thinking"),
-)
-REVISING = ("revise_threshold", "revise_fraction", "accept")
-"""Fields that say how something is revised; they need revise_rounds above 0."""
-NOT_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
-    Operation.INFILL: (*_OF_GENERATION, *REVISING, "revise_rounds", "stream_provisional"),
-    Operation.REVISE: (
-        *_OF_GENERATION,
-        "stream_provisional",
-        "max_tokens",
-        "return_log_probs",
-        "exclude_input_in_output",
-    ),
-}
-"""Fields of generation that another operation does not have."""
-
-
-def fields_of_others(operation: Operation) -> tuple[str, ...]:
-    """Return the fields that only operations other than `operation` have."""
-    own = FIELDS_OF_OPERATIONS.get(operation, ())
-    return tuple(name for names in FIELDS_OF_OPERATIONS.values() for name in names if name not in own)

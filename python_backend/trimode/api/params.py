@@ -11,17 +11,10 @@ from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
+from .applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, REVISING, fields_of_others, operation_of
 from .checks import check_field
 from .defaults import DEFAULT_THRESHOLD, Defaults, resolve
-from .fields import (
-    FIELDS_OF_MODES,
-    NOT_OF_OPERATIONS,
-    PROMPT_FIELDS,
-    REVISING,
-    Mode,
-    Operation,
-    fields_of_others,
-)
+from .fields import PROMPT_FIELDS, Mode, Operation
 
 Group = TypeVar("Group")
 
@@ -95,7 +88,7 @@ class InfillParams:
 
 @dataclass(frozen=True)
 class ReviseParams:
-    """What of a text, or of each block, is reconsidered, how often, and which changes stay."""
+    """Which tokens of a text, or of each block, are reconsidered, how often, and which changes are kept."""
 
     spans: tuple[tuple[int, int], ...] = ()
     revise_threshold: float | None = None
@@ -172,10 +165,7 @@ class GenerationParams:
     @cached_property
     def operation(self) -> Operation:
         """What the request asks for."""
-        if self.prompt.text is not None:
-            return Operation.REVISE
-        has_gaps = self.prompt.suffix is not None or self.prompt.segments is not None
-        return Operation.INFILL if has_gaps else Operation.GENERATE
+        return operation_of([name for name, value in vars(self.prompt).items() if value is not None])
 
     @cached_property
     def kind(self) -> str:

@@ -1,11 +1,11 @@
-"""The tensors of the Triton model: names, types and shapes, all derived from fields.FIELDS and counters.Counters.
+"""The tensors of the Triton model: names, types and shapes. Inputs are those of fields.FIELDS, counts of Counters.
 
 Knows no arrays and nothing of Triton's Python API. `python -m trimode.api.tensors [GPU ...]` prints config.pbtxt.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -92,6 +92,7 @@ def instance_group(gpus: Sequence[int] = ()) -> str:
 def config_pbtxt(gpus: Sequence[int] = ()) -> str:
     """Return the text of config.pbtxt, with an instance on each of `gpus` if there are any."""
     lines = [
+        # The old name of this module, byte for byte as it was, for as long as that name works.
         "# Written by: python -m trimode.triton.tensors. A test holds it equal to fields.FIELDS.",
         "# Without dynamic_batching: the model batches by itself, and the batcher would stall it for 500 ms at a time.",
         f'name: "{MODEL_NAME}"',
@@ -115,4 +116,6 @@ def _entry(tensor: Tensor, *, optional: bool) -> str:
 
 
 if __name__ == "__main__":
-    print(config_pbtxt([int(gpu) for gpu in sys.argv[1:]]), end="")
+    parser = argparse.ArgumentParser(prog="python -m trimode.api.tensors", description="Print config.pbtxt.")
+    parser.add_argument("gpus", nargs="*", type=int, metavar="GPU", help="place an instance on each of these")
+    print(config_pbtxt(parser.parse_args().gpus), end="")

@@ -2,7 +2,9 @@
 
 
 def __getattr__(name: str) -> object:
-    """Find what stood here when this was one module; for one release."""
-    from ..moved import find
+    """Find what stood here when this was one module, with a warning; for one release."""
+    from ..moved import find, warn
 
-    return find(__name__, name)
+    found = find(__name__, name)
+    warn(__name__)
+    return found

@@ -29,7 +29,7 @@ class DraftStats:
     """Trials and successes of drafted tokens by their place in the draft; of diffusion, what blocks took and gave.
 
     Attributes:
-        trials: (1 + answer_buckets, MAX_BLOCK_LENGTH), of the whole answer [0] and of each bucket, by k from 1:
+        trials: (1 + answer_ranges, MAX_BLOCK_LENGTH), of the whole answer [0] and of each range of it, by k from 1:
             verifications that came to draft token k. hits: of those, the ones that confirmed it.
         refused: verifications in which a token was refused.
         verifications: all of them. blocks: what diffusion's blocks took and gave.
@@ -38,7 +38,7 @@ class DraftStats:
     __slots__ = ("blocks", "counts", "refused", "verifications")
 
     def __init__(self) -> None:
-        self.counts: Floats = np.zeros((2, 1 + TUNING.answer_buckets, MAX_BLOCK_LENGTH))
+        self.counts: Floats = np.zeros((2, 1 + TUNING.answer_ranges, MAX_BLOCK_LENGTH))
         self.refused = 0
         self.verifications = 0
         self.blocks = BlockCounts()
@@ -58,14 +58,14 @@ class DraftStats:
     @property
     def empty(self) -> bool:
         """Whether nothing was counted."""
-        return not (self.verifications or self.blocks.blocks)
+        return not self.verifications and self.blocks == BlockCounts()
 
     def add_verification(self, committed: int, width: int, at: int) -> None:
         """Record that of a block of `width`, its seed included, `committed` tokens became the answer's, from `at` on.
 
         A run that the answer's end cuts short counts as refused there: what would follow is worth nothing.
         """
-        for row in (0, TUNING.answer_bucket(at)):
+        for row in (0, TUNING.answer_range(at)):
             self.trials[row, 1 : min(committed, width - 1) + 1] += 1
             self.hits[row, 1:committed] += 1
         self.refused += committed < width
@@ -121,7 +121,7 @@ class Prior:
 
         Args:
             similarity: from 0 to 1, how much those others are like the request.
-            evidence: verifications of those others that are like it, as many as there were.
+            evidence: verifications among similar requests, weighted by how similar these are.
         """
         self._trials, self._hits = DraftStats().counts if counts is None else counts
         self.verifications = verifications
@@ -134,17 +134,18 @@ class Prior:
     def refusal(self, at: int) -> Floats:
         """Return (MAX_BLOCK_LENGTH,) chances that a verification ends at a place, `at` tokens of the answer on.
 
-        A place with few trials is judged by all places together, a bucket with few by all buckets.
+        A place with few trials is judged by all places together, a range with few by all ranges.
         """
-        row = TUNING.answer_bucket(at)
+        row = TUNING.answer_range(at)
         found = self._refusals.get(row)
         if found is None:
             if self._everywhere is None:
                 trials, hits = self._trials[0], self._hits[0]
                 weight = TUNING.first_acceptance_weight
                 pooled = (hits.sum() + weight * TUNING.first_acceptance) / (trials.sum() + weight)
-                self._everywhere = (hits + pooled) / (trials + 1.0)
-            weight = TUNING.bucket_prior_weight
+                weight = TUNING.place_prior_weight
+                self._everywhere = (hits + weight * pooled) / (trials + weight)
+            weight = TUNING.range_prior_weight
             chance = (self._hits[row] + weight * self._everywhere) / (self._trials[row] + weight)
             found = self._refusals[row] = 1.0 - chance
         return found

@@ -19,7 +19,7 @@ from ..decoding.sequence import Phase, SequenceState
 from .cost_curve import CostCurve
 from .request_state import AutoState
 from .similar_requests import SimilarRequests, token_buckets
-from .throughput import Candidate, Load, best_choice, drafts_could_pay
+from .throughput import DraftOutlook, Load, best_choice, drafts_could_pay
 from .tuning import TUNING
 
 
@@ -42,11 +42,15 @@ class Auto:
         """Cycles by mode and length of draft since the start, 0 without one; of diffusion, answers."""
         self._states: dict[SequenceState, AutoState] = {}
         self._steps_left = 0  # of the current choice
-        self._crowd = self._moved = 0  # requests in the last step; those that came or went since the last choice
-        self._length = self._made_for = 0  # the current choice: length of its drafts, and for how many it was made
-        self._followed = False  # whether all decode single tokens, as was chosen: they go on by themselves
+        self._last_count = self._turnover = (
+            0  # requests in the last step; those that came or went since the last choice
+        )
+        self._length = self._chosen_for = 0  # the current choice: length of its drafts, and for how many it was made
+        self._all_single = False  # whether all decode single tokens, as was chosen: they go on by themselves
         self._step_seconds = 0.0  # of a step in which they do
-        self._around: dict[int, float] = {}  # seconds around a call, by the binary digits of its number of rows
+        self._overhead_seconds: dict[
+            int, float
+        ] = {}  # seconds around a call, by the binary digits of its number of rows
         self._block_size = block_size
 
     def state_of(self, seq: SequenceState) -> AutoState | None:
@@ -75,26 +79,26 @@ class Auto:
 
         A choice is kept for a while. Requests that come in the meantime join it, until a quarter has changed.
         """
-        free = [seq for seq in running if seq.params.mode is Mode.AUTO and _decodes(seq)]
-        if not free:
+        deciding = [seq for seq in running if seq.params.mode is Mode.AUTO and _decodes(seq)]
+        if not deciding:
             return
-        new = [seq for seq in free if not self._states[seq].joined]
-        if len(new) == len(free):
-            self._made_for = 0
+        new = [seq for seq in deciding if not self._states[seq].joined]
+        if len(new) == len(deciding):
+            self._chosen_for = 0
         self._steps_left -= 1
-        self._moved += 2 * len(new) + self._crowd - len(free)
-        self._crowd = len(free)
-        if self._steps_left < 0 or self._moved > TUNING.crowd_change * len(free):
-            self._choose(free, _load([seq for seq in running if seq.params.mode is not Mode.AUTO]), capacity)
+        self._turnover += 2 * len(new) + self._last_count - len(deciding)
+        self._last_count = len(deciding)
+        if self._steps_left < 0 or self._turnover > TUNING.crowd_change * len(deciding):
+            self._choose(deciding, _load([seq for seq in running if seq.params.mode is not Mode.AUTO]), capacity)
         elif new:
             for seq in new:
                 self._join(seq, self._length)
-        elif self._followed:
+        elif self._all_single:
             return
-        for seq in free:
+        for seq in deciding:
             if seq.between_cycles:
-                self._follow(seq, len(free), capacity)
-        self._followed = all(seq.mode is Mode.AUTOREGRESSIVE for seq in free)
+                self._follow(seq, len(deciding), capacity)
+        self._all_single = all(seq.mode is Mode.AUTOREGRESSIVE for seq in deciding)
 
     def observe(self, calls: Sequence[Call], around: float | None) -> None:
         """Take in a step's calls together with what surrounds them, which is part of what a token costs.
@@ -107,10 +111,10 @@ class Auto:
             size = call.rows.bit_length()
             if around is not None:
                 share = around / len(calls)
-                average = self._around.get(size, share)
-                self._around[size] = share + (1.0 - TUNING.overhead_rate) * (average - share)
-            elif size in self._around:
-                share = self._around[size]
+                average = self._overhead_seconds.get(size, share)
+                self._overhead_seconds[size] = share + (1.0 - TUNING.overhead_rate) * (average - share)
+            elif size in self._overhead_seconds:
+                share = self._overhead_seconds[size]
             else:
                 continue
             self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + share)
@@ -151,9 +155,9 @@ class Auto:
         known = state.prior.blocks
         seconds = self.curve.seconds(1 + load.blocks, max(seq.block_length, load.width), capacity)
         per_token = seconds * known.passes / known.tokens if known.tokens else 0.0
-        exact, _ = best_choice(self.curve, load, capacity, [self._candidate(seq)], None)
-        # Its text is another, so it has to gain.
-        if per_token * exact * TUNING.needed_gain(1) < 1.0:
+        exact, _ = best_choice(self.curve, load, capacity, [self._outlook(seq)], None)
+        # Diffusion gives a different text, so it must be clearly faster.
+        if per_token * exact * TUNING.needed_factor(1) < 1.0:
             seq.diffuse()
             if known.blocks:
                 state.expected_seconds = seconds * known.passes / known.blocks
@@ -161,16 +165,18 @@ class Auto:
             state.cycles[str(seq.mode)] = 1
             self.cycles[str(seq.mode), 0] += 1
 
-    def _choose(self, free: list[SequenceState], load: Load, capacity: int) -> None:
-        """Set what each of `free` is to do next."""
-        for seq in free:
+    def _choose(self, deciding: list[SequenceState], load: Load, capacity: int) -> None:
+        """Set what each of `deciding` is to do next."""
+        for seq in deciding:
             self._count_singles(seq)
-        candidates = [self._candidate(seq) for seq in free]
-        last = self._length if len(free) <= 2 * self._made_for else None  # a choice for far fewer is none for these
-        _, length = best_choice(self.curve, load, capacity, candidates, last)
-        self._length, self._made_for, trying = length, len(free), False
-        for seq in free:
-            if not length and self._wants_trial(seq, len(free), load, capacity):
+        outlooks = [self._outlook(seq) for seq in deciding]
+        last = (
+            self._length if len(deciding) <= TUNING.crowd_growth * self._chosen_for else None
+        )  # ignore one made for far fewer
+        _, length = best_choice(self.curve, load, capacity, outlooks, last)
+        self._length, self._chosen_for, trying = length, len(deciding), False
+        for seq in deciding:
+            if not length and self._wants_trial(seq, len(deciding), load, capacity):
                 self._states[seq].trial_after *= 2
                 self._join(seq, TUNING.trial_draft_length)
                 trying = True
@@ -178,15 +184,15 @@ class Auto:
                 self._join(seq, length)
         steps = 2 * TUNING.drafts_kept if length else TUNING.single_steps_kept
         self._steps_left = (2 if trying else steps) - 1
-        self._moved = 0
-        self._step_seconds = self.curve.seconds(len(free), 1, capacity)
+        self._turnover = 0
+        self._step_seconds = self.curve.seconds(len(deciding), 1, capacity)
 
     def _join(self, seq: SequenceState, length: int) -> None:
         """Choose drafts of `length` for a sequence, as far as it may have them, or none."""
         state = self._states[seq]
         state.drafts, state.joined = min(length, self._longest(seq)), True
         if state.drafts:
-            state.waited, state.gain = 0, self._expected_runs(seq)[state.drafts]
+            state.waited, state.cycle_tokens = 0, state.expected_runs(len(seq.tokens))[state.drafts]
 
     def _follow(self, seq: SequenceState, running: int, capacity: int) -> None:
         """Let a sequence between two cycles do what was chosen; count a draft's cycle and what it should take."""
@@ -200,7 +206,7 @@ class Auto:
             modes.switch(seq, Mode.SELF_SPECULATION, length)
         name = f"{Mode.SELF_SPECULATION}/{length}"
         state.cycles[name] = state.cycles.get(name, 0) + 1
-        state.expected_tokens += state.gain
+        state.expected_tokens += state.cycle_tokens
         state.expected_seconds += 2 * self.curve.seconds(running, length, capacity)
         self.cycles[str(Mode.SELF_SPECULATION), length] += 1
 
@@ -216,20 +222,12 @@ class Auto:
             state.expected_seconds += more * self._step_seconds
             self.cycles[str(Mode.AUTOREGRESSIVE), 0] += more
 
-    def _candidate(self, seq: SequenceState) -> Candidate:
-        return Candidate(self._expected_runs(seq), self._longest(seq), seq.remaining)
+    def _outlook(self, seq: SequenceState) -> DraftOutlook:
+        return DraftOutlook(self._states[seq].expected_runs(len(seq.tokens)), self._longest(seq), seq.remaining)
 
     def _longest(self, seq: SequenceState) -> int:
         """Return the longest draft that a request may have."""
         return min(seq.params.block.block_length, max(self._block_size, 1))
-
-    def _expected_runs(self, seq: SequenceState) -> list[float]:
-        """Return tokens per cycle by block length; recomputed when a draft was verified or another bucket begun."""
-        state = self._states[seq]
-        now = (state.stats.verifications, TUNING.answer_bucket(len(seq.tokens)))
-        if state.runs_at != now:
-            state.runs, state.runs_at = state.stats.expected_runs(state.prior, len(seq.tokens)).tolist(), now
-        return state.runs
 
     def _wants_trial(self, seq: SequenceState, count: int, load: Load, capacity: int) -> bool:
         """Whether a request has had single tokens for so long that a draft is tried, to see whether it pays now."""

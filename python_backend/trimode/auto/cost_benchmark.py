@@ -41,7 +41,8 @@ class _Benchmark:
     def curve(self) -> CostCurve:
         self._fill()
         capacity, most = self._engine.capacity, max(b for b in TUNING.grid_rows if b <= len(self._slots))
-        first = [(1, 1), (1, 32), (most, 1)]
+        block = TUNING.reference_tokens
+        first = [(1, 1), (1, block), (most, 1)]
         others = [(b, s) for b in TUNING.grid_rows for s in TUNING.grid_tokens if b <= most and (b, s) not in first]
         found: dict[tuple[int, int], float] = {}
         for call in [*first, *sorted(others, key=lambda call: call[0] * call[1])]:
@@ -52,8 +53,8 @@ class _Benchmark:
         if self._far > 2 * self._near and not self._late():
             self._read(self._slots[0], self._far)
             more = max(self._engine.capacity - capacity, 1)
-            single, block = (max(0.0, self._time(1, s, self._far) - found[1, s]) / more for s in (1, 32))
-            growth = (single, block)
+            growth_of = [max(0.0, self._time(1, s, self._far) - found[1, s]) / more for s in (1, block)]
+            growth = (growth_of[0], growth_of[1])
         return CostCurve(_filled(found), capacity, growth)
 
     def _late(self) -> bool:
@@ -91,9 +92,10 @@ def _filled(found: dict[tuple[int, int], float]) -> Floats:
     calls that are always measured.
     """
     most = max(b for b, _ in found)
-    per_token = max(0.0, found[1, 32] - found[1, 1]) / 31
+    block = TUNING.reference_tokens
+    per_token = max(0.0, found[1, block] - found[1, 1]) / (block - 1)
     per_row = max(0.0, (found[most, 1] - found[1, 1]) / max(most - 1, 1) - per_token)
-    fixed = max(found[1, 1] - per_row - per_token, 0.1 * found[1, 1])
+    fixed = max(found[1, 1] - per_row - per_token, TUNING.least_share * found[1, 1])
 
     def simple(call: tuple[int, int]) -> float:
         return fixed + per_row * call[0] + per_token * call[0] * call[1]

@@ -67,8 +67,8 @@ class CostCurve:
         found = sum(weight * self._log[row][column] for row, column, weight in _corners(rows, tokens))
         flat = exp(found + self._drift)
         single, block = self._growth
-        per_entry = single + (block - single) * (tokens - 1) / 31
-        return max(flat + rows * per_entry * (capacity - self._capacity), 0.1 * flat)
+        per_entry = single + (block - single) * (tokens - 1) / (TUNING.reference_tokens - 1)
+        return max(flat + rows * per_entry * (capacity - self._capacity), TUNING.least_share * flat)
 
 
 @lru_cache(maxsize=1024)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from .acceptance import DraftStats, Prior
 from .similar_requests import Buckets
+from .tuning import TUNING
 
 
 @dataclass
@@ -16,11 +17,12 @@ class AutoState:
         prior: what is known of similar requests. prompt: the buckets of its prompt's tokens, by which those are found.
         stats: what its own drafts and blocks were worth so far.
         joined: whether a choice was made for it.
-        drafts, gain: length of the drafts chosen for it, 0 for single tokens; tokens that a cycle of this should give.
+        drafts: length of the drafts chosen for it, 0 for single tokens.
+        cycle_tokens: tokens that a cycle of these should give.
         waited, trial_after: single tokens since the last draft, and how many until a draft is tried again.
         singles: single tokens that are counted in the fields below.
         cycles: cycles by choice, such as "self_speculation/16".
-        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications and the bucket of
+        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications and the range of
             the answer for which this was worked out.
         expected_seconds, expected_tokens: what all of its cycles should have taken and given; for diffusion, a block.
     """
@@ -30,7 +32,7 @@ class AutoState:
     stats: DraftStats = field(default_factory=DraftStats)
     joined: bool = False
     drafts: int = 0
-    gain: float = 1.0
+    cycle_tokens: float = 1.0
     waited: int = 0
     trial_after: int = 0
     singles: int = 0
@@ -39,3 +41,13 @@ class AutoState:
     runs_at: tuple[int, int] | None = None
     expected_seconds: float = 0.0
     expected_tokens: float = 0.0
+
+    def expected_runs(self, at: int) -> list[float]:
+        """Return tokens of a cycle by length of draft, `at` tokens of the answer on.
+
+        Recomputed when a draft was verified, or when another range of the answer has begun.
+        """
+        now = (self.stats.verifications, TUNING.answer_range(at))
+        if self.runs_at != now:
+            self.runs, self.runs_at = self.stats.expected_runs(self.prior, at).tolist(), now
+        return self.runs

@@ -96,7 +96,8 @@ class SimilarRequests:
         near = near[cosines[near] > TUNING.least_similarity]
         weights = cosines[near] ** 2
         if len(near):
-            weights *= min(TUNING.nearest_weight, 2.0 * len(near)) * cosines[near].max() / weights.sum()
+            most = min(TUNING.nearest_weight, TUNING.most_per_request * len(near))
+            weights *= most * cosines[near].max() / weights.sum()
         return near, weights
 
     def _keep(self, place: int, prompt: Buckets) -> None:

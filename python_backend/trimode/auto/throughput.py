@@ -30,7 +30,7 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Candidate:
+class DraftOutlook:
     """One request to choose for.
 
     Attributes:
@@ -43,7 +43,7 @@ class Candidate:
     longest: int
     remaining: int
 
-    def gain(self, length: int) -> float:
+    def expected_tokens(self, length: int) -> float:
         """Return the tokens that a cycle with drafts of `length` should give."""
         return self.runs[min(length, self.longest, self.remaining)]
 
@@ -66,29 +66,29 @@ def tokens_per_second(
 
 
 def best_choice(
-    costs: Costs, load: Load, capacity: int, candidates: Sequence[Candidate], last: int | None
+    costs: Costs, load: Load, capacity: int, outlooks: Sequence[DraftOutlook], last: int | None
 ) -> tuple[float, int]:
     """Return the rate in tokens per second of the best choice, and the length of its drafts, 0 for single tokens.
 
-    All candidates draft or none does: one call over blocks and one over single tokens was measured to cost more than
+    All outlooks draft or none does: one call over blocks and one over single tokens was measured to cost more than
     those few gain that draft well. Where several decode, a longer draft has to be better than a shorter one by a
     margin, as any draft has to be better than none.
 
     Args:
         last: what was last chosen for them, if anything was.
     """
-    count = len(candidates)
-    limit = max(one.longest for one in candidates)
-    keep_factor = TUNING.needed_gain(count)
+    count = len(outlooks)
+    limit = max(one.longest for one in outlooks)
+    keep_factor = TUNING.needed_factor(count)
     best, chosen = tokens_per_second(costs, load, capacity, singles=count), 0
-    bar = best * TUNING.needed_draft_gain(count, drafting_is_new=last == 0)
+    bar = best * TUNING.needed_draft_factor(count, drafting_is_new=last == 0)
     for length in [*(length for length in TUNING.draft_lengths if length < limit), limit]:
-        gain = sum(one.gain(length) for one in candidates)
+        gain = sum(one.expected_tokens(length) for one in outlooks)
         rate = tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=gain)
         worth = rate * (keep_factor if last == length else 1.0)
         if worth > bar:
             best, chosen = rate, length
-            bar = worth * (TUNING.longer_draft_gain if count > 1 else 1.0)
+            bar = worth * (TUNING.longer_draft_factor if count > 1 else 1.0)
     return best, chosen
 
 
@@ -96,4 +96,4 @@ def drafts_could_pay(costs: Costs, load: Load, capacity: int, count: int, length
     """Return whether drafts of `length` would pay for `count` requests if every token of them were right."""
     drafted = tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=count * float(length))
     single = tokens_per_second(costs, load, capacity, singles=count)
-    return drafted > single * TUNING.needed_draft_gain(count, drafting_is_new=True)
+    return drafted > single * TUNING.needed_draft_factor(count, drafting_is_new=True)

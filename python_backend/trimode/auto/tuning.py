@@ -1,6 +1,6 @@
 """AutoTuning: every constant of mode auto, named, with its unit and why it has its value. Knows nothing else.
 
-The values were found by measuring on a CPU and by simulation on recorded drafts; docs/internals says what was tried.
+The values were found by measuring on a CPU and by simulation on recorded drafts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ class AutoTuning:
         switch_gain_per_request: the same for each further request: a call is as wide as its longest draft.
         draft_gain_per_request: relative gain over single tokens that drafts need, per request of several.
         crowd_limit: requests from which on neither gain grows.
-        longer_draft_gain: factor by which a longer draft must beat a shorter one among several requests.
+        longer_draft_factor: factor by which a longer draft must beat a shorter one among several requests.
+        crowd_growth: times as many requests at which the last choice, made for fewer, is not kept.
         crowd_change: share of the requests that may come and go before the choice is made again.
         overhead_rate: weight of the latest step in the average of what surrounds an engine call.
         trial_after_tokens: single tokens after which one draft is tried again, per request that waits for it; doubles
@@ -42,11 +43,11 @@ class AutoTuning:
         first_acceptance: chance that a drafted token is right while nothing is known: drafts are tried, and soon known.
         first_acceptance_weight: drafted tokens that this chance counts for.
         prior_weight: verifications that the prior counts for at each place of the draft.
-        answer_bucket_tokens, answer_buckets: tokens of a bucket, and buckets: runs are counted by where in the answer
-            they begin, because answers of a kind often end alike.
-        bucket_prior_weight: trials in a bucket that all buckets together count for.
-        refusals_known, refusals_unknown: refusals that the expectation counts for where similar requests are known,
-            and where none is.
+        answer_range_tokens, answer_ranges: tokens of a range of the answer, and how many ranges there are: runs are
+            counted by where in the answer they begin, because answers of a kind often end alike.
+        range_prior_weight: trials in a range that all ranges together count for.
+        refusals_known, refusals_unknown: weight of the expected refusal rate, in refusals, at similarity 1 and 0.
+        place_prior_weight: trials at a place of the draft that all places together count for.
 
     Similar requests (similar_requests.py).
 
@@ -61,7 +62,8 @@ class AutoTuning:
             so many.
         nearest_requests: most requests that a prior is made of.
         least_similarity: cosine below which a prompt says nothing of another.
-        nearest_weight: requests that the nearest count for together at most; each counts for two at most.
+        nearest_weight: requests that the nearest count for together at most.
+        most_per_request: requests that each of the nearest counts for at most.
         everyone_weight: requests that the average of all counts for.
         everyone_fading: factor on the older counts of that average at each new request.
 
@@ -73,6 +75,8 @@ class AutoTuning:
         measured_at_entries: cache entries that a measured row sees.
         growth_at_entries: cache entries at which the growth with the cache's capacity is measured.
         repeats: timed calls of each kind; their median counts.
+        reference_tokens: tokens per row of the calls whose growth, and cost per token, stand for all blocks.
+        least_share: least share of a measured cost that an estimate may have.
         budget_seconds: seconds after which the measurement ends; three calls are made in any case, from which all
             others can be estimated.
         learning_rate: share of the log-ratio observed/predicted that the curve takes over.
@@ -89,7 +93,8 @@ class AutoTuning:
     switch_gain_per_request: float = 0.01
     draft_gain_per_request: float = 0.015
     crowd_limit: int = 16
-    longer_draft_gain: float = 1.02
+    longer_draft_factor: float = 1.02
+    crowd_growth: int = 2
     crowd_change: float = 0.25
     overhead_rate: float = 0.1
     trial_after_tokens: int = 16
@@ -101,11 +106,12 @@ class AutoTuning:
     first_acceptance: float = 0.9
     first_acceptance_weight: float = 3.0
     prior_weight: float = 3.0
-    answer_bucket_tokens: int = 16
-    answer_buckets: int = 8
-    bucket_prior_weight: float = 1.0
+    answer_range_tokens: int = 16
+    answer_ranges: int = 8
+    range_prior_weight: float = 1.0
     refusals_known: float = 4.0
     refusals_unknown: float = 0.5
+    place_prior_weight: float = 1.0
 
     requests_kept: int = 256
     prompt_tokens_read: int = 256
@@ -116,6 +122,7 @@ class AutoTuning:
     nearest_requests: int = 6
     least_similarity: float = 0.15
     nearest_weight: float = 10.0
+    most_per_request: float = 2.0
     everyone_weight: float = 0.25
     everyone_fading: float = 0.9
 
@@ -124,6 +131,8 @@ class AutoTuning:
     measured_at_entries: int = 96
     growth_at_entries: int = 768
     repeats: int = 3
+    reference_tokens: int = 32
+    least_share: float = 0.1
     budget_seconds: float = 0.5
     learning_rate: float = 0.1
     largest_surprise: float = 0.4
@@ -136,18 +145,18 @@ class AutoTuning:
         assert self.observe_every % 2 == 1
         assert (self.grid_rows[0], self.grid_tokens[0]) == (1, 1)
 
-    def needed_gain(self, requests: int) -> float:
+    def needed_factor(self, requests: int) -> float:
         """Return how many times as fast as the last choice another must be for `requests` requests."""
         return 1.0 + self.switch_gain + self.switch_gain_per_request * (min(requests, self.crowd_limit) - 1)
 
-    def needed_draft_gain(self, requests: int, *, drafting_is_new: bool) -> float:
+    def needed_draft_factor(self, requests: int, *, drafting_is_new: bool) -> float:
         """Return how many times as fast as single tokens drafts must be; more if single tokens were the last choice."""
         gain = 1.0 + self.draft_gain_per_request * min(requests, self.crowd_limit) if requests > 1 else 1.0
-        return max(gain, self.needed_gain(requests)) if drafting_is_new else gain
+        return max(gain, self.needed_factor(requests)) if drafting_is_new else gain
 
-    def answer_bucket(self, at: int) -> int:
-        """Return the bucket of runs that begin at `at` tokens of an answer, counted from 1; 0 is the whole answer."""
-        return 1 + min(at // self.answer_bucket_tokens, self.answer_buckets - 1)
+    def answer_range(self, at: int) -> int:
+        """Return the range of the answer in which position `at` lies, counted from 1; 0 is the whole answer."""
+        return 1 + min(at // self.answer_range_tokens, self.answer_ranges - 1)
 
 
 TUNING = AutoTuning()

@@ -16,28 +16,28 @@ class InfillState:
     Attributes:
         size: tokens to fill.
         right: (R,) int64, the tokens that follow the gap; as many as fit are seen.
+        interpret: from the tokens that fill the gap to the texts that they may stand for; the likeliest is taken. No
+            text at all means that the tokens cannot be taken.
         banned: ids that must not fill it in addition to the mask id: special tokens.
-        heads: (A,) int64, ids of which its first token must be one; None if it may be any.
-        read: from the tokens that fill the gap to the texts that they may stand for; the likeliest is taken, and no
-            text at all means that they cannot be taken.
-        judged: whether a score is wanted even if there is only one reading.
+        first_ids: (A,) int64, ids of which its first token must be one; None if it may be any.
+        needs_score: whether a score is wanted even if there is only one reading.
         given: what fills the gap when that is known and only to be scored.
-        reading: the text that was taken; score: the mean log-probability of it and of what follows under the causal
-            model, if it was scored and there is anything to score.
-        left: readings still to be scored; scored: (M,) int64, the text that is being scored; log_probs: of its tokens,
-            as far as they are known.
+        reading: the text that was taken.
+        score: the mean log-probability of it and of what follows under the causal model, if there is anything to score.
+        unscored: readings still to be scored.
+        scored: (M,) int64, the text that is being scored; log_probs: of its tokens, as far as they are known.
     """
 
     size: int
     right: npt.NDArray[np.int64]
-    read: Callable[[list[int]], list[Reading]]
+    interpret: Callable[[list[int]], list[Reading]]
     banned: tuple[int, ...] = ()
-    heads: npt.NDArray[np.int64] | None = None
-    judged: bool = False
+    first_ids: npt.NDArray[np.int64] | None = None
+    needs_score: bool = False
     given: list[int] | None = None
     reading: Reading | None = None
     score: float | None = None
-    left: list[Reading] = field(default_factory=list)
+    unscored: list[Reading] = field(default_factory=list)
     scored: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     log_probs: list[float] = field(default_factory=list)
 

@@ -21,5 +21,5 @@ def plan(seq: SequenceState, chunk: int) -> Row:
 def apply(seq: SequenceState, row: Row) -> bool:
     """Record the pass; return whether the whole prompt is in the cache."""
     seq.counters.prefill_forwards += 1
-    seq.cache(len(row.tokens))
+    seq.mark_cached(len(row.tokens))
     return seq.cached == len(seq.prompt)

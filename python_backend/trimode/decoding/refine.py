@@ -30,16 +30,12 @@ def plan(seq: SequenceState, *, adapter: bool) -> Row:
 def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
     """Fill the positions that this pass decides."""
     block, params = seq.current, seq.params
-    if (
-        params.block.threshold == 0.0
-        and params.sampling.greedy
-        and not (params.sampling.penalised or params.reference or params.returns.return_log_probs)
-    ):
+    plain = params.sampling.plain and not params.reference
+    if plain and params.block.threshold == 0.0 and not params.returns.return_log_probs:
         _fill(block, row, result)  # every position is kept whatever its probability: a one-pass draft
         return
     positions = block.start + row.want  # (R,) absolute
     ids = choose(seq, result, slice(None), positions, stream, _decided(seq))  # (R,)
-    plain = params.sampling.greedy and not params.sampling.penalised and not params.reference
     probs = result.top_prob if plain else result.prob_of(ids)  # (R,)
     steps_left = params.block.denoise_steps - block.step
     quota = -(-block.unrevealed // steps_left)

@@ -43,7 +43,7 @@ def judge(seq: SequenceState, row: Row, result: RowResult) -> Verdict:
         rounds = review.rounds
         if np.array_equal(review.tokens, block.tokens):
             return Verdict.KEPT
-        if params.revise.accept == "likelihood" and mean <= review.mean:
+        if not change_stays(review.mean, mean, always=params.revise.accept == "always"):
             block.tokens, block.log_probs = review.tokens, review.log_probs
             return Verdict.RESTORED
     picked = _picked(seq, log_probs)
@@ -73,6 +73,11 @@ def answer_length(seq: SequenceState) -> int:
     tokens = seq.current.tokens[: seq.remaining]
     ends = np.flatnonzero(tokens == seq.params.end_id)
     return int(ends[0]) + 1 if len(ends) else len(tokens)
+
+
+def change_stays(before: float, after: float, *, always: bool) -> bool:
+    """Return whether a change is kept, by the mean log-probability of its block under the causal model."""
+    return always or after > before
 
 
 def unlikely(

@@ -19,7 +19,7 @@ from .revise_state import ReviseState
 
 
 class Phase(Enum):
-    """What the next pass of a sequence is for."""
+    """What the next pass of a sequence is for: VERIFY judges a draft, REVIEW a filled block or a changed text."""
 
     PREFILL = auto()
     DECODE = auto()
@@ -28,6 +28,7 @@ class Phase(Enum):
     SCORE = auto()
     DRAFT = auto()
     VERIFY = auto()
+    REVIEW = auto()
     DONE = auto()
 
 
@@ -94,7 +95,7 @@ class SequenceState:
         if self.infill is not None:
             return max(len(self.infill.scored) - 1 - self.cached, 0)  # what follows the last token is not asked
         assert self.revise is not None
-        return self.revise.until - self.cached
+        return self.revise.score_end - self.cached
 
     @property
     def done(self) -> bool:
@@ -143,12 +144,12 @@ class SequenceState:
         offset = max(0, budget - base)
         return {offset: end_think} if offset < self.block_length else {}
 
-    def cache(self, count: int) -> None:
+    def mark_cached(self, count: int) -> None:
         """Record that `count` more positions have their keys and values in the slot."""
         self.cached += count
         assert self.cached <= self.length
 
-    def read(self, count: int) -> None:
+    def set_cached(self, count: int) -> None:
         """Record that the slot holds the first `count` tokens of the text that is scored, and no more that is right."""
         self.cached = count
 
@@ -172,7 +173,7 @@ class SequenceState:
         self.finish_reason = reason
         self.phase = Phase.DONE
 
-    def cut(self, count: int) -> None:
+    def truncate(self, count: int) -> None:
         """Forget all but the first `count` tokens: a stop word ended the answer inside a committed run."""
         del self.tokens[count:]
         del self.log_probs[count:]

@@ -63,8 +63,16 @@ class GapSearch:
 
     @property
     def best(self) -> Filling:
-        """The likeliest of those worth most; of equals the smallest."""
-        return max(self.tried, key=lambda one: (one.worth, -np.inf if one.score is None else one.score, -one.size))
+        """The likeliest of those worth most; of equals the smallest, and of these the one with both sides in sight.
+
+        Fillings are done in any order, which must not decide.
+        """
+
+        def rank(one: Filling) -> tuple[int, float, int, bool]:
+            score = -np.inf if one.score is None else one.score
+            return one.worth, score, -one.size, one.mode is Mode.DIFFUSION
+
+        return max(self.tried, key=rank)
 
     @property
     def needs_scores(self) -> bool:
@@ -86,6 +94,6 @@ class GapSearch:
         return tuple(inside[at * len(inside) // SIZES_PER_ROUND] for at in range(SIZES_PER_ROUND))
 
     def candidates(self) -> list[Candidate]:
-        """Return every size that was tried, the smallest first."""
-        tried = sorted(self.tried, key=lambda one: one.size)
+        """Return every size that was tried, the smallest first, in an order that no timing decides."""
+        tried = sorted(self.tried, key=lambda one: (one.size, one.mode, one.text))
         return [Candidate(one.size, str(one.mode), one.text, one.score) for one in tried]

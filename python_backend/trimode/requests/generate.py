@@ -1,4 +1,4 @@
-"""A request to generate: prompt in, text out. One job; how it is decoded is the mode's matter."""
+"""A request to generate: prompt in, text out. One job; the mode decides how it is decoded."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..api.answer import Chunk
 from ..api.fields import Mode
 from ..api.params import GenerationParams
 from ..decoding.sequence import SequenceState
-from ..errors import Described, PromptTooLongError, RequestError
+from ..errors import PromptTooLongError, RequestError
 from ..scheduling.job import Job
 from ..scheduling.outbox import Sink
 from ..scheduling.snapshot import BlockSnapshot
@@ -20,7 +20,7 @@ from .services import Handle, Request, Services
 
 def start(request: Request, services: Services) -> Handle:
     """Queue the request's only job; see registry.start."""
-    text, prompt = read_prompt(request.params, services.tokenizer, services.capacity)
+    text, prompt = read_prompt(request.params, services)
     asked = request.given.get("max_tokens") is not None
     params = fit(request.params, len(prompt), services.capacity, asked=asked)
     sink, tokenizer, outbox = request.sink, services.tokenizer, services.outbox
@@ -29,12 +29,9 @@ def start(request: Request, services: Services) -> Handle:
         text=AnswerText(tokenizer, params.stop_words, at_once=not params.returns.stream),
         deliver=services.post(sink),
         watch=lambda chunk, snapshot: outbox.post(partial(_send_watched, sink, snapshot, tokenizer), chunk),
-        prefix="" if params.returns.exclude_input_in_output else text,
+        prompt_text="" if params.returns.exclude_input_in_output else text,
     )
-    if request.seconds is not None:
-        job.deadline = job.submitted + request.seconds
-    services.queue.submit(job)
-    return Handle(params, lambda: services.queue.cancel(job))
+    return services.submit(job, request)
 
 
 def _send_watched(sink: Sink, snapshot: BlockSnapshot, tokenizer: Tokenizer | None, chunk: Chunk) -> None:
@@ -42,25 +39,22 @@ def _send_watched(sink: Sink, snapshot: BlockSnapshot, tokenizer: Tokenizer | No
     sink(replace(chunk, provisional=snapshot.shown(tokenizer)))
 
 
-def read_prompt(params: GenerationParams, tokenizer: Tokenizer | None, capacity: int) -> tuple[str, list[int]]:
+def read_prompt(params: GenerationParams, services: Services) -> tuple[str, list[int]]:
     """Return the prompt's text, "" where nobody needs it, and its ids.
 
     Raises:
         RequestError: there is no tokenizer for it, or it is empty.
-        PromptTooLongError: it cannot fit `capacity` tokens.
+        PromptTooLongError: it cannot fit the capacity.
     """
-    prompt = params.prompt
-    if params.stop_words and tokenizer is None:
-        limit = "need a checkpoint with a tokenizer"
-        raise RequestError("stop_words", limit, params.stop_words, error_type="not_applicable")
+    prompt, tokenizer, capacity = params.prompt, services.tokenizer, services.capacity
+    if params.stop_words:
+        services.tokenizer_for("stop_words", params.stop_words)
     if prompt.input_ids is not None:
         ids = list(prompt.input_ids)
         if tokenizer is None or params.returns.exclude_input_in_output:
             return "", ids
         return tokenizer.decode(ids), ids
-    if tokenizer is None:
-        limit = "needs a checkpoint with a tokenizer; send input_ids"
-        raise RequestError(prompt.field, limit, Described("a text"), error_type="not_applicable")
+    tokenizer = services.tokenizer_for(prompt.field, hint="; send input_ids")
     text = prompt.text_input
     if text is None:
         assert prompt.messages is not None

@@ -99,8 +99,10 @@ class InfillRequest:
         if gap.open:
             room = capacity - len(context.starts[-1].prompt) - block
             most = min(largest + MEETING_TOKENS, room)
-            drafts = [self._draft(start, most) for start in context.starts if start.prompt and context.right]
-            self._queue([*drafts, *(self._filling(context.starts[0], size) for size in gap.sizes)])
+            continuations = [
+                self._continuation(start, most) for start in context.starts if start.prompt and context.right
+            ]
+            self._queue([*continuations, *(self._filling(context.starts[0], size) for size in gap.sizes)])
         else:  # a token that was taken back may come again, or be one with the gap's first
             sizes = gap.sizes
             pairs = [(start, sorted({*sizes, *(size + start.tokens for size in sizes)})) for start in context.starts]
@@ -130,10 +132,10 @@ class InfillRequest:
         state = InfillState(
             size,
             right=np.array(gap.context.right, dtype=np.int64),
-            read=partial(gap.context.read, start, sizes=() if gap.open else gap.sizes),
+            interpret=partial(gap.context.read, start, sizes=() if gap.open else gap.sizes),
             banned=services.banned,
-            heads=start.heads,
-            judged=gap.needs_scores or self._params.returns.return_candidates,
+            first_ids=start.heads,
+            needs_score=gap.needs_scores or self._params.returns.return_candidates,
             given=given,
         )
         params = replace(self._params, max_tokens=size)
@@ -142,7 +144,7 @@ class InfillRequest:
             begin(seq)
         return self._job(seq, start)
 
-    def _draft(self, start: Start, size: int) -> Job:
+    def _continuation(self, start: Start, size: int) -> Job:
         """Return the job that goes on from the left side as if there were no right one; drafts make it quick."""
         adapter = self._services.adapter
         block = replace(
@@ -188,7 +190,7 @@ class InfillRequest:
         """Take in what is done; after the last job try more sizes, go to the next gap, or return the answer."""
         gap, state = self._gaps[-1], seq.infill
         if state is None:
-            self._score_draft(seq, start)
+            self._score_continuation(seq, start)
         elif state.reading is not None:
             mode = Mode.DIFFUSION if state.given is None else Mode.AUTOREGRESSIVE
             reading = state.reading
@@ -208,10 +210,14 @@ class InfillRequest:
             return None
         return self._answer()
 
-    def _score_draft(self, seq: SequenceState, start: Start) -> None:
-        """Have what a draft wrote up to where it meets the right side scored as one more filling."""
+    def _score_continuation(self, seq: SequenceState, start: Start) -> None:
+        """Have what a continuation wrote up to where it meets the right side scored as one more filling.
+
+        One that meets it only beyond the largest size is no filling; where nothing follows it is cut there.
+        """
+        gap = self._gaps[-1]
         kept = [at for at, token in enumerate(seq.tokens) if token not in self._services.banned]
-        tokens = self._gaps[-1].context.meet(start, [seq.tokens[at] for at in kept])
+        tokens = gap.context.meet(start, [seq.tokens[at] for at in kept], most=max(gap.sizes))
         if tokens:
             log_probs = [seq.log_probs[at] for at in kept[: len(tokens)]] if seq.log_probs else []
             self._queue([self._filling(start, len(tokens), tokens, log_probs)])

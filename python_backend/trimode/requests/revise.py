@@ -32,10 +32,7 @@ def start(request: Request, services: Services) -> Handle:
         request.sink(answer(chunk, seq, original, tokenizer))
 
     job = Job(seq, AnswerText(None, (), at_once=True), services.post(take))
-    if request.seconds is not None:
-        job.deadline = job.submitted + request.seconds
-    services.queue.submit(job)
-    return Handle(params, lambda: services.queue.cancel(job))
+    return services.submit(job, request)
 
 
 def sequence_of(
@@ -54,7 +51,7 @@ def sequence_of(
         banned=banned,
         # A model's turn ends with its end token and was trained with more of them up to the block's end.
         filler=params.end_id if original.context else mask_token_id,
-        only={context + at: ids for at, ids in original.only.items()},
+        allowed_ids={context + at: ids for at, ids in original.only.items()},
     )
     seq = SequenceState(params, original.context, mask_token_id, revise=work)
     if not original.context:

@@ -105,14 +105,15 @@ class GapContext:
             return 1
         return 2 if len(self._tokenizer.encode(text)) in sizes else int(whole and text != "")
 
-    def meet(self, start: Start, draft: Sequence[int]) -> list[int]:
+    def meet(self, start: Start, draft: Sequence[int], *, most: int) -> list[int]:
         """Return the tokens of `draft`, text that goes on from the left side, up to where it meets the right side.
 
         That is where it agrees longest with the beginning of the right side, the first such place; the last token may
-        go beyond it. Empty if it meets nowhere or at once.
+        go beyond it. Empty if it meets nowhere, at once, or only after more than `most` tokens; where no text follows,
+        the first `most` tokens.
         """
         if not self._after:
-            return list(draft)
+            return list(draft[:most])
         text, detokenizer = "", Detokenizer(self._tokenizer)
         ends = []  # of each token, in characters of the text
         for token in draft:
@@ -122,7 +123,8 @@ class GapContext:
         if not any(agreed):
             return []
         place = len(start.head) + agreed.index(max(agreed))
-        return list(draft[: bisect_left([0, *ends], place)])
+        count = bisect_left([0, *ends], place)
+        return list(draft[:count]) if count <= most else []
 
     def _reading(self, text: str, worth: int) -> Reading:
         """Return `text` as it is tokenized between its sides, up to about a block after it.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
 from ..errors import Described, RequestError
+from ..scheduling.job import Job
 from ..scheduling.outbox import Outbox, Sink
 from ..scheduling.queue import JobQueue
 from ..text.tokenizer import Tokenizer
@@ -31,12 +32,19 @@ class Services:
     banned: tuple[int, ...]
     adapter: bool
 
-    def tokenizer_for(self, field: str) -> Tokenizer:
+    def tokenizer_for(self, field: str, given: object = Described("a text"), hint: str = "") -> Tokenizer:
         """Return the tokenizer, without which `field` cannot be used; a RequestError where there is none."""
         if self.tokenizer is None:
-            limit = "needs a checkpoint with a tokenizer"
-            raise RequestError(field, limit, Described("a text"), error_type="not_applicable")
+            limit = f"needs a checkpoint with a tokenizer{hint}"
+            raise RequestError(field, limit, given, error_type="not_applicable")
         return self.tokenizer
+
+    def submit(self, job: Job, request: Request) -> Handle:
+        """Queue a request's only job, with the time that the request may take."""
+        if request.seconds is not None:
+            job.deadline = job.submitted + request.seconds
+        self.queue.submit(job)
+        return Handle(job.sequence.params, lambda: self.queue.cancel(job))
 
     def post(self, sink: Sink) -> Callable[[Chunk], None]:
         """Return a function that hands a chunk to `sink` on the sender's thread; it does not block."""

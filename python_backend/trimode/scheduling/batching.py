@@ -13,7 +13,7 @@ MAX_CALL_TOKENS = 512
 """Most tokens of one call over blocks, so that it does not keep the others waiting long."""
 
 
-def reads(seq: SequenceState) -> bool:
+def reads_text(seq: SequenceState) -> bool:
     """Whether its next pass is a chunk of text that may be long; a text to score that fits a block goes with blocks."""
     return seq.phase is Phase.PREFILL or (seq.phase is Phase.SCORE and seq.unread > MAX_BLOCK_LENGTH)
 
@@ -23,7 +23,7 @@ def reading_order(running: Sequence[Job], *, oldest_next: bool) -> list[Job]:
 
     Alternated, a short prompt does not wait for a long one, and a stream of short ones cannot keep a long one out.
     """
-    oldest_first = [job for job in running if reads(job.sequence)]
+    oldest_first = [job for job in running if reads_text(job.sequence)]
     if len(oldest_first) < 2:
         return oldest_first
     order = sorted(oldest_first, key=lambda job: job.sequence.unread)

@@ -21,7 +21,7 @@ def add_text(job: Job, committed: list[int]) -> None:
         rest, stopped = job.text.finish()
         text += rest
     if stopped:
-        seq.cut(len(seq.tokens) - len(committed) + used)
+        seq.truncate(len(seq.tokens) - len(committed) + used)
         seq.finish("stop")
     job.pending += text
 
@@ -35,7 +35,7 @@ def has_news(job: Job) -> bool:
 def send(job: Job, chunk: Chunk, snapshot: BlockSnapshot | None = None) -> None:
     """Send what is pending of an answer as `chunk`, with a snapshot of its block if there is one."""
     seq = job.sequence
-    chunk.text, job.prefix = job.prefix + job.pending, ""
+    chunk.text, job.prompt_text = job.prompt_text + job.pending, ""
     chunk.token_ids = seq.tokens[job.sent :]
     chunk.log_probs = seq.log_probs[job.sent :]
     job.pending, job.sent = "", len(seq.tokens)

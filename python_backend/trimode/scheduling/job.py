@@ -19,7 +19,7 @@ class Job:
     Attributes:
         deliver: takes each chunk, and must not block.
         watch: takes a chunk instead of `deliver` when a snapshot of the block goes with it.
-        prefix: text that goes out in front of the first chunk's.
+        prompt_text: text that goes out in front of the first chunk's.
         deadline, submitted: seconds of time.monotonic().
         pending: text that is certain and not sent. sent: how many tokens were sent.
         owner: jobs of one owner belong to one request and share its turn; a job without one is its own.
@@ -29,7 +29,7 @@ class Job:
     text: AnswerText
     deliver: Callable[[Chunk], None]
     watch: Callable[[Chunk, BlockSnapshot], None] = lambda chunk, snapshot: None
-    prefix: str = ""
+    prompt_text: str = ""
     deadline: float | None = None
     submitted: float = field(default_factory=time.monotonic)
     cancelled: bool = False

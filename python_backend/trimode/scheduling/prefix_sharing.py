@@ -21,29 +21,34 @@ class PrefixSharing:
         self._cache = cache
         self._engine = engine
 
-    def must_wait(self, seq: SequenceState, begun: list[list[int]]) -> bool:
-        """Take over what is known of a new prompt's beginning; or wait, while another is reading half of it or more.
+    def take_over(self, seq: SequenceState, being_read: list[list[int]]) -> bool:
+        """Take over what is known of a new prompt's beginning; return False while it waits for another to read that.
+
+        A prompt waits while another, of which at least half is the same, is being read.
 
         Args:
-            begun: prompts that are being read in this step; a prompt that does not wait is added.
+            being_read: prompts that are read in this step; one that does not wait is added.
         """
         if seq.phase is not Phase.PREFILL or not self._cache.enabled or seq.params.reference:
-            return False
+            return True
         if not seq.cached:
             pages, half = self._cache.find(seq.prompt), len(seq.prompt) // 2
-            shared = half >= 2 * PAGE and any(other[:half] == seq.prompt[:half] for other in begun)
+            shared = half >= 2 * PAGE and any(other[:half] == seq.prompt[:half] for other in being_read)
             if shared and PAGE * len(pages) < half:
-                return True
+                return False
             self._cache.count(len(seq.prompt), len(pages))
             for number, page in enumerate(pages):
                 self._engine.copy_in(seq.slot, number * PAGE, page)
-            seq.cache(PAGE * len(pages))
+            seq.mark_cached(PAGE * len(pages))
             seq.counters.cached_tokens = PAGE * len(pages)
-        begun.append(seq.prompt)
-        return False
+        being_read.append(seq.prompt)
+        return True
 
     def keep(self, seq: SequenceState, tokens: list[int]) -> None:
-        """Keep what the slot holds of `tokens` for texts that begin alike; an answer does not fail for want of that."""
+        """Keep what the slot holds of `tokens` for texts with the same beginning.
+
+        A failure is logged and does not fail the answer.
+        """
         try:
             self._cache.keep(tokens, lambda start, count: self._engine.copy_out(seq.slot, start, count))
         except Exception:

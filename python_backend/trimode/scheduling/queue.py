@@ -26,7 +26,7 @@ class JobQueue:
         self._changed = threading.Condition()
         self._closing: float | None = None  # time.monotonic() at which what still runs is ended
         # set when a job arrives, finishes or is cancelled; cleared by the loop
-        self._stirred = True
+        self._update_requested = True
         self._next_deadline = math.inf
 
     def __contains__(self, job: Job) -> bool:
@@ -77,19 +77,19 @@ class JobQueue:
 
     def _wake(self) -> None:
         """Have the loop look at what came; called with the lock held."""
-        self._stirred = True
+        self._update_requested = True
         self._changed.notify()
 
-    def look_again(self) -> None:
+    def request_update(self) -> None:
         """Have the loop look at the queue before its next step; from the loop's own thread."""
-        self._stirred = True
+        self._update_requested = True
 
     @property
-    def stirred(self) -> bool:
-        """Whether the loop must `attend` before its next step."""
-        return self._stirred or time.monotonic() >= self._next_deadline
+    def needs_update(self) -> bool:
+        """Whether the loop must `update` before its next step."""
+        return self._update_requested or time.monotonic() >= self._next_deadline
 
-    def attend(self, end: Callable[[Job, TrimodeError], None], admit: Callable[[Job], None]) -> bool:
+    def update(self, end: Callable[[Job, TrimodeError], None], admit: Callable[[Job], None]) -> bool:
         """End what must end early, admit what fits, then sleep while nothing runs; False when there is no more to do.
 
         Args:
@@ -97,11 +97,11 @@ class JobQueue:
             admit: takes in a job; it must `start` it or end it.
         """
         with self._changed:
-            self._stirred = False
+            self._update_requested = False
             self._end_early(end)
             while len(self.running) < self._max_slots and (job := _next_in_line(self._waiting, self.running)):
                 admit(job)
-            while not (self.running or self._stirred):
+            while not (self.running or self._update_requested):
                 if self._closing is not None:
                     return False
                 self._changed.wait()
@@ -131,7 +131,7 @@ class JobQueue:
                 end(job, CancelledError("the server is shutting down"))
             elif job.deadline is not None and now >= job.deadline:
                 allowed = job.deadline - job.submitted
-                end(job, DeadlineError(f"the request was not done within its timeout of {allowed:.3f} s"))
+                end(job, DeadlineError(f"the request did not finish within its timeout of {allowed:.3f} s"))
         limits = [job.deadline for job in (*self.running, *self._waiting)]
         self._next_deadline = min((at for at in (*limits, self._closing) if at is not None), default=math.inf)
 

@@ -15,19 +15,20 @@ from typing import TypeVar
 
 from ..api.answer import Chunk
 from ..api.fields import Mode
-from ..auto.chooser import Auto, Call
+from ..auto.chooser import Auto
 from ..decoding.committed import Committed
 from ..decoding.modes import registry as modes
 from ..decoding.sequence import SequenceState
 from ..engines.base import Engine, Row, RowResult
 from ..errors import EngineError, TrimodeError
 from . import delivery
-from .batching import pack, reading_order, reads
+from .batching import pack, reading_order, reads_text
 from .job import Job
 from .prefix_cache import PrefixCache
 from .prefix_sharing import PrefixSharing
 from .queue import JobQueue
 from .snapshot import BlockSnapshot
+from .step_timer import StepTimer
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def blaming(method: Callable[..., R]) -> Callable[..., R | None]:
         try:
             return method(self, job, *args)
         except Exception as exc:
-            self.blame([job], exc)
+            self._blame([job], exc)
             return None
 
     return guarded
@@ -73,16 +74,20 @@ class Scheduler:
         self._queue.close(grace_seconds)
         self._thread.join()
 
+    def stages(self) -> list[tuple[object, str, str]]:
+        """Return what of the loop can be timed apart: object, method and name of the stage."""
+        return [(self, "_plan", "plan"), (self, "_apply", "apply"), (self, "_send", "send")]
+
     def _loop(self) -> None:
         while True:
-            if self._queue.stirred:
-                if not self._queue.attend(self._fail, self._admit):
+            if self._queue.needs_update:
+                if not self._queue.update(self._fail, self._admit):
                     return
                 continue
             try:
                 self._step()
             except Exception as exc:  # whatever it was, nobody must wait for ever
-                self.blame([*self._queue.running], exc)
+                self._blame([*self._queue.running], exc)
 
     @blaming
     def _admit(self, job: Job) -> None:
@@ -92,46 +97,41 @@ class Scheduler:
         self._queue.start(job)
 
     def _step(self) -> None:
-        """Run one pass of every live sequence; of those that read a text, about one chunk's worth in all."""
+        """Choose, plan, run and apply one pass of every live sequence."""
         running = self._queue.running
-        began, count, observed = time.perf_counter(), len(running), self._auto.curve.due()
+        timer = StepTimer(len(running), observed=self._auto.curve.due())
         self._auto.choose([job.sequence for job in running], self._engine.capacity)
-        groups = pack(self._plan())
-        calls, in_calls = list[Call](), 0.0
-        for group in groups:
+        for group in pack(self._plan()):
             try:
                 results, seconds = self._run(group)
             except Exception as exc:
-                self.blame([job for job, _ in group], exc)
+                timer.failed()
+                self._blame([job for job, _ in group], exc)
                 continue
-            in_calls += seconds
-            if observed and not any(reads(job.sequence) for job, _ in group):
-                longest = max(len(row.tokens) for _, row in group)
-                calls.append(Call(len(group), longest, self._engine.capacity, seconds))
+            timer.ran(group, seconds, self._engine)
             for (job, row), result in zip(group, results, strict=True):
                 self._apply(job, row, result)
-        if calls:
-            plain = len(calls) == len(groups) and len(running) == count  # nothing was read, and nothing ended
-            self._auto.observe(calls, time.perf_counter() - began - in_calls if plain else None)
+        if timer.calls:
+            self._auto.observe(timer.calls, timer.around(len(running)))
 
     def _plan(self) -> list[tuple[Job, Row]]:
         """Return the next pass of every live sequence; of those that read a text, about one chunk's worth in all."""
         planned: list[tuple[Job, Row]] = []
         self._oldest_next = not self._oldest_next
-        left, begun = self._prefill_chunk, list[list[int]]()
+        left, being_read = self._prefill_chunk, list[list[int]]()
         for job in reading_order(self._queue.running, oldest_next=self._oldest_next):
             if left > 0:
-                self._plan_reading(job, planned, begun)
+                self._plan_reading(job, planned, being_read)
                 left = self._prefill_chunk - sum(len(row.tokens) for _, row in planned)
         for job in [*self._queue.running]:
-            if not reads(job.sequence):
+            if not reads_text(job.sequence):
                 self._plan_one(job, planned)
         return planned
 
     @blaming
-    def _plan_reading(self, job: Job, planned: list[tuple[Job, Row]], begun: list[list[int]]) -> None:
+    def _plan_reading(self, job: Job, planned: list[tuple[Job, Row]], being_read: list[list[int]]) -> None:
         """Add the next chunk of a job that reads a text, unless it waits for another to read the same beginning."""
-        if not self._prefixes.must_wait(job.sequence, begun):
+        if self._prefixes.take_over(job.sequence, being_read):
             self._plan_one(job, planned)
 
     @blaming
@@ -169,19 +169,22 @@ class Scheduler:
         if seq.done:
             self._finish(job, snapshot)
         elif snapshot or delivery.has_news(job):
-            delivery.send(job, Chunk(), snapshot)
+            self._send(job, Chunk(), snapshot)
 
     def _finish(self, job: Job, snapshot: BlockSnapshot | None) -> None:
-        """Send the last chunk; whoever has the answer must not find the request still running."""
+        """Send the last chunk. The job is removed first: a client with its answer must never find it still running."""
         self._queue.remove(job)
         try:
-            delivery.send(job, delivery.last_chunk(job, self._auto.decisions(job.sequence)), snapshot)
+            self._send(job, delivery.last_chunk(job, self._auto.decisions(job.sequence)), snapshot)
         except BaseException:
             self._queue.running.append(job)
             raise
-        self._let_go(job.sequence)
+        self._release(job.sequence)
 
-    def blame(self, jobs: list[Job], cause: Exception) -> None:
+    def _send(self, job: Job, chunk: Chunk, snapshot: BlockSnapshot | None) -> None:
+        delivery.send(job, chunk, snapshot)
+
+    def _blame(self, jobs: list[Job], cause: Exception) -> None:
         """End `jobs` with `cause`; the loop goes on. A defect of ours is logged in full."""
         if isinstance(cause, TrimodeError):
             error = cause
@@ -195,15 +198,17 @@ class Scheduler:
         """End a job that waits or runs with an error."""
         if job not in self._queue:
             return
-        seq = job.sequence
-        decisions = self._auto.decisions(seq)
-        if self._queue.remove(job):
-            self._let_go(seq)
-        else:
-            self._auto.finished(seq, learn=False)
+        seq, ran = job.sequence, self._queue.remove(job)
+        try:
+            decisions = self._auto.decisions(seq)
+        finally:
+            if ran:
+                self._release(seq)
+            else:
+                self._auto.finished(seq, learn=False)
         job.deliver(delivery.last_chunk(job, decisions, error))
 
-    def _let_go(self, seq: SequenceState) -> None:
+    def _release(self, seq: SequenceState) -> None:
         """Learn from a sequence that ran, and give its slot back."""
         generated = seq.infill is None and seq.revise is None and not seq.params.reference
         try:
@@ -215,4 +220,4 @@ class Scheduler:
                 self._engine.free(seq.slot)
             except Exception:  # the answer must go out all the same
                 logger.exception("slot %d could not be given back", seq.slot)
-            self._queue.look_again()
+            self._queue.request_update()

@@ -1,7 +1,21 @@
-"""`python -m trimode.server` is the `trimode-serve` command."""
+"""`python -m trimode.server` is the `trimode-serve` command; says what to install where packages are missing."""
+
+from __future__ import annotations
 
 import sys
 
-from .cli import main
 
-sys.exit(main())
+def main() -> int:
+    """Run the server; an installation of the client alone is told what it lacks."""
+    try:
+        from .cli import main as serve
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").startswith("trimode"):
+            raise
+        print(f"trimode-serve needs {exc.name}: pip install 'trimode[serve]' has it", file=sys.stderr)
+        return 1
+    return serve()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

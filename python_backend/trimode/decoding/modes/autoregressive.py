@@ -29,7 +29,7 @@ def plan(seq: SequenceState) -> Row:
 def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     """Commit the next token."""
     seq.counters.decode_forwards += 1
-    seq.cache(len(row.tokens))
+    seq.mark_cached(len(row.tokens))
     return Committed(_advance(seq, result))
 
 

@@ -27,7 +27,7 @@ def plan(seq: SequenceState) -> Row:
     """Return a denoising pass, or the causal pass that scores the filled block or commits it to the cache."""
     if seq.phase is Phase.DENOISE:
         return refine.plan(seq, adapter=False)
-    if seq.phase is Phase.VERIFY:
+    if seq.phase is Phase.REVIEW:
         return review.plan(seq)
     block = seq.current
     want = np.array([len(block.tokens) - 1], dtype=np.int64)
@@ -42,7 +42,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
         stream = DENOISE_STREAM + (earlier.rounds * STREAMS if earlier else 0) + seq.current.step
         refine.apply(seq, row, result, stream)
         return Committed(_commit_if_finished(seq), denoised=True)
-    if seq.phase is Phase.VERIFY:
+    if seq.phase is Phase.REVIEW:
         seq.counters.score_forwards += 1
         verdict = review.judge(seq, row, result)
         if verdict is review.Verdict.AGAIN:
@@ -59,7 +59,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
 
 def _next_block(seq: SequenceState, row: Row, result: RowResult) -> list[int]:
     """Open the block after the one that the slot now holds; `row` asked for its last token's logits, last."""
-    seq.cache(len(row.tokens))
+    seq.mark_cached(len(row.tokens))
     return _open_block(seq, result, len(row.want) - 1)
 
 
@@ -86,7 +86,7 @@ def _commit_if_finished(seq: SequenceState) -> list[int]:
     if not (ended or refine.finished(seq)):
         return []
     if params.revise.revise_rounds and review.answer_length(seq) > 1:
-        seq.phase = Phase.VERIFY
+        seq.phase = Phase.REVIEW
         return []
     return _commit(seq)
 

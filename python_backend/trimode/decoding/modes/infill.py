@@ -54,27 +54,27 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     """Refine the window, go on to the next one, or take in scores."""
     if seq.phase is Phase.COMMIT:
         seq.counters.commit_forwards += 1
-        seq.cache(len(row.tokens))
+        seq.mark_cached(len(row.tokens))
         return Committed(open_window(seq))
     if seq.phase is Phase.SCORE:
         seq.counters.score_forwards += 1
         gap, first = _gap(seq), row.start + 1
         ids = gap.scored[first : first + len(row.tokens)]
         gap.log_probs += log_probs_of(result.logits, ids).tolist()
-        seq.read(row.start + len(row.tokens))
+        seq.set_cached(row.start + len(row.tokens))
         return NOTHING if seq.unread else Committed(_take_score(seq))
     seq.counters.denoise_forwards += 1
-    refine.apply(seq, row, _choices(seq, row, result), DENOISE_STREAM + seq.current.step)
+    refine.apply(seq, row, _allowed_result(seq, row, result), DENOISE_STREAM + seq.current.step)
     return Committed(_take_window(seq) if refine.finished(seq) else [], denoised=True)
 
 
-def _choices(seq: SequenceState, row: Row, result: RowResult) -> RowResult:
+def _allowed_result(seq: SequenceState, row: Row, result: RowResult) -> RowResult:
     """Return the result without what must not fill the gap; its first token has to fit the left side."""
     gap = _gap(seq)
-    if gap.heads is None or seq.tokens:
+    if gap.first_ids is None or seq.tokens:
         return result.without(gap.banned)
     first = np.flatnonzero(row.want == seq.length - seq.current.start)
-    heads = gap.heads[gap.heads < result.logits.shape[1]]  # a tokenizer may have more ids than the model
+    heads = gap.first_ids[gap.first_ids < result.logits.shape[1]]  # a tokenizer may have more ids than the model
     return result.without(gap.banned, {int(at): heads for at in first})
 
 
@@ -132,11 +132,11 @@ def _take_window(seq: SequenceState) -> list[int]:
 def _choose_reading(seq: SequenceState) -> None:
     """Decide what text the filled gap stands for: at once if there is no choice and no score is wanted."""
     gap = _gap(seq)
-    gap.left = gap.read(seq.tokens)
-    if gap.left and (gap.judged or len(gap.left) > 1):
+    gap.unscored = gap.interpret(seq.tokens)
+    if gap.unscored and (gap.needs_score or len(gap.unscored) > 1):
         _open_score(seq)
     else:
-        gap.reading = gap.left.pop() if gap.left else None
+        gap.reading = gap.unscored.pop() if gap.unscored else None
         seq.finish("stop")
 
 
@@ -148,12 +148,12 @@ def _open_score(seq: SequenceState) -> None:
     """
     gap = _gap(seq)
     held = gap.scored.tolist() if len(gap.scored) else [*seq.prompt, *seq.tokens]
-    reading = gap.left[0]
+    reading = gap.unscored[0]
     pairs = enumerate(zip(held[: seq.cached], reading.ids[: reading.first], strict=False))
     most = min(seq.cached, reading.first, len(reading.ids) - 1)
     same = next((at for at, (mine, theirs) in pairs if mine != theirs), most)
     gap.scored, gap.log_probs = np.array(reading.ids, dtype=np.int64), []
-    seq.read(max(same - 1, 0))
+    seq.set_cached(max(same - 1, 0))
     seq.phase = Phase.SCORE
     if not seq.unread:  # one token alone has no context to be scored in
         _take_score(seq)
@@ -162,12 +162,12 @@ def _open_score(seq: SequenceState) -> None:
 def _take_score(seq: SequenceState) -> list[int]:
     """Take in a reading's score; go on to the next one, or finish with the likeliest, of equals the first."""
     gap = _gap(seq)
-    reading = gap.left.pop(0)
+    reading = gap.unscored.pop(0)
     counted = gap.log_probs[-(len(gap.scored) - reading.first) :] if reading.first < len(gap.scored) else []
     score = float(np.mean(counted)) if counted else None
     if gap.reading is None or (score is not None and (gap.score is None or score > gap.score)):
         gap.reading, gap.score = reading, score
-    if gap.left:
+    if gap.unscored:
         _open_score(seq)
     else:
         seq.finish("stop")

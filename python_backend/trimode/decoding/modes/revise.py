@@ -16,15 +16,15 @@ from .. import refine
 from ..block import Block
 from ..committed import Committed
 from ..refine import DENOISE_STREAM, STREAMS
-from ..review import unlikely
-from ..revise_state import ReviseState
+from ..review import change_stays, unlikely
+from ..revise_state import ReviseState, Window
 from ..sampling import log_probs_of
 from ..sequence import Phase, SequenceState
 
 
 def start(seq: SequenceState, result: RowResult) -> list[int]:
     """Take in how likely the text's first token is after the context, then score the rest."""
-    work = _work(seq)
+    work = _state(seq)
     first = len(seq.prompt)
     work.log_probs[first] = log_probs_of(result.logits, work.ids[first : first + 1])[0]
     return go_on(seq)
@@ -34,35 +34,35 @@ def plan(seq: SequenceState, chunk: int) -> Row:
     """Return a causal pass that scores and keeps the next tokens, or a denoising pass over a window."""
     if seq.phase is Phase.DENOISE:
         return refine.plan(seq, adapter=False)
-    work = _work(seq)
-    ids = work.tried if seq.phase is Phase.VERIFY else work.ids
-    tokens = ids[seq.cached : min(work.until, seq.cached + chunk)].copy()
+    work = _state(seq)
+    ids = work.tried if seq.phase is Phase.REVIEW else work.ids
+    tokens = ids[seq.cached : min(work.score_end, seq.cached + chunk)].copy()
     return Row(seq.slot, tokens, seq.cached, "causal", np.arange(len(tokens)), keep=True)
 
 
 def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     """Take in scores, refine a window, or judge its change; the text's tokens are final when all rounds are done."""
-    work = _work(seq)
+    work = _state(seq)
     if seq.phase is Phase.DENOISE:
         seq.counters.denoise_forwards += 1
         stream = DENOISE_STREAM + work.round * STREAMS + seq.current.step
-        refine.apply(seq, row, _choices(work, row, result), stream)
+        refine.apply(seq, row, _allowed_result(work, row, result), stream)
         return Committed(_propose(seq) if refine.finished(seq) else [], denoised=True)
     next_ones = slice(row.start + 1, min(row.start + len(row.tokens) + 1, len(work.ids)))
-    seq.read(row.start + len(row.tokens))
+    seq.set_cached(row.start + len(row.tokens))
     seq.counters.score_forwards += 1
     if seq.phase is Phase.SCORE:
         ids = work.ids[next_ones]
         work.log_probs[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
         return Committed(go_on(seq))
     ids = work.tried[next_ones]
-    work.judged[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
-    return Committed(_judge(seq) if seq.cached >= work.until else [])
+    work.tried_log_probs[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
+    return Committed(_judge(seq) if seq.cached >= work.score_end else [])
 
 
-def _choices(work: ReviseState, row: Row, result: RowResult) -> RowResult:
+def _allowed_result(work: ReviseState, row: Row, result: RowResult) -> RowResult:
     """Return the result without what must not be put in; some tokens have to keep what they hold outside a span."""
-    places = ((line, work.only.get(row.start + int(at))) for line, at in enumerate(row.want))
+    places = ((line, work.allowed_ids.get(row.start + int(at))) for line, at in enumerate(row.want))
     size = result.logits.shape[1]  # a tokenizer may have more ids than the model
     return result.without(work.banned, {line: ids[ids < size] for line, ids in places if ids is not None})
 
@@ -77,11 +77,11 @@ def pick(work: ReviseState) -> Ints:
 
 def go_on(seq: SequenceState) -> list[int]:
     """Score what is not scored, then open the next window; when a round is over begin another or finish."""
-    work = _work(seq)
+    work = _state(seq)
     while True:
         if work.picked is None:  # a round begins: all of the text must be scored first
-            work.until = len(work.ids)
-            if seq.cached < work.until:
+            work.score_end = len(work.ids)
+            if seq.cached < work.score_end:
                 seq.phase = Phase.SCORE
                 return []
             work.picked, work.changed, work.at = pick(work), False, 0
@@ -96,12 +96,12 @@ def go_on(seq: SequenceState) -> list[int]:
 
 def _open_window(seq: SequenceState, first: int) -> list[int]:
     """Mask what is picked from `first` on within one block, once the cache is right up to the block's end."""
-    work, width = _work(seq), seq.params.block.block_length
+    work, width = _state(seq), seq.params.block.block_length
     assert work.picked is not None
     begin = max(first - 1, 0)
     end = min(begin + width, len(work.ids))
     if seq.cached < end:  # an earlier change, kept or not, made it stale
-        work.until, seq.phase = end, Phase.SCORE
+        work.score_end, seq.phase = end, Phase.SCORE
         return []
     # The last quarter is only looked at, unless the text ends in it: what is masked needs a right side.
     done = end if end == len(work.ids) else max(end - width // 4, first + 1)
@@ -111,7 +111,7 @@ def _open_window(seq: SequenceState, first: int) -> list[int]:
     tokens[picked - begin] = seq.mask_token_id
     is_open = np.zeros(width, dtype=bool)
     is_open[picked - begin] = True
-    work.window = (first, end, done)
+    work.window = Window(first, end, done)
     seq.block = Block(begin, tokens, is_open, len(picked), 0, np.zeros(width, dtype=np.float32))
     seq.phase = Phase.DENOISE
     return []
@@ -119,26 +119,27 @@ def _open_window(seq: SequenceState, first: int) -> list[int]:
 
 def _propose(seq: SequenceState) -> list[int]:
     """Hold the refined window against the text: if it differs, have the model score it."""
-    work, block = _work(seq), seq.current
+    work, block = _state(seq), seq.current
     first, end, work.at = work.window
     work.tried = work.ids.copy()
     work.tried[block.start : end] = block.tokens[: end - block.start]
     if (work.tried == work.ids).all():
         return go_on(seq)
-    work.judged = work.log_probs.copy()
-    seq.read(max(first - 1, 0))
-    work.until, seq.phase = end, Phase.VERIFY
+    work.tried_log_probs = work.log_probs.copy()
+    seq.set_cached(max(first - 1, 0))
+    work.score_end, seq.phase = end, Phase.REVIEW
     return []
 
 
 def _judge(seq: SequenceState) -> list[int]:
     """Keep the change if its block became likelier, or leave the text as it was; then go on."""
-    work = _work(seq)
+    work = _state(seq)
     first, end, _ = work.window
-    if work.always or _mean(work.judged[first:end]) > _mean(work.log_probs[first:end]):
-        work.ids, work.log_probs, work.changed = work.tried, work.judged, True
+    before, after = _mean(work.log_probs[first:end]), _mean(work.tried_log_probs[first:end])
+    if change_stays(before, after, always=work.always):
+        work.ids, work.log_probs, work.changed = work.tried, work.tried_log_probs, True
     else:
-        seq.read(first)  # the slot now holds the refused tokens from here on
+        seq.set_cached(first)  # the slot now holds the refused tokens from here on
     return go_on(seq)
 
 
@@ -148,12 +149,12 @@ def _mean(log_probs: npt.NDArray[np.float64]) -> float:
 
 
 def _finish(seq: SequenceState) -> list[int]:
-    seq.tokens = [int(token) for token in _work(seq).ids[len(seq.prompt) :]]
+    seq.tokens = [int(token) for token in _state(seq).ids[len(seq.prompt) :]]
     seq.counters.output_tokens = len(seq.tokens)
     seq.finish("stop")
     return seq.tokens
 
 
-def _work(seq: SequenceState) -> ReviseState:
+def _state(seq: SequenceState) -> ReviseState:
     assert seq.revise is not None
     return seq.revise

@@ -51,7 +51,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     committed = seq.commit(run, log_probs)
     verified = min(len(committed), len(run) - 1)
     seq.counters.total_accepted_draft_tokens += verified
-    seq.cache(len(committed))
+    seq.mark_cached(len(committed))
     resume(seq)
     return Committed(committed, drafted, verified)
 

@@ -1,18 +1,6 @@
-"""Old module names, kept for one release: `import trimode.output` still works and warns where things are now.
-
-Found only where Python finds no such module itself. Knows names; imports a new module when something of it is asked
-for. `python -m trimode.serve` and the other old programs run their new ones. CHANGELOG.md has the same table.
-"""
+"""What stood where at 0.1.0, and where it is now: modules, names, constants of mode auto, programs. Names only."""
 
 from __future__ import annotations
-
-import sys
-import warnings
-from collections.abc import Sequence
-from importlib import import_module
-from importlib.abc import InspectLoader, MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import CodeType, ModuleType
 
 MOVED: dict[str, tuple[str, ...]] = {
     "trimode.acceptance": ("trimode.auto.acceptance",),
@@ -39,7 +27,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "trimode.engines.plan": ("trimode.engines.tensorrt.plan",),
     "trimode.engines.tensorrt_log": ("trimode.bundle.tensorrt_log",),
     "trimode.engines.windows": ("trimode.engines.tensorrt.windows", "trimode.engines.inputs"),
-    "trimode.fields": ("trimode.api.fields", "trimode.api.checks"),
+    "trimode.fields": ("trimode.api.fields", "trimode.api.checks", "trimode.api.applicability"),
     "trimode.gaps": ("trimode.requests.gapped_text", "trimode.requests.seams", "trimode.text.overlap"),
     "trimode.guard": ("trimode.server.guard", "trimode.server.error_answer"),
     "trimode.hole": ("trimode.decoding.infill_state",),
@@ -56,7 +44,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "trimode.modes.revise": ("trimode.decoding.modes.revise", "trimode.decoding.review"),
     "trimode.modes.self_speculation": ("trimode.decoding.modes.self_speculation",),
     "trimode.output": ("trimode.api.answer", "trimode.api.counters"),
-    "trimode.params": ("trimode.api.params", "trimode.api.defaults", "trimode.api.fields"),
+    "trimode.params": ("trimode.api.params", "trimode.api.defaults", "trimode.api.applicability"),
     "trimode.prefix": ("trimode.scheduling.prefix_cache", "trimode.scheduling.prefix_sharing"),
     "trimode.provisional": ("trimode.scheduling.snapshot",),
     "trimode.repository": ("trimode.server.gpu_repository",),
@@ -129,21 +117,33 @@ MOVED: dict[str, tuple[str, ...]] = {
 
 RENAMED: dict[str, str] = {
     "trimode.acceptance:Acceptance": "trimode.auto.acceptance:DraftStats",
+    "trimode.batching:reads": "trimode.scheduling.batching:reads_text",
     "trimode.child:Child": "trimode.server.process:TritonProcess",
     "trimode.compiled:Compiled": "trimode.bundle.compilation:Compilation",
     "trimode.gaps:Sides": "trimode.requests.seams:GapContext",
+    "trimode.gaps:TAKEN_BACK": "trimode.requests.seams:MAX_TAKEN_BACK",
     "trimode.guard:Backend": "trimode.server.guard:ServingState",
     "trimode.guard:Refusal": "trimode.errors:Refusal",
     "trimode.hole:Hole": "trimode.decoding.infill_state:InfillState",
     "trimode.infill:Infill": "trimode.requests.infill:InfillRequest",
     "trimode.infill:LADDER": "trimode.requests.gap_search:SIZE_LADDER",
+    "trimode.infill:MEETING": "trimode.requests.gap_search:MEETING_TOKENS",
+    "trimode.infill:REFINED": "trimode.requests.gap_search:SIZES_PER_ROUND",
+    "trimode.infill:ROUNDS": "trimode.requests.gap_search:MAX_ROUNDS",
     "trimode.kin:Kin": "trimode.auto.similar_requests:SimilarRequests",
+    "trimode.kin:Marks": "trimode.auto.similar_requests:Buckets",
     "trimode.kin:marks_of": "trimode.auto.similar_requests:token_buckets",
     "trimode.modes.finishing:counted": "trimode.decoding.review:answer_length",
     "trimode.modes.infill:stretch": "trimode.decoding.modes.infill:tokens_in_window",
     "trimode.modes:steer": "trimode.decoding.modes.registry:switch",
-    "trimode.params:FIELDS_OF_TASKS": "trimode.api.fields:FIELDS_OF_OPERATIONS",
-    "trimode.params:NOT_OF_TASKS": "trimode.api.fields:NOT_OF_OPERATIONS",
+    "trimode.params:FIELDS_OF_TASKS": "trimode.api.applicability:FIELDS_OF_OPERATIONS",
+    "trimode.params:MOST_SEARCHED": "trimode.api.defaults:LARGEST_SEARCHED_GAP",
+    "trimode.params:NARROWEST": "trimode.api.defaults:SMALLEST_WINDOW",
+    "trimode.params:NOT_OF_TASKS": "trimode.api.applicability:NOT_OF_OPERATIONS",
+    "trimode.params:ROUNDS": "trimode.api.defaults:DEFAULT_REVISE_ROUNDS",
+    "trimode.params:SURE": "trimode.api.defaults:DEFAULT_THRESHOLD",
+    "trimode.params:UNLIKELY": "trimode.api.defaults:DEFAULT_REVISE_THRESHOLD",
+    "trimode.params:others_fields": "trimode.api.applicability:fields_of_others",
     "trimode.provisional:Snapshot": "trimode.scheduling.snapshot:BlockSnapshot",
     "trimode.revision:Revision": "trimode.decoding.revise_state:ReviseState",
     "trimode.sequence:Sequence": "trimode.decoding.sequence:SequenceState",
@@ -174,58 +174,59 @@ PROGRAMS: dict[str, str] = {
 }
 """What `python -m` of an old module runs."""
 
-
-def find(module: str, name: str) -> object:
-    """Return what was `name` in the old `module`.
-
-    Raises:
-        AttributeError: it is gone; says where the rest of its module went.
-    """
-    if (place := RENAMED.get(f"{module}:{name}")) is not None:
-        target, _, renamed = place.partition(":")
-        return getattr(import_module(target), renamed)
-    for target in MOVED[module] if not name.startswith("__") else ():
-        found = import_module(target)
-        if hasattr(found, name):
-            return getattr(found, name)
-    places = ", ".join(MOVED[module])
-    raise AttributeError(f"module {module!r} has no attribute {name!r}; what it had is in {places} (CHANGELOG.md)")
-
-
-class _OldModules(MetaPathFinder, InspectLoader):
-    """Finds and loads the modules of MOVED."""
-
-    def find_spec(
-        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        """Return a spec for an old module, None for any other."""
-        if fullname not in MOVED:
-            return None
-        is_package = any(other.startswith(f"{fullname}.") for other in MOVED)
-        return ModuleSpec(fullname, self, origin=MOVED[fullname][0], is_package=is_package)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Make the old module a place where names are looked up in the new ones."""
-        name, place = module.__name__, MOVED[module.__name__][0]
-        warnings.warn(f"{name} is now {place}; the old name goes with the next release", DeprecationWarning, 2)
-        module.__dict__["__getattr__"] = lambda attribute: find(name, attribute)
-
-    def get_code(self, fullname: str) -> CodeType:
-        """Return the program that `python -m` runs."""
-        program = PROGRAMS.get(fullname, MOVED[fullname][0])
-        text = f"{fullname} is now {program}; the old name goes with the next release"
-        lines = (
-            "import runpy, sys",
-            f"print({text!r}, file=sys.stderr)",
-            f"runpy.run_module({program!r}, {{}}, '__main__')",
-        )
-        return compile("\n".join(lines), f"<{fullname}>", "exec")
-
-    def get_source(self, fullname: str) -> None:
-        """There is none."""
-
-
-def install() -> None:
-    """Have old names found from now on; a second call does nothing."""
-    if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
-        sys.meta_path.append(_OldModules())
+TUNED: dict[str, dict[str, str]] = {
+    "trimode.acceptance": {
+        "HOPE": "first_acceptance",
+        "FAITH": "first_acceptance_weight",
+        "STRENGTH": "prior_weight",
+        "STRETCH": "answer_range_tokens",
+        "STRETCHES": "answer_ranges",
+        "LOCAL": "range_prior_weight",
+        "FIRM": "refusals_known",
+        "LOOSE": "refusals_unknown",
+    },
+    "trimode.auto": {
+        "LENGTHS": "draft_lengths",
+        "HELD": "single_steps_kept",
+        "HELD_DRAFTS": "drafts_kept",
+        "LOYALTY": "switch_gain",
+        "CROWDED": "switch_gain_per_request",
+        "CAUTION": "draft_gain_per_request",
+        "MANY": "crowd_limit",
+        "LONGER": "longer_draft_factor",
+        "CHANGED": "crowd_change",
+        "AROUND": "overhead_rate",
+        "PATIENCE": "trial_after_tokens",
+        "WARNED": "trial_after_tokens_known",
+        "MUCH": "trusted_verifications",
+        "DOUBT": "forced_trial_factor",
+        "TRIAL": "trial_draft_length",
+    },
+    "trimode.kin": {
+        "KEPT": "requests_kept",
+        "READ": "prompt_tokens_read",
+        "MARKS": "token_buckets",
+        "COMMON": "least_rarity",
+        "FEW": "refresh_first",
+        "REFRESHED": "refresh_every",
+        "NEAREST": "nearest_requests",
+        "STRANGE": "least_similarity",
+        "WORTH": "nearest_weight",
+        "ALL": "everyone_weight",
+        "FADING": "everyone_fading",
+    },
+    "trimode.cost": {
+        "ROWS": "grid_rows",
+        "TOKENS": "grid_tokens",
+        "MEASURED_BEHIND": "measured_at_entries",
+        "GROWTH_BEHIND": "growth_at_entries",
+        "REPEATS": "repeats",
+        "BUDGET_SECONDS": "budget_seconds",
+        "RATE": "learning_rate",
+        "BOUND": "largest_surprise",
+        "SHARED": "shared_drift",
+        "FRESH": "refresh_calls",
+        "EVERY": "observe_every",
+    },
+}
+"""Old module -> its constants that are fields of trimode.auto.tuning.TUNING now."""
