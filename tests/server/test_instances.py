@@ -20,6 +20,8 @@ from tests.server.wire import GrpcStream, generate
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
 NAMES = [f"{MODEL_NAME}_0_{number}" for number in range(2)]
 LONG: dict[str, Any] = {"text_input": "Once", "mode": "autoregressive", "max_tokens": 1900, "end_id": -1}
+SLOTS = 2
+"""Of each instance: with more requests than these both stay busy until their callers leave."""
 SHORT: dict[str, Any] = {**LONG, "max_tokens": 8}
 
 
@@ -29,7 +31,8 @@ def pair(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     repository = on_gpus(REPOSITORY, (0, 1), folder)
     two = config_pbtxt().replace(instance_group(), "instance_group [ { count: 2, kind: KIND_CPU } ]")
     (repository / MODEL_NAME / "config.pbtxt").write_text(two, encoding="utf-8")
-    made = Server(bundle, folder / "log", "--model-repository", str(repository), TRIMODE_THREADS="1")
+    limits = {"TRIMODE_THREADS": "1", "TRIMODE_MAX_SLOTS": str(SLOTS)}
+    made = Server(bundle, folder / "log", "--model-repository", str(repository), **limits)
     made.wait_ready()
     try:
         yield made
@@ -54,9 +57,9 @@ def test_counts_of_both_add_up(pair: Server) -> None:
 def test_what_runs_is_told_apart(pair: Server) -> None:
     with ExitStack() as stack:
         streams = [stack.enter_context(GrpcStream(pair.grpc_port)) for _ in range(4)]
-        for stream in streams:
+        for stream in streams * 6:
             stream.send({**LONG, "stream": True})
-        pair.wait_metric("trimode_requests_running", 4)
+        pair.wait_metric("trimode_requests_running", 2 * SLOTS)
     pair.wait_metric("trimode_requests_running", 0)  # each instance notices that its callers left
 
 
