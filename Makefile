@@ -48,25 +48,25 @@ demo: build ## Serve MODEL for a moment and show one prompt in auto and the thre
 
 perf: build $(VENV)-train/ready ## Measure every mode, auto and peers, in one run of some fifteen minutes; write perf/RESULTS.md
 	$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE)
-	$(PY) perf/run.py --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --model $(MODEL) --peers-python $(VENV)-train/bin/python
+	$(PY) -m trimode_perf.speed.run --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --model $(MODEL) --peers-python $(VENV)-train/bin/python
 
 quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(PRECISION)=%-float32)
 quality: $(VENV)/ready ## Count what the checkpoint gets right in every mode and check what must hold; write its card
 	$(PY) -m trimode_convert.recipe $(MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
 	$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE)
-	PYTHONPATH=perf $(PY) -m quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
+	$(PY) -m trimode_perf.quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
 
 editing: build ## Count how well gaps are filled, corrupted answers mended, effort spent; write perf/EDITING.md
-	PYTHONPATH=perf $(PY) -m editing --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE)
+	$(PY) -m trimode_perf.editing --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE)
 
 peers: build $(VENV)-train/ready ## Compare with torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf)
-	PYTHONPATH=perf $(PY) -m peers --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE) --python $(VENV)-train/bin/python
+	$(PY) -m trimode_perf.peers --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE) --python $(VENV)-train/bin/python
 
 gpu-check: ## Check and time the engines on this machine's NVIDIA GPU; needs PYTHON to have torch, and nothing else
-	PYTHONPATH=perf $(PYTHON) -m gpu
+	PYTHONPATH=perf $(PYTHON) -m trimode_perf.gpu
 
 conversion: $(VENV)/ready ## Measure the memory that converting a checkpoint of 3B's size takes (18 GB of disk)
-	$(PY) perf/conversion.py --size 3b
+	$(PY) -m trimode_perf.conversion --size 3b
 
 image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this project) as IMAGE
 	@docker info >/dev/null 2>&1 || { echo "make image needs a running Docker daemon: docker info says why not" >&2; exit 1; }

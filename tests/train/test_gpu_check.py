@@ -16,7 +16,7 @@ ALONE = """
 import sys
 for name in ("numpy", "onnxruntime", "onnx", "trimode", "trimode_convert", "tqdm", "rich", "yaml", "safetensors"):
     sys.modules[name] = None
-from gpu.check import main
+from trimode_perf.gpu.check import main
 sys.exit(main(sys.argv[1:]))
 """
 SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64"]
@@ -24,20 +24,15 @@ SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64"]
 
 @pytest.fixture
 def gpu():
-    """Import a module of perf/gpu."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "perf"))
-        yield lambda name: importlib.import_module(f"gpu.{name}")
-    ours = str(ROOT / "perf")
-    for name in [n for n, module in sys.modules.items() if str(getattr(module, "__file__", None)).startswith(ours)]:
-        del sys.modules[name]
+    """Import a module of perf's gpu."""
+    return lambda name: importlib.import_module(f"trimode_perf.gpu.{name}")
 
 
 @pytest.fixture
 def tiny(gpu):
     """A released model's configuration at the dimensions of a rehearsal."""
     gpu("passes")
-    released = importlib.import_module("released")
+    released = importlib.import_module("trimode_perf.common.published")
     return {**released.CONFIGS["3b"], **released.TINY}
 
 
@@ -170,7 +165,7 @@ def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(gpu, tiny):
 
 
 def test_the_bytes_and_operations_of_a_pass_are_those_of_its_tensors(gpu):
-    passes, released = gpu("passes"), importlib.import_module("released")
+    passes, released = gpu("passes"), importlib.import_module("trimode_perf.common.published")
     one = passes.work(released.CONFIGS["8b"], passes.Shape("8b", 1, 1, 512), 2)
     embedding = 131072 * 4096
     cache = 2 * 34 * 8 * 128 * 513

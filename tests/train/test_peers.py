@@ -23,12 +23,8 @@ PROMPTS = 10
 
 @pytest.fixture(scope="module")
 def peers():
-    """Import a module of perf/peers."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(str(ROOT / "perf"))
-        yield lambda name: importlib.import_module(f"peers.{name}")
-    for name in [name for name in sys.modules if name in ("prompts", "stats") or name.partition(".")[0] == "peers"]:
-        del sys.modules[name]
+    """Import a module of perf's peers."""
+    return lambda name: importlib.import_module(f"trimode_perf.peers.{name}")
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +133,7 @@ def test_a_worker_serves_a_peer(peers, prompts, expected):
     command = [
         sys.executable,
         "-m",
-        "peers.worker",
+        "trimode_perf.peers.worker",
         "--peer",
         "torch",
         "--threads",

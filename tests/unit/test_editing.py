@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
-import sys
-from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,16 +21,9 @@ CODE = ("```python\ndef f(a):\n", "    b = a", "\n    return b\n```")
 
 
 @pytest.fixture
-def editing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Import a module of perf/editing, or of perf/ itself by a name that begins with a dot."""
-    monkeypatch.syspath_prepend(str(PERF))
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name[1:] if name.startswith(".") else f"editing.{name}")
-
-    yield load
-    for name in [n for n in sys.modules if n.partition(".")[0] in ("prompts", "quality", "editing", "hardware")]:
-        del sys.modules[name]
+def editing(perf: Any) -> Any:
+    """Import a module of perf's editing, or another one by a name that begins with a dot."""
+    return lambda name: perf(name[1:] if name.startswith(".") else f"editing.{name}")
 
 
 @pytest.fixture

@@ -170,7 +170,11 @@ def test_the_released_shapes_are_the_ones_that_the_converter_is_tested_with(perf
 def test_without_a_gpu_it_says_so_and_fails() -> None:
     """In the environment of the unit tests there is no torch at all."""
     done = subprocess.run(
-        [sys.executable, "-m", "gpu"], cwd=ROOT, env={"PYTHONPATH": str(ROOT / "perf")}, capture_output=True, text=True
+        [sys.executable, "-m", "trimode_perf.gpu"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT / "perf")},
+        capture_output=True,
+        text=True,
     )
     assert (done.returncode, done.stdout) == (1, "")
     assert (

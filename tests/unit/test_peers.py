@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import subprocess
@@ -45,12 +44,9 @@ for number, line in enumerate(sys.stdin):
 
 
 @pytest.fixture
-def peers(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], ModuleType]]:
-    """Import a module of perf/peers, or of perf/ itself by a name that begins with a dot."""
-    monkeypatch.syspath_prepend(str(PERF))
-    yield lambda name: importlib.import_module(name[1:] if name.startswith(".") else f"peers.{name}")
-    for name in [n for n in sys.modules if n in ("prompts", "stats") or n.partition(".")[0] == "peers"]:
-        del sys.modules[name]
+def peers(perf: Callable[[str], ModuleType]) -> Callable[[str], ModuleType]:
+    """Import a module of perf's peers, or another one by a name that begins with a dot."""
+    return lambda name: perf(name[1:] if name.startswith(".") else f"peers.{name}")
 
 
 @pytest.fixture
@@ -193,7 +189,7 @@ def test_an_interrupt_ends_the_workers(
 
 
 def test_the_driver_needs_none_of_the_peers_libraries() -> None:
-    code = "import sys, peers; print(json.dumps(sorted(sys.modules)))"
+    code = "import sys, trimode_perf.peers; print(json.dumps(sorted(sys.modules)))"
     told = subprocess.run(
         [sys.executable, "-c", f"import json; {code}"], env={**os.environ, "PYTHONPATH": str(PERF)},
         capture_output=True, text=True, check=True,

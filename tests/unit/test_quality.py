@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -32,16 +31,9 @@ BY_DOMAIN = {"asked": 2, "exact": 2, "same_as_autoregressive": 2, "tokens": 60, 
 
 
 @pytest.fixture
-def quality(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """Import a module of perf/quality, or of perf/ itself by a name that begins with a dot."""
-    monkeypatch.syspath_prepend(str(ROOT / "perf"))
-
-    def load(name: str) -> ModuleType:
-        return importlib.import_module(name[1:] if name.startswith(".") else f"quality.{name}")
-
-    yield load
-    for name in [name for name in sys.modules if name == "prompts" or name.partition(".")[0] == "quality"]:
-        del sys.modules[name]
+def quality(perf: Any) -> Any:
+    """Import a module of perf's quality, or another one by a name that begins with a dot."""
+    return lambda name: perf(name[1:] if name.startswith(".") else f"quality.{name}")
 
 
 @pytest.fixture

@@ -68,9 +68,7 @@ class Original:
             raise PromptTooLongError("text", limit, f"{len(context) + len(ids)} tokens")
         pieces = tokenizer.vocabulary.of(ids)
         if b"".join(pieces) != text.encode():
-            raise RequestError(
-                "text", "must be reproduced exactly by the tokenizer, or edits cannot be located", text
-            )
+            raise RequestError("text", "must be reproduced exactly by the tokenizer, or edits cannot be located", text)
         free = free_parts(text, pieces, params.revise.spans or ((0, len(text.rstrip())),))  # how a file ends is its own
         only = {
             at: tokenizer.vocabulary.around(piece[:start], piece[end:])

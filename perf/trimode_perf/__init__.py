@@ -1,0 +1,1 @@
+"""Measurements of this project: speed, quality, editing, peers, GPU. Imports nothing."""

@@ -1,0 +1,1 @@
+"""What several measurements share: prompts, statistics, Markdown, claims."""

@@ -1,0 +1,147 @@
+"""`python -m trimode_perf.conversion --size 3b`: the converter's memory and time on a checkpoint of a released size.
+
+Writes random bfloat16 weights of the real shapes as one file, converts them through the command line in a process of
+its own, deletes both, and writes perf/results/conversion.json. What a build would need beyond the export is the
+planner's estimate, marked as such. The weights are random: nothing here says how well a model answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from trimode_convert.checkpoint.config import ModelConfig
+from trimode_convert.tensorrt.footprint import build_cost
+
+from .common.paths import RESULTS
+from .common.published import CONFIGS, tensors
+
+KEPT = RESULTS / "conversion.json"
+LIMIT = 4 << 30  # bytes of memory: what a conversion on a 24 GiB machine may take at most
+PATTERN = 1 << 24  # values of the random pattern that is repeated through the file
+SPARE = 2 << 30  # bytes of disk that are left alone
+# VmHWM is the process's own; getrusage would count what its parent held before it.
+CHILD = """
+import sys
+from trimode_convert.cli import main, peak_memory
+code = main(sys.argv[1:])
+print("peak", peak_memory())
+sys.exit(code)
+"""
+RUNS = {
+    "tensorrt bfloat16": ["--target", "tensorrt", "--precision", "bfloat16", "--graph-only"],
+    "onnxruntime int8": ["--target", "onnxruntime", "--precision", "int8"],
+}
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(description=__doc__)
+    made.add_argument("--size", choices=sorted(CONFIGS), default="3b", help="[%(default)s]")
+    made.add_argument("--layers", type=int, metavar="N", help="fewer than the model's, where the disk is small")
+    made.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR", help="[%(default)s]")
+    made.add_argument("--out", type=Path, default=KEPT, metavar="FILE", help="[perf/results/conversion.json]")
+    return made
+
+
+def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
+    """Write config.json and model.safetensors of random bfloat16 values; return the bytes of the latter."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    header: dict[str, object] = {}
+    end = 0
+    for name, shape in tensors(config).items():
+        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end := end + 2 * math.prod(shape)]}
+    bits = np.random.default_rng(0).normal(0, 0.02, PATTERN).astype(np.float32).view(np.uint32) >> 16
+    pattern = memoryview(bits.astype("<u2").tobytes())
+    text = json.dumps(header).encode()
+    with (folder / "model.safetensors").open("wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text)
+        for start in range(0, end, len(pattern)):
+            stream.write(pattern[: end - start])
+    return 8 + len(text) + end
+
+
+def convert(checkpoint: Path, out: Path, options: list[str]) -> dict[str, Any]:
+    """Convert in a child process; return its largest resident size, its seconds and the bytes of the bundle.
+
+    Raises:
+        subprocess.CalledProcessError: the converter failed; its words are on stderr.
+    """
+    command = [sys.executable, "-c", CHILD, str(checkpoint), "--out", str(out), *options]
+    began = time.monotonic()
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    return {
+        "command": " ".join(["python -m trimode_convert CHECKPOINT --out BUNDLE", *options]),
+        "peak_memory_bytes": int(done.stdout.rpartition("peak")[2]),
+        "seconds": round(time.monotonic() - began, 1),
+        "bundle_bytes": sum(file.stat().st_size for file in out.iterdir()),
+    }
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure; return 0, 1 where a peak is over LIMIT or a run failed, or 130 when interrupted."""
+    options = parser().parse_args(arguments)
+    config = dict(CONFIGS[options.size])
+    if options.layers is not None:
+        config["num_hidden_layers"] = options.layers
+    values = sum(math.prod(shape) for shape in tensors(config).values())
+    needed, free = 4 * values + SPARE, shutil.disk_usage(options.scratch).free
+    if needed > free:
+        print(f"conversion: {options.scratch} needs {needed / 1e9:.1f} GB free, has {free / 1e9:.1f}; try --layers")
+        return 1
+    with tempfile.TemporaryDirectory(prefix="trimode-conversion-", dir=options.scratch) as scratch:
+        checkpoint, bundle = Path(scratch) / "checkpoint", Path(scratch) / "bundle"
+        try:
+            size = write_checkpoint(checkpoint, config)
+            runs = {}
+            for name, wanted in RUNS.items():
+                runs[name] = convert(checkpoint, bundle, wanted)
+                shutil.rmtree(bundle)
+            cost = build_cost(size, 2 * values, "bfloat16")
+            model = ModelConfig.load(checkpoint)
+        except subprocess.CalledProcessError as exc:
+            print(f"conversion: the converter ended with status {exc.returncode}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("conversion: interrupted, nothing was written", file=sys.stderr)
+            return 130
+    found = {
+        "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "command": f"python -m trimode_perf.conversion --size {options.size}",
+        "cores": os.cpu_count(),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "size": options.size,
+        "weights": "random",
+        "layers": model.num_layers,
+        "parameters": values,
+        "checkpoint_bytes": size,
+        "limit_bytes": LIMIT,
+        "runs": runs,
+        "estimated_not_run": {
+            "what": "compiling the bfloat16 graph with TensorRT, by trimode_convert.tensorrt.footprint",
+            "memory_bytes": cost.memory,
+            "disk_bytes": cost.disk,
+            "seconds": round(cost.seconds),
+        },
+    }
+    options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    for name, run in runs.items():
+        print(f"{name}: peak {run['peak_memory_bytes'] / 2**20:.0f} MiB, {run['seconds']} s, wrote {options.out}")
+    return int(any(run["peak_memory_bytes"] > LIMIT for run in runs.values()))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""`make gpu-check`: exact ids through every engine that is here, then milliseconds per pass at the released shapes.
+
+Writes perf/results/gpu/<device>.json after every row, the table beside it after every part, and goes on where it was
+interrupted. Exit codes: 0 done, 1 no GPU, an engine that failed or gave other ids, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..common.published import CONFIGS, TINY
+from . import parity, table
+from .device import Device, NoDeviceError
+from .implied import NOTE, implied
+from .passes import Grid, measure
+from .product import ENGINES, Unavailable
+from .progress import Progress
+from .record import Record, RecordError
+from .torch_engine import TorchEngine
+
+GRID = Grid()
+TINY_GRID = Grid(rows=(1, 2), tokens=(1, 8, 32), contexts=(64, 128))
+TINY_SECONDS = 0.01
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="python -m trimode_perf.gpu", description=__doc__)
+    made.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu rehearses at a tiny shape")
+    made.add_argument("--sizes", nargs="+", choices=tuple(CONFIGS), default=list(CONFIGS), metavar="SIZE", help="[all]")
+    made.add_argument("--rows", nargs="+", type=int, metavar="N", help=f"{list(GRID.rows)}")
+    made.add_argument("--tokens", nargs="+", type=int, metavar="N", help=f"{list(GRID.tokens)}")
+    made.add_argument("--contexts", nargs="+", type=int, metavar="N", help=f"{list(GRID.contexts)}")
+    made.add_argument("--skip-parity", action="store_true", help="measure passes alone")
+    made.add_argument("--minutes", type=float, metavar="M", help="stop after so long; the next run goes on")
+    made.add_argument("--fresh", action="store_true", help="measure anew what the results have")
+    made.add_argument("--out", type=Path, metavar="FILE", help="[perf/results/gpu/<device>.json]")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run everything; return the exit status."""
+    options = parser().parse_args(arguments)
+    for name in ("rows", "tokens", "contexts"):
+        if any(value < 1 for value in getattr(options, name) or ()):
+            print(f"gpu-check: --{name}: expected 1 or more, got {getattr(options, name)}", file=sys.stderr)
+            return 2
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill keeps what is done, as Ctrl-C does
+    try:
+        device = Device.open(options.device)
+        record = Record.open(options.out, device.describe(), fresh=options.fresh)
+    except (NoDeviceError, RecordError) as exc:
+        print(f"gpu-check: {exc}", file=sys.stderr)
+        return 1
+    try:
+        run(options, device, record)
+    except KeyboardInterrupt:
+        print(f"gpu-check: interrupted; what is done is in {record.path}, the next run goes on", file=sys.stderr)
+        return 130
+    print(table.text(record.found))
+    print(f"gpu-check: wrote {record.path} and {record.path.with_suffix('.md')}")
+    for fault in (found := faults(record.found)):
+        print(f"gpu-check: {fault}", file=sys.stderr)
+    return int(bool(found))
+
+
+def faults(found: Mapping[str, Any]) -> list[str]:
+    """Return what is wrong with the engines that were asked: a line for each that failed or gave other ids."""
+    told = []
+    for name, engine in found.get("parity", {}).items():
+        if "failed" in engine:
+            told.append(f"parity, {name}: failed: {engine['failed']}")
+        elif differing := engine.get("differing"):
+            told.append(f"parity, {name}: {len(differing)} answers differ, first: {differing[0]}")
+    return told
+
+
+def run(options: argparse.Namespace, device: Device, record: Record) -> None:
+    """Fill the record."""
+    deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
+    if not options.skip_parity:
+        check_engines(device, record)
+    if "ceilings" not in record.found:
+        record.found["ceilings"] = device.ceilings()
+        record.save()
+    plain = GRID if device.is_gpu else TINY_GRID
+    grid = Grid(options.rows or plain.rows, options.tokens or plain.tokens, options.contexts or plain.contexts)
+    sizes = {size: CONFIGS[size] for size in options.sizes} if device.is_gpu else {"tiny": {**CONFIGS["3b"], **TINY}}
+    for size, config in sizes.items():
+        measure_size(size, config, grid, device, record, deadline)
+
+
+def check_engines(device: Device, record: Record) -> None:
+    """Ask every engine that is here and has not been asked; note why the others are not."""
+    told = record.found.setdefault("parity", {})
+    makers: dict[str, Callable[[str], parity.Engine]] = {"torch": TorchEngine, **ENGINES}
+    total = sum(len(asked) for _, asked in parity.questions())
+    for name, make in makers.items():
+        if "rows" in told.get(name, {}):
+            continue
+        try:
+            engine = make(device.kind)
+            with Progress(f"parity, {name}", total) as advance:
+                told[name] = parity.check(engine, advance)
+        except Unavailable as exc:
+            told[name] = {"skipped": str(exc)}
+            print(f"gpu-check: parity, {name}: skipped: {exc}", file=sys.stderr)
+        except Exception as exc:  # whatever an engine's library raises must not cost the others' results
+            told[name] = {"failed": f"{type(exc).__name__}: {exc}"}
+        write(record)
+
+
+def measure_size(
+    size: str, config: dict[str, Any], grid: Grid, device: Device, record: Record, deadline: float | None
+) -> None:
+    """Measure the shapes of one size that the record does not have."""
+    done = record.done()
+    shapes = [s for s in grid.shapes(size) if (s.size, s.rows, s.tokens, s.context) not in done]
+    if not shapes or (deadline is not None and time.monotonic() > deadline):
+        return
+    seconds = {} if device.is_gpu else {"seconds": TINY_SECONDS}
+    with Progress(f"passes, {size}", len(shapes)) as advance:
+        for row in measure(size, config, device, shapes, **seconds):
+            record.add(row)
+            advance(1)
+            if deadline is not None and time.monotonic() > deadline:
+                break
+    write(record)
+
+
+def write(record: Record) -> None:
+    """Write the JSON with what follows from it, and the table."""
+    record.found["implied"] = implied(record.found.get("passes", []))
+    record.found["implied_note"] = NOTE
+    record.save()
+    record.path.with_suffix(".md").write_text(table.text(record.found), encoding="utf-8")

@@ -1,0 +1,87 @@
+"""The results on disk: written whole after every row, taken up again where a run on the same device left off."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from ..common.paths import RESULTS, WORK
+
+FORMAT = 1
+GPU_RESULTS = RESULTS / "gpu"
+REHEARSAL = WORK / "gpu-check-rehearsal.json"
+REHEARSED = "REHEARSAL ON A CPU, NOT A GPU RESULT"
+
+
+class RecordError(Exception):
+    """The results cannot be kept there, or go on; the text says why and what to do."""
+
+
+class Record:
+    """One file of results, and the same as a table beside it."""
+
+    def __init__(self, path: Path, found: dict[str, Any]) -> None:
+        self.path = path
+        self.found = found
+
+    @classmethod
+    def open(cls, path: Path | None, device: dict[str, Any], *, fresh: bool) -> Record:
+        """Take up the file for this device, or begin one.
+
+        Args:
+            path: where; by default a GPU's go to perf/results/gpu under its name, a rehearsal's to perf/out.
+            fresh: measure anew what the file has.
+
+        Raises:
+            RecordError: a rehearsal would lie among the results of GPUs, or the file is of other conditions.
+        """
+        is_gpu = device["type"] == "cuda"
+        if path is None:
+            path = GPU_RESULTS / f"{slug(device['name'])}.json" if is_gpu else REHEARSAL
+        if not is_gpu and GPU_RESULTS in path.resolve().parents:
+            raise RecordError(f"--out: a rehearsal on a CPU does not go to {GPU_RESULTS}, got {path}")
+        begun: dict[str, Any] = {"format": FORMAT, "device": device, "command": "make gpu-check"}
+        if not is_gpu:
+            begun = {"warning": REHEARSED, **begun}
+        if fresh or not path.is_file():
+            return cls(path, begun)
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as exc:
+            raise RecordError(f"{path} is not JSON: {exc}; --fresh replaces it") from exc
+        for key in ("format", "device"):
+            if found.get(key) != begun[key]:
+                raise RecordError(
+                    f"{path}: {key}: this run has {begun[key]!r}, the file {found.get(key)!r}; "
+                    "--fresh replaces it, --out FILE keeps both"
+                )
+        return cls(path, found)
+
+    def done(self) -> set[tuple[Any, ...]]:
+        """The shapes that have a time; what was skipped is tried again."""
+        return {_place(row) for row in self.found.get("passes", []) if "milliseconds" in row}
+
+    def add(self, row: dict[str, Any]) -> None:
+        """Keep a row of passes, in place of the one of its shape."""
+        rows = self.found.setdefault("passes", [])
+        rows[:] = [other for other in rows if _place(other) != _place(row)] + [row]
+        self.save()
+
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        partial = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
+        partial.write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
+        partial.replace(self.path)
+
+
+def slug(name: str) -> str:
+    """Return a device's name as a file's."""
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
+
+
+def _place(row: dict[str, Any]) -> tuple[Any, ...]:
+    return row["size"], row["rows"], row["tokens"], row["context"]

@@ -1,0 +1,92 @@
+"""`make peers`: times our runtime and what people could use instead, interleaved. Prints the table.
+
+A part of `make perf`, which keeps what it finds. Starts a worker process for each peer and ends them, also on Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from trimode.config import ServerConfig
+from trimode.errors import TrimodeError
+from trimode.runtime import Runtime
+
+from ..common.hardware import describe
+from ..common.paths import MODEL_YAML, NANO, PROJECT
+from ..common.prompts import load, spread
+from ..quality.claims import DROPPED
+from . import table
+from .comparison import compare
+from .process import PeerError
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="python -m trimode_perf.peers", description=__doc__)
+    made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="[checkpoints/nano]")
+    made.add_argument("--bundle", type=Path, default=PROJECT / "build/out/nano-float32", metavar="DIR")
+    made.add_argument("--python", type=Path, default=PROJECT / ".venv-train/bin/python", help="the peers' interpreter")
+    made.add_argument("--threads", type=int, default=0, metavar="N", help="of each, 0 for every core [%(default)s]")
+    made.add_argument("--prompts", type=int, default=12, metavar="N", help="timed [%(default)s]")
+    made.add_argument("--max-tokens", type=int, default=128, metavar="N", help="per answer [%(default)s]")
+    made.add_argument("--seconds", type=float, default=60.0, metavar="S", help="[%(default)g]")
+    return made
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run everything; return 0, 1 where a peer or something else failed, or 130 when interrupted."""
+    options = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill must not leave workers behind
+    began = time.monotonic()
+    try:
+        results = measure(options)
+        print(table.text(results))
+        if any("error" in row for row in results["rows"]):
+            raise PeerError("a peer failed")
+    except KeyboardInterrupt:
+        print("peers: interrupted; the workers were ended", file=sys.stderr)
+        return 130
+    except (PeerError, TrimodeError, OSError, ImportError, ValueError) as exc:
+        print(f"peers: {exc}", file=sys.stderr)
+        return 1
+    print(f"peers: {time.monotonic() - began:.0f} s")
+    return 0
+
+
+def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what was measured, and on what."""
+    config = ServerConfig.load(MODEL_YAML)
+    config = replace(config, bundle=options.bundle.resolve(), threads=options.threads)
+    asked = load(options.checkpoint / "heldout.jsonl", 1)
+    claimed = [prompt for prompt in asked if prompt.answer is not None and prompt.domain not in DROPPED]
+    runtime = Runtime.open(config)
+    columns = (TextColumn("{task.description:44}"), BarColumn(), TimeElapsedColumn())
+    try:
+        about = {
+            "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "hardware": describe(runtime.manifest, config),
+            "command": "make peers",
+        }
+        with Progress(*columns, console=Console(stderr=True)) as bar:
+            task = bar.add_task("peers and this runtime", total=1.0)
+            found = compare(
+                runtime, spread(claimed, options.prompts), options.max_tokens, options.seconds,
+                lambda share: bar.update(task, completed=min(share, 1.0)), options.python,
+                checkpoint=options.checkpoint, threads=options.threads,
+            )  # fmt: skip
+        return {**about, **found}
+    finally:
+        runtime.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Peers and our runtime asked the same prompts, interleaved, one at a time.
+
+Peers live in processes of their own and wait while another is asked; our runtime is asked in this one. Knows no peer.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..common.paths import NANO
+from ..common.prompts import Prompt, spread
+from .peer import PEERS
+from .process import START_SECONDS, PeerError, Process
+from .rows import OURS, Sample, rows
+
+if TYPE_CHECKING:
+    from trimode.runtime import Runtime
+
+MODES = ("autoregressive", "diffusion", "self_speculation")
+MIN_ROUNDS = 3
+MIN_PROMPTS = 4
+ANSWER_SECONDS = 120.0
+Call = tuple[str, str]  # peer, mode
+Progress = Callable[[float], None]
+
+
+def compare(
+    runtime: Runtime,
+    prompts: Sequence[Prompt],
+    max_tokens: int,
+    seconds: float,
+    progress: Progress,
+    python: Path | str,
+    *,
+    checkpoint: Path = NANO,
+    threads: int = 0,
+) -> dict[str, Any]:
+    """Ask every peer and `runtime` in turn for about `seconds`; return rows of figures.
+
+    Args:
+        prompts: fewer are timed where time is short, at least four.
+        python: an interpreter that has the peers' libraries.
+        checkpoint: what `runtime`'s bundle was built from.
+        threads: of each peer; 0 takes every core, as for the runtime.
+    """
+    count = threads or len(os.sched_getaffinity(0))
+    shared = ["--threads", str(count), "--checkpoint", str(checkpoint.resolve())]
+    commands = {name: [str(python), "-m", "trimode_perf.peers.worker", "--peer", name, *shared] for name in PEERS}
+    with Comparison(runtime, prompts, max_tokens, commands) as comparison:
+        return {**comparison.run(seconds, progress), "threads": count}
+
+
+class Comparison:
+    """The workers that live, the prompts as token ids, and the samples taken."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        prompts: Sequence[Prompt],
+        max_tokens: int,
+        commands: Mapping[str, Sequence[str]],
+        *,
+        start_seconds: float = START_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+    ) -> None:
+        self._runtime, self._max_tokens = runtime, max_tokens
+        self._prompts = [prompt_ids(runtime, prompt) for prompt in prompts]
+        self._start_seconds, self._answer_seconds = start_seconds, answer_seconds
+        self._commands = commands
+        self._workers: dict[str, Process] = {}
+        self._abouts: dict[str, str] = {}
+        self._failures: dict[str, str] = {}
+        self._samples: list[Sample] = []
+
+    def __enter__(self) -> Comparison:
+        try:
+            for name, command in self._commands.items():
+                try:
+                    self._workers[name] = Process(command, start_seconds=self._start_seconds)
+                    self._abouts[name] = self._workers[name].hello["about"]
+                except PeerError as exc:
+                    self._failures[name] = str(exc)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        while self._workers:
+            self._workers.popitem()[1].close()
+
+    def run(self, seconds: float, progress: Progress) -> dict[str, Any]:
+        """Take whole rounds, at least MIN_ROUNDS, until `seconds` have passed; the first warms up and is not kept."""
+        calls = [(OURS, mode) for mode in MODES]
+        calls += [(name, mode) for name, worker in self._workers.items() for mode in worker.hello["modes"]]
+        began = time.perf_counter()
+        self._round(0, list(range(len(self._prompts))), calls, random.Random(0), lambda: None)
+        affordable = seconds / MIN_ROUNDS / (time.perf_counter() - began)
+        asked = spread(list(range(len(self._prompts))), max(MIN_PROMPTS, int(affordable * len(self._prompts))))
+        self._samples.clear()
+        generator, began, done = random.Random(0), time.perf_counter(), 0
+        while done < MIN_ROUNDS or time.perf_counter() - began < seconds:
+            done += 1
+            self._round(done, asked, calls, generator, lambda: progress((time.perf_counter() - began) / seconds))
+        return {
+            "rounds": done,
+            "prompts": len(asked),
+            "max_tokens": self._max_tokens,
+            "rows": rows(self._samples, self._abouts, self._failures),
+        }
+
+    def _round(
+        self,
+        number: int,
+        prompts: Sequence[int],
+        calls: Sequence[Call],
+        generator: random.Random,
+        progress: Callable[[], None],
+    ) -> None:
+        """Ask every prompt of everyone in every mode, prompts and calls shuffled; what is paired lies close in time."""
+        for prompt in generator.sample(prompts, len(prompts)):
+            for peer, mode in generator.sample(calls, len(calls)):
+                if peer not in self._failures:
+                    self._sample(number, prompt, peer, mode)
+                progress()
+
+    def _sample(self, number: int, prompt: int, peer: str, mode: str) -> None:
+        """Take one sample; a peer that fails is ended and not asked again."""
+        asked = {"input_ids": self._prompts[prompt], "mode": mode, "max_tokens": self._max_tokens}
+        products = None
+        if peer == OURS:
+            began = time.perf_counter()
+            chunk = self._runtime.generate(asked)
+            seconds, ids, forwards = time.perf_counter() - began, chunk.token_ids, chunk.counters.forwards
+        else:
+            try:
+                eos = self._runtime.manifest.eos_token_id
+                answer = self._workers[peer].ask({**asked, "eos": eos}, self._answer_seconds)
+            except PeerError as exc:
+                self._failures[peer] = f"{mode}: {exc}"
+                self._workers.pop(peer).close()
+                return
+            seconds, ids, forwards = answer["seconds"], answer["ids"], answer["forwards"]
+            products = answer.get("products_seconds")
+        self._samples.append(Sample(number, prompt, peer, mode, seconds, tuple(ids), forwards, products))
+
+
+def prompt_ids(runtime: Runtime, prompt: Prompt) -> list[int]:
+    """Return the token ids that the runtime gives `prompt`."""
+    if runtime.tokenizer is None:
+        raise ValueError("the bundle has no tokenizer")
+    if prompt.messages is None:
+        return runtime.tokenizer.encode(prompt.text or "")
+    return runtime.tokenizer.encode(runtime.tokenizer.render_chat(list(prompt.messages), enable_thinking=False))

@@ -1,0 +1,1 @@
+"""`make perf`: how fast each mode is, and where time goes."""

@@ -1,0 +1,116 @@
+"""The knobs of a block, swept in process: how many passes refine it, which tokens they keep, and how long it is.
+
+Every setting answers the same prompts, interleaved with autoregressive in the same rounds.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from trimode.api.answer import Chunk
+from trimode.api.fields import Mode
+from trimode.runtime import Runtime
+
+from ..common.prompts import Prompt, spread
+from ..common.statistics import ratios
+from .domains import Answer, figures
+from .layers import ask_runtime, counters_of
+
+STEPS = (1, 2, 4, 8, 16, 32)
+BLOCKS = (4, 8, 16, 32)
+THRESHOLDS = (0.5, 0.7, 0.9, 0.99)
+DIFFUSION, SELF_SPECULATION = Mode.DIFFUSION.value, Mode.SELF_SPECULATION.value
+BASELINE: dict[str, Any] = {"mode": Mode.AUTOREGRESSIVE.value}
+MIN_ROUNDS = 2
+MIN_PROMPTS = 2
+
+Key = tuple[int, int]  # round, prompt
+Taken = dict[Key, tuple[float, Chunk]]  # seconds and answer
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One point of a sweep."""
+
+    sweep: str
+    mode: str
+    value: float
+    fields: dict[str, Any]
+
+
+def settings(block: int) -> list[Setting]:
+    """Return the points of every sweep; the two over passes have a block of `block`."""
+    passes = [n for n in STEPS if n <= block]
+    bounded = [{"block_length": block, "denoise_steps": n} for n in passes]
+    even: list[dict[str, Any]] = [{**fields, "reveal": "steps"} for fields in bounded]
+    lengths = [{"block_length": n} for n in BLOCKS]
+    return [
+        *_points("denoise_steps", DIFFUSION, passes, bounded),
+        *_points("denoise_steps, reveal steps", DIFFUSION, passes, even),
+        *_points("denoise_steps", SELF_SPECULATION, passes, bounded),
+        *_points("threshold", DIFFUSION, THRESHOLDS, [{"threshold": value} for value in THRESHOLDS]),
+        *_points("block_length", DIFFUSION, BLOCKS, lengths),
+        *_points("block_length", SELF_SPECULATION, BLOCKS, lengths),
+    ]
+
+
+def _points(name: str, mode: str, values: Sequence[float], fields: Sequence[Mapping[str, Any]]) -> Iterator[Setting]:
+    for value, chosen in zip(values, fields, strict=True):
+        yield Setting(name, mode, value, dict(chosen))
+
+
+def sweep(
+    runtime: Runtime, prompts: list[Prompt], max_tokens: int, seconds: float, progress: Callable[[float], None]
+) -> dict[str, Any]:
+    """Return a row per setting, after at least MIN_ROUNDS rounds and until `seconds` have passed.
+
+    One prompt warms up; where it shows that time is short, fewer prompts are asked.
+    """
+    points = settings(max(32, runtime.manifest.block_size))
+
+    def ask(index: int, point: int | None) -> tuple[float, Chunk]:
+        chosen = BASELINE if point is None else {"mode": points[point].mode, **points[point].fields}
+        chunk, spent, _ = ask_runtime(runtime, prompts[index], {**chosen, "max_tokens": max_tokens})
+        return spent, chunk
+
+    every = (None, *range(len(points)))
+    cost = sum(ask(0, point)[0] for point in every)
+    prompts = spread(prompts, max(MIN_PROMPTS, int(seconds / MIN_ROUNDS / cost)))
+    order = [(index, point) for index in range(len(prompts)) for point in every]
+    taken: defaultdict[int | None, dict[Key, tuple[float, Chunk]]] = defaultdict(dict)
+    began, rounds = time.perf_counter(), 0
+    shuffle = random.Random(0).shuffle
+    while rounds < MIN_ROUNDS or time.perf_counter() - began < seconds:
+        rounds += 1
+        shuffle(order)
+        for index, point in order:
+            taken[point][rounds, index] = ask(index, point)
+            progress((time.perf_counter() - began) / seconds)
+    rows = [_row(point, taken[number], taken[None], prompts) for number, point in enumerate(points)]
+    return {"rounds": rounds, "prompts": len(prompts), "max_tokens": max_tokens, "rows": rows}
+
+
+def _row(point: Setting, own: Taken, base: Taken, prompts: list[Prompt]) -> dict[str, Any]:
+    answers = [
+        Answer(
+            domain=prompts[index].domain,
+            mode=point.mode,
+            text=chunk.text,
+            counters=counters_of(chunk),
+            equals_autoregressive=chunk.text == base[rounds, index][1].text,
+            correct=prompts[index].answered_by(chunk.text),
+            checkable=prompts[index].answer is not None,
+        )
+        for (rounds, index), (_, chunk) in sorted(own.items(), key=lambda item: item[0])
+    ]
+    head = {"sweep": point.sweep, "mode": point.mode, "value": point.value, "fields": point.fields}
+    return {**head, **figures(answers), "speed_per_token": asdict(ratios(_per_token(base), _per_token(own)))}
+
+
+def _per_token(taken: Taken) -> list[float]:
+    return [taken[key][0] / max(1, taken[key][1].counters.output_tokens) for key in sorted(taken)]

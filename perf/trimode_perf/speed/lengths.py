@@ -1,0 +1,131 @@
+"""How an answer's cost grows with the prompt's length and with its own; the modes in turn, one request at a time.
+
+Prompts are cut from held-out text strung together, so every token is one that the tokenizer makes; the prefix cache is
+off, or they would be read once.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+from trimode.config import ServerConfig
+from trimode.runtime import Runtime
+
+from ..common.prompts import Prompt
+from ..common.statistics import Spread, ratios
+
+PROMPTS = (64, 128, 256, 512, 1024, 1536, 2048, 4096)
+OUTPUTS = (16, 32, 64, 128, 256, 512)
+PROMPT_FOR_OUTPUTS = 64
+OUTPUT_FOR_PROMPTS = 33
+MODES = ("autoregressive", "diffusion", "self_speculation", "auto")
+MIN_ROUNDS = 3
+SHARED, SHARED_QUESTIONS = 1024, 12
+
+
+def measure(
+    runtime: Runtime, prompts: Sequence[Prompt], seconds: float, progress: Callable[[float], None]
+) -> dict[str, Any]:
+    """Return milliseconds by length of prompt (to the first token, and of the whole) and of answer."""
+    block, capacity = runtime.manifest.block_size, runtime.manifest.capacity
+    ids = _text(runtime, prompts, max(PROMPTS))
+    room = capacity - block
+    asked = [n for n in PROMPTS if n + OUTPUT_FOR_PROMPTS <= room]
+    given = [n for n in OUTPUTS if n + PROMPT_FOR_OUTPUTS <= room]
+    points = [
+        *((mode, "prompt", n, n, OUTPUT_FOR_PROMPTS) for mode in MODES for n in asked),
+        *((mode, "output", n, PROMPT_FOR_OUTPUTS, n) for mode in MODES for n in given),
+    ]
+    taken: defaultdict[tuple[str, str, int], list[tuple[float, float]]] = defaultdict(list)
+    shuffle, began, rounds = random.Random(0).shuffle, time.perf_counter(), -1
+    while rounds < MIN_ROUNDS or time.perf_counter() - began < seconds:
+        rounds += 1
+        shuffle(points)
+        for mode, axis, value, prompt, output in points:
+            whole, first = _ask(runtime, ids[:prompt], mode, output)
+            if rounds:
+                taken[mode, axis, value].append((1000 * whole, 1000 * first))
+            progress((time.perf_counter() - began) / seconds)
+    rows = []
+    for (mode, axis, value), pairs in sorted(taken.items()):
+        whole_ms, first_ms = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        base = [pair[0] for pair in taken["autoregressive", axis, value]]
+        rows.append(
+            {
+                "mode": mode,
+                "axis": axis,
+                "tokens": value,
+                "milliseconds": asdict(Spread.of(whole_ms)),
+                "first_milliseconds": asdict(Spread.of(first_ms)),
+                "speed_against_autoregressive": asdict(ratios(base, whole_ms)),
+            }
+        )
+    return {
+        "capacity": capacity,
+        "rounds": rounds,
+        "prompt": PROMPT_FOR_OUTPUTS,
+        "output": OUTPUT_FOR_PROMPTS,
+        "rows": rows,
+    }
+
+
+def shared_prefix(config: ServerConfig, prompts: Sequence[Prompt]) -> dict[str, Any]:
+    """Return milliseconds to the first token of questions behind one long text, with the prefix cache and without.
+
+    The questions differ; with the cache all but the first find the text read. In turn, SHARED tokens long.
+    """
+    runtimes = {on: Runtime.open(replace(config, prefix_cache_mib=64 if on else 0)) for on in (True, False)}
+    taken: defaultdict[bool, list[float]] = defaultdict(list)
+    try:
+        head = _text(runtimes[True], prompts, SHARED)
+        for number, prompt in enumerate(prompts[:SHARED_QUESTIONS]):
+            tail = _text(runtimes[True], [prompt], 32)
+            for on, runtime in runtimes.items():
+                _, first = _ask(runtime, [*head, *tail], "autoregressive", 2)
+                if number:
+                    taken[on].append(1000 * first)
+        stats = runtimes[True].stats()
+        return {
+            "prompt": SHARED + 32,
+            "with": asdict(Spread.of(taken[True])),
+            "without": asdict(Spread.of(taken[False])),
+            "times_faster": asdict(ratios(taken[False], taken[True])),
+            "hit_rate": stats.cached_tokens / stats.prompt_tokens,
+        }
+    finally:
+        for runtime in runtimes.values():
+            runtime.close()
+
+
+def _text(runtime: Runtime, prompts: Sequence[Prompt], count: int) -> list[int]:
+    """Return `count` ids of held-out questions and answers, again and again."""
+    assert runtime.tokenizer is not None
+    pieces = [
+        prompt.text or f"{prompt.messages[0]['content']}\n{prompt.answer or ''}" for prompt in prompts if prompt.fields
+    ]
+    ids = runtime.tokenizer.encode("\n".join(pieces))
+    return (ids * (count // len(ids) + 1))[:count]
+
+
+def _ask(runtime: Runtime, ids: list[int], mode: str, output: int) -> tuple[float, float]:
+    """Return seconds to the last chunk and to the first; the answer goes on past its end to its full length."""
+    done, first = threading.Event(), 0.0
+    began = time.perf_counter()
+
+    def sink(chunk: Any) -> None:
+        nonlocal first
+        if not first:
+            first = time.perf_counter() - began
+        if chunk.last:
+            done.set()
+
+    given = {"input_ids": ids, "mode": mode, "max_tokens": output, "end_id": -1, "stream": True}
+    runtime.submit({**given, "return_token_ids": True}, sink)
+    done.wait()
+    return time.perf_counter() - began, first

@@ -1,0 +1,82 @@
+"""From `make serve` on a built bundle to ready, and what memory the server holds then."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from trimode.bundle.manifest import Manifest
+from trimode_client import Client
+from trimode_client.local_server import free_ports
+
+from ..common.paths import PROJECT
+from ..common.statistics import Spread
+
+TIMES = 3
+PATIENCE = 120.0
+MIB = 2**20
+
+
+def measure(bundle: Path, model: str, precision: str) -> dict[str, Any]:
+    """Start and stop the server a few times with make, as a user does; return seconds to ready and memory.
+
+    Raises:
+        RuntimeError: it did not become ready.
+    """
+    taken, held = [], {}
+    for _ in range(TIMES):
+        seconds, held = _start(model, precision)
+        taken.append(seconds)
+    files = Manifest.load(bundle).files
+    weights = sum(size for name, size in files.items() if name.endswith((".data", ".onnx")))
+    return {"seconds": asdict(Spread.of(taken)), "times": TIMES, "memory_mib": held, "weights_mib": weights / MIB}
+
+
+def _start(model: str, precision: str) -> tuple[float, dict[str, float]]:
+    while (port := free_ports(1)[0]) > 65000:  # make serve takes the two after it too
+        pass
+    command = ["make", "serve", f"MODEL={model}", f"PRECISION={precision}", f"PORT={port}"]
+    began = time.monotonic()
+    # A session of its own, so that the signal reaches the server and nobody else.
+    process = subprocess.Popen(
+        command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
+    try:
+        with Client(f"127.0.0.1:{port}", "http") as http:
+            while not http.health().ok:
+                if process.poll() is not None or time.monotonic() - began > PATIENCE:
+                    raise RuntimeError("make serve did not become ready")
+                time.sleep(0.02)
+        seconds = time.monotonic() - began
+        return seconds, memory(process.pid)
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def memory(root: int) -> dict[str, float]:
+    """Return MiB by the name of each process that descends from `root`, itself included; of shared pages its share."""
+    parents, found = {}, dict[str, float]()
+    for folder in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # it ended while it was looked at
+            if folder.name.isdigit():
+                stat = (folder / "stat").read_text(encoding="utf-8")
+                parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
+    for process in parents:
+        above = process
+        while above not in (root, 0):
+            above = parents.get(above, 0)
+        if above != root:
+            continue
+        with contextlib.suppress(OSError):
+            name = Path(f"/proc/{process}/comm").read_text(encoding="utf-8").strip()
+            lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+            kib = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
+            found[name] = round(found.get(name, 0.0) + kib / 1024, 1)
+    return found
