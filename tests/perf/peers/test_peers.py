@@ -1,0 +1,210 @@
+"""The driver of the peers: what is paired, who is asked when, and what becomes of a worker that dies or hangs."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from trimode.runtime import Runtime
+
+from tests.support.toy import ToyEngine, toy_runtime
+
+PERF = Path(__file__).parents[3] / "perf"
+WORKER = """
+import json, os, sys, time
+log, seconds, trouble = sys.argv[1], float(sys.argv[2]), sys.argv[3]
+with open(log, "a") as file:
+    print(os.getpid(), file=file)
+if trouble == "no start":
+    sys.exit("no module named peer")
+print(json.dumps({"about": "fake", "modes": ["autoregressive", "diffusion"]}), flush=True)
+for number, line in enumerate(sys.stdin):
+    asked = json.loads(line)
+    with open(log, "a") as file:
+        print(asked["mode"], asked["input_ids"], asked["max_tokens"], asked["eos"], file=file)
+    if trouble == "dies" and number == 3:
+        sys.exit("out of memory")
+    if trouble == "hangs" and number == 3:
+        time.sleep(60)
+    if trouble == "refuses" and number == 3:
+        print(json.dumps({"error": "IndexError: 7"}), flush=True)
+        continue
+    print(json.dumps({"ids": [1, 2], "seconds": seconds, "forwards": 1}), flush=True)
+"""
+
+
+@pytest.fixture
+def peers(perf: Callable[[str], ModuleType]) -> Callable[[str], ModuleType]:
+    """Import a module of perf's peers, or another one by a name that begins with a dot."""
+    return lambda name: perf(name[1:] if name.startswith(".") else f"peers.{name}")
+
+
+@pytest.fixture
+def runtime() -> Iterator[Runtime]:
+    runtime = toy_runtime(ToyEngine())
+    yield runtime
+    runtime.close()
+
+
+@pytest.fixture
+def fake(tmp_path: Path) -> Callable[..., list[str]]:
+    """A function that gives the command of a worker that logs what it is asked and takes a moment."""
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    return lambda name, seconds=1.0, trouble="": [
+        sys.executable, "-I", str(script), str(tmp_path / name), str(seconds), trouble
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def run(peers: Callable[[str], ModuleType], runtime: Runtime) -> Callable[..., dict[str, Any]]:
+    def go(commands: dict[str, list[str]], **limits: float) -> dict[str, Any]:
+        prompts = [peers(".prompts").Prompt("d", text=letter * 3) for letter in "abcd"]
+        with peers("comparison").Comparison(runtime, prompts, 4, commands, **limits) as comparison:
+            told: dict[str, Any] = comparison.run(0.01, lambda share: None)
+        return told
+
+    return go
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def asked_of(log: Path) -> list[str]:
+    return log.read_text().splitlines()[1:]
+
+
+def row_of(told: dict[str, Any], peer: str, mode: str) -> dict[str, Any]:
+    return next(row for row in told["rows"] if (row["peer"], row.get("mode")) == (peer, mode))
+
+
+def samples(peers: Any, peer: str, mode: str, seconds: list[float], ids: tuple[int, ...] = (1, 2)) -> list[Any]:
+    """One sample a round, of prompt 0, and one twice as long of prompt 1."""
+    make = peers("rows").Sample
+    return [make(r, p, peer, mode, s * (1 + p), ids, 2) for r, s in enumerate(seconds) for p in (0, 1)]
+
+
+def test_ratios_pair_samples_of_one_prompt_and_round(peers: Any) -> None:
+    ours = peers("rows").OURS
+    taken = [
+        *samples(peers, "it", "autoregressive", [2.0, 20.0, 200.0]),
+        *samples(peers, ours, "autoregressive", [1.0, 10.0, 100.0]),
+        *samples(peers, ours, "self_speculation", [0.5, 5.0, 50.0]),
+    ]
+    row = row_of({"rows": peers("rows").rows(taken, {"it": "It 1.0"}, {})}, "it", "autoregressive")
+    assert row["times_ours"] == {"median": 2.0, "low": 2.0, "high": 2.0}
+    assert row["times_our_self_speculation"] == {"median": 4.0, "low": 4.0, "high": 4.0}
+    assert (row["about"], row["tokens_per_forward"], row["same_ids"]) == ("It 1.0", 1.0, 1.0)
+
+
+def test_a_peers_time_is_set_against_its_products(peers: Any) -> None:
+    ours = [replace(sample, peer=peers("rows").OURS) for sample in samples(peers, "", "diffusion", [1.0])]
+    own = [replace(sample, products_seconds=0.5) for sample in samples(peers, "it", "diffusion", [1.0])]
+    row = row_of({"rows": peers("rows").rows([*ours, *own], {}, {})}, "it", "diffusion")
+    assert row["times_products"] == {"median": 3.0, "low": 2.5, "high": 3.5}  # 2 and 4
+
+
+def test_ids_are_counted_by_prompt(peers: Any) -> None:
+    ours = peers("rows").OURS
+    taken = [*samples(peers, ours, "diffusion", [1.0, 1.0]), *samples(peers, "it", "diffusion", [1.0, 1.0])]
+    taken[-1] = peers("rows").Sample(1, 1, "it", "diffusion", 1.0, (1, 3), 2)
+    row = row_of({"rows": peers("rows").rows(taken, {}, {})}, "it", "diffusion")
+    assert row["same_ids"] == 0.5
+
+
+def test_everyone_is_asked_every_prompt_in_every_mode_once_a_round(
+    run: Callable[..., dict[str, Any]], fake: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    told = run({"one": fake("one"), "two": fake("two", 2.0)})
+    assert (told["rounds"], told["prompts"], told["max_tokens"]) == (3, 4, 4)
+    assert set(Counter(asked_of(tmp_path / "one")).values()) == {4}  # the warm-up, then three rounds
+    assert len(set(asked_of(tmp_path / "one"))) == 4 * 2
+    assert row_of(told, "two", "diffusion")["milliseconds"]["median"] == 2000.0
+    assert [row["peer"] for row in told["rows"]] == ["this runtime"] * 3 + ["one"] * 2 + ["two"] * 2
+
+
+def test_the_order_is_shuffled_and_always_the_same(
+    run: Callable[..., dict[str, Any]], fake: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    for name in ("one", "again"):
+        run({"it": fake(name)})
+    first = asked_of(tmp_path / "one")
+    assert first == asked_of(tmp_path / "again")
+    assert first[8:16] != first[16:24]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "error"),
+    [
+        ("no start", "ended with status 1: no module named peer"),
+        ("dies", "ended with status 1: out of memory"),
+        ("hangs", "gave no answer within 2 s"),
+        ("refuses", "IndexError: 7"),
+    ],
+)
+def test_a_peer_in_trouble_is_a_row_that_says_so_and_the_others_go_on(
+    run: Callable[..., dict[str, Any]], fake: Callable[..., list[str]], tmp_path: Path, trouble: str, error: str
+) -> None:
+    began = time.monotonic()
+    told = run({"bad": fake("bad", 1.0, trouble), "good": fake("good")}, answer_seconds=2.0)
+    assert time.monotonic() - began < 30
+    bad = [row for row in told["rows"] if row["peer"] == "bad"]
+    assert len(bad) == 1
+    assert bad[0]["error"].endswith(error)
+    assert row_of(told, "good", "diffusion")["same_ids"] == 0.0
+    assert not alive(int((tmp_path / "bad").read_text().splitlines()[0]))
+
+
+def test_a_command_that_is_not_there_is_a_row(run: Callable[..., dict[str, Any]]) -> None:
+    assert "cannot be started" in run({"bad": ["/nowhere/python"]})["rows"][-1]["error"]
+
+
+def test_an_interrupt_ends_the_workers(
+    peers: Any, runtime: Runtime, fake: Callable[..., list[str]], tmp_path: Path
+) -> None:
+    prompts = [peers(".prompts").Prompt("d", text="abc")]
+
+    def interrupt(share: float) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):  # noqa: SIM117
+        with peers("comparison").Comparison(runtime, prompts, 4, {"it": fake("it")}) as comparison:
+            comparison.run(0.01, interrupt)
+    assert not alive(int((tmp_path / "it").read_text().splitlines()[0]))
+
+
+def test_the_driver_needs_none_of_the_peers_libraries() -> None:
+    code = "import sys, trimode_perf.peers; print(json.dumps(sorted(sys.modules)))"
+    told = subprocess.run(
+        [sys.executable, "-c", f"import json; {code}"], env={**os.environ, "PYTHONPATH": str(PERF)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert not {"torch", "transformers", "openvino", "onnxruntime"} & set(json.loads(told.stdout))
+
+
+def test_the_table_has_a_line_for_every_row_and_every_failure(peers: Any) -> None:
+    ours = peers("rows").OURS
+    taken = [*samples(peers, ours, "diffusion", [1.0]), *samples(peers, "it", "diffusion", [3.0])]
+    hardware = {"model": "toy", "precision": "float32", "processor": "none", "load_average": 0.1}
+    results = {
+        "rows": peers("rows").rows(taken, {"it": "It 1.0"}, {"bad": "hangs"}), "hardware": hardware, "prompts": 2,
+        "max_tokens": 4, "threads": 1, "rounds": 1,
+    }  # fmt: skip
+    text = peers("table").text(results)
+    assert "| It 1.0 | diffusion | 4500.0 (3750.0 to 5250.0) | 3.00 (3.00 to 3.00) |  |  | 1.00 | 100% |" in text
+    assert "bad failed: hangs" in text

@@ -1,0 +1,59 @@
+"""Puts the fake CUDA and the fake TensorRT where the engine finds them, and makes bundles whose plan they can run."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from trimode.bundle.compilation import Compilation
+from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
+from trimode.engines.tensorrt.cuda import BINDINGS
+from trimode.engines.tensorrt.engine import TensorRtEngine
+from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft, write_bundle
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.tensorrt.profiles import Shapes
+
+from tests.support.fake_cuda import FakeCuda
+from tests.support.fake_tensorrt import FakeTensorRt, write_plan
+
+BATCH, CHUNK = 4, 64
+
+
+def make_bundle(checkpoint: Path, out: Path, *, capacity: int = 256, precision: str = "float32") -> Path:
+    """Write a TensorRT bundle of a checkpoint, the graph beside it in float32 (or float16)."""
+    graph, folder = out / "graph", out / "bundle"
+    with Checkpoint.open(checkpoint) as opened:
+        draft = make_draft(opened, BundleOptions(precision, capacity, target=TENSORRT))
+        write_bundle(draft, graph)
+        shapes = Shapes.of(opened.config, capacity, BATCH, CHUNK)
+    folder.mkdir()
+    profiles = shapes.profiles()
+    write_plan(folder / PLAN, graph / GRAPH, [dataclasses.asdict(profile) for profile in profiles])
+    files = {name: size for name, size in draft.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
+    for name in files:
+        (folder / name).write_bytes((graph / name).read_bytes())
+    compiled = Compilation("tensorrt_rtx", "1.7.1.116", ("8.6", "8.9"), profiles)
+    files[PLAN] = (folder / PLAN).stat().st_size
+    dataclasses.replace(draft.manifest, compiled=compiled, files=files).save(folder)
+    return folder
+
+
+def edit(bundle: Path, **changes: Any) -> None:
+    """Change a bundle's manifest."""
+    dataclasses.replace(Manifest.load(bundle), **changes).save(bundle)
+
+
+def install(patch: pytest.MonkeyPatch, cuda: FakeCuda, version: str = "1.7.1.116") -> FakeTensorRt:
+    """Have the engine find the fakes."""
+    tensorrt = FakeTensorRt(cuda, version)
+    patch.setitem(sys.modules, BINDINGS, cuda)  # type: ignore[arg-type]
+    patch.setitem(sys.modules, "tensorrt_rtx", tensorrt)  # type: ignore[arg-type]
+    return tensorrt
+
+
+def open_engine(bundle: Path, max_slots: int = 4, device: int = 0) -> TensorRtEngine:
+    return TensorRtEngine.open(bundle, threads=1, spin=False, max_slots=max_slots, device=device)

@@ -1,0 +1,180 @@
+"""Invariants of decoding, on the toy engine, for drafts, lengths, knobs and neighbours of every kind."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trimode.api.answer import Chunk
+from trimode.runtime import Runtime
+
+from tests.support.toy import EOS, MASK, VOCAB, ToyEngine, toy_runtime
+
+PROMPTS = st.lists(st.integers(2, VOCAB - 1), min_size=1, max_size=12)
+MODES = ("auto", "autoregressive", "diffusion", "self_speculation")
+
+
+@contextmanager
+def running(engine: ToyEngine, template: str | None = None, **config: int) -> Iterator[Runtime]:
+    runtime = toy_runtime(engine, template, **config)
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+def knobs(mode: str, draw: st.DrawFn) -> dict[str, Any]:
+    if mode == "autoregressive":
+        return {}
+    block = draw(st.integers(1, 12))
+    chosen: dict[str, Any] = {"block_length": block}
+    if mode == "auto":
+        return chosen
+    if draw(st.booleans()):
+        chosen["denoise_steps"] = draw(st.integers(1, block))
+    rule = draw(st.sampled_from(["threshold", "steps", "leftmost", "entropy", "margin"]))
+    chosen["reveal"] = rule
+    if rule != "steps" and draw(st.booleans()):
+        chosen["threshold"] = draw(st.floats(0, 1))
+    if mode == "diffusion" and draw(st.booleans()):
+        chosen |= {"revise_rounds": draw(st.integers(1, 3)), "accept": draw(st.sampled_from(["likelihood", "always"]))}
+        bound = st.one_of(st.none(), st.fixed_dictionaries({"revise_fraction": st.floats(0, 1)}))
+        chosen |= draw(bound) or {"revise_threshold": draw(st.floats(-20, 0))}
+    return chosen
+
+
+@st.composite
+def requests(draw: st.DrawFn, mode: str | None = None) -> dict[str, Any]:
+    mode = mode or draw(st.sampled_from(MODES))
+    asked = {"mode": mode, "input_ids": draw(PROMPTS), "max_tokens": draw(st.integers(1, 40)), **knobs(mode, draw)}
+    if draw(st.booleans()):
+        asked |= {"temperature": draw(st.floats(0.1, 2)), "seed": draw(st.integers(0, 2**40))}
+        asked |= draw(st.sampled_from([{}, {"top_k": 5}, {"top_p": 0.8}, {"min_p": 0.1}]))
+    penalties: list[dict[str, Any]] = [{"repetition_penalty": 1.3}, {"presence_penalty": 0.5, "frequency_penalty": 0.2}]
+    asked |= draw(st.sampled_from([{}, *penalties]))
+    if draw(st.booleans()):
+        asked |= {"max_thinking_tokens": draw(st.integers(0, 20)), "end_think_token_id": 5}
+    return asked
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests("self_speculation"), st.floats(0, 1), st.integers(0, 99))
+def test_self_speculation_gives_the_autoregressive_tokens(asked: dict[str, Any], hit: float, seed: int) -> None:
+    """For any draft, greedy or sampled, with penalties and with a thinking budget."""
+    serial = {k: v for k, v in asked.items() if k not in ("block_length", "denoise_steps", "threshold", "reveal")}
+    with running(ToyEngine(hit=hit, seed=seed, eos_rate=0.05)) as runtime:
+        expected = runtime.generate({**serial, "mode": "autoregressive", "seed": seed, "return_log_probs": True})
+        speculated = runtime.generate({**asked, "seed": seed, "return_log_probs": True})
+    assert speculated.token_ids == expected.token_ids
+    assert speculated.log_probs == expected.log_probs
+    assert speculated.finish_reason == expected.finish_reason
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(requests("auto"), min_size=1, max_size=4), st.floats(0, 1), st.integers(0, 99))
+def test_auto_gives_the_autoregressive_tokens(asked: list[dict[str, Any]], hit: float, seed: int) -> None:
+    """Whatever it chooses, for one request after another, of which it learns."""
+    with running(ToyEngine(hit=hit, seed=seed, eos_rate=0.05)) as runtime:
+        for one in asked:
+            serial = {k: v for k, v in one.items() if k != "block_length"} | {"mode": "autoregressive"}
+            expected = runtime.generate({**serial, "seed": seed, "return_log_probs": True})
+            chosen = runtime.generate({**one, "seed": seed, "return_log_probs": True})
+            assert (chosen.token_ids, chosen.log_probs) == (expected.token_ids, expected.log_probs)
+            assert chosen.finish_reason == expected.finish_reason
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(requests(), min_size=2, max_size=8), st.integers(1, 4))
+def test_a_result_does_not_depend_on_its_neighbours(asked: list[dict[str, Any]], slots: int) -> None:
+    asked = [{"seed": 7, **one} for one in asked]
+    with running(ToyEngine(eos_rate=0.03)) as runtime:
+        alone = [runtime.generate(one) for one in asked]
+    together: dict[int, Chunk] = {}
+    with running(ToyEngine(eos_rate=0.03), max_slots=slots, max_queue=99, prefill_chunk=3) as runtime:
+        done = threading.Semaphore(0)
+        for number, one in enumerate(asked):
+
+            def sink(chunk: Chunk, number: int = number) -> None:
+                together[number] = chunk
+                done.release()
+
+            runtime.submit(one, sink)
+        for _ in asked:
+            assert done.acquire(timeout=30)
+    assert [together[number].token_ids for number in range(len(asked))] == [one.token_ids for one in alone]
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests())
+def test_counters_add_up(asked: dict[str, Any]) -> None:
+    engine = ToyEngine(eos_rate=0.03)
+    with running(engine) as runtime:
+        answer = runtime.generate(asked)
+    counts = answer.counters
+    assert counts.prefill_forwards + counts.forwards == engine.calls
+    assert counts.output_tokens == len(answer.token_ids) <= asked["max_tokens"]
+    assert 0 <= counts.total_accepted_draft_tokens <= counts.total_draft_tokens
+    assert sum(row.keep for row in engine.rows) == (
+        counts.forwards + counts.prefill_forwards - counts.denoise_forwards - counts.draft_forwards
+    )
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests())
+def test_an_answer_ends_at_the_end_token_or_at_max_tokens(asked: dict[str, Any]) -> None:
+    with running(ToyEngine(eos_rate=0.1)) as runtime:
+        answer = runtime.generate(asked)
+    if answer.finish_reason == "stop":
+        assert answer.token_ids.index(EOS) == len(answer.token_ids) - 1
+    else:
+        assert answer.finish_reason == "length"
+        assert EOS not in answer.token_ids
+        assert len(answer.token_ids) == asked["max_tokens"]
+    assert MASK not in answer.token_ids
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests("diffusion"))
+def test_denoise_steps_bounds_the_passes_of_every_block(asked: dict[str, Any]) -> None:
+    with running(ToyEngine()) as runtime:
+        counts = runtime.generate(asked).counters
+    block = asked["block_length"]
+    blocks = -(-asked["max_tokens"] // block)
+    assert counts.denoise_forwards <= blocks * asked.get("denoise_steps", block)
+
+
+@settings(max_examples=60, deadline=None)
+@given(requests(), st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=3), st.booleans())
+def test_stop_words_never_leak_and_chunks_join_to_the_text(
+    asked: dict[str, Any], words: list[str], explicit: bool
+) -> None:
+    words = [word.encode("utf-8", "ignore").decode() or "x" for word in words]
+    asked = {"seed": 1, **asked}
+    with running(ToyEngine(eos_rate=0.02)) as runtime:
+        free = runtime.generate(asked)
+        if explicit and len(free.text) > 2:
+            words.append(free.text[len(free.text) // 2 :][:2])
+        whole = runtime.generate({**asked, "stop_words": words})
+        streamed = runtime.generate({**asked, "stop_words": words, "stream": True})
+    assert streamed.text == whole.text
+    assert streamed.token_ids == whole.token_ids == free.token_ids[: len(whole.token_ids)]
+    hits = [(at + len(word), at) for word in words if (at := free.text.find(word)) >= 0]
+    if hits:
+        assert whole.text == free.text[: min(hits)[1]]  # the word that is complete first
+        assert whole.finish_reason == "stop"
+    else:
+        assert whole.text == free.text
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_thinking_budget_emits_its_end_marker_in_every_mode(mode: str) -> None:
+    with running(ToyEngine()) as runtime:
+        answer = runtime.generate(
+            {"input_ids": [3, 4], "mode": mode, "max_tokens": 30, "max_thinking_tokens": 11, "end_think_token_id": 5}
+        )
+    assert answer.token_ids[11] == 5 or 5 in answer.token_ids[:11]

@@ -1,0 +1,345 @@
+"""The TensorRT engine decodes what the ONNX Runtime engine decodes: its logic over a fake of TensorRT and CUDA.
+
+The fakes run the very graph that a plan is compiled from, on the CPU; nothing here was executed by TensorRT or a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trimode.api.answer import Chunk
+from trimode.config import ServerConfig
+from trimode.engines.base import Engine, Row
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
+from trimode.engines.tensorrt.engine import TensorRtEngine
+from trimode.errors import EngineError
+from trimode.runtime import Runtime
+
+from tests.parity.decoding import load_cases, run_row
+from tests.support.fake_cuda import FakeCuda
+from tests.support.fake_gpu import install, make_bundle, open_engine
+from tests.support.toy import toy_curve
+
+PROMPTS = [[5, 17, 23, 42], [60, 7, 7, 91, 12, 3], [30], [88, 61, 4, 5, 19]]
+NANO = Path(__file__).parents[4] / "checkpoints" / "nano"
+BLOCK = [9, 33, 100, 100, 51]
+CLOSE = {"atol": 1e-4, "rtol": 0}
+
+
+@pytest.fixture(scope="module")
+def gpu() -> Iterator[FakeCuda]:
+    with pytest.MonkeyPatch.context() as patch:
+        cuda = FakeCuda()
+        install(patch, cuda)
+        yield cuda
+
+
+@pytest.fixture(scope="module")
+def bundle(parity_kit: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_bundle(parity_kit / "checkpoints" / "plain", tmp_path_factory.mktemp("plain"))
+
+
+@pytest.fixture(scope="module")
+def engine(gpu: FakeCuda, bundle: Path) -> Iterator[TensorRtEngine]:
+    opened = open_engine(bundle)
+    yield opened
+    opened.close()
+    assert gpu.leaked == []
+
+
+@pytest.fixture(scope="module")
+def on_cpu(parity_kit: Path, bundle_of: Callable[..., Path]) -> OnnxRuntimeEngine:
+    bundle = bundle_of(parity_kit / "checkpoints" / "plain")
+    return OnnxRuntimeEngine.open(bundle, threads=1, spin=False, max_slots=4)
+
+
+class Twins:
+    """The same slots on both engines; every call is run on both and compared."""
+
+    def __init__(self, *engines: Engine) -> None:
+        self.engines = engines
+        self.taken: list[list[int]] = []
+
+    def take(self, *, block: bool = False) -> int:
+        self.taken.append([engine.allocate(block=block) for engine in self.engines])
+        return len(self.taken) - 1
+
+    def run(self, *rows: Row) -> list[np.ndarray]:
+        ours, theirs = (
+            engine.run([row._replace(slot=self.taken[row.slot][which]) for row in rows])
+            for which, engine in enumerate(self.engines)
+        )
+        for own, other in zip(ours, theirs, strict=True):
+            np.testing.assert_array_equal(own.top_id, other.top_id)
+            np.testing.assert_allclose(own.top_prob, other.top_prob, **CLOSE)
+            np.testing.assert_allclose(own.logits, other.logits, **CLOSE)
+        return [own.logits.copy() for own in ours]
+
+    def close(self) -> None:
+        for slots in self.taken:
+            for engine, slot in zip(self.engines, slots, strict=True):
+                engine.free(slot)
+
+
+@pytest.fixture
+def twins(engine: TensorRtEngine, on_cpu: OnnxRuntimeEngine) -> Iterator[Twins]:
+    both = Twins(engine, on_cpu)
+    yield both
+    both.close()
+
+
+def row(slot: int, tokens: Sequence[int], start: int = 0, sees: Any = "causal", **more: Any) -> Row:
+    ids = np.array(tokens, dtype=np.int64)
+    return Row(slot, ids, start, sees, **{"want": np.arange(len(ids)), "keep": True, **more})
+
+
+# Calls
+
+
+def test_rows_of_every_kind_share_a_call(twins: Twins, engine: TensorRtEngine) -> None:
+    taken = [twins.take(block=at > 1) for at in range(4)]
+    for slot, prompt in zip(taken, PROMPTS, strict=True):
+        twins.run(row(slot, prompt))
+    lengths = [len(prompt) for prompt in PROMPTS]
+    before = engine.calls
+    twins.run(
+        row(taken[3], BLOCK[:3], lengths[3], keep=False),
+        row(taken[0], [8], lengths[0], keep=False),
+        row(taken[1], BLOCK, lengths[1], "block", keep=False, adapter=True),
+        row(taken[2], BLOCK, lengths[2], "block", keep=False),
+    )
+    assert engine.calls == before + 1
+    for slot, prompt in zip(taken, PROMPTS, strict=True):
+        twins.run(row(slot, [8], len(prompt)))
+
+
+def test_lanes_between_the_rows_are_left_as_they_were(twins: Twins, engine: TensorRtEngine) -> None:
+    taken = [twins.take() for _ in PROMPTS]
+    for slot, prompt in zip(taken, PROMPTS, strict=True):
+        twins.run(row(slot, prompt))
+    before = engine.calls
+    twins.run(row(taken[3], BLOCK, 5), row(taken[0], [8], 4))
+    assert engine.calls == before + 1
+    twins.run(row(taken[1], [8], 6), row(taken[2], [9], 1))
+
+
+@pytest.mark.parametrize("sees", ["causal", "block", np.eye(5, dtype=bool)], ids=["causal", "block", "own"])
+def test_a_pass_that_is_not_kept_leaves_no_trace(twins: Twins, sees: Any) -> None:
+    slot = twins.take()
+    twins.run(row(slot, PROMPTS[1]))
+    twins.run(row(slot, BLOCK, 3, sees, keep=False))
+    twins.run(row(slot, [8], 6))
+
+
+def test_a_pass_that_is_not_kept_leaves_no_trace_where_the_capacity_ends(twins: Twins, engine: TensorRtEngine) -> None:
+    slot = twins.take()
+    text = np.random.default_rng(0).integers(101, 128, 255).tolist()
+    twins.run(row(slot, text, want=np.array([254])))
+    twins.run(row(slot, BLOCK, 250, "block", keep=False))
+    twins.run(row(slot, [8], 255))
+    with pytest.raises(EngineError, match="a sequence of 257 tokens exceeds the engine's capacity of 256"):
+        engine.run([row(slot, [8, 9], 255)])
+
+
+def test_a_neighbour_at_the_end_of_its_capacity_is_not_written_to(twins: Twins) -> None:
+    one, full, other = (twins.take() for _ in range(3))
+    twins.run(row(full, np.random.default_rng(1).integers(101, 128, 254).tolist(), want=np.zeros(0, np.int64)))
+    twins.run(row(one, PROMPTS[0]), row(other, PROMPTS[1]))
+    twins.run(row(full, [8, 9], 254))
+
+
+def test_a_text_longer_than_any_profile_is_read_in_pieces(twins: Twins) -> None:
+    slot = twins.take()
+    text = np.random.default_rng(2).integers(101, 128, 200).tolist()
+    twins.run(row(slot, text, want=np.array([3, 150, 199])))
+    twins.run(row(slot, text))  # the logits of all of it, as a score asks for
+
+
+def test_more_logits_than_a_profile_gives_are_given_in_turns(twins: Twins) -> None:
+    slot = twins.take()
+    twins.run(row(slot, PROMPTS[0]))
+    twins.run(row(slot, [100] * 50, 4, "block", keep=False))
+
+
+def test_a_block_longer_than_any_profile_is_refused_with_the_figures(twins: Twins, engine: TensorRtEngine) -> None:
+    twins.take()
+    with pytest.raises(EngineError, match=r"a pass of 65 tokens .* longest profile, prefill, holds 64"):
+        engine.run([row(twins.taken[0][0], [100] * 65, 0, "block", keep=False)])
+
+
+def test_more_rows_than_a_profile_holds_take_more_calls(gpu: FakeCuda, bundle: Path) -> None:
+    wide = open_engine(bundle, max_slots=6)
+    try:
+        slots = [wide.allocate(block=False) for _ in range(6)]
+        rows = [row(slot, [*PROMPTS[slot % 4], slot]) for slot in slots]
+        together = [(r.top_id, r.logits) for r in wide.run(rows)]
+        assert wide.calls == 2
+        for one, (ids, logits) in zip(rows, together, strict=True):
+            alone = wide.run([one])[0]
+            np.testing.assert_array_equal(alone.top_id, ids)
+            np.testing.assert_allclose(alone.logits, logits, **CLOSE)
+    finally:
+        wide.close()
+
+
+def test_random_calls_equal_those_of_the_cpu(twins: Twins) -> None:
+    """Slots come and go and change sides; rows of all kinds, rolled back, kept or not, in every combination."""
+    rng = np.random.default_rng(3)
+    live: dict[int, int] = {}
+    for _ in range(120):
+        if len(live) < 4 and rng.random() < 0.3:
+            live[twins.take(block=bool(rng.random() < 0.5))] = 0
+        if not live:
+            continue
+        if rng.random() < 0.1:
+            slot = int(rng.choice(list(live)))
+            for engine, taken in zip(twins.engines, twins.taken[slot], strict=True):
+                engine.place(taken, block=bool(rng.random() < 0.5))
+        rows = []
+        for slot in rng.permutation(list(live))[: rng.integers(1, len(live) + 1)]:
+            size = int(rng.choice([1, 1, 2, 5, 8, 20]))
+            start = int(rng.integers(max(0, live[slot] - 6), live[slot] + 1))
+            if start + size > 200:
+                continue
+            keep, want = bool(rng.random() < 0.6), np.sort(rng.permutation(size)[: rng.integers(0, size + 1)])
+            sees = "causal" if keep or rng.random() < 0.3 else "block"
+            tokens = rng.integers(101, 128, size).tolist()
+            rows.append(row(slot, tokens, start, sees, keep=keep, want=want, adapter=bool(rng.random() < 0.5)))
+            if keep:
+                live[slot] = start + size
+        if rows:
+            twins.run(*rows)
+
+
+# Pages
+
+
+def test_entries_travel_between_slots(twins: Twins, engine: TensorRtEngine) -> None:
+    one, two = twins.take(), twins.take(block=True)
+    twins.run(row(one, PROMPTS[1]))
+    for which, own in enumerate(twins.engines):
+        page = own.copy_out(twins.taken[one][which], 1, 4)
+        first = own.copy_out(twins.taken[one][which], 0, 1)
+        own.copy_in(twins.taken[two][which], 0, first)
+        own.copy_in(twins.taken[two][which], 1, page)
+    twins.run(row(two, [8], 5))
+    assert engine.capacity == 64
+
+
+# Whole decodings
+
+
+@pytest.mark.parametrize("checkpoint", ["plain", "yarn", "wide"])
+def test_parity_cases(
+    checkpoint: str, gpu: FakeCuda, parity_kit: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Each of the kit's cases gives the ids that the reference implementation gave, in all three modes."""
+    bundle = make_bundle(parity_kit / "checkpoints" / checkpoint, tmp_path_factory.mktemp(checkpoint))
+    engine = open_engine(bundle, max_slots=2)
+    try:
+        for case in load_cases(parity_kit):
+            if case["checkpoint"] != checkpoint:
+                continue
+            for number, expected in enumerate(case["expected_output_ids"]):
+                limit = case["params"]["max_new_tokens"]
+                assert run_row(engine, case, number).tokens[:limit][: len(expected)] == expected[:limit], case["id"]
+    finally:
+        engine.close()
+
+
+@pytest.fixture
+def runtimes(gpu: FakeCuda, bundle: Path, parity_kit: Path, bundle_of: Callable[..., Path]) -> Iterator[list[Runtime]]:
+    bundles = [bundle, bundle_of(parity_kit / "checkpoints" / "plain")]
+    config = ServerConfig(threads=1, max_slots=4, max_queue=99, prefill_chunk=48)
+    opened = [Runtime.open(ServerConfig(**{**vars(config), "bundle": bundle})) for bundle in bundles]
+    assert [type(runtime.engine).__name__ for runtime in opened] == ["TensorRtEngine", "OnnxRuntimeEngine"]
+    yield opened
+    for runtime in opened:
+        runtime.close()
+
+
+def requests() -> list[dict[str, Any]]:
+    rng = np.random.default_rng(4)
+    asked: list[dict[str, Any]] = []
+    for seed in (0, 3):
+        prompt = rng.integers(101, 128, 5 + 17 * seed).tolist()
+        shared = {"input_ids": prompt, "max_tokens": 40, "end_id": -1}
+        asked += [
+            {**shared, "mode": "autoregressive"},
+            {**shared, "mode": "diffusion", "threshold": 0.7},
+            {**shared, "mode": "diffusion", "denoise_steps": 3, "reveal": "entropy", "block_length": 16},
+            {**shared, "mode": "diffusion", "revise_rounds": 1, "denoise_steps": 8},
+            {**shared, "mode": "self_speculation"},
+            {**shared, "mode": "self_speculation", "temperature": 0.9, "top_p": 0.9, "seed": seed},
+            {**shared, "mode": "autoregressive", "temperature": 0.9, "seed": seed, "return_log_probs": True},
+            {**shared, "mode": "autoregressive", "repetition_penalty": 1.3},
+        ]
+    return asked
+
+
+def test_requests_of_all_modes_at_once_give_the_cpus_ids(runtimes: list[Runtime]) -> None:
+    answers: list[dict[int, Chunk]] = [{}, {}]
+    for runtime, found in zip(runtimes, answers, strict=True):
+        for number, given in enumerate(requests()):
+            runtime.submit(given, lambda chunk, at=number, found=found: found.update({at: chunk}))
+        runtime.close(grace_seconds=120)
+    for number, given in enumerate(requests()):
+        ours, theirs = (found[number] for found in answers)
+        assert ours.error is None and theirs.error is None
+        assert ours.token_ids == theirs.token_ids, given
+        assert len(ours.token_ids) == 40
+        np.testing.assert_allclose(ours.log_probs, theirs.log_probs, atol=1e-3)
+
+
+def test_auto_gives_the_autoregressive_ids(engine: TensorRtEngine) -> None:
+    runtime = Runtime(engine, None, ServerConfig(max_slots=4), curve=toy_curve())
+    runtime.engine = Unclosed()  # type: ignore[assignment]
+    try:
+        for given in requests()[::8]:
+            plain = runtime.generate({**given, "mode": "autoregressive"}).token_ids
+            assert runtime.generate({**given, "mode": "auto"}).token_ids == plain
+    finally:
+        runtime.close()
+
+
+class Unclosed:
+    """What a runtime closes in the place of an engine that others still use."""
+
+    calls = 0
+
+    def close(self) -> None:
+        pass
+
+
+QUESTION = "Turn this into JSON: Anna Rossi is 24 years old, lives in Lima and works as a sailor."
+LEFT, RIGHT = '{\n  "name": "Anna Rossi",\n  "age": ', ',\n  "city": "Lima",\n  "job": "sailor"\n}'
+
+
+def test_gaps_and_revisions_of_the_shipped_checkpoint_are_the_cpus(
+    gpu: FakeCuda, bundle_of: Callable[..., Path], tmp_path: Path
+) -> None:
+    """Passes that begin in front of what a slot holds, and are not kept, must not touch it."""
+    bundles = [make_bundle(NANO, tmp_path, capacity=512), bundle_of(NANO)]
+    asked: list[dict[str, Any]] = [
+        {"text_input": LEFT, "suffix": RIGHT, "instruction": QUESTION, "return_candidates": True},
+        {"text": LEFT + "42" + RIGHT, "instruction": QUESTION},
+        {"messages": [{"role": "user", "content": QUESTION}], "max_tokens": 64},
+    ]
+    answers = []
+    for bundle in bundles:
+        runtime = Runtime.open(ServerConfig(bundle=bundle, threads=1, max_slots=8))
+        answers.append([runtime.generate(one) for one in asked])
+        runtime.close()
+    for ours, theirs in zip(*answers, strict=True):
+        assert (ours.text, ours.finish_reason, ours.edits) == (theirs.text, theirs.finish_reason, theirs.edits)
+    tried = [{(one.size, one.mode): one for one in answer[0].candidates[0]} for answer in answers]
+    both = tried[0].keys() & tried[1].keys()  # several sizes give one text, and rounding says which are tried further
+    assert len(both) > 5
+    for key in both:
+        ours, theirs = (found[key] for found in tried)
+        assert ours.text == theirs.text
+        assert ours.score == pytest.approx(theirs.score, abs=1e-4)

@@ -1,0 +1,92 @@
+"""Delivery and the outbox: what of an answer goes out, when, and in what order."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import pytest
+from trimode.api.answer import Chunk, Decisions
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
+from trimode.decoding.sequence import SequenceState
+from trimode.errors import EngineError
+from trimode.scheduling import delivery
+from trimode.scheduling.job import Job
+from trimode.scheduling.outbox import Outbox
+from trimode.text.answer_text import AnswerText
+
+from tests.support.toy import EOS, MASK, VOCAB, byte_tokenizer
+
+TOKENIZER = byte_tokenizer()
+
+
+def job_of(text: str, **given: Any) -> tuple[Job, list[Chunk], list[int]]:
+    """A job whose answer is `text`, the chunks that it sent, and the answer's tokens, all committed."""
+    asked = {"input_ids": [3], "seed": 1, "max_tokens": 90, **given}
+    params = GenerationParams.parse(asked, Defaults(VOCAB + 1, 8, EOS))
+    seq, ids = SequenceState(params, [3], MASK), TOKENIZER.encode(text)
+    seq.commit(ids, [0.0] * len(ids))
+    sent: list[Chunk] = []
+    words = tuple(given.get("stop_words", ()))
+    return Job(seq, AnswerText(TOKENIZER, words, at_once=False), sent.append), sent, ids
+
+
+def test_text_is_pending_until_it_is_sent_and_is_sent_once() -> None:
+    job, sent, ids = job_of("abc")
+    delivery.add_text(job, ids)
+    assert (job.pending, delivery.has_news(job)) == ("abc", False)  # it does not stream
+    job.prompt_text = "prompt:"
+    delivery.send(job, Chunk())
+    delivery.send(job, Chunk())
+    assert [(chunk.text, chunk.token_ids) for chunk in sent] == [("prompt:abc", ids), ("", [])]
+
+
+@pytest.mark.parametrize(("given", "news"), [({"stream": True}, True), ({"stream": False}, False)])
+def test_only_a_stream_has_news_before_the_end(given: dict[str, Any], news: bool) -> None:
+    job, _, ids = job_of("abc", **given)
+    assert delivery.has_news(job) is False
+    delivery.add_text(job, ids)
+    assert delivery.has_news(job) is news
+
+
+def test_a_stop_word_ends_the_answer_at_its_token() -> None:
+    job, _, ids = job_of("abXcd", stop_words=["X"])
+    delivery.add_text(job, ids)
+    assert (job.pending, job.sequence.finish_reason) == ("ab", "stop")
+    assert job.sequence.tokens == ids[:3]
+
+
+def test_the_last_chunk_says_what_the_answer_cost() -> None:
+    job, _, _ = job_of("abc")
+    job.sequence.finish("length")
+    chunk = delivery.last_chunk(job, Decisions({"autoregressive": 3}, 1.0, 3.0))
+    assert (chunk.finish_reason, chunk.error, chunk.num_input_tokens) == ("length", None, 1)
+    assert chunk.counters is job.sequence.counters and chunk.counters.output_tokens == 3
+    assert chunk.auto is not None and chunk.seconds >= 0
+
+
+def test_an_error_ends_an_answer_without_a_reason() -> None:
+    job, _, _ = job_of("abc")
+    chunk = delivery.last_chunk(job, None, EngineError("no memory"))
+    assert chunk.last and chunk.finish_reason is None and str(chunk.error) == "no memory"
+
+
+def test_the_outbox_keeps_the_order_outlives_a_sink_that_fails_and_sends_all_before_it_closes(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    outbox, got, threads = Outbox(), list[str](), set[str]()
+
+    def sink(chunk: Chunk) -> None:
+        threads.add(threading.current_thread().name)
+        if chunk.text == "bad":
+            raise ValueError("a client's own defect")
+        got.append(chunk.text)
+
+    with caplog.at_level(logging.ERROR):
+        for text in ("a", "bad", "b", "c"):
+            outbox.post(sink, Chunk(text))
+        outbox.close()
+    assert (got, threads) == (["a", "b", "c"], {"trimode-sender"})
+    assert "a sink failed" in caplog.text

@@ -1,0 +1,171 @@
+"""The block as it is denoised, beside the stream: what a snapshot holds, what it says, and that it changes nothing."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from trimode.api.answer import Chunk, Provisional
+from trimode.api.defaults import Defaults
+from trimode.api.params import GenerationParams
+from trimode.decoding.block import Block
+from trimode.decoding.sequence import SequenceState
+from trimode.errors import RequestError
+from trimode.scheduling.snapshot import PLACEHOLDER, BlockSnapshot
+from trimode.triton.arrays import response_arrays
+
+from tests.support.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, toy_runtime
+
+TOKENIZER = byte_tokenizer()
+PROMPT = [5, 6]
+
+
+def snapshot(tokens: list[int | None], committed: int = 0, done: int = 0, **given: object) -> BlockSnapshot:
+    """Of a block behind `done` committed tokens, `committed` of the block's own among the answer's; None is masked."""
+    params = GenerationParams.parse({"input_ids": PROMPT, "max_tokens": 40, **given}, Defaults(VOCAB, 8, EOS))
+    seq = SequenceState(params, PROMPT, MASK, tokens=[9] * (done + committed))
+    ids = np.array([MASK if token is None else token for token in tokens])
+    seq.block = Block(len(PROMPT) + done, ids, ids == MASK, 0, 3, np.zeros(len(ids), dtype=np.float32))
+    return BlockSnapshot.of(seq)
+
+
+def states(told: Provisional) -> str:
+    return "".join(token.state[0] for token in told.tokens)
+
+
+def test_tokens_are_committed_provisional_or_masked() -> None:
+    a, b, c = TOKENIZER.encode("abc")
+    told = snapshot([a, b, None, c], committed=1, done=4).shown(TOKENIZER)
+    assert (told.start, told.step, told.text, states(told)) == (4, 3, f"ab{PLACEHOLDER}c", "cpmp")
+    assert [token.id for token in told.tokens] == [a, b, None, c]
+
+
+def test_nothing_behind_the_end_is_shown() -> None:
+    (a,) = TOKENIZER.encode("a")
+    told = snapshot([a, None, EOS, a, None]).shown(TOKENIZER)
+    assert (told.text, states(told)) == (f"a{PLACEHOLDER}", "pmp")
+    assert told.tokens[-1].text == "" and told.tokens[-1].id == EOS
+
+
+def test_nothing_beyond_max_tokens_is_shown() -> None:
+    a, b = TOKENIZER.encode("ab")
+    assert snapshot([a, None, b, None], max_tokens=2).shown(TOKENIZER).text == f"a{PLACEHOLDER}"
+    assert snapshot([a, None, b, None], done=3, max_tokens=6).shown(TOKENIZER).text == f"a{PLACEHOLDER}b"
+
+
+def test_a_character_over_several_tokens_is_the_text_of_its_last() -> None:
+    told = snapshot([*TOKENIZER.encode("é🙂")]).shown(TOKENIZER)
+    assert [token.text for token in told.tokens] == ["", "é", "", "", "", "🙂"]
+
+
+def test_a_character_cut_by_a_mask_is_broken_on_both_sides() -> None:
+    first, second = TOKENIZER.encode("é")
+    told = snapshot([first, None, second]).shown(TOKENIZER)
+    assert told.text == f"\ufffd{PLACEHOLDER}\ufffd"
+
+
+def test_without_a_tokenizer_tokens_have_no_text() -> None:
+    told = snapshot([4, None, 5]).shown(None)
+    assert told.text == PLACEHOLDER and [token.id for token in told.tokens] == [4, None, 5]
+
+
+@settings(deadline=None)
+@given(st.lists(st.one_of(st.none(), st.integers(2, VOCAB - 1)), min_size=1, max_size=12))
+def test_the_tokens_texts_are_the_text(tokens: list[int | None]) -> None:
+    told = snapshot(tokens).shown(TOKENIZER)
+    assert "".join(token.text for token in told.tokens) == told.text
+    assert told.text.count(PLACEHOLDER) == tokens.count(None)
+
+
+# Beside the stream
+
+
+def ask(**given: Any) -> list[Chunk]:
+    runtime, chunks, done = toy_runtime(ToyEngine(eos_rate=0.01)), [], threading.Event()
+
+    def sink(chunk: Chunk) -> None:
+        chunks.append(chunk)
+        if chunk.last:
+            done.set()
+
+    try:
+        runtime.submit({"input_ids": PROMPT, "seed": 4, "max_tokens": 50, "stream": True, **given}, sink)
+        assert done.wait(5)
+    finally:
+        runtime.close()
+    assert chunks[-1].error is None
+    return chunks
+
+
+KNOBS: list[dict[str, Any]] = [
+    {"mode": "diffusion"},
+    {"mode": "diffusion", "temperature": 0.8},
+    {"mode": "diffusion", "revise_rounds": 2},
+    {"mode": "diffusion", "stop_words": ["e", "xyz"]},
+    {"mode": "self_speculation"},
+    {"mode": "self_speculation", "denoise_steps": 3, "block_length": 7},
+    {"mode": "diffusion", "exclude_input_in_output": False},
+]
+
+
+@pytest.mark.parametrize("knobs", KNOBS, ids=str)
+def test_the_committed_stream_is_the_same_with_it(knobs: dict[str, Any]) -> None:
+    plain, watched = ask(**knobs), ask(**knobs, stream_provisional=True)
+    assert "".join(chunk.text for chunk in plain) == "".join(chunk.text for chunk in watched)
+    assert [t for chunk in plain for t in chunk.token_ids] == [t for chunk in watched for t in chunk.token_ids]
+    assert plain[-1].counters == watched[-1].counters
+    assert all(chunk.provisional is None for chunk in plain)
+
+
+@pytest.mark.parametrize("knobs", KNOBS, ids=str)
+def test_every_denoising_pass_tells_of_its_block_once(knobs: dict[str, Any]) -> None:
+    chunks = ask(**knobs, stream_provisional=True)
+    told = [chunk.provisional for chunk in chunks if chunk.provisional is not None]
+    counts = chunks[-1].counters
+    assert len(told) == counts.denoise_forwards + counts.draft_forwards > 0
+    assert all(low.start <= high.start for low, high in pairwise(told))
+    assert len(chunks) <= len(told) + counts.verify_forwards + counts.score_forwards + counts.commit_forwards + 1
+
+
+@pytest.mark.parametrize("knobs", KNOBS, ids=str)
+def test_what_is_called_committed_is_in_the_stream(knobs: dict[str, Any]) -> None:
+    sent: list[int] = []
+    for chunk in ask(**knobs, stream_provisional=True):
+        sent += chunk.token_ids
+        if (block := chunk.provisional) is not None:
+            own = [token for token in block.tokens if token.state == "committed"]
+            assert [token.id for token in own] == sent[block.start : block.start + len(own)]
+            assert block.start + len(own) == len(sent) or not own
+
+
+def test_a_block_alone_is_no_answer_on_the_wire() -> None:
+    given = {"input_ids": PROMPT, "stream": True, "stream_provisional": True, "mode": "diffusion"}
+    params = GenerationParams.parse({**given, "return_token_ids": True}, Defaults(VOCAB, 8, EOS))
+    alone = Chunk(provisional=snapshot([4, None]).shown(TOKENIZER))
+    arrays = response_arrays(alone, params, 0.0)
+    assert set(arrays) == {"text_output", "provisional"} and arrays["text_output"].tolist() == [b""]
+    assert "provisional" not in response_arrays(Chunk("a", [3]), params, 0.0)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"input_ids": [3], "mode": "diffusion"},
+        {"input_ids": [3], "mode": "diffusion", "stream": False},
+        {"input_ids": [3], "mode": "autoregressive", "stream": True},
+        {"text_input": "a", "suffix": "b", "stream": True},
+        {"text": "a", "stream": True},
+    ],
+)
+def test_without_a_stream_of_blocks_it_is_refused(given: dict[str, Any]) -> None:
+    with pytest.raises(RequestError, match="stream_provisional") as caught:
+        GenerationParams.parse({**given, "stream_provisional": True}, Defaults(VOCAB, 8, EOS))
+    assert caught.value.error_type == "not_applicable"

@@ -1,0 +1,91 @@
+"""Instances on GPUs: what `--gpus` takes, the repository that is rendered for them, where an instance finds itself."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from trimode.api.tensors import MODEL_NAME, config_pbtxt, instance_group
+from trimode.config import ServerConfig
+from trimode.errors import ServeError
+from trimode.server import cli
+from trimode.server.gpu_repository import on_gpus, parse_gpus
+from trimode.server.installation import Installation
+from trimode.server.ports import Ports
+from trimode.triton.instance import Instance
+
+REPOSITORY = Path(__file__).parents[3] / "model_repository"
+
+
+def manifest(runtime: str) -> Any:
+    return SimpleNamespace(runtime=runtime, model="toy")
+
+
+@pytest.mark.parametrize(("text", "gpus"), [("0", (0,)), ("0,1", (0, 1)), (" 3 , 1 ", (3, 1))])
+def test_gpus_are_indices_with_commas(text: str, gpus: tuple[int, ...]) -> None:
+    assert parse_gpus(text) == gpus
+
+
+@pytest.mark.parametrize("text", ["", "a", "0,", "-1", "0 1", "1024", "0.5", "²"])
+def test_other_gpus_are_refused(text: str) -> None:
+    with pytest.raises(ServeError, match="--gpus must be indices between 0 and 1023 separated by commas") as caught:
+        parse_gpus(text)
+    assert repr(text) in str(caught.value)
+
+
+def test_a_gpu_named_twice_is_refused() -> None:
+    with pytest.raises(ServeError, match="--gpus must name each GPU once, got '0,1,0'"):
+        parse_gpus("0,1,0")
+
+
+def test_each_gpu_has_one_instance() -> None:
+    assert instance_group([0, 1]) == "instance_group [ { count: 1, kind: KIND_GPU, gpus: [ 0, 1 ] } ]"
+
+
+def test_only_the_instance_group_differs_from_the_default() -> None:
+    default, on = config_pbtxt().splitlines(), config_pbtxt([2]).splitlines()
+    assert [(a, b) for a, b in zip(default, on, strict=True) if a != b] == [(instance_group(), instance_group([2]))]
+
+
+def test_a_rendered_repository_has_its_own_config_and_everything_else(tmp_path: Path) -> None:
+    model = on_gpus(REPOSITORY, (0, 1), tmp_path) / MODEL_NAME
+    assert (model / "config.pbtxt").read_text(encoding="utf-8") == config_pbtxt((0, 1))
+    assert ServerConfig.load(model / "model.yaml", {}) == ServerConfig()
+    # the shim finds a checkout from where it really is
+    assert (model / "1" / "model.py").resolve() == REPOSITORY / MODEL_NAME / "1" / "model.py"
+    assert (REPOSITORY / MODEL_NAME / "config.pbtxt").read_text(encoding="utf-8") == config_pbtxt()
+
+
+def test_gpus_need_a_bundle_that_runs_on_them() -> None:
+    with pytest.raises(ServeError, match="--gpus needs a bundle for tensorrt, toy was built for onnxruntime"):
+        cli.gpus_for("0", manifest("onnxruntime"))
+    assert cli.gpus_for(None, manifest("onnxruntime")) == ()
+    assert cli.gpus_for("1,0", manifest("tensorrt")) == (1, 0)
+
+
+@pytest.mark.parametrize(("kind", "gpu"), [("GPU", 1), ("KIND_GPU", 1), ("CPU", None), ("MODEL", None)])
+def test_an_instance_knows_its_gpu(kind: str, gpu: int | None) -> None:
+    args = {"model_instance_name": "it_0_1", "model_instance_kind": kind, "model_instance_device_id": "1"}
+    assert Instance.of(args) == Instance("it_0_1", gpu)
+
+
+def options(*given: str) -> argparse.Namespace:
+    return cli.parser().parse_args(given)
+
+
+def test_everything_listens_on_loopback_unless_told() -> None:
+    assert (options().host, options().grpc_host, options().metrics_host) == ("127.0.0.1",) * 3
+    with pytest.raises(SystemExit):
+        options("--grpc-host", "10.0.0.1")  # the supervisor reads the metrics over loopback
+
+
+@pytest.mark.parametrize("option", ["grpc", "metrics"])
+def test_the_wheels_server_stays_on_loopback(tmp_path: Path, option: str) -> None:
+    ports = Ports(1, 2, 3, **{f"{option}_host": "0.0.0.0"})
+    given: dict[str, Any] = {"exit_timeout": 4, "ready_timeout": 5, "shm_prefix": "mine_", "admin_key": "secret"}
+    with pytest.raises(ServeError, match=f"--{option}-host must be 127.0.0.1 with the wheel's tritonserver"):
+        Installation(tmp_path, from_wheel=True).command(tmp_path, ports, **given)
+    assert f"--{option}-address=0.0.0.0" in Installation(tmp_path).command(tmp_path, ports, **given)
