@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 from trimode_client.transports.tensors import pack
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -66,7 +66,8 @@ def grpc_server(script: Script) -> Iterator[str]:
                     return
                 if step is BREAK:
                     return
-                final = step is EMPTY_FINAL or (EMPTY_FINAL not in script.steps and "finish_reason" in step)
+                last = isinstance(step, dict) and "finish_reason" in step
+                final = step is EMPTY_FINAL or (EMPTY_FINAL not in script.steps and last)
                 yield message(step, final=final)
 
         def ServerLive(self, request: Any, context: Any) -> Any:

@@ -1,4 +1,4 @@
-"""How requests travel: one file for each protocol and concurrency style; here a protocol's transport is opened.
+"""How requests travel: a blocking and an asyncio transport for each protocol; here one is opened.
 
 A transport knows addresses, sockets and time limits; a response is a mapping of output name to Python value.
 """
@@ -28,7 +28,7 @@ def open_transport(protocol: Wire, url: str | None, model: str) -> Transport:
         from .grpc_blocking import GrpcTransport
 
         return GrpcTransport(url or DEFAULT_URLS["grpc"], model)
-    from .http_blocking import HttpTransport
+    from .http import HttpTransport
 
     return HttpTransport(url or DEFAULT_URLS["http"], model)
 
@@ -39,7 +39,7 @@ def open_async_transport(protocol: Wire, url: str | None, model: str) -> AsyncTr
         from .grpc_async import AsyncGrpcTransport
 
         return AsyncGrpcTransport(url or DEFAULT_URLS["grpc"], model)
-    from .http_async import AsyncHttpTransport
+    from .http import AsyncHttpTransport
 
     return AsyncHttpTransport(url or DEFAULT_URLS["http"], model)
 

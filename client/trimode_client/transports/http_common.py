@@ -1,20 +1,23 @@
-"""What both HTTP transports share: addresses, bodies, and reading Triton's generate answers.
+"""What both HTTP transports share: addresses, bodies, reading Triton's generate answers, and errors.
 
-Knows no HTTP library.
+Opens no connection and waits for nothing.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..errors import IncompleteError, TrimodeClientError, UnavailableError, server_error
+import httpx
 
-HEADERS = {"Content-Type": "application/json"}
+from ..errors import IncompleteError, TrimodeClientError, UnavailableError, server_error, unreachable
+from .sse import SseParser
+
+HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 CONNECT_SECONDS = 10.0  # for a connection to open; a host that is up answers within milliseconds
-READ_BYTES = 65_536  # most bytes of one read; a response of a stream has a few hundred
-_NOT_HTTP = ("BadStatusLine", "Bad status line")  # what urllib3 and aiohttp call an answer that is not HTTP
+POOL = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=15.0)  # expiry in seconds
+_NOT_HTTP = ("illegal status line", "illegal request line")  # what httpx calls an answer that is not HTTP
 
 
 def base_url(url: str) -> str:
@@ -37,14 +40,6 @@ def body(fields: Mapping[str, Any]) -> bytes:
     return json.dumps(fields, ensure_ascii=False).encode("utf-8")
 
 
-def broken_answer(exc: Exception, url: str) -> TrimodeClientError:
-    """Return the error for an answer that broke off, or that is not HTTP."""
-    if any(sign in str(exc) for sign in _NOT_HTTP):
-        hint = "it may be the gRPC port; usually HTTP is at PORT and gRPC at PORT+1; or choose the protocol grpc"
-        return UnavailableError(f"{url} does not speak HTTP: {hint}")
-    return IncompleteError(f"the connection broke before the last response: {exc}")
-
-
 def parse(text: str | bytes) -> dict[str, Any]:
     """Return the outputs of one JSON answer or event.
 
@@ -61,3 +56,23 @@ def parse(text: str | bytes) -> dict[str, Any]:
     if isinstance(error := outputs.get("error"), str):
         raise server_error(error)
     return {name: value for name, value in outputs.items() if name not in ("model_name", "model_version")}
+
+
+def parse_events(parser: SseParser, piece: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the outputs of each event that `piece` completes; an empty piece is the stream's end."""
+    for event in parser.feed(piece) if piece else parser.end():
+        yield parse(event)
+
+
+def http_failure(exc: Exception, url: str) -> TrimodeClientError:
+    """Return the error for a request that httpx could not carry out; waits that ended are not among them."""
+    if isinstance(exc, httpx.ConnectTimeout):
+        return unreachable(url, "HTTP", f"no connection within {CONNECT_SECONDS:g} s")
+    if isinstance(exc, httpx.ConnectError):
+        return unreachable(url, "HTTP", exc)
+    if isinstance(exc, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
+        return UnavailableError(f"{url} cannot be asked: {exc}")
+    if any(sign in str(exc) for sign in _NOT_HTTP):
+        hint = "it may be the gRPC port; usually HTTP is at PORT and gRPC at PORT+1; or choose the protocol grpc"
+        return UnavailableError(f"{url} does not speak HTTP: {hint}")
+    return IncompleteError(f"the connection broke before the last response: {exc}")

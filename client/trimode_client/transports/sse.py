@@ -1,6 +1,7 @@
 """SseParser: the data of server-sent events, from bytes that may be cut anywhere.
 
 Knows the event-stream format only. It skips the fields other than `data`, as Triton sends none that matter.
+httpx's iter_lines would not do: it also ends lines at U+0085 and U+2028, which JSON may hold as they are.
 """
 
 from __future__ import annotations
@@ -12,30 +13,30 @@ class SseParser:
     """Feed it bytes as they arrive; lines may end in LF, CR or CR LF, characters may be split."""
 
     def __init__(self) -> None:
-        self._line = bytearray()
+        self._line = b""
         self._data: list[bytes] = []
         self._after_cr = False
 
     def feed(self, piece: bytes) -> Iterator[str]:
         """Yield the data of each event that `piece` completes."""
-        for byte in piece:
-            after_cr, self._after_cr = self._after_cr, byte == 0x0D
-            if byte == 0x0A and after_cr:
-                continue
-            if byte not in (0x0A, 0x0D):
-                self._line.append(byte)
-                continue
-            line, self._line = bytes(self._line), bytearray()
-            if line:
-                self._take(line)
+        if not piece:
+            return
+        if self._after_cr:
+            piece = piece.removeprefix(b"\n")
+        self._after_cr = piece.endswith(b"\r")
+        lines = (self._line + piece).splitlines(keepends=True)
+        self._line = lines.pop() if lines and not lines[-1].endswith((b"\n", b"\r")) else b""
+        for line in lines:
+            if text := line.rstrip(b"\r\n"):
+                self._take(text)
             elif self._data:
                 yield self._event()
 
     def end(self) -> Iterator[str]:
         """Yield the data of an event that the stream's end left without its empty line."""
         if self._line:
-            self._take(bytes(self._line))
-            self._line = bytearray()
+            self._take(self._line)
+            self._line = b""
         if self._data:
             yield self._event()
 

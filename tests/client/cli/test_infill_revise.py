@@ -17,7 +17,7 @@ from trimode_client.cli.knobs import given_knobs
 from trimode_client.cli.main import main, parser
 from trimode_client.request import KNOBS
 
-from tests.client.cli.test_main import run
+from tests.client.cli.command import run
 from tests.support.fake_server import LAST, Script
 
 BEFORE = "def f:\n\treturn 1\n"

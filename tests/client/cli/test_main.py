@@ -16,14 +16,10 @@ from trimode_client.cli.compare import summarise
 from trimode_client.cli.knobs import FLAGS, given_knobs, knobs_of
 from trimode_client.cli.main import main, parser
 
+from tests.client.cli.command import run
 from tests.support.fake_server import FIRST, LAST, Script, http_server
 
 ANSWER = LAST | {"text_output": "Hello", "effective_params": '{"mode":"diffusion"}'}
-
-
-def run(script: Script, *arguments: str) -> int:
-    with http_server(script) as url:
-        return main([*arguments, "--url", url, "--protocol", "http"])
 
 
 def sent(*arguments: str) -> dict[str, Any]:

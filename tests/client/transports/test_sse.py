@@ -6,7 +6,7 @@ import json
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from trimode_client.transports.sse import SseParser
 
@@ -21,9 +21,11 @@ def parse(pieces: list[bytes]) -> list[str]:
     st.lists(st.text(), min_size=1, max_size=4),
     st.sampled_from(["\n", "\r\n", "\r"]),
     st.lists(st.integers(0, 400), max_size=12),
+    st.booleans(),
 )
-def test_events_cut_anywhere_come_out_whole(texts: list[str], end: str, cuts: list[int]) -> None:
-    events = [json.dumps({"text_output": text}, ensure_ascii=True) for text in texts]
+@example(["\u0085\u2028\u2029"], "\n", [], False)
+def test_events_cut_anywhere_come_out_whole(texts: list[str], end: str, cuts: list[int], ascii_only: bool) -> None:
+    events = [json.dumps({"text_output": text}, ensure_ascii=ascii_only) for text in texts]
     raw = "".join(f"data: {event}{end}{end}" for event in events).encode()
     places = [0, *sorted(min(cut, len(raw)) for cut in cuts), len(raw)]
     assert parse([raw[a:b] for a, b in pairwise(places)]) == events

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, Literal
 
 import pytest
 from trimode_client import (
@@ -22,6 +22,7 @@ from trimode_client import (
     StalledError,
     UnavailableError,
 )
+from trimode_client.transports.time_limits import POLL_SECONDS
 
 from tests.support.fake_server import (
     BREAK,
@@ -36,12 +37,13 @@ from tests.support.fake_server import (
     http_server,
 )
 
+Protocol = Literal["grpc", "http"]
 PROTOCOLS = ("grpc", "http")
 LIMITS: dict[str, Any] = {"timeout": 5.0, "inactivity": 5.0}
 Asker = Callable[..., Completion]
 
 
-def ask_blocking(url: str, protocol: str, *, stream: bool, **limits: Any) -> Completion:
+def ask_blocking(url: str, protocol: Protocol, *, stream: bool, **limits: Any) -> Completion:
     with Client(url, protocol, **LIMITS | limits) as client:
         if not stream:
             return client.generate("hi")
@@ -49,7 +51,7 @@ def ask_blocking(url: str, protocol: str, *, stream: bool, **limits: Any) -> Com
             return pieces.finish()
 
 
-def ask_async(url: str, protocol: str, *, stream: bool, **limits: Any) -> Completion:
+def ask_async(url: str, protocol: Protocol, *, stream: bool, **limits: Any) -> Completion:
     async def ask() -> Completion:
         async with AsyncClient(url, protocol, **LIMITS | limits) as client:
             if not stream:
@@ -60,13 +62,13 @@ def ask_async(url: str, protocol: str, *, stream: bool, **limits: Any) -> Comple
     return asyncio.run(ask())
 
 
-def call_blocking(url: str, protocol: str, method: str, *texts: str, **knobs: Any) -> Completion:
+def call_blocking(url: str, protocol: Protocol, method: str, *texts: str, **knobs: Any) -> Completion:
     with Client(url, protocol, **LIMITS) as client:
         answer: Completion = getattr(client, method)(*texts, **knobs)
     return answer
 
 
-def call_async(url: str, protocol: str, method: str, *texts: str, **knobs: Any) -> Completion:
+def call_async(url: str, protocol: Protocol, method: str, *texts: str, **knobs: Any) -> Completion:
     async def call() -> Completion:
         async with AsyncClient(url, protocol, **LIMITS) as client:
             answer: Completion = await getattr(client, method)(*texts, **knobs)
@@ -88,19 +90,19 @@ def ask(request: pytest.FixtureRequest) -> Asker:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_stream_adds_up_to_its_completion(ask: Asker, protocol: str) -> None:
+def test_a_stream_adds_up_to_its_completion(ask: Asker, protocol: Protocol) -> None:
     with SERVERS[protocol](Script(FIRST, LAST)) as url:
         completion = ask(url, protocol, stream=True)
     assert (completion.text, completion.token_ids, completion.finish_reason) == ("Hello", (1, 2, 3), "stop")
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_generate_takes_a_single_answer(ask: Asker, protocol: str) -> None:
+def test_generate_takes_a_single_answer(ask: Asker, protocol: Protocol) -> None:
     with SERVERS[protocol](Script(LAST)) as url:
         assert ask(url, protocol, stream=False).counters == {"forwards": 2}
 
 
-def sent(script: Script, protocol: str) -> dict[str, Any]:
+def sent(script: Script, protocol: Protocol) -> dict[str, Any]:
     """The fields of the only request, texts only where it came over gRPC."""
     (request,) = script.requests
     if protocol == "http":
@@ -111,7 +113,7 @@ def sent(script: Script, protocol: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_infill_sends_both_sides_and_gives_what_fills_the_gaps(call: Asker, protocol: str) -> None:
+def test_infill_sends_both_sides_and_gives_what_fills_the_gaps(call: Asker, protocol: Protocol) -> None:
     script = Script(FILLED)
     with SERVERS[protocol](script) as url:
         completion = call(url, protocol, "infill", "é", "", return_candidates=True)
@@ -121,7 +123,7 @@ def test_infill_sends_both_sides_and_gives_what_fills_the_gaps(call: Asker, prot
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_revise_sends_the_text_and_gives_its_edits(call: Asker, protocol: str) -> None:
+def test_revise_sends_the_text_and_gives_its_edits(call: Asker, protocol: Protocol) -> None:
     script = Script(REVISED)
     with SERVERS[protocol](script) as url:
         completion = call(url, protocol, "revise", "ax", spans=[[1, 2]])
@@ -144,32 +146,32 @@ def test_an_empty_final_response_ends_a_grpc_stream(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_stream_that_stalls_is_given_up(ask: Asker, protocol: str) -> None:
+def test_a_stream_that_stalls_is_given_up(ask: Asker, protocol: Protocol) -> None:
     with SERVERS[protocol](Script(FIRST, STALL)) as url, pytest.raises(StalledError, match=r"within 0\.1 s"):
         ask(url, protocol, stream=True, inactivity=0.1)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_overall_limit_ends_a_stream(ask: Asker, protocol: str) -> None:
+def test_the_overall_limit_ends_a_stream(ask: Asker, protocol: Protocol) -> None:
     with SERVERS[protocol](Script(FIRST, STALL)) as url, pytest.raises(DeadlineError):
         ask(url, protocol, stream=True, timeout=0.1)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_overall_limit_ends_a_single_answer(ask: Asker, protocol: str) -> None:
+def test_the_overall_limit_ends_a_single_answer(ask: Asker, protocol: Protocol) -> None:
     with SERVERS[protocol](Script(STALL)) as url, pytest.raises(DeadlineError):
         ask(url, protocol, stream=False, timeout=0.1)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("method", ["infill", "revise"])
-def test_the_overall_limit_ends_an_infilling_and_a_revision(call: Asker, protocol: str, method: str) -> None:
+def test_the_overall_limit_ends_an_infilling_and_a_revision(call: Asker, protocol: Protocol, method: str) -> None:
     with SERVERS[protocol](Script(STALL)) as url, pytest.raises(DeadlineError):
         call(url, protocol, method, "a", timeout=0.1)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_giving_up_cancels_on_the_server(ask: Asker, protocol: str) -> None:
+def test_giving_up_cancels_on_the_server(ask: Asker, protocol: Protocol) -> None:
     script = Script(FIRST, STALL)
     with SERVERS[protocol](script) as url:
         with pytest.raises(StalledError):
@@ -178,7 +180,7 @@ def test_giving_up_cancels_on_the_server(ask: Asker, protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_stream_cut_short_is_incomplete(ask: Asker, protocol: str) -> None:
+def test_a_stream_cut_short_is_incomplete(ask: Asker, protocol: Protocol) -> None:
     with SERVERS[protocol](Script(FIRST, BREAK)) as url, pytest.raises(IncompleteError):
         ask(url, protocol, stream=True)
 
@@ -189,7 +191,7 @@ def test_a_stream_without_a_last_response_is_incomplete(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_an_error_after_the_first_piece_has_its_own_class(ask: Asker, protocol: str) -> None:
+def test_an_error_after_the_first_piece_has_its_own_class(ask: Asker, protocol: Protocol) -> None:
     with SERVERS[protocol](Script(FIRST, "overloaded: try later")) as url, pytest.raises(OverloadedError):
         ask(url, protocol, stream=True)
 
@@ -212,7 +214,7 @@ def test_an_answer_that_is_not_json_is_incomplete(ask: Asker) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_nobody_answering_is_unavailable(ask: Asker, protocol: str) -> None:
+def test_nobody_answering_is_unavailable(ask: Asker, protocol: Protocol) -> None:
     with pytest.raises(UnavailableError, match="nobody answers"):
         ask("127.0.0.1:9", protocol, stream=True)
 
@@ -220,17 +222,17 @@ def test_nobody_answering_is_unavailable(ask: Asker, protocol: str) -> None:
 @pytest.mark.parametrize(
     ("protocol", "other", "hint"), [("grpc", "http", "speaks HTTP/1"), ("http", "grpc", "gRPC port")]
 )
-def test_the_other_protocols_port_is_told(ask: Asker, protocol: str, other: str, hint: str) -> None:
+def test_the_other_protocols_port_is_told(ask: Asker, protocol: Protocol, other: Protocol, hint: str) -> None:
     with SERVERS[other](Script(LAST)) as url, pytest.raises(UnavailableError, match=rf"{url} .*{hint}.*PORT\+1"):
         ask(url, protocol, stream=False)
 
 
-def health_blocking(url: str, protocol: str) -> Health:
+def health_blocking(url: str, protocol: Protocol) -> Health:
     with Client(url, protocol) as client:
         return client.health()
 
 
-def health_async(url: str, protocol: str) -> Health:
+def health_async(url: str, protocol: Protocol) -> Health:
     async def ask() -> Health:
         async with AsyncClient(url, protocol) as client:
             return await client.health()
@@ -240,7 +242,7 @@ def health_async(url: str, protocol: str) -> Health:
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("health", [health_blocking, health_async])
-def test_health_tells_a_model_that_is_not_ready(health: Callable[[str, str], Health], protocol: str) -> None:
+def test_health_tells_a_model_that_is_not_ready(health: Callable[[str, Protocol], Health], protocol: Protocol) -> None:
     with SERVERS[protocol](Script()) as url:
         state = health(url, protocol)
     assert (state.ready, state.model_ready, state.ok) == (True, False, False)
@@ -249,22 +251,24 @@ def test_health_tells_a_model_that_is_not_ready(health: Callable[[str, str], Hea
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
 @pytest.mark.parametrize("health", [health_blocking, health_async])
-def test_health_says_why_there_is_no_answer(health: Callable[[str, str], Health], protocol: str) -> None:
+def test_health_says_why_there_is_no_answer(health: Callable[[str, Protocol], Health], protocol: Protocol) -> None:
     assert "127.0.0.1:9" in health("127.0.0.1:9", protocol).reason
     with SERVERS["grpc" if protocol == "http" else "http"](Script()) as url:
         assert "PORT+1" in health(url, protocol).reason
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_waiting_for_readiness_has_an_end(protocol: str) -> None:
-    started = time.monotonic()
-    with Client("127.0.0.1:9", protocol) as client, pytest.raises(UnavailableError, match="not ready"):
+def test_waiting_for_readiness_ends_with_its_limit(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
+    slept: list[float] = []
+    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr("trimode_client.client.time", clock)
+    with Client("127.0.0.1:9", protocol) as client, pytest.raises(UnavailableError, match=r"not ready after 0\.2 s"):
         client.wait_until_ready(0.2)
-    assert time.monotonic() - started < 3
+    assert 0.2 <= sum(slept) < 0.2 + POLL_SECONDS
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_dropping_a_stream_cancels_it(protocol: str) -> None:
+def test_dropping_a_stream_cancels_it(protocol: Protocol) -> None:
     script = Script(FIRST, STALL)
     with SERVERS[protocol](script) as url, Client(url, protocol, **LIMITS) as client:
         for _ in client.stream("hi"):
@@ -273,14 +277,14 @@ def test_dropping_a_stream_cancels_it(protocol: str) -> None:
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_a_client_can_be_used_again_after_a_cancelled_stream(protocol: str) -> None:
+def test_a_client_can_be_used_again_after_a_cancelled_stream(protocol: Protocol) -> None:
     with SERVERS[protocol](Script(FIRST, LAST)) as url, Client(url, protocol, **LIMITS) as client:
         next(client.stream("hi"))
         assert client.generate("hi") if protocol == "grpc" else client.stream("hi").finish()
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_the_time_limit_is_told_to_the_server(protocol: str) -> None:
+def test_the_time_limit_is_told_to_the_server(protocol: Protocol) -> None:
     script = Script(LAST)
     with SERVERS[protocol](script) as url:
         ask_blocking(url, protocol, stream=False, timeout=1.5)

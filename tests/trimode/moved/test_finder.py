@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from trimode import moved
 from trimode.auto.tuning import TUNING
+from trimode.moved import finder, tables
 
 from tests.support.layout import ROOT
 
@@ -105,6 +106,10 @@ def test_a_star_import_binds_the_old_names() -> None:
     code = "from trimode.kin import *; SimilarRequests; print(Kin.__name__, KEPT)"
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "SimilarRequests 256\n"
+
+
+def test_the_face_gives_the_finder_and_the_tables() -> None:
+    assert (moved.find, moved.MOVED) == (finder.find, tables.MOVED)
 
 
 def test_installing_twice_is_harmless() -> None:

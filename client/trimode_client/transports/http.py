@@ -1,0 +1,189 @@
+"""HTTP, for plain functions and for asyncio, through Triton's generate and generate_stream, on httpx.
+
+Knows nothing of fields and outputs. NVIDIA's own HTTP client speaks only /infer, which Triton refuses for a model that
+streams. Neither transport takes a proxy from the environment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
+from contextlib import suppress
+from functools import cache
+from threading import Timer
+from typing import Any
+
+import httpx
+
+from ..errors import http_error
+from .base import Health
+from .http_common import (
+    CONNECT_SECONDS,
+    HEADERS,
+    POOL,
+    base_url,
+    body,
+    endpoint,
+    health_paths,
+    http_failure,
+    parse,
+    parse_events,
+)
+from .sse import SseParser
+from .time_limits import TimeLimits
+
+_TIMED_OUT = (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout)
+_FAILED = (httpx.HTTPError, httpx.InvalidURL)
+
+
+class HttpTransport:
+    """One connection pool; threads may share it."""
+
+    def __init__(self, url: str, model: str) -> None:
+        self._url = base_url(url)
+        self._model = model
+        verify = _authorities() if self._url.startswith("https:") else False  # no redirect leads from http to https
+        self._pool = httpx.HTTPTransport(verify=verify, limits=POOL, trust_env=False)
+        self._client = httpx.Client(transport=self._pool, trust_env=False)
+
+    def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> Generator[dict[str, Any], None, None]:
+        """Send one request and yield its responses; see Transport."""
+        url = self._url + endpoint(self._model, fields)
+        timeout = httpx.Timeout(limits.seconds_left(), connect=CONNECT_SECONDS)
+        try:
+            with self._client.stream("POST", url, content=body(fields), headers=HEADERS, timeout=timeout) as answer:
+                if answer.status_code != 200:
+                    raise http_error(answer.status_code, answer.read())
+                if not fields["stream"]:
+                    yield parse(answer.read())
+                    return
+                parser = SseParser()
+                for piece in _pieces(answer, timeout.read, limits):
+                    yield from parse_events(parser, piece)
+        except _TIMED_OUT:
+            raise limits.error() from None
+        except _FAILED as exc:
+            raise http_failure(exc, self._url) from None
+
+    def health(self, timeout: float) -> Health:
+        """Ask for the state; see Transport."""
+        states = [False, False, False]
+        try:
+            for index, path in enumerate(health_paths(self._model)):
+                states[index] = self._client.get(self._url + path, timeout=timeout).status_code == 200
+        except _TIMED_OUT:
+            return Health.from_answers(self._url, *states, reason=f"{self._url} did not answer within {timeout:g} s")
+        except _FAILED as exc:
+            return Health.from_answers(self._url, *states, reason=str(http_failure(exc, self._url)))
+        return Health.from_answers(self._url, *states)
+
+    def close(self) -> None:
+        """Drop the connections; the next request opens one."""
+        self._pool.close()
+
+
+class AsyncHttpTransport:
+    """One connection pool, for one event loop."""
+
+    def __init__(self, url: str, model: str) -> None:
+        self._url = base_url(url)
+        self._model = model
+        self._pool = httpx.AsyncHTTPTransport(verify=_authorities(), limits=POOL, trust_env=False)
+        connecting = httpx.Timeout(None, connect=CONNECT_SECONDS)  # TimeLimits hold for the rest
+        self._client = httpx.AsyncClient(
+            transport=self._pool, trust_env=False, timeout=connecting, follow_redirects=True
+        )
+
+    async def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> AsyncGenerator[dict[str, Any], None]:
+        """Send one request and yield its responses; see AsyncTransport."""
+        url = self._url + endpoint(self._model, fields)
+        answer: httpx.Response | None = None
+        try:
+            request = self._client.build_request("POST", url, content=body(fields), headers=HEADERS)
+            async with asyncio.timeout(limits.seconds_left()):
+                answer = await self._client.send(request, stream=True)
+            if answer.status_code != 200 or not fields["stream"]:
+                async with asyncio.timeout(limits.seconds_left()):
+                    whole = await answer.aread()
+                if answer.status_code != 200:
+                    raise http_error(answer.status_code, whole)
+                yield parse(whole)
+                return
+            parser, pieces = SseParser(), answer.aiter_bytes()
+            while True:
+                async with asyncio.timeout(limits.seconds_left()):
+                    piece = await anext(pieces, b"")
+                for outputs in parse_events(parser, piece):
+                    yield outputs
+                if not piece:
+                    return
+        except TimeoutError:
+            raise limits.error() from None
+        except _FAILED as exc:
+            raise http_failure(exc, self._url) from None
+        finally:
+            if answer is not None:
+                await answer.aclose()  # an answer that was read to its end has returned its connection already
+
+    async def health(self, timeout: float) -> Health:
+        """Ask for the state; see AsyncTransport."""
+        states = [False, False, False]
+        try:
+            for index, path in enumerate(health_paths(self._model)):
+                async with asyncio.timeout(timeout):
+                    states[index] = (await self._client.get(self._url + path)).status_code == 200
+        except TimeoutError:
+            return Health.from_answers(self._url, *states, reason=f"{self._url} did not answer within {timeout:g} s")
+        except _FAILED as exc:
+            return Health.from_answers(self._url, *states, reason=str(http_failure(exc, self._url)))
+        return Health.from_answers(self._url, *states)
+
+    async def close(self) -> None:
+        """Drop the connections; the next request opens one."""
+        await self._pool.aclose()
+
+
+@cache
+def _authorities() -> ssl.SSLContext:
+    """Return the system's certificates, which take tens of milliseconds to load."""
+    return ssl.create_default_context()
+
+
+def _pieces(answer: httpx.Response, read_seconds: float | None, limits: TimeLimits) -> Iterator[bytes]:
+    """Yield bytes as they arrive, each within the time that is left, and b"" at the end.
+
+    httpx waits `read_seconds` for each; when less is left, a timer shuts the connection down, which ends the read.
+    """
+    rang = False
+
+    def ring() -> None:
+        nonlocal rang
+        rang = True
+        if not answer.is_closed:  # else its connection may have another request by now
+            with suppress(OSError):
+                answer.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+
+    timer: Timer | None = None
+    pieces = answer.iter_bytes()
+    try:
+        while True:
+            left = limits.seconds_left()
+            if timer is None and left is not None and read_seconds is not None and left < read_seconds:
+                timer = Timer(left, ring)
+                timer.daemon = True
+                timer.start()
+            piece = next(pieces, b"")
+            if rang and not piece:
+                raise limits.error()
+            yield piece
+            if not piece:
+                return
+    except httpx.HTTPError:
+        if rang:
+            raise limits.error() from None
+        raise
+    finally:
+        if timer is not None:
+            timer.cancel()
