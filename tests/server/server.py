@@ -3,48 +3,46 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
-import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
-from contextlib import ExitStack, closing
+from contextlib import suppress
 from pathlib import Path
+
+import psutil
+from prometheus_client.parser import text_string_to_metric_families
+from trimode.server.ports import free_port
 
 START_SECONDS = 60.0
 STOP_SECONDS = 30.0
 
 
 def free_ports(count: int) -> list[int]:
-    with ExitStack() as stack:
-        probes = [stack.enter_context(closing(socket.socket())) for _ in range(count)]
-        for probe in probes:
-            probe.bind(("127.0.0.1", 0))
-        return [probe.getsockname()[1] for probe in probes]
+    ports: list[int] = []
+    while len(ports) < count:
+        ports.append(free_port(ports))
+    return ports
 
 
-def state(pid: int) -> str | None:
-    """The state letter of a process, None when it is gone; a zombie counts as gone."""
+def runs(process: psutil.Process) -> bool:
+    """Whether a process is there; a zombie counts as gone."""
     try:
-        letter = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
-    except OSError:
-        return None
-    return None if letter in "ZX" else letter
+        return process.is_running() and process.status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False
 
 
-def children(pid: int, name: str) -> list[int]:
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            head, _, rest = (entry / "stat").read_text().rpartition(") ")
-        except OSError:
-            continue
-        if rest.split()[1] == str(pid) and rest[0] not in "ZX" and head.partition("(")[2] == name:
-            found.append(int(entry.name))
+def children(process: psutil.Process, name: str) -> set[psutil.Process]:
+    """The children of a process that run and have this name."""
+    found = set()
+    for child in process.children():
+        with suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+            if child.name() == name and runs(child):
+                found.add(child)
     return found
 
 
@@ -90,12 +88,9 @@ class Server:
     def metric(self, name: str, **labels: str) -> float:
         """The value of one metric, summed over the labels not given; 0 when it is not there yet."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
-            text = answer.read().decode()
-        total = 0.0
-        for found, value in re.findall(rf"^{name}(?:{{(.*)}})? (\S+)$", text, re.MULTILINE):
-            if all(f'{key}="{wanted}"' in found for key, wanted in labels.items()):
-                total += float(value)
-        return total
+            families = text_string_to_metric_families(answer.read().decode())
+        samples = [sample for family in families for sample in family.samples if sample.name == name]
+        return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())
 
     def wait_metric(self, name: str, value: float, **labels: str) -> None:
         """Wait until a metric is `value`; metrics are published every tenth of a second."""
@@ -107,12 +102,19 @@ class Server:
         time.sleep(0.25)
 
     @property
-    def triton(self) -> int:
-        return children(self.process.pid, "tritonserver")[0]
+    def triton(self) -> psutil.Process:
+        (found,) = children(psutil.Process(self.process.pid), "tritonserver")
+        return found
 
     @property
-    def stub(self) -> int:
-        return children(self.triton, "triton_python_b")[0]
+    def stub(self) -> psutil.Process:
+        (found,) = self.stubs
+        return found
+
+    @property
+    def stubs(self) -> set[psutil.Process]:
+        """Of each instance, one."""
+        return children(self.triton, "triton_python_backend_stub")
 
     def shared_memory(self) -> list[Path]:
         return list(Path("/dev/shm").glob(f"trimode_*_{self.process.pid}_*"))

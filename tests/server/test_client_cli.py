@@ -11,21 +11,10 @@ import time
 
 import pytest
 
+from tests.server.sdk import run
 from tests.server.server import Server
 
 SHORT = ("--max-tokens", "12", "--no-enable-thinking")
-
-
-def run(server: Server, *arguments: str, text: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "trimode_client", *arguments],
-        env={**os.environ, "TRIMODE_URL": f"127.0.0.1:{server.grpc_port}"},
-        input=text,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=check,
-    )
 
 
 def test_generate_prints_the_answer(server: Server) -> None:
@@ -73,6 +62,7 @@ def test_what_the_server_refuses_is_code_2(server: Server) -> None:
 
 @pytest.mark.parametrize("streaming", [["--stream"], []], ids=["stream", "at once"])
 def test_interrupting_ends_at_once_and_cancels(server: Server, streaming: list[str]) -> None:
+    server.settle()
     before = server.metric("trimode_requests_total", outcome="cancelled")
     long = ["--mode", "autoregressive", "--max-tokens", "1500", "--end-id", "-1"]
     process = subprocess.Popen(

@@ -4,30 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from trimode.api.fields import Mode
-from trimode_client import AsyncClient, Client, Completion, InvalidRequestError, PromptTooLongError
+from trimode_client import AsyncClient, Completion, InvalidRequestError, PromptTooLongError
 
+from tests.server.sdk import PROMPT, Protocol, client, protocols, url
 from tests.server.server import Server
 
-PROMPT = "Once upon a time there was"
 LONG: dict[str, Any] = {"mode": "autoregressive", "max_tokens": 1500, "end_id": -1}
-Protocol = Literal["grpc", "http"]
 
 modes = pytest.mark.parametrize("mode", [mode.value for mode in Mode])
 fixed_modes = pytest.mark.parametrize("mode", [mode.value for mode in Mode if mode is not Mode.AUTO])
 """Those that take the same passes each time; auto takes those that what it has seen since makes the best."""
-protocols = pytest.mark.parametrize("protocol", ["grpc", "http"])
-
-
-def url(server: Server, protocol: Protocol) -> str:
-    return f"127.0.0.1:{server.grpc_port if protocol == 'grpc' else server.http_port}"
-
-
-def client(server: Server, protocol: Protocol) -> Client:
-    return Client(url(server, protocol), protocol, timeout=60.0)
 
 
 def ask(server: Server, protocol: Protocol, **knobs: Any) -> Completion:
@@ -137,6 +127,7 @@ def test_an_error_of_a_stream_comes_with_the_first_piece(server: Server, protoco
 
 @protocols
 def test_leaving_a_stream_cancels_it_on_the_server(server: Server, protocol: Protocol) -> None:
+    server.settle()
     before = server.metric("trimode_requests_total", outcome="cancelled")
     with client(server, protocol) as asking:
         for _ in asking.stream(PROMPT, **LONG):
@@ -146,6 +137,7 @@ def test_leaving_a_stream_cancels_it_on_the_server(server: Server, protocol: Pro
 
 @protocols
 def test_leaving_an_asyncio_stream_cancels_it_on_the_server(server: Server, protocol: Protocol) -> None:
+    server.settle()
     before = server.metric("trimode_requests_total", outcome="cancelled")
 
     async def leave() -> None:

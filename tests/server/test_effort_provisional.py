@@ -9,10 +9,9 @@ from typing import Any
 import pytest
 from trimode_client import Piece, TrimodeClientError
 
+from tests.server.refusals import refused, refused_over_grpc
+from tests.server.sdk import Protocol, client, protocols, run
 from tests.server.server import Server
-from tests.server.test_client_cli import run
-from tests.server.test_client_sdk import Protocol, client, protocols
-from tests.server.test_malformed import refused, refused_over_grpc
 from tests.server.wire import events
 
 NANO = Path(__file__).parents[2] / "checkpoints" / "nano"

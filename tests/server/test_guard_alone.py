@@ -66,7 +66,7 @@ def behind_the_guard(backend: Stalling, ask: Callable[[int], Any]) -> Any:
                 async with asyncio.timeout(5):
                     while len(backend.requests) < 2:
                         await asyncio.sleep(0.01)
-            client.close()
+            await client.aclose()
             await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
             await asyncio.sleep(0.01)  # for the last sockets to be closed
         return answer

@@ -13,10 +13,9 @@ from typing import Any
 import pytest
 from trimode_client import Completion
 
+from tests.server.refusals import refused, refused_over_grpc
+from tests.server.sdk import PROMPT, Protocol, client, protocols, run
 from tests.server.server import Server, wait_until
-from tests.server.test_client_cli import run
-from tests.server.test_client_sdk import PROMPT, Protocol, client, protocols
-from tests.server.test_malformed import refused, refused_over_grpc
 from tests.server.wire import PATH, GrpcStream, events
 
 SIDES = {
@@ -89,7 +88,15 @@ def test_the_sizes_tried_come_with_their_texts(server: Server, protocol: Protoco
 
 @protocols
 def test_every_gap_of_several_is_filled(server: Server, protocol: Protocol) -> None:
-    segments = ["é ", {"infill_tokens": 3}, " mittel\n", {"infill_tokens": 2}, "", {"infill_tokens": 1}, "🙂"]
+    segments: list[str | dict[str, int]] = [
+        "é ",
+        {"infill_tokens": 3},
+        " mittel\n",
+        {"infill_tokens": 2},
+        "",
+        {"infill_tokens": 1},
+        "🙂",
+    ]
     with client(server, protocol) as asking:
         whole = asking.infill(segments=segments, exclude_input_in_output=False)
     one, two, three = whole.fills
@@ -107,7 +114,7 @@ def test_a_begun_reply_is_filled_and_the_question_left_out(server: Server, proto
 
 @protocols
 def test_several_gaps_answer_an_instruction_that_is_left_out(server: Server, protocol: Protocol) -> None:
-    segments = ["é The ", {"infill_tokens": 2}, " is ", {}, ".\r\n"]
+    segments: list[str | dict[str, int]] = ["é The ", {"infill_tokens": 2}, " is ", {}, ".\r\n"]
     with client(server, protocol) as asking:
         whole = asking.infill(segments=segments, instruction="What is 24 + 17?", exclude_input_in_output=False)
     one, two = whole.fills

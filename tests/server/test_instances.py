@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -14,7 +12,7 @@ import pytest
 from trimode.api.tensors import MODEL_NAME, config_pbtxt, instance_group
 from trimode.server.gpu_repository import on_gpus
 
-from tests.server.server import Server, children, wait_until
+from tests.server.server import Server, wait_until
 from tests.server.wire import GrpcStream, generate
 
 REPOSITORY = Path(__file__).parents[2] / "model_repository"
@@ -41,11 +39,12 @@ def pair(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
 
 
 def test_each_instance_is_a_process_and_a_label(pair: Server) -> None:
-    assert len(children(pair.triton, "triton_python_b")) == 2
+    assert len(pair.stubs) == 2
     wait_until(lambda: all(pair.metric("trimode_engine_passes_total", model_instance=name) for name in NAMES), str)
 
 
 def test_counts_of_both_add_up(pair: Server) -> None:
+    pair.settle()
     before = pair.metric("trimode_output_tokens_total")
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: generate(pair.http_port, SHORT), range(16)))
@@ -54,7 +53,7 @@ def test_counts_of_both_add_up(pair: Server) -> None:
     pair.wait_metric("trimode_output_tokens_total", before + 16 * 8)
 
 
-def test_what_runs_is_told_apart(pair: Server) -> None:
+def test_what_runs_is_counted_on_both(pair: Server) -> None:
     with ExitStack() as stack:
         streams = [stack.enter_context(GrpcStream(pair.grpc_port)) for _ in range(4)]
         for stream in streams * 6:
@@ -63,11 +62,11 @@ def test_what_runs_is_told_apart(pair: Server) -> None:
     pair.wait_metric("trimode_requests_running", 0)  # each instance notices that its callers left
 
 
-def test_the_death_of_one_starts_both_anew(pair: Server) -> None:
-    before = set(children(pair.triton, "triton_python_b"))
-    os.kill(max(before), signal.SIGKILL)
+def test_the_death_of_one_restarts_both(pair: Server) -> None:
+    before = pair.stubs
+    max(before, key=lambda stub: stub.pid).kill()
     wait_until(lambda: not pair.ready(), lambda: "still ready")
     pair.wait_ready()
-    after = set(children(pair.triton, "triton_python_b"))
+    after = pair.stubs
     assert (len(after), before & after) == (2, set())
     assert generate(pair.http_port, SHORT)[0] == 200

@@ -15,8 +15,9 @@ import tritonclient.grpc as triton
 from trimode.api.fields import FIELDS, MAX_TEXT_CHARACTERS, PROMPT_FIELDS, Field
 from trimode.bundle.manifest import Manifest
 
+from tests.server.refusals import refused, refused_over_grpc
 from tests.server.server import Server
-from tests.server.wire import PATH, TYPES, GrpcStream, generate, over_grpc, send
+from tests.server.wire import PATH, TYPES, GrpcStream, generate, send
 
 MIB = 2**20
 WRONG_TYPE: dict[str, object] = {
@@ -64,22 +65,6 @@ def still_answers(server: Server) -> Iterator[None]:
 def request_with(field: Field, value: object) -> dict[str, Any]:
     prompt = {} if field.name in PROMPT_FIELDS else {"text_input": "hello"}
     return {**prompt, field.name: value}
-
-
-def refused(server: Server, request: object, error_type: str, status: int = 400) -> str:
-    """Send over HTTP; the answer must be `status` and of `error_type`. Returns the rest of the message."""
-    found, body = generate(server.http_port, request)
-    kind, _, message = body["error"].partition(": ")
-    assert (found, kind) == (status, error_type), body
-    return message
-
-
-def refused_over_grpc(server: Server, request: dict[str, Any], error_type: str, **more: Any) -> str:
-    answers = over_grpc(server.grpc_port, request, **more)
-    assert len(answers) == 1
-    kind, _, message = answers[0]["error"].partition(": ")
-    assert kind == error_type, answers
-    return message
 
 
 @each(FIELDS)

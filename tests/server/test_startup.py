@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server.server import Server, state, wait_until
+from tests.server.server import Server, runs, wait_until
 
 
 def failed_start(server: Server) -> str:
@@ -55,5 +55,4 @@ def test_nothing_outlives_a_killed_serve(bundle: Path, tmp_path: Path) -> None:
     server.wait_ready()
     processes = [server.triton, server.stub]
     server.kill()
-    for pid in processes:
-        wait_until(lambda pid=pid: state(pid) is None, lambda pid=pid: f"{pid} lives")  # type: ignore[misc]
+    wait_until(lambda: not any(runs(process) for process in processes), lambda: f"of {processes} one still runs")

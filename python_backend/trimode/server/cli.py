@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import secrets
 import signal
 import tempfile
@@ -23,7 +24,8 @@ from .guard import Guard, Limits, listen
 from .installation import find
 from .liveness import Liveness
 from .ports import ALL_INTERFACES, LOOPBACK, Ports, check_port_free, free_port
-from .process import TritonProcess, own_prefix
+from .process import TritonProcess
+from .shared_memory import own_prefix
 from .supervisor import RestartPolicy, Supervisor, log
 
 PROJECT = Path(__file__).resolve().parents[3]  # above server, trimode and python_backend
@@ -100,19 +102,19 @@ async def _serve(options: argparse.Namespace) -> None:
         async def start() -> TritonProcess:
             return await TritonProcess.start(command, environment, own_prefix(), Path(scratch))
 
-        backend = BackendClient(ports.http)
+        backend, metrics = BackendClient(ports.http), BackendClient(ports.metrics)
         liveness = Liveness(
-            backend,
-            BackendClient(ports.metrics),
-            ready_seconds=options.ready_timeout,
-            canary_seconds=options.canary_timeout,
+            backend, metrics, ready_seconds=options.ready_timeout, canary_seconds=options.canary_timeout
         )
         supervisor = Supervisor(start, liveness, RestartPolicy(options.exit_timeout, options.max_failures))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, supervisor.stop)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
-        async with listen(Guard(backend, supervisor, limits), options.host, options.http_port):
+        async with (
+            contextlib.aclosing(liveness),
+            listen(Guard(backend, supervisor, limits), options.host, options.http_port),
+        ):
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(lambda: print(banner(options, manifest, bundle), flush=True))
 

@@ -10,7 +10,7 @@ import re
 
 from aiohttp import web
 
-from ..errors import ERROR_TYPES
+from ..errors import ERROR_TYPES, TrimodeError
 
 TYPE_IN_FRONT = re.compile(r"[a-z][a-z_]*(?=: )")
 UNKNOWN_TYPE_STATUS = 400  # Triton answers most bad requests with words of its own, such as `unexpected name: …`
@@ -32,7 +32,7 @@ def error_text(body: bytes) -> str:
     try:
         return str(json.loads(body.strip().removeprefix(b"data: "))["error"])
     except (ValueError, KeyError, TypeError):
-        return "internal: " + body[:QUOTED_BYTES].decode("utf-8", "replace")
+        return TrimodeError(body[:QUOTED_BYTES].decode("utf-8", "replace")).on_the_wire()
 
 
 def error_response(text: str, without_type: int = UNKNOWN_TYPE_STATUS) -> web.Response:

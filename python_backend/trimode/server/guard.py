@@ -13,6 +13,7 @@ import logging
 import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
 
@@ -20,8 +21,8 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..api.tensors import CANCEL, MODEL_NAME
-from ..errors import EngineError, LostError, Refusal, RequestError
-from .backend_client import Answer, BackendClient, Exchange
+from ..errors import EngineError, LostError, Refusal, RequestError, TrimodeError
+from .backend_client import Answer, BackendClient
 from .body_check import check_body
 from .error_answer import error_response, error_text
 
@@ -42,7 +43,7 @@ INSTEAD = f"use POST {GENERATE_PATH} or generate_stream, or ModelStreamInfer ove
 LARGE_BODY = 64 * 1024  # bytes; checking a larger body would delay every stream by more than a millisecond or two
 CANCEL_SECONDS = 10.0  # for the backend to confirm a cancellation; nobody waits for it
 SHUTDOWN_SECONDS = 2.0  # for open connections to end; requests have had the server's exit timeout before
-SILENT = "deadline_exceeded: the backend was silent for too long"
+SILENT = Refusal("deadline_exceeded", "the backend was silent for too long").on_the_wire()
 
 
 class ServingState(Protocol):
@@ -111,7 +112,7 @@ class Guard:
             if request.transport is None:
                 raise  # the caller is gone, nobody to answer
             logger.exception("a request could not be answered")
-            return error_response(f"internal: {type(exc).__name__}: {exc}")
+            return error_response(TrimodeError(f"{type(exc).__name__}: {exc}").on_the_wire())
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = path_of(request)
@@ -146,12 +147,12 @@ class Guard:
             checked = await asyncio.to_thread(check_body, body, tag, streaming=streaming)
         else:
             checked = check_body(body, tag, streaming=streaming)
-        exchange = self._call(request, checked)
+        answer: Answer | None = None
         try:
-            async with exchange as answer:
+            async with self._call(request, checked) as answer:
                 return await (self._stream if streaming else self._whole)(request, answer)
         finally:
-            if not exchange.complete:
+            if answer is None or not answer.complete:
                 self._cancelling.add(task := asyncio.create_task(self._cancel(tag)))
                 task.add_done_callback(self._cancelling.discard)
 
@@ -159,7 +160,7 @@ class Guard:
         async with self._call(request, body) as answer:
             return await self._whole(request, answer)
 
-    def _call(self, request: web.BaseRequest, body: bytes) -> Exchange:
+    def _call(self, request: web.BaseRequest, body: bytes) -> AbstractAsyncContextManager[Answer]:
         if not self._state.alive:
             raise self._not_serving()
         # Not the caller's Content-Type: Triton 2.51 crashes on a large form-urlencoded body, which is curl's default.

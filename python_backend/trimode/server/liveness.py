@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from ..api.tensors import CANARY_ID, ID, MODEL_NAME
 from ..errors import OverloadedError, ServeError
@@ -31,6 +32,7 @@ FIRST_TOKEN_FACTOR = 64  # a stuck engine is given so many times the first token
 ERROR_BYTES = 500  # of an answer that are quoted; Triton's errors are one sentence
 CANARY = json.dumps({ID: CANARY_ID, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
 JSON = {"Content-Type": "application/json"}
+READ_METRICS = (PASSES.name, RUNNING.name, WAITING.name)
 T = TypeVar("T")
 
 
@@ -46,12 +48,18 @@ class Activity:
         """Read Triton's metrics.
 
         Raises:
-            ValueError: a value is not a number.
+            ValueError: a line cannot be read.
         """
-        values: dict[str, dict[str, float]] = {}
-        for metric in (PASSES, RUNNING, WAITING):
-            lines = re.findall(rf'^{metric.name}(?:{{{INSTANCE}="([^"]*)"}})? (\S+)$', text, re.MULTILINE)
-            values[metric.name] = {instance: float(value) for instance, value in lines}
+        values: dict[str, dict[str, float]] = {name: {} for name in READ_METRICS}
+        # These lines take 0.06 ms of the event loop's time each second; all lines would take 4 ms.
+        lines = "".join(line for line in text.splitlines(keepends=True) if line.startswith(READ_METRICS))
+        try:
+            samples = [sample for family in text_string_to_metric_families(lines) for sample in family.samples]
+        except IndexError as exc:  # the parser's way to refuse some broken labels
+            raise ValueError("broken labels") from exc
+        for sample in samples:
+            if sample.name in values:
+                values[sample.name][sample.labels.get(INSTANCE, "")] = sample.value
         running, waiting = values[RUNNING.name], values[WAITING.name]
         requests = {name: running.get(name, 0) + waiting.get(name, 0) for name in running | waiting}
         return cls(values[PASSES.name], requests)
@@ -110,10 +118,10 @@ class Liveness:
         self._canary_seconds = canary_seconds
         self.stuck_seconds = canary_seconds
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Close the connections to the server; a server that is ending waits for them."""
-        self._http.close()
-        self._metrics.close()
+        await self._http.aclose()
+        await self._metrics.aclose()
 
     async def until_ready(self, process: TritonProcess) -> None:
         """Wait until the model is loaded and has generated a token.
@@ -134,7 +142,7 @@ class Liveness:
             process.find_stubs()
             if fault := process.fault():
                 await asyncio.sleep(LAST_WORDS_SECONDS)
-                raise ServeError(f"{fault} before the model was ready; the lines above say why")
+                raise ServeError(f"{fault.text} before the model was ready; the lines above say why")
             if time.monotonic() > deadline:
                 raise ServeError(f"the model was not ready after {self._ready_seconds:.0f} s")
             status, _ = await self._ask("GET", "/v2/health/ready", b"", READ_SECONDS)
@@ -216,8 +224,8 @@ async def _process_fault(process: TritonProcess) -> str:
     while True:
         fault = process.fault()
         checks = checks + 1 if fault else 0
-        if fault and (not fault.endswith("stopped") or checks * PROCESS_SECONDS > STOPPED_SECONDS):
-            return fault
+        if fault and (not fault.may_recover or checks * PROCESS_SECONDS > STOPPED_SECONDS):
+            return fault.text
         await asyncio.sleep(PROCESS_SECONDS)
 
 

@@ -1,6 +1,6 @@
 """One running tritonserver: started so that it cannot outlive this process, and ended without leaving anything.
 
-Knows processes, their log and their shared memory files; nothing of requests.
+Knows processes and their log; nothing of requests.
 """
 
 from __future__ import annotations
@@ -10,11 +10,16 @@ import contextlib
 import os
 import signal
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-SHM = Path("/dev/shm")
-STUB_NAME = "triton_python_b"  # the kernel keeps 15 characters
+import psutil
+
+from .shared_memory import SHM, clear_shm
+
+STUB_NAME = "triton_python_backend_stub"
+SHORT_NAME = 15  # characters that the kernel keeps of a name; psutil adds the rest only while the process lives
 NOISE = b"CudaDriverHelper has not been initialized"  # Triton logs it first on every machine without a GPU
 LOG_PART = 65536  # bytes read at a time, a pipe's capacity on Linux; a longer line is passed on in parts
 LAST_WORDS_SECONDS = 0.5  # for the rest of the log of a server that has just ended
@@ -24,15 +29,12 @@ LAST_WORDS_SECONDS = 0.5  # for the rest of the log of a server that has just en
 REAPER = 'read _; kill -s KILL -- "-$1"; rm -rf "$2"* "$3"'
 
 
-def _stat(pid: int) -> tuple[str, str, int] | None:
-    """Return (name, state, parent's pid) of a process, None when there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return None
-    name, _, rest = text.partition("(")[2].rpartition(") ")
-    state, parent = rest.split()[:2]
-    return name, state, int(parent)
+@dataclass(frozen=True)
+class Fault:
+    """What is wrong with a process; one that is only stopped may continue by itself."""
+
+    text: str
+    may_recover: bool = False
 
 
 class TritonProcess:
@@ -44,7 +46,7 @@ class TritonProcess:
         self._process = process
         self._reaper = reaper
         self._shm_prefix = shm_prefix
-        self._stubs: set[int] = set()
+        self._stubs: set[psutil.Process] = set()  # known by pid and start, so that no other passes for one of them
         assert process.stderr is not None
         self._log = asyncio.create_task(forward_log(process.stderr, sys.stderr.buffer))
 
@@ -76,26 +78,21 @@ class TritonProcess:
         """Exit status, None while it runs."""
         return self._process.returncode
 
-    def find_stubs(self) -> set[int]:
+    def find_stubs(self) -> None:
         """Find the stubs among the server's children; `fault` reports on every stub found so far."""
-        for entry in Path("/proc").iterdir():
-            if entry.name.isdigit():
-                found = _stat(int(entry.name))
-                if found and found[0] == STUB_NAME and found[2] == self._process.pid:
-                    self._stubs.add(int(entry.name))
-        return self._stubs
+        with contextlib.suppress(psutil.NoSuchProcess):
+            self._stubs.update(child for child in psutil.Process(self._process.pid).children() if _is_stub(child))
 
-    def fault(self) -> str | None:
+    def fault(self) -> Fault | None:
         """Return which process has ended or is stopped; None when all of them run."""
         if self.returncode is not None:
-            return f"tritonserver ended with status {self.returncode}"
-        for what, pid in (("tritonserver", self._process.pid), *(("the backend process", pid) for pid in self._stubs)):
-            found = _stat(pid)
-            if found is None or found[1] in "ZX":
-                return f"{what} {pid} died"
-            if found[1] == "T":
-                return f"{what} {pid} is stopped"
-        return None
+            return Fault(f"tritonserver ended with status {self.returncode}")
+        try:
+            server = psutil.Process(self._process.pid)  # our child: nobody else has its pid before `returncode` is set
+        except psutil.NoSuchProcess:
+            return Fault(f"tritonserver {self._process.pid} died")
+        found = (_fault("the backend process", stub) for stub in self._stubs)
+        return _fault("tritonserver", server) or next(filter(None, found), None)
 
     def terminate(self) -> None:
         """Ask the server to finish its requests and end."""
@@ -108,18 +105,37 @@ class TritonProcess:
 
     async def kill(self) -> None:
         """Kill the server and its stubs at once, and delete their shared memory files."""
-        stubs = [pid for pid in self.find_stubs() if (found := _stat(pid)) and found[0] == STUB_NAME]
+        self.find_stubs()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        for pid in stubs:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+        for stub in self._stubs:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                stub.kill()
         await self._process.wait()
         self._reaper.kill()
         await self._reaper.wait()
         await asyncio.wait({self._log}, timeout=LAST_WORDS_SECONDS)
         self._log.cancel()
         clear_shm(self._shm_prefix)
+
+
+def _is_stub(process: psutil.Process) -> bool:
+    try:
+        return process.name()[:SHORT_NAME] == STUB_NAME[:SHORT_NAME]
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _fault(what: str, process: psutil.Process) -> Fault | None:
+    try:
+        status = process.status() if process.is_running() else psutil.STATUS_DEAD
+    except psutil.NoSuchProcess:
+        status = psutil.STATUS_DEAD
+    if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
+        return Fault(f"{what} {process.pid} died")
+    if status == psutil.STATUS_STOPPED:
+        return Fault(f"{what} {process.pid} is stopped", may_recover=True)
+    return None
 
 
 async def forward_log(source: asyncio.StreamReader, sink: BinaryIO) -> None:
@@ -133,26 +149,3 @@ async def forward_log(source: asyncio.StreamReader, sink: BinaryIO) -> None:
         sink.flush()
     sink.write(unfinished if NOISE not in unfinished else b"")
     sink.flush()
-
-
-def _namespace_prefix() -> str:
-    """Return what the names of the shared memory files of every server in this PID namespace begin with.
-
-    Containers may share /dev/shm, but the same pid is another process in each of them.
-    """
-    return f"trimode_{Path('/proc/self/ns/pid').stat().st_ino}_"
-
-
-def own_prefix() -> str:
-    """Return what the names of the shared memory files of this process's server begin with."""
-    return f"{_namespace_prefix()}{os.getpid()}_"
-
-
-def clear_shm(prefix: str) -> None:
-    """Delete the shared memory files under `prefix`, and those of dead servers of this PID namespace."""
-    namespace = _namespace_prefix()
-    for file in SHM.glob(f"{namespace}*_*"):
-        owner = file.name.removeprefix(namespace).partition("_")[0]
-        if file.name.startswith(prefix) or (owner.isdigit() and not Path(f"/proc/{owner}").exists()):
-            with contextlib.suppress(OSError):
-                file.unlink()

@@ -48,7 +48,6 @@ class Supervisor:
     def stop(self) -> None:
         """Let `run` end the server in order: running requests may finish, new ones are refused."""
         self.alive = False
-        self._liveness.close()
         self._stopping.set()
 
     @property
@@ -95,6 +94,7 @@ class Supervisor:
         finally:
             following.cancel()
             stopping.cancel()
+        await self._liveness.aclose()
         process.terminate()
         try:
             await asyncio.wait_for(process.wait(), self._policy.exit_seconds + KILL_SECONDS)

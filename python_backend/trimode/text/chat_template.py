@@ -45,7 +45,7 @@ class ChatTemplate:
                 messages=list(messages), add_generation_prompt=True, enable_thinking=enable_thinking, **self._special
             )
         except Exception as exc:  # the template is the checkpoint's code: it may fail in any way
-            raise RequestError(field, f"were refused by the chat template: {exc}", messages) from exc
+            raise RequestError(field, f"could not be rendered by the chat template: {exc}", messages) from exc
 
 
 def special_tokens(config: Mapping[str, Any]) -> dict[str, str]:

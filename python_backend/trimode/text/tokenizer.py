@@ -130,6 +130,6 @@ class Tokenizer:
         """
         if self._template is None:
             raise RequestError(
-                field, "need a checkpoint with a chat template", Described("none"), error_type="not_applicable"
+                field, "requires a checkpoint with a chat template", Described("none"), error_type="not_applicable"
             )
         return self._template.render(messages, enable_thinking=enable_thinking, field=field)

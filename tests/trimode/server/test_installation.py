@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def wheel(packages: Path, python: str = PYTHON) -> Path:
 @pytest.fixture(autouse=True)
 def nothing_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(installation, "SYSTEM_BINARY", tmp_path / "opt" / "bin" / "tritonserver")
-    monkeypatch.setattr(installation.sysconfig, "get_paths", lambda: {"purelib": str(tmp_path / "packages")})
+    monkeypatch.setattr(sysconfig, "get_paths", lambda: {"purelib": str(tmp_path / "packages")})
 
 
 def found(tmp_path: Path, **environment: str) -> Installation:

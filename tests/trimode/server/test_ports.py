@@ -21,7 +21,7 @@ def test_the_internal_port_is_none_of_the_named_ones(monkeypatch: pytest.MonkeyP
         def getsockname(self) -> Any:
             return "127.0.0.1", self.offered
 
-    monkeypatch.setattr(ports.socket, "socket", Offering)
+    monkeypatch.setattr(socket, "socket", Offering)
     assert ports.free_port({5001, 5002}) == 5003
 
 

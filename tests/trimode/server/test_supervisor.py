@@ -16,9 +16,12 @@ from trimode.errors import ServeError
 from trimode.metrics import INSTANCE, PASSES, RUNNING, WAITING, Metric
 from trimode.server import liveness, supervisor
 from trimode.server.liveness import Activity, Liveness, Standstills
+from trimode.server.process import Fault
 from trimode.server.supervisor import RestartPolicy, Supervisor
 
 CANARY_SECONDS = 0.03
+DEAD = Fault("the backend process 5 died")
+MALFORMED = (" many", "", '{instance="a', "{instance=a} 1", "} 1", '{instance="a",instance="b"} 1', "\t\tTe\\{, ={\\}")
 POLICY = RestartPolicy(exit_seconds=0.02, max_failures=3)
 
 
@@ -68,7 +71,7 @@ class Engine:
             assert self.answer is not None
             yield self.answer
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Nothing is open."""
 
 
@@ -78,13 +81,13 @@ class Process:
     def __init__(self, obedient: bool = True) -> None:
         self.obedient = obedient
         self.killed = False
-        self.ill: str | None = None
+        self.ill: Fault | None = None
         self._ended = asyncio.Event()
 
-    def find_stubs(self) -> set[int]:
-        return set()
+    def find_stubs(self) -> None:
+        """There are none."""
 
-    def fault(self) -> str | None:
+    def fault(self) -> Fault | None:
         return self.ill
 
     def terminate(self) -> None:
@@ -188,7 +191,7 @@ def test_a_full_queue_of_an_engine_that_makes_a_pass_now_and_then_is_no_fault() 
     assert (run.ready, len(run.processes)) == (1, 1)
 
 
-@pytest.mark.parametrize("metrics", [b"", b"\xff", f"{PASSES.name} many\n".encode()])
+@pytest.mark.parametrize("metrics", [b"", b"\xff", *(f"{PASSES.name}{rest}\n".encode() for rest in MALFORMED)])
 def test_metrics_that_cannot_be_read_do_not_end_serve(metrics: bytes) -> None:
     run = Run(Engine(OK, metrics=metrics), lambda run: run.stop_in(5 * CANARY_SECONDS))
     assert (run.ready, len(run.processes), run.error) == (1, 1, "")
@@ -214,7 +217,7 @@ def test_a_process_that_dies_before_the_first_token_ends_the_start() -> None:
     class Dying(Run):
         async def _start(self) -> Any:
             process = await super()._start()
-            asyncio.get_running_loop().call_later(CANARY_SECONDS, setattr, process, "ill", "the backend process 5 died")
+            asyncio.get_running_loop().call_later(CANARY_SECONDS, setattr, process, "ill", DEAD)
             return process
 
     run = Dying(Engine(), lambda run: None, ready_seconds=60)
@@ -235,7 +238,7 @@ def test_an_engine_is_stuck_after_64_times_the_first_token() -> None:
 
 def test_it_gives_up_after_failures_in_a_row() -> None:
     def after_start(run: Run) -> None:
-        run.processes[-1].ill = "the backend process 5 died"
+        run.processes[-1].ill = DEAD
 
     run = Run(Engine(OK), after_start)
     assert run.error == "the backend process 5 died; giving up after 3 failures in a row"
@@ -245,7 +248,7 @@ def test_it_gives_up_after_failures_in_a_row() -> None:
 def test_a_server_that_lived_long_starts_a_new_count(monkeypatch: pytest.MonkeyPatch) -> None:
     def after_start(run: Run) -> None:
         if run.ready <= 2 * POLICY.max_failures:
-            run.processes[-1].ill = "the backend process 5 died"
+            run.processes[-1].ill = DEAD
         else:
             run.supervisor.stop()
 
@@ -258,7 +261,7 @@ def test_a_server_that_lived_long_starts_a_new_count(monkeypatch: pytest.MonkeyP
 def test_a_process_stopped_for_a_moment_is_no_fault() -> None:
     def after_start(run: Run) -> None:
         process = run.processes[-1]
-        process.ill = "tritonserver 5 is stopped"
+        process.ill = Fault("tritonserver 5 is stopped", may_recover=True)
         asyncio.get_running_loop().call_later(CANARY_SECONDS, setattr, process, "ill", None)
         run.stop_in(3 * CANARY_SECONDS)
 
@@ -285,6 +288,17 @@ def test_the_activity_of_several_instances() -> None:
     assert activity.passes == {"it_0_0": 3, "it_0_1": 4}
     assert activity.requests == {"it_0_0": 1, "it_0_1": 2}
     assert (activity.total_passes, activity.busy) == (7, True)
+
+
+@pytest.mark.parametrize("rest", MALFORMED)
+def test_a_broken_line_is_no_activity(rest: str) -> None:
+    with pytest.raises(ValueError):
+        Activity.read(f"{PASSES.name}{rest}\n")
+
+
+def test_lines_of_other_metrics_are_not_read() -> None:
+    other = f'# HELP {PASSES.name} Passes\n# TYPE {PASSES.name} counter\n{PASSES.name}_more{{a="b"}} 9\nother many\n'
+    assert Activity.read(other + lines(PASSES, it_0_0=3)).passes == {"it_0_0": 3}
 
 
 def test_no_activity() -> None:

@@ -1,0 +1,35 @@
+"""The shared memory files of this server, and of others that died: how they are named, and how they are deleted.
+
+Knows file names, nothing of what is in the files; Triton makes them under the prefix that it is started with.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+SHM = Path("/dev/shm")
+
+
+def _namespace_prefix() -> str:
+    """Return what the names of the shared memory files of every server in this PID namespace begin with.
+
+    Containers may share /dev/shm, but the same pid is another process in each of them.
+    """
+    return f"trimode_{Path('/proc/self/ns/pid').stat().st_ino}_"
+
+
+def own_prefix() -> str:
+    """Return what the names of the shared memory files of this process's server begin with."""
+    return f"{_namespace_prefix()}{os.getpid()}_"
+
+
+def clear_shm(prefix: str) -> None:
+    """Delete the shared memory files under `prefix`, and those of dead servers of this PID namespace."""
+    namespace = _namespace_prefix()
+    for file in SHM.glob(f"{namespace}*_*"):
+        owner = file.name.removeprefix(namespace).partition("_")[0]
+        if file.name.startswith(prefix) or (owner.isdigit() and not Path(f"/proc/{owner}").exists()):
+            with contextlib.suppress(OSError):
+                file.unlink()

@@ -1,0 +1,120 @@
+"""A server's processes, for which other programs stand here, and its log, line by line."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from pathlib import Path
+
+import psutil
+import pytest
+from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, TritonProcess, forward_log
+from trimode.server.shared_memory import own_prefix
+
+Look = Callable[[TritonProcess, psutil.Process], Awaitable[None]]
+
+
+def forwarded(*parts: bytes) -> bytes:
+    """Return what is passed on of a log that arrives in these parts."""
+
+    async def run() -> bytes:
+        source, sink = asyncio.StreamReader(), BytesIO()
+        task = asyncio.create_task(forward_log(source, sink))
+        for part in parts:
+            source.feed_data(part)
+            await asyncio.sleep(0)
+        source.feed_eof()
+        await task
+        return sink.getvalue()
+
+    return asyncio.run(run())
+
+
+def test_the_lines_around_the_noise_are_passed_on() -> None:
+    assert forwarded(b"E before\nW " + NOISE + b": x\nE after\n") == b"E before\nE after\n"
+
+
+def test_noise_that_arrives_in_two_parts_is_left_out() -> None:
+    assert forwarded(b"E before\nW " + NOISE[:9], NOISE[9:] + b"\nE after\n") == b"E before\nE after\n"
+
+
+def test_last_words_without_an_end_of_line_are_passed_on() -> None:
+    assert forwarded(b"one\ntw", b"o") == b"one\ntwo"
+
+
+def test_a_line_without_end_is_passed_on_in_parts() -> None:
+    line = b"x" * (3 * LOG_PART)
+    assert forwarded(*(line[at : at + LOG_PART] for at in range(0, len(line), LOG_PART))) == line
+
+
+def with_stub(folder: Path, look: Look) -> None:
+    """Let `look` see a server and its stub, which are a shell and a `sleep` under the stub's name."""
+
+    async def run() -> None:
+        command = ["/bin/sh", "-c", f"{folder / STUB_NAME} 60 & exec sleep 60"]
+        process = await TritonProcess.start(command, {"PATH": "/bin"}, f"{own_prefix()}test_", folder / "scratch")
+        try:
+            async with asyncio.timeout(10):
+                while not (found := stubs_of_this_process()):
+                    await asyncio.sleep(0.01)
+            process.find_stubs()
+            assert process.fault() is None
+            await look(process, found[0])
+        finally:
+            await process.kill()
+        assert stubs_of_this_process() == []
+
+    (folder / STUB_NAME).symlink_to("/bin/sleep")
+    asyncio.run(run())
+
+
+def stubs_of_this_process() -> list[psutil.Process]:
+    with_parents = psutil.Process().children(recursive=True)
+    return [process for process in with_parents if process.is_running() and process.name() == STUB_NAME]
+
+
+async def first_fault(process: TritonProcess) -> Fault:
+    async with asyncio.timeout(10):
+        while (fault := process.fault()) is None:
+            await asyncio.sleep(0.01)
+    return fault
+
+
+def test_a_stub_that_died_is_a_fault(tmp_path: Path) -> None:
+    async def look(process: TritonProcess, stub: psutil.Process) -> None:
+        stub.kill()
+        assert await first_fault(process) == Fault(f"the backend process {stub.pid} died")
+
+    with_stub(tmp_path, look)
+
+
+def test_a_stub_that_is_stopped_may_recover(tmp_path: Path) -> None:
+    async def look(process: TritonProcess, stub: psutil.Process) -> None:
+        stub.suspend()
+        assert await first_fault(process) == Fault(f"the backend process {stub.pid} is stopped", may_recover=True)
+        stub.resume()
+        async with asyncio.timeout(10):
+            while process.fault():
+                await asyncio.sleep(0.01)
+
+    with_stub(tmp_path, look)
+
+
+def test_a_server_that_ended_is_a_fault(tmp_path: Path) -> None:
+    async def look(process: TritonProcess, stub: psutil.Process) -> None:
+        process.terminate()
+        await process.wait()
+        assert process.fault() == Fault("tritonserver ended with status -15")
+
+    with_stub(tmp_path, look)
+
+
+def test_another_process_with_the_pid_of_a_stub_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def look(process: TritonProcess, stub: psutil.Process) -> None:
+        (known,) = process._stubs
+        identity = (stub.pid, 0.0)  # that of a process which started at another time
+        monkeypatch.setattr(known, "_ident", identity)
+        assert process.fault() == Fault(f"the backend process {stub.pid} died")
+
+    with_stub(tmp_path, look)
