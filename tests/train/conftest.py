@@ -1,11 +1,21 @@
+"""Fixtures of the tests of train: a tiny model, its tokenizer, and trainers."""
+
+from __future__ import annotations
+
 from random import Random
 
 import pytest
 import torch
+from trimode_train.data.corpus import Corpus
+from trimode_train.data.packing import NoiseOptions
+from trimode_train.data.recipe import DataOptions, Recipe
 from trimode_train.data.tasks import TASKS
 from trimode_train.data.tokenizer import train_tokenizer
 from trimode_train.model.config import ModelConfig
 from trimode_train.model.model import Model
+from trimode_train.training.clock import Clock
+from trimode_train.training.report import Reporter
+from trimode_train.training.trainer import Trainer
 
 torch.set_num_threads(1)  # the models are tiny: further threads only wait for each other
 
@@ -39,3 +49,23 @@ def model(tiny_config):
         if parameter.dim() == 2:
             parameter.data *= 5
     return model
+
+
+@pytest.fixture
+def make_trainer(tiny_config, tokenizer, tmp_path):
+    def make(name: str, noise: NoiseOptions = NoiseOptions()) -> Trainer:  # noqa: B008
+        recipe = Recipe(
+            "tiny",
+            noise=noise,
+            compile=False,
+            bfloat16=False,
+            model=tiny_config,
+            data=DataOptions(code_share=0, prose_share=0, rows=4),
+        )
+        (tmp_path / name).mkdir(exist_ok=True)
+        # A clock that stands still at full learning rate: the result must not depend on the machine's speed.
+        clock = Clock(budget=100.0, elapsed=10.0)
+        clock.step = lambda seconds: None
+        return Trainer(recipe, Corpus(tokenizer, recipe.data), clock, tmp_path / name, Reporter(None))
+
+    return make

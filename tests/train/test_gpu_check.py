@@ -1,14 +1,19 @@
 """gpu-check rehearsed on a CPU at tiny shapes: the whole script, with torch alone, resumed, interrupted."""
 
-import importlib
+from __future__ import annotations
+
 import json
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from trimode_perf.common import published
+from trimode_perf.gpu import check, device, model, parity, passes, product
 
 ROOT = Path(__file__).parents[2]
 # What a plain machine with torch may lack.
@@ -19,38 +24,32 @@ for name in ("numpy", "onnxruntime", "onnx", "trimode", "trimode_convert", "tqdm
 from trimode_perf.gpu.check import main
 sys.exit(main(sys.argv[1:]))
 """
+Rehearsal = tuple[subprocess.CompletedProcess[str], dict[str, Any], str]
+PLACES = os.pathsep.join(str(ROOT / folder) for folder in ("perf", "train"))  # of what Makefile names, all it needs
 SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64"]
 
 
 @pytest.fixture
-def gpu():
-    """Import a module of perf's gpu."""
-    return lambda name: importlib.import_module(f"trimode_perf.gpu.{name}")
-
-
-@pytest.fixture
-def tiny(gpu):
+def tiny() -> dict[str, Any]:
     """A released model's configuration at the dimensions of a rehearsal."""
-    gpu("passes")
-    released = importlib.import_module("trimode_perf.common.published")
-    return {**released.CONFIGS["3b"], **released.TINY}
+    return {**published.CONFIGS["3b"], **published.TINY}
 
 
-def run(*options: str, code: str = ALONE) -> subprocess.CompletedProcess:
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "perf"), "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
+def run(*options: str, code: str = ALONE) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": PLACES, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
     command = [sys.executable, "-c", code, *options]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")
-def rehearsal(tmp_path_factory):
+def rehearsal(tmp_path_factory: pytest.TempPathFactory) -> Rehearsal:
     """One whole run with torch alone: its process, its results, its table."""
     out = tmp_path_factory.mktemp("gpu") / "it.json"
     done = run("--device", "cpu", "--out", str(out))
     return done, json.loads(out.read_text()), out.with_suffix(".md").read_text()
 
 
-def test_a_rehearsal_needs_torch_alone_and_gives_every_token(rehearsal):
+def test_a_rehearsal_needs_torch_alone_and_gives_every_token(rehearsal: Rehearsal) -> None:
     done, found, _ = rehearsal
     assert done.returncode == 0, done.stderr
     rows = found["parity"]["torch"]["rows"]
@@ -63,7 +62,7 @@ def test_a_rehearsal_needs_torch_alone_and_gives_every_token(rehearsal):
     assert "onnxruntime cannot be imported" in found["parity"]["onnxruntime"]["skipped"]
 
 
-def test_every_shape_is_measured(rehearsal):
+def test_every_shape_is_measured(rehearsal: Rehearsal) -> None:
     _, found, table = rehearsal
     assert len(found["passes"]) == 2 * 2 * 3
     for row in found["passes"]:
@@ -73,7 +72,7 @@ def test_every_shape_is_measured(rehearsal):
         assert f"| tiny | {row['rows']} | {row['context']} | {row['tokens']} | {times['median']:.3f}" in table
 
 
-def test_nobody_takes_it_for_a_gpus(rehearsal):
+def test_nobody_takes_it_for_a_gpus(rehearsal: Rehearsal) -> None:
     done, found, table = rehearsal
     warning = "REHEARSAL ON A CPU, NOT A GPU RESULT"
     assert (found["warning"], table.splitlines()[0]) == (warning, f"# {warning}")
@@ -81,22 +80,23 @@ def test_nobody_takes_it_for_a_gpus(rehearsal):
     assert "implied_tokens_per_second" not in json.dumps(found)
 
 
-def test_a_run_goes_on_where_it_was_left(tmp_path):
+def test_a_run_goes_on_where_it_was_left(tmp_path: Path) -> None:
     out = str(tmp_path / "it.json")
     first = run("--device", "cpu", "--skip-parity", "--out", out, "--rows", "1", *SMALL[3:])
     assert first.returncode == 0, first.stderr
     before = json.loads(Path(out).read_text())["passes"]
     second = run("--device", "cpu", "--skip-parity", "--out", out, *SMALL)
-    assert "passes, tiny: 2 of 2" in second.stderr  # those of two rows
+    assert "passes, tiny, 2 shapes: 100%" in second.stderr  # those of two rows
     after = json.loads(Path(out).read_text())["passes"]
     assert (len(before), after[:2], len(after)) == (2, before, 4)
 
 
-def test_an_interrupt_keeps_what_is_done(gpu, tmp_path, monkeypatch, capsys):
-    check = gpu("check")
-    measure = check.measure
+def test_an_interrupt_keeps_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measure = passes.measure
 
-    def interrupted(*given, **settings):
+    def interrupted(*given: Any, **settings: Any) -> Iterator[dict[str, Any]]:
         yield next(measure(*given, **settings))
         raise KeyboardInterrupt
 
@@ -107,14 +107,15 @@ def test_an_interrupt_keeps_what_is_done(gpu, tmp_path, monkeypatch, capsys):
     assert len(json.loads(out.read_text())["passes"]) == 1
 
 
-def test_an_engine_that_fails_does_not_cost_the_others_results(gpu, tmp_path, monkeypatch, capsys):
+def test_an_engine_that_fails_does_not_cost_the_others_results(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Broken:
         about = "broken"
 
-        def __init__(self, device):
+        def __init__(self, device: str) -> None:
             raise RuntimeError("no such kernel")
 
-    check = gpu("check")
     monkeypatch.setattr(check, "TorchEngine", Broken)
     monkeypatch.setattr(check, "ENGINES", {})
     out = tmp_path / "it.json"
@@ -124,32 +125,31 @@ def test_an_engine_that_fails_does_not_cost_the_others_results(gpu, tmp_path, mo
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so_and_fails():
+def test_without_a_gpu_it_says_so_and_fails() -> None:
     done = run()
     assert (done.returncode, done.stdout) == (1, "")
     assert "sees no NVIDIA GPU here. Run it on a machine with one, or rehearse it with --device cpu" in done.stderr
 
 
-def test_wrong_shapes_are_refused(gpu, capsys):
-    assert gpu("check").main(["--device", "cpu", "--rows", "0"]) == 2
+def test_wrong_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert check.main(["--device", "cpu", "--rows", "0"]) == 2
     assert "--rows: expected 1 or more, got [0]" in capsys.readouterr().err
 
 
-def test_this_projects_own_engine_gives_every_token_through_the_rehearsal(gpu):
+def test_this_projects_own_engine_gives_every_token_through_the_rehearsal() -> None:
     """ONNX Runtime's CPU provider stands in for CUDA's."""
-    told = gpu("parity").check(gpu("product").OnnxRuntimeOnDevice("cpu"))
+    told = parity.check(product.OnnxRuntimeOnDevice("cpu"))
     assert told["differing"] == []
     assert sum(row["asked"] for row in told["rows"]) == 96
 
 
-def test_tensorrt_is_not_tried_without_a_gpu(gpu):
-    with pytest.raises(gpu("product").Unavailable, match="TensorRT runs on a GPU alone"):
-        gpu("product").TensorRt("cpu")
+def test_tensorrt_is_not_tried_without_a_gpu() -> None:
+    with pytest.raises(product.Unavailable, match="TensorRT runs on a GPU alone"):
+        product.TensorRt("cpu")
 
 
-def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(gpu, tiny):
-    passes, model, device = gpu("passes"), gpu("model"), gpu("device").Device("cpu")
-    static = passes.random_model(tiny, device, 32)
+def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(tiny: dict[str, Any]) -> None:
+    static = passes.random_model(tiny, device.Device("cpu"), 32)
     ids = torch.randint(0, 512, (3, 4), generator=torch.Generator().manual_seed(0))
     found = []
     for attention, rows in (("products", 3), ("fused", 3), ("products", 1)):
@@ -164,21 +164,19 @@ def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(gpu, tiny):
     torch.testing.assert_close(found[0], found[2])
 
 
-def test_the_bytes_and_operations_of_a_pass_are_those_of_its_tensors(gpu):
-    passes, released = gpu("passes"), importlib.import_module("trimode_perf.common.published")
-    one = passes.work(released.CONFIGS["8b"], passes.Shape("8b", 1, 1, 512), 2)
+def test_the_bytes_and_operations_of_a_pass_are_those_of_its_tensors() -> None:
+    one = passes.work(published.CONFIGS["8b"], passes.Shape("8b", 1, 1, 512), 2)
     embedding = 131072 * 4096
     cache = 2 * 34 * 8 * 128 * 513
     assert one["bytes"] == 2 * (8_489_553_920 - embedding + 4096 + cache)
     norms = (2 * 34 + 1) * 4096
     assert one["operations"] == 2 * (8_489_553_920 - embedding - norms) + 4 * 34 * 4096 * 512
-    block = passes.work(released.CONFIGS["8b"], passes.Shape("8b", 1, 32, 512), 2)
+    block = passes.work(published.CONFIGS["8b"], passes.Shape("8b", 1, 32, 512), 2)
     assert block["operations"] == 32 * one["operations"]
-    assert passes.weight_bytes(released.CONFIGS["8b"], 2) == 2 * 8_489_553_920
+    assert passes.weight_bytes(published.CONFIGS["8b"], 2) == 2 * 8_489_553_920
 
 
-def test_what_does_not_fit_is_skipped_with_its_size(gpu, tiny, monkeypatch):
-    passes, device = gpu("passes"), gpu("device")
+def test_what_does_not_fit_is_skipped_with_its_size(tiny: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device.Device, "free_bytes", lambda self: (1 << 30) + 10**6)
     shapes = passes.Grid((1, 4096), (1,), (512,)).shapes("tiny")
     fits, too_large = passes.measure("tiny", tiny, device.Device("cpu"), shapes, seconds=0.001)

@@ -1,11 +1,15 @@
-"""The three greedy decoding loops in plain torch, batch 1, as the family's reference runs them.
+"""The three greedy decoding loops in torch, batch 1, as the family's reference runs them; and train's sessions.
 
-They measure a checkpoint while it is trained. Knows nothing about the server, which has its own loops.
+Sources: `ar_generate`, `generate` and `linear_spec_generate` of the released models, with their defaults and forward
+counts; as they do, a block is committed even when it ends the answer. A session decides how a pass is run, so training,
+perf's peers and gpu-check share the loops. Needs torch alone; knows nothing about the server, which has its own loops.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -16,23 +20,52 @@ from ..model.model import Attend, Model, Past, causal_bias, grouped_attention
 
 @dataclass(frozen=True)
 class Decoded:
-    """A reply (with its end token, if it has one), the forwards after the prefill, and the blocks or cycles."""
+    """A reply (with its end token, if it has one), the forwards after the prefill, and the blocks or cycles.
+
+    Block modes overshoot: a reply that does not end may have up to a block more tokens than were asked for.
+    """
 
     ids: list[int]
     forwards: int
     blocks: int
 
 
+class Passes(Protocol):
+    """The passes over one text; `length` tokens of it are kept. Logits come back on the CPU."""
+
+    length: int
+
+    def causal(self, ids: Tensor, *, last: bool = False) -> Tensor:
+        """Append a chunk; row i of the logits predicts the token after token i  # (length or 1, vocab)."""
+        ...
+
+    def block(self, ids: Tensor, *, draft: bool = False) -> Tensor:
+        """See a block in both directions without keeping it; row i predicts token i  # (length, vocab)."""
+        ...
+
+    def crop(self, length: int) -> None:
+        """Forget everything after the first `length` tokens."""
+        ...
+
+
+class Decodes(Protocol):
+    """A model with a way of its own to run passes."""
+
+    def session(self, room: int) -> Passes:
+        """Return an empty text that may grow to `room` tokens."""
+        ...
+
+
 class Session:
-    """A model and the keys and values of the text so far. Only causal chunks are kept in them."""
+    """Implements `Passes` on a model of train, its keys and values kept. Only causal chunks are kept in them."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.past: Past | None = None
         self.length = 0
 
-    def causal(self, ids: list[int]) -> Tensor:
-        """Append a chunk; returns logits (length, vocab), whose row i predicts the token after token i."""
+    def causal(self, ids: Sequence[int] | Tensor, *, last: bool = False) -> Tensor:
+        """Append a chunk; returns logits (length or 1, vocab), whose row i predicts the token after token i."""
         attend = grouped_attention(causal_bias(len(ids), self.length + len(ids), self.model.device))
         logits, new = self._forward(ids, attend)
         if self.past is None:
@@ -43,14 +76,14 @@ class Session:
                 for (k, v), (nk, nv) in zip(self.past, new, strict=True)
             ]
         self.length += len(ids)
-        return logits
+        return (logits[-1:] if last else logits).cpu()
 
-    def block(self, ids: list[int], draft: bool = False) -> Tensor:
+    def block(self, ids: Sequence[int] | Tensor, *, draft: bool = False) -> Tensor:
         """See a block in both directions, without keeping it; returns logits (length, vocab), row i for token i.
 
         `draft` turns on the model's draft adapter for this pass, if it has one.
         """
-        return self._forward(ids, grouped_attention(None), draft)[0]
+        return self._forward(ids, grouped_attention(None), draft)[0].cpu()
 
     def crop(self, length: int) -> None:
         """Forget everything after the first `length` tokens."""
@@ -58,77 +91,101 @@ class Session:
         self.past = [(k[:, :, :length], v[:, :, :length]) for k, v in self.past]
         self.length = length
 
-    def _forward(self, ids: list[int], attend: Attend, draft: bool = False) -> tuple[Tensor, Past]:
-        tokens = torch.tensor([ids], device=self.model.device)  # (1, length)
-        positions = torch.arange(self.length, self.length + len(ids), device=self.model.device)[None]
-        marked = torch.ones(1, len(ids), 1, device=self.model.device) if draft else None
+    def _forward(self, ids: Sequence[int] | Tensor, attend: Attend, draft: bool = False) -> tuple[Tensor, Past]:
+        device = self.model.device
+        tokens = torch.as_tensor(ids, device=device)[None]  # (1, length)
+        positions = torch.arange(self.length, self.length + len(ids), device=device)[None]
+        marked = torch.ones(1, len(ids), 1, device=device) if draft else None
         logits, new = self.model(tokens, positions, attend, self.past, marked)
         return logits[0], new
 
 
-def _cut(ids: list[int]) -> list[int]:
-    return ids[: ids.index(EOS_ID) + 1] if EOS_ID in ids else ids
+def _open(model: Model | Decodes, room: int) -> Passes:
+    return Session(model) if isinstance(model, Model) else model.session(room)
 
 
-@torch.no_grad()
-def autoregressive(model: Model, prompt: list[int], max_new: int) -> Decoded:
-    """Decode one token per forward."""
-    session, reply = Session(model), []
-    logits = session.causal(prompt)
-    while len(reply) < max_new:
-        reply.append(int(logits[-1].argmax()))
-        if reply[-1] == EOS_ID or len(reply) == max_new:
-            break
-        logits = session.causal(reply[-1:])
-    return Decoded(reply, len(reply), len(reply))
+def _cut(ids: list[int], eos: int) -> list[int]:
+    return ids[: ids.index(eos) + 1] if eos in ids else ids
 
 
-@torch.no_grad()
-def diffusion(model: Model, prompt: list[int], max_new: int, length: int = 32, threshold: float = 0.9) -> Decoded:
+@torch.inference_mode()
+def autoregressive(model: Model | Decodes, prompt: list[int], max_new: int, *, eos: int = EOS_ID) -> Decoded:
+    """Decode one token per forward; the last one is not fed."""
+    session, ids = _open(model, len(prompt) + max_new), list[int]()
+    logits = session.causal(torch.tensor(prompt), last=True)
+    while True:
+        token = logits[-1].argmax()
+        ids.append(int(token))
+        if ids[-1] == eos or len(ids) == max_new:
+            return Decoded(ids, len(ids) - 1, len(ids))
+        logits = session.causal(token[None])
+
+
+@torch.inference_mode()
+def diffusion(
+    model: Model | Decodes,
+    prompt: list[int],
+    max_new: int,
+    length: int = 32,
+    threshold: float = 0.9,
+    *,
+    eos: int = EOS_ID,
+    mask: int = MASK_ID,
+) -> Decoded:
     """Decode blocks of `length`; each pass reveals the surest token and all others that are `threshold` sure."""
-    session, reply, forwards, blocks = Session(model), [], 0, 0
-    seed = int(session.causal(prompt)[-1].argmax())
-    while len(reply) < max_new:
-        block = [seed] + [MASK_ID] * (length - 1)
+    session, ids, forwards, blocks = _open(model, len(prompt) + max_new + length), list[int](), 0, 0
+    seed = session.causal(torch.tensor(prompt), last=True)[-1].argmax()
+    while len(ids) < max_new and eos not in ids:
+        block = torch.full((length,), mask)
+        block[0] = seed
         for _ in range(length):
-            hidden = [i for i, token in enumerate(block) if token == MASK_ID]
-            if not hidden:
+            hidden = (block == mask).nonzero()[:, 0]
+            if not len(hidden):
                 break
             forwards += 1
-            sure, token = session.block(block)[hidden].softmax(-1).max(-1)  # (hidden,) each
-            reveal = sure >= threshold
-            reveal[int(sure.argmax())] = True
-            for i, t, show in zip(hidden, token.tolist(), reveal.tolist(), strict=True):
-                if show:
-                    block[i] = t
-            if EOS_ID in block and MASK_ID not in block[: block.index(EOS_ID)]:
+            sure, tokens = session.block(block)[hidden].softmax(-1).max(-1)  # (hidden,) each
+            kept = sure >= threshold
+            kept[sure.argmax()] = True
+            block[hidden[kept]] = tokens[kept]
+            if _ended(block.tolist(), eos, mask):
                 break
-        seed = int(session.causal(block)[-1].argmax())
+        seed = session.causal(block, last=True)[-1].argmax()
         forwards, blocks = forwards + 1, blocks + 1
-        reply += block
-        if EOS_ID in block:
-            break
-    return Decoded(_cut(reply), forwards, blocks)
+        ids += block.tolist()
+    return Decoded(_cut(ids, eos), forwards, blocks)
 
 
-@torch.no_grad()
-def self_speculation(model: Model, prompt: list[int], max_new: int, length: int = 32, adapter: bool = True) -> Decoded:
+@torch.inference_mode()
+def self_speculation(
+    model: Model | Decodes,
+    prompt: list[int],
+    max_new: int,
+    length: int = 32,
+    adapter: bool = True,
+    *,
+    eos: int = EOS_ID,
+    mask: int = MASK_ID,
+) -> Decoded:
     """Draft a block in one pass, verify it causally, keep the tokens that match and one more.
 
     With `adapter`, drafts use the model's draft adapter, if it has one; verification never does.
     """
-    session = Session(model)
-    token = int(session.causal(prompt)[-1].argmax())
-    reply, cycles = [token], 0
-    while len(reply) < max_new and EOS_ID not in reply:
-        start = session.length
-        draft = session.block([token] + [MASK_ID] * (length - 1), draft=adapter).argmax(-1).tolist()
-        block = [token, *draft[1:]]
-        verified = session.causal(block).argmax(-1).tolist()
-        accepted = 1
-        while accepted < length and verified[accepted - 1] == block[accepted]:
-            accepted += 1
-        reply += verified[:accepted]
+    session, cycles = _open(model, len(prompt) + max_new + length), 0
+    seed = session.causal(torch.tensor(prompt), last=True)[-1].argmax()
+    ids = [int(seed)]
+    while len(ids) < max_new and eos not in ids:
+        start, cycles = session.length, cycles + 1
+        block = torch.full((length,), mask)
+        block[0] = seed
+        block[1:] = session.block(block, draft=adapter)[1:].argmax(-1)
+        verified = session.causal(block).argmax(-1)
+        accepted = 1 + int((verified[:-1] == block[1:]).long().cumprod(0).sum())
+        ids += verified[:accepted].tolist()
         session.crop(start + accepted)
-        token, cycles = reply[-1], cycles + 1
-    return Decoded(_cut(reply), 2 * cycles, cycles)
+        seed = verified[accepted - 1]
+    return Decoded(_cut(ids, eos), 2 * cycles, cycles)
+
+
+def _ended(block: list[int], eos: int, mask: int) -> bool:
+    """Whether an end token stands with no mask before it."""
+    return eos in block and mask not in block[: block.index(eos)]

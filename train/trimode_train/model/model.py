@@ -14,27 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import ModelConfig
+from .rope import inverse_frequencies, query_scale, rotate
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(q, k, v), each (batch, heads, length, head_dim) with k and v on the KV heads -> (batch, heads, length, head_dim)."""
 
 Past = list[tuple[Tensor, Tensor]]
 """Per layer the cached keys (after rotation) and values, each (batch, kv_heads, cached, head_dim)."""
-
-
-def yarn_inverse_frequencies(config: ModelConfig) -> Tensor:
-    """Return the inverse frequencies after the static YaRN blend, (head_dim / 2,) float32."""
-    half = config.head_dim // 2
-    base = config.rope_theta ** (-torch.arange(half, dtype=torch.float64) * 2 / config.head_dim)
-
-    def correction(beta: float) -> float:
-        turns = config.original_max_position_embeddings / (2 * math.pi * beta)
-        return config.head_dim * math.log(turns) / (2 * math.log(config.rope_theta))
-
-    low = max(0, math.floor(correction(config.beta_fast)))
-    high = min(config.head_dim - 1, math.ceil(correction(config.beta_slow)))
-    ramp = ((torch.arange(half, dtype=torch.float64) - low) / max(high - low, 1e-3)).clamp(0, 1)
-    return (base * (1 - ramp) + base / config.rope_factor * ramp).float()
 
 
 class RMSNorm(nn.Module):
@@ -112,12 +98,6 @@ class Attention(nn.Module):
         return y, new
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate halves: x (batch, heads, length, head_dim), cos and sin (batch, 1, length, head_dim)."""
-    a, b = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-b, a], dim=-1) * sin
-
-
 class MLP(nn.Module):
     """SwiGLU."""
 
@@ -169,7 +149,8 @@ class Encoder(nn.Module):
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.num_hidden_layers))
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
-        self.register_buffer("inv_freq", yarn_inverse_frequencies(config), persistent=False)
+        frequencies = inverse_frequencies(config.to_official()["rope_parameters"], config.head_dim)
+        self.register_buffer("inv_freq", frequencies, persistent=False)
 
     def forward(
         self, ids: Tensor, positions: Tensor, attend: Attend, past: Past | None = None, draft: Tensor | None = None
@@ -184,9 +165,8 @@ class Encoder(nn.Module):
         angle = positions.float()[:, None, :, None] * self.inv_freq.float()  # (batch, 1, length, head_dim / 2)
         angle = torch.cat([angle, angle], dim=-1)
         cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-        # The family's factor on queries by their position; exactly 1 inside the original context.
-        far = torch.floor(positions / self.config.original_max_position_embeddings)
-        scale = (1 + self.config.llama_4_scaling_beta * torch.log1p(far)).to(x.dtype)[:, None, :, None]
+        scale = query_scale(positions, self.config.original_max_position_embeddings, self.config.llama_4_scaling_beta)
+        scale = scale.to(x.dtype)[:, None, :, None]
         draft = draft if draft is None else draft.to(x.dtype)
         new: Past = []
         for i, layer in enumerate(self.layers):

@@ -37,7 +37,8 @@ def _write(path: Path, tensors: dict[str, Tensor]) -> None:
             file.write(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
 
 
-def _read(path: Path) -> dict[str, Tensor]:
+def read(path: Path) -> dict[str, Tensor]:
+    """Return every tensor of one file by name, in its own dtype, on the CPU."""
     data = bytearray(path.read_bytes())
     begin = 8 + int.from_bytes(data[:8], "little")
     header = json.loads(data[8:begin])
@@ -93,6 +94,6 @@ def save(weights: dict[str, Tensor], folder: Path, limit: int = LIMIT) -> list[s
 def load(folder: Path) -> dict[str, Tensor]:
     """Read the weights of a checkpoint folder, from any number of files."""
     if not (folder / INDEX).exists():
-        return _read(folder / SINGLE)
+        return read(folder / SINGLE)
     files = json.loads((folder / INDEX).read_text())["weight_map"].values()
-    return {name: tensor for file in sorted(set(files)) for name, tensor in _read(folder / file).items()}
+    return {name: tensor for file in sorted(set(files)) for name, tensor in read(folder / file).items()}

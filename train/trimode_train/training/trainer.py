@@ -26,7 +26,6 @@ from ..model import shards
 from ..model.model import Model
 from . import resumable
 from .clock import Clock
-from .muon import Muon
 from .objective import Losses, Tensors, encode, losses, second_look, training_mask
 from .report import Reporter
 
@@ -38,6 +37,24 @@ def learning_rate(progress: float, options: OptimOptions) -> float:
     if progress < options.decay_from:
         return 1.0
     return max(0.0, (1 - progress) / (1 - options.decay_from))
+
+
+def muon(matrices: list[Tensor], options: OptimOptions) -> torch.optim.Optimizer:
+    """Return the optimiser of the layers' matrices, its updates as large as AdamW's, so that it takes such rates."""
+    return torch.optim.Muon(
+        matrices, lr=options.muon_lr, weight_decay=options.weight_decay, adjust_lr_fn="match_rms_adamw"
+    )
+
+
+def as_torchs(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
+    """Return an optimiser's saved state as torch has it: older runs have a Muon of this project, with its names."""
+    if not isinstance(optimiser, torch.optim.Muon):
+        return saved
+    names = {"momentum": "momentum_buffer"}
+    state = {
+        number: {names.get(name, name): value for name, value in one.items()} for number, one in saved["state"].items()
+    }
+    return {"state": state, "param_groups": [{**optimiser.defaults, **group} for group in saved["param_groups"]]}
 
 
 class Trainer:
@@ -56,7 +73,7 @@ class Trainer:
         others = [p for p in self.model.parameters() if id(p) not in ours]
         self.optimisers: list[tuple[torch.optim.Optimizer, float]] = [
             (
-                Muon(matrices, lr=options.muon_lr, weight_decay=options.weight_decay),
+                muon(matrices, options),
                 options.muon_lr,
             ),
             (
@@ -130,7 +147,7 @@ class Trainer:
         state: dict[str, Any] = resumable.load(self.path)
         self.model.load_state_dict(state["model"])
         for (optimiser, _), saved in zip(self.optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(saved)
+            optimiser.load_state_dict(as_torchs(optimiser, saved))
         self._return_to(state)
         if state["looked_at"]:
             *fields, sure = (tensor.to(self.recipe.device) for tensor in state["looked_at"])

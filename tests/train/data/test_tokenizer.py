@@ -1,3 +1,7 @@
+"""The tokenizer and its chat layout."""
+
+from __future__ import annotations
+
 import jinja2
 import pytest
 from hypothesis import HealthCheck, given

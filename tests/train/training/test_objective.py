@@ -1,3 +1,7 @@
+"""The training objective: masks, targets and losses of a batch."""
+
+from __future__ import annotations
+
 from random import Random
 
 import numpy as np
@@ -5,7 +9,7 @@ import pytest
 import torch
 from torch.nn.attention.flex_attention import create_mask
 from trimode_train.data.packing import Document, NoiseOptions, pack, plan
-from trimode_train.evaluation.decode import Session, autoregressive, self_speculation
+from trimode_train.evaluation.decode import Session
 from trimode_train.model.config import EOS_ID, MASK_ID
 from trimode_train.model.model import bias_from, causal_bias, grouped_attention
 from trimode_train.training.objective import (
@@ -101,13 +105,6 @@ def test_the_loss_is_finite_and_reaches_every_parameter(model, batch):
     t = Tensors.of(batch)
     losses(model, encode(model, t.ids, t.positions, training_mask(t, torch.float32)), t).total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
-
-
-def test_self_speculation_gives_the_autoregressive_text(model):
-    for seed in range(5):
-        prompt = [Random(seed).randrange(128, 512) for _ in range(7)]
-        slow, fast = autoregressive(model, prompt, 24), self_speculation(model, prompt, 24, 8)
-        assert fast.ids[:24] == slow.ids
 
 
 def test_a_second_look_reveals_the_surest_masked_tokens_and_weighs_what_is_left(batch):

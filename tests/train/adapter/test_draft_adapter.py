@@ -1,4 +1,7 @@
-import dataclasses
+"""The run that trains a draft adapter: it resumes, saves, measures and exports."""
+
+from __future__ import annotations
+
 import json
 import os
 import signal
@@ -9,20 +12,18 @@ import torch
 from safetensors.torch import load_file
 from trimode_train.adapter import draft_adapter
 from trimode_train.adapter.draft_adapter import AdapterRecipe, AdapterRun
-from trimode_train.adapter.draft_objective import Drafts, draft_losses, encode_drafts, hybrid
-from trimode_train.adapter.own_text import OwnText, own_text, rewrite
+from trimode_train.adapter.own_text import OwnText
 from trimode_train.data.batches import batch_for
-from trimode_train.data.corpus import Corpus
-from trimode_train.data.packing import Document, NoiseOptions, pack, plan
+from trimode_train.data.packing import Document, NoiseOptions
 from trimode_train.data.recipe import DataOptions, OptimOptions
 from trimode_train.evaluation.decode import autoregressive, self_speculation
 from trimode_train.export import export
 from trimode_train.model import lora
-from trimode_train.model.config import EOS_ID, MASK_ID
-from trimode_train.model.model import Model, bias_from, causal_bias, grouped_attention
+from trimode_train.model.config import EOS_ID
+from trimode_train.model.model import Model
 from trimode_train.training.bar import Bar
 from trimode_train.training.clock import Clock
-from trimode_train.training.objective import Tensors, visibility
+from trimode_train.training.objective import Tensors
 
 RANK, ALPHA = 4, 16
 ALL_MASKED = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0.5, all_masked=1.0, seed_masked=0.0)
@@ -39,13 +40,6 @@ def prompt(seed=3, length=12):
     return [rng.randrange(128, 512) for _ in range(length)]
 
 
-@torch.no_grad()
-def logits(model, draft=None):
-    ids = torch.tensor([prompt()])
-    positions = torch.arange(ids.shape[1])[None]
-    return model(ids, positions, grouped_attention(causal_bias(ids.shape[1], ids.shape[1])), draft=draft)[0][0]
-
-
 @pytest.fixture
 def pool():
     rng = Random(1)
@@ -53,12 +47,6 @@ def pool():
         Document([rng.randrange(128, 512) for _ in range(n - 1)] + [EOS_ID], start)
         for n, start in ((30, 12), (25, 5), (40, 20), (19, 3))
     ]
-
-
-@pytest.fixture
-def batch(pool):
-    rng = Random(2)
-    return Tensors.of(pack([plan(d, rng, ALL_MASKED, 128) for d in pool], 2, 128, rng, ALL_MASKED))
 
 
 @pytest.fixture
@@ -78,39 +66,6 @@ def make_run(tiny_config, pool, tmp_path):
     return make
 
 
-# -- the branch --------------------------------------------------------------------------------------------------------
-
-
-def test_a_new_adapter_changes_nothing(model):
-    before, names = logits(model), set(model.state_dict())
-    lora.attach(model, RANK, ALPHA)
-    assert torch.equal(logits(model, torch.ones(1, 12, 1)), before)
-    assert names < set(model.state_dict())
-
-
-def test_the_branch_acts_on_marked_tokens_only(model):
-    before = logits(model)
-    lora.attach(model, RANK, ALPHA)
-    randomise(model)
-    assert torch.equal(logits(model), before)
-    marked = torch.zeros(1, 12, 1)
-    marked[0, 7] = 1
-    after = logits(model, marked)
-    torch.testing.assert_close(after[:7], before[:7])
-    assert (after[7] - before[7]).abs().max() > 0.1
-
-
-def test_the_branch_equals_a_merged_projection(model, tiny_config):
-    lora.attach(model, RANK, ALPHA)
-    randomise(model)
-    merged = Model(tiny_config).eval()
-    merged.load_state_dict({k: v for k, v in model.state_dict().items() if "draft_branch" not in k})
-    for layer, other in zip(model.encoder.layers, merged.encoder.layers, strict=True):
-        branch = layer.self_attn.draft_branch
-        other.self_attn.o_proj.weight.data += ALPHA / RANK * branch.lora_B.weight.data @ branch.lora_A.weight.data
-    torch.testing.assert_close(logits(model, torch.ones(1, 12, 1)), logits(merged), atol=1e-3, rtol=1e-3)
-
-
 def test_no_adapter_changes_the_greedy_text(model):
     lora.attach(model, RANK, ALPHA)
     randomise(model)
@@ -122,51 +77,6 @@ def test_no_adapter_changes_the_greedy_text(model):
             assert decoded.ids[: len(plain)] == plain
             cycles.add((seed, decoded.blocks))
     assert len(cycles) >= 5
-
-
-# -- the loss ----------------------------------------------------------------------------------------------------------
-
-
-def test_every_masked_token_of_the_text_has_its_teacher(batch):
-    drafts = Drafts.of(batch, 8)
-    ids, positions, block, document = (getattr(batch, n).flatten() for n in ("ids", "positions", "block", "document"))
-    noisy, teacher = drafts.noisy[drafts.real], drafts.teacher[drafts.real]
-    assert (ids[noisy] == MASK_ID).all()
-    assert (block[teacher] == 0).all()
-    assert torch.equal(positions[teacher] + 1, positions[noisy])
-    assert torch.equal(document[teacher], document[noisy])
-    assert torch.equal(noisy // 128, teacher // 128)  # the row
-    inside = sum(  # masked tokens that are not beyond their document's end
-        bool(((batch.block[r] == 0) & (batch.document[r] == d) & (batch.positions[r] == p)).any())
-        for r, c in (batch.ids == MASK_ID).nonzero().tolist()
-        for d, p in [(batch.document[r, c], batch.positions[r, c])]
-    )
-    assert len(noisy) == inside == len(set(noisy.tolist()))
-
-
-def test_the_hybrid_is_zero_for_equal_distributions_and_the_formula_elsewhere():
-    p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.3, 0.5])
-    assert hybrid(p.log()[None], p.log()[None], 1.0).item() == pytest.approx(0, abs=1e-6)
-    share = torch.exp(torch.tensor(-0.5 * 0.7))
-    expected = share * (p * (p / q).log()).sum() + (1 - share) * 0.3
-    assert hybrid(q.log()[None], p.log()[None], 1.0).item() == pytest.approx(expected.item(), abs=1e-6)
-
-
-def test_accepted_is_the_share_that_verification_would_accept(model, batch):
-    lora.attach(model, RANK, ALPHA)
-    on = (batch.block > 0)[..., None].float()
-    bias = bias_from(visibility(batch), torch.float32)
-    hidden = encode_drafts(model, batch.ids, batch.positions, bias, on)
-    drafts = Drafts.of(batch, 8)
-    best = model.diffusion_head(hidden).argmax(-1).flatten()
-    accepted = 0
-    for noisy, teacher, real in zip(drafts.noisy.tolist(), drafts.teacher.tolist(), drafts.real.tolist(), strict=True):
-        for i, j, here in zip(noisy, teacher, real, strict=True):
-            if not here or best[i] != best[j]:
-                break
-            accepted += 1
-    result = draft_losses(model, hidden, drafts)
-    assert result.accepted.item() == pytest.approx(accepted / int(drafts.real.sum()))
 
 
 # -- the run -----------------------------------------------------------------------------------------------------------
@@ -240,18 +150,6 @@ def test_the_export_has_the_official_names_shapes_dtypes_and_fields(make_run, ti
     assert facts["draft_adapter"] == {"rank": RANK, "alpha": ALPHA, "steps": 7, "minutes": 0.2, "tokens": 8}
 
 
-def test_a_loaded_adapter_is_the_saved_one(model, tiny_config, tmp_path):
-    lora.attach(model, RANK, ALPHA)
-    randomise(model)
-    lora.save(lora.snapshot(model), RANK, ALPHA, tmp_path)
-    other = Model(tiny_config).eval()
-    other.load_state_dict({k: v for k, v in model.state_dict().items() if "draft_branch" not in k})
-    lora.attach(other, RANK, ALPHA)
-    lora.restore(other, load_file(tmp_path / "linear_spec_lora/adapter_model.safetensors"))
-    on = torch.ones(1, 12, 1)
-    assert torch.equal(logits(model, on), logits(other, on))
-
-
 @pytest.fixture
 def command(tiny_config, tokenizer, tmp_path):
     export(Model(tiny_config).state_dict(), tiny_config.to_official(), tokenizer, tmp_path / "c", with_held_out=False)
@@ -273,24 +171,3 @@ def test_an_adapter_that_does_not_help_is_not_written(command, tmp_path, monkeyp
     monkeypatch.setattr(draft_adapter, "tokens_per_cycle", lambda *_, adapter: with_adapter if adapter else 2.0)
     assert draft_adapter.main([*command, "--minutes", "0.02"]) == status
     assert (tmp_path / "c/linear_spec_lora").exists() == (status == 0)
-
-
-# -- own text ----------------------------------------------------------------------------------------------------------
-
-
-def test_rewritten_replies_are_the_models_greedy_text(model, pool):
-    for document in rewrite(model, [*pool, *(dataclasses.replace(d, closed=False) for d in pool)], 48, batch=3):
-        start = document.start
-        expected = autoregressive(model, document.ids[:start], 48 - start).ids
-        assert document.ids[start:] == expected
-        assert document.closed == (expected[-1] == EOS_ID)
-
-
-def test_right_replies_are_kept(model, pool):
-    written = rewrite(model, pool, 48)
-    assert {tuple(d.ids) for d in rewrite(model, written, 48)} == {tuple(d.ids) for d in written}
-
-
-def test_the_pool_depends_on_the_seed_alone(model, tokenizer):
-    corpus = Corpus(tokenizer, DataOptions(code_share=0, prose_share=0), max_tokens=64)
-    assert own_text(model, corpus, 3, seed=5) == own_text(model, corpus, 3, seed=5)

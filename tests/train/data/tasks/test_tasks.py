@@ -1,3 +1,7 @@
+"""The tasks that make questions: their checkers, and the same for the same seed."""
+
+from __future__ import annotations
+
 import json
 import re
 from random import Random

@@ -1,3 +1,7 @@
+"""The reasoning tasks: every equation of their steps is true."""
+
+from __future__ import annotations
+
 import re
 from random import Random
 

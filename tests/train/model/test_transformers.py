@@ -17,7 +17,7 @@ from trimode_train.model.model import Model, causal_bias, grouped_attention
 os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: nothing here may ask the network
 import transformers
 
-CHECKPOINT = Path(__file__).parents[2] / "checkpoints/nano"
+CHECKPOINT = Path(__file__).parents[3] / "checkpoints/nano"
 OURS_ONLY = {"architectures", "auto_map", "model_type", "torch_dtype", "transformers_version", "attn_implementation"}
 BUFFERS = ("encoder.inv_freq", "model.rotary_emb.inv_freq")
 CONVERSATIONS = {

@@ -1,66 +1,18 @@
-import dataclasses
-import datetime
+"""The exported checkpoint: official names, shapes and dtypes, shards, and its training record."""
+
+from __future__ import annotations
+
 import json
 
-import pytest
 import torch
 from safetensors.torch import load_file
 from trimode_convert.checkpoint.checkpoint import Checkpoint
-from trimode_train.data.corpus import Corpus
-from trimode_train.data.packing import NoiseOptions
-from trimode_train.data.recipe import DataOptions, Recipe
 from trimode_train.data.sources import SOURCES
 from trimode_train.export import export, stages
 from trimode_train.export import main as export_main
 from trimode_train.model import shards
 from trimode_train.model.config import ModelConfig
 from trimode_train.model.model import Model
-from trimode_train.training.clock import Clock, wall_clock
-from trimode_train.training.muon import orthogonalise
-from trimode_train.training.report import Reporter
-from trimode_train.training.trainer import Trainer, learning_rate
-
-
-@pytest.fixture
-def make_trainer(tiny_config, tokenizer, tmp_path):
-    def make(name: str, noise: NoiseOptions = NoiseOptions()) -> Trainer:  # noqa: B008
-        recipe = Recipe(
-            "tiny",
-            noise=noise,
-            compile=False,
-            bfloat16=False,
-            model=tiny_config,
-            data=DataOptions(code_share=0, prose_share=0, rows=4),
-        )
-        (tmp_path / name).mkdir(exist_ok=True)
-        # A clock that stands still at full learning rate: the result must not depend on the machine's speed.
-        clock = Clock(budget=100.0, elapsed=10.0)
-        clock.step = lambda seconds: None
-        return Trainer(recipe, Corpus(tokenizer, recipe.data), clock, tmp_path / name, Reporter(None))
-
-    return make
-
-
-def test_training_reduces_the_loss(make_trainer):
-    trainer, losses = make_trainer("a"), []
-    record = trainer.reporter.step
-    trainer.reporter.step = lambda *values: (losses.append(values[2] + values[3]), record(*values))
-    trainer.run([], max_steps=25)
-    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
-
-
-@pytest.mark.parametrize("second_look", [False, True])
-def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer, second_look):
-    noise = NoiseOptions(second_look=second_look)  # three steps: stopped between a first and a second look
-    whole = make_trainer("whole", noise)
-    whole.run([], max_steps=6)
-    assert whole.drawn == (3 if second_look else 6)
-    make_trainer("parts", noise).run([], max_steps=3)
-    resumed = make_trainer("parts", noise)
-    resumed.resume()
-    resumed.run([], max_steps=6)
-    for name, tensor in whole.model.state_dict().items():
-        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
 
 
 def test_the_export_has_the_official_names_shapes_and_dtypes(tiny_config, tokenizer, tmp_path):
@@ -143,39 +95,3 @@ def test_an_export_replaces_the_record_and_removes_an_old_adapter(make_trainer, 
         assert [stage["recipe"] for stage in record["stages"]] == ["tiny"]
         assert {"name", "kind", "licence", "address"} <= set.intersection(*map(set, record["sources"]))
         assert not (out / "linear_spec_lora").exists()
-
-
-def test_muon_updates_have_singular_values_near_one():
-    for shape in ((3, 16, 48), (3, 48, 16)):
-        values = torch.linalg.svdvals(orthogonalise(torch.randn(*shape)))
-        assert values.min() > 0.5 and values.max() < 1.5
-
-
-def test_a_pause_does_not_count_and_the_hour_ends_the_schedule():
-    clock = Clock(budget=100.0, until=1000.0, now=lambda: 960.0)
-    clock.step(500.0)
-    assert clock.elapsed < 10
-    assert clock.left == 40
-    clock.now = lambda: 1001.0
-    assert clock.progress == 1.0
-
-
-@pytest.mark.parametrize(("text", "day"), [("10:30", 2), ("11:00", 2), ("11:01", 1), ("23:59", 1)])
-def test_an_hour_is_the_next_time_that_the_clock_shows_it(text, day):
-    now = datetime.datetime(2026, 1, 1, 11, 0, 0)
-    hour, minute = map(int, text.split(":"))
-    assert wall_clock(text, now) == datetime.datetime(2026, 1, day, hour, minute).timestamp()
-
-
-def test_the_learning_rate_warms_up_holds_and_decays():
-    options = Recipe("x").optim
-    rates = [learning_rate(p, options) for p in (0.0, options.warmup, options.decay_from - 0.01, 1.0)]
-    assert rates == [0.0, 1.0, 1.0, 0.0]
-
-
-def test_an_unknown_recipe_key_is_named(tmp_path):
-    path = tmp_path / "bad.yaml"
-    path.write_text("name: x\nmodel: {hidden: 3}\n")
-    with pytest.raises(ValueError, match="hidden"):
-        Recipe.load(path)
-    assert dataclasses.is_dataclass(Recipe)

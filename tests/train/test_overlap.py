@@ -1,3 +1,7 @@
+"""How much of held-out questions is in the training text."""
+
+from __future__ import annotations
+
 import json
 from random import Random
 
