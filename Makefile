@@ -20,7 +20,7 @@ PIP_VERSION := 26.1
 PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help build serve test test-train lint layout demo perf quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-train lint layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,7 +32,10 @@ serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on
 	exec $(PY) -m trimode.server --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(GPUS),--gpus $(GPUS))
 
 test: $(VENV)/ready ## Run the tests: unit, parity with the reference, the real server
-	$(PY) -m pytest
+	$(PY) -m pytest $(if $(CI),--durations=10)
+
+test-quick: $(VENV)/ready ## Run the tests that need no server, no other process and less than two seconds each
+	$(PY) -m pytest -q -m "not subprocess and not slow" tests/trimode tests/convert tests/client tests/perf tests/parity tests/repository
 
 test-train: $(VENV)-train/ready ## Run the tests of train/, which need PyTorch
 	$(VENV)-train/bin/python -m pytest tests/train
@@ -46,9 +49,12 @@ layout: ## Print the rooms, floors and arrows of each package, from its own impo
 demo: build ## Serve MODEL for a moment and show one prompt in auto and the three modes
 	$(PY) -m trimode_client.cli.demo --bundle $(BUNDLE)
 
-perf: build $(VENV)-train/ready ## Measure every mode, auto and peers, in one run of some fifteen minutes; write perf/RESULTS.md
-	$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE)
-	$(PY) -m trimode_perf.speed.run --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --model $(MODEL) --peers-python $(VENV)-train/bin/python
+perf: build $(if $(filter-out peers,$(PART)),,$(VENV)-train/ready) ## Measure every part in some fifteen minutes, or PART=layers|auto|...; write perf/RESULTS.md
+	$(if $(filter-out int8,$(PART)),,$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE))
+	$(PY) -m trimode_perf.speed.run --bundle $(BUNDLE) --model $(MODEL) --int8-bundle $(INT8_BUNDLE) --peers-python $(VENV)-train/bin/python $(if $(PART),--part $(PART))
+
+perf-analyzer: $(VENV)/ready ## Load a running server with NVIDIA's perf_analyzer: URL=host:port of its gRPC, MODE=auto|diffusion|...
+	$(PY) -m trimode_perf.speed.perf_analyzer --url $(or $(URL),localhost:$(shell echo $$(($(PORT) + 1)))) --mode $(or $(MODE),auto)
 
 quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(PRECISION)=%-float32)
 quality: $(VENV)/ready ## Count what the checkpoint gets right in every mode and check what must hold; write its card
@@ -63,7 +69,7 @@ peers: build $(VENV)-train/ready ## Compare with torch eager, transformers and O
 	$(PY) -m trimode_perf.peers --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE) --python $(VENV)-train/bin/python
 
 gpu-check: ## Check and time the engines on this machine's NVIDIA GPU; needs PYTHON to have torch, and nothing else
-	PYTHONPATH=perf $(PYTHON) -m trimode_perf.gpu
+	PYTHONPATH=perf:train:python_backend:convert $(PYTHON) -m trimode_perf.gpu
 
 conversion: $(VENV)/ready ## Measure the memory that converting a checkpoint of 3B's size takes (18 GB of disk)
 	$(PY) -m trimode_perf.conversion --size 3b

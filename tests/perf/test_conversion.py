@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+import shutil
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ import pytest
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.tensorrt.footprint import build_cost
+from trimode_perf import conversion
+from trimode_perf.common.published import CONFIGS, TINY, tensors
 
 ROOT = Path(__file__).parents[2]
 KEPT: dict[str, Any] = json.loads((ROOT / "perf" / "results" / "conversion.json").read_text(encoding="utf-8"))
@@ -21,25 +23,23 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def conversion(perf: Callable[[str], ModuleType], monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """The script, with a tiny model in place of 3B."""
-    module = perf("conversion")
-    monkeypatch.setitem(module.CONFIGS, "3b", {**module.CONFIGS["3b"], **perf("released").TINY})
-    return module
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A tiny model in place of 3B."""
+    monkeypatch.setitem(CONFIGS, "3b", {**CONFIGS["3b"], **TINY})
 
 
-def test_the_checkpoint_is_one_that_the_converter_reads(conversion: ModuleType, tmp_path: Path) -> None:
-    config = conversion.CONFIGS["3b"]
+def test_the_checkpoint_is_one_that_the_converter_reads(tiny: None, tmp_path: Path) -> None:
+    config = CONFIGS["3b"]
     size = conversion.write_checkpoint(tmp_path / "it", config)
     assert (tmp_path / "it" / "model.safetensors").stat().st_size == size
     assert ModelConfig.load(tmp_path / "it").num_layers == 2
     with Checkpoint.open(tmp_path / "it") as checkpoint:
-        assert checkpoint.parameters == sum(math.prod(shape) for shape in conversion.tensors(config).values())
+        assert checkpoint.parameters == sum(math.prod(shape) for shape in tensors(config).values())
         bits = checkpoint.head.read()
     assert 0.01 < float(np.std(np.asarray(bits, dtype=np.float32))) < 0.03
 
 
-def test_a_run_is_written_and_leaves_nothing_behind(conversion: ModuleType, tmp_path: Path) -> None:
+def test_a_run_is_written_and_leaves_nothing_behind(tiny: None, tmp_path: Path) -> None:
     out, scratch = tmp_path / "it.json", tmp_path / "scratch"
     scratch.mkdir()
     assert conversion.main(["--out", str(out), "--scratch", str(scratch)]) == 0
@@ -51,26 +51,25 @@ def test_a_run_is_written_and_leaves_nothing_behind(conversion: ModuleType, tmp_
 
 
 def test_too_small_a_disk_is_refused_with_the_figures(
-    conversion: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(conversion.shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
     assert conversion.main(["--scratch", str(tmp_path)]) == 1
     assert "needs 2.1 GB free, has 1.0; try --layers" in capsys.readouterr().out
 
 
-def test_a_peak_over_the_limit_fails(conversion: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_peak_over_the_limit_fails(tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(conversion, "LIMIT", 10**6)
     assert conversion.main(["--out", str(tmp_path / "it.json"), "--scratch", str(tmp_path)]) == 1
 
 
-def test_the_kept_figures_are_of_the_whole_3b_and_under_4_gib(perf: Callable[[str], ModuleType]) -> None:
-    module = perf("conversion")
-    config = module.CONFIGS["3b"]
-    parameters = sum(math.prod(shape) for shape in module.tensors(config).values())
+def test_the_kept_figures_are_of_the_whole_3b_and_under_4_gib() -> None:
+    config = CONFIGS["3b"]
+    parameters = sum(math.prod(shape) for shape in tensors(config).values())
     assert (KEPT["layers"], KEPT["parameters"]) == (config["num_hidden_layers"], parameters)
     assert 0 < KEPT["checkpoint_bytes"] - 2 * parameters < 10**5  # the header
-    assert KEPT["limit_bytes"] == module.LIMIT == 4 * 2**30
-    assert max(run["peak_memory_bytes"] for run in KEPT["runs"].values()) < module.LIMIT
+    assert KEPT["limit_bytes"] == conversion.LIMIT == 4 * 2**30
+    assert max(run["peak_memory_bytes"] for run in KEPT["runs"].values()) < conversion.LIMIT
     assert KEPT["runs"]["tensorrt bfloat16"]["bundle_bytes"] > 2 * parameters
     cost = build_cost(KEPT["checkpoint_bytes"], 2 * parameters, "bfloat16")
     assert KEPT["estimated_not_run"]["memory_bytes"] == cost.memory

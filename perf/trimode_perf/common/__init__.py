@@ -1,1 +1,1 @@
-"""What several measurements share: prompts, statistics, Markdown, claims."""
+"""What several measurements share: prompts, asking, progress, statistics, claims, Markdown, published figures."""

@@ -1,102 +1,122 @@
-"""A crowd: so many askers at once, each asking its next prompt when the last one is answered. In process."""
+"""Many requests to one runtime, in this process: so many at once, each followed by the next when it is answered."""
 
 from __future__ import annotations
 
-import threading
+import queue
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from trimode.api.answer import Chunk
+from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
 from trimode.runtime import Runtime
 
+Request = Mapping[str, Any]
+SLOTS, QUEUE = 32, 100_000
 PATIENCE = 300.0
+"""Seconds without an answer after which asking is given up."""
 
 
-@dataclass(frozen=True)
-class Finished:
-    """One answer: seconds from asking to the last chunk, and to the first text."""
+@dataclass
+class Answer:
+    """One answer, whole. `runs` are the tokens of each chunk after the first token: of each cycle, where
+    it was streamed with `return_token_ids`.
 
-    text: str
-    tokens: int
-    seconds: float
-    first_seconds: float
+    `seconds` are from asking to the last chunk, `first_seconds` to the first text.
+    """
+
+    chunk: Chunk = field(default_factory=Chunk)
+    runs: list[int] = field(default_factory=list)
+    seconds: float = 0.0
+    first_seconds: float = 0.0
+
+    def add(self, chunk: Chunk, seconds: float) -> None:
+        """Join the next chunk, which came after `seconds`."""
+        if self.chunk.token_ids:
+            self.runs.append(len(chunk.token_ids))
+        if not self.first_seconds and (chunk.text or chunk.last):
+            self.first_seconds = seconds
+        text, ids = self.chunk.text + chunk.text, self.chunk.token_ids + chunk.token_ids
+        self.chunk, self.seconds = replace(chunk, text=text, token_ids=ids), seconds
 
 
 @dataclass(frozen=True)
 class Crowd:
-    """What a crowd got, in the order of its prompts, and how long it took from first to last."""
+    """The answers in the order of the requests, and the seconds from the first request to the last chunk."""
 
-    answers: list[Finished]
+    answers: list[Answer]
     seconds: float
+
+    @property
+    def chunks(self) -> list[Chunk]:
+        """The answers as whole chunks."""
+        return [answer.chunk for answer in self.answers]
 
     @property
     def texts(self) -> list[str]:
         """The answers' texts."""
-        return [answer.text for answer in self.answers]
+        return [chunk.text for chunk in self.chunks]
 
     @property
     def tokens(self) -> int:
         """Tokens of all answers."""
-        return sum(answer.tokens for answer in self.answers)
+        return sum(len(chunk.token_ids) for chunk in self.chunks)
 
 
-class _Asker:
-    """Hands out the requests, one at a time to each member of the crowd."""
-
-    def __init__(self, runtime: Runtime, requests: Sequence[Mapping[str, Any]], max_tokens: int) -> None:
-        self._runtime, self._requests, self._max_tokens = runtime, requests, max_tokens
-        self._next = 0
-        self._lock = threading.Lock()
-        self.answers: dict[int, Finished] = {}
-        self.error: TrimodeError | None = None
-        self.done = threading.Event()
-
-    def ask(self) -> None:
-        """Ask the next request, if there is one; the one after it follows from its last chunk."""
-        with self._lock:
-            number, self._next = self._next, self._next + 1
-        if number >= len(self._requests):
-            return
-        began, first, text, tokens = time.perf_counter(), 0.0, "", 0
-
-        def sink(chunk: Chunk) -> None:
-            nonlocal first, text, tokens
-            if not first and (chunk.text or chunk.last):
-                first = time.perf_counter() - began
-            text, tokens = text + chunk.text, tokens + len(chunk.token_ids)
-            if chunk.error is not None:
-                self.error = chunk.error
-                self.done.set()
-            elif chunk.last:
-                self.answers[number] = Finished(text, tokens, time.perf_counter() - began, first)
-                if len(self.answers) == len(self._requests):
-                    self.done.set()
-                self.ask()
-
-        try:
-            self._runtime.submit({**self._requests[number], "stream": True, "max_tokens": self._max_tokens}, sink)
-        except TrimodeError as exc:  # on the runtime's thread for all but a crowd's first requests
-            self.error = exc
-            self.done.set()
+def open_runtime(bundle: Path) -> Runtime:
+    """Load `bundle` with room for many answers at once."""
+    return Runtime.open(ServerConfig(bundle=bundle.resolve(), max_slots=SLOTS, max_queue=QUEUE))
 
 
-def ask_together(runtime: Runtime, requests: Sequence[Mapping[str, Any]], size: int, max_tokens: int) -> Crowd:
-    """Return what a crowd of `size` got for `requests`, each asked once.
+def ask(
+    runtime: Runtime,
+    requests: Sequence[Request],
+    at_once: int | None = None,
+    answered: Callable[[], None] = lambda: None,
+) -> Crowd:
+    """Ask each of `requests` once, `at_once` at a time, or all; `answered` is called once an answer, for a bar.
 
     Raises:
-        TrimodeError: a request failed.
-        TimeoutError: not all was answered within PATIENCE seconds.
+        TrimodeError: the first request that was refused or failed.
+        TimeoutError: no answer came for PATIENCE seconds.
     """
-    asker = _Asker(runtime, requests, max_tokens)
-    began = time.perf_counter()
-    for _ in range(size):
-        asker.ask()
-    if not asker.done.wait(PATIENCE):
-        raise TimeoutError(f"{len(asker.answers)} of {len(requests)} answers came within {PATIENCE:g} s")
-    if asker.error is not None:
-        raise asker.error
-    seconds = time.perf_counter() - began
-    return Crowd([asker.answers[number] for number in range(len(requests))], seconds)
+    waiting, answers = deque(enumerate(requests)), [Answer() for _ in requests]
+    ended: queue.SimpleQueue[TrimodeError | None] = queue.SimpleQueue()
+
+    def submit_next() -> None:  # on the runtime's thread for all but the first requests
+        try:
+            number, request = waiting.popleft()
+        except IndexError:
+            return
+        began = time.perf_counter()
+
+        def sink(chunk: Chunk) -> None:
+            answers[number].add(chunk, time.perf_counter() - began)
+            if chunk.error is None and chunk.last:
+                submit_next()
+            if chunk.last:
+                ended.put(chunk.error)
+
+        try:
+            runtime.submit(request, sink)
+        except TrimodeError as exc:
+            ended.put(exc)
+
+    started = time.perf_counter()
+    for _ in range(min(at_once or len(requests), len(requests))):
+        submit_next()
+    try:
+        for _ in requests:
+            error = ended.get(timeout=PATIENCE)
+            if error is not None:
+                raise error
+            answered()
+    except queue.Empty:
+        raise TimeoutError(f"{len(requests)} requests, and for {PATIENCE:g} s no answer") from None
+    finally:
+        waiting.clear()  # after a failure nothing more is asked
+    return Crowd(answers, time.perf_counter() - started)

@@ -14,8 +14,10 @@ from trimode.config import ServerConfig
 
 def describe(manifest: Manifest, config: ServerConfig) -> dict[str, Any]:
     """Return the facts that every table names."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return {
-        "processor": _processor(),
+        "processor": next(named, platform.machine()),
         "cores": os.cpu_count() or 1,
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "python": platform.python_version(),
@@ -28,10 +30,3 @@ def describe(manifest: Manifest, config: ServerConfig) -> dict[str, Any]:
         "capacity": manifest.capacity,
         "load_average": round(os.getloadavg()[0], 2),
     }
-
-
-def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("model name"):
-            return line.split(":", 1)[1].strip()
-    return platform.machine()

@@ -10,6 +10,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+CODE = "code"
+"""The domain of plain texts, which have no right answer."""
+DROPPED: tuple[str, ...] = ("chain_sum", "sequence", "sort_words", "table")
+"""Chat domains that the checkpoint does not claim: their figures stay in the card and count nowhere."""
 
 
 @dataclass(frozen=True)
@@ -48,16 +52,19 @@ def load(path: Path, per_domain: int) -> list[Prompt]:
     return [prompt for turn in rounds for prompt in turn if prompt is not None]
 
 
+def claimed(prompts: list[Prompt]) -> list[Prompt]:
+    """Return those that have a right answer, of domains that the checkpoint claims."""
+    return [prompt for prompt in prompts if prompt.answer is not None and prompt.domain not in DROPPED]
+
+
 def halves(prompts: list[Prompt]) -> tuple[list[Prompt], list[Prompt]]:
     """Return the first half of each domain's prompts, and the second."""
-    counts = Counter(prompt.domain for prompt in prompts)
-    first: list[Prompt] = []
-    second: list[Prompt] = []
-    seen = Counter[str]()
+    counts, seen = Counter(prompt.domain for prompt in prompts), Counter[str]()
+    parts: tuple[list[Prompt], list[Prompt]] = ([], [])
     for prompt in prompts:
-        (first if 2 * seen[prompt.domain] < counts[prompt.domain] else second).append(prompt)
+        parts[2 * seen[prompt.domain] >= counts[prompt.domain]].append(prompt)
         seen[prompt.domain] += 1
-    return first, second
+    return parts
 
 
 def spread(prompts: list[T], count: int) -> list[T]:

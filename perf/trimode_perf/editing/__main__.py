@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import time
-from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
-from trimode.runtime import Runtime
 
+from ..common.ask import open_runtime
+from ..common.claims import conclusion
 from ..common.hardware import describe
 from ..common.paths import NANO, PERF, PROJECT
-from ..common.prompts import Prompt, load
-from ..quality.__main__ import progress
-from ..quality.claims import DROPPED
-from ..quality.generate import QUEUE, SLOTS
+from ..common.progress import progress, run
+from ..common.prompts import Prompt, claimed, load
 from ..quality.humaneval import read
 from . import effort, hidden, infill, report, revise
 
@@ -47,40 +42,32 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run everything; return 0, 1 where a claim fails unexpectedly or something failed, or 130 when interrupted."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    began = time.monotonic()
-    try:
-        if options.report_only:
-            results = json.loads((options.out / RESULTS).read_text(encoding="utf-8"))
-        else:
-            results = measure(options)
-            (options.out / "results").mkdir(parents=True, exist_ok=True)
-            (options.out / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        report.write(results, options.out)
-    except KeyboardInterrupt:
-        print("editing: interrupted; nothing was written", file=sys.stderr)
-        return 130
-    except (TrimodeError, OSError, ImportError, ValueError) as exc:
-        print(f"editing: {exc}", file=sys.stderr)
-        return 1
-    print("\n".join(report.lines(results)))
-    print(f"editing: wrote {options.out / 'EDITING.md'} in {time.monotonic() - began:.0f} s")
-    return 1 if report.unexpected(results) else 0
+    return run("editing", lambda: count(options), TrimodeError)
+
+
+def count(options: argparse.Namespace) -> int:
+    """Ask everything, or read what was counted before, and write it; return the status."""
+    if options.report_only:
+        results = json.loads((options.out / RESULTS).read_text(encoding="utf-8"))
+    else:
+        results = measure(options)
+        (options.out / RESULTS).parent.mkdir(parents=True, exist_ok=True)
+        (options.out / RESULTS).write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    report.write(results, options.out)
+    status = conclusion(report.claims(results))
+    print(f"editing: wrote {options.out / 'EDITING.md'}")
+    return status
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Ask everything and return what was counted."""
-    config = ServerConfig(bundle=options.bundle.resolve(), max_slots=SLOTS, max_queue=QUEUE)
-    prompts = [
-        prompt
-        for prompt in load(options.checkpoint / "heldout.jsonl", options.per_domain)
-        if prompt.answer is not None and prompt.domain not in DROPPED
-    ]
-    runtime = Runtime.open(config)
+    file = options.checkpoint / "heldout.jsonl"
+    prompts = claimed(load(file, options.per_domain))
+    few = claimed(load(file, min(options.few, options.per_domain)))
+    runtime = open_runtime(options.bundle)
     try:
         if runtime.tokenizer is None:
             raise ValueError(f"{options.bundle} has no tokenizer")
-        few = first_of_each(prompts, options.few)
         sets = hidden_parts(few, options.human_eval)
         any_token = revise.any_token(runtime.tokenizer, runtime.manifest.vocab_size)
         sources = {"any": any_token, "plausible": revise.plausible(runtime)}
@@ -88,30 +75,19 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         revised = sum(map(len, [*kinds.values(), kinds["any"]]))
         total = sum(map(len, sets.values())) * len(infill.WAYS) + revised * len(revise.SETTINGS)
         total += len(prompts) * (len(effort.EFFORTS) + 1)
-        with progress(total) as advance:
+        with progress(total) as bar:
             return {
-                "hardware": describe(runtime.manifest, config),
+                "hardware": describe(runtime.manifest, ServerConfig()),
                 "shortest": revise.SHORTEST,
                 "share": revise.SHARE,
                 "likeliest": revise.LIKELIEST,
                 "table_prompts": json.loads((options.bundle / "effort.json").read_text(encoding="utf-8"))["prompts"],
-                "infill": infill.compare(runtime, sets, advance),
-                "revise": revise.measure(runtime, kinds, advance),
-                "effort": effort.measure(runtime, prompts, advance),
+                "infill": infill.compare(runtime, sets, bar.step),
+                "revise": revise.measure(runtime, kinds, bar.step),
+                "effort": effort.measure(runtime, prompts, bar.step),
             }
     finally:
         runtime.close()
-
-
-def first_of_each(prompts: Sequence[Prompt], per_domain: int) -> list[Prompt]:
-    """Return the first `per_domain` of each domain."""
-    seen: Counter[str] = Counter()
-    few = []
-    for prompt in prompts:
-        seen[prompt.domain] += 1
-        if seen[prompt.domain] <= per_domain:
-            few.append(prompt)
-    return few
 
 
 def hidden_parts(few: list[Prompt], problems: int) -> dict[str, list[hidden.Item]]:

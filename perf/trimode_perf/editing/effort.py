@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from trimode.runtime import Runtime
 
+from ..common.ask import ask
 from ..common.prompts import Prompt
 from ..quality.settings import MAX_TOKENS
-from .ask import ask
 
 EFFORTS = tuple(at / 8 for at in range(9))
 
@@ -21,7 +22,7 @@ def measure(runtime: Runtime, prompts: Sequence[Prompt], advance: Callable[[str]
     for way in [*ways, {"mode": "autoregressive"}]:
         name = " ".join(str(value) for value in way.values())
         requests = [{**prompt.fields, **way, "max_tokens": MAX_TOKENS} for prompt in prompts]
-        answers = ask(runtime, requests, lambda name=name: advance(f"effort {name}"))  # type: ignore[misc]
+        answers = ask(runtime, requests, answered=partial(advance, f"effort {name}")).chunks
         pairs = list(zip(prompts, answers, strict=True))
         rows.append(
             {

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from trimode.api.answer import Chunk
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 
-from .ask import Request, ask
+from ..common.ask import Request, ask
 from .hidden import Item
 
 LONGEST = 64
@@ -18,7 +19,9 @@ WAYS = ("left_to_right_told", "left_to_right_line", "infill_told", "infill_searc
 """From the left alone, as many tokens as are hidden or to the line's end; with both sides, the size told or not."""
 
 
-def compare(runtime: Runtime, sets: dict[str, Sequence[Item]], advance: Callable[[str], None]) -> list[dict[str, Any]]:
+def compare(
+    runtime: Runtime, sets: Mapping[str, Sequence[Item]], advance: Callable[[str], None]
+) -> list[dict[str, Any]]:
     """Return a row for each set and way: how many items, exact, parsed (of Python), forwards."""
     assert runtime.tokenizer is not None
     rows = []
@@ -26,7 +29,7 @@ def compare(runtime: Runtime, sets: dict[str, Sequence[Item]], advance: Callable
         sizes = [len(runtime.tokenizer.encode(item.hidden)) for item in items]
         for way in WAYS:
             requests = [_request(way, item, size, runtime.tokenizer) for item, size in zip(items, sizes, strict=True)]
-            answers = ask(runtime, requests, lambda way=way, name=name: advance(f"{name}, {way}"))  # type: ignore[misc]
+            answers = ask(runtime, requests, answered=partial(advance, f"{name}, {way}")).chunks
             rows.append({"set": name, "way": way, **_count(items, answers)})
     return rows
 

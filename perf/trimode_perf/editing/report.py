@@ -10,7 +10,9 @@ import matplotlib
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # the backend must be chosen first
 
-from ..quality.markdown import grid
+from ..common import claims as held
+from ..common.claims import Claim
+from ..common.markdown import fill, table
 from .infill import LONGEST, WAYS
 
 TEXT = Path(__file__).with_name("report.md")
@@ -29,57 +31,40 @@ SETS = {
     "alone": "a line of a checked reply, question hidden too",
     "human_eval": "a line of a HumanEval function, plain text",
 }
-KNOWN = {SETS["human_eval"]: "the checkpoint knows no free code"}
-"""What fails and why, by how its claim begins: shown as a failure, but no defect of what is measured."""
+KNOWN = {"human_eval": "the checkpoint knows no free code"}
+"""Why a set's claim fails where that is no defect of what is measured; it is shown as a failure all the same."""
 
 
-def claims(results: dict[str, Any]) -> list[tuple[str, bool]]:
-    """Return what must hold, with its figures, and whether it does."""
+def claims(results: dict[str, Any]) -> list[Claim]:
+    """Return what must hold, with its figures."""
     found = []
     for name in dict.fromkeys(row["set"] for row in results["infill"]):
-        by_way = {row["way"]: row for row in results["infill"] if row["set"] == name}
-        told, line = by_way["left_to_right_told"], by_way["left_to_right_line"]
-        searched, best = by_way["infill_searched"], max(told["exact"], line["exact"])
-        if name in ("words", "characters"):
-            text = f"{SETS[name]}: infill {searched['exact']}, left to right {best} of {searched['asked']} exact"
-            found.append((text, searched["exact"] > best))
-        elif name in ("lines", "function lines"):
-            text = f"{SETS[name]}: infill {searched['exact']}, left to right {best} of {searched['asked']} exact"
-            found.append((text + " (left to right stops at the line's end)", searched["exact"] >= best))
-        else:
-            text = f"{SETS[name]}: infill parses {searched['parsed']}, left to right {line['parsed']}"
-            if searched["python"]:
-                found.append((f"{text} of {searched['python']}", searched["parsed"] > line["parsed"]))
-    default = [row for row in results["revise"] if set(_setting(row)) == {"revise_threshold -2"}]
-    for row in default:
-        if row["corruption"] == "any":
-            text = f"revise at -2 restores {row['restored']} of {row['wrong_tokens']} wrong tokens"
+        found += _infill_claims(name, {row["way"]: row for row in results["infill"] if row["set"] == name})
+    for row in results["revise"]:
+        if row["corruption"] and _setting(row) == ["revise_threshold -2"]:
+            kind, factor = ("", 10) if row["corruption"] == "any" else (f"{row['corruption']} ", 1)
+            text = f"revise at -2 restores {row['restored']} of {row['wrong_tokens']} {kind}wrong tokens"
             text += f" and harms {row['harmed']} of {row['good_tokens']} good ones"
-            found.append((text, row["restored"] > 10 * row["harmed"]))
-        elif row["corruption"]:
-            text = f"revise at -2 restores {row['restored']} of {row['wrong_tokens']} {row['corruption']} wrong tokens"
-            text += f" and harms {row['harmed']} of {row['good_tokens']} good ones"
-            found.append((text, row["restored"] > row["harmed"]))
+            found.append(Claim(text, row["restored"] > factor * row["harmed"]))
     efforts = [row for row in results["effort"] if "effort" in row]
-    text = f"effort 0 to 1: {efforts[0]['exact']} to {efforts[-1]['exact']} of {efforts[0]['asked']} exact, "
-    text += f"{efforts[0]['forwards']} to {efforts[-1]['forwards']} forwards"
-    rises = efforts[-1]["exact"] > efforts[0]["exact"]
-    costs = [row["forwards"] for row in efforts]
-    return [*found, (text, rises and costs == sorted(costs))]
+    least, most, costs = efforts[0], efforts[-1], [row["forwards"] for row in efforts]
+    text = f"effort 0 to 1: {least['exact']} to {most['exact']} of {least['asked']} exact, "
+    text += f"{least['forwards']} to {most['forwards']} forwards"
+    return [*found, Claim(text, most["exact"] > least["exact"] and costs == sorted(costs))]
 
 
-def lines(results: dict[str, Any]) -> list[str]:
-    """Return the claims as lines to print."""
-    return [f"{'pass' if holds else 'FAIL'}  {text}{'' if holds else _why(text)}" for text, holds in claims(results)]
-
-
-def unexpected(results: dict[str, Any]) -> list[str]:
-    """Return the claims that fail without a known reason."""
-    return [text for text, holds in claims(results) if not holds and not _why(text)]
-
-
-def _why(text: str) -> str:
-    return next((f" (known: {reason})" for start, reason in KNOWN.items() if text.startswith(start)), "")
+def _infill_claims(name: str, by_way: dict[str, dict[str, Any]]) -> list[Claim]:
+    """Return the claim of one set: exact answers where the question is in sight, else what parses, if it is Python."""
+    line, searched = by_way["left_to_right_line"], by_way["infill_searched"]
+    best = max(by_way["left_to_right_told"]["exact"], line["exact"])
+    text = f"{SETS[name]}: infill {searched['exact']}, left to right {best} of {searched['asked']} exact"
+    if name in ("words", "characters"):
+        return [Claim(text, searched["exact"] > best)]
+    if name in ("lines", "function lines"):
+        return [Claim(f"{text} (left to right stops at the line's end)", searched["exact"] >= best)]
+    text = f"{SETS[name]}: infill parses {searched['parsed']}, left to right {line['parsed']} of {searched['python']}"
+    claim = Claim(text, searched["parsed"] > line["parsed"], KNOWN.get(name, ""))
+    return [claim] if searched["python"] else []
 
 
 def write(results: dict[str, Any], folder: Path) -> None:
@@ -93,7 +78,7 @@ def text(results: dict[str, Any]) -> str:
     """Return the report: the text of report.md around the results."""
     values = {
         **{name: results["hardware"][name] for name in ("engine", "model", "precision")},
-        "claims": "\n".join(lines(results)),
+        "claims": held.text(claims(results)),
         "longest": LONGEST,
         "infill": _infill(results),
         "shortest": results["shortest"],
@@ -103,10 +88,7 @@ def text(results: dict[str, Any]) -> str:
         "table_prompts": results["table_prompts"],
         "effort": _effort(results),
     }
-    filled = TEXT.read_text(encoding="utf-8")
-    for key, value in values.items():
-        filled = filled.replace("{{" + key + "}}", str(value))
-    return filled
+    return fill(TEXT, values)
 
 
 def _infill(results: dict[str, Any]) -> str:
@@ -117,7 +99,7 @@ def _infill(results: dict[str, Any]) -> str:
             parsed = f"{row['parsed']} of {row['python']}" if row["python"] else NOTHING
             exact = f"{row['exact']} of {row['asked']}"
             rows.append([SETS[name], NAMES[way], exact, parsed, f"{row['forwards'] / row['asked']:.1f}"])
-    return grid(["hidden", "way", "exact", "parses", "forwards each"], rows)
+    return table(["hidden", "way", "exact", "parses", "forwards each"], rows, left=["hidden"])
 
 
 def _setting(row: dict[str, Any]) -> list[str]:
@@ -142,7 +124,7 @@ def _revise(results: dict[str, Any]) -> str:
                 ]
             )
     head = ["setting", "wrong tokens", "restored", "harmed", "texts right again", "forwards each"]
-    return grid([*head, "harmed in right answers"], rows)
+    return table([*head, "harmed in right answers"], rows, left=["setting"])
 
 
 def _effort(results: dict[str, Any]) -> str:
@@ -155,7 +137,7 @@ def _effort(results: dict[str, Any]) -> str:
         ]
         for row in results["effort"]
     ]
-    return grid(["", "exact", "forwards", "tokens per forward"], rows)
+    return table(["", "exact", "forwards", "tokens per forward"], rows, left=[""])
 
 
 def _plot(results: dict[str, Any], path: Path) -> None:

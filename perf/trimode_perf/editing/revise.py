@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,8 +16,8 @@ from trimode.engines.base import Row
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 
+from ..common.ask import ask
 from ..common.prompts import Prompt
-from .ask import ask
 
 SHARE = 0.1
 SHORTEST = 15
@@ -113,26 +114,21 @@ def measure(
 
     `corruption` is the kind's name, or None of right answers; those are of the first kind.
     """
-    rows = []
-    right = next(iter(kinds.values()))
+    rows, right, tokenizer = [], next(iter(kinds.values())), runtime.tokenizer
+    assert tokenizer is not None
     for setting in SETTINGS:
         name = ", ".join(f"{key} {value}" for key, value in setting.items())
         for kind, texts in [*kinds.items(), (None, right)]:
+            given = [text.text if kind else tokenizer.decode(text.right) for text in texts]
             requests = [
-                {"text": text.text if kind else _plain(runtime, text), "instruction": text.question, **setting}
-                for text in texts
+                {"text": text, "instruction": one.question, **setting} for text, one in zip(given, texts, strict=True)
             ]
-            answers = ask(runtime, requests, lambda name=name: advance(f"revise, {name}"))  # type: ignore[misc]
+            answers = ask(runtime, requests, answered=partial(advance, f"revise, {name}")).chunks
             ids = [answer.token_ids for answer in answers]
             counts = _repaired(texts, ids) if kind else _spoilt(texts, ids)
             forwards = sum(answer.counters.forwards for answer in answers)
             rows.append({**setting, "corruption": kind, **counts, "forwards": forwards})
     return rows
-
-
-def _plain(runtime: Runtime, text: Corrupted) -> str:
-    assert runtime.tokenizer is not None
-    return runtime.tokenizer.decode(text.right)
 
 
 def _repaired(texts: Sequence[Corrupted], ids: Sequence[list[int]]) -> dict[str, int]:

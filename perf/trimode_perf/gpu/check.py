@@ -14,13 +14,13 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from ..common.progress import progress
 from ..common.published import CONFIGS, TINY
 from . import parity, table
 from .device import Device, NoDeviceError
 from .implied import NOTE, implied
 from .passes import Grid, measure
 from .product import ENGINES, Unavailable
-from .progress import Progress
 from .record import Record, RecordError
 from .torch_engine import TorchEngine
 
@@ -106,8 +106,8 @@ def check_engines(device: Device, record: Record) -> None:
             continue
         try:
             engine = make(device.kind)
-            with Progress(f"parity, {name}", total) as advance:
-                told[name] = parity.check(engine, advance)
+            with progress(total, f"gpu-check: parity, {name}") as bar:
+                told[name] = parity.check(engine, bar.step)
         except Unavailable as exc:
             told[name] = {"skipped": str(exc)}
             print(f"gpu-check: parity, {name}: skipped: {exc}", file=sys.stderr)
@@ -125,10 +125,10 @@ def measure_size(
     if not shapes or (deadline is not None and time.monotonic() > deadline):
         return
     seconds = {} if device.is_gpu else {"seconds": TINY_SECONDS}
-    with Progress(f"passes, {size}", len(shapes)) as advance:
+    with progress(len(shapes), f"gpu-check: passes, {size}, {len(shapes)} shapes") as bar:
         for row in measure(size, config, device, shapes, **seconds):
             record.add(row)
-            advance(1)
+            bar.step()
             if deadline is not None and time.monotonic() > deadline:
                 break
     write(record)

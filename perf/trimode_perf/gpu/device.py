@@ -10,6 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -86,7 +87,8 @@ class Device:
         """Return the milliseconds of each of `repeats` calls, on the GPU's own clock where there is one."""
         if not self.is_gpu:
             return [_clocked(call) for _ in range(repeats)]
-        marks = [(torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)) for _ in range(repeats)]
+        event = partial(torch.cuda.Event, enable_timing=True)
+        marks = [(event(), event()) for _ in range(repeats)]
         for began, ended in marks:
             began.record()
             call()

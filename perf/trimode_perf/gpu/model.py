@@ -2,7 +2,8 @@
 
 One graph per shape of call (rows, tokens, context); what is causal, what is a draft and where a row stands are data,
 as in the scatter form of the exported graph: a row writes its keys and values at its start, and a draft's are
-overwritten by the causal pass that follows. Tensor names, YaRN and query temperature are the released checkpoints'.
+overwritten by the causal pass that follows. Tensor names are the released checkpoints', rotary
+positions train's; the layers are its own, as train's network appends to its cache, which no graph can.
 """
 
 from __future__ import annotations
@@ -14,8 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-
-from ..peers.torch_model import inverse_frequencies
+from trimode_train.model.rope import rotate, tables
 
 HIDDEN = -1e9  # finite: a row that sees nothing must not give NaN
 WARM_UPS = 3  # calls before a graph is captured, as torch's own recipe has it
@@ -61,16 +61,9 @@ class StaticModel:
         self._layers = [_layer(weights, lora, index) for index in range(config["num_hidden_layers"])]
         self._kv_heads, self._size = config["num_key_value_heads"], config["head_dim"]
         self._groups = config["num_attention_heads"] // self._kv_heads
-        self._tables = _tables(config, longest, self._embedding)  # (4, longest, head_dim)
+        angles = tables(torch.arange(longest), config["rope_parameters"], self._size, self._size**-0.5)
+        self._tables = angles.to(self._embedding)  # (4, longest, head_dim)
         self.device, self.dtype = self._embedding.device, self._embedding.dtype
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes of weights that every pass reads: all but the embedding."""
-        tensors = [self._norm, self._head]
-        for layer in self._layers:
-            tensors += [layer.norm, layer.qkv, layer.o, layer.mlp_norm, layer.gate_up, layer.down]
-        return sum(tensor.nbytes for tensor in tensors)
 
     def cache(self, rows: int, capacity: int) -> Tensor:
         """Return room for keys and values  # (2 layers, rows, kv_heads, capacity, head_dim)."""
@@ -94,8 +87,8 @@ class StaticModel:
         for index, layer in enumerate(self._layers):
             y = self._normed(x, layer.norm)
             heads = F.linear(y, layer.qkv).view(rows, tokens, -1, self._size).transpose(1, 2)
-            q, k, v = heads.split((self._groups * self._kv_heads, self._kv_heads, self._kv_heads), dim=1)
-            q, k = _rotated(q, query_cos, query_sin), _rotated(k, cos, sin)
+            q, k, v = torch.split(heads, [self._groups * self._kv_heads, self._kv_heads, self._kv_heads], dim=1)
+            q, k = rotate(q, query_cos, query_sin), rotate(k, cos, sin)
             for new, kept in ((k, call.cache[2 * index]), (v, call.cache[2 * index + 1])):
                 kept.flatten(0, 1).index_put_((lanes, places), new.reshape(len(lanes), tokens, self._size))
             q = q.reshape(rows, self._kv_heads, self._groups * tokens, self._size)
@@ -136,14 +129,15 @@ class Call:
     def __init__(
         self, model: StaticModel, cache: Tensor, tokens: int, context: int, *, attention: str = "products"
     ) -> None:
-        rows, on = cache.shape[1], {"device": model.device}
-        self._model, self._graph = model, None
+        rows, device = cache.shape[1], model.device
+        self._model = model
+        self._graph: torch.cuda.CUDAGraph | None = None
         self.cache, self.context, self.attention = cache, context, attention
-        self.ids = torch.zeros(rows, tokens, dtype=torch.int64, **on)
-        self.start = torch.zeros(rows, dtype=torch.int64, **on)
-        self.causal = torch.ones(rows, dtype=torch.bool, **on)
-        self.draft = torch.zeros(rows, dtype=model.dtype, **on)
-        self.logits = torch.empty(rows, tokens, model.config["vocab_size"], dtype=model.dtype, **on)
+        self.ids = torch.zeros(rows, tokens, dtype=torch.int64, device=device)
+        self.start = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.causal = torch.ones(rows, dtype=torch.bool, device=device)
+        self.draft = torch.zeros(rows, dtype=model.dtype, device=device)
+        self.logits = torch.empty(rows, tokens, model.config["vocab_size"], dtype=model.dtype, device=device)
         pinned = model.device.type == "cuda"
         self.top_id = torch.empty(rows, tokens, dtype=torch.int64, pin_memory=pinned)
         self.top_prob = torch.empty(rows, tokens, dtype=torch.float32, pin_memory=pinned)
@@ -153,7 +147,7 @@ class Call:
         at `start`."""
         if self._model.device.type != "cuda":
             return
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             for _ in range(WARM_UPS):
@@ -185,23 +179,6 @@ def _fused(q: Tensor, k: Tensor, v: Tensor, bias: Tensor) -> Tensor:
 
 ATTENTION: dict[str, Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]] = {"products": _products, "fused": _fused}
 """q (rows, kv_heads, groups * tokens, head_dim) by k, v (rows, kv_heads, context, head_dim) under an additive bias."""
-
-
-def _rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate halves  # x (rows, heads, tokens, head_dim), cos and sin (rows, 1, tokens, head_dim)."""
-    a, b = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-b, a], dim=-1) * sin
-
-
-def _tables(config: Mapping[str, Any], longest: int, like: Tensor) -> Tensor:
-    """Cos and sin for keys, then those for queries times their temperature and scale  # (4, longest, head_dim)."""
-    rope = config["rope_parameters"]
-    positions = torch.arange(longest, dtype=torch.float32)[:, None]
-    angle = positions * inverse_frequencies(dict(config))
-    angle = torch.cat([angle, angle], dim=-1)
-    far = torch.floor(positions / rope["original_max_position_embeddings"])
-    scale = (1 + rope["llama_4_scaling_beta"] * torch.log1p(far)) / config["head_dim"] ** 0.5
-    return torch.stack([angle.cos(), angle.sin(), angle.cos() * scale, angle.sin() * scale]).to(like)
 
 
 def _layer(weights: Weights, lora: Mapping[str, Tensor], index: int) -> Layer:

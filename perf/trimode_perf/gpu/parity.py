@@ -66,7 +66,7 @@ def questions() -> Iterator[tuple[Path, list[Question]]]:
     yield NANO, [Question(**asked) for asked in json.loads(REFERENCE.read_text(encoding="utf-8"))]
 
 
-def check(engine: Engine, advance: Callable[[int], None] = lambda _: None) -> dict[str, Any]:
+def check(engine: Engine, advance: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Ask everything and return counts by checkpoint and mode, and the names of what came out otherwise."""
     rows, differing = [], []
     for checkpoint, asked in questions():
@@ -79,7 +79,7 @@ def check(engine: Engine, advance: Callable[[int], None] = lambda _: None) -> di
                     same[one.mode] += 1
                 else:
                     differing.append(f"{checkpoint.name}/{one.name}")
-                advance(1)
+                advance()
         finally:
             decoder.close()
         total = Counter(one.mode for one in asked)
@@ -91,7 +91,7 @@ def check(engine: Engine, advance: Callable[[int], None] = lambda _: None) -> di
 
 
 def _is_plain(case: dict[str, Any]) -> bool:
-    """Whether the loops of perf/peers have what the case is about: one row, no thinking budget, one draft pass."""
+    """Whether the loops of train have what the case is about: one row, no thinking budget, one draft pass."""
     params = case["params"]
     drafted_once = case["mode"] != "linear_spec" or params["threshold"] == 0
     return len(case["prompt_ids"]) == 1 and params["max_thinking_tokens"] is None and drafted_once

@@ -83,15 +83,15 @@ def work(config: Mapping[str, Any], shape: Shape, item: int) -> dict[str, int]:
 
 
 def needed(config: Mapping[str, Any], shape: Shape, item: int) -> int:
-    """Return the memory a measurement takes beside the weights: cache, scores of one layer, logits."""
-    entry = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"]
+    """Return the memory a measurement takes in addition to the weights: cache, scores of one layer, logits."""
+    entry: int = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"]
     cache = entry * shape.rows * shape.context * item
     fed = shape.rows * shape.tokens
-    groups = config["num_attention_heads"] // config["num_key_value_heads"]
+    groups: int = config["num_attention_heads"] // config["num_key_value_heads"]
     bias = 2 * groups * fed * shape.context * item
-    scores = 3 * config["num_attention_heads"] * fed * shape.context * 4
-    logits = fed * config["vocab_size"] * (2 * item + 8)
-    activations = 8 * fed * (config["intermediate_size"] + config["hidden_size"]) * 4
+    scores: int = 3 * config["num_attention_heads"] * fed * shape.context * 4
+    logits: int = fed * config["vocab_size"] * (2 * item + 8)
+    activations: int = 8 * fed * (config["intermediate_size"] + config["hidden_size"]) * 4
     return cache + bias + scores + logits + activations + RESERVE
 
 

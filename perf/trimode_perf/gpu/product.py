@@ -6,14 +6,12 @@ Each needs packages that a plain machine lacks; `Unavailable` says which. Bundle
 from __future__ import annotations
 
 import importlib
-import importlib.util
-import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..common.paths import PROJECT
-from .parity import Question
+from .parity import Engine, Question
 
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 
@@ -109,7 +107,7 @@ class ProductDecoder:
         self._scratch.cleanup()
 
 
-ENGINES = {"onnxruntime": OnnxRuntimeOnDevice, "tensorrt": TensorRt}
+ENGINES: dict[str, Callable[[str], Engine]] = {"onnxruntime": OnnxRuntimeOnDevice, "tensorrt": TensorRt}
 
 
 def _imported(name: str) -> Any:
@@ -120,9 +118,6 @@ def _imported(name: str) -> Any:
 
 
 def _needs_the_runtime() -> None:
-    """Let this project's packages be found in the checkout where they are not installed."""
-    if importlib.util.find_spec("trimode") is None:
-        sys.path[:0] = [str(PROJECT / "python_backend"), str(PROJECT / "convert")]
     for name in ("trimode.runtime", "trimode_convert.cli"):
         _imported(name)
 

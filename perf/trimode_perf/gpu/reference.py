@@ -10,12 +10,14 @@ import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 
 from ..common.paths import NANO, PROJECT
 from ..common.prompts import Prompt, load, spread
+from ..peers.comparison import prompt_ids
 from .parity import MODES, REFERENCE, Question
 
 PROMPTS = 8
@@ -26,20 +28,16 @@ THRESHOLD = {"autoregressive": 0.0, "diffusion": 0.9, "self_speculation": 0.0}
 def expected(runtime: Runtime, asked: list[Prompt]) -> list[Question]:
     """Return every prompt in every mode with the runtime's answer."""
     made = []
+    limits = (runtime.manifest.eos_token_id, runtime.manifest.block_size)
     for number, prompt in enumerate(asked):
+        ids = prompt_ids(runtime, prompt)
         for mode in MODES.values():
-            given = {"mode": mode, "max_tokens": MAX_TOKENS}
+            given: dict[str, Any] = {"mode": mode, "max_tokens": MAX_TOKENS}
             if mode != "autoregressive":
                 given |= {"block_length": runtime.manifest.block_size, "threshold": THRESHOLD[mode]}
-            ids = runtime.tokenizer.encode(runtime.tokenizer.render_chat(prompt.messages, enable_thinking=False))
             answer = runtime.generate({**given, "input_ids": ids}, reference=True)
-            name = f"{prompt.domain}-{number}"
-            made.append(
-                Question(
-                    name, mode, ids, MAX_TOKENS, runtime.manifest.eos_token_id, runtime.manifest.block_size,
-                    THRESHOLD[mode], list(answer.token_ids)[:MAX_TOKENS],
-                )
-            )  # fmt: skip
+            tokens = list(answer.token_ids)[:MAX_TOKENS]
+            made.append(Question(f"{prompt.domain}-{number}", mode, ids, MAX_TOKENS, *limits, THRESHOLD[mode], tokens))
     return made
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
+from ..common.markdown import spread, table
 from .implied import NOTE
 from .record import REHEARSED
+
+LEFT = ("engine", "checkpoint", "mode", "same ids", "size", "milliseconds", "attention")
+"""Titles of columns that are set to the left."""
 
 
 def text(found: dict[str, Any]) -> str:
@@ -22,8 +25,8 @@ def text(found: dict[str, Any]) -> str:
 
 def ceiling(row: dict[str, Any], ceilings: dict[str, float]) -> float:
     """Return the least milliseconds that bandwidth and arithmetic allow."""
-    moved = row["bytes"] / ceilings["copy_bytes_per_second"]
-    done = row["operations"] / ceilings["operations_per_second"]
+    moved: float = row["bytes"] / ceilings["copy_bytes_per_second"]
+    done: float = row["operations"] / ceilings["operations_per_second"]
     return 1000 * max(moved, done)
 
 
@@ -36,7 +39,7 @@ def _parity(found: dict[str, Any]) -> list[str]:
             continue
         for row in engine["rows"]:
             rows.append((engine["engine"], row["checkpoint"], row["mode"], f"{row['same_ids']} of {row['asked']}"))
-    return [*lines, *_table(("engine", "checkpoint", "mode", "same ids"), rows), ""]
+    return [*lines, table(("engine", "checkpoint", "mode", "same ids"), rows, LEFT), ""]
 
 
 def _passes(found: dict[str, Any]) -> list[str]:
@@ -60,10 +63,9 @@ def _passes(found: dict[str, Any]) -> list[str]:
             rows.append((*place, "", "", "", f"skipped: {row['skipped']}"))
             continue
         taken, least = row["milliseconds"], ceiling(row, ceilings)
-        times = f"{taken['median']:.3f} ({taken['low']:.3f} to {taken['high']:.3f})"
-        rows.append((*place, times, f"{least:.3f}", f"{least / taken['median']:.0%}", row["attention"]))
+        rows.append((*place, spread(taken, 3), f"{least:.3f}", f"{least / taken['median']:.0%}", row["attention"]))
     names = ("size", "rows", "context", "tokens", "milliseconds", "least", "reached", "attention")
-    return [*lines, *_table(names, rows), ""]
+    return [*lines, table(names, rows, LEFT), ""]
 
 
 def _claims(found: dict[str, Any]) -> list[str]:
@@ -84,7 +86,7 @@ def _claims(found: dict[str, Any]) -> list[str]:
     if not rows:
         return []
     names = ("size", "context", "one token reaches of its least", "block of 32 over one token")
-    return ["## One sequence", "", *_table(names, rows), ""]
+    return ["## One sequence", "", table(names, rows, LEFT), ""]
 
 
 def _implied(found: dict[str, Any]) -> list[str]:
@@ -105,14 +107,9 @@ def _implied(found: dict[str, Any]) -> list[str]:
         "",
         f"{NOTE.capitalize()}.",
         "",
-        *_table(("size", "rows", "context", *modes), rows),
+        table(("size", "rows", "context", *modes), rows, LEFT),
     ]
 
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.0f}"
-
-
-def _table(names: Sequence[str], rows: Iterable[Sequence[Any]]) -> list[str]:
-    made = [names, ["---"] * len(names), *rows]
-    return ["| " + " | ".join(str(cell) for cell in row) + " |" for row in made]

@@ -8,21 +8,21 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from trimode_train.evaluation import decode
+from trimode_train.model import shards
 
-from ..peers import torch_loops
-from ..peers.tensor_files import load
-from ..peers.torch_model import read_adapter
+from ..peers.eager import read_adapter
 from .model import Call, StaticModel
 from .parity import Question
 
 
 class GraphModel:
-    """What `peers.torch_loops` asks of a model: its config, and sessions, of which one lives at a time."""
+    """Implements `decode.Decodes`: sessions, of which one lives at a time."""
 
     def __init__(self, checkpoint: Path, device: str, *, longest: int) -> None:
         """Read a checkpoint; `longest` is the most tokens a session holds, one block more than its answer."""
         self.config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-        stored = load(checkpoint / "model.safetensors")
+        stored = shards.load(checkpoint)
         lora, scale = read_adapter(checkpoint / "linear_spec_lora")
 
         def placed(tensor: Tensor) -> Tensor:
@@ -63,7 +63,8 @@ class GraphModel:
         call.causal.fill_(causal)
         call.draft.fill_(draft)
         call.run()
-        return call.logits[0].cpu()
+        logits: Tensor = call.logits[0].cpu()
+        return logits
 
 
 class GraphSession:
@@ -110,14 +111,14 @@ class TorchDecoder:
 
     def decode(self, asked: Question) -> list[int]:
         """Return the tokens of the answer."""
-        loop = getattr(torch_loops, asked.mode)
+        loop = getattr(decode, asked.mode)
         knobs: dict[str, Any] = {}
         if asked.mode != "autoregressive":
-            knobs["length"] = asked.block_length
+            knobs = {"length": asked.block_length, "mask": self._model.config["mask_token_id"]}
         if asked.mode == "diffusion":
             knobs["threshold"] = asked.threshold
-        answer = loop(self._model, asked.prompt, asked.max_tokens, asked.eos, **knobs)
-        return list(answer.ids)
+        answer: decode.Decoded = loop(self._model, asked.prompt, asked.max_tokens, eos=asked.eos, **knobs)
+        return answer.ids[: asked.max_tokens]
 
     def close(self) -> None:
         """Give the memory back."""

@@ -6,24 +6,20 @@ A part of `make perf`, which keeps what it finds. Starts a worker process for ea
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
-import time
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
 from trimode.runtime import Runtime
 
 from ..common.hardware import describe
 from ..common.paths import MODEL_YAML, NANO, PROJECT
-from ..common.prompts import load, spread
-from ..quality.claims import DROPPED
+from ..common.progress import progress, run
+from ..common.prompts import claimed, load, spread
 from . import table
 from .comparison import compare
 from .process import PeerError
@@ -45,42 +41,33 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run everything; return 0, 1 where a peer or something else failed, or 130 when interrupted."""
     options = parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill must not leave workers behind
-    began = time.monotonic()
-    try:
+
+    def work() -> int:
         results = measure(options)
         print(table.text(results))
         if any("error" in row for row in results["rows"]):
             raise PeerError("a peer failed")
-    except KeyboardInterrupt:
-        print("peers: interrupted; the workers were ended", file=sys.stderr)
-        return 130
-    except (PeerError, TrimodeError, OSError, ImportError, ValueError) as exc:
-        print(f"peers: {exc}", file=sys.stderr)
-        return 1
-    print(f"peers: {time.monotonic() - began:.0f} s")
-    return 0
+        return 0
+
+    return run("peers", work, PeerError, TrimodeError)
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Return what was measured, and on what."""
     config = ServerConfig.load(MODEL_YAML)
     config = replace(config, bundle=options.bundle.resolve(), threads=options.threads)
-    asked = load(options.checkpoint / "heldout.jsonl", 1)
-    claimed = [prompt for prompt in asked if prompt.answer is not None and prompt.domain not in DROPPED]
+    asked = spread(claimed(load(options.checkpoint / "heldout.jsonl", 1)), options.prompts)
     runtime = Runtime.open(config)
-    columns = (TextColumn("{task.description:44}"), BarColumn(), TimeElapsedColumn())
     try:
         about = {
             "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "hardware": describe(runtime.manifest, config),
             "command": "make peers",
         }
-        with Progress(*columns, console=Console(stderr=True)) as bar:
-            task = bar.add_task("peers and this runtime", total=1.0)
+        with progress(text="peers and this runtime") as bar:
             found = compare(
-                runtime, spread(claimed, options.prompts), options.max_tokens, options.seconds,
-                lambda share: bar.update(task, completed=min(share, 1.0)), options.python,
+                runtime, asked, options.max_tokens, options.seconds,
+                lambda share: bar.at(min(share, 0.999)), options.python,  # the last round may end late
                 checkpoint=options.checkpoint, threads=options.threads,
             )  # fmt: skip
         return {**about, **found}

@@ -16,7 +16,7 @@ from ..common.paths import NANO
 from ..common.prompts import Prompt, spread
 from .peer import PEERS
 from .process import START_SECONDS, PeerError, Process
-from .rows import OURS, Sample, rows
+from .table import OURS, Sample, rows
 
 if TYPE_CHECKING:
     from trimode.runtime import Runtime

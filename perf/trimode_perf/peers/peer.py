@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 PEERS = {
-    "torch": "torch_loops",
+    "torch": "eager",
     "transformers": "transformers_generate",
-    "openvino": "openvino_pipeline",
+    "openvino": "openvino",
 }
 """Peers by name, and the module of this package whose `load(checkpoint, threads)` gives each."""
 

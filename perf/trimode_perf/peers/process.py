@@ -15,7 +15,7 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..common.paths import PERF
+from ..common.paths import PERF, PROJECT
 
 START_SECONDS = 120.0
 END_SECONDS = 2.0
@@ -36,7 +36,7 @@ class Process:
         """
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        path = os.pathsep.join(filter(None, (str(PERF), os.environ.get("PYTHONPATH"))))
+        path = os.pathsep.join(filter(None, (str(PERF), str(PROJECT / "train"), os.environ.get("PYTHONPATH"))))
         try:
             self._process = subprocess.Popen(
                 list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,

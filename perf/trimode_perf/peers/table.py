@@ -1,16 +1,85 @@
-"""What was measured, as a table."""
+"""Samples of peers and of our runtime as a table: every ratio pairs samples of the same prompt and round."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..common.markdown import spread, table
+from ..common.statistics import Spread, ratios
 
+OURS = "this runtime"
+SPECULATING = "self_speculation"
+SERIAL = "autoregressive"
+Key = tuple[int, int]  # round, prompt
 TITLES = (
     *("peer", "mode", "ms per answer", "times ours", "times our self-speculation", "times its products alone"),
     *("tokens per forward", "same ids"),
 )
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One answer of one peer, or ours: seconds, tokens, passes after the prefill, seconds of its products alone."""
+
+    round: int
+    prompt: int
+    peer: str
+    mode: str
+    seconds: float
+    ids: tuple[int, ...]
+    forwards: int
+    products_seconds: float | None = None
+
+
+def rows(samples: Iterable[Sample], abouts: Mapping[str, str], failures: Mapping[str, str]) -> list[dict[str, Any]]:
+    """Return a row for each peer and mode, ours first, and one with `error` for each peer that failed."""
+    taken: defaultdict[tuple[str, str], dict[Key, Sample]] = defaultdict(dict)
+    for sample in samples:
+        taken[sample.peer, sample.mode][sample.round, sample.prompt] = sample
+    made = [
+        {"peer": peer, "about": abouts.get(peer, ""), "mode": mode, **_figures(own), **_against(peer, mode, taken)}
+        for (peer, mode), own in sorted(taken.items(), key=lambda item: (item[0][0] != OURS, item[0]))
+        if peer not in failures
+    ]
+    return made + [{"peer": peer, "error": error} for peer, error in sorted(failures.items())]
+
+
+def _figures(own: Mapping[Key, Sample]) -> dict[str, Any]:
+    answers = own.values()
+    return {
+        "milliseconds": asdict(Spread.of([1000 * sample.seconds for sample in answers])),
+        "tokens_per_second": asdict(Spread.of([len(sample.ids) / sample.seconds for sample in answers])),
+        "tokens_per_forward": sum(len(s.ids) for s in answers) / max(1, sum(s.forwards for s in answers)),
+    }
+
+
+def _against(peer: str, mode: str, taken: Mapping[tuple[str, str], Mapping[Key, Sample]]) -> dict[str, Any]:
+    """Return a peer's seconds over ours in the same mode, and in self-speculation where that gives the same text."""
+    own, ours = taken[peer, mode], taken[OURS, mode]
+    if peer == OURS:
+        return {}
+    told: dict[str, Any] = {"times_ours": _paired(own, ours), "same_ids": _same(own, ours)}
+    products = [(sample.seconds, sample.products_seconds) for sample in own.values() if sample.products_seconds]
+    if products:
+        told["times_products"] = asdict(Spread.of([whole / part for whole, part in products]))
+    if mode == SERIAL:
+        told["times_our_self_speculation"] = _paired(own, taken[OURS, SPECULATING])
+    return told
+
+
+def _paired(own: Mapping[Key, Sample], ours: Mapping[Key, Sample]) -> dict[str, float]:
+    keys: Sequence[Key] = sorted(own)
+    return asdict(ratios([own[key].seconds for key in keys], [ours[key].seconds for key in keys]))
+
+
+def _same(own: Mapping[Key, Sample], ours: Mapping[Key, Sample]) -> float:
+    """Return the share of prompts that gave our tokens in every round."""
+    prompts = {prompt for _, prompt in own}
+    differing = {key[1] for key, sample in own.items() if sample.ids != ours[key].ids}
+    return 1 - len(differing) / len(prompts)
 
 
 def text(results: dict[str, Any]) -> str:

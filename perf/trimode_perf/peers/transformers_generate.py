@@ -1,6 +1,6 @@
 """transformers' own greedy `generate` on its Ministral3 class, which the checkpoint is with its tensors renamed.
 
-Tensor names as tests/train/test_train_transformers.py, which holds the logits equal. Autoregressive only: transformers
+Tensor names as tests/train/model/test_transformers.py, which holds the logits equal. Autoregressive only: transformers
 has none of the family's block modes without the models' remote code.
 """
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
+from trimode_train.model import shards
 
 from .peer import Answer, Peer
 
@@ -27,14 +27,14 @@ def ministral3(checkpoint: Path) -> Any:
     """Return the checkpoint as transformers' class, float32, with the class's own choice of attention (SDPA)."""
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     shape = {key: value for key, value in config.items() if key not in OURS_ONLY}
-    model = transformers.Ministral3ForCausalLM(transformers.Ministral3Config(**shape)).eval()
+    model: Any = transformers.Ministral3ForCausalLM(transformers.Ministral3Config(**shape))
     weights = {}
-    for name, tensor in load_file(checkpoint / "model.safetensors").items():
+    for name, tensor in shards.load(checkpoint).items():
         for theirs, ours in RENAMED:
             name = name.replace(theirs, ours, 1) if name.startswith(theirs) else name
         weights[name] = tensor.float()
     model.load_state_dict(weights, strict=True)
-    return model
+    return model.eval()
 
 
 def load(checkpoint: Path, threads: int) -> Peer:

@@ -36,7 +36,8 @@ def main(arguments: list[str] | None = None) -> int:
             out.write(json.dumps(told) + "\n")
             out.flush()
 
-        peer: Peer = importlib.import_module(f"peers.{PEERS[options.peer]}").load(options.checkpoint, options.threads)
+        module = importlib.import_module(f".{PEERS[options.peer]}", __package__)
+        peer: Peer = module.load(options.checkpoint, options.threads)
         say({"about": peer.about, "modes": list(peer.modes)})
         for line in sys.stdin:
             say(answer(peer, json.loads(line)))

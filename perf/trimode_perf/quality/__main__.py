@@ -7,21 +7,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import signal
 import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from trimode.errors import TrimodeError
 
+from ..common.claims import conclusion
 from ..common.paths import NANO, PROJECT
+from ..common.progress import progress, run
 from . import card
-from .claims import conclude, lines
-from .measure import Plan, count, measure
+from .claims import conclude, held
+from .measure import Plan, measure
 
 RESULTS = "quality.json"
 
@@ -43,43 +39,30 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run everything; return 0, 1 where a claim does not hold or something failed, or 130 when interrupted."""
     options = parser().parse_args(arguments)
+    return run("quality", lambda: count(options), TrimodeError)
+
+
+def count(options: argparse.Namespace) -> int:
+    """Ask everything, or read what was counted before, and write it; return the status."""
     out: Path = options.out or options.checkpoint
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    began = time.monotonic()
-    try:
-        if options.card_only:
-            results = json.loads((out / RESULTS).read_text(encoding="utf-8"))
-            conclude(results)
-        else:
-            plan = Plan.load(
-                *(options.checkpoint, options.bundle, options.int8_bundle),
-                *(options.per_domain, options.sweep_per_domain, options.human_eval),
-            )
-            parts = plan.parts()
-            print("quality: " + ", ".join(f"{name} {number}" for name, number in parts) + " answers or texts")
-            with progress(count(parts)) as advance:
-                results = measure(plan, advance)
-        out.mkdir(parents=True, exist_ok=True)
-        (out / RESULTS).write_text(card.spelled(results) + "\n", encoding="utf-8")
-        card.write(options.checkpoint, results, out)
-    except KeyboardInterrupt:
-        print("quality: interrupted; nothing was written", file=sys.stderr)
-        return 130
-    except (TrimodeError, OSError, ImportError, ValueError) as exc:
-        print(f"quality: {exc}", file=sys.stderr)
-        return 1
-    print("\n".join(lines(results)))
-    print(f"quality: wrote {out / RESULTS}, the card and its plots in {time.monotonic() - began:.0f} s")
-    return 0 if all(claim["holds"] for claim in results["claims"]) else 1
-
-
-@contextmanager
-def progress(total: int) -> Iterator[Callable[[str], None]]:
-    """Show one bar over `total` answers; the function given counts one and says what it was."""
-    columns = (TextColumn("{task.description:32}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as bar:
-        task = bar.add_task("starting", total=total)
-        yield lambda text: bar.update(task, advance=1, description=text)
+    if options.card_only:
+        results = json.loads((out / RESULTS).read_text(encoding="utf-8"))
+        conclude(results)
+    else:
+        plan = Plan.load(
+            *(options.checkpoint, options.bundle, options.int8_bundle),
+            *(options.per_domain, options.sweep_per_domain, options.human_eval),
+        )
+        parts = plan.parts()
+        print("quality: " + ", ".join(f"{name} {number}" for name, number in parts) + " answers or texts")
+        with progress(sum(number for _, number in parts)) as bar:
+            results = measure(plan, bar.step)
+    out.mkdir(parents=True, exist_ok=True)
+    (out / RESULTS).write_text(card.spelled(results) + "\n", encoding="utf-8")
+    card.write(options.checkpoint, results, out)
+    status = conclusion(held(results))
+    print(f"quality: wrote {out / RESULTS}, the card and its plots")
+    return status
 
 
 if __name__ == "__main__":

@@ -10,15 +10,19 @@ from typing import Any
 from trimode.api.fields import Mode
 from trimode.bundle.manifest import EFFORT
 
-from . import effort, markdown, plots
-from .claims import CODE, DIFFUSION_WITHIN, claimed, find
-from .domains import about
-from .paper import ACCEPTANCE
+from ..common.markdown import fill, table
+from ..common.prompts import CODE
+from ..common.published import ACCEPTANCE_8B
+from . import effort, plots, tables
+from .claims import DIFFUSION_WITHIN, claimed, find, needed
 from .perplexity import together
 from .settings import BLOCKS, CODE_TOKENS, MAX_TOKENS, THRESHOLD
 from .tally import per_cycle
 
 TEXT = Path(__file__).with_name("card.md")
+WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8"))
+"""What each domain asks for, what the forms of a chat are called, how each training stage went, and whole sentences."""
+SAY = WORDS["sentences"]
 INDENTED = 3
 """Levels of quality.json that are indented."""
 LAGS = 0.10
@@ -26,14 +30,10 @@ LAGS = 0.10
 POOR = 0.80
 """A claimed domain is named where autoregressive is exact on less than this."""
 
-RECIPES = {
-    "nano-cpu": "from scratch, on twenty of the domains; resumed twice; the recipe repeats it in kind, not bit by bit",
-    "nano-cpu-2": "from the first stage's weights, with more domains, prose, and blocks whose holes lie between known"
-    " sides. It makes diffusion careful on purpose: a masked token that would be revealed wrongly weighs four times as"
-    " much. It was resumed five times: its first half had three more domains, which were not learned and taken out, and"
-    " trained every second step on the state after the surest tokens were revealed",
-}
-"""How each stage went, by its recipe's name: what training.json does not say."""
+
+def about(domain: str) -> str:
+    """Return the words for a domain; its own name where there are none."""
+    return WORDS["domains"].get(domain, domain.replace("_", " "))
 
 
 def write(checkpoint: Path, results: dict[str, Any], out: Path) -> None:
@@ -59,8 +59,7 @@ def text(checkpoint: Path, results: dict[str, Any]) -> str:
     config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
     training = json.loads((checkpoint / "training.json").read_text(encoding="utf-8"))
     settings, facts = results["settings"], results["checkpoint"]
-    serial = find(results, Mode.AUTOREGRESSIVE)
-    assert serial is not None
+    serial = needed(results, Mode.AUTOREGRESSIVE)
     claims = claimed(serial)
     code = results["perplexity"]["domains"].get("code")
     values = {
@@ -72,21 +71,10 @@ def text(checkpoint: Path, results: dict[str, Any]) -> str:
         "domains": len(claims),
         "can": "\n".join(f"- {about(name)}" for name in claims),
         "cannot": "\n".join(f"- {line}" for line in _cannot(results, serial, claims)),
-        "claims": markdown.claims(results),
-        "by_domain": markdown.domains(results),
-        "thresholds": markdown.thresholds(results),
-        "steps": markdown.steps(results),
-        "joint": markdown.joint(results),
-        "finished": markdown.finished(results),
-        "effort": markdown.effort(results),
-        "precisions": markdown.precisions(results),
-        "parsed": markdown.parsed(results),
-        "human_eval": markdown.human_eval(results),
+        **{name: make(results) for name, make in tables.TABLES.items()},
         "problems": results["human_eval"]["problems"],
-        "paper": markdown.beside_the_paper(results),
-        "benchmarks": markdown.paper_benchmarks(),
-        "paper_native": f"{ACCEPTANCE[False]:.2f}",
-        "paper_adapter": f"{ACCEPTANCE[True]:.2f}",
+        "paper_native": f"{ACCEPTANCE_8B['without adapter']:.2f}",
+        "paper_adapter": f"{ACCEPTANCE_8B['with adapter']:.2f}",
         "acceptance": _acceptance(results),
         "adapter_gain": _adapter_gain(results),
         "forms": _forms(results["forms"]),
@@ -100,17 +88,14 @@ def text(checkpoint: Path, results: dict[str, Any]) -> str:
         "max_tokens": MAX_TOKENS,
         "code_tokens": CODE_TOKENS,
     }
-    filled = TEXT.read_text(encoding="utf-8")
-    for key, value in values.items():
-        filled = filled.replace("{{" + key + "}}", str(value))
-    return filled
+    return fill(TEXT, values)
 
 
 def _overlap(checkpoint: Path) -> str:
     """Say how much of what is held out was nevertheless seen, from the overlap check's record."""
     file = checkpoint / "overlap.json"
     if not file.exists():
-        return "Whether held-out text occurs in training was not checked: `python -m trimode_train.overlap`."
+        return SAY["no_overlap"]
     found = json.loads(file.read_text(encoding="utf-8"))
     runs = found["runs"]
     names = sorted(set(runs[0]["domains"]) - {CODE})
@@ -122,65 +107,46 @@ def _overlap(checkpoint: Path) -> str:
         f"{run['batches']:,} batches of `{run['recipe']}` ({run['documents']:,} documents)" for run in runs
     )
     notes = "".join(f" `{run['recipe']}`: {run['note'].rstrip('.')}." for run in runs if run.get("note"))
-    return (
-        f"As a check {drawn} were drawn again by the committed recipes. The shipped runs drew parts of theirs from"
-        " other mixtures, so this checks the rule and replays no run. Of the"
-        f" {asked} held-out prompts of chats {prompts} occur. But where a task has few different facts, nearly every"
-        " fact does, asked in other words: of the right replies these are, word for word, in training (the larger"
-        f" count of the runs): {known or 'none'}.{notes} {_files(found)}All counts: `overlap.json`."
-    )
+    counts = {"drawn": drawn, "asked": asked, "prompts": prompts, "known": known or "none"}
+    return SAY["overlap"].format(**counts, notes=notes, files=_files(found))
 
 
 def _files(found: dict[str, Any]) -> str:
     """Say which share of held-out files' long n-grams stand in training files: headers, mostly."""
     files = found.get("files", {})
     shares = [f"{name} {c['ngrams_seen'] / c['ngrams']:.1%}" for name, c in files.items() if c["ngrams"]]
-    if not shares:
-        return ""
-    return f"Of all {found['files_n']}-grams of held-out files these stand in training files too: {', '.join(shares)}. "
+    return SAY["ngrams"].format(size=found["files_n"], shares=", ".join(shares)) if shares else ""
 
 
 def _cannot(results: dict[str, Any], serial: dict[str, Any], claims: list[str]) -> Iterable[str]:
     """Say what the results show to be missing."""
-    diffused = find(results, Mode.DIFFUSION, BLOCKS[0], threshold=THRESHOLD)
-    assert diffused is not None
+    diffused = needed(results, Mode.DIFFUSION, BLOCKS[0], threshold=THRESHOLD)
+    at = {"block": BLOCKS[0], "threshold": THRESHOLD}
     for name in results["dropped"]:
-        counts = serial["domains"][name]
-        poor = counts["exact"] < POOR * counts["asked"]
-        parallel = diffused["domains"][name]
+        counts, parallel = serial["domains"][name], diffused["domains"][name]
         behind = (counts["exact"] - parallel["exact"]) / counts["asked"]
-        why = [f"ar is exact on less than {POOR:.0%}"] if poor else []
+        why = [f"ar is exact on less than {POOR:.0%}"] if counts["exact"] < POOR * counts["asked"] else []
         why += [f"diffusion is {100 * behind:.0f} points behind"] if behind > DIFFUSION_WITHIN else []
-        yield (
-            f"**{about(name).capitalize()}** (`{name}`): in the training mixture; exact {markdown.exact(counts)} in "
-            f"ar, {markdown.exact(parallel)} in diffusion (block {BLOCKS[0]}, threshold {THRESHOLD}). Not claimed: "
-            f"{' and '.join(why) or 'no figure here says why'}. Its prompts stay in `heldout.jsonl`, so that this can "
-            "be checked."
-        )
-    weak = [name for name in claims if serial["domains"][name]["exact"] < POOR * serial["domains"][name]["asked"]]
-    if weak:
-        shares = ", ".join(f"{about(name)} {markdown.exact(serial['domains'][name])}" for name in weak)
-        yield f"Be trusted with its weaker domains. Exact in ar: {shares}."
-    lags = [
-        (name, counts)
-        for name in claims
-        for counts in [diffused["domains"][name]]
-        if counts["exact"] < serial["domains"][name]["exact"] - LAGS * counts["asked"]
-    ]
-    if lags:
-        shares = ", ".join(f"{about(name)} {markdown.exact(counts)}" for name, counts in lags)
-        yield (
-            f"Do everything as well in diffusion, block {BLOCKS[0]}, threshold {THRESHOLD}, as in ar and "
-            f"self-speculation. Clearly behind: {shares}."
-        )
+        shares = {"serial": tables.exact(counts), "diffused": tables.exact(parallel)}
+        reason = " and ".join(why) or "no figure here says why"
+        yield SAY["not_claimed"].format(about=about(name).capitalize(), name=name, why=reason, **shares, **at)
+    weak, lags = [], []
+    for name in claims:
+        counts, parallel = serial["domains"][name], diffused["domains"][name]
+        if counts["exact"] < POOR * counts["asked"]:
+            weak.append(f"{about(name)} {tables.exact(counts)}")
+        if parallel["exact"] < counts["exact"] - LAGS * parallel["asked"]:
+            lags.append(f"{about(name)} {tables.exact(parallel)}")
+    for sentence, found in (("weak", weak), ("lags", lags)):
+        if found:
+            yield SAY[sentence].format(shares=", ".join(found), **at)
 
 
 def _acceptance(results: dict[str, Any]) -> str:
     """Say how many cycles give a whole block."""
     told = []
     for kind in (True, False) if results["settings"]["adapter"] else (False,):
-        run = find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind)
-        assert run is not None
+        run = needed(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind)
         runs = {int(size): count for size, count in run["all"]["accepted"].items()}
         name = {True: "with the adapter ", False: "without it "}[kind] if results["settings"]["adapter"] else ""
         told.append(f"{name}{runs.get(BLOCKS[0], 0) / sum(runs.values()):.0%}")
@@ -194,18 +160,12 @@ def _adapter_gain(results: dict[str, Any]) -> str:
     runs = [find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind) for kind in (False, True)]
     ours = [per_cycle(run["all"]) for run in runs if run]
     code = [per_cycle(run["domains"][CODE]) for run in runs if run and CODE in run["domains"]]
-    told = f"The adapter takes tokens per cycle at block {BLOCKS[0]} from {ours[0]:.2f} to {ours[1]:.2f} on"
     off = f" and from {code[0]:.2f} to {code[1]:.2f} on held-out code" if len(code) == 2 else ""
-    return f"{told} the claimed domains, some of which lose by it,{off}. "
+    return SAY["adapter_gain"].format(block=BLOCKS[0], without=ours[0], with_it=ours[1], code=off)
 
 
 def _forms(found: dict[str, dict[str, int]]) -> str:
-    words = {
-        "thinking": "thinking on (tasks with worked steps)",
-        "second_turn": "as a second turn",
-        "system": "after a system message",
-    }
-    return ", ".join(f"{words[name]} {counts['exact']} of {counts['asked']}" for name, counts in found.items())
+    return ", ".join(f"{WORDS['forms'][name]} {counts['exact']} of {counts['asked']}" for name, counts in found.items())
 
 
 def _losses(code: dict[str, Any] | None, problems: dict[str, Any] | None) -> str:
@@ -214,51 +174,41 @@ def _losses(code: dict[str, Any] | None, problems: dict[str, Any] | None) -> str
 
 
 def _loss(entry: dict[str, Any]) -> str:
-    nats, bits = entry["nats"] / entry["tokens"], markdown.bits_per_byte(entry)
+    nats, bits = entry["nats"] / entry["tokens"], tables.bits_per_byte(entry)
     return f"{nats:.3g} nats a token (perplexity {entry['perplexity']:.2f}, {bits:.3g} bits a byte)"
 
 
 def _stages(training: dict[str, Any]) -> str:
-    rows = [
-        [
-            f"[{stage['recipe']}](../../train/{stage['recipe']}.yaml)",
-            f"{stage['steps']:,}",
-            f"{stage['tokens'] / 1e6:.1f}",
-            f"{stage['minutes']:.1f}",
-        ]
-        for stage in training["stages"]
-    ]
-    told = [f"`{s['recipe']}`: {RECIPES[s['recipe']]}." for s in training["stages"] if s["recipe"] in RECIPES]
-    return markdown.grid(["stage", "steps", "million tokens", "minutes"], rows) + "\n\n" + "\n\n".join(told)
+    rows = []
+    for stage in training["stages"]:
+        link = f"[{stage['recipe']}](../../train/{stage['recipe']}.yaml)"
+        rows.append((link, f"{stage['steps']:,}", f"{stage['tokens'] / 1e6:.1f}", f"{stage['minutes']:.1f}"))
+    known = WORDS["recipes"]
+    told = [f"`{s['recipe']}`: {known[s['recipe']]}." for s in training["stages"] if s["recipe"] in known]
+    return tables.grid(["stage", "steps", "million tokens", "minutes"], rows) + "\n\n" + "\n\n".join(told)
 
 
 def _adapter(training: dict[str, Any], shipped: bool) -> str:
     record = training.get("draft_adapter")
-    if not shipped:
-        return "There is no draft adapter."
-    if not record:
-        return "There is a draft adapter (`linear_spec_lora/`), used by drafting passes only."
-    return (
-        f"Last, with all of that frozen, a draft adapter (`linear_spec_lora/`, rank {record['rank']}, alpha "
-        f"{record['alpha']}) was trained for {record['steps']:,} steps, {record['tokens'] / 1e6:.1f} million tokens, "
-        f"{record['minutes']:.1f} minutes. Only drafting passes use it; it cannot change a text, only how much of a "
-        f"draft is accepted."
-    )
+    if shipped and record:
+        return SAY["adapter_training"].format(**record, millions=record["tokens"] / 1e6)
+    return SAY["adapter" if shipped else "no_adapter"]
 
 
 def _sources(sources: list[dict[str, Any]]) -> str:
     if not sources:
-        return "Every source, its licence and its address: `train/trimode_train/data/sources.py`."
+        return SAY["no_sources"]
     rows = [
         [
             f"[{source['name']}]({_link(source['address'])})",
-            *(str(source.get(key, markdown.NOTHING)) for key in ("kind", "licence")),
+            *(str(source.get(key, tables.NOTHING)) for key in ("kind", "licence")),
             *(_number(source.get(key)) for key in ("files", "held_out_files")),
             f"{source['bytes'] / 1e6:.2f} MB" if source.get("bytes") else "generated",
         ]
         for source in sources
     ]
-    return markdown.grid(["source", "kind", "licence", "files", "held out", "size without those"], rows, "---")
+    head = ["source", "kind", "licence", "files", "held out", "size without those"]
+    return table(head, rows, left=head)
 
 
 def _link(address: str) -> str:
@@ -267,4 +217,4 @@ def _link(address: str) -> str:
 
 
 def _number(value: int | None) -> str:
-    return markdown.NOTHING if value is None else f"{value:,}"
+    return tables.NOTHING if value is None else f"{value:,}"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,18 +13,18 @@ from typing import Any
 from trimode.api.fields import Mode
 from trimode.bundle.manifest import Manifest
 from trimode.runtime import Runtime
-from trimode.text.tokenizer import Tokenizer
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 
+from ..common.ask import Answer, ask, open_runtime
 from ..common.prompts import Prompt, load
 from . import humaneval, perplexity, settings
 from .claims import conclude
 from .forms import forms
-from .generate import Answer, answer_all, open_runtime
 from .settings import CODE_TOKENS, MAX_TOKENS, Setting
-from .tally import by_domain, costs
+from .tally import by_domain, costs, same
 
 Advance = Callable[[str], None]
+HELD_OUT = "heldout.jsonl"
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Plan:
                     raise ValueError(f"{folder} is in {manifest.precision}, needed is {precision}")
                 if manifest.checkpoint_hash != own:
                     raise ValueError(f"{folder} was not made from {checkpoint} as it is now: build it again")
-        prompts = load(checkpoint / "heldout.jsonl", per_domain)
+        prompts = load(checkpoint / HELD_OUT, per_domain)
         return cls(checkpoint, bundle, int8_bundle, prompts, swept, humaneval.read(problems) if problems else [])
 
     @property
@@ -67,18 +67,13 @@ class Plan:
     @property
     def few(self) -> list[int]:
         """The sweep's prompts, by their place: the first ones of every domain of chats."""
-        seen: Counter[str] = Counter()
-        chosen = []
-        for index, prompt in enumerate(self.prompts):
-            seen[prompt.domain] += 1
-            if prompt.answer is not None and seen[prompt.domain] <= self.sweep_per_domain:
-                chosen.append(index)
-        return chosen
+        turns = len(load(self.checkpoint / HELD_OUT, self.sweep_per_domain))  # the domains take turns in `prompts`
+        return [index for index, prompt in enumerate(self.prompts[:turns]) if prompt.answer is not None]
 
     @property
     def sweep(self) -> list[Setting]:
         """The sweep's settings that are not asked on every prompt anyway."""
-        known = [on_sweep(setting) for setting in settings.on_every_prompt(self.adapter)]
+        known = [replace(setting, prompts="sweep") for setting in settings.on_every_prompt(self.adapter)]
         return [setting for setting in settings.sweep() if setting not in known]
 
     @property
@@ -106,8 +101,20 @@ class Desk:
 
     def __init__(self, runtime: Runtime, prompts: Sequence[Prompt], advance: Advance) -> None:
         self.runtime, self.prompts, self._advance = runtime, prompts, advance
-        self.right = [right_ids(runtime, prompt) for prompt in prompts]
+        if runtime.tokenizer is None:
+            raise ValueError("the bundle has no tokenizer")
+        self.tokenizer = runtime.tokenizer
+        self.right = [self._right(prompt) for prompt in prompts]
         self.reference: list[Answer] = []
+
+    def _right(self, prompt: Prompt) -> list[int] | None:
+        """Return the ids of the prompt's only right reply with its end, or None."""
+        if prompt.answer is None:
+            return None
+        ids = [*self.tokenizer.encode(prompt.answer), self.runtime.manifest.eos_token_id]
+        if len(ids) > MAX_TOKENS:
+            raise ValueError(f"a right reply of {prompt.domain} has {len(ids)} tokens, answers end at {MAX_TOKENS}")
+        return ids
 
     def run(self, setting: Setting, indices: Sequence[int]) -> dict[str, Any]:
         """Answer the prompts at `indices`."""
@@ -125,7 +132,7 @@ class Desk:
             self.reference = answers
         counted = [self._counted(setting, range(len(answers)), answers, reference)]
         if few:
-            counted.append(self._counted(on_sweep(setting), few, [answers[i] for i in few], reference))
+            counted.append(self._counted(replace(setting, prompts="sweep"), few, [answers[i] for i in few], reference))
         return counted
 
     def _counted(
@@ -139,29 +146,10 @@ class Desk:
         """Return the answers to `asked`; drafts' cycles are recorded."""
         name = " ".join(str(v) for v in (setting.mode, setting.block_length, setting.precision) if v)
         drafts = setting.mode == Mode.SELF_SPECULATION
-        return answer_all(
-            self.runtime, asked, {**setting.fields, **fields}, limit, lambda: self._advance(name), stream=drafts
-        )
-
-
-def on_sweep(setting: Setting) -> Setting:
-    """Return the same way of decoding, on the sweep's prompts."""
-    return replace(setting, prompts="sweep")
-
-
-def limit(prompt: Prompt) -> int:
-    """Return how many tokens an answer may have."""
-    return CODE_TOKENS if prompt.messages is None else MAX_TOKENS
-
-
-def right_ids(runtime: Runtime, prompt: Prompt) -> list[int] | None:
-    """Return the ids of the prompt's only right reply with its end, or None."""
-    if prompt.answer is None:
-        return None
-    ids = [*_tokenizer(runtime).encode(prompt.answer), runtime.manifest.eos_token_id]
-    if len(ids) > MAX_TOKENS:
-        raise ValueError(f"a right reply of {prompt.domain} has {len(ids)} tokens, answers end at {MAX_TOKENS}")
-    return ids
+        shared = {**setting.fields, **fields, "stream": drafts, "return_token_ids": True}
+        limits = [CODE_TOKENS if prompt.messages is None else MAX_TOKENS for prompt in asked]
+        requests = [{**p.fields, **shared, "max_tokens": most} for p, most in zip(asked, limits, strict=True)]
+        return ask(self.runtime, requests, answered=partial(self._advance, name)).answers
 
 
 def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
@@ -170,10 +158,10 @@ def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
     runtime = open_runtime(plan.bundle)
     seconds = time.perf_counter() - began
     try:
-        adapter = runtime.manifest.adapter
+        adapter, few = runtime.manifest.adapter, plan.few
         desk = Desk(runtime, plan.prompts, advance)
-        runs = [run for setting in settings.on_every_prompt(adapter) for run in desk.run_every(setting, plan.few)]
-        runs += [desk.run(setting, plan.few) for setting in plan.sweep]
+        runs = [run for setting in settings.on_every_prompt(adapter) for run in desk.run_every(setting, few)]
+        runs += [desk.run(setting, few) for setting in plan.sweep]
         told = {
             "settings": {
                 "model": runtime.manifest.model,
@@ -187,8 +175,8 @@ def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
             },
             "checkpoint": {**facts(plan.checkpoint), "load_seconds": round(seconds, 2)},
             "runs": runs,
-            "forms": _forms(desk, [plan.prompts[i] for i in plan.few]),
-            "perplexity": _perplexity(plan, runtime, advance),
+            "forms": _forms(desk, [plan.prompts[i] for i in few]),
+            "perplexity": _perplexity(plan, desk, advance),
             "human_eval": _human_eval(desk, plan),
         }
     finally:
@@ -228,7 +216,10 @@ def _forms(desk: Desk, asked: Sequence[Prompt]) -> dict[str, Any]:
     found = {}
     for form in forms(asked):
         answers = desk.ask(settings.autoregressive(), form.prompts, **form.fields)
-        right = sum(a.text == text and a.ended for a, text in zip(answers, form.right, strict=True))
+        right = sum(
+            (answer.chunk.text, answer.chunk.finish_reason) == (text, "stop")
+            for answer, text in zip(answers, form.right, strict=True)
+        )
         found[form.name] = {"asked": len(answers), "exact": right}
     return found
 
@@ -241,40 +232,25 @@ def _human_eval(desk: Desk, plan: Plan) -> dict[str, Any]:
         answers = desk.ask(setting, asked)
         reference = reference or answers
         counts = costs(answers)
-        counts["same_as_autoregressive"] = sum(a.ids == b.ids for a, b in zip(answers, reference, strict=True))
+        counts["same_as_autoregressive"] = sum(map(same, answers, reference))
         runs.append({**setting.as_dict(), "all": counts})
     return {"problems": len(asked), "max_tokens": CODE_TOKENS, "runs": runs}
 
 
-def _perplexity(plan: Plan, runtime: Runtime, advance: Advance) -> dict[str, Any]:
+def _perplexity(plan: Plan, desk: Desk, advance: Advance) -> dict[str, Any]:
     """Return it of right replies and held-out code by domain, and of HumanEval's problems with their solutions."""
-    tokenizer = _tokenizer(runtime)
-    count = lambda: advance("perplexity")  # noqa: E731
-    held_out = (_known(tokenizer, prompt, runtime.manifest.eos_token_id) for prompt in plan.prompts)
-    found: dict[str, Any] = {"domains": perplexity.measure(plan.bundle, held_out, count)}
-    texts = [_plain(tokenizer, "human_eval", problem.prompt + problem.solution) for problem in plan.problems]
-    return {**found, **perplexity.measure(plan.bundle, texts, count)}
+    counted = partial(advance, "perplexity")
+    solved = [Prompt("human_eval", text=problem.prompt + problem.solution) for problem in plan.problems]
+    known, texts = ((_text(desk, prompt) for prompt in prompts) for prompts in (plan.prompts, solved))
+    domains = perplexity.measure(plan.bundle, known, counted)
+    return {"domains": domains, **perplexity.measure(plan.bundle, texts, counted)}
 
 
-def _known(tokenizer: Tokenizer, prompt: Prompt, end: int) -> perplexity.Text:
+def _text(desk: Desk, prompt: Prompt) -> perplexity.Text:
+    encode = desk.tokenizer.encode
     if prompt.messages is None or prompt.answer is None:
-        return _plain(tokenizer, prompt.domain, prompt.text or "")
-    before = tokenizer.encode(tokenizer.render_chat(prompt.messages, enable_thinking=False))
-    ids = [*before, *tokenizer.encode(prompt.answer), end]
+        ids = encode(prompt.text or "")
+        return perplexity.Text(prompt.domain, ids, 1, len(desk.tokenizer.decode(ids[1:]).encode()))
+    before = encode(desk.tokenizer.render_chat(prompt.messages, enable_thinking=False))
+    ids = [*before, *encode(prompt.answer), desk.runtime.manifest.eos_token_id]
     return perplexity.Text(prompt.domain, ids, len(before), len(prompt.answer.encode()))
-
-
-def _plain(tokenizer: Tokenizer, name: str, text: str) -> perplexity.Text:
-    ids = tokenizer.encode(text)
-    return perplexity.Text(name, ids, 1, len(tokenizer.decode(ids[1:]).encode()))
-
-
-def _tokenizer(runtime: Runtime) -> Tokenizer:
-    if runtime.tokenizer is None:
-        raise ValueError("the bundle has no tokenizer")
-    return runtime.tokenizer
-
-
-def count(parts: Iterable[tuple[str, int]]) -> int:
-    """Return how many answers and texts all parts are together."""
-    return sum(number for _, number in parts)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
+from ..common.ask import Answer
 from ..common.prompts import Prompt
-from .generate import Answer
 
 SUMMED = ("asked", "exact", "same_as_autoregressive", "tokens", "forwards", "cycles")
 Counts = dict[str, Any]
@@ -30,12 +31,17 @@ def by_domain(
     for domain, indices in rows.items():
         counts = costs([answers[i] for i in indices])
         checkable = right[indices[0]] is not None
-        counts["exact"] = sum(answers[i].ids == right[i] for i in indices) if checkable else None
-        counts["same_as_autoregressive"] = sum(answers[i].ids == reference[i].ids for i in indices)
+        counts["exact"] = sum(answers[i].chunk.token_ids == right[i] for i in indices) if checkable else None
+        counts["same_as_autoregressive"] = sum(same(answers[i], reference[i]) for i in indices)
         if domain in PARSERS:
-            counts["parsed"] = sum(PARSERS[domain](answers[i].text) for i in indices)
+            counts["parsed"] = sum(PARSERS[domain](answers[i].chunk.text) for i in indices)
         found[domain] = counts
     return found
+
+
+def same(one: Answer, other: Answer) -> bool:
+    """Whether two answers have the same tokens."""
+    return one.chunk.token_ids == other.chunk.token_ids
 
 
 def costs(answers: Iterable[Answer]) -> Counts:
@@ -43,8 +49,8 @@ def costs(answers: Iterable[Answer]) -> Counts:
     counts: Counter[str] = Counter()
     runs: Counter[int] = Counter()
     for answer in answers:
-        counters = answer.counters
-        counts.update(asked=1, tokens=len(answer.ids), forwards=counters.forwards, cycles=counters.cycles)
+        counters = answer.chunk.counters
+        counts.update(asked=1, tokens=len(answer.chunk.token_ids), forwards=counters.forwards, cycles=counters.cycles)
         runs.update(answer.runs)
     told: Counts = {name: counts[name] for name in ("asked", "tokens", "forwards", "cycles")}
     return {**told, "accepted": {str(size): runs[size] for size in sorted(runs)}} if runs else told
@@ -76,10 +82,10 @@ def per_cycle(counts: Counts) -> float:
     return sum(int(size) * number for size, number in runs.items()) / sum(runs.values())
 
 
-def _is_json(text: str) -> bool:
+def _parses(read: Callable[[str], object], text: str) -> bool:
     try:
-        json.loads(text)
-    except ValueError:
+        read(text)
+    except (SyntaxError, ValueError):
         return False
     return True
 
@@ -87,12 +93,8 @@ def _is_json(text: str) -> bool:
 def _is_python(text: str) -> bool:
     """Whether `text`, without the fence around it, is something Python can compile; nothing of it is run."""
     source = text.strip().removeprefix("```python").removesuffix("```")
-    try:
-        compile(source, "reply", "exec", dont_inherit=True)
-    except (SyntaxError, ValueError):
-        return False
-    return bool(source.strip())
+    return bool(source.strip()) and _parses(partial(compile, filename="reply", mode="exec", dont_inherit=True), source)
 
 
-PARSERS = {"to_json": _is_json, "function": _is_python}
+PARSERS: dict[str, Callable[[str], bool]] = {"to_json": partial(_parses, json.loads), "function": _is_python}
 """Domains whose replies have a grammar of their own."""

@@ -10,16 +10,19 @@ import copy
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 from trimode.runtime import Runtime
 
-from ..common.ask import Crowd, Finished, ask_together
-from ..common.prompts import Prompt
+from ..common.ask import Crowd, ask
+from ..common.claims import Claim
+from ..common.markdown import spread, table
+from ..common.prompts import Prompt, halves, load
 from ..common.statistics import Spread, percentile, ratios
+from . import MODES, Context, Data, Found, Pace, Part
 
 FIXED: dict[str, dict[str, Any]] = {
     "autoregressive": {"mode": "autoregressive"},
@@ -28,11 +31,25 @@ FIXED: dict[str, dict[str, Any]] = {
     "self_speculation": {"mode": "self_speculation"},
 }
 """All of them give the same text; the last one has the checkpoint's own block."""
-AUTO = {"auto": {"mode": "auto"}}
-DIFFUSION = {"diffusion": {"mode": "diffusion"}}
+AUTO, DIFFUSION = {"auto": {"mode": "auto"}}, {"diffusion": {"mode": "diffusion"}}
 LEVELS = (1, 2, 4, 8, 16)
 MIN_ROUNDS = 3
-Progress = Callable[[float], None]
+DOMAINS_SHARE = 0.46
+"""Of the time, what is spent by domain; the rest is by concurrency."""
+BEST = 0.95
+"""Least share of the best fixed choice's speed that auto must have."""
+BATCH_AT, BATCH = 8, 2.5
+"""Least gain of autoregressive from so many requests at once."""
+
+
+def measure(context: Context) -> dict[str, Data]:
+    """Compare by domain on half of the prompts, where auto knows the other half, then by concurrency on all domains."""
+    asked = context.options
+    timed, familiar = halves(load(asked.heldout, 2 * asked.per_domain))
+    learnt = Learnt(context.runtime, familiar, asked.max_tokens)
+    domains = by_domain(context.runtime, timed, learnt, asked.max_tokens, context.pace(0.0, DOMAINS_SHARE))
+    crowds = by_concurrency(context.runtime, context.every, learnt, asked.max_tokens, context.pace(DOMAINS_SHARE))
+    return {"domains": domains, "concurrency": crowds}
 
 
 class Learnt:
@@ -55,9 +72,7 @@ class Learnt:
         self._runtime.generate({"input_ids": [0], "mode": "autoregressive", "max_tokens": 1})
 
 
-def by_domain(
-    runtime: Runtime, prompts: Sequence[Prompt], learnt: Learnt, max_tokens: int, seconds: float, progress: Progress
-) -> dict[str, Any]:
+def by_domain(runtime: Runtime, prompts: Sequence[Prompt], learnt: Learnt, max_tokens: int, pace: Pace) -> Data:
     """Return milliseconds of each domain's prompts, one at a time, by choice; after two rounds of warm-up.
 
     Every prompt is asked with every choice before the next one is; the order of choices is shuffled.
@@ -65,10 +80,8 @@ def by_domain(
     choices = {**FIXED, **AUTO}
     taken: defaultdict[tuple[str, str], list[list[float]]] = defaultdict(list)  # (choice, domain): a list per round
     texts: defaultdict[int, set[str]] = defaultdict(set)
-    order, shuffle = list(choices), random.Random(0).shuffle
-    began, rounds = time.perf_counter(), -2
-    while rounds < MIN_ROUNDS or time.perf_counter() - began < seconds:
-        rounds += 1
+    order, shuffle, rounds = list(choices), random.Random(0).shuffle, 0
+    for rounds in pace.rounds(MIN_ROUNDS, warm_up=2):
         this: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         for index, prompt in enumerate(prompts):
             learnt.put_back()
@@ -78,7 +91,7 @@ def by_domain(
                 chunk = runtime.generate({**prompt.fields, **choices[choice], "max_tokens": max_tokens})
                 this[choice, prompt.domain].append(1000 * (time.perf_counter() - started))
                 texts[index].add(chunk.text)
-            progress((time.perf_counter() - began) / seconds)
+            pace.show()
         if rounds > 0:
             for key, values in this.items():
                 taken[key].append(values)
@@ -86,12 +99,8 @@ def by_domain(
         domain: _against(taken["auto", domain], {choice: taken[choice, domain] for choice in choices})
         for domain in sorted({prompt.domain for prompt in prompts})
     }
-    return {
-        "rounds": rounds,
-        "prompts": len(prompts),
-        "same_text": all(len(found) == 1 for found in texts.values()),
-        "domains": domains,
-    }
+    same = all(len(found) == 1 for found in texts.values())
+    return {"rounds": rounds, "prompts": len(prompts), "same_text": same, "domains": domains}
 
 
 def _against(auto: list[list[float]], taken: dict[str, list[list[float]]]) -> dict[str, float]:
@@ -106,9 +115,7 @@ def _against(auto: list[list[float]], taken: dict[str, list[list[float]]]) -> di
     }
 
 
-def by_concurrency(
-    runtime: Runtime, prompts: Sequence[Prompt], learnt: Learnt, max_tokens: int, seconds: float, progress: Progress
-) -> dict[str, Any]:
+def by_concurrency(runtime: Runtime, prompts: Sequence[Prompt], learnt: Learnt, max_tokens: int, pace: Pace) -> Data:
     """Return latency, time to the first text and tokens per second of a crowd of each size, by choice.
 
     A crowd asks each prompt once, every member its next one as soon as the last is answered; the first round warms up.
@@ -120,58 +127,173 @@ def by_concurrency(
         for name, c in choices.items()
     }
     rounds: defaultdict[tuple[int, str], list[Crowd]] = defaultdict(list)
-    order, shuffle = list(choices), random.Random(0).shuffle
-    began, done, equal = time.perf_counter(), -1, True
-    while done < MIN_ROUNDS or time.perf_counter() - began < seconds:
+    order, shuffle, done, equal = list(choices), random.Random(0).shuffle, 0, True
+    for done in pace.rounds(MIN_ROUNDS):
         for level in LEVELS:
             shuffle(order)
             for name in order:
                 learnt.put_back()
-                crowd = ask_together(runtime, [{**p.fields, **choices[name]} for p in prompts], level, max_tokens)
-                if done >= 0:
+                crowd = ask(runtime, streamed([{**p.fields, **choices[name]} for p in prompts], max_tokens), level)
+                if done > 0:
                     rounds[level, name].append(crowd)
                 equal &= crowd.texts == alone[name]
-                progress((time.perf_counter() - began) / seconds)
-        done += 1
+                pace.show()
     return {
         "rounds": done,
         "prompts": len(prompts),
         "equal_to_alone": equal,
         "sampled_equal_to_alone": sampled_alike(runtime, prompts, max_tokens),
         "rows": [_row(level, name, rounds) for level in LEVELS for name in choices],
-    }  # fmt: skip
+    }
+
+
+def streamed(requests: Sequence[Data], max_tokens: int) -> list[Data]:
+    """Return `requests` as a crowd asks them."""
+    return [{**request, "stream": True, "max_tokens": max_tokens} for request in requests]
 
 
 def sampled_alike(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> bool:
     """Whether seeded sampling gives the same texts in a crowd as alone, in every mode."""
-    for choice in ({"mode": "autoregressive"}, {"mode": "self_speculation"}, {"mode": "diffusion"}, {"mode": "auto"}):
-        asked = [{**p.fields, **choice, "temperature": 0.7, "seed": n} for n, p in enumerate(prompts)]
+    for mode in MODES:
+        asked = [{**p.fields, "mode": mode, "temperature": 0.7, "seed": n} for n, p in enumerate(prompts)]
         alone = [runtime.generate({**one, "max_tokens": max_tokens}).text for one in asked]
-        if ask_together(runtime, asked, 8, max_tokens).texts != alone:
+        if ask(runtime, streamed(asked, max_tokens), 8).texts != alone:
             return False
     return True
 
 
 def _row(level: int, name: str, rounds: dict[tuple[int, str], list[Crowd]]) -> dict[str, Any]:
-    answers: list[Finished] = [answer for crowd in rounds[level, name] for answer in crowd.answers]
+    answers = [answer for crowd in rounds[level, name] for answer in crowd.answers]
     whole = [1000 * answer.seconds for answer in answers]
-
-    def against(at: int, choice: str) -> dict[str, float]:
-        return asdict(ratios(_rates(rounds[level, name]), _rates(rounds[at, choice])))
-
-    rates = Spread.of(_rates(rounds[level, name]))
+    own = _rates(rounds[level, name])
+    others = {"autoregressive": (level, "autoregressive"), "auto": (level, "auto"), "alone": (1, name)}
     return {
         "concurrency": level,
         "choice": name,
         **{f"p{share}_ms": percentile(whole, share) for share in (50, 95, 99)},
         "first_p50_ms": percentile([1000 * answer.first_seconds for answer in answers], 50),
-        "tokens_per_second": asdict(rates),
-        "tokens_per_second_per_user": rates.median / level,
-        "against_autoregressive": against(level, "autoregressive"),
-        "against_auto": against(level, "auto"),
-        "against_alone": against(1, name),
+        "tokens_per_second": asdict(Spread.of(own)),
+        "tokens_per_second_per_user": Spread.of(own).median / level,
+        **{f"against_{other}": asdict(ratios(own, _rates(rounds[key]))) for other, key in others.items()},
     }
 
 
 def _rates(crowds: list[Crowd]) -> list[float]:
     return [crowd.tokens / crowd.seconds for crowd in crowds]
+
+
+def section(found: Found) -> str:
+    """Return auto against fixed choices, one request at a time and many at once."""
+    return f"{_domains_section(found['domains'])}\n{_crowds_section(found['concurrency'])}"
+
+
+def _domains_section(domains: Data) -> str:
+    best = shares_by_domain(domains)
+    choices = list(next(iter(domains["domains"].values())))
+    rows = [
+        [name, *(f"{taken[choice]:.0f}" for choice in choices), best[name][0], f"{best[name][1]:.2f}"]
+        for name, taken in domains["domains"].items()
+    ]
+    same = "yes" if domains["same_text"] else "NO"
+    return f"""## Auto, by domain
+
+Milliseconds for all of a domain's prompts, one at a time in process: for auto the sum of each one's median over
+{domains["rounds"]} rounds after two of warm-up, for the others that times the median ratio to it, of pairs of one
+prompt and round. {domains["prompts"]} prompts, none of which auto has met: it knows others of the same domains.
+Every choice gave the same text: {same}.
+
+{table(("domain", *choices, "best fixed choice", "auto's speed against it"), rows)}
+"""
+
+
+def _crowds_section(found: Data) -> str:
+    rows = [
+        [
+            *(row["concurrency"], row["choice"]),
+            *(f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "first_p50_ms")),
+            f"{row['tokens_per_second']['median']:.0f}",
+            f"{row['tokens_per_second_per_user']:.0f}",
+            *(spread(row[f"against_{other}"]) for other in ("autoregressive", "auto", "alone")),
+        ]
+        for row in found["rows"]
+    ]
+    titles = (
+        *("at once", "choice", "p50 ms", "p95 ms", "p99 ms", "first text p50 ms", "tokens/s", "tokens/s each"),
+        *("against autoregressive", "against auto", "against one at a time"),
+    )
+    same, sampled = ("yes" if found[name] else "NO" for name in ("equal_to_alone", "sampled_equal_to_alone"))
+    return f"""## Auto and the others, by concurrency
+
+In process, streamed: so many askers, each with its next prompt when the last is answered, until each of
+{found["prompts"]} prompts, of every domain and unknown to auto, is answered; {found["rounds"]} rounds, choices in turn.
+Ratios pair crowds of one round. Answers equal to those given alone: greedy {same}, sampled with a seed {sampled}.
+
+{table(titles, rows)}
+"""
+
+
+def claims(found: Found) -> list[Claim]:
+    """Return what auto must reach, what a crowd must win, and that the load changes no text."""
+    domains, crowds = found["domains"], found["concurrency"]
+    shares = shares_by_domain(domains)
+    worst = min(shares, key=lambda name: shares[name][1])
+    short = [name for name, (_, share) in shares.items() if share < BEST]
+    text = f"auto has at least {BEST:.0%} of the best fixed choice's speed in {len(shares) - len(short)} of"
+    made = [Claim(f"{text} {len(shares)} domains; least in {worst}: {shares[worst][1]:.0%}", not short)]
+    for level, (choice, against) in shares_by_level(crowds).items():
+        has = f"{against.median:.0%} ({against.low:.0%} to {against.high:.0%})"
+        text = f"auto has {has} of the speed of the best fixed choice at {level} at once ({choice})"
+        made.append(Claim(f"{text}, {BEST:.0%} at least", against.median >= BEST))
+    choice, share = overall(domains)
+    text = f"over all domains auto is {share:.2f} times as fast as the best single fixed choice ({choice})"
+    made.append(Claim(text, share > 1.0))
+    row = next(r for r in crowds["rows"] if (r["concurrency"], r["choice"]) == (BATCH_AT, "autoregressive"))
+    gain = row["against_alone"]["median"]
+    text = f"autoregressive at {BATCH_AT} at once gives {gain:.2f} times the tokens, {BATCH:g} at least"
+    made.append(Claim(text, gain >= BATCH))
+    same = {"greedy": crowds["equal_to_alone"], "sampled with a seed": crowds["sampled_equal_to_alone"]}
+    differing = ", ".join(name for name, alike in same.items() if not alike)
+    return [*made, Claim(f"answers at every load equal those alone: {differing or 'none'} differ", not differing)]
+
+
+def shares_by_domain(domains: Data) -> dict[str, tuple[str, float]]:
+    """Return, for each domain, the best fixed choice and auto's speed against it."""
+    found = {}
+    for name, taken in domains["domains"].items():
+        fixed = {choice: spent for choice, spent in taken.items() if choice != "auto"}
+        best = min(fixed, key=fixed.__getitem__)
+        found[name] = (best, fixed[best] / taken["auto"])
+    return found
+
+
+def shares_by_level(concurrency: Data) -> dict[int, tuple[str, Spread]]:
+    """Return, for each concurrency, the fixed choice with the greatest median ratio to auto, and auto's ratio to it."""
+    found = {}
+    for level in sorted({row["concurrency"] for row in concurrency["rows"]}):
+        rates = {row["choice"]: row["against_auto"] for row in concurrency["rows"]
+                 if row["concurrency"] == level and row["choice"] not in ("auto", "diffusion")}  # fmt: skip
+        best = max(rates, key=lambda choice: rates[choice]["median"])
+        found[level] = (best, Spread(*(1 / rates[best][name] for name in ("median", "high", "low"))))
+    return found
+
+
+def overall(domains: Data) -> tuple[str, float]:
+    """Return the fixed choice that is best over all domains together, and auto's speed against it."""
+    every = list(domains["domains"].values())
+    sums: dict[str, float] = {choice: sum(taken[choice] for taken in every) for choice in every[0]}
+    auto = sums.pop("auto")
+    best = min(sums, key=sums.__getitem__)
+    return best, sums[best] / auto
+
+
+def summary(found: Found) -> str:
+    """Say how auto does over all domains, and at every load."""
+    levels = shares_by_level(found["concurrency"])
+    shares = ", ".join(f"{share.median:.0%} at {level}" for level, (_, share) in levels.items())
+    choice, gain = overall(found["domains"])
+    return f"""Auto, asked one prompt at a time, is {gain:.2f} times as fast over all
+domains as the best single fixed choice that gives the same text ({choice}); at so many requests
+at once it has this share of the best fixed choice's speed (medians of pairs of one round): {shares}."""
+
+
+PART = Part("auto", "auto by domain and by load", ("domains", "concurrency"), 390, measure, section, claims, summary)

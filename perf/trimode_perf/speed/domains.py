@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from trimode.api.fields import Mode
-from trimode.runtime import Runtime
+from ..common.claims import Claim
+from ..common.markdown import spread, table
+from ..common.prompts import load
+from . import MODES, Context, Data, Found, Part
+from .layers import BASELINE, ask_runtime, counters_of
 
-from ..common.prompts import Prompt
-from .layers import MODES, ask_runtime, counters_of
-
-BASELINE = Mode.AUTOREGRESSIVE.value
+DECODED = ("tokens per forward", "tokens per cycle", "acceptance", "same text as autoregressive", "right answers")
+SPECULATION, DIFFUSION = 2.0, 2.5
+"""Least speed against autoregressive, one request at a time."""
 
 
 @dataclass(frozen=True)
@@ -33,26 +34,25 @@ class Answer:
     checkable: bool
 
 
-def decode(
-    runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, seconds: float, progress: Callable[[float], None]
-) -> dict[str, Any]:
+def measure(context: Context) -> dict[str, Data]:
     """Return the figures of every mode over all prompts that have an answer, and of every domain.
 
-    The domains take turns; no new turn begins once `seconds` have passed.
+    The domains take turns; no new turn begins once the time is up.
     """
+    prompts, max_tokens = load(context.options.heldout, context.options.per_domain), context.options.max_tokens
     answers: list[Answer] = []
     domains = sorted({prompt.domain for prompt in prompts})
     began = time.perf_counter()
     for number, prompt in enumerate(prompts):
-        if number % len(domains) == 0 and time.perf_counter() - began > seconds:
+        if number % len(domains) == 0 and time.perf_counter() - began > context.seconds:
             break
-        chunks = {m: ask_runtime(runtime, prompt, {"mode": m, "max_tokens": max_tokens})[0] for m in MODES}
+        chunks = {m: ask_runtime(context.runtime, prompt, {"mode": m, "max_tokens": max_tokens})[0] for m in MODES}
         for mode, chunk in chunks.items():
             same, right = chunk.text == chunks[BASELINE].text, prompt.answered_by(chunk.text)
             checkable = prompt.answer is not None
             answers.append(Answer(prompt.domain, mode, chunk.text, counters_of(chunk), same, right, checkable))
-        progress((number + 1) / len(prompts))
-    return {
+        context.progress((number + 1) / len(prompts))
+    found = {
         "max_tokens": max_tokens,
         "all": {mode: figures([a for a in answers if a.mode == mode and a.checkable]) for mode in MODES},
         "domains": {
@@ -60,6 +60,7 @@ def decode(
             for domain in domains
         },
     }
+    return {"decoding": found}
 
 
 def figures(answers: Sequence[Answer]) -> dict[str, float | None]:
@@ -85,3 +86,74 @@ def figures(answers: Sequence[Answer]) -> dict[str, float | None]:
 def share(part: int, whole: int) -> float:
     """Return part over whole, 0 of nothing."""
     return part / whole if whole else 0.0
+
+
+def section(found: Found) -> str:
+    """Return the figures of every domain."""
+    decoding = found["decoding"]
+    rows = [
+        [domain, mode, f"{by_mode[mode]['answers']:.0f}", f"{by_mode[mode]['tokens']:.0f}", *decoded(by_mode[mode])]
+        for domain, by_mode in {"all": decoding["all"], **decoding["domains"]}.items()
+        for mode in MODES
+    ]
+    return f"""## Tokens per forward and acceptance, by domain
+
+A forward is every pass after the prefill; a cycle counts a draft and its verification once, which is how acceptance
+lengths are published. Acceptance is the share of drafted tokens that verification confirmed. A right answer is, word
+for word, the one held out; an answer cut at {decoding["max_tokens"]} tokens is not.
+
+{table(("domain", "mode", "answers", "tokens", *DECODED), rows)}
+"""
+
+
+def headline(found: Found) -> str:
+    """Return the first table of the report: what each mode is worth over all domains, and its speed."""
+    speed, decoding = found["bench"]["summary"]["speed_against_autoregressive"], found["decoding"]
+    rows = [
+        [mode, *(spread(speed[mode][layer]["per_token"]) for layer in ("engine", "grpc")), *decoded(figures)]
+        for mode, figures in ((mode, decoding["all"][mode]) for mode in MODES)
+    ]
+    return table(("mode", "speed, engine alone", "speed, through Triton gRPC", *DECODED), rows)
+
+
+def decoded(figures: Data) -> list[str]:
+    """Return the cells under DECODED."""
+    drafted = figures["acceptance_rate"] > 0
+    return [
+        f"{figures['tokens_per_forward']:.2f}",
+        f"{figures['tokens_per_cycle']:.2f}",
+        f"{figures['acceptance_rate']:.0%}" if drafted else "",
+        f"{figures['equals_autoregressive']:.0%}",
+        "" if figures["correct"] is None else f"{figures['correct']:.0%}",
+    ]
+
+
+def speed_claims(found: Found) -> list[Claim]:
+    """Return how fast each mode must be."""
+    speed = found["bench"]["summary"]["speed_against_autoregressive"]
+    engine = {mode: layers["engine"]["per_token"]["median"] for mode, layers in speed.items()}
+    exact, diffusion = max(engine["self_speculation"], engine["auto"]), engine["diffusion"]
+    return [
+        Claim(f"{name} is {times:.2f} times as fast as autoregressive, {least:g} at least", times >= least)
+        for name, times, least in (
+            ("self-speculation or auto", exact, SPECULATION),
+            ("diffusion", diffusion, DIFFUSION),
+        )
+    ]
+
+
+def slower(found: Found) -> str:
+    """Say on which domains a block gives fewer tokens per pass than the pass costs in passes over one token."""
+    size = found["bench"]["hardware"]["block_size"]
+    cost = next(row["times_one"]["median"] for row in found["cost"]["rows"] if row["tokens"] == size)
+    losing = {
+        mode: [name for name, modes in found["decoding"]["domains"].items() if modes[mode]["tokens_per_forward"] < cost]
+        for mode in ("diffusion", "self_speculation")
+    }
+    where = "; ".join(f"{mode} on {', '.join(names) or 'none'}" for mode, names in losing.items())
+    return f"""A pass over a block of {size} costs {cost:.2f} passes over one token on this machine. Domains with
+fewer tokens per forward than that must be slower than autoregressive: {where}."""
+
+
+GAIN = Part("gain", "what a block wins", ("bench", "cost", "decoding"), claims=speed_claims, summary=slower)
+PART = Part("domains", "every domain in every mode", ("decoding",), 30, measure, section)

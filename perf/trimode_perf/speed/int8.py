@@ -7,13 +7,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from dataclasses import replace
 
 from trimode.api.fields import Mode
 from trimode.runtime import Runtime
 
-from ..common.prompts import Prompt
+from ..common.markdown import table
+from ..common.prompts import Prompt, load
+from . import Context, Data, Found, Part
 from .layers import ask_runtime
+
+
+def measure(context: Context) -> dict[str, Data]:
+    """Compare with the int8 bundle; nothing where there is none."""
+    asked = context.options
+    if asked.int8_bundle is None:
+        return {}
+    prompts = load(asked.heldout, 2 * asked.per_domain)
+    int8 = Runtime.open(replace(context.config, bundle=asked.int8_bundle.resolve()))
+    try:
+        found = compare(context.runtime, int8, prompts, asked.max_tokens, context.seconds, context.progress)
+    finally:
+        int8.close()
+    return {"int8": found}
 
 
 def compare(
@@ -23,7 +39,7 @@ def compare(
     max_tokens: int,
     seconds: float,
     progress: Callable[[float], None],
-) -> dict[str, Any]:
+) -> Data:
     """Answer `prompts` autoregressively in float32 and int8, and by self-speculation in int8; stop after `seconds`."""
     serial = {"mode": Mode.AUTOREGRESSIVE.value, "max_tokens": max_tokens}
     drafted = {"mode": Mode.SELF_SPECULATION.value, "max_tokens": max_tokens}
@@ -71,3 +87,31 @@ def departures(pairs: Sequence[tuple[list[int], list[int]]]) -> dict[str, float]
         "tokens_compared": compared,
         "per_1000_tokens": 1000 * differing / compared if compared else 0.0,
     }
+
+
+def section(found: Found) -> str:
+    """Return how often answers depart."""
+    int8 = found["int8"]
+    titles = ("int8 against", "answers", "answers that differ", "tokens up to there", "departures per 1000 tokens")
+    names = (
+        ("speculation", "self-speculation against autoregressive, both int8"),
+        ("float32", "autoregressive, float32"),
+    )
+    rows = [
+        [name, str(int8["answers"]), *(f"{int8[key][part]:g}" for part in ("differing_answers", "tokens_compared")),
+         f"{int8[key]['per_1000_tokens']:.2f}"]
+        for key, name in names
+    ]  # fmt: skip
+    correct = {name: "-" if share is None else f"{100 * share:.0f}%" for name, share in int8["correct"].items()}
+    return f"""## int8
+
+Greedy, {int8["answers"]} held-out prompts. float32 speculation gives the autoregressive tokens; int8 rounds
+activations, so a pass over a block and a pass over a token can fall on different sides of a near tie. An answer departs
+once, at its first differing token. Right answers: {correct["float32"]} in float32, {correct["int8"]} in int8. An
+autoregressive token takes the int8 engine 1/{int8["speed_per_token"]:.2f} of float32's time.
+
+{table(titles, rows)}
+"""
+
+
+PART = Part("int8", "what int8 costs in exactness", ("int8",), 20, measure, section)

@@ -6,19 +6,20 @@ Every setting answers the same prompts, interleaved with autoregressive in the s
 from __future__ import annotations
 
 import random
-import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from trimode.api.answer import Chunk
 from trimode.api.fields import Mode
-from trimode.runtime import Runtime
 
-from ..common.prompts import Prompt, spread
+from ..common import prompts as asked
+from ..common.markdown import spread, table
+from ..common.prompts import Prompt
 from ..common.statistics import ratios
-from .domains import Answer, figures
+from . import Context, Data, Found, Part
+from .domains import DECODED, Answer, decoded, figures
 from .layers import ask_runtime, counters_of
 
 STEPS = (1, 2, 4, 8, 16, 32)
@@ -64,13 +65,12 @@ def _points(name: str, mode: str, values: Sequence[float], fields: Sequence[Mapp
         yield Setting(name, mode, value, dict(chosen))
 
 
-def sweep(
-    runtime: Runtime, prompts: list[Prompt], max_tokens: int, seconds: float, progress: Callable[[float], None]
-) -> dict[str, Any]:
-    """Return a row per setting, after at least MIN_ROUNDS rounds and until `seconds` have passed.
+def measure(context: Context) -> dict[str, Data]:
+    """Return a row per setting, after at least MIN_ROUNDS rounds and until the time is up.
 
     One prompt warms up; where it shows that time is short, fewer prompts are asked.
     """
+    runtime, prompts, max_tokens = context.runtime, context.prompts, context.options.max_tokens
     points = settings(max(32, runtime.manifest.block_size))
 
     def ask(index: int, point: int | None) -> tuple[float, Chunk]:
@@ -80,19 +80,17 @@ def sweep(
 
     every = (None, *range(len(points)))
     cost = sum(ask(0, point)[0] for point in every)
-    prompts = spread(prompts, max(MIN_PROMPTS, int(seconds / MIN_ROUNDS / cost)))
+    prompts = asked.spread(prompts, max(MIN_PROMPTS, int(context.seconds / MIN_ROUNDS / cost)))
     order = [(index, point) for index in range(len(prompts)) for point in every]
     taken: defaultdict[int | None, dict[Key, tuple[float, Chunk]]] = defaultdict(dict)
-    began, rounds = time.perf_counter(), 0
-    shuffle = random.Random(0).shuffle
-    while rounds < MIN_ROUNDS or time.perf_counter() - began < seconds:
-        rounds += 1
+    shuffle, pace, rounds = random.Random(0).shuffle, context.pace(), 0
+    for rounds in pace.rounds(MIN_ROUNDS, warm_up=0):
         shuffle(order)
         for index, point in order:
             taken[point][rounds, index] = ask(index, point)
-            progress((time.perf_counter() - began) / seconds)
+            pace.show()
     rows = [_row(point, taken[number], taken[None], prompts) for number, point in enumerate(points)]
-    return {"rounds": rounds, "prompts": len(prompts), "max_tokens": max_tokens, "rows": rows}
+    return {"sweep": {"rounds": rounds, "prompts": len(prompts), "max_tokens": max_tokens, "rows": rows}}
 
 
 def _row(point: Setting, own: Taken, base: Taken, prompts: list[Prompt]) -> dict[str, Any]:
@@ -114,3 +112,38 @@ def _row(point: Setting, own: Taken, base: Taken, prompts: list[Prompt]) -> dict
 
 def _per_token(taken: Taken) -> list[float]:
     return [taken[key][0] / max(1, taken[key][1].counters.output_tokens) for key in sorted(taken)]
+
+
+def section(found: Found) -> str:
+    """Return every point of the sweeps."""
+    sweep = found["sweep"]
+    titles = ("mode", "knob", "value", "speed per token", *DECODED)
+    rows = [
+        [row["mode"], row["sweep"], f"{row['value']:g}", spread(row["speed_per_token"]), *decoded(row)]
+        for row in sweep["rows"]
+    ]
+    block = max(row["fields"]["block_length"] for row in sweep["rows"] if row["sweep"] == "denoise_steps")
+    return f"""## The knobs of a block
+
+In process, {sweep["prompts"]} prompts, {sweep["rounds"]} rounds interleaved with autoregressive, against which speed
+is given. Knobs not named are at their defaults. `denoise_steps` bounds the passes over a block of {block}: in mode
+diffusion a pass keeps every token that reaches the threshold, with `reveal` steps an equal share instead; in mode
+self_speculation the passes refine the draft, which one more pass verifies.
+
+{table(titles, rows)}
+
+![steps](plots/steps.png)
+"""
+
+
+def fastest(sweep: Data) -> str:
+    """Say which block_length was the fastest of the sweep in each mode that has one."""
+    best = []
+    for mode in ("diffusion", "self_speculation"):
+        rows = [row for row in sweep["rows"] if (row["mode"], row["sweep"]) == (mode, "block_length")]
+        row = max(rows, key=lambda row: row["speed_per_token"]["median"])
+        best.append(f"{row['value']:g} in {mode} with {spread(row['speed_per_token'])}")
+    return ", ".join(best)
+
+
+PART = Part("knobs", "sweep of knobs", ("sweep",), 30, measure, section)

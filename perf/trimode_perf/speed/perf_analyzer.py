@@ -1,28 +1,36 @@
 """Runs NVIDIA's perf_analyzer against a server as perf/modes/*.yaml say, and turns its exports into rows.
 
 It hangs now and then, so every run has a time limit and is tried again. Figures come from the request and response
-timestamps of its export: its own latency of a streamed answer is not told apart from that to the first response.
+timestamps of its export: its own latency of a streamed answer ends with the first response.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 import subprocess
+import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from trimode.api.tensors import MODEL_NAME
 from trimode_client.local_server import Addresses
 
-from ..common.paths import PERF
-from ..common.prompts import Prompt
+from ..common import paths
+from ..common.markdown import table
+from ..common.paths import NANO, PERF, PROJECT
+from ..common.prompts import Prompt, claimed, load, spread
 from ..common.statistics import percentile
+from . import Context, Data, Found, Options, Part
 
-MODES = PERF / "modes"
-MODEL = "nemotron_diffusion"
+FOLDER = PERF / "modes"
+WORK = paths.WORK / "perf_analyzer"
+FETCH = PROJECT / "scripts" / "fetch-perf-analyzer"
+TITLES = {"grpc_stream": "gRPC stream", "http_stream": "HTTP generate_stream", "http_generate": "HTTP generate"}
 TRIES = 3
 
 
@@ -50,12 +58,12 @@ class Plan:
         return max(self.requests["least"], level * self.requests["per_stream"])
 
 
-def plans(folder: Path = MODES) -> list[Plan]:
+def plans(folder: Path = FOLDER) -> list[Plan]:
     """Return the plan of every mode, by name."""
     return [Plan.load(path) for path in sorted(folder.glob("*.yaml"))]
 
 
-def input_data(plan: Plan, path: str, prompts: list[Prompt]) -> dict[str, Any]:
+def input_data(plan: Plan, path: str, prompts: list[Prompt]) -> Data:
     """Return perf_analyzer's input file: tensors for gRPC, whole JSON bodies for the generate endpoints."""
     streaming = plan.paths[path]["streaming"]
     shared = {"mode": plan.mode, "max_tokens": plan.max_tokens, "stream": streaming, **plan.fields}
@@ -67,48 +75,68 @@ def input_data(plan: Plan, path: str, prompts: list[Prompt]) -> dict[str, Any]:
     return {"data": [{name: {"content": [value], "shape": [1]} for name, value in body.items()} for body in bodies]}
 
 
+def shipped(mode: str) -> Path:
+    """Return the input file over gRPC that ships for `mode`."""
+    return FOLDER / f"{mode}.json"
+
+
+def shipped_text(mode: str) -> str:
+    """Return what that file must hold: the prompts that `make perf` times."""
+    plan = Plan.load(FOLDER / f"{mode}.yaml")
+    prompts = spread(claimed(load(NANO / "heldout.jsonl", 1)), Options.prompts)
+    return json.dumps(input_data(plan, "grpc_stream", prompts), indent=1) + "\n"
+
+
 def command(program: Path, plan: Plan, path: str, level: int, files: dict[str, Path], at: Addresses) -> list[str]:
     """Return the command line of one run."""
     shared = [
-        *(str(program), "-m", MODEL, "--input-data", str(files["input"])),
+        *(str(program), "-m", MODEL_NAME, "--input-data", str(files["input"])),
         *("--concurrency-range", str(level), "--request-count", str(plan.count(level))),
         *("--profile-export-file", str(files["export"])),
     ]
     if path.startswith("grpc"):
         return [*shared, "-i", "grpc", "--streaming", "-u", at.grpc]
-    endpoint = f"v2/models/{MODEL}/{plan.paths[path]['endpoint']}"
+    endpoint = f"v2/models/{MODEL_NAME}/{plan.paths[path]['endpoint']}"
     return [*shared, "--service-kind", "openai", "--endpoint", endpoint, "--async", "-u", at.http]
 
 
-def run_all(
-    program: Path,
-    prompts: list[Prompt],
-    at: Addresses,
-    work: Path,
-    seconds: float,
-    progress: Callable[[float, str], None],
-) -> dict[str, Any]:
-    """Return a row per path, concurrency and mode, the modes in turn at each level, and what is missing.
+def fetch() -> Path:
+    """Return the path of a perf_analyzer that runs, which is downloaded first if need be.
 
-    No new level begins once `seconds` have passed.
+    Raises:
+        AnalyzerError: it cannot be had here.
     """
-    work.mkdir(parents=True, exist_ok=True)
-    every = plans()
+    done = subprocess.run([FETCH], capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable})
+    if done.returncode:
+        raise AnalyzerError(done.stderr.strip()[-800:])
+    return Path(done.stdout.strip())
+
+
+def measure(context: Context) -> dict[str, Data]:
+    """Return a row per path, concurrency and mode, the modes in turn at each level, and what is missing and why.
+
+    No new level begins once the time is up.
+    """
+    try:
+        program = fetch()
+    except AnalyzerError as exc:
+        return {"perf_analyzer": {"missing": str(exc), "rows": []}}
+    every, rows, failures = plans(), list[Data](), list[str]()
     levels = [(path, level) for path, settings in every[0].paths.items() for level in settings["concurrency"]]
-    rows: list[dict[str, Any]] = []
-    failures: list[str] = []
-    began = time.monotonic()
-    for number, (path, level) in enumerate(levels):
-        if time.monotonic() - began > seconds:
-            failures += [f"{path} at {level} was left out for lack of time"]
-            continue
-        for plan in every:
-            progress(number / len(levels), f"perf_analyzer {path} x{level} {plan.mode}")
-            try:
-                rows.append(_measure(program, plan, path, level, prompts, at, work))
-            except AnalyzerError as exc:
-                failures.append(str(exc))
-    return {"rows": rows, "failures": failures, "max_tokens": every[0].max_tokens, "commands": _shown(every[0])}
+    with context.server() as at:
+        began = time.monotonic()
+        for number, (path, level) in enumerate(levels):
+            if time.monotonic() - began > context.seconds:
+                failures += [f"{path} at {level} was left out for lack of time"]
+                continue
+            for plan in every:
+                context.progress(number / len(levels))
+                try:
+                    rows.append(_measure(program, plan, path, level, context.prompts, at))
+                except AnalyzerError as exc:
+                    failures.append(str(exc))
+    head = {"version": program.name.partition("-")[2], "max_tokens": every[0].max_tokens}
+    return {"perf_analyzer": {**head, "rows": rows, "failures": failures, "commands": _shown(every[0])}}
 
 
 def _shown(plan: Plan) -> list[str]:
@@ -118,11 +146,9 @@ def _shown(plan: Plan) -> list[str]:
     return [" ".join(command(name, plan, path, 8, files, host)) for path in plan.paths]
 
 
-def _measure(
-    program: Path, plan: Plan, path: str, level: int, prompts: list[Prompt], at: Addresses, work: Path
-) -> dict[str, Any]:
-    name = f"{plan.mode}-{path}-{level}"
-    files = {"input": work / f"{name}.input.json", "export": work / f"{name}.export.json"}
+def _measure(program: Path, plan: Plan, path: str, level: int, prompts: list[Prompt], at: Addresses) -> Data:
+    WORK.mkdir(parents=True, exist_ok=True)
+    files = {name: WORK / f"{plan.mode}-{path}-{level}.{name}.json" for name in ("input", "export")}
     files["input"].write_text(json.dumps(input_data(plan, path, prompts)), encoding="utf-8")
     line = command(program, plan, path, level, files, at)
     said = ""
@@ -164,3 +190,80 @@ def figures(export: dict[str, Any]) -> dict[str, float]:
         "first_p50_ms": percentile(first, 50),
         "answers_per_second": len(spans) / seconds,
     }
+
+
+def section(found: Found) -> str:
+    """Return the rows."""
+    analyzed = found["perf_analyzer"]
+    if "missing" in analyzed:
+        return f"## perf_analyzer\n\nNot run here: {analyzed['missing']}\n"
+    base = {
+        (r["path"], r["concurrency"]): r["answers_per_second"]
+        for r in analyzed["rows"]
+        if r["mode"] == "autoregressive"
+    }
+    rows = [
+        [
+            TITLES[row["path"]],
+            row["mode"],
+            str(row["concurrency"]),
+            str(row["requests"]),
+            *(f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "first_p50_ms", "answers_per_second")),
+            f"{row['answers_per_second'] / base[at]:.2f}" if at in base else "",
+        ]
+        for row in analyzed["rows"]
+        for at in [(row["path"], row["concurrency"])]
+    ]
+    counts = ("concurrency", "requests")
+    times = ("p50 ms", "p95 ms", "p99 ms", "first response p50 ms", "answers/s", "against autoregressive")
+    retried = sum(row["tries"] - 1 for row in analyzed["rows"])
+    commands = "\n".join(analyzed["commands"])
+    missing = "".join(f"- {failure}\n" for failure in analyzed["failures"]) or "- nothing\n"
+    return f"""## perf_analyzer {analyzed["version"]}
+
+At most {analyzed["max_tokens"]} tokens an answer, the timed prompts, the modes in turn at each level. Latency runs
+from sending to the last response, from the exported timestamps. With so few requests p99 is close to the slowest one.
+Runs repeated because the tool hung or failed: {retried}. Missing:
+
+{missing}
+{table(("path", "mode", *counts, *times), rows)}
+
+```
+{commands}
+```
+
+![throughput](plots/throughput.png)
+"""
+
+
+PART = Part("perf-analyzer", "NVIDIA's perf_analyzer", ("perf_analyzer",), 75, measure, section)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """`make perf-analyzer`: load a server that runs, over gRPC, with the shipped input of one mode."""
+    every = {plan.mode: plan for plan in plans()}
+    made = argparse.ArgumentParser(description=main.__doc__)
+    made.add_argument("--url", default="localhost:8001", metavar="HOST:PORT", help="of its gRPC [%(default)s]")
+    made.add_argument("--mode", default="auto", choices=every, help="[%(default)s]")
+    made.add_argument("--concurrency", type=int, default=1, metavar="N", help="streams at once [%(default)s]")
+    given = made.parse_args(arguments)
+    WORK.mkdir(parents=True, exist_ok=True)
+    files = {"input": shipped(given.mode), "export": WORK / f"{given.mode}.export.json"}
+    try:
+        program, at = fetch(), Addresses(given.url, "")
+        line = command(program, every[given.mode], "grpc_stream", given.concurrency, files, at)
+        print(" ".join(line), flush=True)
+        status = subprocess.run(line).returncode
+    except KeyboardInterrupt:
+        return 130
+    except AnalyzerError as exc:
+        print(exc, file=sys.stderr)
+        return 1
+    if status == 0:
+        shown = figures(json.loads(files["export"].read_text(encoding="utf-8")))
+        print(", ".join(f"{name} {value:.1f}" for name, value in shown.items()))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import matplotlib
 
 matplotlib.use("Agg")
 from matplotlib import pyplot as plt  # the backend must be chosen first
+from matplotlib.figure import Figure
 
-MODES = ("autoregressive", "diffusion", "self_speculation", "auto")
+from . import MODES, Data, Found
+
 COLOURS = {"autoregressive": "#7a7a7a", "diffusion": "#1f77b4", "self_speculation": "#76b900", "auto": "#d95f02"}
 LAYERS = {"engine": "engine", "loop": "control loop", "grpc": "Triton gRPC", "http": "Triton HTTP"}
 
 
-def draw(bench: dict[str, Any], sweep: dict[str, Any], analyzed: dict[str, Any], folder: Path) -> None:
-    """Write latency.png, steps.png and throughput.png into `folder`."""
+def draw(found: Found, folder: Path) -> None:
+    """Write latency.png, steps.png and throughput.png into `folder`, as far as their parts were measured."""
     folder.mkdir(parents=True, exist_ok=True)
-    note = bench["hardware"]["engine"]
-    _latency(bench, note, folder / "latency.png")
-    _steps(sweep, note, folder / "steps.png")
-    if analyzed["rows"]:
-        _throughput(analyzed, note, folder / "throughput.png")
+    drawn = (
+        ("bench", _latency, "latency.png"),
+        ("sweep", _steps, "steps.png"),
+        ("perf_analyzer", _throughput, "throughput.png"),
+    )
+    for name, plot, file in drawn:
+        if name in found and found[name].get("rows", True):
+            plot(found[name], found[name]["hardware"]["engine"], folder / file)
 
 
-def _latency(bench: dict[str, Any], note: str, path: Path) -> None:
+def _latency(bench: Data, note: str, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     for place, mode in enumerate(MODES):
         spreads = [bench["summary"]["milliseconds"][mode][layer] for layer in LAYERS]
@@ -40,7 +44,7 @@ def _latency(bench: dict[str, Any], note: str, path: Path) -> None:
     _save(figure, path)
 
 
-def _steps(sweep: dict[str, Any], note: str, path: Path) -> None:
+def _steps(sweep: Data, note: str, path: Path) -> None:
     figure, (left, right) = plt.subplots(1, 2, figsize=(8, 3.4), layout="constrained")
     lines = (
         ("diffusion", "denoise_steps", "diffusion", "o-"),
@@ -67,7 +71,7 @@ def _steps(sweep: dict[str, Any], note: str, path: Path) -> None:
     _save(figure, path)
 
 
-def _throughput(analyzed: dict[str, Any], note: str, path: Path) -> None:
+def _throughput(analyzed: Data, note: str, path: Path) -> None:
     figure, axes = plt.subplots(figsize=(5, 3.4), layout="constrained")
     for mode in MODES:
         rows = [row for row in analyzed["rows"] if row["mode"] == mode and row["path"] == "grpc_stream"]
@@ -84,6 +88,6 @@ def _throughput(analyzed: dict[str, Any], note: str, path: Path) -> None:
     _save(figure, path)
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: Figure, path: Path) -> None:
     figure.savefig(path, dpi=120, metadata={"Software": None})
     plt.close(figure)

@@ -16,7 +16,10 @@ from trimode.api.params import GenerationParams
 from trimode.requests.generate import read_prompt
 from trimode.runtime import Runtime
 
+from ..common.markdown import table
 from ..common.prompts import Prompt
+from . import MODES, Context, Data, Found, Part
+from .layers import MOST_LOOP
 
 ROUNDS = 12
 WARM_UP = 3
@@ -55,20 +58,20 @@ class _Clock:
         return timed
 
 
-def measure(runtime: Runtime, prompts: Sequence[Prompt], modes: Sequence[str], max_tokens: int) -> dict[str, Any]:
+def measure(context: Context) -> dict[str, Data]:
     """Return microseconds an answer by mode and stage (medians), and passes an answer."""
+    runtime, prompts, max_tokens = context.runtime, context.prompts, context.options.max_tokens
     taken: defaultdict[str, list[dict[str, float]]] = defaultdict(list)
     for number in range(WARM_UP + ROUNDS):
         for prompt in prompts:
-            for mode in modes:
+            for mode in MODES:
                 sample = _answer(runtime, {**prompt.fields, "mode": mode, "max_tokens": max_tokens})
                 if number >= WARM_UP:
                     taken[mode].append(sample)
+        context.progress((number + 1) / (WARM_UP + ROUNDS))
     stages = [*STAGES, "total", "passes"]
-    return {
-        "again": _again(runtime, prompts, max_tokens),
-        "modes": {m: {s: float(np.median([one[s] for one in taken[m]])) for s in stages} for m in modes},
-    }
+    medians = {m: {s: float(np.median([one[s] for one in taken[m]])) for s in stages} for m in MODES}
+    return {"timeline": {"again": _again(runtime, prompts, max_tokens), "modes": medians}}
 
 
 def _again(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> dict[str, float]:
@@ -126,3 +129,34 @@ def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
         "total": 1e6 * total,
         "passes": runtime.engine.calls - passes,
     }
+
+
+def section(found: Found) -> str:
+    """Return where an answer's time goes."""
+    stages, modes, again = {**STAGES, "total": "all of it"}, found["timeline"]["modes"], found["timeline"]["again"]
+    rows = [[name, *(f"{modes[mode][stage]:.0f}" for mode in MODES)] for stage, name in stages.items()]
+    passes = ["passes", *(f"{modes[mode]['passes']:.0f}" for mode in MODES)]
+    fixed = {mode: sum(modes[mode][stage] for stage in ONCE) for mode in MODES}
+    per_pass = {
+        mode: (modes[mode]["total"] - modes[mode]["pass"] - fixed[mode]) / modes[mode]["passes"] for mode in MODES
+    }
+    once = ["spent once an answer, whatever its length", *(f"{fixed[mode]:.0f}" for mode in MODES)]
+    added = ["spent around each pass", *(f"{per_pass[mode]:.0f}" for mode in MODES)]
+    budget = MOST_LOOP - 1
+    enough = [
+        f"what a pass must take for that to be {budget:.0%} of it",
+        *(f"{per_pass[m] / budget:.0f}" for m in MODES),
+    ]
+    return f"""### Where the time of an answer goes
+
+Microseconds an answer in process, medians; stages are timed around the runtime's own functions.
+
+{table(("stage", *MODES), [*rows, passes, once, added, enough])}
+
+Most of the loop's share is code that starts cold, because every pass pulls the model's weights through the processor's
+caches: asked again and again with no pass between, the same checks take {again["check"]:.0f} and the same prompts
+{again["prompt"]:.0f} microseconds.
+"""
+
+
+PART = Part("timeline", "where an answer's time goes", ("timeline",), 20, measure, section)

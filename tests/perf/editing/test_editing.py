@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,11 @@ import pytest
 from trimode.api.answer import Chunk
 from trimode.api.counters import Counters
 from trimode.text.tokenizer import Tokenizer
+from trimode_perf.common.ask import ask
+from trimode_perf.common.claims import unexpected
+from trimode_perf.common.prompts import Prompt, load
+from trimode_perf.editing import hidden, infill, report, revise
+from trimode_perf.quality.humaneval import Problem
 
 from tests.support.toy import EOS, MASK, ToyEngine, toy_runtime
 
@@ -21,14 +26,8 @@ CODE = ("```python\ndef f(a):\n", "    b = a", "\n    return b\n```")
 
 
 @pytest.fixture
-def editing(perf: Any) -> Any:
-    """Import a module of perf's editing, or another one by a name that begins with a dot."""
-    return lambda name: perf(name[1:] if name.startswith(".") else f"editing.{name}")
-
-
-@pytest.fixture
-def prompts(editing: Any) -> list[Any]:
-    found: list[Any] = editing(".prompts").load(ROOT / "checkpoints/nano/heldout.jsonl", 3)
+def prompts() -> list[Prompt]:
+    found = load(ROOT / "checkpoints/nano/heldout.jsonl", 3)
     return [prompt for prompt in found if prompt.answer]
 
 
@@ -40,13 +39,13 @@ def tokenizer() -> Tokenizer:
 
 
 @pytest.mark.parametrize("kind", ["lines", "words", "characters"])
-def test_what_is_hidden_lies_between_its_sides(editing: Any, prompts: list[Any], kind: str) -> None:
-    hidden = editing("hidden")
-    draw = {
+def test_what_is_hidden_lies_between_its_sides(prompts: list[Prompt], kind: str) -> None:
+    draws: dict[str, Callable[[], list[hidden.Item]]] = {
         "lines": lambda: list(hidden.lines(prompts, 2)),
         "words": lambda: list(hidden.spans(prompts, words=True)),
         "characters": lambda: list(hidden.spans(prompts, words=False)),
-    }[kind]
+    }
+    draw = draws[kind]
     items = draw()
     assert items == draw() and len(items) > 20
     answers = {prompt.answer for prompt in prompts}
@@ -61,25 +60,22 @@ def test_what_is_hidden_lies_between_its_sides(editing: Any, prompts: list[Any],
             assert not item.hidden[0].isspace() and not item.hidden[-1].isspace()
 
 
-def test_a_reply_parses_if_what_its_fence_holds_is_python(editing: Any) -> None:
-    item = editing("hidden").Item("function", (), *CODE)
+def test_a_reply_parses_if_what_its_fence_holds_is_python() -> None:
+    item = hidden.Item("function", (), *CODE)
     assert item.parses(item.hidden)
     assert not item.parses("    b = (")
-    assert not editing("hidden").Item("story", (), "It ", "was", " a day").parses("was")
+    assert not hidden.Item("story", (), "It ", "was", " a day").parses("was")
 
 
-def test_a_line_of_a_function_alone_is_hidden_in_its_body(editing: Any) -> None:
-    problem = SimpleNamespace(prompt="def f(a):\n", solution="    b = a\n\n    return b\n")
-    (item,) = editing("hidden").functions([problem])
+def test_a_line_of_a_function_alone_is_hidden_in_its_body() -> None:
+    problem = Problem(prompt="def f(a):\n", solution="    b = a\n\n    return b\n")
+    (item,) = hidden.functions([problem])
     assert item.left + item.hidden + item.right == problem.prompt + problem.solution
     assert item.hidden.strip() in ("b = a", "return b") and item.parses(item.hidden)
     assert item.gap() == {"text_input": item.left, "suffix": item.right}
 
 
-def test_a_tenth_of_the_tokens_is_replaced_and_read_as_such(
-    editing: Any, prompts: list[Any], tokenizer: Tokenizer
-) -> None:
-    revise = editing("revise")
+def test_a_tenth_of_the_tokens_is_replaced_and_read_as_such(prompts: list[Prompt], tokenizer: Tokenizer) -> None:
     others = revise.any_token(tokenizer, 1800)
     texts = revise.corrupt(prompts, tokenizer, others)
     assert len(texts) > 20 and texts == revise.corrupt(prompts, tokenizer, others)
@@ -88,8 +84,8 @@ def test_a_tenth_of_the_tokens_is_replaced_and_read_as_such(
         assert len(text.places) == max(1, round(0.1 * len(text.right)))
 
 
-def test_plausible_tokens_are_those_the_model_finds_likeliest_beside_the_right_one(editing: Any) -> None:
-    revise, engine = editing("revise"), ToyEngine()
+def test_plausible_tokens_are_those_the_model_finds_likeliest_beside_the_right_one() -> None:
+    engine = ToyEngine()
     runtime = toy_runtime(engine, "<{{ messages[0].content }}>")
     try:
         assert runtime.tokenizer is not None
@@ -104,8 +100,7 @@ def test_plausible_tokens_are_those_the_model_finds_likeliest_beside_the_right_o
         assert few == ranked[: revise.LIKELIEST]
 
 
-def test_each_kind_of_corruption_and_the_right_answers_are_asked_in_every_setting(editing: Any) -> None:
-    revise = editing("revise")
+def test_each_kind_of_corruption_and_the_right_answers_are_asked_in_every_setting() -> None:
     runtime = toy_runtime(ToyEngine(), "<{{ messages[0].content }}>")
     try:
         texts = [revise.Corrupted("q", runtime.tokenizer.encode("abcd"), runtime.tokenizer.encode("abxd"), "abxd")]  # type: ignore[union-attr]
@@ -116,8 +111,7 @@ def test_each_kind_of_corruption_and_the_right_answers_are_asked_in_every_settin
     assert all(("restored" in row) == (row["corruption"] is not None) for row in rows)
 
 
-def test_restored_and_harmed_tokens_are_counted_apart(editing: Any) -> None:
-    revise = editing("revise")
+def test_restored_and_harmed_tokens_are_counted_apart() -> None:
     text = revise.Corrupted("q", [1, 2, 3, 4], [1, 9, 3, 9], "")
     assert revise._repaired([text], [[1, 2, 7, 9]]) == {
         "texts": 1, "exact": 0, "wrong_tokens": 2, "restored": 1, "good_tokens": 2, "harmed": 1,
@@ -125,20 +119,19 @@ def test_restored_and_harmed_tokens_are_counted_apart(editing: Any) -> None:
     assert revise._spoilt([text], [[1, 2, 3, 5]]) == {"texts": 1, "exact": 0, "good_tokens": 4, "harmed": 1}
 
 
-def test_exact_and_parsed_are_counted(editing: Any) -> None:
-    hidden, infill = editing("hidden"), editing("infill")
+def test_exact_and_parsed_are_counted() -> None:
     item = hidden.Item("function", (), *CODE)
     story = hidden.Item("story", (), "It ", "was", " a day")
     answers = [Chunk("    b = 2", counters=Counters(denoise_forwards=2)), Chunk("was")]
     assert infill._count([item, story], answers) == {"asked": 2, "exact": 1, "python": 1, "parsed": 1, "forwards": 2}
 
 
-def test_requests_come_back_in_order(editing: Any) -> None:
+def test_requests_come_back_in_order() -> None:
     runtime = toy_runtime(ToyEngine())
     try:
         asked = [{"text_input": "ab", "max_tokens": count, "stream": count % 2 == 0} for count in (5, 2, 9, 1)]
         counted: list[int] = []
-        answers = editing("ask").ask(runtime, asked, lambda: counted.append(1))
+        answers = ask(runtime, asked, answered=lambda: counted.append(1)).chunks
         assert [len(answer.token_ids) for answer in answers] == [5, 2, 9, 1] and len(counted) == 4
     finally:
         runtime.close()
@@ -153,21 +146,18 @@ def shipped() -> dict[str, Any]:
     return found
 
 
-def test_the_report_is_that_of_its_results(editing: Any, shipped: dict[str, Any]) -> None:
-    assert editing("report").text(shipped) == (PERF / "EDITING.md").read_text(encoding="utf-8")
+def test_the_report_is_that_of_its_results(shipped: dict[str, Any]) -> None:
+    assert report.text(shipped) == (PERF / "EDITING.md").read_text(encoding="utf-8")
 
 
-def test_claims_hold_but_for_the_known_one_and_fail_where_figures_are_turned(
-    editing: Any, shipped: dict[str, Any]
-) -> None:
-    claims, unexpected = editing("report").claims, editing("report").unexpected
-    assert unexpected(shipped) == []
-    assert sum(not holds for _, holds in claims(shipped)) <= 1
+def test_claims_hold_but_for_the_known_one_and_fail_where_figures_are_turned(shipped: dict[str, Any]) -> None:
+    assert unexpected(report.claims(shipped)) == []
+    assert sum(not claim.holds for claim in report.claims(shipped)) <= 1
     for row in shipped["infill"]:
         if row["way"] == "infill_searched":
             row["exact"] = row["parsed"] = 0
     for row in shipped["revise"]:
         row["harmed"] = 10**6
     shipped["effort"][0]["exact"] = 10**6
-    assert not any(holds for _, holds in claims(shipped))
-    assert len(unexpected(shipped)) == len(claims(shipped)) - 1
+    assert not any(claim.holds for claim in report.claims(shipped))
+    assert len(unexpected(report.claims(shipped))) == len(report.claims(shipped)) - 1

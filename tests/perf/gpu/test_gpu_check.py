@@ -6,17 +6,17 @@ import json
 import math
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from trimode_perf.common import published
+from trimode_perf.gpu import implied, parity, record, table
+from trimode_perf.gpu.record import Record, RecordError
 
 from tests.support.official_shapes import PARAMETERS, SIZES
 
 ROOT = Path(__file__).parents[3]
-Perf = Callable[[str], ModuleType]
 GPU = {"type": "cuda", "name": "NVIDIA H200", "torch": "2.13.0", "driver": "615.61"}
 CPU = {"type": "cpu", "name": "x86_64", "torch": "2.13.0"}
 CEILINGS = {"copy_bytes_per_second": 1e12, "operations_per_second": 1e15}
@@ -29,44 +29,41 @@ def row(tokens: int, milliseconds: float, *, size: str = "8b", rows: int = 1, co
     return {**place, "milliseconds": times, "attention": "fused", "bytes": 10**9, "operations": 10**9}
 
 
-def test_a_record_is_taken_up_where_it_was_left(perf: Perf, tmp_path: Path) -> None:
-    record = perf("gpu.record").Record
+def test_a_record_is_taken_up_where_it_was_left(tmp_path: Path) -> None:
     path = tmp_path / "it.json"
-    first = record.open(path, GPU, fresh=False)
+    first = Record.open(path, GPU, fresh=False)
     first.add(row(1, 2.0))
     first.add({**row(8, 2.0), "milliseconds": None, "skipped": "no room"} | {"milliseconds": 1})
     first.add({"size": "8b", "rows": 32, "tokens": 1, "context": 512, "skipped": "no room"})
-    again = record.open(path, GPU, fresh=False)
+    again = Record.open(path, GPU, fresh=False)
     assert again.done() == {("8b", 1, 1, 512), ("8b", 1, 8, 512)}  # what was skipped is tried again
     again.add(row(1, 3.0))
     assert [r["milliseconds"]["median"] for r in again.found["passes"] if r["tokens"] == 1 and r["rows"] == 1] == [3.0]
     assert list(tmp_path.iterdir()) == [path]
-    assert record.open(path, GPU, fresh=True).done() == set()
+    assert Record.open(path, GPU, fresh=True).done() == set()
 
 
-def test_figures_of_two_machines_are_not_put_together(perf: Perf, tmp_path: Path) -> None:
-    module = perf("gpu.record")
+def test_figures_of_two_machines_are_not_put_together(tmp_path: Path) -> None:
     path = tmp_path / "it.json"
-    module.Record.open(path, GPU, fresh=False).save()
-    with pytest.raises(module.RecordError, match=r"device: .*'615.61'.*--fresh replaces it, --out FILE keeps both"):
-        module.Record.open(path, {**GPU, "driver": "580.1"}, fresh=False)
+    Record.open(path, GPU, fresh=False).save()
+    with pytest.raises(RecordError, match=r"device: .*'615.61'.*--fresh replaces it, --out FILE keeps both"):
+        Record.open(path, {**GPU, "driver": "580.1"}, fresh=False)
     path.write_text("{")
-    with pytest.raises(module.RecordError, match="is not JSON"):
-        module.Record.open(path, GPU, fresh=False)
+    with pytest.raises(RecordError, match="is not JSON"):
+        Record.open(path, GPU, fresh=False)
 
 
-def test_a_gpus_results_go_under_its_name_and_a_rehearsals_elsewhere(perf: Perf) -> None:
-    module = perf("gpu.record")
-    assert module.Record.open(None, GPU, fresh=True).path == ROOT / "perf/results/gpu/nvidia-h200.json"
-    rehearsal = module.Record.open(None, CPU, fresh=True)
+def test_a_gpus_results_go_under_its_name_and_a_rehearsals_elsewhere() -> None:
+    assert Record.open(None, GPU, fresh=True).path == ROOT / "perf/results/gpu/nvidia-h200.json"
+    rehearsal = Record.open(None, CPU, fresh=True)
     assert rehearsal.path.parent == ROOT / "perf/out"
     assert rehearsal.found["warning"] == "REHEARSAL ON A CPU, NOT A GPU RESULT"
-    with pytest.raises(module.RecordError, match="a rehearsal on a CPU does not go to"):
-        module.Record.open(module.GPU_RESULTS / "x.json", CPU, fresh=True)
+    with pytest.raises(RecordError, match="a rehearsal on a CPU does not go to"):
+        Record.open(record.GPU_RESULTS / "x.json", CPU, fresh=True)
 
 
-def test_implied_speeds_are_published_tokens_over_measured_passes(perf: Perf) -> None:
-    told = perf("gpu.implied").implied([row(1, 5.0), row(8, 6.0), row(32, 8.0), {**row(64, 1), "size": "tiny"}])
+def test_implied_speeds_are_published_tokens_over_measured_passes() -> None:
+    told = implied.implied([row(1, 5.0), row(8, 6.0), row(32, 8.0), {**row(64, 1), "size": "tiny"}])
     assert told == [
         {
             "size": "8b",
@@ -82,12 +79,12 @@ def test_implied_speeds_are_published_tokens_over_measured_passes(perf: Perf) ->
     ]
 
 
-def test_rows_are_answered_together(perf: Perf) -> None:
-    (told,) = perf("gpu.implied").implied([row(1, 5.0, rows=4)])
+def test_rows_are_answered_together() -> None:
+    (told,) = implied.implied([row(1, 5.0, rows=4)])
     assert told["implied_tokens_per_second"] == {"autoregressive": 800.0}  # what was not measured implies nothing
 
 
-def test_the_table_says_what_was_reached_and_what_was_skipped_and_why(perf: Perf) -> None:
+def test_the_table_says_what_was_reached_and_what_was_skipped_and_why() -> None:
     passes = [
         row(1, 2.0),
         row(32, 2.2),
@@ -98,14 +95,14 @@ def test_the_table_says_what_was_reached_and_what_was_skipped_and_why(perf: Perf
         "command": "make gpu-check",
         "ceilings": CEILINGS,
         "passes": passes,
-        "implied": perf("gpu.implied").implied(passes),
+        "implied": implied.implied(passes),
         "parity": {
             "torch": {"engine": "torch 2", "rows": [dict(checkpoint="nano", mode="diffusion", asked=8, same_ids=7)]},
             "onnxruntime": {"skipped": "not here"},
             "tensorrt": {"failed": "RuntimeError: no"},
         },
     }  # fmt: skip
-    text = perf("gpu.table").text(found)
+    text = table.text(found)
     for line in (
         "| torch 2 | nano | diffusion | 7 of 8 |",
         "| onnxruntime |  |  | skipped: not here |",
@@ -117,28 +114,25 @@ def test_the_table_says_what_was_reached_and_what_was_skipped_and_why(perf: Perf
     ):
         assert line in text
     assert "REHEARSAL" not in text
-    assert perf("gpu.table").text({**found, "device": CPU}).startswith("# REHEARSAL ON A CPU, NOT A GPU RESULT")
+    assert table.text({**found, "device": CPU}).startswith("# REHEARSAL ON A CPU, NOT A GPU RESULT")
 
 
-def test_arithmetic_is_the_ceiling_where_it_takes_longer(perf: Perf) -> None:
-    ceiling = perf("gpu.table").ceiling
-    assert ceiling({"bytes": 10**9, "operations": 0}, CEILINGS) == 1.0
-    assert ceiling({"bytes": 10**9, "operations": 2 * 10**12}, CEILINGS) == 2.0
+def test_arithmetic_is_the_ceiling_where_it_takes_longer() -> None:
+    assert table.ceiling({"bytes": 10**9, "operations": 0}, CEILINGS) == 1.0
+    assert table.ceiling({"bytes": 10**9, "operations": 2 * 10**12}, CEILINGS) == 2.0
 
 
-def test_every_mode_is_asked_of_every_checkpoint(perf: Perf) -> None:
-    module = perf("gpu.parity")
-    asked = {checkpoint.name: questions for checkpoint, questions in module.questions()}
+def test_every_mode_is_asked_of_every_checkpoint() -> None:
+    asked = {checkpoint.name: questions for checkpoint, questions in parity.questions()}
     assert list(asked) == ["plain", "wide", "yarn", "nano"]
     for questions in asked.values():
-        assert {one.mode for one in questions} == set(module.MODES.values())
+        assert {one.mode for one in questions} == set(parity.MODES.values())
         assert all(one.expected and len(one.expected) <= one.max_tokens for one in questions)
     assert len(asked["nano"]) == 3 * 8
 
 
-def test_an_engine_that_differs_in_one_token_is_told(perf: Perf) -> None:
-    module = perf("gpu.parity")
-    (wrong, *_) = next(questions for checkpoint, questions in module.questions() if checkpoint.name == "yarn")
+def test_an_engine_that_differs_in_one_token_is_told() -> None:
+    (wrong, *_) = next(questions for checkpoint, questions in parity.questions() if checkpoint.name == "yarn")
 
     class Decoder:
         def decode(self, asked: Any) -> list[int]:
@@ -154,16 +148,15 @@ def test_an_engine_that_differs_in_one_token_is_told(perf: Perf) -> None:
             return Decoder()
 
     closed: list[Decoder] = []
-    told = module.check(Engine())
+    told = parity.check(Engine())
     assert told["differing"] == [f"yarn/{wrong.name}"]
     assert len(closed) == 4
     assert sum(row["asked"] - row["same_ids"] for row in told["rows"]) == 1
 
 
-def test_the_released_shapes_are_the_ones_that_the_converter_is_tested_with(perf: Perf) -> None:
-    released = perf("released")
-    for size, config in released.CONFIGS.items():
-        assert sum(math.prod(shape) for shape in released.tensors(config).values()) == PARAMETERS[size]
+def test_the_released_shapes_are_the_ones_that_the_converter_is_tested_with() -> None:
+    for size, config in published.CONFIGS.items():
+        assert sum(math.prod(shape) for shape in published.tensors(config).values()) == PARAMETERS[size]
         assert {config[key] == value for key, value in SIZES[size].items() if not key.startswith("rope")} == {True}
 
 

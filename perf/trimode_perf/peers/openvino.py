@@ -1,7 +1,8 @@
-"""The checkpoint as the OpenVINO model that OpenVINO GenAI loads: causal, its keys and values kept as state, float32.
+"""OpenVINO GenAI's LLMPipeline, its C++ loop over paged attention: autoregressive, float32 like every peer here.
 
-optimum-intel, which writes these for people, knows no Ministral3; this does by hand what it does: trace the torch
-forward, name what goes in and out, put `beam_idx` in front of the cache, turn the cache into state. Batch 1.
+optimum-intel, which writes its models for people, knows no Ministral3. `write` does by hand what that does: trace the
+torch forward, name what goes in and out, put `beam_idx` before the cache, turn the cache into state. Batch 1.
+Left out: llama-cpp-python, which the registry has as sources only, to build for minutes.
 """
 
 from __future__ import annotations
@@ -9,18 +10,50 @@ from __future__ import annotations
 import shutil
 import warnings
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import numpy as np
 import openvino
+import openvino_genai
 import torch
 from openvino import Dimension, PartialShape, opset13
 from openvino._offline_transformations import apply_make_stateful_transformation
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .torch_model import TorchModel
+from .eager import TorchModel
+from .peer import Answer, Peer
 
+PRECISION = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "ATTENTION_BACKEND": "PA"}
 INPUTS = ("input_ids", "attention_mask", "position_ids")
+
+
+def load(checkpoint: Path, threads: int) -> Peer:
+    """Write the checkpoint as an OpenVINO model and load that.
+
+    Nothing is kept between answers: prefix caching, on by default, would spare a repeated prompt's prefill.
+    """
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.enable_prefix_caching = False
+    scheduler.max_num_batched_tokens = 4096  # whole prompts in one pass
+    with TemporaryDirectory() as folder:
+        write(checkpoint, Path(folder))
+        pipeline = openvino_genai.LLMPipeline(
+            folder, "CPU", scheduler_config=scheduler, INFERENCE_NUM_THREADS=threads, **PRECISION
+        )
+
+    def generate(prompt: list[int], max_tokens: int, eos: int) -> Answer:
+        config = openvino_genai.GenerationConfig()
+        config.max_new_tokens, config.do_sample = max_tokens, False
+        config.eos_token_id, config.stop_token_ids = eos, {eos}
+        ids = np.array([prompt], dtype=np.int64)
+        given = openvino_genai.TokenizedInputs(openvino.Tensor(ids), openvino.Tensor(np.ones_like(ids)))
+        answer = pipeline.generate(given, config)
+        passes = len(answer.perf_metrics.raw_metrics.token_infer_durations)
+        return Answer(list(answer.tokens[0]), passes - 1)
+
+    return Peer(f"OpenVINO GenAI {openvino_genai.__version__.partition('-')[0]}", {"autoregressive": generate})
 
 
 class Repeating(TorchModel):

@@ -4,34 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from itertools import product
 from typing import Any
 
 from trimode.api.fields import Mode
 
-from . import paper
-from .claims import CODE, Run, claimed, find
-from .effort import table
+from ..common.markdown import table
+from ..common.prompts import CODE
+from ..common.published import BENCHMARKS, MODES_8B
+from . import effort as levels
+from . import settings
+from .claims import Run, claimed, find, needed
 from .perplexity import together
-from .settings import (
-    BLOCKS,
-    FINISHED,
-    JOINT_BLOCKS,
-    JOINT_STEPS,
-    JOINT_THRESHOLDS,
-    SWEPT_BLOCKS,
-    SWEPT_STEPS,
-    SWEPT_THRESHOLDS,
-    THRESHOLD,
-)
+from .settings import BLOCKS, THRESHOLD
 from .tally import Counts, per_cycle, per_forward
 
 NOTHING = "-"
 
 
-def grid(head: Sequence[str], rows: Iterable[Sequence[str]], align: str = "---:") -> str:
-    """Return a Markdown table whose first column is text."""
-    lines = [head, ["---", *[align] * (len(head) - 1)], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Return a table whose first column is text."""
+    return table(head, rows, left=head[:1])
 
 
 def exact(counts: Counts) -> str:
@@ -43,33 +36,34 @@ def exact(counts: Counts) -> str:
 
 def domains(results: dict[str, Any]) -> str:
     """Return the main table: every domain in every mode, and the claimed ones together."""
-    serial = _run(results, Mode.AUTOREGRESSIVE)
-    diffused = [_run(results, Mode.DIFFUSION, block, threshold=THRESHOLD) for block in BLOCKS]
+    serial = needed(results, Mode.AUTOREGRESSIVE)
+    diffused = [needed(results, Mode.DIFFUSION, block, threshold=THRESHOLD) for block in BLOCKS]
     kinds = [kind for kind in (True, False) if find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind)]
     head = ["domain", "ar exact", *(f"diffusion {block}: exact, tokens/forward" for block in BLOCKS)]
     drafted = []
     for kind in kinds:
         name = {(True, 2): "with adapter", (False, 2): "without adapter"}.get((kind, len(kinds)), "")
         head.append(f"self-speculation {', '.join(map(str, BLOCKS))} {name}".strip() + ": tokens/cycle (/forward)")
-        drafted.append([_run(results, Mode.SELF_SPECULATION, block, adapter=kind) for block in BLOCKS])
+        drafted.append([needed(results, Mode.SELF_SPECULATION, block, adapter=kind) for block in BLOCKS])
 
-    def row(label: str, pick: Callable[[Run], Counts], nats: Counts) -> list[str]:
-        cells = [label, exact(pick(serial))]
-        cells += [_exact_and_forward(pick(run)) for run in diffused]
-        cells += [", ".join(_drafted(pick(run)) for run in runs) for runs in drafted]
+    def row(label: str, name: str | None, nats: Counts) -> list[str]:
+        """Return the row of the domain `name`, or of all claimed ones."""
+
+        def of(run: Run) -> Counts:
+            return dict(run["domains"][name] if name else run["all"])
+
+        cells = [label, exact(of(serial)), *(_exact_and_forward(of(run)) for run in diffused)]
+        cells += [", ".join(_drafted(of(run)) for run in runs) for runs in drafted]
         return [*cells, f"{nats['perplexity']:.2f}"]
 
-    claims, losses = claimed(serial), results["perplexity"]["domains"]
+    known, losses = claimed(serial), results["perplexity"]["domains"]
     chats = sorted(set(serial["domains"]) - {CODE})
-    rows = [row(_label(name, claims), lambda run, name=name: run["domains"][name], losses[name]) for name in chats]
-    rows.append(row("**all claimed**", lambda run: run["all"], together(losses[name] for name in claims)))
+    rows = [row(name if name in known else f"{name} (not claimed)", name, losses[name]) for name in chats]
+    rows.append(row("**all claimed**", None, together(losses[name] for name in known)))
     if CODE in serial["domains"]:
-        rows.append(row("code (plain text)", lambda run: run["domains"][CODE], losses[CODE]))
-    return grid([*head, "perplexity of ar"], rows, "---")
-
-
-def _label(name: str, claims: Sequence[str]) -> str:
-    return name if name in claims else f"{name} (not claimed)"
+        rows.append(row("code (plain text)", CODE, losses[CODE]))
+    head.append("perplexity of ar")
+    return table(head, rows, left=head)
 
 
 def _drafted(counts: Counts) -> str:
@@ -88,29 +82,34 @@ def _exact_and_forward(counts: Counts) -> str:
 
 def thresholds(results: dict[str, Any]) -> str:
     """Return diffusion by threshold and block length."""
+    blocks = settings.SWEPT_BLOCKS
     rows = [
-        [f"{value:g}", *(_cell(results, block, block, value) for block in SWEPT_BLOCKS)] for value in SWEPT_THRESHOLDS
+        [f"{value:g}", *(_cell(results, block, block, value) for block in blocks)]
+        for value in settings.SWEPT_THRESHOLDS
     ]
-    return grid(["threshold", *(f"block {block}" for block in SWEPT_BLOCKS)], rows)
+    return grid(["threshold", *(f"block {block}" for block in blocks)], rows)
 
 
 def steps(results: dict[str, Any]) -> str:
     """Return diffusion by fixed steps and block length."""
-    rows = [[str(value), *(_cell(results, block, value, None) for block in SWEPT_BLOCKS)] for value in SWEPT_STEPS]
-    return grid(["denoise_steps", *(f"block {block}" for block in SWEPT_BLOCKS)], rows)
+    blocks = settings.SWEPT_BLOCKS
+    rows = [[value, *(_cell(results, block, value, None) for block in blocks)] for value in settings.SWEPT_STEPS]
+    return grid(["denoise_steps", *(f"block {block}" for block in blocks)], rows)
 
 
 def joint(results: dict[str, Any]) -> str:
     """Return diffusion by threshold and bound on the passes together."""
-    columns = [(block, value) for block in JOINT_BLOCKS for value in JOINT_THRESHOLDS]
-    rows = [[str(bound), *(_cell(results, block, bound, value) for block, value in columns)] for bound in JOINT_STEPS]
+    columns = list(product(settings.JOINT_BLOCKS, settings.JOINT_THRESHOLDS))
+    rows = [
+        [bound, *(_cell(results, block, bound, value) for block, value in columns)] for bound in settings.JOINT_STEPS
+    ]
     return grid(["at most", *(f"block {block}, threshold {value:g}" for block, value in columns)], rows)
 
 
 def finished(results: dict[str, Any]) -> str:
     """Return diffusion at the longest block with and without blocks that are revised once."""
     rows = []
-    for bound, threshold in FINISHED:
+    for bound, threshold in settings.FINISHED:
         point = {"prompts": "sweep", "denoise_steps": bound, "threshold": threshold}
         runs = [find(results, Mode.DIFFUSION, BLOCKS[0], **point, revise_rounds=rounds) for rounds in (0, 1)]
         name = f"threshold {threshold:g}, at most {bound} steps"
@@ -120,19 +119,13 @@ def finished(results: dict[str, Any]) -> str:
 
 def effort(results: dict[str, Any]) -> str:
     """Return the levels of `effort`."""
-    rows = [
-        [
-            f"{level['effort']:g}",
-            *(str(level[name]) for name in ("block_length", "denoise_steps")),
-            NOTHING if level["threshold"] is None else f"{level['threshold']:g}",
-            str(level["revise_rounds"]),
-            f"{level['accuracy']:.1%}",
-            f"{1 / level['forwards_per_token']:.1f}",
-        ]
-        for level in table(results)["levels"]
-    ]
-    head = ["effort from", "block_length", "denoise_steps", "threshold", "revise_rounds", "exact", "tokens/forward"]
-    return grid(head, rows)
+    names = ("block_length", "denoise_steps", "threshold", "revise_rounds")
+    rows = []
+    for level in levels.table(results)["levels"]:
+        values = [NOTHING if level[name] is None else f"{level[name]:g}" for name in names]
+        given = (f"{level['accuracy']:.1%}", f"{1 / level['forwards_per_token']:.1f}")
+        rows.append([f"{level['effort']:g}", *values, *given])
+    return grid(["effort from", *names, "exact", "tokens/forward"], rows)
 
 
 def _cell(results: dict[str, Any], block: int, bound: int, threshold: float | None) -> str:
@@ -170,7 +163,7 @@ def _name(mode: str, block: int | None) -> str:
 
 def parsed(results: dict[str, Any]) -> str:
     """Return how many replies of the domains with a grammar parse."""
-    runs = [(mode, block, _run(results, mode, block, **wanted)) for mode, block, wanted in _main(results)]
+    runs = [(mode, block, needed(results, mode, block, **wanted)) for mode, block, wanted in _main(results)]
     names = [name for name, counts in runs[0][2]["domains"].items() if "parsed" in counts]
 
     def cell(counts: Counts) -> str:
@@ -192,41 +185,34 @@ def human_eval(results: dict[str, Any]) -> str:
     return grid(["mode", "same as ar", "tokens/forward", "tokens/cycle"], rows)
 
 
-def beside_the_paper(results: dict[str, Any]) -> str:
+def paper(results: dict[str, Any]) -> str:
     """Return this checkpoint's main figures and the published ones of the 8B model in one table."""
-    adapter = results["settings"]["adapter"]
-    own: list[tuple[str, Run | None]] = [
-        ("autoregressive", find(results, Mode.AUTOREGRESSIVE)),
-        ("diffusion, block 8, threshold 0.9", find(results, Mode.DIFFUSION, 8, threshold=THRESHOLD)),
-        ("linear self-speculation", find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=False)),
-    ]
-    if adapter:
-        own.append(("linear self-speculation, adapter", find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=True)))
-    runs = dict(own)
+    own = {
+        "autoregressive": find(results, Mode.AUTOREGRESSIVE),
+        "diffusion, block 8, threshold 0.9": find(results, Mode.DIFFUSION, 8, threshold=THRESHOLD),
+        "linear self-speculation": find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=False),
+        "linear self-speculation, adapter": find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=True),
+    }
     rows = []
-    for mode, _, average, tokens in paper.MODES:
-        run = runs.get(mode)
-        sums = run["all"] if run else None
-        cells = [f"{sums['accuracy']:.1%}", *_costs(sums)] if sums else [NOTHING] * 3
-        rows.append([mode, *cells, f"{average:.2f}", f"{tokens:.2f}"])
+    for row in MODES_8B:
+        run = own.get(row["mode"])
+        cells = [f"{run['all']['accuracy']:.1%}", *_costs(run["all"])] if run else [NOTHING] * 3
+        rows.append([row["mode"], *cells, f"{row['average']:.2f}", f"{row['tokens_per_forward']:.2f}"])
     head = ["mode", "nano: exact", "tokens/forward", "tokens/cycle", "8B: accuracy", "8B: TPF"]
     return grid(head, rows)
 
 
-def paper_benchmarks() -> str:
-    """Return the published accuracy of the 8B model by benchmark."""
-    rows = [
-        [mode, *(f"{value:.2f}" for value in by_benchmark)]
-        for mode, by_benchmark, _, _ in paper.MODES
-        if by_benchmark is not None
-    ]
-    return grid(["8B", *paper.BENCHMARKS], rows)
+def benchmarks(results: dict[str, Any]) -> str:
+    """Return the published accuracy of the 8B model by benchmark; it is no result of ours."""
+    rows = [[row["mode"], *(f"{value:.2f}" for value in row["accuracy"])] for row in MODES_8B if row["accuracy"]]
+    return grid(["8B", *BENCHMARKS], rows)
 
 
 def claims(results: dict[str, Any]) -> str:
     """Return what must hold, and whether it does."""
     rows = [[c["claim"], c["measured"], "pass" if c["holds"] else "**fail**"] for c in results["claims"]]
-    return grid(["what must hold", "measured", ""], rows, "---")
+    head = ["what must hold", "measured", ""]
+    return table(head, rows, left=head)
 
 
 def bits_per_byte(entry: dict[str, Any]) -> float:
@@ -234,8 +220,9 @@ def bits_per_byte(entry: dict[str, Any]) -> float:
     return float(entry["nats"] / math.log(2) / entry["bytes"])
 
 
-def _run(results: dict[str, Any], mode: str, block: int | None = None, **wanted: Any) -> Run:
-    run = find(results, mode, block, **wanted)
-    if run is None:
-        raise ValueError(f"the results lack {mode} at block {block}")
-    return run
+TABLES: dict[str, Callable[[dict[str, Any]], str]] = {
+    **{"claims": claims, "by_domain": domains, "thresholds": thresholds, "steps": steps, "joint": joint},
+    **{"finished": finished, "effort": effort, "precisions": precisions, "parsed": parsed},
+    **{"human_eval": human_eval, "paper": paper, "benchmarks": benchmarks},
+}
+"""The card's tables by the names that card.md has for them."""

@@ -1,22 +1,27 @@
-"""The text model as plain torch functions, float32: what eager code in the reference's manner costs.
+"""The checkpoint in torch eager, float32 on a CPU, under the reference's loops: what eager code in its manner costs.
 
-Tensor names, YaRN and query temperature are the released checkpoints'. Knows nothing of modes.
+The network is written out over plain tensors: train's, of nn.Modules, takes 1.20 times as long for a pass of one token
+on nano, 1.10 times for 32 (medians of 300 alternated passes, one thread, the same attention and bits), and a slower
+peer would flatter the runtime. Positions, files and loops are train's. Knows nothing of processes.
 """
 
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+from trimode_train.evaluation import decode
+from trimode_train.model import shards
+from trimode_train.model.rope import rotate, tables
 
-from .tensor_files import load
+from .peer import Answer, Peer
 
 Cache = list[tuple[Tensor, Tensor]]
 """Per layer the rotated keys and the values so far, each (batch, kv_heads, cached, head_dim)."""
@@ -52,12 +57,11 @@ class TorchModel:
     def __init__(self, checkpoint: Path, *, adapter: bool = True) -> None:
         """Read `checkpoint`; `adapter` says whether with its draft adapter, where it has one."""
         self.config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-        weights = {name: tensor.float() for name, tensor in load(checkpoint / "model.safetensors").items()}
+        weights = {name: tensor.float() for name, tensor in shards.load(checkpoint).items()}
         self._embedding, self._norm = weights["encoder.embed_tokens.weight"], weights["encoder.norm.weight"]
         self._head = weights["diffusion_head.weight"]
         lora, self._adapter_scale = read_adapter(checkpoint / "linear_spec_lora") if adapter else ({}, 0.0)
         self._layers = [_layer(weights, lora, i) for i in range(self.config["num_hidden_layers"])]
-        self._inverse = inverse_frequencies(self.config)
         self._eps: float = self.config["rms_norm_eps"]
         self.passes: list[Pass] = []
 
@@ -70,13 +74,7 @@ class TorchModel:
 
         (batch, length) -> (4, batch, 1, length, head_dim).
         """
-        rope = self.config["rope_parameters"]
-        positions = positions.float()[:, None, :, None]
-        angle = positions * self._inverse
-        angle = torch.cat([angle, angle], dim=-1)  # (batch, 1, length, head_dim)
-        far = torch.floor(positions / rope["original_max_position_embeddings"])
-        scale = 1 + rope["llama_4_scaling_beta"] * torch.log1p(far)
-        return torch.stack([angle.cos(), angle.sin(), angle.cos() * scale, angle.sin() * scale])
+        return tables(positions[:, None], self.config["rope_parameters"], self.config["head_dim"])
 
     def forward(
         self, ids: Tensor, angles: Tensor, cache: Cache, *, causal: bool, draft: bool = False, last: bool = False
@@ -107,7 +105,7 @@ class TorchModel:
                 F.linear(y, weight).view(batch, length, -1, self.config["head_dim"]).transpose(1, 2)
                 for weight in (layer.q, layer.k, layer.v)
             )  # (batch, heads, length, head_dim)
-            q, k = _rotate(q, angles[2], angles[3]), _rotate(k, angles[0], angles[1])
+            q, k = rotate(q, angles[2], angles[3]), rotate(k, angles[0], angles[1])
             if cache:
                 k, v = torch.cat([cache[i][0], k], dim=2), torch.cat([cache[i][1], v], dim=2)
             new.append((k, v))
@@ -164,30 +162,6 @@ class Session:
         return self._angles[..., self.length : self.length + len(ids), :]
 
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate halves  # x (batch, heads, length, head_dim), cos and sin (batch, 1, length, head_dim)."""
-    a, b = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-b, a], dim=-1) * sin
-
-
-def inverse_frequencies(config: dict[str, Any]) -> Tensor:
-    """Return angles per position after YaRN's blend (arXiv 2309.00071, section 3.2)  # (head_dim / 2,) float32."""
-    rope, size = config["rope_parameters"], config["head_dim"]
-    if rope["rope_type"] != "yarn" or rope["mscale"] != rope["mscale_all_dim"]:
-        raise ValueError(f"rope_parameters must be YaRN with mscale equal to mscale_all_dim, got {rope}")
-    pairs = torch.arange(size // 2, dtype=torch.float64)
-    plain = rope["rope_theta"] ** (-2 * pairs / size)
-
-    def border(turns: float) -> float:
-        waves = rope["original_max_position_embeddings"] / (2 * math.pi * turns)
-        return float(size * math.log(waves) / (2 * math.log(rope["rope_theta"])))
-
-    low = max(0, math.floor(border(rope["beta_fast"])))
-    high = min(size - 1, math.ceil(border(rope["beta_slow"])))
-    ramp = ((pairs - low) / max(high - low, 1e-3)).clamp(0, 1)
-    return (plain * (1 - ramp) + plain / rope["factor"] * ramp).float()
-
-
 def _layer(weights: dict[str, Tensor], adapter: dict[str, Tensor], number: int) -> Layer:
     at = f"encoder.layers.{number}"
     lora = f"base_model.model.{at}.self_attn.o_proj.lora"
@@ -210,4 +184,28 @@ def read_adapter(folder: Path) -> tuple[dict[str, Tensor], float]:
     if not folder.is_dir():
         return {}, 0.0
     config = json.loads((folder / "adapter_config.json").read_text(encoding="utf-8"))
-    return load(folder / "adapter_model.safetensors"), config["lora_alpha"] / config["r"]
+    return shards.read(folder / "adapter_model.safetensors"), config["lora_alpha"] / config["r"]
+
+
+def load(checkpoint: Path, threads: int) -> Peer:
+    """Load the checkpoint in float32."""
+    torch.set_num_threads(threads)
+    model = TorchModel(checkpoint)
+    length = model.config["block_size"]
+    blocks = {
+        "diffusion": partial(decode.diffusion, length=length, mask=model.config["mask_token_id"]),
+        "self_speculation": partial(decode.self_speculation, length=length, mask=model.config["mask_token_id"]),
+    }
+    loops: dict[str, Callable[..., decode.Decoded]] = {"autoregressive": decode.autoregressive, **blocks}
+    modes = {mode: partial(_answer, model, loop) for mode, loop in loops.items()}
+    return Peer(f"torch {torch.__version__}, eager, the reference's loops", modes)
+
+
+def _answer(
+    model: TorchModel, loop: Callable[..., decode.Decoded], prompt: list[int], max_tokens: int, eos: int
+) -> Answer:
+    """Return a loop's answer, cut at `max_tokens`, and how to do its products again."""
+    model.passes.clear()
+    decoded = loop(model, prompt, max_tokens, eos=eos)
+    products = torch.inference_mode()(partial(model.products, list(model.passes)))
+    return Answer(decoded.ids[:max_tokens], decoded.forwards, products)
