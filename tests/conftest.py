@@ -1,25 +1,34 @@
-"""Fixtures every folder of tests shares: the parity kit and bundles built from checkpoints."""
+"""What every folder of tests shares: the parity kit, bundles built from checkpoints, and who starts a process."""
 
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import hypothesis
 import pytest
 
+from tests.support.processes import starts_process
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
+
+SERVER = Path(__file__).parent / "server"
 
 DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--parity-kit", type=Path, default=DEFAULT_KIT, help="folder of a parity kit (see its README)")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start a process: all of the server's, and those whose code names what starts one."""
+    for item in items:
+        if item.path.is_relative_to(SERVER) or (isinstance(item, pytest.Function) and starts_process(item)):
+            item.add_marker(pytest.mark.subprocess)
 
 
 def kit_folder(config: pytest.Config) -> Path:
@@ -33,7 +42,9 @@ def parity_kit(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def bundle_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """Build a checkpoint's bundle through the converter's command line, once per session and precision."""
+    """Build a checkpoint's bundle as the converter's command line does, once per session and precision."""
+    from trimode_convert.cli import main
+
     built: dict[tuple[Path, str], Path] = {}
     root = tmp_path_factory.mktemp("bundles")
 
@@ -41,8 +52,7 @@ def bundle_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         key = (checkpoint.resolve(), precision)
         if key not in built:
             out = root / f"{len(built)}-{checkpoint.name}-{precision}"
-            command = [sys.executable, "-m", "trimode_convert", str(checkpoint), "--out", str(out)]
-            subprocess.run([*command, "--precision", precision], check=True, timeout=300)
+            assert main([str(checkpoint), "--out", str(out), "--precision", precision]) == 0
             built[key] = out
         return built[key]
 

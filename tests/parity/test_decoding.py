@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def test_all_cases_at_once_give_the_same_ids(
                 key = (case["id"], row)
                 expected[key] = tokens[: case["params"]["max_new_tokens"]]
                 given = request_of(case, row, runtime.manifest)
-                runtime.submit(given, lambda chunk, key=key: answers.update({key: chunk}), reference=True)
+                runtime.submit(given, partial(answers.__setitem__, key), reference=True)
         runtime.close(grace_seconds=120)
     finally:
         runtime.close()

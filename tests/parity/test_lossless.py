@@ -11,6 +11,8 @@ import pytest
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 
+pytestmark = pytest.mark.slow
+
 NANO = Path(__file__).parents[2] / "checkpoints" / "nano"
 PROMPTS = 24
 

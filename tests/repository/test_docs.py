@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,11 +30,12 @@ NOT_OURS = {
 """Files of a checkpoint, a bundle or a user, which documents may name without a place."""
 
 
-def known_files() -> set[str]:
+@cache
+def known_files() -> frozenset[str]:
     """Every file of the repository's own, and each end of its path."""
     skipped = {".git", ".venv", ".venv-train", ".hypothesis", "__pycache__", "runs"}
     ours = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file() and not skipped & set(path.parts)]
-    return {"/".join(path.parts[at:]) for path in ours for at in range(len(path.parts))}
+    return frozenset("/".join(path.parts[at:]) for path in ours for at in range(len(path.parts)))
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))

@@ -77,10 +77,10 @@ def test_every_type_that_is_raised_is_in_the_table() -> None:
         for path in package.rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
                 if isinstance(node, ast.keyword) and node.arg == "error_type" and isinstance(node.value, ast.Constant):
-                    raised.add(node.value.value)
+                    raised.add(str(node.value.value))
                 if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Refusal":
                     assert isinstance(node.args[0], ast.Constant)
-                    raised.add(node.args[0].value)
+                    raised.add(str(node.args[0].value))
     assert {"wrong_type", "too_large", "unavailable"} <= raised <= set(ERROR_TYPES)
 
 

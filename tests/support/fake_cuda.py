@@ -79,7 +79,7 @@ class FakeCuda:
                 return memory[address - base : address - base + size]
         assert not pinned, f"{address:#x} is not page-locked"
         assert not 0x7F00_0000_0000 <= address < self._next, f"{address:#x} is a device's"
-        return np.frombuffer((ctypes.c_uint8 * size).from_address(address), dtype=np.uint8)
+        return np.ctypeslib.as_array((ctypes.c_uint8 * size).from_address(address))
 
     def enqueue(self, stream: Any, work: Callable[[], None]) -> None:
         assert self._streams[int(stream)] == getattr(self._here, "device", 0), "the stream is another device's"

@@ -50,8 +50,8 @@ def edit(bundle: Path, **changes: Any) -> None:
 def install(patch: pytest.MonkeyPatch, cuda: FakeCuda, version: str = "1.7.1.116") -> FakeTensorRt:
     """Have the engine find the fakes."""
     tensorrt = FakeTensorRt(cuda, version)
-    patch.setitem(sys.modules, BINDINGS, cuda)  # type: ignore[arg-type]
-    patch.setitem(sys.modules, "tensorrt_rtx", tensorrt)  # type: ignore[arg-type]
+    patch.setitem(sys.modules, BINDINGS, cuda)
+    patch.setitem(sys.modules, "tensorrt_rtx", tensorrt)
     return tensorrt
 
 

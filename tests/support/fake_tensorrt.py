@@ -85,7 +85,7 @@ class ICudaEngine:
         weakref.finalize(self, self.cuda.order.append, "engine")
 
     def get_tensor_name(self, index: int) -> str:
-        return list(self.tensors)[index]
+        return str(list(self.tensors)[index])
 
     def get_tensor_shape(self, name: str) -> list[int]:
         return [dim if isinstance(dim, int) else -1 for dim in self.tensors[name].shape]

@@ -7,7 +7,10 @@ at that answer with probability `hit`, so that drafts are accepted in runs of ev
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import tokenizers
@@ -21,6 +24,8 @@ from trimode.engines.base import Row, RowResult
 from trimode.errors import EngineError
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
+
+from tests.support.arrays import Array
 
 SPECIAL = ["<eos>", "<mask>"]
 BYTES = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -67,6 +72,10 @@ class ToyEngine:
         self._hit, self._peak, self._seed, self._eos_rate = hit, peak, seed, eos_rate
         self._slots: dict[int, list[int]] = {}
 
+    @classmethod
+    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+        raise NotImplementedError("a toy has no bundle")
+
     def allocate(self, *, block: bool) -> int:
         slot = next(number for number in range(10_000) if number not in self._slots)
         self._slots[slot] = []
@@ -78,12 +87,12 @@ class ToyEngine:
     def place(self, slot: int, *, block: bool) -> None:
         assert slot in self._slots
 
-    def copy_out(self, slot: int, start: int, count: int) -> np.ndarray:
+    def copy_out(self, slot: int, start: int, count: int) -> Array:
         held = self._slots[slot][start : start + count]
         assert len(held) == count
         return np.array(held, dtype=np.float32)
 
-    def copy_in(self, slot: int, start: int, entries: np.ndarray) -> None:
+    def copy_in(self, slot: int, start: int, entries: Array) -> None:
         assert len(self._slots[slot]) >= start
         self._slots[slot] = [*self._slots[slot][:start], *(int(token) for token in entries)]
 
@@ -100,7 +109,7 @@ class ToyEngine:
         assert len({row.slot for row in rows}) == len(rows)
         return [self._run(row) for row in rows]
 
-    def causal_logits(self, before: Sequence[int]) -> np.ndarray:
+    def causal_logits(self, before: Sequence[int]) -> Array:
         """(V,) what comes after `before`."""
         rng = self._rng("causal", before)
         logits = rng.normal(size=self.manifest.vocab_size)
@@ -135,7 +144,7 @@ class ToyEngine:
             self._slots[row.slot] = [*past, *tokens]
         return RowResult(np.array(logits, dtype=np.float32).reshape(len(row.want), self.manifest.vocab_size), MASK)
 
-    def _block_logits(self, past: list[int], tokens: list[int], at: int, answer: list[int]) -> np.ndarray:
+    def _block_logits(self, past: list[int], tokens: list[int], at: int, answer: list[int]) -> Array:
         rng = self._rng("block", [*past, -1, *tokens, -1, at])
         logits = rng.normal(size=self.manifest.vocab_size)
         target = answer[at - 1] if at and rng.random() < self._hit else int(rng.integers(self.manifest.vocab_size))
@@ -159,3 +168,12 @@ def toy_curve() -> CostCurve:
 
 def toy_runtime(engine: ToyEngine, template: str | None = None, **config: int) -> Runtime:
     return Runtime(engine, byte_tokenizer(template), toy_config(**config), curve=toy_curve())
+
+
+@contextmanager
+def running(engine: ToyEngine, template: str | None = None, **config: int) -> Iterator[Runtime]:
+    runtime = toy_runtime(engine, template, **config)
+    try:
+        yield runtime
+    finally:
+        runtime.close()

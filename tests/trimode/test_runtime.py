@@ -19,6 +19,7 @@ from trimode.errors import CancelledError, DeadlineError, EngineError, Overloade
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 
+from tests.support.arrays import Array
 from tests.support.toy import EOS, VOCAB, ToyEngine, byte_tokenizer, toy_curve, toy_runtime
 
 WAIT = 5.0
@@ -37,7 +38,7 @@ class SayingEngine(ToyEngine):
         self.gate = threading.Event()
         self.gate.set()
 
-    def causal_logits(self, before: Sequence[int]) -> np.ndarray:
+    def causal_logits(self, before: Sequence[int]) -> Array:
         logits = np.zeros(self.manifest.vocab_size, dtype=np.float32)
         at = len(before) - len(PROMPT)
         logits[self.script[at] if 0 <= at < len(self.script) else EOS] = 9
@@ -355,7 +356,7 @@ def test_warm_up_runs_once_and_gives_its_slot_back() -> None:
 
 def test_warm_up_notices_logits_that_are_not_finite() -> None:
     class Broken(ToyEngine):
-        def causal_logits(self, before: Sequence[int]) -> np.ndarray:
+        def causal_logits(self, before: Sequence[int]) -> Array:
             return np.full(self.manifest.vocab_size, np.nan, dtype=np.float32)
 
     engine = Broken()

@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnxruntime
 import pytest
 import trimode_convert
@@ -41,6 +40,7 @@ from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.weights import weight_file
 
 from tests.support import checkpoints as factory
+from tests.support.arrays import Array
 
 
 def draft_of(folder: Path, options: BundleOptions | None = None) -> BundleDraft:
@@ -217,7 +217,7 @@ def test_interrupted_build_leaves_what_was_there(
         build(checkpoint, out)
     calls = iter(range(100))
 
-    def failing(sink: weight_file.Sink, values: np.ndarray, offset: int) -> None:
+    def failing(sink: weight_file.Sink, values: Array, offset: int) -> None:
         if next(calls) == 5:
             raise interruption
 

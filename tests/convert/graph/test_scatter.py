@@ -93,6 +93,7 @@ def test_caches_of_both_forms_hold_the_same_kept_rows(nano: Runner) -> None:
         np.testing.assert_allclose(kept, delta[f"new_key.{layer}"], atol=1e-4)
 
 
+@pytest.mark.slow
 # Relative RMS over all passes on the trained nano: 0.0003, 0.009, 0.055, 0.033, 0.17, 0.13. Without `dtype` the graph
 # is computed just as it is exported, with bfloat16 activations, by onnx's own reference.
 @pytest.mark.parametrize(

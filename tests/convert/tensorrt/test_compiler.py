@@ -26,6 +26,8 @@ from trimode_convert.tensorrt.profiles import Shapes, input_ranges
 from tests.support import checkpoints as factory
 from tests.support import official_shapes
 
+pytestmark = pytest.mark.slow
+
 NANO = Path(__file__).parents[3] / "checkpoints" / "nano"
 CAPACITY = 512
 SMALL = {

@@ -26,6 +26,8 @@ from trimode_convert.graph.rope import cos_sin
 
 from tests.support import official_shapes
 
+pytestmark = pytest.mark.slow
+
 CAPACITY, VOCAB, LENGTH = 128, 512, 64
 # With gate and up apart in both, so that both have the same weights.
 DELTA, SCATTER = ONNXRUNTIME, dataclasses.replace(TENSORRT, precisions=ONNXRUNTIME.precisions)

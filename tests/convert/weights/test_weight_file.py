@@ -12,6 +12,7 @@ from trimode_convert.checkpoint.tensor_file import TensorFile
 from trimode_convert.weights.weight_file import Blob, Part, WeightLayout, round_rows
 
 from tests.support import checkpoints as factory
+from tests.support.arrays import Array
 
 A = np.arange(15, dtype=np.float32).reshape(5, 3)  # [out, in]
 B = -np.arange(6, dtype=np.float32).reshape(2, 3) - 1
@@ -25,7 +26,7 @@ def file(tmp_path: Path) -> Iterator[TensorFile]:
     opened.close()
 
 
-def written(layout: WeightLayout, blob: Blob, folder: Path) -> np.ndarray:
+def written(layout: WeightLayout, blob: Blob, folder: Path) -> Array:
     layout.write(folder / "model.data")
     raw = (folder / "model.data").read_bytes()[blob.offset : blob.offset + blob.nbytes]
     return np.frombuffer(raw, blob.dtype).reshape(blob.shape)

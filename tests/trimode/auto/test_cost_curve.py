@@ -11,6 +11,7 @@ from trimode.auto.cost_curve import CostCurve
 from trimode.auto.tuning import TUNING
 from trimode.engines.base import Row, RowResult
 
+from tests.support.arrays import Array
 from tests.support.toy import ToyEngine
 
 ROWS, TOKENS = TUNING.grid_rows, TUNING.grid_tokens
@@ -33,10 +34,10 @@ class Timed(ToyEngine):
     def capacity(self) -> int:
         return self.longest
 
-    def copy_out(self, slot: int, start: int, count: int) -> np.ndarray:
+    def copy_out(self, slot: int, start: int, count: int) -> Array:
         return np.zeros(count, dtype=np.float32)
 
-    def copy_in(self, slot: int, start: int, entries: np.ndarray) -> None:
+    def copy_in(self, slot: int, start: int, entries: Array) -> None:
         assert len(entries)
 
     def run(self, rows: Sequence[Row]) -> list[RowResult]:

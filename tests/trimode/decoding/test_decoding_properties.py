@@ -3,63 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode.api.answer import Chunk
-from trimode.runtime import Runtime
 
-from tests.support.toy import EOS, MASK, VOCAB, ToyEngine, toy_runtime
-
-PROMPTS = st.lists(st.integers(2, VOCAB - 1), min_size=1, max_size=12)
-MODES = ("auto", "autoregressive", "diffusion", "self_speculation")
-
-
-@contextmanager
-def running(engine: ToyEngine, template: str | None = None, **config: int) -> Iterator[Runtime]:
-    runtime = toy_runtime(engine, template, **config)
-    try:
-        yield runtime
-    finally:
-        runtime.close()
-
-
-def knobs(mode: str, draw: st.DrawFn) -> dict[str, Any]:
-    if mode == "autoregressive":
-        return {}
-    block = draw(st.integers(1, 12))
-    chosen: dict[str, Any] = {"block_length": block}
-    if mode == "auto":
-        return chosen
-    if draw(st.booleans()):
-        chosen["denoise_steps"] = draw(st.integers(1, block))
-    rule = draw(st.sampled_from(["threshold", "steps", "leftmost", "entropy", "margin"]))
-    chosen["reveal"] = rule
-    if rule != "steps" and draw(st.booleans()):
-        chosen["threshold"] = draw(st.floats(0, 1))
-    if mode == "diffusion" and draw(st.booleans()):
-        chosen |= {"revise_rounds": draw(st.integers(1, 3)), "accept": draw(st.sampled_from(["likelihood", "always"]))}
-        bound = st.one_of(st.none(), st.fixed_dictionaries({"revise_fraction": st.floats(0, 1)}))
-        chosen |= draw(bound) or {"revise_threshold": draw(st.floats(-20, 0))}
-    return chosen
-
-
-@st.composite
-def requests(draw: st.DrawFn, mode: str | None = None) -> dict[str, Any]:
-    mode = mode or draw(st.sampled_from(MODES))
-    asked = {"mode": mode, "input_ids": draw(PROMPTS), "max_tokens": draw(st.integers(1, 40)), **knobs(mode, draw)}
-    if draw(st.booleans()):
-        asked |= {"temperature": draw(st.floats(0.1, 2)), "seed": draw(st.integers(0, 2**40))}
-        asked |= draw(st.sampled_from([{}, {"top_k": 5}, {"top_p": 0.8}, {"min_p": 0.1}]))
-    penalties: list[dict[str, Any]] = [{"repetition_penalty": 1.3}, {"presence_penalty": 0.5, "frequency_penalty": 0.2}]
-    asked |= draw(st.sampled_from([{}, *penalties]))
-    if draw(st.booleans()):
-        asked |= {"max_thinking_tokens": draw(st.integers(0, 20)), "end_think_token_id": 5}
-    return asked
+from tests.support.requests import MODES, requests
+from tests.support.toy import EOS, MASK, ToyEngine, running
 
 
 @settings(max_examples=60, deadline=None)
@@ -88,6 +40,7 @@ def test_auto_gives_the_autoregressive_tokens(asked: list[dict[str, Any]], hit: 
             assert chosen.finish_reason == expected.finish_reason
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(requests(), min_size=2, max_size=8), st.integers(1, 4))
 def test_a_result_does_not_depend_on_its_neighbours(asked: list[dict[str, Any]], slots: int) -> None:
@@ -148,6 +101,7 @@ def test_denoise_steps_bounds_the_passes_of_every_block(asked: dict[str, Any]) -
     assert counts.denoise_forwards <= blocks * asked.get("denoise_steps", block)
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(requests(), st.lists(st.text(min_size=1, max_size=3), min_size=1, max_size=3), st.booleans())
 def test_stop_words_never_leak_and_chunks_join_to_the_text(

@@ -16,21 +16,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from trimode.api.fields import REVEALS
 from trimode.decoding.reveal import RULES, reveal
-from trimode.decoding.reveal_rules.base import confidence
-from trimode.decoding.reveal_rules.entropy import negative_entropy
-from trimode.decoding.reveal_rules.margin import margin
 
-LN2, LN3 = np.log(2), np.log(3)
+from tests.support.arrays import Array
 
 
-def logs(*rows: list[float]) -> np.ndarray:
+def logs(*rows: list[float]) -> Array:
     return np.log(np.array(rows, dtype=np.float32))
 
 
 def kept(rule: str, chosen: list[float], quota: int, threshold: float | None) -> list[int]:
     """For rules that score by the chosen token's probability."""
     logits = np.zeros((len(chosen), 2), dtype=np.float32)
-    return np.flatnonzero(reveal(rule, logits, np.array(chosen, dtype=np.float32), quota, threshold)).tolist()
+    found = reveal(rule, logits, np.array(chosen, dtype=np.float32), quota, threshold)
+    return [int(at) for at in np.flatnonzero(found)]
 
 
 def test_every_file_of_a_rule_is_a_rule() -> None:
@@ -102,22 +100,6 @@ def test_leftmost_keeps_a_run(chosen: list[float], quota: int, threshold: float 
 @pytest.mark.parametrize(("quota", "expected"), [(1, [2]), (2, [1, 2]), (3, [0, 1, 2])])
 def test_steps_keeps_the_quota(quota: int, expected: list[int]) -> None:
     assert kept("steps", [0.5, 0.6, 0.7], quota, None) == expected
-
-
-def test_confidence_is_the_chosen_probability() -> None:
-    chosen = np.array([0.25, 0.5], dtype=np.float32)
-    assert confidence(np.zeros((2, 3), dtype=np.float32), chosen) is chosen
-
-
-def test_margin_is_the_lead_over_the_second() -> None:
-    logits = logs([0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.4, 0.4, 0.2])
-    np.testing.assert_allclose(margin(logits, np.zeros(3, dtype=np.float32)), [0.2, 0.7, 0.0], atol=1e-6)
-
-
-def test_negative_entropy_of_flat_half_and_certain() -> None:
-    logits = np.array([[0, 0, 0], [0, 0, -1e9], [1e9, 0, 0]], dtype=np.float32)
-    expected = [0.0, 1 - LN2 / LN3, 1.0]
-    np.testing.assert_allclose(negative_entropy(logits, np.zeros(3, dtype=np.float32)), expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("rule", ["margin", "entropy"])

@@ -13,6 +13,8 @@ from trimode.decoding.review import change_stays
 from trimode.decoding.sequence import SequenceState
 from trimode.engines.base import Row, RowResult
 
+from tests.support.arrays import Array
+
 VOCAB, EOS, MASK, THINK = 12, 8, 9, 7
 PROMPT = [1, 2]
 Guess = tuple[int, float]
@@ -26,7 +28,7 @@ def sequence(**given: object) -> SequenceState:
     return SequenceState(params, PROMPT, MASK)
 
 
-def logits(guesses: list[Guess]) -> np.ndarray:
+def logits(guesses: list[Guess]) -> Array:
     rows = np.zeros((len(guesses), VOCAB), dtype=np.float32)
     for row, (token, prob) in zip(rows, guesses, strict=True):
         row[:] = np.log((1 - prob) / (VOCAB - 1))

@@ -21,6 +21,8 @@ from trimode.decoding.sampling import (
     uniforms,
 )
 
+from tests.support.arrays import Array
+
 OUT = -np.inf
 SEEDS = st.integers(0, 2**63 - 1)
 POSITIONS = st.lists(st.integers(0, 2**20), min_size=1, max_size=8)
@@ -30,12 +32,12 @@ def params(**given: Any) -> SamplingParams:
     return SamplingParams(**{"seed": 1, **given})
 
 
-def row(*values: float) -> np.ndarray:
+def row(*values: float) -> Array:
     return np.array([values], dtype=np.float32)
 
 
-def logs(*values: float) -> np.ndarray:
-    return np.log(row(*values))
+def logs(*values: float) -> Array:
+    return np.asarray(np.log(row(*values)))
 
 
 def test_softmax_of_logarithms_is_the_distribution() -> None:
@@ -96,7 +98,7 @@ def test_min_p_is_a_share_of_the_most_likely(p: float, kept: list[int]) -> None:
 
 
 @pytest.mark.parametrize("filtered", [keep_top_k(row(1, 3, OUT), 2), keep_top_p(row(1, 3, OUT), 0.99)])
-def test_filters_never_bring_back_what_is_out(filtered: np.ndarray) -> None:
+def test_filters_never_bring_back_what_is_out(filtered: Array) -> None:
     assert filtered[0, 2] == OUT
 
 

@@ -6,7 +6,6 @@ import json
 import threading
 from typing import Any
 
-import numpy as np
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from trimode.api.answer import Chunk
@@ -14,9 +13,10 @@ from trimode.requests.spans import CHARACTER, apply_edits
 from trimode.runtime import Runtime
 from trimode.triton.arrays import response_arrays
 
-from tests.support.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, manifest, toy_config, toy_curve
-from tests.trimode.decoding.test_decoding_properties import requests, running
-from tests.trimode.requests.test_seams import merging_tokenizer
+from tests.support.arrays import Array
+from tests.support.requests import requests
+from tests.support.tokenizers import merging_tokenizer
+from tests.support.toy import EOS, MASK, VOCAB, ToyEngine, byte_tokenizer, manifest, running, toy_config, toy_curve
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 
@@ -66,7 +66,8 @@ def revisions(draw: st.DrawFn) -> dict[str, Any]:
         ends = [0, *(found.end() for found in CHARACTER.finditer(text))]
         asked["spans"] = [sorted(draw(st.sets(st.sampled_from(ends), min_size=2, max_size=2)))]
     rules: list[dict[str, Any]] = [{"revise_threshold": -5.0}, {"revise_fraction": 0.5}]
-    return asked | draw(st.sampled_from([{}, *rules]))
+    rule: dict[str, Any] = draw(st.sampled_from([{}, *rules]))
+    return asked | rule
 
 
 EDITS = st.one_of(gaps(), revisions())
@@ -120,7 +121,7 @@ class Fond(ToyEngine):
         self.manifest = manifest(capacity=64, vocab_size=VOCAB + 8)
         self.token = token
 
-    def _block_logits(self, past: list[int], tokens: list[int], at: int, answer: list[int]) -> np.ndarray:
+    def _block_logits(self, past: list[int], tokens: list[int], at: int, answer: list[int]) -> Array:
         logits = super()._block_logits(past, tokens, at, answer)
         logits[self.token] += 20
         return logits

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterator, Sequence
-from types import SimpleNamespace
+from collections.abc import Callable
 
-import numpy as np
 import pytest
-from trimode.api.answer import Chunk
-from trimode.api.fields import Mode
 from trimode.api.params import GenerationParams
 from trimode.decoding.sequence import SequenceState
-from trimode.engines.base import Row, RowResult
-from trimode.errors import CancelledError, DeadlineError, EngineError, OverloadedError, RequestError
-from trimode.requests.gap_search import MAX_ROUNDS, SIZE_LADDER, SIZES_PER_ROUND, Filling, GapSearch
+from trimode.requests.gap_search import SIZE_LADDER
 from trimode.requests.infill import InfillRequest
 from trimode.requests.services import Request
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 
-from tests.support.toy import EOS, MASK, ToyEngine, byte_tokenizer, toy_config, toy_curve, toy_runtime
+from tests.support.knowing_engine import KnowingEngine
+from tests.support.sink import Sink
+from tests.support.toy import EOS, MASK, ToyEngine, byte_tokenizer
 
 WAIT = 5.0
 TOKENIZER = byte_tokenizer()
@@ -30,119 +24,7 @@ OPEN = {"text_input": "abc", "suffix": "def"}
 """A search over sizes 1, 2, 4, 8, 16, 32 and then some between."""
 
 
-class KnowingEngine(ToyEngine):
-    """Knows one text by heart: what comes at a position is that text's; runs only while its gate is open."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(hit=1.0, peak=30.0)
-        self.script = [*TOKENIZER.encode(text), EOS]
-        self.before: Callable[[Sequence[Row]], None] = lambda rows: None
-        self.gate = threading.Event()
-        self.gate.set()
-
-    def causal_logits(self, before: Sequence[int]) -> np.ndarray:
-        logits = np.zeros(self.manifest.vocab_size, dtype=np.float32)
-        logits[self.script[min(len(before), len(self.script) - 1)]] = 9
-        return logits
-
-    def run(self, rows: Sequence[Row]) -> list[RowResult]:
-        assert self.gate.wait(WAIT)
-        self.before(rows)
-        return super().run(rows)
-
-
-class Sink:
-    """Collects chunks."""
-
-    def __init__(self) -> None:
-        self.chunks: list[Chunk] = []
-        self.done = threading.Event()
-
-    def __call__(self, chunk: Chunk) -> None:
-        self.chunks.append(chunk)
-        self.done.set()
-
-    @property
-    def only(self) -> Chunk:
-        assert self.done.wait(WAIT), "no answer came"
-        assert len(self.chunks) == 1 and self.chunks[0].last
-        return self.chunks[0]
-
-
 Build = Callable[..., Runtime]
-
-
-@pytest.fixture
-def build() -> Iterator[Build]:
-    built: list[tuple[Runtime, ToyEngine]] = []
-
-    def make(engine: ToyEngine | None = None, **config: int) -> Runtime:
-        engine = engine or ToyEngine()
-        built.append((toy_runtime(engine, TEMPLATE, **config), engine))
-        return built[-1][0]
-
-    yield make
-    for runtime, engine in built:
-        getattr(engine, "gate", threading.Event()).set()
-        runtime.close()
-
-
-def settled(runtime: Runtime, engine: ToyEngine) -> bool:
-    """Whether nothing is left behind once all that was cancelled has ended."""
-    sink = Sink()
-    runtime.submit({"input_ids": [3], "max_tokens": 1}, sink)
-    assert sink.done.wait(WAIT)
-    runtime.close()
-    return not engine._slots and runtime.stats().waiting == runtime.stats().running == 0
-
-
-# Sizes
-
-
-def tried(size: int, score: float | None, mode: Mode = Mode.DIFFUSION, worth: int = 1) -> Filling:
-    return Filling(mode, [3] * size, [], "a" * size, score, worth)
-
-
-def gap(scores: dict[int, float | None], sizes: Sequence[int], *, open: bool = True) -> GapSearch:
-    done = [tried(size, score) for size, score in scores.items()]
-    return GapSearch(SimpleNamespace(), tuple(sizes), open, done)  # type: ignore[arg-type]
-
-
-def test_the_likeliest_size_is_best_and_of_equals_the_smallest() -> None:
-    assert gap({1: -3.0, 2: -1.0, 4: -2.0}, ()).best.size == 2
-    assert gap({4: -1.0, 2: -1.0, 8: -1.0}, ()).best.size == 2
-
-
-def test_a_size_that_could_not_be_scored_is_the_last_choice() -> None:
-    assert gap({1: None, 2: -99.0}, ()).best.size == 2
-    assert gap({1: None}, ()).best.size == 1
-
-
-def test_between_are_all_sizes_beside_the_best_if_they_are_few() -> None:
-    assert gap({1: -9.0, 2: -3.0, 4: -1.0, 8: -2.0}, (1, 2, 4, 8)).next_sizes() == (3, 5, 6, 7)
-
-
-def test_between_are_a_few_of_many_spread_evenly() -> None:
-    found = gap({1: -9.0, 32: -1.0, 64: -3.0}, (1, 32, 64)).next_sizes()
-    assert len(found) == SIZES_PER_ROUND
-    assert min(found) == 2 and max(found) > 32 and 32 not in found
-
-
-def test_between_goes_on_for_a_few_rounds_and_only_where_the_size_was_open() -> None:
-    searched = gap({1: -9.0, 512: -1.0, 1024: -3.0}, (1, 512, 1024))
-    rounds = []
-    while between := searched.next_sizes():
-        rounds.append(between)
-        searched.tried += [tried(size, -1.0 if size > 512 else -5.0) for size in between]
-    assert len(rounds) == MAX_ROUNDS - 1 and all(0 < len(sizes) <= SIZES_PER_ROUND for sizes in rounds)
-    assert gap({1: -9.0, 4: -3.0}, (1, 4), open=False).next_sizes() == ()
-    assert gap({1: -9.0}, (1,)).next_sizes() == ()
-
-
-def test_the_size_of_a_draft_that_is_best_is_tried_too() -> None:
-    searched = gap({1: -9.0, 2: -3.0, 4: -2.0, 8: -2.5}, (1, 2, 4, 8))
-    searched.tried.append(tried(5, -0.1, Mode.AUTOREGRESSIVE))
-    assert searched.next_sizes() == (5, 6, 7)
 
 
 def test_the_size_of_the_right_text_is_found(build: Build) -> None:
@@ -188,11 +70,6 @@ def test_a_gap_of_a_given_size_does_not_come_back_empty(
     monkeypatch.setattr(Tokenizer, "extends", lambda self, text: text == "c")
     answer = build(KnowingEngine("abcdef")).generate({**OPEN, **more})
     assert len(answer.text) in sizes
-
-
-def test_of_tried_texts_those_of_the_size_come_first_then_the_likelier() -> None:
-    texts = [tried(1, -1.0, worth=0), tried(2, -3.0, worth=2), tried(3, -2.0, worth=1), tried(4, -2.5, worth=2)]
-    assert GapSearch(SimpleNamespace(), (2,), False, texts).best.size == 4  # type: ignore[arg-type]
 
 
 # Texts
@@ -355,168 +232,3 @@ def test_a_seed_gives_the_same_fill_again(build: Build, most: int) -> None:
     asked = {**OPEN, "temperature": 1.5, "seed": 11, "max_tokens": most, "return_candidates": True}
     first, second = runtime.generate(asked), runtime.generate(asked)
     assert (first.text, first.candidates) == (second.text, second.candidates)
-
-
-# Ends
-
-
-def test_an_empty_text_is_refused_only_without_a_suffix(build: Build) -> None:
-    runtime = build()
-    assert len(runtime.generate({"text_input": "", "suffix": "", "infill_tokens": 3}).token_ids) == 3
-    with pytest.raises(RequestError, match="must not be empty"):
-        runtime.generate({"text_input": ""})
-
-
-def test_without_a_tokenizer_there_are_no_gaps() -> None:
-    runtime = Runtime(ToyEngine(), None, toy_config(), curve=toy_curve())
-    try:
-        with pytest.raises(RequestError, match="text_input needs a checkpoint with a tokenizer"):
-            runtime.generate(OPEN)
-    finally:
-        runtime.close()
-
-
-def test_one_size_that_fails_ends_the_request_once(build: Build) -> None:
-    engine, sink = KnowingEngine("abcWXYZdef"), Sink()
-    failures = [EngineError("no memory")]
-
-    def fail_once(rows: Sequence[Row]) -> None:
-        if rows[0].sees == "block" and failures:
-            raise failures.pop()
-
-    engine.before = fail_once
-    runtime = build(engine, max_slots=2)
-    runtime.submit(OPEN, sink)
-    assert str(sink.only.error) == "no memory"
-    assert settled(runtime, engine) and len(sink.chunks) == 1
-
-
-def test_a_defect_between_gaps_ends_the_request_once(
-    build: Build, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(self: GapSearch) -> tuple[int, ...]:
-        raise ZeroDivisionError("a bug")
-
-    monkeypatch.setattr(GapSearch, "next_sizes", broken)
-    sink = Sink()
-    build().submit({**OPEN, "infill_tokens": 2}, sink)
-    assert isinstance(sink.only.error, EngineError) and "a bug" in str(sink.only.error)
-    assert "a gap could not be filled" in caplog.text
-
-
-def test_a_defect_in_reading_a_gap_ends_the_request_once(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(self: Tokenizer, ids: Sequence[int]) -> str:
-        raise ZeroDivisionError("a bug")
-
-    monkeypatch.setattr(Tokenizer, "decode", broken)
-    engine, sink = ToyEngine(), Sink()
-    runtime = build(engine)
-    runtime.submit({**OPEN, "infill_tokens": 2}, sink)
-    assert isinstance(sink.only.error, EngineError) and "a bug" in str(sink.only.error)
-    assert settled(runtime, engine)
-
-
-def test_a_second_gap_that_no_longer_fits_ends_the_request(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What fills a gap may take more tokens in its place than it had."""
-    monkeypatch.setattr(Tokenizer, "decode", lambda self, ids: "x" * 600)
-    sink = Sink()
-    build().submit({"segments": ["a", {"infill_tokens": 2}, "b", {"infill_tokens": 2}]}, sink)
-    assert isinstance(sink.only.error, RequestError) and "602 tokens" in str(sink.only.error)
-
-
-@pytest.mark.parametrize(("slots", "call"), [*((1, call) for call in range(21)), *((8, call) for call in range(14))])
-def test_cancelled_at_any_moment_it_is_answered_once_and_leaves_nothing(build: Build, slots: int, call: int) -> None:
-    engine, sink = KnowingEngine("aXXbYYYc"), Sink()
-    runtime = build(engine, max_slots=slots)
-    engine.gate.clear()
-    handle = runtime.submit({"segments": ["a", {"infill_tokens": 9}, "b", {}, "c"], "max_tokens": 9}, sink)
-    left = iter(range(call, -1, -1))
-
-    def cancel_at(rows: Sequence[Row]) -> None:
-        if next(left, -1) == 0:
-            handle.cancel()
-
-    engine.before = cancel_at
-    engine.gate.set()
-    answer = sink.only
-    assert isinstance(answer.error, CancelledError)
-    assert settled(runtime, engine) and len(sink.chunks) == 1
-
-
-def test_cancelled_between_two_gaps(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
-    runtime, sink, started = build(), Sink(), threading.Event()
-    decode = Tokenizer.decode
-
-    def cancel(self: Tokenizer, ids: Sequence[int]) -> str:  # runs when a gap is done, before the next is opened
-        assert started.wait(WAIT)
-        handle.cancel()
-        return decode(self, ids)
-
-    monkeypatch.setattr(Tokenizer, "decode", cancel)
-    handle = runtime.submit({"segments": ["a", {"infill_tokens": 2}, "b", {"infill_tokens": 2}]}, sink)
-    started.set()
-    assert isinstance(sink.only.error, CancelledError)
-
-
-def test_cancelling_what_is_answered_changes_nothing(build: Build) -> None:
-    runtime, sink = build(), Sink()
-    handle = runtime.submit({**OPEN, "infill_tokens": 2}, sink)
-    assert sink.only.error is None
-    handle.cancel()
-    assert runtime.generate({**OPEN, "infill_tokens": 2}).error is None
-    assert len(sink.chunks) == 1
-
-
-def test_a_full_queue_refuses_it_before_anything_is_queued(build: Build) -> None:
-    engine, first, sink = KnowingEngine("abc"), Sink(), Sink()
-    runtime = build(engine, max_slots=1, max_queue=0)
-    engine.gate.clear()
-    runtime.submit({"input_ids": [3], "max_tokens": 1}, first)
-    with pytest.raises(OverloadedError):
-        runtime.submit(OPEN, sink)
-    engine.gate.set()
-    assert first.only.error is None
-    assert settled(runtime, engine) and sink.chunks == []
-
-
-def test_a_search_runs_on_a_server_with_one_slot_and_no_queue(build: Build) -> None:
-    assert build(KnowingEngine("abcWXYZdef"), max_slots=1, max_queue=0).generate(OPEN).text == "WXYZ"
-
-
-def test_a_request_that_has_begun_is_not_turned_away_halfway(build: Build) -> None:
-    engine, sink, other = KnowingEngine("aXXbYYYc"), Sink(), Sink()
-    runtime = build(engine, max_slots=1, max_queue=1)
-    engine.gate.clear()
-    runtime.submit({"segments": ["a", {"infill_tokens": 2}, "b", {"infill_tokens": 3}, "c"]}, sink)
-    runtime.submit({"input_ids": [3], "max_tokens": 1}, other)
-    engine.gate.set()
-    assert sink.only.fills == ["XX", "YYY"]
-    assert other.only.error is None
-
-
-def test_a_deadline_counts_from_the_requests_start(build: Build) -> None:
-    engine, sink = KnowingEngine("aXXbYYYc"), Sink()
-    runtime = build(engine, max_slots=1)
-
-    def slow_in_the_second_gap(rows: Sequence[Row]) -> None:
-        if rows[0].tokens.tolist() == TOKENIZER.encode("aXXb"):
-            time.sleep(0.3)
-
-    engine.before = slow_in_the_second_gap
-    runtime.submit({"segments": ["a", {"infill_tokens": 2}, "b", {"infill_tokens": 2}], "timeout_ms": 250}, sink)
-    assert isinstance(sink.only.error, DeadlineError)
-    assert "0.250 s" in str(sink.only.error)
-    assert settled(runtime, engine)
-
-
-def test_a_shutdown_answers_it_once(build: Build) -> None:
-    engine, sink = KnowingEngine("aXXbYYYc"), Sink()
-    runtime = build(engine, max_slots=2)
-    engine.gate.clear()
-    runtime.submit({"segments": ["a", {}, "b", {}, "c"]}, sink)
-    closing = threading.Thread(target=runtime.close, args=(1.0,))
-    closing.start()
-    engine.gate.set()
-    closing.join(WAIT)
-    assert isinstance(sink.only.error, CancelledError) or sink.only.finish_reason == "stop"
-    assert not engine._slots

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from trimode.api.answer import Chunk
 from trimode.scheduling.prefix_cache import PAGE, PrefixCache
 
+from tests.support.arrays import Array
 from tests.support.toy import ToyEngine, toy_runtime
 
 PAGE_BYTES = PAGE * 4
@@ -48,7 +52,7 @@ def test_the_longest_beginning_is_found_page_by_page() -> None:
 def test_a_page_is_only_read_once() -> None:
     cache, reads = PrefixCache(10**6), []
 
-    def read(start: int, count: int) -> np.ndarray:
+    def read(start: int, count: int) -> Array:
         reads.append(start)
         return np.zeros(count, dtype=np.float32)
 
@@ -107,12 +111,15 @@ def test_prompts_alike_that_come_together_are_read_once() -> None:
     head = [3 + at % 40 for at in range(5 * PAGE)]
     done: list[int] = []
     try:
-        import threading
-
         over = threading.Semaphore(0)
+
+        def sink(chunk: Chunk) -> None:
+            done.append(chunk.counters.cached_tokens)
+            over.release()
+
         for last in (7, 8, 9):
             given = {"input_ids": [*head, last], "mode": "autoregressive", "max_tokens": 1, "end_id": -1, "seed": 1}
-            runtime.submit(given, lambda chunk: (done.append(chunk.counters.cached_tokens), over.release()))
+            runtime.submit(given, sink)
         for _ in range(3):
             assert over.acquire(timeout=10)
         assert sorted(done) == [0, 5 * PAGE, 5 * PAGE]

@@ -12,6 +12,7 @@ from trimode.decoding.sequence import SequenceState
 from trimode.scheduling.prefix_cache import PAGE, PrefixCache
 from trimode.scheduling.prefix_sharing import PrefixSharing
 
+from tests.support.arrays import Array
 from tests.support.toy import EOS, MASK, VOCAB, ToyEngine
 
 LONG = [3 + at % 40 for at in range(5 * PAGE)]
@@ -24,10 +25,10 @@ class Copies(ToyEngine):
         super().__init__()
         self.copied: list[tuple[int, int]] = []
 
-    def copy_out(self, slot: int, start: int, count: int) -> np.ndarray:
+    def copy_out(self, slot: int, start: int, count: int) -> Array:
         return np.zeros(count, dtype=np.float32)
 
-    def copy_in(self, slot: int, start: int, entries: np.ndarray) -> None:
+    def copy_in(self, slot: int, start: int, entries: Array) -> None:
         self.copied.append((slot, start))
 
 

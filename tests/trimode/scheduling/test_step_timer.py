@@ -12,6 +12,7 @@ from trimode.auto.chooser import Auto, Call
 from trimode.auto.cost_curve import CostCurve
 from trimode.auto.tuning import TUNING
 from trimode.runtime import Runtime
+from trimode.scheduling.step_timer import StepTimer
 
 from tests.support.toy import ToyEngine, byte_tokenizer, toy_config
 
@@ -120,3 +121,11 @@ def test_what_is_done_around_a_call_is_part_of_it() -> None:
     auto.observe([Call(3, 8, SMALL, 0.005)], None)
     assert curve.noted == [(2, 1, SMALL), (1, 8, SMALL), (3, 1, SMALL), (3, 8, SMALL)]
     assert curve.seconds_noted == pytest.approx([0.003, 0.007, 0.005, 0.005 + known])
+
+
+def test_what_surrounds_a_step_is_not_known_where_a_call_failed_or_an_answer_ended() -> None:
+    assert StepTimer(2, observed=True).around(2) is not None
+    assert StepTimer(2, observed=True).around(1) is None
+    failed = StepTimer(2, observed=True)
+    failed.failed()
+    assert failed.around(2) is None

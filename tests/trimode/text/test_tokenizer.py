@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import decoders, models, pre_tokenizers, processors
 from trimode.errors import BundleError, RequestError
-from trimode.text.detokenizer import Detokenizer
 from trimode.text.tokenizer import Tokenizer
 
 from tests.support.toy import EOS, MASK, VOCAB, byte_tokenizer
@@ -29,10 +27,6 @@ def metaspace_tokenizer() -> Tokenizer:
     backend.pre_tokenizer = pre_tokenizers.Metaspace()
     backend.decoder = decoders.Metaspace()
     return Tokenizer(backend, None, {})
-
-
-def rendered(template: str, *, thinking: bool = False) -> str:
-    return byte_tokenizer(template).render_chat(CHAT, enable_thinking=thinking)
 
 
 @given(st.text(st.characters(exclude_categories=["Cs"]), max_size=40))
@@ -92,110 +86,6 @@ def test_a_template_error_names_the_field_that_the_messages_came_from() -> None:
     with pytest.raises(RequestError) as caught:
         byte_tokenizer("{{ messages.x.y }}").render_chat(CHAT, enable_thinking=False, field="instruction")
     assert caught.value.field == "instruction"
-
-
-# Detokenizer
-
-RUNS = st.lists(st.lists(st.integers(0, VOCAB), max_size=5), max_size=12)
-
-
-def pieces(tokenizer: Tokenizer, runs: list[list[int]]) -> list[str]:
-    detokenizer = Detokenizer(tokenizer)
-    return [*(detokenizer.push(run) for run in runs), detokenizer.finish()]
-
-
-@given(RUNS)
-def test_the_pieces_join_to_the_whole_for_any_bytes(runs: list[list[int]]) -> None:
-    assert "".join(pieces(TOKENIZER, runs)) == TOKENIZER.decode([token for run in runs for token in run])
-
-
-@given(st.lists(st.lists(st.integers(0, 4), max_size=3), max_size=10))
-def test_the_pieces_join_to_the_whole_when_the_decoder_drops_a_space(runs: list[list[int]]) -> None:
-    tokenizer = metaspace_tokenizer()
-    assert "".join(pieces(tokenizer, runs)) == tokenizer.decode([token for run in runs for token in run])
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\ufffd"), max_size=20))
-def test_no_piece_shows_half_a_character(text: str) -> None:
-    assert "\ufffd" not in "".join(pieces(TOKENIZER, [[token] for token in TOKENIZER.encode(text)]))
-
-
-def test_a_character_comes_with_its_last_byte() -> None:
-    assert pieces(TOKENIZER, [[token] for token in TOKENIZER.encode("aé🙂")]) == ["a", "", "é", "", "", "", "🙂", ""]
-
-
-def test_a_special_token_inside_a_character_does_not_break_it() -> None:
-    first, second = TOKENIZER.encode("é")
-    assert pieces(TOKENIZER, [[first], [EOS], [second]]) == ["", "", "é", ""]
-
-
-def test_bytes_that_can_never_be_a_character_are_not_held_back_for_ever() -> None:
-    continuation = TOKENIZER.encode("é")[1]
-    assert any(pieces(TOKENIZER, [[continuation]] * 8)[:-1])
-
-
-def test_the_tokens_decoded_at_a_time_stay_few_with_broken_bytes() -> None:
-    widest = 0
-
-    class Watched(Tokenizer):
-        def __init__(self) -> None:
-            pass
-
-        def decode(self, ids: Sequence[int]) -> str:
-            nonlocal widest
-            widest = max(widest, len(ids))
-            return TOKENIZER.decode(ids)
-
-    detokenizer = Detokenizer(Watched())
-    for _ in range(200):
-        detokenizer.push([TOKENIZER.encode("é")[1]])
-    assert widest <= 16
-
-
-def test_held_ids_come_out_with_the_end() -> None:
-    detokenizer = Detokenizer(TOKENIZER)
-    detokenizer.hold(TOKENIZER.encode("ab"))
-    assert (detokenizer.finish(), detokenizer.finish()) == ("ab", "")
-
-
-# Chat template
-
-
-def test_the_template_sees_messages_thinking_and_special_tokens() -> None:
-    template = "{{ eos_token }}{% for m in messages %}{{ m.role }}:{{ m.content }}{% endfor %}{{ enable_thinking }}"
-    assert rendered(template, thinking=True) == '<eos>user:say "é"True'
-
-
-def test_blocks_leave_no_lines_behind() -> None:
-    assert rendered("{% if add_generation_prompt %}\n  {% set x = 1 %}\nhi{% endif %}") == "hi"
-
-
-def test_tojson_keeps_letters_as_they_are() -> None:
-    assert rendered("{{ messages[0].content | tojson }}") == r'"say \"é\""'
-
-
-def test_a_template_may_break_out_of_a_loop() -> None:
-    assert rendered("{% for i in [1, 2] %}{{ i }}{% break %}{% endfor %}") == "1"
-
-
-def test_a_template_that_refuses_gives_its_reason() -> None:
-    with pytest.raises(RequestError, match="refused by the chat template: no such role"):
-        rendered("{{ raise_exception('no such role') }}")
-
-
-@pytest.mark.parametrize(
-    "template", ["{{ messages.x.y }}", "{{ ''.__class__.__mro__ }}", "{{ messages[0].content + 1 }}"]
-)
-def test_a_template_that_fails_is_a_request_error(template: str) -> None:
-    with pytest.raises(RequestError) as caught:
-        rendered(template)
-    assert caught.value.field == "messages"
-
-
-def test_messages_need_a_template() -> None:
-    with pytest.raises(RequestError) as caught:
-        TOKENIZER.render_chat(CHAT, enable_thinking=False)
-    assert caught.value.error_type == "not_applicable"
 
 
 # Loading

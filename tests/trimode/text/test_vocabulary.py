@@ -9,7 +9,7 @@ from tokenizers import pre_tokenizers
 from trimode.text.tokenizer import Tokenizer
 from trimode.text.vocabulary import BYTE_OF, Vocabulary
 
-from tests.trimode.requests.test_seams import MERGING, TOKENIZER, WORDS
+from tests.support.tokenizers import MERGING, TOKENIZER, WORDS
 
 PIECES = [b"", b"a", b"ab", b"abc", b"c", b"bc", b"\xc3", b"\xff", b"ab", b"a\xc3b"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ from trimode.api.params import GenerationParams
 from trimode.decoding.modes import registry as modes
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row, RowResult
+
+from tests.support.arrays import Array
 
 VOCAB, EOS, MASK, THINK = 12, 8, 9, 7
 PROMPT = [1, 2]
@@ -24,7 +27,7 @@ def sequence(*, reference: bool = False, **given: object) -> SequenceState:
     return SequenceState(params, PROMPT, MASK)
 
 
-def logits(guesses: list[Guess]) -> np.ndarray:
+def logits(guesses: list[Guess]) -> Array:
     rows = np.zeros((len(guesses), VOCAB), dtype=np.float32)
     for row, (token, prob) in zip(rows, guesses, strict=True):
         row[:] = np.log((1 - prob) / (VOCAB - 1))
@@ -178,7 +181,7 @@ def test_tokens_are_committed_block_by_block() -> None:
 @pytest.mark.parametrize(
     "given", [{}, {"reveal": "margin"}, {"reveal": "leftmost"}, {"temperature": 1.0, "end_id": -1}]
 )
-def test_the_mask_id_is_never_chosen(given: dict[str, object]) -> None:
+def test_the_mask_id_is_never_chosen(given: dict[str, Any]) -> None:
     seq = sequence(**given)
     drive(seq, {at: (MASK, 0.99) for at in range(8)})
     assert len(seq.tokens) == 8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -158,7 +159,7 @@ def test_counters_of_a_long_gap() -> None:
 
 @pytest.mark.parametrize("more", [{}, {"temperature": 1.5, "seed": 4}, {"reveal": "entropy"}, {"reveal": "margin"}])
 @pytest.mark.parametrize("never", [EOS, MASK])
-def test_special_tokens_never_fill_a_gap(never: int, more: dict[str, object]) -> None:
+def test_special_tokens_never_fill_a_gap(never: int, more: dict[str, Any]) -> None:
     seq = gap(20, **more)
     drive(seq, {at: (never, 0.99) for at in range(40)})
     assert len(seq.tokens) == 20 and never not in seq.tokens
@@ -279,7 +280,7 @@ def test_what_is_given_is_scored_and_not_filled() -> None:
 
 
 @pytest.mark.parametrize("more", [{}, {"reveal": "entropy"}, {"temperature": 2.0, "seed": 9}])
-def test_the_first_token_is_one_of_the_heads(more: dict[str, object]) -> None:
+def test_the_first_token_is_one_of_the_heads(more: dict[str, Any]) -> None:
     seq = gap(12, heads=[5, 10, EOS], **more)
     rows = drive(seq, {at: (7, 0.99) for at in range(40)})
     assert seq.tokens[0] in (5, 10) and len(windows(rows)) >= 2

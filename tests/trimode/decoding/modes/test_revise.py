@@ -18,6 +18,7 @@ from trimode.decoding.sampling import log_probs_of
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row
 
+from tests.support.arrays import Array
 from tests.support.toy import EOS, MASK, VOCAB, ToyEngine
 
 FILLER = 77
@@ -47,8 +48,8 @@ class Judged:
 
     first: int
     end: int
-    before: np.ndarray
-    tried: np.ndarray
+    before: Array
+    tried: Array
     kept: bool
 
 
@@ -62,12 +63,12 @@ class Watch:
     rows: list[Row] = field(default_factory=list)
     judged: list[Judged] = field(default_factory=list)
 
-    def fresh(self, ids: np.ndarray, position: int) -> float:
+    def fresh(self, ids: Array, position: int) -> float:
         """The log-probability of one token behind those before it, computed without a cache."""
         before = [int(token) for token in ids[:position]]
         return float(log_probs_of(self.engine.causal_logits(before)[None], ids[position : position + 1])[0])
 
-    def mean(self, ids: np.ndarray, first: int, end: int) -> float:
+    def mean(self, ids: Array, first: int, end: int) -> float:
         return float(np.mean([self.fresh(ids, at) for at in range(max(first, 1), end)] or [0.0]))
 
     def drive(self) -> Watch:
@@ -112,7 +113,7 @@ TEXT = [10 + at % 40 for at in range(30)]
 def picked(log_probs: list[float], **more: Any) -> list[int]:
     work = revision([10] * len(log_probs), **more)
     work.log_probs[:] = log_probs
-    return pick(work).tolist()
+    return [int(at) for at in pick(work)]
 
 
 def test_below_the_threshold_is_picked_the_threshold_itself_is_not() -> None:
@@ -149,7 +150,7 @@ def first_window(work: ReviseState, context: int = 0) -> Row:
     return next(row for row in watched(work, context).rows if row.sees == "block")
 
 
-def only(*positions: int, of: int = 30) -> np.ndarray:
+def only(*positions: int, of: int = 30) -> Array:
     return np.isin(np.arange(of), positions)
 
 
@@ -241,7 +242,7 @@ def test_rounds_draw_anew() -> None:
 
 def test_banned_ids_and_the_mask_are_never_put_in() -> None:
     class Ends(ToyEngine):
-        def _block_logits(self, *args: Any) -> np.ndarray:
+        def _block_logits(self, *args: Any) -> Array:
             logits = super()._block_logits(*args)
             logits[[EOS, MASK]] += 50
             return logits

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -174,7 +175,7 @@ def test_a_block_of_one_never_drafts() -> None:
 
 
 @pytest.mark.parametrize(("given", "passes"), [({}, 1), ({"denoise_steps": 2}, 2), ({"reveal": "steps"}, 3)])
-def test_a_draft_takes_the_passes_asked_for(given: dict[str, object], passes: int) -> None:
+def test_a_draft_takes_the_passes_asked_for(given: dict[str, Any], passes: int) -> None:
     seq = sequence(max_tokens=5, **given)
     drive(seq, always)
     assert (seq.counters.draft_forwards, seq.counters.verify_forwards) == (passes, 1)
@@ -201,7 +202,7 @@ def test_the_forced_end_of_thinking_is_drafted_and_so_accepted() -> None:
 
 
 @pytest.mark.parametrize("given", [{"return_log_probs": True}, {"presence_penalty": 0.1}, {"temperature": 0.01}])
-def test_the_slow_way_of_verifying_agrees_with_the_fast_one(given: dict[str, object]) -> None:
+def test_the_slow_way_of_verifying_agrees_with_the_fast_one(given: dict[str, Any]) -> None:
     fast, slow = sequence(max_tokens=20), sequence(max_tokens=20, **given)
     drive(fast, lambda at: at % 3 > 0)
     drive(slow, lambda at: at % 3 > 0)

@@ -15,9 +15,10 @@ from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.engines.registry import warm_up
 from trimode.errors import BundleError, EngineError
 
+from tests.support.arrays import Array, assert_close, close
+
 PROMPTS = [[5, 17, 23, 42], [60, 7, 7, 91, 12, 3], [30], [88, 61, 4, 5, 19]]
 BLOCK = [9, 33, 100, 100, 51]
-CLOSE = {"atol": 1e-4, "rtol": 0}
 
 
 @pytest.fixture(scope="module")
@@ -46,17 +47,17 @@ def slots(engine: OnnxRuntimeEngine) -> Iterator[Callable[[bool], int]]:
 Slots = Callable[..., int]
 
 
-def row(slot: int, tokens: Sequence[int], start: int = 0, sees: str | np.ndarray = "causal", **more: bool) -> Row:
+def row(slot: int, tokens: Sequence[int], start: int = 0, sees: str | Array = "causal", **more: bool) -> Row:
     ids = np.array(tokens, dtype=np.int64)
     more = {"keep": True, **more}
     return Row(slot, ids, start, sees, np.arange(len(ids)), **more)  # type: ignore[arg-type]
 
 
-def run(engine: OnnxRuntimeEngine, *rows: Row) -> list[np.ndarray]:
+def run(engine: OnnxRuntimeEngine, *rows: Row) -> list[Array]:
     return [result.logits.copy() for result in engine.run(rows)]
 
 
-def alone(engine: OnnxRuntimeEngine, *rows: Row) -> list[np.ndarray]:
+def alone(engine: OnnxRuntimeEngine, *rows: Row) -> list[Array]:
     return [run(engine, one)[0] for one in rows]
 
 
@@ -64,7 +65,7 @@ def test_a_batch_equals_its_rows_alone(engine: OnnxRuntimeEngine, slots: Slots) 
     taken = [slots() for _ in PROMPTS]
     rows = [row(slot, prompt, keep=False) for slot, prompt in zip(taken, PROMPTS, strict=True)]
     for together, single in zip(run(engine, *rows), alone(engine, *rows), strict=True):
-        np.testing.assert_allclose(together, single, **CLOSE)
+        assert_close(together, single)
 
 
 def test_rows_of_every_kind_share_a_call(engine: OnnxRuntimeEngine, slots: Slots) -> None:
@@ -79,7 +80,7 @@ def test_rows_of_every_kind_share_a_call(engine: OnnxRuntimeEngine, slots: Slots
         row(taken[3], BLOCK[:3], lengths[3], keep=False),
     ]
     for together, single in zip(run(engine, *rows), alone(engine, *rows), strict=True):
-        np.testing.assert_allclose(together, single, **CLOSE)
+        assert_close(together, single)
 
 
 def test_lanes_that_are_not_neighbours_give_the_same(engine: OnnxRuntimeEngine, slots: Slots) -> None:
@@ -88,21 +89,21 @@ def test_lanes_that_are_not_neighbours_give_the_same(engine: OnnxRuntimeEngine, 
         run(engine, row(slot, prompt))
     rows = [row(taken[at], BLOCK, len(PROMPTS[at]), "block", keep=False) for at in (3, 0)]
     for gathered, single in zip(run(engine, *rows), alone(engine, *rows), strict=True):
-        np.testing.assert_allclose(gathered, single, **CLOSE)
+        assert_close(gathered, single)
 
 
 def test_results_come_in_the_order_of_the_rows(engine: OnnxRuntimeEngine, slots: Slots) -> None:
     rows = [row(slot, prompt, keep=False) for slot, prompt in zip([slots(), slots()], PROMPTS[:2], strict=True)]
     forward, backward = run(engine, *rows), run(engine, *reversed(rows))
-    np.testing.assert_allclose(forward[0], backward[1], **CLOSE)
-    np.testing.assert_allclose(forward[1], backward[0], **CLOSE)
+    assert_close(forward[0], backward[1])
+    assert_close(forward[1], backward[0])
 
 
 def test_what_gathered_lanes_keep_goes_to_their_own_slots(engine: OnnxRuntimeEngine, slots: Slots) -> None:
     taken = [slots() for _ in range(3)]
     run(engine, row(taken[2], PROMPTS[0]), row(taken[0], PROMPTS[1]))
     after = run(engine, row(taken[2], [8], 4, keep=False))[0]
-    np.testing.assert_allclose(after, run(engine, row(taken[1], [*PROMPTS[0], 8]))[0][-1:], **CLOSE)
+    assert_close(after, run(engine, row(taken[1], [*PROMPTS[0], 8]))[0][-1:])
 
 
 @pytest.mark.parametrize("sees", ["causal", "block"])
@@ -118,14 +119,14 @@ def test_a_prompt_in_chunks_equals_the_prompt_at_once(engine: OnnxRuntimeEngine,
     one, two = slots(), slots()
     whole = run(engine, row(one, PROMPTS[1]))[0]
     chunks = [run(engine, row(two, PROMPTS[1][at : at + 2], at))[0] for at in (0, 2, 4)]
-    np.testing.assert_allclose(np.concatenate(chunks), whole, **CLOSE)
+    assert_close(np.concatenate(chunks), whole)
 
 
 def test_starting_earlier_rolls_back(engine: OnnxRuntimeEngine, slots: Slots) -> None:
     one, two = slots(), slots()
     run(engine, row(one, [*PROMPTS[0], 70, 71]))
     rolled = run(engine, row(one, [9], 4))[0]
-    np.testing.assert_allclose(rolled, run(engine, row(two, [*PROMPTS[0], 9]))[0][-1:], **CLOSE)
+    assert_close(rolled, run(engine, row(two, [*PROMPTS[0], 9]))[0][-1:])
 
 
 def test_a_slot_given_back_is_as_new(engine: OnnxRuntimeEngine, slots: Slots) -> None:
@@ -133,15 +134,16 @@ def test_a_slot_given_back_is_as_new(engine: OnnxRuntimeEngine, slots: Slots) ->
     run(engine, row(used, PROMPTS[1]))
     engine.free(used)
     again, fresh = slots(), slots()
-    np.testing.assert_allclose(*alone(engine, row(again, PROMPTS[0]), row(fresh, PROMPTS[0])), **CLOSE)
+    assert_close(*alone(engine, row(again, PROMPTS[0]), row(fresh, PROMPTS[0])))
 
 
 @pytest.mark.parametrize(("name", "mask"), [("causal", np.tri(5, dtype=bool)), ("block", np.ones((5, 5), dtype=bool))])
-def test_an_explicit_mask_equals_its_name(engine: OnnxRuntimeEngine, slots: Slots, name: str, mask: np.ndarray) -> None:
+def test_an_explicit_mask_equals_its_name(engine: OnnxRuntimeEngine, slots: Slots, name: str, mask: Array) -> None:
     slot = slots()
     run(engine, row(slot, PROMPTS[0]))
     rows = [row(slot, BLOCK, 4, sees, keep=False) for sees in (name, mask)]
-    np.testing.assert_array_equal(*alone(engine, *rows))
+    named, explicit = alone(engine, *rows)
+    np.testing.assert_array_equal(named, explicit)
 
 
 def test_a_token_nobody_sees_changes_nothing(engine: OnnxRuntimeEngine, slots: Slots) -> None:
@@ -149,14 +151,14 @@ def test_a_token_nobody_sees_changes_nothing(engine: OnnxRuntimeEngine, slots: S
     hidden = np.ones((5, 5), dtype=bool)
     hidden[:4, 4] = False
     first, second = alone(engine, *(row(slot, [*BLOCK[:4], last], 0, hidden, keep=False) for last in (51, 52)))
-    np.testing.assert_allclose(first[:4], second[:4], **CLOSE)
-    assert not np.allclose(first[4], second[4], **CLOSE)
+    assert_close(first[:4], second[:4])
+    assert not close(first[4], second[4])
 
 
 def test_causal_and_block_differ(engine: OnnxRuntimeEngine, slots: Slots) -> None:
     slot = slots()
     causal, block = alone(engine, *(row(slot, BLOCK, 0, sees, keep=False) for sees in ("causal", "block")))
-    assert not np.allclose(causal[0], block[0], **CLOSE)
+    assert not close(causal[0], block[0])
 
 
 def test_only_the_wanted_rows_come_back(engine: OnnxRuntimeEngine, slots: Slots) -> None:
@@ -164,7 +166,7 @@ def test_only_the_wanted_rows_come_back(engine: OnnxRuntimeEngine, slots: Slots)
     whole = run(engine, row(slot, PROMPTS[1], keep=False))[0]
     ids = np.array(PROMPTS[1], dtype=np.int64)
     some = engine.run([Row(slot, ids, 0, "causal", np.array([4, 1]), keep=False)])[0].logits
-    np.testing.assert_allclose(some, whole[[4, 1]], **CLOSE)
+    assert_close(some, whole[[4, 1]])
 
 
 def test_a_row_may_want_nothing(engine: OnnxRuntimeEngine, slots: Slots) -> None:
@@ -180,8 +182,8 @@ def test_the_adapter_changes_only_its_row(engine: OnnxRuntimeEngine, slots: Slot
     with_adapter, without = run(
         engine, row(one, BLOCK, 0, "block", keep=False, adapter=True), row(two, BLOCK, 0, "block", keep=False)
     )
-    np.testing.assert_allclose(without, plain, **CLOSE)
-    assert not np.allclose(with_adapter, plain, **CLOSE)
+    assert_close(without, plain)
+    assert not close(with_adapter, plain)
 
 
 def test_growing_and_shrinking_keep_what_neighbours_hold(engine: OnnxRuntimeEngine, slots: Slots) -> None:
@@ -190,9 +192,9 @@ def test_growing_and_shrinking_keep_what_neighbours_hold(engine: OnnxRuntimeEngi
     before = run(engine, row(slot, [8], 4, keep=False))[0]
     count = min(engine.manifest.buckets[0] + 1, engine.manifest.capacity)
     run(engine, row(long, [7] * count))
-    np.testing.assert_allclose(run(engine, row(slot, [8], 4, keep=False))[0], before, **CLOSE)
+    assert_close(run(engine, row(slot, [8], 4, keep=False))[0], before)
     engine.free(long)
-    np.testing.assert_allclose(run(engine, row(slot, [8], 4, keep=False))[0], before, **CLOSE)
+    assert_close(run(engine, row(slot, [8], 4, keep=False))[0], before)
 
 
 def test_past_the_capacity_the_call_fails_and_the_engine_lives(engine: OnnxRuntimeEngine, slots: Slots) -> None:

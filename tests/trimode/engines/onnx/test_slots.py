@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from trimode.engines.onnx.slots import Slots
 from trimode.errors import EngineError
 
+from tests.support.arrays import Array
+
 BUCKETS = (4, 8, 16)
 LANES = 4
 STEPS = st.lists(
@@ -21,13 +23,13 @@ def slots() -> Slots:
     return Slots(planes=2, heads=1, head_dim=2, buckets=BUCKETS, max_slots=LANES)
 
 
-def content(slots: Slots, slot: int, length: int) -> np.ndarray:
+def content(slots: Slots, slot: int, length: int) -> Array:
     return slots.data[:, slots.lane(slot), :, :length].copy()
 
 
 @given(STEPS)
 def test_data_of_live_slots_survives_anything(steps: list[tuple[str, int, int, bool]]) -> None:
-    slots_, live, stamp = slots(), dict[int, np.ndarray](), 0
+    slots_, live, stamp = slots(), dict[int, Array](), 0
     for action, pick, length, block in steps:
         chosen = sorted(live)[pick % len(live)] if live else None
         if action == "allocate" and len(live) < LANES:

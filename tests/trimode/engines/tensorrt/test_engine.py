@@ -6,6 +6,7 @@ The fakes run the very graph that a plan is compiled from, on the CPU; nothing h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from trimode.errors import EngineError
 from trimode.runtime import Runtime
 
 from tests.parity.decoding import load_cases, run_row
+from tests.support.arrays import Array, assert_close
 from tests.support.fake_cuda import FakeCuda
 from tests.support.fake_gpu import install, make_bundle, open_engine
 from tests.support.toy import toy_curve
@@ -27,7 +29,6 @@ from tests.support.toy import toy_curve
 PROMPTS = [[5, 17, 23, 42], [60, 7, 7, 91, 12, 3], [30], [88, 61, 4, 5, 19]]
 NANO = Path(__file__).parents[4] / "checkpoints" / "nano"
 BLOCK = [9, 33, 100, 100, 51]
-CLOSE = {"atol": 1e-4, "rtol": 0}
 
 
 @pytest.fixture(scope="module")
@@ -68,15 +69,15 @@ class Twins:
         self.taken.append([engine.allocate(block=block) for engine in self.engines])
         return len(self.taken) - 1
 
-    def run(self, *rows: Row) -> list[np.ndarray]:
+    def run(self, *rows: Row) -> list[Array]:
         ours, theirs = (
             engine.run([row._replace(slot=self.taken[row.slot][which]) for row in rows])
             for which, engine in enumerate(self.engines)
         )
         for own, other in zip(ours, theirs, strict=True):
             np.testing.assert_array_equal(own.top_id, other.top_id)
-            np.testing.assert_allclose(own.top_prob, other.top_prob, **CLOSE)
-            np.testing.assert_allclose(own.logits, other.logits, **CLOSE)
+            assert_close(own.top_prob, other.top_prob)
+            assert_close(own.logits, other.logits)
         return [own.logits.copy() for own in ours]
 
     def close(self) -> None:
@@ -181,7 +182,7 @@ def test_more_rows_than_a_profile_holds_take_more_calls(gpu: FakeCuda, bundle: P
         for one, (ids, logits) in zip(rows, together, strict=True):
             alone = wide.run([one])[0]
             np.testing.assert_array_equal(alone.top_id, ids)
-            np.testing.assert_allclose(alone.logits, logits, **CLOSE)
+            assert_close(alone.logits, logits)
     finally:
         wide.close()
 
@@ -285,7 +286,7 @@ def test_requests_of_all_modes_at_once_give_the_cpus_ids(runtimes: list[Runtime]
     answers: list[dict[int, Chunk]] = [{}, {}]
     for runtime, found in zip(runtimes, answers, strict=True):
         for number, given in enumerate(requests()):
-            runtime.submit(given, lambda chunk, at=number, found=found: found.update({at: chunk}))
+            runtime.submit(given, partial(found.__setitem__, number))
         runtime.close(grace_seconds=120)
     for number, given in enumerate(requests()):
         ours, theirs = (found[number] for found in answers)
@@ -319,6 +320,7 @@ QUESTION = "Turn this into JSON: Anna Rossi is 24 years old, lives in Lima and w
 LEFT, RIGHT = '{\n  "name": "Anna Rossi",\n  "age": ', ',\n  "city": "Lima",\n  "job": "sailor"\n}'
 
 
+@pytest.mark.slow
 def test_gaps_and_revisions_of_the_shipped_checkpoint_are_the_cpus(
     gpu: FakeCuda, bundle_of: Callable[..., Path], tmp_path: Path
 ) -> None:

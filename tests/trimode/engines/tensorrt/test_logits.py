@@ -5,13 +5,13 @@ from __future__ import annotations
 import ctypes
 import dataclasses
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from trimode.engines.base import Row
 from trimode.engines.tensorrt.buffers import Buffers
-from trimode.engines.tensorrt.cuda import Pitched
+from trimode.engines.tensorrt.cuda import Cuda, Pitched
 from trimode.engines.tensorrt.layout import Shape
 from trimode.engines.tensorrt.logits import LogitsStore
 from trimode.engines.tensorrt.windows import Window
@@ -51,8 +51,8 @@ class Bench:
         self.gpu, self.kept = np.zeros((2 * ROWS, VOCAB), np.float32), np.zeros((2 * ROWS, VOCAB), np.float32)
         page = np.zeros(self.gpu.nbytes, np.uint8)
         buffers = Buffers(0, 0, self.gpu.ctypes.data, self.kept.ctypes.data, page, page, page)
-        self.cuda: Any = Host()
-        self.store = LogitsStore(self.cuda, buffers, dataclasses.replace(manifest(), vocab_size=VOCAB))
+        self.host = Host()
+        self.store = LogitsStore(cast(Cuda, self.host), buffers, dataclasses.replace(manifest(), vocab_size=VOCAB))
 
     def run(self, first: int, rows: list[Row]) -> list[Any]:
         self.gpu[:] = np.arange(first, first + self.gpu.size).reshape(self.gpu.shape)
@@ -81,7 +81,7 @@ def test_a_row_has_the_choices_and_logits_of_its_line(bench: Bench) -> None:
 
 def test_nothing_is_copied_for_a_row_that_asks_for_nothing(bench: Bench) -> None:
     assert bench.run(0, [row(0), row(0)])[0].logits.shape == (0, VOCAB)
-    assert bench.cuda.waited == 0
+    assert bench.host.waited == 0
 
 
 def test_the_next_call_writes_over_logits(bench: Bench) -> None:

@@ -152,7 +152,7 @@ class Parsed:
         self.num_io_tensors, self.num_optimization_profiles = len(self.tensors), profiles
 
     def get_tensor_name(self, index: int) -> str:
-        return list(self.tensors)[index]
+        return str(list(self.tensors)[index])
 
     def get_tensor_shape(self, name: str) -> Any:
         return self.tensors[name].shape

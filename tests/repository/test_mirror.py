@@ -1,0 +1,76 @@
+"""The tests mirror the packages: a module a/b/c.py is imported by a test under tests/<package>/a/b/."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+from tests.support.layout import PACKAGES, ROOT, imports_of, modules_of
+
+TESTS = ROOT / "tests"
+FOLDERS = {"trimode": "trimode", "trimode_convert": "convert", "trimode_train": "train"}
+"""The folder of each package's tests."""
+
+BY_THE_SERVER = {"triton", "server"}
+"""Rooms that run in processes of their own: tests/server tests them together."""
+
+REACHED = {
+    "trimode": {
+        "auto.request_state", "decoding.block", "decoding.choice", "decoding.modes.autoregressive",
+        "decoding.modes.diffusion", "decoding.modes.self_speculation", "decoding.refine", "engines.onnx.binding",
+        "engines.tensorrt.cache", "engines.tensorrt.call", "engines.tensorrt.memory",
+    },
+    "trimode_convert": {
+        "atomic_folder", "checkpoint.adapter", "graph.attention", "graph.builder", "graph.head", "graph.linear",
+        "graph.quantized_linear", "tensorrt.local_gpu", "verify.numpy_model", "verify.onnx_reference", "verify.passes",
+        "verify.verify",
+    },
+    "trimode_train": {
+        "data.tasks.arithmetic", "data.tasks.base", "data.tasks.lists", "data.tasks.records", "data.tasks.vocabulary",
+        "data.tasks.writing", "data.tokenizer", "model.checkpoint", "model.rope", "training.bar", "training.report",
+        "training.resumable",
+    },
+}  # fmt: skip
+"""Modules that tests reach through another module alone. Take a name out when it has a test; add none."""
+
+
+@cache
+def imports_of_test(path: Path) -> frozenset[str]:
+    return frozenset(imports_of(path, TESTS))
+
+
+@cache
+def imported(folder: Path) -> frozenset[str]:
+    """What the tests of a folder import, and what those helpers import that they name."""
+    names = {name for path in folder.rglob("test_*.py") for name in imports_of_test(path)}
+    helpers = [path for path in (TESTS / "support").glob("*.py") if any(path.stem in name.split(".") for name in names)]
+    return frozenset(names | {name for path in helpers for name in imports_of_test(path)})
+
+
+def not_mirrored(package: str) -> set[str]:
+    """The modules of `package` that no test of their folder imports."""
+    missing = set()
+    for module, path in modules_of(PACKAGES[package]).items():
+        if path.name in ("__init__.py", "__main__.py"):
+            continue
+        rooms = path.relative_to(PACKAGES[package]).parent.parts
+        if package == "trimode" and rooms and rooms[0] in BY_THE_SERVER:
+            continue
+        own = imported(TESTS.joinpath(FOLDERS[package], *rooms))
+        if not any(name == module or name.startswith(f"{module}.") for name in own):
+            missing.add(module.removeprefix(f"{package}."))
+    return missing
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_every_folder_of_a_package_has_its_folder_of_tests(package: str) -> None:
+    folders = {path.parent.relative_to(PACKAGES[package]) for path in PACKAGES[package].rglob("*.py")}
+    rooms = {folder for folder in folders if not (folder.parts and folder.parts[0] in BY_THE_SERVER)}
+    assert {folder for folder in rooms if not (TESTS / FOLDERS[package] / folder).is_dir()} == set()
+
+
+@pytest.mark.parametrize("package", FOLDERS)
+def test_every_module_is_imported_by_a_test_of_its_folder(package: str) -> None:
+    assert not_mirrored(package) == REACHED[package]
