@@ -8,8 +8,8 @@ import signal
 import subprocess
 import time
 from dataclasses import asdict
-from pathlib import Path
 
+import psutil
 from trimode.bundle.manifest import Manifest
 from trimode_client import Client
 from trimode_client.local_server import free_ports
@@ -68,23 +68,12 @@ def _start(model: str, precision: str) -> tuple[float, dict[str, float]]:
 
 def memory(root: int) -> dict[str, float]:
     """Return MiB by the name of each process that descends from `root`, itself included; of shared pages its share."""
-    parents, found = {}, dict[str, float]()
-    for folder in Path("/proc").iterdir():
-        with contextlib.suppress(OSError):  # it ended while it was looked at
-            if folder.name.isdigit():
-                stat = (folder / "stat").read_text(encoding="utf-8")
-                parents[int(folder.name)] = int(stat.rpartition(")")[2].split()[1])
-    for process in parents:
-        above = process
-        while above not in (root, 0):
-            above = parents.get(above, 0)
-        if above != root:
-            continue
-        with contextlib.suppress(OSError):
-            name = Path(f"/proc/{process}/comm").read_text(encoding="utf-8").strip()
-            lines = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8").splitlines()
-            kib = next((int(line.split()[1]) for line in lines if line.startswith("Pss:")), 0)
-            found[name] = round(found.get(name, 0.0) + kib / 1024, 1)
+    found: dict[str, float] = {}
+    top = psutil.Process(root)
+    for process in (top, *top.children(recursive=True)):
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+            name = process.name()
+            found[name] = round(found.get(name, 0.0) + process.memory_full_info().pss / MIB, 1)
     return found
 
 
