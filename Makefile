@@ -51,7 +51,7 @@ demo: build ## Serve MODEL for a moment and show one prompt in auto and the thre
 
 perf: build $(if $(filter-out peers,$(PART)),,$(VENV)-train/ready) ## Measure every part in some fifteen minutes, or PART=layers|auto|...; write perf/RESULTS.md
 	$(if $(filter-out int8,$(PART)),,$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE))
-	$(PY) -m trimode_perf.speed.run --bundle $(BUNDLE) --model $(MODEL) --int8-bundle $(INT8_BUNDLE) --peers-python $(VENV)-train/bin/python $(if $(PART),--part $(PART))
+	$(PY) -m trimode_perf.speed.run --bundle $(BUNDLE) --model $(MODEL) --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --int8-bundle $(INT8_BUNDLE) --peers-python $(VENV)-train/bin/python $(if $(PART),--part $(PART))
 
 perf-analyzer: $(VENV)/ready ## Load a running server with NVIDIA's perf_analyzer: URL=host:port of its gRPC, MODE=auto|diffusion|...
 	$(PY) -m trimode_perf.speed.perf_analyzer --url $(or $(URL),localhost:$(shell echo $$(($(PORT) + 1)))) --mode $(or $(MODE),auto)

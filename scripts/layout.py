@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGES = ("python_backend/trimode", "convert/trimode_convert", "client/trimode_client", "train/trimode_train")
+PACKAGES = (
+    "python_backend/trimode",
+    "convert/trimode_convert",
+    "client/trimode_client",
+    "train/trimode_train",
+    "perf/trimode_perf",
+)
 
 
 @dataclass(frozen=True)
@@ -139,7 +145,7 @@ def main() -> int:
     """Print every package; with `--json` as data."""
     parser = argparse.ArgumentParser(prog="make layout", description="Print rooms, floors and arrows of packages.")
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("packages", nargs="*", default=PACKAGES, metavar="FOLDER", help="packages [all four]")
+    parser.add_argument("packages", nargs="*", default=PACKAGES, metavar="FOLDER", help="packages [all five]")
     options = parser.parse_args()
     for package in options.packages:
         if not (ROOT / package / "__init__.py").is_file():

@@ -10,7 +10,7 @@ import pytest
 from tests.support.layout import PACKAGES, ROOT, imports_of, modules_of
 
 TESTS = ROOT / "tests"
-FOLDERS = {"trimode": "trimode", "trimode_convert": "convert", "trimode_train": "train"}
+FOLDERS = {"trimode": "trimode", "trimode_convert": "convert", "trimode_train": "train", "trimode_client": "client"}
 """The folder of each package's tests."""
 
 BY_THE_SERVER = {"triton", "server"}
@@ -26,6 +26,11 @@ REACHED = {
         "atomic_folder", "checkpoint.adapter", "graph.attention", "graph.builder", "graph.head", "graph.linear",
         "graph.quantized_linear", "tensorrt.local_gpu", "verify.numpy_model", "verify.onnx_reference", "verify.passes",
         "verify.verify",
+    },
+    "trimode_client": {
+        "async_client", "cli.chat", "cli.demo", "cli.generate", "cli.health", "cli.prompt", "cli.screen", "client",
+        "local_server", "transports.base", "transports.grpc_async", "transports.grpc_blocking",
+        "transports.grpc_common", "transports.http", "transports.http_common",
     },
     "trimode_train": {
         "data.tasks.arithmetic", "data.tasks.base", "data.tasks.lists", "data.tasks.records", "data.tasks.vocabulary",

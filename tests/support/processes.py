@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-STARTS = {"subprocess", "create_subprocess_exec", "multiprocessing", "TritonProcess"}
+STARTS = {"subprocess", "create_subprocess_exec", "multiprocessing", "TritonProcess", "Comparison", "conversion"}
+"""What starts a process: the library's names, and the product's that lie behind a module."""
 
 
 def names_in(code: CodeType) -> Iterator[str]:

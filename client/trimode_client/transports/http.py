@@ -44,9 +44,8 @@ class HttpTransport:
     def __init__(self, url: str, model: str) -> None:
         self._url = base_url(url)
         self._model = model
-        verify = _authorities() if self._url.startswith("https:") else False  # no redirect leads from http to https
-        self._pool = httpx.HTTPTransport(verify=verify, limits=POOL, trust_env=False)
-        self._client = httpx.Client(transport=self._pool, trust_env=False)
+        self._pool = httpx.HTTPTransport(verify=_authorities(), limits=POOL, trust_env=False)
+        self._client = httpx.Client(transport=self._pool, trust_env=False, follow_redirects=True)
 
     def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> Generator[dict[str, Any], None, None]:
         """Send one request and yield its responses; see Transport."""

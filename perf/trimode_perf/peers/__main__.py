@@ -21,7 +21,7 @@ from ..common.paths import MODEL_YAML, NANO, PROJECT
 from ..common.progress import progress, run
 from ..common.prompts import claimed, load, spread
 from . import table
-from .comparison import compare
+from .comparison import Workers, compare
 from .process import PeerError
 
 
@@ -66,10 +66,13 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         }
         with progress(text="peers and this runtime") as bar:
             found = compare(
-                runtime, asked, options.max_tokens, options.seconds,
-                lambda share: bar.at(min(share, 0.999)), options.python,  # the last round may end late
-                checkpoint=options.checkpoint, threads=options.threads,
-            )  # fmt: skip
+                runtime,
+                asked,
+                options.max_tokens,
+                options.seconds,
+                lambda share: bar.at(min(share, 0.999)),  # the last round may end late
+                Workers(options.python, options.checkpoint, options.threads),
+            )
         return {**about, **found}
     finally:
         runtime.close()

@@ -9,10 +9,10 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..common.paths import NANO
 from ..common.prompts import Prompt, spread
 from .peer import PEERS
 from .process import START_SECONDS, PeerError, Process
@@ -29,30 +29,38 @@ Call = tuple[str, str]  # peer, mode
 Progress = Callable[[float], None]
 
 
+@dataclass(frozen=True)
+class Workers:
+    """What the peers run with."""
+
+    python: Path | str
+    """An interpreter that has the peers' libraries."""
+    checkpoint: Path
+    """What the runtime's bundle was built from."""
+    threads: int
+    """Of each peer; 0 takes every core, as for the runtime."""
+
+    @property
+    def cores(self) -> int:
+        """The threads of each peer, counted."""
+        return self.threads or len(os.sched_getaffinity(0))
+
+    def command(self, peer: str) -> list[str]:
+        """Return what starts one."""
+        shared = ["--threads", str(self.cores), "--checkpoint", str(self.checkpoint.resolve())]
+        return [str(self.python), "-m", "trimode_perf.peers.worker", "--peer", peer, *shared]
+
+
 def compare(
-    runtime: Runtime,
-    prompts: Sequence[Prompt],
-    max_tokens: int,
-    seconds: float,
-    progress: Progress,
-    python: Path | str,
-    *,
-    checkpoint: Path = NANO,
-    threads: int = 0,
+    runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, seconds: float, progress: Progress, workers: Workers
 ) -> dict[str, Any]:
     """Ask every peer and `runtime` in turn for about `seconds`; return rows of figures.
 
-    Args:
-        prompts: fewer are timed where time is short, at least four.
-        python: an interpreter that has the peers' libraries.
-        checkpoint: what `runtime`'s bundle was built from.
-        threads: of each peer; 0 takes every core, as for the runtime.
+    Where time is short fewer of `prompts` are timed, at least four.
     """
-    count = threads or len(os.sched_getaffinity(0))
-    shared = ["--threads", str(count), "--checkpoint", str(checkpoint.resolve())]
-    commands = {name: [str(python), "-m", "trimode_perf.peers.worker", "--peer", name, *shared] for name in PEERS}
+    commands = {name: workers.command(name) for name in PEERS}
     with Comparison(runtime, prompts, max_tokens, commands) as comparison:
-        return {**comparison.run(seconds, progress), "threads": count}
+        return {**comparison.run(seconds, progress), "threads": workers.cores}
 
 
 class Comparison:

@@ -91,7 +91,7 @@ class Process:
             told: dict[str, Any] = json.loads(line)
         except ValueError:
             self._process.kill()
-            raise PeerError(f"answered what is no JSON: {line[:80]!r}") from None
+            raise PeerError(f"did not answer with JSON: {line[:80]!r}") from None
         return told
 
     def _read(self) -> None:

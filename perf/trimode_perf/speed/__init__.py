@@ -36,6 +36,7 @@ class Options:
     bundle: Path
     int8_bundle: Path | None = None
     model: str = "nano"
+    checkpoint: Path = NANO
     heldout: Path = NANO / "heldout.jsonl"
     per_domain: int = 4
     prompts: int = 12

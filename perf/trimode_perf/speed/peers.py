@@ -15,10 +15,10 @@ def measure(context: Context) -> dict[str, Data]:
     asked = context.options
     if asked.peers_python is None:
         return {}
+    workers = comparison.Workers(asked.peers_python, asked.checkpoint, context.config.threads)
     found = comparison.compare(
-        context.runtime, context.prompts, asked.max_tokens, context.seconds, context.progress,
-        asked.peers_python, checkpoint=asked.heldout.parent, threads=context.config.threads,
-    )  # fmt: skip
+        context.runtime, context.prompts, asked.max_tokens, context.seconds, context.progress, workers
+    )
     return {"peers": found}
 
 

@@ -250,6 +250,8 @@ def main(arguments: list[str] | None = None) -> int:
     WORK.mkdir(parents=True, exist_ok=True)
     files = {"input": shipped(given.mode), "export": WORK / f"{given.mode}.export.json"}
     try:
+        files["export"].unlink(missing_ok=True)  # an earlier run's
+        print("getting perf_analyzer ready; the first time it is downloaded", flush=True)
         program, at = fetch(), Addresses(given.url, "")
         line = command(program, every[given.mode], "grpc_stream", given.concurrency, files, at)
         print(" ".join(line), flush=True)
@@ -258,6 +260,9 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except AnalyzerError as exc:
         print(exc, file=sys.stderr)
+        return 1
+    if status == 0 and not files["export"].exists():
+        print("perf_analyzer ended without writing its figures", file=sys.stderr)
         return 1
     if status == 0:
         shown = figures(json.loads(files["export"].read_text(encoding="utf-8")))

@@ -43,10 +43,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
     made.add_argument("--part", choices=[part.name for part in measured], help="this one only")
-    made.add_argument("--seconds", type=float, metavar="S", help="a part may take; it asks fewer rounds or prompts")
+    made.add_argument(
+        "--seconds", type=float, metavar="S", help="a part may take; startup, passes and timeline have fixed rounds"
+    )
     made.add_argument("--out", type=Path, default=PERF, metavar="DIR", help="where results/ and RESULTS.md go [perf]")
     made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
     made.add_argument("--model", default="nano", help="what `make serve` calls it [%(default)s]")
+    made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="what the peers load [nano]")
     made.add_argument("--heldout", type=Path, default=NANO / "heldout.jsonl", metavar="JSONL")
     made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")
     made.add_argument("--prompts", type=int, default=12, metavar="N", help="of those, timed ones [%(default)s]")

@@ -71,7 +71,7 @@ def memory(root: int) -> dict[str, float]:
     found: dict[str, float] = {}
     top = psutil.Process(root)
     for process in (top, *top.children(recursive=True)):
-        with contextlib.suppress(psutil.NoSuchProcess):  # it ended while it was looked at
+        with contextlib.suppress(psutil.Error):  # it ended while it was looked at
             name = process.name()
             found[name] = round(found.get(name, 0.0) + process.memory_full_info().pss / MIB, 1)
     return found

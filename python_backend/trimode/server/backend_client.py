@@ -100,7 +100,7 @@ class BackendClient:
                 await self.aclose()
 
     async def aclose(self) -> None:
-        """Close all connections, now or after the last answer that still runs; a Triton that ends waits for them."""
+        """Close all connections: now, or all after the last answer that still runs; a Triton that ends waits for it."""
         self._closing = True
         if self._session and not self._running:
             session, self._session = self._session, None

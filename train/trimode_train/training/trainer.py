@@ -72,10 +72,7 @@ class Trainer:
         ours = {id(p) for p in matrices}
         others = [p for p in self.model.parameters() if id(p) not in ours]
         self.optimisers: list[tuple[torch.optim.Optimizer, float]] = [
-            (
-                muon(matrices, options),
-                options.muon_lr,
-            ),
+            (muon(matrices, options), options.muon_lr),
             (
                 torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
                 options.adam_lr,
