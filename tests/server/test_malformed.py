@@ -198,6 +198,11 @@ def test_text_beyond_the_limit_over_http(server: Server) -> None:
     assert str(MAX_TEXT_CHARACTERS) in message
 
 
+def test_a_body_that_is_not_encoded_as_it_says(server: Server) -> None:
+    status, answer = send(server.http_port, "POST", f"{PATH}/generate", b"abcdefgh", Content_Encoding="gzip")
+    assert (status, json.loads(answer)["error"][:8]) == (400, "bad_json")
+
+
 def test_ten_megabytes_over_http(server: Server) -> None:
     assert str(8 * MIB) in refused(server, {"text_input": "x" * 10 * MIB}, "too_large", 413)
 

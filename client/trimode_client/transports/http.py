@@ -50,19 +50,24 @@ class HttpTransport:
     def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> Generator[dict[str, Any], None, None]:
         """Send one request and yield its responses; see Transport."""
         url = self._url + endpoint(self._model, fields)
-        timeout = httpx.Timeout(limits.seconds_left(), connect=CONNECT_SECONDS)
+        left = limits.seconds_left()
+        timeout = httpx.Timeout(left, connect=CONNECT_SECONDS if left is None else min(CONNECT_SECONDS, left))
         try:
             with self._client.stream("POST", url, content=body(fields), headers=HEADERS, timeout=timeout) as answer:
+                pieces = _pieces(answer, timeout.read, limits)
                 if answer.status_code != 200:
-                    raise http_error(answer.status_code, answer.read())
+                    raise http_error(answer.status_code, b"".join(pieces))
                 if not fields["stream"]:
-                    yield parse(answer.read())
+                    yield parse(b"".join(pieces))
                     return
                 parser = SseParser()
-                for piece in _pieces(answer, timeout.read, limits):
+                for piece in pieces:
                     yield from parse_events(parser, piece)
         except _TIMED_OUT:
             raise limits.error() from None
+        except httpx.ConnectTimeout as exc:
+            ours = left is not None and left < CONNECT_SECONDS
+            raise (limits.error() if ours else http_failure(exc, self._url)) from None
         except _FAILED as exc:
             raise http_failure(exc, self._url) from None
 

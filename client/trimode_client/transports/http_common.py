@@ -68,6 +68,8 @@ def http_failure(exc: Exception, url: str) -> TrimodeClientError:
     """Return the error for a request that httpx could not carry out; waits that ended are not among them."""
     if isinstance(exc, httpx.ConnectTimeout):
         return unreachable(url, "HTTP", f"no connection within {CONNECT_SECONDS:g} s")
+    if isinstance(exc, httpx.TooManyRedirects):
+        return UnavailableError(f"{url} redirects in a loop")
     if isinstance(exc, httpx.ConnectError):
         return unreachable(url, "HTTP", exc)
     if isinstance(exc, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):

@@ -24,7 +24,7 @@ from ..common import paths
 from ..common.markdown import table
 from ..common.paths import NANO, PERF, PROJECT
 from ..common.prompts import Prompt, claimed, load, spread
-from ..common.statistics import percentile
+from ..common.statistics import percentile, rounded
 from . import Context, Data, Found, Options, Part
 
 FOLDER = PERF / "modes"
@@ -266,7 +266,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     if status == 0:
         shown = figures(json.loads(files["export"].read_text(encoding="utf-8")))
-        print(", ".join(f"{name} {value:.1f}" for name, value in shown.items()))
+        print(
+            "From the exported timestamps, first request to last response; perf_analyzer divides by its whole window:"
+        )
+        print(", ".join(f"{name} {value:g}" for name, value in rounded(shown).items()))
     return status
 
 

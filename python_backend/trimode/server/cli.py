@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import resource
 import secrets
 import signal
 import tempfile
@@ -30,6 +31,7 @@ from .supervisor import RestartPolicy, Supervisor, log
 
 PROJECT = Path(__file__).resolve().parents[3]  # above server, trimode and python_backend
 ADMIN_KEY_BYTES = 24  # 192 random bits, too many to guess
+OPEN_FILES = 65536  # as vLLM and other servers set it; each connection takes one here and one to tritonserver
 DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
 
 
@@ -76,12 +78,21 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
     options = parser().parse_args(arguments)
+    raise_file_limit()
     try:
         asyncio.run(_serve(options))
     except TrimodeError as exc:
         log(exc.on_the_wire())
         return 1
     return 0
+
+
+def raise_file_limit() -> None:
+    """Let this process and what it starts open OPEN_FILES files: a shell often allows 1024, too few for connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 async def _serve(options: argparse.Namespace) -> None:

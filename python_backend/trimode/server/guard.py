@@ -21,7 +21,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..api.tensors import CANCEL, MODEL_NAME
-from ..errors import EngineError, LostError, Refusal, RequestError, TrimodeError
+from ..errors import Described, EngineError, LostError, Refusal, RequestError, TrimodeError
 from .backend_client import Answer, BackendClient
 from .body_check import check_body
 from .error_answer import error_response, error_text
@@ -38,10 +38,12 @@ INFER = re.compile(rf"{MODEL}/infer")
 GENERATE_PATH = f"/v2/models/{MODEL_NAME}/generate"
 
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
+CUT = EngineError("the server stopped before the answer was complete")
 JSON = {"Content-Type": "application/json"}
 INSTEAD = f"use POST {GENERATE_PATH} or generate_stream, or ModelStreamInfer over gRPC"
 LARGE_BODY = 64 * 1024  # bytes; checking a larger body would delay every stream by more than a millisecond or two
 CANCEL_SECONDS = 10.0  # for the backend to confirm a cancellation; nobody waits for it
+IDLE_SECONDS = 75.0  # between two requests of a connection; longer than clients keep theirs, which then close first
 SHUTDOWN_SECONDS = 2.0  # for open connections to end; requests have had the server's exit timeout before
 SILENT = Refusal("deadline_exceeded", "the backend was silent for too long").on_the_wire()
 
@@ -107,12 +109,16 @@ class Guard:
         except ConnectionRefusedError:
             return error_response(self._not_serving().on_the_wire())
         except LostError:
-            return error_response(LOST.on_the_wire())
+            return error_response(self._lost())
         except Exception as exc:
-            if request.transport is None:
+            if request.transport is None or request.transport.is_closing():
                 raise  # the caller is gone, nobody to answer
             logger.exception("a request could not be answered")
             return error_response(TrimodeError(f"{type(exc).__name__}: {exc}").on_the_wire())
+
+    def _lost(self) -> str:
+        """Return what callers are told whose answer the backend did not finish."""
+        return (CUT if self._state.stopping else LOST).on_the_wire()
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = path_of(request)
@@ -194,7 +200,7 @@ class Guard:
             async for event in answer.parts():
                 await response.write(event)
         except (LostError, TimeoutError) as exc:
-            text = SILENT if isinstance(exc, TimeoutError) else LOST.on_the_wire()
+            text = SILENT if isinstance(exc, TimeoutError) else self._lost()
             await response.write(b"data: " + json.dumps({"error": text}).encode() + b"\n\n")
         await response.write_eof()
         return response
@@ -210,6 +216,7 @@ async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
 
     Raises:
         Refusal: it is larger than the limit, or does not arrive in time.
+        RequestError: it is not encoded as its Content-Encoding says, or not sent as its framing says.
     """
     _check_size(request.content_length or 0, limits)
     if request.headers.get("Expect", "").lower() == "100-continue":
@@ -225,6 +232,9 @@ async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
                 _check_size(size, limits)
     except TimeoutError as exc:
         raise Refusal("deadline_exceeded", "the body did not arrive in time") from exc
+    except web.RequestPayloadError as exc:
+        text = "cannot be read as its Content-Encoding and Transfer-Encoding say"
+        raise RequestError("the body", text, Described("other bytes"), error_type="bad_json") from exc
     return b"".join(parts)
 
 
@@ -236,9 +246,10 @@ def _check_size(size: int, limits: Limits) -> None:
 def _in_one_line(record: logging.LogRecord) -> bool:
     """Log a request that is not HTTP/1 in one line, without aiohttp's traceback: gRPC clients often try this port."""
     exc = record.exc_info[1] if record.exc_info else None
-    if isinstance(exc, HttpProcessingError):
+    if isinstance(exc, HttpProcessingError | web.RequestPayloadError):
+        said = exc.message if isinstance(exc, HttpProcessingError) else str(exc)
         record.msg += ": %s"
-        record.args = (*(record.args or ()), exc.message.partition("\n")[0].rstrip(":"))
+        record.args = (*(record.args or ()), said.partition("\n")[0].rstrip(":"))
         record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
     return True
 
@@ -249,7 +260,9 @@ http_logger.addFilter(_in_one_line)
 @contextlib.asynccontextmanager
 async def listen(guard: Guard, host: str, port: int) -> AsyncIterator[None]:
     """Answer on `host`:`port` inside the block."""
-    server = web.Server(guard.handle, handler_cancellation=True, access_log=None, logger=http_logger)
+    server = web.Server(
+        guard.handle, handler_cancellation=True, access_log=None, logger=http_logger, keepalive_timeout=IDLE_SECONDS
+    )
     runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:

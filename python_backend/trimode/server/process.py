@@ -80,7 +80,7 @@ class TritonProcess:
 
     def find_stubs(self) -> None:
         """Find the stubs among the server's children; `fault` reports on every stub found so far."""
-        with contextlib.suppress(psutil.NoSuchProcess):
+        with contextlib.suppress(psutil.Error, OSError):
             self._stubs.update(child for child in psutil.Process(self._process.pid).children() if _is_stub(child))
 
     def fault(self) -> Fault | None:
@@ -91,6 +91,8 @@ class TritonProcess:
             server = psutil.Process(self._process.pid)  # our child: nobody else has its pid before `returncode` is set
         except psutil.NoSuchProcess:
             return Fault(f"tritonserver {self._process.pid} died")
+        except (psutil.Error, OSError):  # for want of file descriptors say: not known now
+            return None
         found = (_fault("the backend process", stub) for stub in self._stubs)
         return _fault("tritonserver", server) or next(filter(None, found), None)
 
@@ -109,7 +111,7 @@ class TritonProcess:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         for stub in self._stubs:
-            with contextlib.suppress(psutil.NoSuchProcess):
+            with contextlib.suppress(psutil.Error, OSError):
                 stub.kill()
         await self._process.wait()
         self._reaper.kill()
@@ -122,7 +124,7 @@ class TritonProcess:
 def _is_stub(process: psutil.Process) -> bool:
     try:
         return process.name()[:SHORT_NAME] == STUB_NAME[:SHORT_NAME]
-    except psutil.NoSuchProcess:
+    except (psutil.Error, OSError):
         return False
 
 
@@ -131,6 +133,8 @@ def _fault(what: str, process: psutil.Process) -> Fault | None:
         status = process.status() if process.is_running() else psutil.STATUS_DEAD
     except psutil.NoSuchProcess:
         status = psutil.STATUS_DEAD
+    except (psutil.Error, OSError):  # for want of file descriptors say: not known now
+        return None
     if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
         return Fault(f"{what} {process.pid} died")
     if status == psutil.STATUS_STOPPED:

@@ -94,6 +94,7 @@ class Supervisor:
         finally:
             following.cancel()
             stopping.cancel()
+        log(f"stopping: running requests may finish within {self._policy.exit_seconds:g} s")
         await self._liveness.aclose()
         process.terminate()
         try:

@@ -6,6 +6,7 @@ import asyncio
 import json
 import select
 import socket
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -242,6 +243,24 @@ def test_a_redirect_is_followed(ask: Asker) -> None:
         moved = b"HTTP/1.1 307 Moved\r\nLocation: http://%s/x\r\nContent-Length: 0\r\n\r\n" % server.url.encode()
         with raw_server(lambda connection: connection.sendall(moved)) as old:
             assert ask(old.url, stream=False)[0].text == "lo"
+
+
+def test_redirects_in_a_loop_are_unavailable(ask: Asker) -> None:
+    moved = b"HTTP/1.1 307 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"
+    loop = raw_server(lambda connection: connection.sendall(moved))
+    with loop as server, pytest.raises(UnavailableError, match="redirects in a loop"):
+        ask(server.url)
+
+
+def test_a_single_answer_that_trickles_ends_with_the_limit(ask: Asker) -> None:
+    def trickle(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        for _ in range(1000):
+            connection.sendall(b" ")
+            time.sleep(0.05)
+
+    with raw_server(trickle) as server, pytest.raises(DeadlineError):
+        ask(server.url, stream=False, timeout=0.5)
 
 
 def test_health_of_a_server_that_does_not_answer_says_how_long_it_was_waited_for() -> None:

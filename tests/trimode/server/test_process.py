@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import resource
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable
 from io import BytesIO
 from pathlib import Path
 
 import psutil
 import pytest
+from trimode.server.cli import OPEN_FILES
 from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, TritonProcess, forward_log
 from trimode.server.shared_memory import own_prefix
 
@@ -67,6 +71,34 @@ def with_stub(folder: Path, look: Look) -> None:
 
     (folder / STUB_NAME).symlink_to("/bin/sleep")
     asyncio.run(run())
+
+
+def test_nothing_is_a_fault_where_no_file_can_be_opened(tmp_path: Path) -> None:
+    async def look(process: TritonProcess, stub: psutil.Process) -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (1, hard))
+        try:
+            with pytest.raises(OSError, match="Too many open files"):
+                stub.status()
+            process.find_stubs()
+            found = process.fault()
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert found is None
+        assert process.fault() is None
+
+    with_stub(tmp_path, look)
+
+
+@pytest.mark.parametrize("allowed", [256, 1024])
+def test_a_server_may_open_as_many_files_as_the_system_allows(allowed: int) -> None:
+    code = "import resource; from trimode.server import cli; cli.raise_file_limit()"
+    code += "; print(resource.getrlimit(resource.RLIMIT_NOFILE))"
+    shell = f'ulimit -Sn {allowed}; ulimit -Hn; exec "$0" -c "$1"'
+    shown = subprocess.run(["sh", "-c", shell, sys.executable, code], capture_output=True, text=True, check=True).stdout
+    hard, limits = shown.splitlines()
+    most = OPEN_FILES if hard == "unlimited" else min(OPEN_FILES, int(hard))
+    assert limits.startswith(f"({most}, ")
 
 
 def stubs_of_this_process() -> list[psutil.Process]:
