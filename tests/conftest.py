@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,6 +23,12 @@ DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--parity-kit", type=Path, default=DEFAULT_KIT, help="folder of a parity kit (see its README)")
+
+
+def pytest_configure() -> None:
+    """Take Ctrl-C even where the run was started in the background, whose processes ignore it and hand that on."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
