@@ -2,24 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from trimode_perf.common.prompts import DROPPED, Prompt, claimed, halves, load, spread
-
-
-@pytest.fixture
-def heldout(tmp_path: Path) -> Path:
-    path = tmp_path / "heldout.jsonl"
-    asked = [
-        {"domain": domain, "messages": [{"role": "user", "content": f"{domain} {number}"}], "answer": "a b"}
-        for domain in ("sum", "list")
-        for number in range(3)
-    ]
-    lines = [*asked, {"domain": "code", "prompt": "import"}]
-    path.write_text("\n".join(json.dumps(line) for line in lines))
-    return path
 
 
 def test_domains_take_turns(heldout: Path) -> None:

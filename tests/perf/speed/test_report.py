@@ -2,26 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 from trimode_perf.common import prompts, statistics
 from trimode_perf.common.paths import PERF, PROJECT
 from trimode_perf.speed import MODES, domains, int8, layers, perf_analyzer, plots, report
-
-
-@pytest.fixture
-def heldout(tmp_path: Path) -> Path:
-    path = tmp_path / "heldout.jsonl"
-    asked = [
-        {"domain": domain, "messages": [{"role": "user", "content": f"{domain} {number}"}], "answer": "a b"}
-        for domain in ("sum", "list")
-        for number in range(3)
-    ]
-    lines = [*asked, {"domain": "code", "prompt": "import"}]
-    path.write_text("\n".join(json.dumps(line) for line in lines))
-    return path
 
 
 def test_domains_take_turns(heldout: Path) -> None:

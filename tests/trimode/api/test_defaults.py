@@ -8,22 +8,10 @@ import pytest
 from trimode.api.defaults import Defaults
 from trimode.api.fields import Mode
 from trimode.api.params import GenerationParams
-from trimode.errors import RequestError
 
-from tests.support.toy import EFFORTS
+from tests.support.parsing import DEFAULTS, parse, unparsed
 
 DIFFUSION, SPECULATION = "diffusion", "self_speculation"
-DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9, effort=EFFORTS)
-
-
-def parse(given: dict[str, object] | None = None, **more: object) -> GenerationParams:
-    return GenerationParams.parse({"text_input": "hi", **(given or {}), **more}, DEFAULTS)
-
-
-def unparsed(given: dict[str, object], defaults: Defaults = DEFAULTS) -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        GenerationParams.parse(given, defaults)
-    return caught.value
 
 
 def test_a_text_is_gone_through_twice_and_a_block_not_at_all_unless_asked() -> None:

@@ -7,26 +7,14 @@ from typing import Any
 
 import pytest
 from trimode.api.applicability import FIELDS_OF_MODES, FIELDS_OF_OPERATIONS, NOT_OF_OPERATIONS
-from trimode.api.defaults import Defaults
 from trimode.api.fields import FIELDS, PROMPT_FIELDS, Mode, Operation
 from trimode.api.params import GenerationParams
 from trimode.errors import RequestError
 
-from tests.support.toy import EFFORTS
+from tests.support.parsing import DEFAULTS, parse, unparsed
 
 DIFFUSION, SPECULATION = "diffusion", "self_speculation"
-DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9, effort=EFFORTS)
 GOOD = [{"role": "system", "content": ""}, {"role": "user", "content": "hi"}]
-
-
-def parse(given: dict[str, object] | None = None, **more: object) -> GenerationParams:
-    return GenerationParams.parse({"text_input": "hi", **(given or {}), **more}, DEFAULTS)
-
-
-def unparsed(given: dict[str, object], defaults: Defaults = DEFAULTS) -> RequestError:
-    with pytest.raises(RequestError) as caught:
-        GenerationParams.parse(given, defaults)
-    return caught.value
 
 
 def test_an_unknown_field_is_refused_by_name() -> None:
