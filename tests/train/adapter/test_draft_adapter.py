@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from random import Random
 
 import pytest
 import torch
@@ -14,39 +13,20 @@ from trimode_train.adapter import draft_adapter
 from trimode_train.adapter.draft_adapter import AdapterRecipe, AdapterRun
 from trimode_train.adapter.own_text import OwnText
 from trimode_train.data.batches import batch_for
-from trimode_train.data.packing import Document, NoiseOptions
+from trimode_train.data.packing import NoiseOptions
 from trimode_train.data.recipe import DataOptions, OptimOptions
 from trimode_train.evaluation.decode import autoregressive, self_speculation
 from trimode_train.export import export
 from trimode_train.model import lora
-from trimode_train.model.config import EOS_ID
 from trimode_train.model.model import Model
 from trimode_train.training.bar import Bar
 from trimode_train.training.clock import Clock
 from trimode_train.training.objective import Tensors
 
+from tests.support.lora import prompt, randomise
+
 RANK, ALPHA = 4, 16
 ALL_MASKED = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0.5, all_masked=1.0, seed_masked=0.0)
-
-
-def randomise(model):
-    torch.manual_seed(1)
-    for parameter in lora.weights(model).values():
-        parameter.data = torch.randn_like(parameter) * 0.5
-
-
-def prompt(seed=3, length=12):
-    rng = Random(seed)
-    return [rng.randrange(128, 512) for _ in range(length)]
-
-
-@pytest.fixture
-def pool():
-    rng = Random(1)
-    return [
-        Document([rng.randrange(128, 512) for _ in range(n - 1)] + [EOS_ID], start)
-        for n, start in ((30, 12), (25, 5), (40, 20), (19, 3))
-    ]
 
 
 @pytest.fixture

@@ -7,29 +7,14 @@ from random import Random
 import pytest
 import torch
 from trimode_train.adapter.draft_objective import Drafts, draft_losses, encode_drafts, hybrid
-from trimode_train.data.packing import Document, NoiseOptions, pack, plan
+from trimode_train.data.packing import NoiseOptions, pack, plan
 from trimode_train.model import lora
-from trimode_train.model.config import EOS_ID, MASK_ID
+from trimode_train.model.config import MASK_ID
 from trimode_train.model.model import bias_from
 from trimode_train.training.objective import Tensors, visibility
 
 RANK, ALPHA = 4, 16
 ALL_MASKED = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0.5, all_masked=1.0, seed_masked=0.0)
-
-
-def randomise(model):
-    torch.manual_seed(1)
-    for parameter in lora.weights(model).values():
-        parameter.data = torch.randn_like(parameter) * 0.5
-
-
-@pytest.fixture
-def pool():
-    rng = Random(1)
-    return [
-        Document([rng.randrange(128, 512) for _ in range(n - 1)] + [EOS_ID], start)
-        for n, start in ((30, 12), (25, 5), (40, 20), (19, 3))
-    ]
 
 
 @pytest.fixture

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from random import Random
-
 import torch
 from safetensors.torch import load_file
 from trimode_train.model import lora
 from trimode_train.model.model import Model, causal_bias, grouped_attention
 
+from tests.support.lora import prompt, randomise
+
 RANK, ALPHA = 4, 16
-
-
-def randomise(model):
-    torch.manual_seed(1)
-    for parameter in lora.weights(model).values():
-        parameter.data = torch.randn_like(parameter) * 0.5
-
-
-def prompt(seed=3, length=12):
-    rng = Random(seed)
-    return [rng.randrange(128, 512) for _ in range(length)]
 
 
 @torch.no_grad()
