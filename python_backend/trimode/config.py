@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,42 +16,87 @@ import yaml
 from .api.fields import Mode
 from .errors import ConfigError
 
-ENVIRONMENT = {
-    "TRIMODE_BUNDLE": "bundle",
-    "TRIMODE_THREADS": "threads",
-    "TRIMODE_MAX_SLOTS": "max_slots",
-    "TRIMODE_MAX_QUEUE": "max_queue",
-    "TRIMODE_PREFIX_CACHE_MIB": "prefix_cache_mib",
-    "TRIMODE_DEVICE": "device",
-}
+MANY = 1_000_000
+"""An upper bound that no real setting reaches; it catches a slip of the keyboard."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known of one key of model.yaml: the row from which its check, its help and its documentation come.
+
+    Attributes:
+        help: what it does, with its unit.
+        low, high: inclusive range of an integer; None for any other kind.
+        environment: the variable that wins over the file, or "".
+    """
+
+    help: str
+    low: int | None = None
+    high: int | None = None
+    environment: str = ""
+
+
+def _about(help: str, low: int | None = None, high: int | None = None, environment: str = "") -> dict[str, Setting]:
+    """Return the metadata of a field of ServerConfig: its row."""
+    return {"setting": Setting(help, low, high, environment)}
 
 
 @dataclass(frozen=True)
 class ServerConfig:
-    """Everything an operator can set.
+    """Everything an operator can set. The meaning of each key stands in its row; `settings` returns the rows."""
 
-    Attributes:
-        bundle: folder of the engine bundle; relative to the repository's root when not absolute.
-        threads: threads of the engine; 0 takes every core.
-        spin: engine threads wait for the next operator by spinning, within a call and shortly.
-        max_slots: sequences decoded at once.
-        max_queue: requests waiting beyond that; one more is answered "overloaded".
-        prefill_chunk: most prompt tokens of one pass.
-        prefix_cache_mib: memory for keys and values of texts read before; 0 keeps none.
-        default_mode, default_max_tokens: for requests that name none.
-        device: index of the GPU that an engine for GPUs opens on; an instance that Triton placed on one takes that.
-    """
-
-    bundle: Path = Path("build/out/nano-float32")
-    threads: int = 0
-    spin: bool = True
-    max_slots: int = 16
-    max_queue: int = 64
-    prefill_chunk: int = 256
-    prefix_cache_mib: int = 64
-    default_mode: Mode = Mode.AUTO
-    default_max_tokens: int = 128
-    device: int = 0
+    bundle: Path = field(
+        default=Path("build/out/nano-float32"),
+        metadata=_about(
+            "Folder of the engine bundle. A relative path starts at the folder that holds `model_repository`.",
+            environment="TRIMODE_BUNDLE",
+        ),
+    )
+    threads: int = field(
+        default=0,
+        metadata=_about("Threads of an engine on the CPU; 0 takes every core.", 0, 1024, "TRIMODE_THREADS"),
+    )
+    spin: bool = field(
+        default=True,
+        metadata=_about(
+            "Threads of an engine on the CPU wait for the next operator of a call by spinning, for up to 50 µs. "
+            "False leaves more processor time to other programs on the machine."
+        ),
+    )
+    max_slots: int = field(
+        default=16,
+        metadata=_about("Most sequences that are decoded at once.", 1, 1024, "TRIMODE_MAX_SLOTS"),
+    )
+    max_queue: int = field(
+        default=64,
+        metadata=_about(
+            "Most requests that wait for a slot; one more is refused with `overloaded`.", 0, MANY, "TRIMODE_MAX_QUEUE"
+        ),
+    )
+    prefill_chunk: int = field(default=256, metadata=_about("Most prompt tokens that one pass reads.", 1, 8192))
+    prefix_cache_mib: int = field(
+        default=64,
+        metadata=_about(
+            "Memory in MiB for the keys and values of texts read before; 0 turns the prefix cache off.",
+            0,
+            MANY,
+            "TRIMODE_PREFIX_CACHE_MIB",
+        ),
+    )
+    default_mode: Mode = field(default=Mode.AUTO, metadata=_about("`mode` of a request that does not give it."))
+    default_max_tokens: int = field(
+        default=128, metadata=_about("`max_tokens` of a request that does not give it.", 1, MANY)
+    )
+    device: int = field(
+        default=0,
+        metadata=_about(
+            "Index of the GPU on which an engine for GPUs opens. "
+            "An instance that Triton placed on a GPU takes that one instead.",
+            0,
+            1023,
+            "TRIMODE_DEVICE",
+        ),
+    )
 
     def __post_init__(self) -> None:
         """Check ranges.
@@ -59,18 +104,13 @@ class ServerConfig:
         Raises:
             ConfigError: a value is out of range.
         """
-        for name, low, high in (
-            ("threads", 0, 1024),
-            ("max_slots", 1, 1024),
-            ("max_queue", 0, 1_000_000),
-            ("prefill_chunk", 1, 8192),
-            ("prefix_cache_mib", 0, 1_000_000),
-            ("default_max_tokens", 1, 1_000_000),
-            ("device", 0, 1023),
-        ):
+        for name, setting in settings().items():
             value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-                raise ConfigError(f"{name} must be an integer between {low} and {high}, got {value!r}")
+            if setting.low is None or setting.high is None:
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or not setting.low <= value <= setting.high:
+                limits = f"between {setting.low} and {setting.high}"
+                raise ConfigError(f"{name} must be an integer {limits}, got {value!r}")
 
     @classmethod
     def load(cls, path: Path, environment: Mapping[str, str] = os.environ) -> ServerConfig:
@@ -99,6 +139,15 @@ class ServerConfig:
         if unknown := sorted(set(raw) - known):
             raise ConfigError(f"unknown keys {unknown}; known are {sorted(known)}")
         return replace(plain, **{key: _like(getattr(plain, key), key, value) for key, value in raw.items()})
+
+
+def settings() -> dict[str, Setting]:
+    """Return the row of every key, in the order of the file."""
+    return {one.name: one.metadata["setting"] for one in fields(ServerConfig)}
+
+
+ENVIRONMENT = {setting.environment: key for key, setting in settings().items() if setting.environment}
+"""The environment variables that win over model.yaml, and the key that each of them sets."""
 
 
 def _like(default: object, key: str, value: object) -> Any:
