@@ -1,6 +1,7 @@
 """One request: the prompt and the knobs, checked against the server's own table of fields before anything is sent.
 
-Knows names, types and ranges (trimode.api.fields.FIELDS); the server decides which knobs go together.
+Knows names, types and ranges (trimode.api.fields.FIELDS); the server decides which knobs go together, and which reveal
+rules there are.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def _checked(
 
 def _check(name: str, value: object) -> Any:
     try:
-        checked = check_field(name, value)
+        checked = check_field(name, value, server_decides=True)
     except RequestError as exc:
         raise typed_error(exc.error_type, str(exc)) from exc
     match BY_NAME[name].kind:

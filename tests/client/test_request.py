@@ -85,6 +85,10 @@ def test_an_unknown_knob_is_refused_and_the_known_ones_named() -> None:
         built(stepz=3)
 
 
+def test_a_reveal_rule_that_only_the_server_may_know_travels_as_given() -> None:
+    assert built(reveal="mine")["reveal"] == "mine"
+
+
 @pytest.mark.parametrize("name", ["stream", "suffix", "segments", "text"])
 def test_what_the_method_says_is_no_knob(name: str) -> None:
     with pytest.raises(InvalidRequestError, match=f"{name} is not a knob"):

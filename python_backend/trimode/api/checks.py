@@ -28,8 +28,18 @@ from .fields import (
 )
 
 
-def check_field(name: str, value: object) -> Any:
-    """Return `value` in the field's own type, None for None, or raise a RequestError that says what was expected."""
+def check_field(name: str, value: object, *, server_decides: bool = False) -> Any:
+    """Return `value` in the field's own type, None for None.
+
+    Args:
+        name: the field's name.
+        value: what a request gives for it.
+        server_decides: take any text for a field to whose choices a server may add, such as `reveal`. For a client and
+            for the guard; the model itself knows all of its choices, and its refusal lists them.
+
+    Raises:
+        RequestError: the value is not what the field takes; the message says what was expected.
+    """
     field = BY_NAME.get(name)
     if field is None:
         near = get_close_matches(name, BY_NAME, n=1)
@@ -38,7 +48,7 @@ def check_field(name: str, value: object) -> Any:
     if value is None:
         return None
     checked = _KINDS[field.kind](field, value)
-    if field.choices:
+    if field.choices and not (server_decides and field.more_choices):
         _chosen(field, checked, value)
     return CHECKS[field.check](field, checked) if field.check else checked
 

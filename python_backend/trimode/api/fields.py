@@ -12,6 +12,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Literal
 
+from .rule_files import rule_files
+
 Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
 Check = Literal["mode", "distinct", "messages", "segments", "spans", "stop_words", "gap_sizes"]
 """Checks that a row may name in addition to its kind's; checks.py has them."""
@@ -60,8 +62,10 @@ def _reveal_rules() -> tuple[str, ...]:
 
 ACCEPTS = ("likelihood", "always")
 ALLOWED = (Mode.DIFFUSION.value,)
-REVEALS = _reveal_rules()
-"""Names of the reveal rules: the files of decoding/reveal_rules/, so that a new file there is a new rule everywhere."""
+SHIPPED_REVEALS = _reveal_rules()
+"""Names of the reveal rules in decoding/reveal_rules/, so that a new file there is a new rule everywhere."""
+REVEALS = tuple(dict.fromkeys((*SHIPPED_REVEALS, *(path.stem for path in rule_files()))))
+"""Names of all reveal rules: the shipped ones, and the files that TRIMODE_REVEAL_RULES names in this process."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,7 @@ class Field:
         help: what it does, for people.
         low, high: inclusive range of a number, or of each of several.
         choices: the only texts it takes, or that each of several may be; empty for any text.
+        more_choices: whether a server may have choices that a client does not know.
         check: what is checked beyond kind, range and choices.
     """
 
@@ -84,6 +89,7 @@ class Field:
     low: float | None = None
     high: float | None = None
     choices: tuple[str, ...] = ()
+    more_choices: bool = False
     check: Check | None = None
 
 
@@ -165,6 +171,7 @@ FIELDS: tuple[Field, ...] = (
         "threshold",
         "Which masked positions a pass keeps: " + ", ".join(REVEALS) + ".",
         choices=REVEALS,
+        more_choices=True,
     ),
     Field("suffix", "string", "none", "The text after a gap: the answer is what belongs between the prompt and it."),
     Field(

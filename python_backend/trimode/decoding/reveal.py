@@ -1,22 +1,64 @@
 """Which masked positions a denoising pass keeps, by the rule that the request names.
 
 A rule gets one pass's candidates and must keep at least `quota` of them, so that a block is done within its steps.
-Rules are the files of reveal_rules/; a request may name each of them by its file's name.
+Rules are the files of reveal_rules/ and those that TRIMODE_REVEAL_RULES names; a request may name each of them by its
+file's name.
 """
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from importlib import import_module
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from ..api.fields import REVEALS
+from ..api.fields import SHIPPED_REVEALS
+from ..api.rule_files import check_rule_files, rule_files
+from ..errors import ConfigError
 from .reveal_rules.base import Floats, Rule
 
 Kept = npt.NDArray[np.bool_]
 
-RULES: dict[str, Rule] = {name: import_module(f".reveal_rules.{name}", __package__).RULE for name in REVEALS}
+
+def load_rule(path: Path) -> Rule:
+    """Run a Python file and return its RULE; it may import from `.base` and `..sampling`, as the shipped rules do.
+
+    Raises:
+        ConfigError: the file cannot be run, or has no RULE that is a Rule.
+    """
+    name = f"{__package__}.reveal_rules.{path.stem}"
+    spec = spec_from_file_location(name, path)
+    assert spec is not None and spec.loader is not None  # for a name that ends in .py there is always a loader
+    module = sys.modules[name] = module_from_spec(spec)  # where dataclasses look for the module of a class
+    try:
+        spec.loader.exec_module(module)
+    except Exception as exc:
+        del sys.modules[name]
+        raise ConfigError(f"reveal rule {path} cannot be loaded: {type(exc).__name__}: {exc}") from exc
+    found = getattr(module, "RULE", None)
+    if not isinstance(found, Rule):
+        got = "nothing" if found is None else f"a value of type {type(found).__name__}"
+        raise ConfigError(f"reveal rule {path} must define RULE, a trimode.decoding.reveal_rules.base.Rule, got {got}")
+    return found
+
+
+def load_rules(own: Iterable[Path]) -> dict[str, Rule]:
+    """Return the shipped rules and those of the files in `own`, by name.
+
+    Raises:
+        ConfigError: a file of `own` is missing, cannot be loaded, or cannot have its name.
+    """
+    own = tuple(own)
+    check_rule_files(own, SHIPPED_REVEALS)
+    shipped = {name: import_module(f".reveal_rules.{name}", __package__).RULE for name in SHIPPED_REVEALS}
+    return shipped | {path.stem: load_rule(path) for path in own}
+
+
+RULES = load_rules(rule_files())
 """The rules by name."""
 NEED_LOGITS = frozenset(name for name, rule in RULES.items() if rule.needs_logits)
 """Rules that look at more than the chosen token's probability."""

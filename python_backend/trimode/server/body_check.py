@@ -1,7 +1,8 @@
 """Checks the JSON body of generate and generate_stream before Triton sees it.
 
 Triton 2.51 cuts integers to 32 bits, lets NaN and invalid UTF-8 through, and turns unknown keys into parameters.
-Knows JSON; the rules of each field are api/checks.py's, and none is repeated here.
+Knows JSON; the rules of each field are api/checks.py's, and none is repeated here. The model alone knows its reveal
+rules, and refuses others.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
             continue  # null means not given, but only for a field: an unknown name is still an error
         if name in given:
             raise RequestError(name, "must be given once", value, error_type="given_twice")
-        check_field(name, value)
+        check_field(name, value, server_decides=True)
         given[name] = value
     if given.get("stream") and not streaming:
         raise RequestError("stream", "needs generate_stream; generate answers once", True, error_type="not_applicable")

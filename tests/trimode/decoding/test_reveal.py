@@ -14,8 +14,10 @@ import pytest
 import trimode
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.api.fields import REVEALS
-from trimode.decoding.reveal import RULES, reveal
+from trimode.api.fields import REVEALS, SHIPPED_REVEALS
+from trimode.decoding.reveal import RULES, load_rule, load_rules, reveal
+from trimode.decoding.reveal_rules import leftmost
+from trimode.errors import ConfigError
 
 from tests.support.arrays import Array
 
@@ -54,6 +56,67 @@ def test_a_new_file_is_a_new_rule_and_stray_files_are_none(tmp_path: Path, compi
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment, cwd=tmp_path)
     assert printed == "threshold steps leftmost entropy margin mine\n"
+
+
+MINE = """
+from __future__ import annotations
+from dataclasses import dataclass
+from .base import Rule, confidence
+from ..sampling import softmax
+
+@dataclass
+class Setting:
+    share: float = 0.5
+
+def half(logits, chosen):
+    return confidence(logits, chosen) * Setting().share
+
+RULE = Rule(half)
+"""
+
+
+def a_file(folder: Path, text: str, name: str = "mine.py") -> Path:
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_of_ones_own_is_a_rule_by_its_name(tmp_path: Path) -> None:
+    rules = load_rules([a_file(tmp_path, MINE)])
+    assert list(rules) == [*SHIPPED_REVEALS, "mine"]
+    assert rules["leftmost"] is leftmost.RULE
+    assert rules["mine"].score(np.zeros((1, 2), dtype=np.float32), np.array([0.5], dtype=np.float32)) == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", "must define RULE, a trimode.decoding.reveal_rules.base.Rule, got nothing"),
+        ("RULE = max", "got a value of type builtin_function_or_method"),
+        ("from .base import Rule\nRULE = Rule", "got a value of type type"),
+        ("import no_such_package", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_package'"),
+        ("RULE = (", "cannot be loaded: SyntaxError"),
+    ],
+)
+def test_a_file_without_a_rule_is_named_in_the_error(tmp_path: Path, text: str, expected: str) -> None:
+    path = a_file(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_rule(path)
+    assert str(caught.value).startswith(f"reveal rule {path} ")
+    assert expected in str(caught.value)
+
+
+def test_files_are_checked_before_one_is_run(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="there is no such file"):
+        load_rules([a_file(tmp_path, "raise SystemExit"), tmp_path / "missing.py"])
+
+
+def test_the_variable_adds_rules_to_the_process_it_is_set_in(tmp_path: Path) -> None:
+    path = a_file(tmp_path, MINE)
+    code = "from trimode.api.fields import REVEALS; from trimode.decoding.reveal import RULES; print(*REVEALS, *RULES)"
+    environment = {**os.environ, "TRIMODE_REVEAL_RULES": f"{path}{os.pathsep}{path}"}
+    printed = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment)
+    assert printed.split() == [*SHIPPED_REVEALS, "mine", *SHIPPED_REVEALS, "mine"]
 
 
 @pytest.mark.parametrize(
