@@ -8,23 +8,54 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 
 
+@dataclass(frozen=True)
+class Meaning:
+    """What one counter or ratio says, for people, and its unit."""
+
+    unit: str
+    help: str
+
+
+MEANINGS: dict[str, Meaning] = {
+    "forwards": Meaning("passes", "Every pass after the prefill: the sum of the six kinds of pass that follow it."),
+    "prefill_forwards": Meaning("passes", "Passes that read the prompt."),
+    "decode_forwards": Meaning("passes", "Passes that gave a single token."),
+    "draft_forwards": Meaning("passes", "Passes of self-speculation that drafted a block."),
+    "denoise_forwards": Meaning("passes", "Passes that refined a block of diffusion, or a window of a gap or text."),
+    "verify_forwards": Meaning("passes", "Passes of self-speculation that judged a draft."),
+    "commit_forwards": Meaning(
+        "passes",
+        "Passes that put a block into the cache. With `revise_rounds`, passes that score a block of diffusion do that "
+        "too; `commit_forwards` then counts only the blocks whose change was refused.",
+    ),
+    "score_forwards": Meaning("passes", "Passes that scored a text or a filled block."),
+    "cached_tokens": Meaning(
+        "tokens", "Tokens of the prompt that the prefix cache knew from an earlier request, and that were not read."
+    ),
+    "total_draft_tokens": Meaning("tokens", "Tokens drafted: `block_length` - 1 in each cycle."),
+    "total_accepted_draft_tokens": Meaning(
+        "tokens",
+        "Drafted tokens that verification confirmed. The bonus token that each verification adds is not one of them.",
+    ),
+    "output_tokens": Meaning("tokens", "Tokens of the answer; `num_output_tokens` on the wire."),
+    "tokens_per_forward": Meaning("tokens per pass", "Tokens of the answer over `forwards`; 0 when there was none."),
+    "tokens_per_cycle": Meaning(
+        "tokens per cycle",
+        "Tokens of the answer over `forwards` - `draft_forwards`, so that a draft and its verification count once; "
+        "0 when there was none. It is the acceptance length that papers report, except that it includes the first "
+        "token, which the prefill gives.",
+    ),
+    "acceptance_rate": Meaning(
+        "share, 0 to 1",
+        "`total_accepted_draft_tokens` over `total_draft_tokens`; 0 when nothing was drafted.",
+    ),
+}
+"""What every counter and ratio means, by its name; the documentation is made from it."""
+
+
 @dataclass
 class Counters:
-    """Passes by purpose and drafts by fate, of one request.
-
-    Attributes:
-        prefill_forwards: passes that read the prompt.
-        decode_forwards: passes that gave a single token.
-        draft_forwards, verify_forwards: passes of self-speculation.
-        denoise_forwards: passes that refined a block, or a window of a gap or text.
-        commit_forwards: passes that put a block into the cache. With revise_rounds diffusion's score_forwards do that
-            too; commit_forwards are then those of blocks whose change was refused.
-        score_forwards: passes that scored a text or a filled block.
-        total_draft_tokens: tokens drafted, block_length - 1 a cycle.
-        total_accepted_draft_tokens: those that verification confirmed; the bonus token that each verification adds is
-            not a draft token.
-        cached_tokens: of the prompt, those that were known from an earlier one and not read again.
-        output_tokens: tokens of the answer.
+    """Passes by purpose and drafts by fate, of one request. MEANINGS says what each counts.
 
     A request to fill gaps counts the passes of every size that it tried.
     """

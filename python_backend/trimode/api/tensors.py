@@ -1,4 +1,4 @@
-"""The tensors of the Triton model: names, types and shapes. Inputs are those of fields.FIELDS, counts of Counters.
+"""The tensors of the Triton model: names, types, shapes, and what the outputs mean. Inputs are those of fields.FIELDS.
 
 Knows no arrays and nothing of Triton's Python API. `python -m trimode.api.tensors [GPU ...]` prints config.pbtxt.
 """
@@ -9,6 +9,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .counters import MEANINGS
 from .fields import FIELDS, INT32_MAX, MAX_TEXT_CHARACTERS, Field, Kind
 
 MODEL_NAME = "nemotron_diffusion"
@@ -37,11 +38,33 @@ class Tensor:
     length: int = 1
 
 
+@dataclass(frozen=True)
+class Output(Tensor):
+    """An output: what it holds, for people, with its unit, and which responses carry it.
+
+    Attributes:
+        unit: what a number counts, or "" for a text.
+        help: what it holds.
+        asked_by: the field of a request that asks for it, or "" if it always comes.
+        every: whether every response carries its part; otherwise only the last response has it.
+    """
+
+    unit: str = ""
+    help: str = ""
+    asked_by: str = ""
+    every: bool = False
+
+
 def _input(field: Field) -> Tensor:
     data_type = DATA_TYPES[field.kind]
     if field.kind == "int" and field.high is not None and field.high > INT32_MAX:
         data_type = "TYPE_INT64"
     return Tensor(field.name, data_type, -1 if field.kind in ("strings", "ints") else 1)
+
+
+def _counter(name: str, data_type: str) -> Output:
+    meaning = MEANINGS[name]
+    return Output(name, data_type, unit=meaning.unit, help=meaning.help, asked_by="return_perf_metrics")
 
 
 COUNTS = (
@@ -57,26 +80,105 @@ COUNTS = (
     "total_draft_tokens",
     "total_accepted_draft_tokens",
 )
+"""Outputs that are integers of Counters."""
 RATIOS = ("tokens_per_forward", "tokens_per_cycle", "acceptance_rate")
 
 INPUTS: tuple[Tensor, ...] = tuple(_input(field) for field in FIELDS)
-OUTPUTS: tuple[Tensor, ...] = (
-    Tensor("text_output", "TYPE_STRING"),
-    Tensor("num_input_tokens", "TYPE_INT32"),
-    Tensor("num_output_tokens", "TYPE_INT32"),
-    Tensor("finish_reason", "TYPE_STRING"),
-    Tensor("output_ids", "TYPE_INT32", -1),
-    Tensor("output_log_probs", "TYPE_FP32", -1),
-    Tensor("cum_log_probs", "TYPE_FP32"),
-    Tensor("effective_params", "TYPE_STRING"),
-    Tensor("fills", "TYPE_STRING", -1),
-    Tensor("infill_candidates", "TYPE_STRING"),
-    Tensor("edits", "TYPE_STRING"),
-    Tensor("auto", "TYPE_STRING"),
-    Tensor("provisional", "TYPE_STRING"),
-    *(Tensor(name, "TYPE_INT32") for name in COUNTS),
-    *(Tensor(name, "TYPE_FP32") for name in RATIOS),
+OUTPUTS: tuple[Output, ...] = (
+    Output(
+        "text_output",
+        "TYPE_STRING",
+        help="Text that became final since the last response; the parts of all responses make the answer. "
+        "What fills gaps comes joined, a revised text as a whole.",
+        every=True,
+    ),
+    Output(
+        "num_input_tokens",
+        "TYPE_INT32",
+        unit="tokens",
+        help="Tokens of the prompt, with the chat template's.",
+        asked_by="return_num_input_tokens",
+    ),
+    Output(
+        "num_output_tokens",
+        "TYPE_INT32",
+        unit="tokens",
+        help=MEANINGS["output_tokens"].help.partition(";")[0] + ".",
+        asked_by="return_num_output_tokens",
+    ),
+    Output(
+        "finish_reason",
+        "TYPE_STRING",
+        help="`stop` if the answer came to its end, `length` if `max_tokens` ended it.",
+        asked_by="return_finish_reason",
+    ),
+    Output(
+        "output_ids",
+        "TYPE_INT32",
+        -1,
+        unit="token ids",
+        help="The tokens that the text of this response comes from. For infill, the tokens that were chosen: they may "
+        "start before the gap and end after it.",
+        asked_by="return_token_ids",
+        every=True,
+    ),
+    Output(
+        "output_log_probs",
+        "TYPE_FP32",
+        -1,
+        unit="natural logarithms",
+        help="The log-probability of each token of `output_ids`.",
+        asked_by="return_log_probs",
+        every=True,
+    ),
+    Output(
+        "cum_log_probs",
+        "TYPE_FP32",
+        unit="natural logarithm",
+        help="The sum of all `output_log_probs`.",
+        asked_by="return_log_probs",
+    ),
+    Output(
+        "effective_params",
+        "TYPE_STRING",
+        help="The values that were used, the defaults included, without the prompt: a JSON object.",
+        asked_by="return_effective_params",
+    ),
+    Output("fills", "TYPE_STRING", -1, help="The text that fills each gap, from left to right.", asked_by="segments"),
+    Output(
+        "infill_candidates",
+        "TYPE_STRING",
+        help="Every filling that was tried: a JSON list with a list for each gap, of objects with `size` (tokens), "
+        "`mode` (that made it), `text` and `score` (mean log-probability of a token, or null).",
+        asked_by="return_candidates",
+    ),
+    Output(
+        "edits",
+        "TYPE_STRING",
+        help="What a revision changed, from left to right: a JSON list of objects with `start` and `end` (code points "
+        "of the original text), `before` and `after`.",
+        asked_by="text",
+    ),
+    Output(
+        "auto",
+        "TYPE_STRING",
+        help="What mode auto chose: a JSON object with `cycles` (their number by choice), `expected_ms` and "
+        "`expected_tokens` (the time all of them were expected to take and the tokens to give).",
+        asked_by="return_perf_metrics",
+    ),
+    Output(
+        "provisional",
+        "TYPE_STRING",
+        help="The block after a denoising pass: a JSON object with `start` (in tokens of the answer), `step` (passes "
+        "over the block), `text` (with ░ for masks) and `tokens`, objects with `id`, `text` and `state` "
+        "(`committed`, `provisional` or `masked`).",
+        asked_by="stream_provisional",
+        every=True,
+    ),
+    *(_counter(name, "TYPE_INT32") for name in COUNTS),
+    *(_counter(name, "TYPE_FP32") for name in RATIOS),
 )
+"""Every output, in the order of config.pbtxt."""
 
 
 def instance_group(gpus: Sequence[int] = ()) -> str:
