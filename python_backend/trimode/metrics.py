@@ -90,6 +90,32 @@ METRICS: tuple[Metric, ...] = (
     AUTO_CYCLES,
     PASS_SECONDS,
 )
+UNITS: dict[str, str] = {
+    metric.name: unit
+    for unit, metrics in {
+        "requests": (REQUESTS, RUNNING, WAITING),
+        "tokens": (PROMPT_TOKENS, OUTPUT_TOKENS, DRAFT_TOKENS, ACCEPTED, PREFIX_QUERIES, PREFIX_HITS),
+        "passes": (FORWARDS,),
+        "calls": (PASSES,),
+        "cycles": (AUTO_CYCLES,),
+        "seconds": (FIRST_CHUNK, DURATION, PASS_SECONDS),
+        "bytes": (PREFIX_BYTES,),
+    }.items()
+    for metric in metrics
+}
+"""The unit of each metric's values, by the metric's name."""
+LABELS: dict[str, str] = {
+    "mode": "The mode of a request that generates (`auto` for one in mode auto), or its operation, `infill` or "
+    "`revise`. A request that never ran counts as `invalid`, or, if it was refused for another reason, as the mode "
+    "that it named, or `default`. In `trimode_auto_cycles_total`, the mode that auto chose for the cycles.",
+    "outcome": "How a request ended: `stop`, `length`, `invalid`, `overloaded`, `cancelled`, `deadline` or `error`.",
+    "kind": "What a pass was for: `prefill`, `decode`, `draft`, `denoise`, `verify`, `commit` or `score`.",
+    "block_length": "Tokens of the draft; 0 for single tokens.",
+    "rows": "Rows of the call.",
+    "tokens": "Tokens of each row.",
+    INSTANCE: "Triton's name of the instance of the model, such as `nemotron_diffusion_0_0`.",
+}
+"""What each label says, by its name."""
 FORWARD_KINDS = ("prefill", "decode", "draft", "denoise", "verify", "commit", "score")
 
 
