@@ -22,6 +22,7 @@ from .auto.cost_benchmark import measure_costs
 from .auto.cost_curve import CostCurve
 from .bundle.manifest import EFFORT, Manifest
 from .config import ServerConfig
+from .decoding.reveal import add_rules
 from .engines.base import Engine
 from .engines.registry import open_engine, warm_up
 from .requests import registry
@@ -101,8 +102,10 @@ class Runtime:
 
         Raises:
             BundleError: missing, broken or mismatched bundle.
+            ConfigError: TRIMODE_REVEAL_RULES names a file that is no reveal rule.
             EngineError: the first pass failed.
         """
+        add_rules()
         bundle = Path(config.bundle)
         engine = open_engine(bundle, config)
         try:

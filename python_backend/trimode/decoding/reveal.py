@@ -1,14 +1,14 @@
 """Which masked positions a denoising pass keeps, by the rule that the request names.
 
 A rule gets one pass's candidates and must keep at least `quota` of them, so that a block is done within its steps.
-Rules are the files of reveal_rules/ and those that TRIMODE_REVEAL_RULES names; a request may name each of them by its
-file's name.
+Rules are the files of reveal_rules/ and those that TRIMODE_REVEAL_RULES names, which Runtime.open adds; a request may
+name each of them by its file's name.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -22,6 +22,24 @@ from ..errors import ConfigError
 from .reveal_rules.base import Floats, Rule
 
 Kept = npt.NDArray[np.bool_]
+
+RULES: dict[str, Rule] = {name: import_module(f".reveal_rules.{name}", __package__).RULE for name in SHIPPED_REVEALS}
+"""The rules by name."""
+NEED_LOGITS = {name for name, rule in RULES.items() if rule.needs_logits}
+"""Rules that look at more than the chosen token's probability."""
+
+
+def add_rules(paths: Collection[Path] | None = None) -> None:
+    """Load the rules of the files `paths`, by default those that TRIMODE_REVEAL_RULES names, and add them to RULES.
+
+    Raises:
+        ConfigError: a file is missing, cannot be loaded, or cannot have its name; no rule is added then.
+    """
+    files = rule_files() if paths is None else paths
+    check_rule_files(files, SHIPPED_REVEALS)
+    added = {path.stem: load_rule(path) for path in files}
+    RULES.update(added)
+    NEED_LOGITS.update(name for name, rule in added.items() if rule.needs_logits)
 
 
 def load_rule(path: Path) -> Rule:
@@ -44,24 +62,6 @@ def load_rule(path: Path) -> Rule:
         got = "nothing" if found is None else f"a value of type {type(found).__name__}"
         raise ConfigError(f"reveal rule {path} must define RULE, a trimode.decoding.reveal_rules.base.Rule, got {got}")
     return found
-
-
-def load_rules(own: Iterable[Path]) -> dict[str, Rule]:
-    """Return the shipped rules and those of the files in `own`, by name.
-
-    Raises:
-        ConfigError: a file of `own` is missing, cannot be loaded, or cannot have its name.
-    """
-    own = tuple(own)
-    check_rule_files(own, SHIPPED_REVEALS)
-    shipped = {name: import_module(f".reveal_rules.{name}", __package__).RULE for name in SHIPPED_REVEALS}
-    return shipped | {path.stem: load_rule(path) for path in own}
-
-
-RULES = load_rules(rule_files())
-"""The rules by name."""
-NEED_LOGITS = frozenset(name for name, rule in RULES.items() if rule.needs_logits)
-"""Rules that look at more than the chosen token's probability."""
 
 
 def reveal(rule: str, logits: Floats, chosen: Floats, quota: int, threshold: float | None) -> Kept:

@@ -15,6 +15,8 @@ import signal
 import tempfile
 from pathlib import Path
 
+from ..api.fields import SHIPPED_REVEALS
+from ..api.rule_files import RULE_FILES, check_rule_files, joined, rule_files
 from ..api.tensors import MODEL_NAME
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
@@ -46,6 +48,15 @@ def parser() -> argparse.ArgumentParser:
         help="Triton's model repository [%(default)s]",
     )
     made.add_argument("--bundle", type=Path, metavar="DIR", help="engine bundle to serve; overrides model.yaml")
+    made.add_argument(
+        "--reveal-rule",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="serve this file's reveal rule too, by the file's name; may be given several times; "
+        f"adds to ${RULE_FILES}",
+    )
     made.add_argument("--host", default=LOOPBACK, help="address of HTTP [%(default)s]")
     for name in ("grpc", "metrics"):
         made.add_argument(
@@ -136,8 +147,11 @@ def launch_of(
     """Return the command line and environment that start tritonserver; files that it needs are made in `scratch`.
 
     Raises:
+        ConfigError: a file of a reveal rule is missing, or cannot have its name.
         ServeError: there is no tritonserver, or it cannot be started so.
     """
+    rules = tuple(dict.fromkeys(path.absolute() for path in (*rule_files(), *options.reveal_rule)))
+    check_rule_files(rules, SHIPPED_REVEALS)
     installation = find(scratch)
     if gpus:
         repository = on_gpus(repository, gpus, scratch)
@@ -149,7 +163,7 @@ def launch_of(
         shm_prefix=own_prefix(),
         admin_key=secrets.token_urlsafe(ADMIN_KEY_BYTES),
     )
-    environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle)}
+    environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules)}
     if gpus:
         # CUDA numbers the fastest GPU 0 by default; an instance's index must mean what it means in nvidia-smi.
         environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import trimode
+import trimode.decoding.reveal as reveal_module
 from hypothesis import given
 from hypothesis import strategies as st
 from trimode.api.fields import REVEALS, SHIPPED_REVEALS
-from trimode.decoding.reveal import RULES, load_rule, load_rules, reveal
-from trimode.decoding.reveal_rules import leftmost
+from trimode.decoding.reveal import NEED_LOGITS, RULES, add_rules, load_rule, reveal
 from trimode.errors import ConfigError
 
 from tests.support.arrays import Array
@@ -82,10 +82,8 @@ def a_file(folder: Path, text: str, name: str = "mine.py") -> Path:
 
 
 def test_a_file_of_ones_own_is_a_rule_by_its_name(tmp_path: Path) -> None:
-    rules = load_rules([a_file(tmp_path, MINE)])
-    assert list(rules) == [*SHIPPED_REVEALS, "mine"]
-    assert rules["leftmost"] is leftmost.RULE
-    assert rules["mine"].score(np.zeros((1, 2), dtype=np.float32), np.array([0.5], dtype=np.float32)) == [0.25]
+    rule = load_rule(a_file(tmp_path, MINE))
+    assert rule.score(np.zeros((1, 2), dtype=np.float32), np.array([0.5], dtype=np.float32)) == [0.25]
 
 
 @pytest.mark.parametrize(
@@ -108,12 +106,24 @@ def test_a_file_without_a_rule_is_named_in_the_error(tmp_path: Path, text: str, 
 
 def test_files_are_checked_before_one_is_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file"):
-        load_rules([a_file(tmp_path, "raise SystemExit"), tmp_path / "missing.py"])
+        add_rules([a_file(tmp_path, "raise SystemExit"), tmp_path / "missing.py"])
+
+
+def test_added_rules_stand_after_the_shipped_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reveal_module, "RULES", dict(RULES))
+    monkeypatch.setattr(reveal_module, "NEED_LOGITS", set(NEED_LOGITS))
+    looks = MINE.replace("Rule(half)", "Rule(half, needs_logits=True)")
+    add_rules([a_file(tmp_path, MINE), a_file(tmp_path, looks, "looks.py")])
+    assert list(reveal_module.RULES) == [*SHIPPED_REVEALS, "mine", "looks"]
+    assert {*NEED_LOGITS, "looks"} == reveal_module.NEED_LOGITS
 
 
 def test_the_variable_adds_rules_to_the_process_it_is_set_in(tmp_path: Path) -> None:
     path = a_file(tmp_path, MINE)
-    code = "from trimode.api.fields import REVEALS; from trimode.decoding.reveal import RULES; print(*REVEALS, *RULES)"
+    code = (
+        "from trimode.api.fields import REVEALS; from trimode.decoding.reveal import RULES, add_rules; add_rules(); "
+        "print(*REVEALS, *RULES)"
+    )
     environment = {**os.environ, "TRIMODE_REVEAL_RULES": f"{path}{os.pathsep}{path}"}
     printed = subprocess.check_output([sys.executable, "-c", code], text=True, env=environment)
     assert printed.split() == [*SHIPPED_REVEALS, "mine", *SHIPPED_REVEALS, "mine"]
