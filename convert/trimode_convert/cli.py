@@ -18,6 +18,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from trimode import __version__
 from trimode.bundle.compilation import FLAVOURS
 from trimode.bundle.manifest import Manifest
 from trimode.errors import BundleError, TrimodeError
@@ -38,6 +39,7 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m trimode_convert",
         description="Turn a Nemotron-Labs-Diffusion checkpoint (Hugging Face layout) into an engine bundle.",
     )
+    made.add_argument("--version", action="version", version=f"trimode {__version__}")
     made.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and *.safetensors")
     made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
     made.add_argument(

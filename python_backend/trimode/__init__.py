@@ -2,4 +2,7 @@
 
 from .moved import install
 
+__version__ = "0.1.0"
+"""The version of all packages of this project; pyproject.toml reads it from here."""
+
 install()

@@ -46,7 +46,7 @@ def of(word: str) -> list[str]:
 
 def pinned(package: str) -> str:
     constraints = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    (found,) = [item for item in (*constraints, *PROJECT["optional-dependencies"]["serve"]) if f"{package}==" in item]
+    (found,) = [line for line in constraints if line.startswith(f"{package}==")]
     return str(found.partition("==")[2])
 
 
@@ -67,7 +67,7 @@ def test_the_image_is_the_tables() -> None:
 def test_the_client_is_of_the_images_triton() -> None:
     assert version_in_table("Triton") == version_in_table("tritonclient") == pinned("tritonclient")
     assert version_in_table("ONNX Runtime") == pinned("onnxruntime")
-    assert f"cuda-bindings=={version_in_table('cuda-bindings')}" in PROJECT["optional-dependencies"]["gpu"]
+    assert version_in_table("cuda-bindings") == pinned("cuda-bindings")
 
 
 def test_the_images_python_is_one_of_ours() -> None:
@@ -107,7 +107,8 @@ def test_what_is_copied_exists_and_reaches_the_builder() -> None:
 def test_nothing_that_the_wheel_needs_is_left_out() -> None:
     copied = {source for rest in of("COPY") for source in rest.split()[:-1]}
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
-    assert {Path(package).parts[0] for package in wheel["packages"]} | {PROJECT["readme"], "pyproject.toml"} <= copied
+    needed = {Path(package).parts[0] for package in (*wheel["packages"], *wheel["force-include"])}
+    assert needed | {PROJECT["readme"], "pyproject.toml"} <= copied
 
 
 def test_the_images_server_and_libraries_stay() -> None:

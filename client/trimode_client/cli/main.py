@@ -15,6 +15,7 @@ from contextlib import suppress
 from typing import Any
 
 from rich.console import Console
+from trimode import __version__
 
 from ..client import Client
 from ..errors import InvalidRequestError, TrimodeClientError, UnavailableError
@@ -42,6 +43,7 @@ def parser() -> argparse.ArgumentParser:
     shown = "most seconds between two pieces of a stream [%(default)g]"
     server.add_argument("--inactivity", **limit, default=INACTIVITY_SECONDS, help=shown)
     top = argparse.ArgumentParser(prog="trimode", description="Ask a Nemotron-Labs-Diffusion server.")
+    top.add_argument("--version", action="version", version=f"trimode {__version__}")
     commands = top.add_subparsers(required=True, metavar="command")
     for module in COMMANDS:
         module.add_parser(commands, shared)

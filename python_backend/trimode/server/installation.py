@@ -22,6 +22,8 @@ from .ports import LOOPBACK, Ports
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
 STUB = "triton_python_backend_stub"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
+NEWEST_FOR_WHEEL = (3, 12)
+"""The newest Python that the wheel's server works with: it misreads the arrays of numpy 2, and numpy 1.26 ends here."""
 INSTALL_HINT = "Install the wheel: pip install --no-deps nvidia-pytriton==0.7.0, or set TRITONSERVER_BIN"
 
 
@@ -138,6 +140,11 @@ def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
     binary = wheel / "bin" / "tritonserver"
     if not binary.is_file():
         raise ServeError(f"no tritonserver found. {INSTALL_HINT}")
+    if sys.version_info[:2] > NEWEST_FOR_WHEEL:
+        raise ServeError(
+            f"the wheel's tritonserver (2.51) works with numpy 1.26 only, which Python {PYTHON} does not have; "
+            "use Python 3.11 or 3.12, or a newer tritonserver on PATH"
+        )
     stub = wheel / "python_backend_stubs" / PYTHON / STUB
     if not stub.is_file():
         raise ServeError(f"{wheel} has no backend for Python {PYTHON}")

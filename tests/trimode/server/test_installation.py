@@ -55,6 +55,15 @@ def test_nothing_found(tmp_path: Path) -> None:
         found(tmp_path)
 
 
+def test_the_wheels_server_is_refused_where_numpy_1_does_not_exist(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wheel(tmp_path / "packages")
+    monkeypatch.setattr(installation, "NEWEST_FOR_WHEEL", (3, 9))
+    with pytest.raises(ServeError, match=r"works with numpy 1\.26 only.*use Python 3\.11 or 3\.12"):
+        found(tmp_path)
+
+
 def test_the_one_that_is_named_wins(tmp_path: Path) -> None:
     installed(tmp_path / "opt")
     named = installed(tmp_path / "named")
