@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from random import Random
 
 import pytest
 import torch
+from tokenizers import Tokenizer
 from trimode_train.data.corpus import Corpus
 from trimode_train.data.packing import NoiseOptions
 from trimode_train.data.recipe import DataOptions, Recipe
@@ -13,9 +16,10 @@ from trimode_train.data.tasks import TASKS
 from trimode_train.data.tokenizer import train_tokenizer
 from trimode_train.model.config import ModelConfig
 from trimode_train.model.model import Model
-from trimode_train.training.clock import Clock
 from trimode_train.training.report import Reporter
 from trimode_train.training.trainer import Trainer
+
+from tests.support.still_clock import StillClock
 
 torch.set_num_threads(1)  # the models are tiny: further threads only wait for each other
 
@@ -35,14 +39,14 @@ def tiny_config() -> ModelConfig:
 
 
 @pytest.fixture(scope="session")
-def tokenizer():
+def tokenizer() -> Tokenizer:
     rng = Random(0)
     texts = (task.make(rng).answer for task in TASKS.values() for _ in range(50))
     return train_tokenizer(texts, vocab_size=512)
 
 
 @pytest.fixture
-def model(tiny_config):
+def model(tiny_config: ModelConfig) -> Model:
     torch.manual_seed(0)
     model = Model(tiny_config).eval()
     for parameter in model.parameters():  # away from the small initial values, so that attention matters
@@ -52,7 +56,7 @@ def model(tiny_config):
 
 
 @pytest.fixture
-def make_trainer(tiny_config, tokenizer, tmp_path):
+def make_trainer(tiny_config: ModelConfig, tokenizer: Tokenizer, tmp_path: Path) -> Callable[..., Trainer]:
     def make(name: str, noise: NoiseOptions = NoiseOptions()) -> Trainer:  # noqa: B008
         recipe = Recipe(
             "tiny",
@@ -63,9 +67,6 @@ def make_trainer(tiny_config, tokenizer, tmp_path):
             data=DataOptions(code_share=0, prose_share=0, rows=4),
         )
         (tmp_path / name).mkdir(exist_ok=True)
-        # A clock that stands still at full learning rate: the result must not depend on the machine's speed.
-        clock = Clock(budget=100.0, elapsed=10.0)
-        clock.step = lambda seconds: None
-        return Trainer(recipe, Corpus(tokenizer, recipe.data), clock, tmp_path / name, Reporter(None))
+        return Trainer(recipe, Corpus(tokenizer, recipe.data), StillClock(), tmp_path / name, Reporter(None))
 
     return make

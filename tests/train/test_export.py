@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
+import pytest
 import torch
 from safetensors.torch import load_file
+from tokenizers import Tokenizer
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_train.data.sources import SOURCES
 from trimode_train.export import export, stages
@@ -13,9 +17,12 @@ from trimode_train.export import main as export_main
 from trimode_train.model import shards
 from trimode_train.model.config import ModelConfig
 from trimode_train.model.model import Model
+from trimode_train.training.trainer import Trainer
 
 
-def test_the_export_has_the_official_names_shapes_and_dtypes(tiny_config, tokenizer, tmp_path):
+def test_the_export_has_the_official_names_shapes_and_dtypes(
+    tiny_config: ModelConfig, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     c, model = tiny_config, Model(tiny_config)
     export(model.state_dict(), c.to_official(), tokenizer, tmp_path / "out", with_held_out=False)
     layer = {
@@ -43,7 +50,9 @@ def test_the_export_has_the_official_names_shapes_and_dtypes(tiny_config, tokeni
     assert (config["mask_token_id"], config["eos_token_id"], config["bos_token_id"]) == (100, 11, 1)
 
 
-def test_larger_weights_become_shards_that_the_converter_and_safetensors_read(tiny_config, tokenizer, tmp_path):
+def test_larger_weights_become_shards_that_the_converter_and_safetensors_read(
+    tiny_config: ModelConfig, tokenizer: Tokenizer, tmp_path: Path
+) -> None:
     model, out = Model(tiny_config), tmp_path / "out"
     export(model.state_dict(), tiny_config.to_official(), tokenizer, out, with_held_out=False)
     single = load_file(out / "model.safetensors")
@@ -64,7 +73,7 @@ def test_larger_weights_become_shards_that_the_converter_and_safetensors_read(ti
         assert checkpoint.tensors.keys() == single.keys()
 
 
-def test_the_training_record_has_every_stage_once(tmp_path):
+def test_the_training_record_has_every_stage_once(tmp_path: Path) -> None:
     def state(recipe: str, **values: object) -> dict[str, object]:
         return {"recipe": recipe, "step": 5, "tokens": 7, "elapsed": 90.0, **values}
 
@@ -79,7 +88,9 @@ def test_the_training_record_has_every_stage_once(tmp_path):
     assert stages(old, "two", tmp_path) == both
 
 
-def test_an_export_replaces_the_record_and_removes_an_old_adapter(make_trainer, tokenizer, tmp_path, monkeypatch):
+def test_an_export_replaces_the_record_and_removes_an_old_adapter(
+    make_trainer: Callable[..., Trainer], tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("trimode_train.export.SOURCES", SOURCES[-1:])  # the smallest
     monkeypatch.setattr("trimode_train.export.held_out", lambda: [])
     trainer, out = make_trainer("run"), tmp_path / "out"

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from trimode_train import overlap
 from trimode_train.data.batches import batch_for, batch_rng, plans
 from trimode_train.data.chat import render
@@ -17,31 +22,35 @@ from trimode_train.data.sources import Source
 from trimode_train.data.tasks import Example
 from trimode_train.training import resumable
 
+Ids = NDArray[np.uint16]
+
 ADDED = Example("sums", "What is one and one?", "Answer: two", "one, then one more")
 OTHER = Example("sums", "What is four and four?", "Answer: eight", "four, then four more")
 
 
-def array(*ids):
+def array(*ids: int) -> Ids:
     return np.array(ids, dtype=np.uint16)
 
 
-def record(example):
+def record(example: Example) -> dict[str, Any]:
     message = {"role": "user", "content": example.prompt}
     return {"domain": example.domain, "messages": [message], "answer": example.answer}
 
 
 @pytest.fixture
-def corpus(tokenizer):
+def corpus(tokenizer: Tokenizer) -> Corpus:
     return Corpus(tokenizer, DataOptions(code_share=0, prose_share=0))
 
 
-def counts(tokenizer, records, drawn, n=6):
+def counts(
+    tokenizer: Tokenizer, records: list[dict[str, Any]], drawn: list[Document], n: int = 6
+) -> dict[str, dict[str, int]]:
     held_out = overlap.HeldOut(records, tokenizer, n)
     held_out.show(drawn)
     return held_out.by_domain()
 
 
-def test_there_is_a_hash_for_each_ngram_and_equal_ngrams_have_equal_ones():
+def test_there_is_a_hash_for_each_ngram_and_equal_ngrams_have_equal_ones() -> None:
     hashes = overlap.hashes(array(5, 6, 7, 5, 6, 7, 8), 3)
     assert len(hashes) == 5
     assert hashes[0] == hashes[3]
@@ -49,15 +58,15 @@ def test_there_is_a_hash_for_each_ngram_and_equal_ngrams_have_equal_ones():
 
 
 @pytest.mark.parametrize(("tokens", "expected"), [(0, 0), (2, 0), (3, 1), (4, 2)])
-def test_a_text_has_ngrams_from_n_tokens_on(tokens, expected):
+def test_a_text_has_ngrams_from_n_tokens_on(tokens: int, expected: int) -> None:
     assert len(overlap.hashes(array(*range(tokens)), 3)) == expected
 
 
-def test_order_counts():
+def test_order_counts() -> None:
     assert overlap.hashes(array(1, 2, 3), 3) != overlap.hashes(array(3, 2, 1), 3)
 
 
-def test_only_whole_ngrams_of_one_training_text_count():
+def test_only_whole_ngrams_of_one_training_text_count() -> None:
     ngrams = overlap.Ngrams([array(1, 2, 3, 4, 5), array(3, 4), array(9, 9, 9)], 3)
     for text in ((7, 2, 3, 4), (3, 4), (4, 5)):  # the third of the first text is cut between two
         ngrams.show(array(*text))
@@ -66,38 +75,38 @@ def test_only_whole_ngrams_of_one_training_text_count():
     assert ngrams.shown(2).tolist() == [False]
 
 
-def test_the_first_and_the_last_ngram_are_found():
+def test_the_first_and_the_last_ngram_are_found() -> None:
     ngrams = overlap.Ngrams([array(1, 2, 3, 4, 5)], 3)
     ngrams.show(array(1, 2, 3))
     ngrams.show(array(3, 4, 5))
     assert ngrams.shown(0).tolist() == [True, False, True]
 
 
-def test_copies_are_the_runs_of_shown_ngrams():
+def test_copies_are_the_runs_of_shown_ngrams() -> None:
     shown = np.array([True, True, False, False, True, False, False, True])  # 10 tokens, n = 3
     assert overlap.copies(shown, 3) == [(0, 4), (4, 7), (7, 10)]
     assert overlap.copies(np.array([True, False, True]), 3) == [(0, 3), (2, 5)]
     assert overlap.copies(np.zeros(4, dtype=np.bool_), 3) == []
 
 
-def test_tokens_of_overlapping_copies_count_once():
+def test_tokens_of_overlapping_copies_count_once() -> None:
     assert overlap.covered([(0, 3), (2, 5), (9, 12)]) == 8
 
 
-def test_replies_read_alike_said_and_thought(corpus):
+def test_replies_read_alike_said_and_thought(corpus: Corpus) -> None:
     for thinking in (False, True):
         document = corpus.chat([], ADDED, thinking)
         text = corpus.tokenizer.decode(document.ids, skip_special_tokens=False)
         assert list(overlap.replies(text)) == [ADDED.answer]
 
 
-def test_replies_of_earlier_turns_are_seen_too(corpus):
+def test_replies_of_earlier_turns_are_seen_too(corpus: Corpus) -> None:
     earlier = [{"role": "user", "content": OTHER.prompt}, {"role": "assistant", "content": OTHER.answer}]
     text = corpus.tokenizer.decode(corpus.chat(earlier, ADDED).ids, skip_special_tokens=False)
     assert list(overlap.replies(text)) == [OTHER.answer, ADDED.answer]
 
 
-def test_a_clean_corpus_has_nothing_of_it(corpus, tokenizer):
+def test_a_clean_corpus_has_nothing_of_it(corpus: Corpus, tokenizer: Tokenizer) -> None:
     held_out = Example("sums", "Say xyzzy, please, twice or three times!", "plugh, plugh, plugh: there it is")
     text = f"{held_out.prompt}<|im_end|>\n<|im_start|>assistant\n<think></think>{held_out.answer}<|im_end|>"
     assert counts(tokenizer, [record(held_out)], [corpus.chat([], OTHER)], n=20) == {
@@ -112,7 +121,7 @@ def test_a_clean_corpus_has_nothing_of_it(corpus, tokenizer):
     }
 
 
-def test_a_planted_prompt_is_found_in_the_last_turn_and_in_an_earlier_one(corpus, tokenizer):
+def test_a_planted_prompt_is_found_in_the_last_turn_and_in_an_earlier_one(corpus: Corpus, tokenizer: Tokenizer) -> None:
     earlier = [{"role": "user", "content": ADDED.prompt}, {"role": "assistant", "content": "No."}]
     for drawn in (corpus.chat([], ADDED), corpus.chat(earlier, OTHER)):
         assert counts(tokenizer, [record(ADDED), record(OTHER)], [drawn])["sums"]["prompts_seen"] >= 1
@@ -121,14 +130,14 @@ def test_a_planted_prompt_is_found_in_the_last_turn_and_in_an_earlier_one(corpus
     assert found["ngrams_seen"] == found["ngrams"] > 0
 
 
-def test_a_planted_reply_alone_is_recall_not_a_prompt(corpus, tokenizer):
+def test_a_planted_reply_alone_is_recall_not_a_prompt(corpus: Corpus, tokenizer: Tokenizer) -> None:
     drawn = corpus.chat([], Example("sums", "Do it again!", ADDED.result, ADDED.steps))
     found = counts(tokenizer, [record(ADDED)], [drawn])["sums"]
     assert (found["prompts_seen"], found["replies_seen"]) == (0, 1)
     assert 0 < found["ngrams_seen"] < found["ngrams"]
 
 
-def test_a_prompt_cut_between_two_documents_is_not_found(tokenizer):
+def test_a_prompt_cut_between_two_documents_is_not_found(tokenizer: Tokenizer) -> None:
     halves = [
         Document(tokenizer.encode(text).ids, 1, closed=False) for text in ("import os\nfor x", " in y:\n    pass\n")
     ]
@@ -139,7 +148,7 @@ def test_a_prompt_cut_between_two_documents_is_not_found(tokenizer):
     assert counts(tokenizer, code, [whole])["code"]["prompts_seen"] == 1
 
 
-def test_the_documents_are_those_of_the_run_s_batches(corpus):
+def test_the_documents_are_those_of_the_run_s_batches(corpus: Corpus) -> None:
     recipe = Recipe("tiny", data=DataOptions(code_share=0, prose_share=0, rows=16))
     drawn = [planned.document.ids for planned in plans(batch_rng(3, recipe), corpus, recipe)]
     batch = batch_for(3, corpus, recipe)
@@ -155,13 +164,13 @@ def test_the_documents_are_those_of_the_run_s_batches(corpus):
 # -- files and the command line ----------------------------------------------------------------------------------------
 
 
-def lines(seed, count=60):
+def lines(seed: str, count: int = 60) -> str:
     rng = Random(seed)
     return "".join(f"{''.join(rng.choices('abcdefghij', k=9))} = {rng.random()}\n" for _ in range(count))
 
 
 @pytest.fixture
-def source(monkeypatch):
+def source(monkeypatch: pytest.MonkeyPatch) -> str:
     """A source whose held-out file shares a header, and nothing else, with a training file."""
     header = lines("header", 6)
     files = {"kept.py": header + lines("kept"), "held.py": header + lines("held"), "other.py": lines("other")}
@@ -172,7 +181,7 @@ def source(monkeypatch):
     return header
 
 
-def test_a_planted_header_is_the_longest_copy(tokenizer, source):
+def test_a_planted_header_is_the_longest_copy(tokenizer: Tokenizer, source: str) -> None:
     found = overlap.file_overlap(tokenizer, 20)["planted"]
     header = len(tokenizer.encode(source).ids)
     assert found["files"] == 1
@@ -184,7 +193,7 @@ def test_a_planted_header_is_the_longest_copy(tokenizer, source):
 
 
 @pytest.fixture
-def checkpoint(tokenizer, source, tmp_path, monkeypatch):
+def checkpoint(tokenizer: Tokenizer, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tokenizer.save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "heldout.jsonl").write_text(json.dumps(record(ADDED)) + "\n")
     (tmp_path / "recipe.yaml").write_text("name: tiny\ndata: {code_share: 0, prose_share: 0, rows: 2}\n")
@@ -192,11 +201,13 @@ def checkpoint(tokenizer, source, tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(checkpoint, *arguments):
+def run(checkpoint: Path, *arguments: str) -> int:
     return overlap.main(["--recipe", str(checkpoint / "recipe.yaml"), "--checkpoint", str(checkpoint), *arguments])
 
 
-def test_the_exit_status_is_0_for_a_clean_run_and_the_result_is_written(checkpoint, capsys):
+def test_the_exit_status_is_0_for_a_clean_run_and_the_result_is_written(
+    checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert run(checkpoint, "--batches", "3", "--ngram", "5") == 0
     result = json.loads((checkpoint / "overlap.json").read_text())
     (tiny,) = result["runs"]
@@ -207,10 +218,12 @@ def test_the_exit_status_is_0_for_a_clean_run_and_the_result_is_written(checkpoi
     assert "3 batches" in capsys.readouterr().out
 
 
-def test_the_exit_status_is_1_and_the_prompt_is_named_when_one_is_in_training(checkpoint, monkeypatch, capsys):
+def test_the_exit_status_is_1_and_the_prompt_is_named_when_one_is_in_training(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     third = batch_rng(2, Recipe("tiny")).random()
 
-    def planted(rng, corpus, recipe):
+    def planted(rng: Random, corpus: Corpus, recipe: Recipe) -> Iterator[Planned]:
         fresh = Random()
         fresh.setstate(rng.getstate())
         yield from plans(rng, corpus, recipe)
@@ -222,12 +235,12 @@ def test_the_exit_status_is_1_and_the_prompt_is_named_when_one_is_in_training(ch
     assert repr(ADDED.prompt) in capsys.readouterr().out
 
 
-def test_without_a_run_the_number_of_batches_must_be_said(checkpoint):
+def test_without_a_run_the_number_of_batches_must_be_said(checkpoint: Path) -> None:
     with pytest.raises(SystemExit, match="--batches"):
         run(checkpoint)
 
 
-def test_a_run_s_own_count_of_batches_is_used(checkpoint):
+def test_a_run_s_own_count_of_batches_is_used(checkpoint: Path) -> None:
     folder = checkpoint / "train/runs/tiny"
     folder.mkdir(parents=True)
     resumable.save(folder / "latest.pt", {"drawn": 4})
@@ -235,7 +248,7 @@ def test_a_run_s_own_count_of_batches_is_used(checkpoint):
     assert json.loads((checkpoint / "overlap.json").read_text())["runs"][0]["batches"] == 4
 
 
-def test_every_recipe_has_its_own_counts(checkpoint):
+def test_every_recipe_has_its_own_counts(checkpoint: Path) -> None:
     other = checkpoint / "other.yaml"
     other.write_text("name: other\nseed: 5\ndata: {code_share: 0, prose_share: 0, rows: 2}\n")
     assert run(checkpoint, "--batches", "2", "--recipe", str(other)) == 0
@@ -244,7 +257,7 @@ def test_every_recipe_has_its_own_counts(checkpoint):
     assert runs[0]["tokens"] != runs[1]["tokens"]
 
 
-def test_what_is_compared_begins_where_the_prompt_does(tokenizer):
+def test_what_is_compared_begins_where_the_prompt_does(tokenizer: Tokenizer) -> None:
     held_out = overlap.HeldOut([record(ADDED)], tokenizer, 6)
     text = render([{"role": "user", "content": ADDED.prompt}])
     head = tokenizer.encode(text[: text.index(ADDED.prompt)]).ids

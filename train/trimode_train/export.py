@@ -37,7 +37,8 @@ HELD_OUT_SEED = 2026  # any number; heldout.jsonl stays the same as long as it d
 def held_out(per_domain: int = 20, code: int = 30) -> Iterator[dict[str, Any]]:
     """Yield the records of heldout.jsonl: prompts and parts of files that no training document was made from."""
     for name in TASKS:
-        rng, seen = Random(f"{HELD_OUT_SEED} {name}"), set()
+        rng = Random(f"{HELD_OUT_SEED} {name}")
+        seen: set[str] = set()
         for _ in range(per_domain * 50):  # many tries, because small domains have few different held-out prompts
             example = draw(rng, True, name)
             if example.prompt not in seen and len(seen) < per_domain:

@@ -7,10 +7,10 @@ from random import Random
 import pytest
 import torch
 from trimode_train.adapter.draft_objective import Drafts, draft_losses, encode_drafts, hybrid
-from trimode_train.data.packing import NoiseOptions, pack, plan
+from trimode_train.data.packing import Document, NoiseOptions, pack, plan
 from trimode_train.model import lora
 from trimode_train.model.config import MASK_ID
-from trimode_train.model.model import bias_from
+from trimode_train.model.model import Model, bias_from
 from trimode_train.training.objective import Tensors, visibility
 
 RANK, ALPHA = 4, 16
@@ -18,7 +18,7 @@ ALL_MASKED = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0
 
 
 @pytest.fixture
-def batch(pool):
+def batch(pool: list[Document]) -> Tensors:
     rng = Random(2)
     return Tensors.of(pack([plan(d, rng, ALL_MASKED, 128) for d in pool], 2, 128, rng, ALL_MASKED))
 
@@ -26,7 +26,7 @@ def batch(pool):
 # -- the loss ----------------------------------------------------------------------------------------------------------
 
 
-def test_every_masked_token_of_the_text_has_its_teacher(batch):
+def test_every_masked_token_of_the_text_has_its_teacher(batch: Tensors) -> None:
     drafts = Drafts.of(batch, 8)
     ids, positions, block, document = (getattr(batch, n).flatten() for n in ("ids", "positions", "block", "document"))
     noisy, teacher = drafts.noisy[drafts.real], drafts.teacher[drafts.real]
@@ -43,7 +43,7 @@ def test_every_masked_token_of_the_text_has_its_teacher(batch):
     assert len(noisy) == inside == len(set(noisy.tolist()))
 
 
-def test_the_hybrid_is_zero_for_equal_distributions_and_the_formula_elsewhere():
+def test_the_hybrid_is_zero_for_equal_distributions_and_the_formula_elsewhere() -> None:
     p, q = torch.tensor([0.5, 0.3, 0.2]), torch.tensor([0.2, 0.3, 0.5])
     assert hybrid(p.log()[None], p.log()[None], 1.0).item() == pytest.approx(0, abs=1e-6)
     share = torch.exp(torch.tensor(-0.5 * 0.7))
@@ -51,7 +51,7 @@ def test_the_hybrid_is_zero_for_equal_distributions_and_the_formula_elsewhere():
     assert hybrid(q.log()[None], p.log()[None], 1.0).item() == pytest.approx(expected.item(), abs=1e-6)
 
 
-def test_accepted_is_the_share_that_verification_would_accept(model, batch):
+def test_accepted_is_the_share_that_verification_would_accept(model: Model, batch: Tensors) -> None:
     lora.attach(model, RANK, ALPHA)
     on = (batch.block > 0)[..., None].float()
     bias = bias_from(visibility(batch), torch.float32)

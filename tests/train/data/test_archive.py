@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.nn.attention.flex_attention import create_block_mask
+from tokenizers import Tokenizer
+from torch.nn.attention.flex_attention import BlockMask, create_block_mask
 from trimode_train import draw_archive, prepare
 from trimode_train.__main__ import main
 from trimode_train.data.archive import CHUNK, Archive, ArchiveCorpus, draw_documents
@@ -25,6 +26,7 @@ from trimode_train.data.packing import Document
 from trimode_train.data.recipe import DataOptions, Recipe
 from trimode_train.evaluation.scores import questions
 from trimode_train.model import shards
+from trimode_train.model.config import ModelConfig
 from trimode_train.model.model import Model, bias_from
 from trimode_train.training.objective import Losses, Tensors, encode, mask_rule, visibility
 from trimode_train.training.trainer import Trainer
@@ -42,7 +44,7 @@ sys.meta_path.insert(0, Blocker())
 
 
 @pytest.fixture(scope="module")
-def archive(tiny_config, tokenizer) -> Archive:
+def archive(tiny_config: ModelConfig, tokenizer: Tokenizer) -> Archive:
     data = DataOptions(code_share=0, prose_share=0, rows=4)
     recipe = Recipe("tiny", device="cuda", threads=1, model=tiny_config, data=data)
     corpus = Corpus(tokenizer, recipe.data)
@@ -51,7 +53,7 @@ def archive(tiny_config, tokenizer) -> Archive:
     return Archive(recipe, kept, tokenizer.to_str(), asked)
 
 
-def test_an_archive_holds_the_documents_of_the_corpus(tokenizer):
+def test_an_archive_holds_the_documents_of_the_corpus(tokenizer: Tokenizer) -> None:
     corpus = Corpus(tokenizer, DataOptions(code_share=0, prose_share=0))
     kept = ArchiveCorpus.joined(list(draw_documents(corpus, seed=3, documents=CHUNK + 5)))
     expected = []
@@ -61,7 +63,7 @@ def test_an_archive_holds_the_documents_of_the_corpus(tokenizer):
     assert [kept[i] for i in range(len(kept))] == sorted(expected, key=lambda document: document.ids)
 
 
-def test_an_archive_is_read_as_it_was_written(archive, tmp_path):
+def test_an_archive_is_read_as_it_was_written(archive: Archive, tmp_path: Path) -> None:
     archive.save(tmp_path / "x.archive")
     read = Archive.load(tmp_path / "x.archive")
     assert read.recipe == archive.recipe
@@ -71,12 +73,18 @@ def test_an_archive_is_read_as_it_was_written(archive, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["x.archive"]
 
 
-def test_an_id_that_uint16_does_not_hold_is_an_error():
+def test_an_id_that_uint16_does_not_hold_is_an_error() -> None:
     with pytest.raises(ValueError, match="65536"):
         ArchiveCorpus.of([Document([1, 2**16], 1)])
 
 
-def test_the_program_draws_what_a_run_reads(archive, tokenizer, tmp_path, monkeypatch, capsys):
+def test_the_program_draws_what_a_run_reads(
+    archive: Archive,
+    tokenizer: Tokenizer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setattr(draw_archive, "RUNS", tmp_path / "runs")
     (tmp_path / "start").mkdir()
     tokenizer.save(str(tmp_path / "start/tokenizer.json"))
@@ -95,7 +103,7 @@ def test_the_program_draws_what_a_run_reads(archive, tokenizer, tmp_path, monkey
     assert [(q.domain, q.document) for q in prepared.questions()] == drawn.questions
 
 
-def test_workers_make_the_same_batches_in_the_same_order(archive):
+def test_workers_make_the_same_batches_in_the_same_order(archive: Archive) -> None:
     recipe = dataclasses.replace(archive.recipe, workers=2)
     with Batches(archive.corpus, recipe, first=5) as batches:
         made = [next(batches) for _ in range(3)]
@@ -104,7 +112,7 @@ def test_workers_make_the_same_batches_in_the_same_order(archive):
             assert np.array_equal(getattr(batch, name), values), (number, name)
 
 
-def test_a_run_from_an_archive_needs_torch_and_numpy_alone(archive, tmp_path):
+def test_a_run_from_an_archive_needs_torch_and_numpy_alone(archive: Archive, tmp_path: Path) -> None:
     archive.save(tmp_path / "x.archive")
     (tmp_path / "sitecustomize.py").write_text(BLOCKER)
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{ROOT / 'train'}", "OMP_NUM_THREADS": "1"}
@@ -118,7 +126,7 @@ def test_a_run_from_an_archive_needs_torch_and_numpy_alone(archive, tmp_path):
 
 
 @pytest.fixture
-def part(archive, tmp_path):
+def part(archive: Archive, tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Runs a part of a run; returns where it then is."""
     archive.save(tmp_path / "x.archive")
     common = [
@@ -138,7 +146,9 @@ def part(archive, tmp_path):
     return run
 
 
-def test_parts_of_a_run_end_early_and_continue_one_schedule(part, capsys, monkeypatch):
+def test_parts_of_a_run_end_early_and_continue_one_schedule(
+    part: Callable[..., dict[str, Any]], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     class TwoSteps:
         """A timer that goes off in the second step of a part, however slow the machine."""
 
@@ -169,7 +179,7 @@ def test_parts_of_a_run_end_early_and_continue_one_schedule(part, capsys, monkey
     assert "exact match" in capsys.readouterr().out
 
 
-def test_a_run_continues_from_shards_alone(part, tmp_path):
+def test_a_run_continues_from_shards_alone(part: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
     first = part("--steps", "2")
     (tmp_path / "run/latest.pt").unlink()
     back = shards.load((tmp_path / "back").rename(tmp_path / "carried"))
@@ -181,13 +191,13 @@ def test_a_run_continues_from_shards_alone(part, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
-def test_compiled_flex_attention_agrees_with_the_dense_mask(archive, tiny_config):
+def test_compiled_flex_attention_agrees_with_the_dense_mask(archive: Archive, tiny_config: ModelConfig) -> None:
     """Forward only, since on a CPU it has no backward; and new documents do not compile anything again."""
     torch.manual_seed(0)
     config = dataclasses.replace(tiny_config, head_dim=16)
     model = Model(config).eval()
 
-    def block_mask(t: Tensors):
+    def block_mask(t: Tensors) -> BlockMask:
         rows, length = t.ids.shape
         return create_block_mask(mask_rule(t), rows, None, length, length, device=t.ids.device)
 

@@ -8,10 +8,13 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+from tokenizers import Tokenizer
 from trimode_train.data import corpus as corpus_module
 from trimode_train.data import sources
-from trimode_train.data.corpus import Corpus, Mixture
+from trimode_train.data.corpus import Corpus
+from trimode_train.data.recipe import Mixture
 from trimode_train.data.sources import Source
+from trimode_train.data.tasks import Example
 
 # -- shares of the mixture ---------------------------------------------------------------------------------------------
 
@@ -19,29 +22,38 @@ DRAWN = 1500
 
 
 @pytest.fixture
-def small_sources(monkeypatch):
+def small_sources(monkeypatch: pytest.MonkeyPatch) -> None:
     code = Source("c", "code", "MIT", "here", lambda: iter([("c.py", "x = [1]\n" * 200)]), never_held_out=True)
     prose = Source("p", "prose", "MIT", "here", lambda: iter([("p", "word by word.\n" * 200)]), never_held_out=True)
     monkeypatch.setattr(sources, "SOURCES", (code, prose))
 
 
-def near(count, n, share):
+def near(count: int, n: int, share: float) -> bool:
     """Within four standard deviations of what is expected, and the draw large enough to tell."""
     assert n * min(share, 1 - share) > 50
     return abs(count - n * share) < 4 * math.sqrt(n * share * (1 - share))
 
 
 @pytest.fixture
-def recorded(monkeypatch):
+def recorded(monkeypatch: pytest.MonkeyPatch) -> list[Example]:
     """The examples drawn for the document at hand: the one asked last, then that of an earlier turn."""
-    examples, draw = [], corpus_module.draw
-    monkeypatch.setattr(corpus_module, "draw", lambda rng: (examples.append(draw(rng)), examples[-1])[1])
+    examples: list[Example] = []
+    draw = corpus_module.draw
+
+    def noted(rng: Random) -> Example:
+        examples.append(draw(rng))
+        return examples[-1]
+
+    monkeypatch.setattr(corpus_module, "draw", noted)
     return examples
 
 
-def test_documents_come_in_the_shares_of_the_mixture(small_sources, recorded, tokenizer):
+def test_documents_come_in_the_shares_of_the_mixture(
+    small_sources: None, recorded: list[Example], tokenizer: Tokenizer
+) -> None:
     mixture = Mixture(code_share=0.3, prose_share=0.2, thinking_share=0.4, turns_share=0.25)
-    corpus, rng, seen = Corpus(tokenizer, mixture, max_tokens=10**6), Random(11), Counter()
+    corpus, rng = Corpus(tokenizer, mixture, max_tokens=10**6), Random(11)
+    seen: Counter[str] = Counter()
     for _ in range(DRAWN):
         recorded.clear()
         document = corpus.document(rng)
@@ -67,7 +79,9 @@ def test_documents_come_in_the_shares_of_the_mixture(small_sources, recorded, to
     assert near(seen["thinking"], seen["with steps"], mixture.thinking_share)
 
 
-def test_a_share_of_nothing_draws_nothing_and_reads_nothing(monkeypatch, tokenizer):
+def test_a_share_of_nothing_draws_nothing_and_reads_nothing(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer
+) -> None:
     monkeypatch.setattr(sources, "SOURCES", ())
     corpus = Corpus(tokenizer, Mixture(code_share=0, prose_share=0, thinking_share=0, turns_share=0))
     rng = Random(5)
@@ -79,7 +93,7 @@ def test_a_share_of_nothing_draws_nothing_and_reads_nothing(monkeypatch, tokeniz
         assert text.count("<|im_start|>user\n") == 1
 
 
-def test_what_is_too_long_loses_its_earlier_messages(small_sources, tokenizer):
+def test_what_is_too_long_loses_its_earlier_messages(small_sources: None, tokenizer: Tokenizer) -> None:
     corpus = Corpus(tokenizer, Mixture(code_share=0, prose_share=0, turns_share=1.0), max_tokens=1)
     rng = Random(6)
     for _ in range(50):
@@ -88,7 +102,7 @@ def test_what_is_too_long_loses_its_earlier_messages(small_sources, tokenizer):
         assert text.count("<|im_start|>user\n") == 1
 
 
-def test_the_same_state_gives_the_same_documents(small_sources, tokenizer):
+def test_the_same_state_gives_the_same_documents(small_sources: None, tokenizer: Tokenizer) -> None:
     mixture = Mixture(code_share=0.3, prose_share=0.3)
     first, second = (
         [corpus.document(rng) for _ in range(40)]
@@ -98,7 +112,9 @@ def test_the_same_state_gives_the_same_documents(small_sources, tokenizer):
     assert len({tuple(document.ids) for document in first}) > 10
 
 
-def test_a_stretch_starts_at_a_line_and_stays_in_its_file(monkeypatch, tokenizer):
+def test_a_stretch_starts_at_a_line_and_stays_in_its_file(
+    monkeypatch: pytest.MonkeyPatch, tokenizer: Tokenizer
+) -> None:
     files = [(f"{n}", f"{n} begins\n" + f"{n} goes on\n" * 40) for n in range(8)]
     source = Source("s", "code", "MIT", "here", lambda: iter(files), never_held_out=True)
     monkeypatch.setattr(sources, "SOURCES", (source,))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 from trimode_train.model import lora
+from trimode_train.model.config import ModelConfig
 from trimode_train.model.model import Model, causal_bias, grouped_attention
 
 from tests.support.lora import prompt, randomise
@@ -13,7 +17,7 @@ RANK, ALPHA = 4, 16
 
 
 @torch.no_grad()
-def logits(model, draft=None):
+def logits(model: Model, draft: Tensor | None = None) -> Tensor:
     ids = torch.tensor([prompt()])
     positions = torch.arange(ids.shape[1])[None]
     return model(ids, positions, grouped_attention(causal_bias(ids.shape[1], ids.shape[1])), draft=draft)[0][0]
@@ -22,14 +26,14 @@ def logits(model, draft=None):
 # -- the branch --------------------------------------------------------------------------------------------------------
 
 
-def test_a_new_adapter_changes_nothing(model):
+def test_a_new_adapter_changes_nothing(model: Model) -> None:
     before, names = logits(model), set(model.state_dict())
     lora.attach(model, RANK, ALPHA)
     assert torch.equal(logits(model, torch.ones(1, 12, 1)), before)
     assert names < set(model.state_dict())
 
 
-def test_the_branch_acts_on_marked_tokens_only(model):
+def test_the_branch_acts_on_marked_tokens_only(model: Model) -> None:
     before = logits(model)
     lora.attach(model, RANK, ALPHA)
     randomise(model)
@@ -41,7 +45,7 @@ def test_the_branch_acts_on_marked_tokens_only(model):
     assert (after[7] - before[7]).abs().max() > 0.1
 
 
-def test_the_branch_equals_a_merged_projection(model, tiny_config):
+def test_the_branch_equals_a_merged_projection(model: Model, tiny_config: ModelConfig) -> None:
     lora.attach(model, RANK, ALPHA)
     randomise(model)
     merged = Model(tiny_config).eval()
@@ -52,7 +56,7 @@ def test_the_branch_equals_a_merged_projection(model, tiny_config):
     torch.testing.assert_close(logits(model, torch.ones(1, 12, 1)), logits(merged), atol=1e-3, rtol=1e-3)
 
 
-def test_a_loaded_adapter_is_the_saved_one(model, tiny_config, tmp_path):
+def test_a_loaded_adapter_is_the_saved_one(model: Model, tiny_config: ModelConfig, tmp_path: Path) -> None:
     lora.attach(model, RANK, ALPHA)
     randomise(model)
     lora.save(lora.snapshot(model), RANK, ALPHA, tmp_path)

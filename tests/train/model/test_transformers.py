@@ -1,12 +1,18 @@
 """The checkpoint read by transformers as its Ministral3: same logits, same text, same ids of a conversation."""
 
+from __future__ import annotations
+
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
-from trimode_train.data.chat import render
+from tokenizers import Tokenizer
+from torch import Tensor
+from trimode_train.data.chat import Message, render
 from trimode_train.data.tokenizer import load_tokenizer
 from trimode_train.evaluation.decode import autoregressive
 from trimode_train.evaluation.scores import MAX_NEW
@@ -18,6 +24,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"  # before transformers is imported: nothing h
 import transformers
 
 CHECKPOINT = Path(__file__).parents[3] / "checkpoints/nano"
+Config = dict[str, Any]
+Pair = tuple[Model, Any]  # ours and theirs
+Both = Callable[[Config], Pair]
 OURS_ONLY = {"architectures", "auto_map", "model_type", "torch_dtype", "transformers_version", "attn_implementation"}
 BUFFERS = ("encoder.inv_freq", "model.rotary_emb.inv_freq")
 CONVERSATIONS = {
@@ -44,20 +53,21 @@ def ministral_name(name: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def config():
-    return json.loads((CHECKPOINT / "config.json").read_text())
+def config() -> Config:
+    found: Config = json.loads((CHECKPOINT / "config.json").read_text())
+    return found
 
 
 @pytest.fixture(scope="module")
-def weights():
+def weights() -> dict[str, Tensor]:
     return {name: tensor.float() for name, tensor in shards.load(CHECKPOINT).items()}
 
 
 @pytest.fixture(scope="module")
-def both(weights):
+def both(weights: dict[str, Tensor]) -> Both:
     """A function of config.json: this project's model and transformers' of it, with the checkpoint's weights."""
 
-    def make(config):
+    def make(config: Config) -> Pair:
         ours = Model(ModelConfig.from_official(config)).eval()
         ours.load_state_dict(weights)
         shape = {key: value for key, value in config.items() if key not in OURS_ONLY}
@@ -69,19 +79,19 @@ def both(weights):
 
 
 @pytest.fixture(scope="module")
-def pair(both, config):
+def pair(both: Both, config: Config) -> Pair:
     return both(config)
 
 
 @pytest.fixture(scope="module")
-def tokenizer():
+def tokenizer() -> Tokenizer:
     return load_tokenizer(CHECKPOINT)
 
 
 @pytest.fixture(scope="module")
-def prompts(tokenizer):
+def prompts(tokenizer: Tokenizer) -> list[list[int]]:
     """Twenty held-out prompts, of as many domains."""
-    by_domain = {}
+    by_domain: dict[str, list[int]] = {}
     for line in (CHECKPOINT / "heldout.jsonl").read_text().splitlines():
         record = json.loads(line)
         if "messages" in record:
@@ -91,44 +101,44 @@ def prompts(tokenizer):
 
 
 @torch.no_grad()
-def relative_error(pair, ids, positions):
+def relative_error(pair: Pair, ids: list[int], positions: list[int]) -> float:
     """The largest difference of causal logits, over the largest logit."""
     ours, theirs = pair
-    ids, positions = torch.tensor([ids]), torch.tensor([positions])
-    n = ids.shape[1]
-    mine = ours(ids, positions, grouped_attention(causal_bias(n, n)))[0]
+    given, at = torch.tensor([ids]), torch.tensor([positions])
+    n = len(ids)
+    mine = ours(given, at, grouped_attention(causal_bias(n, n)))[0]
     # All ones and said so: without a mask transformers takes a gap in the positions for the start of another text.
-    other = theirs(input_ids=ids, position_ids=positions, attention_mask=torch.ones_like(ids)).logits
+    other = theirs(input_ids=given, position_ids=at, attention_mask=torch.ones_like(given)).logits
     assert mine.shape == other.shape
     return float((mine - other).abs().max() / mine.abs().max())
 
 
-def random_ids(n, seed=0):
+def random_ids(n: int, seed: int = 0) -> list[int]:
     return torch.randint(128, 2048, (n,), generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def test_the_renamed_tensors_are_all_of_ministral3(pair):
+def test_the_renamed_tensors_are_all_of_ministral3(pair: Pair) -> None:
     ours, theirs = pair
     assert {ministral_name(name) for name in ours.state_dict()} == set(theirs.state_dict())
 
 
-def test_logits_are_ministral3s_on_held_out_prompts(pair, prompts):
+def test_logits_are_ministral3s_on_held_out_prompts(pair: Pair, prompts: list[list[int]]) -> None:
     assert max(relative_error(pair, ids, list(range(len(ids)))) for ids in prompts) < 2e-6
 
 
-def far_positions(config):
+def far_positions(config: Config) -> list[int]:
     """A text that goes on where the query scale changes, and again far behind."""
     limit = config["rope_parameters"]["original_max_position_embeddings"]
     return [*range(40), *range(limit - 40, limit + 40), *range(5 * limit, 5 * limit + 40)]
 
 
-def test_frequencies_are_ministral3s_to_the_last_bit_but_one(pair):
+def test_frequencies_are_ministral3s_to_the_last_bit_but_one(pair: Pair) -> None:
     ours, theirs = (model.get_buffer(name) for model, name in zip(pair, BUFFERS, strict=True))
     torch.testing.assert_close(ours, theirs, rtol=2**-22, atol=0)
     assert pair[1].model.rotary_emb.attention_scaling == 1.0
 
 
-def test_logits_are_ministral3s_across_the_original_context(both, config):
+def test_logits_are_ministral3s_across_the_original_context(both: Both, config: Config) -> None:
     ours, theirs = both(config)
     ids, positions = random_ids(160), far_positions(config)
     # Ours are rounded once, theirs at each step; at position 82,000 the last bit is a hundredth of a radian.
@@ -140,19 +150,21 @@ def test_logits_are_ministral3s_across_the_original_context(both, config):
 @pytest.mark.parametrize(
     "change", [{"llama_4_scaling_beta": 0.0}, {"factor": 1.0}, {"beta_fast": 16.0}, {"rope_theta": 20000.0}], ids=str
 )
-def test_the_comparison_sees_each_of_the_position_settings(both, config, change):
+def test_the_comparison_sees_each_of_the_position_settings(
+    both: Both, config: Config, change: dict[str, float]
+) -> None:
     theirs = both(config)[1]
     ours = both(config | {"rope_parameters": config["rope_parameters"] | change})[0]
     assert relative_error((ours, theirs), random_ids(160), far_positions(config)) > 2e-2
 
 
-def test_a_short_original_context_gives_ministral3s_logits(both, config):
+def test_a_short_original_context_gives_ministral3s_logits(both: Both, config: Config) -> None:
     rope = config["rope_parameters"] | {"original_max_position_embeddings": 64}
     short = both(config | {"rope_parameters": rope})
     assert relative_error(short, random_ids(300), list(range(300))) < 2e-6
 
 
-def test_greedy_generation_is_ministral3s(pair, prompts):
+def test_greedy_generation_is_ministral3s(pair: Pair, prompts: list[list[int]]) -> None:
     ours, theirs = pair
     for prompt in prompts:
         ids = torch.tensor([prompt])
@@ -163,7 +175,7 @@ def test_greedy_generation_is_ministral3s(pair, prompts):
         assert generated[0, len(prompt) :].tolist() == autoregressive(ours, prompt, MAX_NEW).ids
 
 
-def test_transformers_saves_and_reloads_it(pair, tmp_path):
+def test_transformers_saves_and_reloads_it(pair: Pair, tmp_path: Path) -> None:
     theirs = pair[1]
     theirs.save_pretrained(tmp_path)
     again = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, local_files_only=True)
@@ -176,7 +188,9 @@ def test_transformers_saves_and_reloads_it(pair, tmp_path):
 @pytest.mark.parametrize("generate", [True, False])
 @pytest.mark.parametrize("thinking", [True, False])
 @pytest.mark.parametrize("messages", CONVERSATIONS.values(), ids=CONVERSATIONS)
-def test_the_chat_template_gives_the_same_text_and_ids(tokenizer, messages, thinking, generate):
+def test_the_chat_template_gives_the_same_text_and_ids(
+    tokenizer: Tokenizer, messages: list[Message], thinking: bool, generate: bool
+) -> None:
     theirs = transformers.AutoTokenizer.from_pretrained(CHECKPOINT, local_files_only=True)
     options = {"add_generation_prompt": generate, "enable_thinking": thinking}
     text = render(messages, enable_thinking=thinking, generate=generate)

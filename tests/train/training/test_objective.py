@@ -7,11 +7,13 @@ from random import Random
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
 from torch.nn.attention.flex_attention import create_mask
-from trimode_train.data.packing import Document, NoiseOptions, pack, plan
+from trimode_train.data.packing import Batch, Document, NoiseOptions, pack, plan
 from trimode_train.evaluation.decode import Session
 from trimode_train.model.config import EOS_ID, MASK_ID
-from trimode_train.model.model import bias_from, causal_bias, grouped_attention
+from trimode_train.model.model import Model, bias_from, causal_bias, grouped_attention
 from trimode_train.training.objective import (
     LEAST_HIDDEN,
     Tensors,
@@ -25,7 +27,7 @@ from trimode_train.training.objective import (
 
 
 @pytest.fixture(scope="module")
-def batch():
+def batch() -> Batch:
     rng = Random(1)
     options = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0.5)
     documents = [
@@ -36,21 +38,21 @@ def batch():
 
 
 @torch.no_grad()
-def row_logits(model, batch):
+def row_logits(model: Model, batch: Batch) -> Tensor:
     t = Tensors.of(batch)
     return model(t.ids, t.positions, grouped_attention(bias_from(visibility(t), torch.float32)))[0]
 
 
-def clean(batch, row, document):
+def clean(batch: Batch, row: int, document: int) -> NDArray[np.bool_]:
     return (batch.document[row] == document) & (batch.block[row] == 0)
 
 
-def pieces(batch):
+def pieces(batch: Batch) -> list[tuple[int, int]]:
     return [(row, document) for row in range(2) for document in range(batch.document[row].max() + 1)]
 
 
 @torch.no_grad()
-def test_clean_logits_are_plain_causal_logits(model, batch):
+def test_clean_logits_are_plain_causal_logits(model: Model, batch: Batch) -> None:
     logits = row_logits(model, batch)
     assert len(pieces(batch)) == 4
     for row, document in pieces(batch):
@@ -62,7 +64,7 @@ def test_clean_logits_are_plain_causal_logits(model, batch):
 
 
 @torch.no_grad()
-def test_block_logits_are_a_bidirectional_pass_over_the_causal_cache(model, batch):
+def test_block_logits_are_a_bidirectional_pass_over_the_causal_cache(model: Model, batch: Batch) -> None:
     logits, blocks = row_logits(model, batch), 0
     for row, document in pieces(batch):
         ids = batch.ids[row][clean(batch, row, document)].tolist()
@@ -76,7 +78,7 @@ def test_block_logits_are_a_bidirectional_pass_over_the_causal_cache(model, batc
     assert blocks > 8
 
 
-def test_targets_are_the_next_token_and_the_own_token(batch):
+def test_targets_are_the_next_token_and_the_own_token(batch: Batch) -> None:
     for row, document in pieces(batch):
         here = clean(batch, row, document)
         ids = batch.ids[row][here]
@@ -89,25 +91,25 @@ def test_targets_are_the_next_token_and_the_own_token(batch):
         assert (targets[~inside] == EOS_ID).all()
 
 
-def test_the_rule_for_flex_attention_is_the_dense_mask(batch):
+def test_the_rule_for_flex_attention_is_the_dense_mask(batch: Batch) -> None:
     t = Tensors.of(batch)
     rows, length = t.ids.shape
     assert torch.equal(create_mask(mask_rule(t), rows, None, length, length, device="cpu"), visibility(t))
 
 
-def test_prompts_are_never_masked_and_loss_is_on_masks_only(batch):
+def test_prompts_are_never_masked_and_loss_is_on_masks_only(batch: Batch) -> None:
     noisy = batch.block > 0
     assert ((batch.weights > 0)[noisy] == (batch.ids == MASK_ID)[noisy]).all()
     assert not (batch.ids == MASK_ID)[~noisy].any()
 
 
-def test_the_loss_is_finite_and_reaches_every_parameter(model, batch):
+def test_the_loss_is_finite_and_reaches_every_parameter(model: Model, batch: Batch) -> None:
     t = Tensors.of(batch)
     losses(model, encode(model, t.ids, t.positions, training_mask(t, torch.float32)), t).total.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
-def test_a_second_look_reveals_the_surest_masked_tokens_and_weighs_what_is_left(batch):
+def test_a_second_look_reveals_the_surest_masked_tokens_and_weighs_what_is_left(batch: Batch) -> None:
     t = Tensors.of(batch)
     hidden = (t.ids == MASK_ID) & (t.block > 0)
     sure = torch.rand(t.ids.shape, generator=torch.Generator().manual_seed(3)) * hidden
@@ -131,7 +133,7 @@ def test_a_second_look_reveals_the_surest_masked_tokens_and_weighs_what_is_left(
         assert (looked.weights[row][mine & ~now] == 0).all()
 
 
-def test_a_wrong_reveal_costs_more_and_a_right_one_the_same(model, batch):
+def test_a_wrong_reveal_costs_more_and_a_right_one_the_same(model: Model, batch: Batch) -> None:
     t = Tensors.of(batch)
     hidden = encode(model, t.ids, t.positions, training_mask(t, torch.float32))
     plain, costly = (losses(model, hidden, t, w) for w in (0.0, 3.0))
@@ -146,7 +148,7 @@ def test_a_wrong_reveal_costs_more_and_a_right_one_the_same(model, batch):
     assert (plain.sure[~chosen] == 0).all()
 
 
-def test_a_span_is_one_hole_between_known_sides():
+def test_a_span_is_one_hole_between_known_sides() -> None:
     rng, options = Random(4), NoiseOptions(block_lengths=(8,), block_odds=(1.0,), shifted=0, span_masked=1.0)
     document = Document([rng.randrange(128, 512) for _ in range(40)], start=8, closed=False)
     batch = pack([plan(document, rng, options, 128)], 1, 128, rng, options)

@@ -45,7 +45,7 @@ from .own_text import own_text
 class AdapterRecipe(Recipe):
     """A recipe with the adapter's shape and loss. Its model is the checkpoint's; AdamW updates the adapter."""
 
-    start_from: str | None = "checkpoints/nano"
+    start_from: str = "checkpoints/nano"
     rank: int = 32
     alpha: int = 128
     documents: int = 4000  # that the model answers before the adapter's training begins

@@ -105,7 +105,7 @@ class Archive:
                 file.writestr(name, text)
             for name in _ARRAYS:
                 with file.open(f"{name}.npy", "w", force_zip64=True) as member:
-                    np.lib.format.write_array(member, getattr(self.corpus, name), allow_pickle=False)
+                    np.save(member, getattr(self.corpus, name), allow_pickle=False)
         os.replace(temporary, path)
 
     @classmethod
@@ -115,7 +115,7 @@ class Archive:
             arrays = []
             for name in _ARRAYS:
                 with file.open(f"{name}.npy") as member:
-                    arrays.append(np.lib.format.read_array(member, allow_pickle=False))
+                    arrays.append(np.load(member, allow_pickle=False))
             return cls(
                 Recipe.of(json.loads(file.read("recipe.json")), path.name),
                 ArchiveCorpus(*arrays),

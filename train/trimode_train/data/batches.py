@@ -46,9 +46,14 @@ def _begin(corpus: Documents, recipe: Recipe) -> None:
     global _work
     _work = corpus, recipe
     os.setsid()
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    if multiprocessing.parent_process() is not None:
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    if parent := multiprocessing.parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def _made(number: int) -> Batch:

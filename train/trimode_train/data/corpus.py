@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from random import Random
 
 import numpy as np
+import numpy.typing as npt
 from tokenizers import Tokenizer
 
 from ..model.config import EOS_ID
@@ -43,9 +44,9 @@ def draw(rng: Random, held_out: bool = False, domain: str | None = None) -> Exam
 class Stretches:
     """Files as one array of ids, and where lines start in it."""
 
-    ids: np.ndarray  # (tokens,) uint16
-    lines: np.ndarray  # (lines,) int64
-    ends: np.ndarray  # (lines,) int64, the end of the line's file
+    ids: npt.NDArray[np.uint16]  # (tokens,)
+    lines: npt.NDArray[np.int64]  # (lines,)
+    ends: npt.NDArray[np.int64]  # (lines,), the end of the line's file
 
     @classmethod
     def of(cls, texts: list[str], tokenizer: Tokenizer) -> Stretches:

@@ -183,6 +183,8 @@ def pack(planned: list[Planned], rows: int, length: int, rng: Random, options: N
         if row.documents:
             _fill(row, rng, options)
     fill = (EOS_ID, 0, -1, 0, 1, 0)
-    arrays = [np.array([row.columns[c] + [fill[c]] * row.room for row in open_rows], dtype=np.int64) for c in range(6)]
-    weights = [row.weights + [0.0] * row.room for row in open_rows]
-    return Batch(*arrays, weights=np.array(weights, dtype=np.float32))
+    ids, positions, document, block, limit, targets = (
+        np.array([row.columns[c] + [fill[c]] * row.room for row in open_rows], dtype=np.int64) for c in range(6)
+    )
+    weights = np.array([row.weights + [0.0] * row.room for row in open_rows], dtype=np.float32)
+    return Batch(ids, positions, document, block, limit, targets, weights)

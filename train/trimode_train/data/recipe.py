@@ -75,7 +75,8 @@ class Recipe:
     @classmethod
     def of(cls, values: dict[str, Any], where: str) -> Self:
         """Build from nested dictionaries, as `dataclasses.asdict` gives them. Raises ValueError with `where` in it."""
-        return _build(cls, values, where)
+        built: Self = _build(cls, values, where)
+        return built
 
 
 def _build(kind: Any, values: dict[str, Any], where: str) -> Any:
