@@ -15,6 +15,7 @@ import signal
 import tempfile
 from pathlib import Path
 
+from .. import __version__
 from ..api.fields import SHIPPED_REVEALS
 from ..api.rule_files import RULE_FILES, check_rule_files, joined, rule_files
 from ..api.tensors import MODEL_NAME
@@ -31,19 +32,27 @@ from .process import TritonProcess
 from .shared_memory import own_prefix
 from .supervisor import RestartPolicy, Supervisor, log
 
-PROJECT = Path(__file__).resolve().parents[3]  # above server, trimode and python_backend
+PACKAGE = Path(__file__).resolve().parents[1]
+PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
 ADMIN_KEY_BYTES = 24  # 192 random bits, too many to guess
 OPEN_FILES = 65536  # as vLLM and other servers set it; each connection takes one here and one to tritonserver
 DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
 
 
+def own_repository() -> Path:
+    """Return the model repository that ships: inside the installed package, or else the checkout's."""
+    installed = PACKAGE / "model_repository"
+    return installed if installed.is_dir() else PROJECT / "model_repository"
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(prog="trimode-serve", description=DESCRIPTION)
+    made.add_argument("--version", action="version", version=f"trimode {__version__}")
     made.add_argument(
         "--model-repository",
         type=Path,
-        default=PROJECT / "model_repository",
+        default=own_repository(),
         metavar="DIR",
         help="Triton's model repository [%(default)s]",
     )
