@@ -10,18 +10,27 @@ WAIT = 5.0
 
 
 class Sink:
-    """Collects chunks."""
+    """Collects chunks; raises after each when it is a bad one."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, bad: bool = False) -> None:
         self.chunks: list[Chunk] = []
+        self.bad = bad
         self.done = threading.Event()
 
     def __call__(self, chunk: Chunk) -> None:
         self.chunks.append(chunk)
-        self.done.set()
+        if chunk.last:
+            self.done.set()
+        if self.bad:
+            raise RuntimeError("the client is gone")
+
+    @property
+    def last(self) -> Chunk:
+        assert self.done.wait(WAIT), "no last chunk came"
+        return self.chunks[-1]
 
     @property
     def only(self) -> Chunk:
-        assert self.done.wait(WAIT), "no answer came"
-        assert len(self.chunks) == 1 and self.chunks[0].last
-        return self.chunks[0]
+        """The answer of a request that gives one chunk."""
+        assert self.last is self.chunks[0] and len(self.chunks) == 1
+        return self.last

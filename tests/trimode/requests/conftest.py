@@ -1,29 +1,17 @@
-"""Builds runtimes on toy engines and closes them after the test."""
+"""Builds runtimes on toy engines that know a chat template, and closes them after the test."""
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
-from trimode.runtime import Runtime
 
-from tests.support.toy import ToyEngine, toy_runtime
+from tests.support.runtimes import Build, building
 
-Build = Callable[..., Runtime]
 TEMPLATE = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 
 
 @pytest.fixture
 def build() -> Iterator[Build]:
-    built: list[tuple[Runtime, ToyEngine]] = []
-
-    def make(engine: ToyEngine | None = None, **config: int) -> Runtime:
-        engine = engine or ToyEngine()
-        built.append((toy_runtime(engine, TEMPLATE, **config), engine))
-        return built[-1][0]
-
-    yield make
-    for runtime, engine in built:
-        getattr(engine, "gate", threading.Event()).set()
-        runtime.close()
+    with building(TEMPLATE) as build:
+        yield build
