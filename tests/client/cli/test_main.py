@@ -16,7 +16,7 @@ from trimode_client.cli.compare import summarise
 from trimode_client.cli.knobs import FLAGS, given_knobs, knobs_of
 from trimode_client.cli.main import main, parser
 
-from tests.client.cli.command import run
+from tests.support.command import run
 from tests.support.fake_server import FIRST, LAST, Script, http_server
 
 ANSWER = LAST | {"text_output": "Hello", "effective_params": '{"mode":"diffusion"}'}

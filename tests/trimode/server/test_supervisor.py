@@ -1,28 +1,18 @@
-"""When the supervisor calls a server ill, and what it does then.
-
-Fakes stand for the server here and nowhere else: the real engine cannot be made to deadlock.
-"""
+"""When the supervisor calls a server ill, and what it does then."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from trimode.errors import ServeError
-from trimode.metrics import INSTANCE, PASSES, RUNNING, WAITING, Metric
+from trimode.metrics import PASSES, RUNNING
 from trimode.server import liveness, supervisor
-from trimode.server.liveness import Activity, Liveness, Standstills
 from trimode.server.process import Fault
-from trimode.server.supervisor import RestartPolicy, Supervisor
 
-CANARY_SECONDS = 0.03
-DEAD = Fault("the backend process 5 died")
-MALFORMED = (" many", "", '{instance="a', "{instance=a} 1", "} 1", '{instance="a",instance="b"} 1', "\t\tTe\\{, ={\\}")
-POLICY = RestartPolicy(exit_seconds=0.02, max_failures=3)
+from tests.support.supervised import CANARY_SECONDS, DEAD, MALFORMED, OK, POLICY, Answer, Engine, Run, lines
 
 
 @pytest.fixture(autouse=True)
@@ -30,116 +20,6 @@ def intervals_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PROCESS", "PROGRESS", "IDLE", "START_POLL", "RETRY", "LAST_WORDS"):
         monkeypatch.setattr(liveness, f"{name}_SECONDS", 0.002)
     monkeypatch.setattr(supervisor, "KILL_SECONDS", 0.002)
-
-
-def lines(metric: Metric, **values: float) -> str:
-    """A metric as Triton writes it, by instance."""
-    return "".join(f'{metric.name}{{{INSTANCE}="{name}"}} {value}\n' for name, value in values.items())
-
-
-@dataclass
-class Answer:
-    status: int
-    body: bytes
-
-    async def read(self) -> bytes:
-        return self.body
-
-
-@dataclass
-class Engine:
-    """What the fake server does: `answer` a canary after `seconds`, and make `rate` passes at each look at them."""
-
-    answer: Answer | None = None
-    seconds: float = 0.0
-    passes: float = 0.0
-    rate: float = 0.0
-    metrics: bytes | None = None
-
-    @asynccontextmanager
-    async def request(self, method: str, path: str, *_: object, silence: float) -> AsyncIterator[Answer]:
-        if path == "/metrics":
-            self.passes += self.rate
-            text = lines(PASSES, it_0_0=int(self.passes)) + lines(RUNNING, it_0_0=1)
-            yield Answer(200, text.encode() if self.metrics is None else self.metrics)
-        elif path == "/v2/health/ready":
-            yield Answer(200, b"")
-        else:
-            if self.answer is None or self.seconds > 0:
-                async with asyncio.timeout(silence):
-                    await asyncio.sleep(self.seconds if self.answer else 3600)
-            assert self.answer is not None
-            yield self.answer
-
-    async def aclose(self) -> None:
-        """Nothing is open."""
-
-
-class Process:
-    """A process that runs until it is killed, or until `terminate` when it is `obedient`."""
-
-    def __init__(self, obedient: bool = True) -> None:
-        self.obedient = obedient
-        self.killed = False
-        self.ill: Fault | None = None
-        self._ended = asyncio.Event()
-
-    def find_stubs(self) -> None:
-        """There are none."""
-
-    def fault(self) -> Fault | None:
-        return self.ill
-
-    def terminate(self) -> None:
-        if self.obedient:
-            self._ended.set()
-
-    async def wait(self) -> None:
-        await self._ended.wait()
-
-    async def kill(self) -> None:
-        self.killed = True
-
-
-OK = Answer(200, b"{}")
-
-
-class Run:
-    """One supervised engine; `after_start` is called with it each time that it has become ready. A start heals it."""
-
-    def __init__(
-        self, engine: Engine, after_start: Callable[[Run], None], ready_seconds: float = 5.0, obedient: bool = True
-    ) -> None:
-        self.engine = engine
-        self._healthy = engine.answer
-        self.processes: list[Process] = []
-        self.ready = 0
-        self.error = ""
-        self.obedient = obedient
-        self._after_start = after_start
-        asyncio.run(asyncio.wait_for(self._run(ready_seconds), 5))
-
-    async def _run(self, ready_seconds: float) -> None:
-        client: Any = self.engine
-        self.liveness = Liveness(client, client, ready_seconds=ready_seconds, canary_seconds=CANARY_SECONDS)
-        self.supervisor = Supervisor(self._start, self.liveness, POLICY)
-        try:
-            await self.supervisor.run(self._on_ready)
-        except ServeError as exc:
-            self.error = str(exc)
-
-    async def _start(self) -> Any:
-        self.engine.answer = self._healthy
-        self.processes.append(Process(self.obedient))
-        return self.processes[-1]
-
-    def _on_ready(self) -> None:
-        self.ready += 1
-        assert self.supervisor.alive
-        self._after_start(self)
-
-    def stop_in(self, seconds: float) -> None:
-        asyncio.get_running_loop().call_later(seconds, self.supervisor.stop)
 
 
 def test_a_stuck_engine_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
@@ -280,47 +160,6 @@ def test_a_server_that_outlives_its_grace_is_killed(capsys: pytest.CaptureFixtur
     assert run.error == ""
     assert run.processes[0].killed
     assert "tritonserver did not end within its exit timeout and is killed" in capsys.readouterr().err
-
-
-def test_the_activity_of_several_instances() -> None:
-    text = lines(PASSES, it_0_0=3, it_0_1=4) + lines(RUNNING, it_0_0=0, it_0_1=2) + lines(WAITING, it_0_0=1)
-    activity = Activity.read(text)
-    assert activity.passes == {"it_0_0": 3, "it_0_1": 4}
-    assert activity.requests == {"it_0_0": 1, "it_0_1": 2}
-    assert (activity.total_passes, activity.busy) == (7, True)
-
-
-@pytest.mark.parametrize("rest", MALFORMED)
-def test_a_broken_line_is_no_activity(rest: str) -> None:
-    with pytest.raises(ValueError):
-        Activity.read(f"{PASSES.name}{rest}\n")
-
-
-def test_lines_of_other_metrics_are_not_read() -> None:
-    other = f'# HELP {PASSES.name} Passes\n# TYPE {PASSES.name} counter\n{PASSES.name}_more{{a="b"}} 9\nother many\n'
-    assert Activity.read(other + lines(PASSES, it_0_0=3)).passes == {"it_0_0": 3}
-
-
-def test_no_activity() -> None:
-    assert (Activity.read("").total_passes, Activity.read("").busy) == (None, False)
-
-
-def test_an_instance_stands_still_from_its_last_pass_or_its_first_request() -> None:
-    standstills = Standstills()
-
-    def at(now: float, passes: int, requests: int) -> tuple[float, str]:
-        return standstills.longest(Activity({"a": now, "b": passes}, {"a": 1, "b": requests}), now)
-
-    assert at(1, passes=5, requests=0) == (0, "b")
-    assert at(9, passes=5, requests=0) == (0, "b")  # idle is not still
-    assert at(10, passes=5, requests=1) == (1, "b")
-    assert at(12, passes=5, requests=1) == (3, "b")
-    assert at(13, passes=6, requests=1) == (0, "b")
-
-
-def test_one_instance_is_left_to_the_canary() -> None:
-    standstills, activity = Standstills(), Activity({"a": 5}, {"a": 1})
-    assert [standstills.longest(activity, now) for now in (0, 100)] == [(0, ""), (0, "")]
 
 
 def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,130 @@
+"""One supervised server, which is a fake: the real engine cannot be made to deadlock."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from trimode.errors import ServeError
+from trimode.metrics import INSTANCE, PASSES, RUNNING, Metric
+from trimode.server.liveness import Liveness
+from trimode.server.process import Fault
+from trimode.server.supervisor import RestartPolicy, Supervisor
+
+CANARY_SECONDS = 0.03
+DEAD = Fault("the backend process 5 died")
+MALFORMED = (" many", "", '{instance="a', "{instance=a} 1", "} 1", '{instance="a",instance="b"} 1', "\t\tTe\\{, ={\\}")
+POLICY = RestartPolicy(exit_seconds=0.02, max_failures=3)
+
+
+def lines(metric: Metric, **values: float) -> str:
+    """A metric as Triton writes it, by instance."""
+    return "".join(f'{metric.name}{{{INSTANCE}="{name}"}} {value}\n' for name, value in values.items())
+
+
+@dataclass
+class Answer:
+    status: int
+    body: bytes
+
+    async def read(self) -> bytes:
+        return self.body
+
+
+@dataclass
+class Engine:
+    """What the fake server does: `answer` a canary after `seconds`, and make `rate` passes at each look at them."""
+
+    answer: Answer | None = None
+    seconds: float = 0.0
+    passes: float = 0.0
+    rate: float = 0.0
+    metrics: bytes | None = None
+
+    @asynccontextmanager
+    async def request(self, method: str, path: str, *_: object, silence: float) -> AsyncIterator[Answer]:
+        if path == "/metrics":
+            self.passes += self.rate
+            text = lines(PASSES, it_0_0=int(self.passes)) + lines(RUNNING, it_0_0=1)
+            yield Answer(200, text.encode() if self.metrics is None else self.metrics)
+        elif path == "/v2/health/ready":
+            yield Answer(200, b"")
+        else:
+            if self.answer is None or self.seconds > 0:
+                async with asyncio.timeout(silence):
+                    await asyncio.sleep(self.seconds if self.answer else 3600)
+            assert self.answer is not None
+            yield self.answer
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+class Process:
+    """A process that runs until it is killed, or until `terminate` when it is `obedient`."""
+
+    def __init__(self, obedient: bool = True) -> None:
+        self.obedient = obedient
+        self.killed = False
+        self.ill: Fault | None = None
+        self._ended = asyncio.Event()
+
+    def find_stubs(self) -> None:
+        """There are none."""
+
+    def fault(self) -> Fault | None:
+        return self.ill
+
+    def terminate(self) -> None:
+        if self.obedient:
+            self._ended.set()
+
+    async def wait(self) -> None:
+        await self._ended.wait()
+
+    async def kill(self) -> None:
+        self.killed = True
+
+
+OK = Answer(200, b"{}")
+
+
+class Run:
+    """One supervised engine; `after_start` is called with it each time that it has become ready. A start heals it."""
+
+    def __init__(
+        self, engine: Engine, after_start: Callable[[Run], None], ready_seconds: float = 5.0, obedient: bool = True
+    ) -> None:
+        self.engine = engine
+        self._healthy = engine.answer
+        self.processes: list[Process] = []
+        self.ready = 0
+        self.error = ""
+        self.obedient = obedient
+        self._after_start = after_start
+        asyncio.run(asyncio.wait_for(self._run(ready_seconds), 5))
+
+    async def _run(self, ready_seconds: float) -> None:
+        client: Any = self.engine
+        self.liveness = Liveness(client, client, ready_seconds=ready_seconds, canary_seconds=CANARY_SECONDS)
+        self.supervisor = Supervisor(self._start, self.liveness, POLICY)
+        try:
+            await self.supervisor.run(self._on_ready)
+        except ServeError as exc:
+            self.error = str(exc)
+
+    async def _start(self) -> Any:
+        self.engine.answer = self._healthy
+        self.processes.append(Process(self.obedient))
+        return self.processes[-1]
+
+    def _on_ready(self) -> None:
+        self.ready += 1
+        assert self.supervisor.alive
+        self._after_start(self)
+
+    def stop_in(self, seconds: float) -> None:
+        asyncio.get_running_loop().call_later(seconds, self.supervisor.stop)
