@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 from trimode.auto.throughput import DraftOutlook, Load, best_choice, drafts_could_pay, tokens_per_second
 from trimode.auto.tuning import TUNING
+
+from tests.support.devices import FLAT, ROWS, TOKENS, Fixed
 
 PERFECT = [0.0, *map(float, range(1, 65))]
 
@@ -69,3 +72,24 @@ def test_more_requests_need_more_gain_up_to_a_crowd() -> None:
 @pytest.mark.parametrize(("at", "bucket"), [(0, 1), (15, 1), (16, 2), (127, 8), (5000, 8)])
 def test_positions_of_an_answer_fall_into_buckets(at: int, bucket: int) -> None:
     assert TUNING.answer_range(at) == bucket
+
+
+@pytest.mark.parametrize(("now", "length"), [(None, 0), (0, 0), (8, 8)])
+def test_a_crowd_changes_only_for_a_clear_gain(now: int | None, length: int) -> None:
+    runs = [0.0, 1.0, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.4]  # drafts of 8 give 1.2 times the tokens of single steps
+    assert best_choice(FLAT, Load(), 64, [DraftOutlook(runs, 8, 89)] * 16, now)[1] == length
+
+
+@pytest.mark.parametrize(("count", "length"), [(1, 8), (2, 4)])
+def test_among_several_a_longer_draft_must_be_better_by_more_than_a_little(count: int, length: int) -> None:
+    runs = [0.0, 1.0, 2.0, 2.9, 3.0, 3.01, 3.02, 3.03, 3.04]
+    rate, chosen = best_choice(FLAT, Load(), 64, [DraftOutlook(runs, 8, 89)] * count, None)
+    assert chosen == length
+    assert rate == pytest.approx(count * runs[length] / 2 / 0.001)
+
+
+def test_a_draft_is_not_tried_where_none_could_be_chosen() -> None:
+    table = np.array([[0.001 if s == 1 else 0.0036 for s in TOKENS] for _ in ROWS])  # 8 of 8 give 1.1 times the tokens
+    curve = Fixed(table, 64)
+    assert drafts_could_pay(curve, Load(), 64, 1, 8)
+    assert not drafts_could_pay(curve, Load(), 64, 16, 8)
