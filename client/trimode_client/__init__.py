@@ -17,7 +17,8 @@ from .errors import (
     TrimodeClientError,
     UnavailableError,
 )
-from .request import KNOBS, Knobs, Segment
+from .knobs import KNOBS, Knobs
+from .request import Segment
 from .result import Completion, Piece
 from .transports import Health
 

@@ -14,7 +14,8 @@ from typing import Any, Self, Unpack
 from trimode.api.tensors import MODEL_NAME
 
 from .errors import IncompleteError, UnavailableError
-from .request import Knobs, Segment, build, build_infill, build_revise
+from .knobs import Knobs
+from .request import Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
 from .transports import AsyncTransport, Health, TimeLimits, Wire, open_async_transport
 from .transports.time_limits import ANSWER_SECONDS, HEALTH_SECONDS, INACTIVITY_SECONDS, POLL_SECONDS

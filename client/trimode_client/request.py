@@ -9,66 +9,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, TypedDict
+from typing import Any
 
 from trimode.api.checks import check_field
-from trimode.api.fields import BY_NAME, INT32_MAX, PROMPT_FIELDS
+from trimode.api.fields import BY_NAME, INT32_MAX
 from trimode.errors import RequestError
 
 from .errors import InvalidRequestError, typed_error
+from .knobs import ALWAYS_RETURNED, KNOBS
 
-ALWAYS_RETURNED = (
-    "return_finish_reason",
-    "return_num_input_tokens",
-    "return_num_output_tokens",
-    "return_perf_metrics",
-    "return_token_ids",
-    "return_effective_params",
-)
-# Prompt fields, suffix and stream are no knobs: they follow from the method that is called and its arguments.
-KNOBS = tuple(name for name in BY_NAME if name not in (*PROMPT_FIELDS, *ALWAYS_RETURNED, "suffix", "stream"))
 Segment = str | Mapping[str, int]
 _ON_THE_WIRE = {"prompt": "text_input", "left": "text_input"}  # arguments whose field has another name
-
-
-class Knobs(TypedDict, total=False):
-    """Every knob of a request. The server's table says what each does; `trimode generate --help` prints it."""
-
-    enable_thinking: bool
-    mode: str
-    auto_allow: Sequence[str]
-    max_tokens: int
-    stream_provisional: bool
-    stop_words: Sequence[str]
-    end_id: int
-    effort: float
-    block_length: int
-    denoise_steps: int
-    threshold: float
-    reveal: str
-    infill_tokens: int
-    infill_lengths: Sequence[int]
-    return_candidates: bool
-    instruction: str
-    spans: Sequence[Sequence[int]]
-    revise_threshold: float
-    revise_fraction: float
-    revise_rounds: int
-    accept: str
-    draft_adapter: bool
-    temperature: float
-    top_k: int
-    top_p: float
-    min_p: float
-    seed: int
-    repetition_penalty: float
-    presence_penalty: float
-    frequency_penalty: float
-    max_thinking_tokens: int
-    end_think_token_id: int
-    timeout_ms: int
-    exclude_input_in_output: bool
-    return_log_probs: bool
 
 
 def build(

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trimode.api.answer import Candidate, Decisions, Edit, Provisional, ProvisionalToken
+from trimode.api.answer import Candidate, Decisions, Edit, FinishReason, Provisional, ProvisionalToken
 from trimode.api.tensors import COUNTS, OUTPUTS, RATIOS
 
 from .errors import IncompleteError
@@ -40,7 +40,7 @@ class Completion:
     """
 
     text: str
-    finish_reason: str
+    finish_reason: FinishReason
     num_input_tokens: int
     num_output_tokens: int
     token_ids: tuple[int, ...] = ()
@@ -114,7 +114,7 @@ class Assembler:
         cumulative = last.get("cum_log_probs")
         return Completion(
             text="".join(self._texts),
-            finish_reason=str(last["finish_reason"]),
+            finish_reason=last["finish_reason"],
             num_input_tokens=int(last.get("num_input_tokens", 0)),
             num_output_tokens=int(last.get("num_output_tokens", len(self._token_ids))),
             token_ids=tuple(self._token_ids),

@@ -13,7 +13,8 @@ from trimode.api.defaults import Defaults
 from trimode.api.fields import BY_NAME, FIELDS, PROMPT_FIELDS, Mode, Operation
 from trimode.api.params import GenerationParams
 from trimode_client import InvalidRequestError, Knobs
-from trimode_client.request import ALWAYS_RETURNED, KNOBS, build, build_infill, build_revise
+from trimode_client.knobs import ALWAYS_RETURNED, KNOBS
+from trimode_client.request import build, build_infill, build_revise
 
 from tests.support.toy import EFFORTS
 

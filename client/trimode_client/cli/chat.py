@@ -12,7 +12,7 @@ from trimode.api.fields import Mode
 
 from ..client import Client
 from ..errors import TrimodeClientError
-from ..request import Knobs
+from ..knobs import Knobs
 from .generate import summary
 from .knobs import add_knobs, given_knobs, knobs_of
 

@@ -12,7 +12,7 @@ from typing import Any
 from trimode.api.applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, fields_of_others
 from trimode.api.fields import BY_NAME, Field, Mode, Operation
 
-from ..request import KNOBS, Knobs
+from ..knobs import KNOBS, Knobs
 
 ALIASES = {
     "denoise_steps": "--steps",

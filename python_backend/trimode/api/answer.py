@@ -6,9 +6,15 @@ Knows nothing of how chunks are sent.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..errors import TrimodeError
 from .counters import Counters
+
+FinishReason = Literal["stop", "length"]
+"""Why an answer ends: its end token or a stop word came, or it has max_tokens tokens."""
+TokenState = Literal["committed", "provisional", "masked"]
+"""What a token of a block is while the block is denoised: final, chosen but open to change, or not chosen yet."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class ProvisionalToken:
 
     id: int | None
     text: str
-    state: str
+    state: TokenState
 
 
 @dataclass(frozen=True)
@@ -95,7 +101,7 @@ class Chunk:
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
-    finish_reason: str | None = None
+    finish_reason: FinishReason | None = None
     error: TrimodeError | None = None
     num_input_tokens: int = 0
     counters: Counters = field(default_factory=Counters)

@@ -10,11 +10,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from pkgutil import iter_modules
-from typing import Literal
+from typing import Literal, get_args
 
 from .rule_files import rule_files
 
 Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
+ModeName = Literal["auto", "autoregressive", "diffusion", "self_speculation"]
+"""The values of Mode, for typed applications."""
+AllowedMode = Literal["diffusion"]
+"""What auto may choose in addition to modes whose text is exact."""
+AcceptRule = Literal["likelihood", "always"]
+"""Which changes of a revision stay."""
 Check = Literal["mode", "distinct", "messages", "segments", "spans", "stop_words", "gap_sizes"]
 """Checks that a row may name in addition to its kind's; checks.py has them."""
 
@@ -60,8 +66,8 @@ def _reveal_rules() -> tuple[str, ...]:
     return (*first, *sorted(found - set(first)))
 
 
-ACCEPTS = ("likelihood", "always")
-ALLOWED = (Mode.DIFFUSION.value,)
+ACCEPTS: tuple[AcceptRule, ...] = get_args(AcceptRule)
+ALLOWED: tuple[AllowedMode, ...] = get_args(AllowedMode)
 SHIPPED_REVEALS = _reveal_rules()
 """Names of the reveal rules in decoding/reveal_rules/, so that a new file there is a new rule everywhere."""
 REVEALS = tuple(dict.fromkeys((*SHIPPED_REVEALS, *(path.stem for path in rule_files()))))

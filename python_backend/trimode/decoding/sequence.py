@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 import numpy as np
 
+from ..api.answer import FinishReason
 from ..api.counters import Counters
 from ..api.fields import Mode
 from ..api.params import GenerationParams
@@ -59,7 +60,7 @@ class SequenceState:
     cached: int = 0
     block: Block | None = None
     counters: Counters = field(default_factory=Counters)
-    finish_reason: str | None = None
+    finish_reason: FinishReason | None = None
     infill: InfillState | None = None
     revise: ReviseState | None = None
     mode: Mode = field(init=False)
@@ -168,7 +169,7 @@ class SequenceState:
         self.counters.output_tokens = len(self.tokens)
         return taken
 
-    def finish(self, reason: str) -> None:
+    def finish(self, reason: FinishReason) -> None:
         """Record why the answer ends; no further pass is needed."""
         self.finish_reason = reason
         self.phase = Phase.DONE

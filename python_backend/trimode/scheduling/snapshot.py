@@ -8,14 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-from ..api.answer import Provisional, ProvisionalToken
+from ..api.answer import Provisional, ProvisionalToken, TokenState
 from ..decoding.sequence import SequenceState
 from ..text.detokenizer import Detokenizer
 from ..text.tokenizer import Tokenizer
 
 PLACEHOLDER = "\N{LIGHT SHADE}"
 """What stands in the text for a masked token."""
-COMMITTED, PROVISIONAL, MASKED = "committed", "provisional", "masked"
 
 
 @dataclass(frozen=True)
@@ -51,10 +50,10 @@ class BlockSnapshot:
                 shown.append(ProvisionalToken(token, text, self._state(len(shown), token)))
         return Provisional(self.start, self.step, "".join(token.text for token in shown), tuple(shown))
 
-    def _state(self, offset: int, token: int | None) -> str:
+    def _state(self, offset: int, token: int | None) -> TokenState:
         if token is None:
-            return MASKED
-        return COMMITTED if offset < self.committed else PROVISIONAL
+            return "masked"
+        return "committed" if offset < self.committed else "provisional"
 
 
 def _texts(ids: list[int | None], tokenizer: Tokenizer | None) -> list[str]:

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 from rich.console import Console
-from trimode.api.answer import Provisional, ProvisionalToken
+from trimode.api.answer import Provisional, ProvisionalToken, TokenState
 from trimode_client import Piece
 from trimode_client.cli import watch
 from trimode_client.cli.main import main
 
 from tests.support.fake_server import FIRST, LAST, STALL, Script, http_server
 
-STATES = {"c": "committed", "p": "provisional", "m": "masked"}
+STATES: dict[str, TokenState] = {"c": "committed", "p": "provisional", "m": "masked"}
 
 
 def block(states: str, *texts: str, start: int = 0, step: int = 1) -> Provisional:

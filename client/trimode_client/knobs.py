@@ -1,0 +1,141 @@
+"""Knobs: the keywords of the client's methods. scripts/render_knobs.py writes this file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from trimode.api.fields import AcceptRule, AllowedMode, Mode, ModeName
+
+ALWAYS_RETURNED = (
+    "return_finish_reason",
+    "return_num_input_tokens",
+    "return_num_output_tokens",
+    "return_perf_metrics",
+    "return_token_ids",
+    "return_effective_params",
+)
+"""What the client asks for with every request, because a Completion holds it."""
+
+
+class Knobs(TypedDict, total=False):
+    """Every knob of a request. One that is left out, or None, takes the server's default."""
+
+    enable_thinking: bool
+    """With messages: think first; thought and </think> precede the answer. Default: false."""
+
+    mode: Mode | ModeName
+    """auto, autoregressive, diffusion or self_speculation. Default: auto."""
+
+    auto_allow: Sequence[AllowedMode]
+    """With auto: what it may choose in addition to exact text: diffusion. Default: none."""
+
+    max_tokens: int
+    """Most tokens to generate, or to fill a gap with. From 1 to 2**31 - 1. Default: 128, gaps 32."""
+
+    stream_provisional: bool
+    """With stream: also send the block after each of its denoising passes. Default: false."""
+
+    stop_words: Sequence[str]
+    """Generation ends before the first of these texts. Default: none."""
+
+    end_id: int
+    """Token that ends the answer; -1 for none. From -1 to 2**31 - 1. Default: the model's."""
+
+    effort: float
+    """From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table. From 0 to 1. Default: none."""
+
+    block_length: int
+    """Tokens drafted in parallel; with auto, the maximum. Values above the model's own lower quality. From 1 to 64.
+    Default: the model's.
+    """
+
+    denoise_steps: int
+    """Upper bound on the passes that refine one block, its revisions included, or a window of a text. From 1 to 64.
+    Default: block_length.
+    """
+
+    threshold: float
+    """Probability from which a token is kept at once. From 0 to 1. Default: 0.9, drafts 0."""
+
+    reveal: str
+    """Which masked positions a pass keeps: threshold, steps, leftmost, entropy, margin. Default: threshold."""
+
+    infill_tokens: int
+    """Size of the gap: tokens of the text that fills it, tokenized by itself. A filling of exactly this size is
+    preferred. From 1 to 1024. Default: searched.
+    """
+
+    infill_lengths: Sequence[int]
+    """Up to 16 sizes of the gap to try, as infill_tokens; the likeliest text wins. From 1 to 1024. Default:
+    searched.
+    """
+
+    return_candidates: bool
+    """Return infill_candidates: every filling tried, its text and its score. Default: false."""
+
+    instruction: str
+    """With text or gaps: the question that the text answers; a chat message in front of it. Default: none."""
+
+    spans: Sequence[Sequence[int]]
+    """Parts of text to reconsider, a JSON list of [start, end] in code points. Default: all of text."""
+
+    revise_threshold: float
+    """Reconsider tokens of a causal log-probability below this. From -1000 to 0. Default: -2."""
+
+    revise_fraction: float
+    """Reconsider this share of the tokens instead, the least likely. From 0 to 1. Default: none."""
+
+    revise_rounds: int
+    """Most times the text is revised, or each block generated while it has denoise_steps left. From 0 to 16.
+    Default: text 2, else 0.
+    """
+
+    accept: AcceptRule
+    """likelihood keeps a change only if its block becomes likelier; always keeps every change. Default: likelihood."""
+
+    draft_adapter: bool
+    """Self-speculation drafts with the checkpoint's draft adapter. Default: if there is one."""
+
+    temperature: float
+    """0 picks the most likely token, above it samples. From 0 to 100. Default: 0."""
+
+    top_k: int
+    """Sample among the k most likely tokens; 0 for all. From 0 to 2**31 - 1. Default: 0."""
+
+    top_p: float
+    """Sample among the most likely tokens that hold this much probability. From 0 to 1. Default: 1."""
+
+    min_p: float
+    """Drop tokens less likely than this share of the most likely one. From 0 to 1. Default: 0."""
+
+    seed: int
+    """Same seed, same request: same text, whatever else runs. INT64. From 0 to 2**63 - 1. Default: random."""
+
+    repetition_penalty: float
+    """Above 1 makes tokens already seen less likely. From 0.01 to 100. Default: 1."""
+
+    presence_penalty: float
+    """Taken off tokens already generated. From -2 to 2. Default: 0."""
+
+    frequency_penalty: float
+    """Taken off tokens for each time they were generated. From -2 to 2. Default: 0."""
+
+    max_thinking_tokens: int
+    """Tokens after which the end of thinking is forced. From 0 to 2**31 - 1. Default: none."""
+
+    end_think_token_id: int
+    """The token that ends thinking. From 0 to 2**31 - 1. Default: the tokenizer's </think>."""
+
+    timeout_ms: int
+    """Time the request may take, queueing included. From 1 to 2**31 - 1. Default: none."""
+
+    exclude_input_in_output: bool
+    """false puts the prompt's text in front of the answer. Default: true."""
+
+    return_log_probs: bool
+    """Return output_log_probs and cum_log_probs, of the tokens of output_ids. Default: false."""
+
+
+KNOBS = tuple(Knobs.__annotations__)
+"""The names of the knobs."""
