@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from trimode_client.cli.knobs import given_knobs
 from trimode_client.cli.main import parser
-from trimode_client.request import KNOBS
+from trimode_client.knobs import KNOBS
 
 from tests.support.command import run
 from tests.support.edit_answers import FILLED, REVISED
