@@ -14,7 +14,7 @@ from trimode.config import ServerConfig
 from trimode.errors import RequestError
 from trimode.triton.arrays import read_request
 
-MODEL = Path(__file__).parents[2] / "model_repository" / "nemotron_diffusion"
+MODEL = Path(__file__).parents[3] / "model_repository" / "nemotron_diffusion"
 
 
 def test_config_pbtxt_is_what_the_table_gives() -> None:

@@ -14,7 +14,7 @@ from tests.server.sdk import Protocol, client, protocols, run
 from tests.server.server import Server
 from tests.server.wire import events
 
-NANO = Path(__file__).parents[2] / "checkpoints" / "nano"
+NANO = Path(__file__).parents[3] / "checkpoints" / "nano"
 LEVELS = json.loads((NANO / "effort.json").read_text(encoding="utf-8"))["levels"]
 ASKED = [
     "What is 23 + 2221?",
