@@ -99,7 +99,7 @@ ERROR_TYPES: dict[str, ErrorType] = {
         ErrorType(
             "not_found", 404, "NOT_FOUND", "invalid",
             meaning="The HTTP path is not served.",
-            remedy="Use the paths of the operations page; `GET /v2` shows the server."),
+            remedy="Correct the path: requests go to `/v2/models/nemotron_diffusion/generate`."),
         ErrorType(
             "not_allowed", 405, "UNSUPPORTED", "invalid",
             meaning="The HTTP path exists, but not with this method.",

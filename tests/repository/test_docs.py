@@ -1,4 +1,4 @@
-"""Files that the documents name exist, and links lead somewhere."""
+"""Files that the documents name exist, and links lead somewhere, to a heading where they name one."""
 
 from __future__ import annotations
 
@@ -11,13 +11,17 @@ import pytest
 from tests.support.layout import PACKAGES, ROOT
 
 DOCUMENTS = [
-    ROOT / "README.md",
-    ROOT / "CHANGELOG.md",
+    *sorted(ROOT.glob("*.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
     ROOT / "train/README.md",
+    ROOT / "perf/README.md",
 ]
 NAMED = re.compile(r"`((?:[\w-]+/)*[\w-]+\.(?:py|md|yaml|pbtxt|json|txt))`")
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)(?:#[^)]*)?\)")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+HEADING = re.compile(r"^#{1,6} +(.+?)(?: +#+)?$", re.MULTILINE)
+OWN_ANCHOR = re.compile(r"<\w+ [^>]*\b(?:id|name)=\"([^\"]+)\"")
+FENCED = re.compile(r"^( *)(```+|~~~+).*?^\1\2`*~* *$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 NOT_OURS = {
     "config.json",
     "manifest.json",
@@ -28,6 +32,13 @@ NOT_OURS = {
     "overlap.json",
 }
 """Files of a checkpoint, a bundle or a user, which documents may name without a place."""
+ARCHITECTURE = next(
+    path for path in (ROOT / "docs/internals/architecture.md", ROOT / "docs/architecture.md") if path.is_file()
+)
+
+
+def name_of(path: Path) -> str:
+    return str(path.relative_to(ROOT))
 
 
 @cache
@@ -38,21 +49,71 @@ def known_files() -> frozenset[str]:
     return frozenset("/".join(path.parts[at:]) for path in ours for at in range(len(path.parts)))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def anchors_of(text: str) -> set[str]:
+    """The anchors of a document: those of its headings, as GitHub and the site make them, and its own."""
+    text = FENCED.sub("", text)
+    found: set[str] = set()
+    for heading in HEADING.findall(text):
+        words = re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", heading).lower()
+        base = anchor = re.sub(r"[^\w\- ]", "", words).strip().replace(" ", "-")
+        number = 0
+        while anchor in found:
+            number += 1
+            anchor = f"{base}-{number}"
+        found.add(anchor)
+    return found | set(OWN_ANCHOR.findall(text))
+
+
+@cache
+def anchors_in(path: Path) -> frozenset[str]:
+    return frozenset(anchors_of(path.read_text(encoding="utf-8")))
+
+
+def links_of(text: str) -> list[str]:
+    """The links of a document to files and headings; what is shown as code is none."""
+    links: list[str] = LINK.findall(INLINE.sub("", FENCED.sub("", text)))
+    return [link for link in links if not re.match(r"[a-z]+:", link)]
+
+
+def broken(document: Path, links: list[str]) -> list[str]:
+    """Those of a document's links that lead to no file, or to no heading of it."""
+    found = []
+    for link in links:
+        name, _, anchor = link.partition("#")
+        path = (document.parent / name).resolve() if name else document
+        if not path.exists() or (anchor and path.suffix == ".md" and anchor not in anchors_in(path)):
+            found.append(link)
+    return found
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_the_files_that_a_document_names_exist(document: Path) -> None:
     known = known_files()
     named = set(NAMED.findall(document.read_text(encoding="utf-8")))
     assert {name for name in named - NOT_OURS if name not in known} == set()
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+@pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
-    links = LINK.findall(document.read_text(encoding="utf-8"))
-    assert [link for link in links if not (document.parent / link).exists()] == []
+    assert broken(document, links_of(document.read_text(encoding="utf-8"))) == []
 
 
 def test_the_walk_names_every_room() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    text = ARCHITECTURE.read_text(encoding="utf-8")
     rooms = {path.stem for path in PACKAGES["trimode"].iterdir() if path.suffix == ".py" or path.is_dir()}
     table = text.partition("## Rooms")[2].partition("## ")[0]
     assert {room for room in rooms - {"__init__", "__pycache__"} if f"`{room}`" not in table} == set()
+
+
+def test_anchors_are_made_as_github_makes_them() -> None:
+    text = "# Many Requests, at `once`\n## A [link](x.md)!\n## a link\n```\n# no heading\n```\n### end_id\n"
+    assert anchors_of(text) == {"many-requests-at-once", "a-link", "a-link-1", "end_id"}
+    assert anchors_of('<a id="own"></a>') == {"own"}
+
+
+def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    text = "# One\n[a](#one) [b](#two) [c](other.md) [d](page.md#one) [e](https://x.y/z) `[f](g)`\n```\n[h](i)\n```\n"
+    page.write_text(text, encoding="utf-8")
+    assert links_of(text) == ["#one", "#two", "other.md", "page.md#one"]
+    assert broken(page, links_of(text)) == ["#two", "other.md"]

@@ -38,16 +38,16 @@ MEANINGS: dict[str, Meaning] = {
         "Drafted tokens that verification confirmed. The bonus token that each verification adds is not one of them.",
     ),
     "output_tokens": Meaning("tokens", "Tokens of the answer; `num_output_tokens` on the wire."),
-    "tokens_per_forward": Meaning("tokens per pass", "Tokens of the answer over `forwards`; 0 when there was none."),
+    "tokens_per_forward": Meaning("tokens per pass", "Tokens of the answer over `forwards`; 0 if there was no pass."),
     "tokens_per_cycle": Meaning(
         "tokens per cycle",
         "Tokens of the answer over `forwards` - `draft_forwards`, so that a draft and its verification count once; "
-        "0 when there was none. It is the acceptance length that papers report, except that it includes the first "
+        "0 if there was no pass. It is the acceptance length that papers report, except that it includes the first "
         "token, which the prefill gives.",
     ),
     "acceptance_rate": Meaning(
         "share, 0 to 1",
-        "`total_accepted_draft_tokens` over `total_draft_tokens`; 0 when nothing was drafted.",
+        "`total_accepted_draft_tokens` over `total_draft_tokens`; 0 if nothing was drafted.",
     ),
 }
 """What every counter and ratio means, by its name; the documentation is made from it."""
@@ -99,7 +99,7 @@ class Counters:
 
     @property
     def tokens_per_forward(self) -> float:
-        """Output tokens over `forwards`; 0 when there was none."""
+        """Output tokens over `forwards`; 0 if there was no pass."""
         return self.output_tokens / self.forwards if self.forwards else 0.0
 
     @property

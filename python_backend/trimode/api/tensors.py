@@ -96,7 +96,7 @@ OUTPUTS: tuple[Output, ...] = (
         "num_input_tokens",
         "TYPE_INT32",
         unit="tokens",
-        help="Tokens of the prompt, with the chat template's.",
+        help="Tokens of the prompt, those of the chat template included.",
         asked_by="return_num_input_tokens",
     ),
     Output(
