@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts import docs_links
 from tests.support.layout import PACKAGES, ROOT
 
 DOCUMENTS = [
@@ -117,3 +118,26 @@ def test_a_link_that_leads_nowhere_is_found(tmp_path: Path) -> None:
     page.write_text(text, encoding="utf-8")
     assert links_of(text) == ["#one", "#two", "other.md", "page.md#one"]
     assert broken(page, links_of(text)) == ["#two", "other.md"]
+
+
+@pytest.mark.parametrize(
+    ("link", "on_the_site"),
+    [
+        ("[card](../../perf/README.md)", "[card](https://host/us/it/blob/main/perf/README.md)"),
+        ("[`a`](../../perf/README.md#x)", "[`a`](https://host/us/it/blob/main/perf/README.md#x)"),
+        ("[perf](../../perf)", "[perf](https://host/us/it/tree/main/perf)"),
+        ("![plot](../../LICENSE)", "![plot](../LICENSE)"),
+        ("[page](../index.md) [own](#a) [web](https://a/b)", None),
+        ("[gone](../../no-such-file.md) [above](../../../../x.md)", None),
+        ("`[card](../../perf/README.md)`\n```\n[card](../../perf/README.md)\n```\n", None),
+    ],
+)
+def test_a_link_out_of_the_documentation_leads_to_the_repository(link: str, on_the_site: str | None) -> None:
+    images: list[str] = []
+    shown = docs_links.rewritten(link, "guides/page.md", "https://host/us/it/", images.append)
+    assert shown == (on_the_site or link)
+    assert images == (["LICENSE"] if link.startswith("!") else [])
+
+
+def test_a_link_out_of_the_documentation_is_text_where_the_repository_has_no_place() -> None:
+    assert docs_links.rewritten("See [`perf`](../perf/README.md).", "page.md", "", print) == "See `perf`."
