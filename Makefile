@@ -21,7 +21,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-train lint format check layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-train lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -47,7 +47,11 @@ lint: $(VENV)/lint ## Check style and types
 format: $(VENV)/lint ## Put the code into the project's format, and mend what the linter can mend
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
-check: lint test test-train ## Everything that continuous integration runs
+check: lint docs test test-train ## Everything that continuous integration runs
+
+docs: $(VENV)/docs ## Render docs/reference and build the documentation's site into build/site
+	$(PY) -m scripts.render_docs $(if $(CI),--check)
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet
 
 layout: ## Print the rooms, floors and arrows of each package, from its own imports
 	$(PYTHON) scripts/layout.py
