@@ -23,7 +23,7 @@ TRITON = {
     "nv_inference_pending_request_count": (
         "gauge",
         "requests",
-        "Requests that Triton has not yet handed to the model.",
+        "Requests that wait for Triton to hand them to the model.",
     ),
     "nv_inference_request_success": (
         "counter",

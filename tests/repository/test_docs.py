@@ -11,9 +11,10 @@ import pytest
 from scripts import docs_links
 from tests.support.layout import PACKAGES, ROOT
 
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
 DOCUMENTS = [
     *sorted(ROOT.glob("*.md")),
-    *sorted((ROOT / "docs").rglob("*.md")),
+    *PAGES,
     ROOT / "train/README.md",
     ROOT / "perf/README.md",
 ]
@@ -23,6 +24,8 @@ HEADING = re.compile(r"^#{1,6} +(.+?)(?: +#+)?$", re.MULTILINE)
 OWN_ANCHOR = re.compile(r"<\w+ [^>]*\b(?:id|name)=\"([^\"]+)\"")
 FENCED = re.compile(r"^( *)(```+|~~~+).*?^\1\2`*~* *$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
+STILTED = re.compile(r"\b(?:anew|has not|of late|at hand|told)\b", re.IGNORECASE)
+"""Words that the pages avoid, those of the code that scripts/render_docs puts into them included."""
 NOT_OURS = {
     "config.json",
     "manifest.json",
@@ -97,6 +100,12 @@ def test_the_files_that_a_document_names_exist(document: Path) -> None:
 @pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 def test_the_links_of_a_document_lead_somewhere(document: Path) -> None:
     assert broken(document, links_of(document.read_text(encoding="utf-8"))) == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_a_page_is_written_as_people_write(page: Path) -> None:
+    text = INLINE.sub("", FENCED.sub("", page.read_text(encoding="utf-8")))
+    assert STILTED.findall(text) == []
 
 
 def test_the_walk_names_every_room() -> None:

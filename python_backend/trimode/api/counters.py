@@ -32,7 +32,9 @@ MEANINGS: dict[str, Meaning] = {
     "cached_tokens": Meaning(
         "tokens", "Tokens of the prompt that the prefix cache knew from an earlier request, and that were not read."
     ),
-    "total_draft_tokens": Meaning("tokens", "Tokens drafted: `block_length` - 1 in each cycle."),
+    "total_draft_tokens": Meaning(
+        "tokens", "Tokens drafted: `block_length` - 1 in each cycle, fewer in mode auto or at the end of the answer."
+    ),
     "total_accepted_draft_tokens": Meaning(
         "tokens",
         "Drafted tokens that verification confirmed. The bonus token that each verification adds is not one of them.",
