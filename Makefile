@@ -59,30 +59,30 @@ layout: ## Print the rooms, floors and arrows of each package, from its own impo
 demo: build ## Serve MODEL for a moment and show one prompt in auto and the three modes
 	$(PY) -m trimode_client.cli.demo --bundle $(BUNDLE)
 
-perf: build $(VENV)/perf $(if $(filter-out peers,$(PART)),,$(VENV)-train/ready) ## Measure every part in some fifteen minutes, or PART=layers|auto|...; write perf/RESULTS.md
+perf: build $(VENV)/perf $(if $(filter-out peers,$(PART)),,$(VENV)-train/ready) ## Measure every part in some fifteen minutes, or PART=layers|auto|..., SECONDS=n a part; write perf/RESULTS.md
 	$(if $(filter-out int8,$(PART)),,$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE))
-	$(PY) -m trimode_perf.speed.run --bundle $(BUNDLE) --model $(MODEL) --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --int8-bundle $(INT8_BUNDLE) --peers-python $(VENV)-train/bin/python $(if $(PART),--part $(PART))
+	$(PY) -m trimode_perf speed --bundle $(BUNDLE) --model $(MODEL) --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --int8-bundle $(INT8_BUNDLE) --peers-python $(VENV)-train/bin/python $(if $(PART),--part $(PART)) $(if $(SECONDS),--seconds $(SECONDS))
 
 perf-analyzer: $(VENV)/perf ## Load a running server with NVIDIA's perf_analyzer: URL=host:port of its gRPC, MODE=auto|diffusion|...
-	$(PY) -m trimode_perf.speed.perf_analyzer --url $(or $(URL),localhost:$(shell echo $$(($(PORT) + 1)))) --mode $(or $(MODE),auto)
+	$(PY) -m trimode_perf perf-analyzer --url $(or $(URL),localhost:$(shell echo $$(($(PORT) + 1)))) --mode $(or $(MODE),auto)
 
 quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(PRECISION)=%-float32)
 quality: $(VENV)/perf ## Count what the checkpoint gets right in every mode and check what must hold; write its card
 	$(PY) -m trimode_convert.recipe $(MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
 	$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE)
-	$(PY) -m trimode_perf.quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
+	$(PY) -m trimode_perf quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
 
 editing: build $(VENV)/perf ## Count how well gaps are filled, corrupted answers mended, effort spent; write perf/EDITING.md
-	$(PY) -m trimode_perf.editing --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE)
+	$(PY) -m trimode_perf editing --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE)
 
 peers: build $(VENV)/perf $(VENV)-train/ready ## Compare with torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf)
-	$(PY) -m trimode_perf.peers --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE) --python $(VENV)-train/bin/python
+	$(PY) -m trimode_perf peers --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE) --peers-python $(VENV)-train/bin/python
 
 gpu-check: ## Check and time the engines on this machine's NVIDIA GPU; needs PYTHON to have torch, and nothing else
-	PYTHONPATH=perf:train:python_backend:convert $(PYTHON) -m trimode_perf.gpu
+	PYTHONPATH=perf:train:python_backend:convert $(PYTHON) -m trimode_perf gpu
 
 conversion: $(VENV)/perf ## Measure the memory that converting a checkpoint of 3B's size takes (18 GB of disk)
-	$(PY) -m trimode_perf.conversion --size 3b
+	$(PY) -m trimode_perf conversion --size 3b
 
 image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this project) as IMAGE
 	@docker info >/dev/null 2>&1 || { echo "make image needs a running Docker daemon: docker info says why not" >&2; exit 1; }

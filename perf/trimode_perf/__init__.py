@@ -1,1 +1,1 @@
-"""Measurements of this project: speed, quality, editing, peers, GPU. Imports nothing."""
+"""Measurements of this project: speed, quality, editing, peers, GPU, conversion. Imports nothing."""

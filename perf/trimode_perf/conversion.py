@@ -1,8 +1,7 @@
-"""`python -m trimode_perf.conversion --size 3b`: the converter's memory and time on a checkpoint of a released size.
+"""`make conversion`: the converter's memory and time on a checkpoint of a released size. Takes some minutes.
 
-Writes random bfloat16 weights of the real shapes as one file, converts them through the command line in a process of
-its own, deletes both, and writes perf/results/conversion.json. What a build would need beyond the export is the
-planner's estimate, marked as such. The weights are random: nothing here says how well a model answers.
+Writes random bfloat16 weights of the real shapes as one file, converts them in a process of its own, deletes both. What
+a build would need beyond the export is the planner's estimate. Nothing here says how well a model answers.
 """
 
 from __future__ import annotations
@@ -10,14 +9,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import os
 import shutil
 import struct
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,8 +22,10 @@ import numpy as np
 from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.tensorrt.footprint import build_cost
 
-from .common.paths import RESULTS
+from .common import RESULTS
+from .common.progress import MeasureError, progress, run
 from .common.published import CONFIGS, tensors
+from .common.results import about, machine, save
 
 KEPT = RESULTS / "conversion.json"
 LIMIT = 4 << 30  # bytes of memory: what a conversion on a 24 GiB machine may take at most
@@ -48,7 +47,7 @@ RUNS = {
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    made = argparse.ArgumentParser(description=__doc__)
+    made = argparse.ArgumentParser(prog="python -m trimode_perf conversion", description=__doc__)
     made.add_argument("--size", choices=sorted(CONFIGS), default="3b", help="[%(default)s]")
     made.add_argument("--layers", type=int, metavar="N", help="fewer than the model's, where the disk is small")
     made.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR", help="[%(default)s]")
@@ -78,11 +77,13 @@ def convert(checkpoint: Path, out: Path, options: list[str]) -> dict[str, Any]:
     """Convert in a child process; return its largest resident size, its seconds and the bytes of the bundle.
 
     Raises:
-        subprocess.CalledProcessError: the converter failed; its words are on stderr.
+        MeasureError: the converter failed; its words are on stderr.
     """
     command = [sys.executable, "-c", CHILD, str(checkpoint), "--out", str(out), *options]
     began = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        raise MeasureError(f"the converter ended with status {done.returncode}")
     return {
         "command": " ".join(["python -m trimode_convert CHECKPOINT --out BUNDLE", *options]),
         "peak_memory_bytes": int(done.stdout.rpartition("peak")[2]),
@@ -94,35 +95,33 @@ def convert(checkpoint: Path, out: Path, options: list[str]) -> dict[str, Any]:
 def main(arguments: list[str] | None = None) -> int:
     """Measure; return 0, 1 where a peak is over LIMIT or a run failed, or 130 when interrupted."""
     options = parser().parse_args(arguments)
+    return run("conversion", lambda: measure(options))
+
+
+def measure(options: argparse.Namespace) -> int:
+    """Write a checkpoint, convert it every way and write what that took; return the status."""
     config = dict(CONFIGS[options.size])
     if options.layers is not None:
         config["num_hidden_layers"] = options.layers
     values = sum(math.prod(shape) for shape in tensors(config).values())
     needed, free = 4 * values + SPARE, shutil.disk_usage(options.scratch).free
     if needed > free:
-        print(f"conversion: {options.scratch} needs {needed / 1e9:.1f} GB free, has {free / 1e9:.1f}; try --layers")
-        return 1
+        raise MeasureError(
+            f"{options.scratch} needs {needed / 1e9:.1f} GB free, there are {free / 1e9:.1f}; try --layers"
+        )
+    runs = {}
     with tempfile.TemporaryDirectory(prefix="trimode-conversion-", dir=options.scratch) as scratch:
         checkpoint, bundle = Path(scratch) / "checkpoint", Path(scratch) / "bundle"
-        try:
-            size = write_checkpoint(checkpoint, config)
-            runs = {}
+        size = write_checkpoint(checkpoint, config)
+        with progress(len(RUNS), "converting") as bar:
             for name, wanted in RUNS.items():
                 runs[name] = convert(checkpoint, bundle, wanted)
                 shutil.rmtree(bundle)
-            cost = build_cost(size, 2 * values, "bfloat16")
-            model = ModelConfig.load(checkpoint)
-        except subprocess.CalledProcessError as exc:
-            print(f"conversion: the converter ended with status {exc.returncode}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("conversion: interrupted, nothing was written", file=sys.stderr)
-            return 130
+                bar.step(name)
+        cost, model = build_cost(size, 2 * values, "bfloat16"), ModelConfig.load(checkpoint)
     found = {
-        "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": f"python -m trimode_perf.conversion --size {options.size}",
-        "cores": os.cpu_count(),
-        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        **about(f"python -m trimode_perf conversion --size {options.size}"),
+        **machine(),
         "size": options.size,
         "weights": "random",
         "layers": model.num_layers,
@@ -137,11 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
             "seconds": round(cost.seconds),
         },
     }
-    options.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
-    for name, run in runs.items():
-        print(f"{name}: peak {run['peak_memory_bytes'] / 2**20:.0f} MiB, {run['seconds']} s, wrote {options.out}")
-    return int(any(run["peak_memory_bytes"] > LIMIT for run in runs.values()))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    save(options.out, found, indent=2)
+    for name, one in runs.items():
+        print(f"{name}: peak {one['peak_memory_bytes'] / 2**20:.0f} MiB, {one['seconds']} s, wrote {options.out}")
+    return int(any(one["peak_memory_bytes"] > LIMIT for one in runs.values()))

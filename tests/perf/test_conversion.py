@@ -55,7 +55,7 @@ def test_too_small_a_disk_is_refused_with_the_figures(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**9))
     assert conversion.main(["--scratch", str(tmp_path)]) == 1
-    assert "needs 2.1 GB free, has 1.0; try --layers" in capsys.readouterr().out
+    assert "needs 2.1 GB free, there are 1.0; try --layers" in capsys.readouterr().err
 
 
 def test_a_peak_over_the_limit_fails(tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

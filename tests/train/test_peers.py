@@ -13,7 +13,7 @@ import torch
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 from trimode_perf.peers import eager, openvino, transformers_generate
-from trimode_perf.peers.process import PeerError, Process
+from trimode_perf.peers.peer import PeerError, Process
 from trimode_train.data.chat import render
 from trimode_train.data.tokenizer import load_tokenizer
 from trimode_train.evaluation import decode

@@ -1,1 +1,11 @@
-"""What several measurements share: prompts, asking, progress, statistics, claims, Markdown, published figures."""
+"""What several measurements share, and where things lie. Needs nothing but Python: gpu-check has torch alone."""
+
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[3]
+PERF = PROJECT / "perf"
+RESULTS = PERF / "results"
+WORK = PERF / "out"
+NANO = PROJECT / "checkpoints" / "nano"
+BUNDLE = PROJECT / "build" / "out" / "nano-float32"
+MODEL_YAML = PROJECT / "model_repository" / "nemotron_diffusion" / "model.yaml"

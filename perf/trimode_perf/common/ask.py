@@ -15,6 +15,8 @@ from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
 from trimode.runtime import Runtime
 
+from .progress import MeasureError
+
 Request = Mapping[str, Any]
 SLOTS, QUEUE = 32, 100_000
 PATIENCE = 300.0
@@ -82,7 +84,7 @@ def ask(
 
     Raises:
         TrimodeError: the first request that was refused or failed.
-        TimeoutError: no answer came for PATIENCE seconds.
+        MeasureError: no answer came for PATIENCE seconds.
     """
     waiting, answers = deque(enumerate(requests)), [Answer() for _ in requests]
     ended: queue.SimpleQueue[TrimodeError | None] = queue.SimpleQueue()
@@ -116,7 +118,7 @@ def ask(
                 raise error
             answered()
     except queue.Empty:
-        raise TimeoutError(f"{len(requests)} requests, and for {PATIENCE:g} s no answer") from None
+        raise MeasureError(f"{len(requests)} requests, and for {PATIENCE:g} s no answer") from None
     finally:
         waiting.clear()  # after a failure nothing more is asked
     return Crowd(answers, time.perf_counter() - started)

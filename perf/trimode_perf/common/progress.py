@@ -1,4 +1,4 @@
-"""A long run on the terminal: its bar with the time left, and the exit status that it ends with.
+"""A long run on the terminal: its bar with the time left, its rounds, and the exit status that it ends with.
 
 Works without rich too, as a GPU machine may have none: then, and where no one watches, it prints a line now and then.
 """
@@ -10,9 +10,14 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 
 SECONDS_BETWEEN_LINES = 10.0
+
+
+class MeasureError(Exception):
+    """Something cannot be measured here; the text says why."""
 
 
 class Bar:
@@ -59,18 +64,47 @@ def _lines(total: float) -> Callable[[float, str], None]:
     return show
 
 
-def run(name: str, work: Callable[[], int], *errors: type[Exception]) -> int:
-    """Return the status of `work`: 1 if it raises one of `errors` or a system's error, 130 if it is interrupted.
+@dataclass
+class Pace:
+    """Rounds until `seconds` have passed; `progress` takes the share of them that has."""
 
-    A signal to terminate counts as Ctrl-C. `work` writes what it found at its end only.
+    seconds: float
+    progress: Callable[[float], None] = lambda share: None
+
+    def rounds(self, least: int, warm_up: int = 1) -> Iterator[int]:
+        """Yield the number of each round, at least 1 to `least`; those that warm up have numbers below 1."""
+        self.began, number = time.perf_counter(), 1 - warm_up
+        while number <= least or not self.over:
+            yield number
+            number += 1
+
+    @property
+    def over(self) -> bool:
+        """Whether the time has passed."""
+        return time.perf_counter() - self.began >= self.seconds
+
+    def show(self) -> None:
+        """Show how much of the time has passed."""
+        self.progress(min(1.0, (time.perf_counter() - self.began) / self.seconds))
+
+
+def run(
+    name: str,
+    work: Callable[[], int],
+    *errors: type[Exception],
+    kept: Callable[[], str] = lambda: "nothing was written",
+) -> int:
+    """Return the status of `work`: 1 if it raises one of `errors` or the system refuses something, 130 if interrupted.
+
+    A signal to terminate counts as Ctrl-C; `kept` says what is there then. Any other error is a defect, and raised.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    expected: tuple[type[Exception], ...] = (OSError, ImportError, ValueError, *errors)
+    expected: tuple[type[Exception], ...] = (MeasureError, OSError, *errors)
     began = time.monotonic()
     try:
         status = work()
     except KeyboardInterrupt:
-        print(f"{name}: interrupted; nothing was written", file=sys.stderr)
+        print(f"{name}: interrupted; {kept()}", file=sys.stderr)
         return 130
     except expected as exc:
         print(f"{name}: {exc}", file=sys.stderr)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, TypeVar
 
 T = TypeVar("T")
+HELD_OUT = "heldout.jsonl"
+"""The file of a checkpoint that has them."""
 CODE = "code"
 """The domain of plain texts, which have no right answer."""
 DROPPED: tuple[str, ...] = ("chain_sum", "sequence", "sort_words", "table")
@@ -67,8 +70,7 @@ def halves(prompts: list[Prompt]) -> tuple[list[Prompt], list[Prompt]]:
     return parts
 
 
-def spread(prompts: list[T], count: int) -> list[T]:
+def spread(prompts: Sequence[T], count: int) -> list[T]:
     """Return `count` of `prompts`, evenly spaced, so that no domain is left out before it must be."""
-    if len(prompts) <= count:
-        return prompts
+    count = min(count, len(prompts))
     return [prompts[index * len(prompts) // count] for index in range(count)]

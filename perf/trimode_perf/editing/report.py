@@ -5,14 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import matplotlib
-
-matplotlib.use("Agg")
-from matplotlib import pyplot as plt  # the backend must be chosen first
-
 from ..common import claims as held
 from ..common.claims import Claim
 from ..common.markdown import fill, table
+from ..common.plots import figure
 from .infill import LONGEST, WAYS
 
 TEXT = Path(__file__).with_name("report.md")
@@ -70,7 +66,6 @@ def _infill_claims(name: str, by_way: dict[str, dict[str, Any]]) -> list[Claim]:
 def write(results: dict[str, Any], folder: Path) -> None:
     """Write EDITING.md and plots/effort.png into `folder`."""
     (folder / "EDITING.md").write_text(text(results), encoding="utf-8")
-    (folder / "plots").mkdir(parents=True, exist_ok=True)
     _plot(results, folder / "plots" / "effort.png")
 
 
@@ -93,12 +88,10 @@ def text(results: dict[str, Any]) -> str:
 
 def _infill(results: dict[str, Any]) -> str:
     rows = []
-    for name in dict.fromkeys(row["set"] for row in results["infill"]):
-        for way in WAYS:
-            row = next(row for row in results["infill"] if (row["set"], row["way"]) == (name, way))
-            parsed = f"{row['parsed']} of {row['python']}" if row["python"] else NOTHING
-            exact = f"{row['exact']} of {row['asked']}"
-            rows.append([SETS[name], NAMES[way], exact, parsed, f"{row['forwards'] / row['asked']:.1f}"])
+    for row in sorted(results["infill"], key=lambda row: [list(SETS).index(row["set"]), WAYS.index(row["way"])]):
+        parsed = f"{row['parsed']} of {row['python']}" if row["python"] else NOTHING
+        exact, each = f"{row['exact']} of {row['asked']}", f"{row['forwards'] / row['asked']:.1f}"
+        rows.append([SETS[row["set"]], NAMES[row["way"]], exact, parsed, each])
     return table(["hidden", "way", "exact", "parses", "forwards each"], rows, left=["hidden"])
 
 
@@ -109,50 +102,36 @@ def _setting(row: dict[str, Any]) -> list[str]:
 
 def _revise(results: dict[str, Any]) -> str:
     rows, right = [], {tuple(_setting(row)): row for row in results["revise"] if row["corruption"] is None}
-    for row in results["revise"]:
-        if row["corruption"] is not None:
-            harmless = right[tuple(_setting(row))]
-            rows.append(
-                [
-                    ", ".join(_setting(row)),
-                    row["corruption"],
-                    f"{row['restored']} of {row['wrong_tokens']}",
-                    f"{row['harmed']} of {row['good_tokens']}",
-                    f"{row['exact']} of {row['texts']}",
-                    f"{row['forwards'] / row['texts']:.1f}",
-                    f"{harmless['harmed']} of {harmless['good_tokens']}",
-                ]
-            )
+    for row in (row for row in results["revise"] if row["corruption"] is not None):
+        harmless = right[tuple(_setting(row))]
+        shares = [(row, "restored", "wrong_tokens"), (row, "harmed", "good_tokens"), (row, "exact", "texts")]
+        restored, harmed, exact, spoilt = (
+            f"{counts[part]} of {counts[whole]}" for counts, part, whole in [*shares, (harmless, *shares[1][1:])]
+        )
+        each = f"{row['forwards'] / row['texts']:.1f}"
+        rows.append([", ".join(_setting(row)), row["corruption"], restored, harmed, exact, each, spoilt])
     head = ["setting", "wrong tokens", "restored", "harmed", "texts right again", "forwards each"]
     return table([*head, "harmed in right answers"], rows, left=["setting"])
 
 
 def _effort(results: dict[str, Any]) -> str:
-    rows = [
-        [
-            f"effort {row['effort']:g}" if "effort" in row else row["mode"],
-            f"{row['exact']} of {row['asked']}",
-            str(row["forwards"]),
-            f"{row['tokens'] / row['forwards']:.1f}",
-        ]
-        for row in results["effort"]
-    ]
+    rows = []
+    for row in results["effort"]:
+        way = f"effort {row['effort']:g}" if "effort" in row else row["mode"]
+        exact, each = f"{row['exact']} of {row['asked']}", f"{row['tokens'] / row['forwards']:.1f}"
+        rows.append([way, exact, row["forwards"], each])
     return table(["", "exact", "forwards", "tokens per forward"], rows, left=[""])
 
 
 def _plot(results: dict[str, Any], path: Path) -> None:
-    figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-    rows = [row for row in results["effort"] if "effort" in row]
+    rows, serial = results["effort"][:-1], results["effort"][-1]
     points = [(row["forwards"], 100 * row["exact"] / row["asked"]) for row in rows]
-    axes.plot(*zip(*points, strict=True), "o-", color="#1f77b4", markersize=4, label="diffusion by effort")
-    for row, (x, y) in zip(rows, points, strict=True):
-        axes.annotate(f"{row['effort']:g}", (x, y), fontsize=7, xytext=(4, -8), textcoords="offset points")
-    serial = results["effort"][-1]
-    share = 100 * serial["exact"] / serial["asked"]
-    label = f"autoregressive, {serial['forwards']} forwards"
-    axes.axhline(share, color="#7a7a7a", linewidth=1, linestyle=":", label=label)
-    axes.set_xlabel("forwards for all prompts")
-    axes.set_ylabel("exact answers, %")
-    axes.legend(frameon=False)
-    figure.savefig(path, dpi=110, metadata={"Software": None})
-    plt.close(figure)
+    with figure(path, 6.4, 3.6, dpi=110) as axes:
+        axes.plot(*zip(*points, strict=True), "o-", color="#1f77b4", markersize=4, label="diffusion by effort")
+        for row, point in zip(rows, points, strict=True):
+            axes.annotate(f"{row['effort']:g}", point, fontsize=7, xytext=(4, -8), textcoords="offset points")
+        share, label = 100 * serial["exact"] / serial["asked"], f"autoregressive, {serial['forwards']} forwards"
+        axes.axhline(share, color="#7a7a7a", linewidth=1, linestyle=":", label=label)
+        axes.set_xlabel("forwards for all prompts")
+        axes.set_ylabel("exact answers, %")
+        axes.legend(frameon=False)

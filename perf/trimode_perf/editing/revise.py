@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -132,26 +132,20 @@ def measure(
 
 
 def _repaired(texts: Sequence[Corrupted], ids: Sequence[list[int]]) -> dict[str, int]:
-    restored = harmed = 0
-    for text, mended in zip(texts, ids, strict=True):
-        places = set(text.places)
-        restored += sum(mended[at] == text.right[at] for at in places)
-        harmed += sum(mended[at] != text.right[at] for at in range(len(mended)) if at not in places)
+    """Count what became of the wrong tokens, and of the good ones beside them."""
+    pairs = list(zip(texts, ids, strict=True))
+    harmed = sum(a == b != c for text, mended in pairs for a, b, c in zip(text.right, text.wrong, mended, strict=True))
     return {
         "texts": len(texts),
-        "exact": sum(mended == text.right for text, mended in zip(texts, ids, strict=True)),
+        "exact": sum(mended == text.right for text, mended in pairs),
         "wrong_tokens": sum(len(text.places) for text in texts),
-        "restored": restored,
+        "restored": sum(mended[at] == text.right[at] for text, mended in pairs for at in text.places),
         "good_tokens": sum(len(text.right) - len(text.places) for text in texts),
         "harmed": harmed,
     }
 
 
 def _spoilt(texts: Sequence[Corrupted], ids: Sequence[list[int]]) -> dict[str, int]:
-    pairs = list(zip(texts, ids, strict=True))
-    return {
-        "texts": len(texts),
-        "exact": sum(mended == text.right for text, mended in pairs),
-        "good_tokens": sum(len(text.right) for text in texts),
-        "harmed": sum(a != b for text, mended in pairs for a, b in zip(text.right, mended, strict=True)),
-    }
+    """Count the same of right answers: nothing to mend, all to harm."""
+    counts = _repaired([replace(text, wrong=text.right) for text in texts], ids)
+    return {name: count for name, count in counts.items() if name not in ("wrong_tokens", "restored")}

@@ -7,22 +7,19 @@ interrupted. Exit codes: 0 done, 1 no GPU, an engine that failed or gave other i
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..common.progress import progress
+from ..common.progress import progress, run
 from ..common.published import CONFIGS, TINY
 from . import parity, table
-from .device import Device, NoDeviceError
-from .implied import NOTE, implied
+from .device import Device
+from .engines import ENGINES, Unavailable
 from .passes import Grid, measure
-from .product import ENGINES, Unavailable
-from .record import Record, RecordError
-from .torch_engine import TorchEngine
+from .record import Record
 
 GRID = Grid()
 TINY_GRID = Grid(rows=(1, 2), tokens=(1, 8, 32), contexts=(64, 128))
@@ -31,57 +28,59 @@ TINY_SECONDS = 0.01
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    made = argparse.ArgumentParser(prog="python -m trimode_perf.gpu", description=__doc__)
+    made = argparse.ArgumentParser(prog="python -m trimode_perf gpu", description=__doc__)
     made.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu rehearses at a tiny shape")
     made.add_argument("--sizes", nargs="+", choices=tuple(CONFIGS), default=list(CONFIGS), metavar="SIZE", help="[all]")
-    made.add_argument("--rows", nargs="+", type=int, metavar="N", help=f"{list(GRID.rows)}")
-    made.add_argument("--tokens", nargs="+", type=int, metavar="N", help=f"{list(GRID.tokens)}")
-    made.add_argument("--contexts", nargs="+", type=int, metavar="N", help=f"{list(GRID.contexts)}")
+    made.add_argument("--rows", nargs="+", type=positive, metavar="N", help=f"{list(GRID.rows)}")
+    made.add_argument("--tokens", nargs="+", type=positive, metavar="N", help=f"{list(GRID.tokens)}")
+    made.add_argument("--contexts", nargs="+", type=positive, metavar="N", help=f"{list(GRID.contexts)}")
     made.add_argument("--skip-parity", action="store_true", help="measure passes alone")
     made.add_argument("--minutes", type=float, metavar="M", help="stop after so long; the next run goes on")
-    made.add_argument("--fresh", action="store_true", help="measure anew what the results have")
+    made.add_argument("--fresh", action="store_true", help="measure again what the results have")
     made.add_argument("--out", type=Path, metavar="FILE", help="[perf/results/gpu/<device>.json]")
     return made
+
+
+def positive(text: str) -> int:
+    """Read a count of one or more."""
+    if (value := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {value}")
+    return value
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run everything; return the exit status."""
     options = parser().parse_args(arguments)
-    for name in ("rows", "tokens", "contexts"):
-        if any(value < 1 for value in getattr(options, name) or ()):
-            print(f"gpu-check: --{name}: expected 1 or more, got {getattr(options, name)}", file=sys.stderr)
-            return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill keeps what is done, as Ctrl-C does
-    try:
+    opened: list[Record] = []
+
+    def work() -> int:
         device = Device.open(options.device)
         record = Record.open(options.out, device.describe(), fresh=options.fresh)
-    except (NoDeviceError, RecordError) as exc:
-        print(f"gpu-check: {exc}", file=sys.stderr)
-        return 1
-    try:
-        run(options, device, record)
-    except KeyboardInterrupt:
-        print(f"gpu-check: interrupted; what is done is in {record.path}, the next run goes on", file=sys.stderr)
-        return 130
-    print(table.text(record.found))
-    print(f"gpu-check: wrote {record.path} and {record.path.with_suffix('.md')}")
-    for fault in (found := faults(record.found)):
-        print(f"gpu-check: {fault}", file=sys.stderr)
-    return int(bool(found))
+        opened.append(record)
+        fill(options, device, record)
+        print(table.text(record.found))
+        print(f"gpu-check: wrote {record.path} and {record.path.with_suffix('.md')}")
+        found = faults(record.found)
+        for fault in found:
+            print(f"gpu-check: {fault}", file=sys.stderr)
+        return int(bool(found))
+
+    kept = "what is done is in {}, the next run goes on"
+    return run("gpu-check", work, kept=lambda: kept.format(opened[0].path) if opened else "nothing was written")
 
 
 def faults(found: Mapping[str, Any]) -> list[str]:
     """Return what is wrong with the engines that were asked: a line for each that failed or gave other ids."""
-    told = []
+    said = []
     for name, engine in found.get("parity", {}).items():
         if "failed" in engine:
-            told.append(f"parity, {name}: failed: {engine['failed']}")
+            said.append(f"parity, {name}: failed: {engine['failed']}")
         elif differing := engine.get("differing"):
-            told.append(f"parity, {name}: {len(differing)} answers differ, first: {differing[0]}")
-    return told
+            said.append(f"parity, {name}: {len(differing)} answers differ, first: {differing[0]}")
+    return said
 
 
-def run(options: argparse.Namespace, device: Device, record: Record) -> None:
+def fill(options: argparse.Namespace, device: Device, record: Record) -> None:
     """Fill the record."""
     deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     if not options.skip_parity:
@@ -97,22 +96,21 @@ def run(options: argparse.Namespace, device: Device, record: Record) -> None:
 
 
 def check_engines(device: Device, record: Record) -> None:
-    """Ask every engine that is here and has not been asked; note why the others are not."""
-    told = record.found.setdefault("parity", {})
-    makers: dict[str, Callable[[str], parity.Engine]] = {"torch": TorchEngine, **ENGINES}
+    """Ask every engine that is here and was not asked yet; note why the others are not."""
+    known = record.found.setdefault("parity", {})
     total = sum(len(asked) for _, asked in parity.questions())
-    for name, make in makers.items():
-        if "rows" in told.get(name, {}):
+    for name, make in ENGINES.items():
+        if "rows" in known.get(name, {}):
             continue
         try:
             engine = make(device.kind)
             with progress(total, f"gpu-check: parity, {name}") as bar:
-                told[name] = parity.check(engine, bar.step)
+                known[name] = parity.check(engine, bar.step)
         except Unavailable as exc:
-            told[name] = {"skipped": str(exc)}
+            known[name] = {"skipped": str(exc)}
             print(f"gpu-check: parity, {name}: skipped: {exc}", file=sys.stderr)
         except Exception as exc:  # whatever an engine's library raises must not cost the others' results
-            told[name] = {"failed": f"{type(exc).__name__}: {exc}"}
+            known[name] = {"failed": f"{type(exc).__name__}: {exc}"}
         write(record)
 
 
@@ -136,7 +134,7 @@ def measure_size(
 
 def write(record: Record) -> None:
     """Write the JSON with what follows from it, and the table."""
-    record.found["implied"] = implied(record.found.get("passes", []))
-    record.found["implied_note"] = NOTE
+    record.found["implied"] = table.implied(record.found.get("passes", []))
+    record.found["implied_note"] = table.NOTE
     record.save()
     record.path.with_suffix(".md").write_text(table.text(record.found), encoding="utf-8")

@@ -6,21 +6,23 @@ A CPU stands in for rehearsals: the same code at tiny shapes, whose figures say 
 from __future__ import annotations
 
 import platform
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 import torch
 
+from ..common.progress import MeasureError
+from ..common.statistics import Spread
+
 COPIED_BYTES = {"cuda": 1 << 30, "cpu": 1 << 24}
 PRODUCT = {"cuda": 8192, "cpu": 128}
 CEILING_REPEATS = 20
 
 
-class NoDeviceError(Exception):
+class NoDeviceError(MeasureError):
     """There is no such device; the text says what was looked for."""
 
 
@@ -57,12 +59,12 @@ class Device:
 
     def describe(self) -> dict[str, Any]:
         """Return what figures depend on: two runs with equal descriptions may be put together."""
-        told: dict[str, Any] = {"type": self.kind, "torch": torch.__version__, "python": platform.python_version()}
+        known: dict[str, Any] = {"type": self.kind, "torch": torch.__version__, "python": platform.python_version()}
         if not self.is_gpu:
-            return {**told, "name": platform.processor() or platform.machine()}
+            return {**known, "name": platform.processor() or platform.machine()}
         facts = torch.cuda.get_device_properties(0)
         return {
-            **told,
+            **known,
             "name": facts.name,
             "compute_capability": f"{facts.major}.{facts.minor}",
             "memory_bytes": facts.total_memory,
@@ -77,11 +79,6 @@ class Device:
             return 1 << 34
         torch.cuda.empty_cache()
         return int(torch.cuda.mem_get_info()[0])
-
-    def wait(self) -> None:
-        """Return when everything that was queued is done."""
-        if self.is_gpu:
-            torch.cuda.synchronize()
 
     def time(self, call: Callable[[], object], repeats: int) -> list[float]:
         """Return the milliseconds of each of `repeats` calls, on the GPU's own clock where there is one."""
@@ -99,29 +96,16 @@ class Device:
     def ceilings(self) -> dict[str, float]:
         """Measure what the device can do at most: bytes a second in a copy, read and written counted, and operations a
         second in a square product of `dtype`, two a multiplication."""
-        source = torch.empty(COPIED_BYTES[self.kind], dtype=torch.uint8, device=self.kind)
-        target = torch.empty_like(source)
-        side = PRODUCT[self.kind]
-        a, b = (torch.randn(side, side, device=self.kind, dtype=self.dtype) for _ in range(2))
-        out = torch.empty_like(a)
+        side, size = PRODUCT[self.kind], COPIED_BYTES[self.kind]
+        source, target = (torch.empty(size, dtype=torch.uint8, device=self.kind) for _ in range(2))
+        a, b, out = (torch.randn(side, side, device=self.kind, dtype=self.dtype) for _ in range(3))
+        calls = (partial(target.copy_, source), partial(torch.mm, a, b, out=out))
+        copied, multiplied = (self._typical(call) / 1000 for call in calls)
+        return {"copy_bytes_per_second": 2 * size / copied, "operations_per_second": 2 * side**3 / multiplied}
 
-        def copy() -> object:
-            return target.copy_(source)
-
-        def multiply() -> object:
-            return torch.mm(a, b, out=out)
-
-        found = []
-        for call in (copy, multiply):
-            self.time(call, 3)
-            found.append(statistics.median(self.time(call, CEILING_REPEATS)) / 1000)
-        return {"copy_bytes_per_second": 2 * source.numel() / found[0], "operations_per_second": 2 * side**3 / found[1]}
-
-
-def spread(values: Sequence[float]) -> dict[str, float]:
-    """Return the median and the quartiles around it; of one value, that value thrice."""
-    low, median, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
-    return {"median": round(median, 4), "low": round(low, 4), "high": round(high, 4)}
+    def _typical(self, call: Callable[[], object]) -> float:
+        self.time(call, 3)
+        return Spread.of(self.time(call, CEILING_REPEATS)).median
 
 
 def _clocked(call: Callable[[], object]) -> float:

@@ -1,23 +1,34 @@
 """Whether an engine gives the reference's tokens, to the last one: the parity kit, and the checkpoint that ships.
 
 The kit's expected tokens were produced by the model family's own implementation in float32; those of the shipped
-checkpoint, in reference.json, by this project's CPU engine. Knows no engine.
+checkpoint, in reference.json, by this project's CPU engine: `python -m trimode_perf gpu-reference` writes them, so that
+a machine without tokenizer or ONNX Runtime can compare.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from ..common.paths import NANO, PROJECT
+from ..common import BUNDLE, NANO, PROJECT
+from ..common.progress import run
+from ..common.prompts import HELD_OUT, load, spread
+
+if TYPE_CHECKING:
+    from trimode.runtime import Runtime
 
 KIT = PROJECT / "tests" / "fixtures" / "parity"
 REFERENCE = Path(__file__).parent / "reference.json"
 MODES = {"ar": "autoregressive", "diffusion": "diffusion", "linear_spec": "self_speculation"}
+PROMPTS, MAX_TOKENS = 8, 64
+"""Of the shipped checkpoint: so many held-out prompts with messages, of as many domains."""
+THRESHOLD = {"autoregressive": 0.0, "diffusion": 0.9, "self_speculation": 0.0}
 
 
 @dataclass(frozen=True)
@@ -110,3 +121,40 @@ def _of_case(case: dict[str, Any], eos: int) -> Question:
         threshold=params.get("threshold", 0.0),
         expected=case["expected_output_ids"][0][:limit],  # the reference's self-speculation overshoots
     )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write reference.json by the CPU engine, on a built float32 bundle. Takes some seconds."""
+    from trimode.config import ServerConfig
+    from trimode.errors import TrimodeError
+    from trimode.runtime import Runtime
+
+    from ..peers.comparison import prompt_ids
+
+    made = argparse.ArgumentParser(prog="python -m trimode_perf gpu-reference", description=main.__doc__)
+    made.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="[build/out/nano-float32]")
+    options = made.parse_args(arguments)
+
+    def work() -> int:
+        asked = spread([prompt for prompt in load(NANO / HELD_OUT, 1) if prompt.messages], PROMPTS)
+        with closing(Runtime.open(ServerConfig(bundle=options.bundle))) as runtime:
+            named = {f"{prompt.domain}-{number}": prompt_ids(runtime, prompt) for number, prompt in enumerate(asked)}
+            lines = [json.dumps(asdict(question)) for question in expected(runtime, named)]
+        REFERENCE.write_text("[\n" + ",\n".join(lines) + "\n]\n", encoding="utf-8")
+        return 0
+
+    return run("gpu-reference", work, TrimodeError)
+
+
+def expected(runtime: Runtime, asked: Mapping[str, list[int]]) -> list[Question]:
+    """Return every prompt, its ids by its name, in every mode with the runtime's answer."""
+    made = []
+    block, eos = runtime.manifest.block_size, runtime.manifest.eos_token_id
+    for name, ids in asked.items():
+        for mode in MODES.values():
+            given: dict[str, Any] = {"mode": mode, "max_tokens": MAX_TOKENS, "input_ids": ids}
+            if mode != "autoregressive":
+                given |= {"block_length": block, "threshold": THRESHOLD[mode]}
+            tokens = list(runtime.generate(given, reference=True).token_ids)[:MAX_TOKENS]
+            made.append(Question(name, mode, ids, MAX_TOKENS, eos, block, THRESHOLD[mode], tokens))
+    return made

@@ -10,14 +10,15 @@ from __future__ import annotations
 import gc
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..common.published import tensors
-from .device import Device, spread
+from ..common.statistics import Spread
+from .device import Device
 from .model import ATTENTION, Call, StaticModel
 
 SECONDS = 1.0  # of repetitions of one call
@@ -34,11 +35,6 @@ class Shape:
     rows: int
     tokens: int
     context: int
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """The shape as a row of the results has it."""
-        return {"size": self.size, "rows": self.rows, "tokens": self.tokens, "context": self.context}
 
 
 @dataclass(frozen=True)
@@ -121,7 +117,7 @@ def measure(
     weights, free = weight_bytes(config, item), device.free_bytes()
     if weights + RESERVE > free:
         for shape in shapes:
-            yield {**shape.key, "skipped": _too_large(f"{size}'s weights", weights + RESERVE, free)}
+            yield {**asdict(shape), "skipped": _too_large(f"{size}'s weights", weights + RESERVE, free)}
         return
     model = random_model(config, device, max(shape.context for shape in shapes))
     cache: Tensor | None = None
@@ -132,7 +128,7 @@ def measure(
         _collect()
         wanted, free = needed(config, shape, item) - have, device.free_bytes()
         if wanted > free:
-            yield {**shape.key, "skipped": _too_large("cache and activations", wanted, free)}
+            yield {**asdict(shape), "skipped": _too_large("cache and activations", wanted, free)}
             continue
         try:
             if cache is None:
@@ -140,9 +136,9 @@ def measure(
             row = _timed(model, cache, shape, device, seconds)
         except torch.cuda.OutOfMemoryError:
             cache = None
-            yield {**shape.key, "skipped": "the device ran out of memory"}
+            yield {**asdict(shape), "skipped": "the device ran out of memory"}
             continue
-        yield {**shape.key, **row, **work(config, shape, item)}
+        yield {**asdict(shape), **row, **work(config, shape, item)}
     del model, cache
     _collect()
 
@@ -161,7 +157,12 @@ def _timed(model: StaticModel, cache: Tensor, shape: Shape, device: Device, seco
     first, call = calls[best]
     least, most = REPEATS
     repeats = max(least, min(most, int(1000 * seconds / max(first, 1e-3))))
-    return {"milliseconds": spread(device.time(call.run, repeats)), "repeats": repeats, "attention": best}
+    times = asdict(Spread.of(device.time(call.run, repeats)))
+    return {
+        "milliseconds": {name: round(value, 4) for name, value in times.items()},
+        "repeats": repeats,
+        "attention": best,
+    }
 
 
 def _too_large(what: str, wanted: int, free: int) -> str:

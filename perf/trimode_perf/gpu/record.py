@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 from pathlib import Path
 from typing import Any
 
-from ..common.paths import RESULTS, WORK
+from ..common import RESULTS, WORK
+from ..common.progress import MeasureError
+from ..common.results import read, save
 
 FORMAT = 1
 GPU_RESULTS = RESULTS / "gpu"
@@ -16,7 +16,7 @@ REHEARSAL = WORK / "gpu-check-rehearsal.json"
 REHEARSED = "REHEARSAL ON A CPU, NOT A GPU RESULT"
 
 
-class RecordError(Exception):
+class RecordError(MeasureError):
     """The results cannot be kept there, or go on; the text says why and what to do."""
 
 
@@ -33,7 +33,7 @@ class Record:
 
         Args:
             path: where; by default a GPU's go to perf/results/gpu under its name, a rehearsal's to perf/out.
-            fresh: measure anew what the file has.
+            fresh: measure again what the file has.
 
         Raises:
             RecordError: a rehearsal would lie among the results of GPUs, or the file is of other conditions.
@@ -49,7 +49,7 @@ class Record:
         if fresh or not path.is_file():
             return cls(path, begun)
         try:
-            found = json.loads(path.read_text(encoding="utf-8"))
+            found = read(path)
         except ValueError as exc:
             raise RecordError(f"{path} is not JSON: {exc}; --fresh replaces it") from exc
         for key in ("format", "device"):
@@ -72,10 +72,7 @@ class Record:
 
     def save(self) -> None:
         """Write the file, whole or not at all."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.partial-{os.getpid()}")
-        partial.write_text(json.dumps(self.found, indent=1) + "\n", encoding="utf-8")
-        partial.replace(self.path)
+        save(self.path, self.found)
 
 
 def slug(name: str) -> str:

@@ -1,5 +1,4 @@
 """What people could use instead, on the same checkpoint, prompts and threads: each peer in a process of its own.
 
-`comparison.compare` is the driver, `python -m trimode_perf.peers` its command line. Importing the package imports
-nothing, and eager.py needs torch alone: gpu-check reads the draft adapter with it.
+Importing the package imports nothing, and eager.py needs torch alone: gpu-check reads the draft adapter with it.
 """

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..common.progress import MeasureError, Pace
 from ..common.prompts import Prompt, spread
-from .peer import PEERS
-from .process import START_SECONDS, PeerError, Process
+from .peer import PEERS, START_SECONDS, PeerError, Process
 from .table import OURS, Sample, rows
 
 if TYPE_CHECKING:
@@ -25,20 +25,18 @@ MODES = ("autoregressive", "diffusion", "self_speculation")
 MIN_ROUNDS = 3
 MIN_PROMPTS = 4
 ANSWER_SECONDS = 120.0
-Call = tuple[str, str]  # peer, mode
-Progress = Callable[[float], None]
 
 
 @dataclass(frozen=True)
 class Workers:
-    """What the peers run with."""
+    """What the peers run with: an interpreter that has their libraries, the bundle's checkpoint, threads of each.
+
+    `threads` of 0 takes every core, as for the runtime.
+    """
 
     python: Path | str
-    """An interpreter that has the peers' libraries."""
     checkpoint: Path
-    """What the runtime's bundle was built from."""
     threads: int
-    """Of each peer; 0 takes every core, as for the runtime."""
 
     @property
     def cores(self) -> int:
@@ -52,15 +50,15 @@ class Workers:
 
 
 def compare(
-    runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, seconds: float, progress: Progress, workers: Workers
+    runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, pace: Pace, workers: Workers
 ) -> dict[str, Any]:
-    """Ask every peer and `runtime` in turn for about `seconds`; return rows of figures.
+    """Ask every peer and `runtime` in turn at this pace; return rows of figures.
 
     Where time is short fewer of `prompts` are timed, at least four.
     """
     commands = {name: workers.command(name) for name in PEERS}
     with Comparison(runtime, prompts, max_tokens, commands) as comparison:
-        return {**comparison.run(seconds, progress), "threads": workers.cores}
+        return {**comparison.run(pace), "threads": workers.cores}
 
 
 class Comparison:
@@ -73,13 +71,11 @@ class Comparison:
         max_tokens: int,
         commands: Mapping[str, Sequence[str]],
         *,
-        start_seconds: float = START_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._runtime, self._max_tokens = runtime, max_tokens
         self._prompts = [prompt_ids(runtime, prompt) for prompt in prompts]
-        self._start_seconds, self._answer_seconds = start_seconds, answer_seconds
-        self._commands = commands
+        self._commands, self._answer_seconds = commands, answer_seconds
         self._workers: dict[str, Process] = {}
         self._abouts: dict[str, str] = {}
         self._failures: dict[str, str] = {}
@@ -89,7 +85,7 @@ class Comparison:
         try:
             for name, command in self._commands.items():
                 try:
-                    self._workers[name] = Process(command, start_seconds=self._start_seconds)
+                    self._workers[name] = Process(command, start_seconds=START_SECONDS)
                     self._abouts[name] = self._workers[name].hello["about"]
                 except PeerError as exc:
                     self._failures[name] = str(exc)
@@ -102,66 +98,58 @@ class Comparison:
         while self._workers:
             self._workers.popitem()[1].close()
 
-    def run(self, seconds: float, progress: Progress) -> dict[str, Any]:
-        """Take whole rounds, at least MIN_ROUNDS, until `seconds` have passed; the first warms up and is not kept."""
+    def run(self, pace: Pace) -> dict[str, Any]:
+        """Take whole rounds, at least MIN_ROUNDS, until the time is up; the first warms up and is not kept.
+
+        Every prompt is asked of everyone in every mode, prompts and calls shuffled: what is paired lies close in time.
+        """
         calls = [(OURS, mode) for mode in MODES]
         calls += [(name, mode) for name, worker in self._workers.items() for mode in worker.hello["modes"]]
-        began = time.perf_counter()
-        self._round(0, list(range(len(self._prompts))), calls, random.Random(0), lambda: None)
-        affordable = seconds / MIN_ROUNDS / (time.perf_counter() - began)
-        asked = spread(list(range(len(self._prompts))), max(MIN_PROMPTS, int(affordable * len(self._prompts))))
-        self._samples.clear()
-        generator, began, done = random.Random(0), time.perf_counter(), 0
-        while done < MIN_ROUNDS or time.perf_counter() - began < seconds:
-            done += 1
-            self._round(done, asked, calls, generator, lambda: progress((time.perf_counter() - began) / seconds))
-        return {
-            "rounds": done,
-            "prompts": len(asked),
-            "max_tokens": self._max_tokens,
-            "rows": rows(self._samples, self._abouts, self._failures),
-        }
+        prompts: Sequence[int] = range(len(self._prompts))
+        done, draw = 0, random.Random(0)
 
-    def _round(
-        self,
-        number: int,
-        prompts: Sequence[int],
-        calls: Sequence[Call],
-        generator: random.Random,
-        progress: Callable[[], None],
-    ) -> None:
-        """Ask every prompt of everyone in every mode, prompts and calls shuffled; what is paired lies close in time."""
-        for prompt in generator.sample(prompts, len(prompts)):
-            for peer, mode in generator.sample(calls, len(calls)):
-                if peer not in self._failures:
-                    self._sample(number, prompt, peer, mode)
-                progress()
+        def ask_all(number: int, show: Callable[[], None]) -> None:
+            for prompt in draw.sample(prompts, len(prompts)):
+                for peer, mode in draw.sample(calls, len(calls)):
+                    if peer not in self._failures:
+                        self._sample(number, prompt, peer, mode)
+                    show()
+
+        began = time.perf_counter()
+        ask_all(0, lambda: None)
+        affordable = pace.seconds / MIN_ROUNDS / (time.perf_counter() - began)
+        prompts = spread(prompts, max(MIN_PROMPTS, int(affordable * len(prompts))))
+        self._samples.clear()
+        draw = random.Random(0)
+        for done in pace.rounds(MIN_ROUNDS, warm_up=0):
+            ask_all(done, pace.show)
+        found = rows(self._samples, self._abouts, self._failures)
+        return {"rounds": done, "prompts": len(prompts), "max_tokens": self._max_tokens, "rows": found}
 
     def _sample(self, number: int, prompt: int, peer: str, mode: str) -> None:
         """Take one sample; a peer that fails is ended and not asked again."""
         asked = {"input_ids": self._prompts[prompt], "mode": mode, "max_tokens": self._max_tokens}
-        products = None
         if peer == OURS:
             began = time.perf_counter()
             chunk = self._runtime.generate(asked)
             seconds, ids, forwards = time.perf_counter() - began, chunk.token_ids, chunk.counters.forwards
-        else:
-            try:
-                eos = self._runtime.manifest.eos_token_id
-                answer = self._workers[peer].ask({**asked, "eos": eos}, self._answer_seconds)
-            except PeerError as exc:
-                self._failures[peer] = f"{mode}: {exc}"
-                self._workers.pop(peer).close()
-                return
-            seconds, ids, forwards = answer["seconds"], answer["ids"], answer["forwards"]
-            products = answer.get("products_seconds")
-        self._samples.append(Sample(number, prompt, peer, mode, seconds, tuple(ids), forwards, products))
+            self._samples.append(Sample(number, prompt, peer, mode, seconds, tuple(ids), forwards))
+            return
+        try:
+            eos = self._runtime.manifest.eos_token_id
+            answer = self._workers[peer].ask({**asked, "eos": eos}, self._answer_seconds)
+        except PeerError as exc:
+            self._failures[peer] = f"{mode}: {exc}"
+            self._workers.pop(peer).close()
+            return
+        cost = (answer["seconds"], tuple(answer["ids"]), answer["forwards"], answer.get("products_seconds"))
+        self._samples.append(Sample(number, prompt, peer, mode, *cost))
 
 
 def prompt_ids(runtime: Runtime, prompt: Prompt) -> list[int]:
     """Return the token ids that the runtime gives `prompt`."""
     if runtime.tokenizer is None:
-        raise ValueError("the bundle has no tokenizer")
+        raise MeasureError("the bundle has no tokenizer")
     if prompt.messages is None:
         return runtime.tokenizer.encode(prompt.text or "")
     return runtime.tokenizer.encode(runtime.tokenizer.render_chat(list(prompt.messages), enable_thinking=False))

@@ -55,7 +55,7 @@ class TorchModel:
     """A checkpoint's weights in float32, and the forward over them; `passes` are those run so far."""
 
     def __init__(self, checkpoint: Path, *, adapter: bool = True) -> None:
-        """Read `checkpoint`; `adapter` says whether with its draft adapter, where it has one."""
+        """Read `checkpoint`, without its draft adapter where `adapter` is False."""
         self.config: dict[str, Any] = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
         weights = {name: tensor.float() for name, tensor in shards.load(checkpoint).items()}
         self._embedding, self._norm = weights["encoder.embed_tokens.weight"], weights["encoder.norm.weight"]
@@ -165,16 +165,11 @@ class Session:
 def _layer(weights: dict[str, Tensor], adapter: dict[str, Tensor], number: int) -> Layer:
     at = f"encoder.layers.{number}"
     lora = f"base_model.model.{at}.self_attn.o_proj.lora"
+    names = {"norm": "input_layernorm", "mlp_norm": "post_attention_layernorm"}
+    names |= {name: f"self_attn.{name}_proj" for name in "qkvo"}
+    names |= {name: f"mlp.{name}" for name in ("gate_proj", "up_proj", "down_proj")}
     return Layer(
-        norm=weights[f"{at}.input_layernorm.weight"],
-        q=weights[f"{at}.self_attn.q_proj.weight"],
-        k=weights[f"{at}.self_attn.k_proj.weight"],
-        v=weights[f"{at}.self_attn.v_proj.weight"],
-        o=weights[f"{at}.self_attn.o_proj.weight"],
-        mlp_norm=weights[f"{at}.post_attention_layernorm.weight"],
-        gate_proj=weights[f"{at}.mlp.gate_proj.weight"],
-        up_proj=weights[f"{at}.mlp.up_proj.weight"],
-        down_proj=weights[f"{at}.mlp.down_proj.weight"],
+        **{field: weights[f"{at}.{name}.weight"] for field, name in names.items()},
         adapter=(adapter[f"{lora}_A.weight"], adapter[f"{lora}_B.weight"]) if adapter else None,
     )
 

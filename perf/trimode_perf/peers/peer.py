@@ -1,18 +1,28 @@
-"""What a peer is: another way to run the same checkpoint, loaded in a process of its own, asked one prompt at a time.
+"""A peer: another way to run the same checkpoint, asked one prompt at a time; and its process as the driver sees it.
 
-Knows no peer's library; the modules named in PEERS do, and only a worker imports them.
+Knows no peer's library: the modules named in PEERS do, and only a worker imports them. A worker that dies or stays
+silent is ended and gives a PeerError, never a hang.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import tempfile
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-PEERS = {
-    "torch": "eager",
-    "transformers": "transformers_generate",
-    "openvino": "openvino",
-}
+from ..common import PERF, PROJECT
+from ..common.progress import MeasureError
+
+START_SECONDS = 120.0
+END_SECONDS = 2.0
+PEERS = {"torch": "eager", "transformers": "transformers_generate", "openvino": "openvino"}
 """Peers by name, and the module of this package whose `load(checkpoint, threads)` gives each."""
 
 
@@ -39,3 +49,99 @@ class Peer:
 
     about: str
     modes: Mapping[str, Decode]
+
+
+class PeerError(MeasureError):
+    """A peer that cannot be started, died, gave an error or did not answer in time."""
+
+
+class Process:
+    """One worker. `hello` is what it said when it was ready."""
+
+    def __init__(self, command: Sequence[str], *, start_seconds: float = START_SECONDS) -> None:
+        """Start the worker and wait until it is ready.
+
+        Raises:
+            PeerError: it did not get there.
+        """
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        path = os.pathsep.join(filter(None, (str(PERF), str(PROJECT / "train"), os.environ.get("PYTHONPATH"))))
+        try:
+            self._process = subprocess.Popen(
+                list(command), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._errors, text=True,
+                env={**os.environ, "PYTHONPATH": path},
+                start_new_session=True,  # Ctrl-C is the driver's, which then ends its workers
+            )  # fmt: skip
+        except OSError as exc:
+            self._errors.close()
+            raise PeerError(f"cannot be started: {exc}") from exc
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        try:
+            self.hello = self._next(start_seconds)
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, asked: Mapping[str, Any], seconds: float) -> dict[str, Any]:
+        """Send a request and return its answer.
+
+        Raises:
+            PeerError: the worker died, gave an error (only then it lives on), or no answer within `seconds`.
+        """
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(json.dumps(asked) + "\n")
+            self._process.stdin.flush()
+        except OSError as exc:
+            raise self._died() from exc
+        answer = self._next(seconds)
+        if "error" in answer:
+            raise PeerError(answer["error"])
+        return answer
+
+    def close(self) -> None:
+        """End the worker: by closing its stdin, by a kill if it does not go."""
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError):  # a dead worker's pipe may hold what it never read
+            self._process.stdin.close()
+        self._end()
+        self._errors.close()
+
+    def _next(self, seconds: float) -> dict[str, Any]:
+        try:
+            line = self._lines.get(timeout=seconds)
+        except queue.Empty:
+            self._process.kill()
+            raise PeerError(f"gave no answer within {seconds:g} s") from None
+        if line is None:
+            raise self._died()
+        try:
+            answer: dict[str, Any] = json.loads(line)
+        except ValueError:
+            self._process.kill()
+            raise PeerError(f"did not answer with JSON: {line[:80]!r}") from None
+        return answer
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        with self._process.stdout as stdout:
+            for line in stdout:
+                self._lines.put(line)
+        self._lines.put(None)
+
+    def _died(self) -> PeerError:
+        self._end()
+        self._errors.seek(0)
+        said = self._errors.read().decode("utf-8", "replace").strip().splitlines()
+        return PeerError(f"ended with status {self._process.returncode}: {said[-1] if said else 'it said nothing'}")
+
+    def _end(self) -> None:
+        """Wait for the process, not for long, and for its reader."""
+        try:
+            self._process.wait(END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        self._reader.join(END_SECONDS)

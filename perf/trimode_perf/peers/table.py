@@ -61,13 +61,13 @@ def _against(peer: str, mode: str, taken: Mapping[tuple[str, str], Mapping[Key, 
     own, ours = taken[peer, mode], taken[OURS, mode]
     if peer == OURS:
         return {}
-    told: dict[str, Any] = {"times_ours": _paired(own, ours), "same_ids": _same(own, ours)}
+    found: dict[str, Any] = {"times_ours": _paired(own, ours), "same_ids": _same(own, ours)}
     products = [(sample.seconds, sample.products_seconds) for sample in own.values() if sample.products_seconds]
     if products:
-        told["times_products"] = asdict(Spread.of([whole / part for whole, part in products]))
+        found["times_products"] = asdict(Spread.of([whole / part for whole, part in products]))
     if mode == SERIAL:
-        told["times_our_self_speculation"] = _paired(own, taken[OURS, SPECULATING])
-    return told
+        found["times_our_self_speculation"] = _paired(own, taken[OURS, SPECULATING])
+    return found
 
 
 def _paired(own: Mapping[Key, Sample], ours: Mapping[Key, Sample]) -> dict[str, float]:
@@ -85,9 +85,9 @@ def _same(own: Mapping[Key, Sample], ours: Mapping[Key, Sample]) -> float:
 def text(results: dict[str, Any]) -> str:
     """Return the table and what a reader must know to read it."""
     facts = results["hardware"]
-    told = [table(TITLES, [_cells(row) for row in results["rows"] if "error" not in row])]
-    told += [f"\n{row['peer']} failed: {row['error']}" for row in results["rows"] if "error" in row]
-    told += [
+    said = [table(TITLES, [_cells(row) for row in results["rows"] if "error" not in row])]
+    said += [f"\n{row['peer']} failed: {row['error']}" for row in results["rows"] if "error" in row]
+    said += [
         "",
         f"{results['prompts']} held-out prompts of {facts['model']}, at most {results['max_tokens']} tokens each;",
         f"greedy; ours in {facts['precision']} as it is served, the peers in float32 by their defaults;",
@@ -98,7 +98,7 @@ def text(results: dict[str, Any]) -> str:
         "times as fast as the peer.",
         f"{facts['processor']}; load average at the start {facts['load_average']}.",
     ]
-    return "\n".join(told)
+    return "\n".join(said)
 
 
 def _cells(row: dict[str, Any]) -> Sequence[str]:

@@ -32,8 +32,8 @@ def main(arguments: list[str] | None = None) -> int:
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as out:
         os.dup2(2, 1)  # what a library prints must not stand between the answers
 
-        def say(told: dict[str, Any]) -> None:
-            out.write(json.dumps(told) + "\n")
+        def say(said: dict[str, Any]) -> None:
+            out.write(json.dumps(said) + "\n")
             out.flush()
 
         module = importlib.import_module(f".{PEERS[options.peer]}", __package__)

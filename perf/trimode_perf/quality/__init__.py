@@ -1,1 +1,1 @@
-"""The quality table of a checkpoint: every held-out prompt through the product itself, counted, checked and told."""
+"""The quality table of a checkpoint: every held-out prompt through the product itself, counted and checked."""

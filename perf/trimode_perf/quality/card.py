@@ -13,14 +13,14 @@ from trimode.bundle.manifest import EFFORT
 from ..common.markdown import fill, table
 from ..common.prompts import CODE
 from ..common.published import ACCEPTANCE_8B
-from . import effort, plots, tables
+from ..common.results import read
+from . import plots, tables
 from .claims import DIFFUSION_WITHIN, claimed, find, needed
-from .perplexity import together
 from .settings import BLOCKS, CODE_TOKENS, MAX_TOKENS, THRESHOLD
-from .tally import per_cycle
+from .tally import bits_per_byte, per_cycle, together
 
 TEXT = Path(__file__).with_name("card.md")
-WORDS: dict[str, dict[str, str]] = json.loads(Path(__file__).with_name("words.json").read_text(encoding="utf-8"))
+WORDS: dict[str, dict[str, str]] = read(Path(__file__).with_name("words.json"))
 """What each domain asks for, what the forms of a chat are called, how each training stage went, and whole sentences."""
 SAY = WORDS["sentences"]
 INDENTED = 3
@@ -38,7 +38,7 @@ def about(domain: str) -> str:
 
 def write(checkpoint: Path, results: dict[str, Any], out: Path) -> None:
     """Write README.md, effort.json and plots/ into `out`."""
-    (out / EFFORT).write_text(spelled(effort.table(results)) + "\n", encoding="utf-8")
+    (out / EFFORT).write_text(spelled(tables.efforts(results)) + "\n", encoding="utf-8")
     (out / "README.md").write_text(text(checkpoint, results), encoding="utf-8")
     plots.draw(results, out / "plots")
 
@@ -56,8 +56,7 @@ def spelled(value: Any, depth: int = 0) -> str:
 
 def text(checkpoint: Path, results: dict[str, Any]) -> str:
     """Return the card of `checkpoint` with its `results`."""
-    config = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))
-    training = json.loads((checkpoint / "training.json").read_text(encoding="utf-8"))
+    config, training = read(checkpoint / "config.json"), read(checkpoint / "training.json")
     settings, facts = results["settings"], results["checkpoint"]
     serial = needed(results, Mode.AUTOREGRESSIVE)
     claims = claimed(serial)
@@ -96,7 +95,7 @@ def _overlap(checkpoint: Path) -> str:
     file = checkpoint / "overlap.json"
     if not file.exists():
         return SAY["no_overlap"]
-    found = json.loads(file.read_text(encoding="utf-8"))
+    found = read(file)
     runs = found["runs"]
     names = sorted(set(runs[0]["domains"]) - {CODE})
     asked = sum(runs[0]["domains"][name]["asked"] for name in names)
@@ -108,14 +107,10 @@ def _overlap(checkpoint: Path) -> str:
     )
     notes = "".join(f" `{run['recipe']}`: {run['note'].rstrip('.')}." for run in runs if run.get("note"))
     counts = {"drawn": drawn, "asked": asked, "prompts": prompts, "known": known or "none"}
-    return SAY["overlap"].format(**counts, notes=notes, files=_files(found))
-
-
-def _files(found: dict[str, Any]) -> str:
-    """Say which share of held-out files' long n-grams stand in training files: headers, mostly."""
-    files = found.get("files", {})
-    shares = [f"{name} {c['ngrams_seen'] / c['ngrams']:.1%}" for name, c in files.items() if c["ngrams"]]
-    return SAY["ngrams"].format(size=found["files_n"], shares=", ".join(shares)) if shares else ""
+    seen = {name: c for name, c in found.get("files", {}).items() if c["ngrams"]}
+    shares = ", ".join(f"{name} {c['ngrams_seen'] / c['ngrams']:.1%}" for name, c in seen.items())
+    files = SAY["ngrams"].format(size=found["files_n"], shares=shares) if seen else ""
+    return SAY["overlap"].format(**counts, notes=notes, files=files)
 
 
 def _cannot(results: dict[str, Any], serial: dict[str, Any], claims: list[str]) -> Iterable[str]:
@@ -144,13 +139,12 @@ def _cannot(results: dict[str, Any], serial: dict[str, Any], claims: list[str]) 
 
 def _acceptance(results: dict[str, Any]) -> str:
     """Say how many cycles give a whole block."""
-    told = []
-    for kind in (True, False) if results["settings"]["adapter"] else (False,):
-        run = needed(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind)
-        runs = {int(size): count for size, count in run["all"]["accepted"].items()}
-        name = {True: "with the adapter ", False: "without it "}[kind] if results["settings"]["adapter"] else ""
-        told.append(f"{name}{runs.get(BLOCKS[0], 0) / sum(runs.values()):.0%}")
-    return ", ".join(told)
+    names = {True: "with the adapter ", False: "without it "} if results["settings"]["adapter"] else {False: ""}
+    said = []
+    for kind, name in names.items():
+        runs = needed(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind)["all"]["accepted"]
+        said.append(f"{name}{runs.get(str(BLOCKS[0]), 0) / sum(runs.values()):.0%}")
+    return ", ".join(said)
 
 
 def _adapter_gain(results: dict[str, Any]) -> str:
@@ -174,7 +168,7 @@ def _losses(code: dict[str, Any] | None, problems: dict[str, Any] | None) -> str
 
 
 def _loss(entry: dict[str, Any]) -> str:
-    nats, bits = entry["nats"] / entry["tokens"], tables.bits_per_byte(entry)
+    nats, bits = entry["nats"] / entry["tokens"], bits_per_byte(entry)
     return f"{nats:.3g} nats a token (perplexity {entry['perplexity']:.2f}, {bits:.3g} bits a byte)"
 
 
@@ -184,8 +178,8 @@ def _stages(training: dict[str, Any]) -> str:
         link = f"[{stage['recipe']}](../../train/{stage['recipe']}.yaml)"
         rows.append((link, f"{stage['steps']:,}", f"{stage['tokens'] / 1e6:.1f}", f"{stage['minutes']:.1f}"))
     known = WORDS["recipes"]
-    told = [f"`{s['recipe']}`: {known[s['recipe']]}." for s in training["stages"] if s["recipe"] in known]
-    return tables.grid(["stage", "steps", "million tokens", "minutes"], rows) + "\n\n" + "\n\n".join(told)
+    said = [f"`{s['recipe']}`: {known[s['recipe']]}." for s in training["stages"] if s["recipe"] in known]
+    return tables.grid(["stage", "steps", "million tokens", "minutes"], rows) + "\n\n" + "\n\n".join(said)
 
 
 def _adapter(training: dict[str, Any], shipped: bool) -> str:
@@ -198,23 +192,14 @@ def _adapter(training: dict[str, Any], shipped: bool) -> str:
 def _sources(sources: list[dict[str, Any]]) -> str:
     if not sources:
         return SAY["no_sources"]
-    rows = [
-        [
-            f"[{source['name']}]({_link(source['address'])})",
-            *(str(source.get(key, tables.NOTHING)) for key in ("kind", "licence")),
-            *(_number(source.get(key)) for key in ("files", "held_out_files")),
-            f"{source['bytes'] / 1e6:.2f} MB" if source.get("bytes") else "generated",
-        ]
-        for source in sources
-    ]
+    rows = []
+    for source in sources:
+        address = source["address"]  # a path of the repository is two levels up
+        link = address if "://" in address else f"../../{address}"
+        kinds = [str(source.get(key, tables.NOTHING)) for key in ("kind", "licence")]
+        counts = [source.get(key) for key in ("files", "held_out_files")]
+        size = f"{source['bytes'] / 1e6:.2f} MB" if source.get("bytes") else "generated"
+        numbers = [tables.NOTHING if count is None else f"{count:,}" for count in counts]
+        rows.append([f"[{source['name']}]({link})", *kinds, *numbers, size])
     head = ["source", "kind", "licence", "files", "held out", "size without those"]
     return table(head, rows, left=head)
-
-
-def _link(address: str) -> str:
-    """Return an address as the card can link it: a path of the repository is two levels up."""
-    return address if "://" in address else f"../../{address}"
-
-
-def _number(value: int | None) -> str:
-    return tables.NOTHING if value is None else f"{value:,}"

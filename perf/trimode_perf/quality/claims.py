@@ -8,6 +8,7 @@ from typing import Any
 from trimode.api.fields import Mode
 
 from ..common import claims
+from ..common.progress import MeasureError
 from ..common.prompts import CODE, DROPPED
 from .settings import BLOCKS, THRESHOLD
 from .tally import per_cycle, per_forward, total
@@ -40,11 +41,11 @@ def needed(results: dict[str, Any], mode: str, block: int | None = None, **wante
     """Return the same.
 
     Raises:
-        ValueError: there is no such run.
+        MeasureError: there is no such run.
     """
     run = find(results, mode, block, **wanted)
     if run is None:
-        raise ValueError(f"the results lack {mode} at block {block}")
+        raise MeasureError(f"the results lack {mode} at block {block}")
     return run
 
 

@@ -3,97 +3,31 @@
 from __future__ import annotations
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from trimode.api.fields import Mode
-from trimode.bundle.manifest import Manifest
+from trimode.engines.base import Floats, Row
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.runtime import Runtime
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 
 from ..common.ask import Answer, ask, open_runtime
-from ..common.prompts import Prompt, load
-from . import humaneval, perplexity, settings
+from ..common.progress import MeasureError
+from ..common.prompts import Prompt
+from . import settings
 from .claims import conclude
-from .forms import forms
-from .settings import CODE_TOKENS, MAX_TOKENS, Setting
-from .tally import by_domain, costs, same
+from .prompts import forms
+from .settings import CODE_TOKENS, MAX_TOKENS, Plan, Setting
+from .tally import Counts, by_domain, costs, same, together
 
 Advance = Callable[[str], None]
-HELD_OUT = "heldout.jsonl"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What is asked: a checkpoint's held-out prompts, and how many of them in the sweep."""
-
-    checkpoint: Path
-    bundle: Path
-    int8_bundle: Path | None
-    prompts: list[Prompt]
-    sweep_per_domain: int
-    problems: list[humaneval.Problem]
-
-    @classmethod
-    def load(
-        cls, checkpoint: Path, bundle: Path, int8_bundle: Path | None, per_domain: int, swept: int, problems: int
-    ) -> Plan:
-        """Read at most `per_domain` prompts of a domain, `swept` of them for the sweep, and `problems` of HumanEval.
-
-        Raises:
-            ValueError: the bundles are not this checkpoint's, or not of their precision.
-        """
-        with Checkpoint.open(checkpoint) as opened:
-            own = opened.hash()
-        for folder, precision in ((bundle, "float32"), (int8_bundle, "int8")):
-            if folder is not None:
-                manifest = Manifest.load(folder)
-                if manifest.precision != precision:
-                    raise ValueError(f"{folder} is in {manifest.precision}, needed is {precision}")
-                if manifest.checkpoint_hash != own:
-                    raise ValueError(f"{folder} was not made from {checkpoint} as it is now: build it again")
-        prompts = load(checkpoint / HELD_OUT, per_domain)
-        return cls(checkpoint, bundle, int8_bundle, prompts, swept, humaneval.read(problems) if problems else [])
-
-    @property
-    def adapter(self) -> bool:
-        """Whether the bundle has a draft adapter."""
-        return Manifest.load(self.bundle).adapter
-
-    @property
-    def few(self) -> list[int]:
-        """The sweep's prompts, by their place: the first ones of every domain of chats."""
-        turns = len(load(self.checkpoint / HELD_OUT, self.sweep_per_domain))  # the domains take turns in `prompts`
-        return [index for index, prompt in enumerate(self.prompts[:turns]) if prompt.answer is not None]
-
-    @property
-    def sweep(self) -> list[Setting]:
-        """The sweep's settings that are not asked on every prompt anyway."""
-        known = [replace(setting, prompts="sweep") for setting in settings.on_every_prompt(self.adapter)]
-        return [setting for setting in settings.sweep() if setting not in known]
-
-    @property
-    def on_problems(self) -> list[Setting]:
-        """The settings that HumanEval is asked in."""
-        own = settings.main_settings(self.adapter, "float32")
-        return [*own, settings.self_speculation(settings.BLOCKS[0], False)] if self.adapter else own
-
-    def parts(self) -> list[tuple[str, int]]:
-        """Return what is done and how many answers or texts that is."""
-        every, few = len(self.prompts), self.few
-        asked = [form for form in forms([self.prompts[i] for i in few]) for _ in form.prompts]
-        return [
-            ("every prompt", every * len(settings.on_every_prompt(self.adapter))),
-            ("sweep", len(few) * len(self.sweep)),
-            ("other forms", len(asked)),
-            ("HumanEval", len(self.problems) * len(self.on_problems)),
-            ("int8", every * len(settings.main_settings(self.adapter, "int8")) if self.int8_bundle else 0),
-            ("perplexity", every + len(self.problems)),
-        ]
 
 
 class Desk:
@@ -102,7 +36,7 @@ class Desk:
     def __init__(self, runtime: Runtime, prompts: Sequence[Prompt], advance: Advance) -> None:
         self.runtime, self.prompts, self._advance = runtime, prompts, advance
         if runtime.tokenizer is None:
-            raise ValueError("the bundle has no tokenizer")
+            raise MeasureError("the bundle has no tokenizer")
         self.tokenizer = runtime.tokenizer
         self.right = [self._right(prompt) for prompt in prompts]
         self.reference: list[Answer] = []
@@ -113,7 +47,7 @@ class Desk:
             return None
         ids = [*self.tokenizer.encode(prompt.answer), self.runtime.manifest.eos_token_id]
         if len(ids) > MAX_TOKENS:
-            raise ValueError(f"a right reply of {prompt.domain} has {len(ids)} tokens, answers end at {MAX_TOKENS}")
+            raise MeasureError(f"a right reply of {prompt.domain} has {len(ids)} tokens, answers end at {MAX_TOKENS}")
         return ids
 
     def run(self, setting: Setting, indices: Sequence[int]) -> dict[str, Any]:
@@ -153,7 +87,7 @@ class Desk:
 
 
 def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
-    """Return everything that the card tells; `advance` is called once per answer or text."""
+    """Return everything that the card says; `advance` is called once per answer or text."""
     began = time.perf_counter()
     runtime = open_runtime(plan.bundle)
     seconds = time.perf_counter() - began
@@ -161,8 +95,8 @@ def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
         adapter, few = runtime.manifest.adapter, plan.few
         desk = Desk(runtime, plan.prompts, advance)
         runs = [run for setting in settings.on_every_prompt(adapter) for run in desk.run_every(setting, few)]
-        runs += [desk.run(setting, few) for setting in plan.sweep]
-        told = {
+        runs += [desk.run(setting, few) for setting in plan.swept]
+        found = {
             "settings": {
                 "model": runtime.manifest.model,
                 "adapter": adapter,
@@ -183,8 +117,8 @@ def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
         runtime.close()
     if plan.int8_bundle is not None:
         runs += _int8(plan, desk.reference, advance)
-    conclude(told)
-    return told
+    conclude(found)
+    return found
 
 
 def facts(checkpoint: Path) -> dict[str, Any]:
@@ -216,41 +150,58 @@ def _forms(desk: Desk, asked: Sequence[Prompt]) -> dict[str, Any]:
     found = {}
     for form in forms(asked):
         answers = desk.ask(settings.autoregressive(), form.prompts, **form.fields)
-        right = sum(
-            (answer.chunk.text, answer.chunk.finish_reason) == (text, "stop")
-            for answer, text in zip(answers, form.right, strict=True)
-        )
+        given = [(answer.chunk.text, answer.chunk.finish_reason) for answer in answers]
+        right = sum(one == (text, "stop") for one, text in zip(given, form.right, strict=True))
         found[form.name] = {"asked": len(answers), "exact": right}
     return found
 
 
 def _human_eval(desk: Desk, plan: Plan) -> dict[str, Any]:
-    asked = humaneval.prompts(plan.problems)
+    asked = [problem.asked for problem in plan.problems]
     runs: list[dict[str, Any]] = []
     reference: list[Answer] = []
     for setting in plan.on_problems if asked else ():
         answers = desk.ask(setting, asked)
         reference = reference or answers
-        counts = costs(answers)
-        counts["same_as_autoregressive"] = sum(map(same, answers, reference))
+        counts = {**costs(answers), "same_as_autoregressive": sum(map(same, answers, reference))}
         runs.append({**setting.as_dict(), "all": counts})
     return {"problems": len(asked), "max_tokens": CODE_TOKENS, "runs": runs}
 
 
 def _perplexity(plan: Plan, desk: Desk, advance: Advance) -> dict[str, Any]:
-    """Return it of right replies and held-out code by domain, and of HumanEval's problems with their solutions."""
-    counted = partial(advance, "perplexity")
-    solved = [Prompt("human_eval", text=problem.prompt + problem.solution) for problem in plan.problems]
-    known, texts = ((_text(desk, prompt) for prompt in prompts) for prompts in (plan.prompts, solved))
-    domains = perplexity.measure(plan.bundle, known, counted)
-    return {"domains": domains, **perplexity.measure(plan.bundle, texts, counted)}
+    """Return it of right replies and held-out code by domain, and of HumanEval's problems with their solutions.
+
+    Each text takes one causal pass of an engine of its own.
+    """
+    engine = OnnxRuntimeEngine.open(plan.bundle, threads=0, spin=False, max_slots=1)
+    slot = engine.allocate(block=False)
+    found: defaultdict[str, list[Counts]] = defaultdict(list)
+    for prompt in [*plan.prompts, *(problem.solved for problem in plan.problems)]:
+        before, counted = _parts(desk, prompt)
+        ids = np.array([*before, *counted], dtype=np.int64)  # (S,)
+        want = np.arange(len(before) - 1, len(ids) - 1)  # the rows that predict the counted tokens
+        logits = engine.run([Row(slot, ids, 0, "causal", want, keep=False)])[0].logits
+        size = len((prompt.answer or desk.tokenizer.decode(counted)).encode())
+        lost = float(nats(logits, ids[len(before) :]).sum())
+        found[prompt.domain].append({"tokens": len(counted), "bytes": size, "nats": lost})
+        advance("perplexity")
+    known = {name: together(entries) for name, entries in found.items()}
+    problems = {"human_eval": known.pop("human_eval")} if plan.problems else {}
+    return {"domains": known, **problems}
 
 
-def _text(desk: Desk, prompt: Prompt) -> perplexity.Text:
+def _parts(desk: Desk, prompt: Prompt) -> tuple[list[int], list[int]]:
+    """Return the ids before the text whose perplexity is counted, at least one, and the ids counted."""
     encode = desk.tokenizer.encode
     if prompt.messages is None or prompt.answer is None:
         ids = encode(prompt.text or "")
-        return perplexity.Text(prompt.domain, ids, 1, len(desk.tokenizer.decode(ids[1:]).encode()))
+        return ids[:1], ids[1:]
     before = encode(desk.tokenizer.render_chat(prompt.messages, enable_thinking=False))
-    ids = [*before, *encode(prompt.answer), desk.runtime.manifest.eos_token_id]
-    return perplexity.Text(prompt.domain, ids, len(before), len(prompt.answer.encode()))
+    return before, [*encode(prompt.answer), desk.runtime.manifest.eos_token_id]
+
+
+def nats(logits: Floats, ids: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return (R,) the negative log-probability of `ids` (R,) under `logits` (R, V)."""
+    wide = logits.astype(np.float64)
+    top = wide.max(axis=-1)  # (R,)
+    return np.asarray(top + np.log(np.exp(wide - top[:, None]).sum(axis=-1)) - wide[np.arange(len(ids)), ids])

@@ -1,12 +1,21 @@
-"""Which ways of decoding are counted: on every prompt, in the sweep on a few, and those repeated in int8."""
+"""Which ways of decoding are counted, and on what: every prompt, a few in the sweep, and those repeated in int8."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from itertools import product
+from pathlib import Path
 from typing import Any
 
 from trimode.api.fields import Mode
+from trimode.bundle.manifest import Manifest
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+
+from ..common.progress import MeasureError
+from ..common.prompts import HELD_OUT, Prompt, load
+from . import prompts as human_eval
+from .prompts import Problem, forms
 
 BLOCKS = (32, 16, 8)
 SWEPT_BLOCKS = (4, 8, 16, 32)
@@ -48,14 +57,11 @@ class Setting:
         """The request's fields."""
         if self.mode == Mode.AUTOREGRESSIVE:
             return {"mode": self.mode}
-        fields: dict[str, Any] = {"mode": self.mode, "block_length": self.block_length}
+        fields = {"mode": self.mode, "block_length": self.block_length}
         if self.mode == Mode.SELF_SPECULATION:
-            fields["draft_adapter"] = self.adapter
-        else:
-            fields["denoise_steps"] = self.denoise_steps
-            fields["revise_rounds"] = self.revise_rounds
-            fields |= {"reveal": "steps"} if self.threshold is None else {"threshold": self.threshold}
-        return fields
+            return {**fields, "draft_adapter": self.adapter}
+        bounds = {"reveal": "steps"} if self.threshold is None else {"threshold": self.threshold}
+        return {**fields, "denoise_steps": self.denoise_steps, "revise_rounds": self.revise_rounds, **bounds}
 
     def as_dict(self) -> dict[str, Any]:
         """Return what identifies a run in the results."""
@@ -94,17 +100,85 @@ def main_settings(adapter: bool, precision: str) -> list[Setting]:
 
 def sweep() -> Iterator[Setting]:
     """Return diffusion's grid: fixed steps, thresholds with as many passes as they take, a few with both or revised."""
+
+    def point(block: int, steps: int, threshold: float | None, revise_rounds: int = 0) -> Setting:
+        name = Mode.DIFFUSION.value
+        return Setting(name, block, steps, threshold, prompts="sweep", revise_rounds=revise_rounds)
+
     for block in SWEPT_BLOCKS:
-        for steps in SWEPT_STEPS:
-            if steps <= block:
-                yield Setting(Mode.DIFFUSION.value, block, steps, None, prompts="sweep")
-        for threshold in SWEPT_THRESHOLDS:
-            yield diffusion(block, threshold, prompts="sweep")
-    for block in JOINT_BLOCKS:
-        for steps in JOINT_STEPS:
-            if steps < block:  # as many steps as tokens are no bound
-                for threshold in JOINT_THRESHOLDS:
-                    yield Setting(Mode.DIFFUSION.value, block, steps, threshold, prompts="sweep")
-    yield Setting(Mode.DIFFUSION.value, BLOCKS[0], *FINISHED[0], prompts="sweep")
-    for steps, bound in FINISHED:
-        yield Setting(Mode.DIFFUSION.value, BLOCKS[0], steps, bound, prompts="sweep", revise_rounds=1)
+        yield from (point(block, steps, None) for steps in SWEPT_STEPS if steps <= block)
+        yield from (point(block, block, threshold) for threshold in SWEPT_THRESHOLDS)
+    for block, steps, threshold in product(JOINT_BLOCKS, JOINT_STEPS, JOINT_THRESHOLDS):
+        if steps < block:  # as many steps as tokens are no bound
+            yield point(block, steps, threshold)
+    yield point(BLOCKS[0], *FINISHED[0])
+    yield from (point(BLOCKS[0], steps, threshold, 1) for steps, threshold in FINISHED)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is asked: a checkpoint's held-out prompts, and how many of them in the sweep."""
+
+    checkpoint: Path
+    bundle: Path
+    int8_bundle: Path | None
+    prompts: list[Prompt]
+    sweep_per_domain: int
+    problems: list[Problem]
+
+    @classmethod
+    def load(
+        cls, checkpoint: Path, bundle: Path, int8_bundle: Path | None, per_domain: int, swept: int, problems: int
+    ) -> Plan:
+        """Read at most `per_domain` prompts of a domain, `swept` of them for the sweep, and `problems` of HumanEval.
+
+        Raises:
+            MeasureError: the bundles are not this checkpoint's, or not of their precision.
+        """
+        with Checkpoint.open(checkpoint) as opened:
+            own = opened.hash()
+        for folder, precision in ((bundle, "float32"), (int8_bundle, "int8")):
+            if folder is not None:
+                manifest = Manifest.load(folder)
+                if manifest.precision != precision:
+                    raise MeasureError(f"{folder} is in {manifest.precision}, needed is {precision}")
+                if manifest.checkpoint_hash != own:
+                    raise MeasureError(f"{folder} was not made from {checkpoint} as it is now: build it again")
+        prompts = load(checkpoint / HELD_OUT, per_domain)
+        return cls(checkpoint, bundle, int8_bundle, prompts, swept, human_eval.problems(problems))
+
+    @property
+    def adapter(self) -> bool:
+        """Whether the bundle has a draft adapter."""
+        return Manifest.load(self.bundle).adapter
+
+    @property
+    def few(self) -> list[int]:
+        """The sweep's prompts, by their place: the first ones of every domain of chats."""
+        turns = len(load(self.checkpoint / HELD_OUT, self.sweep_per_domain))  # the domains take turns in `prompts`
+        return [index for index, prompt in enumerate(self.prompts[:turns]) if prompt.answer is not None]
+
+    @property
+    def swept(self) -> list[Setting]:
+        """The sweep's settings that are not asked on every prompt anyway."""
+        known = [replace(setting, prompts="sweep") for setting in on_every_prompt(self.adapter)]
+        return [setting for setting in sweep() if setting not in known]
+
+    @property
+    def on_problems(self) -> list[Setting]:
+        """The settings that HumanEval is asked in."""
+        own = main_settings(self.adapter, "float32")
+        return [*own, self_speculation(BLOCKS[0], False)] if self.adapter else own
+
+    def parts(self) -> list[tuple[str, int]]:
+        """Return what is done and how many answers or texts that is."""
+        every, few = len(self.prompts), self.few
+        asked = [form for form in forms([self.prompts[i] for i in few]) for _ in form.prompts]
+        return [
+            ("every prompt", every * len(on_every_prompt(self.adapter))),
+            ("sweep", len(few) * len(self.swept)),
+            ("other forms", len(asked)),
+            ("HumanEval", len(self.problems) * len(self.on_problems)),
+            ("int8", every * len(main_settings(self.adapter, "int8")) if self.int8_bundle else 0),
+            ("perplexity", every + len(self.problems)),
+        ]

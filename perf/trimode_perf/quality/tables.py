@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from itertools import product
 from typing import Any
@@ -12,14 +11,14 @@ from trimode.api.fields import Mode
 from ..common.markdown import table
 from ..common.prompts import CODE
 from ..common.published import BENCHMARKS, MODES_8B
-from . import effort as levels
 from . import settings
 from .claims import Run, claimed, find, needed
-from .perplexity import together
 from .settings import BLOCKS, THRESHOLD
-from .tally import Counts, per_cycle, per_forward
+from .tally import Counts, per_cycle, per_forward, together
 
 NOTHING = "-"
+KNOBS = ("block_length", "denoise_steps", "threshold", "revise_rounds")
+"""What a level of effort sets."""
 
 
 def grid(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -39,12 +38,11 @@ def domains(results: dict[str, Any]) -> str:
     serial = needed(results, Mode.AUTOREGRESSIVE)
     diffused = [needed(results, Mode.DIFFUSION, block, threshold=THRESHOLD) for block in BLOCKS]
     kinds = [kind for kind in (True, False) if find(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=kind)]
+    drafted = [[needed(results, Mode.SELF_SPECULATION, block, adapter=kind) for block in BLOCKS] for kind in kinds]
+    names = {True: " with adapter", False: " without adapter"} if len(kinds) == 2 else dict.fromkeys(kinds, "")
+    blocks = ", ".join(map(str, BLOCKS))
     head = ["domain", "ar exact", *(f"diffusion {block}: exact, tokens/forward" for block in BLOCKS)]
-    drafted = []
-    for kind in kinds:
-        name = {(True, 2): "with adapter", (False, 2): "without adapter"}.get((kind, len(kinds)), "")
-        head.append(f"self-speculation {', '.join(map(str, BLOCKS))} {name}".strip() + ": tokens/cycle (/forward)")
-        drafted.append([needed(results, Mode.SELF_SPECULATION, block, adapter=kind) for block in BLOCKS])
+    head += [f"self-speculation {blocks}{names[kind]}: tokens/cycle (/forward)" for kind in kinds]
 
     def row(label: str, name: str | None, nats: Counts) -> list[str]:
         """Return the row of the domain `name`, or of all claimed ones."""
@@ -62,8 +60,7 @@ def domains(results: dict[str, Any]) -> str:
     rows.append(row("**all claimed**", None, together(losses[name] for name in known)))
     if CODE in serial["domains"]:
         rows.append(row("code (plain text)", CODE, losses[CODE]))
-    head.append("perplexity of ar")
-    return table(head, rows, left=head)
+    return table([*head, "perplexity of ar"], rows, left=[*head, "perplexity of ar"])
 
 
 def _drafted(counts: Counts) -> str:
@@ -82,69 +79,98 @@ def _exact_and_forward(counts: Counts) -> str:
 
 def thresholds(results: dict[str, Any]) -> str:
     """Return diffusion by threshold and block length."""
-    blocks = settings.SWEPT_BLOCKS
-    rows = [
-        [f"{value:g}", *(_cell(results, block, block, value) for block in blocks)]
-        for value in settings.SWEPT_THRESHOLDS
-    ]
-    return grid(["threshold", *(f"block {block}" for block in blocks)], rows)
+    points = [(f"{value:g}", None, value) for value in settings.SWEPT_THRESHOLDS]
+    return _grid(results, "threshold", points)
 
 
 def steps(results: dict[str, Any]) -> str:
     """Return diffusion by fixed steps and block length."""
+    return _grid(results, "denoise_steps", [(str(value), value, None) for value in settings.SWEPT_STEPS])
+
+
+def _grid(results: dict[str, Any], name: str, points: Sequence[tuple[str, int | None, float | None]]) -> str:
+    """Return a row for each point (its label, steps or None for the block's, threshold), a column for each block."""
     blocks = settings.SWEPT_BLOCKS
-    rows = [[value, *(_cell(results, block, value, None) for block in blocks)] for value in settings.SWEPT_STEPS]
-    return grid(["denoise_steps", *(f"block {block}" for block in blocks)], rows)
+    rows = [
+        [label, *(_cell(results, block, bound or block, value) for block in blocks)] for label, bound, value in points
+    ]
+    return grid([name, *(f"block {block}" for block in blocks)], rows)
 
 
 def joint(results: dict[str, Any]) -> str:
     """Return diffusion by threshold and bound on the passes together."""
     columns = list(product(settings.JOINT_BLOCKS, settings.JOINT_THRESHOLDS))
     rows = [
-        [bound, *(_cell(results, block, bound, value) for block, value in columns)] for bound in settings.JOINT_STEPS
+        [steps, *(_cell(results, block, steps, value) for block, value in columns)] for steps in settings.JOINT_STEPS
     ]
     return grid(["at most", *(f"block {block}, threshold {value:g}" for block, value in columns)], rows)
 
 
 def finished(results: dict[str, Any]) -> str:
     """Return diffusion at the longest block with and without blocks that are revised once."""
-    rows = []
-    for bound, threshold in settings.FINISHED:
-        point = {"prompts": "sweep", "denoise_steps": bound, "threshold": threshold}
-        runs = [find(results, Mode.DIFFUSION, BLOCKS[0], **point, revise_rounds=rounds) for rounds in (0, 1)]
-        name = f"threshold {threshold:g}, at most {bound} steps"
-        rows.append([name, *(_exact_and_forward(run["all"]) if run else NOTHING for run in runs)])
+    rows = [
+        [
+            f"threshold {threshold:g}, at most {steps} steps",
+            *(_cell(results, BLOCKS[0], steps, threshold, revise_rounds=rounds) or NOTHING for rounds in (0, 1)),
+        ]
+        for steps, threshold in settings.FINISHED
+    ]
     return grid([f"block {BLOCKS[0]}", "as it is", "revise_rounds 1"], rows)
+
+
+def _cell(results: dict[str, Any], block: int, steps: int, threshold: float | None, revise_rounds: int = 0) -> str:
+    """Return one point of the sweep, where there is such a one."""
+    point = {"denoise_steps": steps, "threshold": threshold, "revise_rounds": revise_rounds}
+    run = find(results, Mode.DIFFUSION, block, prompts="sweep", **point)
+    return _exact_and_forward(run["all"]) if run else ""
+
+
+def efforts(results: dict[str, Any]) -> dict[str, Any]:
+    """Return effort.json, the table behind the request's field: levels that share 0 to 1 evenly, the cheapest first.
+
+    A setting of diffusion is a level if every setting that costs as little or less answers fewer of the claimed
+    domains' prompts.
+    """
+    same = (Mode.DIFFUSION, "float32", "sweep")
+    swept = [run for run in results["runs"] if (run["mode"], run["precision"], run["prompts"]) == same]
+    front: list[Run] = []
+    for run in sorted(swept, key=lambda run: (run["all"]["forwards"] / run["all"]["tokens"], -run["all"]["exact"])):
+        if not front or run["all"]["exact"] > front[-1]["all"]["exact"]:
+            front.append(run)
+    return {
+        "checkpoint_hash": results["checkpoint"]["hash"],
+        "engine": results["settings"]["engine"],
+        "prompts": swept[0]["all"]["asked"],
+        "levels": [
+            {
+                "effort": round(at / len(front), 4),
+                **{name: run[name] for name in KNOBS},
+                "accuracy": round(run["all"]["exact"] / run["all"]["asked"], 4),
+                "forwards_per_token": round(run["all"]["forwards"] / run["all"]["tokens"], 4),
+            }
+            for at, run in enumerate(front)
+        ],
+    }
 
 
 def effort(results: dict[str, Any]) -> str:
     """Return the levels of `effort`."""
-    names = ("block_length", "denoise_steps", "threshold", "revise_rounds")
     rows = []
-    for level in levels.table(results)["levels"]:
-        values = [NOTHING if level[name] is None else f"{level[name]:g}" for name in names]
-        given = (f"{level['accuracy']:.1%}", f"{1 / level['forwards_per_token']:.1f}")
-        rows.append([f"{level['effort']:g}", *values, *given])
-    return grid(["effort from", *names, "exact", "tokens/forward"], rows)
-
-
-def _cell(results: dict[str, Any], block: int, bound: int, threshold: float | None) -> str:
-    """Return one point of the sweep, where there is such a one."""
-    run = find(results, Mode.DIFFUSION, block, prompts="sweep", denoise_steps=bound, threshold=threshold)
-    return _exact_and_forward(run["all"]) if run else ""
+    for level in efforts(results)["levels"]:
+        values = [NOTHING if level[name] is None else f"{level[name]:g}" for name in KNOBS]
+        gained = (f"{level['accuracy']:.1%}", f"{1 / level['forwards_per_token']:.1f}")
+        rows.append([f"{level['effort']:g}", *values, *gained])
+    return grid(["effort from", *KNOBS, "exact", "tokens/forward"], rows)
 
 
 def precisions(results: dict[str, Any]) -> str:
     """Return each mode's figures in float32 and, where it was run, int8."""
     rows = []
-    for mode, block, wanted in _main(results):
-        for precision in ("float32", "int8"):
-            run = find(results, mode, block, precision=precision, **wanted)
-            if run:
-                sums = run["all"]
-                same = f"{sums['same_as_autoregressive'] / sums['asked']:.1%}"
-                cells = [precision, f"{sums['accuracy']:.1%}", same]
-                rows.append([_name(mode, block), *cells, *_costs(sums)])
+    for (mode, block, wanted), precision in product(_main(results), ("float32", "int8")):
+        if run := find(results, mode, block, precision=precision, **wanted):
+            sums = run["all"]
+            same = f"{sums['same_as_autoregressive'] / sums['asked']:.1%}"
+            rows.append([_name(mode, block), precision, f"{sums['accuracy']:.1%}", same, *_costs(sums)])
     return grid(["mode", "precision", "exact", "same as ar", "tokens/forward", "tokens/cycle"], rows)
 
 
@@ -163,25 +189,21 @@ def _name(mode: str, block: int | None) -> str:
 
 def parsed(results: dict[str, Any]) -> str:
     """Return how many replies of the domains with a grammar parse."""
-    runs = [(mode, block, needed(results, mode, block, **wanted)) for mode, block, wanted in _main(results)]
-    names = [name for name, counts in runs[0][2]["domains"].items() if "parsed" in counts]
-
-    def cell(counts: Counts) -> str:
-        return f"{counts['parsed']} of {counts['asked']}"
-
-    rows = [[name, *(cell(run["domains"][name]) for _, _, run in runs)] for name in sorted(names)]
-    return grid(["domain", *(_name(mode, block) for mode, block, _ in runs)], rows)
+    runs = {_name(mode, block): needed(results, mode, block, **wanted) for mode, block, wanted in _main(results)}
+    serial = next(iter(runs.values()))
+    names = sorted(name for name, counts in serial["domains"].items() if "parsed" in counts)
+    cells = {name: [run["domains"][name] for run in runs.values()] for name in names}
+    rows = [[name, *(f"{one['parsed']} of {one['asked']}" for one in counts)] for name, counts in cells.items()]
+    return grid(["domain", *runs], rows)
 
 
 def human_eval(results: dict[str, Any]) -> str:
     """Return tokens per forward and cycle on HumanEval's prompts."""
     rows = []
     for run in results["human_eval"]["runs"]:
-        counts = run["all"]
-        adapter = ", adapter" if run["adapter"] else ""
-        name = _name(run["mode"], run["block_length"]) + adapter
-        same = f"{counts['same_as_autoregressive']} of {counts['asked']}"
-        rows.append([name, same, *_costs(counts)])
+        name = _name(run["mode"], run["block_length"]) + (", adapter" if run["adapter"] else "")
+        same = f"{run['all']['same_as_autoregressive']} of {run['all']['asked']}"
+        rows.append([name, same, *_costs(run["all"])])
     return grid(["mode", "same as ar", "tokens/forward", "tokens/cycle"], rows)
 
 
@@ -198,8 +220,7 @@ def paper(results: dict[str, Any]) -> str:
         run = own.get(row["mode"])
         cells = [f"{run['all']['accuracy']:.1%}", *_costs(run["all"])] if run else [NOTHING] * 3
         rows.append([row["mode"], *cells, f"{row['average']:.2f}", f"{row['tokens_per_forward']:.2f}"])
-    head = ["mode", "nano: exact", "tokens/forward", "tokens/cycle", "8B: accuracy", "8B: TPF"]
-    return grid(head, rows)
+    return grid(["mode", "nano: exact", "tokens/forward", "tokens/cycle", "8B: accuracy", "8B: TPF"], rows)
 
 
 def benchmarks(results: dict[str, Any]) -> str:
@@ -213,11 +234,6 @@ def claims(results: dict[str, Any]) -> str:
     rows = [[c["claim"], c["measured"], "pass" if c["holds"] else "**fail**"] for c in results["claims"]]
     head = ["what must hold", "measured", ""]
     return table(head, rows, left=head)
-
-
-def bits_per_byte(entry: dict[str, Any]) -> float:
-    """Bits of a byte of text, which vocabularies of other sizes can be compared by."""
-    return float(entry["nats"] / math.log(2) / entry["bytes"])
 
 
 TABLES: dict[str, Callable[[dict[str, Any]], str]] = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -52,8 +53,8 @@ def costs(answers: Iterable[Answer]) -> Counts:
         counters = answer.chunk.counters
         counts.update(asked=1, tokens=len(answer.chunk.token_ids), forwards=counters.forwards, cycles=counters.cycles)
         runs.update(answer.runs)
-    told: Counts = {name: counts[name] for name in ("asked", "tokens", "forwards", "cycles")}
-    return {**told, "accepted": {str(size): runs[size] for size in sorted(runs)}} if runs else told
+    found: Counts = {name: counts[name] for name in ("asked", "tokens", "forwards", "cycles")}
+    return {**found, "accepted": {str(size): runs[size] for size in sorted(runs)}} if runs else found
 
 
 def total(domains: dict[str, Counts], names: Iterable[str]) -> Counts:
@@ -80,6 +81,18 @@ def per_cycle(counts: Counts) -> float:
     """
     runs: dict[str, int] = counts["accepted"]
     return sum(int(size) * number for size, number in runs.items()) / sum(runs.values())
+
+
+def together(entries: Iterable[Counts]) -> Counts:
+    """Return the tokens, bytes and nats of several texts together, and their perplexity."""
+    every = list(entries)
+    tokens, size, nats = (sum(entry[name] for entry in every) for name in ("tokens", "bytes", "nats"))
+    return {"tokens": tokens, "bytes": size, "nats": round(nats, 3), "perplexity": round(math.exp(nats / tokens), 4)}
+
+
+def bits_per_byte(entry: Counts) -> float:
+    """Bits of a byte of text, which vocabularies of other sizes can be compared by."""
+    return float(entry["nats"] / math.log(2) / entry["bytes"])
 
 
 def _parses(read: Callable[[str], object], text: str) -> bool:

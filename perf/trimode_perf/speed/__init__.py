@@ -1,12 +1,11 @@
-"""`make perf`: how fast each mode is, and where time goes, as parts.
+"""`make perf`: how fast each mode is, and where time goes, as parts: a file each, in the order of report.py.
 
-A part is one file: it measures, writes its section of the report, and says what must hold. This file has what parts
-share: what they are given and what they give. Knows none of them.
+This file has what parts share: what they are given and what they give. Knows none of them.
 """
 
 from __future__ import annotations
 
-import time
+import argparse
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,15 +17,18 @@ from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 from trimode_client.local_server import Addresses, serving
 
+from ..common import NANO, RESULTS, WORK
 from ..common.claims import Claim
-from ..common.paths import NANO, RESULTS, WORK
-from ..common.prompts import Prompt, claimed, load, spread
+from ..common.progress import Pace
+from ..common.prompts import HELD_OUT, Prompt, claimed, load, spread
 
 Data = dict[str, Any]
 Found = Mapping[str, Data]
 """Results by the name of their file."""
 MODES = ("autoregressive", "diffusion", "self_speculation", "auto")
 """The modes in the order of the report."""
+COLOURS = dict(zip(MODES, ("#7a7a7a", "#1f77b4", "#76b900", "#d95f02"), strict=True))
+"""Theirs in the plots."""
 
 
 @dataclass(frozen=True)
@@ -37,30 +39,31 @@ class Options:
     int8_bundle: Path | None = None
     model: str = "nano"
     checkpoint: Path = NANO
-    heldout: Path = NANO / "heldout.jsonl"
+    heldout: Path = NANO / HELD_OUT
     per_domain: int = 4
     prompts: int = 12
     max_tokens: int = 128
     peers_python: Path | None = None
 
 
-@dataclass
-class Pace:
-    """Rounds until `seconds` have passed; `progress` takes the share of them that has."""
+def options() -> argparse.ArgumentParser:
+    """Return the part of a command line that says of which bundle what is asked, and for how long."""
+    made = argparse.ArgumentParser(add_help=False)
+    made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="what the peers load [nano]")
+    made.add_argument("--heldout", type=Path, default=Options.heldout, metavar="JSONL", help="the prompts [nano's]")
+    made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")
+    made.add_argument("--prompts", type=int, default=12, metavar="N", help="of those, timed ones [%(default)s]")
+    made.add_argument("--max-tokens", type=int, default=128, metavar="N", help="per answer [%(default)s]")
+    made.add_argument("--peers-python", type=Path, metavar="FILE", help="an interpreter with the peers' libraries")
+    made.add_argument("--seconds", type=_seconds, metavar="S", help="begin no further round of a part after so long")
+    return made
 
-    seconds: float
-    progress: Callable[[float], None] = lambda share: None
 
-    def rounds(self, least: int, warm_up: int = 1) -> Iterator[int]:
-        """Yield the number of each round, at least 1 to `least`; those that warm up have numbers below 1."""
-        self.began, number = time.perf_counter(), 1 - warm_up
-        while number <= least or time.perf_counter() - self.began < self.seconds:
-            yield number
-            number += 1
-
-    def show(self) -> None:
-        """Show how much of the time has passed."""
-        self.progress(min(1.0, (time.perf_counter() - self.began) / self.seconds))
+def _seconds(text: str) -> float:
+    if (value := float(text)) <= 0:
+        raise argparse.ArgumentTypeError(f"expected more than 0, got {value:g}")
+    return value
 
 
 @dataclass
@@ -108,14 +111,6 @@ class Context:
             self.runtime.close()
 
 
-def _no_text(found: Found) -> str:
-    return ""
-
-
-def _no_claims(found: Found) -> list[Claim]:
-    return []
-
-
 @dataclass(frozen=True)
 class Part:
     """One part of `make perf`. One without `measure` only reads results, its own of earlier or another part's.
@@ -129,6 +124,8 @@ class Part:
         section: its section of RESULTS.md.
         claims: what must hold of its results.
         summary: its sentences of the README.
+        plot: the name of its plot, and what draws it from the results into a file.
+        fixed: it takes a fixed number of rounds, so that `--seconds` has no meaning for it.
     """
 
     name: str
@@ -136,9 +133,11 @@ class Part:
     reads: tuple[str, ...]
     seconds_hint: float = 0.0
     measure: Callable[[Context], dict[str, Data]] | None = None
-    section: Callable[[Found], str] = _no_text
-    claims: Callable[[Found], list[Claim]] = _no_claims
-    summary: Callable[[Found], str] = _no_text
+    section: Callable[[Found], str] = lambda found: ""
+    claims: Callable[[Found], list[Claim]] = lambda found: []
+    summary: Callable[[Found], str] = lambda found: ""
+    plot: tuple[str, Callable[[Found, Path], None]] | None = None
+    fixed: bool = False
 
     def can_read(self, found: Found) -> bool:
         """Whether all that it is written from was measured."""

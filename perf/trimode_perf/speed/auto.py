@@ -20,9 +20,10 @@ from trimode.runtime import Runtime
 from ..common.ask import Crowd, ask
 from ..common.claims import Claim
 from ..common.markdown import spread, table
+from ..common.progress import Pace
 from ..common.prompts import Prompt, halves, load
 from ..common.statistics import Spread, percentile, ratios
-from . import MODES, Context, Data, Found, Pace, Part
+from . import MODES, Context, Data, Found, Part
 
 FIXED: dict[str, dict[str, Any]] = {
     "autoregressive": {"mode": "autoregressive"},

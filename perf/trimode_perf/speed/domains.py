@@ -10,9 +10,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from trimode.api.answer import Chunk
+
 from ..common.claims import Claim
 from ..common.markdown import spread, table
-from ..common.prompts import load
+from ..common.prompts import Prompt, load
 from . import MODES, Context, Data, Found, Part
 from .layers import BASELINE, ask_runtime, counters_of
 
@@ -27,11 +29,16 @@ class Answer:
 
     domain: str
     mode: str
-    text: str
     counters: dict[str, int]
     equals_autoregressive: bool
     correct: bool
     checkable: bool
+
+    @classmethod
+    def of(cls, prompt: Prompt, mode: str, chunk: Chunk, base: Chunk) -> Answer:
+        """Return it with whether it equals `base`, the autoregressive one."""
+        same, right = chunk.text == base.text, prompt.answered_by(chunk.text)
+        return cls(prompt.domain, mode, counters_of(chunk), same, right, prompt.answer is not None)
 
 
 def measure(context: Context) -> dict[str, Data]:
@@ -47,23 +54,21 @@ def measure(context: Context) -> dict[str, Data]:
         if number % len(domains) == 0 and time.perf_counter() - began > context.seconds:
             break
         chunks = {m: ask_runtime(context.runtime, prompt, {"mode": m, "max_tokens": max_tokens})[0] for m in MODES}
-        for mode, chunk in chunks.items():
-            same, right = chunk.text == chunks[BASELINE].text, prompt.answered_by(chunk.text)
-            checkable = prompt.answer is not None
-            answers.append(Answer(prompt.domain, mode, chunk.text, counters_of(chunk), same, right, checkable))
+        answers += [Answer.of(prompt, mode, chunk, chunks[BASELINE]) for mode, chunk in chunks.items()]
         context.progress((number + 1) / len(prompts))
+
+    def by_mode(chosen: list[Answer]) -> dict[str, Data]:
+        return {mode: figures([answer for answer in chosen if answer.mode == mode]) for mode in MODES}
+
     found = {
         "max_tokens": max_tokens,
-        "all": {mode: figures([a for a in answers if a.mode == mode and a.checkable]) for mode in MODES},
-        "domains": {
-            domain: {mode: figures([a for a in answers if (a.domain, a.mode) == (domain, mode)]) for mode in MODES}
-            for domain in domains
-        },
+        "all": by_mode([answer for answer in answers if answer.checkable]),
+        "domains": {domain: by_mode([a for a in answers if a.domain == domain]) for domain in domains},
     }
     return {"decoding": found}
 
 
-def figures(answers: Sequence[Answer]) -> dict[str, float | None]:
+def figures(answers: Sequence[Answer]) -> Data:
     """Return counters summed over `answers` as ratios, and the shares of equal and of correct texts.
 
     `correct` is None where no answer can be checked.
@@ -132,14 +137,10 @@ def speed_claims(found: Found) -> list[Claim]:
     """Return how fast each mode must be."""
     speed = found["bench"]["summary"]["speed_against_autoregressive"]
     engine = {mode: layers["engine"]["per_token"]["median"] for mode, layers in speed.items()}
-    exact, diffusion = max(engine["self_speculation"], engine["auto"]), engine["diffusion"]
-    return [
-        Claim(f"{name} is {times:.2f} times as fast as autoregressive, {least:g} at least", times >= least)
-        for name, times, least in (
-            ("self-speculation or auto", exact, SPECULATION),
-            ("diffusion", diffusion, DIFFUSION),
-        )
-    ]
+    exact = max(engine["self_speculation"], engine["auto"])
+    named = (("self-speculation or auto", exact, SPECULATION), ("diffusion", engine["diffusion"], DIFFUSION))
+    text = "{} is {:.2f} times as fast as autoregressive, {:g} at least"
+    return [Claim(text.format(name, times, least), times >= least) for name, times, least in named]
 
 
 def slower(found: Found) -> str:

@@ -9,6 +9,7 @@ import random
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from trimode.api.answer import Chunk
@@ -16,11 +17,12 @@ from trimode.api.fields import Mode
 
 from ..common import prompts as asked
 from ..common.markdown import spread, table
+from ..common.plots import figure, powers_of_two
 from ..common.prompts import Prompt
 from ..common.statistics import ratios
-from . import Context, Data, Found, Part
+from . import COLOURS, Context, Data, Found, Part
 from .domains import DECODED, Answer, decoded, figures
-from .layers import ask_runtime, counters_of
+from .layers import ask_runtime
 
 STEPS = (1, 2, 4, 8, 16, 32)
 BLOCKS = (4, 8, 16, 32)
@@ -95,16 +97,8 @@ def measure(context: Context) -> dict[str, Data]:
 
 def _row(point: Setting, own: Taken, base: Taken, prompts: list[Prompt]) -> dict[str, Any]:
     answers = [
-        Answer(
-            domain=prompts[index].domain,
-            mode=point.mode,
-            text=chunk.text,
-            counters=counters_of(chunk),
-            equals_autoregressive=chunk.text == base[rounds, index][1].text,
-            correct=prompts[index].answered_by(chunk.text),
-            checkable=prompts[index].answer is not None,
-        )
-        for (rounds, index), (_, chunk) in sorted(own.items(), key=lambda item: item[0])
+        Answer.of(prompts[index], point.mode, chunk, base[number, index][1])
+        for (number, index), (_, chunk) in sorted(own.items(), key=lambda item: item[0])
     ]
     head = {"sweep": point.sweep, "mode": point.mode, "value": point.value, "fields": point.fields}
     return {**head, **figures(answers), "speed_per_token": asdict(ratios(_per_token(base), _per_token(own)))}
@@ -146,4 +140,26 @@ def fastest(sweep: Data) -> str:
     return ", ".join(best)
 
 
-PART = Part("knobs", "sweep of knobs", ("sweep",), 30, measure, section)
+def plot(found: Found, path: Path) -> None:
+    """Draw tokens per forward and equal texts by denoise_steps."""
+    lines = (
+        ("diffusion", "denoise_steps", "diffusion", "o-"),
+        ("diffusion", "denoise_steps, reveal steps", "diffusion, reveal steps", "o--"),
+        ("self_speculation", "denoise_steps", "self_speculation", "o-"),
+    )
+    with figure(path, 8, 3.4, columns=2) as (left, right):
+        for mode, name, label, style in lines:
+            rows = [row for row in found["sweep"]["rows"] if (row["mode"], row["sweep"]) == (mode, name)]
+            ticks = [row["value"] for row in rows]
+            left.plot(ticks, [row["tokens_per_forward"] for row in rows], style, label=label, color=COLOURS[mode])
+            share = [100 * row["equals_autoregressive"] for row in rows]
+            right.plot(ticks, share, style, label=label, color=COLOURS[mode])
+        for axes, title in ((left, "tokens per forward"), (right, "% of texts equal to autoregressive")):
+            powers_of_two(axes, ticks, "denoise_steps", title)
+            axes.set_ylim(bottom=0)
+        left.axhline(1.0, color=COLOURS["autoregressive"], linewidth=1)
+        left.legend(frameon=False, fontsize=8)
+        left.figure.suptitle(found["sweep"]["hardware"]["engine"], fontsize=9)
+
+
+PART = Part("knobs", "sweep of knobs", ("sweep",), 30, measure, section, plot=("steps.png", plot))

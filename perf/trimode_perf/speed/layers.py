@@ -10,7 +10,7 @@ import csv
 import random
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -22,9 +22,11 @@ from trimode.runtime import Runtime
 from ..common import prompts as asked
 from ..common.claims import Claim
 from ..common.markdown import spread, table
+from ..common.plots import figure
+from ..common.progress import Pace
 from ..common.prompts import Prompt
 from ..common.statistics import Spread, ratios
-from . import MODES, Context, Data, Found, Pace, Part
+from . import COLOURS, MODES, Context, Data, Found, Part
 from .wire import GrpcWire, HttpWire
 
 LAYERS = {
@@ -33,6 +35,7 @@ LAYERS = {
     "grpc": "Triton gRPC",
     "http": "Triton HTTP generate",
 }
+SHORT = {"engine": "engine", "loop": "control loop", "grpc": "Triton gRPC", "http": "Triton HTTP"}
 PATHS = ("loop", "grpc", "http")
 BASELINE = "autoregressive"
 MOST_LOOP, MOST_TRITON = 1.05, 1.10
@@ -41,14 +44,8 @@ MIN_ROUNDS = 3
 MIN_PROMPTS = 4
 Call = tuple[int, str, str]  # prompt, mode, path
 Key = tuple[int, int]  # round, prompt
-COUNTERS = (
-    "output_tokens",
-    "forwards",
-    "cycles",
-    "prefill_forwards",
-    "total_draft_tokens",
-    "total_accepted_draft_tokens",
-)
+Taken = Mapping[tuple[str, str], dict[Key, float]]  # seconds by mode and layer
+COUNTERS = ("output_tokens", "forwards", "cycles", "total_draft_tokens", "total_accepted_draft_tokens")
 
 
 @dataclass(frozen=True)
@@ -63,7 +60,6 @@ class Sample:
     tokens: int
     text: str
     engine_seconds: float | None = None
-    counters: dict[str, int] | None = None
 
 
 def ask_runtime(runtime: Runtime, prompt: Prompt, fields: dict[str, Any]) -> tuple[Chunk, float, float]:
@@ -83,12 +79,10 @@ class Bench:
     """The paths to one model, and the samples taken through them."""
 
     def __init__(
-        self, runtime: Runtime, grpc: GrpcWire, http: HttpWire, prompts: list[Prompt], max_tokens: int
+        self, runtime: Runtime, wires: Mapping[str, GrpcWire | HttpWire], prompts: list[Prompt], max_tokens: int
     ) -> None:
-        self._runtime = runtime
-        self._wires: dict[str, GrpcWire | HttpWire] = {"grpc": grpc, "http": http}
+        self._runtime, self._wires, self._max_tokens = runtime, wires, max_tokens
         self._tokens: dict[tuple[str, str], int] = {}  # filled by the control loop, which comes first in a warm-up
-        self._max_tokens = max_tokens
         self.prompts = prompts
         self.samples: list[Sample] = []
 
@@ -102,8 +96,7 @@ class Bench:
         affordable = pace.seconds / MIN_ROUNDS / (time.perf_counter() - began)
         self.prompts = asked.spread(self.prompts, max(MIN_PROMPTS, int(affordable * len(self.prompts))))
         self.samples.clear()
-        order, shuffle = self._order(), random.Random(0).shuffle
-        done = 0
+        order, shuffle, done = self._order(), random.Random(0).shuffle, 0
         for done in pace.rounds(MIN_ROUNDS, warm_up=0):
             shuffle(order)
             self._round(done, order, pace.show)
@@ -118,24 +111,24 @@ class Bench:
             progress()
 
     def _sample(self, number: int, index: int, mode: str, path: str) -> Sample:
-        prompt, fields = self.prompts[index], {"mode": mode, "max_tokens": self._max_tokens}
+        prompt, key = self.prompts[index], (str(self.prompts[index].wire), mode)
         if path == "loop":
-            chunk, seconds, engine = ask_runtime(self._runtime, prompt, fields)
-            counters = counters_of(chunk)
-            self._tokens[str(prompt.wire), mode] = counters["output_tokens"]
-            return Sample(number, index, mode, path, seconds, counters["output_tokens"], chunk.text, engine, counters)
+            given = {"mode": mode, "max_tokens": self._max_tokens}
+            chunk, seconds, engine = ask_runtime(self._runtime, prompt, given)
+            self._tokens[key] = chunk.counters.output_tokens
+            return Sample(number, index, mode, path, seconds, self._tokens[key], chunk.text, engine)
         started = time.perf_counter()
         text = self._wires[path].ask(prompt, mode, self._max_tokens)
         seconds = time.perf_counter() - started
         # greedy: the same prompt gives the same tokens on every path, which the comparison of texts confirms
-        return Sample(number, index, mode, path, seconds, self._tokens[str(prompt.wire), mode], text)
+        return Sample(number, index, mode, path, seconds, self._tokens[key], text)
 
 
 def measure(context: Context) -> dict[str, Data]:
     """Return the samples' summary; the samples themselves go to samples.csv."""
     tokens = context.options.max_tokens
     with context.server() as at, closing(GrpcWire(at.grpc)) as grpc, closing(HttpWire(at.http)) as http:
-        bench = Bench(context.runtime, grpc, http, context.prompts, tokens)
+        bench = Bench(context.runtime, {"grpc": grpc, "http": http}, context.prompts, tokens)
         rounds = bench.run(context.pace())
     save_samples(bench.samples, context.results / "samples.csv")
     head = {"rounds": rounds, "prompts": len(bench.prompts), "max_tokens": tokens}
@@ -155,88 +148,69 @@ def save_samples(samples: Iterable[Sample], path: Path) -> None:
 
 def summarise(samples: Sequence[Sample]) -> Data:
     """Return latency, speed against autoregressive, and what each path adds to the engine."""
-    seconds = _by_layer(samples)
+    taken: defaultdict[tuple[str, str], dict[Key, float]] = defaultdict(dict)
+    texts: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
+    for sample in samples:
+        key = (sample.round, sample.prompt)
+        taken[sample.mode, sample.path][key] = sample.seconds
+        if sample.engine_seconds is not None:
+            taken[sample.mode, "engine"][key] = sample.engine_seconds
+        texts[sample.mode, sample.prompt].add(sample.text)
+
+    def each(layers: Iterable[str], make: Callable[[str, str], Any]) -> dict[str, dict[str, Any]]:
+        return {mode: {layer: make(mode, layer) for layer in layers} for mode in MODES}
+
+    def over(mode: str, layer: str) -> Data:
+        return asdict(ratios(*_paired(taken[mode, layer], taken[mode, "engine"])))
+
+    def added(mode: str, layer: str) -> Data:
+        pairs = zip(*_paired(taken[mode, layer], taken[mode, "engine"]), strict=True)
+        return asdict(Spread.of([1000 * (own - engine) for own, engine in pairs]))
+
     return {
-        "milliseconds": {
-            mode: {layer: asdict(Spread.of([1000 * v for v in seconds[mode, layer].values()])) for layer in LAYERS}
-            for mode in MODES
-        },
-        "speed_against_autoregressive": {
-            mode: {layer: _speed(samples, seconds, mode, layer) for layer in LAYERS} for mode in MODES
-        },
-        "over_engine": {
-            mode: {layer: asdict(_paired(seconds[mode, layer], seconds[mode, "engine"])) for layer in PATHS}
-            for mode in MODES
-        },
-        "added_milliseconds": {
-            mode: {layer: _added(seconds[mode, layer], seconds[mode, "engine"]) for layer in PATHS} for mode in MODES
-        },
-        "paths_agree": _agreement(samples),
+        "milliseconds": each(LAYERS, lambda m, n: asdict(Spread.of([1000 * v for v in taken[m, n].values()]))),
+        "speed_against_autoregressive": each(LAYERS, lambda mode, layer: _speed(samples, taken, mode, layer)),
+        "over_engine": each(PATHS, over),
+        "added_milliseconds": each(PATHS, added),
+        "paths_agree": all(len(found) == 1 for found in texts.values()),
     }
 
 
-def _by_layer(samples: Iterable[Sample]) -> dict[tuple[str, str], dict[Key, float]]:
-    found: defaultdict[tuple[str, str], dict[Key, float]] = defaultdict(dict)
-    for sample in samples:
-        key = (sample.round, sample.prompt)
-        found[sample.mode, sample.path][key] = sample.seconds
-        if sample.engine_seconds is not None:
-            found[sample.mode, "engine"][key] = sample.engine_seconds
-    return found
+def _paired(one: dict[Key, float], other: dict[Key, float]) -> tuple[list[float], list[float]]:
+    keys = sorted(one)
+    return [one[key] for key in keys], [other[key] for key in keys]
 
 
-def _paired(above: dict[Key, float], below: dict[Key, float]) -> Spread:
-    keys = sorted(above)
-    return ratios([above[key] for key in keys], [below[key] for key in keys])
-
-
-def _added(above: dict[Key, float], below: dict[Key, float]) -> dict[str, float]:
-    return asdict(Spread.of([1000 * (above[key] - below[key]) for key in sorted(above)]))
-
-
-def _speed(
-    samples: Sequence[Sample], seconds: dict[tuple[str, str], dict[Key, float]], mode: str, layer: str
-) -> dict[str, Any]:
+def _speed(samples: Sequence[Sample], taken: Taken, mode: str, layer: str) -> Data:
     """Return how much faster than autoregressive `mode` is, per answer and per token."""
     path = "loop" if layer == "engine" else layer
-    tokens = {(s.mode, s.round, s.prompt): max(1, s.tokens) for s in samples if s.path == path}
-    keys = sorted(seconds[mode, layer])
-    own, base = seconds[mode, layer], seconds[BASELINE, layer]
-    answer = ratios([base[key] for key in keys], [own[key] for key in keys])
-    token = ratios(
-        [base[key] / tokens[BASELINE, *key] for key in keys], [own[key] / tokens[mode, *key] for key in keys]
-    )
-    return {"per_answer": asdict(answer), "per_token": asdict(token)}
-
-
-def _agreement(samples: Sequence[Sample]) -> bool:
-    """Whether every path and round gave the same text for the same prompt and mode."""
-    texts: defaultdict[tuple[str, int], set[str]] = defaultdict(set)
-    for sample in samples:
-        texts[sample.mode, sample.prompt].add(sample.text)
-    return all(len(found) == 1 for found in texts.values())
+    tokens = {(s.mode, (s.round, s.prompt)): max(1, s.tokens) for s in samples if s.path == path}
+    base, own = _paired(taken[BASELINE, layer], taken[mode, layer])
+    each = [{key: spent / tokens[one, key] for key, spent in taken[one, layer].items()} for one in (BASELINE, mode)]
+    return {"per_answer": asdict(ratios(base, own)), "per_token": asdict(ratios(*_paired(*each)))}
 
 
 def section(found: Found) -> str:
     """Return what each layer takes, and what it adds."""
     summary = found["bench"]["summary"]
-    latency = [[mode, *(spread(summary["milliseconds"][mode][n], 1) for n in LAYERS)] for mode in MODES]
-    over = [[mode, *(spread(summary["over_engine"][mode][n]) for n in PATHS)] for mode in MODES]
-    added = [[mode, *(spread(summary["added_milliseconds"][mode][n], 1) for n in PATHS)] for mode in MODES]
+
+    def rows(name: str, layers: Iterable[str], digits: int) -> list[list[str]]:
+        return [[mode, *(spread(summary[name][mode][layer], digits) for layer in layers)] for mode in MODES]
+
     outer = ("mode", *(LAYERS[name] for name in PATHS))
     return f"""## What the control loop and Triton add
 
 Milliseconds per answer:
 
-{table(("mode", *LAYERS.values()), latency)}
+{table(("mode", *LAYERS.values()), rows("milliseconds", LAYERS, 1))}
 
 As a multiple of the engine's own time:
 
-{table(outer, over)}
+{table(outer, rows("over_engine", PATHS, 2))}
 
 Milliseconds added to the engine's own time:
 
-{table(outer, added)}
+{table(outer, rows("added_milliseconds", PATHS, 1))}
 
 "Engine passes alone" is the time inside the compiled ONNX session, "control loop" is in process from `Runtime.submit`
 to the last chunk, both of the same requests. The server does not report engine time, so the two columns of Triton are
@@ -248,18 +222,33 @@ HTTP, the guard in front of Triton.
 """
 
 
+def plot(found: Found, path: Path) -> None:
+    """Draw milliseconds per answer."""
+    bench = found["bench"]
+    with figure(path, 7, 3.6) as axes:
+        for place, mode in enumerate(MODES):
+            spreads = [bench["summary"]["milliseconds"][mode][layer] for layer in LAYERS]
+            medians = [one["median"] for one in spreads]
+            errors = [[s["median"] - s["low"] for s in spreads], [s["high"] - s["median"] for s in spreads]]
+            where = [index + (place - 1.5) * 0.21 for index in range(len(LAYERS))]
+            axes.bar(where, medians, 0.19, yerr=errors, capsize=2, label=mode, color=COLOURS[mode])
+        axes.set_xticks(range(len(LAYERS)), list(SHORT.values()))
+        axes.set_ylabel("milliseconds per answer")
+        engine = bench["hardware"]["engine"]
+        axes.set_title(f"One answer at a time, median and quartiles\n{engine}", fontsize=9)
+        axes.legend(frameon=False)
+
+
 def claims(found: Found) -> list[Claim]:
     """Return how much the control loop and Triton may take."""
     over = found["bench"]["summary"]["over_engine"]
     budgets = (("loop", "the control loop in process", MOST_LOOP), ("grpc", "Triton over gRPC", MOST_TRITON))
-    return [
-        Claim(
-            f"{name} takes {over[mode][layer]['median']:.2f} times the engine's passes in {mode}, {most:.2f} at most",
-            over[mode][layer]["median"] <= most,
-        )
-        for layer, name, most in budgets
-        for mode in sorted(over)
-    ]
+    made = []
+    for layer, name, most in budgets:
+        for mode, times in ((mode, over[mode][layer]["median"]) for mode in sorted(over)):
+            text = f"{name} takes {times:.2f} times the engine's passes in {mode}, {most:.2f} at most"
+            made.append(Claim(text, times <= most))
+    return made
 
 
 def summary(found: Found) -> str:
@@ -279,19 +268,22 @@ and what is added is {added}."""
 def speed(found: Found) -> str:
     """Return the speed of each mode through each layer."""
     speed = found["bench"]["summary"]["speed_against_autoregressive"]
-    token = [[mode, *(spread(speed[mode][n]["per_token"]) for n in LAYERS)] for mode in MODES]
-    answer = [[mode, *(spread(speed[mode][n]["per_answer"]) for n in LAYERS)] for mode in MODES]
+    token, answer = (
+        table(("mode", *LAYERS.values()), [[mode, *(spread(speed[mode][n][per]) for n in LAYERS)] for mode in MODES])
+        for per in ("per_token", "per_answer")
+    )
     return f"""## Speed against autoregressive
 
 Tokens per second:
 
-{table(("mode", *LAYERS.values()), token)}
+{token}
 
 Whole answers, which in mode diffusion may differ in length:
 
-{table(("mode", *LAYERS.values()), answer)}
+{answer}
 """
 
 
-PART = Part("layers", "engine, control loop, gRPC, HTTP", ("bench",), 60, measure, section, claims, summary)
+PLOT = ("latency.png", plot)
+PART = Part("layers", "engine, control loop, gRPC, HTTP", ("bench",), 60, measure, section, claims, summary, PLOT)
 SPEED = Part("speed", "each mode's speed through each layer", ("bench",), section=speed)

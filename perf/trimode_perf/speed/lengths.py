@@ -11,6 +11,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import ExitStack, closing
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -73,9 +74,13 @@ def shared_prefix(config: ServerConfig, prompts: Sequence[Prompt]) -> Data:
 
     The questions differ; with the cache all but the first find the text read. In turn, SHARED tokens long.
     """
-    runtimes = {on: Runtime.open(replace(config, prefix_cache_mib=64 if on else 0)) for on in (True, False)}
     taken: defaultdict[bool, list[float]] = defaultdict(list)
-    try:
+    with ExitStack() as stack:
+        sizes = {True: 64, False: 0}
+        runtimes = {
+            on: stack.enter_context(closing(Runtime.open(replace(config, prefix_cache_mib=mib))))
+            for on, mib in sizes.items()
+        }
         head = _text(runtimes[True], prompts, SHARED)
         for number, prompt in enumerate(prompts[:SHARED_QUESTIONS]):
             tail = _text(runtimes[True], [prompt], 32)
@@ -91,9 +96,6 @@ def shared_prefix(config: ServerConfig, prompts: Sequence[Prompt]) -> Data:
             "times_faster": asdict(ratios(taken[False], taken[True])),
             "hit_rate": stats.cached_tokens / stats.prompt_tokens,
         }
-    finally:
-        for runtime in runtimes.values():
-            runtime.close()
 
 
 def _text(runtime: Runtime, prompts: Sequence[Prompt], count: int) -> list[int]:
@@ -128,20 +130,12 @@ def _ask(runtime: Runtime, ids: list[int], mode: str, output: int) -> tuple[floa
 def section(found: Found) -> str:
     """Return how cost grows with length."""
     growth = found["growth"]
-
-    def rows(axis: str) -> list[list[str]]:
-        return [
-            [
-                str(row["tokens"]),
-                row["mode"],
-                spread(row["first_milliseconds"], 1),
-                spread(row["milliseconds"], 1),
-                spread(row["speed_against_autoregressive"]),
-            ]
-            for row in sorted(growth["rows"], key=lambda row: (row["tokens"], MODES.index(row["mode"])))
-            if row["axis"] == axis
-        ]
-
+    ordered = sorted(growth["rows"], key=lambda row: (row["tokens"], MODES.index(row["mode"])))
+    cells: dict[str, list[list[object]]] = {"prompt": [], "output": []}
+    for row in ordered:
+        times = (spread(row[name], 1) for name in ("first_milliseconds", "milliseconds"))
+        gain = spread(row["speed_against_autoregressive"])
+        cells[row["axis"]].append([row["tokens"], row["mode"], *times, gain])
     shared = growth["shared"]
     titles = ("mode", "first token ms", "whole answer ms", "speed against autoregressive")
     return f"""## Long prompts, long answers
@@ -151,11 +145,11 @@ length given, where the checkpoint has little to say: what blocks gain there is 
 
 Prompts of 64 to 4096 tokens, as far as the checkpoint's {growth["capacity"]} hold them with the answer, which is of {growth["output"]} tokens:
 
-{table(("prompt tokens", *titles), rows("prompt"))}
+{table(("prompt tokens", *titles), cells["prompt"])}
 
 Answers, behind a prompt of {growth["prompt"]} tokens:
 
-{table(("answer tokens", *titles), rows("output"))}
+{table(("answer tokens", *titles), cells["output"])}
 
 Questions behind one shared text, {shared["prompt"]} tokens in all: with the prefix cache the first token comes
 {spread(shared["times_faster"])} times as soon; {shared["hit_rate"]:.0%} of the prompts' tokens were found there.

@@ -84,5 +84,5 @@ place of one pass: {same}.
 """  # noqa: E501
 
 
-PART = Part("passes", "cost of a pass", ("cost",), 10, measure, section)
+PART = Part("passes", "cost of a pass", ("cost",), 10, measure, section, fixed=True)
 OPENVINO = Part("openvino", "cost of a pass in OpenVINO", ("openvino",), section=openvino_section)

@@ -1,10 +1,23 @@
-"""What people could use instead, on the same prompts, interleaved. What a peer is, and how it is asked, is peers/'s."""
+"""What people could use instead, on the same prompts, interleaved; `make peers` is this part by itself.
+
+What a peer is, and how it is asked, is peers/'s.
+"""
 
 from __future__ import annotations
 
+import argparse
+from contextlib import closing
+from dataclasses import replace
+
+from trimode.config import ServerConfig
+from trimode.errors import TrimodeError
+
+from ..common import MODEL_YAML
 from ..common.claims import Claim
+from ..common.progress import MeasureError, progress, run
+from ..common.results import describe
 from ..peers import comparison, table
-from . import Context, Data, Found, Part
+from . import Context, Data, Found, Options, Part, options
 
 TORCH = 4.0
 """Least time that torch eager takes, in times ours."""
@@ -16,10 +29,7 @@ def measure(context: Context) -> dict[str, Data]:
     if asked.peers_python is None:
         return {}
     workers = comparison.Workers(asked.peers_python, asked.checkpoint, context.config.threads)
-    found = comparison.compare(
-        context.runtime, context.prompts, asked.max_tokens, context.seconds, context.progress, workers
-    )
-    return {"peers": found}
+    return {"peers": comparison.compare(context.runtime, context.prompts, asked.max_tokens, context.pace(), workers)}
 
 
 def section(found: Found) -> str:
@@ -53,3 +63,23 @@ def claims(found: Found) -> list[Claim]:
 
 
 PART = Part("peers", "what people could use instead", ("peers",), 40, measure, section, claims)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Compare a bundle with what people could use instead, in about a minute; print the table and keep nothing."""
+    made = argparse.ArgumentParser(prog="python -m trimode_perf peers", description=main.__doc__, parents=[options()])
+    given = vars(made.parse_args(arguments))
+    seconds, asked = given.pop("seconds") or PART.seconds_hint, Options(**given)
+
+    def work() -> int:
+        if asked.peers_python is None:
+            raise MeasureError("--peers-python must name an interpreter with the peers' libraries")
+        config = replace(ServerConfig.load(MODEL_YAML), prefix_cache_mib=0)
+        with closing(Context(asked, config, seconds)) as context, progress(text=PART.title) as bar:
+            context.progress = lambda share: bar.at(min(share, 0.999))  # the last round may end late
+            hardware = describe(context.runtime.manifest, config)
+            found = {**measure(context)["peers"], "hardware": hardware}
+        print(table.text(found))
+        return int(any("error" in row for row in found["rows"]))
+
+    return run("peers", work, TrimodeError)

@@ -1,4 +1,4 @@
-"""Runs NVIDIA's perf_analyzer against a server as perf/modes/*.yaml say, and turns its exports into rows.
+"""NVIDIA's perf_analyzer against a server as perf/modes/*.yaml say, its exports as rows; `make perf-analyzer`.
 
 It hangs now and then, so every run has a time limit and is tried again. Figures come from the request and response
 timestamps of its export: its own latency of a streamed answer ends with the first response.
@@ -20,21 +20,24 @@ import yaml
 from trimode.api.tensors import MODEL_NAME
 from trimode_client.local_server import Addresses
 
-from ..common import paths
+from .. import common
+from ..common import NANO, PERF, PROJECT
 from ..common.markdown import table
-from ..common.paths import NANO, PERF, PROJECT
-from ..common.prompts import Prompt, claimed, load, spread
-from ..common.statistics import percentile, rounded
-from . import Context, Data, Found, Options, Part
+from ..common.plots import figure, powers_of_two
+from ..common.progress import MeasureError, run
+from ..common.prompts import HELD_OUT, Prompt, claimed, load, spread
+from ..common.results import read, rounded
+from ..common.statistics import percentile
+from . import COLOURS, MODES, Context, Data, Found, Options, Part
 
 FOLDER = PERF / "modes"
-WORK = paths.WORK / "perf_analyzer"
+WORK = common.WORK / "perf_analyzer"
 FETCH = PROJECT / "scripts" / "fetch-perf-analyzer"
 TITLES = {"grpc_stream": "gRPC stream", "http_stream": "HTTP generate_stream", "http_generate": "HTTP generate"}
 TRIES = 3
 
 
-class AnalyzerError(Exception):
+class AnalyzerError(MeasureError):
     """perf_analyzer failed or hung as often as it was tried; the text ends with its last words."""
 
 
@@ -65,10 +68,8 @@ def plans(folder: Path = FOLDER) -> list[Plan]:
 
 def input_data(plan: Plan, path: str, prompts: list[Prompt]) -> Data:
     """Return perf_analyzer's input file: tensors for gRPC, whole JSON bodies for the generate endpoints."""
-    streaming = plan.paths[path]["streaming"]
-    shared = {"mode": plan.mode, "max_tokens": plan.max_tokens, "stream": streaming, **plan.fields}
-    if not streaming:
-        shared.pop("stream")
+    stream = {"stream": True} if plan.paths[path]["streaming"] else {}
+    shared = {"mode": plan.mode, "max_tokens": plan.max_tokens, **stream, **plan.fields}
     bodies = [{**prompt.wire, **shared} for prompt in prompts]
     if path.startswith("http"):
         return {"data": [{"payload": [body]} for body in bodies]}
@@ -83,7 +84,7 @@ def shipped(mode: str) -> Path:
 def shipped_text(mode: str) -> str:
     """Return what that file must hold: the prompts that `make perf` times."""
     plan = Plan.load(FOLDER / f"{mode}.yaml")
-    prompts = spread(claimed(load(NANO / "heldout.jsonl", 1)), Options.prompts)
+    prompts = spread(claimed(load(NANO / HELD_OUT, 1)), Options.prompts)
     return json.dumps(input_data(plan, "grpc_stream", prompts), indent=1) + "\n"
 
 
@@ -161,32 +162,25 @@ def _measure(program: Path, plan: Plan, path: str, level: int, prompts: list[Pro
             continue
         said = (done.stdout + done.stderr).strip()[-500:]
         if done.returncode == 0 and files["export"].is_file():
-            export = json.loads(files["export"].read_text(encoding="utf-8"))
             head = {"mode": plan.mode, "path": path, "concurrency": level, "tries": attempt + 1}
-            return {**head, **figures(export)}
+            return {**head, **figures(read(files["export"]))}
     raise AnalyzerError(f"{plan.mode} over {path} at {level} failed {TRIES} times; the last time: {said}")
 
 
 def figures(export: dict[str, Any]) -> dict[str, float]:
     """Return latency and time to the first response (milliseconds), and answers per second, from an export."""
-    requests = export["experiments"][0]["requests"]
     spans = []
-    for request in requests:
+    for request in export["experiments"][0]["requests"]:
         # The end of an HTTP stream is exported as one more, empty, response.
-        arrived = [
-            at
-            for at, response in zip(request["response_timestamps"], request["response_outputs"], strict=True)
-            if response.get("response", "-") != ""
-        ]
+        responses = zip(request["response_timestamps"], request["response_outputs"], strict=True)
+        arrived = [at for at, response in responses if response.get("response", "-") != ""]
         spans.append((request["timestamp"], arrived[0], arrived[-1]))
     whole = [(last - sent) / 1e6 for sent, _, last in spans]
     first = [(first - sent) / 1e6 for sent, first, _ in spans]
     seconds = (max(last for _, _, last in spans) - min(sent for sent, _, _ in spans)) / 1e9
     return {
         "requests": len(spans),
-        "p50_ms": percentile(whole, 50),
-        "p95_ms": percentile(whole, 95),
-        "p99_ms": percentile(whole, 99),
+        **{f"p{share}_ms": percentile(whole, share) for share in (50, 95, 99)},
         "first_p50_ms": percentile(first, 50),
         "answers_per_second": len(spans) / seconds,
     }
@@ -197,23 +191,15 @@ def section(found: Found) -> str:
     analyzed = found["perf_analyzer"]
     if "missing" in analyzed:
         return f"## perf_analyzer\n\nNot run here: {analyzed['missing']}\n"
-    base = {
-        (r["path"], r["concurrency"]): r["answers_per_second"]
-        for r in analyzed["rows"]
-        if r["mode"] == "autoregressive"
-    }
-    rows = [
-        [
-            TITLES[row["path"]],
-            row["mode"],
-            str(row["concurrency"]),
-            str(row["requests"]),
-            *(f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "first_p50_ms", "answers_per_second")),
-            f"{row['answers_per_second'] / base[at]:.2f}" if at in base else "",
-        ]
-        for row in analyzed["rows"]
-        for at in [(row["path"], row["concurrency"])]
-    ]
+    serial = [row for row in analyzed["rows"] if row["mode"] == "autoregressive"]
+    base = {(row["path"], row["concurrency"]): row["answers_per_second"] for row in serial}
+    rows = []
+    for row in analyzed["rows"]:
+        names = ("p50_ms", "p95_ms", "p99_ms", "first_p50_ms", "answers_per_second")
+        against = base.get((row["path"], row["concurrency"]))
+        gain = f"{row['answers_per_second'] / against:.2f}" if against else ""
+        head = (TITLES[row["path"]], row["mode"], row["concurrency"], row["requests"])
+        rows.append([*head, *(f"{row[name]:.1f}" for name in names), gain])
     counts = ("concurrency", "requests")
     times = ("p50 ms", "p95 ms", "p99 ms", "first response p50 ms", "answers/s", "against autoregressive")
     retried = sum(row["tries"] - 1 for row in analyzed["rows"])
@@ -236,42 +222,52 @@ Runs repeated because the tool hung or failed: {retried}. Missing:
 """
 
 
-PART = Part("perf-analyzer", "NVIDIA's perf_analyzer", ("perf_analyzer",), 75, measure, section)
+def plot(found: Found, path: Path) -> None:
+    """Draw answers per second by concurrent streams, where it was run."""
+    analyzed = found["perf_analyzer"]
+    if not analyzed["rows"]:
+        return
+    with figure(path, 5, 3.4) as axes:
+        for mode in MODES:
+            rows = [row for row in analyzed["rows"] if (row["mode"], row["path"]) == (mode, "grpc_stream")]
+            levels = [row["concurrency"] for row in rows]
+            axes.plot(levels, [row["answers_per_second"] for row in rows], "o-", label=mode, color=COLOURS[mode])
+        powers_of_two(axes, levels, "concurrent gRPC streams (perf_analyzer)", "answers per second")
+        axes.set_ylim(bottom=0)
+        axes.set_title(analyzed["hardware"]["engine"], fontsize=9)
+        axes.legend(frameon=False)
+
+
+PLOT = ("throughput.png", plot)
+PART = Part("perf-analyzer", "NVIDIA's perf_analyzer", ("perf_analyzer",), 75, measure, section, plot=PLOT)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """`make perf-analyzer`: load a server that runs, over gRPC, with the shipped input of one mode."""
+    """Load a server that runs, over gRPC, with the shipped input of one mode, for some seconds."""
     every = {plan.mode: plan for plan in plans()}
-    made = argparse.ArgumentParser(description=main.__doc__)
+    made = argparse.ArgumentParser(prog="python -m trimode_perf perf-analyzer", description=main.__doc__)
     made.add_argument("--url", default="localhost:8001", metavar="HOST:PORT", help="of its gRPC [%(default)s]")
     made.add_argument("--mode", default="auto", choices=every, help="[%(default)s]")
     made.add_argument("--concurrency", type=int, default=1, metavar="N", help="streams at once [%(default)s]")
     given = made.parse_args(arguments)
-    WORK.mkdir(parents=True, exist_ok=True)
     files = {"input": shipped(given.mode), "export": WORK / f"{given.mode}.export.json"}
-    try:
+
+    def work() -> int:
+        WORK.mkdir(parents=True, exist_ok=True)
         files["export"].unlink(missing_ok=True)  # an earlier run's
         print("getting perf_analyzer ready; the first time it is downloaded", flush=True)
-        program, at = fetch(), Addresses(given.url, "")
-        line = command(program, every[given.mode], "grpc_stream", given.concurrency, files, at)
+        at = Addresses(given.url, "")
+        line = command(fetch(), every[given.mode], "grpc_stream", given.concurrency, files, at)
         print(" ".join(line), flush=True)
-        status = subprocess.run(line).returncode
-    except KeyboardInterrupt:
-        return 130
-    except AnalyzerError as exc:
-        print(exc, file=sys.stderr)
-        return 1
-    if status == 0 and not files["export"].exists():
-        print("perf_analyzer ended without writing its figures", file=sys.stderr)
-        return 1
-    if status == 0:
-        shown = figures(json.loads(files["export"].read_text(encoding="utf-8")))
+        if status := subprocess.run(line).returncode:
+            return status
+        if not files["export"].exists():
+            raise AnalyzerError("perf_analyzer ended without writing its figures")
+        shown = ", ".join(f"{name} {value:g}" for name, value in rounded(figures(read(files["export"]))).items())
         print(
             "From the exported timestamps, first request to last response; perf_analyzer divides by its whole window:"
         )
-        print(", ".join(f"{name} {value:g}" for name, value in rounded(shown).items()))
-    return status
+        print(shown)
+        return 0
 
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return run("perf-analyzer", work)

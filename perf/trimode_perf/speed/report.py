@@ -1,18 +1,20 @@
-"""perf/results/*.json as perf/RESULTS.md, perf/plots/*.png and the README's block: loops over the parts.
+"""`python -m trimode_perf report`: perf/results/*.json as perf/RESULTS.md, its plots and the README's block.
 
-Every ratio is of samples that one part took in one run, interleaved. `python -m trimode_perf.speed.report` writes them
-again without measuring. Knows nothing of what a part measures, but for the head.
+Every ratio is of samples that one part took in one run, interleaved. Knows nothing of what a part measures, but for the
+head.
 """
 
 from __future__ import annotations
 
-import json
+import argparse
 import re
 from pathlib import Path
 
+from ..common import PERF, PROJECT
 from ..common.claims import Claim
 from ..common.claims import text as text_of
-from ..common.paths import PERF, PROJECT
+from ..common.progress import MeasureError, run
+from ..common.results import read as read_file
 from . import (
     MODES,
     Data,
@@ -27,7 +29,6 @@ from . import (
     passes,
     peers,
     perf_analyzer,
-    plots,
     startup,
     timeline,
 )
@@ -52,7 +53,7 @@ def write(out: Path, readme: Path | None) -> Path | None:
     found = read(out / "results")
     if not found.keys() >= set(HEAD):
         return None
-    plots.draw(found, out / "plots")
+    draw(found, out / "plots")
     target = out / "RESULTS.md"
     target.write_text(text(found), encoding="utf-8")
     if readme is not None:
@@ -61,11 +62,18 @@ def write(out: Path, readme: Path | None) -> Path | None:
     return target
 
 
+def draw(found: Found, folder: Path) -> None:
+    """Write the plots of the parts that were measured."""
+    for part in readable(found):
+        if part.plot is not None:
+            part.plot[1](found, folder / part.plot[0])
+
+
 def read(results: Path) -> dict[str, Data]:
     """Return what was measured, by the name of the file."""
     names = {name for part in PARTS for name in part.reads}
     files = {name: results / f"{name}.json" for name in sorted(names)}
-    return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in files.items() if path.is_file()}
+    return {name: read_file(path) for name, path in files.items() if path.is_file()}
 
 
 def text(found: Found) -> str:
@@ -142,5 +150,15 @@ time of the same request, Triton against that of another one in the same round, 
 """
 
 
-if __name__ == "__main__":
-    print(write(PERF, PROJECT / "README.md"))
+def main(arguments: list[str] | None = None) -> int:
+    """Write the report again, its plots and the README's block, from what was measured."""
+    argparse.ArgumentParser(prog="python -m trimode_perf report", description=main.__doc__).parse_args(arguments)
+
+    def work() -> int:
+        written = write(PERF, PROJECT / "README.md")
+        if written is None:
+            raise MeasureError(f"the head needs the results {', '.join(HEAD)}: make perf")
+        print(f"report: wrote {written}")
+        return 0
+
+    return run("report", work)

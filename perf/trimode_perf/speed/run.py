@@ -7,12 +7,10 @@ off throughout, so that a prompt asked again is read again; what it gives is mea
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 
 from trimode.bundle.manifest import Manifest
@@ -20,79 +18,74 @@ from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
 from trimode_client import TrimodeClientError
 
-from ..common import claims
-from ..common.hardware import describe
-from ..common.paths import MODEL_YAML, NANO, PERF, PROJECT
+from ..common import MODEL_YAML, PERF, PROJECT, claims
 from ..common.progress import progress, run
-from ..common.statistics import rounded
-from ..peers.process import PeerError
-from . import Context, Data, Options, Part, report
+from ..common.results import about, describe, rounded, save
+from . import Context, Data, Options, Part, options, report
 from .domains import headline
 
-ERRORS = (TrimodeError, TrimodeClientError, PeerError, RuntimeError)
+ERRORS = (TrimodeError, TrimodeClientError)
+MEASURED = [part for part in report.PARTS if part.measure]
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    measured = [part for part in report.PARTS if part.measure]
-    listed = "\n".join(f"  {part.name:14}{part.seconds_hint:5.0f} s  {part.title}" for part in measured)
+    listed = "\n".join(f"  {part.name:14}{part.seconds_hint:5.0f} s  {part.title}" for part in MEASURED)
+    fixed = ", ".join(part.name for part in MEASURED if part.fixed)
     made = argparse.ArgumentParser(
+        prog="python -m trimode_perf speed",
         description="Measure every mode through engine, control loop and Triton.",
-        epilog=f"parts, and how long each takes, about:\n{listed}",
+        epilog=f"parts, and how long each takes, about; --seconds is not for {fixed}:\n{listed}",
+        parents=[options()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
-    made.add_argument("--part", choices=[part.name for part in measured], help="this one only")
-    made.add_argument(
-        "--seconds", type=float, metavar="S", help="a part may take; startup, passes and timeline have fixed rounds"
-    )
+    made.add_argument("--part", choices=[part.name for part in MEASURED], help="this one only")
     made.add_argument("--out", type=Path, default=PERF, metavar="DIR", help="where results/ and RESULTS.md go [perf]")
     made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
     made.add_argument("--model", default="nano", help="what `make serve` calls it [%(default)s]")
-    made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="what the peers load [nano]")
-    made.add_argument("--heldout", type=Path, default=NANO / "heldout.jsonl", metavar="JSONL")
-    made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")
-    made.add_argument("--prompts", type=int, default=12, metavar="N", help="of those, timed ones [%(default)s]")
-    made.add_argument("--max-tokens", type=int, default=128, metavar="N", help="per answer [%(default)s]")
-    made.add_argument("--peers-python", type=Path, metavar="FILE", help="an interpreter with the peers' libraries")
     return made
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run every part, or one; return the exit status."""
-    given = vars(parser().parse_args(arguments))
-    only, seconds, out = given.pop("part"), given.pop("seconds"), given.pop("out")
-    parts = [part for part in report.PARTS if part.measure and only in (None, part.name)]
+    read = parser()
+    given = vars(read.parse_args(arguments))
+    only, limit, out = given.pop("part"), given.pop("seconds"), given.pop("out")
+    parts = [part for part in MEASURED if only in (None, part.name)]
+    if limit is not None and all(part.fixed for part in parts):
+        read.error(f"--seconds: {only} takes a fixed number of rounds, about {parts[0].seconds_hint:.0f} s")
     command = f"make perf PART={only}" if only else "make perf"
-    return run("perf", lambda: measure(parts, Options(**given), out, command, seconds), *ERRORS)
+    done: list[str] = []
+    return run(
+        "perf",
+        lambda: measure(parts, Options(**given), out, command, limit, done),
+        *ERRORS,
+        kept=lambda: f"the results of {', '.join(done)} were written" if done else "nothing was written",
+    )
 
 
-def measure(parts: Sequence[Part], options: Options, out: Path, command: str, seconds: float | None = None) -> int:
-    """Run `parts`; whatever stops one, write the report of those that are done. Return 130 if interrupted."""
+def measure(
+    parts: Sequence[Part], asked: Options, out: Path, command: str, limit: float | None, done: list[str]
+) -> int:
+    """Run `parts`, and note in `done` whose results are written; whatever stops one, report those before it."""
     os.environ["TRIMODE_PREFIX_CACHE_MIB"] = "0"  # of the servers that are started here too
     config, results = ServerConfig.load(MODEL_YAML), out / "results"
-    about: Data = {
-        "measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "hardware": describe(Manifest.load(options.bundle), config),
-        "command": command,
-    }
-    results.mkdir(parents=True, exist_ok=True)
-    done: list[str] = []
+    head = about(command, describe(Manifest.load(asked.bundle), config))
     try:
         for number, part in enumerate(parts, 1):
-            context = Context(options, config, part.seconds_hint if seconds is None else seconds, results=results)
+            context = Context(asked, config, part.seconds_hint if limit is None else limit, results=results)
             began = time.monotonic()
             for name, data in measure_part(part, context, f"{number}/{len(parts)} {part.title}").items():
-                save(results / f"{name}.json", {**about, **data})
+                save(results / f"{name}.json", rounded({**head, **data}), sort_keys=True)
                 done.append(name)
             print(f"perf: {part.name} took {time.monotonic() - began:.0f} s", flush=True)
-    except KeyboardInterrupt:
-        kept = f"the results of {', '.join(done)} were written" if done else "nothing was written"
-        print(f"perf: interrupted in {part.name}; {kept}", file=sys.stderr)
-        return 130
-    finally:
-        if done:
-            show(out)
+    except BaseException:
+        try:
+            show(out, done)
+        except Exception as exc:  # what stopped the part is what the caller must see
+            print(f"perf: the report could not be written: {exc!r}", file=sys.stderr)
+        raise
+    show(out, done)
     return 0
 
 
@@ -107,22 +100,13 @@ def measure_part(part: Part, context: Context, text: str) -> dict[str, Data]:
             context.close()
 
 
-def save(path: Path, data: Data) -> None:
-    """Write one file of results whole or not at all, figures rounded to what they are worth."""
-    fresh = path.with_suffix(".tmp")
-    fresh.write_text(json.dumps(rounded(data), indent=1, sort_keys=True) + "\n", encoding="utf-8")
-    fresh.replace(path)
-
-
-def show(out: Path) -> None:
+def show(out: Path, done: list[str]) -> None:
     """Write the report and print its table and claims; the README's block too, if it is perf's own report."""
+    if not done:
+        return
     written = report.write(out, PROJECT / "README.md" if out == PERF else None)
     if written is None:
         print(f"perf: no RESULTS.md yet: its head needs the results {', '.join(report.HEAD)}")
         return
     found = report.read(out / "results")
     print(headline(found), claims.text(report.claims(found)), f"perf: wrote {written}", sep="\n")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

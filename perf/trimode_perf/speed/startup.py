@@ -14,14 +14,17 @@ from trimode.bundle.manifest import Manifest
 from trimode_client import Client
 from trimode_client.local_server import free_ports
 
+from ..common import PROJECT
 from ..common.claims import Claim
 from ..common.markdown import spread
-from ..common.paths import PROJECT
+from ..common.progress import MeasureError
 from ..common.statistics import Spread
 from . import Context, Data, Found, Part
 
 TIMES = 3
 PATIENCE = 120.0
+STOP_SECONDS = 30.0
+"""For the server to end after SIGTERM; then it is killed."""
 MIB = 2**20
 MOST_SECONDS = 3.0
 
@@ -30,7 +33,7 @@ def measure(context: Context) -> dict[str, Data]:
     """Start and stop the server a few times with make, as a user does; return seconds to ready and memory.
 
     Raises:
-        RuntimeError: it did not become ready.
+        MeasureError: it did not become ready.
     """
     manifest = Manifest.load(context.options.bundle)
     taken: list[float] = []
@@ -57,13 +60,23 @@ def _start(model: str, precision: str) -> tuple[float, dict[str, float]]:
         with Client(f"127.0.0.1:{port}", "http") as http:
             while not http.health().ok:
                 if process.poll() is not None or time.monotonic() - began > PATIENCE:
-                    raise RuntimeError("make serve did not become ready")
+                    raise MeasureError("make serve did not become ready")
                 time.sleep(0.02)
         seconds = time.monotonic() - began
         return seconds, memory(process.pid)
     finally:
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """End make and the server that it started."""
+    with contextlib.suppress(ProcessLookupError):  # it ended by itself
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def memory(root: int) -> dict[str, float]:
@@ -96,4 +109,4 @@ def claims(found: Found) -> list[Claim]:
     return [Claim(text, start <= MOST_SECONDS)]
 
 
-PART = Part("startup", "starts with make serve", ("startup",), 15, measure, section, claims)
+PART = Part("startup", "starts with make serve", ("startup",), 15, measure, section, claims, fixed=True)

@@ -159,4 +159,4 @@ caches: asked again and again with no pass between, the same checks take {again[
 """
 
 
-PART = Part("timeline", "where an answer's time goes", ("timeline",), 20, measure, section)
+PART = Part("timeline", "where an answer's time goes", ("timeline",), 20, measure, section, fixed=True)

@@ -14,6 +14,7 @@ import numpy as np
 import tritonclient.grpc as triton
 from trimode.api.tensors import MODEL_NAME
 
+from ..common.progress import MeasureError
 from ..common.prompts import Prompt
 
 SECONDS = 120.0
@@ -33,7 +34,7 @@ class HttpWire:
         answer = self._connection.getresponse()
         found = json.loads(answer.read())
         if answer.status != http.client.OK:
-            raise RuntimeError(f"the server answered {answer.status}: {found}")
+            raise MeasureError(f"the server answered {answer.status}: {found}")
         text: str = found["text_output"]
         return text
 
@@ -61,7 +62,7 @@ class GrpcWire:
         self._client.async_stream_infer(MODEL_NAME, inputs)
         result, error = self._answers.get(timeout=SECONDS)
         if error is not None:
-            raise RuntimeError(f"the server answered: {error}")
+            raise MeasureError(f"the server answered: {error}")
         return bytes(result.as_numpy("text_output")[0]).decode("utf-8")
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from trimode.errors import RequestError
 from trimode.runtime import Runtime
 from trimode_perf.common import ask as asking
 from trimode_perf.common.ask import Answer, ask
+from trimode_perf.common.progress import MeasureError
 
 from tests.support.toy import ToyEngine, toy_runtime
 
@@ -82,7 +83,7 @@ def test_a_runtime_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
             pass
 
     monkeypatch.setattr(asking, "PATIENCE", 0.01)
-    with pytest.raises(TimeoutError, match="2 requests"):
+    with pytest.raises(MeasureError, match="2 requests"):
         ask(Silent(), [{}, {}])  # type: ignore[arg-type]
 
 
@@ -92,3 +93,16 @@ def test_the_chunks_of_an_answer_are_joined() -> None:
         answer.add(chunk, at + 1.0)
     assert (answer.chunk.text, answer.chunk.token_ids, answer.chunk.finish_reason) == ("abc", [1, 2, 3, 4], "length")
     assert (answer.runs, answer.first_seconds, answer.seconds) == ([2, 1], 2.0, 3.0)
+
+
+def test_a_streamed_run_is_what_one_cycle_gave(runtime: Runtime) -> None:
+    drafts = {"mode": "self_speculation", "block_length": 4, "max_tokens": 30, "stream": True, "return_token_ids": True}
+    for answer in ask(runtime, [{**drafts, "text_input": f"prompt {number}"} for number in range(5)]).answers:
+        assert len(answer.runs) == answer.chunk.counters.cycles
+        assert 1 + sum(answer.runs) == len(answer.chunk.token_ids) == 30
+        assert all(1 <= run <= 4 for run in answer.runs)
+
+
+def test_answers_come_back_in_the_order_of_the_requests(runtime: Runtime) -> None:
+    asked = [{"text_input": "ab", "max_tokens": count, "stream": count % 2 == 0} for count in (5, 2, 9, 1)]
+    assert [len(answer.token_ids) for answer in ask(runtime, asked).chunks] == [5, 2, 9, 1]

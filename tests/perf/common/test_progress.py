@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from trimode.errors import RequestError
 from trimode_perf.common import progress as module
-from trimode_perf.common.progress import progress, run
+from trimode_perf.common.progress import MeasureError, Pace, progress, run
 
 
 def test_without_a_terminal_the_end_is_said(capsys: pytest.CaptureFixture[str]) -> None:
@@ -57,6 +57,10 @@ def lack() -> int:
     raise FileNotFoundError("no such file")
 
 
+def cannot() -> int:
+    raise MeasureError("no tokenizer")
+
+
 @pytest.fixture(autouse=True)
 def _handler() -> Iterator[None]:
     before = signal.getsignal(signal.SIGTERM)
@@ -73,6 +77,7 @@ def _handler() -> Iterator[None]:
         (terminate, 130, "it: interrupted; nothing was written"),
         (refuse, 1, "it: "),
         (lack, 1, "it: no such file"),
+        (cannot, 1, "it: no tokenizer"),
     ],
 )
 def test_a_run_ends_with_its_status(
@@ -84,6 +89,19 @@ def test_a_run_ends_with_its_status(
     assert captured.out.startswith("it: ") == (not said)
 
 
-def test_a_defect_keeps_its_traceback() -> None:
-    with pytest.raises(KeyError):
-        run("it", lambda: int(os.environ["ABSENT_HERE"]))
+@pytest.mark.parametrize("defect", [KeyError, ValueError, ImportError])
+def test_a_defect_keeps_its_traceback(defect: type[Exception]) -> None:
+    def work() -> int:
+        raise defect("it")
+
+    with pytest.raises(defect):
+        run("it", work)
+
+
+def test_an_interruption_says_what_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("it", interrupt, kept=lambda: "one part was written") == 130
+    assert capsys.readouterr().err == "it: interrupted; one part was written\n"
+
+
+def test_rounds_that_warm_up_have_numbers_below_one() -> None:
+    assert list(Pace(0.0).rounds(3, warm_up=2)) == [-1, 0, 1, 2, 3]

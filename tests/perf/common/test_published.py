@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from trimode_perf.common import published
+
+from tests.support.official_shapes import PARAMETERS, SIZES
 
 
 @pytest.mark.parametrize(("size", "billions"), [("3b", 3.8), ("8b", 8.9), ("14b", 14.0)])
@@ -33,3 +36,9 @@ def test_the_average_is_that_of_the_benchmarks() -> None:
         if row["accuracy"] is not None:
             assert len(row["accuracy"]) == len(published.BENCHMARKS)
             assert sum(row["accuracy"]) / len(row["accuracy"]) == pytest.approx(row["average"], abs=0.01)
+
+
+@pytest.mark.parametrize(("size", "config"), published.CONFIGS.items())
+def test_the_released_shapes_are_the_ones_that_the_converter_is_tested_with(size: str, config: dict[str, Any]) -> None:
+    assert sum(math.prod(shape) for shape in published.tensors(config).values()) == PARAMETERS[size]
+    assert {config[key] == value for key, value in SIZES[size].items() if not key.startswith("rope")} == {True}

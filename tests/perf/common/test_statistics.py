@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimode_perf.common.statistics import Spread, percentile, ratios, rounded
+from trimode_perf.common.statistics import Spread, percentile, ratios
 
 
 def test_a_spread_is_the_median_and_the_quartiles() -> None:
@@ -15,7 +15,3 @@ def test_ratios_are_of_pairs() -> None:
 
 def test_a_percentile_lies_between_values() -> None:
     assert percentile([0, 10], 95) == 9.5
-
-
-def test_nested_results_are_rounded_to_five_digits() -> None:
-    assert rounded({"a": [1.234567, (2, "b")]}) == {"a": [1.2346, [2, "b"]]}

@@ -16,59 +16,52 @@ def spread(value: float) -> dict[str, float]:
     return {"median": value, "low": value, "high": value}
 
 
+MODES = ("autoregressive", "diffusion", "self_speculation", "auto")
+HOLDS = {
+    "loop": 1.04, "grpc": 1.08, "torch": 4.5, "speculation": 2.1, "diffusion": 2.6, "auto_ms": 50.0,
+    "auto_rate": 100.0, "batch": 2.6, "start": 2.5,
+}  # fmt: skip
+"""Figures with which everything holds."""
+
+
 def results(**changed: float) -> dict[str, Any]:
     """Results of a run in which everything holds, but for what is changed."""
-    figure = {
-        "loop": 1.04, "grpc": 1.08, "torch": 4.5, "speculation": 2.1, "diffusion": 2.6, "auto_ms": 50.0,
-        "auto_rate": 100.0, "batch": 2.6, "start": 2.5, **changed,
-    }  # fmt: skip
-    modes = ("autoregressive", "diffusion", "self_speculation", "auto")
-    speeds = {"autoregressive": 1.0, "diffusion": figure["diffusion"], "self_speculation": figure["speculation"]}
-    rows = [
-        {
-            "concurrency": level,
-            "choice": choice,
-            "against_auto": spread(rate / figure["auto_rate"]),
-            "against_alone": spread(batch),
-        }
-        for level in (1, 8)
-        for choice, rate, batch in (
-            ("autoregressive", 80.0, figure["batch"]),
-            ("self_speculation", 100.0, 1.0),
-            ("diffusion", 900.0, 1.0),
-            ("auto", figure["auto_rate"], 1.0),
-        )
-    ]
+    figure = {**HOLDS, **changed}
+    peer = {"peer": "torch", "mode": "diffusion", "times_ours": spread(figure["torch"]), "times_products": spread(2.0)}
+    domains = {
+        "long": {"autoregressive": 90.0, "self_speculation": 50.0, "auto": figure["auto_ms"]},
+        "short": {"autoregressive": 20.0, "self_speculation": 40.0, "auto": 21.0},
+    }
     return {
-        "bench": {
-            "summary": {
-                "over_engine": {m: {"loop": spread(figure["loop"]), "grpc": spread(figure["grpc"])} for m in modes},
-                "speed_against_autoregressive": {
-                    mode: {"engine": {"per_token": spread(speeds.get(mode, 1.5))}} for mode in modes
-                },
-            }
-        },
-        "peers": {
-            "rows": [
-                {
-                    "peer": "torch",
-                    "mode": "diffusion",
-                    "times_ours": spread(figure["torch"]),
-                    "times_products": spread(2.0),
-                }
-            ]
-        },
-        "domains": {
-            "domains": {
-                "long": {"autoregressive": 90.0, "self_speculation": 50.0, "auto": figure["auto_ms"]},
-                "short": {"autoregressive": 20.0, "self_speculation": 40.0, "auto": 21.0},
-            }
-        },
-        "concurrency": {"rows": rows, "equal_to_alone": True, "sampled_equal_to_alone": True},
+        "bench": {"summary": bench(figure)},
+        "peers": {"rows": [peer]},
+        "domains": {"domains": domains},
+        "concurrency": {"rows": crowds(figure), "equal_to_alone": True, "sampled_equal_to_alone": True},
         "startup": {"seconds": spread(figure["start"])},
         "cost": {},
         "decoding": {},
     }
+
+
+def bench(figure: dict[str, float]) -> dict[str, Any]:
+    speeds = {"autoregressive": 1.0, "diffusion": figure["diffusion"], "self_speculation": figure["speculation"]}
+    engine = {mode: {"engine": {"per_token": spread(speeds.get(mode, 1.5))}} for mode in MODES}
+    over = {mode: {"loop": spread(figure["loop"]), "grpc": spread(figure["grpc"])} for mode in MODES}
+    return {"over_engine": over, "speed_against_autoregressive": engine}
+
+
+def crowds(figure: dict[str, float]) -> list[dict[str, Any]]:
+    rates = {"autoregressive": 80.0, "self_speculation": 100.0, "diffusion": 900.0, "auto": figure["auto_rate"]}
+    return [
+        {
+            "concurrency": level,
+            "choice": choice,
+            "against_auto": spread(rate / figure["auto_rate"]),
+            "against_alone": spread(figure["batch"] if choice == "autoregressive" else 1.0),
+        }
+        for level in (1, 8)
+        for choice, rate in rates.items()
+    ]
 
 
 def failing(found: dict[str, Any]) -> list[str]:

@@ -1,0 +1,40 @@
+"""What every engine is asked, and what is made of its answers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from trimode_perf.gpu import parity
+
+
+def test_every_mode_is_asked_of_every_checkpoint() -> None:
+    asked = {checkpoint.name: questions for checkpoint, questions in parity.questions()}
+    assert list(asked) == ["plain", "wide", "yarn", "nano"]
+    for questions in asked.values():
+        assert {one.mode for one in questions} == set(parity.MODES.values())
+        assert all(one.expected and len(one.expected) <= one.max_tokens for one in questions)
+    assert len(asked["nano"]) == 3 * 8
+
+
+def test_an_engine_that_differs_in_one_token_is_told() -> None:
+    (wrong, *_) = next(questions for checkpoint, questions in parity.questions() if checkpoint.name == "yarn")
+
+    class Decoder:
+        def decode(self, asked: Any) -> list[int]:
+            return [*asked.expected[:-1], -1] if asked == wrong else asked.expected
+
+        def close(self) -> None:
+            closed.append(self)
+
+    class Engine:
+        about = "a fake"
+
+        def load(self, checkpoint: Path, *, longest: int) -> Decoder:
+            return Decoder()
+
+    closed: list[Decoder] = []
+    told = parity.check(Engine())
+    assert told["differing"] == [f"yarn/{wrong.name}"]
+    assert len(closed) == 4
+    assert sum(row["asked"] - row["same_ids"] for row in told["rows"]) == 1

@@ -1,0 +1,82 @@
+"""A checkpoint is measured from end to end, its perplexity beside one by hand."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from trimode.bundle.manifest import Manifest
+from trimode.engines.base import Row
+from trimode.engines.onnx.engine import OnnxRuntimeEngine
+from trimode.text.tokenizer import Tokenizer
+from trimode_perf.common import NANO
+from trimode_perf.quality import measure, run
+
+from tests.support import checkpoints as checkpoint_factory
+
+
+def test_nats_of_a_flat_distribution() -> None:
+    found = measure.nats(np.full((2, 8), 3.0, dtype=np.float32), np.array([0, 7]))
+    assert found == pytest.approx([math.log(8)] * 2)
+
+
+def write_held_out(folder: Path) -> list[tuple[list[dict[str, str]], str]]:
+    """Write held-out prompts of two domains of chats and one of plain texts; return the chats with their replies."""
+    chats = [([{"role": "user", "content": f"What is {n} + 1?"}], f"{n}+1\nAnswer: {n + 1}") for n in (1, 20)]
+    lines: list[dict[str, Any]] = [{"domain": "addition", "messages": asked, "answer": told} for asked, told in chats]
+    lines.append({"domain": "to_json", "messages": [{"role": "user", "content": "a is 1"}], "answer": '{"a": 1}'})
+    lines.append({"domain": "code", "prompt": "def f(x):\n    return x\n"})
+    (folder / "heldout.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return chats
+
+
+def test_a_checkpoint_is_measured_end_to_end(
+    checkpoint: Path, tmp_path: Path, bundle_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = checkpoint_factory.config(vocab_size=2048, mask_token_id=100, eos_token_id=11)
+    checkpoint_factory.write(checkpoint, tiny, adapter_rank=2)
+    for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        (checkpoint / name).write_text((NANO / name).read_text())
+    chats = write_held_out(checkpoint)
+    for limit in ("MAX_TOKENS", "CODE_TOKENS"):
+        monkeypatch.setattr(measure, limit, 24)
+    bundle, out = bundle_of(checkpoint), tmp_path / "out"
+    options = ["--checkpoint", checkpoint, "--bundle", bundle, "--int8-bundle", bundle_of(checkpoint, "int8")]
+    options += ["--sweep-per-domain", 1, "--human-eval", 0, "--out", out]
+    assert run.main([str(option) for option in options]) == 1  # random weights are right in nothing
+    found = json.loads((out / "quality.json").read_text())
+    assert found["claims"][0]["holds"] and found["claims"][0]["measured"] == "24 of 24 answers"
+    for one in found["runs"]:
+        assert one["domains"]["addition"]["asked"] == (2 if one["prompts"] == "every" else 1)
+        if one["mode"] == "self_speculation":
+            sums = one["all"]
+            assert sum(int(k) * v for k, v in sums["accepted"].items()) == sums["tokens"] - sums["asked"]
+            assert sum(sums["accepted"].values()) == sums["cycles"]
+    assert found["forms"]["thinking"]["asked"] == 1
+    by_hand = [nats for asked, told in chats for nats in nats_by_hand(bundle, asked, told)]
+    entry = found["perplexity"]["domains"]["addition"]
+    assert entry["tokens"] == len(by_hand)
+    assert entry["bytes"] == sum(len(told) for _, told in chats)
+    assert entry["nats"] == pytest.approx(sum(by_hand), abs=2e-3)
+    assert (out / "README.md").is_file() and (out / "plots/accuracy.png").is_file()
+
+
+def nats_by_hand(bundle: Path, asked: list[dict[str, str]], told: str) -> list[float]:
+    """The nats of each token of a reply, its end included: each from a pass of its own over all that precedes it."""
+    tokenizer = Tokenizer.load(bundle)
+    assert tokenizer is not None
+    engine = OnnxRuntimeEngine.open(bundle, threads=1, spin=False, max_slots=1)
+    slot = engine.allocate(block=False)
+    before = tokenizer.encode(tokenizer.render_chat(asked, enable_thinking=False))
+    ids = [*before, *tokenizer.encode(told), Manifest.load(bundle).eos_token_id]
+    found = []
+    for place in range(len(before), len(ids)):
+        row = Row(slot, np.array(ids[:place]), 0, "causal", np.array([place - 1]), keep=False)
+        odds = np.exp(engine.run([row])[0].logits[0].astype(np.float64))
+        found.append(-math.log(odds[ids[place]] / odds.sum()))
+    return found

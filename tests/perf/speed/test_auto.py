@@ -1,0 +1,46 @@
+"""Auto against fixed choices, on a toy engine."""
+
+from __future__ import annotations
+
+from trimode.auto.acceptance import DraftStats
+from trimode.auto.similar_requests import token_buckets
+from trimode.runtime import Runtime
+from trimode_perf.common.progress import Pace
+from trimode_perf.common.prompts import Prompt
+from trimode_perf.speed import (
+    auto,
+)
+
+
+def test_a_choice_is_set_against_auto_prompt_by_prompt_in_one_round() -> None:
+    own = [[10.0, 1.0], [20.0, 1.0], [30.0, 1.0]]  # a round each, of two prompts
+    other = [[20.0, 3.0], [20.0, 3.0], [60.0, 3.0]]
+    assert auto._against(own, {"auto": own, "other": other}) == {"auto": 21.0, "other": 20.0 * 2 + 3}
+
+
+def test_auto_is_compared_in_every_domain(runtime: Runtime, prompts: list[Prompt]) -> None:
+    found = auto.by_domain(runtime, prompts, auto.Learnt(runtime, prompts[:1], 6), 6, Pace(0.001))
+    assert sorted(found["domains"]) == ["code", "d0", "d1"]
+    assert all(set(taken) == {*auto.FIXED, "auto"} for taken in found["domains"].values())
+    assert found["same_text"]
+
+
+def test_every_choice_is_crowded_at_every_level(runtime: Runtime, prompts: list[Prompt]) -> None:
+    found = auto.by_concurrency(runtime, prompts, auto.Learnt(runtime, prompts[:1], 6), 6, Pace(0.001))
+    assert len(found["rows"]) == len(auto.LEVELS) * (len(auto.FIXED) + 2)
+    assert found["equal_to_alone"] is found["sampled_equal_to_alone"] is True
+    for row in found["rows"]:
+        assert 0 < row["first_p50_ms"] <= row["p50_ms"] <= row["p95_ms"] <= row["p99_ms"]
+        if row["choice"] in ("autoregressive", "auto"):
+            assert row[f"against_{row['choice']}"]["median"] == 1.0
+
+
+def test_what_auto_learns_of_a_timed_prompt_is_forgotten(runtime: Runtime, prompts: list[Prompt]) -> None:
+    learnt = auto.Learnt(runtime, prompts[:2], 9)
+    chooser, stats = runtime.auto, DraftStats()
+    known = chooser.similar.prior(token_buckets([1])).verifications
+    stats.add_verification(3, 8, 0)
+    chooser.similar.add(token_buckets([1]), stats)
+    assert chooser.similar.prior(token_buckets([1])).verifications != known
+    learnt.put_back()
+    assert chooser.similar.prior(token_buckets([1])).verifications == known

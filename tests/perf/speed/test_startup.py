@@ -1,0 +1,32 @@
+"""A server that is started and ended."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from trimode_perf.speed import (
+    startup,
+)
+
+
+def test_memory_is_of_the_processes_below_one() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        held = startup.memory(child.pid)
+        everything = startup.memory(os.getpid())
+        child.communicate(b"\n")
+    assert len(held) == 1
+    assert 0 < sum(held.values()) < sum(everything.values())
+
+
+def test_a_server_that_does_not_end_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "STOP_SECONDS", 0.1)
+    code = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, start_new_session=True) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        startup._stop(process)
+    assert process.returncode == -signal.SIGKILL

@@ -1,0 +1,26 @@
+"""The stages of an answer, on a toy engine."""
+
+from __future__ import annotations
+
+import pytest
+from trimode.runtime import Runtime
+from trimode_perf.common.prompts import Prompt
+from trimode_perf.speed import (
+    Context,
+    timeline,
+)
+
+
+def test_the_stages_of_an_answer_add_up_and_leave_the_runtime_as_it_was(
+    runtime: Runtime, prompts: list[Prompt], context: Context
+) -> None:
+    before = runtime.generate({**prompts[0].fields, "max_tokens": 6}).text
+    context.prompts = prompts[:2]
+    found = timeline.measure(context)["timeline"]
+    for stages in found["modes"].values():
+        assert sum(stages[name] for name in timeline.STAGES) == pytest.approx(stages["total"], rel=0.5)
+        assert stages["passes"] >= 2
+    assert found["again"]["check"] > 0
+    assert found["again"]["prompt"] > 0
+    assert runtime.generate({**prompts[0].fields, "max_tokens": 6}).text == before
+    assert not {"_plan", "_apply", "submit", "attend"} & {*vars(runtime._scheduler), *vars(runtime._queue)}
