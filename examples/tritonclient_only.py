@@ -78,6 +78,8 @@ def main() -> None:
         sys.exit(f"tritonclient_only.py: {exc.message()}")
     except Empty:
         sys.exit(f"tritonclient_only.py: no response within {SECONDS:g} s")
+    except KeyboardInterrupt:
+        sys.exit(130)  # the request is cancelled
 
 
 if __name__ == "__main__":
