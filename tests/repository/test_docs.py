@@ -36,9 +36,6 @@ NOT_OURS = {
     "overlap.json",
 }
 """Files of a checkpoint, a bundle or a user, which documents may name without a place."""
-ARCHITECTURE = next(
-    path for path in (ROOT / "docs/internals/architecture.md", ROOT / "docs/architecture.md") if path.is_file()
-)
 
 
 def name_of(path: Path) -> str:
@@ -109,7 +106,7 @@ def test_a_page_is_written_as_people_write(page: Path) -> None:
 
 
 def test_the_walk_names_every_room() -> None:
-    text = ARCHITECTURE.read_text(encoding="utf-8")
+    text = (ROOT / "docs/internals/architecture.md").read_text(encoding="utf-8")
     rooms = {path.stem for path in PACKAGES["trimode"].iterdir() if path.suffix == ".py" or path.is_dir()}
     table = text.partition("## Rooms")[2].partition("## ")[0]
     assert {room for room in rooms - {"__init__", "__pycache__"} if f"`{room}`" not in table} == set()
