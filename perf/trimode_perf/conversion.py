@@ -74,11 +74,7 @@ def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
 
 
 def convert(checkpoint: Path, out: Path, options: list[str]) -> dict[str, Any]:
-    """Convert in a child process; return its largest resident size, its seconds and the bytes of the bundle.
-
-    Raises:
-        MeasureError: the converter failed; its words are on stderr.
-    """
+    """Convert in a child process; return its largest resident size, its seconds and the bytes of the bundle."""
     command = [sys.executable, "-c", CHILD, str(checkpoint), "--out", str(out), *options]
     began = time.monotonic()
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True)

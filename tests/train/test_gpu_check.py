@@ -91,6 +91,7 @@ def test_a_run_goes_on_where_it_was_left(tmp_path: Path) -> None:
     assert (len(before), after[:2], len(after)) == (2, before, 4)
 
 
+@pytest.mark.subprocess
 def test_an_interrupt_keeps_what_is_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +108,7 @@ def test_an_interrupt_keeps_what_is_done(
     assert len(json.loads(out.read_text())["passes"]) == 1
 
 
+@pytest.mark.subprocess
 def test_an_engine_that_fails_does_not_cost_the_others_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

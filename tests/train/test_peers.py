@@ -138,6 +138,7 @@ def test_transformers_generate_gives_the_autoregressive_ids(prompts: list[list[i
     assert [answer.forwards for answer in answers] == [len(answer.ids) - 1 for answer in answers]
 
 
+@pytest.mark.subprocess
 def test_openvino_gives_the_autoregressive_ids(prompts: list[list[int]], expected: Expected) -> None:
     generate = openvino.load(CHECKPOINT, threads=1).modes["autoregressive"]
     answers = [generate(prompt, MAX_TOKENS, EOS) for prompt in prompts]
@@ -145,6 +146,7 @@ def test_openvino_gives_the_autoregressive_ids(prompts: list[list[int]], expecte
     assert [answer.forwards for answer in answers] == [len(answer.ids) - 1 for answer in answers]
 
 
+@pytest.mark.subprocess
 def test_a_worker_serves_a_peer(prompts: list[list[int]], expected: Expected) -> None:
     command = [
         sys.executable,

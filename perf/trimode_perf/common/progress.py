@@ -5,14 +5,17 @@ Works without rich too, as a GPU machine may have none: then, and where no one w
 
 from __future__ import annotations
 
+import random
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import TypeVar
 
+T = TypeVar("T")
 SECONDS_BETWEEN_LINES = 10.0
 
 
@@ -53,13 +56,14 @@ def progress(total: float = 1.0, text: str = "starting") -> Iterator[Bar]:
 
 
 def _lines(total: float) -> Callable[[float, str], None]:
-    said = time.monotonic()
+    said, ended = time.monotonic(), False
 
     def show(done: float, text: str) -> None:
-        nonlocal said
-        if done >= total or time.monotonic() - said >= SECONDS_BETWEEN_LINES:
-            said = time.monotonic()
-            print(f"{text}: {done / total:.0%}", file=sys.stderr, flush=True)
+        nonlocal said, ended
+        if ended or (done < total and time.monotonic() - said < SECONDS_BETWEEN_LINES):
+            return
+        said, ended = time.monotonic(), done >= total
+        print(f"{text}: {done / total:.0%}", file=sys.stderr, flush=True)
 
     return show
 
@@ -74,18 +78,23 @@ class Pace:
     def rounds(self, least: int, warm_up: int = 1) -> Iterator[int]:
         """Yield the number of each round, at least 1 to `least`; those that warm up have numbers below 1."""
         self.began, number = time.perf_counter(), 1 - warm_up
-        while number <= least or not self.over:
+        while number <= least or time.perf_counter() - self.began < self.seconds:
             yield number
             number += 1
+        self.progress(1.0)
 
-    @property
-    def over(self) -> bool:
-        """Whether the time has passed."""
-        return time.perf_counter() - self.began >= self.seconds
+    def shuffled(self, calls: Sequence[T], least: int, warm_up: int = 1) -> Iterator[tuple[int, T]]:
+        """Yield each of `calls` in every round, in an order shuffled with a fixed seed, with the round's number."""
+        order, shuffle = list(calls), random.Random(0).shuffle
+        for number in self.rounds(least, warm_up):
+            shuffle(order)
+            for call in order:
+                yield number, call
+                self.show()
 
     def show(self) -> None:
-        """Show how much of the time has passed."""
-        self.progress(min(1.0, (time.perf_counter() - self.began) / self.seconds))
+        """Show how much of the time has passed; the last round may end late."""
+        self.progress(min(0.99, (time.perf_counter() - self.began) / self.seconds))
 
 
 def run(

@@ -65,8 +65,10 @@ def main(arguments: list[str] | None = None) -> int:
             print(f"gpu-check: {fault}", file=sys.stderr)
         return int(bool(found))
 
-    kept = "what is done is in {}, the next run goes on"
-    return run("gpu-check", work, kept=lambda: kept.format(opened[0].path) if opened else "nothing was written")
+    def kept() -> str:
+        return f"what is done is in {opened[0].path}, the next run goes on" if opened else "nothing was written"
+
+    return run("gpu-check", work, kept=kept)
 
 
 def faults(found: Mapping[str, Any]) -> list[str]:
@@ -97,8 +99,7 @@ def fill(options: argparse.Namespace, device: Device, record: Record) -> None:
 
 def check_engines(device: Device, record: Record) -> None:
     """Ask every engine that is here and was not asked yet; note why the others are not."""
-    known = record.found.setdefault("parity", {})
-    total = sum(len(asked) for _, asked in parity.questions())
+    known, total = record.found.setdefault("parity", {}), sum(len(asked) for _, asked in parity.questions())
     for name, make in ENGINES.items():
         if "rows" in known.get(name, {}):
             continue

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -34,11 +35,7 @@ class Device:
 
     @classmethod
     def open(cls, kind: str) -> Device:
-        """Return the device of this kind.
-
-        Raises:
-            NoDeviceError: torch sees no GPU; says what it is and what it was built for.
-        """
+        """Return the device of this kind; raises NoDeviceError if torch sees no GPU."""
         if kind == "cuda" and not torch.cuda.is_available():
             built = torch.version.cuda or "no CUDA"
             raise NoDeviceError(
@@ -83,7 +80,11 @@ class Device:
     def time(self, call: Callable[[], object], repeats: int) -> list[float]:
         """Return the milliseconds of each of `repeats` calls, on the GPU's own clock where there is one."""
         if not self.is_gpu:
-            return [_clocked(call) for _ in range(repeats)]
+            stamps = [time.perf_counter()]
+            for _ in range(repeats):
+                call()
+                stamps.append(time.perf_counter())
+            return [1000 * (ended - began) for began, ended in pairwise(stamps)]
         event = partial(torch.cuda.Event, enable_timing=True)
         marks = [(event(), event()) for _ in range(repeats)]
         for began, ended in marks:
@@ -94,8 +95,7 @@ class Device:
         return [float(began.elapsed_time(ended)) for began, ended in marks]
 
     def ceilings(self) -> dict[str, float]:
-        """Measure what the device can do at most: bytes a second in a copy, read and written counted, and operations a
-        second in a square product of `dtype`, two a multiplication."""
+        """Measure bytes a second in a copy, read and written counted, and operations a second in a square product."""
         side, size = PRODUCT[self.kind], COPIED_BYTES[self.kind]
         source, target = (torch.empty(size, dtype=torch.uint8, device=self.kind) for _ in range(2))
         a, b, out = (torch.randn(side, side, device=self.kind, dtype=self.dtype) for _ in range(3))
@@ -108,14 +108,8 @@ class Device:
         return Spread.of(self.time(call, CEILING_REPEATS)).median
 
 
-def _clocked(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return 1000 * (time.perf_counter() - began)
-
-
 def _driver() -> str:
-    """The driver's version as its kernel module tells it; empty where it does not."""
+    """The driver's version as its kernel module gives it; empty where it does not."""
     try:
         with open("/proc/driver/nvidia/version", encoding="utf-8") as file:
             words = file.readline().split()

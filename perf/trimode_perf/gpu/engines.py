@@ -7,8 +7,11 @@ bundles are built in a temporary folder. All in float32.
 from __future__ import annotations
 
 import importlib
+import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,11 @@ from trimode_train.model import shards
 from ..common.results import read
 from ..peers.eager import read_adapter
 from .model import Call, StaticModel
-from .parity import Engine, Question
+from .parity import Decode, Engine, Question
 
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
+RUNTIME = ("trimode.runtime", "trimode_convert.cli")
+"""What builds bundles and runs them."""
 
 
 class Unavailable(Exception):
@@ -34,27 +39,20 @@ class GraphModel:
 
     def __init__(self, checkpoint: Path, device: str, *, longest: int) -> None:
         """Read a checkpoint; `longest` is the most tokens a session holds, one block more than its answer."""
-        self.config = read(checkpoint / "config.json")
-        stored = shards.load(checkpoint)
+        self.config, stored = read(checkpoint / "config.json"), shards.load(checkpoint)
         lora, scale = read_adapter(checkpoint / "linear_spec_lora")
 
         def placed(tensor: Tensor) -> Tensor:
             return tensor.to(device, torch.float32)
 
-        lora = {name: placed(tensor) for name, tensor in lora.items()}
+        adapter = ({name: placed(tensor) for name, tensor in lora.items()}, scale)
         self.longest, self.room = longest, 2 * longest  # a capture warms up behind what a session may hold
-        self._model = StaticModel(
-            self.config, lambda name: placed(stored[name]), longest=self.room, adapter=(lora, scale)
-        )
+        self._model = StaticModel(self.config, lambda name: placed(stored[name]), longest=self.room, adapter=adapter)
         self._cache = self._model.cache(1, self.room)
         self._calls: dict[tuple[int, bool], Call] = {}
 
     def session(self, room: int) -> GraphSession:
-        """Return an empty session; the one before it is over.
-
-        Raises:
-            ValueError: more room than was prepared for.
-        """
+        """Return an empty session; the one before it is over. Raises ValueError for more room than was prepared."""
         if room > self.longest:
             raise ValueError(f"room: expected at most {self.longest} tokens, got {room}")
         return GraphSession(self)
@@ -70,12 +68,10 @@ class GraphModel:
             self._calls[key] = call
         call = self._calls[key]
         call.ids.copy_(ids[None])
-        call.start.fill_(start)
-        call.causal.fill_(causal)
-        call.draft.fill_(draft)
+        for buffer, value in ((call.start, start), (call.causal, causal), (call.draft, draft)):
+            buffer.fill_(value)
         call.run()
-        logits: Tensor = call.logits[0].cpu()
-        return logits
+        return call.logits[0].cpu()
 
 
 class GraphSession:
@@ -108,119 +104,79 @@ class TorchEngine:
         self.about = f"torch {torch.__version__}: static buffers, {'CUDA graphs' if device == 'cuda' else 'no graphs'}"
         self._device = device
 
-    def load(self, checkpoint: Path, *, longest: int) -> TorchDecoder:
-        """Return the checkpoint, ready to decode."""
+    @contextmanager
+    def decoding(self, checkpoint: Path, *, longest: int) -> Iterator[Decode]:
+        """Give what decodes the checkpoint."""
         torch.set_float32_matmul_precision("highest")  # TF32 products are not float32
-        return TorchDecoder(checkpoint, self._device, longest)
+        model = GraphModel(checkpoint, self._device, longest=longest)
+        yield partial(_torch_ids, model)
 
 
-class TorchDecoder:
-    """Implements `parity.Decoder`."""
-
-    def __init__(self, checkpoint: Path, device: str, longest: int) -> None:
-        self._model = GraphModel(checkpoint, device, longest=longest)
-
-    def decode(self, asked: Question) -> list[int]:
-        """Return the tokens of the answer."""
-        loop = getattr(decode, asked.mode)
-        knobs: dict[str, Any] = {}
-        if asked.mode != "autoregressive":
-            knobs = {"length": asked.block_length, "mask": self._model.config["mask_token_id"]}
-        if asked.mode == "diffusion":
-            knobs["threshold"] = asked.threshold
-        answer: decode.Decoded = loop(self._model, asked.prompt, asked.max_tokens, eos=asked.eos, **knobs)
-        return answer.ids[: asked.max_tokens]
-
-    def close(self) -> None:
-        """Give the memory back."""
-        del self._model
+def _torch_ids(model: GraphModel, asked: Question) -> list[int]:
+    knobs: dict[str, Any] = {}
+    if asked.mode != "autoregressive":
+        knobs = {"length": asked.block_length, "mask": model.config["mask_token_id"]}
+    if asked.mode == "diffusion":
+        knobs["threshold"] = asked.threshold
+    loop = getattr(decode, asked.mode)
+    answer: decode.Decoded = loop(model, asked.prompt, asked.max_tokens, eos=asked.eos, **knobs)
+    return answer.ids[: asked.max_tokens]
 
 
 class OnnxRuntimeOnDevice:
     """Implements `parity.Engine`: the runtime's ONNX Runtime engine on another execution provider."""
 
     def __init__(self, device: str) -> None:
-        """Look for the provider.
-
-        Raises:
-            Unavailable: a package is missing, or this ONNX Runtime has no such provider.
-        """
-        ort = _imported("onnxruntime")
-        _needs_the_runtime()
-        self._provider = PROVIDERS[device]
+        """Look for the provider; raises Unavailable where it or a package is missing."""
+        ort, self._provider = _imported("onnxruntime", *RUNTIME), PROVIDERS[device]
         if self._provider not in ort.get_available_providers():
             raise Unavailable(f"onnxruntime {ort.__version__} has no {self._provider}")
         self.about = f"ONNX Runtime {ort.__version__}, {self._provider}, this project's engine and modes"
 
-    def load(self, checkpoint: Path, *, longest: int) -> ProductDecoder:
-        """Build the checkpoint's bundle and open it.
-
-        Raises:
-            Unavailable: the provider is listed but cannot be started here.
-        """
-        scratch = _built(checkpoint, longest, "--target", "onnxruntime", "--precision", "float32")
-        ort, engines = _imported("onnxruntime"), _imported("trimode.engines.onnx.engine")
-        manifest = _imported("trimode.bundle.manifest").Manifest.load(Path(scratch.name) / "bundle")
-        options: dict[str, str] = {"use_tf32": "0"} if self._provider == PROVIDERS["cuda"] else {}
-        session = ort.InferenceSession(
-            str(Path(scratch.name) / "bundle" / "model.onnx"), providers=[(self._provider, options)]
-        )
-        if self._provider not in session.get_providers():  # ONNX Runtime goes over to the CPU in silence
-            raise Unavailable(f"{self._provider} is listed but did not start; its libraries are missing or do not fit")
-        engine = engines.OnnxRuntimeEngine(session, manifest, 1)
-        config = _imported("trimode.config").ServerConfig(max_slots=1)
-        runtime = _imported("trimode.runtime").Runtime(engine, None, config)
-        return ProductDecoder(runtime, scratch)
+    @contextmanager
+    def decoding(self, checkpoint: Path, *, longest: int) -> Iterator[Decode]:
+        """Build the checkpoint's bundle and give what decodes it; raises Unavailable if the provider does not start."""
+        with _built(checkpoint, longest, "--target", "onnxruntime", "--precision", "float32") as bundle:
+            options = {"use_tf32": "0"} if self._provider == PROVIDERS["cuda"] else {}
+            session = _imported("onnxruntime").InferenceSession(
+                str(bundle / "model.onnx"), providers=[(self._provider, options)]
+            )
+            if self._provider not in session.get_providers():  # ONNX Runtime goes over to the CPU in silence
+                raise Unavailable(f"{self._provider} is listed but did not start: its libraries are missing or unfit")
+            manifest = _imported("trimode.bundle.manifest").Manifest.load(bundle)
+            engine = _imported("trimode.engines.onnx.engine").OnnxRuntimeEngine(session, manifest, 1)
+            config = _imported("trimode.config").ServerConfig(max_slots=1)
+            with closing(_imported("trimode.runtime").Runtime(engine, None, config)) as runtime:
+                yield partial(_runtime_ids, runtime)
 
 
 class TensorRt:
     """Implements `parity.Engine`: plans compiled on this GPU, run by the runtime's TensorRT engine."""
 
     def __init__(self, device: str) -> None:
-        """Look for TensorRT and for what runs its plans.
-
-        Raises:
-            Unavailable: no GPU, no TensorRT, or a package that this project's engine for its plans needs.
-        """
+        """Look for a GPU, TensorRT and what runs its plans; raises Unavailable where one is missing."""
         if device != "cuda":
             raise Unavailable("TensorRT runs on a GPU alone")
-        trt = _imported("tensorrt")
-        _needs_the_runtime()
-        _imported("trimode.engines.tensorrt.engine")
+        trt = _imported("tensorrt", *RUNTIME, "trimode.engines.tensorrt.engine")
         _imported(_imported("trimode.engines.tensorrt.cuda").BINDINGS)
         self.about = f"TensorRT {trt.__version__}, this project's engine and modes"
 
-    def load(self, checkpoint: Path, *, longest: int) -> ProductDecoder:
-        """Compile the checkpoint's plan on this GPU and open it."""
+    @contextmanager
+    def decoding(self, checkpoint: Path, *, longest: int) -> Iterator[Decode]:
+        """Compile the checkpoint's plan on this GPU and give what decodes it."""
         options = ("--target", "tensorrt", "--precision", "float32", "--flavour", "tensorrt", "--batch", "1")
-        scratch = _built(checkpoint, longest, *options)
-        bundle = Path(scratch.name) / "bundle"
-        config = _imported("trimode.config").ServerConfig(bundle=bundle, max_slots=1)
-        return ProductDecoder(_imported("trimode.runtime").Runtime.open(config), scratch)
+        with _built(checkpoint, longest, *options) as bundle:
+            config = _imported("trimode.config").ServerConfig(bundle=bundle, max_slots=1)
+            with closing(_imported("trimode.runtime").Runtime.open(config)) as runtime:
+                yield partial(_runtime_ids, runtime)
 
 
-class ProductDecoder:
-    """Implements `parity.Decoder` on a Runtime."""
-
-    def __init__(self, runtime: Any, scratch: tempfile.TemporaryDirectory[str]) -> None:
-        self._runtime, self._scratch = runtime, scratch
-
-    def decode(self, asked: Question) -> list[int]:
-        """Return the tokens of the answer, as the released loops give them."""
-        given: dict[str, Any] = {
-            "input_ids": asked.prompt,
-            "mode": asked.mode,
-            "max_tokens": asked.max_tokens,
-            "end_id": asked.eos,
-        }
-        if asked.mode != "autoregressive":
-            given |= {"block_length": asked.block_length, "threshold": asked.threshold}
-        return list(self._runtime.generate(given, reference=True).token_ids)[: asked.max_tokens]
-
-    def close(self) -> None:
-        """End the runtime and delete the bundle."""
-        self._runtime.close()
-        self._scratch.cleanup()
+def _runtime_ids(runtime: Any, asked: Question) -> list[int]:
+    """Return the tokens of the runtime's answer, as the released loops give them."""
+    given = {"input_ids": asked.prompt, "mode": asked.mode, "max_tokens": asked.max_tokens, "end_id": asked.eos}
+    if asked.mode != "autoregressive":
+        given |= {"block_length": asked.block_length, "threshold": asked.threshold}
+    return list(runtime.generate(given, reference=True).token_ids)[: asked.max_tokens]
 
 
 ENGINES: dict[str, Callable[[str], Engine]] = {
@@ -231,31 +187,24 @@ ENGINES: dict[str, Callable[[str], Engine]] = {
 """Engines by name, each made for a kind of device."""
 
 
-def _imported(name: str) -> Any:
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError) as exc:
-        raise Unavailable(f"{name} cannot be imported: {exc}") from exc
+def _imported(first: str, *others: str) -> Any:
+    """Import modules that may not be here; return the first."""
+    for name in (first, *others):
+        try:
+            importlib.import_module(name)
+        except (ImportError, OSError) as exc:
+            raise Unavailable(f"{name} cannot be imported: {exc}") from exc
+    return sys.modules[first]
 
 
-def _needs_the_runtime() -> None:
-    for name in ("trimode.runtime", "trimode_convert.cli"):
-        _imported(name)
-
-
-def _built(checkpoint: Path, longest: int, *options: str) -> tempfile.TemporaryDirectory[str]:
-    """Return a new temporary folder with the checkpoint's `bundle` in it.
-
-    Raises:
-        RuntimeError: the converter failed; its words are on stderr.
-    """
-    scratch = tempfile.TemporaryDirectory(prefix="trimode-gpu-check-")
-    out = Path(scratch.name) / "bundle"
+@contextmanager
+def _built(checkpoint: Path, longest: int, *options: str) -> Iterator[Path]:
+    """Give a new bundle of the checkpoint in a temporary folder; raises RuntimeError if the converter fails."""
     settings = _imported("trimode_convert.checkpoint.config").ModelConfig.load(checkpoint)
     capacity = min(settings.max_positions, -(-longest // 64) * 64)
-    arguments = [str(checkpoint), "--out", str(out), "--capacity", str(capacity), *options]
-    code = _imported("trimode_convert.cli").main(arguments)
-    if code:
-        scratch.cleanup()
-        raise RuntimeError(f"the converter ended with status {code} on {checkpoint.name}; its words are above")
-    return scratch
+    with tempfile.TemporaryDirectory(prefix="trimode-gpu-check-") as scratch:
+        bundle = Path(scratch) / "bundle"
+        arguments = [str(checkpoint), "--out", str(bundle), "--capacity", str(capacity), *options]
+        if code := _imported("trimode_convert.cli").main(arguments):
+            raise RuntimeError(f"the converter ended with status {code} on {checkpoint.name}; its words are above")
+        yield bundle

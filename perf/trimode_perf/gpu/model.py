@@ -48,12 +48,7 @@ class StaticModel:
         longest: int,
         adapter: tuple[Mapping[str, Tensor], float] = ({}, 0.0),
     ) -> None:
-        """Take the weights.
-
-        Args:
-            longest: positions that are prepared for.
-            adapter: the draft adapter's tensors by name, and its scale.
-        """
+        """Take the weights; prepare for `longest` positions. `adapter` is its tensors by name, and its scale."""
         self.config = config
         lora, self._adapter_scale = adapter
         self._embedding, self._norm = weights("encoder.embed_tokens.weight"), weights("encoder.norm.weight")

@@ -11,7 +11,7 @@ import argparse
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing
+from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -45,16 +45,8 @@ class Question:
     expected: list[int]
 
 
-class Decoder(Protocol):
-    """A loaded checkpoint."""
-
-    def decode(self, asked: Question) -> list[int]:
-        """Return the tokens of the answer, the end token included, `max_tokens` at most."""
-        ...
-
-    def close(self) -> None:
-        """Let go of the device."""
-        ...
+Decode = Callable[[Question], list[int]]
+"""Gives the tokens of an answer, the end token included, `max_tokens` at most."""
 
 
 class Engine(Protocol):
@@ -62,7 +54,7 @@ class Engine(Protocol):
 
     about: str
 
-    def load(self, checkpoint: Path, *, longest: int) -> Decoder:
+    def decoding(self, checkpoint: Path, *, longest: int) -> AbstractContextManager[Decode]:
         """Load a checkpoint for sequences of up to `longest` tokens, one block more than the answer included."""
         ...
 
@@ -82,17 +74,14 @@ def check(engine: Engine, advance: Callable[[], None] = lambda: None) -> dict[st
     rows, differing = [], []
     for checkpoint, asked in questions():
         longest = max(len(one.prompt) + one.max_tokens + one.block_length for one in asked)
-        decoder = engine.load(checkpoint, longest=longest)
         same: Counter[str] = Counter()
-        try:
+        with engine.decoding(checkpoint, longest=longest) as decode:
             for one in asked:
-                if decoder.decode(one) == one.expected:
+                if decode(one) == one.expected:
                     same[one.mode] += 1
                 else:
                     differing.append(f"{checkpoint.name}/{one.name}")
                 advance()
-        finally:
-            decoder.close()
         total = Counter(one.mode for one in asked)
         rows += [
             {"checkpoint": checkpoint.name, "mode": mode, "asked": total[mode], "same_ids": same[mode]}

@@ -63,32 +63,30 @@ def work(config: Mapping[str, Any], shape: Shape, item: int) -> dict[str, int]:
     written, of `item` bytes a value. Activations and logits are left out: a perfect engine keeps them on the chip.
     """
     fed = shape.rows * shape.tokens
-    products = norms = 0
-    for name, dims in tensors(dict(config)).items():
-        if name == "encoder.embed_tokens.weight":
-            continue
-        if len(dims) == 2:
-            products += math.prod(dims)
-        else:
-            norms += dims[0]
-    entry = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"]
+    weights = {name: dims for name, dims in tensors(dict(config)).items() if name != "encoder.embed_tokens.weight"}
+    products = sum(math.prod(dims) for dims in weights.values() if len(dims) == 2)
+    norms = sum(dims[0] for dims in weights.values() if len(dims) == 1)
+    cached = _entry(config) * shape.rows * (shape.context + shape.tokens)
+    moved = products + norms + fed * config["hidden_size"] + cached
     queries = config["num_attention_heads"] * config["head_dim"]
-    moved = products + norms + fed * config["hidden_size"] + entry * shape.rows * (shape.context + shape.tokens)
     attended = 4 * config["num_hidden_layers"] * queries * fed * shape.context
     return {"bytes": moved * item, "operations": 2 * products * fed + attended}
 
 
 def needed(config: Mapping[str, Any], shape: Shape, item: int) -> int:
     """Return the memory a measurement takes in addition to the weights: cache, scores of one layer, logits."""
-    entry: int = 2 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"]
-    cache = entry * shape.rows * shape.context * item
-    fed = shape.rows * shape.tokens
-    groups: int = config["num_attention_heads"] // config["num_key_value_heads"]
-    bias = 2 * groups * fed * shape.context * item
-    scores: int = 3 * config["num_attention_heads"] * fed * shape.context * 4
-    logits: int = fed * config["vocab_size"] * (2 * item + 8)
-    activations: int = 8 * fed * (config["intermediate_size"] + config["hidden_size"]) * 4
-    return cache + bias + scores + logits + activations + RESERVE
+    fed, heads = shape.rows * shape.tokens, config["num_attention_heads"]
+    cache = _entry(config) * shape.rows * shape.context * item
+    bias = 2 * heads // config["num_key_value_heads"] * fed * shape.context * item
+    scores = 3 * heads * fed * shape.context * 4
+    logits = fed * config["vocab_size"] * (2 * item + 8)
+    activations = 8 * fed * (config["intermediate_size"] + config["hidden_size"]) * 4
+    return int(cache + bias + scores + logits + activations + RESERVE)
+
+
+def _entry(config: Mapping[str, Any]) -> int:
+    """Return the values that the cache has for a token."""
+    return int(2 * config["num_hidden_layers"] * config["num_key_value_heads"] * config["head_dim"])
 
 
 def weight_bytes(config: Mapping[str, Any], item: int) -> int:
@@ -158,11 +156,8 @@ def _timed(model: StaticModel, cache: Tensor, shape: Shape, device: Device, seco
     least, most = REPEATS
     repeats = max(least, min(most, int(1000 * seconds / max(first, 1e-3))))
     times = asdict(Spread.of(device.time(call.run, repeats)))
-    return {
-        "milliseconds": {name: round(value, 4) for name, value in times.items()},
-        "repeats": repeats,
-        "attention": best,
-    }
+    taken = {name: round(value, 4) for name, value in times.items()}
+    return {"milliseconds": taken, "repeats": repeats, "attention": best}
 
 
 def _too_large(what: str, wanted: int, free: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,27 +21,24 @@ class RecordError(MeasureError):
     """The results cannot be kept there, or go on; the text says why and what to do."""
 
 
+@dataclass
 class Record:
     """One file of results, and the same as a table beside it."""
 
-    def __init__(self, path: Path, found: dict[str, Any]) -> None:
-        self.path = path
-        self.found = found
+    path: Path
+    found: dict[str, Any]
 
     @classmethod
     def open(cls, path: Path | None, device: dict[str, Any], *, fresh: bool) -> Record:
-        """Take up the file for this device, or begin one.
+        """Take up the file for this device, or begin one, and a `fresh` one in its place.
 
-        Args:
-            path: where; by default a GPU's go to perf/results/gpu under its name, a rehearsal's to perf/out.
-            fresh: measure again what the file has.
-
-        Raises:
-            RecordError: a rehearsal would lie among the results of GPUs, or the file is of other conditions.
+        By default a GPU's go to perf/results/gpu under its name, a rehearsal's to perf/out. Raises RecordError where a
+        rehearsal would lie among the results of GPUs, or the file is of other conditions.
         """
         is_gpu = device["type"] == "cuda"
         if path is None:
-            path = GPU_RESULTS / f"{slug(device['name'])}.json" if is_gpu else REHEARSAL
+            name = re.sub(r"[^a-z0-9]+", "-", device["name"].lower()).strip("-") or "unnamed"
+            path = GPU_RESULTS / f"{name}.json" if is_gpu else REHEARSAL
         if not is_gpu and GPU_RESULTS in path.resolve().parents:
             raise RecordError(f"--out: a rehearsal on a CPU does not go to {GPU_RESULTS}, got {path}")
         begun: dict[str, Any] = {"format": FORMAT, "device": device, "command": "make gpu-check"}
@@ -73,11 +71,6 @@ class Record:
     def save(self) -> None:
         """Write the file, whole or not at all."""
         save(self.path, self.found)
-
-
-def slug(name: str) -> str:
-    """Return a device's name as a file's."""
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "unnamed"
 
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:

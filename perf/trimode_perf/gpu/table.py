@@ -43,10 +43,8 @@ def _parity(found: dict[str, Any]) -> list[str]:
     lines = ["## Parity", "", "Greedy, one sequence at a time; the same ids to the last one.", ""]
     rows = []
     for name, engine in found.get("parity", {}).items():
-        if reason := next((f"{how}: {engine[how]}" for how in ("skipped", "failed") if how in engine), ""):
-            rows.append((name, "", "", reason))
-            continue
-        for row in engine["rows"]:
+        rows += [(name, "", "", f"{how}: {engine[how]}") for how in ("skipped", "failed") if how in engine]
+        for row in engine.get("rows", []):
             rows.append((engine["engine"], row["checkpoint"], row["mode"], f"{row['same_ids']} of {row['asked']}"))
     return [*lines, table(("engine", "checkpoint", "mode", "same ids"), rows, LEFT), ""]
 

@@ -70,28 +70,18 @@ class TorchModel:
         return Session(self, room)
 
     def angles(self, positions: Tensor) -> Tensor:
-        """Return cos and sin for keys, then the same for queries times their temperature.
-
-        (batch, length) -> (4, batch, 1, length, head_dim).
-        """
+        """Return cos and sin for keys, and for queries: (batch, length) -> (4, batch, 1, length, head_dim)."""
         return tables(positions[:, None], self.config["rope_parameters"], self.config["head_dim"])
 
     def forward(
         self, ids: Tensor, angles: Tensor, cache: Cache, *, causal: bool, draft: bool = False, last: bool = False
     ) -> tuple[Tensor, Cache]:
-        """Run a chunk behind `cache`; return its logits and the cache with the chunk.
+        """Run a chunk of `ids` (batch, length) behind `cache`, at positions of these `angles`.
 
-        Args:
-            ids: (batch, length).
-            angles: those of the chunk's positions.
-            causal: each token sees itself and what is before; otherwise all see all.
-            draft: the draft adapter is on.
-            last: only the last token's logits are wanted.
-
-        Returns:
-            logits (batch, length or 1, vocab), and the new cache; `cache` itself is left as it was.
+        `causal`: each token sees itself and what is before, otherwise all see all; `draft`: the draft adapter is on;
+        `last`: only the last token's logits are wanted. Returns logits (batch, length or 1, vocab) and the new cache.
         """
-        batch, length = ids.shape
+        (batch, length), size = ids.shape, self.config["head_dim"]
         self.passes.append(Pass(length, 1 if last else length, draft))
         cached = cache[0][0].shape[2] if cache else 0
         mask = None
@@ -101,10 +91,8 @@ class TorchModel:
         new: Cache = []
         for i, layer in enumerate(self._layers):
             y = F.rms_norm(x, x.shape[-1:], layer.norm, self._eps)
-            q, k, v = (
-                F.linear(y, weight).view(batch, length, -1, self.config["head_dim"]).transpose(1, 2)
-                for weight in (layer.q, layer.k, layer.v)
-            )  # (batch, heads, length, head_dim)
+            heads = (F.linear(y, weight).view(batch, length, -1, size) for weight in (layer.q, layer.k, layer.v))
+            q, k, v = (each.transpose(1, 2) for each in heads)  # (batch, heads, length, head_dim)
             q, k = rotate(q, angles[2], angles[3]), rotate(k, angles[0], angles[1])
             if cache:
                 k, v = torch.cat([cache[i][0], k], dim=2), torch.cat([cache[i][1], v], dim=2)

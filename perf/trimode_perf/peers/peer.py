@@ -30,8 +30,8 @@ PEERS = {"torch": "eager", "transformers": "transformers_generate", "openvino": 
 class Answer:
     """The tokens generated, the end token included, and the passes after the prefill.
 
-    `products`, where a peer has it, does again the matrix products of weights that the answer took, and nothing else: a
-    peer's time over theirs is the most that doing everything else for nothing could gain.
+    `products`, where a peer has it, does the answer's matrix products of weights again: a peer's time over theirs is
+    the most that doing everything else for nothing could gain.
     """
 
     ids: list[int]
@@ -59,11 +59,7 @@ class Process:
     """One worker. `hello` is what it said when it was ready."""
 
     def __init__(self, command: Sequence[str], *, start_seconds: float = START_SECONDS) -> None:
-        """Start the worker and wait until it is ready.
-
-        Raises:
-            PeerError: it did not get there.
-        """
+        """Start the worker and wait until it is ready; raises PeerError if it does not get there."""
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._lines: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         path = os.pathsep.join(filter(None, (str(PERF), str(PROJECT / "train"), os.environ.get("PYTHONPATH"))))
@@ -110,18 +106,16 @@ class Process:
         self._errors.close()
 
     def _next(self, seconds: float) -> dict[str, Any]:
+        line: str | None = ""
         try:
             line = self._lines.get(timeout=seconds)
-        except queue.Empty:
+            answer: dict[str, Any] = json.loads(line or "null")
+        except (queue.Empty, ValueError):
             self._process.kill()
-            raise PeerError(f"gave no answer within {seconds:g} s") from None
+            said = f"did not answer with JSON: {line[:80]!r}" if line else f"gave no answer within {seconds:g} s"
+            raise PeerError(said) from None
         if line is None:
             raise self._died()
-        try:
-            answer: dict[str, Any] = json.loads(line)
-        except ValueError:
-            self._process.kill()
-            raise PeerError(f"did not answer with JSON: {line[:80]!r}") from None
         return answer
 
     def _read(self) -> None:

@@ -132,9 +132,8 @@ def _cannot(results: dict[str, Any], serial: dict[str, Any], claims: list[str]) 
             weak.append(f"{about(name)} {tables.exact(counts)}")
         if parallel["exact"] < counts["exact"] - LAGS * parallel["asked"]:
             lags.append(f"{about(name)} {tables.exact(parallel)}")
-    for sentence, found in (("weak", weak), ("lags", lags)):
-        if found:
-            yield SAY[sentence].format(shares=", ".join(found), **at)
+    named = (("weak", weak), ("lags", lags))
+    yield from (SAY[sentence].format(shares=", ".join(found), **at) for sentence, found in named if found)
 
 
 def _acceptance(results: dict[str, Any]) -> str:

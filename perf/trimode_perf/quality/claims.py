@@ -38,11 +38,7 @@ def find(results: dict[str, Any], mode: str, block: int | None = None, **wanted:
 
 
 def needed(results: dict[str, Any], mode: str, block: int | None = None, **wanted: Any) -> Run:
-    """Return the same.
-
-    Raises:
-        MeasureError: there is no such run.
-    """
+    """Return the same; raises MeasureError if there is no such run."""
     run = find(results, mode, block, **wanted)
     if run is None:
         raise MeasureError(f"the results lack {mode} at block {block}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -74,7 +74,7 @@ class Desk:
     ) -> dict[str, Any]:
         """Count the answers to the prompts at `indices`; `reference` has one for every prompt."""
         prompts, right = [self.prompts[i] for i in indices], [self.right[i] for i in indices]
-        return {**setting.as_dict(), "domains": by_domain(prompts, answers, right, [reference[i] for i in indices])}
+        return {**asdict(setting), "domains": by_domain(prompts, answers, right, [reference[i] for i in indices])}
 
     def ask(self, setting: Setting, asked: Sequence[Prompt], **fields: Any) -> list[Answer]:
         """Return the answers to `asked`; drafts' cycles are recorded."""
@@ -164,7 +164,7 @@ def _human_eval(desk: Desk, plan: Plan) -> dict[str, Any]:
         answers = desk.ask(setting, asked)
         reference = reference or answers
         counts = {**costs(answers), "same_as_autoregressive": sum(map(same, answers, reference))}
-        runs.append({**setting.as_dict(), "all": counts})
+        runs.append({**asdict(setting), "all": counts})
     return {"problems": len(asked), "max_tokens": CODE_TOKENS, "runs": runs}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -62,10 +62,6 @@ class Setting:
             return {**fields, "draft_adapter": self.adapter}
         bounds = {"reveal": "steps"} if self.threshold is None else {"threshold": self.threshold}
         return {**fields, "denoise_steps": self.denoise_steps, "revise_rounds": self.revise_rounds, **bounds}
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return what identifies a run in the results."""
-        return asdict(self)
 
 
 def autoregressive(precision: str = "float32") -> Setting:
@@ -132,8 +128,7 @@ class Plan:
     ) -> Plan:
         """Read at most `per_domain` prompts of a domain, `swept` of them for the sweep, and `problems` of HumanEval.
 
-        Raises:
-            MeasureError: the bundles are not this checkpoint's, or not of their precision.
+        Raises MeasureError where a bundle is not this checkpoint's, or not of its precision.
         """
         with Checkpoint.open(checkpoint) as opened:
             own = opened.hash()

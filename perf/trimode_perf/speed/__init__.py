@@ -113,31 +113,28 @@ class Context:
 
 @dataclass(frozen=True)
 class Part:
-    """One part of `make perf`. One without `measure` only reads results, its own of earlier or another part's.
-
-    Attributes:
-        name: as PART has it.
-        title: what it does, in a few words.
-        reads: the names of the results that it is written from.
-        seconds_hint: how long it takes, about.
-        measure: returns results by name; none where this run lacks what it needs.
-        section: its section of RESULTS.md.
-        claims: what must hold of its results.
-        summary: its sentences of the README.
-        plot: the name of its plot, and what draws it from the results into a file.
-        fixed: it takes a fixed number of rounds, so that `--seconds` has no meaning for it.
-    """
+    """One part of `make perf`. One without `measure` only reads results, its own of earlier or another part's."""
 
     name: str
+    """As PART has it."""
     title: str
+    """What it does, in a few words."""
     reads: tuple[str, ...]
+    """The names of the results that it is written from."""
     seconds_hint: float = 0.0
+    """How long it takes, about."""
     measure: Callable[[Context], dict[str, Data]] | None = None
+    """Returns results by name; none where this run lacks what it needs."""
     section: Callable[[Found], str] = lambda found: ""
+    """Its section of RESULTS.md."""
     claims: Callable[[Found], list[Claim]] = lambda found: []
+    """What must hold of its results."""
     summary: Callable[[Found], str] = lambda found: ""
+    """Its sentences of the README."""
     plot: tuple[str, Callable[[Found, Path], None]] | None = None
+    """The name of its plot, and what draws it from the results into a file."""
     fixed: bool = False
+    """It takes a fixed number of rounds, so that `--seconds` has no meaning for it."""
 
     def can_read(self, found: Found) -> bool:
         """Whether all that it is written from was measured."""

@@ -48,56 +48,63 @@ def measure(context: Context) -> dict[str, Data]:
     asked = context.options
     timed, familiar = halves(load(asked.heldout, 2 * asked.per_domain))
     learnt = Learnt(context.runtime, familiar, asked.max_tokens)
-    domains = by_domain(context.runtime, timed, learnt, asked.max_tokens, context.pace(0.0, DOMAINS_SHARE))
-    crowds = by_concurrency(context.runtime, context.every, learnt, asked.max_tokens, context.pace(DOMAINS_SHARE))
-    return {"domains": domains, "concurrency": crowds}
+    return {
+        "domains": by_domain(learnt, timed, context.pace(0.0, DOMAINS_SHARE)),
+        "concurrency": by_concurrency(learnt, context.every, context.pace(DOMAINS_SHARE)),
+    }
 
 
 class Learnt:
-    """What auto knows after prompts of the same domains, put back so that it never meets a timed prompt twice."""
+    """A runtime whose auto knows prompts of the same domains, put back so that it never meets a timed prompt twice."""
 
     def __init__(self, runtime: Runtime, familiar: Sequence[Prompt], max_tokens: int) -> None:
+        self.runtime, self.max_tokens = runtime, max_tokens
         for prompt in familiar:
-            runtime.generate({**prompt.fields, "mode": "auto", "max_tokens": max_tokens})
-        self._runtime = runtime
+            self.ask(prompt, AUTO["auto"])
         self._rest()
         self._similar = copy.deepcopy(runtime.auto.similar)
+
+    def ask(self, prompt: Prompt, fields: Data) -> str:
+        """Return the text of an answer given alone."""
+        return self.runtime.generate({**prompt.fields, **fields, "max_tokens": self.max_tokens}).text
+
+    def crowd(self, prompts: Sequence[Prompt], fields: Sequence[Data], at_once: int) -> Crowd:
+        """Ask `prompts`, each with its fields, streamed, so many at once."""
+        shared = {"stream": True, "max_tokens": self.max_tokens}
+        requests = [{**prompt.fields, **one, **shared} for prompt, one in zip(prompts, fields, strict=True)]
+        return ask(self.runtime, requests, at_once)
 
     def put_back(self) -> None:
         """Forget what came since, once nothing runs."""
         self._rest()
-        self._runtime.auto.similar = copy.deepcopy(self._similar)
+        self.runtime.auto.similar = copy.deepcopy(self._similar)
 
     def _rest(self) -> None:
         """Wait until the last request is done with, a moment after its answer: the next one begins only then."""
-        self._runtime.generate({"input_ids": [0], "mode": "autoregressive", "max_tokens": 1})
+        self.runtime.generate({"input_ids": [0], "mode": "autoregressive", "max_tokens": 1})
 
 
-def by_domain(runtime: Runtime, prompts: Sequence[Prompt], learnt: Learnt, max_tokens: int, pace: Pace) -> Data:
+def by_domain(learnt: Learnt, prompts: Sequence[Prompt], pace: Pace) -> Data:
     """Return milliseconds of each domain's prompts, one at a time, by choice; after two rounds of warm-up.
 
     Every prompt is asked with every choice before the next one is; the order of choices is shuffled.
     """
     choices = {**FIXED, **AUTO}
-    taken: defaultdict[tuple[str, str], list[list[float]]] = defaultdict(list)  # (choice, domain): a list per round
+    taken: defaultdict[tuple[str, str], defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     texts: defaultdict[int, set[str]] = defaultdict(set)
     order, shuffle, rounds = list(choices), random.Random(0).shuffle, 0
     for rounds in pace.rounds(MIN_ROUNDS, warm_up=2):
-        this: defaultdict[tuple[str, str], list[float]] = defaultdict(list)
         for index, prompt in enumerate(prompts):
             learnt.put_back()
             shuffle(order)
             for choice in order:
                 started = time.perf_counter()
-                chunk = runtime.generate({**prompt.fields, **choices[choice], "max_tokens": max_tokens})
-                this[choice, prompt.domain].append(1000 * (time.perf_counter() - started))
-                texts[index].add(chunk.text)
+                texts[index].add(learnt.ask(prompt, choices[choice]))
+                taken[choice, prompt.domain][rounds].append(1000 * (time.perf_counter() - started))
             pace.show()
-        if rounds > 0:
-            for key, values in this.items():
-                taken[key].append(values)
+    kept = {key: [times[n] for n in range(1, rounds + 1)] for key, times in taken.items()}
     domains = {
-        domain: _against(taken["auto", domain], {choice: taken[choice, domain] for choice in choices})
+        domain: _against(kept["auto", domain], {choice: kept[choice, domain] for choice in choices})
         for domain in sorted({prompt.domain for prompt in prompts})
     }
     same = all(len(found) == 1 for found in texts.values())
@@ -116,17 +123,14 @@ def _against(auto: list[list[float]], taken: dict[str, list[list[float]]]) -> di
     }
 
 
-def by_concurrency(runtime: Runtime, prompts: Sequence[Prompt], learnt: Learnt, max_tokens: int, pace: Pace) -> Data:
+def by_concurrency(learnt: Learnt, prompts: Sequence[Prompt], pace: Pace) -> Data:
     """Return latency, time to the first text and tokens per second of a crowd of each size, by choice.
 
     A crowd asks each prompt once, every member its next one as soon as the last is answered; the first round warms up.
     Greedy texts of all choices that decode exactly must be those given alone, sampled ones too.
     """
     choices = {**FIXED, **DIFFUSION, **AUTO}
-    alone = {
-        name: [runtime.generate({**p.fields, **c, "max_tokens": max_tokens}).text for p in prompts]
-        for name, c in choices.items()
-    }
+    alone = {name: [learnt.ask(prompt, fields) for prompt in prompts] for name, fields in choices.items()}
     rounds: defaultdict[tuple[int, str], list[Crowd]] = defaultdict(list)
     order, shuffle, done, equal = list(choices), random.Random(0).shuffle, 0, True
     for done in pace.rounds(MIN_ROUNDS):
@@ -134,7 +138,7 @@ def by_concurrency(runtime: Runtime, prompts: Sequence[Prompt], learnt: Learnt, 
             shuffle(order)
             for name in order:
                 learnt.put_back()
-                crowd = ask(runtime, streamed([{**p.fields, **choices[name]} for p in prompts], max_tokens), level)
+                crowd = learnt.crowd(prompts, [choices[name]] * len(prompts), level)
                 if done > 0:
                     rounds[level, name].append(crowd)
                 equal &= crowd.texts == alone[name]
@@ -143,44 +147,34 @@ def by_concurrency(runtime: Runtime, prompts: Sequence[Prompt], learnt: Learnt, 
         "rounds": done,
         "prompts": len(prompts),
         "equal_to_alone": equal,
-        "sampled_equal_to_alone": sampled_alike(runtime, prompts, max_tokens),
+        "sampled_equal_to_alone": all(sampled_alike(learnt, prompts, mode) for mode in MODES),
         "rows": [_row(level, name, rounds) for level in LEVELS for name in choices],
     }
 
 
-def streamed(requests: Sequence[Data], max_tokens: int) -> list[Data]:
-    """Return `requests` as a crowd asks them."""
-    return [{**request, "stream": True, "max_tokens": max_tokens} for request in requests]
-
-
-def sampled_alike(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> bool:
-    """Whether seeded sampling gives the same texts in a crowd as alone, in every mode."""
-    for mode in MODES:
-        asked = [{**p.fields, "mode": mode, "temperature": 0.7, "seed": n} for n, p in enumerate(prompts)]
-        alone = [runtime.generate({**one, "max_tokens": max_tokens}).text for one in asked]
-        if ask(runtime, streamed(asked, max_tokens), 8).texts != alone:
-            return False
-    return True
+def sampled_alike(learnt: Learnt, prompts: Sequence[Prompt], mode: str) -> bool:
+    """Whether seeded sampling gives the same texts in a crowd as alone."""
+    fields = [{"mode": mode, "temperature": 0.7, "seed": number} for number in range(len(prompts))]
+    alone = [learnt.ask(prompt, one) for prompt, one in zip(prompts, fields, strict=True)]
+    return learnt.crowd(prompts, fields, 8).texts == alone
 
 
 def _row(level: int, name: str, rounds: dict[tuple[int, str], list[Crowd]]) -> dict[str, Any]:
+    def rates(level: int, name: str) -> list[float]:
+        return [crowd.tokens / crowd.seconds for crowd in rounds[level, name]]
+
     answers = [answer for crowd in rounds[level, name] for answer in crowd.answers]
-    whole = [1000 * answer.seconds for answer in answers]
-    own = _rates(rounds[level, name])
+    own = rates(level, name)
     others = {"autoregressive": (level, "autoregressive"), "auto": (level, "auto"), "alone": (1, name)}
     return {
         "concurrency": level,
         "choice": name,
-        **{f"p{share}_ms": percentile(whole, share) for share in (50, 95, 99)},
+        **{f"p{share}_ms": percentile([1000 * a.seconds for a in answers], share) for share in (50, 95, 99)},
         "first_p50_ms": percentile([1000 * answer.first_seconds for answer in answers], 50),
         "tokens_per_second": asdict(Spread.of(own)),
         "tokens_per_second_per_user": Spread.of(own).median / level,
-        **{f"against_{other}": asdict(ratios(own, _rates(rounds[key]))) for other, key in others.items()},
+        **{f"against_{other}": asdict(ratios(own, rates(*key))) for other, key in others.items()},
     }
-
-
-def _rates(crowds: list[Crowd]) -> list[float]:
-    return [crowd.tokens / crowd.seconds for crowd in crowds]
 
 
 def section(found: Found) -> str:
@@ -208,16 +202,12 @@ Every choice gave the same text: {same}.
 
 
 def _crowds_section(found: Data) -> str:
-    rows = [
-        [
-            *(row["concurrency"], row["choice"]),
-            *(f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "first_p50_ms")),
-            f"{row['tokens_per_second']['median']:.0f}",
-            f"{row['tokens_per_second_per_user']:.0f}",
-            *(spread(row[f"against_{other}"]) for other in ("autoregressive", "auto", "alone")),
-        ]
-        for row in found["rows"]
-    ]
+    rows = []
+    for row in found["rows"]:
+        times = (f"{row[name]:.1f}" for name in ("p50_ms", "p95_ms", "p99_ms", "first_p50_ms"))
+        rates = (f"{row['tokens_per_second']['median']:.0f}", f"{row['tokens_per_second_per_user']:.0f}")
+        against = (spread(row[f"against_{other}"]) for other in ("autoregressive", "auto", "alone"))
+        rows.append([row["concurrency"], row["choice"], *times, *rates, *against])
     titles = (
         *("at once", "choice", "p50 ms", "p95 ms", "p99 ms", "first text p50 ms", "tokens/s", "tokens/s each"),
         *("against autoregressive", "against auto", "against one at a time"),
@@ -238,9 +228,9 @@ def claims(found: Found) -> list[Claim]:
     domains, crowds = found["domains"], found["concurrency"]
     shares = shares_by_domain(domains)
     worst = min(shares, key=lambda name: shares[name][1])
-    short = [name for name, (_, share) in shares.items() if share < BEST]
-    text = f"auto has at least {BEST:.0%} of the best fixed choice's speed in {len(shares) - len(short)} of"
-    made = [Claim(f"{text} {len(shares)} domains; least in {worst}: {shares[worst][1]:.0%}", not short)]
+    enough = sum(share >= BEST for _, share in shares.values())
+    text = f"auto has at least {BEST:.0%} of the best fixed choice's speed in {enough} of {len(shares)} domains"
+    made = [Claim(f"{text}; least in {worst}: {shares[worst][1]:.0%}", enough == len(shares))]
     for level, (choice, against) in shares_by_level(crowds).items():
         has = f"{against.median:.0%} ({against.low:.0%} to {against.high:.0%})"
         text = f"auto has {has} of the speed of the best fixed choice at {level} at once ({choice})"
@@ -259,32 +249,29 @@ def claims(found: Found) -> list[Claim]:
 
 def shares_by_domain(domains: Data) -> dict[str, tuple[str, float]]:
     """Return, for each domain, the best fixed choice and auto's speed against it."""
-    found = {}
-    for name, taken in domains["domains"].items():
-        fixed = {choice: spent for choice, spent in taken.items() if choice != "auto"}
-        best = min(fixed, key=fixed.__getitem__)
-        found[name] = (best, fixed[best] / taken["auto"])
-    return found
-
-
-def shares_by_level(concurrency: Data) -> dict[int, tuple[str, Spread]]:
-    """Return, for each concurrency, the fixed choice with the greatest median ratio to auto, and auto's ratio to it."""
-    found = {}
-    for level in sorted({row["concurrency"] for row in concurrency["rows"]}):
-        rates = {row["choice"]: row["against_auto"] for row in concurrency["rows"]
-                 if row["concurrency"] == level and row["choice"] not in ("auto", "diffusion")}  # fmt: skip
-        best = max(rates, key=lambda choice: rates[choice]["median"])
-        found[level] = (best, Spread(*(1 / rates[best][name] for name in ("median", "high", "low"))))
-    return found
+    return {name: _best(taken) for name, taken in domains["domains"].items()}
 
 
 def overall(domains: Data) -> tuple[str, float]:
     """Return the fixed choice that is best over all domains together, and auto's speed against it."""
     every = list(domains["domains"].values())
-    sums: dict[str, float] = {choice: sum(taken[choice] for taken in every) for choice in every[0]}
-    auto = sums.pop("auto")
-    best = min(sums, key=sums.__getitem__)
-    return best, sums[best] / auto
+    return _best({choice: sum(taken[choice] for taken in every) for choice in every[0]})
+
+
+def _best(taken: dict[str, float]) -> tuple[str, float]:
+    best = min((choice for choice in taken if choice != "auto"), key=taken.__getitem__)
+    return best, taken[best] / taken["auto"]
+
+
+def shares_by_level(concurrency: Data) -> dict[int, tuple[str, Spread]]:
+    """Return, for each concurrency, the fixed choice with the greatest median ratio to auto, and auto's ratio to it."""
+    rates: defaultdict[int, dict[str, dict[str, float]]] = defaultdict(dict)
+    for row in concurrency["rows"]:
+        if row["choice"] not in ("auto", "diffusion"):
+            rates[row["concurrency"]][row["choice"]] = row["against_auto"]
+    best = {level: max(fixed, key=lambda choice: fixed[choice]["median"]) for level, fixed in sorted(rates.items())}
+    names = ("median", "high", "low")
+    return {level: (one, Spread(*(1 / rates[level][one][name] for name in names))) for level, one in best.items()}
 
 
 def summary(found: Found) -> str:

@@ -73,34 +73,33 @@ def figures(answers: Sequence[Answer]) -> Data:
 
     `correct` is None where no answer can be checked.
     """
-    checkable = [answer for answer in answers if answer.checkable]
     total: Counter[str] = Counter()
     for answer in answers:
         total.update(answer.counters)
+
+    def share(part: str, whole: str) -> float:
+        return total[part] / total[whole] if total[whole] else 0.0
+
+    right = [answer.correct for answer in answers if answer.checkable]
     return {
         "answers": len(answers),
         "tokens": total["output_tokens"],
-        "tokens_per_forward": share(total["output_tokens"], total["forwards"]),
-        "tokens_per_cycle": share(total["output_tokens"], total["cycles"]),
-        "acceptance_rate": share(total["total_accepted_draft_tokens"], total["total_draft_tokens"]),
-        "equals_autoregressive": share(sum(a.equals_autoregressive for a in answers), len(answers)),
-        "correct": share(sum(a.correct for a in checkable), len(checkable)) if checkable else None,
+        "tokens_per_forward": share("output_tokens", "forwards"),
+        "tokens_per_cycle": share("output_tokens", "cycles"),
+        "acceptance_rate": share("total_accepted_draft_tokens", "total_draft_tokens"),
+        "equals_autoregressive": sum(answer.equals_autoregressive for answer in answers) / max(1, len(answers)),
+        "correct": sum(right) / len(right) if right else None,
     }
-
-
-def share(part: int, whole: int) -> float:
-    """Return part over whole, 0 of nothing."""
-    return part / whole if whole else 0.0
 
 
 def section(found: Found) -> str:
     """Return the figures of every domain."""
     decoding = found["decoding"]
-    rows = [
-        [domain, mode, f"{by_mode[mode]['answers']:.0f}", f"{by_mode[mode]['tokens']:.0f}", *decoded(by_mode[mode])]
-        for domain, by_mode in {"all": decoding["all"], **decoding["domains"]}.items()
-        for mode in MODES
-    ]
+    rows = []
+    for domain, by_mode in {"all": decoding["all"], **decoding["domains"]}.items():
+        for mode in MODES:
+            found_here = by_mode[mode]
+            rows.append([domain, mode, found_here["answers"], found_here["tokens"], *decoded(found_here)])
     return f"""## Tokens per forward and acceptance, by domain
 
 A forward is every pass after the prefill; a cycle counts a draft and its verification once, which is how acceptance
@@ -114,10 +113,10 @@ for word, the one held out; an answer cut at {decoding["max_tokens"]} tokens is 
 def headline(found: Found) -> str:
     """Return the first table of the report: what each mode is worth over all domains, and its speed."""
     speed, decoding = found["bench"]["summary"]["speed_against_autoregressive"], found["decoding"]
-    rows = [
-        [mode, *(spread(speed[mode][layer]["per_token"]) for layer in ("engine", "grpc")), *decoded(figures)]
-        for mode, figures in ((mode, decoding["all"][mode]) for mode in MODES)
-    ]
+    rows = []
+    for mode in MODES:
+        speeds = (spread(speed[mode][layer]["per_token"]) for layer in ("engine", "grpc"))
+        rows.append([mode, *speeds, *decoded(decoding["all"][mode])])
     return table(("mode", "speed, engine alone", "speed, through Triton gRPC", *DECODED), rows)
 
 

@@ -5,9 +5,7 @@ Every setting answers the same prompts, interleaved with autoregressive in the s
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -48,23 +46,23 @@ class Setting:
 
 def settings(block: int) -> list[Setting]:
     """Return the points of every sweep; the two over passes have a block of `block`."""
-    passes = [n for n in STEPS if n <= block]
-    bounded = [{"block_length": block, "denoise_steps": n} for n in passes]
-    even: list[dict[str, Any]] = [{**fields, "reveal": "steps"} for fields in bounded]
-    lengths = [{"block_length": n} for n in BLOCKS]
+
+    def steps(mode: str, **more: str) -> list[Setting]:
+        name = ", ".join(["denoise_steps", *(f"{knob} {value}" for knob, value in more.items())])
+        fields = {n: {"block_length": block, "denoise_steps": n, **more} for n in STEPS if n <= block}
+        return [Setting(name, mode, n, given) for n, given in fields.items()]
+
     return [
-        *_points("denoise_steps", DIFFUSION, passes, bounded),
-        *_points("denoise_steps, reveal steps", DIFFUSION, passes, even),
-        *_points("denoise_steps", SELF_SPECULATION, passes, bounded),
-        *_points("threshold", DIFFUSION, THRESHOLDS, [{"threshold": value} for value in THRESHOLDS]),
-        *_points("block_length", DIFFUSION, BLOCKS, lengths),
-        *_points("block_length", SELF_SPECULATION, BLOCKS, lengths),
+        *steps(DIFFUSION),
+        *steps(DIFFUSION, reveal="steps"),
+        *steps(SELF_SPECULATION),
+        *(Setting("threshold", DIFFUSION, value, {"threshold": value}) for value in THRESHOLDS),
+        *(
+            Setting("block_length", mode, n, {"block_length": n})
+            for mode in (DIFFUSION, SELF_SPECULATION)
+            for n in BLOCKS
+        ),
     ]
-
-
-def _points(name: str, mode: str, values: Sequence[float], fields: Sequence[Mapping[str, Any]]) -> Iterator[Setting]:
-    for value, chosen in zip(values, fields, strict=True):
-        yield Setting(name, mode, value, dict(chosen))
 
 
 def measure(context: Context) -> dict[str, Data]:
@@ -83,14 +81,10 @@ def measure(context: Context) -> dict[str, Data]:
     every = (None, *range(len(points)))
     cost = sum(ask(0, point)[0] for point in every)
     prompts = asked.spread(prompts, max(MIN_PROMPTS, int(context.seconds / MIN_ROUNDS / cost)))
-    order = [(index, point) for index in range(len(prompts)) for point in every]
+    calls = [(index, point) for index in range(len(prompts)) for point in every]
     taken: defaultdict[int | None, dict[Key, tuple[float, Chunk]]] = defaultdict(dict)
-    shuffle, pace, rounds = random.Random(0).shuffle, context.pace(), 0
-    for rounds in pace.rounds(MIN_ROUNDS, warm_up=0):
-        shuffle(order)
-        for index, point in order:
-            taken[point][rounds, index] = ask(index, point)
-            pace.show()
+    for rounds, (index, point) in context.pace().shuffled(calls, MIN_ROUNDS, 0):
+        taken[point][rounds, index] = ask(index, point)
     rows = [_row(point, taken[number], taken[None], prompts) for number, point in enumerate(points)]
     return {"sweep": {"rounds": rounds, "prompts": len(prompts), "max_tokens": max_tokens, "rows": rows}}
 

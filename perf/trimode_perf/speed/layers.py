@@ -7,7 +7,6 @@ pairs samples of the same prompt and round.
 from __future__ import annotations
 
 import csv
-import random
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,7 +41,6 @@ MOST_LOOP, MOST_TRITON = 1.05, 1.10
 """Most that the control loop in process, and Triton over gRPC, may take against the engine's passes alone."""
 MIN_ROUNDS = 3
 MIN_PROMPTS = 4
-Call = tuple[int, str, str]  # prompt, mode, path
 Key = tuple[int, int]  # round, prompt
 Taken = Mapping[tuple[str, str], dict[Key, float]]  # seconds by mode and layer
 COUNTERS = ("output_tokens", "forwards", "cycles", "total_draft_tokens", "total_accepted_draft_tokens")
@@ -92,23 +90,16 @@ class Bench:
         The first round warms up and is not kept; where it shows that time is short, fewer prompts are timed.
         """
         began = time.perf_counter()
-        self._round(0, self._order(), lambda: None)
+        for call in self._calls():
+            self._sample(0, *call)
         affordable = pace.seconds / MIN_ROUNDS / (time.perf_counter() - began)
         self.prompts = asked.spread(self.prompts, max(MIN_PROMPTS, int(affordable * len(self.prompts))))
-        self.samples.clear()
-        order, shuffle, done = self._order(), random.Random(0).shuffle, 0
-        for done in pace.rounds(MIN_ROUNDS, warm_up=0):
-            shuffle(order)
-            self._round(done, order, pace.show)
-        return done
+        self.samples = [self._sample(number, *call) for number, call in pace.shuffled(self._calls(), MIN_ROUNDS, 0)]
+        return self.samples[-1].round
 
-    def _order(self) -> list[Call]:
+    def _calls(self) -> list[tuple[int, str, str]]:
+        """Return every prompt, mode and path."""
         return [(index, mode, path) for index in range(len(self.prompts)) for mode in MODES for path in PATHS]
-
-    def _round(self, number: int, order: list[Call], progress: Callable[[], None]) -> None:
-        for index, mode, path in order:
-            self.samples.append(self._sample(number, index, mode, path))
-            progress()
 
     def _sample(self, number: int, index: int, mode: str, path: str) -> Sample:
         prompt, key = self.prompts[index], (str(self.prompts[index].wire), mode)

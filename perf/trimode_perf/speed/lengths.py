@@ -6,7 +6,6 @@ off, or they would be read once.
 
 from __future__ import annotations
 
-import random
 import threading
 import time
 from collections import defaultdict
@@ -50,17 +49,13 @@ def by_length(context: Context) -> Data:
         *((mode, "output", n, PROMPT_FOR_OUTPUTS, n) for mode in MODES for n in given),
     ]
     taken: defaultdict[tuple[str, str, int], list[tuple[float, float]]] = defaultdict(list)
-    shuffle, pace, rounds = random.Random(0).shuffle, context.pace(), 0
-    for rounds in pace.rounds(MIN_ROUNDS):
-        shuffle(points)
-        for mode, axis, value, prompt, output in points:
-            whole, first = _ask(runtime, ids[:prompt], mode, output)
-            if rounds > 0:
-                taken[mode, axis, value].append((1000 * whole, 1000 * first))
-            pace.show()
+    for rounds, (mode, axis, value, prompt, output) in context.pace().shuffled(points, MIN_ROUNDS):
+        whole, first = _ask(runtime, ids[:prompt], mode, output)
+        if rounds > 0:
+            taken[mode, axis, value].append((1000 * whole, 1000 * first))
     rows = []
     for (mode, axis, value), pairs in sorted(taken.items()):
-        whole_ms, first_ms = [pair[0] for pair in pairs], [pair[1] for pair in pairs]
+        whole_ms, first_ms = ([pair[place] for pair in pairs] for place in (0, 1))
         base = [pair[0] for pair in taken["autoregressive", axis, value]]
         times = {"milliseconds": asdict(Spread.of(whole_ms)), "first_milliseconds": asdict(Spread.of(first_ms))}
         speed = {"speed_against_autoregressive": asdict(ratios(base, whole_ms))}

@@ -25,25 +25,23 @@ BLOCKS, ENGINE_GAIN = (8, 16, 32), 1.5
 
 def measure(context: Context) -> dict[str, Data]:
     """Return milliseconds of a bidirectional pass by its length, after CONTEXT tokens, and ratios to one token."""
-    config = context.config
-    engine = OnnxRuntimeEngine.open(
-        context.options.bundle.resolve(), threads=config.threads, spin=config.spin, max_slots=1
-    )
+    config, bundle = context.config, context.options.bundle.resolve()
+    engine = OnnxRuntimeEngine.open(bundle, threads=config.threads, spin=config.spin, max_slots=1)
     slot = engine.allocate(block=True)
     prompt = np.zeros(CONTEXT, dtype=np.int64)
     engine.run([Row(slot, prompt, 0, "causal", np.zeros(0, dtype=np.int64), keep=True)])
     taken: defaultdict[int, list[float]] = defaultdict(list)
     order, shuffle = list(SIZES), random.Random(0).shuffle
-    for number in range(WARM_UP + ROUNDS):
-        context.progress(number / (WARM_UP + ROUNDS))
+    for number in range(1 - WARM_UP, ROUNDS + 1):
         shuffle(order)
         for size in order:
             tokens = np.arange(size, dtype=np.int64)
             began = time.perf_counter()
             engine.run([Row(slot, tokens, CONTEXT, "block", tokens, keep=False)])
-            taken[size].append(1000 * (time.perf_counter() - began))
-    kept = {size: values[WARM_UP:] for size, values in taken.items()}
-    spreads = {size: (asdict(Spread.of(kept[size])), asdict(ratios(kept[size], kept[1]))) for size in SIZES}
+            if number > 0:
+                taken[size].append(1000 * (time.perf_counter() - began))
+        context.progress((WARM_UP + number) / (WARM_UP + ROUNDS))
+    spreads = {size: (asdict(Spread.of(taken[size])), asdict(ratios(taken[size], taken[1]))) for size in SIZES}
     rows = [{"tokens": size, "milliseconds": own, "times_one": against} for size, (own, against) in spreads.items()]
     return {"cost": {"context": CONTEXT, "rounds": ROUNDS, "rows": rows}}
 
@@ -63,11 +61,8 @@ pays when the tokens it gives per forward exceed what its forwards cost in passe
 
 def openvino_section(found: Found) -> str:
     """Return what another CPU engine took for the same passes; it is no longer measured."""
-    openvino = found["openvino"]
-    rows = [
-        [row["engine"], str(row["tokens"]), spread(row["milliseconds"]), spread(row["times_as_fast"])]
-        for row in openvino["rows"]
-    ]
+    openvino, names = found["openvino"], ("milliseconds", "times_as_fast")
+    rows = [[row["engine"], row["tokens"], *(spread(row[name]) for name in names)] for row in openvino["rows"]]
     block = [row for row in openvino["rows"] if row["tokens"] in BLOCKS and row["engine"].startswith("openvino")]
     best = max(block, key=lambda row: row["times_as_fast"]["median"])
     gain = best["times_as_fast"]["median"]

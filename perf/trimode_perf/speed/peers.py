@@ -76,7 +76,7 @@ def main(arguments: list[str] | None = None) -> int:
             raise MeasureError("--peers-python must name an interpreter with the peers' libraries")
         config = replace(ServerConfig.load(MODEL_YAML), prefix_cache_mib=0)
         with closing(Context(asked, config, seconds)) as context, progress(text=PART.title) as bar:
-            context.progress = lambda share: bar.at(min(share, 0.999))  # the last round may end late
+            context.progress = bar.at
             hardware = describe(context.runtime.manifest, config)
             found = {**measure(context)["peers"], "hardware": hardware}
         print(table.text(found))

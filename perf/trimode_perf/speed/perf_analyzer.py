@@ -56,10 +56,6 @@ class Plan:
         """Read one file of perf/modes."""
         return cls(**yaml.safe_load(path.read_text(encoding="utf-8")))
 
-    def count(self, level: int) -> int:
-        """Return how many requests are sent at a concurrency of `level`."""
-        return max(self.requests["least"], level * self.requests["per_stream"])
-
 
 def plans(folder: Path = FOLDER) -> list[Plan]:
     """Return the plan of every mode, by name."""
@@ -83,18 +79,15 @@ def shipped(mode: str) -> Path:
 
 def shipped_text(mode: str) -> str:
     """Return what that file must hold: the prompts that `make perf` times."""
-    plan = Plan.load(FOLDER / f"{mode}.yaml")
     prompts = spread(claimed(load(NANO / HELD_OUT, 1)), Options.prompts)
-    return json.dumps(input_data(plan, "grpc_stream", prompts), indent=1) + "\n"
+    return json.dumps(input_data(Plan.load(FOLDER / f"{mode}.yaml"), "grpc_stream", prompts), indent=1) + "\n"
 
 
 def command(program: Path, plan: Plan, path: str, level: int, files: dict[str, Path], at: Addresses) -> list[str]:
     """Return the command line of one run."""
-    shared = [
-        *(str(program), "-m", MODEL_NAME, "--input-data", str(files["input"])),
-        *("--concurrency-range", str(level), "--request-count", str(plan.count(level))),
-        *("--profile-export-file", str(files["export"])),
-    ]
+    count = max(plan.requests["least"], level * plan.requests["per_stream"])
+    shared = [str(program), "-m", MODEL_NAME, "--input-data", str(files["input"]), "--concurrency-range", str(level)]
+    shared += ["--request-count", str(count), "--profile-export-file", str(files["export"])]
     if path.startswith("grpc"):
         return [*shared, "-i", "grpc", "--streaming", "-u", at.grpc]
     endpoint = f"v2/models/{MODEL_NAME}/{plan.paths[path]['endpoint']}"
@@ -102,11 +95,7 @@ def command(program: Path, plan: Plan, path: str, level: int, files: dict[str, P
 
 
 def fetch() -> Path:
-    """Return the path of a perf_analyzer that runs, which is downloaded first if need be.
-
-    Raises:
-        AnalyzerError: it cannot be had here.
-    """
+    """Return the path of a perf_analyzer that runs, downloaded if need be; raises AnalyzerError if none can be had."""
     done = subprocess.run([FETCH], capture_output=True, text=True, env={**os.environ, "PYTHON": sys.executable})
     if done.returncode:
         raise AnalyzerError(done.stderr.strip()[-800:])

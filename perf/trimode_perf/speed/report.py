@@ -42,6 +42,16 @@ PARTS: tuple[Part, ...] = (
 """In the order of the report, which is that of a run."""
 HEAD = ("bench", "decoding", "sweep")
 """The results that the head of the report is written from."""
+MUST_HOLD = """## What must hold
+
+```
+{claims}
+```
+
+Where a line fails: "What the control loop and Triton add" has what is added in milliseconds, and where it goes; "What
+a pass costs" and a domain's tokens per forward bound what a mode can gain there. The loop is set against the engine
+time of the same request, Triton against that of another one in the same round, and the machine may be faster for one.
+"""
 MARKED = re.compile(r"(?<=<!-- results -->\n).*?(?=\n<!-- /results -->)", re.DOTALL)
 
 
@@ -78,8 +88,9 @@ def read(results: Path) -> dict[str, Data]:
 
 def text(found: Found) -> str:
     """Return the report."""
+    held = MUST_HOLD.format(claims=text_of(claims(found)))
     sections = [f"{text}{_when(part, found)}" for part in readable(found) if (text := part.section(found))]
-    return "\n".join([_head(found), _must_hold(found), *sections])
+    return "\n".join([_head(found), held, *sections])
 
 
 def readable(found: Found) -> list[Part]:
@@ -135,19 +146,6 @@ is the checkpoint's, {facts["block_size"]}; the fastest in the sweep below: {fas
 - Tokens per forward and right answers: {found["decoding"]["all"][MODES[0]]["answers"]} held-out prompts, once per mode.
 - Every path and round gave the same text for the same prompt and mode: {"yes" if bench["summary"]["paths_agree"] else "NO"}.
 """  # noqa: E501
-
-
-def _must_hold(found: Found) -> str:
-    return f"""## What must hold
-
-```
-{text_of(claims(found))}
-```
-
-Where a line fails: "What the control loop and Triton add" has what is added in milliseconds, and where it goes; "What
-a pass costs" and a domain's tokens per forward bound what a mode can gain there. The loop is set against the engine
-time of the same request, Triton against that of another one in the same round, and the machine may be faster for one.
-"""
 
 
 def main(arguments: list[str] | None = None) -> int:

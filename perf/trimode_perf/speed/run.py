@@ -92,8 +92,8 @@ def measure(
 def measure_part(part: Part, context: Context, text: str) -> dict[str, Data]:
     """Return what one part finds, by name, under a bar of its own."""
     assert part.measure is not None
-    with progress(text=f"{text}, {part.seconds_hint:.0f} s") as bar:
-        context.progress = lambda share: bar.at(min(share, 1.0))
+    with progress(text=f"{text}, {part.seconds_hint if part.fixed else context.seconds:.0f} s") as bar:
+        context.progress = bar.at
         try:
             return part.measure(context)
         finally:

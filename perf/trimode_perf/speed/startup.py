@@ -30,11 +30,7 @@ MOST_SECONDS = 3.0
 
 
 def measure(context: Context) -> dict[str, Data]:
-    """Start and stop the server a few times with make, as a user does; return seconds to ready and memory.
-
-    Raises:
-        MeasureError: it did not become ready.
-    """
+    """Start and stop the server a few times with make, as a user does; return seconds to ready and memory."""
     manifest = Manifest.load(context.options.bundle)
     taken: list[float] = []
     held: dict[str, float] = {}

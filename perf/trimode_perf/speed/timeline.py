@@ -40,20 +40,28 @@ ONCE = ("check", "prompt", "wake", "leave")
 
 
 class _Clock:
-    """Seconds by stage; nested stages are taken off the one around them."""
+    """Seconds by stage, and when a request was queued, when the loop woke, and when the last chunk left."""
 
     def __init__(self) -> None:
         self.spent: defaultdict[str, float] = defaultdict(float)
+        self.queued = self.woken = self.left = 0.0
 
     def around(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
-        """Return `call` timed as `stage`."""
+        """Return `call` timed as `stage`, or only stamped if it is one of those between threads."""
 
         def timed(*args: Any, **kwargs: Any) -> Any:
             began = time.perf_counter()
+            if stage == "update":
+                self.woken = self.woken or began
+            elif stage == "send":
+                self.left = began
             try:
                 return call(*args, **kwargs)
             finally:
-                self.spent[stage] += time.perf_counter() - began
+                ended = time.perf_counter()
+                if stage == "submit":
+                    self.queued = ended
+                self.spent[stage] += ended - began
 
         return timed
 
@@ -88,70 +96,47 @@ def _again(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> dict
 
 
 def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
-    clock, stamps = _Clock(), dict[str, float]()
-    passes, busy = runtime.engine.calls, runtime.engine.busy_seconds
-
-    def around(call: Callable[..., Any], stage: str) -> Callable[..., Any]:
-        """Note when a request was queued, when the loop woke and when the last chunk left; time everything else."""
-
-        def stamped(*args: Any, **kwargs: Any) -> Any:
-            if stage == "update":
-                stamps.setdefault("woken", time.perf_counter())
-            elif stage == "send":
-                stamps["left"] = time.perf_counter()
-            try:
-                return call(*args, **kwargs)
-            finally:
-                if stage == "submit":
-                    stamps["queued"] = time.perf_counter()
-
-        return stamped if stage in ("submit", "update", "send") else clock.around(call, stage)
-
-    with runtime.traced(around):
+    clock, passes, busy = _Clock(), runtime.engine.calls, runtime.engine.busy_seconds
+    with runtime.traced(clock.around):
         began = time.perf_counter()
         runtime.generate(given)
-        total = time.perf_counter() - began
-    engine = runtime.engine.busy_seconds - busy
+        ended = time.perf_counter()
+    engine, spent = runtime.engine.busy_seconds - busy, clock.spent
     found = {
-        "check": clock.spent["check"],
-        "prompt": clock.spent["start"],
-        "wake": max(0.0, stamps.get("woken", 0.0) - stamps.get("queued", 0.0)),
-        "choose": clock.spent["choose"],
-        "plan": clock.spent["plan"],
-        "around": clock.spent["run"] - engine,
+        "check": spent["check"],
+        "prompt": spent["start"],
+        "wake": max(0.0, clock.woken - clock.queued),
+        "choose": spent["choose"],
+        "plan": spent["plan"],
+        "around": spent["run"] - engine,
         "pass": engine,
-        "apply": clock.spent["apply"],
-        "leave": began + total - stamps["left"],
+        "apply": spent["apply"],
+        "leave": ended - clock.left,
     }
-    return {
-        **{name: 1e6 * value for name, value in found.items()},
-        "rest": 1e6 * max(0.0, total - sum(found.values())),
-        "total": 1e6 * total,
-        "passes": runtime.engine.calls - passes,
-    }
+    rest, total = max(0.0, ended - began - sum(found.values())), ended - began
+    stages = {**found, "rest": rest, "total": total}
+    return {**{name: 1e6 * seconds for name, seconds in stages.items()}, "passes": runtime.engine.calls - passes}
 
 
 def section(found: Found) -> str:
     """Return where an answer's time goes."""
-    stages, modes, again = {**STAGES, "total": "all of it"}, found["timeline"]["modes"], found["timeline"]["again"]
-    rows = [[name, *(f"{modes[mode][stage]:.0f}" for mode in MODES)] for stage, name in stages.items()]
-    passes = ["passes", *(f"{modes[mode]['passes']:.0f}" for mode in MODES)]
-    fixed = {mode: sum(modes[mode][stage] for stage in ONCE) for mode in MODES}
-    per_pass = {
-        mode: (modes[mode]["total"] - modes[mode]["pass"] - fixed[mode]) / modes[mode]["passes"] for mode in MODES
+    modes, again, budget = found["timeline"]["modes"], found["timeline"]["again"], MOST_LOOP - 1
+    fixed = {mode: sum(taken[stage] for stage in ONCE) for mode, taken in modes.items()}
+    per_pass = {m: (taken["total"] - taken["pass"] - fixed[m]) / taken["passes"] for m, taken in modes.items()}
+    figures = {
+        **{title: {mode: modes[mode][stage] for mode in MODES} for stage, title in STAGES.items()},
+        "all of it": {mode: modes[mode]["total"] for mode in MODES},
+        "passes": {mode: modes[mode]["passes"] for mode in MODES},
+        "spent once an answer, whatever its length": fixed,
+        "spent around each pass": per_pass,
+        f"what a pass must take for that to be {budget:.0%} of it": {mode: per_pass[mode] / budget for mode in MODES},
     }
-    once = ["spent once an answer, whatever its length", *(f"{fixed[mode]:.0f}" for mode in MODES)]
-    added = ["spent around each pass", *(f"{per_pass[mode]:.0f}" for mode in MODES)]
-    budget = MOST_LOOP - 1
-    enough = [
-        f"what a pass must take for that to be {budget:.0%} of it",
-        *(f"{per_pass[m] / budget:.0f}" for m in MODES),
-    ]
+    rows = [[title, *(f"{by_mode[mode]:.0f}" for mode in MODES)] for title, by_mode in figures.items()]
     return f"""### Where the time of an answer goes
 
 Microseconds an answer in process, medians; stages are timed around the runtime's own functions.
 
-{table(("stage", *MODES), [*rows, passes, once, added, enough])}
+{table(("stage", *MODES), rows)}
 
 Most of the loop's share is code that starts cold, because every pass pulls the model's weights through the processor's
 caches: asked again and again with no pass between, the same checks take {again["check"]:.0f} and the same prompts

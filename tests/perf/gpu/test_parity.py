@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from trimode_perf.gpu import parity
 
@@ -20,20 +21,17 @@ def test_every_mode_is_asked_of_every_checkpoint() -> None:
 def test_an_engine_that_differs_in_one_token_is_told() -> None:
     (wrong, *_) = next(questions for checkpoint, questions in parity.questions() if checkpoint.name == "yarn")
 
-    class Decoder:
-        def decode(self, asked: Any) -> list[int]:
-            return [*asked.expected[:-1], -1] if asked == wrong else asked.expected
-
-        def close(self) -> None:
-            closed.append(self)
-
     class Engine:
         about = "a fake"
 
-        def load(self, checkpoint: Path, *, longest: int) -> Decoder:
-            return Decoder()
+        @contextmanager
+        def decoding(self, checkpoint: Path, *, longest: int) -> Iterator[parity.Decode]:
+            try:
+                yield lambda asked: [*asked.expected[:-1], -1] if asked == wrong else asked.expected
+            finally:
+                closed.append(checkpoint)
 
-    closed: list[Decoder] = []
+    closed: list[Path] = []
     told = parity.check(Engine())
     assert told["differing"] == [f"yarn/{wrong.name}"]
     assert len(closed) == 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def results() -> dict[str, Any]:
         domains = {name: {**BY_DOMAIN, **drafts} for name in ("addition", "to_json")}
         domains["to_json"]["parsed"] = 1
         domains["code"] = {**BY_DOMAIN, **drafts, "exact": None}
-        made.append({**setting.as_dict(), "domains": domains})
+        made.append({**asdict(setting), "domains": domains})
     entry = {"tokens": 10, "bytes": 20, "nats": 10.0, "perplexity": 2.7183}
     made_up: dict[str, Any] = {
         "settings": {
@@ -35,7 +35,7 @@ def results() -> dict[str, Any]:
         "runs": made,
         "forms": {"thinking": {"asked": 2, "exact": 1}},
         "perplexity": {"domains": dict.fromkeys(("addition", "to_json", "code"), entry), "human_eval": entry},
-        "human_eval": {"problems": 2, "runs": [{**settings.autoregressive().as_dict(), "all": BY_DOMAIN}]},
+        "human_eval": {"problems": 2, "runs": [{**asdict(settings.autoregressive()), "all": BY_DOMAIN}]},
     }  # fmt: skip
     claims.conclude(made_up)
     return made_up

@@ -19,14 +19,14 @@ def test_a_choice_is_set_against_auto_prompt_by_prompt_in_one_round() -> None:
 
 
 def test_auto_is_compared_in_every_domain(runtime: Runtime, prompts: list[Prompt]) -> None:
-    found = auto.by_domain(runtime, prompts, auto.Learnt(runtime, prompts[:1], 6), 6, Pace(0.001))
+    found = auto.by_domain(auto.Learnt(runtime, prompts[:1], 6), prompts, Pace(0.001))
     assert sorted(found["domains"]) == ["code", "d0", "d1"]
     assert all(set(taken) == {*auto.FIXED, "auto"} for taken in found["domains"].values())
     assert found["same_text"]
 
 
 def test_every_choice_is_crowded_at_every_level(runtime: Runtime, prompts: list[Prompt]) -> None:
-    found = auto.by_concurrency(runtime, prompts, auto.Learnt(runtime, prompts[:1], 6), 6, Pace(0.001))
+    found = auto.by_concurrency(auto.Learnt(runtime, prompts[:1], 6), prompts, Pace(0.001))
     assert len(found["rows"]) == len(auto.LEVELS) * (len(auto.FIXED) + 2)
     assert found["equal_to_alone"] is found["sampled_equal_to_alone"] is True
     for row in found["rows"]:
