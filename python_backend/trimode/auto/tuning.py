@@ -54,8 +54,8 @@ class AutoTuning:
     Attributes:
         requests_kept: requests remembered, the latest.
         prompt_tokens_read: tokens of a prompt that it is compared by, the last ones, where the question stands.
-        token_buckets: token ids are told apart by their remainder; enough that two long prompts without a common token
-            look different.
+        token_buckets: token ids are distinguished by their remainder; enough that two long prompts without a common
+            token look different.
         least_rarity: least inverse document frequency of a token that all prompts have: between equal prompts these
             tokens are all there is.
         refresh_first, refresh_every: requests; all rarities are recomputed after each of the first, then after every

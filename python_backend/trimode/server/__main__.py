@@ -6,7 +6,7 @@ import sys
 
 
 def main() -> int:
-    """Run the server; an installation of the client alone is told what it lacks."""
+    """Run the server; an installation of the client alone prints what it lacks."""
     try:
         from .cli import main as serve
     except ModuleNotFoundError as exc:
