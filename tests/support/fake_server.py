@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 from trimode_client.transports.tensors import pack
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 

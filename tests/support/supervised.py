@@ -12,12 +12,12 @@ from trimode.errors import ServeError
 from trimode.metrics import INSTANCE, PASSES, RUNNING, Metric
 from trimode.server.liveness import Liveness
 from trimode.server.process import Fault
-from trimode.server.supervisor import RestartPolicy, Supervisor
+from trimode.server.supervisor import Supervisor
 
 CANARY_SECONDS = 0.03
 DEAD = Fault("the backend process 5 died")
 MALFORMED = (" many", "", '{instance="a', "{instance=a} 1", "} 1", '{instance="a",instance="b"} 1', "\t\tTe\\{, ={\\}")
-POLICY = RestartPolicy(exit_seconds=0.02, max_failures=3)
+EXIT_SECONDS = 0.02
 
 
 def lines(metric: Metric, **values: float) -> str:
@@ -64,26 +64,17 @@ class Engine:
 
 
 class Process:
-    """A process that runs until it is killed, or until `terminate` when it is `obedient`."""
+    """A process that runs until it is killed."""
 
-    def __init__(self, obedient: bool = True) -> None:
-        self.obedient = obedient
+    def __init__(self) -> None:
         self.killed = False
         self.ill: Fault | None = None
-        self._ended = asyncio.Event()
 
     def find_stubs(self) -> None:
         """There are none."""
 
     def fault(self) -> Fault | None:
         return self.ill
-
-    def terminate(self) -> None:
-        if self.obedient:
-            self._ended.set()
-
-    async def wait(self) -> None:
-        await self._ended.wait()
 
     async def kill(self) -> None:
         self.killed = True
@@ -95,35 +86,32 @@ OK = Answer(200, b"{}")
 class Run:
     """One supervised engine; `after_start` is called with it each time that it has become ready. A start heals it."""
 
-    def __init__(
-        self, engine: Engine, after_start: Callable[[Run], None], ready_seconds: float = 5.0, obedient: bool = True
-    ) -> None:
+    def __init__(self, engine: Engine, after_start: Callable[[Run], None], ready_seconds: float = 5.0) -> None:
         self.engine = engine
         self._healthy = engine.answer
         self.processes: list[Process] = []
         self.ready = 0
         self.error = ""
-        self.obedient = obedient
+        self.requests = 0  # that have no answer
         self._after_start = after_start
         asyncio.run(asyncio.wait_for(self._run(ready_seconds), 5))
 
     async def _run(self, ready_seconds: float) -> None:
         client: Any = self.engine
         self.liveness = Liveness(client, client, ready_seconds=ready_seconds, canary_seconds=CANARY_SECONDS)
-        self.supervisor = Supervisor(self._start, self.liveness, POLICY)
+        self.supervisor = Supervisor(self._start, self.liveness, EXIT_SECONDS)
         try:
-            await self.supervisor.run(self._on_ready)
+            await self.supervisor.run(self._on_ready, lambda: self.requests)
         except ServeError as exc:
             self.error = str(exc)
 
     async def _start(self) -> Any:
         self.engine.answer = self._healthy
-        self.processes.append(Process(self.obedient))
+        self.processes.append(Process())
         return self.processes[-1]
 
-    def _on_ready(self) -> None:
+    async def _on_ready(self) -> None:
         self.ready += 1
-        assert self.supervisor.alive
         self._after_start(self)
 
     def stop_in(self, seconds: float) -> None:

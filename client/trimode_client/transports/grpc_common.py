@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import grpc  # type: ignore[import-untyped]
+import grpc
 
 from ..errors import CancelledError, DeadlineError, TrimodeClientError, UnavailableError, server_error, unreachable
 from .tensors import decode, is_final

@@ -13,9 +13,12 @@ from .counters import MEANINGS
 from .fields import FIELDS, INT32_MAX, MAX_TEXT_CHARACTERS, Field, Kind
 
 MODEL_NAME = "nemotron_diffusion"
-CANARY_ID = "trimode-canary"  # the id of the supervisor's own requests; they are left out of the request metrics
-# Parameters that are no fields: a request's id, the guard's name for it, and the name or id of one to be cancelled.
-ID, TAG, CANCEL = "id", "tag", "cancel"
+CANARY_TAG = "trimode-canary"  # of the supervisor's own requests; they are left out of the request metrics
+MODEL_VERSION = "1"
+# Parameters that are no fields: a request's id and, set by the front and by nobody else, the front's own name for the
+# request, the name of one to be cancelled, and who called.
+ID, TAG, CANCEL, CALLER = "id", "tag", "cancel", "caller"
+MAX_ID_CHARACTERS = 128  # several times a UUID; the id is kept and compared for as long as the request runs
 MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS  # UTF-8 needs at most 4 bytes a character
 
 DATA_TYPES: dict[Kind, str] = {

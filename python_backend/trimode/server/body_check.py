@@ -12,14 +12,12 @@ from typing import Any, NoReturn
 
 from ..api.checks import check_field
 from ..api.fields import BY_NAME
-from ..api.tensors import ID, TAG
+from ..api.tensors import CALLER, ID, MAX_ID_CHARACTERS, TAG
 from ..errors import RequestError
 
-MAX_ID_CHARACTERS = 128  # several times a UUID; the id is kept and compared for as long as the request runs
 
-
-def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
-    """Return the body to send on to Triton: the same request with its tag, no nulls, messages as a string.
+def check_body(body: bytes, tag: str, caller: str, *, streaming: bool) -> bytes:
+    """Return the body to send on to Triton: the same request, its tag and caller, no nulls, messages as a string.
 
     Raises:
         RequestError: not UTF-8, not JSON, not an object, a key given twice, an unknown field, or a value that its
@@ -45,7 +43,7 @@ def check_body(body: bytes, tag: str, *, streaming: bool) -> bytes:
     if request_id is not None and (not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS):
         raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request_id)
     own = {} if request_id is None else {ID: request_id}
-    return json.dumps({**given, **own, TAG: tag}).encode("ascii")
+    return json.dumps({**given, **own, TAG: tag, CALLER: caller}).encode("ascii")
 
 
 def _parse(body: bytes) -> object:

@@ -24,13 +24,16 @@ from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
 from .backend_client import BackendClient
 from .gpu_repository import on_gpus, parse_gpus
-from .guard import Guard, Limits, listen
+from .grpc_front.front import GrpcFront
+from .grpc_front.front import listen as listen_grpc
+from .guard import Guard, listen
 from .installation import find
 from .liveness import Liveness
 from .ports import ALL_INTERFACES, LOOPBACK, Ports, check_port_free, free_port
 from .process import TritonProcess
+from .serving import Limits
 from .shared_memory import own_prefix
-from .supervisor import RestartPolicy, Supervisor, log
+from .supervisor import Supervisor, log
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
@@ -67,19 +70,23 @@ def parser() -> argparse.ArgumentParser:
         f"adds to ${RULE_FILES}",
     )
     made.add_argument("--host", default=LOOPBACK, help="address of HTTP [%(default)s]")
-    for name in ("grpc", "metrics"):
-        made.add_argument(
-            f"--{name}-host",
-            choices=(LOOPBACK, ALL_INTERFACES),
-            default=LOOPBACK,
-            help=f"address of {name}, which the guard does not protect [%(default)s]",
-        )
+    made.add_argument("--grpc-host", default=LOOPBACK, help="address of gRPC [%(default)s]")
+    made.add_argument(
+        "--metrics-host",
+        choices=(LOOPBACK, ALL_INTERFACES),
+        default=LOOPBACK,
+        help="address of metrics, which come from Triton itself [%(default)s]",
+    )
     made.add_argument("--gpus", metavar="LIST", help="one instance on each of these GPUs, e.g. 0,1; TensorRT bundles")
     made.add_argument("--http-port", type=int, default=8000, metavar="PORT", help="port of HTTP [%(default)s]")
     made.add_argument("--grpc-port", type=int, default=8001, metavar="PORT", help="port of gRPC [%(default)s]")
     made.add_argument("--metrics-port", type=int, default=8002, metavar="PORT", help="port of metrics [%(default)s]")
     made.add_argument(
-        "--max-body-mib", type=float, default=8.0, metavar="MIB", help="largest HTTP body accepted, MiB [%(default)s]"
+        "--max-body-mib",
+        type=float,
+        default=8.0,
+        metavar="MIB",
+        help="largest body or message, MiB [%(default)s]",
     )
     for name, kind, default, text in (
         ("silence", float, 300.0, "longest pause before and within an answer"),
@@ -89,9 +96,6 @@ def parser() -> argparse.ArgumentParser:
     ):
         help_text = f"{text}, seconds [%(default)s]"
         made.add_argument(f"--{name}", type=kind, default=default, metavar="S", help=help_text)
-    made.add_argument(
-        "--max-failures", type=int, default=5, metavar="N", help="give up after N failures in a row [%(default)s]"
-    )
     return made
 
 
@@ -125,7 +129,8 @@ async def _serve(options: argparse.Namespace) -> None:
     manifest = Manifest.load(bundle)
     gpus = gpus_for(options.gpus, manifest)
     given = {options.http_port, options.grpc_port, options.metrics_port}
-    ports = Ports(free_port(given), options.grpc_port, options.metrics_port, options.grpc_host, options.metrics_host)
+    internal_http = free_port(given)
+    ports = Ports(internal_http, free_port({*given, internal_http}), options.metrics_port, options.metrics_host)
 
     with tempfile.TemporaryDirectory(prefix="trimode-") as scratch:
         command, environment = launch_of(options, repository, bundle, gpus, ports, Path(scratch))
@@ -137,17 +142,28 @@ async def _serve(options: argparse.Namespace) -> None:
         liveness = Liveness(
             backend, metrics, ready_seconds=options.ready_timeout, canary_seconds=options.canary_timeout
         )
-        supervisor = Supervisor(start, liveness, RestartPolicy(options.exit_timeout, options.max_failures))
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, supervisor.stop)
+        supervisor = Supervisor(start, liveness, options.exit_timeout)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
+        guard, front = Guard(backend, supervisor, limits), GrpcFront(ports.grpc, supervisor, limits)
+
+        def stop() -> None:
+            supervisor.stop()
+            front.drain()
+
+        async def ready() -> None:
+            await front.connect()
+            print(banner(options, manifest, bundle), flush=True)
+
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            loop.add_signal_handler(number, stop)
         async with (
             contextlib.aclosing(liveness),
-            listen(Guard(backend, supervisor, limits), options.host, options.http_port),
+            listen(guard, options.host, options.http_port),
+            listen_grpc(front, options.grpc_host, options.grpc_port),
         ):
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
-            await supervisor.run(lambda: print(banner(options, manifest, bundle), flush=True))
+            await supervisor.run(ready, lambda: guard.running + front.running)
 
 
 def launch_of(
@@ -167,7 +183,6 @@ def launch_of(
     command = installation.command(
         repository,
         ports,
-        exit_timeout=options.exit_timeout,
         ready_timeout=options.ready_timeout,
         shm_prefix=own_prefix(),
         admin_key=secrets.token_urlsafe(ADMIN_KEY_BYTES),

@@ -1,6 +1,7 @@
-"""The HTTP answer to an error: JSON `{"error": "<error_type>: <message>"}` with the status of its type.
+"""The answer to an error: `<error_type>: <message>`, over HTTP as JSON `{"error": ...}` with the status of its type.
 
-Statuses are in errors.ERROR_TYPES. Knows nothing of requests, and so serves every face of the server.
+Triton's own errors have no type; TRITONS_WORDS finds it. Statuses are in errors.ERROR_TYPES. Knows nothing of requests,
+and so serves every face of the server.
 """
 
 from __future__ import annotations
@@ -12,19 +13,30 @@ from aiohttp import web
 
 from ..errors import ERROR_TYPES, TrimodeError
 
-TYPE_IN_FRONT = re.compile(r"[a-z][a-z_]*(?=: )")
-UNKNOWN_TYPE_STATUS = 400  # Triton answers most bad requests with words of its own, such as `unexpected name: …`
+TYPE_IN_FRONT = re.compile(r"[a-z][a-z0-9_]*(?=: )")
 RETRY_AFTER_SECONDS = 1  # a full queue moves within a second, and a start is asked about again
 QUOTED_BYTES = 200  # of a body that is no error of Triton's
+TRITONS_WORDS = (
+    ("unknown model|is not found|has no available versions|failed to find", "not_found"),
+    ("is not healthy|not ready|unavailable|is stopped|shared memory pool|has been stopped", "unavailable"),
+    ("exceeds maximum queue size", "overloaded"),
+    ("timeout expired|deadline", "deadline_exceeded"),
+    ("unexpected (inference )?(input|name|parameter)|unknown (input|parameter)|unexpected key", "unknown_field"),
+    ("failed to parse the request json|malformed|invalid json", "bad_json"),
+    (r"data-?type|shape|type mismatch|unable to parse|must be|\bexpect(s|ed)\b", "wrong_type"),
+    ("internal|failed to|error", "internal"),
+)
+"""What Triton's own errors say, and the type that they have; the first pattern that is found counts."""
 
 
-def status_of(text: str, without_type: int = UNKNOWN_TYPE_STATUS) -> int:
-    """Return the HTTP status of the text `<error_type>: <message>`, or `without_type` if no type stands in front."""
+def with_type(text: str) -> str:
+    """Return the error's text with its type in front: as it is, or for Triton's own words with the type they mean."""
     found = TYPE_IN_FRONT.match(text)
-    if found is None:
-        return without_type
-    known = ERROR_TYPES.get(found[0])
-    return known.http_status if known else UNKNOWN_TYPE_STATUS
+    if found and found[0] in ERROR_TYPES:
+        return text
+    lower = text.lower()
+    kind = next((kind for pattern, kind in TRITONS_WORDS if re.search(pattern, lower)), "invalid_value")
+    return f"{kind}: {text}"
 
 
 def error_text(body: bytes) -> str:
@@ -35,8 +47,9 @@ def error_text(body: bytes) -> str:
         return TrimodeError(body[:QUOTED_BYTES].decode("utf-8", "replace")).on_the_wire()
 
 
-def error_response(text: str, without_type: int = UNKNOWN_TYPE_STATUS) -> web.Response:
-    """Return the answer to the error `text`; its status is `without_type` if no error_type stands in front."""
-    status = status_of(text, without_type)
+def error_response(text: str) -> web.Response:
+    """Return the answer to the error `text`, which gets a type in front if it has none."""
+    typed = with_type(text)
+    status = ERROR_TYPES[typed.partition(":")[0]].http_status
     headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-    return web.json_response({"error": text}, status=status, headers=headers)
+    return web.json_response({"error": typed}, status=status, headers=headers)

@@ -15,16 +15,17 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import NoReturn
 
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ..api.tensors import CANCEL, MODEL_NAME
-from ..errors import Described, EngineError, LostError, Refusal, RequestError, TrimodeError
+from ..errors import Described, LostError, Refusal, RequestError, TrimodeError
 from .backend_client import Answer, BackendClient
 from .body_check import check_body
 from .error_answer import error_response, error_text
+from .serving import Limits, ServingState, lost_error, not_serving, silent_error
 
 logger = logging.getLogger(__name__)
 http_logger = logging.getLogger(f"{__name__}.http")  # aiohttp's
@@ -37,40 +38,12 @@ READ = re.compile(rf"/v2|/v2/models/stats|{MODEL}(/config|/stats)?")
 INFER = re.compile(rf"{MODEL}/infer")
 GENERATE_PATH = f"/v2/models/{MODEL_NAME}/generate"
 
-LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
-CUT = EngineError("the server stopped before the answer was complete")
 JSON = {"Content-Type": "application/json"}
 INSTEAD = f"use POST {GENERATE_PATH} or generate_stream, or ModelStreamInfer over gRPC"
 LARGE_BODY = 64 * 1024  # bytes; checking a larger body would delay every stream by more than a millisecond or two
 CANCEL_SECONDS = 10.0  # for the backend to confirm a cancellation; nobody waits for it
 IDLE_SECONDS = 75.0  # between two requests of a connection; longer than clients keep theirs, which then close first
 SHUTDOWN_SECONDS = 2.0  # for open connections to end; requests have had the server's exit timeout before
-SILENT = Refusal("deadline_exceeded", "the backend was silent for too long").on_the_wire()
-
-
-class ServingState(Protocol):
-    """What the guard asks the supervisor."""
-
-    alive: bool
-
-    @property
-    def stopping(self) -> bool:
-        """Whether the server is ending in order."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of one exchange.
-
-    Attributes:
-        body_bytes: size of the largest body.
-        upload_seconds: how long a caller may take to send its body.
-        silence_seconds: the longest pause before and within the backend's answer.
-    """
-
-    body_bytes: int = 8 * 2**20
-    upload_seconds: float = 60.0
-    silence_seconds: float = 300.0
 
 
 @dataclass(frozen=True)
@@ -89,6 +62,7 @@ class Guard:
         self._backend = backend
         self._state = state
         self._limits = limits
+        self.running = 0  # requests for an answer that have none yet
         self._cancelling: set[asyncio.Task[None]] = set()
         self._routes = (
             Route("POST", GENERATE, self._generate),
@@ -105,20 +79,16 @@ class Guard:
         except (RequestError, Refusal) as exc:
             return error_response(exc.on_the_wire())
         except TimeoutError:
-            return error_response(SILENT)
+            return error_response(silent_error().on_the_wire())
         except ConnectionRefusedError:
-            return error_response(self._not_serving().on_the_wire())
+            return error_response(not_serving(self._state).on_the_wire())
         except LostError:
-            return error_response(self._lost())
+            return error_response(lost_error(self._state).on_the_wire())
         except Exception as exc:
             if request.transport is None or request.transport.is_closing():
                 raise  # the caller is gone, nobody to answer
             logger.exception("a request could not be answered")
             return error_response(TrimodeError(f"{type(exc).__name__}: {exc}").on_the_wire())
-
-    def _lost(self) -> str:
-        """Return what callers are told whose answer the backend did not finish."""
-        return (CUT if self._state.stopping else LOST).on_the_wire()
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = path_of(request)
@@ -150,14 +120,16 @@ class Guard:
             return await self._forward(request, body)
         tag = secrets.token_hex(8)
         if len(body) > LARGE_BODY:
-            checked = await asyncio.to_thread(check_body, body, tag, streaming=streaming)
+            checked = await asyncio.to_thread(check_body, body, tag, request.remote or "", streaming=streaming)
         else:
-            checked = check_body(body, tag, streaming=streaming)
+            checked = check_body(body, tag, request.remote or "", streaming=streaming)
         answer: Answer | None = None
+        self.running += 1
         try:
             async with self._call(request, checked) as answer:
                 return await (self._stream if streaming else self._whole)(request, answer)
         finally:
+            self.running -= 1
             if answer is None or not answer.complete:
                 self._cancelling.add(task := asyncio.create_task(self._cancel(tag)))
                 task.add_done_callback(self._cancelling.discard)
@@ -168,14 +140,10 @@ class Guard:
 
     def _call(self, request: web.BaseRequest, body: bytes) -> AbstractAsyncContextManager[Answer]:
         if not self._state.alive:
-            raise self._not_serving()
+            raise not_serving(self._state)
         # Not the caller's Content-Type: Triton 2.51 crashes on a large form-urlencoded body, which is curl's default.
         silence = self._limits.silence_seconds
         return self._backend.request(request.method, path_of(request), body, JSON, silence=silence)
-
-    def _not_serving(self) -> Refusal:
-        state = "is stopping" if self._state.stopping else "is starting, try again"
-        return Refusal("unavailable", f"the server {state}")
 
     async def _cancel(self, tag: str) -> None:
         """End a request whose caller left; Triton 2.51 notices that only while it writes a stream."""
@@ -187,7 +155,7 @@ class Guard:
     async def _whole(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         content = await answer.read()
         if answer.status != 200:
-            return error_response(error_text(content), answer.status)
+            return error_response(error_text(content))
         return web.Response(body=content, headers={"Content-Type": answer.content_type})
 
     async def _stream(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
@@ -200,8 +168,8 @@ class Guard:
             async for event in answer.parts():
                 await response.write(event)
         except (LostError, TimeoutError) as exc:
-            text = SILENT if isinstance(exc, TimeoutError) else self._lost()
-            await response.write(b"data: " + json.dumps({"error": text}).encode() + b"\n\n")
+            error = silent_error() if isinstance(exc, TimeoutError) else lost_error(self._state)
+            await response.write(b"data: " + json.dumps({"error": error.on_the_wire()}).encode() + b"\n\n")
         await response.write_eof()
         return response
 

@@ -24,6 +24,7 @@ STUB = "triton_python_backend_stub"
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 NEWEST_FOR_WHEEL = (3, 12)
 """The newest Python that the wheel's server works with: it misreads the arrays of numpy 2, and numpy 1.26 ends here."""
+EXIT_SECONDS = 1  # for requests to finish when somebody else ends tritonserver; we end it when none runs
 INSTALL_HINT = "Install the wheel: pip install --no-deps nvidia-pytriton==0.7.0, or set TRITONSERVER_BIN"
 
 
@@ -43,14 +44,13 @@ class Installation:
     from_wheel: bool = False
 
     def command(
-        self, repository: Path, ports: Ports, *, exit_timeout: int, ready_timeout: int, shm_prefix: str, admin_key: str
+        self, repository: Path, ports: Ports, *, ready_timeout: int, shm_prefix: str, admin_key: str
     ) -> list[str]:
         """Return the command line.
 
         Args:
             repository: the model repository to serve.
             ports: where to listen.
-            exit_timeout: seconds that running requests may take to finish when the server stops.
             ready_timeout: seconds that the backend may take to load the model.
             shm_prefix: what the names of the server's shared memory files begin with.
             admin_key: the secret without which the administrative calls of gRPC and HTTP are refused.
@@ -58,12 +58,11 @@ class Installation:
         Raises:
             ServeError: the wheel's server would listen to other machines.
         """
-        for option, host in (("grpc-host", ports.grpc_host), ("metrics-host", ports.metrics_host)):
-            if self.from_wheel and host != LOOPBACK:
-                raise ServeError(
-                    f"--{option} must be {LOOPBACK} with the wheel's tritonserver (2.51), which is older than "
-                    f"published security fixes, got {host}; use the container of build/Dockerfile"
-                )
+        if self.from_wheel and ports.metrics_host != LOOPBACK:
+            raise ServeError(
+                f"--metrics-host must be {LOOPBACK} with the wheel's tritonserver (2.51), which is older than "
+                f"published security fixes, got {ports.metrics_host}; use the container of build/Dockerfile"
+            )
         admin = f"model-repository,shared-memory,trace,logging:admin-key={admin_key}"
         return [
             str(self.binary),
@@ -72,14 +71,14 @@ class Installation:
             "--disable-auto-complete-config",  # completing it would start every model twice
             "--model-control-mode=none",
             f"--http-address={LOOPBACK}",
-            f"--grpc-address={ports.grpc_host}",
+            f"--grpc-address={LOOPBACK}",
             f"--metrics-address={ports.metrics_host}",
             f"--http-port={ports.http}",
             f"--grpc-port={ports.grpc}",
             f"--metrics-port={ports.metrics}",
             f"--http-restricted-api={admin}",
             f"--grpc-restricted-protocol={admin}",
-            f"--exit-timeout-secs={exit_timeout}",
+            f"--exit-timeout-secs={EXIT_SECONDS}",
             "--log-info=false",
             f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
             f"--backend-config=python,stub-timeout-seconds={ready_timeout}",

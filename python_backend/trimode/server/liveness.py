@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from ..api.tensors import CANARY_ID, ID, MODEL_NAME
+from ..api.tensors import CANARY_TAG, MODEL_NAME, TAG
 from ..errors import OverloadedError, ServeError
 from ..metrics import INSTANCE, PASSES, RUNNING, WAITING
 from .backend_client import BackendClient
@@ -30,7 +30,7 @@ LAST_WORDS_SECONDS = 0.5  # for a server to log why its backend died, before it 
 READ_SECONDS = 2.0  # for an answer that needs no engine; tritonserver gives it within milliseconds
 FIRST_TOKEN_FACTOR = 64  # a stuck engine is given so many times the first token's time: a pass under load is slower
 ERROR_BYTES = 500  # of an answer that are quoted; Triton's errors are one sentence
-CANARY = json.dumps({ID: CANARY_ID, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
+CANARY = json.dumps({TAG: CANARY_TAG, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
 JSON = {"Content-Type": "application/json"}
 READ_METRICS = (PASSES.name, RUNNING.name, WAITING.name)
 T = TypeVar("T")

@@ -18,12 +18,11 @@ ALL_INTERFACES = "0.0.0.0"
 
 @dataclass(frozen=True)
 class Ports:
-    """Where tritonserver listens. Its `http` port is internal and always on loopback: callers reach it by the guard."""
+    """Where tritonserver listens. `http` and `grpc` are internal and always on loopback: callers meet the front."""
 
     http: int
     grpc: int
     metrics: int
-    grpc_host: str = LOOPBACK
     metrics_host: str = LOOPBACK
 
 

@@ -96,17 +96,8 @@ class TritonProcess:
         found = (_fault("the backend process", stub) for stub in self._stubs)
         return _fault("tritonserver", server) or next(filter(None, found), None)
 
-    def terminate(self) -> None:
-        """Ask the server to finish its requests and end."""
-        with contextlib.suppress(ProcessLookupError):
-            self._process.terminate()
-
-    async def wait(self) -> None:
-        """Wait until it has ended."""
-        await self._process.wait()
-
     async def kill(self) -> None:
-        """Kill the server and its stubs at once, and delete their shared memory files."""
+        """Kill the server and its stubs at once, and delete their shared memory files; a second call does nothing."""
         self.find_stubs()
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -114,7 +105,8 @@ class TritonProcess:
             with contextlib.suppress(psutil.Error, OSError):
                 stub.kill()
         await self._process.wait()
-        self._reaper.kill()
+        with contextlib.suppress(ProcessLookupError):
+            self._reaper.kill()
         await self._reaper.wait()
         await asyncio.wait({self._log}, timeout=LAST_WORDS_SECONDS)
         self._log.cancel()

@@ -7,46 +7,46 @@ end them either. Killing the server does, at once, and costs 0.3 s more than a r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 from ..errors import ServeError
 from .liveness import Liveness
 from .process import TritonProcess
 
+FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between restarts of a server that fails again and again
 SETTLED_SECONDS = 60.0  # a server that lived this long failed for a new reason; its failure counts as the first
-KILL_SECONDS = 5.0  # for tritonserver to end after its own exit timeout, before it is killed
+DRAIN_POLL_SECONDS = 0.02  # between looks whether requests still run once the server is to stop
+LAST_ANSWERS_SECONDS = 0.5  # for the errors of requests that were cut off to reach their callers
 
 
-@dataclass(frozen=True)
-class RestartPolicy:
-    """How often a failing server is replaced, and how long a stopping one may take.
-
-    Attributes:
-        exit_seconds: how long running requests may take to finish once the server is to stop.
-        max_failures: the supervisor gives up after so many failures in a row.
-    """
-
-    exit_seconds: float = 10.0
-    max_failures: int = 5
+def backoff_seconds(failures: int) -> float:
+    """Return the pause before a restart, after so many failures in a row: none at first, then twice the last one."""
+    return 0.0 if failures < 2 else min(FIRST_PAUSE_SECONDS * 2 ** min(failures - 2, 16), LONGEST_PAUSE_SECONDS)
 
 
 class Supervisor:
-    """Starts, replaces and stops the server; `alive` is what the guard answers to health checks."""
+    """Starts, replaces and stops the server; `alive` is what its faces answer to health checks.
 
-    def __init__(
-        self, start: Callable[[], Awaitable[TritonProcess]], liveness: Liveness, policy: RestartPolicy
-    ) -> None:
+    A server that never served ends the supervisor. One that has served is replaced for as long as it takes: what made
+    it fail may pass, and a pause that grows keeps the machine free for that.
+    """
+
+    def __init__(self, start: Callable[[], Awaitable[TritonProcess]], liveness: Liveness, exit_seconds: float) -> None:
         self._start = start
         self._liveness = liveness
-        self._policy = policy
+        self._exit_seconds = exit_seconds
         self._stopping = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._served = False
         self.alive = False
 
     def stop(self) -> None:
-        """Let `run` end the server in order: running requests may finish, new ones are refused."""
+        """Let `run` end the server in order: running requests may finish, new ones are refused. Twice: end it now."""
+        if self._stopping.is_set():
+            self._at_once.set()
         self.alive = False
         self._stopping.set()
 
@@ -55,35 +55,45 @@ class Supervisor:
         """Whether `stop` was called."""
         return self._stopping.is_set()
 
-    async def run(self, on_ready: Callable[[], None]) -> None:
-        """Serve until `stop`; `on_ready` is called after each start.
+    async def run(self, on_ready: Callable[[], Awaitable[None]], running: Callable[[], int]) -> None:
+        """Serve until `stop`.
+
+        Args:
+            on_ready: awaited after each start, before the server counts as alive.
+            running: how many requests have no answer yet.
 
         Raises:
-            ServeError: the server could not be started, or failed too often in a row.
+            ServeError: the server could not be started, the first time.
         """
         failures = restarts = 0
         while True:
             began = time.monotonic()
-            process = await self._start()
+            process = None
             try:
-                fault = await self._serve(process, on_ready)
-            except ServeError as exc:
-                if failures == 0:
-                    raise  # it never served, and another start would end the same way
+                process = await self._start()
+                fault = await self._serve(process, on_ready, running)
+            except (ServeError, OSError) as exc:  # OSError: this process has no files or memory for another one
+                if not self._served:
+                    raise ServeError(str(exc)) from exc  # another start would end the same way
                 fault = str(exc)
             finally:
                 self.alive = False
-                await process.kill()
+                if process is not None:
+                    await process.kill()
             if fault is None:
                 return
             settled = time.monotonic() - began > SETTLED_SECONDS
             failures = 1 if settled else failures + 1
-            if failures >= self._policy.max_failures:
-                raise ServeError(f"{fault}; giving up after {failures} failures in a row")
             restarts += 1
-            log(f"{fault}; its streams were ended, restart {restarts} (failure {failures} in a row)")
+            pause = backoff_seconds(failures)
+            log(f"{fault}; its streams were ended, restart {restarts} in {pause:g} s (failure {failures} in a row)")
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), pause)
+                return
 
-    async def _serve(self, process: TritonProcess, on_ready: Callable[[], None]) -> str | None:
+    async def _serve(
+        self, process: TritonProcess, on_ready: Callable[[], Awaitable[None]], running: Callable[[], int]
+    ) -> str | None:
         """Return the fault that ended `process`, None when `stop` was called."""
         following = asyncio.create_task(self._follow(process, on_ready))
         stopping = asyncio.create_task(self._stopping.wait())
@@ -94,20 +104,32 @@ class Supervisor:
         finally:
             following.cancel()
             stopping.cancel()
-        log(f"stopping: running requests may finish within {self._policy.exit_seconds:g} s")
-        await self._liveness.aclose()
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), self._policy.exit_seconds + KILL_SECONDS)
-        except TimeoutError:
-            log("tritonserver did not end within its exit timeout and is killed")
+        await self._drain(process, running)
         return None
 
-    async def _follow(self, process: TritonProcess, on_ready: Callable[[], None]) -> str:
+    async def _drain(self, process: TritonProcess, running: Callable[[], int]) -> None:
+        """Wait until no request runs, then end the server; what runs too long is cut off, and callers hear that.
+
+        Triton is killed, since nothing runs in it then: its own way to end polls each second and takes three or more.
+        """
+        if requests := running():
+            log(f"stopping: {requests} requests may finish within {self._exit_seconds:g} s")
+        deadline = time.monotonic() + self._exit_seconds
+        while running() and time.monotonic() < deadline and not self._at_once.is_set():
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        cut = running()
+        await process.kill()
+        if cut:
+            log(f"{cut} requests were cut off")
+            deadline = time.monotonic() + LAST_ANSWERS_SECONDS
+            while running() and time.monotonic() < deadline:
+                await asyncio.sleep(DRAIN_POLL_SECONDS)
+
+    async def _follow(self, process: TritonProcess, on_ready: Callable[[], Awaitable[None]]) -> str:
         """Return the first fault of a server that became ready."""
         await self._liveness.until_ready(process)
-        self.alive = True
-        on_ready()
+        await on_ready()
+        self._served, self.alive = True, not self.stopping
         return await self._liveness.until_fault(process)
 
 

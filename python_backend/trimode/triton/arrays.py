@@ -16,7 +16,7 @@ import numpy.typing as npt
 from ..api.answer import Chunk
 from ..api.fields import BY_NAME, MAX_TEXT_CHARACTERS, Operation
 from ..api.params import GenerationParams
-from ..api.tensors import CANCEL, COUNTS, ID, MAX_TEXT_BYTES, OUTPUTS, RATIOS, TAG, Tensor
+from ..api.tensors import CALLER, CANCEL, COUNTS, ID, MAX_TEXT_BYTES, OUTPUTS, RATIOS, TAG, Tensor
 from ..errors import Described, RequestError
 
 Array = npt.NDArray[Any]
@@ -32,7 +32,7 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
     """
     given: dict[str, object] = {name: _python_value(name, array) for name, array in inputs}
     for name, value in _parameters(parameters).items():
-        if name in (ID, TAG, CANCEL) or name.startswith("triton_"):  # e.g. triton_enable_empty_final_response
+        if name in (ID, TAG, CANCEL, CALLER) or name.startswith("triton_"):  # e.g. triton_enable_empty_final_response
             continue
         if name in given:
             raise RequestError(name, "must be given once, as a tensor or a parameter", value, error_type="given_twice")
@@ -40,10 +40,9 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
     return given
 
 
-def name_of(request_id: str, parameters: str) -> str:
-    """Return the name that cancels a request: its tag, else its id, which is a parameter if it came by /generate."""
-    given = _parameters(parameters)
-    return str(given.get(TAG) or request_id or given.get(ID, ""))
+def tag_of(parameters: str) -> str:
+    """Return the front's own name for a request, by which it is cancelled; "" if it did not come by the front."""
+    return str(_parameters(parameters).get(TAG, ""))
 
 
 def cancel_target(parameters: str) -> str | None:

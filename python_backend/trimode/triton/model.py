@@ -11,12 +11,12 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from ..api.tensors import CANARY_ID
+from ..api.tensors import CANARY_TAG
 from ..config import ServerConfig
 from ..errors import CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
-from .arrays import cancel_target, name_of, read_request
+from .arrays import cancel_target, read_request, tag_of
 from .housekeeper import Housekeeper
 from .instance import Instance
 from .live_request import LiveRequest, refuse
@@ -53,8 +53,8 @@ class TritonPythonModel:
         if (target := cancel_target(parameters)) is not None:
             refuse(sender, CancelledError(f"{self._housekeeper.cancel(target)} requests"))
             return
-        name = name_of(request.request_id(), parameters)
-        recorder = None if name == CANARY_ID else self._recorder
+        name = tag_of(parameters)
+        recorder = None if name == CANARY_TAG else self._recorder
         live = LiveRequest(name, sender, recorder, self._housekeeper.forget)
         given: dict[str, object] = {}
         try:

@@ -9,22 +9,24 @@ import pytest
 from trimode.errors import RequestError
 from trimode.server.body_check import check_body
 
+OURS = {"tag": "tag of ours", "caller": "10.0.0.7"}
+
 
 def checked(body: bytes, *, streaming: bool = False) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(check_body(body, "tag of ours", streaming=streaming))
+    made: dict[str, Any] = json.loads(check_body(body, "tag of ours", "10.0.0.7", streaming=streaming))
     return made
 
 
 def refused(body: bytes) -> tuple[str, str]:
     """Return (error_type, message)."""
     with pytest.raises(RequestError) as caught:
-        check_body(body, "tag of ours", streaming=False)
+        check_body(body, "tag of ours", "10.0.0.7", streaming=False)
     return caught.value.error_type, str(caught.value)
 
 
 def test_parameters_are_fields_and_the_tag_is_ours() -> None:
     body = b'{"id": "mine", "text_input": "hi", "parameters": {"max_tokens": 5}}'
-    assert checked(body) == {"id": "mine", "text_input": "hi", "max_tokens": 5, "tag": "tag of ours"}
+    assert checked(body) == {"id": "mine", "text_input": "hi", "max_tokens": 5, **OURS}
 
 
 def test_messages_become_one_string() -> None:
@@ -34,7 +36,7 @@ def test_messages_become_one_string() -> None:
 
 @pytest.mark.parametrize("body", [b'{"text_input": "hi", "top_k": null}', b'{"text_input": "hi", "parameters": null}'])
 def test_null_is_not_given(body: bytes) -> None:
-    assert checked(body) == {"text_input": "hi", "tag": "tag of ours"}
+    assert checked(body) == {"text_input": "hi", **OURS}
 
 
 @pytest.mark.parametrize("body", [b'{"max_token": null}', b'{"parameters": {"max_token": null}}', b'{"tag": null}'])

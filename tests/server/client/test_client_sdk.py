@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from trimode.api.fields import Mode
+from trimode.api.fields import Mode, ModeName
 from trimode_client import AsyncClient, Completion, InvalidRequestError, PromptTooLongError
 
 from tests.server.sdk import PROMPT, Protocol, client, protocols, url
@@ -27,7 +27,7 @@ def ask(server: Server, protocol: Protocol, **knobs: Any) -> Completion:
 
 @protocols
 @modes
-def test_a_stream_is_the_answer_at_once(server: Server, protocol: Protocol, mode: str) -> None:
+def test_a_stream_is_the_answer_at_once(server: Server, protocol: Protocol, mode: ModeName) -> None:
     with client(server, protocol) as asking:
         streamed = asking.stream(PROMPT, mode=mode, max_tokens=24, end_id=-1).finish()
     assert streamed.token_ids == ask(server, protocol, mode=mode).token_ids

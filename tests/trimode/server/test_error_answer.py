@@ -6,21 +6,31 @@ import json
 
 import pytest
 from trimode.errors import ERROR_TYPES
-from trimode.server.error_answer import error_response, error_text, status_of
+from trimode.server.error_answer import error_response, error_text, with_type
 
 
 @pytest.mark.parametrize("name", ERROR_TYPES)
 def test_the_status_is_that_of_the_type_in_front(name: str) -> None:
-    assert status_of(f"{name}: what happened") == ERROR_TYPES[name].http_status
+    assert error_response(f"{name}: what happened").status == ERROR_TYPES[name].http_status
 
 
-def test_a_type_that_is_not_known_is_the_callers_fault() -> None:
-    assert status_of("no_such_type: what happened", 500) == 400
-
-
-@pytest.mark.parametrize("text", ["", "what happened", "Internal: what happened", "engine_failed", "engine_failed:"])
-def test_a_text_without_a_type_has_the_status_that_is_given(text: str) -> None:
-    assert (status_of(text), status_of(text, 502)) == (400, 502)
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("Request for unknown model: 'x' is not found", "not_found"),
+        ("[request id: a] unexpected inference input 'foo' for model 'm'", "unknown_field"),
+        ("Stub process 'm_0_0' is not healthy.", "unavailable"),
+        ("Failed to increase the shared memory pool size for key 'x' to 3 bytes.", "unavailable"),
+        ("inference input 'top_k' data-type is 'FP32', but model 'm' expects 'INT32'", "wrong_type"),
+        ("failed to parse the request JSON buffer: Invalid value. at 1", "bad_json"),
+        ("Internal: something", "internal"),
+        ("no words that are known", "invalid_value"),
+        ("no_such_type: what happened", "invalid_value"),
+    ],
+)
+def test_tritons_own_words_get_a_type(text: str, kind: str) -> None:
+    assert with_type(text) == f"{kind}: {text}"
+    assert with_type(with_type(text)) == with_type(text)
 
 
 @pytest.mark.parametrize(

@@ -12,14 +12,16 @@ from trimode.metrics import PASSES, RUNNING
 from trimode.server import liveness, supervisor
 from trimode.server.process import Fault
 
-from tests.support.supervised import CANARY_SECONDS, DEAD, MALFORMED, OK, POLICY, Answer, Engine, Run, lines
+from tests.support.supervised import CANARY_SECONDS, DEAD, MALFORMED, OK, Answer, Engine, Run, lines
 
 
 @pytest.fixture(autouse=True)
 def intervals_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("PROCESS", "PROGRESS", "IDLE", "START_POLL", "RETRY", "LAST_WORDS"):
         monkeypatch.setattr(liveness, f"{name}_SECONDS", 0.002)
-    monkeypatch.setattr(supervisor, "KILL_SECONDS", 0.002)
+    for name in ("DRAIN_POLL", "LAST_ANSWERS", "FIRST_PAUSE"):
+        monkeypatch.setattr(supervisor, f"{name}_SECONDS", 0.002)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE_SECONDS", 0.004)
 
 
 def test_a_stuck_engine_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,26 +118,63 @@ def test_an_engine_is_stuck_after_64_times_the_first_token() -> None:
     assert CANARY_SECONDS <= found[1] < found[0]
 
 
-def test_it_gives_up_after_failures_in_a_row() -> None:
+def test_a_server_that_has_served_is_replaced_for_as_long_as_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     def after_start(run: Run) -> None:
-        run.processes[-1].ill = DEAD
+        if run.ready < 9:
+            run.processes[-1].ill = DEAD
+        else:
+            run.supervisor.stop()
 
     run = Run(Engine(OK), after_start)
-    assert run.error == "the backend process 5 died; giving up after 3 failures in a row"
-    assert len(run.processes) == POLICY.max_failures
+    assert (run.error, len(run.processes)) == ("", 9)
+    assert "restart 8 in 0.004 s (failure 8 in a row)" in capsys.readouterr().err
 
 
-def test_a_server_that_lived_long_starts_a_new_count(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_files_for_another_process_is_no_reason_to_end() -> None:
+    class Short(Run):
+        async def _start(self) -> Any:
+            if len(self.processes) == 1 and not self.requests:
+                self.requests = 1
+                raise OSError(24, "Too many open files")
+            self.requests = 0
+            return await super()._start()
+
     def after_start(run: Run) -> None:
-        if run.ready <= 2 * POLICY.max_failures:
+        if run.ready == 1:
+            run.processes[-1].ill = DEAD
+        else:
+            run.supervisor.stop()
+
+    run = Short(Engine(OK), after_start)
+    assert (run.error, run.ready) == ("", 2)
+
+
+def test_no_files_for_the_first_process_ends_the_start() -> None:
+    class Short(Run):
+        async def _start(self) -> Any:
+            raise OSError(24, "Too many open files")
+
+    assert Short(Engine(OK), lambda run: None).error == "[Errno 24] Too many open files"
+
+
+def test_pauses_between_restarts_double_up_to_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 0.5)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE_SECONDS", 30.0)
+    assert [supervisor.backoff_seconds(count) for count in (1, 2, 3, 4, 9, 10**6)] == [0, 0.5, 1, 2, 30, 30]
+
+
+def test_a_server_that_lived_long_starts_a_new_count(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def after_start(run: Run) -> None:
+        if run.ready < 5:
             run.processes[-1].ill = DEAD
         else:
             run.supervisor.stop()
 
     monkeypatch.setattr(supervisor, "SETTLED_SECONDS", 0.0)
-    run = Run(Engine(OK), after_start)
-    assert run.error == ""
-    assert len(run.processes) == 2 * POLICY.max_failures + 1
+    Run(Engine(OK), after_start)
+    assert "restart 4 in 0 s (failure 1 in a row)" in capsys.readouterr().err
 
 
 def test_a_process_stopped_for_a_moment_is_no_fault() -> None:
@@ -155,11 +194,36 @@ def test_a_stop_in_order_ends_with_the_server() -> None:
     assert not run.supervisor.alive
 
 
-def test_a_server_that_outlives_its_grace_is_killed(capsys: pytest.CaptureFixture[str]) -> None:
-    run = Run(Engine(OK), lambda run: run.supervisor.stop(), obedient=False)
-    assert run.error == ""
+def test_requests_that_run_may_finish(capsys: pytest.CaptureFixture[str]) -> None:
+    def after_start(run: Run) -> None:
+        run.requests = 1
+        run.supervisor.stop()
+        asyncio.get_running_loop().call_later(0.005, setattr, run, "requests", 0)
+
+    Run(Engine(OK), after_start)
+    said = capsys.readouterr().err
+    assert "stopping: 1 requests may finish within 0.02 s" in said
+    assert "cut off" not in said
+
+
+def test_requests_that_run_for_too_long_are_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+    def after_start(run: Run) -> None:
+        run.requests = 2
+        run.supervisor.stop()
+
+    run = Run(Engine(OK), after_start)
     assert run.processes[0].killed
-    assert "tritonserver did not end within its exit timeout and is killed" in capsys.readouterr().err
+    assert "2 requests were cut off" in capsys.readouterr().err
+
+
+def test_a_second_stop_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def after_start(run: Run) -> None:
+        run.requests = 1
+        run.supervisor._exit_seconds = 3600
+        run.supervisor.stop()
+        run.supervisor.stop()
+
+    assert Run(Engine(OK), after_start).processes[0].killed
 
 
 def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(capsys: pytest.CaptureFixture[str]) -> None:

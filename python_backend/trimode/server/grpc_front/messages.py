@@ -1,0 +1,120 @@
+"""What the front reads of KServe's messages, and the answers that it makes itself.
+
+Knows the classes that tritonclient ships (KServe's grpc_predict_v2.proto with Triton's additions); nothing of streams.
+Messages that pass through stay the bytes that came, with parameters of ours at their end: protobuf merges them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from tritonclient.grpc import service_pb2 as pb
+
+from ...api.tensors import CALLER, CANCEL, MAX_ID_CHARACTERS, MODEL_NAME, MODEL_VERSION, TAG
+from ...errors import Described, Refusal, RequestError, TrimodeError, shorten
+from ..error_answer import with_type
+
+ASK_FINAL = "triton_enable_empty_final_response"
+FINAL = "triton_final_response"
+"""Triton's parameters: a request asks with the first that responses say with the second whether they are the last."""
+RESERVED = (TAG, CALLER, CANCEL)
+"""Parameters by which the front speaks to the model; from a caller they would end or rename another's request."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """A request for an answer, as far as the front reads it.
+
+    Attributes:
+        id: the caller's name for it, which its responses carry.
+        message: the bytes that Triton gets.
+    """
+
+    id: str
+    message: bytes
+
+
+def read_request(message: bytes) -> Any:
+    """Return the ModelInferRequest in `message`.
+
+    Raises:
+        RequestError: the bytes are none.
+    """
+    return parsed(pb.ModelInferRequest, message)
+
+
+def parsed(kind: Any, message: bytes) -> Any:
+    """Return the message of class `kind` in the bytes.
+
+    Raises:
+        RequestError: the bytes are none.
+    """
+    try:
+        return kind.FromString(message)
+    except DecodeError as exc:
+        limit = f"must be a {kind.DESCRIPTOR.name} of KServe's protocol"
+        raise RequestError(
+            "the message", limit, Described(f"{len(message)} other bytes"), error_type="wrong_type"
+        ) from exc
+
+
+def checked(request: Any, message: bytes, caller: str, most_bytes: int) -> Request:
+    """Return what goes on to Triton, or refuse what would harm it or somebody else's request.
+
+    Raises:
+        Refusal: the message is too large, or names a model or version that is not served.
+        RequestError: its id is too long, or it uses a parameter that is reserved.
+    """
+    if len(message) > most_bytes:
+        raise Refusal("too_large", f"a message must be at most {most_bytes} bytes, got {len(message)}")
+    check_model(request.model_name, request.model_version)
+    if len(request.id) > MAX_ID_CHARACTERS:
+        raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request.id)
+    for name in RESERVED:
+        if name in request.parameters:
+            raise RequestError(name, "is not a field of this model", Described("a value"), error_type="unknown_field")
+    ours = pb.ModelInferRequest()
+    ours.parameters[CALLER].string_param = caller
+    ours.parameters[ASK_FINAL].bool_param = True
+    return Request(request.id, message + ours.SerializeToString())
+
+
+def check_model(name: str, version: str) -> None:
+    """Refuse a model or version that is not served: Triton 2.51 can crash on one in the middle of a stream.
+
+    Raises:
+        Refusal: it is not served here.
+    """
+    if name != MODEL_NAME:
+        raise Refusal("not_found", f"there is no model {shorten(name)}; this server has {MODEL_NAME}")
+    if version not in ("", MODEL_VERSION):
+        raise Refusal("not_found", f"{MODEL_NAME} has no version {shorten(version)}, only {MODEL_VERSION}")
+
+
+def is_last(response: Any) -> bool:
+    """Return whether no response to the same request follows: an error, or marked as the last one."""
+    if response.error_message:
+        return True
+    parameters = response.infer_response.parameters
+    return FINAL in parameters and parameters[FINAL].bool_param
+
+
+def refusal(request_id: str, error: TrimodeError) -> bytes:
+    """Return the response that answers a request of a stream with `error`."""
+    answer = pb.ModelInferResponse(id=request_id, model_name=MODEL_NAME, model_version=MODEL_VERSION)
+    answer.parameters[FINAL].bool_param = True
+    made: bytes = pb.ModelStreamInferResponse(
+        error_message=error.on_the_wire(), infer_response=answer
+    ).SerializeToString()
+    return made
+
+
+def with_error_type(response: Any, message: bytes) -> bytes:
+    """Return the response's bytes; an error of Triton's own words gets an error_type in front."""
+    if not response.error_message:
+        return message
+    response.error_message = with_type(response.error_message)
+    typed: bytes = response.SerializeToString()
+    return typed

@@ -1,0 +1,54 @@
+"""What the HTTP and the gRPC face of the server share: limits of a request, the server's state, and errors about it.
+
+Knows no protocol.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import EngineError, Refusal, TrimodeError
+
+LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
+CUT = EngineError("the server stopped before the answer was complete")
+
+
+class ServingState(Protocol):
+    """What the faces ask the supervisor."""
+
+    alive: bool
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the server is ending in order."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Limits of one exchange.
+
+    Attributes:
+        body_bytes: size of the largest body over HTTP, and of the largest message over gRPC.
+        upload_seconds: how long a caller may take to send its body.
+        silence_seconds: the longest pause before and within the backend's answer.
+    """
+
+    body_bytes: int = 8 * 2**20
+    upload_seconds: float = 60.0
+    silence_seconds: float = 300.0
+
+
+def not_serving(state: ServingState) -> Refusal:
+    """Return what callers hear while no backend serves."""
+    return Refusal("unavailable", f"the server {'is stopping' if state.stopping else 'is starting, try again'}")
+
+
+def lost_error(state: ServingState) -> TrimodeError:
+    """Return what callers hear whose answer the backend did not finish."""
+    return CUT if state.stopping else LOST
+
+
+def silent_error() -> Refusal:
+    """Return what callers hear when the backend said nothing for the longest pause allowed."""
+    return Refusal("deadline_exceeded", "the backend was silent for too long")

@@ -1,0 +1,126 @@
+"""Calls that are no streams: which pass through, which the front answers, which it refuses; and its health service."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from trimode.api.tensors import MODEL_NAME
+from trimode.server.grpc_front.front import ADMINISTRATION, STATUS, address_of
+from tritonclient.grpc import service_pb2 as pb
+
+from tests.support.kserve import Scene, Triton, play, request
+
+EVERY_CALL = {method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods}
+
+
+async def refused(call: Any) -> tuple[grpc.StatusCode, str]:
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await call
+    return caught.value.code(), str(caught.value.details())
+
+
+def test_questions_pass_through() -> None:
+    async def act(scene: Scene) -> None:
+        assert await scene.stub.ModelConfig(pb.ModelConfigRequest(name=MODEL_NAME)) == pb.ModelConfigResponse()
+        assert len(scene.triton.asked) == 1
+
+    play(act)
+
+
+def test_questions_about_a_model_that_is_not_there_do_not_reach_triton() -> None:
+    async def act(scene: Scene) -> None:
+        asked = scene.stub.ModelConfig(pb.ModelConfigRequest(name="other"))
+        assert (await refused(asked))[0] is grpc.StatusCode.NOT_FOUND
+        assert scene.triton.asked == []
+
+    play(act)
+
+
+def test_tritons_own_errors_get_a_type() -> None:
+    async def act(scene: Scene) -> None:
+        said = await refused(scene.stub.ModelConfig(pb.ModelConfigRequest(name=MODEL_NAME)))
+        assert said == (grpc.StatusCode.INTERNAL, "unavailable: Stub process 'x' is not healthy.")
+
+    play(act, lambda: Triton(ill=True))
+
+
+def test_the_front_says_itself_whether_it_lives_and_is_ready() -> None:
+    async def act(scene: Scene) -> None:
+        for alive in (True, False):
+            scene.state.alive = alive
+            assert (await scene.stub.ServerLive(pb.ServerLiveRequest())).live
+            assert (await scene.stub.ServerReady(pb.ServerReadyRequest())).ready == alive
+            assert (await scene.stub.ModelReady(pb.ModelReadyRequest(name=MODEL_NAME))).ready == alive
+        said = await refused(scene.stub.ModelConfig(pb.ModelConfigRequest(name=MODEL_NAME)))
+        assert said == (grpc.StatusCode.UNAVAILABLE, "unavailable: the server is starting, try again")
+
+    play(act)
+
+
+@pytest.mark.parametrize("name", ADMINISTRATION)
+def test_nobody_administers_the_server_from_outside(name: str) -> None:
+    async def act(scene: Scene) -> None:
+        code, text = await refused(getattr(scene.stub, name)(getattr(pb, f"{name}Request")()))
+        assert code is grpc.StatusCode.UNIMPLEMENTED
+        assert text.startswith(f"not_allowed: {name} administers the server")
+
+    play(act)
+
+
+def test_every_call_of_the_service_is_answered_by_the_front() -> None:
+    async def act(scene: Scene) -> None:
+        (service, _) = scene.front.handlers()
+        for name in EVERY_CALL:
+            details: Any = type("Details", (), {"method": f"/inference.GRPCInferenceService/{name}"})
+            assert service.service(details) is not None, name
+
+    play(act)
+
+
+def test_one_answer_instead_of_a_stream_is_refused() -> None:
+    async def act(scene: Scene) -> None:
+        code, text = await refused(scene.stub.ModelInfer(request()))
+        assert (code, text.partition(":")[0]) == (grpc.StatusCode.INVALID_ARGUMENT, "not_applicable")
+
+    play(act)
+
+
+def test_the_health_service() -> None:
+    async def act(scene: Scene) -> None:
+        stub: Any = health_pb2_grpc.HealthStub(scene.channel)
+        serving = health_pb2.HealthCheckResponse.ServingStatus.Value
+        assert (await stub.Check(health_pb2.HealthCheckRequest())).status == serving("SERVING")
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service="inference.GRPCInferenceService"))
+        assert (await watch.read()).status == serving("SERVING")
+        scene.state.alive = False
+        assert (await watch.read()).status == serving("NOT_SERVING")
+        watch.cancel()
+        other = health_pb2.HealthCheckRequest(service="other")
+        assert (await refused(stub.Check(other)))[0] is grpc.StatusCode.NOT_FOUND
+        unknown = stub.Watch(other)
+        assert (await unknown.read()).status == serving("SERVICE_UNKNOWN")
+        unknown.cancel()
+
+    play(act)
+
+
+def test_every_code_of_an_error_is_a_status() -> None:
+    from trimode.errors import ERROR_TYPES
+
+    assert {kind.triton_code for kind in ERROR_TYPES.values()} <= set(STATUS)
+
+
+@pytest.mark.parametrize(
+    ("peer", "address"),
+    [
+        ("ipv4:10.0.0.7:51234", "10.0.0.7"),
+        ("ipv6:[::1]:51234", "::1"),
+        ("ipv6:%5B::1%5D:51234", "::1"),
+        ("unix:", "unix:"),
+    ],
+)
+def test_the_address_of_a_caller(peer: str, address: str) -> None:
+    assert address_of(peer) == address

@@ -1,0 +1,189 @@
+"""A caller's stream through the front: what passes, what is refused, and that every request gets its last response."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import grpc
+import pytest
+from trimode.api.tensors import CALLER, CANCEL, TAG
+from trimode.server.grpc_front import relay
+from trimode.server.grpc_front.messages import ASK_FINAL
+
+from tests.support.kserve import Scene, Triton, play, request, response
+
+
+def errors(answers: list[Any]) -> list[tuple[str, str]]:
+    return [(answer.infer_response.id, answer.error_message) for answer in answers]
+
+
+def test_requests_and_responses_pass_in_order() -> None:
+    async def act(scene: Scene) -> None:
+        answers = await scene.ask(request("a", model_parameter="x"), request("b"))
+        assert [answer.infer_response.id for answer in answers] == ["a", "a", "b", "b"]
+        assert [answer.infer_response.raw_output_contents[0] for answer in answers] == [b"one", b"two"] * 2
+        assert scene.triton.streams == 1
+        sent = scene.triton.asked[0]
+        assert sent.inputs == request().inputs
+        assert sent.parameters["model_parameter"].string_param == "x"
+        assert sent.parameters[CALLER].string_param == "127.0.0.1"
+        assert sent.parameters[ASK_FINAL].bool_param
+
+    play(act, lambda: Triton(lambda asked: [response(asked.id, "one"), response(asked.id, "two", last=True)]))
+
+
+@pytest.mark.parametrize(
+    ("asked", "message"),
+    [
+        (request("a", model="x\n"), 'not_found: there is no model "x\\n"; this server has nemotron_diffusion'),
+        (request("a", version="2"), 'not_found: nemotron_diffusion has no version "2", only 1'),
+        (request("a", **{CANCEL: "b"}), "unknown_field: cancel is not a field of this model, got a value"),
+        (request("a", **{TAG: "b"}), "unknown_field: tag is not a field of this model, got a value"),
+        (request("a", **{CALLER: "b"}), "unknown_field: caller is not a field of this model, got a value"),
+        (request("a", filler="x" * 5000), "too_large: a message must be at most 4096 bytes, got 50"),
+        (request("i" * 129), "invalid_value: id must be a string of at most 128 characters, got "),
+    ],
+    ids=["model", "version", "cancel", "tag", "caller", "size", "id"],
+)
+def test_what_would_harm_triton_or_others_is_refused_and_the_stream_goes_on(asked: Any, message: str) -> None:
+    async def act(scene: Scene) -> None:
+        first, second = errors(await scene.ask(asked, request("good")))
+        assert first[0] == asked.id
+        assert first[1].startswith(message)
+        assert second == ("good", "")
+        assert [each.id for each in scene.triton.asked] == ["good"]
+
+    play(act, body_bytes=4096)
+
+
+def test_bytes_that_are_no_request_are_refused() -> None:
+    async def act(scene: Scene) -> None:
+        call: Any = scene.channel.stream_stream("/inference.GRPCInferenceService/ModelStreamInfer")()
+        await call.write(b"\xff\xff\xff")
+        await call.done_writing()
+        (answer,) = [each async for each in call]
+        assert b"wrong_type: the message must be a ModelInferRequest" in answer
+
+    play(act)
+
+
+def test_an_error_in_tritons_own_words_gets_a_type() -> None:
+    async def act(scene: Scene) -> None:
+        said = errors(await scene.ask(request("a"), request("b")))
+        assert said == [("a", "unknown_field: unexpected inference input 'x'"), ("b", "overloaded: the queue is full")]
+
+    words = {"a": "unexpected inference input 'x'", "b": "overloaded: the queue is full"}
+    play(act, lambda: Triton(lambda asked: [response(asked.id, error=words[asked.id])]))
+
+
+def test_every_request_hears_that_the_backend_ended_and_the_stream_goes_on() -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        for name in ("waits", "waits", "ends"):
+            await call.write(request(name))
+        lost = [await call.read() for _ in range(3)]
+        assert sorted(answer.infer_response.id for answer in lost) == ["ends", "waits", "waits"]
+        assert {answer.error_message.partition(":")[0] for answer in lost} == {"engine_failed"}
+        await call.write(request("again"))
+        assert (await call.read()).infer_response.id == "again"
+        assert scene.triton.streams == 2
+
+    answers = {"waits": [], "ends": None, "again": [response("again", last=True)]}
+    play(act, lambda: Triton(lambda asked: answers[asked.id]))
+
+
+def test_while_no_backend_serves_requests_are_refused() -> None:
+    async def act(scene: Scene) -> None:
+        scene.state.alive = False
+        assert errors(await scene.ask(request())) == [("a", "unavailable: the server is starting, try again")]
+
+    play(act)
+
+
+def test_a_caller_that_leaves_cancels_what_runs() -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request())
+        assert (await call.read()).infer_response.id == "a"
+        call.cancel()
+        await scene.triton.left.wait()
+        while scene.front.running:
+            await asyncio.sleep(0.01)
+
+    play(act, lambda: Triton(lambda asked: [response(asked.id)]))
+
+
+def test_an_idle_stream_is_closed_at_once_when_the_server_stops() -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request())
+        await call.read()
+        scene.state.stopping, scene.state.alive = True, False
+        scene.front.drain()
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        assert caught.value.details() == "unavailable: the server is stopping"
+
+    play(act)
+
+
+def test_a_stream_on_which_something_runs_is_closed_after_its_last_response() -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request("slow"))
+        await call.read()
+        scene.state.stopping, scene.state.alive = True, False
+        scene.front.drain()
+        await call.write(request("late"))
+        assert (await call.read()).error_message == "unavailable: the server is stopping"
+        assert scene.front.running == 1
+        for each in scene.front._relays:
+            each._upstream.responded("slow", last=True)  # type: ignore[union-attr]
+            each._note_idle(each._upstream)  # type: ignore[arg-type]
+        with pytest.raises(grpc.aio.AioRpcError, match="the server is stopping"):
+            await call.read()
+
+    play(act, lambda: Triton(lambda asked: [response(asked.id)]))
+
+
+def test_a_backend_that_is_silent_for_too_long_is_an_error() -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request())
+        while not scene.front.running:
+            await asyncio.sleep(0.01)
+        for each in scene.front._relays:
+            each.watch(time.monotonic() + 299, 3600)
+            each.watch(time.monotonic() + 301, 3600)
+        answer = await call.read()
+        assert answer.error_message == "deadline_exceeded: the backend was silent for too long"
+
+    play(act, lambda: Triton(lambda asked: []))
+
+
+def test_a_stream_without_requests_is_closed_after_a_while() -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request())
+        await call.read()
+        for each in scene.front._relays:
+            each.watch(time.monotonic() + 3601, 3600)
+        with pytest.raises(grpc.aio.AioRpcError, match="the stream had no request for 3600 s"):
+            await call.read()
+
+    play(act)
+
+
+def test_one_stream_cannot_run_any_number_of_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        for name in "abc":
+            await call.write(request(name))
+        answer = await call.read()
+        assert (answer.infer_response.id, answer.error_message.partition(":")[0]) == ("c", "overloaded")
+
+    monkeypatch.setattr(relay, "MOST_RUNNING", 2)
+    play(act, lambda: Triton(lambda asked: []))
