@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
-from tests.support.processes import starts_process
+from tests.support.processes import starts_process, without_processes
 
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
@@ -36,6 +36,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(SERVER) or (isinstance(item, pytest.Function) and starts_process(item)):
             item.add_marker(pytest.mark.subprocess)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
+    """Hold those that are not marked to it: they start no process."""
+    if item.get_closest_marker("subprocess"):
+        yield
+    else:
+        with without_processes(item.nodeid):
+            yield
 
 
 def kit_folder(config: pytest.Config) -> Path:

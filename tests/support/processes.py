@@ -1,24 +1,43 @@
-"""Which tests start a process, read from the names that their code uses. Knows nothing of what the package starts."""
+"""Which tests start a process: read from the names that their code uses, and held while the others run.
+
+Knows nothing of what the packages start.
+"""
 
 from __future__ import annotations
 
+import _posixsubprocess
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
 from types import CodeType
 from typing import Any
 
 import pytest
 
-STARTS = {"subprocess", "create_subprocess_exec", "multiprocessing", "TritonProcess", "Comparison", "conversion"}
+STARTS = {
+    "subprocess", "create_subprocess_exec", "multiprocessing", "TritonProcess", "Comparison", "conversion", "FETCH",
+}  # fmt: skip
 """What starts a process: the library's names, and the product's that lie behind a module."""
+
+EVENTS = {"subprocess.Popen", "os.posix_spawn", "os.fork", "os.forkpty", "os.exec", "os.system", "fork_exec"}
+"""What the interpreter says before it starts a process; the last is our own, for multiprocessing says nothing."""
+
+
+class ProcessStartedError(Exception):
+    """A test that is not marked `subprocess` was about to start a process."""
 
 
 def names_in(code: CodeType) -> Iterator[str]:
-    """The names that a function's code uses, those of the functions inside it too."""
+    """The names that a function's code uses or puts something in the place of, those of functions inside it too."""
     yield from code.co_names
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
             yield from names_in(constant)
+        elif isinstance(constant, str):
+            yield constant
 
 
 def names_reached(function: Callable[..., Any], seen: set[str] | None = None) -> set[str]:
@@ -47,3 +66,54 @@ def starts_process(item: pytest.Function) -> bool:
     fixtures = [one.func for definitions in named.values() for one in definitions]
     reached = [names_reached(function) for function in (item.function, *fixtures) if inspect.isfunction(function)]
     return any(STARTS & names for names in reached)
+
+
+_tries: list[str] | None = None
+"""What the test that runs has tried to start; None while no test is watched."""
+
+
+def _hear(event: str, arguments: tuple[Any, ...]) -> None:
+    if _tries is not None and event in EVENTS:
+        _tries.append(f"{event}{arguments[:2]}")
+        raise ProcessStartedError(_tries[0])
+
+
+@cache
+def _listen() -> None:
+    """Once for a whole run: a hook stays for good."""
+    importlib.import_module("numpy.testing")  # asks lscpu when it is first imported, which is no test's doing
+    sys.addaudithook(_hear)
+    fork_exec = _posixsubprocess.fork_exec
+
+    @wraps(fork_exec)
+    def audited(*arguments: Any) -> int:
+        sys.audit("fork_exec", *arguments[:2])
+        return fork_exec(*arguments)
+
+    _posixsubprocess.fork_exec = audited
+
+
+@contextmanager
+def without_processes(test: str) -> Iterator[None]:
+    """Fail at the first process that is started inside, also when what started it swallows the error."""
+    global _tries
+    _listen()
+    tries: list[str] = []
+    _tries = tries
+    try:
+        yield
+    except BaseException as error:
+        if tries:
+            raise _complaint(test, tries) from error
+        raise
+    finally:
+        _tries = None
+    if tries:
+        raise _complaint(test, tries)
+
+
+def _complaint(test: str, tries: list[str]) -> ProcessStartedError:
+    return ProcessStartedError(
+        f"{test} starts a process, {tries[0]}: mark it with @pytest.mark.subprocess, "
+        "or add the name that starts it to STARTS in tests/support/processes.py"
+    )

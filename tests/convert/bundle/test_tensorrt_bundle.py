@@ -187,6 +187,7 @@ def test_gpu_that_is_too_small_is_refused(checkpoint: Checkpoint, monkeypatch: p
         design(checkpoint, gpu="L40S-48G")
 
 
+@pytest.mark.subprocess
 def test_this_machines_gpu_is_asked_of_nvidia_smi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert local_gpu.local_gpu() is None
