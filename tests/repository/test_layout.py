@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.layout import PACKAGES, ROOT, imports_of, layout, modules_of
+from tests.support.layout import PACKAGES, ROOT, house_of, imports_of, layout, modules_of
 
 TABLE = {
     "trimode": (15, 9, 48),
@@ -54,7 +54,7 @@ FILES = [(name, path) for name, package in PACKAGES.items() for path in sorted(p
 
 @pytest.mark.parametrize("name", TABLE)
 def test_a_package_has_no_more_rooms_floors_and_arrows_than_the_table_says(name: str) -> None:
-    house = layout.House.of(PACKAGES[name])
+    house = house_of(name)
     assert house.circle() == set()
     found = (len(house.arrows), max(house.floors().values()), house.count)
     assert all(have <= most for have, most in zip(found, TABLE[name], strict=True)), f"{found}: see `make layout`"
@@ -66,13 +66,13 @@ def test_every_package_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("room", MAY_IMPORT)
 def test_imports_point_one_way(room: str) -> None:
-    arrows = layout.House.of(PACKAGES["trimode"]).arrows
+    arrows = house_of("trimode").arrows
     wrong = {other: found for other, found in arrows.get(room, {}).items() if other not in MAY_IMPORT[room]}
     assert wrong == {}
 
 
 def test_every_room_has_its_place_in_the_direction() -> None:
-    assert set(layout.House.of(PACKAGES["trimode"]).arrows) == set(MAY_IMPORT)
+    assert set(house_of("trimode").arrows) == set(MAY_IMPORT)
 
 
 @pytest.mark.parametrize("room", ["decoding", "auto", "scheduling", "requests"])
@@ -158,8 +158,8 @@ def test_importing_the_foundation_loads_nothing_that_must_be_installed() -> None
 def test_the_command_prints_every_package() -> None:
     command = [sys.executable, str(ROOT / "scripts" / "layout.py")]
     printed = subprocess.check_output(command, text=True)
-    for name, package in PACKAGES.items():
-        house = layout.House.of(package)
+    for name in PACKAGES:
+        house = house_of(name)
         assert f"{name}: {len(house.arrows)} rooms" in printed
         assert all(f" {room} " in printed for room in house.arrows)
 

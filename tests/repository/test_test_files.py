@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,51 +19,51 @@ def name_of(path: Path) -> str:
     return str(path.relative_to(ROOT))
 
 
-def imported_tests(text: str) -> list[str]:
-    """The names of test modules that a file imports, absolutely or relatively."""
-    found = []
+@dataclass(frozen=True)
+class Faults:
+    """The test modules that a file imports, absolutely or relatively, and whether it reads or writes `sys.path`."""
+
+    imported_tests: list[str]
+    edits_the_path: bool
+
+
+def faults(text: str) -> Faults:
+    tests: list[str] = []
+    edits = False
     for node in ast.walk(ast.parse(text)):
         names: list[str] = []
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
-        elif isinstance(node, ast.ImportFrom):
-            names = [
-                f"{node.module or ''}.{alias.name}"
-                for alias in node.names
-                if node.level or "tests" in (node.module or "")
-            ]
-        found += [name for name in names if any(part.startswith("test_") for part in name.split("."))]
-    return found
+        elif isinstance(node, ast.ImportFrom) and (node.level or "tests" in (node.module or "")):
+            names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Attribute) and node.attr == "path" and isinstance(node.value, ast.Name):
+            edits = edits or node.value.id == "sys"
+        tests += [name for name in names if any(part.startswith("test_") for part in name.split("."))]
+    return Faults(tests, edits)
 
 
-def edits_the_path(text: str) -> bool:
-    """Whether a file reads or writes `sys.path`."""
-    return any(
-        isinstance(node, ast.Attribute)
-        and node.attr == "path"
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "sys"
-        for node in ast.walk(ast.parse(text))
-    )
+@cache
+def faults_of(path: Path) -> Faults:
+    return faults(path.read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("path", TESTS, ids=name_of)
 def test_no_test_imports_another(path: Path) -> None:
-    assert imported_tests(path.read_text(encoding="utf-8")) == []
+    assert faults_of(path).imported_tests == []
 
 
 @pytest.mark.parametrize("path", [*TESTS, *PERF], ids=name_of)
 def test_nothing_edits_the_path_of_imports(path: Path) -> None:
-    assert not edits_the_path(path.read_text(encoding="utf-8"))
+    assert not faults_of(path).edits_the_path
 
 
 def test_the_check_finds_both() -> None:
-    assert imported_tests("from tests.client.test_a import b") == ["tests.client.test_a.b"]
-    assert imported_tests("from . import test_a\nimport tests.test_b\nfrom .test_c import d") == [
+    assert faults("from tests.client.test_a import b").imported_tests == ["tests.client.test_a.b"]
+    assert faults("from . import test_a\nimport tests.test_b\nfrom .test_c import d").imported_tests == [
         ".test_a",
         "tests.test_b",
         "test_c.d",
     ]
-    assert imported_tests("from tests.support.toy import EOS\nimport json") == []
-    assert edits_the_path("import sys\nsys.path.insert(0, 'x')")
-    assert not edits_the_path("import os\nos.path.join('a')")
+    assert faults("from tests.support.toy import EOS\nimport json").imported_tests == []
+    assert faults("import sys\nsys.path.insert(0, 'x')").edits_the_path
+    assert not faults("import os\nos.path.join('a')").edits_the_path

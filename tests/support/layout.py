@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 
@@ -23,9 +25,16 @@ layout = _load()
 PACKAGES: dict[str, Path] = {Path(name).name: ROOT / name for name in layout.PACKAGES}
 
 
-def imports_of(path: Path, package: Path) -> set[str]:
-    """The full dotted names that a file imports."""
-    return {one.name for one in layout.imports(path, package)}
+@cache
+def house_of(package: str) -> Any:
+    """The house of a package of this repository, read once."""
+    return layout.House.of(PACKAGES[package])
+
+
+@cache
+def imports_of(path: Path, package: Path) -> frozenset[str]:
+    """The full dotted names that a file imports, read once."""
+    return frozenset(one.name for one in layout.imports(path, package))
 
 
 def modules_of(package: Path) -> dict[str, Path]:

@@ -260,7 +260,7 @@ def test_a_single_answer_that_trickles_ends_with_the_limit(ask: Asker) -> None:
             time.sleep(0.05)
 
     with raw_server(trickle) as server, pytest.raises(DeadlineError):
-        ask(server.url, stream=False, timeout=0.5)
+        ask(server.url, stream=False, timeout=0.2)
 
 
 def test_health_of_a_server_that_does_not_answer_says_how_long_it_was_waited_for() -> None:

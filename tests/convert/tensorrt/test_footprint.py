@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import struct
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -33,41 +35,44 @@ from tests.support import official_shapes
 RECIPES = Path(__file__).parents[3] / "build"
 
 
-def config(size: str, folder: Path) -> ModelConfig:
-    (folder / "config.json").write_text(json.dumps(official_shapes.config(size)))
-    return ModelConfig.load(folder)
+@cache
+def config(size: str) -> ModelConfig:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(official_shapes.config(size)))
+        return ModelConfig.load(Path(folder))
 
 
-def need(size: str, folder: Path, precision: str = "bfloat16", capacity: int = 4096, batch: int = 4) -> Footprint:
-    settings = config(size, folder)
+@cache
+def need(size: str, precision: str = "bfloat16", capacity: int = 4096, batch: int = 4) -> Footprint:
+    settings = config(size)
     shapes = Shapes.of(settings, capacity, batch)
     return footprint(settings, precision, shapes, adapter_rank=official_shapes.ADAPTER_RANK)
 
 
 @pytest.mark.parametrize("size", official_shapes.SIZES)
-def test_bfloat16_weights_are_two_bytes_a_parameter(size: str, tmp_path: Path) -> None:
+def test_bfloat16_weights_are_two_bytes_a_parameter(size: str) -> None:
     """Besides the adapter, position tables and padding: 1.3 percent of 3B, less of the others."""
-    weights = need(size, tmp_path).weights
+    weights = need(size).weights
     assert 1 < weights / (2 * official_shapes.PARAMETERS[size]) < 1.013
 
 
 @pytest.mark.parametrize(("size", "bytes_a_token"), [("3b", 106_496), ("8b", 139_264), ("14b", 163_840)])
-def test_a_slot_holds_keys_and_values_of_its_capacity(size: str, bytes_a_token: int, tmp_path: Path) -> None:
-    assert need(size, tmp_path, capacity=1000).kv_per_slot == 1000 * bytes_a_token
+def test_a_slot_holds_keys_and_values_of_its_capacity(size: str, bytes_a_token: int) -> None:
+    assert need(size, capacity=1000).kv_per_slot == 1000 * bytes_a_token
 
 
-def test_smaller_codes_make_smaller_engines(tmp_path: Path) -> None:
-    sizes = [need("8b", tmp_path, precision).weights for precision in ("float32", "bfloat16", "fp8", "int4")]
+def test_smaller_codes_make_smaller_engines() -> None:
+    sizes = [need("8b", precision).weights for precision in ("float32", "bfloat16", "fp8", "int4")]
     assert sizes == sorted(sizes, reverse=True)
-    assert need("8b", tmp_path, "int8").weights == need("8b", tmp_path, "fp8").weights
+    assert need("8b", "int8").weights == need("8b", "fp8").weights
 
 
 @pytest.mark.parametrize("size", official_shapes.SIZES)
-def test_recipe_says_what_the_footprint_says(size: str, tmp_path: Path) -> None:
+def test_recipe_says_what_the_footprint_says(size: str) -> None:
     table: dict[str, dict[str, Any]] = yaml.safe_load((RECIPES / f"{size}.yaml").read_text())["tensorrt"]
     assert set(table) == set(GPUS)
     for gpu, entry in table.items():
-        found = need(size, tmp_path, entry["precision"], entry["capacity"], entry["batch"])
+        found = need(size, entry["precision"], entry["capacity"], entry["batch"])
         computed = {
             "precision": entry["precision"],
             "capacity": entry["capacity"],
@@ -110,8 +115,8 @@ def test_whole_14b_checkpoint_is_planned_without_its_bytes(tmp_path: Path) -> No
     assert peak_memory() - before < 200e6
 
 
-def test_gpu_that_is_too_small_is_refused_with_the_figures(tmp_path: Path) -> None:
-    found = need("14b", tmp_path)
+def test_gpu_that_is_too_small_is_refused_with_the_figures() -> None:
+    found = need("14b")
     with pytest.raises(
         BundleError, match=r"RTX4090-24G has 24\.00 GB, one sequence needs 29\.8\d GB: weights 27\.11 GB"
     ):
@@ -142,13 +147,13 @@ def test_exported_graph_that_is_there_needs_no_disk_or_time_again() -> None:
     [({"batch": 0}, "batch: expected at least 1, found 0"), ({"chunk": 8}, r"chunk: expected 32 .*, found 8"),
      ({"chunk": 9999}, r"chunk: expected 32 \(block\) to 4096 \(capacity\), found 9999")],
 )  # fmt: skip
-def test_shapes_out_of_range_are_refused(changes: dict[str, int], words: str, tmp_path: Path) -> None:
+def test_shapes_out_of_range_are_refused(changes: dict[str, int], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
-        Shapes.of(config("3b", tmp_path), 4096, **changes)
+        Shapes.of(config("3b"), 4096, **changes)
 
 
-def test_profiles_are_steps_blocks_and_chunks(tmp_path: Path) -> None:
-    step, block, prefill = Shapes.of(config("3b", tmp_path), 4096, batch=8, chunk=256).profiles()
+def test_profiles_are_steps_blocks_and_chunks() -> None:
+    step, block, prefill = Shapes.of(config("3b"), 4096, batch=8, chunk=256).profiles()
     assert (step.seq, block.seq[2], prefill.seq[2]) == ((1, 1, 1), 32, 256)
     assert [one.batch[2] for one in (step, block, prefill)] == [8, 8, 2]
     assert {one.length[2] for one in (step, block, prefill)} == {4096}

@@ -6,6 +6,7 @@ import json
 import threading
 from typing import Any
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from trimode.api.answer import Chunk
@@ -225,6 +226,7 @@ def test_what_is_outside_the_spans_is_never_changed(
     assert all(set(range(edit.start, edit.end)) <= inside for edit in answer.edits)
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(EDITS, requests()), min_size=2, max_size=6), st.integers(1, 4), st.integers(1, 9))
 def test_an_answer_does_not_depend_on_its_neighbours(asked: list[dict[str, Any]], slots: int, chunk: int) -> None:
