@@ -158,11 +158,11 @@ def test_a_stub_with_a_missing_library_is_refused(tmp_path: Path) -> None:
         found(tmp_path, PATH=str(tmp_path / "tools"))
 
 
-def test_everything_but_the_guard_is_on_loopback(tmp_path: Path) -> None:
+def test_tritons_own_ports_are_on_loopback(tmp_path: Path) -> None:
     command = Installation(tmp_path / "tritonserver", ("--first",)).command(
-        tmp_path, Ports(1, 2, 3), exit_timeout=4, ready_timeout=5, shm_prefix="mine_", admin_key="secret"
+        tmp_path, Ports(1, 2, 3), ready_timeout=5, shm_prefix="mine_", admin_key="secret"
     )
     assert command[:2] == [str(tmp_path / "tritonserver"), "--first"]
     assert {f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")} < set(command)
-    assert {"--http-port=1", "--grpc-port=2", "--metrics-port=3", "--exit-timeout-secs=4"} < set(command)
+    assert {"--http-port=1", "--grpc-port=2", "--metrics-port=3", "--exit-timeout-secs=1"} < set(command)
     assert {argument.partition(":")[2] for argument in command if "restricted" in argument} == {"admin-key=secret"}
