@@ -112,13 +112,10 @@ def test_an_interrupt_keeps_what_is_done(
 def test_an_engine_that_fails_does_not_cost_the_others_results(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Broken:
-        about = "broken"
+    def broken(device: str) -> parity.Engine:
+        raise RuntimeError("no such kernel")
 
-        def __init__(self, device: str) -> None:
-            raise RuntimeError("no such kernel")
-
-    monkeypatch.setattr(check, "ENGINES", {"torch": Broken})
+    monkeypatch.setattr(check, "ENGINES", {"torch": broken})
     out = tmp_path / "it.json"
     assert check.main(["--device", "cpu", "--out", str(out), *SMALL]) == 1
     assert "parity, torch: failed: RuntimeError: no such kernel" in capsys.readouterr().err
@@ -140,14 +137,14 @@ def test_wrong_shapes_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_this_projects_own_engine_gives_every_token_through_the_rehearsal() -> None:
     """ONNX Runtime's CPU provider stands in for CUDA's."""
-    told = parity.check(engines.OnnxRuntimeOnDevice("cpu"))
+    told = parity.check(engines.onnxruntime_engine("cpu"))
     assert told["differing"] == []
     assert sum(row["asked"] for row in told["rows"]) == 96
 
 
 def test_tensorrt_is_not_tried_without_a_gpu() -> None:
     with pytest.raises(engines.Unavailable, match="TensorRT runs on a GPU alone"):
-        engines.TensorRt("cpu")
+        engines.tensorrt_engine("cpu")
 
 
 def test_both_kinds_of_attention_and_a_batch_give_the_same_logits(tiny: dict[str, Any]) -> None:

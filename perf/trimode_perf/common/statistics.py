@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,11 @@ def percentile(values: Sequence[float], share: float) -> float:
     below, part = divmod((len(ordered) - 1) * share / 100, 1)
     low, high = ordered[int(below)], ordered[min(int(below) + 1, len(ordered) - 1)]
     return float(low + (high - low) * part)
+
+
+def paired(one: Mapping[K, float], other: Mapping[K, float]) -> Spread:
+    """Return the spread of the ratios of what has the same key: was measured side by side."""
+    return ratios([one[key] for key in one], [other[key] for key in one])
 
 
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> Spread:

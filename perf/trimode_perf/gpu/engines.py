@@ -97,19 +97,16 @@ class GraphSession:
         self.length = length
 
 
-class TorchEngine:
-    """Implements `parity.Engine`."""
-
-    def __init__(self, device: str) -> None:
-        self.about = f"torch {torch.__version__}: static buffers, {'CUDA graphs' if device == 'cuda' else 'no graphs'}"
-        self._device = device
+def torch_engine(device: str) -> Engine:
+    """Return the static model under the reference's loops."""
 
     @contextmanager
-    def decoding(self, checkpoint: Path, *, longest: int) -> Iterator[Decode]:
-        """Give what decodes the checkpoint."""
+    def decoding(checkpoint: Path, longest: int) -> Iterator[Decode]:
         torch.set_float32_matmul_precision("highest")  # TF32 products are not float32
-        model = GraphModel(checkpoint, self._device, longest=longest)
-        yield partial(_torch_ids, model)
+        yield partial(_torch_ids, GraphModel(checkpoint, device, longest=longest))
+
+    graphs = "CUDA graphs" if device == "cuda" else "no graphs"
+    return Engine(f"torch {torch.__version__}: static buffers, {graphs}", decoding)
 
 
 def _torch_ids(model: GraphModel, asked: Question) -> list[int]:
@@ -123,52 +120,44 @@ def _torch_ids(model: GraphModel, asked: Question) -> list[int]:
     return answer.ids[: asked.max_tokens]
 
 
-class OnnxRuntimeOnDevice:
-    """Implements `parity.Engine`: the runtime's ONNX Runtime engine on another execution provider."""
-
-    def __init__(self, device: str) -> None:
-        """Look for the provider; raises Unavailable where it or a package is missing."""
-        ort, self._provider = _imported("onnxruntime", *RUNTIME), PROVIDERS[device]
-        if self._provider not in ort.get_available_providers():
-            raise Unavailable(f"onnxruntime {ort.__version__} has no {self._provider}")
-        self.about = f"ONNX Runtime {ort.__version__}, {self._provider}, this project's engine and modes"
+def onnxruntime_engine(device: str) -> Engine:
+    """Return the runtime's ONNX Runtime engine on the device's execution provider."""
+    ort, provider = _imported("onnxruntime", *RUNTIME), PROVIDERS[device]
+    if provider not in ort.get_available_providers():
+        raise Unavailable(f"onnxruntime {ort.__version__} has no {provider}")
 
     @contextmanager
-    def decoding(self, checkpoint: Path, *, longest: int) -> Iterator[Decode]:
-        """Build the checkpoint's bundle and give what decodes it; raises Unavailable if the provider does not start."""
+    def decoding(checkpoint: Path, longest: int) -> Iterator[Decode]:
         with _built(checkpoint, longest, "--target", "onnxruntime", "--precision", "float32") as bundle:
-            options = {"use_tf32": "0"} if self._provider == PROVIDERS["cuda"] else {}
-            session = _imported("onnxruntime").InferenceSession(
-                str(bundle / "model.onnx"), providers=[(self._provider, options)]
-            )
-            if self._provider not in session.get_providers():  # ONNX Runtime goes over to the CPU in silence
-                raise Unavailable(f"{self._provider} is listed but did not start: its libraries are missing or unfit")
+            options = {"use_tf32": "0"} if device == "cuda" else {}
+            session = ort.InferenceSession(str(bundle / "model.onnx"), providers=[(provider, options)])
+            if provider not in session.get_providers():  # ONNX Runtime goes over to the CPU in silence
+                raise Unavailable(f"{provider} is listed but did not start: its libraries are missing or unfit")
             manifest = _imported("trimode.bundle.manifest").Manifest.load(bundle)
             engine = _imported("trimode.engines.onnx.engine").OnnxRuntimeEngine(session, manifest, 1)
             config = _imported("trimode.config").ServerConfig(max_slots=1)
             with closing(_imported("trimode.runtime").Runtime(engine, None, config)) as runtime:
                 yield partial(_runtime_ids, runtime)
 
+    return Engine(f"ONNX Runtime {ort.__version__}, {provider}, this project's engine and modes", decoding)
 
-class TensorRt:
-    """Implements `parity.Engine`: plans compiled on this GPU, run by the runtime's TensorRT engine."""
 
-    def __init__(self, device: str) -> None:
-        """Look for a GPU, TensorRT and what runs its plans; raises Unavailable where one is missing."""
-        if device != "cuda":
-            raise Unavailable("TensorRT runs on a GPU alone")
-        trt = _imported("tensorrt", *RUNTIME, "trimode.engines.tensorrt.engine")
-        _imported(_imported("trimode.engines.tensorrt.cuda").BINDINGS)
-        self.about = f"TensorRT {trt.__version__}, this project's engine and modes"
+def tensorrt_engine(device: str) -> Engine:
+    """Return the runtime's TensorRT engine, its plans compiled on this GPU."""
+    if device != "cuda":
+        raise Unavailable("TensorRT runs on a GPU alone")
+    trt = _imported("tensorrt", *RUNTIME, "trimode.engines.tensorrt.engine")
+    _imported(_imported("trimode.engines.tensorrt.cuda").BINDINGS)
 
     @contextmanager
-    def decoding(self, checkpoint: Path, *, longest: int) -> Iterator[Decode]:
-        """Compile the checkpoint's plan on this GPU and give what decodes it."""
+    def decoding(checkpoint: Path, longest: int) -> Iterator[Decode]:
         options = ("--target", "tensorrt", "--precision", "float32", "--flavour", "tensorrt", "--batch", "1")
         with _built(checkpoint, longest, *options) as bundle:
             config = _imported("trimode.config").ServerConfig(bundle=bundle, max_slots=1)
             with closing(_imported("trimode.runtime").Runtime.open(config)) as runtime:
                 yield partial(_runtime_ids, runtime)
+
+    return Engine(f"TensorRT {trt.__version__}, this project's engine and modes", decoding)
 
 
 def _runtime_ids(runtime: Any, asked: Question) -> list[int]:
@@ -180,11 +169,11 @@ def _runtime_ids(runtime: Any, asked: Question) -> list[int]:
 
 
 ENGINES: dict[str, Callable[[str], Engine]] = {
-    "torch": TorchEngine,
-    "onnxruntime": OnnxRuntimeOnDevice,
-    "tensorrt": TensorRt,
+    "torch": torch_engine,
+    "onnxruntime": onnxruntime_engine,
+    "tensorrt": tensorrt_engine,
 }
-"""Engines by name, each made for a kind of device."""
+"""What makes each engine for a kind of device; raises Unavailable where something is missing."""
 
 
 def _imported(first: str, *others: str) -> Any:

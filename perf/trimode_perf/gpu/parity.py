@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..common import BUNDLE, NANO, PROJECT
 from ..common.progress import run
@@ -49,14 +49,15 @@ Decode = Callable[[Question], list[int]]
 """Gives the tokens of an answer, the end token included, `max_tokens` at most."""
 
 
-class Engine(Protocol):
-    """A way to run a checkpoint on the device that is checked."""
+@dataclass(frozen=True)
+class Engine:
+    """A way to run a checkpoint on the device that is checked.
+
+    `decoding` loads one for sequences of up to `longest` tokens, one block more than the answer included.
+    """
 
     about: str
-
-    def decoding(self, checkpoint: Path, *, longest: int) -> AbstractContextManager[Decode]:
-        """Load a checkpoint for sequences of up to `longest` tokens, one block more than the answer included."""
-        ...
+    decoding: Callable[[Path, int], AbstractContextManager[Decode]]
 
 
 def questions() -> Iterator[tuple[Path, list[Question]]]:
@@ -75,7 +76,7 @@ def check(engine: Engine, advance: Callable[[], None] = lambda: None) -> dict[st
     for checkpoint, asked in questions():
         longest = max(len(one.prompt) + one.max_tokens + one.block_length for one in asked)
         same: Counter[str] = Counter()
-        with engine.decoding(checkpoint, longest=longest) as decode:
+        with engine.decoding(checkpoint, longest) as decode:
             for one in asked:
                 if decode(one) == one.expected:
                     same[one.mode] += 1

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ..common.markdown import spread, table
-from ..common.statistics import Spread, ratios
+from ..common.statistics import Spread, paired
 
 OURS = "this runtime"
 SPECULATING = "self_speculation"
@@ -71,8 +71,7 @@ def _against(peer: str, mode: str, taken: Mapping[tuple[str, str], Mapping[Key, 
 
 
 def _paired(own: Mapping[Key, Sample], ours: Mapping[Key, Sample]) -> dict[str, float]:
-    keys: Sequence[Key] = sorted(own)
-    return asdict(ratios([own[key].seconds for key in keys], [ours[key].seconds for key in keys]))
+    return asdict(paired(*({key: sample.seconds for key, sample in one.items()} for one in (own, ours))))
 
 
 def _same(own: Mapping[Key, Sample], ours: Mapping[Key, Sample]) -> float:

@@ -56,7 +56,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--prompts", type=int, default=12, metavar="N", help="of those, timed ones [%(default)s]")
     made.add_argument("--max-tokens", type=int, default=128, metavar="N", help="per answer [%(default)s]")
     made.add_argument("--peers-python", type=Path, metavar="FILE", help="an interpreter with the peers' libraries")
-    made.add_argument("--seconds", type=_seconds, metavar="S", help="begin no further round of a part after so long")
+    made.add_argument("--seconds", type=_seconds, metavar="S", help="a part takes about; short, it asks less")
     return made
 
 

@@ -22,6 +22,7 @@ from ..common.claims import Claim
 from ..common.markdown import spread, table
 from ..common.progress import Pace
 from ..common.prompts import Prompt, halves, load
+from ..common.prompts import spread as spread_prompts
 from ..common.statistics import Spread, percentile, ratios
 from . import MODES, Context, Data, Found, Part
 
@@ -35,6 +36,9 @@ FIXED: dict[str, dict[str, Any]] = {
 AUTO, DIFFUSION = {"auto": {"mode": "auto"}}, {"diffusion": {"mode": "diffusion"}}
 LEVELS = (1, 2, 4, 8, 16)
 MIN_ROUNDS = 3
+MIN_PROMPTS = 4
+DOMAIN_COST, CROWD_COST = 34, 115
+"""What a prompt takes by domain and by concurrency, warm-up and MIN_ROUNDS together, in answers of auto alone."""
 DOMAINS_SHARE = 0.46
 """Of the time, what is spent by domain; the rest is by concurrency."""
 BEST = 0.95
@@ -58,11 +62,16 @@ class Learnt:
     """A runtime whose auto knows prompts of the same domains, put back so that it never meets a timed prompt twice."""
 
     def __init__(self, runtime: Runtime, familiar: Sequence[Prompt], max_tokens: int) -> None:
-        self.runtime, self.max_tokens = runtime, max_tokens
+        self.runtime, self.max_tokens, began = runtime, max_tokens, time.perf_counter()
         for prompt in familiar:
             self.ask(prompt, AUTO["auto"])
+        self._seconds = (time.perf_counter() - began) / len(familiar)
         self._rest()
         self._similar = copy.deepcopy(runtime.auto.similar)
+
+    def affordable(self, prompts: Sequence[Prompt], cost: float, pace: Pace) -> list[Prompt]:
+        """Return as many of `prompts` as there is time for, where each takes `cost` answers; MIN_PROMPTS at least."""
+        return spread_prompts(prompts, max(MIN_PROMPTS, int(pace.seconds / (cost * self._seconds))))
 
     def ask(self, prompt: Prompt, fields: Data) -> str:
         """Return the text of an answer given alone."""
@@ -87,8 +96,10 @@ class Learnt:
 def by_domain(learnt: Learnt, prompts: Sequence[Prompt], pace: Pace) -> Data:
     """Return milliseconds of each domain's prompts, one at a time, by choice; after two rounds of warm-up.
 
-    Every prompt is asked with every choice before the next one is; the order of choices is shuffled.
+    Every prompt is asked with every choice before the next one is; the order of choices is shuffled. Where time is
+    short fewer prompts are asked.
     """
+    prompts = learnt.affordable(prompts, DOMAIN_COST, pace)
     choices = {**FIXED, **AUTO}
     taken: defaultdict[tuple[str, str], defaultdict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     texts: defaultdict[int, set[str]] = defaultdict(set)
@@ -127,8 +138,10 @@ def by_concurrency(learnt: Learnt, prompts: Sequence[Prompt], pace: Pace) -> Dat
     """Return latency, time to the first text and tokens per second of a crowd of each size, by choice.
 
     A crowd asks each prompt once, every member its next one as soon as the last is answered; the first round warms up.
-    Greedy texts of all choices that decode exactly must be those given alone, sampled ones too.
+    Greedy texts of all choices that decode exactly must be those given alone, sampled ones too. Where time is short
+    fewer prompts are asked.
     """
+    prompts = learnt.affordable(prompts, CROWD_COST, pace)
     choices = {**FIXED, **DIFFUSION, **AUTO}
     alone = {name: [learnt.ask(prompt, fields) for prompt in prompts] for name, fields in choices.items()}
     rounds: defaultdict[tuple[int, str], list[Crowd]] = defaultdict(list)

@@ -17,7 +17,7 @@ from ..common import prompts as asked
 from ..common.markdown import spread, table
 from ..common.plots import figure, powers_of_two
 from ..common.prompts import Prompt
-from ..common.statistics import ratios
+from ..common.statistics import paired
 from . import COLOURS, Context, Data, Found, Part
 from .domains import DECODED, Answer, decoded, figures
 from .layers import ask_runtime
@@ -95,11 +95,11 @@ def _row(point: Setting, own: Taken, base: Taken, prompts: list[Prompt]) -> dict
         for (number, index), (_, chunk) in sorted(own.items(), key=lambda item: item[0])
     ]
     head = {"sweep": point.sweep, "mode": point.mode, "value": point.value, "fields": point.fields}
-    return {**head, **figures(answers), "speed_per_token": asdict(ratios(_per_token(base), _per_token(own)))}
+    return {**head, **figures(answers), "speed_per_token": asdict(paired(_per_token(base), _per_token(own)))}
 
 
-def _per_token(taken: Taken) -> list[float]:
-    return [taken[key][0] / max(1, taken[key][1].counters.output_tokens) for key in sorted(taken)]
+def _per_token(taken: Taken) -> dict[Key, float]:
+    return {key: spent / max(1, chunk.counters.output_tokens) for key, (spent, chunk) in taken.items()}
 
 
 def section(found: Found) -> str:

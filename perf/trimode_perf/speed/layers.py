@@ -24,7 +24,7 @@ from ..common.markdown import spread, table
 from ..common.plots import figure
 from ..common.progress import Pace
 from ..common.prompts import Prompt
-from ..common.statistics import Spread, ratios
+from ..common.statistics import Spread, paired
 from . import COLOURS, MODES, Context, Data, Found, Part
 from .wire import GrpcWire, HttpWire
 
@@ -151,34 +151,26 @@ def summarise(samples: Sequence[Sample]) -> Data:
     def each(layers: Iterable[str], make: Callable[[str, str], Any]) -> dict[str, dict[str, Any]]:
         return {mode: {layer: make(mode, layer) for layer in layers} for mode in MODES}
 
-    def over(mode: str, layer: str) -> Data:
-        return asdict(ratios(*_paired(taken[mode, layer], taken[mode, "engine"])))
-
     def added(mode: str, layer: str) -> Data:
-        pairs = zip(*_paired(taken[mode, layer], taken[mode, "engine"]), strict=True)
-        return asdict(Spread.of([1000 * (own - engine) for own, engine in pairs]))
+        engine = taken[mode, "engine"]
+        return asdict(Spread.of([1000 * (spent - engine[key]) for key, spent in taken[mode, layer].items()]))
 
     return {
         "milliseconds": each(LAYERS, lambda m, n: asdict(Spread.of([1000 * v for v in taken[m, n].values()]))),
         "speed_against_autoregressive": each(LAYERS, lambda mode, layer: _speed(samples, taken, mode, layer)),
-        "over_engine": each(PATHS, over),
+        "over_engine": each(PATHS, lambda m, n: asdict(paired(taken[m, n], taken[m, "engine"]))),
         "added_milliseconds": each(PATHS, added),
         "paths_agree": all(len(found) == 1 for found in texts.values()),
     }
-
-
-def _paired(one: dict[Key, float], other: dict[Key, float]) -> tuple[list[float], list[float]]:
-    keys = sorted(one)
-    return [one[key] for key in keys], [other[key] for key in keys]
 
 
 def _speed(samples: Sequence[Sample], taken: Taken, mode: str, layer: str) -> Data:
     """Return how much faster than autoregressive `mode` is, per answer and per token."""
     path = "loop" if layer == "engine" else layer
     tokens = {(s.mode, (s.round, s.prompt)): max(1, s.tokens) for s in samples if s.path == path}
-    base, own = _paired(taken[BASELINE, layer], taken[mode, layer])
+    whole = [taken[one, layer] for one in (BASELINE, mode)]
     each = [{key: spent / tokens[one, key] for key, spent in taken[one, layer].items()} for one in (BASELINE, mode)]
-    return {"per_answer": asdict(ratios(base, own)), "per_token": asdict(ratios(*_paired(*each)))}
+    return {"per_answer": asdict(paired(*whole)), "per_token": asdict(paired(*each))}
 
 
 def section(found: Found) -> str:

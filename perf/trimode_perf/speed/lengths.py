@@ -37,7 +37,10 @@ def measure(context: Context) -> dict[str, Data]:
 
 
 def by_length(context: Context) -> Data:
-    """Return milliseconds by length of prompt (to the first token, and of the whole) and of answer."""
+    """Return milliseconds by length of prompt (to the first token, and of the whole) and of answer.
+
+    At least MIN_ROUNDS rounds; fewer where the warm-up shows that time is short, but one.
+    """
     runtime = context.runtime
     block, capacity = runtime.manifest.block_size, runtime.manifest.capacity
     ids = _text(runtime, context.every, max(PROMPTS))
@@ -49,10 +52,14 @@ def by_length(context: Context) -> Data:
         *((mode, "output", n, PROMPT_FOR_OUTPUTS, n) for mode in MODES for n in given),
     ]
     taken: defaultdict[tuple[str, str, int], list[tuple[float, float]]] = defaultdict(list)
-    for rounds, (mode, axis, value, prompt, output) in context.pace().shuffled(points, MIN_ROUNDS):
+    began = time.perf_counter()
+    for mode, _, _, prompt, output in points:  # warms up
+        _ask(runtime, ids[:prompt], mode, output)
+    affordable = max(1, int(context.seconds / (time.perf_counter() - began)))
+    for _, (mode, axis, value, prompt, output) in context.pace().shuffled(points, min(MIN_ROUNDS, affordable), 0):
         whole, first = _ask(runtime, ids[:prompt], mode, output)
-        if rounds > 0:
-            taken[mode, axis, value].append((1000 * whole, 1000 * first))
+        taken[mode, axis, value].append((1000 * whole, 1000 * first))
+    rounds = max(map(len, taken.values()))
     rows = []
     for (mode, axis, value), pairs in sorted(taken.items()):
         whole_ms, first_ms = ([pair[place] for pair in pairs] for place in (0, 1))

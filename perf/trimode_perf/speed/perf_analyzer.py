@@ -21,14 +21,14 @@ from trimode.api.tensors import MODEL_NAME
 from trimode_client.local_server import Addresses
 
 from .. import common
-from ..common import NANO, PERF, PROJECT
+from ..common import PERF, PROJECT
 from ..common.markdown import table
 from ..common.plots import figure, powers_of_two
 from ..common.progress import MeasureError, run
-from ..common.prompts import HELD_OUT, Prompt, claimed, load, spread
+from ..common.prompts import Prompt
 from ..common.results import read, rounded
 from ..common.statistics import percentile
-from . import COLOURS, MODES, Context, Data, Found, Options, Part
+from . import COLOURS, MODES, Context, Data, Found, Part
 
 FOLDER = PERF / "modes"
 WORK = common.WORK / "perf_analyzer"
@@ -73,14 +73,8 @@ def input_data(plan: Plan, path: str, prompts: list[Prompt]) -> Data:
 
 
 def shipped(mode: str) -> Path:
-    """Return the input file over gRPC that ships for `mode`."""
+    """Return the input file over gRPC that ships for `mode`; a test holds it to the prompts that `make perf` times."""
     return FOLDER / f"{mode}.json"
-
-
-def shipped_text(mode: str) -> str:
-    """Return what that file must hold: the prompts that `make perf` times."""
-    prompts = spread(claimed(load(NANO / HELD_OUT, 1)), Options.prompts)
-    return json.dumps(input_data(Plan.load(FOLDER / f"{mode}.yaml"), "grpc_stream", prompts), indent=1) + "\n"
 
 
 def command(program: Path, plan: Plan, path: str, level: int, files: dict[str, Path], at: Addresses) -> list[str]:

@@ -70,6 +70,7 @@ def measure(
     """Run `parts`, and note in `done` whose results are written; whatever stops one, report those before it."""
     os.environ["TRIMODE_PREFIX_CACHE_MIB"] = "0"  # of the servers that are started here too
     config, results = ServerConfig.load(MODEL_YAML), out / "results"
+    results.mkdir(parents=True, exist_ok=True)  # for what is no JSON
     head = about(command, describe(Manifest.load(asked.bundle), config))
     try:
         for number, part in enumerate(parts, 1):

@@ -21,18 +21,15 @@ def test_every_mode_is_asked_of_every_checkpoint() -> None:
 def test_an_engine_that_differs_in_one_token_is_told() -> None:
     (wrong, *_) = next(questions for checkpoint, questions in parity.questions() if checkpoint.name == "yarn")
 
-    class Engine:
-        about = "a fake"
-
-        @contextmanager
-        def decoding(self, checkpoint: Path, *, longest: int) -> Iterator[parity.Decode]:
-            try:
-                yield lambda asked: [*asked.expected[:-1], -1] if asked == wrong else asked.expected
-            finally:
-                closed.append(checkpoint)
+    @contextmanager
+    def decoding(checkpoint: Path, longest: int) -> Iterator[parity.Decode]:
+        try:
+            yield lambda asked: [*asked.expected[:-1], -1] if asked == wrong else asked.expected
+        finally:
+            closed.append(checkpoint)
 
     closed: list[Path] = []
-    told = parity.check(Engine())
+    told = parity.check(parity.Engine("a fake", decoding))
     assert told["differing"] == [f"yarn/{wrong.name}"]
     assert len(closed) == 4
     assert sum(row["asked"] - row["same_ids"] for row in told["rows"]) == 1

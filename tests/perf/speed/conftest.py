@@ -9,10 +9,7 @@ import pytest
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 from trimode_perf.common.prompts import Prompt
-from trimode_perf.speed import (
-    Context,
-    Options,
-)
+from trimode_perf.speed import Context, Options
 
 from tests.support.toy import ToyEngine, manifest, toy_runtime
 

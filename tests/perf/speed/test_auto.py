@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from trimode.auto.acceptance import DraftStats
 from trimode.auto.similar_requests import token_buckets
 from trimode.runtime import Runtime
 from trimode_perf.common.progress import Pace
 from trimode_perf.common.prompts import Prompt
-from trimode_perf.speed import (
-    auto,
-)
+from trimode_perf.speed import auto
 
 
 def test_a_choice_is_set_against_auto_prompt_by_prompt_in_one_round() -> None:
@@ -18,7 +17,10 @@ def test_a_choice_is_set_against_auto_prompt_by_prompt_in_one_round() -> None:
     assert auto._against(own, {"auto": own, "other": other}) == {"auto": 21.0, "other": 20.0 * 2 + 3}
 
 
-def test_auto_is_compared_in_every_domain(runtime: Runtime, prompts: list[Prompt]) -> None:
+def test_auto_is_compared_in_every_domain(
+    runtime: Runtime, prompts: list[Prompt], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auto, "MIN_PROMPTS", len(prompts))
     found = auto.by_domain(auto.Learnt(runtime, prompts[:1], 6), prompts, Pace(0.001))
     assert sorted(found["domains"]) == ["code", "d0", "d1"]
     assert all(set(taken) == {*auto.FIXED, "auto"} for taken in found["domains"].values())
@@ -44,3 +46,9 @@ def test_what_auto_learns_of_a_timed_prompt_is_forgotten(runtime: Runtime, promp
     assert chooser.similar.prior(token_buckets([1])).verifications != known
     learnt.put_back()
     assert chooser.similar.prior(token_buckets([1])).verifications == known
+
+
+def test_fewer_prompts_are_asked_where_time_is_short(runtime: Runtime, prompts: list[Prompt]) -> None:
+    learnt = auto.Learnt(runtime, prompts[:1], 6)
+    learnt._seconds = 2.0
+    assert [len(learnt.affordable(prompts * 4, 5.0, Pace(seconds))) for seconds in (1e4, 100.0, 1.0)] == [20, 10, 4]

@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 from trimode_perf.common import claims
-from trimode_perf.speed import (
-    auto,
-    report,
-)
+from trimode_perf.speed import auto, report
 
 
 def spread(value: float) -> dict[str, float]:

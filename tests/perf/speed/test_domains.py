@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from trimode_perf.speed import (
-    domains,
-)
+from trimode_perf.speed import domains
 
 
 def test_counters_are_summed_before_they_are_divided() -> None:

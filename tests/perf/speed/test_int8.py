@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from trimode_perf.speed import (
-    int8,
-)
+from trimode_perf.speed import int8
 
 
 def test_int8_departures_count_once_an_answer_at_the_first_difference() -> None:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from trimode_perf.speed import (
-    Context,
-    knobs,
-)
+from trimode_perf.speed import Context, knobs
 
 
 def test_every_point_of_a_sweep_is_set_against_autoregressive(context: Context) -> None:

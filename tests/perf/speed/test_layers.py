@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from trimode_perf.speed import (
-    MODES,
-    layers,
-)
+from trimode_perf.speed import MODES, layers
 
 
 def test_overhead_is_against_the_engine_time_of_the_same_round() -> None:

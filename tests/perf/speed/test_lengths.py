@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from trimode_perf.speed import (
-    Context,
-    lengths,
-)
+from trimode_perf.speed import Context, lengths
 
 
 def test_lengths_are_those_that_the_engine_can_hold(context: Context) -> None:

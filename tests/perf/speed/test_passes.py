@@ -6,10 +6,7 @@ from typing import Any
 
 import pytest
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
-from trimode_perf.speed import (
-    Context,
-    passes,
-)
+from trimode_perf.speed import Context, passes
 
 
 def test_passes_of_every_size_are_set_against_one_token(monkeypatch: pytest.MonkeyPatch, context: Context) -> None:

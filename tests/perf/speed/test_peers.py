@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import pytest
 from trimode.config import ServerConfig
-from trimode_perf.speed import (
-    Context,
-    Options,
-    int8,
-    peers,
-)
+from trimode_perf.speed import Context, Options, int8, peers
 
 
 def test_a_part_whose_libraries_are_not_here_finds_nothing(options: Options) -> None:

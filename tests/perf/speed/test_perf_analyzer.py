@@ -8,13 +8,9 @@ from typing import Any
 
 import pytest
 from trimode.config import ServerConfig
-from trimode_perf.common.prompts import load
-from trimode_perf.speed import (
-    MODES,
-    Context,
-    Options,
-    perf_analyzer,
-)
+from trimode_perf.common import NANO
+from trimode_perf.common.prompts import HELD_OUT, claimed, load, spread
+from trimode_perf.speed import MODES, Context, Options, perf_analyzer
 
 
 def test_every_mode_has_a_plan() -> None:
@@ -53,7 +49,10 @@ def test_the_empty_end_of_an_http_stream_is_no_response() -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_the_shipped_input_is_made_of_the_held_out_prompts(mode: str) -> None:
-    assert perf_analyzer.shipped(mode).read_text(encoding="utf-8") == perf_analyzer.shipped_text(mode)
+    plan = perf_analyzer.Plan.load(perf_analyzer.FOLDER / f"{mode}.yaml")
+    timed = spread(claimed(load(NANO / HELD_OUT, 1)), Options.prompts)
+    expected = json.dumps(perf_analyzer.input_data(plan, "grpc_stream", timed), indent=1) + "\n"
+    assert perf_analyzer.shipped(mode).read_text(encoding="utf-8") == expected
 
 
 @pytest.mark.subprocess

@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trimode_perf.common import PERF, PROJECT
-from trimode_perf.speed import (
-    report,
-)
+from trimode_perf.speed import report
 
 
 def test_the_readme_shows_what_the_results_say() -> None:

@@ -8,13 +8,7 @@ from typing import Any
 
 import pytest
 from trimode.config import ServerConfig
-from trimode_perf.speed import (
-    Context,
-    Options,
-    Part,
-    report,
-    run,
-)
+from trimode_perf.speed import Context, Options, Part, report, run
 
 from tests.support.toy import manifest
 

@@ -8,13 +8,14 @@ import subprocess
 import sys
 
 import pytest
-from trimode_perf.speed import (
-    startup,
-)
+from trimode_perf.speed import startup
 
 
 def test_memory_is_of_the_processes_below_one() -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+    command = [sys.executable, "-c", "print(flush=True); input()"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()  # before it runs it holds nothing of its own
         held = startup.memory(child.pid)
         everything = startup.memory(os.getpid())
         child.communicate(b"\n")

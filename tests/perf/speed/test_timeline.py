@@ -5,10 +5,7 @@ from __future__ import annotations
 import pytest
 from trimode.runtime import Runtime
 from trimode_perf.common.prompts import Prompt
-from trimode_perf.speed import (
-    Context,
-    timeline,
-)
+from trimode_perf.speed import Context, timeline
 
 
 def test_the_stages_of_an_answer_add_up_and_leave_the_runtime_as_it_was(

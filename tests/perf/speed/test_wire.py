@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 from trimode_perf.common.progress import MeasureError
 from trimode_perf.common.prompts import Prompt
-from trimode_perf.speed import (
-    wire,
-)
+from trimode_perf.speed import wire
 
 
 def test_a_refusal_over_http_is_an_error() -> None:
