@@ -1,4 +1,4 @@
-"""What a request gives back: chunks of committed tokens, and what goes with the last of them.
+"""The answer to a request: chunks of committed tokens, and what goes with the last of them.
 
 Knows nothing of how chunks are sent.
 """
@@ -33,11 +33,11 @@ class Decisions:
 
 @dataclass(frozen=True)
 class Candidate:
-    """One filling of a gap: its size in tokens, its text, and how likely it and what follows is, if that was asked.
+    """One filling of a gap: its size in tokens, its text and, if it was asked for, its score.
 
     `size` counts what was chosen, including tokens of the left side that were chosen again. `score` is the mean
-    log-probability of a token. `mode` says how it was made: "diffusion" with both sides in sight, or "autoregressive"
-    from the left one.
+    log-probability of its tokens and of those that follow it. `mode` says how it was made: "diffusion" with both sides
+    in sight, or "autoregressive" from the left side alone.
     """
 
     size: int
@@ -60,7 +60,7 @@ class Edit:
 class ProvisionalToken:
     """One token of a block that is being denoised: its id and text, and "committed", "provisional" or "masked".
 
-    A masked token has no id, and a placeholder for a text.
+    A masked token has no id, and its text is a placeholder.
     """
 
     id: int | None

@@ -33,9 +33,9 @@ def check_field(name: str, value: object, *, server_decides: bool = False) -> An
 
     Args:
         name: the field's name.
-        value: what a request gives for it.
-        server_decides: take any text for a field to whose choices a server may add, such as `reveal`. For a client and
-            for the guard; the model itself knows all of its choices, and its refusal lists them.
+        value: the request's value for it.
+        server_decides: accept any text for a field whose choices a server may extend, such as `reveal`. The client and
+            the guard set this; the model knows all of its choices, and its refusal lists them.
 
     Raises:
         RequestError: the value is not what the field takes; the message says what was expected.

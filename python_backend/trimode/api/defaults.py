@@ -1,4 +1,4 @@
-"""What holds where a request says nothing, and which of its fields go together.
+"""The defaults of a request, and which of its fields go together.
 
 Works on a plain mapping from a field's name to its checked value; each `_resolve` step fills in a few of them.
 Knows nothing of tensors, tokenizers or engines.
@@ -19,7 +19,7 @@ from .fields import MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
 
 @dataclass(frozen=True)
 class Defaults:
-    """What the engine and the server's configuration put where a request says nothing."""
+    """The defaults that the engine and the server's configuration give."""
 
     vocab_size: int
     block_length: int
@@ -33,7 +33,8 @@ class Defaults:
 
 
 LARGEST_SEARCHED_GAP = 32
-"""Tokens of the largest gap that is tried where the request gives no size and no max_tokens: one block of the model."""
+"""Tokens of the largest gap that is tried if the request gives neither a size nor max_tokens: one block of the
+model."""
 _NEEDS = {
     "suffix": "does not go together with text",
     "spans": "needs text",
@@ -52,7 +53,7 @@ _EXCLUSIVE = (
 DEFAULT_THRESHOLD = 0.9
 """Probability from which diffusion keeps a token at once, as in the released models' own examples."""
 DEFAULT_REVISE_ROUNDS = 2
-"""Most times that a text is gone through: what a first round changed may make other tokens unlikely."""
+"""Most rounds over a text: a change of the first round may make other tokens unlikely."""
 DEFAULT_REVISE_THRESHOLD = -2.0
 """Log-probability (natural) below which tokens are reconsidered: about one chance in seven."""
 SMALLEST_WINDOW = 3
@@ -60,7 +61,7 @@ SMALLEST_WINDOW = 3
 
 
 def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
-    """Fill in what `values`, checked fields by name, do not say; return them.
+    """Add the defaults to `values`, checked fields by name; return them.
 
     Raises:
         RequestError: no prompt or several, or a field that the operation, the mode, the checkpoint or another field
@@ -146,7 +147,7 @@ def _resolve_adapter(values: dict[str, Any], mode: Mode, defaults: Defaults) -> 
 
 
 def _default_mode(values: Mapping[str, Any], *, edit: bool, defaults: Defaults) -> Mode:
-    """Return the mode of a request that names none: a knob that the server's own mode lacks picks one that has it."""
+    """Return the mode of a request that names none: a knob that the default mode lacks selects a mode that has it."""
     if edit or "effort" in values:
         return Mode.DIFFUSION
     if defaults.mode is Mode.AUTO and {"denoise_steps", "threshold", "reveal"} & set(values):
@@ -155,9 +156,9 @@ def _default_mode(values: Mapping[str, Any], *, edit: bool, defaults: Defaults) 
 
 
 def _resolve_effort(values: dict[str, Any], operation: Operation, defaults: Defaults) -> None:
-    """Put the table's knobs where the request has none of its own.
+    """Set the knobs of the table that the request does not give.
 
-    Filling and revising keep their windows as wide as the model was trained; a text is revised at least as often as
+    Windows of infill and revise keep the width that the model was trained with. A text is revised at least as often as
     without effort.
     """
     if "effort" not in values:

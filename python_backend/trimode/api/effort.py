@@ -1,4 +1,4 @@
-"""The table of the request field `effort`: from cheap to careful, which knobs of diffusion a value stands for.
+"""The table of the request field `effort`: the knobs of diffusion that each value stands for, from cheap to careful.
 
 A checkpoint's own quality sweep makes it (perf/quality/effort.py); the bundle carries it. Knows nothing of requests.
 """
@@ -17,12 +17,12 @@ from .checks import check_field
 
 @dataclass(frozen=True)
 class Level:
-    """What holds from one value of `effort` on.
+    """The knobs from one value of `effort` up to the next level.
 
     Attributes:
-        effort: that value; the next level's ends it.
-        block_length, denoise_steps, threshold, revise_rounds: the request's fields; without a threshold the steps
-            alone decide, as `reveal` "steps" has it.
+        effort: the lowest value to which this level applies.
+        block_length, denoise_steps, threshold, revise_rounds: the request's fields; without a threshold the steps alone
+            decide, as with `reveal` "steps".
         accuracy: share of the sweep's prompts that were answered exactly; forwards_per_token: what that cost.
     """
 

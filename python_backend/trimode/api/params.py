@@ -1,7 +1,7 @@
-"""GenerationParams: one request's effective values, in groups that the rooms after this one take apart.
+"""GenerationParams: one request's effective values, in groups, of which each room uses some.
 
-The fields, their ranges and their meaning are in fields.py; what holds where a request says nothing is in defaults.py.
-Knows nothing of tensors, tokenizers or engines.
+The fields, their ranges and their meaning are in fields.py; their defaults are in defaults.py. Knows nothing of
+tensors, tokenizers or engines.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Group = TypeVar("Group")
 
 @dataclass(frozen=True)
 class PromptParams:
-    """What the model is given to read, in one of the ways that PROMPT_FIELDS lists; `suffix` follows a gap."""
+    """The prompt, in one of the forms that PROMPT_FIELDS lists; `suffix` is the text after a gap."""
 
     text_input: str | None = None
     input_ids: tuple[int, ...] | None = None
@@ -122,7 +122,7 @@ GROUPS: dict[str, type[Any]] = {
     "revise": ReviseParams,
     "returns": ReturnOptions,
 }
-"""The groups of GenerationParams, whose fields bear the names of the wire."""
+"""The groups of GenerationParams. Their fields have the same names as on the wire."""
 
 
 @dataclass(frozen=True)
@@ -169,18 +169,18 @@ class GenerationParams:
 
     @cached_property
     def kind(self) -> str:
-        """What its measurements are filed under: its operation, or the mode in which it generates."""
+        """The label of its metrics: its operation, or the mode in which it generates."""
         return str(self.mode if self.operation is Operation.GENERATE else self.operation)
 
     def diffusing(self) -> GenerationParams:
-        """Return what an `auto` request is when it is decoded by diffusion: the same with that mode's defaults."""
+        """Return an `auto` request as diffusion decodes it: the same, with that mode's defaults."""
         block = replace(self.block, threshold=DEFAULT_THRESHOLD, draft_adapter=False)
         return replace(self, mode=Mode.DIFFUSION, block=block)
 
     def echo(self) -> dict[str, Any]:
         """Return the effective values as JSON-ready data, without the prompt and what the mode does not have.
 
-        Of `segments` the gaps are left, without the texts around them.
+        `segments` keeps its gaps and leaves out the texts around them.
         """
         left_out = {name for name, modes in FIELDS_OF_MODES.items() if self.mode not in modes}
         left_out |= {*PROMPT_FIELDS, "suffix", "instruction"}
@@ -212,7 +212,7 @@ ECHO_ORDER = (
     *("return_token_ids", "return_num_input_tokens", "return_num_output_tokens", "return_finish_reason"),
     *("return_perf_metrics", "return_effective_params"),
 )
-"""The order of `effective_params` on the wire; every field of the table stands in it."""
+"""The order of `effective_params` on the wire. It has every field of the table."""
 
 
 def _take(kind: type[Group], values: dict[str, Any]) -> Group:

@@ -1,4 +1,4 @@
-"""Reveal rules of one's own: the Python files that TRIMODE_REVEAL_RULES names, each a rule by its file's name.
+"""Your own reveal rules: the Python files that TRIMODE_REVEAL_RULES names. A file's name is its rule's name.
 
 Knows paths and names, and runs no file; decoding/reveal.py loads them.
 """
@@ -29,7 +29,7 @@ def check_rule_files(paths: Iterable[Path], taken: Collection[str]) -> None:
         taken: names of rules that ship with the server.
 
     Raises:
-        ConfigError: the path holds os.pathsep, there is no such file, its name is none for a rule, or the name is taken
+        ConfigError: the path holds os.pathsep, there is no such file, its name cannot be a rule's, or the name is taken
             by a shipped rule or by an earlier path.
     """
     known: dict[str, Path] = {}

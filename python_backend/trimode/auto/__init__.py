@@ -2,7 +2,7 @@
 
 
 def __getattr__(name: str) -> object:
-    """Find what stood here when this was one module, with a warning; for one release."""
+    """Return a name from when this was one module, with a warning; for one release."""
     from ..moved import find, warn
 
     found = find(__name__, name)

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass
 class BlockCounts:
-    """Blocks that diffusion denoised, the passes they took, commits included, and the answer's tokens they gave."""
+    """Blocks that diffusion denoised, the passes that they took (commits included), and the answer's tokens in them."""
 
     blocks: float = 0.0
     passes: float = 0.0
@@ -26,11 +26,11 @@ class BlockCounts:
 
 
 class DraftStats:
-    """Trials and successes of drafted tokens by their place in the draft; of diffusion, what blocks took and gave.
+    """How often drafted tokens were right, by their place in the draft; for diffusion, what blocks took and gave.
 
     Attributes:
-        trials: (1 + answer_ranges, MAX_BLOCK_LENGTH), of the whole answer [0] and of each range of it, by k from 1:
-            verifications that came to draft token k. hits: of those, the ones that confirmed it.
+        trials: (1 + answer_ranges, MAX_BLOCK_LENGTH), for the whole answer [0] and for each range of it, by k from 1:
+            verifications that reached draft token k. hits: those of them that confirmed it.
         refused: verifications in which a token was refused.
         verifications: all of them. blocks: what diffusion's blocks took and gave.
     """
@@ -61,9 +61,9 @@ class DraftStats:
         return not self.verifications and self.blocks == BlockCounts()
 
     def add_verification(self, committed: int, width: int, at: int) -> None:
-        """Record that of a block of `width`, its seed included, `committed` tokens became the answer's, from `at` on.
+        """Record that `committed` tokens of a block became the answer's, from `at` on; `width` counts its seed too.
 
-        A run that the answer's end cuts short counts as refused there: what would follow is worth nothing.
+        A run that the answer's end cuts short counts as refused there, because tokens after the end are worth nothing.
         """
         for row in (0, TUNING.answer_range(at)):
             self.trials[row, 1 : min(committed, width - 1) + 1] += 1
@@ -80,12 +80,12 @@ class DraftStats:
     def expected_runs(self, prior: Prior, at: int) -> Floats:
         """Return (MAX_BLOCK_LENGTH + 1,) expected tokens of a cycle by block length; entry 1 is 1.
 
-        Requests of a kind differ by how often they refuse: their refusals are taken to be as frequent as the prior's
-        times a factor of their own, which is gamma-distributed around 1 (the frailty of survival analysis: Vaupel,
-        Manton and Stallard, 1979), so that a few refusals at the first places say something of later places.
+        Similar requests still differ in how often they refuse. The model: the refusal rate of a request is the prior's
+        times a factor of its own, which is gamma-distributed around 1 (the frailty of survival analysis: Vaupel, Manton
+        and Stallard, 1979). So a few refusals at the first places say something about later places.
 
         Args:
-            prior: what is known of others.
+            prior: what other requests suggest.
             at: tokens of the answer so far.
         """
         refusal = prior.refusal(at)
@@ -107,7 +107,7 @@ class DraftStats:
 
 
 class Prior:
-    """What is known of others before a request has shown anything."""
+    """What other requests suggest about one that made no draft yet."""
 
     def __init__(
         self,
@@ -117,10 +117,10 @@ class Prior:
         similarity: float = 0.0,
         evidence: float = 0.0,
     ) -> None:
-        """Take counts as in DraftStats; none: nothing is known.
+        """Take counts as in DraftStats, or none if nothing is known.
 
         Args:
-            similarity: from 0 to 1, how much those others are like the request.
+            similarity: how similar those others are to the request, from 0 to 1.
             evidence: verifications among similar requests, weighted by how similar these are.
         """
         self._trials, self._hits = DraftStats().counts if counts is None else counts
@@ -132,9 +132,9 @@ class Prior:
         self._refusals: dict[int, Floats] = {}
 
     def refusal(self, at: int) -> Floats:
-        """Return (MAX_BLOCK_LENGTH,) chances that a verification ends at a place, `at` tokens of the answer on.
+        """Return (MAX_BLOCK_LENGTH,) chances that a verification ends at a place, `at` tokens into the answer.
 
-        A place with few trials is judged by all places together, a range with few by all ranges.
+        A place with few trials takes the average of all places, a range with few trials that of all ranges.
         """
         row = TUNING.answer_range(at)
         found = self._refusals.get(row)

@@ -39,26 +39,25 @@ class Auto:
         self.curve = curve
         self.similar = SimilarRequests()
         self.cycles: Counter[tuple[str, int]] = Counter()
-        """Cycles by mode and length of draft since the start, 0 without one; of diffusion, answers."""
+        """Cycles since the start, by mode and length of draft, 0 without one. For diffusion, answers."""
         self._states: dict[SequenceState, AutoState] = {}
         self._steps_left = 0  # of the current choice
-        self._last_count = self._turnover = (
-            0  # requests in the last step; those that came or went since the last choice
-        )
-        self._length = self._chosen_for = 0  # the current choice: length of its drafts, and for how many it was made
-        self._all_single = False  # whether all decode single tokens, as was chosen: they go on by themselves
+        self._last_count = 0  # requests in the last step
+        self._turnover = 0  # requests that came or went since the last choice
+        self._length = 0  # the current choice: length of its drafts
+        self._chosen_for = 0  # the number of requests for which it was made
+        self._all_single = False  # whether all requests in mode auto decode single tokens, as was chosen
         self._step_seconds = 0.0  # of a step in which they do
-        self._overhead_seconds: dict[
-            int, float
-        ] = {}  # seconds around a call, by the binary digits of its number of rows
+        # seconds around a call, by the binary digits of its number of rows
+        self._overhead_seconds: dict[int, float] = {}
         self._block_size = block_size
 
     def state_of(self, seq: SequenceState) -> AutoState | None:
-        """Return what is known and was done of a request, None where its mode was not left open."""
+        """Return the state of a request in mode auto; None for one with a fixed mode."""
         return self._states.get(seq)
 
     def admit(self, seq: SequenceState, running: Sequence[SequenceState], capacity: int) -> None:
-        """Take in a request before its first pass; one that allows diffusion gets it if it should be quickest.
+        """Admit a request before its first pass; one that allows diffusion gets it if that should be quickest.
 
         Args:
             running: the others that are being decoded.
@@ -75,9 +74,10 @@ class Auto:
             self._offer_diffusion(seq, state, _load(running), capacity)
 
     def choose(self, running: Sequence[SequenceState], capacity: int) -> None:
-        """Choose for all requests in mode auto together; each follows when it stands between two cycles.
+        """Choose for all requests in mode auto together; each applies the choice once it is between two cycles.
 
-        A choice is kept for a while. Requests that come in the meantime join it, until a quarter has changed.
+        A choice is kept for a few steps, and requests that arrive meanwhile adopt it. It is made again early when a
+        quarter of the requests has changed.
         """
         deciding = [seq for seq in running if seq.params.mode is Mode.AUTO and _decodes(seq)]
         if not deciding:
@@ -101,11 +101,11 @@ class Auto:
         self._all_single = all(seq.mode is Mode.AUTOREGRESSIVE for seq in deciding)
 
     def observe(self, calls: Sequence[Call], around: float | None) -> None:
-        """Take in a step's calls together with what surrounds them, which is part of what a token costs.
+        """Update the cost curve with a step's calls and with the time around them, which is part of what a token costs.
 
         Args:
-            around: seconds that the step took in addition to these calls. None where that was more than decoding: the
-                average for about as many rows is used then.
+            around: seconds that the step took in addition to these calls. None if the step did more than decode; then
+                the average for about as many rows is used.
         """
         for call in calls:
             size = call.rows.bit_length()
@@ -120,7 +120,7 @@ class Auto:
             self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + share)
 
     def verified(self, seq: SequenceState, outcome: Committed) -> None:
-        """Take in what a verification confirmed, if the request's mode was left open."""
+        """Record what a verification confirmed, for a request in mode auto."""
         state = self._states.get(seq)
         if state is not None:
             assert outcome.drafted is not None
@@ -128,7 +128,7 @@ class Auto:
             state.stats.add_verification(count, outcome.drafted + 1, len(seq.tokens) - count)
 
     def decisions(self, seq: SequenceState) -> Decisions | None:
-        """Return what a client may know of what was chosen for it, None where its mode was not left open."""
+        """Return what was chosen for a request in mode auto, for its client; None for one with a fixed mode."""
         state = self._states.get(seq)
         if state is None:
             return None
@@ -141,7 +141,7 @@ class Auto:
         )
 
     def finished(self, seq: SequenceState, *, learn: bool = True) -> None:
-        """Forget a request that has ended; with `learn`, similar ones will start with what it has shown."""
+        """Forget a request that ended; with `learn`, similar requests will start from its statistics."""
         state = self._states.pop(seq, None)
         if state is None or not learn:
             return
@@ -151,7 +151,7 @@ class Auto:
         self.similar.add(state.prompt, state.stats)
 
     def _offer_diffusion(self, seq: SequenceState, state: AutoState, load: Load, capacity: int) -> None:
-        """Decode a request by diffusion if that should be quicker; where nothing is known of it, to find out."""
+        """Decode a request by diffusion if that should be quicker, or if nothing is known about that yet."""
         known = state.prior.blocks
         seconds = self.curve.seconds(1 + load.blocks, max(seq.block_length, load.width), capacity)
         per_token = seconds * known.passes / known.tokens if known.tokens else 0.0
@@ -166,13 +166,12 @@ class Auto:
             self.cycles[str(seq.mode), 0] += 1
 
     def _choose(self, deciding: list[SequenceState], load: Load, capacity: int) -> None:
-        """Set what each of `deciding` is to do next."""
+        """Choose what each of `deciding` does next."""
         for seq in deciding:
             self._count_singles(seq)
         outlooks = [self._outlook(seq) for seq in deciding]
-        last = (
-            self._length if len(deciding) <= TUNING.crowd_growth * self._chosen_for else None
-        )  # ignore one made for far fewer
+        # a choice that was made for far fewer requests does not count
+        last = self._length if len(deciding) <= TUNING.crowd_growth * self._chosen_for else None
         _, length = best_choice(self.curve, load, capacity, outlooks, last)
         self._length, self._chosen_for, trying = length, len(deciding), False
         for seq in deciding:
@@ -188,14 +187,14 @@ class Auto:
         self._step_seconds = self.curve.seconds(len(deciding), 1, capacity)
 
     def _join(self, seq: SequenceState, length: int) -> None:
-        """Choose drafts of `length` for a sequence, as far as it may have them, or none."""
+        """Set drafts of `length` for a sequence, or of the longest that it may have if that is less; 0 sets none."""
         state = self._states[seq]
         state.drafts, state.joined = min(length, self._longest(seq)), True
         if state.drafts:
             state.waited, state.cycle_tokens = 0, state.expected_runs(len(seq.tokens))[state.drafts]
 
     def _follow(self, seq: SequenceState, running: int, capacity: int) -> None:
-        """Let a sequence between two cycles do what was chosen; count a draft's cycle and what it should take."""
+        """Apply the choice to a sequence between two cycles; count a draft's cycle and its expected time."""
         state = self._states[seq]
         length = state.drafts
         if not length:
@@ -211,7 +210,7 @@ class Auto:
         self.cycles[str(Mode.SELF_SPECULATION), length] += 1
 
     def _count_singles(self, seq: SequenceState) -> None:
-        """Count the single tokens that came since the last time, and what they should have taken."""
+        """Count the single tokens since the last time, and their expected time."""
         state = self._states[seq]
         more = seq.counters.decode_forwards - state.singles
         if more:
@@ -230,7 +229,7 @@ class Auto:
         return min(seq.params.block.block_length, max(self._block_size, 1))
 
     def _wants_trial(self, seq: SequenceState, count: int, load: Load, capacity: int) -> bool:
-        """Whether a request has had single tokens for so long that a draft is tried, to see whether it pays now."""
+        """Whether a request took single tokens for so long that a draft is tried, to see whether drafts pay now."""
         state = self._states[seq]
         enough = state.trial_after * count
         if state.waited < enough or self._longest(seq) < 2:
@@ -245,7 +244,7 @@ def _decodes(seq: SequenceState) -> bool:
 
 
 def _load(seqs: Sequence[SequenceState]) -> Load:
-    """Return the rows of `seqs` as they are decoded now; a prompt being read is no part of these calls."""
+    """Return the rows of `seqs` as they are decoded now; prompts that are being read are not part of these calls."""
     others = [seq for seq in seqs if seq.phase is not Phase.PREFILL]
     blocks = [seq for seq in others if seq.mode is not Mode.AUTOREGRESSIVE]
     width = max((seq.block_length for seq in blocks), default=0)

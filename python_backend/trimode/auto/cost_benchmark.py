@@ -25,7 +25,7 @@ def measure_costs(engine: Engine, max_slots: int, clock: Clock = time.perf_count
 
 
 class _Benchmark:
-    """The engine while it is measured: slots filled with zeros up to where rows begin."""
+    """The engine while it is measured. Its slots hold zeros up to where rows begin."""
 
     def __init__(self, engine: Engine, max_slots: int, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
@@ -61,7 +61,7 @@ class _Benchmark:
         return self._clock() - self._began > TUNING.budget_seconds
 
     def _fill(self) -> None:
-        """Have every slot hold what its rows see: read once, copied to the others."""
+        """Fill every slot with what its rows see: one slot reads it, the others get copies."""
         self._read(self._slots[0], self._near)
         entries = self._engine.copy_out(self._slots[0], 0, self._near)
         for slot in self._slots[1:]:
@@ -86,10 +86,10 @@ class _Benchmark:
 
 
 def _filled(found: dict[tuple[int, int], float]) -> Floats:
-    """Return the whole table: calls not measured are taken from the nearest that was, by what rows and tokens add.
+    """Return the whole table; an unmeasured call is estimated from the nearest measured one.
 
-    A call takes so much, so much for each row, and so much for each token of each row: three figures from the three
-    calls that are always measured.
+    The estimate has three figures: a fixed cost, a cost of each row, and a cost of each token of a row. They come from
+    the three calls that are always measured.
     """
     most = max(b for b, _ in found)
     block = TUNING.reference_tokens

@@ -26,7 +26,7 @@ class CostCurve:
 
         Args:
             seconds: (rows, tokens) of the grid's calls at `capacity`.
-            growth: seconds that one row of one token, and one of 32 tokens, takes more for each entry of capacity.
+            growth: seconds that each further entry of capacity adds to a row of one token, and to one of 32 tokens.
         """
         self._log: list[list[float]] = np.log(seconds).tolist()
         self._drift = 0.0
@@ -49,7 +49,7 @@ class CostCurve:
         return self._steps % TUNING.observe_every == 0
 
     def observe(self, rows: int, tokens: int, capacity: int, seconds: float) -> None:
-        """Take in what a call took: the entries that its estimate came from move towards it, the others half as far."""
+        """Learn what a call took: the entries of its estimate move towards that, the others half as far."""
         surprise, bound = log(max(seconds, 1e-9) / self.seconds(rows, tokens, capacity)), TUNING.largest_surprise
         step = TUNING.learning_rate * max(-bound, min(bound, surprise))
         self._drift += TUNING.shared_drift * step
@@ -80,5 +80,5 @@ def _corners(rows: int, tokens: int) -> tuple[tuple[int, int, float], ...]:
 
 def _between(points: tuple[int, ...], value: int) -> tuple[tuple[int, float], tuple[int, float]]:
     at = min(max(bisect_right(points, value) - 1, 0), len(points) - 2)
-    share = log(value / points[at]) / log(points[at + 1] / points[at])  # beyond the last point above 1: extrapolated
+    share = log(value / points[at]) / log(points[at + 1] / points[at])  # above 1 past the last point: extrapolated
     return (at, 1.0 - share), (at + 1, share)

@@ -16,7 +16,7 @@ class AutoState:
     Attributes:
         prior: what is known of similar requests. prompt: the buckets of its prompt's tokens, by which those are found.
         stats: what its own drafts and blocks were worth so far.
-        joined: whether a choice was made for it.
+        joined: whether a choice holds for it.
         drafts: length of the drafts chosen for it, 0 for single tokens.
         cycle_tokens: tokens that a cycle of these should give.
         waited, trial_after: single tokens since the last draft, and how many until a draft is tried again.
@@ -43,7 +43,7 @@ class AutoState:
     expected_tokens: float = 0.0
 
     def expected_runs(self, at: int) -> list[float]:
-        """Return tokens of a cycle by length of draft, `at` tokens of the answer on.
+        """Return the expected tokens of a cycle by length of draft, `at` tokens into the answer.
 
         Recomputed when a draft was verified, or when another range of the answer has begun.
         """

@@ -20,7 +20,7 @@ Singles = npt.NDArray[np.float32]
 
 
 class _Average:
-    """Everyone's counts, older ones faded."""
+    """The counts of all requests, in which older ones weigh less."""
 
     def __init__(self, size: int) -> None:
         self._sum: Floats = np.zeros(size)
@@ -32,12 +32,12 @@ class _Average:
         self.known = TUNING.everyone_fading * self.known + 1.0
 
     def times(self, number: float) -> Floats:
-        """Return what so many requests show, zeros where none is known."""
+        """Return the average of the requests times `number`; zeros if there were none."""
         return self._sum * (number / max(self.known, 1.0))
 
 
 class SimilarRequests:
-    """What is known of requests, by the words of their prompts. Not thread-safe."""
+    """Statistics of earlier requests, found by the words of their prompts. Not thread-safe."""
 
     def __init__(self) -> None:
         empty, kept, buckets = DraftStats(), TUNING.requests_kept, TUNING.token_buckets
@@ -50,12 +50,12 @@ class SimilarRequests:
         self._counts = np.zeros((kept, size), dtype=np.float32)
         self._verifications = np.zeros(kept, dtype=np.float32)
         self._blocks = np.zeros((kept, 3), dtype=np.float32)  # blocks, passes, tokens
-        # drafts and blocks apart: an answer shows one of them, and says nothing of the other
+        # counted apart, because an answer has drafts or blocks and says nothing about the other
         self._all_drafts, self._all_blocks = _Average(1 + size), _Average(3)
         self._added = 0
 
     def prior(self, prompt: Buckets) -> Prior:
-        """Return what is known of the requests most like one with `prompt`, and a little of all others."""
+        """Return a prior from the requests most similar to one with `prompt`, and a little from all others."""
         known = min(self._added, TUNING.requests_kept)
         if not known:
             return Prior()
@@ -75,7 +75,7 @@ class SimilarRequests:
         return Prior(drafts[1:].reshape(self._shape), float(drafts[0]), counts, similarity, evidence)
 
     def add(self, prompt: Buckets, stats: DraftStats) -> None:
-        """Add what a finished request has shown; the oldest one is forgotten for it."""
+        """Add the statistics of a finished request, in place of those of the oldest one."""
         if stats.empty:
             return
         place = self._added % TUNING.requests_kept
@@ -90,7 +90,7 @@ class SimilarRequests:
             self._all_blocks.add(blocks)
 
     def _nearest(self, cosines: Singles) -> tuple[npt.NDArray[np.int64], Singles]:
-        """Return the places of the nearest requests, of equals the latest, and what each of them counts for."""
+        """Return the places of the nearest requests, the latest among equals, and the weight of each."""
         age = (self._added - 1 - np.arange(len(cosines))) % TUNING.requests_kept
         near = np.argsort(cosines - 1e-6 * age)[-TUNING.nearest_requests :]
         near = near[cosines[near] > TUNING.least_similarity]

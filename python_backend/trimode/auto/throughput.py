@@ -13,7 +13,7 @@ from .tuning import TUNING
 
 
 class Costs(Protocol):
-    """What is asked of the cost curve."""
+    """The questions that a cost curve answers."""
 
     def seconds(self, rows: int, tokens: int, capacity: int) -> float:
         """Return what a call of `rows` rows of `tokens` tokens each takes at a cache of `capacity` entries."""
@@ -70,9 +70,9 @@ def best_choice(
 ) -> tuple[float, int]:
     """Return the rate in tokens per second of the best choice, and the length of its drafts, 0 for single tokens.
 
-    All outlooks draft or none does: one call over blocks and one over single tokens was measured to cost more than
-    those few gain that draft well. Where several decode, a longer draft has to be better than a shorter one by a
-    margin, as any draft has to be better than none.
+    Either all outlooks draft or none does: by measurement, a call over blocks plus one over single tokens costs more
+    than the few that draft well gain. If several decode, a longer draft must beat a shorter one by a margin, as any
+    draft must beat single tokens.
 
     Args:
         last: what was last chosen for them, if anything was.

@@ -44,7 +44,7 @@ class AutoTuning:
         first_acceptance_weight: drafted tokens that this chance counts for.
         prior_weight: verifications that the prior counts for at each place of the draft.
         answer_range_tokens, answer_ranges: tokens of a range of the answer, and how many ranges there are: runs are
-            counted by where in the answer they begin, because answers of a kind often end alike.
+            counted by where in the answer they begin, because similar answers often end alike.
         range_prior_weight: trials in a range that all ranges together count for.
         refusals_known, refusals_unknown: weight of the expected refusal rate, in refusals, at similarity 1 and 0.
         place_prior_weight: trials at a place of the draft that all places together count for.
@@ -61,7 +61,7 @@ class AutoTuning:
         refresh_first, refresh_every: requests; all rarities are recomputed after each of the first, then after every
             so many.
         nearest_requests: most requests that a prior is made of.
-        least_similarity: cosine below which a prompt says nothing of another.
+        least_similarity: cosine below which a prompt says nothing about another.
         nearest_weight: requests that the nearest count for together at most.
         most_per_request: requests that each of the nearest counts for at most.
         everyone_weight: requests that the average of all counts for.
@@ -77,8 +77,8 @@ class AutoTuning:
         repeats: timed calls of each kind; their median counts.
         reference_tokens: tokens per row of the calls whose growth, and cost per token, stand for all blocks.
         least_share: least share of a measured cost that an estimate may have.
-        budget_seconds: seconds after which the measurement ends; three calls are made in any case, from which all
-            others can be estimated.
+        budget_seconds: seconds after which the measurement ends. Three calls are made in any case, because all others
+            can be estimated from them.
         learning_rate: share of the log-ratio observed/predicted that the curve takes over.
         largest_surprise: log-ratio to which a surprise is clipped, both ways.
         shared_drift: share of a step that moves the whole curve: a slower machine is slower at other calls, too.

@@ -18,7 +18,7 @@ from ..errors import BundleError
 from .compilation import Compilation
 
 FORMAT_VERSION = 1
-"""Of manifest.json; a bundle with another one must be built again."""
+"""The version of manifest.json's format. A bundle of another version must be built again."""
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"
 WEIGHTS = "model.data"
@@ -32,7 +32,7 @@ EFFORT = "effort.json"
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a bundle holds and what it was built from and for.
+    """The contents of a bundle, and what it was built from and for.
 
     Attributes:
         model: the checkpoint's name, as users say it.

@@ -33,10 +33,10 @@ class Block:
 
 @dataclass(frozen=True)
 class Review:
-    """A filled block that is being reconsidered, as it was.
+    """A filled block as it was before some of it was reconsidered.
 
     Attributes:
-        rounds: how often that has happened to it, this time included.
+        rounds: how often the block was reconsidered, this time included.
         mean: mean log-probability of its tokens but the first under the causal model.
         tokens: (L,) int64; log_probs: (L,) float32.
     """

@@ -1,4 +1,4 @@
-"""InfillState: a gap while it is filled, and the texts that its tokens may stand for. Knows nothing of sequences."""
+"""InfillState: a gap that is being filled, and the texts that its tokens may stand for. Knows nothing of sequences."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Reading:
         text: what fills the gap.
         ids: (M,) the text up to about a block after it, as a tokenizer writes it.
         first: the position from which on tokens hold something of the gap or of what follows it: these are scored.
-        worth: a text that is worth more is taken before a likelier one.
+        worth: a text of higher worth is taken even if another one is likelier.
     """
 
     text: str

@@ -1,4 +1,4 @@
-"""ReviseState: a text while it is reconsidered, and how far that is. Knows nothing of sequences."""
+"""ReviseState: a text that is being reconsidered, and how far that has come. Knows nothing of sequences."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ class Window(NamedTuple):
 
 @dataclass
 class ReviseState:
-    """A text that is reconsidered, and how far that is.
+    """A text that is being reconsidered, and how far that has come.
 
     Attributes:
         ids: (M,) int64, context and text; replaced when a change is kept.
         allowed: (M,) bool, tokens that may be reconsidered.
         allowed_ids: for those that hold something to be kept, by position, the ids (A,) int64 that hold it too.
         threshold: those of a log-probability below it are; fraction: or this share, the least likely; neither: all.
-        rounds: most times the text is gone through; a round without a change is the last.
+        rounds: most rounds over the text; a round without a change is the last.
         always: keep every change, not only one that makes its block likelier.
         banned: ids that are never put in: special tokens. filler: what follows the text's end in a window.
         log_probs: (M,) float64, of each token given those before it; NaN where unknown.

@@ -35,7 +35,7 @@ class Phase(Enum):
 
 @dataclass(eq=False)
 class SequenceState:
-    """One request's decoding state; two are equal only if they are the same.
+    """One request's decoding state, compared by identity.
 
     Attributes:
         prompt: token ids of the prompt.
@@ -67,7 +67,7 @@ class SequenceState:
     block_length: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Start with what the request says; a request that leaves the mode open starts token by token."""
+        """Start with the request's values; a request in mode auto starts token by token."""
         self.mode = Mode.AUTOREGRESSIVE if self.params.mode is Mode.AUTO else self.params.mode
         self.block_length = self.params.block.block_length
 
@@ -151,7 +151,7 @@ class SequenceState:
         assert self.cached <= self.length
 
     def set_cached(self, count: int) -> None:
-        """Record that the slot holds the first `count` tokens of the text that is scored, and no more that is right."""
+        """Record that of the text that is scored the slot holds the first `count` tokens, and nothing valid after."""
         self.cached = count
 
     def commit(self, tokens: list[int], log_probs: list[float]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What the runtime sees of any engine: rows go in, one compiled call runs, logits come back.
+"""The contract between the runtime and any engine: rows go in, one compiled call runs, logits come back.
 
 A causal step, a denoising pass and a verification differ only in a row's data: which tokens, what they see, and whether
 their keys and values stay. Knows nothing of modes, requests or text.
@@ -111,7 +111,7 @@ class RowResult:
 
 
 class EngineOptions(Protocol):
-    """What an engine is opened with; `config.ServerConfig` is one."""
+    """The settings that an engine is opened with; `config.ServerConfig` has them."""
 
     @property
     def threads(self) -> int:
@@ -120,7 +120,7 @@ class EngineOptions(Protocol):
 
     @property
     def spin(self) -> bool:
-        """Whether those threads wait for work by spinning."""
+        """Whether these threads spin while they wait for work."""
         ...
 
     @property
@@ -161,7 +161,7 @@ class Engine(Protocol):
         ...
 
     def place(self, slot: int, *, block: bool) -> None:
-        """Say that a slot's rows will be blocks, or single tokens, from now on; its entries stay."""
+        """Declare that from now on a slot's rows are blocks, or single tokens; its entries stay."""
         ...
 
     def copy_out(self, slot: int, start: int, count: int) -> Floats:

@@ -1,4 +1,4 @@
-"""What the inputs of every engine's call have in common: positions, masks, the number of logit rows.
+"""The inputs that the calls of every engine have: positions, masks, the number of logit rows.
 
 Pure functions of a row. Knows nothing of a graph's form, of slots or of devices.
 """

@@ -23,7 +23,7 @@ from ..sequence import Phase, SequenceState
 
 
 def start(seq: SequenceState, result: RowResult) -> list[int]:
-    """Begin; what the prompt's last row predicts is not needed, for a window sees further."""
+    """Begin. The prediction of the prompt's last row is not needed, because a window sees further."""
     del result
     return begin(seq)
 
@@ -69,7 +69,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
 
 
 def _allowed_result(seq: SequenceState, row: Row, result: RowResult) -> RowResult:
-    """Return the result without what must not fill the gap; its first token has to fit the left side."""
+    """Return the result without the ids that must not fill the gap; its first token must fit the left side."""
     gap = _gap(seq)
     if gap.first_ids is None or seq.tokens:
         return result.without(gap.banned)
@@ -160,7 +160,7 @@ def _open_score(seq: SequenceState) -> None:
 
 
 def _take_score(seq: SequenceState) -> list[int]:
-    """Take in a reading's score; go on to the next one, or finish with the likeliest, of equals the first."""
+    """Take in a reading's score; go on to the next one, or finish with the likeliest, the first among equals."""
     gap = _gap(seq)
     reading = gap.unscored.pop(0)
     counted = gap.log_probs[-(len(gap.scored) - reading.first) :] if reading.first < len(gap.scored) else []

@@ -23,7 +23,7 @@ from ..sequence import Phase, SequenceState
 
 
 def start(seq: SequenceState, result: RowResult) -> list[int]:
-    """Take in how likely the text's first token is after the context, then score the rest."""
+    """Record how likely the text's first token is after the context, then score the rest."""
     work = _state(seq)
     first = len(seq.prompt)
     work.log_probs[first] = log_probs_of(result.logits, work.ids[first : first + 1])[0]
@@ -61,7 +61,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
 
 
 def _allowed_result(work: ReviseState, row: Row, result: RowResult) -> RowResult:
-    """Return the result without what must not be put in; some tokens have to keep what they hold outside a span."""
+    """Return the result without the ids that must not be put in; some tokens must keep their part outside a span."""
     places = ((line, work.allowed_ids.get(row.start + int(at))) for line, at in enumerate(row.want))
     size = result.logits.shape[1]  # a tokenizer may have more ids than the model
     return result.without(work.banned, {line: ids[ids < size] for line, ids in places if ids is not None})
@@ -118,7 +118,7 @@ def _open_window(seq: SequenceState, first: int) -> list[int]:
 
 
 def _propose(seq: SequenceState) -> list[int]:
-    """Hold the refined window against the text: if it differs, have the model score it."""
+    """Compare the refined window with the text; if it differs, let the model score it."""
     work, block = _state(seq), seq.current
     first, end, work.at = work.window
     work.tried = work.ids.copy()

@@ -1,7 +1,7 @@
 """Linear self-speculation: one model drafts a block by diffusion and verifies it causally in one pass.
 
-Reference: `linear_spec_generate` of the released models. What is emitted are the verification's own choices, so the
-text equals the autoregressive one, sampled text too (draft, verification and autoregressive steps share their draws).
+Reference: `linear_spec_generate` of the released models. It emits the verification's own choices, so the text equals
+the autoregressive one, sampled text too (draft, verification and autoregressive steps share their draws).
 Served differently unless `reference` is set: the last cycle asks only for the tokens that are still wanted, and the
 thinking budget's end marker is really emitted, where autoregressive decoding emits it.
 """

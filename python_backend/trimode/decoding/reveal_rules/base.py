@@ -1,4 +1,4 @@
-"""What a reveal rule is: a score for each masked position, and what else it needs. Knows no rule."""
+"""Rule: a score for each masked position, and what else a reveal rule needs. Knows no rule."""
 
 from __future__ import annotations
 

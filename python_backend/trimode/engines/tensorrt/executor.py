@@ -22,7 +22,7 @@ from .windows import PREFILL
 MAX_CALLS = 64
 """Shapes of calls that are remembered, and with them their CUDA graphs; the one used longest ago goes first."""
 CAPTURED_AT = 2
-"""The use of a shape at which it is captured: the first runs without a graph, for many shapes never come again."""
+"""The use of a shape at which it is captured: the first runs without a graph, since many shapes come only once."""
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,7 @@ PREFILL = "prefill"
 
 
 class Lanes(Protocol):
-    """What windows ask the cache."""
+    """The questions that windows ask the cache."""
 
     def lane(self, slot: int) -> int:
         """Return the lane of a slot."""
