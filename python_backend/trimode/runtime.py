@@ -1,6 +1,6 @@
 """Runtime: requests in, chunks out. Ties engine, tokenizer, scheduler and the thread that hands chunks over.
 
-What Triton's face and in-process users talk to. Knows nothing of tensors or of the server.
+Triton's face and in-process users call it. Knows nothing of tensors or of the server.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ STALE_EFFORTS = "needs effort.json of this checkpoint, but it was measured on an
 
 @dataclass(frozen=True)
 class Stats:
-    """A moment's view of the runtime.
+    """The runtime's counts at one moment.
 
     Attributes:
         running, waiting: requests.
@@ -183,7 +183,7 @@ class Runtime:
 
     @contextmanager
     def traced(self, around: Callable[[Callable[..., Any], str], Callable[..., Any]]) -> Iterator[None]:
-        """Inside the block, have `around(call, stage)` stand for each stage's call; costs nothing outside it.
+        """Inside the block, call `around(call, stage)` in place of each stage; costs nothing outside it.
 
         Stages, in an answer's order: "check" (the fields), "start" (chat template, tokenizer, queue), "submit" (the
         queue alone), "update" (the loop looks at the queue), "choose" (mode auto), "plan", "run" (the engine's call,

@@ -63,9 +63,9 @@ class GapSearch:
 
     @property
     def best(self) -> Filling:
-        """The likeliest of those worth most; of equals the smallest, and of these the one with both sides in sight.
+        """The likeliest of those worth most; among equals the smallest, then the one that saw both sides.
 
-        Fillings are done in any order, which must not decide.
+        Fillings finish in any order, and that order must not decide.
         """
 
         def rank(one: Filling) -> tuple[int, float, int, bool]:
@@ -76,7 +76,7 @@ class GapSearch:
 
     @property
     def needs_scores(self) -> bool:
-        """Whether fillings are compared: sizes or beginnings to choose among."""
+        """Whether fillings are compared, because there are several sizes or starts to choose from."""
         return self.open or len(self.sizes) > 1 or len(self.context.starts) > 1
 
     def next_sizes(self) -> tuple[int, ...]:

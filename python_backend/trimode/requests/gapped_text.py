@@ -15,7 +15,7 @@ from ..text.tokenizer import Tokenizer
 
 @dataclass(frozen=True)
 class GappedText:
-    """What a request to fill gaps means: `context` is seen and not returned, pieces[0], gap, pieces[1], gap, …"""
+    """A text with gaps: `context`, which is read and not returned, then pieces[0], gap, pieces[1], gap, …"""
 
     context: str
     pieces: tuple[str, ...]

@@ -109,7 +109,7 @@ class InfillRequest:
             self._queue([self._filling(start, size) for start, own in pairs for size in own])
 
     def _check_room(self, size: int) -> None:
-        """Raise if a gap of `size` does not fit: what filled earlier gaps may take more tokens in its place."""
+        """Raise if a gap of `size` does not fit; the fillings of earlier gaps may have taken more tokens."""
         prompt, block = len(self._gaps[-1].context.starts[-1].prompt), self._params.block.block_length
         capacity = self._services.capacity
         if prompt + size + block > capacity:
@@ -187,7 +187,7 @@ class InfillRequest:
         self._request.sink(answer)
 
     def _advance(self, seq: SequenceState, start: Start) -> Chunk | None:
-        """Take in what is done; after the last job try more sizes, go to the next gap, or return the answer."""
+        """Record finished jobs; after the last one try more sizes, go to the next gap, or return the answer."""
         gap, state = self._gaps[-1], seq.infill
         if state is None:
             self._score_continuation(seq, start)
@@ -211,9 +211,9 @@ class InfillRequest:
         return self._answer()
 
     def _score_continuation(self, seq: SequenceState, start: Start) -> None:
-        """Have what a continuation wrote up to where it meets the right side scored as one more filling.
+        """Score what a continuation wrote, up to where it meets the right side, as one more filling.
 
-        One that meets it only beyond the largest size is no filling; where nothing follows it is cut there.
+        A continuation that meets it only beyond the largest size is no filling; if no text follows, it is cut there.
         """
         gap = self._gaps[-1]
         kept = [at for at, token in enumerate(seq.tokens) if token not in self._services.banned]

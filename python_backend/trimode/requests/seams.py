@@ -44,9 +44,9 @@ class Start:
 class GapContext:
     """What stands around one gap: `starts`, ways to begin after the left side, and `right`, at most a block after it.
 
-    A left side that ends in a line's middle is cut where its own tokens end, and a tokenizer would have drawn another
-    border: `the fo` followed by `x` is ` fox`. There the first start takes back the last tokens; the last start
-    never does.
+    A left side that ends in the middle of a line ends with tokens that a tokenizer would not have chosen for the whole
+    line: `the fo` followed by `x` is ` fox`. There the first start takes back the last tokens; the last start never
+    does.
     """
 
     def __init__(
@@ -81,10 +81,10 @@ class GapContext:
     def read(self, start: Start, filled: Sequence[int], sizes: Sequence[int] = ()) -> list[Reading]:
         """Return the texts that `filled` may stand for: as it is, and without an end that begins the right side.
 
-        A tokenizer that writes `;` and a line's end as one token has the model put the line's end into the gap that
-        stands before it, for so it was trained; the right side has it once more. Tokens that do not begin with what
-        `start` took back stand for nothing. Of two that are not worth the same, where the gap should have one of
-        `sizes`, only the better is returned.
+        A tokenizer that writes `;` and a line's end as one token has the model put the line's end into the gap before
+        it, because it was trained so; the right side then has it once more. Tokens that do not begin with what `start`
+        took back stand for nothing. Of two that are not worth the same, where the gap should have one of `sizes`, only
+        the better is returned.
         """
         decoded = self._tokenizer.decode(filled)
         text = decoded.replace(BROKEN, "")
@@ -108,7 +108,7 @@ class GapContext:
     def meet(self, start: Start, draft: Sequence[int], *, most: int) -> list[int]:
         """Return the tokens of `draft`, text that goes on from the left side, up to where it meets the right side.
 
-        That is where it agrees longest with the beginning of the right side, the first such place; the last token may
+        That is the first of the places where it agrees longest with the beginning of the right side; the last token may
         go beyond it. Empty if it meets nowhere, at once, or only after more than `most` tokens; where no text follows,
         the first `most` tokens.
         """

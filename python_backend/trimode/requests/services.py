@@ -1,4 +1,4 @@
-"""What a request may use, what it is, and what its caller holds of it. Knows nothing of the three operations."""
+"""A request, its services, and the handle that its caller gets. Knows nothing of the three operations."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Services:
     adapter: bool
 
     def tokenizer_for(self, field: str, given: object = Described("a text"), hint: str = "") -> Tokenizer:
-        """Return the tokenizer, without which `field` cannot be used; a RequestError where there is none."""
+        """Return the tokenizer, which `field` needs; raise a RequestError if there is none."""
         if self.tokenizer is None:
             limit = f"needs a checkpoint with a tokenizer{hint}"
             raise RequestError(field, limit, given, error_type="not_applicable")

@@ -1,4 +1,4 @@
-"""The text to revise as characters, bytes and tokens: which parts may change, and what became of them as edits.
+"""The text to revise as characters, bytes and tokens: which parts may change, and how they changed, as edits.
 
 Knows nothing of decoding or of queues.
 """
@@ -26,7 +26,7 @@ class Original:
 
     Attributes:
         pieces: the bytes of each token; together they are the text's.
-        free: of each token the bytes that may change, start and end; nothing else of it does.
+        free: the bytes of each token that may change, start and end; the rest of it stays.
         only: for each token of which a part is free, the ids (A,) of those that have the rest of it.
     """
 

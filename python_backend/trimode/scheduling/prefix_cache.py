@@ -50,7 +50,7 @@ class PrefixCache:
         return self._budget > 0
 
     def count(self, asked: int, pages: int) -> None:
-        """Enter a prompt of `asked` tokens, `pages` of which were found, into the counts."""
+        """Count a prompt of `asked` tokens, of which `pages` pages were found."""
         self.asked_tokens += asked
         self.found_tokens += PAGE * pages
 
@@ -92,6 +92,6 @@ class PrefixCache:
             self._size -= oldest.data.nbytes
 
     def _touch(self, keys: list[Key]) -> None:
-        """Note that these were used: the last page before the first, so that no page outlives the one before it."""
+        """Record that these were used, the last page before the first, so that no page outlives the one before it."""
         for key in reversed(keys):
             self._pages.move_to_end(key)

@@ -22,9 +22,9 @@ class PrefixSharing:
         self._engine = engine
 
     def take_over(self, seq: SequenceState, being_read: list[list[int]]) -> bool:
-        """Take over what is known of a new prompt's beginning; return False while it waits for another to read that.
+        """Copy in what is cached of a new prompt's beginning; return False while it waits for another to read that.
 
-        A prompt waits while another, of which at least half is the same, is being read.
+        A prompt waits while another prompt is being read that begins with at least the same half.
 
         Args:
             being_read: prompts that are read in this step; one that does not wait is added.

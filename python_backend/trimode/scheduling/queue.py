@@ -47,7 +47,7 @@ class JobQueue:
         """Queue `jobs`, all or none: together they are one request, and the queue must have room for one.
 
         Args:
-            begun: they go on with a request that was taken in before; it is not turned away halfway for want of room.
+            begun: the jobs continue a request that was admitted before, which is not refused halfway for lack of room.
 
         Raises:
             OverloadedError: the queue is full, or the server is shutting down.
@@ -70,18 +70,18 @@ class JobQueue:
             self._wake()
 
     def close(self, grace_seconds: float) -> None:
-        """Take nothing new; what still runs after the grace period is ended."""
+        """Accept no more jobs; end what still runs after the grace period."""
         with self._changed:
             self._closing = time.monotonic() + grace_seconds
             self._wake()
 
     def _wake(self) -> None:
-        """Have the loop look at what came; called with the lock held."""
+        """Make the loop look at the queue; called with the lock held."""
         self._update_requested = True
         self._changed.notify()
 
     def request_update(self) -> None:
-        """Have the loop look at the queue before its next step; from the loop's own thread."""
+        """Make the loop look at the queue before its next step; called from the loop's own thread."""
         self._update_requested = True
 
     @property

@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 
 def blaming(method: Callable[..., R]) -> Callable[..., R | None]:
-    """Have an exception in a method that does something for one job end that job and no other."""
+    """Let an exception in a method that works for one job end that job and no other."""
 
     @wraps(method)
     def guarded(self: Scheduler, job: Job, *args: object) -> R | None:
@@ -70,12 +70,12 @@ class Scheduler:
         self._thread.start()
 
     def close(self, grace_seconds: float) -> None:
-        """Take nothing new, finish what there is within the grace period, end the rest as cancelled, stop."""
+        """Accept no more jobs, finish those there are within the grace period, end the rest as cancelled, stop."""
         self._queue.close(grace_seconds)
         self._thread.join()
 
     def stages(self) -> list[tuple[object, str, str]]:
-        """Return what of the loop can be timed apart: object, method and name of the stage."""
+        """Return the stages of the loop that can be timed apart: object, method and name of each."""
         return [(self, "_plan", "plan"), (self, "_apply", "apply"), (self, "_send", "send")]
 
     def _loop(self) -> None:
@@ -86,7 +86,7 @@ class Scheduler:
                 continue
             try:
                 self._step()
-            except Exception as exc:  # whatever it was, nobody must wait for ever
+            except Exception as exc:  # nobody must wait for ever, whatever failed
                 self._blame([*self._queue.running], exc)
 
     @blaming

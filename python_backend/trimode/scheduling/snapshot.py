@@ -28,7 +28,7 @@ class BlockSnapshot:
 
     @classmethod
     def of(cls, seq: SequenceState) -> BlockSnapshot:
-        """Copy what `seq` is at: the block up to its end token, or to the request's limit."""
+        """Copy the block of `seq`, up to its end token or the request's limit."""
         block = seq.current
         start = block.start - len(seq.prompt)
         tokens: list[int | None] = []

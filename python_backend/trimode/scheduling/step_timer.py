@@ -24,7 +24,7 @@ class StepTimer:
         self._began = time.perf_counter()
 
     def ran(self, group: Sequence[tuple[Job, Row]], seconds: float, engine: Engine) -> None:
-        """Take in a call that has run; the cache is as it was for it."""
+        """Record a call that has run, while the cache is as it was for it."""
         self._in_calls += seconds
         if not self._observed:
             return
@@ -35,7 +35,7 @@ class StepTimer:
             self.calls.append(Call(len(group), longest, engine.capacity, seconds))
 
     def failed(self) -> None:
-        """Take in that a call failed: what surrounded the others is not known."""
+        """Record that a call failed, so that the time around the others is not known."""
         self._plain = False
 
     def around(self, jobs: int) -> float | None:

@@ -11,7 +11,7 @@ from .overlap import overlap
 
 
 class StopWords:
-    """Watches a stream of text for the one of several words that is complete first; how it is cut does not matter."""
+    """Watches a stream of text for the first of several words that is complete, however the stream is cut."""
 
     def __init__(self, words: Sequence[str]) -> None:
         self._words = tuple(words)
@@ -19,7 +19,7 @@ class StopWords:
         self.found = False
 
     def push(self, text: str) -> str:
-        """Take in `text`; return the text that belongs to no stop word for certain. Set `found` if one is complete."""
+        """Take in `text`; return the text that certainly belongs to no stop word. Set `found` if one is complete."""
         if self.found:
             return ""
         self._held += text

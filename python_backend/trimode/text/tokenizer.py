@@ -63,7 +63,7 @@ class Tokenizer:
             raise BundleError(f"the tokenizer files in {bundle} cannot be read: {exc}") from exc
 
     def fits(self, text: str, capacity: int) -> bool:
-        """Whether `text` could encode to at most `capacity` tokens; a quick bound that spares encoding megabytes."""
+        """Whether `text` could encode to at most `capacity` tokens: a quick bound that saves encoding megabytes."""
         return len(text) <= capacity * self.longest
 
     def encode(self, text: str) -> list[int]:
