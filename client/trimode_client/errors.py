@@ -99,7 +99,7 @@ class IncompleteError(TrimodeClientError):
 
     @property
     def retryable(self) -> bool:
-        """True: an answer breaks off when the server ends. An answer that cannot be read will hardly get better."""
+        """True: an answer breaks off when the server ends. An answer that cannot be read will probably stay so."""
         return True
 
 

@@ -47,7 +47,7 @@ def add_parser(commands: Any, shared: argparse.ArgumentParser) -> None:
 
 
 def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
-    """Print what fills the gaps."""
+    """Print the fillings."""
     text, knobs = given_gaps(arguments), given_knobs(arguments)
     if arguments.whole:
         knobs["exclude_input_in_output"] = False

@@ -1,4 +1,4 @@
-"""What the command line reads and prints with: consoles that obey NO_COLOR, JSON for any encoding, notes, texts.
+"""Input and output of the command line: consoles that obey NO_COLOR, JSON for any encoding, notes, texts.
 
 Texts of files and of standard input stay byte for byte: line ends, and a missing last one. Knows no command.
 """

@@ -1,6 +1,6 @@
-"""What every transport is and gives: Transport, AsyncTransport, the Health of a server, and the two protocols.
+"""The contract of every transport: Transport, AsyncTransport, the Health of a server, and the two protocols.
 
-Knows no socket; each transport stands in a file of its own.
+Knows no socket; each transport has a file of its own.
 """
 
 from __future__ import annotations

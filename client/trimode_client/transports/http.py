@@ -1,4 +1,4 @@
-"""HTTP, for plain functions and for asyncio, through Triton's generate and generate_stream, on httpx.
+"""HTTP, blocking and for asyncio, through Triton's generate and generate_stream, on httpx.
 
 Knows nothing of fields and outputs. NVIDIA's own HTTP client speaks only /infer, which Triton refuses for a model that
 streams. Neither transport takes a proxy from the environment.

@@ -1,4 +1,4 @@
-"""What both HTTP transports share: addresses, bodies, reading Triton's generate answers, and errors.
+"""Shared by both HTTP transports: addresses, bodies, reading Triton's generate answers, and errors.
 
 Opens no connection and waits for nothing.
 """

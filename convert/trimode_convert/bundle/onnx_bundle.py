@@ -41,7 +41,7 @@ Advance = Callable[[int], None]  # called with a number of bytes that were read 
 
 @dataclass(frozen=True)
 class BundleOptions:
-    """What the user asks for; None means the default."""
+    """The user's options; None means the default."""
 
     precision: str | None = None
     capacity: int | None = None

@@ -1,4 +1,4 @@
-"""What config.json says, as frozen dataclasses: dimensions, token ids, and how positions rotate.
+"""config.json as frozen dataclasses: dimensions, token ids, and how positions rotate.
 
 A key that the graph depends on is required; a value that the graph does not implement is refused, never ignored.
 Knows nothing about tensors.

@@ -19,7 +19,7 @@ HIDDEN_SCORE = np.float32(-1e9)  # finite, so that a row that may see nothing do
 
 @dataclass(frozen=True)
 class Rotation:
-    """cos and sin at each new token, and what queries are multiplied by, if anything  # [B, 1, S, D or 1], float32."""
+    """cos and sin at each new token, and the factor of queries, if there is one  # [B, 1, S, D or 1], float32."""
 
     cos: str
     sin: str

@@ -1,4 +1,4 @@
-"""What can be built: each target with its form of the graph and its precisions, and how each precision computes.
+"""The targets that can be built, each with its form of the graph and its precisions; how each precision computes.
 
 To add a precision, add one line here. Knows no graph.
 """

@@ -32,7 +32,7 @@ def inverse_frequencies(rope: Rope, head_dim: int) -> NDArray[np.float64]:
 
 
 def attention_factor(rope: Rope) -> float:
-    """Return what cos and sin are multiplied by; exactly 1.0 where mscale equals mscale_all_dim."""
+    """Return the factor of cos and sin; exactly 1.0 if mscale equals mscale_all_dim."""
     if rope.kind == "default":
         return 1.0
     if rope.attention_factor is not None:

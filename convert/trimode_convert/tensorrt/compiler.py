@@ -167,7 +167,7 @@ class _NoKernelError(BundleError):
 
 @dataclass(frozen=True)
 class CompileFacts:
-    """What was compiled: layers, cache updates and attentions of the parsed network, bytes of the plan, seconds.
+    """The result of compiling: layers, cache updates and attentions of the parsed network, bytes of the plan, seconds.
 
     `fused` says that attention runs in dedicated kernels only. Without them TensorRT may decompose it, which is slower.
     float32 never has them; in TensorRT-RTX 1.7, 4, 8 and 32 query heads have them and 2 do not.

@@ -79,7 +79,7 @@ class Footprint:
 
 @dataclass(frozen=True)
 class BuildCost:
-    """What a build takes: bytes of disk at the bundle's place, bytes of memory, seconds."""
+    """The cost of a build: bytes of disk at the bundle's place, bytes of memory, seconds."""
 
     disk: int
     memory: int
@@ -89,7 +89,7 @@ class BuildCost:
 def footprint(
     config: ModelConfig, precision: str, shapes: Shapes, *, adapter_rank: int = 0, weights: int | None = None
 ) -> Footprint:
-    """Return what a model's plan takes on the GPU.
+    """Return the GPU memory that a model's plan needs.
 
     Args:
         weights: bytes of the weights if they are known; otherwise they are computed from the config.
@@ -117,7 +117,7 @@ def _workspace(config: ModelConfig, shapes: Shapes, rows: int, tokens: int) -> i
 
 
 def build_cost(checkpoint_bytes: int, weight_bytes: int, precision: str, *, done: int = 0) -> BuildCost:
-    """Return what a build takes. The exported weights and the plan, which contains them too, are on disk together.
+    """Return the cost of a build. The exported weights and the plan, which contains them too, are on disk together.
 
     Args:
         done: bytes of the parts that an earlier build left on disk and that this one reuses.

@@ -1,4 +1,4 @@
-"""Is a bundle right? Compares its logits with a plain numpy model's or the official model's."""
+"""Checks a bundle: compares its logits with those of a plain numpy model or of the official model."""
 
 from .verify import (
     AGREEMENT,

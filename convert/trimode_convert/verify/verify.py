@@ -1,4 +1,4 @@
-"""Is a bundle right? Compares its logits with the plain numpy model's, or with stored ones of the official model.
+"""Checks a bundle: compares its logits with the plain numpy model's, or with stored ones of the official model.
 
 Knows the tolerances and the reasons for them. Does not know the graph, or how a bundle is written.
 """

@@ -65,7 +65,7 @@ Fill = Callable[["Sink"], None]
 
 @dataclass
 class WeightLayout:
-    """What the weight file will hold, in order, and how each blob is filled when the file is written."""
+    """The contents of the weight file, in order, and how each blob is filled when the file is written."""
 
     blobs: list[Blob] = field(default_factory=list)
     total_bytes: int = 0
