@@ -91,7 +91,7 @@ class TritonProcess:
             server = psutil.Process(self._process.pid)  # our child: nobody else has its pid before `returncode` is set
         except psutil.NoSuchProcess:
             return Fault(f"tritonserver {self._process.pid} died")
-        except (psutil.Error, OSError):  # for want of file descriptors say: not known now
+        except (psutil.Error, OSError):  # no file descriptor left, for example: not known now
             return None
         found = (_fault("the backend process", stub) for stub in self._stubs)
         return _fault("tritonserver", server) or next(filter(None, found), None)
@@ -125,7 +125,7 @@ def _fault(what: str, process: psutil.Process) -> Fault | None:
         status = process.status() if process.is_running() else psutil.STATUS_DEAD
     except psutil.NoSuchProcess:
         status = psutil.STATUS_DEAD
-    except (psutil.Error, OSError):  # for want of file descriptors say: not known now
+    except (psutil.Error, OSError):  # no file descriptor left, for example: not known now
         return None
     if status in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
         return Fault(f"{what} {process.pid} died")

@@ -1,4 +1,4 @@
-"""What the HTTP and the gRPC face of the server share: limits of a request, the server's state, and errors about it.
+"""Shared by the HTTP and the gRPC face of the server: limits of a request, the server's state, and errors about it.
 
 Knows no protocol.
 """
@@ -15,7 +15,7 @@ CUT = EngineError("the server stopped before the answer was complete")
 
 
 class ServingState(Protocol):
-    """What the faces ask the supervisor."""
+    """The supervisor's state, as far as the faces need it."""
 
     alive: bool
 
@@ -40,15 +40,15 @@ class Limits:
 
 
 def not_serving(state: ServingState) -> Refusal:
-    """Return what callers hear while no backend serves."""
+    """Return the error for callers while no backend serves."""
     return Refusal("unavailable", f"the server {'is stopping' if state.stopping else 'is starting, try again'}")
 
 
 def lost_error(state: ServingState) -> TrimodeError:
-    """Return what callers hear whose answer the backend did not finish."""
+    """Return the error for callers whose answer the backend did not finish."""
     return CUT if state.stopping else LOST
 
 
 def silent_error() -> Refusal:
-    """Return what callers hear when the backend said nothing for the longest pause allowed."""
+    """Return the error for a backend that was silent for longer than allowed."""
     return Refusal("deadline_exceeded", "the backend was silent for too long")

@@ -13,7 +13,7 @@ SHM = Path("/dev/shm")
 
 
 def _namespace_prefix() -> str:
-    """Return what the names of the shared memory files of every server in this PID namespace begin with.
+    """Return the prefix that the shared memory files of every server in this PID namespace have.
 
     Containers may share /dev/shm, but the same pid is another process in each of them.
     """
@@ -21,7 +21,7 @@ def _namespace_prefix() -> str:
 
 
 def own_prefix() -> str:
-    """Return what the names of the shared memory files of this process's server begin with."""
+    """Return the prefix that the shared memory files of this process's server have."""
     return f"{_namespace_prefix()}{os.getpid()}_"
 
 

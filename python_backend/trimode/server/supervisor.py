@@ -1,4 +1,4 @@
-"""When tritonserver is started, replaced, given up and stopped. What is wrong with it is liveness.py's to find.
+"""When tritonserver is started, replaced, given up and stopped. liveness.py finds out what is wrong with it.
 
 Triton 2.51 never restarts a dead stub, stays "ready", and leaves its streams hanging; a reload of the model does not
 end them either. Killing the server does, at once, and costs 0.3 s more than a reload.
@@ -30,8 +30,8 @@ def backoff_seconds(failures: int) -> float:
 class Supervisor:
     """Starts, replaces and stops the server; `alive` is what its faces answer to health checks.
 
-    A server that never served ends the supervisor. One that has served is replaced for as long as it takes: what made
-    it fail may pass, and a pause that grows keeps the machine free for that.
+    A server that never served ends the supervisor. One that has served is replaced for as long as it takes: the cause
+    may pass, and a growing pause leaves the machine free meanwhile.
     """
 
     def __init__(self, start: Callable[[], Awaitable[TritonProcess]], liveness: Liveness, exit_seconds: float) -> None:
