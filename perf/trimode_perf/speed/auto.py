@@ -292,9 +292,9 @@ def summary(found: Found) -> str:
     levels = shares_by_level(found["concurrency"])
     shares = ", ".join(f"{share.median:.0%} at {level}" for level, (_, share) in levels.items())
     choice, gain = overall(found["domains"])
-    return f"""Auto, asked one prompt at a time, is {gain:.2f} times as fast over all
-domains as the best single fixed choice that gives the same text ({choice}); at so many requests
-at once it has this share of the best fixed choice's speed (medians of pairs of one round): {shares}."""
+    return f"""One prompt at a time, auto is {gain:.2f} times as fast over all domains as the best single fixed choice
+that gives the same text ({choice}). With several requests at once it has this share of the best fixed
+choice's speed (medians of pairs of one round): {shares}."""
 
 
 PART = Part("auto", "auto by domain and by load", ("domains", "concurrency"), 390, measure, section, claims, summary)

@@ -151,8 +151,8 @@ def slower(found: Found) -> str:
         for mode in ("diffusion", "self_speculation")
     }
     where = "; ".join(f"{mode} on {', '.join(names) or 'none'}" for mode, names in losing.items())
-    return f"""A pass over a block of {size} costs {cost:.2f} passes over one token on this machine. Domains with
-fewer tokens per forward than that must be slower than autoregressive: {where}."""
+    return f"""A pass over a block of {size} costs {cost:.2f} passes over one token on this machine. A domain with fewer
+tokens per forward is slower than autoregressive: {where}."""
 
 
 GAIN = Part("gain", "what a block wins", ("bench", "cost", "decoding"), claims=speed_claims, summary=slower)

@@ -241,11 +241,12 @@ def summary(found: Found) -> str:
     added = f"{min(extra):.1f} to {max(extra):.1f} ms an answer"
     times = ", ".join(f"{figures['over_engine'][mode]['grpc']['median']:.2f} ({mode})" for mode in MODES)
     return f"""The shipped {facts["model"]} checkpoint on {facts["cores"]} CPU cores, {facts["engine"]},
-{facts["precision"]}; held-out prompts, one at a time, written by `make perf`. Speed is timed on prompts of the
-domains that the checkpoint claims; the other columns are over every domain, those it does not claim and plain code
-included. Speed is tokens per second against autoregressive through the same path, medians with quartiles. Through
-Triton over gRPC an answer takes, against the engine's passes alone: {times}; the answers are short,
-and what is added is {added}."""
+{facts["precision"]}; held-out prompts, one at a time. Speed is tokens per second against autoregressive through the
+same path: medians, with quartiles in brackets. It is timed on the domains that the checkpoint claims. The other columns
+are over every domain, plain code included.
+
+Triton adds {added}. The answers are short, so an answer over gRPC takes this many times the engine's
+passes alone: {times}."""
 
 
 def speed(found: Found) -> str:

@@ -1,4 +1,4 @@
-"""`python -m trimode_perf report`: perf/results/*.json as perf/RESULTS.md, its plots and the README's block.
+"""`python -m trimode_perf report`: perf/results/*.json as perf/RESULTS.md, its plots, and what two pages show of it.
 
 Every ratio is of samples that one part took in one run, interleaved. Knows nothing of what a part measures, but for the
 head.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from textwrap import fill
 
 from ..common import PERF, PROJECT
 from ..common.claims import Claim
 from ..common.claims import text as text_of
+from ..common.markdown import table
 from ..common.progress import MeasureError, run
 from ..common.results import read as read_file
 from . import (
@@ -52,11 +54,18 @@ Where a line fails: "What the control loop and Triton add" has what is added in 
 a pass costs" and a domain's tokens per forward bound what a mode can gain there. The loop is set against the engine
 time of the same request, Triton against that of another one in the same round, and the machine may be faster for one.
 """
+README_MODES = {
+    "autoregressive": "`autoregressive`",
+    "self_speculation": "`self_speculation`",
+    "auto": "`auto` (default)",
+    "diffusion": "`diffusion`",
+}
+"""The modes in the README's order, as it names them."""
 MARKED = re.compile(r"(?<=<!-- results -->\n).*?(?=\n<!-- /results -->)", re.DOTALL)
 
 
-def write(out: Path, readme: Path | None) -> Path | None:
-    """Write the report, its plots and `readme`'s block from `out`/results; return the report's path.
+def write(out: Path, project: Path | None) -> Path | None:
+    """Write the report and its plots from `out`/results, and the blocks of `project`'s pages; return the report's path.
 
     None where a part that the head needs was never measured.
     """
@@ -66,10 +75,16 @@ def write(out: Path, readme: Path | None) -> Path | None:
     draw(found, out / "plots")
     target = out / "RESULTS.md"
     target.write_text(text(found), encoding="utf-8")
-    if readme is not None:
-        page = readme.read_text(encoding="utf-8")
-        readme.write_text(MARKED.sub(lambda _: block(found), page), encoding="utf-8")
+    if project is not None:
+        for name, block in blocks(found).items():
+            page = (project / name).read_text(encoding="utf-8")
+            (project / name).write_text(MARKED.sub(lambda _, block=block: block, page), encoding="utf-8")  # type: ignore[misc]
     return target
+
+
+def blocks(found: Found) -> dict[str, str]:
+    """Return what stands between the marks of each page, by the page's path from the root."""
+    return {"README.md": first_table(found), "docs/benchmarks.md": overview(found)}
 
 
 def draw(found: Found, folder: Path) -> None:
@@ -103,16 +118,49 @@ def claims(found: Found) -> list[Claim]:
     return [claim for part in readable(found) for claim in part.claims(found)]
 
 
-def block(found: Found) -> str:
-    """Return the README's table and what a reader must know to read it."""
-    said = " ".join(text for part in readable(found) if (text := part.summary(found)))
+def first_table(found: Found) -> str:
+    """Return the README's table: speed through Triton, tokens per pass, and whether the text is exact, by mode."""
+    facts, decoding = found["bench"]["hardware"], found["decoding"]["all"]
+    speed = found["bench"]["summary"]["speed_against_autoregressive"]
+    rows = []
+    for mode in README_MODES:
+        same = decoding[mode]["equals_autoregressive"]
+        exact = "it is the reference" if mode == MODES[0] else "yes" if same == 1 else f"for {same:.0%} of prompts"
+        times, tokens = speed[mode]["grpc"]["per_token"]["median"], decoding[mode]["tokens_per_forward"]
+        rows.append([README_MODES[mode], f"{times:.1f}x", f"{tokens:.1f}", exact])
+    return f"""{table(("mode", "speed", "tokens per pass", "same text as autoregressive"), rows)}
+
+{facts["model"]}, the model that ships, on {facts["cores"]} CPU cores through Triton; held-out prompts, one at a time;
+medians of `make perf`. [Benchmarks](docs/benchmarks.md) has more figures, and the targets that are missed."""
+
+
+def overview(found: Found) -> str:
+    """Return the block of docs/benchmarks.md: the report's first table, what it means, and the targets in words."""
+    said = "\n\n".join(text for part in readable(found) if (text := part.summary(found)))
+    paragraphs = "\n\n".join(fill(" ".join(one.split()), 120) for one in said.split("\n\n"))
     every = claims(found)
-    failed = sum(not claim.holds for claim in every)
+    missed, met = (
+        "\n".join(
+            fill(claim.text, 120, initial_indent="- ", subsequent_indent="  ")
+            for claim in every
+            if claim.holds is holds
+        )
+        for holds in (False, True)
+    )
     return f"""{headline(found)}
 
-{said}
-Of the {len(every)} budgets of overhead and speed that are to hold, {failed} do not, on this
-machine; [perf/RESULTS.md](perf/RESULTS.md) has them with their figures."""
+{paragraphs}
+
+## Targets
+
+{sum(claim.holds for claim in every)} of {len(every)} targets are met on this machine.
+Missed, each with its figure and its bound:
+
+{missed}
+
+Met:
+
+{met}"""
 
 
 def _when(part: Part, found: Found) -> str:
@@ -149,11 +197,11 @@ is the checkpoint's, {facts["block_size"]}; the fastest in the sweep below: {fas
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Write the report again, its plots and the README's block, from what was measured."""
+    """Write the report again, its plots, and the blocks of README.md and docs/benchmarks.md, from what was measured."""
     argparse.ArgumentParser(prog="python -m trimode_perf report", description=main.__doc__).parse_args(arguments)
 
     def work() -> int:
-        written = write(PERF, PROJECT / "README.md")
+        written = write(PERF, PROJECT)
         if written is None:
             raise MeasureError(f"the head needs the results {', '.join(HEAD)}: make perf")
         print(f"report: wrote {written}")

@@ -105,7 +105,7 @@ def show(out: Path, done: list[str]) -> None:
     """Write the report and print its table and claims; the README's block too, if it is perf's own report."""
     if not done:
         return
-    written = report.write(out, PROJECT / "README.md" if out == PERF else None)
+    written = report.write(out, PROJECT if out == PERF else None)
     if written is None:
         print(f"perf: no RESULTS.md yet: its head needs the results {', '.join(report.HEAD)}")
         return

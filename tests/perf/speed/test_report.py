@@ -4,13 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from trimode_perf.common import PERF, PROJECT
+from trimode_perf.common import PERF
 from trimode_perf.speed import report
-
-
-def test_the_readme_shows_what_the_results_say() -> None:
-    found = report.read(PERF / "results")
-    assert report.block(found) in (PROJECT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_report_is_what_its_results_say() -> None:
@@ -47,14 +42,16 @@ def test_the_report_is_not_written_without_what_its_head_needs(tmp_path: Path) -
     assert not (tmp_path / "RESULTS.md").exists()
 
 
-def test_the_report_and_the_readme_are_written_from_the_results(tmp_path: Path) -> None:
+def test_the_report_and_the_blocks_of_pages_are_written_from_the_results(tmp_path: Path) -> None:
     (tmp_path / "results").symlink_to(PERF / "results")
-    readme = tmp_path / "README.md"
-    readme.write_text("# A\n\n<!-- results -->\nold\n<!-- /results -->\n\nB\n")
-    assert report.write(tmp_path, readme) == tmp_path / "RESULTS.md"
+    blocks = report.blocks(report.read(PERF / "results"))
+    (tmp_path / "docs").mkdir()
+    for name in blocks:
+        (tmp_path / name).write_text("# A\n\n<!-- results -->\nold\n<!-- /results -->\n\nB\n")
+    assert report.write(tmp_path, tmp_path) == tmp_path / "RESULTS.md"
     assert (tmp_path / "RESULTS.md").read_bytes() == (PERF / "RESULTS.md").read_bytes()
-    block = report.block(report.read(PERF / "results"))
-    assert readme.read_text() == f"# A\n\n<!-- results -->\n{block}\n<!-- /results -->\n\nB\n"
+    for name, block in blocks.items():
+        assert (tmp_path / name).read_text() == f"# A\n\n<!-- results -->\n{block}\n<!-- /results -->\n\nB\n"
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
         "latency.png",
         "steps.png",
