@@ -103,6 +103,7 @@ def test_the_program_draws_what_a_run_reads(
     assert [(q.domain, q.document) for q in prepared.questions()] == drawn.questions
 
 
+@pytest.mark.subprocess
 def test_workers_make_the_same_batches_in_the_same_order(archive: Archive) -> None:
     recipe = dataclasses.replace(archive.recipe, workers=2)
     with Batches(archive.corpus, recipe, first=5) as batches:
@@ -190,6 +191,7 @@ def test_a_run_continues_from_shards_alone(part: Callable[..., dict[str, Any]], 
         torch.testing.assert_close(tensor, back[name], atol=0.05, rtol=0)
 
 
+@pytest.mark.subprocess
 @pytest.mark.filterwarnings("ignore")  # the compiler's own
 def test_compiled_flex_attention_agrees_with_the_dense_mask(archive: Archive, tiny_config: ModelConfig) -> None:
     """Forward only, since on a CPU it has no backward; and new documents do not compile anything again."""
