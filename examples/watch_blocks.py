@@ -55,11 +55,11 @@ def main() -> None:
     parser.add_argument("--delay", type=float, default=0.2, help="seconds to wait after a pass [%(default)s]")
     parser.add_argument("--url", default=os.environ.get("TRIMODE_URL"), help="gRPC [$TRIMODE_URL, else localhost:8001]")
     options = parser.parse_args()
-    messages, console = [{"role": "user", "content": options.question}], Console()
+    console = Console()
     try:
         with (
             Client(options.url) as client,
-            client.stream(messages=messages, mode="diffusion", stream_provisional=True) as stream,
+            client.stream(options.question, mode="diffusion", stream_provisional=True) as stream,
         ):
             if console.is_terminal:
                 draw(stream, console, options.delay)

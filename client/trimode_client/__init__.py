@@ -18,7 +18,7 @@ from .errors import (
     UnavailableError,
 )
 from .knobs import KNOBS, Knobs
-from .request import Segment
+from .request import Message, Segment
 from .result import Completion, Piece
 from .transports import Health
 
@@ -37,6 +37,7 @@ __all__ = [
     "IncompleteError",
     "InvalidRequestError",
     "Knobs",
+    "Message",
     "OverloadedError",
     "Piece",
     "PromptTooLongError",

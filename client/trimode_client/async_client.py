@@ -15,7 +15,7 @@ from trimode.api.tensors import MODEL_NAME
 
 from .errors import IncompleteError, UnavailableError
 from .knobs import Knobs
-from .request import Segment, build, build_infill, build_revise
+from .request import Message, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
 from .transports import AsyncTransport, Health, TimeLimits, Wire, open_async_transport
 from .transports.time_limits import ANSWER_SECONDS, HEALTH_SECONDS, INACTIVITY_SECONDS, POLL_SECONDS
@@ -39,16 +39,18 @@ class AsyncClient:
 
     async def generate(
         self,
-        prompt: str | None = None,
+        question: str | None = None,
+        /,
         *,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Message] | None = None,
+        text_input: str | None = None,
         input_ids: Sequence[int] | None = None,
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
     ) -> Completion:
         """Return the whole answer; see Client.generate."""
         limit = self._timeout if timeout is None else timeout
-        fields = build(prompt, messages, input_ids, knobs, stream=False, timeout=limit)
+        fields = build(question, messages, text_input, input_ids, knobs, stream=False, timeout=limit)
         return await self._whole(fields, limit)
 
     async def infill(
@@ -56,7 +58,7 @@ class AsyncClient:
         left: str | None = None,
         right: str | None = None,
         *,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Message] | None = None,
         segments: Sequence[Segment] | None = None,
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
@@ -73,16 +75,18 @@ class AsyncClient:
 
     def stream(
         self,
-        prompt: str | None = None,
+        question: str | None = None,
+        /,
         *,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Message] | None = None,
+        text_input: str | None = None,
         input_ids: Sequence[int] | None = None,
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
     ) -> AsyncStream:
         """Return the answer piece by piece; see Client.stream. Leaving its `async with` block cancels the request."""
         limit = self._timeout if timeout is None else timeout
-        fields = build(prompt, messages, input_ids, knobs, stream=True, timeout=limit)
+        fields = build(question, messages, text_input, input_ids, knobs, stream=True, timeout=limit)
         return AsyncStream(self._transport, fields, TimeLimits(limit, self._inactivity))
 
     async def health(self, timeout: float = HEALTH_SECONDS) -> Health:

@@ -14,7 +14,7 @@ from trimode.api.tensors import MODEL_NAME
 
 from .errors import IncompleteError, UnavailableError
 from .knobs import Knobs
-from .request import Segment, build, build_infill, build_revise
+from .request import Message, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
 from .transports import Health, TimeLimits, Transport, Wire, open_transport
 from .transports.time_limits import ANSWER_SECONDS, HEALTH_SECONDS, INACTIVITY_SECONDS, POLL_SECONDS
@@ -46,20 +46,25 @@ class Client:
 
     def generate(
         self,
-        prompt: str | None = None,
+        question: str | None = None,
+        /,
         *,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Message] | None = None,
+        text_input: str | None = None,
         input_ids: Sequence[int] | None = None,
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
     ) -> Completion:
-        """Return the whole answer to one of prompt (plain text), messages (chat) and input_ids (tokens).
+        """Return the whole answer to a question.
+
+        The question is one user message of a chat. Instead of it, give `messages`, a whole conversation; `text_input`,
+        plain text to continue without the chat template; or `input_ids`, tokens.
 
         Raises:
             ServerError, UnavailableError, IncompleteError: see the tree in errors.py.
         """
         limit = self._timeout if timeout is None else timeout
-        fields = build(prompt, messages, input_ids, knobs, stream=False, timeout=limit)
+        fields = build(question, messages, text_input, input_ids, knobs, stream=False, timeout=limit)
         return self._whole(fields, limit)
 
     def infill(
@@ -67,7 +72,7 @@ class Client:
         left: str | None = None,
         right: str | None = None,
         *,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Message] | None = None,
         segments: Sequence[Segment] | None = None,
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
@@ -96,14 +101,16 @@ class Client:
 
     def stream(
         self,
-        prompt: str | None = None,
+        question: str | None = None,
+        /,
         *,
-        messages: Sequence[Mapping[str, str]] | None = None,
+        messages: Sequence[Message] | None = None,
+        text_input: str | None = None,
         input_ids: Sequence[int] | None = None,
         timeout: float | None = None,
         **knobs: Unpack[Knobs],
     ) -> Stream:
-        """Return the answer piece by piece; the last piece carries the Completion.
+        """Return the answer piece by piece; the last piece carries the Completion. Takes what `generate` takes.
 
         Closing the stream, leaving its `with` block, or dropping it after the loop was left cancels the request.
 
@@ -111,7 +118,7 @@ class Client:
             InvalidRequestError: at once; every other error while iterating.
         """
         limit = self._timeout if timeout is None else timeout
-        fields = build(prompt, messages, input_ids, knobs, stream=True, timeout=limit)
+        fields = build(question, messages, text_input, input_ids, knobs, stream=True, timeout=limit)
         return Stream(self._transport, fields, TimeLimits(limit, self._inactivity))
 
     def health(self, timeout: float = HEALTH_SECONDS) -> Health:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -18,13 +19,17 @@ from trimode.errors import RequestError
 from .errors import InvalidRequestError, typed_error
 from .knobs import ALWAYS_RETURNED, KNOBS
 
+Message = Mapping[str, object]
+"""A chat message: its role and its content."""
+
 Segment = str | Mapping[str, int]
-_ON_THE_WIRE = {"prompt": "text_input", "left": "text_input"}  # arguments whose field has another name
+_ON_THE_WIRE = {"question": "messages", "left": "text_input"}  # arguments whose field has another name
 
 
 def build(
-    prompt: str | None,
-    messages: Sequence[Mapping[str, str]] | None,
+    question: str | None,
+    messages: Sequence[Message] | None,
+    text_input: str | None,
     input_ids: Sequence[int] | None,
     knobs: Mapping[str, Any],
     *,
@@ -33,19 +38,28 @@ def build(
 ) -> dict[str, Any]:
     """Return the fields of a request for an answer by their names on the wire; knobs that are None are left out.
 
-    `timeout` (seconds) is sent to the server too, as timeout_ms, so that it stops when the client gives up.
+    `question` is sent as the only message of a chat. `timeout` (seconds) is sent to the server too, as timeout_ms, so
+    that it stops when the client gives up.
 
     Raises:
         InvalidRequestError: no prompt or several, an unknown knob, a value of the wrong type or out of range.
     """
-    fields = _only_one(prompt=prompt, messages=messages, input_ids=input_ids)
+    if "prompt" in knobs and text_input is None:  # what 0.1.0 called it
+        warnings.warn("prompt is now called text_input", DeprecationWarning, stacklevel=3)
+        text_input, knobs = knobs["prompt"], {name: value for name, value in knobs.items() if name != "prompt"}
+    fields = _only_one(question=question, messages=messages, text_input=text_input, input_ids=input_ids)
+    if question is not None:
+        if not isinstance(question, str):
+            kind = type(question).__name__
+            raise InvalidRequestError("wrong_type", f"the question must be a string, got {kind}; or give messages=")
+        fields["messages"] = [{"role": "user", "content": question}]
     return _checked(fields, knobs, stream=stream, timeout=timeout)
 
 
 def build_infill(
     left: str | None,
     right: str | None,
-    messages: Sequence[Mapping[str, str]] | None,
+    messages: Sequence[Message] | None,
     segments: Sequence[Segment] | None,
     knobs: Mapping[str, Any],
     *,

@@ -32,6 +32,7 @@ EXAMPLES: dict[str, Any] = {
     "revise_threshold": -3.5,
     "accept": "always",
     "seed": 2**40,
+    "user": "ann",
 }
 KIND_EXAMPLES: dict[str, Any] = {"int": 3, "float": 0.5, "bool": True}
 
@@ -41,7 +42,7 @@ def example(name: str) -> Any:
 
 
 def built(**knobs: Any) -> dict[str, Any]:
-    return build("hi", None, None, knobs, stream=False)
+    return build("hi", None, None, None, knobs, stream=False)
 
 
 def filled(left: Any = None, right: Any = None, messages: Any = None, segments: Any = None, **knobs: Any) -> Any:
@@ -97,12 +98,12 @@ def test_what_the_method_says_is_no_knob(name: str) -> None:
 
 
 def test_messages_travel_as_json() -> None:
-    fields = build(None, EXAMPLES["messages"], None, {}, stream=False)
+    fields = build(None, EXAMPLES["messages"], None, None, {}, stream=False)
     assert json.loads(fields["messages"]) == EXAMPLES["messages"]
 
 
 def test_token_ids_travel_as_a_list() -> None:
-    assert build(None, None, (1, 2), {}, stream=False)["input_ids"] == [1, 2]
+    assert build(None, None, None, (1, 2), {}, stream=False)["input_ids"] == [1, 2]
 
 
 def test_a_list_of_spans_travels_as_json() -> None:
@@ -186,23 +187,57 @@ def test_bad_spans_are_refused(spans: Any, told: str) -> None:
         build_revise("abcdefgh", {"spans": spans})
 
 
-@pytest.mark.parametrize("prompts", [(None, None, None), ("a", None, [1]), ("a", [{"role": "user"}], None)])
-def test_exactly_one_prompt_must_be_given(prompts: tuple[Any, Any, Any]) -> None:
-    with pytest.raises(InvalidRequestError, match="bad_prompt: give exactly one"):
+@pytest.mark.parametrize(
+    "prompts",
+    [(None, None, None, None), ("a", None, None, [1]), ("a", [{"role": "user"}], None, None), ("a", None, "a", None)],
+)
+def test_exactly_one_prompt_must_be_given(prompts: tuple[Any, Any, Any, Any]) -> None:
+    named = "bad_prompt: give exactly one of question, messages, text_input, input_ids, got"
+    with pytest.raises(InvalidRequestError, match=named):
         build(*prompts, {}, stream=False)
+
+
+def test_a_question_is_a_chat_of_one_message() -> None:
+    fields = build("hé?", None, None, None, {}, stream=False)
+    assert json.loads(fields["messages"]) == [{"role": "user", "content": "hé?"}]
+    assert not {"question", "text_input"} & fields.keys()
+
+
+def test_plain_text_is_named_as_on_the_wire() -> None:
+    fields = build(None, None, "Once", None, {}, stream=False)
+    assert fields["text_input"] == "Once"
+    assert "messages" not in fields
+
+
+def test_the_earlier_name_of_plain_text_works_and_warns() -> None:
+    with pytest.warns(DeprecationWarning, match="prompt is now called text_input"):
+        fields = build(None, None, None, None, {"prompt": "Once", "top_k": 2}, stream=False)
+    assert (fields["text_input"], fields["top_k"]) == ("Once", 2)
+    assert "prompt" not in fields
+
+
+def test_a_conversation_given_as_the_question_is_refused() -> None:
+    conversation: Any = [{"role": "user", "content": "hi"}]
+    with pytest.raises(InvalidRequestError, match="wrong_type: the question must be a string, got list.*messages="):
+        build(conversation, None, None, None, {}, stream=False)
 
 
 def test_text_that_is_not_unicode_is_refused() -> None:
     with pytest.raises(InvalidRequestError, match="bad_utf8"):
-        build("\ud800", None, None, {}, stream=False)
+        build(None, None, "\ud800", None, {}, stream=False)
+
+
+def test_a_question_that_is_not_unicode_is_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="messages"):
+        build("\ud800", None, None, None, {}, stream=False)
 
 
 def test_the_time_limit_becomes_milliseconds() -> None:
-    assert build("hi", None, None, {}, stream=False, timeout=1.2345)["timeout_ms"] == 1235
+    assert build("hi", None, None, None, {}, stream=False, timeout=1.2345)["timeout_ms"] == 1235
 
 
 def test_a_given_timeout_ms_wins_over_the_time_limit() -> None:
-    assert build("hi", None, None, {"timeout_ms": 7}, stream=False, timeout=5.0)["timeout_ms"] == 7
+    assert build("hi", None, None, None, {"timeout_ms": 7}, stream=False, timeout=5.0)["timeout_ms"] == 7
 
 
 def knobs_of(operation: Operation) -> dict[str, Any]:

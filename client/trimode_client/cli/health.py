@@ -36,6 +36,6 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
         raise UnavailableError(f"requests cannot be sent: {state.reason}")
     if arguments.probe:
         timeout = min(arguments.timeout, _PROBE_SECONDS)
-        completion = client.generate("a", mode="autoregressive", max_tokens=1, timeout=timeout)
+        completion = client.generate(text_input="a", mode="autoregressive", max_tokens=1, timeout=timeout)
         console.print(f"{'probe':14}yes, {completion.seconds * 1000:.1f} ms")
     return 0

@@ -32,7 +32,7 @@ def given_prompt(arguments: argparse.Namespace) -> dict[str, Any]:
         return {"messages": as_messages(text, arguments.system)}
     if arguments.system:
         raise UsageError("--system needs the chat template, which --raw leaves out")
-    return {"prompt": text}
+    return {"text_input": text}
 
 
 def as_messages(text: str, system: str | None) -> list[dict[str, str]]:

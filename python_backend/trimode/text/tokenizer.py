@@ -129,7 +129,8 @@ class Tokenizer:
             RequestError: the checkpoint has no template, or the template refuses these messages.
         """
         if self._template is None:
-            raise RequestError(
-                field, "requires a checkpoint with a chat template", Described("none"), error_type="not_applicable"
-            )
+            limit = "requires a checkpoint with a chat template"
+            if field == "messages":
+                limit += "; plain text goes into text_input"
+            raise RequestError(field, limit, Described("none"), error_type="not_applicable")
         return self._template.render(messages, enable_thinking=enable_thinking, field=field)

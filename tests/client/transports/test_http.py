@@ -159,7 +159,7 @@ def test_large_bodies_go_and_come_whole(ask: Asker, stream: bool) -> None:
     outputs = LAST | {"text_output": large}
     with raw_server(events(event(outputs)) if stream else single(outputs)) as server:
         assert ask(server.url, stream=stream, prompt=large)[0].text == large
-        assert json.loads(server.requests[0][1])["text_input"] == large
+        assert json.loads(json.loads(server.requests[0][1])["messages"])[0]["content"] == large
 
 
 def read_blocking(url: str, seen: list[str], **limits: Any) -> None:

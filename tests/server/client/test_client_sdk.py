@@ -13,6 +13,7 @@ from trimode_client import AsyncClient, Completion, InvalidRequestError, PromptT
 from tests.server.sdk import PROMPT, Protocol, client, protocols, url
 from tests.server.server import Server
 
+QUESTION = "What is 23 + 2221?"
 LONG: dict[str, Any] = {"mode": "autoregressive", "max_tokens": 1500, "end_id": -1}
 
 modes = pytest.mark.parametrize("mode", [mode.value for mode in Mode])
@@ -22,21 +23,21 @@ fixed_modes = pytest.mark.parametrize("mode", [mode.value for mode in Mode if mo
 
 def ask(server: Server, protocol: Protocol, **knobs: Any) -> Completion:
     with client(server, protocol) as asking:
-        return asking.generate(PROMPT, **{"max_tokens": 24, "end_id": -1, **knobs})
+        return asking.generate(text_input=PROMPT, **{"max_tokens": 24, "end_id": -1, **knobs})
 
 
 @protocols
 @modes
 def test_a_stream_is_the_answer_at_once(server: Server, protocol: Protocol, mode: ModeName) -> None:
     with client(server, protocol) as asking:
-        streamed = asking.stream(PROMPT, mode=mode, max_tokens=24, end_id=-1).finish()
+        streamed = asking.stream(text_input=PROMPT, mode=mode, max_tokens=24, end_id=-1).finish()
     assert streamed.token_ids == ask(server, protocol, mode=mode).token_ids
 
 
 @protocols
 def test_a_stream_comes_in_pieces(server: Server, protocol: Protocol) -> None:
     with client(server, protocol) as asking:
-        pieces = list(asking.stream(PROMPT, mode="autoregressive", max_tokens=24, end_id=-1))
+        pieces = list(asking.stream(text_input=PROMPT, mode="autoregressive", max_tokens=24, end_id=-1))
     assert len(pieces) > 5
     assert [piece.completion is not None for piece in pieces] == [False] * (len(pieces) - 1) + [True]
 
@@ -92,6 +93,28 @@ def test_a_single_token_and_its_log_prob_are_lists(server: Server, protocol: Pro
 
 
 @protocols
+def test_a_question_is_answered_as_the_chat_that_it_is(server: Server, protocol: Protocol) -> None:
+    messages = [{"role": "user", "content": QUESTION}]
+    with client(server, protocol) as asking:
+        asked, named = asking.generate(QUESTION), asking.generate(messages=messages)
+        raw = asking.generate(text_input=QUESTION)
+        streamed = asking.stream(QUESTION).finish()
+    assert asked.text == named.text == streamed.text
+    assert asked.text.endswith("Answer: 2244")
+    assert asked.num_input_tokens > raw.num_input_tokens
+
+
+def test_an_asyncio_question_is_a_chat_too(server: Server) -> None:
+    async def ask() -> str:
+        async with AsyncClient(url(server, "grpc")) as asking:
+            streamed = await asking.stream(QUESTION).finish()
+            assert (await asking.generate(QUESTION)).text == streamed.text
+            return streamed.text
+
+    assert asyncio.run(ask()).endswith("Answer: 2244")
+
+
+@protocols
 def test_messages_and_the_rendered_prompt_are_one_request(server: Server, protocol: Protocol) -> None:
     messages = [{"role": "user", "content": "héllo"}]
     with client(server, protocol) as asking:
@@ -122,7 +145,7 @@ def test_an_answer_that_cannot_fit_has_its_own_error(server: Server, protocol: P
 @protocols
 def test_an_error_of_a_stream_comes_with_the_first_piece(server: Server, protocol: Protocol) -> None:
     with client(server, protocol) as asking, pytest.raises(InvalidRequestError):
-        next(asking.stream(PROMPT, mode="autoregressive", block_length=4))
+        next(asking.stream(text_input=PROMPT, mode="autoregressive", block_length=4))
 
 
 @protocols
@@ -130,7 +153,7 @@ def test_leaving_a_stream_cancels_it_on_the_server(server: Server, protocol: Pro
     server.settle()
     before = server.metric("trimode_requests_total", outcome="cancelled")
     with client(server, protocol) as asking:
-        for _ in asking.stream(PROMPT, **LONG):
+        for _ in asking.stream(text_input=PROMPT, **LONG):
             break
         server.wait_metric("trimode_requests_total", before + 1, outcome="cancelled")
 
@@ -142,7 +165,7 @@ def test_leaving_an_asyncio_stream_cancels_it_on_the_server(server: Server, prot
 
     async def leave() -> None:
         async with AsyncClient(url(server, protocol), protocol) as asking:
-            async with asking.stream(PROMPT, **LONG) as stream:
+            async with asking.stream(text_input=PROMPT, **LONG) as stream:
                 await anext(stream)
             await asyncio.to_thread(server.wait_metric, "trimode_requests_total", before + 1, outcome="cancelled")
 
@@ -152,7 +175,7 @@ def test_leaving_an_asyncio_stream_cancels_it_on_the_server(server: Server, prot
 @protocols
 def test_threads_share_a_client(server: Server, protocol: Protocol) -> None:
     with client(server, protocol) as asking, ThreadPoolExecutor(8) as pool:
-        answers = pool.map(lambda _: asking.generate(PROMPT, max_tokens=16, end_id=-1).token_ids, range(16))
+        answers = pool.map(lambda _: asking.generate(text_input=PROMPT, max_tokens=16, end_id=-1).token_ids, range(16))
         assert len(set(answers)) == 1
 
 
@@ -160,7 +183,9 @@ def test_threads_share_a_client(server: Server, protocol: Protocol) -> None:
 def test_asyncio_requests_run_side_by_side(server: Server, protocol: Protocol) -> None:
     async def gather() -> list[Completion]:
         async with AsyncClient(url(server, protocol), protocol) as asking:
-            return await asyncio.gather(*(asking.generate(PROMPT, max_tokens=16, end_id=-1) for _ in range(16)))
+            return await asyncio.gather(
+                *(asking.generate(text_input=PROMPT, max_tokens=16, end_id=-1) for _ in range(16))
+            )
 
     assert len({answer.token_ids for answer in asyncio.run(gather())}) == 1
 

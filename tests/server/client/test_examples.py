@@ -257,7 +257,7 @@ def test_a_rule_that_the_server_does_not_have_is_refused_with_those_it_has(
 ) -> None:
     for asked, names in ((patient_server, "margin, every_other"), (server, "margin")):
         with client(asked, protocol) as one, pytest.raises(InvalidRequestError) as caught:
-            one.generate("Once", mode="diffusion", reveal="other")
+            one.generate(text_input="Once", mode="diffusion", reveal="other")
         assert str(caught.value).endswith(f'{names}, got "other"')
         assert caught.value.error_type == "invalid_value"
 

@@ -88,6 +88,11 @@ def test_a_template_error_names_the_field_that_the_messages_came_from() -> None:
     assert caught.value.field == "instruction"
 
 
+def test_without_a_template_the_error_says_where_plain_text_goes() -> None:
+    with pytest.raises(RequestError, match=r"messages requires .* a chat template; plain text goes into text_input"):
+        byte_tokenizer().render_chat(CHAT, enable_thinking=False)
+
+
 # Loading
 
 
