@@ -18,14 +18,6 @@ BANNED = ("anew", "has not", "of late", "at hand", "told")
 FOUND = re.compile(r"\b(?:" + "|".join(word.replace(" ", r"\s+") for word in BANNED) + r")\b", re.IGNORECASE)
 ALLOWED: set[tuple[str, str]] = set()
 """Files that need a word, each with the word. None does."""
-NOT_YET = {
-    "checkpoints/nano/README.md",
-    "perf/EDITING.md",
-    "perf/trimode_perf/editing/report.md",
-    "perf/trimode_perf/editing/report.py",
-    "perf/trimode_perf/quality/card.md",
-}
-"""Files that still have such words or too wide lines. Take a file out when it is mended; put none in."""
 MOST_COLUMNS = 120
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -89,17 +81,16 @@ def wide_in(text: str) -> list[int]:
 @pytest.mark.parametrize("path", [*DOCUMENTS, *TEXTS, *MODULES], ids=name_of)
 def test_nobody_writes_the_words_that_are_not_used(path: Path) -> None:
     found = words_in(path)
-    assert found == [] or name_of(path) in NOT_YET, "\n".join(found)
+    assert found == [], "\n".join(found)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_lines_of_a_document_fit(path: Path) -> None:
     found = [f"{name_of(path)}:{line}" for line in wide_in(path.read_text(encoding="utf-8"))]
-    assert found == [] or name_of(path) in NOT_YET, "\n".join(found)
+    assert found == [], "\n".join(found)
 
 
 def test_what_is_allowed_is_there() -> None:
-    assert [name for name in NOT_YET if not (ROOT / name).is_file()] == []
     for name, word in ALLOWED:
         parts = prose_of((ROOT / name).read_text(encoding="utf-8"))
         assert any(word in part for _, part in parts), f"{name} does not say {word!r}: take it out of ALLOWED"

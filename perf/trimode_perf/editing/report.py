@@ -14,9 +14,9 @@ from .infill import LONGEST, WAYS
 TEXT = Path(__file__).with_name("report.md")
 NOTHING = "-"
 NAMES = {
-    "left_to_right_told": "left to right, size told",
+    "left_to_right_told": "left to right, size given",
     "left_to_right_line": "left to right, to the line's end",
-    "infill_told": "infill, size told",
+    "infill_told": "infill, size given",
     "infill_searched": "infill, size searched",
 }
 SETS = {
