@@ -130,6 +130,14 @@ class Knobs(TypedDict, total=False):
     timeout_ms: int
     """Time the request may take, queueing included. From 1 to 2**31 - 1. Default: none."""
 
+    priority: int
+    """Of the waiting requests of one caller the lowest goes first; other callers' turns do not depend on it. From
+    -2.14748e+09 to 2**31 - 1. Default: 0.
+    """
+
+    user: str
+    """Whom the request is for: the users of one caller take turns. Default: none."""
+
     exclude_input_in_output: bool
     """false puts the prompt's text in front of the answer. Default: true."""
 

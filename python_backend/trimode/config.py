@@ -70,7 +70,11 @@ class ServerConfig:
     max_queue: int = field(
         default=64,
         metadata=_about(
-            "Most requests that wait for a slot; one more is refused with `overloaded`.", 0, MANY, "TRIMODE_MAX_QUEUE"
+            "Most requests that wait for a slot; one more is refused with `overloaded`, or one of a caller with more "
+            "waiting requests makes room for it.",
+            0,
+            MANY,
+            "TRIMODE_MAX_QUEUE",
         ),
     )
     prefill_chunk: int = field(default=256, metadata=_about("Most prompt tokens that one pass reads.", 1, 8192))

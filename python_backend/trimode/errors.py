@@ -106,7 +106,8 @@ ERROR_TYPES: dict[str, ErrorType] = {
             remedy="Use POST for `generate` and `generate_stream`, GET for questions about the server."),
         ErrorType(
             "overloaded", 503, "UNAVAILABLE", "overloaded", retryable=True,
-            meaning="All slots are taken and the queue is full, or the server is shutting down.",
+            meaning="All slots are taken and the queue is full, or the request waited in a full queue and made room "
+            "for a caller with fewer, or the server is shutting down.",
             remedy="Send it again after the seconds in `Retry-After` (HTTP) or after a second, waiting longer "
             "each time, or to another server."),
         ErrorType(

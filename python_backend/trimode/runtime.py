@@ -116,13 +116,20 @@ class Runtime:
             raise
 
     def submit(
-        self, given: Mapping[str, object], sink: Sink, *, timeout_ms: int | None = None, reference: bool = False
+        self,
+        given: Mapping[str, object],
+        sink: Sink,
+        *,
+        timeout_ms: int | None = None,
+        caller: str = "",
+        reference: bool = False,
     ) -> Handle:
         """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
 
         Args:
             given: the request's fields by name, as `fields.FIELDS` lists them.
             timeout_ms: a limit that came from outside the fields; the tighter one counts.
+            caller: who sent it; slots go to callers in turn (see scheduling/turns.py).
             reference: follow the released loops to the letter (see GenerationParams).
 
         Raises:
@@ -132,7 +139,7 @@ class Runtime:
         params = self._check(given, reference)
         limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
         seconds = min(limits) / 1000 if limits else None
-        return self._start(Request(params, given, sink, seconds))
+        return self._start(Request(params, given, sink, seconds, caller))
 
     def _check(self, given: Mapping[str, object], reference: bool) -> GenerationParams:
         return GenerationParams.parse(given, self.defaults, reference=reference)

@@ -37,7 +37,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("stream", "stream_provisional", "exclude_input_in_output"),
         *(field.name for field in FIELDS if field.name.startswith("return_") and field.name != "return_candidates"),
     ),
-    "Limits": ("timeout_ms",),
+    "Limits and turns": ("timeout_ms", "priority", "user"),
 }
 """The sections of the page and their fields; every field stands in one."""
 
@@ -141,7 +141,7 @@ def limits(field: Field) -> str:
         case "segments":
             return f"1 to {MAX_GAPS} gaps"
     if field.kind == "string" and not one:
-        return f"at most {number(MAX_TEXT_CHARACTERS)} characters"
+        return f"at most {number(field.most_characters or MAX_TEXT_CHARACTERS)} characters"
     return one or NOTHING
 
 

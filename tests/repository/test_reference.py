@@ -61,6 +61,7 @@ VALUES: dict[str, Any] = {
     "temperature": 1.0,
     "repetition_penalty": 1.5,
     "max_thinking_tokens": 5,
+    "user": "somebody",
 }
 """A value for each field whose value may not be true, 1 or 0.5."""
 COMPANIONS: dict[str, dict[str, Any]] = {

@@ -69,11 +69,12 @@ class GrpcStream:
     Only then: Triton 2.51 cannot end in order after the cancellation of a stream whose request it refused itself.
     """
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, **headers: str) -> None:
         self._answers: queue.Queue[tuple[Any, Any]] = queue.Queue()
         self._unanswered = 0
         self._client = triton.InferenceServerClient(f"127.0.0.1:{port}")
-        self._client.start_stream(lambda result, error: self._answers.put((result, error)))
+        dashed = {name.replace("_", "-"): value for name, value in headers.items()}
+        self._client.start_stream(lambda result, error: self._answers.put((result, error)), headers=dashed)
 
     def __enter__(self) -> GrpcStream:
         return self

@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 from trimode.api.tensors import MODEL_NAME
+from trimode.server.caller import EVERY_PEER, Callers
 from trimode.server.grpc_front.front import GrpcFront, listen
 from trimode.server.grpc_front.messages import FINAL
 from trimode.server.ports import free_port
@@ -91,16 +92,21 @@ class Scene:
     def stub(self) -> Any:
         return stubs.GRPCInferenceServiceStub(self.channel)
 
-    async def ask(self, *requests: Any) -> list[Any]:
+    async def ask(self, *requests: Any, metadata: tuple[tuple[str, str], ...] = ()) -> list[Any]:
         """Send requests on one stream and return what comes until its end."""
-        call = self.stub.ModelStreamInfer()
+        call = self.stub.ModelStreamInfer(metadata=metadata)
         for each in requests:
             await call.write(each)
         await call.done_writing()
         return [answer async for answer in call]
 
 
-def play(act: Callable[[Scene], Awaitable[None]], triton: Callable[[], Triton] = Triton, **limits: float) -> None:
+def play(
+    act: Callable[[Scene], Awaitable[None]],
+    triton: Callable[[], Triton] = Triton,
+    callers: Callers = EVERY_PEER,
+    **limits: float,
+) -> None:
     """Run `act` on a caller, a front and a Triton."""
 
     async def run() -> None:
@@ -114,7 +120,7 @@ def play(act: Callable[[Scene], Awaitable[None]], triton: Callable[[], Triton] =
             stack.push_async_callback(server.stop, None)
             state = State()
             given: dict[str, Any] = dict(limits)
-            front = GrpcFront(inner, state, Limits(**given))
+            front = GrpcFront(inner, state, Limits(**given), callers)
             await stack.enter_async_context(listen(front, "127.0.0.1", outer))
             await front.connect()
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{outer}"))

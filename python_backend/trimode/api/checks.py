@@ -77,10 +77,9 @@ def _in_range(field: Field, value: Any) -> Any:
 
 def _text(field: Field, value: object) -> str:
     text: str = _expect(field, value, str, "must be a string")
-    if len(text) > MAX_TEXT_CHARACTERS:
-        raise RequestError(
-            field.name, f"must be at most {MAX_TEXT_CHARACTERS} characters", Described(f"{len(text)} characters")
-        )
+    most = MAX_TEXT_CHARACTERS if field.most_characters is None else field.most_characters
+    if len(text) > most:
+        raise RequestError(field.name, f"must be at most {most} characters", Described(f"{len(text)} characters"))
     try:
         text.encode("utf-8")
     except UnicodeEncodeError as exc:

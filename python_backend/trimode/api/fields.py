@@ -32,6 +32,8 @@ MAX_GAP_SIZES = 16
 MAX_STOP_WORD_CHARACTERS = 256
 MAX_TEXT_CHARACTERS = 1_000_000
 MAX_INPUT_IDS = 262_144  # the longest context of the family
+MAX_USER_CHARACTERS = 128
+"""Longest `user`: several times a UUID; it is kept and compared for as long as the request runs."""
 INT32_MAX = 2**31 - 1
 
 
@@ -85,6 +87,7 @@ class Field:
         low, high: inclusive range of a number, or of each of several.
         choices: the only texts it takes, or that each of several may be; empty for any text.
         more_choices: whether a server may have choices that a client does not know.
+        most_characters: of a text; MAX_TEXT_CHARACTERS where it is None.
         check: what is checked beyond kind, range and choices.
     """
 
@@ -96,6 +99,7 @@ class Field:
     high: float | None = None
     choices: tuple[str, ...] = ()
     more_choices: bool = False
+    most_characters: int | None = None
     check: Check | None = None
 
 
@@ -245,6 +249,21 @@ FIELDS: tuple[Field, ...] = (
     Field("max_thinking_tokens", "int", "none", "Tokens after which the end of thinking is forced.", 0, INT32_MAX),
     Field("end_think_token_id", "int", "the tokenizer's </think>", "The token that ends thinking.", 0, INT32_MAX),
     Field("timeout_ms", "int", "none", "Time the request may take, queueing included.", 1, INT32_MAX),
+    Field(
+        "priority",
+        "int",
+        "0",
+        "Of the waiting requests of one caller the lowest goes first; other callers' turns do not depend on it.",
+        -INT32_MAX - 1,
+        INT32_MAX,
+    ),
+    Field(
+        "user",
+        "string",
+        "none",
+        "Whom the request is for: the users of one caller take turns.",
+        most_characters=MAX_USER_CHARACTERS,
+    ),
     Field("exclude_input_in_output", "bool", "true", "false puts the prompt's text in front of the answer."),
     Field(
         "return_log_probs", "bool", "false", "Return output_log_probs and cum_log_probs, of the tokens of output_ids."

@@ -148,6 +148,8 @@ class GenerationParams:
     max_thinking_tokens: int | None = None
     end_think_token_id: int | None = None
     timeout_ms: int | None = None
+    priority: int = 0
+    user: str = ""
     reference: bool = False
 
     @classmethod
@@ -208,8 +210,14 @@ ECHO_ORDER = (
     *("return_candidates", "text", "instruction", "spans", "revise_threshold", "revise_fraction", "revise_rounds"),
     *("accept", "effort", "enable_thinking", "stream", "stream_provisional", "stop_words", "draft_adapter"),
     *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
-    *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "exclude_input_in_output", "return_log_probs"),
-    *("return_token_ids", "return_num_input_tokens", "return_num_output_tokens", "return_finish_reason"),
+    *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "exclude_input_in_output"),
+    *(
+        "return_log_probs",
+        "return_token_ids",
+        "return_num_input_tokens",
+        "return_num_output_tokens",
+        "return_finish_reason",
+    ),
     *("return_perf_metrics", "return_effective_params"),
 )
 """The order of `effective_params` on the wire. It has every field of the table."""

@@ -160,7 +160,9 @@ class InfillRequest:
     def _job(self, seq: SequenceState, start: Start) -> Job:
         text = AnswerText(None, (), at_once=True)
         deliver = self._services.post(lambda chunk: self._collect(seq, start, chunk))
-        return Job(seq, text, deliver, deadline=self._deadline, submitted=self._started, owner=self)
+        return Job(
+            seq, text, deliver, deadline=self._deadline, submitted=self._started, owner=self, claim=self._request.claim
+        )
 
     def _collect(self, seq: SequenceState, start: Start, chunk: Chunk) -> None:
         """Take in a job's only chunk; answer when it was the last that was needed, or when it failed."""

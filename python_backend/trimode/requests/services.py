@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
 from ..errors import Described, RequestError
-from ..scheduling.job import Job
+from ..scheduling.job import Claim, Job
 from ..scheduling.outbox import Outbox, Sink
 from ..scheduling.queue import JobQueue
 from ..text.tokenizer import Tokenizer
@@ -41,6 +41,7 @@ class Services:
 
     def submit(self, job: Job, request: Request) -> Handle:
         """Queue a request's only job, with the time that the request may take."""
+        job.claim = request.claim
         if request.seconds is not None:
             job.deadline = job.submitted + request.seconds
         self.queue.submit(job)
@@ -59,12 +60,19 @@ class Request:
         given: its fields as they came, by name.
         sink: takes its chunks, in order, on the sender's thread.
         seconds: the time it may take, queueing included; None for any.
+        caller: who sent it, by the address that the front saw; "" if it did not come by the front.
     """
 
     params: GenerationParams
     given: Mapping[str, object]
     sink: Sink
     seconds: float | None
+    caller: str = ""
+
+    @property
+    def claim(self) -> Claim:
+        """What its place in the queue depends on."""
+        return Claim(self.caller, self.params.user, self.params.priority)
 
 
 @dataclass(frozen=True)

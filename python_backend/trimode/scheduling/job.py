@@ -1,4 +1,4 @@
-"""Job: one sequence on its way through the scheduler: its text so far, where its chunks go, how it may end early."""
+"""Job: one sequence on its way through the scheduler: its text so far, where its chunks go, whose it is."""
 
 from __future__ import annotations
 
@@ -12,6 +12,21 @@ from ..text.answer_text import AnswerText
 from .snapshot import BlockSnapshot
 
 
+@dataclass(frozen=True)
+class Claim:
+    """Whose a request is, and how urgent: all that the queue's order knows of it in addition to its arrival.
+
+    Attributes:
+        caller: who sent it, by the address that the front saw; "" if it did not come by the front.
+        user: whom the caller sent it for, as the caller says.
+        priority: among the requests of one caller the lowest goes first.
+    """
+
+    caller: str = ""
+    user: str = ""
+    priority: int = 0
+
+
 @dataclass(eq=False)
 class Job:
     """One sequence in the scheduler.
@@ -23,6 +38,9 @@ class Job:
         deadline, submitted: seconds of time.monotonic().
         pending: text that is certain and not sent. sent: how many tokens were sent.
         owner: jobs of one owner belong to one request and share its turn; a job without one is its own.
+        claim: whose request it is, and how urgent.
+        arrival: its place in the order of arrival; the queue sets it. begun: its request had a slot before.
+        displaced: it is to make room in the queue for another caller's request.
     """
 
     sequence: SequenceState
@@ -36,3 +54,12 @@ class Job:
     pending: str = ""
     sent: int = 0
     owner: object = None
+    claim: Claim = Claim()
+    arrival: int = 0
+    begun: bool = False
+    displaced: bool = False
+
+    @property
+    def request(self) -> int:
+        """A number that the jobs of one request have in common."""
+        return id(self.owner or self)

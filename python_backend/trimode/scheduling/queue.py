@@ -1,4 +1,4 @@
-"""JobQueue: who waits, who runs, who is admitted next, and who must end before its answer is complete.
+"""JobQueue: who waits, who runs, and who must end before its answer is complete. turns.py says who is admitted next.
 
 Any thread may submit, cancel or close; everything else is the loop's. Knows nothing of engines or of how jobs decode.
 """
@@ -8,11 +8,14 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable
 
 from ..errors import CancelledError, DeadlineError, OverloadedError, TrimodeError
 from .job import Job
+from .turns import Turns, makes_room
+
+DISPLACED = "the queue is full, and this request made room for one of a caller that has fewer waiting; try again"
 
 
 class JobQueue:
@@ -22,6 +25,7 @@ class JobQueue:
         self._max_slots = max_slots
         self._max_queue = max_queue
         self._waiting: deque[Job] = deque()
+        self._turns = Turns()
         self.running: list[Job] = []
         self._changed = threading.Condition()
         self._closing: float | None = None  # time.monotonic() at which what still runs is ended
@@ -36,21 +40,23 @@ class JobQueue:
     @property
     def running_requests(self) -> int:
         """Requests being decoded."""
-        return len(_owners(self.running))
+        return len(_requests(list(self.running)))
 
     @property
     def waiting_requests(self) -> int:
         """Requests that wait for their first slot."""
-        return len(_owners(self._waiting) - _owners(self.running))
+        return len(_requests(self._standing()) - _requests(list(self.running)))
 
     def submit(self, *jobs: Job, begun: bool = False) -> None:
         """Queue `jobs`, all or none: together they are one request, and the queue must have room for one.
+
+        In a full queue the caller with the most waiting requests makes room for a caller with fewer, see makes_room.
 
         Args:
             begun: the jobs continue a request that was admitted before, which is not refused halfway for lack of room.
 
         Raises:
-            OverloadedError: the queue is full, or the server is shutting down.
+            OverloadedError: the queue is full and nobody makes room, or the server is shutting down.
             CancelledError: the server is shutting down, for a request that had begun.
         """
         with self._changed:
@@ -58,8 +64,13 @@ class JobQueue:
                 raise (CancelledError if begun else OverloadedError)("the server is shutting down")
             free = max(0, self._max_slots - len(self.running))
             if not begun and self.waiting_requests >= self._max_queue + free:
-                running, waiting = self.running_requests, self.waiting_requests
-                raise OverloadedError(f"{running} requests run and {waiting} wait; try again")
+                displaced = makes_room(jobs[0], self._standing(), self.running)
+                if not displaced:
+                    running, waiting = self.running_requests, self.waiting_requests
+                    raise OverloadedError(f"{running} requests run and {waiting} wait; try again")
+                for job in displaced:
+                    job.displaced = True
+            self._turns.arrived(jobs, begun=begun)
             self._waiting += jobs
             self._wake()
 
@@ -99,7 +110,7 @@ class JobQueue:
         with self._changed:
             self._update_requested = False
             self._end_early(end)
-            while len(self.running) < self._max_slots and (job := _next_in_line(self._waiting, self.running)):
+            while len(self.running) < self._max_slots and (job := self._turns.next(self._waiting, self.running)):
                 admit(job)
             while not (self.running or self._update_requested):
                 if self._closing is not None:
@@ -111,6 +122,7 @@ class JobQueue:
         """Move a waiting job to those that run."""
         self._waiting.remove(job)
         self.running.append(job)
+        self._turns.served(job, self._waiting)
 
     def remove(self, job: Job) -> bool:
         """Take a job out; return whether it ran."""
@@ -120,6 +132,10 @@ class JobQueue:
         self.running.remove(job)
         return True
 
+    def _standing(self) -> list[Job]:
+        """Return the waiting jobs but for those that made room, which end as soon as the loop looks."""
+        return [job for job in list(self._waiting) if not job.displaced]
+
     def _end_early(self, end: Callable[[Job, TrimodeError], None]) -> None:
         """End what was cancelled, is out of time, or outlives the grace period; note when to look again."""
         now = time.monotonic()
@@ -127,6 +143,8 @@ class JobQueue:
         for job in [*self.running, *self._waiting]:
             if job.cancelled:
                 end(job, CancelledError("the request was cancelled"))
+            elif job.displaced:
+                end(job, OverloadedError(DISPLACED))
             elif shutdown:
                 end(job, CancelledError("the server is shutting down"))
             elif job.deadline is not None and now >= job.deadline:
@@ -136,15 +154,6 @@ class JobQueue:
         self._next_deadline = min((at for at in (*limits, self._closing) if at is not None), default=math.inf)
 
 
-def _next_in_line(waiting: Iterable[Job], running: Iterable[Job]) -> Job | None:
-    """Return the first of those waiting whose request has the fewest jobs running.
-
-    So a request of many sequences, such as a gap tried in many sizes, does not keep the others out.
-    """
-    shares = Counter(id(job.owner or job) for job in running)
-    return min(waiting, key=lambda job: shares[id(job.owner or job)], default=None)
-
-
-def _owners(jobs: Iterable[Job]) -> set[int]:
+def _requests(jobs: Iterable[Job]) -> set[int]:
     """Return a number for each request that `jobs` belong to."""
-    return {id(job.owner or job) for job in list(jobs)}
+    return {job.request for job in jobs}

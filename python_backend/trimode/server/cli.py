@@ -23,6 +23,7 @@ from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
 from .backend_client import BackendClient
+from .caller import Callers
 from .gpu_repository import on_gpus, parse_gpus
 from .grpc_front.front import GrpcFront
 from .grpc_front.front import listen as listen_grpc
@@ -81,12 +82,25 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--http-port", type=int, default=8000, metavar="PORT", help="port of HTTP [%(default)s]")
     made.add_argument("--grpc-port", type=int, default=8001, metavar="PORT", help="port of gRPC [%(default)s]")
     made.add_argument("--metrics-port", type=int, default=8002, metavar="PORT", help="port of metrics [%(default)s]")
+    _add_limits(made)
+    return made
+
+
+def _add_limits(made: argparse.ArgumentParser) -> None:
+    """Add what bounds requests and whose they are."""
     made.add_argument(
         "--max-body-mib",
         type=float,
         default=8.0,
         metavar="MIB",
         help="largest body or message, MiB [%(default)s]",
+    )
+    made.add_argument(
+        "--trusted-proxies",
+        default="",
+        metavar="LIST",
+        help="addresses or networks (10.0.0.0/8) of proxies, separated by commas, that are believed when they name "
+        "their callers by X-Forwarded-For, in gRPC as metadata [none]",
     )
     for name, kind, default, text in (
         ("silence", float, 300.0, "longest pause before and within an answer"),
@@ -96,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     ):
         help_text = f"{text}, seconds [%(default)s]"
         made.add_argument(f"--{name}", type=kind, default=default, metavar="S", help=help_text)
-    return made
+
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -128,6 +142,7 @@ async def _serve(options: argparse.Namespace) -> None:
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
     manifest = Manifest.load(bundle)
     gpus = gpus_for(options.gpus, manifest)
+    callers = Callers.behind(options.trusted_proxies)
     given = {options.http_port, options.grpc_port, options.metrics_port}
     internal_http = free_port(given)
     ports = Ports(internal_http, free_port({*given, internal_http}), options.metrics_port, options.metrics_host)
@@ -144,7 +159,8 @@ async def _serve(options: argparse.Namespace) -> None:
         )
         supervisor = Supervisor(start, liveness, options.exit_timeout)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
-        guard, front = Guard(backend, supervisor, limits), GrpcFront(ports.grpc, supervisor, limits)
+        guard = Guard(backend, supervisor, limits, callers)
+        front = GrpcFront(ports.grpc, supervisor, limits, callers)
 
         def stop() -> None:
             supervisor.stop()

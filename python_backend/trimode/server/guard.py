@@ -24,6 +24,7 @@ from ..api.tensors import CANCEL, MODEL_NAME
 from ..errors import Described, LostError, Refusal, RequestError, TrimodeError
 from .backend_client import Answer, BackendClient
 from .body_check import check_body
+from .caller import EVERY_PEER, FORWARDED_FOR, Callers
 from .error_answer import error_response, error_text
 from .serving import Limits, ServingState, lost_error, not_serving, silent_error
 
@@ -58,8 +59,11 @@ class Route:
 class Guard:
     """An aiohttp handler in front of `backend`. To serve another URL, add its Route."""
 
-    def __init__(self, backend: BackendClient, state: ServingState, limits: Limits) -> None:
+    def __init__(
+        self, backend: BackendClient, state: ServingState, limits: Limits, callers: Callers = EVERY_PEER
+    ) -> None:
         self._backend = backend
+        self._callers = callers
         self._state = state
         self._limits = limits
         self.running = 0  # requests for an answer that have none yet
@@ -119,10 +123,11 @@ class Guard:
         if found["model"] != MODEL_NAME:
             return await self._forward(request, body)
         tag = secrets.token_hex(8)
+        caller = self._callers.of(request.remote or "", request.headers.getall(FORWARDED_FOR, ()))
         if len(body) > LARGE_BODY:
-            checked = await asyncio.to_thread(check_body, body, tag, request.remote or "", streaming=streaming)
+            checked = await asyncio.to_thread(check_body, body, tag, caller, streaming=streaming)
         else:
-            checked = check_body(body, tag, request.remote or "", streaming=streaming)
+            checked = check_body(body, tag, caller, streaming=streaming)
         answer: Answer | None = None
         self.running += 1
         try:

@@ -45,6 +45,11 @@ def tag_of(parameters: str) -> str:
     return str(_parameters(parameters).get(TAG, ""))
 
 
+def caller_of(parameters: str) -> str:
+    """Return who sent a request, as the front says; "" if it did not come by the front."""
+    return str(_parameters(parameters).get(CALLER, ""))
+
+
 def cancel_target(parameters: str) -> str | None:
     """Return the name of the request to cancel; None if the parameters are those of a request to answer."""
     name = _parameters(parameters).get(CANCEL)

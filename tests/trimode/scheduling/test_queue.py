@@ -10,7 +10,7 @@ from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
 from trimode.decoding.sequence import SequenceState
 from trimode.errors import CancelledError, DeadlineError, OverloadedError, TrimodeError
-from trimode.scheduling.job import Job
+from trimode.scheduling.job import Claim, Job
 from trimode.scheduling.queue import JobQueue
 from trimode.text.answer_text import AnswerText
 
@@ -62,6 +62,33 @@ def test_one_more_than_slots_and_queue_is_turned_away_unless_it_had_begun() -> N
         queue.submit(job())
     queue.submit(job(), begun=True)
     assert queue.waiting_requests == 3
+
+
+def test_a_caller_cannot_fill_the_queue_so_that_another_is_refused() -> None:
+    queue = JobQueue(max_slots=1, max_queue=2)
+    greedy = [job(claim=Claim("a")) for _ in range(3)]
+    for one in greedy:
+        queue.submit(one)
+    with pytest.raises(OverloadedError, match="0 requests run and 3 wait"):
+        queue.submit(job(claim=Claim("a")))
+    other = job(claim=Claim("b"))
+    queue.submit(other)
+    assert queue.waiting_requests == 3
+    ended = attend(queue)
+    assert [(one, type(error)) for one, error in ended.items()] == [(greedy[2], OverloadedError)]
+    assert "made room" in str(ended[greedy[2]])
+    assert queue.running == [greedy[0]] and other in queue and queue.waiting_requests == 2
+
+
+def test_what_made_room_makes_no_room_again() -> None:
+    queue = JobQueue(max_slots=1, max_queue=3)
+    greedy = [job(claim=Claim("a")) for _ in range(4)]
+    for one in greedy:
+        queue.submit(one)
+    queue.submit(job(claim=Claim("b")))
+    queue.submit(job(claim=Claim("c")))
+    assert queue.waiting_requests == 4
+    assert list(attend(queue)) == greedy[2:]
 
 
 def test_what_is_cancelled_or_late_ends_waiting_or_running() -> None:

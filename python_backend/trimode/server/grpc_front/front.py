@@ -19,6 +19,7 @@ from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2 as pb
 
 from ...errors import Refusal, TrimodeError
+from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
 from ..error_answer import with_type
 from ..ports import LOOPBACK
 from ..serving import Limits, ServingState, not_serving, silent_error
@@ -71,10 +72,11 @@ Unary = Callable[[bytes, Any], Awaitable[bytes]]
 class GrpcFront:
     """Answers KServe's calls by the Triton that listens on loopback `port`."""
 
-    def __init__(self, port: int, state: ServingState, limits: Limits) -> None:
+    def __init__(self, port: int, state: ServingState, limits: Limits, callers: Callers = EVERY_PEER) -> None:
         self._address = f"{LOOPBACK}:{port}"
         self._state = state
         self._limits = limits
+        self._callers = callers
         self.most_bytes = limits.body_bytes
         self._channel: grpc.aio.Channel | None = None
         self._relays: set[Relay] = set()
@@ -141,7 +143,9 @@ class GrpcFront:
         )
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        relay = Relay(context, self._open_stream, self._state, self._limits, address_of(context.peer()))
+        forwarded = [str(value) for key, value in context.invocation_metadata() or () if key == FORWARDED_FOR]
+        caller = self._callers.of(address_of(context.peer()), forwarded)
+        relay = Relay(context, self._open_stream, self._state, self._limits, caller)
         self._relays.add(relay)
         try:
             if self._state.stopping:

@@ -7,7 +7,8 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from trimode.api.tensors import MODEL_NAME
+from trimode.api.tensors import CALLER, MODEL_NAME
+from trimode.server.caller import Callers
 from trimode.server.grpc_front.front import ADMINISTRATION, STATUS, address_of
 from tritonclient.grpc import service_pb2 as pb
 
@@ -111,6 +112,19 @@ def test_every_code_of_an_error_is_a_status() -> None:
     from trimode.errors import ERROR_TYPES
 
     assert {kind.triton_code for kind in ERROR_TYPES.values()} <= set(STATUS)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "caller"), [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.2")], ids=["nobody", "the peer"]
+)
+def test_the_caller_is_whom_a_trusted_proxy_names(trusted: str, caller: str) -> None:
+    named = (("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "198.51.100.2"))
+
+    async def act(scene: Scene) -> None:
+        await scene.ask(request(), metadata=named)
+        assert scene.triton.asked[0].parameters[CALLER].string_param == caller
+
+    play(act, callers=Callers.behind(trusted))
 
 
 @pytest.mark.parametrize(
