@@ -9,7 +9,6 @@ import os
 import random
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,38 +26,25 @@ MIN_PROMPTS = 4
 ANSWER_SECONDS = 120.0
 
 
-@dataclass(frozen=True)
-class Workers:
-    """What the peers run with: an interpreter that has their libraries, the bundle's checkpoint, threads of each.
-
-    `threads` of 0 takes every core, as for the runtime.
-    """
-
-    python: Path | str
-    checkpoint: Path
-    threads: int
-
-    @property
-    def cores(self) -> int:
-        """The threads of each peer, counted."""
-        return self.threads or len(os.sched_getaffinity(0))
-
-    def command(self, peer: str) -> list[str]:
-        """Return what starts one."""
-        shared = ["--threads", str(self.cores), "--checkpoint", str(self.checkpoint.resolve())]
-        return [str(self.python), "-m", "trimode_perf.peers.worker", "--peer", peer, *shared]
-
-
 def compare(
-    runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int, pace: Pace, workers: Workers
+    runtime: Runtime,
+    prompts: Sequence[Prompt],
+    max_tokens: int,
+    pace: Pace,
+    python: Path,
+    checkpoint: Path,
+    threads: int,
 ) -> dict[str, Any]:
     """Ask every peer and `runtime` in turn at this pace; return rows of figures.
 
-    Where time is short fewer of `prompts` are timed, at least four.
+    `python` has the peers' libraries, `checkpoint` is what the runtime's bundle was built from; 0 threads of each take
+    every core, as for the runtime. Where time is short fewer of `prompts` are timed, at least four.
     """
-    commands = {name: workers.command(name) for name in PEERS}
-    with Comparison(runtime, prompts, max_tokens, commands) as comparison:
-        return {**comparison.run(pace), "threads": workers.cores}
+    cores = threads or len(os.sched_getaffinity(0))
+    shared = ["--threads", str(cores), "--checkpoint", str(checkpoint.resolve())]
+    worker = [str(python), "-m", "trimode_perf.peers.worker", *shared, "--peer"]
+    with Comparison(runtime, prompts, max_tokens, {name: [*worker, name] for name in PEERS}) as comparison:
+        return {**comparison.run(pace), "threads": cores}
 
 
 class Comparison:

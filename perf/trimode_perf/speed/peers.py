@@ -28,8 +28,8 @@ def measure(context: Context) -> dict[str, Data]:
     asked = context.options
     if asked.peers_python is None:
         return {}
-    workers = comparison.Workers(asked.peers_python, asked.checkpoint, context.config.threads)
-    return {"peers": comparison.compare(context.runtime, context.prompts, asked.max_tokens, context.pace(), workers)}
+    given = (asked.peers_python, asked.checkpoint, context.config.threads)
+    return {"peers": comparison.compare(context.runtime, context.prompts, asked.max_tokens, context.pace(), *given)}
 
 
 def section(found: Found) -> str:
