@@ -120,7 +120,7 @@ def play(
             stack.push_async_callback(server.stop, None)
             state = State()
             given: dict[str, Any] = dict(limits)
-            front = GrpcFront(inner, state, Limits(**given), callers)
+            front = GrpcFront(f"127.0.0.1:{inner}", state, Limits(**given), callers)
             await stack.enter_async_context(listen(front, "127.0.0.1", outer))
             await front.connect()
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{outer}"))

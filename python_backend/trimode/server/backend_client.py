@@ -1,4 +1,4 @@
-"""Requests to one tritonserver on loopback by aiohttp's client; answers are read part by part, as Triton sent them.
+"""Requests to one tritonserver on this machine by aiohttp's client; answers are read part by part, as Triton sent them.
 
 Knows how aiohttp is kept from changing anything; nothing of what is asked.
 
@@ -14,6 +14,7 @@ import asyncio
 import contextlib
 import io
 from collections.abc import AsyncIterator, Iterator, Mapping
+from pathlib import Path
 
 import aiohttp
 from yarl import URL
@@ -60,10 +61,11 @@ class Answer:
 
 
 class BackendClient:
-    """The server at a loopback port and the connections to it."""
+    """The server at a loopback port, or at a Unix socket, and the connections to it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, socket: Path | None = None) -> None:
         self._url = f"http://127.0.0.1:{port}"
+        self._socket = socket
         self._session: aiohttp.ClientSession | None = None  # of the first request, since it needs an event loop
         self._running = 0
         self._closing = False
@@ -78,7 +80,7 @@ class BackendClient:
             ConnectionRefusedError: nobody listens.
             LostError, TimeoutError: see Answer.parts.
         """
-        self._session = self._session or _new_session()
+        self._session = self._session or _new_session(self._socket)
         sent = self._session.request(
             method,
             URL(self._url + path, encoded=True),
@@ -107,9 +109,11 @@ class BackendClient:
             await session.close()
 
 
-def _new_session() -> aiohttp.ClientSession:
+def _new_session(socket: Path | None) -> aiohttp.ClientSession:
+    # limit=0: as many connections as there are requests
+    connector = aiohttp.TCPConnector(limit=0) if socket is None else aiohttp.UnixConnector(str(socket), limit=0)
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=0),  # as many connections as there are requests
+        connector=connector,
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=NOT_SENT,
         auto_decompress=False,
@@ -122,6 +126,8 @@ def _lost_connections() -> Iterator[None]:
     try:
         yield
     except aiohttp.ClientConnectorError as exc:
+        if isinstance(exc.os_error, FileNotFoundError):  # a socket that nobody has made yet
+            raise ConnectionRefusedError(str(exc)) from exc
         raise exc.os_error from exc
     except TimeoutError:
         raise

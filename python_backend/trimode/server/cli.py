@@ -1,6 +1,6 @@
 """The command line `python -m trimode.server`, and how the parts of the server are put together.
 
-Only wiring: installation.py knows tritonserver's command, process.py its process, liveness.py when it is ill,
+Only wiring: launch/ knows tritonserver's command, process.py its process, liveness.py when it is ill,
 supervisor.py what happens then, guard.py HTTP.
 """
 
@@ -10,35 +10,31 @@ import argparse
 import asyncio
 import contextlib
 import resource
-import secrets
 import signal
-import tempfile
 from pathlib import Path
 
 from .. import __version__
-from ..api.fields import SHIPPED_REVEALS
-from ..api.rule_files import RULE_FILES, check_rule_files, joined, rule_files
+from ..api.rule_files import RULE_FILES
 from ..api.tensors import MODEL_NAME
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
 from .backend_client import BackendClient
 from .caller import Callers
-from .gpu_repository import on_gpus, parse_gpus
+from .gpu_repository import parse_gpus
 from .grpc_front.front import GrpcFront
 from .grpc_front.front import listen as listen_grpc
 from .guard import Guard, listen
-from .installation import find
+from .launch.command import Launch
+from .launch.private_folder import private_folder
 from .liveness import Liveness
-from .ports import ALL_INTERFACES, LOOPBACK, Ports, check_port_free, free_port
-from .process import TritonProcess
+from .ports import ALL_INTERFACES, LOOPBACK, check_port_free
 from .serving import Limits
-from .shared_memory import own_prefix
+from .shared_memory import close_shm, own_prefix
 from .supervisor import Supervisor, log
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
-ADMIN_KEY_BYTES = 24  # 192 random bits, too many to guess
 OPEN_FILES = 65536  # as vLLM and other servers set it; each connection takes one here and one to tritonserver
 DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
 
@@ -112,7 +108,6 @@ def _add_limits(made: argparse.ArgumentParser) -> None:
         made.add_argument(f"--{name}", type=kind, default=default, metavar="S", help=help_text)
 
 
-
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
     options = parser().parse_args(arguments)
@@ -143,30 +138,24 @@ async def _serve(options: argparse.Namespace) -> None:
     manifest = Manifest.load(bundle)
     gpus = gpus_for(options.gpus, manifest)
     callers = Callers.behind(options.trusted_proxies)
-    given = {options.http_port, options.grpc_port, options.metrics_port}
-    internal_http = free_port(given)
-    ports = Ports(internal_http, free_port({*given, internal_http}), options.metrics_port, options.metrics_host)
-
-    with tempfile.TemporaryDirectory(prefix="trimode-") as scratch:
-        command, environment = launch_of(options, repository, bundle, gpus, ports, Path(scratch))
-
-        async def start() -> TritonProcess:
-            return await TritonProcess.start(command, environment, own_prefix(), Path(scratch))
-
-        backend, metrics = BackendClient(ports.http), BackendClient(ports.metrics)
+    with private_folder() as folder:
+        launch = Launch.prepare(options, repository, bundle, gpus, folder)
+        ports = launch.ports
+        backend, metrics = BackendClient(ports.http, ports.http_socket), BackendClient(ports.metrics)
         liveness = Liveness(
             backend, metrics, ready_seconds=options.ready_timeout, canary_seconds=options.canary_timeout
         )
-        supervisor = Supervisor(start, liveness, options.exit_timeout)
+        supervisor = Supervisor(launch.start, liveness, options.exit_timeout)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
         guard = Guard(backend, supervisor, limits, callers)
-        front = GrpcFront(ports.grpc, supervisor, limits, callers)
+        front = GrpcFront(ports.grpc_target, supervisor, limits, callers)
 
         def stop() -> None:
             supervisor.stop()
             front.drain()
 
         async def ready() -> None:
+            close_shm(own_prefix())
             await front.connect()
             print(banner(options, manifest, bundle), flush=True)
 
@@ -180,34 +169,6 @@ async def _serve(options: argparse.Namespace) -> None:
         ):
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(ready, lambda: guard.running + front.running)
-
-
-def launch_of(
-    options: argparse.Namespace, repository: Path, bundle: Path, gpus: tuple[int, ...], ports: Ports, scratch: Path
-) -> tuple[list[str], dict[str, str]]:
-    """Return the command line and environment that start tritonserver; files that it needs are made in `scratch`.
-
-    Raises:
-        ConfigError: a file of a reveal rule is missing, or cannot have its name.
-        ServeError: there is no tritonserver, or it cannot be started so.
-    """
-    rules = tuple(dict.fromkeys(path.absolute() for path in (*rule_files(), *options.reveal_rule)))
-    check_rule_files(rules, SHIPPED_REVEALS)
-    installation = find(scratch)
-    if gpus:
-        repository = on_gpus(repository, gpus, scratch)
-    command = installation.command(
-        repository,
-        ports,
-        ready_timeout=options.ready_timeout,
-        shm_prefix=own_prefix(),
-        admin_key=secrets.token_urlsafe(ADMIN_KEY_BYTES),
-    )
-    environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules)}
-    if gpus:
-        # CUDA numbers the fastest GPU 0 by default; an instance's index must mean what it means in nvidia-smi.
-        environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    return command, environment
 
 
 def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:

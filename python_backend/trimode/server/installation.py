@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import subprocess
 import sys
@@ -17,7 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..errors import ServeError
+from .launch.private_folder import plain_path, plain_python
 from .ports import LOOPBACK, Ports
+
+PACKAGE = Path(__file__).resolve().parents[1]
 
 SYSTEM_BINARY = Path("/opt/tritonserver/bin/tritonserver")
 STUB = "triton_python_backend_stub"
@@ -25,6 +29,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 NEWEST_FOR_WHEEL = (3, 12)
 """The newest Python that the wheel's server works with: it misreads the arrays of numpy 2, and numpy 1.26 ends here."""
 EXIT_SECONDS = 1  # for requests to finish when somebody else ends tritonserver; we end it when none runs
+ADMIN_KEY_BYTES = 24  # 192 random bits, too many to guess
 INSTALL_HINT = "Install the wheel: pip install --no-deps nvidia-pytriton==0.7.0, or set TRITONSERVER_BIN"
 
 
@@ -43,17 +48,17 @@ class Installation:
     environment: dict[str, str] = field(default_factory=dict)
     from_wheel: bool = False
 
-    def command(
-        self, repository: Path, ports: Ports, *, ready_timeout: int, shm_prefix: str, admin_key: str
-    ) -> list[str]:
+    def command(self, repository: Path, ports: Ports, *, ready_timeout: int, shm_prefix: str) -> list[str]:
         """Return the command line.
+
+        On loopback ports, where every user of the machine can call it, Triton refuses what administers it without a
+        key; the key is on the command line, since Triton reads it nowhere else. Sockets in a private folder need none.
 
         Args:
             repository: the model repository to serve.
             ports: where to listen.
             ready_timeout: seconds that the backend may take to load the model.
             shm_prefix: what the names of the server's shared memory files begin with.
-            admin_key: the secret without which the administrative calls of gRPC and HTTP are refused.
 
         Raises:
             ServeError: the wheel's server would listen to other machines.
@@ -63,21 +68,21 @@ class Installation:
                 f"--metrics-host must be {LOOPBACK} with the wheel's tritonserver (2.51), which is older than "
                 f"published security fixes, got {ports.metrics_host}; use the container of build/Dockerfile"
             )
-        admin = f"model-repository,shared-memory,trace,logging:admin-key={admin_key}"
+        admin = f"model-repository,shared-memory,trace,logging:admin-key={secrets.token_urlsafe(ADMIN_KEY_BYTES)}"
+        restricted = () if ports.sockets else (f"--http-restricted-api={admin}", f"--grpc-restricted-protocol={admin}")
         return [
             str(self.binary),
             *self.options,
             f"--model-repository={repository}",
             "--disable-auto-complete-config",  # completing it would start every model twice
             "--model-control-mode=none",
-            f"--http-address={LOOPBACK}",
-            f"--grpc-address={LOOPBACK}",
+            f"--http-address={ports.http_address}",
+            f"--grpc-address={ports.grpc_address}",
             f"--metrics-address={ports.metrics_host}",
             f"--http-port={ports.http}",
             f"--grpc-port={ports.grpc}",
             f"--metrics-port={ports.metrics}",
-            f"--http-restricted-api={admin}",
-            f"--grpc-restricted-protocol={admin}",
+            *restricted,
             f"--exit-timeout-secs={EXIT_SECONDS}",
             "--log-info=false",
             f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
@@ -89,37 +94,36 @@ def find(folder: Path, environment: Mapping[str, str] = os.environ) -> Installat
     """Find a server: $TRITONSERVER_BIN, /opt/tritonserver, PATH, then the wheel.
 
     Args:
-        folder: where the files of the wheel's Python backend are linked together.
+        folder: where files are linked together that Triton needs in one place, or under a plain name.
         environment: the variables to search in; the server inherits them.
 
     Raises:
         ServeError: there is none, or it cannot run here.
     """
+    prefix, packages = plain_python(folder, PACKAGE)
+    # The stub takes its packages from the first python3 on PATH.
+    prepared = {**environment, "PATH": f"{prefix}/bin:{environment.get('PATH', os.defpath)}"}
     if named := environment.get("TRITONSERVER_BIN"):
         if not os.access(named, os.X_OK):
             raise ServeError(f"TRITONSERVER_BIN names {named}, which is not a program")
-        return _installed(Path(named), environment)
+        return _installed(Path(named), folder, prepared)
     if os.access(SYSTEM_BINARY, os.X_OK):
-        return _installed(SYSTEM_BINARY, environment)
+        return _installed(SYSTEM_BINARY, folder, prepared)
     if found := shutil.which("tritonserver", path=environment.get("PATH")):
-        return _installed(Path(found), environment)
-    return _from_wheel(folder, environment)
+        return _installed(Path(found), folder, prepared)
+    return _from_wheel(packages, folder, prepared)
 
 
-def _installed(binary: Path, environment: Mapping[str, str]) -> Installation:
+def _installed(binary: Path, folder: Path, environment: dict[str, str]) -> Installation:
     """Use a container's or system's server, with the backends of its own installation if it has them."""
     backends = binary.resolve().parents[1] / "backends"
     stub = backends / "python" / STUB
     options: tuple[str, ...] = ()
     if stub.is_file():
         _check_python(stub)
+        backends = plain_path(backends, folder, "backends")
         options = (f"--backend-directory={backends}",)  # so that the stub that was checked is the one that runs
-    return Installation(binary, options, _with_our_python(environment))
-
-
-def _with_our_python(environment: Mapping[str, str]) -> dict[str, str]:
-    """Put this Python first on PATH: the stub takes its packages from the first python3 there."""
-    return {**environment, "PATH": f"{sys.prefix}/bin:{environment.get('PATH', os.defpath)}"}
+    return Installation(binary, options, environment)
 
 
 def _check_python(stub: Path) -> None:
@@ -133,8 +137,7 @@ def _check_python(stub: Path) -> None:
         )
 
 
-def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
-    packages = Path(sysconfig.get_paths()["purelib"])
+def _from_wheel(packages: Path, folder: Path, environment: dict[str, str]) -> Installation:
     wheel = packages / "pytriton" / "tritonserver"
     binary = wheel / "bin" / "tritonserver"
     if not binary.is_file():
@@ -155,7 +158,7 @@ def _from_wheel(folder: Path, environment: Mapping[str, str]) -> Installation:
     # The stub takes libpython from the library path.
     libraries = [sysconfig.get_config_var("LIBDIR") or "", str(packages / "nvidia_pytriton.libs")]
     prepared = {
-        **_with_our_python(environment),
+        **environment,
         "LD_LIBRARY_PATH": ":".join(filter(None, [*libraries, environment.get("LD_LIBRARY_PATH", "")])),
     }
     _check_libraries(stub, prepared)

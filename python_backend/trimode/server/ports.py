@@ -9,6 +9,7 @@ import contextlib
 import socket
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from ..errors import ServeError
 
@@ -18,12 +19,36 @@ ALL_INTERFACES = "0.0.0.0"
 
 @dataclass(frozen=True)
 class Ports:
-    """Where tritonserver listens. `http` and `grpc` are internal and always on loopback: callers meet the front."""
+    """Where tritonserver listens. `http` and `grpc` are internal and always on loopback: callers meet the front.
+
+    With `sockets`, a folder that only this user can look into, these two are Unix sockets in it instead.
+    """
 
     http: int
     grpc: int
     metrics: int
     metrics_host: str = LOOPBACK
+    sockets: Path | None = None
+
+    @property
+    def http_socket(self) -> Path | None:
+        """The Unix socket of HTTP, if it is one."""
+        return self.sockets and self.sockets / "http"
+
+    @property
+    def http_address(self) -> str:
+        """Triton's option for the address of HTTP."""
+        return LOOPBACK if self.http_socket is None else f"unix:{self.http_socket}"
+
+    @property
+    def grpc_address(self) -> str:
+        """Triton's option for the address of gRPC, to which it adds the port, in a socket's name too."""
+        return LOOPBACK if self.sockets is None else f"unix:{self.sockets / 'grpc'}"
+
+    @property
+    def grpc_target(self) -> str:
+        """gRPC's name of the same address."""
+        return f"{self.grpc_address}:{self.grpc}"
 
 
 def check_port_free(option: str, host: str, port: int) -> None:

@@ -16,13 +16,16 @@ from typing import BinaryIO
 
 import psutil
 
-from .shared_memory import SHM, clear_shm
+from .shared_memory import SHM, clear_shm, close_shm
 
 STUB_NAME = "triton_python_backend_stub"
 SHORT_NAME = 15  # characters that the kernel keeps of a name; psutil adds the rest only while the process lives
-NOISE = b"CudaDriverHelper has not been initialized"  # Triton logs it first on every machine without a GPU
+NOISE = (b"CudaDriverHelper has not been initialized", b"NODELAY NOT SUPPORTED")
+"""What Triton logs at each start, on every machine without a GPU, and about every Unix socket."""
 LOG_PART = 65536  # bytes read at a time, a pipe's capacity on Linux; a longer line is passed on in parts
 LAST_WORDS_SECONDS = 0.5  # for the rest of the log of a server that has just ended
+REAPER_SECONDS = 1.0  # between looks whether the reaper is stopped; that it ended is known at once
+OWNER_ONLY = 0o077  # what files and sockets that the server makes do not allow: anything to others
 
 # Waits until this process has ended in whatever way, and then kills the server's process group. Asking the kernel to
 # kill the server when its parent dies would not do: its stub may then wait for ever for a lock that the server held.
@@ -40,9 +43,7 @@ class Fault:
 class TritonProcess:
     """A tritonserver process, its process group, its Python stubs, and the shared memory files under its prefix."""
 
-    def __init__(
-        self, process: asyncio.subprocess.Process, reaper: asyncio.subprocess.Process, shm_prefix: str
-    ) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, reaper: Reaper, shm_prefix: str) -> None:
         self._process = process
         self._reaper = reaper
         self._shm_prefix = shm_prefix
@@ -59,18 +60,23 @@ class TritonProcess:
         When this process dies, the reaper kills the group and deletes its shared memory files and the folder `scratch`.
         """
         clear_shm(shm_prefix)
+        for socket in filter(Path.is_socket, scratch.glob("*")):  # of a server before this one, which was killed
+            socket.unlink()
         process = await asyncio.create_subprocess_exec(
             *command,
             env=environment,
             stdin=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
+            umask=OWNER_ONLY,
         )
-        reaper = await asyncio.create_subprocess_exec(
-            *("/bin/sh", "-c", REAPER, "trimode-reaper", str(process.pid), str(SHM / shm_prefix), str(scratch)),
-            stdin=asyncio.subprocess.PIPE,
-            start_new_session=True,
-        )
+        arguments = str(process.pid), str(SHM / shm_prefix), str(scratch)
+        try:
+            reaper = await Reaper.start(*arguments)
+        except BaseException:  # without a reaper the server could outlive this process
+            process.kill()
+            await process.wait()
+            raise
         return cls(process, reaper, shm_prefix)
 
     @property
@@ -79,8 +85,12 @@ class TritonProcess:
         return self._process.returncode
 
     def find_stubs(self) -> None:
-        """Find the stubs among the server's children; `fault` reports on every stub found so far."""
+        """Find the stubs among the server's children, and close their shared memory to other users.
+
+        `fault` reports on every stub found so far.
+        """
         with contextlib.suppress(psutil.Error, OSError):
+            close_shm(self._shm_prefix)
             self._stubs.update(child for child in psutil.Process(self._process.pid).children() if _is_stub(child))
 
     def fault(self) -> Fault | None:
@@ -105,12 +115,68 @@ class TritonProcess:
             with contextlib.suppress(psutil.Error, OSError):
                 stub.kill()
         await self._process.wait()
-        with contextlib.suppress(ProcessLookupError):
-            self._reaper.kill()
-        await self._reaper.wait()
+        await self._reaper.end()
         await asyncio.wait({self._log}, timeout=LAST_WORDS_SECONDS)
         self._log.cancel()
-        clear_shm(self._shm_prefix)
+        with contextlib.suppress(OSError):  # for want of file descriptors; the next start clears them
+            clear_shm(self._shm_prefix)
+
+
+class Reaper:
+    """The process that ends what this one started when this one dies; it is replaced when somebody ends or stops it."""
+
+    def __init__(self, arguments: tuple[str, ...], process: asyncio.subprocess.Process) -> None:
+        self._arguments = arguments
+        self.process = process
+        self._keeping = asyncio.create_task(self._keep())
+
+    @classmethod
+    async def start(cls, *arguments: str) -> Reaper:
+        """Start one; the arguments are REAPER's: the process group, prefix of shared memory, private folder."""
+        return cls(arguments, await _new_reaper(arguments))
+
+    async def end(self) -> None:
+        """End the reaper, which has nothing to do any more; a second call does nothing."""
+        self._keeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self._keeping
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+        await self.process.wait()
+
+    async def _keep(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.process.wait(), REAPER_SECONDS)
+            if self.process.returncode is None and not _is_stopped(self.process.pid):
+                continue
+            try:
+                replacement = await _new_reaper(self._arguments)
+            except OSError:  # for want of file descriptors or memory, which may pass
+                await asyncio.sleep(REAPER_SECONDS)
+                continue
+            old, self.process = self.process, replacement
+            with contextlib.suppress(ProcessLookupError):
+                old.kill()
+            print(
+                f"trimode-serve: the reaper {old.pid} was ended or stopped, {replacement.pid} is in its place",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+async def _new_reaper(arguments: tuple[str, ...]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *("/bin/sh", "-c", REAPER, "trimode-reaper", *arguments),
+        stdin=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+
+
+def _is_stopped(pid: int) -> bool:
+    with contextlib.suppress(psutil.Error, OSError):
+        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
+    return False
 
 
 def _is_stub(process: psutil.Process) -> bool:
@@ -141,7 +207,11 @@ async def forward_log(source: asyncio.StreamReader, sink: BinaryIO) -> None:
         *lines, unfinished = (unfinished + part).splitlines(keepends=True)
         if unfinished.endswith(b"\n") or len(unfinished) > LOG_PART:
             lines, unfinished = [*lines, unfinished], b""
-        sink.writelines(line for line in lines if NOISE not in line)
+        sink.writelines(line for line in lines if not _is_noise(line))
         sink.flush()
-    sink.write(unfinished if NOISE not in unfinished else b"")
+    sink.write(b"" if _is_noise(unfinished) else unfinished)
     sink.flush()
+
+
+def _is_noise(line: bytes) -> bool:
+    return any(noise in line for noise in NOISE)

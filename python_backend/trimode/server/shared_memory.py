@@ -1,4 +1,4 @@
-"""The shared memory files of this server, and of others that died: how they are named, and how they are deleted.
+"""The shared memory files of this server, and of others that died: their names, who may read them, their deletion.
 
 Knows file names, nothing of what is in the files; Triton makes them under the prefix that it is started with.
 """
@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 SHM = Path("/dev/shm")
+OWNER_ONLY = 0o600  # reading and writing, for the user who runs the server
 
 
 def _namespace_prefix() -> str:
@@ -33,3 +34,13 @@ def clear_shm(prefix: str) -> None:
         if file.name.startswith(prefix) or (owner.isdigit() and not Path(f"/proc/{owner}").exists()):
             with contextlib.suppress(OSError):
                 file.unlink()
+
+
+def close_shm(prefix: str) -> None:
+    """Close the shared memory files under `prefix`, which hold prompts and answers, to other users.
+
+    Triton makes them readable for everybody, whatever the umask.
+    """
+    for file in SHM.glob(f"{prefix}*"):
+        with contextlib.suppress(OSError):
+            file.chmod(OWNER_ONLY)

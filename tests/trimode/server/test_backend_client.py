@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from trimode.errors import LostError
@@ -142,6 +143,23 @@ def test_nobody_listens() -> None:
                 await read(client)
 
     asyncio.run(ask(free_port(())))
+
+
+def test_a_server_at_a_unix_socket_is_asked_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        backend, socket = Backend(SHORT), tmp_path / "http"
+        async with contextlib.aclosing(BackendClient(1, socket)) as client:
+            with pytest.raises(ConnectionRefusedError):  # the socket is not made yet
+                await read(client)
+            async with await asyncio.start_unix_server(backend, str(socket)):
+                assert await read(client) == b"{}"
+                await client.aclose()
+                await backend.closed()
+        async with contextlib.aclosing(BackendClient(1, socket)) as client:
+            with pytest.raises(ConnectionRefusedError):  # the socket's server has ended
+                await read(client)
+
+    asyncio.run(run())
 
 
 def test_an_answer_that_is_left_is_not_complete_and_its_connection_ends() -> None:

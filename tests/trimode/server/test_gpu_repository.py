@@ -84,7 +84,7 @@ def test_everything_listens_on_loopback_unless_another_address_is_given() -> Non
 
 def test_the_wheels_server_stays_on_loopback(tmp_path: Path) -> None:
     ports = Ports(1, 2, 3, metrics_host="0.0.0.0")
-    given: dict[str, Any] = {"ready_timeout": 5, "shm_prefix": "mine_", "admin_key": "secret"}
+    given: dict[str, Any] = {"ready_timeout": 5, "shm_prefix": "mine_"}
     with pytest.raises(ServeError, match=r"--metrics-host must be 127\.0\.0\.1 with the wheel's tritonserver"):
         Installation(tmp_path, from_wheel=True).command(tmp_path, ports, **given)
     assert "--metrics-address=0.0.0.0" in Installation(tmp_path).command(tmp_path, ports, **given)

@@ -158,11 +158,32 @@ def test_a_stub_with_a_missing_library_is_refused(tmp_path: Path) -> None:
         found(tmp_path, PATH=str(tmp_path / "tools"))
 
 
-def test_tritons_own_ports_are_on_loopback(tmp_path: Path) -> None:
-    command = Installation(tmp_path / "tritonserver", ("--first",)).command(
-        tmp_path, Ports(1, 2, 3), ready_timeout=5, shm_prefix="mine_", admin_key="secret"
-    )
-    assert command[:2] == [str(tmp_path / "tritonserver"), "--first"]
-    assert {f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")} < set(command)
-    assert {"--http-port=1", "--grpc-port=2", "--metrics-port=3", "--exit-timeout-secs=1"} < set(command)
-    assert {argument.partition(":")[2] for argument in command if "restricted" in argument} == {"admin-key=secret"}
+def command(folder: Path, ports: Ports) -> list[str]:
+    made = Installation(folder / "tritonserver", ("--first",))
+    return made.command(folder, ports, ready_timeout=5, shm_prefix="mine_")
+
+
+def test_tritons_own_ports_are_on_loopback_and_need_a_key_for_what_administers(tmp_path: Path) -> None:
+    made = command(tmp_path, Ports(1, 2, 3))
+    assert made[:2] == [str(tmp_path / "tritonserver"), "--first"]
+    assert {f"--{name}-address=127.0.0.1" for name in ("http", "grpc", "metrics")} < set(made)
+    assert {"--http-port=1", "--grpc-port=2", "--metrics-port=3", "--exit-timeout-secs=1"} < set(made)
+    (key,) = {argument.partition(":")[2] for argument in made if "restricted" in argument}
+    assert len(key.removeprefix("admin-key=")) > 30
+
+
+def test_sockets_in_a_private_folder_leave_no_port_open_and_no_key_on_the_command_line(tmp_path: Path) -> None:
+    ports = Ports(1, 2, 3, sockets=tmp_path)
+    made = command(tmp_path, ports)
+    assert {f"--http-address=unix:{tmp_path}/http", f"--grpc-address=unix:{tmp_path}/grpc"} < set(made)
+    assert (ports.http_socket, ports.grpc_target) == (tmp_path / "http", f"unix:{tmp_path}/grpc:2")
+    assert not [argument for argument in made if "key" in argument]
+
+
+@pytest.mark.parametrize("name", ["my project", "prøject", "a:b"])
+def test_backends_in_a_folder_whose_name_triton_cannot_take_are_linked(tmp_path: Path, name: str) -> None:
+    binary = installed(tmp_path / name)
+    (made,) = found(tmp_path, TRITONSERVER_BIN=str(binary)).options
+    link = Path(made.removeprefix("--backend-directory="))
+    assert link == tmp_path / "scratch" / "backends"
+    assert link.resolve() == tmp_path / name / "backends"

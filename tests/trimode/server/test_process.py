@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import resource
+import socket
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from io import BytesIO
 from pathlib import Path
 
 import psutil
 import pytest
 from trimode.server.cli import OPEN_FILES
-from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, TritonProcess, forward_log
+from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, Reaper, TritonProcess, forward_log
 from trimode.server.shared_memory import own_prefix
 
 Look = Callable[[TritonProcess, psutil.Process], Awaitable[None]]
@@ -35,12 +37,14 @@ def forwarded(*parts: bytes) -> bytes:
     return asyncio.run(run())
 
 
-def test_the_lines_around_the_noise_are_passed_on() -> None:
-    assert forwarded(b"E before\nW " + NOISE + b": x\nE after\n") == b"E before\nE after\n"
+@pytest.mark.parametrize("noise", NOISE)
+def test_the_lines_around_the_noise_are_passed_on(noise: bytes) -> None:
+    assert forwarded(b"E before\nW " + noise + b": x\nE after\n") == b"E before\nE after\n"
 
 
-def test_noise_that_arrives_in_two_parts_is_left_out() -> None:
-    assert forwarded(b"E before\nW " + NOISE[:9], NOISE[9:] + b"\nE after\n") == b"E before\nE after\n"
+@pytest.mark.parametrize("noise", NOISE)
+def test_noise_that_arrives_in_two_parts_is_left_out(noise: bytes) -> None:
+    assert forwarded(b"E before\nW " + noise[:9], noise[9:] + b"\nE after\n") == b"E before\nE after\n"
 
 
 def test_last_words_without_an_end_of_line_are_passed_on() -> None:
@@ -150,3 +154,53 @@ def test_another_process_with_the_pid_of_a_stub_is_none(tmp_path: Path, monkeypa
         assert process.fault() == Fault(f"the backend process {stub.pid} died")
 
     with_stub(tmp_path, look)
+
+
+def reapers_of_this_process() -> list[psutil.Process]:
+    return [child for child in psutil.Process().children() if "trimode-reaper" in child.cmdline()]
+
+
+@pytest.mark.parametrize("hurt", [psutil.Process.kill, psutil.Process.terminate, psutil.Process.suspend])
+def test_a_reaper_that_is_ended_or_stopped_is_replaced(tmp_path: Path, hurt: Callable[[psutil.Process], None]) -> None:
+    async def look(process: TritonProcess, stub: psutil.Process) -> None:
+        (first,) = reapers_of_this_process()
+        hurt(first)
+        async with asyncio.timeout(10):
+            while [reaper.pid for reaper in reapers_of_this_process()] in ([first.pid], []):
+                await asyncio.sleep(0.01)
+            while first.is_running() and first.status() != psutil.STATUS_ZOMBIE:
+                await asyncio.sleep(0.01)
+        assert process.fault() is None
+
+    with_stub(tmp_path, look)
+    assert reapers_of_this_process() == []
+
+
+def test_no_server_is_left_where_no_reaper_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def none(*arguments: str) -> None:
+        raise OSError("Too many open files")
+
+    async def run() -> None:
+        with pytest.raises(OSError, match="Too many open files"):
+            await TritonProcess.start(["/bin/sleep", "60"], {}, f"{own_prefix()}test_", tmp_path)
+
+    monkeypatch.setattr(Reaper, "start", none)
+    asyncio.run(run())
+    assert [child for child in psutil.Process().children() if child.name() == "sleep"] == []
+
+
+def test_what_the_server_makes_is_for_its_user_alone_and_sockets_of_its_predecessor_are_gone(tmp_path: Path) -> None:
+    async def run() -> None:
+        command = ["/bin/sh", "-c", f"test ! -e {tmp_path}/http && echo > {tmp_path}/made && exec sleep 60"]
+        process = await TritonProcess.start(command, {"PATH": "/bin"}, f"{own_prefix()}test_", tmp_path)
+        try:
+            async with asyncio.timeout(10):
+                while not (tmp_path / "made").exists():
+                    await asyncio.sleep(0.01)
+        finally:
+            await process.kill()
+
+    with closing(socket.socket(socket.AF_UNIX)) as old:
+        old.bind(str(tmp_path / "http"))
+    asyncio.run(run())
+    assert oct((tmp_path / "made").stat().st_mode & 0o777) == "0o600"

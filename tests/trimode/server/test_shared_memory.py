@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from trimode.server import shared_memory
-from trimode.server.shared_memory import clear_shm, own_prefix
+from trimode.server.shared_memory import clear_shm, close_shm, own_prefix
 
 DEAD = 2**22 + 1  # above the kernel's largest pid
 
@@ -39,3 +39,11 @@ def test_a_prefix_is_not_that_of_a_longer_pid(shm: Path) -> None:
     (shm / f"{own_prefix().rstrip('_')}{os.getppid()}x_region").touch()
     clear_shm(own_prefix())
     assert len(list(shm.iterdir())) == 1
+
+
+def test_own_shared_memory_is_closed_to_other_users(shm: Path) -> None:
+    mine, other = shm / f"{own_prefix()}region", shm / "other_1_region"
+    for file in (mine, other):
+        file.touch(0o644)
+    close_shm(own_prefix())
+    assert [oct(file.stat().st_mode & 0o777) for file in (mine, other)] == ["0o600", "0o644"]

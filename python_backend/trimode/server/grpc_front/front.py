@@ -21,7 +21,6 @@ from tritonclient.grpc import service_pb2 as pb
 from ...errors import Refusal, TrimodeError
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
 from ..error_answer import with_type
-from ..ports import LOOPBACK
 from ..serving import Limits, ServingState, not_serving, silent_error
 from .messages import check_model, parsed
 from .relay import Relay
@@ -70,10 +69,10 @@ Unary = Callable[[bytes, Any], Awaitable[bytes]]
 
 
 class GrpcFront:
-    """Answers KServe's calls by the Triton that listens on loopback `port`."""
+    """Answers KServe's calls by the Triton at `address`, which is gRPC's name for it."""
 
-    def __init__(self, port: int, state: ServingState, limits: Limits, callers: Callers = EVERY_PEER) -> None:
-        self._address = f"{LOOPBACK}:{port}"
+    def __init__(self, address: str, state: ServingState, limits: Limits, callers: Callers = EVERY_PEER) -> None:
+        self._address = address
         self._state = state
         self._limits = limits
         self._callers = callers

@@ -1,0 +1,1 @@
+"""What tritonserver is started with that lies in the server's private folder: links, sockets, a Python."""

@@ -1,0 +1,76 @@
+"""What one tritonserver is started with: its command line, environment and addresses, and the files that they name.
+
+Knows the server's options; nothing of what is asked of the server that was started.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from ...api.fields import SHIPPED_REVEALS
+from ...api.rule_files import RULE_FILES, check_rule_files, joined, rule_files
+from ..gpu_repository import on_gpus
+from ..installation import find
+from ..ports import Ports, free_port
+from ..process import TritonProcess
+from ..shared_memory import own_prefix
+from .private_folder import plain_path
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to start a tritonserver, as often as it takes.
+
+    Attributes:
+        command, environment: of the process.
+        ports: where it listens.
+        folder: the server's private folder.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+    ports: Ports
+    folder: Path
+
+    @classmethod
+    def prepare(
+        cls, options: argparse.Namespace, repository: Path, bundle: Path, gpus: tuple[int, ...], folder: Path
+    ) -> Launch:
+        """Find a tritonserver, and make the files in `folder` that it needs.
+
+        Raises:
+            ConfigError: a file of a reveal rule is missing, or cannot have its name.
+            ServeError: there is no tritonserver, or it cannot be started so.
+        """
+        rules = tuple(dict.fromkeys(path.absolute() for path in (*rule_files(), *options.reveal_rule)))
+        check_rule_files(rules, SHIPPED_REVEALS)
+        installation = find(folder)
+        given = {options.http_port, options.grpc_port, options.metrics_port}
+        http = free_port(given)
+        ports = Ports(http, free_port({*given, http}), options.metrics_port, options.metrics_host)
+        if installation.from_wheel:  # Triton 2.51 takes Unix sockets; that other releases do was not tried
+            ports = replace(ports, sockets=folder)
+        if gpus:
+            repository = on_gpus(repository, gpus, folder)
+        command = installation.command(
+            plain_path(repository, folder, "models"),
+            ports,
+            ready_timeout=options.ready_timeout,
+            shm_prefix=own_prefix(),
+        )
+        bundle = plain_path(bundle, folder, "bundle")
+        environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules)}
+        if gpus:
+            # CUDA numbers the fastest GPU 0 by default; an instance's index must mean what it means in nvidia-smi.
+            environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
+        return cls(command, environment, ports, folder)
+
+    async def start(self) -> TritonProcess:
+        """Start it.
+
+        Raises:
+            OSError: this process has no files or memory for another one.
+        """
+        return await TritonProcess.start(self.command, self.environment, own_prefix(), self.folder)

@@ -1,0 +1,57 @@
+"""What tritonserver is started with, for bundles and repositories under any path."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from trimode.api.tensors import MODEL_NAME
+from trimode.server import cli
+from trimode.server.installation import Installation
+from trimode.server.launch import command
+from trimode.server.launch.command import Launch
+
+
+def prepared(
+    monkeypatch: pytest.MonkeyPatch, folder: Path, place: Path, *, from_wheel: bool = True, gpus: tuple[int, ...] = ()
+) -> Launch:
+    """A launch whose repository and bundle are in `place`, and whose private folder is `folder`."""
+    (place / "models" / MODEL_NAME).mkdir(parents=True)
+    (place / "models" / MODEL_NAME / "config.pbtxt").touch()
+    folder.mkdir()
+    installation = Installation(Path("/bin/true"), environment={"HOME": "/nowhere"}, from_wheel=from_wheel)
+    monkeypatch.setattr(command, "find", lambda folder: installation)
+    options = cli.parser().parse_args([])
+    return Launch.prepare(options, place / "models", place / "bundle", gpus, folder)
+
+
+def test_plain_paths_are_given_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = prepared(monkeypatch, tmp_path / "private", tmp_path / "plain")
+    assert f"--model-repository={tmp_path}/plain/models" in made.command
+    assert made.environment["TRIMODE_BUNDLE"] == f"{tmp_path}/plain/bundle"
+    assert made.environment["HOME"] == "/nowhere"
+
+
+@pytest.mark.parametrize("name", ["my project", "prøject"])
+def test_other_paths_are_given_as_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    private = tmp_path / "private"
+    made = prepared(monkeypatch, private, tmp_path / name)
+    assert f"--model-repository={private}/models" in made.command
+    assert (private / "models").resolve() == tmp_path / name / "models"
+    assert made.environment["TRIMODE_BUNDLE"] == f"{private}/bundle"
+    assert (private / "bundle").resolve() == tmp_path / name / "bundle"
+
+
+def test_the_wheels_server_listens_on_sockets_and_another_one_on_ports(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = prepared(monkeypatch, tmp_path / "a", tmp_path / "one")
+    other = prepared(monkeypatch, tmp_path / "b", tmp_path / "two", from_wheel=False)
+    assert (ours.ports.sockets, other.ports.sockets) == (tmp_path / "a", None)
+    assert not [argument for argument in ours.command if "key" in argument]
+
+
+def test_gpus_are_numbered_as_nvidia_smi_numbers_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = prepared(monkeypatch, tmp_path / "private", tmp_path / "my project", gpus=(0, 1))
+    assert made.environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
+    assert "gpus" in (tmp_path / "private" / "model_repository" / MODEL_NAME / "config.pbtxt").read_text()

@@ -1,0 +1,86 @@
+"""Where the private folder is made, and what gets a link with a plain name in it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+from trimode.errors import ServeError
+from trimode.server.launch import private_folder as module
+from trimode.server.launch.private_folder import plain_path, plain_python, private_folder
+
+ODD = ("my project", "prøject", "a:b", "a'b", "$HOME", "a;b", "*")
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_a_path_that_triton_cannot_take_gets_a_link(tmp_path: Path, name: str) -> None:
+    (odd := tmp_path / name).mkdir()
+    (scratch := tmp_path / "scratch").mkdir()
+    link = plain_path(odd, scratch, "bundle")
+    assert link == scratch / "bundle"
+    assert link.resolve() == odd
+
+
+def test_a_plain_path_stays_as_it_is(tmp_path: Path) -> None:
+    assert plain_path(Path("/a/b-c_d.e+f/1"), tmp_path, "bundle") == Path("/a/b-c_d.e+f/1")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_private_folder_is_for_its_user_alone_and_does_not_stay() -> None:
+    with private_folder() as folder:
+        assert folder.parent == Path(tempfile.gettempdir())
+        assert oct(folder.stat().st_mode & 0o777) == "0o700"
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("name", [*ODD, "x" * 100])
+def test_another_place_is_taken_where_the_one_for_temporary_files_has_no_plain_short_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    (odd := tmp_path / name).mkdir()
+    (other := tmp_path / "other").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    monkeypatch.setattr(module, "OTHER_BASES", (str(other),))
+    monkeypatch.setattr(module, "BASE_BYTES", len(str(other)))
+    with private_folder() as folder:
+        assert folder.parent == other
+
+
+def test_no_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (odd := tmp_path / "my temp").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(odd))
+    monkeypatch.setattr(module, "OTHER_BASES", (str(tmp_path / "nowhere"),))
+    with pytest.raises(ServeError, match=r"/my temp has a name that Triton cannot take.*set TMPDIR"), private_folder():
+        pass
+
+
+def test_a_plain_python_stays_as_it_is(tmp_path: Path) -> None:
+    prefix, packages = plain_python(tmp_path, Path("/a/trimode"))
+    assert prefix == Path(sys.prefix)
+    assert packages.is_relative_to(prefix)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_python_under_a_plain_path_has_the_same_packages(tmp_path: Path) -> None:
+    (package := tmp_path / "prøject" / "trimode").mkdir(parents=True)
+    (package / "__init__.py").write_text("")
+    (scratch := tmp_path / "scratch").mkdir()
+    prefix, packages = plain_python(scratch, package)
+    assert (prefix, packages.is_relative_to(prefix)) == (scratch / "python", True)
+    code = "import numpy, sys, trimode; print(sys.prefix, trimode.__file__, numpy.__file__)"
+    command = [str(prefix / "bin" / "python3"), "-I", "-c", code]
+    done = subprocess.run(command, env={"LC_ALL": "C"}, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == [
+        str(prefix),
+        str(packages / "trimode" / "__init__.py"),
+        str(packages / "numpy" / "__init__.py"),
+    ]
+
+
+def test_a_base_python_that_triton_cannot_take_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "base_prefix", "/my python")
+    with pytest.raises(ServeError, match="Python is installed in /my python, a path that Triton cannot take"):
+        plain_python(tmp_path, tmp_path / "prøject")
