@@ -12,10 +12,14 @@ IMAGE ?= trimode
 
 VENV := .venv
 PY := $(VENV)/bin/python
-# a folder's bundle is named by its whole path: two checkpoints may have the same last name
-PLACE := $(if $(findstring /,$(MODEL)),-$(shell printf %s $(abspath $(MODEL)) | cksum | cut -d' ' -f1))
-BUNDLE := build/out/$(notdir $(MODEL:/=))$(PLACE)-$(or $(GPU),$(PRECISION))
-INT8_BUNDLE := $(BUNDLE:%-$(PRECISION)=%-int8)
+# one word of a shell command: the value of the variable that is named, whatever characters are in it
+quoted = '$(subst ','\'',$(value $(1)))'
+CHECKPOINT = $(if $(findstring /,$(value MODEL)),$(call quoted,MODEL),checkpoints/$(call quoted,MODEL))
+# a folder's bundle is named by its whole path: two checkpoints may have the same last name, or one that is not plain
+PLACE := $(if $(findstring /,$(value MODEL)),-$(shell realpath -msz -- $(call quoted,MODEL) | tr -d '\0' | cksum | cut -d' ' -f1))
+plain = $(shell basename -- $(call quoted,$(1)) | LC_ALL=C tr -c 'A-Za-z0-9._+\n-' _)
+BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(or $(if $(value GPU),$(call plain,GPU)),$(call plain,PRECISION))
+INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 PIP_VERSION := 26.1
 PIP := -m pip --disable-pip-version-check --quiet
 
@@ -27,10 +31,10 @@ help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 build: $(VENV)/serve ## Convert MODEL's checkpoint into an engine bundle under build/out
-	$(PY) -m trimode_convert.recipe $(MODEL) --precision $(PRECISION) --out $(BUNDLE) $(if $(GPU),--gpu $(GPU))
+	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision $(call quoted,PRECISION) --out $(BUNDLE) $(if $(value GPU),--gpu $(call quoted,GPU))
 
 serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
-	exec $(PY) -m trimode.server --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(GPUS),--gpus $(GPUS))
+	exec $(PY) -m trimode.server --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(value GPUS),--gpus $(call quoted,GPUS))
 
 test: $(VENV)/test ## Run the tests: unit, parity with the reference, the real server
 	$(PY) -m pytest $(if $(CI),--durations=10)
@@ -60,23 +64,23 @@ demo: build ## Serve MODEL for a moment and show one prompt in auto and the thre
 	$(PY) -m trimode_client.cli.demo --bundle $(BUNDLE)
 
 perf: build $(VENV)/perf $(if $(filter-out peers,$(PART)),,$(VENV)-train/ready) ## Measure every part in some fifteen minutes, or PART=layers|auto|..., SECONDS=n a part; write perf/RESULTS.md
-	$(if $(filter-out int8,$(PART)),,$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE))
-	$(PY) -m trimode_perf speed --bundle $(BUNDLE) --model $(MODEL) --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --int8-bundle $(INT8_BUNDLE) --peers-python $(VENV)-train/bin/python $(if $(PART),--part $(PART)) $(if $(SECONDS),--seconds $(SECONDS))
+	$(if $(filter-out int8,$(PART)),,$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE))
+	$(PY) -m trimode_perf speed --bundle $(BUNDLE) --model $(call quoted,MODEL) --checkpoint $(CHECKPOINT) --int8-bundle $(INT8_BUNDLE) --peers-python $(VENV)-train/bin/python $(if $(PART),--part $(PART)) $(if $(SECONDS),--seconds $(SECONDS))
 
 perf-analyzer: $(VENV)/perf ## Load a running server with NVIDIA's perf_analyzer: URL=host:port of its gRPC, MODE=auto|diffusion|...
 	$(PY) -m trimode_perf perf-analyzer --url $(or $(URL),localhost:$(shell echo $$(($(PORT) + 1)))) --mode $(or $(MODE),auto)
 
-quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(PRECISION)=%-float32)
+quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(call plain,PRECISION)=%-float32)
 quality: $(VENV)/perf ## Count what the checkpoint gets right in every mode and check what must hold; write its card
-	$(PY) -m trimode_convert.recipe $(MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
-	$(PY) -m trimode_convert.recipe $(MODEL) --precision int8 --out $(INT8_BUNDLE)
-	$(PY) -m trimode_perf quality --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
+	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
+	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE)
+	$(PY) -m trimode_perf quality --checkpoint $(CHECKPOINT) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
 
 editing: build $(VENV)/perf ## Count how well gaps are filled, corrupted answers mended, effort spent; write perf/EDITING.md
-	$(PY) -m trimode_perf editing --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE)
+	$(PY) -m trimode_perf editing --checkpoint $(CHECKPOINT) --bundle $(BUNDLE)
 
 peers: build $(VENV)/perf $(VENV)-train/ready ## Compare with torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf)
-	$(PY) -m trimode_perf peers --checkpoint $(if $(findstring /,$(MODEL)),$(MODEL),checkpoints/$(MODEL)) --bundle $(BUNDLE) --peers-python $(VENV)-train/bin/python
+	$(PY) -m trimode_perf peers --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) --peers-python $(VENV)-train/bin/python
 
 gpu-check: ## Check and time the engines on this machine's NVIDIA GPU; needs PYTHON to have torch, and nothing else
 	PYTHONPATH=perf:train:python_backend:convert $(PYTHON) -m trimode_perf gpu

@@ -1,0 +1,78 @@
+"""make in folders and with folders of any name: what it passes on is what was given, word by word."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.layout import ROOT
+
+ODD = ["/a b/c", "a'b/c", "/a$b/c", "prø/j", "a;b/c", "a&b/*", '"x"/y']
+RECORD = """#!/bin/sh
+exec python3 -c 'import json, sys; open("called", "a").write(json.dumps(sys.argv[1:]) + "\\n")' "$@"
+"""
+
+
+def project(folder: Path) -> Path:
+    """The Makefile in `folder`, with an environment that is there already and whose Python writes down its calls."""
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(ROOT / "Makefile", folder)
+    for name in ("pyproject.toml", "constraints.txt"):
+        (folder / name).touch()
+    (python := folder / ".venv" / "bin" / "python").write_text(RECORD)
+    python.chmod(0o755)
+    for stage in ("serve", "test", "perf"):
+        (folder / ".venv" / stage).touch()
+    return folder
+
+
+def made(folder: Path, *words: str) -> list[list[str]]:
+    """The calls of Python that `make words` makes in `folder`."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "--silent", *words]
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return [json.loads(line) for line in (folder / "called").read_text().splitlines()]
+
+
+@pytest.mark.parametrize("name", ["plain", "my project", "prøject", "it's $here; ok"])
+def test_make_works_in_a_folder_of_any_name(tmp_path: Path, name: str) -> None:
+    build, serve = made(project(tmp_path / name), "serve", "PORT=9000")
+    assert build == [
+        "-m",
+        "trimode_convert.recipe",
+        "nano",
+        "--precision",
+        "float32",
+        "--out",
+        "build/out/nano-float32",
+    ]
+    assert serve[:4] == ["-m", "trimode.server", "--bundle", "build/out/nano-float32"]
+    assert serve[-2:] == ["--metrics-port", "9002"]
+
+
+@pytest.mark.parametrize("model", ODD)
+def test_a_checkpoint_in_a_folder_of_any_name_is_passed_on_as_it_is(tmp_path: Path, model: str) -> None:
+    build, editing = made(project(tmp_path), "editing", f"MODEL={model}")
+    assert build[:3] == ["-m", "trimode_convert.recipe", model]
+    assert editing[editing.index("--checkpoint") + 1] == model
+    bundle = build[build.index("--out") + 1]
+    assert bundle == editing[-1]
+    assert set(bundle) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-/"), bundle
+
+
+def test_folders_with_the_same_last_name_get_bundles_of_their_own(tmp_path: Path) -> None:
+    calls = [
+        made(project(tmp_path / str(number)), "build", f"MODEL={path}") for number, path in enumerate(["a/m", "b/m"])
+    ]
+    assert len({call[0][-1].rpartition("-")[0] for call in calls}) == 2
+
+
+def test_a_gpus_name_is_one_word(tmp_path: Path) -> None:
+    (build,) = made(project(tmp_path), "build", "MODEL=8b", "GPU=RTX A b")
+    assert build[-4:] == ["--out", "build/out/8b-RTX_A_b", "--gpu", "RTX A b"]
