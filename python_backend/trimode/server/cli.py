@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import resource
 import signal
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from .grpc_front.front import GrpcFront
 from .grpc_front.front import listen as listen_grpc
 from .guard import Guard, listen
 from .launch.command import Launch
+from .launch.limits import check_limits, raise_file_limit
 from .launch.private_folder import private_folder
 from .liveness import Liveness
 from .ports import ALL_INTERFACES, LOOPBACK, check_port_free
@@ -35,7 +35,6 @@ from .supervisor import Supervisor, log
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
-OPEN_FILES = 65536  # as vLLM and other servers set it; each connection takes one here and one to tritonserver
 DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
 
 
@@ -120,14 +119,6 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def raise_file_limit() -> None:
-    """Let this process and what it starts open OPEN_FILES files: a shell often allows 1024, too few for connections."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-
-
 async def _serve(options: argparse.Namespace) -> None:
     hosts = {"http": options.host, "grpc": options.grpc_host, "metrics": options.metrics_host}
     for name, host in hosts.items():
@@ -136,6 +127,7 @@ async def _serve(options: argparse.Namespace) -> None:
     config = ServerConfig.load(repository / MODEL_NAME / "model.yaml")
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
     manifest = Manifest.load(bundle)
+    check_limits(bundle)
     gpus = gpus_for(options.gpus, manifest)
     callers = Callers.behind(options.trusted_proxies)
     with private_folder() as folder:

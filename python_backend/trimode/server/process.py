@@ -96,7 +96,7 @@ class TritonProcess:
     def fault(self) -> Fault | None:
         """Return which process has ended or is stopped; None when all of them run."""
         if self.returncode is not None:
-            return Fault(f"tritonserver ended with status {self.returncode}")
+            return Fault(f"tritonserver ended with status {self.returncode}{_signal_name(self.returncode)}")
         try:
             server = psutil.Process(self._process.pid)  # our child: nobody else has its pid before `returncode` is set
         except psutil.NoSuchProcess:
@@ -177,6 +177,13 @@ def _is_stopped(pid: int) -> bool:
     with contextlib.suppress(psutil.Error, OSError):
         return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
     return False
+
+
+def _signal_name(status: int) -> str:
+    """Return which signal a status below zero stands for, in brackets."""
+    with contextlib.suppress(ValueError):
+        return f" ({signal.Signals(-status).name})"
+    return ""
 
 
 def _is_stub(process: psutil.Process) -> bool:

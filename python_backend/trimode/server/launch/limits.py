@@ -1,0 +1,61 @@
+"""The limits that the system sets for this process and what it starts: raised where it may, refused where too low.
+
+Below these tritonserver aborts, or loads for ever, without naming the limit. Knows nothing of memory that is free.
+"""
+
+from __future__ import annotations
+
+import resource
+from dataclasses import dataclass
+from pathlib import Path
+
+from ...errors import ServeError
+
+MIB = 2**20
+OPEN_FILES = 65536  # as vLLM and other servers set it; each connection takes one here and one to tritonserver
+
+
+@dataclass(frozen=True)
+class Need:
+    """One limit: its name, the shell's option for it, the unit that this option counts in, and the least in units."""
+
+    name: str
+    number: int
+    option: str
+    unit: int
+    least: int
+
+
+NEEDS = (
+    # An idle tritonserver has 66 open; with 64 it logs for ever that it cannot accept a connection.
+    Need("open files", resource.RLIMIT_NOFILE, "ulimit -n", 1, 128),
+    # Its address space took 1.5 GiB on 2 cores; the bundle's comes on top, see check_limits.
+    Need("address space in KiB", resource.RLIMIT_AS, "ulimit -v", 1024, 2048 * 1024),
+    # The shared memory file starts at 1 MiB and grows with the largest request.
+    Need("file size in KiB", resource.RLIMIT_FSIZE, "ulimit -f", 1024, 64 * 1024),
+)
+
+
+def raise_file_limit() -> None:
+    """Let this process and what it starts open OPEN_FILES files: a shell often allows 1024, too few for connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def check_limits(bundle: Path) -> None:
+    """Check that a server of `bundle` can start within the limits.
+
+    Raises:
+        ServeError: one is too low; the text names it and what is needed.
+    """
+    for need in NEEDS:
+        soft, _ = resource.getrlimit(need.number)
+        least = need.least
+        if need.number == resource.RLIMIT_AS:
+            least += sum(file.stat().st_size for file in bundle.rglob("*") if file.is_file()) // need.unit
+        if soft != resource.RLIM_INFINITY and soft < least * need.unit:
+            raise ServeError(
+                f"the limit on {need.name} is {soft // need.unit} ({need.option}), the server needs at least {least}"
+            )
