@@ -6,6 +6,7 @@ their keys and values stay. Knows nothing of modes, requests or text.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, Self
@@ -49,7 +50,9 @@ class RowResult:
     def __init__(self, logits: Floats, mask_token_id: int) -> None:
         self._logits = logits
         self._mask_token_id = mask_token_id
+        self._largest_id: Ints | None = None
         self._top_id: Ints | None = None
+        self._spoiled = False
 
     @property
     def logits(self) -> Floats:
@@ -57,10 +60,35 @@ class RowResult:
         return self._logits
 
     @property
+    def finite(self) -> bool:
+        """Whether the pass gave numbers: where it did not, nothing may be chosen from the logits.
+
+        The largest logit of a row is looked at and no other: it is NaN if any of the row is, and it was looked for
+        anyway to choose a token.
+        """
+        if self._spoiled:
+            return False
+        ids = self._largest
+        if len(ids) == 1:  # the most frequent pass of all, so it is kept short
+            return math.isfinite(self.logits[0, ids[0]])
+        return bool(np.isfinite(self.logits[np.arange(len(ids)), ids]).all())
+
+    def spoil(self) -> None:
+        """Record that the pass gave keys or values that are not finite."""
+        self._spoiled = True
+
+    @property
+    def _largest(self) -> Ints:
+        """(R,) where each row's largest logit is, the mask id's included; a NaN counts as larger than any number."""
+        if self._largest_id is None:
+            self._largest_id = self.logits.argmax(axis=-1)
+        return self._largest_id
+
+    @property
     def top_id(self) -> Ints:
         """(R,) most likely token of each row, the mask id left out; the first wins a tie."""
         if self._top_id is None:
-            ids: Ints = self.logits.argmax(axis=-1)
+            ids = self._largest
             if self._mask_token_id in ids:
                 ids = self.without_mask().argmax(axis=-1)
             self._top_id = ids
@@ -68,7 +96,7 @@ class RowResult:
 
     def best(self, row: int) -> int:
         """The entry of `top_id` for one row."""
-        token = int(self.logits[row].argmax())
+        token = int(self._largest[row])
         return token if token != self._mask_token_id else int(self.top_id[row])
 
     @property
@@ -165,7 +193,11 @@ class Engine(Protocol):
         ...
 
     def copy_out(self, slot: int, start: int, count: int) -> Floats:
-        """Return a copy of the keys and values of `count` entries from `start` on, for `copy_in` alone to read."""
+        """Return a copy of the keys and values of `count` entries from `start` on, for `copy_in` alone to read.
+
+        Raises:
+            EngineError: they cannot be read, or are not finite.
+        """
         ...
 
     def copy_in(self, slot: int, start: int, entries: Floats) -> None:
@@ -179,6 +211,9 @@ class Engine(Protocol):
 
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
         """Run `rows` (at most one per slot), in one compiled call if the engine can; results in the same order.
+
+        A row whose result is not `finite` left nothing in its slot that is not a number, and does not harm the other
+        rows; the caller must give its slot back.
 
         Raises:
             EngineError: the call failed; the entries of a slot before its row's `start` are unchanged.

@@ -47,7 +47,7 @@ class PrefixSharing:
     def keep(self, seq: SequenceState, tokens: list[int]) -> None:
         """Keep what the slot holds of `tokens` for texts with the same beginning.
 
-        A failure is logged and does not fail the answer.
+        A failure is logged and does not fail the answer. The engine refuses to give out what is not finite.
         """
         try:
             self._cache.keep(tokens, lambda start, count: self._engine.copy_out(seq.slot, start, count))

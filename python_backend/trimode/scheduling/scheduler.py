@@ -32,6 +32,8 @@ from .step_timer import StepTimer
 
 logger = logging.getLogger(__name__)
 
+NOT_FINITE = "the model's values for this request are not finite numbers; what it had computed was thrown away"
+
 R = TypeVar("R")
 
 
@@ -151,6 +153,9 @@ class Scheduler:
     @blaming
     def _apply(self, job: Job, row: Row, result: RowResult) -> None:
         seq = job.sequence
+        if not result.finite:
+            logger.error("a pass of %s gave values that are not finite at token %d", seq.mode.value, row.start)
+            raise EngineError(NOT_FINITE)
         outcome = modes.apply(seq, row, result)
         if outcome.drafted is not None:
             self._auto.verified(seq, outcome)
@@ -203,14 +208,14 @@ class Scheduler:
             decisions = self._auto.decisions(seq)
         finally:
             if ran:
-                self._release(seq)
+                self._release(seq, sound=not isinstance(error, EngineError))
             else:
                 self._auto.finished(seq, learn=False)
         job.deliver(delivery.last_chunk(job, decisions, error))
 
-    def _release(self, seq: SequenceState) -> None:
-        """Learn from a sequence that ran, and give its slot back."""
-        generated = seq.infill is None and seq.revise is None and not seq.params.reference
+    def _release(self, seq: SequenceState, *, sound: bool = True) -> None:
+        """Learn from a sequence that ran, unless the engine failed in it, and give its slot back."""
+        generated = sound and seq.infill is None and seq.revise is None and not seq.params.reference
         try:
             if generated:
                 self._prefixes.keep(seq, [*seq.prompt, *seq.tokens][: seq.cached])

@@ -26,3 +26,28 @@ def test_only_some_ids_can_be_chosen_in_some_rows() -> None:
 def test_with_nothing_left_out_it_is_the_same_result() -> None:
     result = RowResult(LOGITS, MASK)
     assert result.without(()) is result and result.without((), {}) is result
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("at", range(4))
+def test_one_logit_that_is_not_finite_is_noticed_wherever_it_is(value: float, at: int) -> None:
+    for row in range(2):
+        logits = LOGITS.copy()
+        logits[row, at] = value
+        assert not RowResult(logits, MASK).finite
+        assert not RowResult(logits[row : row + 1], MASK).finite
+    assert RowResult(LOGITS, MASK).finite and RowResult(LOGITS[:1], MASK).finite
+
+
+def test_a_token_that_cannot_come_next_is_no_damage() -> None:
+    logits = LOGITS.copy()
+    logits[:, 1] = -np.inf
+    assert RowResult(logits, MASK).finite
+    assert not RowResult(np.full_like(LOGITS, -np.inf), MASK).finite, "no token can come next"
+
+
+def test_a_pass_without_logits_is_finite_unless_its_engine_says_otherwise() -> None:
+    result = RowResult(LOGITS[:0], MASK)
+    assert result.finite
+    result.spoil()
+    assert not result.finite

@@ -6,6 +6,7 @@ Knows nothing of modes, requests or text.
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections import OrderedDict
@@ -120,12 +121,7 @@ class OnnxRuntimeEngine:
         self._call(binding, batch, seq)
         results: list[RowResult | None] = [None] * batch
         for line, index in enumerate(order):
-            row = rows[index]
-            if row.keep:
-                size = len(row.tokens)
-                kept = binding.new[:, line, :, :size]
-                self._slots.data[:, lanes[index], :, row.start : row.start + size] = kept
-            results[index] = RowResult(binding.logits[line, : len(row.want)], self.manifest.mask_token_id)
+            results[index] = self._take(binding, line, rows[index], lanes[index])
         return [result for result in results if result is not None]
 
     def close(self) -> None:
@@ -139,9 +135,24 @@ class OnnxRuntimeEngine:
         binding = self._bound(1, size, rounded_rows(wanted, size), lane)
         binding.fill(0, row)
         self._call(binding, 1, size)
+        return self._take(binding, 0, row, lane)
+
+    def _take(self, binding: Binding, line: int, row: Row, lane: int) -> RowResult:
+        """Return a row's result, and store what the row keeps if that is finite.
+
+        What is not finite must never get into a lane: even masked it would spoil every later pass over the lane, since
+        zero times NaN is NaN. Logits of the last token show it, as that token sees all; else the entries are summed.
+        """
+        result = RowResult(binding.logits[line, : len(row.want)], self.manifest.mask_token_id)
         if row.keep:
-            slots.data[:, lane, :, row.start : row.start + size] = binding.new[:, 0]
-        return RowResult(binding.logits[0, :wanted], self.manifest.mask_token_id)
+            size = len(row.tokens)
+            new = binding.new[:, line, :, :size]  # (planes, heads, size, head_dim)
+            shown = len(row.want) > 0 and row.want[-1] == size - 1
+            if not (shown or _finite(new)):
+                result.spoil()
+            if result.finite:
+                self._slots.data[:, lane, :, row.start : row.start + size] = new
+        return result
 
     def _call(self, binding: Binding, batch: int, seq: int) -> None:
         started = time.perf_counter()
@@ -165,6 +176,12 @@ class OnnxRuntimeEngine:
                 self._bound_bytes -= self._bindings.popitem(last=False)[1].size
         self._bindings.move_to_end(key)
         return binding
+
+
+def _finite(values: Floats) -> bool:
+    """Whether all values are finite. Their sum is the fastest look at each; they are looked at closely if it is odd."""
+    with np.errstate(all="ignore"):
+        return math.isfinite(values.sum()) or bool(np.isfinite(values).all())
 
 
 def _check_graph(session: ort.InferenceSession, manifest: Manifest, bundle: Path) -> None:

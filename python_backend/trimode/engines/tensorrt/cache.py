@@ -36,6 +36,7 @@ class DeviceCache:
         self._blocks: dict[int, bool] = {}
         self._held: dict[int, int] = {}
         self._slot_at: dict[int, int] = {}
+        self._doubtful: set[int] = set()
         self._free_lanes = set(range(lanes))
         self._free_slots = list(range(lanes - 1, -1, -1))
 
@@ -53,14 +54,18 @@ class DeviceCache:
         return slot
 
     def free(self, slot: int) -> None:
-        """Give a slot back."""
+        """Give a slot back. Its lane must hold numbers alone: even masked, a NaN would spoil later passes over it."""
+        lane = self._lane_of[slot]
         self._leave(slot)
         del self._blocks[slot], self._held[slot]
         self._free_slots.append(slot)
+        if slot in self._doubtful:
+            self._doubtful.remove(slot)
+            self._clear(lane)
 
     def place(self, slot: int, *, block: bool) -> None:
         """Move a slot to the side of blocks, or to that of single tokens, if there is a free lane nearer to it."""
-        if self._blocks[slot] == block or not self._free_lanes:
+        if self._blocks[slot] == block or not self._free_lanes or slot in self._doubtful:
             return  # without a free lane the slot stays: the caller asks again before its next pass
         self._blocks[slot] = block
         lane, there = self._lane_of[slot], self._free_lane(block=block)
@@ -88,6 +93,18 @@ class DeviceCache:
     def hold(self, slot: int, count: int) -> None:
         """Note that a slot holds `count` entries; nothing will read those after them."""
         self._held[slot] = count
+
+    def doubt(self, slot: int) -> None:
+        """Note that what a slot holds may not be finite: a pass writes to it whose logits have not shown that."""
+        self._doubtful.add(slot)
+
+    def trust(self, slot: int) -> None:
+        """Note that all that a slot holds is finite: logits of a token that sees all of it were."""
+        self._doubtful.discard(slot)
+
+    def doubts(self, slot: int) -> bool:
+        """Whether what a slot holds may not be finite."""
+        return slot in self._doubtful
 
     @property
     def longest(self) -> int:
@@ -124,6 +141,12 @@ class DeviceCache:
             self._cuda.upload_box(target, self._host_box(whole), self._extent(count))
             self._cuda.wait()  # until then `whole` must live
         self._held[slot] = max(self._held[slot], start + count)
+
+    def _clear(self, lane: int) -> None:
+        """Write zeros over a whole lane, with what passes left there after the slot's entries."""
+        self._cuda.use()
+        for plane in range(self._planes):
+            self._cuda.clear(self.address(plane, lane), self.lane_bytes)
 
     def _free_lane(self, *, block: bool) -> int:
         return max(self._free_lanes) if block else min(self._free_lanes)

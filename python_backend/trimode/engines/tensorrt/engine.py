@@ -26,6 +26,8 @@ from .plan import Plan, TensorRt
 from .windows import Window, Windows
 
 RUNTIME = "tensorrt"
+HALF_EXPONENT = np.uint16(0x7C00)
+"""The bits that are all set in a float16 that is not finite; in a bfloat16 no number below 2**121 has them all set."""
 
 
 class TensorRtEngine:
@@ -107,8 +109,15 @@ class TensorRtEngine:
         self._cache.place(slot, block=block)
 
     def copy_out(self, slot: int, start: int, count: int) -> Floats:
-        """Return (planes, heads, count, bytes / 4): the bytes of a slot's entries, whatever their type is."""
-        return self._cache.copy_out(slot, start, count)
+        """Return (planes, heads, count, bytes / 4): the bytes of a slot's entries, whatever their type is.
+
+        Raises:
+            EngineError: they are not finite.
+        """
+        entries = self._cache.copy_out(slot, start, count)
+        if self._cache.doubts(slot) and not _finite(entries, self._plan.cache_bytes):
+            raise EngineError(f"the entries of slot {slot} are not finite")
+        return entries
 
     def copy_in(self, slot: int, start: int, entries: Floats) -> None:
         """Put what `copy_out` returned into a slot."""
@@ -196,14 +205,30 @@ class TensorRtEngine:
                 call.idle(line, write)
             else:
                 call.fill(line, rows[index], write)
+        for row in rows:
+            self._cache.doubt(row.slot)
         began = time.perf_counter()
         self._executor.execute(call)
         self.busy_seconds += time.perf_counter() - began
         self.calls += 1
-        for row in rows:
+        results = self._logits.results(call, window, rows)
+        for row, result in zip(rows, results, strict=True):
             if row.keep:
                 self._cache.hold(row.slot, row.start + len(row.tokens))
-        return self._logits.results(call, window, rows)
+            # the last token sees all that the slot holds, and so does each of a block
+            whole_block = isinstance(row.sees, str) and row.sees == "block"
+            shown = len(row.want) > 0 and (whole_block or row.want[-1] == len(row.tokens) - 1)
+            if shown and result.finite:
+                self._cache.trust(row.slot)
+        return results
+
+
+def _finite(entries: Floats, value_bytes: int) -> bool:
+    """Whether numbers of 2 or 4 bytes, given as the bytes of float32, are all finite."""
+    if value_bytes == 4:
+        return bool(np.isfinite(entries).all())
+    halves = entries.view(np.uint16) & HALF_EXPONENT
+    return bool((halves != HALF_EXPONENT).all())
 
 
 def _release(plan: Plan | None, cuda: Cuda) -> None:

@@ -41,6 +41,11 @@ class DeviceResult(RowResult):
         return self._logits
 
     @property
+    def finite(self) -> bool:
+        """Whether the pass gave numbers: `top_prob` is NaN where any logit of its row is, or where one is infinite."""
+        return not (self._spoiled or np.isnan(self._top_prob).any())
+
+    @property
     def top_id(self) -> Ints:
         """(R,) most likely token of each row, the mask id left out; chosen on the GPU."""
         assert self._top_id is not None

@@ -1,0 +1,28 @@
+"""A copy of a bundle in which one token's embedding is NaN, as of a file that was damaged after it was written."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from trimode.bundle.manifest import WEIGHTS
+from trimode_convert.checkpoint.checkpoint import EMBEDDING, Checkpoint
+
+
+def spoil(bundle: Path, checkpoint: Path, out: Path, token: int, kind: np.dtype[Any] | None = None) -> Path:
+    """Write the copy to `out` and return it. A prompt with `token` then gives NaN from that token on.
+
+    Args:
+        kind: the type in which the bundle stores the embedding; float32 by default.
+    """
+    shutil.copytree(bundle, out)
+    with Checkpoint.open(checkpoint) as opened:
+        row = opened.tensors[EMBEDDING].rows(token, token + 1).astype(kind or np.float32)
+    weights = bytearray((out / WEIGHTS).read_bytes())
+    assert weights.count(row.tobytes()) == 1, "the embedding is stored as it is"
+    at = weights.find(row.tobytes())
+    weights[at : at + row.nbytes] = np.full_like(row, np.nan).tobytes()
+    (out / WEIGHTS).write_bytes(weights)
+    return out
