@@ -5,7 +5,9 @@ from trimode.api.answer import Candidate, Edit
 from .async_client import AsyncClient, AsyncStream
 from .client import Client, Stream
 from .errors import (
+    AddressError,
     CancelledError,
+    ClosedError,
     DeadlineError,
     EngineError,
     IncompleteError,
@@ -14,21 +16,24 @@ from .errors import (
     PromptTooLongError,
     ServerError,
     StalledError,
+    TlsError,
     TrimodeClientError,
     UnavailableError,
 )
 from .knobs import KNOBS, Knobs
 from .request import Message, Segment
 from .result import Completion, Piece
-from .transports import Health
+from .transports import Health, Options, Tls
 
 __all__ = [
     "KNOBS",
+    "AddressError",
     "AsyncClient",
     "AsyncStream",
     "CancelledError",
     "Candidate",
     "Client",
+    "ClosedError",
     "Completion",
     "DeadlineError",
     "Edit",
@@ -38,6 +43,7 @@ __all__ = [
     "InvalidRequestError",
     "Knobs",
     "Message",
+    "Options",
     "OverloadedError",
     "Piece",
     "PromptTooLongError",
@@ -45,6 +51,8 @@ __all__ = [
     "ServerError",
     "StalledError",
     "Stream",
+    "Tls",
+    "TlsError",
     "TrimodeClientError",
     "UnavailableError",
 ]

@@ -11,31 +11,27 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from trimode.api.tensors import MODEL_NAME
-
 from .errors import IncompleteError, UnavailableError
 from .knobs import Knobs
 from .request import Message, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
-from .transports import AsyncTransport, Health, TimeLimits, Wire, open_async_transport
-from .transports.time_limits import ANSWER_SECONDS, HEALTH_SECONDS, INACTIVITY_SECONDS, POLL_SECONDS
+from .transports import AsyncTransport, Health, Options, Settings, TimeLimits, Wire, open_async_transport
+from .transports.time_limits import HEALTH_SECONDS, POLL_SECONDS
 
 
 class AsyncClient:
-    """Talks to one server from one event loop; it takes the arguments of Client."""
+    """Talks to one server from one event loop; it takes the arguments of Client, and raises as Client does."""
 
     def __init__(
         self,
         url: str | None = None,
-        protocol: Wire = "grpc",
-        *,
-        timeout: float | None = ANSWER_SECONDS,
-        inactivity: float | None = INACTIVITY_SECONDS,
-        model: str = MODEL_NAME,
+        protocol: Wire | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        self._timeout = timeout
-        self._inactivity = inactivity
-        self._transport = open_async_transport(protocol, url, model)
+        settings = Settings(**options)
+        self._timeout = settings.timeout
+        self._inactivity = settings.inactivity
+        self._transport = open_async_transport(url, protocol, settings)
 
     async def generate(
         self,
@@ -110,7 +106,7 @@ class AsyncClient:
             return await stream.finish()
 
     async def close(self) -> None:
-        """Drop the connections."""
+        """Drop the connections, for good; requests that run end with ClosedError."""
         await self._transport.close()
 
     async def __aenter__(self) -> Self:

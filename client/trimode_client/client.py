@@ -10,39 +10,37 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, Unpack
 
-from trimode.api.tensors import MODEL_NAME
-
 from .errors import IncompleteError, UnavailableError
 from .knobs import Knobs
 from .request import Message, Segment, build, build_infill, build_revise
 from .result import Assembler, Completion, Piece
-from .transports import Health, TimeLimits, Transport, Wire, open_transport
-from .transports.time_limits import ANSWER_SECONDS, HEALTH_SECONDS, INACTIVITY_SECONDS, POLL_SECONDS
+from .transports import Health, Options, Settings, TimeLimits, Transport, Wire, open_transport
+from .transports.time_limits import HEALTH_SECONDS, POLL_SECONDS
 
 
 class Client:
     """Talks to one server; threads may share it.
 
     Args:
-        url: host:port; None for the protocol's usual port on this machine.
-        protocol: "grpc" or "http" (Triton's generate endpoints).
-        timeout: seconds that a whole answer may take, None for no limit. The server stops then, too.
-        inactivity: seconds between two responses of a stream, None for no limit. It does not hold for a single answer.
-        model: the model's name on the server.
+        url: host:port, or a URL that begins with grpc://, grpcs://, http:// or https://; None for $TRIMODE_URL, else
+            for the protocol's usual port on this machine.
+        protocol: "grpc" or "http" (Triton's generate endpoints); None for what the address says, else for gRPC.
+        options: see Options.
+
+    Raises:
+        AddressError, TlsError, InvalidRequestError: the address, a certificate or a header is wrong.
     """
 
     def __init__(
         self,
         url: str | None = None,
-        protocol: Wire = "grpc",
-        *,
-        timeout: float | None = ANSWER_SECONDS,
-        inactivity: float | None = INACTIVITY_SECONDS,
-        model: str = MODEL_NAME,
+        protocol: Wire | None = None,
+        **options: Unpack[Options],
     ) -> None:
-        self._timeout = timeout
-        self._inactivity = inactivity
-        self._transport = open_transport(protocol, url, model)
+        settings = Settings(**options)
+        self._timeout = settings.timeout
+        self._inactivity = settings.inactivity
+        self._transport = open_transport(url, protocol, settings)
 
     def generate(
         self,
@@ -142,7 +140,7 @@ class Client:
             return stream.finish()
 
     def close(self) -> None:
-        """Drop the connections."""
+        """Drop the connections, for good; requests that run end with ClosedError."""
         self._transport.close()
 
     def __enter__(self) -> Self:

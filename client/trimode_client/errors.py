@@ -9,8 +9,11 @@ TrimodeClientError                     retryable
 │   ├── DeadlineError                  no                  the overall time limit passed, on the server or here
 │   └── EngineError                    yes                 the engine could not run a pass
 ├── UnavailableError                   yes                 nobody answers at this address, or the model is not ready
+│   ├── AddressError                   no                  it is no address, or something else answers there
+│   └── TlsError                       no                  a certificate is refused or unreadable, or there is no TLS
 ├── StalledError                       yes                 no response arrived within the inactivity limit
-└── IncompleteError                    yes                 the answer broke off, or the client cannot read it
+├── IncompleteError                    yes                 the answer broke off, or the client cannot read it
+└── ClosedError                        no                  the client was closed, or belongs to another event loop
 
 The table is trimode.errors.ERROR_TYPES: it decides which class an `error_type` has, and whether to try again.
 """
@@ -19,6 +22,8 @@ from __future__ import annotations
 
 import json
 import re
+import time
+from email.utils import parsedate_to_datetime
 
 from trimode.errors import ERROR_TYPES, Outcome
 
@@ -26,7 +31,9 @@ _TYPED = r"([a-z][a-z0-9_]*): "
 
 
 class TrimodeClientError(Exception):
-    """Base of all."""
+    """Base of all; `retry_after` is how many seconds the server asks to wait before the request is sent again."""
+
+    retry_after: float | None = None
 
     @property
     def retryable(self) -> bool:
@@ -85,6 +92,24 @@ class UnavailableError(TrimodeClientError):
         return ERROR_TYPES["unavailable"].retryable
 
 
+class AddressError(UnavailableError):
+    """The address cannot be read or contradicts an argument, or a server of another kind answers there."""
+
+    @property
+    def retryable(self) -> bool:
+        """False: the address must be corrected."""
+        return False
+
+
+class TlsError(UnavailableError):
+    """A certificate cannot be read, one side refuses the other's, or the other side does not speak TLS."""
+
+    @property
+    def retryable(self) -> bool:
+        """False: the certificates must be corrected."""
+        return False
+
+
 class StalledError(TrimodeClientError):
     """No response arrived within the inactivity limit: the server is stuck or gone."""
 
@@ -95,12 +120,23 @@ class StalledError(TrimodeClientError):
 
 
 class IncompleteError(TrimodeClientError):
-    """The answer broke off before its last response, or the client cannot read it."""
+    """The answer broke off before its last response, or the client cannot read it.
+
+    `begun` is False if the connection broke before any of the answer came.
+    """
+
+    def __init__(self, message: str, *, begun: bool = True) -> None:
+        self.begun = begun
+        super().__init__(message)
 
     @property
     def retryable(self) -> bool:
         """True: an answer breaks off when the server ends. An answer that cannot be read will probably stay so."""
         return True
+
+
+class ClosedError(TrimodeClientError):
+    """The client was closed, or it belongs to another event loop."""
 
 
 _OF_TYPE: dict[str, type[ServerError]] = {"prompt_too_long": PromptTooLongError, "engine_failed": EngineError}
@@ -133,8 +169,17 @@ def server_error(text: str, fallback_type: str = "triton") -> TrimodeClientError
     return ServerError(fallback_type, text) if typed is None else typed_error(typed[1], text[typed.end() :])
 
 
-def http_error(status: int, body: bytes) -> TrimodeClientError:
-    """Return the error for an HTTP answer other than 200: JSON, one event of a stream, or plain text."""
+def stated_error(text: str) -> TrimodeClientError | None:
+    """Return the error that `text` states as "error_type: message" with a type of the table; None if it states none."""
+    typed = re.match(_TYPED, text)
+    return typed_error(typed[1], text[typed.end() :]) if typed and typed[1] in ERROR_TYPES else None
+
+
+def http_error(status: int, body: bytes, retry_after: str | None = None) -> TrimodeClientError:
+    """Return the error for an HTTP answer other than 200: JSON, one event of a stream, or plain text.
+
+    `retry_after` is the answer's header of that name.
+    """
     text = body.decode("utf-8", errors="replace").strip()
     try:
         parsed = json.loads(text.removeprefix("data:"))
@@ -142,10 +187,24 @@ def http_error(status: int, body: bytes) -> TrimodeClientError:
         parsed = None
     if isinstance(parsed, dict) and isinstance(parsed.get("error"), str):
         text = parsed["error"]
-    return server_error(text or "no explanation was given", fallback_type=f"http_{status}")
+    error = server_error(text or "no explanation was given", fallback_type=f"http_{status}")
+    error.retry_after = _seconds(retry_after)
+    return error
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Return how many seconds a Retry-After header asks to wait: it holds seconds or a date."""
+    if retry_after is None:
+        return None
+    if re.fullmatch(r"[0-9]{1,9}", retry_after.strip()):
+        return float(retry_after)
+    try:
+        return max(0.0, parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except (ValueError, OverflowError):
+        return None
 
 
 def unreachable(url: str, protocol: str, cause: object) -> UnavailableError:
     """Return the error for an address where nobody listens, with what may be wrong."""
-    hint = "is `make serve` running? another port is named with --url host:port or TRIMODE_URL"
+    hint = "is `make serve` running? another address is named with --url or TRIMODE_URL"
     return UnavailableError(f"nobody answers at {url} ({protocol}): {cause}; {hint}")

@@ -108,7 +108,8 @@ def _checked(
     if timeout is not None:
         fields.setdefault("timeout_ms", min(max(1, math.ceil(timeout * 1000)), INT32_MAX))
     checked = {name: _check(name, value) for name, value in fields.items()}
-    return {**checked, "stream": stream, **dict.fromkeys(ALWAYS_RETURNED, True)}
+    given = {name: value for name, value in checked.items() if value is not None}  # an empty list may mean none
+    return {**given, "stream": stream, **dict.fromkeys(ALWAYS_RETURNED, True)}
 
 
 def _check(name: str, value: object) -> Any:
@@ -116,6 +117,8 @@ def _check(name: str, value: object) -> Any:
         checked = check_field(name, value, server_decides=True)
     except RequestError as exc:
         raise typed_error(exc.error_type, str(exc)) from exc
+    if checked is None:
+        return None
     match BY_NAME[name].kind:
         case "json":
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=dict)

@@ -105,7 +105,7 @@ class Assembler:
             if not self._first and (text or token_ids or provisional is None):
                 self._first = time.perf_counter() - self._started
             completion = self._complete() if self._single.get("finish_reason") else None
-        except (TypeError, ValueError) as exc:
+        except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as exc:
             raise IncompleteError(f"a response of the server cannot be read: {exc}") from exc
         return Piece(text, token_ids, log_probs, completion, provisional)
 

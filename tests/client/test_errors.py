@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
 import pytest
 from trimode import errors as server
 from trimode_client import errors
@@ -53,6 +56,9 @@ def test_every_type_of_the_table_has_a_class_and_says_whether_to_try_again(row: 
         (errors.OverloadedError("overloaded", "full"), True),
         (errors.EngineError("engine_failed", "broken"), True),
         (errors.UnavailableError("nobody answers"), True),
+        (errors.AddressError("no address"), False),
+        (errors.TlsError("not trusted"), False),
+        (errors.ClosedError("closed"), False),
         (errors.StalledError("no response"), True),
         (errors.IncompleteError("broken off"), True),
         (errors.InvalidRequestError("invalid_value", "top_k"), False),
@@ -97,6 +103,35 @@ def test_an_http_error_is_read_from_json_and_from_an_event(body: bytes) -> None:
 @pytest.mark.parametrize(("body", "text"), [(b"", "no explanation was given"), (b"\xff", "\ufffd"), (b"[]", "[]")])
 def test_an_http_error_without_json_still_says_something(body: bytes, text: str) -> None:
     assert str(http_error(502, body)) == f"http_502: {text}"
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("7", 7.0),
+        (" 7 ", 7.0),
+        ("soon", None),
+        ("-1", None),
+        ("9" * 400, None),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+    ],
+)
+def test_an_http_error_says_how_long_to_wait(header: str | None, seconds: float | None) -> None:
+    assert http_error(503, b'{"error":"overloaded: full"}', header).retry_after == seconds
+
+
+def test_a_date_to_come_is_so_many_seconds_away() -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    waited = http_error(503, b"", later).retry_after
+    assert waited is not None
+    assert 0 < waited <= 3600
+
+
+@pytest.mark.parametrize("text", ["", "full", "ipv4: refused", "http_502: bad gateway"])
+def test_only_a_type_of_the_table_is_a_stated_error(text: str) -> None:
+    assert errors.stated_error(text) is None
+    assert isinstance(errors.stated_error("overloaded: full"), errors.OverloadedError)
 
 
 def test_the_tree_drawn_in_the_docstring_is_the_tree() -> None:

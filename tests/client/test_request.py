@@ -33,6 +33,7 @@ EXAMPLES: dict[str, Any] = {
     "accept": "always",
     "seed": 2**40,
     "user": "ann",
+    "bad_words": [],
 }
 KIND_EXAMPLES: dict[str, Any] = {"int": 3, "float": 0.5, "bool": True}
 
@@ -57,9 +58,13 @@ def test_every_field_of_the_table_is_a_prompt_a_knob_or_set_by_the_client() -> N
     assert {*PROMPT_FIELDS, *KNOBS, *ALWAYS_RETURNED, "suffix", "stream"} == {field.name for field in FIELDS}
 
 
-@pytest.mark.parametrize("name", KNOBS)
+@pytest.mark.parametrize("name", [name for name in KNOBS if name != "bad_words"])  # which must be empty
 def test_a_knob_travels_under_its_own_name(name: str) -> None:
     assert built(**{name: example(name)})[name] == example(name)
+
+
+def test_no_stop_words_are_as_good_as_none_given() -> None:
+    assert not built(stop_words=[]).get("stop_words")
 
 
 @pytest.mark.parametrize("name", KNOBS)
@@ -218,7 +223,7 @@ def test_the_earlier_name_of_plain_text_works_and_warns() -> None:
 
 def test_a_conversation_given_as_the_question_is_refused() -> None:
     conversation: Any = [{"role": "user", "content": "hi"}]
-    with pytest.raises(InvalidRequestError, match="wrong_type: the question must be a string, got list.*messages="):
+    with pytest.raises(InvalidRequestError, match=r"wrong_type: the question must be a string, got list.*messages="):
         build(conversation, None, None, None, {}, stream=False)
 
 
@@ -248,6 +253,7 @@ def knobs_of(operation: Operation) -> dict[str, Any]:
         "enable_thinking",
         "infill_lengths",
         "revise_fraction",
+        "continue_final_message",  # which needs a message of the assistant
     }
     without.add("stream_provisional")  # which needs a stream
     return {name: example(name) for name in KNOBS if name not in without}

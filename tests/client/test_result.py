@@ -87,6 +87,10 @@ def test_a_response_after_the_last_is_refused() -> None:
         {"effective_params": "{", "finish_reason": "stop"},
         {"edits": '[{"start": 1}]', "finish_reason": "stop"},
         {"infill_candidates": "[3]", "finish_reason": "stop"},
+        {"provisional": "{}"},
+        {"provisional": "3"},
+        {"output_ids": [float("inf")]},
+        {"effective_params": "[" * 100_000, "finish_reason": "stop"},
     ],
 )
 def test_a_value_that_cannot_be_read_is_an_error(wrong: dict[str, object]) -> None:

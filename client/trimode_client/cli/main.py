@@ -19,6 +19,8 @@ from trimode import __version__
 
 from ..client import Client
 from ..errors import InvalidRequestError, TrimodeClientError, UnavailableError
+from ..transports import Options, Tls
+from ..transports.options import RETRIES
 from ..transports.time_limits import ANSWER_SECONDS, INACTIVITY_SECONDS
 from . import chat, compare, generate, health, infill, revise, watch
 from .screen import UsageError, open_console
@@ -33,15 +35,22 @@ def parser() -> argparse.ArgumentParser:
     server = shared.add_argument_group("server")
     server.add_argument(
         "--url",
-        default=os.environ.get("TRIMODE_URL"),
-        help="host:port [$TRIMODE_URL, else localhost:8001 for grpc, localhost:8000 for http]",
+        help="host:port, or a URL of grpc, grpcs, http or https "
+        "[$TRIMODE_URL, else localhost:8001 for grpc, localhost:8000 for http]",
     )
-    server.add_argument("--protocol", choices=("grpc", "http"), default="grpc", help="how to talk to it [%(default)s]")
+    server.add_argument("--protocol", choices=("grpc", "http"), help="how to talk to it [as the URL says, else grpc]")
     limit: dict[str, Any] = {"type": float, "metavar": "S"}
     shown = "most seconds for a whole answer [%(default)g]"
     server.add_argument("--timeout", **limit, default=ANSWER_SECONDS, help=shown)
     shown = "most seconds between two pieces of a stream [%(default)g]"
     server.add_argument("--inactivity", **limit, default=INACTIVITY_SECONDS, help=shown)
+    shown = "how often a request that failed is sent again, if that may help [%(default)s]"
+    server.add_argument("--retries", type=int, metavar="N", default=RETRIES, help=shown)
+    shown = "sent with each request, over gRPC as metadata; may be given several times [none]"
+    server.add_argument("--header", type=_header, action="append", metavar="NAME:VALUE", help=shown)
+    server.add_argument("--ca-file", metavar="FILE", help="authorities of the server's certificate [the public ones]")
+    server.add_argument("--cert-file", metavar="FILE", help="the client's certificate [none]")
+    server.add_argument("--key-file", metavar="FILE", help="its key [in --cert-file]")
     top = argparse.ArgumentParser(prog="trimode", description="Ask a Nemotron-Labs-Diffusion server.")
     top.add_argument("--version", action="version", version=f"trimode {__version__}")
     commands = top.add_subparsers(required=True, metavar="command")
@@ -52,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code."""
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log of a failure; the error line says what matters
     for stream, errors in ((sys.stdin, "surrogateescape"), (sys.stdout, _ESCAPED), (sys.stderr, _ESCAPED)):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
@@ -72,9 +82,16 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> int:
     run: Callable[[Client, argparse.Namespace, Console], int] = arguments.run
-    limits = {"timeout": arguments.timeout, "inactivity": arguments.inactivity}
+    files = Tls(arguments.ca_file, arguments.cert_file, arguments.key_file)
+    options: Options = {
+        "timeout": arguments.timeout,
+        "inactivity": arguments.inactivity,
+        "retries": arguments.retries,
+        "headers": dict(arguments.header or ()),
+        "tls": None if files == Tls() else files,
+    }
     try:
-        with Client(arguments.url, arguments.protocol, **limits) as client:
+        with Client(arguments.url, arguments.protocol, **options) as client:
             return run(client, arguments, open_console())
     except (InvalidRequestError, UsageError) as exc:
         return _fail(exc, 2)
@@ -84,6 +101,13 @@ def _run(arguments: argparse.Namespace) -> int:
         return _fail(exc, 1)
     except KeyboardInterrupt:
         return 130
+
+
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not (colon and name):
+        raise argparse.ArgumentTypeError("must be NAME:VALUE")  # the text may be a secret
+    return name.strip(), value.strip()
 
 
 def _fail(exc: object, code: int) -> int:

@@ -6,45 +6,48 @@ A transport knows addresses, sockets and time limits; a response is a mapping of
 from __future__ import annotations
 
 from .base import AsyncTransport, Health, Transport, Wire
+from .options import Options, Settings
+from .retrying import AsyncRetryingTransport, RetryingTransport
 from .time_limits import TimeLimits
+from .tls import Tls
 
 __all__ = [
-    "DEFAULT_URLS",
     "AsyncTransport",
     "Health",
+    "Options",
+    "Settings",
     "TimeLimits",
+    "Tls",
     "Transport",
     "Wire",
     "open_async_transport",
     "open_transport",
 ]
 
-DEFAULT_URLS: dict[str, str] = {"grpc": "localhost:8001", "http": "localhost:8000"}
 
+def open_transport(url: str | None, protocol: Wire | None, settings: Settings) -> Transport:
+    """Return the blocking transport for an address; the libraries of the other transports are not imported.
 
-def open_transport(protocol: Wire, url: str | None, model: str) -> Transport:
-    """Return the blocking transport for `protocol`; the libraries of the other transports are not imported."""
-    if _known(protocol) == "grpc":
+    Raises:
+        AddressError, TlsError, InvalidRequestError: the address, a certificate or a header is wrong.
+    """
+    connection = settings.connection(url, protocol)
+    if connection.address.protocol == "grpc":
         from .grpc_blocking import GrpcTransport
 
-        return GrpcTransport(url or DEFAULT_URLS["grpc"], model)
+        return RetryingTransport(GrpcTransport(connection), settings.retries)
     from .http import HttpTransport
 
-    return HttpTransport(url or DEFAULT_URLS["http"], model)
+    return RetryingTransport(HttpTransport(connection), settings.retries)
 
 
-def open_async_transport(protocol: Wire, url: str | None, model: str) -> AsyncTransport:
-    """Return the asyncio transport for `protocol`."""
-    if _known(protocol) == "grpc":
+def open_async_transport(url: str | None, protocol: Wire | None, settings: Settings) -> AsyncTransport:
+    """Return the asyncio transport for an address, as `open_transport` does."""
+    connection = settings.connection(url, protocol)
+    if connection.address.protocol == "grpc":
         from .grpc_async import AsyncGrpcTransport
 
-        return AsyncGrpcTransport(url or DEFAULT_URLS["grpc"], model)
+        return AsyncRetryingTransport(AsyncGrpcTransport(connection), settings.retries)
     from .http import AsyncHttpTransport
 
-    return AsyncHttpTransport(url or DEFAULT_URLS["http"], model)
-
-
-def _known(protocol: str) -> str:
-    if protocol not in DEFAULT_URLS:
-        raise ValueError(f"protocol must be {' or '.join(DEFAULT_URLS)}, got {protocol!r}")
-    return protocol
+    return AsyncRetryingTransport(AsyncHttpTransport(connection), settings.retries)

@@ -15,7 +15,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ..errors import IncompleteError
 from .base import Health
-from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, rpc_error, target, unwrap
+from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, credentials, health_reason, metadata, rpc_error, unwrap
+from .options import Connection
 from .tensors import encode
 from .time_limits import TimeLimits
 
@@ -23,25 +24,33 @@ from .time_limits import TimeLimits
 class AsyncGrpcTransport:
     """One channel, made inside the running event loop at first use."""
 
-    def __init__(self, url: str, model: str) -> None:
-        self._url = url
-        self._model = model
+    def __init__(self, connection: Connection) -> None:
+        self._url = str(connection.address)
+        self._model = connection.model
+        self._metadata = metadata(connection)
+        self._target = connection.address.host_port
+        self._credentials = credentials(connection.tls) if connection.address.secure else None
         self._channel: Any = None
 
     @property
     def _stub(self) -> Any:
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(target(self._url), options=CHANNEL_OPTIONS)
+            if self._credentials is None:
+                self._channel = grpc.aio.insecure_channel(self._target, options=CHANNEL_OPTIONS)
+            else:
+                self._channel = grpc.aio.secure_channel(self._target, self._credentials, options=CHANNEL_OPTIONS)
         return service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     async def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> AsyncGenerator[dict[str, Any], None]:
         """Send one request and yield its responses; see AsyncTransport."""
-        call = self._stub.ModelStreamInfer(iter([encode(self._model, fields)]))
+        call = self._stub.ModelStreamInfer(iter([encode(self._model, fields)]), metadata=self._metadata)
+        begun = False
         try:
             while True:
                 message = await asyncio.wait_for(call.read(), limits.seconds_left())
                 if message is grpc.aio.EOF:
-                    raise IncompleteError("the server closed the stream before its last response")
+                    raise IncompleteError("the server closed the stream before its last response", begun=begun)
+                begun = True
                 outputs, last = unwrap(message)
                 if outputs:
                     yield outputs
@@ -52,7 +61,7 @@ class AsyncGrpcTransport:
         except TimeoutError:
             raise limits.error() from None
         except grpc.aio.AioRpcError as exc:
-            raise rpc_error(exc.code(), exc.details(), self._url) from None
+            raise rpc_error(exc, self._url, begun=begun) from None
         finally:
             call.cancel()
 
@@ -60,15 +69,15 @@ class AsyncGrpcTransport:
         """Ask for the state; see AsyncTransport."""
         stub = self._stub
         try:
-            live = await stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=timeout)
-            ready = await stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=timeout)
-            model = await stub.ModelReady(service_pb2.ModelReadyRequest(name=self._model), timeout=timeout)
+            asked: dict[str, Any] = {"timeout": timeout, "metadata": self._metadata}
+            live = await stub.ServerLive(service_pb2.ServerLiveRequest(), **asked)
+            ready = await stub.ServerReady(service_pb2.ServerReadyRequest(), **asked)
+            model = await stub.ModelReady(service_pb2.ModelReadyRequest(name=self._model), **asked)
         except grpc.aio.AioRpcError as exc:
-            return Health(False, False, False, str(rpc_error(exc.code(), exc.details(), self._url)))
+            return Health(False, False, False, health_reason(exc, self._url, timeout))
         return Health.from_answers(self._url, live.live, ready.ready, model.ready)
 
     async def close(self) -> None:
         """Close the channel; requests in flight are cancelled."""
         if self._channel is not None:
             await self._channel.close()
-            self._channel = None

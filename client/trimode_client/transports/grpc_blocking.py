@@ -16,7 +16,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ..errors import IncompleteError
 from .base import Health
-from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, rpc_error, target, unwrap
+from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, credentials, health_reason, metadata, rpc_error, unwrap
+from .options import Connection
 from .tensors import encode
 from .time_limits import TimeLimits
 
@@ -24,17 +25,23 @@ from .time_limits import TimeLimits
 class GrpcTransport:
     """One channel; threads may share it."""
 
-    def __init__(self, url: str, model: str) -> None:
-        self._url = url
-        self._model = model
-        self._channel = grpc.insecure_channel(target(url), options=CHANNEL_OPTIONS)
+    def __init__(self, connection: Connection) -> None:
+        self._url = str(connection.address)
+        self._model = connection.model
+        self._metadata = metadata(connection)
+        target = connection.address.host_port
+        if connection.address.secure:
+            self._channel = grpc.secure_channel(target, credentials(connection.tls), options=CHANNEL_OPTIONS)
+        else:
+            self._channel = grpc.insecure_channel(target, options=CHANNEL_OPTIONS)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
 
     def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> Generator[dict[str, Any], None, None]:
         """Send one request and yield its responses; see Transport."""
-        call = self._stub.ModelStreamInfer(iter([encode(self._model, fields)]))
+        call = self._stub.ModelStreamInfer(iter([encode(self._model, fields)]), metadata=self._metadata)
         arrived: SimpleQueue[Any] = SimpleQueue()
         threading.Thread(target=_read, args=(call, arrived), name="trimode-grpc-reader", daemon=True).start()
+        begun = False
         try:
             while True:
                 try:
@@ -42,9 +49,12 @@ class GrpcTransport:
                 except Empty:
                     raise limits.error() from None
                 if isinstance(message, grpc.RpcError):
-                    raise rpc_error(message.code(), message.details(), self._url) from None
+                    raise rpc_error(message, self._url, begun=begun) from None
+                if isinstance(message, Exception):
+                    raise message
                 if message is None:
-                    raise IncompleteError("the server closed the stream before its last response")
+                    raise IncompleteError("the server closed the stream before its last response", begun=begun)
+                begun = True
                 outputs, last = unwrap(message)
                 if outputs:
                     yield outputs
@@ -58,12 +68,13 @@ class GrpcTransport:
     def health(self, timeout: float) -> Health:
         """Ask for the state; see Transport."""
         try:
-            live = self._stub.ServerLive(service_pb2.ServerLiveRequest(), timeout=timeout).live
-            ready = self._stub.ServerReady(service_pb2.ServerReadyRequest(), timeout=timeout).ready
+            asked: dict[str, Any] = {"timeout": timeout, "metadata": self._metadata}
+            live = self._stub.ServerLive(service_pb2.ServerLiveRequest(), **asked).live
+            ready = self._stub.ServerReady(service_pb2.ServerReadyRequest(), **asked).ready
             model = service_pb2.ModelReadyRequest(name=self._model)
-            return Health.from_answers(self._url, live, ready, self._stub.ModelReady(model, timeout=timeout).ready)
+            return Health.from_answers(self._url, live, ready, self._stub.ModelReady(model, **asked).ready)
         except grpc.RpcError as exc:
-            return Health(False, False, False, str(rpc_error(exc.code(), exc.details(), self._url)))
+            return Health(False, False, False, health_reason(exc, self._url, timeout))
 
     def close(self) -> None:
         """Close the channel; requests in flight are cancelled."""
@@ -75,5 +86,5 @@ def _read(call: Any, arrived: SimpleQueue[Any]) -> None:
         for message in call:
             arrived.put(message)
         arrived.put(None)
-    except grpc.RpcError as exc:
+    except Exception as exc:  # anything: the other thread waits
         arrived.put(exc)

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping
 from contextlib import suppress
-from functools import cache
 from threading import Timer
 from typing import Any
 
@@ -23,7 +21,6 @@ from .http_common import (
     CONNECT_SECONDS,
     HEADERS,
     POOL,
-    base_url,
     body,
     endpoint,
     health_paths,
@@ -31,32 +28,36 @@ from .http_common import (
     parse,
     parse_events,
 )
+from .options import Connection
 from .sse import SseParser
 from .time_limits import TimeLimits
 
 _TIMED_OUT = (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout)
-_FAILED = (httpx.HTTPError, httpx.InvalidURL)
+_FAILED = (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, OSError)
 
 
 class HttpTransport:
     """One connection pool; threads may share it."""
 
-    def __init__(self, url: str, model: str) -> None:
-        self._url = base_url(url)
-        self._model = model
-        self._pool = httpx.HTTPTransport(verify=_authorities(), limits=POOL, trust_env=False)
-        self._client = httpx.Client(transport=self._pool, trust_env=False, follow_redirects=True)
+    def __init__(self, connection: Connection) -> None:
+        self._url = str(connection.address)
+        self._model = connection.model
+        pool = httpx.HTTPTransport(verify=connection.tls.context(), limits=POOL, trust_env=False)
+        self._client = httpx.Client(transport=pool, headers=connection.headers, trust_env=False, follow_redirects=True)
+        self._answers: set[httpx.Response | None] = set()  # that are being read
 
     def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> Generator[dict[str, Any], None, None]:
         """Send one request and yield its responses; see Transport."""
         url = self._url + endpoint(self._model, fields)
         left = limits.seconds_left()
         timeout = httpx.Timeout(left, connect=CONNECT_SECONDS if left is None else min(CONNECT_SECONDS, left))
+        answer: httpx.Response | None = None
         try:
             with self._client.stream("POST", url, content=body(fields), headers=HEADERS, timeout=timeout) as answer:
+                self._answers.add(answer)
                 pieces = _pieces(answer, timeout.read, limits)
                 if answer.status_code != 200:
-                    raise http_error(answer.status_code, b"".join(pieces))
+                    raise http_error(answer.status_code, b"".join(pieces), answer.headers.get("Retry-After"))
                 if not fields["stream"]:
                     yield parse(b"".join(pieces))
                     return
@@ -69,7 +70,9 @@ class HttpTransport:
             ours = left is not None and left < CONNECT_SECONDS
             raise (limits.error() if ours else http_failure(exc, self._url)) from None
         except _FAILED as exc:
-            raise http_failure(exc, self._url) from None
+            raise http_failure(exc, self._url, begun=answer is not None) from None
+        finally:
+            self._answers.discard(answer)
 
     def health(self, timeout: float) -> Health:
         """Ask for the state; see Transport."""
@@ -84,20 +87,22 @@ class HttpTransport:
         return Health.from_answers(self._url, *states)
 
     def close(self) -> None:
-        """Drop the connections; the next request opens one."""
-        self._pool.close()
+        """Drop the connections; a read of an answer in another thread ends."""
+        for answer in filter(None, list(self._answers)):
+            _shut_down(answer)
+        self._client.close()
 
 
 class AsyncHttpTransport:
     """One connection pool, for one event loop."""
 
-    def __init__(self, url: str, model: str) -> None:
-        self._url = base_url(url)
-        self._model = model
-        self._pool = httpx.AsyncHTTPTransport(verify=_authorities(), limits=POOL, trust_env=False)
+    def __init__(self, connection: Connection) -> None:
+        self._url = str(connection.address)
+        self._model = connection.model
+        pool = httpx.AsyncHTTPTransport(verify=connection.tls.context(), limits=POOL, trust_env=False)
         connecting = httpx.Timeout(None, connect=CONNECT_SECONDS)  # TimeLimits hold for the rest
         self._client = httpx.AsyncClient(
-            transport=self._pool, trust_env=False, timeout=connecting, follow_redirects=True
+            transport=pool, headers=connection.headers, trust_env=False, timeout=connecting, follow_redirects=True
         )
 
     async def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> AsyncGenerator[dict[str, Any], None]:
@@ -112,7 +117,7 @@ class AsyncHttpTransport:
                 async with asyncio.timeout(limits.seconds_left()):
                     whole = await answer.aread()
                 if answer.status_code != 200:
-                    raise http_error(answer.status_code, whole)
+                    raise http_error(answer.status_code, whole, answer.headers.get("Retry-After"))
                 yield parse(whole)
                 return
             parser, pieces = SseParser(), answer.aiter_bytes()
@@ -126,7 +131,7 @@ class AsyncHttpTransport:
         except TimeoutError:
             raise limits.error() from None
         except _FAILED as exc:
-            raise http_failure(exc, self._url) from None
+            raise http_failure(exc, self._url, begun=answer is not None) from None
         finally:
             if answer is not None:
                 await answer.aclose()  # an answer that was read to its end has returned its connection already
@@ -145,14 +150,15 @@ class AsyncHttpTransport:
         return Health.from_answers(self._url, *states)
 
     async def close(self) -> None:
-        """Drop the connections; the next request opens one."""
-        await self._pool.aclose()
+        """Drop the connections."""
+        await self._client.aclose()
 
 
-@cache
-def _authorities() -> ssl.SSLContext:
-    """Return the system's certificates, which take tens of milliseconds to load."""
-    return ssl.create_default_context()
+def _shut_down(answer: httpx.Response) -> None:
+    """End the connection of an answer that is being read, and so the read."""
+    if not answer.is_closed:  # else its connection may have another request by now
+        with suppress(OSError):
+            answer.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
 
 
 def _pieces(answer: httpx.Response, read_seconds: float | None, limits: TimeLimits) -> Iterator[bytes]:
@@ -165,9 +171,7 @@ def _pieces(answer: httpx.Response, read_seconds: float | None, limits: TimeLimi
     def ring() -> None:
         nonlocal rang
         rang = True
-        if not answer.is_closed:  # else its connection may have another request by now
-            with suppress(OSError):
-                answer.extensions["network_stream"].get_extra_info("socket").shutdown(socket.SHUT_RDWR)
+        _shut_down(answer)
 
     timer: Timer | None = None
     pieces = answer.iter_bytes()

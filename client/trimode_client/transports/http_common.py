@@ -6,23 +6,20 @@ Opens no connection and waits for nothing.
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
 
-from ..errors import IncompleteError, TrimodeClientError, UnavailableError, server_error, unreachable
+from ..errors import AddressError, IncompleteError, TlsError, TrimodeClientError, server_error, unreachable
 from .sse import SseParser
+from .tls import tls_words
 
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 CONNECT_SECONDS = 10.0  # for a connection to open; a host that is up answers within milliseconds
 POOL = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=15.0)  # expiry in seconds
 _NOT_HTTP = ("illegal status line", "illegal request line")  # what httpx calls an answer that is not HTTP
-
-
-def base_url(url: str) -> str:
-    """Return the address with a scheme and no slash at its end."""
-    return (url if "://" in url else f"http://{url}").rstrip("/")
 
 
 def endpoint(model: str, fields: Mapping[str, Any]) -> str:
@@ -49,7 +46,7 @@ def parse(text: str | bytes) -> dict[str, Any]:
     """
     try:
         outputs = json.loads(text)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise IncompleteError(f"the server's answer is not JSON: {exc}") from exc
     if not isinstance(outputs, dict):
         raise IncompleteError(f"the server's answer is not a JSON object but {type(outputs).__name__}")
@@ -64,17 +61,30 @@ def parse_events(parser: SseParser, piece: bytes) -> Iterator[dict[str, Any]]:
         yield parse(event)
 
 
-def http_failure(exc: Exception, url: str) -> TrimodeClientError:
+def http_failure(exc: Exception, url: str, *, begun: bool = False) -> TrimodeClientError:
     """Return the error for a request that httpx could not carry out; waits that ended are not among them."""
+    if (refused := _tls_failure(exc)) is not None:
+        return TlsError(f"{url} {tls_words(str(refused))}")
     if isinstance(exc, httpx.ConnectTimeout):
         return unreachable(url, "HTTP", f"no connection within {CONNECT_SECONDS:g} s")
     if isinstance(exc, httpx.TooManyRedirects):
-        return UnavailableError(f"{url} redirects in a loop")
+        return AddressError(f"{url} redirects in a loop")
     if isinstance(exc, httpx.ConnectError):
         return unreachable(url, "HTTP", exc)
     if isinstance(exc, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):
-        return UnavailableError(f"{url} cannot be asked: {exc}")
+        return AddressError(f"{url} cannot be asked: {exc}")
     if any(sign in str(exc) for sign in _NOT_HTTP):
-        hint = "it may be the gRPC port; usually HTTP is at PORT and gRPC at PORT+1; or choose the protocol grpc"
-        return UnavailableError(f"{url} does not speak HTTP: {hint}")
-    return IncompleteError(f"the connection broke before the last response: {exc}")
+        hint = "it may be the gRPC port, or want TLS; usually HTTP is at PORT and gRPC at PORT+1"
+        return AddressError(f"{url} does not speak HTTP: {hint}; or choose the protocol grpc")
+    cause = str(exc) or type(exc).__name__
+    hint = "; if it wants TLS, write https://" if url.startswith("http://") and not begun else ""
+    return IncompleteError(f"the connection broke before the last response: {cause}{hint}", begun=begun)
+
+
+def _tls_failure(exc: BaseException | None) -> ssl.SSLError | None:
+    """Return the failure of TLS that `exc` came from, if it did; one of a connection that was cut is none."""
+    while exc is not None:
+        if isinstance(exc, ssl.SSLError):
+            return None if isinstance(exc, ssl.SSLEOFError | ssl.SSLZeroReturnError) else exc
+        exc = exc.__cause__ or exc.__context__
+    return None

@@ -43,6 +43,8 @@ def decode(response: Any) -> dict[str, Any]:
     Raises:
         IncompleteError: a tensor's type is unknown or its bytes do not fit its shape.
     """
+    if len(response.outputs) != len(response.raw_output_contents):
+        raise IncompleteError(f"a response has {len(response.outputs)} tensors but not the bytes of each")
     outputs: dict[str, Any] = {}
     for tensor, raw in zip(response.outputs, response.raw_output_contents, strict=True):
         values = unpack(tensor.datatype, raw)

@@ -5,7 +5,10 @@ Knows the clock; knows nothing of protocols.
 
 from __future__ import annotations
 
+import math
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from ..errors import DeadlineError, StalledError, TrimodeClientError
 
@@ -41,6 +44,17 @@ class TimeLimits:
         if left <= 0:
             raise self._deadline_error()
         return left if self._inactivity is None else min(left, self._inactivity)
+
+    def overall_left(self) -> float | None:
+        """Return the seconds until the overall limit, below 0 once it has passed; None without one."""
+        return None if self._ends is None else self._ends - time.monotonic()
+
+    def shortened(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request's fields for sending it now: the server, too, has only the time that is left."""
+        left = self.overall_left()
+        if left is None or "timeout_ms" not in fields:
+            return dict(fields)
+        return {**fields, "timeout_ms": min(fields["timeout_ms"], max(1, math.ceil(left * 1000)))}
 
     def error(self) -> TrimodeClientError:
         """Return the error for a wait that ended without a response, by the limit that ended it."""

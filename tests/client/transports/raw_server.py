@@ -19,6 +19,7 @@ class RawServer:
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
         self.requests: list[tuple[str, bytes]] = []
+        self.headers: list[dict[str, str]] = []
         self.connections = 0
         self.left = threading.Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
@@ -41,8 +42,10 @@ class RawServer:
         connection.settimeout(10)
         with connection, connection.makefile("rb") as reading, suppress(OSError):
             while head := reading.readline():
-                headers = dict(line.lower().split(b": ") for line in iter(reading.readline, b"\r\n"))
-                body = reading.read(int(headers.get(b"content-length", b"0")))
+                lines = (line.decode().rstrip("\r\n").split(": ", 1) for line in iter(reading.readline, b"\r\n"))
+                headers = {name.lower(): value for name, value in lines}
+                body = reading.read(int(headers.get("content-length", "0")))
+                self.headers.append(headers)
                 self.requests.append((head.split()[1].decode(), body))
                 self.answer(connection)
         self.left.set()

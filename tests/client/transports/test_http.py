@@ -7,7 +7,7 @@ import json
 import select
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -19,13 +19,14 @@ from tests.client.transports.raw_server import Answer, RawServer, raw_server
 LAST = {"text_output": "lo", "finish_reason": "stop"}
 CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 Asker = Callable[..., list[Completion]]
+LIMITS = {"timeout": 5.0, "inactivity": 5.0, "retries": 0}
 
 
 def chunk(data: bytes) -> bytes:
     return b"%x\r\n%s\r\n" % (len(data), data)
 
 
-def event(outputs: dict[str, str]) -> bytes:
+def event(outputs: Mapping[str, object]) -> bytes:
     return b"data: " + json.dumps(outputs, ensure_ascii=False).encode() + b"\n\n"
 
 
@@ -43,7 +44,7 @@ def hanging(*chunks: bytes) -> Answer:
     return answer
 
 
-def single(outputs: dict[str, str]) -> Answer:
+def single(outputs: Mapping[str, object]) -> Answer:
     data = json.dumps(outputs).encode()
     return lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data))
 
@@ -51,13 +52,13 @@ def single(outputs: dict[str, str]) -> Answer:
 def ask_blocking(
     url: str, *, stream: bool = True, times: int = 1, prompt: str = "hi", **limits: Any
 ) -> list[Completion]:
-    with Client(url, "http", **{"timeout": 5.0, "inactivity": 5.0} | limits) as client:
+    with Client(url, "http", **LIMITS | limits) as client:
         return [client.stream(prompt).finish() if stream else client.generate(prompt) for _ in range(times)]
 
 
 def ask_async(url: str, *, stream: bool = True, times: int = 1, prompt: str = "hi", **limits: Any) -> list[Completion]:
     async def ask() -> list[Completion]:
-        async with AsyncClient(url, "http", **{"timeout": 5.0, "inactivity": 5.0} | limits) as client:
+        async with AsyncClient(url, "http", **LIMITS | limits) as client:
             return [await (client.stream(prompt).finish() if stream else client.generate(prompt)) for _ in range(times)]
 
     return asyncio.run(ask())
@@ -81,35 +82,6 @@ def test_threads_share_a_client() -> None:
         texts = list(pool.map(lambda _: client.stream("hi").finish().text, range(40)))
     assert (texts, len(server.requests)) == (["lo"] * 40, 40)
     assert server.connections <= 8
-
-
-def test_a_closed_client_connects_again() -> None:
-    with raw_server(events(event(LAST))) as server, Client(server.url, "http") as client:
-        client.stream("hi").finish()
-        client.close()
-        assert server.left.wait(5)
-        assert client.stream("hi").finish().text == "lo"
-    assert server.connections == 2
-
-
-def test_a_closed_asyncio_client_connects_again_in_another_loop() -> None:
-    with raw_server(events(event(LAST))) as server:
-        client = AsyncClient(server.url, "http")
-
-        async def ask() -> str:
-            async with client:
-                return (await client.stream("hi").finish()).text
-
-        assert [asyncio.run(ask()) for _ in range(2)] == ["lo", "lo"]
-
-
-def test_closing_the_client_in_a_stream_makes_it_incomplete() -> None:
-    with raw_server(hanging(event({"text_output": "Hel"}))) as server, Client(server.url, "http") as client:
-        stream = client.stream("hi")
-        next(stream)
-        client.close()
-        with pytest.raises(IncompleteError):
-            next(stream)
 
 
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])

@@ -132,3 +132,11 @@ def test_the_final_flag_is_read() -> None:
     response = service_pb2.ModelInferResponse()
     response.parameters["triton_final_response"].bool_param = True
     assert is_final(response)
+
+
+def test_tensors_without_the_bytes_of_each_are_refused() -> None:
+    response = service_pb2.ModelInferResponse(raw_output_contents=[pack("INT32", [1])])
+    for name in ("forwards", "decode_forwards"):
+        response.outputs.add(name=name, datatype="INT32", shape=[1])
+    with pytest.raises(IncompleteError, match="2 tensors but not the bytes of each"):
+        decode(response)

@@ -50,6 +50,17 @@ def test_nothing_is_left_after_the_overall_limit(clock: Clock) -> None:
         limits.seconds_left()
 
 
+def test_a_request_that_is_sent_late_asks_for_the_time_that_is_left(clock: Clock) -> None:
+    limits = TimeLimits(10.0, 2.0)
+    clock.now += 3.9995
+    assert limits.overall_left() == pytest.approx(6.0005)
+    assert limits.shortened({"timeout_ms": 10_000, "top_k": 1}) == {"timeout_ms": 6001, "top_k": 1}
+    assert limits.shortened({"timeout_ms": 50}) == {"timeout_ms": 50}
+    assert limits.shortened({"top_k": 1}) == {"top_k": 1}
+    assert TimeLimits(None, 2.0).shortened({"timeout_ms": 50}) == {"timeout_ms": 50}
+    assert TimeLimits(None, 2.0).overall_left() is None
+
+
 @pytest.mark.parametrize(("passed", "kind"), [(2.0, StalledError), (10.0, DeadlineError), (9.9995, DeadlineError)])
 def test_the_error_is_that_of_the_limit_that_ended_the_wait(clock: Clock, passed: float, kind: type[Exception]) -> None:
     limits = TimeLimits(10.0, 2.0)

@@ -39,7 +39,7 @@ from tests.support.fake_server import (
 
 Protocol = Literal["grpc", "http"]
 PROTOCOLS = ("grpc", "http")
-LIMITS: dict[str, Any] = {"timeout": 5.0, "inactivity": 5.0}
+LIMITS: dict[str, Any] = {"timeout": 5.0, "inactivity": 5.0, "retries": 0}
 Asker = Callable[..., Completion]
 
 
@@ -255,6 +255,24 @@ def test_health_says_why_there_is_no_answer(health: Callable[[str, Protocol], He
     assert "127.0.0.1:9" in health("127.0.0.1:9", protocol).reason
     with SERVERS["grpc" if protocol == "http" else "http"](Script()) as url:
         assert "PORT+1" in health(url, protocol).reason
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_a_name_that_does_not_exist_is_unavailable(ask: Asker, protocol: Protocol) -> None:
+    with pytest.raises(UnavailableError, match=r"nobody answers at .*no-such-host"):
+        ask("no-such-host.invalid:1", protocol, stream=True)
+
+
+def test_waiting_for_readiness_says_why_it_ended() -> None:
+    async def wait(url: str) -> None:
+        async with AsyncClient(url, "grpc") as client:
+            await client.wait_until_ready(0.1)
+
+    with SERVERS["grpc"](Script()) as url:
+        with Client(url, "grpc") as client, pytest.raises(UnavailableError, match=f"after 0.1 s: the model at {url}"):
+            client.wait_until_ready(0.1)
+        with pytest.raises(UnavailableError, match=f"after 0.1 s: the model at {url} is not ready"):
+            asyncio.run(wait(url))
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
