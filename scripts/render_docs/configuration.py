@@ -33,7 +33,11 @@ OTHER_VARIABLES = {
         "the server",
         "Python files with reveal rules of your own, separated by colons; the name of a file is the name of its rule.",
     ),
-    "TRIMODE_URL": ("`trimode`", "host:port of the server, as `--url`."),
+    "TRIMODE_URL": (
+        "the client, `trimode`",
+        "Address of the server where none is given: host:port, or a URL of grpc, grpcs, http or https.",
+    ),
+    "TRIMODE_API_KEY": ("the client, `trimode`", "Sent as `Authorization: Bearer …` where no other key is given."),
     "NO_COLOR": ("`trimode`", "If it is set, nothing is printed in colour."),
 }
 

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from trimode.errors import ERROR_TYPES, ErrorType
 from trimode.server.error_answer import RETRY_AFTER_SECONDS
-from trimode_client.errors import IncompleteError, StalledError, TrimodeClientError, UnavailableError, typed_error
+from trimode_client.errors import (
+    AddressError,
+    ClosedError,
+    IncompleteError,
+    StalledError,
+    TlsError,
+    TrimodeClientError,
+    UnavailableError,
+    typed_error,
+)
 
 from .markdown import code, paragraphs, table
 
@@ -31,11 +40,15 @@ type in front; over HTTP their status is 400 or Triton's own.
 
 RETRIES = """
 *Retry* says whether the same request may succeed when it is sent again. Sending a request again changes nothing on the
-server. The client does not do it by itself.
+server. The Python client does so by itself, twice at most, as long as nothing of the answer has come; its option
+`retries` sets how often.
 """
 
+OF_CLIENT_ONLY = (UnavailableError, AddressError, TlsError, StalledError, IncompleteError, ClosedError)
+
 OF_CLIENT = """
-The client raises these when no server sent an error. `UnavailableError` stands for the type `unavailable` too.
+The client raises these when no server sent an error. `UnavailableError` stands for the type `unavailable` too;
+`AddressError` and `TlsError` are kinds of it.
 """
 
 
@@ -52,7 +65,7 @@ def page() -> str:
         table(("error_type", "what happened", "what to do"), map(_words, answered)),
         "## Errors of the client",
         OF_CLIENT,
-        table(("class", "what happened", "retry"), map(_of_client, (UnavailableError, StalledError, IncompleteError))),
+        table(("class", "what happened", "retry"), map(_of_client, OF_CLIENT_ONLY)),
         "## Errors that end a program",
         "`trimode-serve` and the converter print these and end; no answer carries them.",
         table(("error_type", "what happened", "what to do"), map(_words, programs)),

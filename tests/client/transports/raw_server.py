@@ -5,12 +5,14 @@ Knows requests only as far as it must to read them; tests/support/fake_server.py
 
 from __future__ import annotations
 
+import json
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 
 Answer = Callable[[socket.socket], object]
+CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 class RawServer:
@@ -61,3 +63,30 @@ class RawServer:
 def raw_server(answer: Answer) -> Iterator[RawServer]:
     with closing(RawServer(answer)) as server:
         yield server
+
+
+def chunk(data: bytes) -> bytes:
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def event(outputs: Mapping[str, object]) -> bytes:
+    return b"data: " + json.dumps(outputs, ensure_ascii=False).encode() + b"\n\n"
+
+
+def events(*chunks: bytes) -> Answer:
+    return lambda connection: connection.sendall(CHUNKED + b"".join(map(chunk, chunks)) + b"0\r\n\r\n")
+
+
+def hanging(*chunks: bytes) -> Answer:
+    """Send the chunks, then wait until the client leaves."""
+
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(CHUNKED + b"".join(map(chunk, chunks)))
+        connection.recv(1)
+
+    return answer
+
+
+def single(outputs: Mapping[str, object]) -> Answer:
+    data = json.dumps(outputs).encode()
+    return lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data))

@@ -7,46 +7,27 @@ import json
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from trimode_client import AsyncClient, Client, Completion, DeadlineError, IncompleteError, UnavailableError
 
-from tests.client.transports.raw_server import Answer, RawServer, raw_server
+from tests.client.transports.raw_server import (
+    CHUNKED,
+    RawServer,
+    chunk,
+    event,
+    events,
+    hanging,
+    raw_server,
+    single,
+)
 
 LAST = {"text_output": "lo", "finish_reason": "stop"}
-CHUNKED = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 Asker = Callable[..., list[Completion]]
 LIMITS = {"timeout": 5.0, "inactivity": 5.0, "retries": 0}
-
-
-def chunk(data: bytes) -> bytes:
-    return b"%x\r\n%s\r\n" % (len(data), data)
-
-
-def event(outputs: Mapping[str, object]) -> bytes:
-    return b"data: " + json.dumps(outputs, ensure_ascii=False).encode() + b"\n\n"
-
-
-def events(*chunks: bytes) -> Answer:
-    return lambda connection: connection.sendall(CHUNKED + b"".join(map(chunk, chunks)) + b"0\r\n\r\n")
-
-
-def hanging(*chunks: bytes) -> Answer:
-    """Send the chunks, then wait until the client leaves."""
-
-    def answer(connection: socket.socket) -> None:
-        connection.sendall(CHUNKED + b"".join(map(chunk, chunks)))
-        connection.recv(1)
-
-    return answer
-
-
-def single(outputs: Mapping[str, object]) -> Answer:
-    data = json.dumps(outputs).encode()
-    return lambda connection: connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(data), data))
 
 
 def ask_blocking(

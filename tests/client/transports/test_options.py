@@ -15,8 +15,7 @@ from trimode_client import AddressError, AsyncClient, Client, InvalidRequestErro
 from trimode_client.transports.options import Connection, Settings
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.client.transports.raw_server import raw_server
-from tests.client.transports.test_http import single
+from tests.client.transports.raw_server import raw_server, single
 from tests.support.fake_server import LAST, message
 
 Seen = list[dict[str, str]]

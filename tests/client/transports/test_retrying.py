@@ -27,8 +27,7 @@ from trimode_client.errors import AddressError, TlsError
 from trimode_client.transports import retrying
 from trimode_client.transports.retrying import wait_before
 
-from tests.client.transports.raw_server import raw_server
-from tests.client.transports.test_http import event, events, single
+from tests.client.transports.raw_server import event, events, raw_server, single
 from tests.support.fake_server import BREAK, FIRST, LAST, SERVERS, STALL, Script
 
 Asker = Callable[..., Completion]
