@@ -17,7 +17,8 @@ TYPE_IN_FRONT = re.compile(r"[a-z][a-z0-9_]*(?=: )")
 RETRY_AFTER_SECONDS = 1  # a full queue moves within a second, and a start is asked about again
 QUOTED_BYTES = 200  # of a body that is no error of Triton's
 TRITONS_WORDS = (
-    ("unknown model|is not found|has no available versions|failed to find", "not_found"),
+    ("has no available versions|not at ready state", "unavailable"),  # of a model that is there: Triton is ending
+    ("unknown model|is not found|failed to find", "not_found"),
     ("is not healthy|not ready|unavailable|is stopped|shared memory pool|has been stopped", "unavailable"),
     ("exceeds maximum queue size", "overloaded"),
     ("timeout expired|deadline", "deadline_exceeded"),

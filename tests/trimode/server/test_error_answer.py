@@ -18,6 +18,8 @@ def test_the_status_is_that_of_the_type_in_front(name: str) -> None:
     ("text", "kind"),
     [
         ("Request for unknown model: 'x' is not found", "not_found"),
+        ("Request for unknown model: 'm' has no available versions", "unavailable"),
+        ("Request for unknown model: 'm' version 1 is not at ready state", "unavailable"),
         ("[request id: a] unexpected inference input 'foo' for model 'm'", "unknown_field"),
         ("Stub process 'm_0_0' is not healthy.", "unavailable"),
         ("Failed to increase the shared memory pool size for key 'x' to 3 bytes.", "unavailable"),
