@@ -9,7 +9,6 @@ Ctrl-D ends it; so does Ctrl-C, which also cancels the answer that is being writ
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from trimode_client import Client, TrimodeClientError
@@ -40,7 +39,7 @@ def chat(client: Client) -> None:
 def main() -> None:
     """Read the command line and chat."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--url", default=os.environ.get("TRIMODE_URL"), help="gRPC [$TRIMODE_URL, else localhost:8001]")
+    parser.add_argument("--url", help="host:port of gRPC, or a URL [$TRIMODE_URL, else localhost:8001]")
     try:
         with Client(parser.parse_args().url) as client:
             chat(client)

@@ -10,7 +10,6 @@ instruction that the text answers.
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from pathlib import Path
 
@@ -45,7 +44,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--at", type=cursor, metavar="LINE:COLUMN", help=f"where the cursor is [at each {MARK}]")
     parser.add_argument("--instruction", help="what the text answers")
-    parser.add_argument("--url", default=os.environ.get("TRIMODE_URL"), help="gRPC [$TRIMODE_URL, else localhost:8001]")
+    parser.add_argument("--url", help="host:port of gRPC, or a URL [$TRIMODE_URL, else localhost:8001]")
     options = parser.parse_args()
     try:
         text = options.file.read_bytes().decode()  # bytes, so that line ends stay what they are

@@ -8,7 +8,6 @@ With --in-place the file is changed too. nano revises well only with the instruc
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 from difflib import unified_diff
 from pathlib import Path
@@ -22,7 +21,7 @@ def main() -> None:
     parser.add_argument("file", type=Path)
     parser.add_argument("--in-place", action="store_true", help="write the revised text into the file")
     parser.add_argument("--instruction", help="what the text answers")
-    parser.add_argument("--url", default=os.environ.get("TRIMODE_URL"), help="gRPC [$TRIMODE_URL, else localhost:8001]")
+    parser.add_argument("--url", help="host:port of gRPC, or a URL [$TRIMODE_URL, else localhost:8001]")
     options = parser.parse_args()
     try:
         before = options.file.read_bytes().decode()  # bytes, so that line ends stay what they are

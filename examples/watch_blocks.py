@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from itertools import groupby
@@ -53,7 +52,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("question")
     parser.add_argument("--delay", type=float, default=0.2, help="seconds to wait after a pass [%(default)s]")
-    parser.add_argument("--url", default=os.environ.get("TRIMODE_URL"), help="gRPC [$TRIMODE_URL, else localhost:8001]")
+    parser.add_argument("--url", help="host:port of gRPC, or a URL [$TRIMODE_URL, else localhost:8001]")
     options = parser.parse_args()
     console = Console()
     try:
