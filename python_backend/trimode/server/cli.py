@@ -29,9 +29,10 @@ from .launch.limits import check_limits, raise_file_limit
 from .launch.private_folder import private_folder
 from .liveness import Liveness
 from .ports import ALL_INTERFACES, LOOPBACK, check_port_free
+from .process import log
 from .serving import Limits
 from .shared_memory import close_shm, own_prefix
-from .supervisor import Supervisor, log
+from .supervisor import Supervisor
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
@@ -149,7 +150,8 @@ async def _serve(options: argparse.Namespace) -> None:
         async def ready() -> None:
             close_shm(own_prefix())
             await front.connect()
-            print(banner(options, manifest, bundle), flush=True)
+            with contextlib.suppress(OSError):  # a full disk, or nobody reads
+                print(banner(options, manifest, bundle), flush=True)
 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):

@@ -158,11 +158,7 @@ class Reaper:
             old, self.process = self.process, replacement
             with contextlib.suppress(ProcessLookupError):
                 old.kill()
-            print(
-                f"trimode-serve: the reaper {old.pid} was ended or stopped, {replacement.pid} is in its place",
-                file=sys.stderr,
-                flush=True,
-            )
+            log(f"the reaper {old.pid} was ended or stopped, {replacement.pid} is in its place")
 
 
 async def _new_reaper(arguments: tuple[str, ...]) -> asyncio.subprocess.Process:
@@ -214,10 +210,20 @@ async def forward_log(source: asyncio.StreamReader, sink: BinaryIO) -> None:
         *lines, unfinished = (unfinished + part).splitlines(keepends=True)
         if unfinished.endswith(b"\n") or len(unfinished) > LOG_PART:
             lines, unfinished = [*lines, unfinished], b""
+        _write(sink, lines)
+    _write(sink, [unfinished])
+
+
+def _write(sink: BinaryIO, lines: list[bytes]) -> None:
+    with contextlib.suppress(OSError):  # a full disk, or nobody reads; the server would wait if its log were not read
         sink.writelines(line for line in lines if not _is_noise(line))
         sink.flush()
-    sink.write(b"" if _is_noise(unfinished) else unfinished)
-    sink.flush()
+
+
+def log(text: str) -> None:
+    """Write one line for operators; where it cannot be written, serving goes on without it."""
+    with contextlib.suppress(OSError):
+        print(f"trimode-serve: {text}", file=sys.stderr, flush=True)
 
 
 def _is_noise(line: bytes) -> bool:

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sys
 import time
 from collections.abc import Awaitable, Callable
 
 from ..errors import ServeError
 from .liveness import Liveness
-from .process import TritonProcess
+from .process import TritonProcess, log
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between restarts of a server that fails again and again
 SETTLED_SECONDS = 60.0  # a server that lived this long failed for a new reason; its failure counts as the first
@@ -131,8 +130,3 @@ class Supervisor:
         await on_ready()
         self._served, self.alive = True, not self.stopping
         return await self._liveness.until_fault(process)
-
-
-def log(text: str) -> None:
-    """Write one line for operators."""
-    print(f"trimode-serve: {text}", file=sys.stderr, flush=True)

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import resource
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
+from typing import BinaryIO, cast
 
 import psutil
 import pytest
-from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, Reaper, TritonProcess, forward_log
+from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, Reaper, TritonProcess, forward_log, log
 from trimode.server.shared_memory import own_prefix
 
 Look = Callable[[TritonProcess, psutil.Process], Awaitable[None]]
@@ -51,6 +53,25 @@ def test_last_words_without_an_end_of_line_are_passed_on() -> None:
 def test_a_line_without_end_is_passed_on_in_parts() -> None:
     line = b"x" * (3 * LOG_PART)
     assert forwarded(*(line[at : at + LOG_PART] for at in range(0, len(line), LOG_PART))) == line
+
+
+class Full(StringIO):
+    def write(self, text: str) -> int:
+        raise OSError("No space left on device")
+
+
+def test_a_log_that_cannot_be_written_is_read_to_its_end_and_serving_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        source = asyncio.StreamReader()
+        source.feed_data(b"one\n" * LOG_PART)
+        source.feed_eof()
+        with Path("/dev/full").open("wb", buffering=0) as full:
+            await forward_log(source, cast(BinaryIO, full))
+        assert source.at_eof()
+
+    asyncio.run(run())
+    monkeypatch.setattr(sys, "stderr", Full())
+    log("nobody reads this")
 
 
 def with_stub(folder: Path, look: Look) -> None:
