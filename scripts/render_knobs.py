@@ -21,8 +21,8 @@ ALWAYS_RETURNED = (
     "return_effective_params",
 )
 """Outputs that the client asks for with every request, because a Completion holds them."""
-NO_KNOBS = (*PROMPT_FIELDS, *ALWAYS_RETURNED, "suffix", "stream")
-"""Fields that follow from the method that is called and from its arguments."""
+NO_KNOBS = (*PROMPT_FIELDS, *ALWAYS_RETURNED, "suffix", "stream", "bad_words")
+"""Fields that follow from the method that is called and from its arguments, and one that must be empty."""
 TYPES = {
     "string": "str",
     "int": "int",

@@ -24,6 +24,16 @@ class Knobs(TypedDict, total=False):
     enable_thinking: bool
     """With messages: think first; thought and </think> precede the answer. Default: false."""
 
+    continue_final_message: bool
+    """With messages whose last one is the assistant's: true continues it. Otherwise the answer is a new turn after
+    it. With suffix such a message is always continued. Default: false.
+    """
+
+    allow_special_tokens: bool
+    """With messages or instruction: true reads special tokens that are written in them as such, so that a text can
+    end its own turn. Otherwise they are plain text. In other texts special tokens always count. Default: false.
+    """
+
     mode: Mode | ModeName
     """auto, autoregressive, diffusion or self_speculation. Default: auto."""
 

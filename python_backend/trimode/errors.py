@@ -187,7 +187,7 @@ class RequestError(TrimodeError):
     error_type = "invalid_value"
 
     def __init__(self, field: str, limit: str, given: object, *, error_type: str | None = None) -> None:
-        self.field = field if len(field) <= 80 else f"{field[:64]}… ({len(field)} characters)"
+        self.field = _printable(field if len(field) <= 80 else f"{field[:64]}… ({len(field)} characters)")
         self.limit = limit
         self.given = shorten(given)
         if error_type is not None:
@@ -278,6 +278,11 @@ def _as_json(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, default=_plain)
     except (TypeError, ValueError, RecursionError):
         return f"a {type(value).__name__}"
+    return _printable(text)
+
+
+def _printable(text: str) -> str:
+    """Return `text` with the characters that cannot be printed, such as a line's end, written as in JSON."""
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 

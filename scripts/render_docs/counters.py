@@ -49,7 +49,7 @@ def _when(output: Output) -> str:
     """Return which responses carry an output, and what asks for it."""
     match output.asked_by:
         case "":
-            return "every response"
+            return "every response" if output.every else "the last response"
         case "segments":
             asked = "a request to fill gaps"
         case "text":

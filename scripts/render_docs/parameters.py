@@ -23,9 +23,12 @@ from trimode.api.tensors import INPUTS, MODEL_NAME, Tensor
 from .markdown import NOTHING, code, codes, number, paragraphs, plain, prose, table
 
 SECTIONS: dict[str, tuple[str, ...]] = {
-    "Prompt": ("text_input", "input_ids", "messages", "segments", "text", "suffix", "instruction", "enable_thinking"),
+    "Prompt": (
+        *("text_input", "input_ids", "messages", "segments", "text", "suffix", "instruction"),
+        *("enable_thinking", "continue_final_message", "allow_special_tokens"),
+    ),
     "Mode": ("mode", "auto_allow", "effort", "draft_adapter"),
-    "Length and stop": ("max_tokens", "stop_words", "end_id", "max_thinking_tokens", "end_think_token_id"),
+    "Length and stop": ("max_tokens", "stop_words", "bad_words", "end_id", "max_thinking_tokens", "end_think_token_id"),
     "Block and steps": ("block_length", "denoise_steps", "threshold", "reveal"),
     "Sampling": (
         *("temperature", "top_k", "top_p", "min_p", "seed"),

@@ -85,15 +85,30 @@ class GrpcStream:
         self._client.stop_stream(cancel_requests=self._unanswered > 0)
         self._client.close()
 
-    def send(self, request: dict[str, Any], parameters: dict[str, Any] | None = None, request_id: str = "") -> None:
-        self.send_inputs([tensor(name, value) for name, value in request.items()], parameters, request_id)
+    def send(
+        self,
+        request: dict[str, Any],
+        parameters: dict[str, Any] | None = None,
+        request_id: str = "",
+        outputs: tuple[str, ...] = (),
+    ) -> None:
+        self.send_inputs([tensor(name, value) for name, value in request.items()], parameters, request_id, outputs)
 
     def send_inputs(
-        self, inputs: list[triton.InferInput], parameters: dict[str, Any] | None = None, request_id: str = ""
+        self,
+        inputs: list[triton.InferInput],
+        parameters: dict[str, Any] | None = None,
+        request_id: str = "",
+        outputs: tuple[str, ...] = (),
     ) -> None:
         self._unanswered += 1
         self._client.async_stream_infer(
-            MODEL_NAME, inputs, request_id=request_id, enable_empty_final_response=True, parameters=parameters
+            MODEL_NAME,
+            inputs,
+            request_id=request_id,
+            enable_empty_final_response=True,
+            parameters=parameters,
+            outputs=[triton.InferRequestedOutput(name) for name in outputs] or None,
         )
 
     def answers(self) -> Iterator[dict[str, Any]]:

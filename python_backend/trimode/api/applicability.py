@@ -28,7 +28,7 @@ FIELDS_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
 """Fields that only one operation has; a request that gives one asks for that operation."""
 _OF_GENERATION = (
     *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
-    *("max_thinking_tokens", "end_think_token_id", "enable_thinking"),
+    *("max_thinking_tokens", "end_think_token_id", "enable_thinking", "continue_final_message"),
 )
 REVISING = ("revise_threshold", "revise_fraction", "accept")
 """Fields that say how something is revised; they need revise_rounds above 0."""

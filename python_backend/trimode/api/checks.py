@@ -10,9 +10,10 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any
+from typing import Any, NoReturn
 
 from ..errors import Described, RequestError
+from .field import Check, Field, Kind
 from .fields import (
     BY_NAME,
     MAX_GAP_SIZES,
@@ -21,15 +22,18 @@ from .fields import (
     MAX_STOP_WORD_CHARACTERS,
     MAX_STOP_WORDS,
     MAX_TEXT_CHARACTERS,
-    Check,
-    Field,
-    Kind,
     Mode,
 )
+from .hints import HINTS
+
+ROLES = ("system", "developer", "user", "assistant")
+"""Roles of messages; developer is OpenAI's newer name for system."""
+MISSPELT = 0.8
+"""Likeness, as difflib has it, from which an unknown name is taken for a misspelt one: `max_token`, not `stop`."""
 
 
 def check_field(name: str, value: object, *, server_decides: bool = False) -> Any:
-    """Return `value` in the field's own type, None for None.
+    """Return `value` in the field's own type, None if it says nothing.
 
     Args:
         name: the field's name.
@@ -42,15 +46,21 @@ def check_field(name: str, value: object, *, server_decides: bool = False) -> An
     """
     field = BY_NAME.get(name)
     if field is None:
-        near = get_close_matches(name, BY_NAME, n=1)
-        limit = "is not a field of this model" + (f"; the nearest is {near[0]}" if near else "")
-        raise RequestError(name, limit, value, error_type="unknown_field")
-    if value is None:
+        raise unknown_field(name, value)
+    if value is None or (field.empty_is_none and value in ("", [], (), [""], ("",))):
         return None
     checked = _KINDS[field.kind](field, value)
     if field.choices and not (server_decides and field.more_choices):
         _chosen(field, checked, value)
     return CHECKS[field.check](field, checked) if field.check else checked
+
+
+def unknown_field(name: str, value: object) -> RequestError:
+    """Return the error about a name that is no field: with a hint if other servers have it, or if it is misspelt."""
+    near = get_close_matches(name, BY_NAME, n=1, cutoff=MISSPELT)
+    hint = HINTS.get(name.lower()) or (f"did you mean {near[0]}?" if near else "")
+    limit = "is not a field of this model" + (f"; {hint}" if hint else "")
+    return RequestError(name, limit, value, error_type="unknown_field")
 
 
 def _expect(field: Field, value: object, kind: type, limit: str) -> Any:
@@ -88,6 +98,9 @@ def _text(field: Field, value: object) -> str:
 
 
 def _list(field: Field, value: object) -> list[object]:
+    """Return a list; Triton writes a list of one as its item, so that an item alone is read as one."""
+    if field.kind != "json" and isinstance(value, str | int):
+        return [value]
     if not isinstance(value, list | tuple):
         raise RequestError(field.name, "must be a list", value, error_type="wrong_type")
     if not value:
@@ -150,17 +163,41 @@ def _segments(field: Field, items: list[object]) -> tuple[str | int | None, ...]
     return tuple(checked)
 
 
-def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, Any], ...]:
+def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, str], ...]:
+    """Return messages as chat templates read them: the role developer as system, parts of text as one text."""
+    checked = []
     for at, message in enumerate(messages):
         if not isinstance(message, Mapping) or set(message) - {"role", "content"} or "role" not in message:
             raise RequestError(field.name, "must hold objects with the keys role and content", message)
-        if message["role"] not in ("system", "user", "assistant"):
-            raise RequestError(f"messages[{at}].role", "must be system, user or assistant", message["role"])
+        role = message["role"]
+        if role not in ROLES:
+            raise RequestError(f"messages[{at}].role", "must be system, user or assistant", role)
         content = replace(field, name=f"messages[{at}].content")
-        if "content" not in message:
-            raise RequestError(content.name, "must be a string", Described("nothing"), error_type="wrong_type")
-        _text(content, message["content"])
-    return tuple(messages)  # type: ignore[arg-type]  # each was shown to be a Mapping above
+        given = message.get("content", Described("nothing"))
+        if isinstance(given, list):
+            given = "".join(_part(content, number, part) for number, part in enumerate(given))
+        elif isinstance(given, Described) or not isinstance(given, str):
+            limit = "must be a string, or a list of parts of text"
+            raise RequestError(content.name, limit, given, error_type="wrong_type")
+        checked.append({"role": "system" if role == "developer" else role, "content": _text(content, given)})
+    return tuple(checked)
+
+
+def _part(content: Field, number: int, part: object) -> str:
+    """Return the text of one part of a message."""
+    name = f"{content.name}[{number}]"
+    if not isinstance(part, Mapping) or "type" not in part:
+        raise RequestError(name, "must be an object with the keys type and text", part, error_type="wrong_type")
+    if part["type"] != "text":
+        raise RequestError(f"{name}.type", "must be text, which is all that this model reads", part["type"])
+    if set(part) != {"type", "text"}:
+        raise RequestError(name, "must hold the keys type and text", part)
+    return _text(replace(content, name=f"{name}.text"), part["text"])
+
+
+def _none_at_all(field: Field, words: tuple[str, ...]) -> NoReturn:
+    limit = "must be empty, since no text can be forbidden; stop_words end an answer before a text"
+    raise RequestError(field.name, limit, words, error_type="not_applicable")
 
 
 def _spans(field: Field, items: list[object]) -> tuple[tuple[int, int], ...]:
@@ -210,5 +247,6 @@ CHECKS: dict[Check, Callable[[Field, Any], Any]] = {
     "spans": _spans,
     "stop_words": _stop_words,
     "gap_sizes": _gap_sizes,
+    "none_at_all": _none_at_all,
 }
 """What a row of the table may name; each takes the field and the value that passed its kind's check."""

@@ -97,6 +97,13 @@ def _check_prompt(values: Mapping[str, Any]) -> None:
         raise RequestError(", ".join(PROMPT_FIELDS), limit, given, error_type="bad_prompt")
     if "enable_thinking" in values and "messages" not in values:
         raise _not_applicable("enable_thinking", "applies to messages", Described(prompts[0]))
+    if values.get("continue_final_message"):
+        last = values["messages"][-1]["role"] if "messages" in values else prompts[0]
+        if last != "assistant":
+            limit = "needs messages whose last one has the role assistant"
+            raise _not_applicable("continue_final_message", limit, Described(last))
+    if values.get("allow_special_tokens") and not {"messages", "instruction"} & set(values):
+        raise _not_applicable("allow_special_tokens", "applies to messages and instruction", Described(prompts[0]))
 
 
 def _resolve_operation(values: dict[str, Any], defaults: Defaults) -> Operation:

@@ -6,23 +6,21 @@ modes and operations have which fields, defaults.py how the fields of one reques
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import Literal, get_args
 
+from .field import Field as Field
+from .field import Kind as Kind
 from .rule_files import rule_files
 
-Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
 ModeName = Literal["auto", "autoregressive", "diffusion", "self_speculation"]
 """The values of Mode, for typed applications."""
 AllowedMode = Literal["diffusion"]
 """What auto may choose in addition to modes whose text is exact."""
 AcceptRule = Literal["likelihood", "always"]
 """Which changes of a revision stay."""
-Check = Literal["mode", "distinct", "messages", "segments", "spans", "stop_words", "gap_sizes"]
-"""Checks that a row may name in addition to its kind's; checks.py has them."""
 
 MAX_BLOCK_LENGTH = 64
 MAX_STOP_WORDS = 16
@@ -76,33 +74,6 @@ REVEALS = tuple(dict.fromkeys((*SHIPPED_REVEALS, *(path.stem for path in rule_fi
 """Names of all reveal rules: the shipped ones, and the files that TRIMODE_REVEAL_RULES names in this process."""
 
 
-@dataclass(frozen=True)
-class Field:
-    """One field of a request.
-
-    Attributes:
-        name: its name on the wire.
-        default: what holds without it, in words.
-        help: what it does, for people.
-        low, high: inclusive range of a number, or of each of several.
-        choices: the only texts it takes, or that each of several may be; empty for any text.
-        more_choices: whether a server may have choices that a client does not know.
-        most_characters: of a text; MAX_TEXT_CHARACTERS where it is None.
-        check: what is checked beyond kind, range and choices.
-    """
-
-    name: str
-    kind: Kind
-    default: str
-    help: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    more_choices: bool = False
-    most_characters: int | None = None
-    check: Check | None = None
-
-
 FIELDS: tuple[Field, ...] = (
     Field(
         "text_input",
@@ -112,7 +83,14 @@ FIELDS: tuple[Field, ...] = (
         "One of text_input, input_ids, messages, segments, text, no more.",
     ),
     Field("input_ids", "ints", "", "The prompt as token ids.", 0, INT32_MAX),
-    Field("messages", "json", "", "The prompt as chat messages, a JSON list of {role, content}.", check="messages"),
+    Field(
+        "messages",
+        "json",
+        "",
+        "The prompt as chat messages, a JSON list of {role, content}. The content is a text, or a list of parts "
+        '{"type": "text", "text": ...}, whose texts are joined as they are.',
+        check="messages",
+    ),
     Field(
         "segments",
         "json",
@@ -126,6 +104,20 @@ FIELDS: tuple[Field, ...] = (
         "bool",
         "false",
         "With messages: think first; thought and </think> precede the answer.",
+    ),
+    Field(
+        "continue_final_message",
+        "bool",
+        "false",
+        "With messages whose last one is the assistant's: true continues it. Otherwise the answer is a new turn after "
+        "it. With suffix such a message is always continued.",
+    ),
+    Field(
+        "allow_special_tokens",
+        "bool",
+        "false",
+        "With messages or instruction: true reads special tokens that are written in them as such, so that a text can "
+        "end its own turn. Otherwise they are plain text. In other texts special tokens always count.",
     ),
     Field(
         "mode",
@@ -153,7 +145,22 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "stream_provisional", "bool", "false", "With stream: also send the block after each of its denoising passes."
     ),
-    Field("stop_words", "strings", "none", "Generation ends before the first of these texts.", check="stop_words"),
+    Field(
+        "stop_words",
+        "strings",
+        "none",
+        "Generation ends before the first of these texts.",
+        empty_is_none=True,
+        check="stop_words",
+    ),
+    Field(
+        "bad_words",
+        "strings",
+        "none",
+        "For clients of TensorRT-LLM that always send it: must be empty, since no text can be forbidden.",
+        empty_is_none=True,
+        check="none_at_all",
+    ),
     Field("end_id", "int", "the model's", "Token that ends the answer; -1 for none.", -1, INT32_MAX),
     Field(
         "effort", "float", "none", "From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table.", 0.0, 1.0
@@ -276,7 +283,12 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("return_num_input_tokens", "bool", "false", "Return num_input_tokens."),
     Field("return_num_output_tokens", "bool", "false", "Return num_output_tokens."),
-    Field("return_finish_reason", "bool", "false", "Return finish_reason: stop or length."),
+    Field(
+        "return_finish_reason",
+        "bool",
+        "false",
+        "Has no effect: the last response always has finish_reason, stop or length.",
+    ),
     Field("return_perf_metrics", "bool", "false", "Return the counters of forwards, drafts and acceptance."),
     Field("return_effective_params", "bool", "false", "Return effective_params, the values used, as JSON."),
 )

@@ -31,6 +31,8 @@ class PromptParams:
     suffix: str | None = None
     instruction: str | None = None
     enable_thinking: bool = False
+    continue_final_message: bool = False
+    allow_special_tokens: bool = False
 
     @property
     def field(self) -> str:
@@ -84,6 +86,11 @@ class InfillParams:
 
     infill_tokens: int | None = None
     infill_lengths: tuple[int, ...] = ()
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """The sizes to try; empty if they are searched."""
+        return self.infill_lengths or ((self.infill_tokens,) if self.infill_tokens else ())
 
 
 @dataclass(frozen=True)
@@ -185,7 +192,7 @@ class GenerationParams:
         `segments` keeps its gaps and leaves out the texts around them.
         """
         left_out = {name for name, modes in FIELDS_OF_MODES.items() if self.mode not in modes}
-        left_out |= {*PROMPT_FIELDS, "suffix", "instruction"}
+        left_out |= set(NOT_ECHOED)
         left_out |= set(fields_of_others(self.operation))
         left_out |= set(NOT_OF_OPERATIONS.get(self.operation, ()))
         left_out |= set(() if self.revise.revise_rounds else REVISING)
@@ -204,21 +211,18 @@ class GenerationParams:
         return own
 
 
+NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "bad_words")
+"""Fields of which `effective_params` says nothing, but for the gaps of `segments`: the prompt, and what is empty."""
 ECHO_ORDER = (
     *("mode", "max_tokens", "end_id", "block_length", "denoise_steps", "threshold", "reveal", "seed", "auto_allow"),
     *("text_input", "input_ids", "messages", "segments", "suffix", "infill_tokens", "infill_lengths"),
     *("return_candidates", "text", "instruction", "spans", "revise_threshold", "revise_fraction", "revise_rounds"),
-    *("accept", "effort", "enable_thinking", "stream", "stream_provisional", "stop_words", "draft_adapter"),
+    *("accept", "effort", "enable_thinking", "continue_final_message", "allow_special_tokens"),
+    *("stream", "stream_provisional", "stop_words", "bad_words", "draft_adapter"),
     *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
     *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "exclude_input_in_output"),
-    *(
-        "return_log_probs",
-        "return_token_ids",
-        "return_num_input_tokens",
-        "return_num_output_tokens",
-        "return_finish_reason",
-    ),
-    *("return_perf_metrics", "return_effective_params"),
+    *("return_log_probs", "return_token_ids", "return_num_input_tokens", "return_num_output_tokens"),
+    *("return_finish_reason", "return_perf_metrics", "return_effective_params"),
 )
 """The order of `effective_params` on the wire. It has every field of the table."""
 

@@ -48,7 +48,8 @@ class Output(Tensor):
     Attributes:
         unit: what a number counts, or "" for a text.
         help: what it holds.
-        asked_by: the field of a request that asks for it, or "" if it always comes.
+        asked_by: the field of a request that asks for it, or "" if it always comes. A request whose list of outputs
+            (gRPC) names it asks for it too.
         every: whether every response carries its part; otherwise only the last response has it.
     """
 
@@ -113,7 +114,6 @@ OUTPUTS: tuple[Output, ...] = (
         "finish_reason",
         "TYPE_STRING",
         help="`stop` if the answer came to its end, `length` if `max_tokens` ended it.",
-        asked_by="return_finish_reason",
     ),
     Output(
         "output_ids",

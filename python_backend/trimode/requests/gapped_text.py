@@ -6,10 +6,11 @@ Knows nothing of decoding or of queues.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..api.params import GenerationParams
 from ..errors import PromptTooLongError
+from ..text.special_tokens import MARK
 from ..text.tokenizer import Tokenizer
 
 
@@ -21,6 +22,7 @@ class GappedText:
     pieces: tuple[str, ...]
     sizes: tuple[tuple[int, ...], ...]  # of each gap; empty means to search
     closed: bool  # the last piece ends the model's turn
+    marked: bool = False  # special tokens that count as text are marked in the context (see Tokenizer.encode)
 
     @classmethod
     def of_segments(cls, segments: Sequence[str | int | None], context: str, *, closed: bool) -> GappedText:
@@ -38,20 +40,20 @@ class GappedText:
     @classmethod
     def of(cls, params: GenerationParams, tokenizer: Tokenizer) -> GappedText:
         """Build it from a request; raises a RequestError when the chat template refuses its messages."""
-        context, asked = "", params.prompt.instruction is not None
-        if asked:
-            message = {"role": "user", "content": params.prompt.instruction}
-            context = tokenizer.render_chat([message], enable_thinking=False, field="instruction")
-        if params.prompt.segments is not None:
-            return cls.of_segments(params.prompt.segments, context, closed=asked)
-        given = params.infill.infill_lengths or ((params.infill.infill_tokens,) if params.infill.infill_tokens else ())
-        suffix = params.prompt.suffix or ""
-        if params.prompt.messages is None:
-            return cls(context, (params.prompt.text_input or "", suffix), (given,), closed=asked)
-        *earlier, last = params.prompt.messages
-        begun = last["role"] == "assistant"  # the answer's beginning
-        context = tokenizer.render_chat(earlier if begun else params.prompt.messages, enable_thinking=False)
-        return cls(context, (last["content"] if begun else "", suffix), (given,), closed=True)
+        prompt, infill, begun = params.prompt, params.infill, ""
+        chat = list(prompt.messages or ())
+        if prompt.instruction is not None:
+            chat = [{"role": "user", "content": prompt.instruction}]
+        elif chat and chat[-1]["role"] == "assistant":  # the answer's beginning
+            begun = chat.pop()["content"]
+        made = cls("", (prompt.text_input or begun, prompt.suffix or ""), (infill.sizes,), closed=False)
+        if prompt.segments is not None:
+            made = cls.of_segments(prompt.segments, "", closed=False)
+        if prompt.messages is None and prompt.instruction is None:
+            return made
+        field, special = "messages" if prompt.instruction is None else "instruction", prompt.allow_special_tokens
+        context = tokenizer.render_chat(chat, enable_thinking=False, field=field, allow_special_tokens=special)
+        return replace(made, context=context, closed=True, marked=not special and MARK in context)
 
     def largest(self, gap: int, searched: int) -> int:
         """Return the most tokens that may fill `gap`; `searched` where it has no size of its own."""
@@ -89,7 +91,8 @@ class GappedText:
         known = self.context + "".join(self.pieces[:-1])
         if not tokenizer.fits(known, room):
             raise PromptTooLongError(params.prompt.field, f"{limit}{capacity} tokens", f"{len(known)} characters")
-        before, after = (len(tokenizer.encode(text)) if text else 0 for text in (known, self.pieces[-1]))
+        before = len(tokenizer.encode(known, marked=self.marked)) if known else 0
+        after = len(tokenizer.encode(self.pieces[-1])) if self.pieces[-1] else 0
         if before > room:
             raise PromptTooLongError(params.prompt.field, f"{limit}{capacity} tokens", f"{before} tokens")
         return before + after

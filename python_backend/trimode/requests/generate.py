@@ -7,13 +7,14 @@ from functools import partial
 
 from ..api.answer import Chunk
 from ..api.fields import Mode
-from ..api.params import GenerationParams
+from ..api.params import GenerationParams, PromptParams
 from ..decoding.sequence import SequenceState
 from ..errors import PromptTooLongError, RequestError
 from ..scheduling.job import Job
 from ..scheduling.outbox import Sink
 from ..scheduling.snapshot import BlockSnapshot
 from ..text.answer_text import AnswerText
+from ..text.special_tokens import unmarked
 from ..text.tokenizer import Tokenizer
 from .services import Handle, Request, Services
 
@@ -57,17 +58,28 @@ def read_prompt(params: GenerationParams, services: Services) -> tuple[str, list
     tokenizer = services.tokenizer_for(prompt.field, hint="; send input_ids")
     text = prompt.text_input
     if text is None:
-        assert prompt.messages is not None
-        text = tokenizer.render_chat(prompt.messages, enable_thinking=prompt.enable_thinking)
+        text = render_messages(prompt, tokenizer)
     if not text:
         raise RequestError(prompt.field, "must not be empty", text)
-    if not tokenizer.fits(text, capacity):
+    marked = prompt.messages is not None and not prompt.allow_special_tokens
+    shown = unmarked(text) if marked else text
+    if not tokenizer.fits(shown, capacity):
         limit = f"must fit the capacity of {capacity} tokens"
-        raise PromptTooLongError(prompt.field, limit, f"{len(text)} characters")
-    ids = tokenizer.encode(text)
+        raise PromptTooLongError(prompt.field, limit, f"{len(shown)} characters")
+    ids = tokenizer.encode(text, marked=marked)
     if not ids:
         raise RequestError(prompt.field, "must hold at least one token", text)
-    return text, ids
+    return shown, ids
+
+
+def render_messages(prompt: PromptParams, tokenizer: Tokenizer) -> str:
+    """Return the text of `messages`, ready for the answer; the assistant's begun turn is its beginning, if asked."""
+    assert prompt.messages is not None
+    begun = prompt.messages[-1]["content"] if prompt.continue_final_message else ""
+    before = prompt.messages[:-1] if prompt.continue_final_message else prompt.messages
+    special = prompt.allow_special_tokens
+    text = tokenizer.render_chat(before, enable_thinking=prompt.enable_thinking, allow_special_tokens=special)
+    return text + (begun if special else tokenizer.mark(begun))
 
 
 def fit(params: GenerationParams, prompt: int, capacity: int, *, asked: bool) -> GenerationParams:

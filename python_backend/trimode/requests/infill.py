@@ -91,7 +91,9 @@ class InfillRequest:
         end_id = self._params.end_id if self._text.closed and last else None
         left, right = self._text.left(self._fills), self._text.pieces[at + 1]
         block, capacity = self._params.block.block_length, self._services.capacity
-        context = GapContext(self._tokenizer, left, right, block=block, end_id=end_id, capacity=capacity)
+        context = GapContext(
+            self._tokenizer, left, right, block=block, end_id=end_id, capacity=capacity, marked=self._text.marked
+        )
         gap = GapSearch.of(context, self._text.sizes[at], self._params.max_tokens)
         self._gaps.append(gap)
         largest = max(gap.sizes)

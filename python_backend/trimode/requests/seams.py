@@ -50,16 +50,26 @@ class GapContext:
     """
 
     def __init__(
-        self, tokenizer: Tokenizer, left: str, right: str, *, block: int, end_id: int | None, capacity: int
+        self,
+        tokenizer: Tokenizer,
+        left: str,
+        right: str,
+        *,
+        block: int,
+        end_id: int | None,
+        capacity: int,
+        marked: bool = False,
     ) -> None:
         """Tokenize both sides.
 
         Args:
+            marked: special tokens that count as text are marked in `left` (see Tokenizer.encode).
             end_id: what follows them when the model's turn ends there, else None.
             capacity: tokens that a sequence may have.
         """
         self._tokenizer, self._capacity = tokenizer, capacity
-        prompt, offsets = tokenizer.encode_with_offsets(left) if left else ([], [])
+        self._marked = marked
+        prompt, offsets = tokenizer.encode_with_offsets(left, marked=marked) if left else ([], [])
         seam = max(0, len(prompt) - SEAM_TOKENS)
         while seam and offsets[seam][0] < offsets[seam - 1][1]:  # never begin inside a character
             seam -= 1
@@ -132,7 +142,8 @@ class GapContext:
         What a start took back is scored with it, so that all starts can be compared. Written again, the text
         may have more tokens than its parts; what goes beyond the capacity is lost to the score.
         """
-        ids, offsets = self._tokenizer.encode_with_offsets(self._before + text + self._after)
+        both = self._before + text + self._after
+        ids, offsets = self._tokenizer.encode_with_offsets(both, marked=self._marked)
         known = sum(end <= len(self._before) - self._head for _, end in offsets)
         whole = [*self._prompt[: self._seam], *ids, *self._end][: self._capacity]
         return Reading(text, whole, min(self._seam + known, len(whole)), worth)

@@ -46,7 +46,7 @@ class Original:
                 character, or there is no chat template for the instruction.
             PromptTooLongError: instruction, text and one block do not fit `capacity`.
         """
-        text, rendered = params.prompt.text or "", ""
+        text, rendered, allowed = params.prompt.text or "", "", params.prompt.allow_special_tokens
         if not text:
             raise RequestError("text", "must not be empty", text)
         for span in params.revise.spans:
@@ -54,13 +54,15 @@ class Original:
                 raise RequestError("spans", f"must lie inside the text of {len(text)} characters", list(span))
         if params.prompt.instruction is not None:
             asked = [{"role": "user", "content": params.prompt.instruction}]
-            rendered = tokenizer.render_chat(asked, enable_thinking=False, field="instruction")
+            rendered = tokenizer.render_chat(
+                asked, enable_thinking=False, field="instruction", allow_special_tokens=allowed
+            )
         room = capacity - params.block.block_length
         limit = f"must leave room for a block of {params.block.block_length} in the capacity of {capacity} tokens"
         if not tokenizer.fits(rendered + text, room):
             raise PromptTooLongError("text", limit, f"{len(rendered) + len(text)} characters")
         _check_cuts(params.revise.spans, text)
-        context = tokenizer.encode(rendered) if rendered else []
+        context = tokenizer.encode(rendered, marked=not allowed) if rendered else []
         ids = tokenizer.encode(text)
         if not ids:
             raise RequestError("text", "must hold at least one token", text)

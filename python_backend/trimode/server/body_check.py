@@ -33,8 +33,8 @@ def check_body(body: bytes, tag: str, caller: str, *, streaming: bool) -> bytes:
             continue  # null means not given, but only for a field: an unknown name is still an error
         if name in given:
             raise RequestError(name, "must be given once", value, error_type="given_twice")
-        check_field(name, value, server_decides=True)
-        given[name] = value
+        if check_field(name, value, server_decides=True) is not None:
+            given[name] = value
     if given.get("stream") and not streaming:
         raise RequestError("stream", "needs generate_stream; generate answers once", True, error_type="not_applicable")
     for name, value in given.items():

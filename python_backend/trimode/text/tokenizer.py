@@ -18,6 +18,7 @@ from tokenizers import processors
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 from ..errors import BundleError, Described, RequestError
 from .chat_template import ChatTemplate, special_tokens
+from .special_tokens import MARK, SpecialTokens, places, unmarked
 from .vocabulary import Vocabulary, bytes_of
 
 END_THINK = "</think>"
@@ -66,18 +67,48 @@ class Tokenizer:
         """Whether `text` could encode to at most `capacity` tokens: a quick bound that saves encoding megabytes."""
         return len(text) <= capacity * self.longest
 
-    def encode(self, text: str) -> list[int]:
-        """Return the ids of `text`; special tokens written in it count as such."""
-        ids: list[int] = self._backend.encode(text, add_special_tokens=False).ids
-        return ids
+    def encode(self, text: str, *, marked: bool = False) -> list[int]:
+        """Return the ids of `text`; special tokens written in it count as such.
 
-    def encode_with_offsets(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        Args:
+            marked: the text is `render_chat`'s, in which those that count as text are marked.
+        """
+        return self.encode_with_offsets(text, marked=marked)[0]
+
+    def encode_with_offsets(self, text: str, *, marked: bool = False) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of `text` and, for each, the characters that it belongs to, start and end.
 
-        Tokens that are parts of one character all belong to that character.
+        Tokens that are parts of one character all belong to that character. `marked` is as in `encode`.
         """
+        if marked and MARK in text:
+            return self._encode_marked(text)
         found = self._backend.encode(text, add_special_tokens=False)
         return found.ids, found.offsets
+
+    def _encode_marked(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
+        """Encode the special tokens that are not marked as such, and everything between two of them as text."""
+        ids, offsets, at = list[int](), list[tuple[int, int]](), 0
+        for start, end, number in [*self._special_tokens.find(text), (len(text), len(text), None)]:
+            where = places(text[at:start])
+            found = self._text_alone.encode(unmarked(text[at:start]), add_special_tokens=False)
+            ids += found.ids
+            offsets += [(at + where[first][0], at + where[max(first, last - 1)][1]) for first, last in found.offsets]
+            if number is not None:
+                ids.append(number)
+                offsets.append((start, end))
+            at = end
+        return ids, offsets
+
+    @cached_property
+    def _special_tokens(self) -> SpecialTokens:
+        return SpecialTokens(self._backend)
+
+    @cached_property
+    def _text_alone(self) -> tokenizers.Tokenizer:
+        """The same tokenizer, for which special tokens are text; made for the first text that needs it."""
+        made = tokenizers.Tokenizer.from_str(self._backend.to_str())
+        made.encode_special_tokens = True
+        return made
 
     def meeting(self, text: str) -> list[int]:
         """Return, in order, the ids of tokens whose text begins with `text`, or with which `text` begins."""
@@ -121,9 +152,19 @@ class Tokenizer:
         return self.decode(ids).replace(BROKEN, "")
 
     def render_chat(
-        self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool, field: str = "messages"
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        *,
+        enable_thinking: bool,
+        field: str = "messages",
+        allow_special_tokens: bool = True,
     ) -> str:
-        """Return the prompt text of `messages`, ready for the assistant's turn; `field` is where they came from.
+        """Return the prompt text of `messages`, ready for the assistant's turn.
+
+        Args:
+            field: where the messages came from.
+            allow_special_tokens: special tokens that are written in the messages count as such. Otherwise they are
+                marked: `encode` the text with `marked`, and show it `unmarked`.
 
         Raises:
             RequestError: the checkpoint has no template, or the template refuses these messages.
@@ -133,4 +174,10 @@ class Tokenizer:
             if field == "messages":
                 limit += "; plain text goes into text_input"
             raise RequestError(field, limit, Described("none"), error_type="not_applicable")
+        if not allow_special_tokens:
+            messages = [{**message, "content": self.mark(message["content"])} for message in messages]
         return self._template.render(messages, enable_thinking=enable_thinking, field=field)
+
+    def mark(self, text: str) -> str:
+        """Return `text` with the special tokens in it marked, so that they are text to `encode` with `marked`."""
+        return self._special_tokens.mark(text)

@@ -6,7 +6,7 @@ Names, types and shapes are in api/tensors.py. Knows nothing of Triton's Python 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..api.answer import Chunk
+from ..api.applicability import NOT_OF_OPERATIONS, fields_of_others, operation_of
 from ..api.fields import BY_NAME, MAX_TEXT_CHARACTERS, Operation
 from ..api.params import GenerationParams
 from ..api.tensors import CALLER, CANCEL, COUNTS, ID, MAX_TEXT_BYTES, OUTPUTS, RATIOS, TAG, Tensor
@@ -38,6 +39,21 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
             raise RequestError(name, "must be given once, as a tensor or a parameter", value, error_type="given_twice")
         given[name] = value
     return given
+
+
+def ask_for_outputs(given: dict[str, object], names: Collection[str]) -> None:
+    """Add the fields that ask for the outputs `names`, which a request names by Triton's own means.
+
+    A field that the request gives stays as it is, and one that its operation does not have is not added. A request that
+    names no outputs comes with the names of all, and asks for none by that.
+    """
+    if set(names) >= {output.name for output in OUTPUTS}:
+        return
+    operation = operation_of([name for name, value in given.items() if value is not None])
+    foreign = {*fields_of_others(operation), *NOT_OF_OPERATIONS.get(operation, ())}
+    for output in OUTPUTS:
+        if output.name in names and output.asked_by.startswith("return_") and output.asked_by not in foreign:
+            given.setdefault(output.asked_by, True)
 
 
 def tag_of(parameters: str) -> str:
@@ -87,7 +103,8 @@ def _decode(name: str, raw: bytes) -> str:
 def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float) -> dict[str, Array]:
     """Return output name -> array for one chunk: the text, and what the request's return_* fields ask for.
 
-    Token ids and their log probabilities go with every chunk, the rest with the last one; what fills gaps always does.
+    Token ids and their log probabilities go with every chunk, the rest with the last one. Why the answer ends, and what
+    fills gaps, always does.
     `cum_log_probs` is the sum over every chunk up to this one.
     """
     values: dict[str, Sequence[object]] = {"text_output": [chunk.text]}
@@ -100,14 +117,13 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
         values["output_log_probs"] = chunk.log_probs
     if chunk.last:
         counters = chunk.counters.as_dict()
+        values["finish_reason"] = [chunk.finish_reason or ""]
         if params.returns.return_log_probs:
             values["cum_log_probs"] = [cum_log_probs]
         if params.returns.return_num_input_tokens:
             values["num_input_tokens"] = [chunk.num_input_tokens]
         if params.returns.return_num_output_tokens:
             values["num_output_tokens"] = [chunk.counters.output_tokens]
-        if params.returns.return_finish_reason:
-            values["finish_reason"] = [chunk.finish_reason or ""]
         if params.returns.return_effective_params:
             values["effective_params"] = [json.dumps(params.echo())]
         if params.operation is Operation.INFILL:

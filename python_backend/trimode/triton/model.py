@@ -16,7 +16,7 @@ from ..config import ServerConfig
 from ..errors import CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
-from .arrays import caller_of, cancel_target, read_request, tag_of
+from .arrays import ask_for_outputs, caller_of, cancel_target, read_request, tag_of
 from .housekeeper import Housekeeper
 from .instance import Instance
 from .live_request import LiveRequest, refuse
@@ -59,6 +59,7 @@ class TritonPythonModel:
         given: dict[str, object] = {}
         try:
             given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), parameters)
+            ask_for_outputs(given, request.requested_output_names())
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
             handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller_of(parameters))
         except Exception as exc:

@@ -45,8 +45,8 @@ def whole(events: list[dict[str, Any]], name: str) -> list[Any]:
 
 
 @modes
-def test_generate_answers_with_text_only(server: Server, mode: str) -> None:
-    assert set(answer(server, request(mode))) == {"model_name", "model_version", "text_output"}
+def test_generate_answers_with_the_text_and_why_it_ends(server: Server, mode: str) -> None:
+    assert set(answer(server, request(mode))) == {"model_name", "model_version", "text_output", "finish_reason"}
 
 
 @modes
@@ -112,7 +112,7 @@ def test_the_same_seed_gives_the_same_text(server: Server) -> None:
 def test_stop_words_end_the_answer_before_them(server: Server) -> None:
     text = answer(server, request("autoregressive"))["text_output"]
     word = text[len(text) // 2 :][:5]
-    stopped = answer(server, request("autoregressive", stop_words=[word], return_finish_reason=True))
+    stopped = answer(server, request("autoregressive", stop_words=[word]))
     assert stopped["text_output"] == text[: text.index(word)]
     assert stopped["finish_reason"] == "stop"
 

@@ -76,7 +76,7 @@ def test_an_unknown_choice_is_told_the_choices(name: str, choices: list[str]) ->
     assert all(choice in error.limit for choice in choices)
 
 
-@pytest.mark.parametrize("name", ["input_ids", "stop_words", "messages"])
+@pytest.mark.parametrize("name", ["input_ids", "auto_allow", "messages"])
 def test_a_list_must_not_be_empty(name: str) -> None:
     assert refused(name, []).limit == "must not be empty"
 
@@ -125,7 +125,7 @@ def test_json_nested_too_deep_is_a_request_error() -> None:
         {"role": "user"},
         {"role": "user", "content": None},
         {"role": "user", "content": 5},
-        {"role": "user", "content": [{"type": "text", "text": "a"}]},
+        {"role": "user", "content": {"type": "text", "text": "a"}},
         {"role": "tool", "content": "a"},
         {"role": None, "content": "a"},
         {"role": ["user"], "content": "a"},
@@ -139,7 +139,63 @@ def test_a_bad_message_is_refused(message: object) -> None:
 
 
 def test_a_message_without_content_is_told_by_its_place() -> None:
-    assert str(refused("messages", [{"role": "user"}])) == "messages[0].content must be a string, got nothing"
+    assert str(refused("messages", [{"role": "user"}])) == (
+        "messages[0].content must be a string, or a list of parts of text, got nothing"
+    )
+
+
+def test_the_parts_of_a_message_are_joined_and_developer_is_system() -> None:
+    parts = [{"type": "text", "text": "What is "}, {"type": "text", "text": "2 + 2?"}]
+    asked = [{"role": "developer", "content": "Be short."}, {"role": "user", "content": parts}]
+    assert check_field("messages", asked) == (
+        {"role": "system", "content": "Be short."},
+        {"role": "user", "content": "What is 2 + 2?"},
+    )
+    assert check_field("messages", [{"role": "user", "content": []}]) == ({"role": "user", "content": ""},)
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ("a", 'messages[0].content[1] must be an object with the keys type and text, got "a"'),
+        ({"text": "a"}, 'messages[0].content[1] must be an object with the keys type and text, got {"text": "a"}'),
+        (
+            {"type": "image_url", "image_url": {"url": "x"}},
+            'messages[0].content[1].type must be text, which is all that this model reads, got "image_url"',
+        ),
+        ({"type": "text"}, 'messages[0].content[1] must hold the keys type and text, got {"type": "text"}'),
+        ({"type": "text", "text": 5}, "messages[0].content[1].text must be a string, got 5"),
+        ({"type": ["text"], "text": "a"}, "messages[0].content[1].type must be text, which is all that this model"),
+    ],
+)
+def test_a_part_that_is_no_text_is_refused_by_its_place(part: object, said: str) -> None:
+    content = [{"type": "text", "text": "a"}, part]
+    assert str(refused("messages", [{"role": "user", "content": content}])).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("name", "item", "many"),
+    [
+        ("stop_words", "x", ("x",)),
+        ("input_ids", 5, (5,)),
+        ("infill_lengths", 3, (3,)),
+        ("auto_allow", "diffusion", None),
+    ],
+)
+def test_an_item_alone_is_a_list_of_one(name: str, item: object, many: tuple[object, ...] | None) -> None:
+    assert check_field(name, item) == check_field(name, [item]) == (many or (item,))
+
+
+@pytest.mark.parametrize("name", ["stop_words", "bad_words"])
+@pytest.mark.parametrize("value", ["", [], [""], ()])
+def test_no_words_are_no_words(name: str, value: object) -> None:
+    assert check_field(name, value) is None
+
+
+@pytest.mark.parametrize("value", ["x", ["x"], ["", "x"]])
+def test_words_cannot_be_forbidden(value: object) -> None:
+    error = refused("bad_words", value)
+    assert error.error_type == "not_applicable" and "no text can be forbidden" in error.limit
 
 
 @pytest.mark.parametrize("value", ['{"role": "user", "content": "a"}', "5", "null", '"text"'])

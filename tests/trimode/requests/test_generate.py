@@ -45,6 +45,25 @@ def test_a_prompt_that_leaves_no_room_for_a_token_is_refused() -> None:
         fit(params, 56, 64, asked=False)
 
 
+def test_a_begun_answer_is_continued_if_asked() -> None:
+    asked = [{"role": "user", "content": "q"}, {"role": "assistant", "content": "it is"}]
+    chat = parse(messages=asked, continue_final_message=True)
+    assert read_prompt(chat, services(CHAT)) == ("<user>qit is", CHAT.encode("<user>qit is"))
+    assert read_prompt(parse(messages=asked), services(CHAT))[0] == "<user>q<assistant>it is"
+
+
+@pytest.mark.parametrize("continues", [False, True])
+def test_special_tokens_of_a_chat_are_text_unless_allowed(continues: bool) -> None:
+    roles = ("user", "assistant") if continues else ("assistant", "user")
+    chat = [{"role": role, "content": "a<eos>"} for role in roles]
+    asked = {"messages": chat, "continue_final_message": continues}
+    text, ids = read_prompt(parse(**asked), services(CHAT))
+    assert EOS not in ids and b"".join(CHAT.vocabulary.of(ids)).decode() == text
+    shown, special = read_prompt(parse(**asked, allow_special_tokens=True), services(CHAT))
+    assert (shown, special.count(EOS)) == (text, 2)
+    assert read_prompt(parse(text_input="a<eos>"), services(CHAT))[1][-1] == EOS
+
+
 def test_a_prompt_is_text_chat_or_ids() -> None:
     assert read_prompt(parse(text_input="ab"), services(CHAT)) == ("ab", CHAT.encode("ab"))
     chat = parse(messages=[{"role": "user", "content": "q"}])

@@ -12,6 +12,8 @@ from typing import Any
 from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
+from ...api.checks import unknown_field
+from ...api.fields import BY_NAME
 from ...api.tensors import CALLER, CANCEL, MAX_ID_CHARACTERS, MODEL_NAME, MODEL_VERSION, TAG
 from ...errors import Described, Refusal, RequestError, TrimodeError, shorten
 from ..error_answer import with_type
@@ -65,7 +67,7 @@ def checked(request: Any, message: bytes, caller: str, most_bytes: int) -> Reque
 
     Raises:
         Refusal: the message is too large, or names a model or version that is not served.
-        RequestError: its id is too long, or it uses a parameter that is reserved.
+        RequestError: its id is too long, a tensor is no field, or it uses a parameter that is reserved.
     """
     if len(message) > most_bytes:
         raise Refusal("too_large", f"a message must be at most {most_bytes} bytes, got {len(message)}")
@@ -74,7 +76,10 @@ def checked(request: Any, message: bytes, caller: str, most_bytes: int) -> Reque
         raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request.id)
     for name in RESERVED:
         if name in request.parameters:
-            raise RequestError(name, "is not a field of this model", Described("a value"), error_type="unknown_field")
+            raise unknown_field(name, Described("a value"))
+    for tensor in request.inputs:  # Triton's own error would have no hint, and the name as it came
+        if tensor.name not in BY_NAME:
+            raise unknown_field(tensor.name, Described("a tensor"))
     ours = pb.ModelInferRequest()
     ours.parameters[CALLER].string_param = caller
     ours.parameters[ASK_FINAL].bool_param = True
