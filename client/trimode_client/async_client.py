@@ -96,7 +96,7 @@ class AsyncClient:
             UnavailableError: the server is not ready after `timeout` seconds.
         """
         ends = time.monotonic() + timeout
-        while not (health := await self.health(min(HEALTH_SECONDS, timeout))).ok:
+        while not (health := await self.health(min(HEALTH_SECONDS, max(POLL_SECONDS, ends - time.monotonic())))).ok:
             if time.monotonic() >= ends:
                 raise UnavailableError(f"the server is not ready after {timeout:g} s: {health.reason}")
             await asyncio.sleep(POLL_SECONDS)

@@ -130,7 +130,7 @@ class Client:
             UnavailableError: the server is not ready after `timeout` seconds.
         """
         ends = time.monotonic() + timeout
-        while not (health := self.health(min(HEALTH_SECONDS, timeout))).ok:
+        while not (health := self.health(min(HEALTH_SECONDS, max(POLL_SECONDS, ends - time.monotonic())))).ok:
             if time.monotonic() >= ends:
                 raise UnavailableError(f"the server is not ready after {timeout:g} s: {health.reason}")
             time.sleep(POLL_SECONDS)

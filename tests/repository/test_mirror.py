@@ -36,7 +36,7 @@ REACHED = {
     "trimode_client": {
         "async_client", "cli.chat", "cli.demo", "cli.generate", "cli.health", "cli.prompt", "cli.screen", "client",
         "local_server", "transports.base", "transports.grpc_async", "transports.grpc_blocking",
-        "transports.http", "transports.http_common",
+        "transports.http",
     },
     "trimode_train": {
         "data.tasks.arithmetic", "data.tasks.base", "data.tasks.lists", "data.tasks.records", "data.tasks.vocabulary",

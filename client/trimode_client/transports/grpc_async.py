@@ -6,6 +6,7 @@ Knows nothing of fields and outputs.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import suppress
 from typing import Any
@@ -67,12 +68,15 @@ class AsyncGrpcTransport:
 
     async def health(self, timeout: float) -> Health:
         """Ask for the state; see AsyncTransport."""
-        stub = self._stub
+        stub, ends = self._stub, time.monotonic() + timeout
+
+        def asked() -> dict[str, Any]:
+            return {"timeout": max(0.0, ends - time.monotonic()), "metadata": self._metadata}
+
         try:
-            asked: dict[str, Any] = {"timeout": timeout, "metadata": self._metadata}
-            live = await stub.ServerLive(service_pb2.ServerLiveRequest(), **asked)
-            ready = await stub.ServerReady(service_pb2.ServerReadyRequest(), **asked)
-            model = await stub.ModelReady(service_pb2.ModelReadyRequest(name=self._model), **asked)
+            live = await stub.ServerLive(service_pb2.ServerLiveRequest(), **asked())
+            ready = await stub.ServerReady(service_pb2.ServerReadyRequest(), **asked())
+            model = await stub.ModelReady(service_pb2.ModelReadyRequest(name=self._model), **asked())
         except grpc.aio.AioRpcError as exc:
             return Health(False, False, False, health_reason(exc, self._url, timeout))
         return Health.from_answers(self._url, live.live, ready.ready, model.ready)

@@ -6,6 +6,7 @@ A reader thread moves messages into a queue, because a blocking gRPC iterator ta
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Generator, Mapping
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -67,12 +68,16 @@ class GrpcTransport:
 
     def health(self, timeout: float) -> Health:
         """Ask for the state; see Transport."""
+        ends = time.monotonic() + timeout
+
+        def asked() -> dict[str, Any]:
+            return {"timeout": max(0.0, ends - time.monotonic()), "metadata": self._metadata}
+
         try:
-            asked: dict[str, Any] = {"timeout": timeout, "metadata": self._metadata}
-            live = self._stub.ServerLive(service_pb2.ServerLiveRequest(), **asked).live
-            ready = self._stub.ServerReady(service_pb2.ServerReadyRequest(), **asked).ready
+            live = self._stub.ServerLive(service_pb2.ServerLiveRequest(), **asked()).live
+            ready = self._stub.ServerReady(service_pb2.ServerReadyRequest(), **asked()).ready
             model = service_pb2.ModelReadyRequest(name=self._model)
-            return Health.from_answers(self._url, live, ready, self._stub.ModelReady(model, **asked).ready)
+            return Health.from_answers(self._url, live, ready, self._stub.ModelReady(model, **asked()).ready)
         except grpc.RpcError as exc:
             return Health(False, False, False, health_reason(exc, self._url, timeout))
 

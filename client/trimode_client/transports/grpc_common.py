@@ -35,6 +35,7 @@ CHANNEL_OPTIONS = (  # messages of any length, never through a proxy, and soon b
 CLOSING_SECONDS = 1.0  # for the server to close a stream after its last response; longer than a busy one takes
 
 _HTTP_1 = ("http1.x", "Failed parsing HTTP/2")  # what gRPC calls an answer that is not gRPC
+_CORE = "Internal error from Core"  # what its asyncio side may call a connection that broke
 _TLS = ("handshake failed", "tsi_", "ssl_error", "peer name", "hostname verif")  # what it calls TLS that failed
 
 
@@ -88,6 +89,8 @@ def rpc_error(exc: Any, url: str, *, begun: bool = False) -> TrimodeClientError:
             return AddressError(f"{url} speaks gRPC, but serves no models as Triton does: {text}")
         case grpc.StatusCode.RESOURCE_EXHAUSTED if "larger than max" in text:
             return InvalidRequestError("too_large", text)
+        case grpc.StatusCode.INTERNAL if _CORE in text:
+            return _unavailable(text, url, begun=begun)
         case grpc.StatusCode.INTERNAL if "deserializ" in text:
             return IncompleteError(f"a response of the server cannot be read: {text}")
     return server_error(text, fallback_type=str(code.name).lower())

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from ..errors import http_error
+from ..errors import DeadlineError, http_error
 from .base import Health
 from .http_common import (
     CONNECT_SECONDS,
@@ -76,11 +76,12 @@ class HttpTransport:
 
     def health(self, timeout: float) -> Health:
         """Ask for the state; see Transport."""
-        states = [False, False, False]
+        states, limits = [False, False, False], TimeLimits(timeout, None)
         try:
             for index, path in enumerate(health_paths(self._model)):
-                states[index] = self._client.get(self._url + path, timeout=timeout).status_code == 200
-        except _TIMED_OUT:
+                left = limits.seconds_left()
+                states[index] = self._client.get(self._url + path, timeout=left).status_code == 200
+        except (*_TIMED_OUT, httpx.ConnectTimeout, DeadlineError):
             return Health.from_answers(self._url, *states, reason=f"{self._url} did not answer within {timeout:g} s")
         except _FAILED as exc:
             return Health.from_answers(self._url, *states, reason=str(http_failure(exc, self._url)))
@@ -140,8 +141,8 @@ class AsyncHttpTransport:
         """Ask for the state; see AsyncTransport."""
         states = [False, False, False]
         try:
-            for index, path in enumerate(health_paths(self._model)):
-                async with asyncio.timeout(timeout):
+            async with asyncio.timeout(timeout):
+                for index, path in enumerate(health_paths(self._model)):
                     states[index] = (await self._client.get(self._url + path)).status_code == 200
         except TimeoutError:
             return Health.from_answers(self._url, *states, reason=f"{self._url} did not answer within {timeout:g} s")

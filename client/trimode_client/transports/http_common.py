@@ -19,6 +19,7 @@ from .tls import tls_words
 HEADERS = {"Content-Type": "application/json", "Accept-Encoding": "identity"}
 CONNECT_SECONDS = 10.0  # for a connection to open; a host that is up answers within milliseconds
 POOL = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=15.0)  # expiry in seconds
+_CUT = ("disconnected", "peer closed")  # what it calls an answer that did not come, or not to its end
 _NOT_HTTP = ("illegal status line", "illegal request line")  # what httpx calls an answer that is not HTTP
 
 
@@ -77,6 +78,9 @@ def http_failure(exc: Exception, url: str, *, begun: bool = False) -> TrimodeCli
         hint = "it may be the gRPC port, or want TLS; usually HTTP is at PORT and gRPC at PORT+1"
         return AddressError(f"{url} does not speak HTTP: {hint}; or choose the protocol grpc")
     cause = str(exc) or type(exc).__name__
+    cut = not isinstance(exc, httpx.RemoteProtocolError | httpx.DecodingError) or any(sign in cause for sign in _CUT)
+    if not cut:
+        return IncompleteError(f"the server's answer cannot be read: {cause}")
     hint = "; if it wants TLS, write https://" if url.startswith("http://") and not begun else ""
     return IncompleteError(f"the connection broke before the last response: {cause}{hint}", begun=begun)
 

@@ -58,6 +58,7 @@ class Failed:
         (Failed(Code.CANCELLED), CancelledError),
         (Failed(Code.RESOURCE_EXHAUSTED, "Received message larger than max (9 vs. 8)"), InvalidRequestError),
         (Failed(Code.RESOURCE_EXHAUSTED, "quota"), ServerError),
+        (Failed(Code.INTERNAL, "Internal error from Core"), UnavailableError),
         (Failed(Code.INTERNAL, "Exception deserializing response!"), IncompleteError),
         (Failed(Code.UNAUTHENTICATED, "no key"), ServerError),
     ],

@@ -163,7 +163,7 @@ def test_without_retries_a_request_is_sent_once(ask: Asker, protocol: str) -> No
 def test_an_answer_that_began_is_never_asked_for_again(ask: Asker, protocol: str, then: object) -> None:
     script = Turns((FIRST, then), (FIRST, LAST))
     with SERVERS[protocol](script) as url, pytest.raises(TrimodeClientError):
-        ask(url, protocol, inactivity=0.3)
+        ask(url, protocol, inactivity=1.5)
     assert len(script.requests) == 1
 
 
