@@ -74,6 +74,10 @@ class Settings:
     tls: Tls | bool | None = None
     model: str = MODEL_NAME
 
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise InvalidRequestError("invalid_value", f"retries must be at least 0, got {self.retries}")
+
     def connection(self, url: str | None, protocol: Wire | None) -> Connection:
         """Return how to reach the server at `url`, else $TRIMODE_URL, else the usual port of this machine.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from trimode.api.fields import Mode
-from trimode_client import Completion
+from trimode_client import Completion, Tls
 from trimode_client.cli.compare import summarise
 from trimode_client.cli.knobs import FLAGS, given_knobs, knobs_of
 from trimode_client.cli.main import main, parser
@@ -95,6 +95,50 @@ def test_an_error_is_one_line_and_a_code(
     err = capsys.readouterr().err
     assert err.startswith(line)
     assert err.count("\n") == 1
+
+
+def test_the_servers_address_may_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = Script(ANSWER)
+    with http_server(script) as url:
+        monkeypatch.setenv("TRIMODE_URL", f"http://{url}")
+        assert main(["generate", "hi"]) == 0
+    assert len(script.requests) == 1
+
+
+def test_headers_certificates_and_retries_reach_the_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: dict[str, Any] = {}
+
+    class Noted(Exception):
+        pass
+
+    def note(*_: object, **options: Any) -> None:
+        seen.update(options)
+        raise Noted
+
+    monkeypatch.setattr("trimode_client.cli.main.Client", note)
+    headers = ["--header", "X-Team: blue", "--header", "x-url:http://a"]
+    files = ["--ca-file", "a", "--cert-file", "b", "--key-file", "c"]
+    for arguments in ([], [*headers, *files, "--retries", "5"]):
+        with pytest.raises(Noted):
+            main(["generate", "hi", *arguments])
+        if not arguments:
+            assert (seen["headers"], seen["tls"], seen["retries"]) == ({}, None, 2)
+    assert seen["headers"] == {"X-Team": "blue", "x-url": "http://a"}
+    assert (seen["tls"], seen["retries"]) == (Tls("a", "b", "c"), 5)
+
+
+def test_a_header_without_a_colon_is_refused_and_not_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["generate", "hi", "--header", "secret"])
+    assert caught.value.code == 2
+    shown = capsys.readouterr().err
+    assert "argument --header: must be NAME:VALUE" in shown
+    assert "secret" not in shown
+
+
+def test_a_wrong_address_is_code_3(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["generate", "hi", "--url", "ftp://host"]) == 3
+    assert capsys.readouterr().err.startswith("trimode: the address must begin with grpc, grpcs, http, https or a host")
 
 
 def test_a_server_error_is_code_1() -> None:

@@ -36,6 +36,11 @@ def test_an_unknown_keyword_is_an_error() -> None:
         Client("host:1", timeot=3.0)  # type: ignore[call-arg]
 
 
+def test_fewer_than_no_retries_are_refused() -> None:
+    with pytest.raises(InvalidRequestError, match="retries must be at least 0, got -1"):
+        Client("host:1", retries=-1)
+
+
 @pytest.mark.parametrize(
     ("url", "protocol", "environment", "shown"),
     [
