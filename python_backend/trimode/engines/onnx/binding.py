@@ -1,4 +1,4 @@
-"""The buffers of one shape of call, bound to an ONNX Runtime session once and written before each pass.
+"""The tensors of one shape of call, bound to an ONNX Runtime session once; inputs are written before each pass.
 
 Knows the delta form's tensors by name. Knows nothing of slots or of which call comes when.
 """
@@ -16,39 +16,38 @@ from ..inputs import fill_mask, positions_from_zero
 
 
 class Binding:
-    """The buffers of one shape of call: batch, seq, rows, and neighbouring lanes or a gathered copy of lanes.
+    """The tensors of one shape of call: batch, seq, rows, and neighbouring lanes or a gathered copy of lanes.
 
     Attributes:
         input_ids, position_ids: (batch, seq). past_len, lora_scale: (batch,). block_mask: (batch, seq, seq).
         logit_rows: (batch, rows), the rows whose logits the call returns.
-        logits: (batch, rows, V). new: (planes, batch, heads, seq, head_dim), keys and values in turn.
-        size: bytes of the outputs.
+        logits: (batch, rows, V). new: (planes, batch, heads, seq, head_dim), keys and values in turn. Other bindings
+            share their memory: they are what the call that ran last wrote.
+        past: (planes, batch, heads, capacity, head_dim), whose planes are contiguous.
     """
 
-    def __init__(self, session: ort.InferenceSession, manifest: Manifest, batch: int, seq: int, rows: int) -> None:
+    def __init__(
+        self, session: ort.InferenceSession, manifest: Manifest, rows: int, *, logits: Floats, new: Floats, past: Floats
+    ) -> None:
+        """Bind; `rows` is how many rows of logits each line of the batch asks for."""
+        batch, seq = new.shape[1], new.shape[3]
+        self.logits, self.new, self.past = logits, new, past
         self.input_ids = np.zeros((batch, seq), dtype=np.int64)
         self.position_ids = np.zeros((batch, seq), dtype=np.int64)
         self.past_len = np.zeros(batch, dtype=np.int64)
         self.block_mask = np.zeros((batch, seq, seq), dtype=bool)
         self.logit_rows = np.zeros((batch, rows), dtype=np.int64)
         self.lora_scale = np.zeros(batch, dtype=np.float32)
-        self.logits = np.zeros((batch, rows, manifest.vocab_size), dtype=np.float32)
-        planes = 2 * manifest.num_layers
-        self.new = np.zeros((planes, batch, manifest.num_kv_heads, seq, manifest.head_dim), dtype=np.float32)
-        self.size = self.logits.nbytes + self.new.nbytes
         self.io = session.io_binding()
         for name in ("input_ids", "position_ids", "past_len", "block_mask", "logit_rows"):
             self._input(name, getattr(self, name))
         if manifest.adapter:
             self._input("lora_scale", self.lora_scale)
         self._output("logits", self.logits)
-        for plane in range(planes):
-            self._output(("new_key", "new_value")[plane % 2] + f".{plane // 2}", self.new[plane])
-
-    def bind_past(self, past: Floats) -> None:
-        """Bind (planes, batch, heads, capacity, head_dim) whose planes are contiguous; `past` must outlive the call."""
-        for plane in range(len(past)):
-            self._input(("past_key", "past_value")[plane % 2] + f".{plane // 2}", past[plane])
+        for plane in range(len(new)):
+            name = ("key", "value")[plane % 2] + f".{plane // 2}"
+            self._output(f"new_{name}", new[plane])
+            self._input(f"past_{name}", past[plane])
 
     def fill(self, line: int, row: Row) -> None:
         """Write `row` into line `line` of the inputs; a row shorter than the call is padded with tokens nobody sees."""

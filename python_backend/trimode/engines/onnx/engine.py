@@ -22,11 +22,12 @@ from ...errors import BundleError, EngineError
 from ..base import Floats, Row, RowResult
 from ..inputs import rounded_rows
 from .binding import Binding
+from .room import Room
 from .slots import Slots
 
 RUNTIME = "onnxruntime"
-MAX_BOUND_BYTES = 512 * 2**20
-"""Bytes of output buffers that are kept for call shapes used before; the shape used longest ago goes first."""
+MAX_BINDINGS = 256
+"""Call shapes that stay bound, with inputs of up to about 100 KB each; the shape used longest ago goes first."""
 SPIN_MICROSECONDS = "50"
 """Microseconds: longer than nearly every operator of a small model, far shorter than a time slice of the system."""
 
@@ -43,7 +44,7 @@ class OnnxRuntimeEngine:
             2 * manifest.num_layers, manifest.num_kv_heads, manifest.head_dim, manifest.buckets, max_slots
         )
         self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
-        self._bound_bytes = 0
+        self._logits, self._new, self._gathered = Room(), Room(), Room()
 
     @classmethod
     def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
@@ -113,11 +114,11 @@ class OnnxRuntimeEngine:
         first, batch = lanes[order[0]], len(rows)
         neighbours = lanes[order[-1]] - first == batch - 1
         binding = self._bound(batch, seq, wanted, first if neighbours else -1)
-        gathered = None if neighbours else np.take(self._slots.data, [lanes[i] for i in order], axis=1)
-        if gathered is not None:
-            binding.bind_past(gathered)  # the local name keeps it alive until the call is over
         for line, index in enumerate(order):
             binding.fill(line, rows[index])
+            if not neighbours:
+                seen = rows[index].start
+                binding.past[:, line, :, :seen] = self._slots.data[:, lanes[index], :, :seen]
         self._call(binding, batch, seq)
         results: list[RowResult | None] = [None] * batch
         for line, index in enumerate(order):
@@ -164,18 +165,31 @@ class OnnxRuntimeEngine:
         self.calls += 1
 
     def _bound(self, batch: int, seq: int, wanted: int, first: int) -> Binding:
-        """Return the buffers for a call over `batch` lanes from `first` on (-1: gathered); made once a shape."""
+        """Return the tensors for a call over `batch` lanes from `first` on (-1: gathered); made once a shape."""
         key = (batch, seq, wanted, first, self._slots.capacity)
         binding = self._bindings.get(key)
         if binding is None:
-            binding = self._bindings[key] = Binding(self._session, self.manifest, batch, seq, wanted)
-            if first >= 0:
-                binding.bind_past(self._slots.data[:, first : first + batch])
-            self._bound_bytes += binding.size
-            while self._bound_bytes > MAX_BOUND_BYTES and len(self._bindings) > 1:
-                self._bound_bytes -= self._bindings.popitem(last=False)[1].size
+            binding = self._bindings[key] = self._bind(batch, seq, wanted, first)
+            if len(self._bindings) > MAX_BINDINGS:
+                self._bindings.popitem(last=False)
         self._bindings.move_to_end(key)
         return binding
+
+    def _bind(self, batch: int, seq: int, wanted: int, first: int) -> Binding:
+        """Bind a shape to the memory that all calls share; where that moves, the shapes bound so far are forgotten."""
+        manifest, data = self.manifest, self._slots.data
+        logits, new = (batch, wanted, manifest.vocab_size), (len(data), batch, data.shape[2], seq, data.shape[4])
+        past = (len(data), batch, *data.shape[2:])
+        if any([self._logits.grow(logits), self._new.grow(new), first < 0 and self._gathered.grow(past)]):
+            self._bindings.clear()
+        return Binding(
+            self._session,
+            manifest,
+            wanted,
+            logits=self._logits.array(logits),
+            new=self._new.array(new),
+            past=self._gathered.array(past) if first < 0 else data[:, first : first + batch],
+        )
 
 
 def _finite(values: Floats) -> bool:
