@@ -35,6 +35,7 @@ CLOSED = {
     "mode": "Mode | ModeName",
     "auto_allow": "Sequence[AllowedMode]",
     "accept": "AcceptRule",
+    "log_probs_kind": "LogProbsKind",
     "spans": "Sequence[Sequence[int]]",
 }
 """Types that the kind of a field does not say: closed sets of names, and what a JSON text holds."""
@@ -46,7 +47,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from trimode.api.fields import AcceptRule, AllowedMode, Mode, ModeName
+from trimode.api.fields import AcceptRule, AllowedMode, LogProbsKind, Mode, ModeName
 
 '''
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
-from trimode.api.fields import AcceptRule, AllowedMode, Mode, ModeName
+from trimode.api.fields import AcceptRule, AllowedMode, LogProbsKind, Mode, ModeName
 
 ALWAYS_RETURNED = (
     "return_finish_reason",
@@ -153,6 +153,12 @@ class Knobs(TypedDict, total=False):
 
     return_log_probs: bool
     """Return output_log_probs and cum_log_probs, of the tokens of output_ids. Default: false."""
+
+    log_probs_kind: LogProbsKind
+    """With return_log_probs, in diffusion: reveal returns the log-probability with which a token was chosen, given
+    what was known of its block then. causal returns that of the token after those before it, as other modes do;
+    it costs a scoring pass for the last block. Default: reveal.
+    """
 
 
 KNOBS = tuple(Knobs.__annotations__)

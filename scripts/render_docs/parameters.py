@@ -37,7 +37,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Gaps": ("infill_tokens", "infill_lengths", "return_candidates"),
     "Revising": ("spans", "revise_threshold", "revise_fraction", "revise_rounds", "accept"),
     "Output": (
-        *("stream", "stream_provisional", "exclude_input_in_output"),
+        *("stream", "stream_provisional", "exclude_input_in_output", "log_probs_kind"),
         *(field.name for field in FIELDS if field.name.startswith("return_") and field.name != "return_candidates"),
     ),
     "Limits and turns": ("timeout_ms", "priority", "user"),

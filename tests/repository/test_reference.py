@@ -62,6 +62,7 @@ VALUES: dict[str, Any] = {
     "repetition_penalty": 1.5,
     "max_thinking_tokens": 5,
     "user": "somebody",
+    "log_probs_kind": "causal",
     "bad_words": "",
     "continue_final_message": False,
     "allow_special_tokens": False,
@@ -69,6 +70,7 @@ VALUES: dict[str, Any] = {
 """A value for each field whose value may not be true, 1 or 0.5."""
 COMPANIONS: dict[str, dict[str, Any]] = {
     "stream_provisional": {"stream": True},
+    "log_probs_kind": {"return_log_probs": True},
     **{name: {"revise_rounds": 1} for name in ("revise_threshold", "revise_fraction", "accept")},
 }
 """Fields without which another one is refused."""

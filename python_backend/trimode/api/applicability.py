@@ -15,6 +15,7 @@ FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
     "reveal": _IN_BLOCKS,
     "draft_adapter": (Mode.SELF_SPECULATION, Mode.AUTO),
     "effort": (Mode.DIFFUSION,),
+    "log_probs_kind": (Mode.DIFFUSION, Mode.AUTO),
     "stream_provisional": (*_IN_BLOCKS, Mode.AUTO),
     **dict.fromkeys(("revise_threshold", "revise_fraction", "revise_rounds", "accept"), (Mode.DIFFUSION,)),
 }
@@ -28,7 +29,7 @@ FIELDS_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
 """Fields that only one operation has; a request that gives one asks for that operation."""
 _OF_GENERATION = (
     *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
-    *("max_thinking_tokens", "end_think_token_id", "enable_thinking", "continue_final_message"),
+    *("max_thinking_tokens", "end_think_token_id", "enable_thinking", "continue_final_message", "log_probs_kind"),
 )
 REVISING = ("revise_threshold", "revise_fraction", "accept")
 """Fields that say how something is revised; they need revise_rounds above 0."""

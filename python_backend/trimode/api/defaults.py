@@ -72,6 +72,8 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     _resolve_adapter(values, mode, defaults)
     if values.get("stream_provisional") and not values.get("stream"):
         raise _not_applicable("stream_provisional", "needs stream", True)
+    if values.get("log_probs_kind") == "causal" and not values.get("return_log_probs"):
+        raise _not_applicable("log_probs_kind", "needs return_log_probs", "causal")
     _resolve_effort(values, operation, defaults)
     _resolve_revising(values, operation)
     _resolve_length(values, operation, defaults)

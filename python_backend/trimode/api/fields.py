@@ -7,13 +7,12 @@ modes and operations have which fields, defaults.py how the fields of one reques
 from __future__ import annotations
 
 from enum import StrEnum
-from pathlib import Path
-from pkgutil import iter_modules
 from typing import Literal, get_args
 
 from .field import Field as Field
 from .field import Kind as Kind
-from .rule_files import rule_files
+from .reveals import REVEALS as REVEALS
+from .reveals import SHIPPED_REVEALS as SHIPPED_REVEALS
 
 ModeName = Literal["auto", "autoregressive", "diffusion", "self_speculation"]
 """The values of Mode, for typed applications."""
@@ -21,6 +20,9 @@ AllowedMode = Literal["diffusion"]
 """What auto may choose in addition to modes whose text is exact."""
 AcceptRule = Literal["likelihood", "always"]
 """Which changes of a revision stay."""
+
+LogProbsKind = Literal["reveal", "causal"]
+"""Which log-probabilities of a diffused answer are returned."""
 
 MAX_BLOCK_LENGTH = 64
 MAX_STOP_WORDS = 16
@@ -52,26 +54,9 @@ class Mode(StrEnum):
     SELF_SPECULATION = "self_speculation"
 
 
-def _reveal_rules() -> tuple[str, ...]:
-    """Return the names of the rules in decoding/reveal_rules/: a new file there is a new rule, here and everywhere.
-
-    Only names are read, since the rules need numpy. Messages and help have always listed the first five in this order.
-    """
-    folder = Path(__file__).parents[1] / "decoding" / "reveal_rules"
-    modules = [module for module in iter_modules([str(folder)]) if not module.ispkg and module.name.isidentifier()]
-    found = {module.name for module in modules} - {"base"}
-    if "threshold" not in found:
-        raise ImportError(f"{folder} does not hold the reveal rules; the installation is not complete")
-    first = [name for name in ("threshold", "steps", "leftmost", "entropy", "margin") if name in found]
-    return (*first, *sorted(found - set(first)))
-
-
+LOG_PROBS: tuple[LogProbsKind, ...] = get_args(LogProbsKind)
 ACCEPTS: tuple[AcceptRule, ...] = get_args(AcceptRule)
 ALLOWED: tuple[AllowedMode, ...] = get_args(AllowedMode)
-SHIPPED_REVEALS = _reveal_rules()
-"""Names of the reveal rules in decoding/reveal_rules/, so that a new file there is a new rule everywhere."""
-REVEALS = tuple(dict.fromkeys((*SHIPPED_REVEALS, *(path.stem for path in rule_files()))))
-"""Names of all reveal rules: the shipped ones, and the files that TRIMODE_REVEAL_RULES names in this process."""
 
 
 FIELDS: tuple[Field, ...] = (
@@ -274,6 +259,15 @@ FIELDS: tuple[Field, ...] = (
     Field("exclude_input_in_output", "bool", "true", "false puts the prompt's text in front of the answer."),
     Field(
         "return_log_probs", "bool", "false", "Return output_log_probs and cum_log_probs, of the tokens of output_ids."
+    ),
+    Field(
+        "log_probs_kind",
+        "string",
+        "reveal",
+        "With return_log_probs, in diffusion: reveal returns the log-probability with which a token was chosen, given "
+        "what was known of its block then. causal returns that of the token after those before it, as other modes do; "
+        "it costs a scoring pass for the last block.",
+        choices=LOG_PROBS,
     ),
     Field(
         "return_token_ids",

@@ -113,12 +113,18 @@ class ReturnOptions:
     exclude_input_in_output: bool = True
     return_candidates: bool = False
     return_log_probs: bool = False
+    log_probs_kind: str = "reveal"
     return_token_ids: bool = False
     return_num_input_tokens: bool = False
     return_num_output_tokens: bool = False
     return_finish_reason: bool = False
     return_perf_metrics: bool = False
     return_effective_params: bool = False
+
+    @property
+    def causal_log_probs(self) -> bool:
+        """Whether log-probabilities are asked for that a block gets from a causal pass alone."""
+        return self.return_log_probs and self.log_probs_kind == "causal"
 
 
 GROUPS: dict[str, type[Any]] = {
@@ -221,8 +227,8 @@ ECHO_ORDER = (
     *("stream", "stream_provisional", "stop_words", "bad_words", "draft_adapter"),
     *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
     *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "exclude_input_in_output"),
-    *("return_log_probs", "return_token_ids", "return_num_input_tokens", "return_num_output_tokens"),
-    *("return_finish_reason", "return_perf_metrics", "return_effective_params"),
+    *("return_log_probs", "log_probs_kind", "return_token_ids", "return_num_input_tokens"),
+    *("return_num_output_tokens", "return_finish_reason", "return_perf_metrics", "return_effective_params"),
 )
 """The order of `effective_params` on the wire. It has every field of the table."""
 

@@ -130,7 +130,8 @@ OUTPUTS: tuple[Output, ...] = (
         "TYPE_FP32",
         -1,
         unit="natural logarithms",
-        help="The log-probability of each token of `output_ids`.",
+        help="The log-probability of each token of `output_ids`. Of an answer made by diffusion, that with which the "
+        "token was chosen, unless `log_probs_kind` is `causal`.",
         asked_by="return_log_probs",
         every=True,
     ),

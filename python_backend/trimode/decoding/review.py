@@ -38,6 +38,9 @@ def judge(seq: SequenceState, row: Row, result: RowResult) -> Verdict:
     block, params, review = seq.current, seq.params, seq.current.review
     log_probs = log_probs_of(result.logits[:-1], row.tokens[1:])  # (N - 1,) of all but the first, a causal choice
     mean = float(log_probs.mean())
+    if params.returns.causal_log_probs:
+        block.log_probs[1 : len(row.tokens)] = log_probs
+        block.log_probs[list(_forced(seq))] = 0.0  # as in the other modes
     rounds = 0
     if review is not None:
         rounds = review.rounds
@@ -46,8 +49,10 @@ def judge(seq: SequenceState, row: Row, result: RowResult) -> Verdict:
         if not change_stays(review.mean, mean, always=params.revise.accept == "always"):
             block.tokens, block.log_probs = review.tokens, review.log_probs
             return Verdict.RESTORED
+    if rounds == params.revise.revise_rounds or block.step == params.block.denoise_steps:
+        return Verdict.KEPT
     picked = _picked(seq, log_probs)
-    if rounds == params.revise.revise_rounds or block.step == params.block.denoise_steps or not len(picked):
+    if not len(picked):
         return Verdict.KEPT
     block.review = Review(rounds + 1, mean, block.tokens.copy(), block.log_probs.copy())
     block.tokens[picked] = seq.mask_token_id
@@ -62,10 +67,14 @@ def _picked(seq: SequenceState, log_probs: npt.NDArray[np.float64]) -> Ints:
     """Return the offsets to reconsider; what ends the answer and what the thinking budget forces stay."""
     block, params = seq.current, seq.params
     offsets = np.arange(1, len(log_probs) + 1)
-    forced = seq.forced_in_block(len(seq.tokens), int(block.tokens[0]))
-    free = (block.tokens[offsets] != params.end_id) & ~np.isin(offsets, list(forced))
+    free = (block.tokens[offsets] != params.end_id) & ~np.isin(offsets, list(_forced(seq)))
     known = np.flatnonzero(free)
     return offsets[unlikely(log_probs, known, params.revise.revise_threshold, params.revise.revise_fraction)]
+
+
+def _forced(seq: SequenceState) -> dict[int, int]:
+    """Return the offsets at which the thinking budget put a token into the block, and the token."""
+    return seq.forced_in_block(len(seq.tokens), int(seq.current.tokens[0]))
 
 
 def answer_length(seq: SequenceState) -> int:

@@ -96,6 +96,21 @@ def test_every_output_comes_when_asked(server: Server, mode: str) -> None:
     assert {*COUNTS, *RATIOS, "num_input_tokens"} <= set(body)
 
 
+def test_causal_log_probabilities_of_diffusion_are_those_of_the_same_text_as_a_prompt(server: Server) -> None:
+    """The text of a diffused answer, given token by token as a prompt, has its next token's log-probability."""
+    asked = {"return_log_probs": True, "return_token_ids": True, "return_perf_metrics": True, "max_tokens": 12}
+    made = answer(server, request("diffusion", block_length=8, log_probs_kind="causal", **asked))
+    assert (made["score_forwards"], made["commit_forwards"]) == (2, 0)
+    once = answer(server, request("diffusion", block_length=8, **asked))
+    assert (once["output_ids"], once["score_forwards"], once["commit_forwards"]) == (made["output_ids"], 0, 1)
+    assert once["output_log_probs"] != made["output_log_probs"]
+    greedy = answer(server, request("autoregressive", **asked))
+    same = [one == two for one, two in zip(made["output_ids"], greedy["output_ids"], strict=True)]
+    shared = same.index(False) if False in same else len(same)
+    assert shared > 0
+    assert made["output_log_probs"][:shared] == pytest.approx(greedy["output_log_probs"][:shared], abs=1e-4)
+
+
 def test_effective_params_echo_the_decimal_that_was_written(server: Server) -> None:
     asked = {"temperature": 0.7, "top_p": 0.9, "threshold": 0.35, "seed": 2**40 + 1}
     over_http = answer(server, request("diffusion", return_effective_params=True, **asked))["effective_params"]

@@ -23,6 +23,7 @@ OF_SOME_MODES: dict[str, object] = {
     "revise_rounds": 1,
     "effort": 0.5,
     "stream_provisional": False,
+    "log_probs_kind": "reveal",
 }
 OF_REVISING: dict[str, object] = {"revise_threshold": -1.0, "revise_fraction": 0.25, "accept": "always"}
 

@@ -66,6 +66,14 @@ def test_special_tokens_are_allowed_where_they_are_text_otherwise() -> None:
         assert params.prompt.allow_special_tokens
 
 
+def test_the_kind_of_log_probabilities_needs_them() -> None:
+    given: dict[str, object] = {"text_input": "a", "mode": DIFFUSION, "log_probs_kind": "causal"}
+    assert unparsed(given).error_type == "not_applicable"
+    assert parse(given, return_log_probs=True).returns.causal_log_probs
+    assert not parse(given, log_probs_kind="reveal").returns.causal_log_probs
+    assert unparsed({**given, "mode": SPECULATION, "return_log_probs": True}).error_type == "not_applicable"
+
+
 OF_REVISING: dict[str, object] = {"revise_threshold": -1.0, "revise_fraction": 0.25, "accept": "always"}
 
 

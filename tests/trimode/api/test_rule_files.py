@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from trimode.api.checks import check_field
-from trimode.api.fields import SHIPPED_REVEALS
+from trimode.api.reveals import SHIPPED_REVEALS
 from trimode.api.rule_files import RULE_FILES, check_rule_files, joined, rule_files
 from trimode.errors import ConfigError, RequestError
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -194,3 +195,50 @@ def test_a_change_stays_if_its_block_is_likelier_or_always(
     before: float, after: float, always: bool, stays: bool
 ) -> None:
     assert change_stays(before, after, always=always) is stays
+
+
+# Causal log-probabilities
+
+
+def causal(**given: object) -> SequenceState:
+    return sequence(**{"revise_rounds": 0, "return_log_probs": True, "log_probs_kind": "causal", **given})
+
+
+def logs(*probs: float) -> list[Any]:
+    return [pytest.approx(np.log(prob), rel=1e-5) for prob in probs]
+
+
+UNSURE: dict[int, Guess] = {1: (3, 0.5), 2: (5, 0.34), 6: (3, 0.25)}
+"""What causal passes think of the answer 3 3 3 …: 0.06 of the token at 2, which is another than they would take."""
+OF_ANSWER = (0.99, 0.5, 0.06, 0.99, 0.99, 0.99, 0.25, 0.99)
+
+
+def test_causal_log_probabilities_take_the_place_of_the_commit_passes() -> None:
+    at_reveal, seq = causal(log_probs_kind="reveal"), causal()
+    assert kinds(drive(at_reveal, script(causal=UNSURE))) == "dcd"
+    assert kinds(drive(seq, script(causal=UNSURE))) == "dsds"
+    assert seq.tokens == at_reveal.tokens == [3] * 8
+    assert at_reveal.log_probs == logs(0.99, 0.95, 0.95, 0.95, 0.99, 0.95, 0.95, 0.95)
+    assert seq.log_probs == logs(*OF_ANSWER)
+    assert (seq.counters.score_forwards, seq.counters.commit_forwards) == (2, 0)
+
+
+def test_with_revisions_they_are_those_of_the_tokens_that_stay() -> None:
+    kept, back = (causal(revise_rounds=1, revise_threshold=-1.0, max_tokens=4) for _ in range(2))
+    assert kinds(drive(kept, script(again={2: 5}, causal={2: (5, 0.9)}))) == "dsds"
+    assert (kept.tokens, kept.log_probs) == ([3, 3, 5, 3], logs(0.99, 0.99, 0.9, 0.99))
+    assert kinds(drive(back, script(again={2: 6}, causal={2: (5, 0.34)}))) == "dsds"
+    assert back.tokens[2] == 3 and back.log_probs == logs(0.99, 0.99, 0.06, 0.99)
+
+
+def test_a_forced_token_has_none_and_one_token_needs_no_score() -> None:
+    thinking = causal(max_tokens=4, max_thinking_tokens=2)
+    drive(thinking, script())
+    assert (thinking.tokens[2], thinking.log_probs[2]) == (THINK, 0.0)
+    single = causal(max_tokens=1)
+    assert kinds(drive(single, script())) == ""
+    assert single.log_probs == logs(0.99)
+
+
+def test_they_are_not_made_unless_they_are_returned() -> None:
+    assert kinds(drive(sequence(revise_rounds=0), script())) == "dcd"

@@ -3,7 +3,7 @@
 Reference: `generate` of the released models. Served differently unless `reference` is set: the mask id is never
 chosen, an answer that ends needs no commit pass, a first token that ends the answer needs no block, and the last block
 stops once the tokens asked for are there. With `revise_rounds` a filled block is gone through again before its commit
-(review.py).
+(review.py), whose causal pass gives causal log-probabilities too, if they are asked for.
 """
 
 from __future__ import annotations
@@ -78,14 +78,15 @@ def _open_block(seq: SequenceState, result: RowResult, at: int) -> list[int]:
 def _commit_if_finished(seq: SequenceState) -> list[int]:
     """Commit the block's tokens if it is finished: filled, out of steps, or ended by an end token with no gap.
 
-    With `revise_rounds` its score comes first.
+    With `revise_rounds`, or if causal log-probabilities are returned, its score comes first.
     """
     block, params = seq.current, seq.params
     ends = np.flatnonzero((block.tokens == params.end_id) & ~block.open)
     ended = len(ends) > 0 and not block.open[: ends[0]].any()
     if not (ended or refine.finished(seq)):
         return []
-    if params.revise.revise_rounds and review.answer_length(seq) > 1:
+    scored = params.revise.revise_rounds or params.returns.causal_log_probs
+    if scored and review.answer_length(seq) > 1:  # the first token was chosen by a causal pass
         seq.phase = Phase.REVIEW
         return []
     return _commit(seq)
