@@ -9,6 +9,7 @@ TrimodeError                  error_type                 who is at fault
 ├── DeadlineError             deadline_exceeded          the request's own time limit passed
 ├── EngineError               engine_failed              the engine could not run a pass
 │   └── LostError             engine_failed              the backend ended the connection before its answer was complete
+├── ExhaustedError            unavailable                this process has no file or memory left to ask the backend
 ├── BundleError               bad_bundle                 the bundle on disk is missing, broken or of another build
 ├── CheckpointError           bad_checkpoint             the checkpoint cannot be converted
 ├── ConfigError               bad_config                 model.yaml or an environment variable
@@ -54,101 +55,94 @@ class ErrorType:
 ERROR_TYPES: dict[str, ErrorType] = {
     row.name: row
     for row in (
-        ErrorType(
-            "invalid_value", 400, "INVALID_ARG", "invalid",
+        ErrorType("invalid_value", 400, "INVALID_ARG", "invalid",
             meaning="A value is out of its range, not one of the choices, or empty where it must not be.",
             remedy="Correct the field that the message names; the message gives the limit and the value."),
-        ErrorType(
-            "wrong_type", 400, "INVALID_ARG", "invalid",
+        ErrorType("wrong_type", 400, "INVALID_ARG", "invalid",
             meaning="A value has another type than its field: text for a number, or no list.",
             remedy="Send the type that the reference of parameters gives."),
-        ErrorType(
-            "unknown_field", 400, "INVALID_ARG", "invalid",
+        ErrorType("unknown_field", 400, "INVALID_ARG", "invalid",
             meaning="The request has a field that does not exist.",
             remedy="Correct the name; the message suggests the nearest one. Nothing is ignored in silence."),
-        ErrorType(
-            "not_applicable", 400, "INVALID_ARG", "invalid",
+        ErrorType("not_applicable", 400, "INVALID_ARG", "invalid",
             meaning="A field does not apply to the operation, the mode, the checkpoint or another field of the "
             "request; or the endpoint does not fit.",
             remedy="Leave the field out, or change what rules it out; the message names both."),
-        ErrorType(
-            "given_twice", 400, "INVALID_ARG", "invalid",
+        ErrorType("given_twice", 400, "INVALID_ARG", "invalid",
             meaning="A field was given twice, for example as a tensor and as a parameter.",
             remedy="Give it once."),
-        ErrorType(
-            "bad_prompt", 400, "INVALID_ARG", "invalid",
+        ErrorType("bad_prompt", 400, "INVALID_ARG", "invalid",
             meaning="The request has no prompt, or more than one.",
             remedy="Give exactly one of `text_input`, `input_ids`, `messages`, `segments` and `text`."),
-        ErrorType(
-            "bad_json", 400, "INVALID_ARG", "invalid",
+        ErrorType("bad_json", 400, "INVALID_ARG", "invalid",
             meaning="The body, or a field that holds JSON, is not valid JSON, or an object has a key twice; or "
             "the body is not encoded as its headers say.",
             remedy="Send valid JSON in UTF-8."),
-        ErrorType(
-            "bad_utf8", 400, "INVALID_ARG", "invalid",
+        ErrorType("bad_utf8", 400, "INVALID_ARG", "invalid",
             meaning="A text is not valid UTF-8.",
             remedy="Encode it as UTF-8; lone surrogates are refused."),
-        ErrorType(
-            "prompt_too_long", 400, "INVALID_ARG", "invalid",
+        ErrorType("prompt_too_long", 400, "INVALID_ARG", "invalid",
             meaning="The prompt, the answer asked for and one block do not fit the capacity of the model.",
             remedy="Shorten the prompt or lower `max_tokens`; the message gives the capacity."),
-        ErrorType(
-            "too_large", 413, "INVALID_ARG", "invalid",
+        ErrorType("too_large", 413, "INVALID_ARG", "invalid",
             meaning="The HTTP body is larger than the server accepts.",
             remedy="Send less, or start the server with a larger `--max-body-mib`."),
-        ErrorType(
-            "not_found", 404, "NOT_FOUND", "invalid",
-            meaning="The HTTP path is not served.",
+        ErrorType("bad_request", 400, "INVALID_ARG", "invalid",
+            meaning="What came over HTTP is not a request, or ended before it was complete.",
+            remedy="Send HTTP/1.1, with a body as long as its headers say."),
+        ErrorType("request_timeout", 408, "INVALID_ARG", "invalid",
+            meaning="The head or the body of an HTTP request took too long to arrive.",
+            remedy="Send it without pauses; the message gives the limit."),
+        ErrorType("unsupported_encoding", 415, "INVALID_ARG", "invalid",
+            meaning="The HTTP body has a `Content-Encoding` or a `Transfer-Encoding` that the server does not read.",
+            remedy="Send it plain, or as gzip or deflate."),
+        ErrorType("header_too_large", 431, "INVALID_ARG", "invalid",
+            meaning="The head of an HTTP request has too many lines, or a line that is too long.",
+            remedy="Send fewer or shorter headers, and what belongs to the request in its body."),
+        ErrorType("unsupported_version", 505, "UNSUPPORTED", "invalid",
+            meaning="The request is not HTTP/1.1 or HTTP/1.0; a gRPC client may have come to the port of HTTP.",
+            remedy="Use HTTP/1.1, or gRPC at its own port."),
+        ErrorType("not_found", 404, "NOT_FOUND", "invalid",
+            meaning="The HTTP path is not served, or there is no such model or version.",
             remedy="Correct the path: requests go to `/v2/models/nemotron_diffusion/generate`."),
-        ErrorType(
-            "not_allowed", 405, "UNSUPPORTED", "invalid",
-            meaning="The HTTP path exists, but not with this method.",
-            remedy="Use POST for `generate` and `generate_stream`, GET for questions about the server."),
-        ErrorType(
-            "overloaded", 503, "UNAVAILABLE", "overloaded", retryable=True,
+        ErrorType("not_allowed", 405, "UNSUPPORTED", "invalid",
+            meaning="The HTTP path exists, but not with this method; or the call administers the server.",
+            remedy="Use POST for `generate` and `generate_stream`, GET for questions about the server; `Allow` lists "
+            "the methods of a path."),
+        ErrorType("overloaded", 503, "UNAVAILABLE", "overloaded", retryable=True,
             meaning="All slots are taken and the queue is full, or the request waited in a full queue and made room "
-            "for a caller with fewer, or the server is shutting down.",
+            "for a caller with fewer, or all connections are open and busy, or the server is shutting down.",
             remedy="Send it again after the seconds in `Retry-After` (HTTP) or after a second, waiting longer "
             "each time, or to another server."),
-        ErrorType(
-            "unavailable", 503, "UNAVAILABLE", "error", retryable=True,
-            meaning="The server starts, restarts or stops.",
+        ErrorType("unavailable", 503, "UNAVAILABLE", "error", retryable=True,
+            meaning="The server starts, restarts or stops, or the machine lacks memory or files for the request.",
             remedy="Send it again after the seconds in `Retry-After`, until the server is ready; a start may "
             "take minutes."),
-        ErrorType(
-            "cancelled", 499, "CANCELLED", "cancelled",
+        ErrorType("cancelled", 499, "CANCELLED", "cancelled",
             meaning="The caller cancelled the request, closed its connection, or the server stopped while the "
             "request ran.",
             remedy="Nothing, if that was intended; otherwise send it again."),
-        ErrorType(
-            "deadline_exceeded", 504, "CANCELLED", "deadline",
-            meaning="The time limit of the request passed, the body did not arrive in time, or the server was "
-            "silent for longer than `--silence`.",
+        ErrorType("deadline_exceeded", 504, "CANCELLED", "deadline",
+            meaning="The time limit of the request passed, or the server was silent for longer than `--silence`.",
             remedy="Raise `timeout_ms`, ask for less, or find out why the server is slow; sent again at once it "
             "will probably fail again."),
-        ErrorType(
-            "engine_failed", 500, "INTERNAL", "error", retryable=True,
+        ErrorType("engine_failed", 500, "INTERNAL", "error", retryable=True,
             meaning="A pass of the engine failed, or the backend ended before the answer was complete. The "
             "supervisor replaces a backend that ended.",
             remedy="Send it again at once; if it fails again, read the server's log."),
-        ErrorType(
-            "internal", 500, "INTERNAL", "error",
+        ErrorType("internal", 500, "INTERNAL", "error",
             meaning="The server met an error that it did not foresee.",
             remedy="Report it with the server's log."),
-        ErrorType(
-            "bad_bundle", 500, "INTERNAL", "error",
+        ErrorType("bad_bundle", 500, "INTERNAL", "error",
             meaning="The engine bundle is missing, broken, or was built for something else.",
             remedy="Build it again; the message gives the command."),
-        ErrorType(
-            "bad_checkpoint", 500, "INTERNAL", "error",
+        ErrorType("bad_checkpoint", 500, "INTERNAL", "error",
             meaning="The checkpoint cannot be converted.",
             remedy="Compare the file and the tensor that the message names with the official layout."),
-        ErrorType(
-            "bad_config", 500, "INTERNAL", "error",
+        ErrorType("bad_config", 500, "INTERNAL", "error",
             meaning="A key of `model.yaml`, or an environment variable, is unknown or out of range.",
             remedy="Correct it as the reference of the configuration says."),
-        ErrorType(
-            "serve_failed", 500, "INTERNAL", "error",
+        ErrorType("serve_failed", 500, "INTERNAL", "error",
             meaning="The server's process could not be started or kept up.",
             remedy="Read the message and the log: a port may be taken, or tritonserver may be missing."),
     )
@@ -240,6 +234,12 @@ class LostError(EngineError, ConnectionError):
     """The backend ended the connection before its answer was complete, or answered what is not HTTP."""
 
 
+class ExhaustedError(TrimodeError, OSError):
+    """This process has no file or memory left to ask the backend; that says nothing about the backend."""
+
+    error_type = "unavailable"
+
+
 class BundleError(TrimodeError):
     """The engine bundle is missing, broken, or was built for something else; the text says how to rebuild."""
 
@@ -266,7 +266,7 @@ class ServeError(TrimodeError):
 
 def shorten(value: object, limit: int = 80) -> str:
     """Return `value` as a request would say it, JSON that can be printed, in at most `limit` characters."""
-    text = value if isinstance(value, Described) else _as_json(value)
+    text = _printable(value) if isinstance(value, Described) else _as_json(value)
     return text if len(text) <= limit else f"{text[: limit - 24]}… ({len(text)} characters)"
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trimode.api.fields import (
     Mode,
 )
-from trimode.errors import Described, shorten
+from trimode.errors import Described, RequestError, shorten
 
 
 @pytest.mark.parametrize(
@@ -28,10 +28,15 @@ from trimode.errors import Described, shorten
         (1 << 2000, "an integer of 2001 bits"),
         ([10**5000], "a list"),
         (Described("2 gaps"), "2 gaps"),
+        (Described("/a\x1b[31m"), r"/a\u001b[31m"),
     ],
 )
 def test_a_value_is_shown_as_json(value: object, shown: str) -> None:
     assert shorten(value) == shown
+
+
+def test_a_name_with_control_characters_is_shown_with_their_codes() -> None:
+    assert str(RequestError("a\x1b[31m", "is not a field", 1)) == r"a\u001b[31m is not a field, got 1"
 
 
 @given(st.text(max_size=300), st.integers(40, 120))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -15,19 +16,29 @@ from ..errors import ERROR_TYPES, TrimodeError
 
 TYPE_IN_FRONT = re.compile(r"[a-z][a-z0-9_]*(?=: )")
 RETRY_AFTER_SECONDS = 1  # a full queue moves within a second, and a start is asked about again
+ENCODINGS = "gzip, deflate"  # of a body that HTTP's face reads
 QUOTED_BYTES = 200  # of a body that is no error of Triton's
 TRITONS_WORDS = (
-    ("has no available versions|not at ready state", "unavailable"),  # of a model that is there: Triton is ending
-    ("unknown model|is not found|failed to find", "not_found"),
-    ("is not healthy|not ready|unavailable|is stopped|shared memory pool|has been stopped", "unavailable"),
+    ("has no available versions|not at ready state|not ready|unavailable|stopped", "unavailable"),
+    ("is not healthy|shared memory pool", "unavailable"),
     ("exceeds maximum queue size", "overloaded"),
     ("timeout expired|deadline", "deadline_exceeded"),
-    ("unexpected (inference )?(input|name|parameter)|unknown (input|parameter)|unexpected key", "unknown_field"),
-    ("failed to parse the request json|malformed|invalid json", "bad_json"),
-    (r"data-?type|shape|type mismatch|unable to parse|must be|\bexpect(s|ed)\b", "wrong_type"),
+    ("unknown model|model version|requested model|^not found", "not_found"),
+    ("is restricted|^method not allowed", "not_allowed"),
+    ("decoupled transaction|exactly 1 response|shared memory region", "not_applicable"),
+    ("content-encoding", "unsupported_encoding"),
+    ("already exists in request", "given_twice"),
+    ("unexpected inference (input|output)", "unknown_field"),
+    ("failed to parse the request json", "bad_json"),
+    ("data-?type|shape|dimensions|byte size|incomplete string|number of string elements|find data for", "wrong_type"),
+    (r"attempt to|unable to parse|invalid (value )?type|\bexpect(s|ed|ing)\b", "wrong_type"),
     ("internal|failed to|error", "internal"),
 )
-"""What Triton's own errors say, and the type that they have; the first pattern that is found counts."""
+"""What Triton's own errors say in lower case, and the type that they have; the first pattern that is found counts.
+
+Checked against what Triton 2.51 answered to 60 broken requests over HTTP and gRPC, see the test of this module; the
+words of the third and the fourth line were not provoked.
+"""
 
 
 def with_type(text: str) -> str:
@@ -48,9 +59,11 @@ def error_text(body: bytes) -> str:
         return TrimodeError(body[:QUOTED_BYTES].decode("utf-8", "replace")).on_the_wire()
 
 
-def error_response(text: str) -> web.Response:
+def error_response(text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return the answer to the error `text`, which gets a type in front if it has none."""
     typed = with_type(text)
-    status = ERROR_TYPES[typed.partition(":")[0]].http_status
-    headers = {"Retry-After": str(RETRY_AFTER_SECONDS)} if status == 503 else None
-    return web.json_response({"error": typed}, status=status, headers=headers)
+    kind = ERROR_TYPES[typed.partition(":")[0]]
+    own = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.http_status == 503 else {}
+    if kind.name == "unsupported_encoding":
+        own["Accept-Encoding"] = ENCODINGS
+    return web.json_response({"error": typed}, status=kind.http_status, headers={**own, **(headers or {})})
