@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import io
 from collections.abc import AsyncIterator, Iterator, Mapping
 from pathlib import Path
@@ -19,8 +20,10 @@ from pathlib import Path
 import aiohttp
 from yarl import URL
 
-from ..errors import LostError
+from ..errors import ExhaustedError, LostError
 
+OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL)
+"""Errors of this process or machine, which say nothing about the server that was to be asked."""
 NOT_SENT = ("Accept", "Accept-Encoding", "User-Agent")  # what aiohttp would add; Triton compresses for the second
 
 
@@ -78,6 +81,7 @@ class BackendClient:
 
         Raises:
             ConnectionRefusedError: nobody listens.
+            ExhaustedError: this process cannot open a connection.
             LostError, TimeoutError: see Answer.parts.
         """
         self._session = self._session or _new_session(self._socket)
@@ -128,6 +132,8 @@ def _lost_connections() -> Iterator[None]:
     except aiohttp.ClientConnectorError as exc:
         if isinstance(exc.os_error, FileNotFoundError):  # a socket that nobody has made yet
             raise ConnectionRefusedError(str(exc)) from exc
+        if exc.os_error.errno in OUT_OF_RESOURCES:
+            raise ExhaustedError(f"the server cannot ask its backend: {exc.os_error.strerror}") from exc
         raise exc.os_error from exc
     except TimeoutError:
         raise

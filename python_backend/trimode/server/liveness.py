@@ -6,6 +6,7 @@ Knows the server's health, generate and metrics URLs; says what is wrong, and le
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Coroutine, Mapping
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 from prometheus_client.parser import text_string_to_metric_families
 
 from ..api.tensors import CANARY_TAG, MODEL_NAME, TAG
-from ..errors import OverloadedError, ServeError
+from ..errors import ExhaustedError, OverloadedError, ServeError
 from ..metrics import INSTANCE, PASSES, RUNNING, WAITING
 from .backend_client import BackendClient
 from .process import TritonProcess
@@ -145,15 +146,20 @@ class Liveness:
                 raise ServeError(f"{fault.text} before the model was ready; the lines above say why")
             if time.monotonic() > deadline:
                 raise ServeError(f"the model was not ready after {self._ready_seconds:.0f} s")
-            status, _ = await self._ask("GET", "/v2/health/ready", b"", READ_SECONDS)
-            if status == 200:
-                return
+            with contextlib.suppress(ExhaustedError):
+                status, _ = await self._ask("GET", "/v2/health/ready", b"", READ_SECONDS)
+                if status == 200:
+                    return
             await asyncio.sleep(START_POLL_SECONDS)
 
     async def _until_answering(self, process: TritonProcess, deadline: float) -> None:
         """Wait for the first token; its time decides how long this model's engine may do nothing."""
         began = time.monotonic()
-        if fault := await _first(_process_fault(process), self._canary(deadline - began)):
+        try:
+            fault = await _first(_process_fault(process), self._canary(deadline - began))
+        except ExhaustedError as exc:
+            fault = str(exc)
+        if fault:
             raise ServeError(f"the model was loaded, but {fault} before it served")
         self.stuck_seconds = max(self._canary_seconds, FIRST_TOKEN_FACTOR * (time.monotonic() - began))
 
@@ -172,14 +178,18 @@ class Liveness:
             if passes is not None and passes != last_passes:
                 last_passes, last_sign = passes, time.monotonic()
             elif activity is None or passes is None or activity.busy or time.monotonic() - last_sign >= IDLE_SECONDS:
-                if fault := await self._canary(self.stuck_seconds):
-                    return f"the engine made no pass and {fault}"
-                last_sign = time.monotonic()
+                with contextlib.suppress(ExhaustedError):  # not known now; asked again after PROGRESS_SECONDS
+                    if fault := await self._canary(self.stuck_seconds):
+                        return f"the engine made no pass and {fault}"
+                    last_sign = time.monotonic()
 
     async def _canary(self, seconds: float) -> str | None:
         """Return None once a token is generated or the engine makes a pass; else say what it did for `seconds`.
 
         Errors are accepted for `canary_seconds` only: waiting longer would not help.
+
+        Raises:
+            ExhaustedError: this process could not ask, so nothing is known.
         """
         before = await self._passes()
         began = time.monotonic()
@@ -188,6 +198,7 @@ class Liveness:
             if status == 200:
                 return None
             passes = await self._passes()
+            before = passes if before is None else before
             if passes is not None and before is not None and passes > before:
                 return None  # it works for others, or its queue is full
             full = OverloadedError.error_type.encode() in answer
@@ -210,10 +221,16 @@ class Liveness:
             return None
 
     async def _ask(self, method: str, path: str, body: bytes, seconds: float) -> tuple[int, bytes]:
-        """Return status and body of the answer; (0, b"") when none came in time."""
+        """Return status and body of the answer; (0, b"") when none came in time.
+
+        Raises:
+            ExhaustedError: it could not be asked.
+        """
         try:
             async with self._http.request(method, path, body, JSON, silence=seconds) as answer:
                 return answer.status, await answer.read()
+        except ExhaustedError:
+            raise
         except OSError:
             return 0, b""
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import socket
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from trimode.errors import LostError
+from trimode.errors import ExhaustedError, LostError
 from trimode.server.backend_client import BackendClient
 from trimode.server.ports import free_port
 
@@ -134,6 +136,20 @@ def test_silence_ends_an_answer(answer: bytes) -> None:
             await read(client, silence=0.1)
 
     asked(Backend(answer), ask)
+
+
+def test_want_of_files_says_nothing_about_the_backend(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_files(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    async def ask(client: BackendClient) -> None:
+        with monkeypatch.context() as patch:
+            patch.setattr(socket, "socket", no_files)
+            with pytest.raises(ExhaustedError, match="the server cannot ask its backend: Too many open files"):
+                await read(client)
+        assert await read(client) == b"{}"
+
+    asked(Backend(SHORT), ask)
 
 
 def test_nobody_listens() -> None:

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from trimode.errors import ExhaustedError
 from trimode.metrics import PASSES, RUNNING
 from trimode.server import liveness, supervisor
 from trimode.server.process import Fault
@@ -71,6 +72,62 @@ def test_a_full_queue_of_an_engine_that_makes_a_pass_now_and_then_is_no_fault() 
 
     run = Run(Engine(OK), after_start)
     assert (run.ready, len(run.processes)) == (1, 1)
+
+
+class Unreachable(Engine):
+    """An engine that this process may have no files to ask; `asked` counts the tries."""
+
+    reachable = True
+    asked = 0
+
+    @asynccontextmanager
+    async def request(self, method: str, path: str, *args: object, silence: float) -> AsyncIterator[Answer]:
+        self.asked += 1
+        if not self.reachable:
+            raise ExhaustedError("Too many open files")
+        async with super().request(method, path, *args, silence=silence) as answer:
+            yield answer
+
+
+def test_an_engine_that_cannot_be_asked_is_left_alone() -> None:
+    engine = Unreachable(OK)
+
+    def after_start(run: Run) -> None:
+        engine.reachable = False
+        run.stop_in(10 * CANARY_SECONDS)
+
+    run = Run(engine, after_start)
+    assert (run.ready, len(run.processes), run.error) == (1, 1, "")
+    assert engine.asked > 4
+
+
+def test_an_engine_that_is_stuck_once_it_can_be_asked_again_is_replaced() -> None:
+    engine = Unreachable(OK)
+
+    def after_start(run: Run) -> None:
+        if run.ready == 1:
+            engine.reachable = False
+            asyncio.get_running_loop().call_later(5 * CANARY_SECONDS, stick)
+        else:
+            run.supervisor.stop()
+
+    def stick() -> None:
+        engine.reachable, engine.answer = True, None
+
+    run = Run(engine, after_start)
+    assert (run.ready, run.error) == (2, "")
+
+
+def test_a_first_token_that_cannot_be_asked_for_ends_the_start() -> None:
+    class Loaded(Unreachable):
+        @asynccontextmanager
+        async def request(self, method: str, path: str, *args: object, silence: float) -> AsyncIterator[Answer]:
+            self.reachable = path == "/v2/health/ready"
+            async with super().request(method, path, *args, silence=silence) as answer:
+                yield answer
+
+    run = Run(Loaded(OK), lambda run: None)
+    assert run.error == "the model was loaded, but Too many open files before it served"
 
 
 @pytest.mark.parametrize("metrics", [b"", b"\xff", *(f"{PASSES.name}{rest}\n".encode() for rest in MALFORMED)])
