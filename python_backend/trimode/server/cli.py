@@ -23,12 +23,13 @@ from .caller import Callers
 from .gpu_repository import parse_gpus
 from .grpc_front.front import GrpcFront
 from .grpc_front.front import listen as listen_grpc
-from .guard import Guard, listen
+from .guard import Guard
+from .http_front.listener import MOST_CONNECTIONS, listen
 from .launch.command import Launch
 from .launch.limits import check_limits, raise_file_limit
 from .launch.private_folder import private_folder
 from .liveness import Liveness
-from .ports import ALL_INTERFACES, LOOPBACK, check_port_free
+from .ports import ALL_INTERFACES, LOOPBACK, check_port_free, free_port, in_url
 from .process import log
 from .serving import Limits
 from .shared_memory import close_shm, own_prefix
@@ -66,8 +67,8 @@ def parser() -> argparse.ArgumentParser:
         help="serve this file's reveal rule too, by the file's name; may be given several times; "
         f"adds to ${RULE_FILES}",
     )
-    made.add_argument("--host", default=LOOPBACK, help="address of HTTP [%(default)s]")
-    made.add_argument("--grpc-host", default=LOOPBACK, help="address of gRPC [%(default)s]")
+    made.add_argument("--host", default=LOOPBACK, help="address of HTTP, IPv4 or IPv6 [%(default)s]")
+    made.add_argument("--grpc-host", default=LOOPBACK, help="address of gRPC, IPv4 or IPv6 [%(default)s]")
     made.add_argument(
         "--metrics-host",
         choices=(LOOPBACK, ALL_INTERFACES),
@@ -75,9 +76,9 @@ def parser() -> argparse.ArgumentParser:
         help="address of metrics, which come from Triton itself [%(default)s]",
     )
     made.add_argument("--gpus", metavar="LIST", help="one instance on each of these GPUs, e.g. 0,1; TensorRT bundles")
-    made.add_argument("--http-port", type=int, default=8000, metavar="PORT", help="port of HTTP [%(default)s]")
-    made.add_argument("--grpc-port", type=int, default=8001, metavar="PORT", help="port of gRPC [%(default)s]")
-    made.add_argument("--metrics-port", type=int, default=8002, metavar="PORT", help="port of metrics [%(default)s]")
+    for name, port, what in (("http", 8000, "HTTP"), ("grpc", 8001, "gRPC"), ("metrics", 8002, "metrics")):
+        text = f"port of {what}; 0 takes a free one [%(default)s]"
+        made.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=text)
     _add_limits(made)
     return made
 
@@ -98,6 +99,13 @@ def _add_limits(made: argparse.ArgumentParser) -> None:
         help="addresses or networks (10.0.0.0/8) of proxies, separated by commas, that are believed when they name "
         "their callers by X-Forwarded-For, in gRPC as metadata [none]",
     )
+    made.add_argument(
+        "--max-connections",
+        type=_positive,
+        default=MOST_CONNECTIONS,
+        metavar="N",
+        help="most HTTP connections at once, idle ones included; fewer where files are short (ulimit -n) [%(default)s]",
+    )
     for name, kind, default, text in (
         ("silence", float, 300.0, "longest pause before and within an answer"),
         ("ready-timeout", int, 600, "how long the server may take to start"),
@@ -106,6 +114,13 @@ def _add_limits(made: argparse.ArgumentParser) -> None:
     ):
         help_text = f"{text}, seconds [%(default)s]"
         made.add_argument(f"--{name}", type=kind, default=default, metavar="S", help=help_text)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
+    return number
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -121,9 +136,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    hosts = {"http": options.host, "grpc": options.grpc_host, "metrics": options.metrics_host}
-    for name, host in hosts.items():
-        check_port_free(f"{name}-port", host, getattr(options, f"{name}_port"))
+    settle_ports(options)
     repository = options.model_repository.resolve()
     config = ServerConfig.load(repository / MODEL_NAME / "model.yaml")
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
@@ -158,11 +171,25 @@ async def _serve(options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, stop)
         async with (
             contextlib.aclosing(liveness),
-            listen(guard, options.host, options.http_port),
-            listen_grpc(front, options.grpc_host, options.grpc_port),
+            listen(guard.handle, options.host, options.http_port, options.max_connections),
+            listen_grpc(front, in_url(options.grpc_host), options.grpc_port),
         ):
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(ready, lambda: guard.running + front.running)
+
+
+def settle_ports(options: argparse.Namespace) -> None:
+    """Put a free port where `options` has 0, and check that the others are free.
+
+    Raises:
+        ServeError: one is taken, or its host is no address of this machine.
+    """
+    hosts = {"http": options.host, "grpc": options.grpc_host, "metrics": options.metrics_host}
+    for name, host in hosts.items():
+        given = {getattr(options, f"{other}_port") for other in hosts}
+        port = getattr(options, f"{name}_port") or free_port(given)
+        setattr(options, f"{name}_port", port)
+        check_port_free(f"{name}-port", host, port)
 
 
 def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:
@@ -180,7 +207,9 @@ def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:
 
 def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str:
     """Return what is printed when the server is ready."""
-    http = f"http://{options.host}:{options.http_port}"
+    http = f"http://{in_url(options.host)}:{options.http_port}"
+    grpc = f"{in_url(options.grpc_host)}:{options.grpc_port}"
+    metrics = f"http://{options.metrics_host}:{options.metrics_port}"
     if (bundle / CHAT_TEMPLATE).is_file():
         prompt = '"messages": [{"role": "user", "content": "What is 23 + 2221?"}]'
     else:
@@ -189,7 +218,7 @@ def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str
         (
             f"ready: {manifest.model} ({manifest.precision}, up to {manifest.capacity} tokens)",
             f"  HTTP     {http}/v2/models/{MODEL_NAME}/generate and /generate_stream",
-            f"  gRPC     127.0.0.1:{options.grpc_port}     metrics  http://127.0.0.1:{options.metrics_port}/metrics",
+            f"  gRPC     {grpc}     metrics  {metrics}/metrics",
             f"  try      curl -s {http}/v2/models/{MODEL_NAME}/generate -d '{{{prompt}, \"max_tokens\": 128}}'",
         )
     )

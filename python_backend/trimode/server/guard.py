@@ -1,7 +1,7 @@
-"""The HTTP face of the server: limits and checks requests, streams answers through, and ends what would hang.
+"""The HTTP face of the server: checks requests, streams answers through, and ends what would hang.
 
-tritonserver listens behind it on an internal loopback port. Knows Triton's URLs and errors, nothing of its process;
-`ServingState` says whether that one is alive.
+tritonserver listens behind it on an internal port. Knows Triton's URLs and errors, nothing of its process, which
+`ServingState` says is alive or not, and nothing of connections and encodings, which are http_front's.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NoReturn
+from urllib.parse import unquote
 
 from aiohttp import web
-from aiohttp.http_exceptions import HttpProcessingError
 
 from ..api.tensors import CANCEL, MODEL_NAME
-from ..errors import Described, LostError, Refusal, RequestError, TrimodeError
+from ..errors import Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
 from .backend_client import Answer, BackendClient
 from .body_check import check_body
 from .caller import EVERY_PEER, FORWARDED_FOR, Callers
 from .error_answer import error_response, error_text
+from .grpc_front.messages import check_model
+from .http_front.body import read_body
 from .serving import Limits, ServingState, lost_error, not_serving, silent_error
 
 logger = logging.getLogger(__name__)
-http_logger = logging.getLogger(f"{__name__}.http")  # aiohttp's
 
-MODEL = r"/v2/models/(?P<model>[A-Za-z0-9._-]+)(/versions/[0-9]+)?"
+MODEL = r"/v2/models/(?P<model>[^/]+)(/versions/(?P<version>[^/]+))?"
 GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
 READY = re.compile(rf"/v2/health/ready|{MODEL}/ready")
 LIVE = re.compile(r"/v2/health/live")
@@ -43,15 +44,17 @@ JSON = {"Content-Type": "application/json"}
 INSTEAD = f"use POST {GENERATE_PATH} or generate_stream, or ModelStreamInfer over gRPC"
 LARGE_BODY = 64 * 1024  # bytes; checking a larger body would delay every stream by more than a millisecond or two
 CANCEL_SECONDS = 10.0  # for the backend to confirm a cancellation; nobody waits for it
-IDLE_SECONDS = 75.0  # between two requests of a connection; longer than clients keep theirs, which then close first
-SHUTDOWN_SECONDS = 2.0  # for open connections to end; requests have had the server's exit timeout before
+ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)  # in front of the path, as proxies send it
+UNRESERVED = re.compile(r"%(?:2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
+"""Letters, digits and -._~ as percent codes: RFC 3986 says that they mean the same."""
+ERROR_IN_FRONT = b'{"error":'  # of a body; Triton sends some errors with status 200
 
 
 @dataclass(frozen=True)
 class Route:
-    """Which requests `answer` is for: those with a path like this and this method, or any method if it is None."""
+    """Which requests `answer` is for: those with a path like this and this method, HEAD where it is GET."""
 
-    method: str | None
+    method: str
     path: re.Pattern[str]
     answer: Callable[[web.BaseRequest, re.Match[str]], Awaitable[web.StreamResponse]]
 
@@ -73,36 +76,47 @@ class Guard:
             Route("GET", READ, self._read),
             Route("GET", READY, self._read),
             Route("GET", LIVE, self._live),
-            Route(None, INFER, self._infer),
+            Route("POST", INFER, self._infer),
         )
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
         try:
             return await self._route(request)
-        except (RequestError, Refusal) as exc:
-            return error_response(exc.on_the_wire())
-        except TimeoutError:
-            return error_response(silent_error().on_the_wire())
         except ConnectionRefusedError:
-            return error_response(not_serving(self._state).on_the_wire())
+            error: TrimodeError = not_serving(self._state)
         except LostError:
-            return error_response(lost_error(self._state).on_the_wire())
+            error = lost_error(self._state)
+        except ExhaustedError as exc:
+            logger.warning("%s", exc)
+            error = exc
+        except TrimodeError as exc:
+            error = exc
+        except TimeoutError:
+            error = silent_error()
         except Exception as exc:
-            if request.transport is None or request.transport.is_closing():
-                raise  # the caller is gone, nobody to answer
+            if request.transport is None or request.transport.is_closing() or request.writer.output_size:
+                raise  # the caller is gone or has a part of the answer: nobody to answer
             logger.exception("a request could not be answered")
-            return error_response(TrimodeError(f"{type(exc).__name__}: {exc}").on_the_wire())
+            error = TrimodeError(f"{type(exc).__name__}: {exc}")
+        return error_response(error.on_the_wire())
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path = path_of(request)
         matching = [(route, found) for route in self._routes if (found := route.path.fullmatch(path))]
         for route, found in matching:
-            if route.method in (None, request.method):
+            if route.method == ("GET" if request.method == "HEAD" else request.method):
+                if route.path is not LIVE and (model := found["model"]) is not None:
+                    check_model(unquote(model), unquote(found["version"] or ""))
                 return await route.answer(request, found)
-        if matching:
-            raise Refusal("not_allowed", f"{request.method} {path}")
-        raise Refusal("not_found", f"{path} is not served here; see GET /v2")
+        if not matching and path != "*":
+            raise Refusal("not_found", f"{shorten(Described(path))} is not served here; see GET /v2")
+        methods = {route.method for route, _ in matching} or {route.method for route in self._routes}
+        allow = {"Allow": ", ".join(sorted({*methods, *({"HEAD"} if "GET" in methods else ()), "OPTIONS"}))}
+        if request.method == "OPTIONS":
+            return web.Response(status=204, headers=allow)
+        refused = Refusal("not_allowed", f"{request.method} {shorten(Described(path))}")
+        return error_response(refused.on_the_wire(), allow)
 
     async def _live(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Answer without asking the backend: the guard lives while the backend is being replaced."""
@@ -114,14 +128,13 @@ class Guard:
 
     async def _read(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Pass on a question about the server or a model."""
-        return await self._forward(request, b"")
+        async with self._call("GET", request, b"") as answer:
+            return await self._whole(request, answer)
 
     async def _generate(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Pass a request on with a tag of ours; if its answer is not read to the end, it is cancelled by that tag."""
         streaming = found["verb"] == "generate_stream"
         body = await read_body(request, self._limits)
-        if found["model"] != MODEL_NAME:
-            return await self._forward(request, body)
         tag = secrets.token_hex(8)
         caller = self._callers.of(request.remote or "", request.headers.getall(FORWARDED_FOR, ()))
         if len(body) > LARGE_BODY:
@@ -131,7 +144,7 @@ class Guard:
         answer: Answer | None = None
         self.running += 1
         try:
-            async with self._call(request, checked) as answer:
+            async with self._call("POST", request, checked) as answer:
                 return await (self._stream if streaming else self._whole)(request, answer)
         finally:
             self.running -= 1
@@ -139,27 +152,23 @@ class Guard:
                 self._cancelling.add(task := asyncio.create_task(self._cancel(tag)))
                 task.add_done_callback(self._cancelling.discard)
 
-    async def _forward(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        async with self._call(request, body) as answer:
-            return await self._whole(request, answer)
-
-    def _call(self, request: web.BaseRequest, body: bytes) -> AbstractAsyncContextManager[Answer]:
+    def _call(self, method: str, request: web.BaseRequest, body: bytes) -> AbstractAsyncContextManager[Answer]:
         if not self._state.alive:
             raise not_serving(self._state)
         # Not the caller's Content-Type: Triton 2.51 crashes on a large form-urlencoded body, which is curl's default.
         silence = self._limits.silence_seconds
-        return self._backend.request(request.method, path_of(request), body, JSON, silence=silence)
+        return self._backend.request(method, path_of(request), body, JSON, silence=silence)
 
     async def _cancel(self, tag: str) -> None:
         """End a request whose caller left; Triton 2.51 notices that only while it writes a stream."""
         body = json.dumps({CANCEL: tag}).encode("ascii")
-        with contextlib.suppress(ConnectionError, TimeoutError):
+        with contextlib.suppress(OSError):
             async with self._backend.request("POST", GENERATE_PATH, body, JSON, silence=CANCEL_SECONDS) as answer:
                 await answer.read()
 
     async def _whole(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
         content = await answer.read()
-        if answer.status != 200:
+        if answer.status != 200 or content.startswith(ERROR_IN_FRONT):
             return error_response(error_text(content))
         return web.Response(body=content, headers={"Content-Type": answer.content_type})
 
@@ -180,66 +189,9 @@ class Guard:
 
 
 def path_of(request: web.BaseRequest) -> str:
-    """Return the path as it was sent, without a query: what is matched is what Triton gets."""
-    return request.raw_path.partition("?")[0]
-
-
-async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
-    """Read the body; one that is too large is refused before Triton gets any of it.
-
-    Raises:
-        Refusal: it is larger than the limit, or does not arrive in time.
-        RequestError: it is not encoded as its Content-Encoding says, or not sent as its framing says.
-    """
-    _check_size(request.content_length or 0, limits)
-    if request.headers.get("Expect", "").lower() == "100-continue":
-        assert request.transport is not None
-        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    parts: list[bytes] = []
-    size = 0
-    try:
-        async with asyncio.timeout(limits.upload_seconds):
-            while part := await request.content.readany():
-                parts.append(part)
-                size += len(part)
-                _check_size(size, limits)
-    except TimeoutError as exc:
-        raise Refusal("deadline_exceeded", "the body did not arrive in time") from exc
-    except web.RequestPayloadError as exc:
-        text = "cannot be read as its Content-Encoding and Transfer-Encoding say"
-        raise RequestError("the body", text, Described("other bytes"), error_type="bad_json") from exc
-    return b"".join(parts)
-
-
-def _check_size(size: int, limits: Limits) -> None:
-    if size > limits.body_bytes:
-        raise Refusal("too_large", f"the body must be at most {limits.body_bytes} bytes, got {size}")
-
-
-def _in_one_line(record: logging.LogRecord) -> bool:
-    """Log a request that is not HTTP/1 in one line, without aiohttp's traceback: gRPC clients often try this port."""
-    exc = record.exc_info[1] if record.exc_info else None
-    if isinstance(exc, HttpProcessingError | web.RequestPayloadError):
-        said = exc.message if isinstance(exc, HttpProcessingError) else str(exc)
-        record.msg += ": %s"
-        record.args = (*(record.args or ()), said.partition("\n")[0].rstrip(":"))
-        record.levelno, record.levelname, record.exc_info = logging.WARNING, "WARNING", None
-    return True
-
-
-http_logger.addFilter(_in_one_line)
-
-
-@contextlib.asynccontextmanager
-async def listen(guard: Guard, host: str, port: int) -> AsyncIterator[None]:
-    """Answer on `host`:`port` inside the block."""
-    server = web.Server(
-        guard.handle, handler_cancellation=True, access_log=None, logger=http_logger, keepalive_timeout=IDLE_SECONDS
-    )
-    runner = web.ServerRunner(server, shutdown_timeout=SHUTDOWN_SECONDS)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, host, port).start()
-        yield
-    finally:
-        await runner.cleanup()
+    """Return the path without a query, letters and digits plain: what is matched is what Triton gets."""
+    path = request.raw_path
+    if not path.startswith("/"):
+        path = ORIGIN.sub("", path, count=1)
+    path = path.partition("?")[0]
+    return UNRESERVED.sub(lambda code: unquote(code[0]), path) if "%" in path else path

@@ -51,18 +51,24 @@ class Ports:
         return f"{self.grpc_address}:{self.grpc}"
 
 
+def in_url(host: str) -> str:
+    """Return an address as URLs and gRPC have it, an IPv6 one in brackets."""
+    return f"[{host}]" if ":" in host else host
+
+
 def check_port_free(option: str, host: str, port: int) -> None:
     """Check a port now, rather than after the minutes that loading a model may take.
 
     Raises:
         ServeError: something listens on `host`:`port`, or it is no address of this machine.
     """
-    with contextlib.closing(socket.socket()) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except (OSError, OverflowError) as exc:
-            raise ServeError(f"--{option} {port} on {host} is not available: {exc}. With make, set PORT=…") from exc
+    try:
+        for family, kind, _, _, address in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM):
+            with contextlib.closing(socket.socket(family, kind)) as probe:
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                probe.bind((address[0], port, *address[2:]))
+    except (OSError, OverflowError) as exc:
+        raise ServeError(f"--{option} {port} on {host} is not available: {exc}. With make, set PORT=…") from exc
 
 
 def free_port(reserved: Collection[int]) -> int:

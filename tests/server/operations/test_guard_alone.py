@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import http.client
 import json
-import logging
+import socket
 import threading
 from collections.abc import Callable
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -18,7 +21,8 @@ from trimode.api.tensors import CANCEL, TAG
 from trimode.server import guard
 from trimode.server.backend_client import BackendClient
 from trimode.server.body_check import check_body
-from trimode.server.guard import LARGE_BODY, Guard, listen
+from trimode.server.guard import LARGE_BODY, Guard
+from trimode.server.http_front.listener import listen
 from trimode.server.serving import Limits
 
 from tests.server.server import free_ports
@@ -62,7 +66,8 @@ def behind_the_guard(backend: Stalling, ask: Callable[[int], Any]) -> Any:
         inner, outer = free_ports(2)
         async with await asyncio.start_server(backend, "127.0.0.1", inner):
             client = BackendClient(inner)
-            async with listen(Guard(client, Living(), Limits(silence_seconds=SILENCE)), "127.0.0.1", outer):
+            guard = Guard(client, Living(), Limits(silence_seconds=SILENCE))
+            async with listen(guard.handle, "127.0.0.1", outer):
                 answer = await asyncio.to_thread(ask, outer)
                 async with asyncio.timeout(5):
                     while len(backend.requests) < 2:
@@ -108,18 +113,27 @@ def test_only_a_large_body_is_checked_aside(monkeypatch: pytest.MonkeyPatch, tok
     assert checked_aside == [aside]
 
 
-def test_a_client_that_speaks_http_2_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    async def run() -> bytes:
-        (port,) = free_ports(1)
-        async with listen(Guard(BackendClient(1), Living(), Limits()), "127.0.0.1", port):
-            reader, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
-            answer = await reader.read()
-            writer.close()
-            await writer.wait_closed()
-        return answer
+def test_a_guard_without_files_is_not_available(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def no_files(*_: object, **__: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
 
-    assert b"400 Bad Request" in asyncio.run(run())
-    (record,) = (record for record in caplog.records if record.name.startswith(guard.__name__))
-    assert (record.levelno, record.exc_info) == (logging.WARNING, None)
-    assert record.getMessage() == "Error handling request from 127.0.0.1: Pause on PRI/Upgrade"
+    def ask(port: int) -> Any:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+            connection.connect()
+            monkeypatch.setattr(socket, "socket", no_files)
+            connection.request("GET", "/v2")
+            answer = connection.getresponse()
+            return answer.status, json.loads(answer.read())
+
+    async def run() -> Any:
+        (port,) = free_ports(1)
+        client = BackendClient(1)
+        guard = Guard(client, Living(), Limits())
+        async with contextlib.aclosing(client), listen(guard.handle, "127.0.0.1", port):
+            return await asyncio.to_thread(ask, port)
+
+    text = "the server cannot ask its backend: Too many open files"
+    assert asyncio.run(run()) == (503, {"error": f"unavailable: {text}"})
+    assert [record.getMessage() for record in caplog.records] == [text]

@@ -41,6 +41,26 @@ def test_a_port_that_is_taken_is_named_with_its_option() -> None:
             ports.check_port_free("http-port", "127.0.0.1", port)
 
 
+def test_a_port_of_an_ipv6_address() -> None:
+    with socket.socket(socket.AF_INET6) as taken:
+        taken.bind(("::1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(ServeError, match=f"--grpc-port {port} on ::1 is not available: "):
+            ports.check_port_free("grpc-port", "::1", port)
+    ports.check_port_free("grpc-port", "::1", port)
+
+
+def test_a_host_that_is_no_address_of_this_machine() -> None:
+    with pytest.raises(ServeError, match=r"--http-port 8000 on 192\.0\.2\.1 is not available: "):
+        ports.check_port_free("http-port", "192.0.2.1", 8000)
+
+
+@pytest.mark.parametrize(("host", "written"), [("::1", "[::1]"), ("127.0.0.1", "127.0.0.1"), ("box", "box")])
+def test_an_ipv6_address_has_brackets_in_a_url(host: str, written: str) -> None:
+    assert ports.in_url(host) == written
+
+
 def test_a_number_that_is_no_port_is_not_available() -> None:
     with pytest.raises(ServeError, match=r"--grpc-port 65536 on 127\.0\.0\.1 is not available: "):
         ports.check_port_free("grpc-port", "127.0.0.1", 65536)

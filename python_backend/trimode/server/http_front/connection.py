@@ -1,0 +1,297 @@
+"""Connection: one caller's HTTP/1 connection. aiohttp reads requests and writes answers; this watches over it.
+
+What is no request is answered in JSON, a caller that is too slow is sent away, and one that only stops sending gets its
+answer. Knows nothing of what is asked. aiohttp's private `_messages` is read in one place, `_note_broken_body`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import enum
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.streams import StreamReader
+
+from ...errors import Described, Refusal, TrimodeError, shorten
+from ..error_answer import error_response
+
+logger = logging.getLogger(__name__)
+
+HEAD_SECONDS = 20.0
+"""From the first byte of a head to its last; most heads are one packet, so this allows for several lost ones."""
+IDLE_SECONDS = 75.0
+"""Between two requests of a connection; longer than clients keep theirs, which then close first."""
+WRITE_SECONDS = 60.0
+"""For a caller to read on, once the system takes no more of its answer."""
+REFUSED_SECONDS = 1.0
+"""For a refused caller to read why; a connection closed while bytes come in would be reset, and the answer lost."""
+AIOHTTP_IDLE_SECONDS = 10 * IDLE_SECONDS  # aiohttp's own timer would also cut off a head that has begun
+VERSIONS = (HttpVersion10, HttpVersion11)
+REFUSAL = web.RequestKey("refusal", TrimodeError)
+"""The key under which a request holds why it is refused before anybody reads it."""
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+
+class Phase(enum.Enum):
+    """What a connection waits for."""
+
+    IDLE = enum.auto()  # the first byte of a request
+    HEAD = enum.auto()  # the rest of its head
+    ANSWER = enum.auto()  # the end of its answer
+    REST = enum.auto()  # the rest of a body that was answered unread; aiohttp ends this after 10 s
+    REFUSED = enum.auto()  # the caller to leave
+
+
+IDLE, HEAD, ANSWER, REST, REFUSED = Phase  # found faster than by way of the class
+
+
+class Connections(Protocol):
+    """What a connection says to the keeper of all of them."""
+
+    def add(self, connection: Connection) -> TrimodeError | None:
+        """Take a new connection, or return why it is refused."""
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+
+    def note(self, connection: Connection, *, idle: bool) -> None:
+        """Note whether a connection waits for its caller's next request."""
+
+
+class Connection(web.RequestHandler):
+    """Serves one connection of `connections`.
+
+    Attributes:
+        broken: its body cannot be read on, nor what follows it.
+    """
+
+    def __init__(self, server: web.Server, connections: Connections) -> None:
+        super().__init__(
+            server,
+            loop=asyncio.get_running_loop(),
+            keepalive_timeout=AIOHTTP_IDLE_SECONDS,
+            logger=logger,
+            access_log=None,  # type: ignore[arg-type]  # its type does not say that None means no log
+            auto_decompress=False,  # body.py does it, and says what is wrong
+        )
+        self._connections = connections
+        self._phase = IDLE
+        self._since = time.monotonic()  # of the phase
+        self._paused_since: float | None = None  # since when the system takes no more of the answer
+        self._request: web.BaseRequest | None = None  # the last one
+        self._ended = False  # the caller sends no more
+        self.broken = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin, or refuse the caller for want of room."""
+        super().connection_made(transport)
+        if error := self._connections.add(self):
+            self.refuse(error)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End; aiohttp cancels the handler of a request that runs."""
+        self._connections.discard(self)
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Read on."""
+        phase = self._phase
+        if phase is REFUSED:
+            return
+        if phase is IDLE and data:
+            self._enter(HEAD)
+        super().data_received(data)
+        if phase is REST and self._has_body():
+            self._enter(IDLE)
+        elif phase is ANSWER and self._messages:
+            self._note_broken_body()
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # aiohttp's says None, asyncio asks for this
+        """Return whether to keep the connection: a caller may send all it has to say and wait for the answer."""
+        self._ended = True
+        if self._phase is HEAD:
+            self.refuse(Refusal("bad_request", "the connection ended within the head of a request"))
+        elif self._phase is ANSWER and not self._has_body():
+            self._break_body("the connection ended within it")
+        return self._phase is ANSWER
+
+    def pause_writing(self) -> None:
+        """Note that the caller does not read its answer."""
+        super().pause_writing()
+        self._paused_since = time.monotonic()
+
+    def resume_writing(self) -> None:
+        """Note that it does again."""
+        super().resume_writing()
+        self._paused_since = None
+
+    def began(self, request: web.BaseRequest) -> None:
+        """Note that the head of `request` is complete and it is being answered."""
+        self._request = request
+        self._enter(ANSWER)
+
+    def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
+        """Note that an answer was sent: aiohttp calls this then. Nothing is logged."""
+        if self._phase is ANSWER:
+            self._enter(IDLE if self._has_body() else REST)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Return the answer to what could not be read as a request; a handler's own errors are not answered.
+
+        Raises:
+            ConnectionResetError: the caller left, or has a part of its answer already.
+        """
+        if not isinstance(exc, HttpProcessingError):
+            gone = self.transport is None or self.transport.is_closing()
+            if not (gone or isinstance(exc, ConnectionError)):
+                self.logger.error("an answer could not be finished", exc_info=exc)
+            raise ConnectionResetError("nobody to answer")
+        error = unreadable(exc)
+        logger.warning("refused %s: %s", request.remote, error.on_the_wire())
+        return Closing(error, self)
+
+    def log_exception(self, *args: Any, **kw: Any) -> None:
+        """Log what aiohttp did not foresee; a body that cannot be read was answered, or nobody waits for it."""
+        if not isinstance(kw.get("exc_info"), HttpProcessingError | web.RequestPayloadError | ConnectionError):
+            self.logger.error(*args, **kw)
+
+    def refuse(self, error: TrimodeError) -> None:
+        """Answer outside of any request, and close the connection when the caller has had time to read that."""
+        if self.transport is not None:
+            made = error_response(error.on_the_wire())
+            assert isinstance(made.body, bytes)
+            made.headers.update({"Connection": "close", "Content-Length": str(len(made.body))})
+            head = "".join(f"{name}: {value}\r\n" for name, value in made.headers.items())
+            self.transport.write(f"HTTP/1.1 {made.status} {made.reason}\r\n{head}\r\n".encode() + made.body)
+        self.end()
+
+    def end(self) -> None:
+        """Send and read no more; the connection closes soon, or when its caller closes it."""
+        self._enter(REFUSED)
+        with contextlib.suppress(OSError, RuntimeError):  # the caller is gone
+            if self.transport is not None:
+                self.transport.write_eof()
+
+    def watch(self, now: float) -> None:
+        """Send away, at `now` (time.monotonic), a caller that is too slow or gone."""
+        seconds = now - self._since
+        if self._paused_since is not None and now - self._paused_since > WRITE_SECONDS:
+            if self.transport is not None:
+                self.transport.abort()
+        elif self._phase is HEAD and seconds > HEAD_SECONDS:
+            self.refuse(Refusal("request_timeout", f"the head of the request took more than {HEAD_SECONDS:g} s"))
+        elif self._phase is ANSWER and self._ended:
+            self._look_whether_gone()
+        elif (self._phase is IDLE and (self._ended or seconds > IDLE_SECONDS)) or (
+            self._phase is REFUSED and seconds > REFUSED_SECONDS
+        ):
+            self.force_close()
+
+    def _enter(self, phase: Phase) -> None:
+        was, self._phase = self._phase, phase
+        self._since = time.monotonic()
+        if IDLE in (was, phase):
+            self._connections.note(self, idle=phase is IDLE)
+
+    def _has_body(self) -> bool:
+        """Whether the body of the last request has arrived to its end."""
+        return self._request is None or self._request.content.is_eof()
+
+    def _look_whether_gone(self) -> None:
+        """Send an interim answer: its second copy shows whether a caller that sends no more still listens.
+
+        A caller that left and one that closed its sending side look the same until something is sent to them.
+        """
+        request = self._request
+        if request is None or self.transport is None or request.version < HttpVersion11:
+            return
+        if request.writer.output_size == 0:  # else events or a body will show it
+            self.transport.write(CONTINUE)
+
+    def _note_broken_body(self) -> None:
+        """Let the handler know that its body cannot be read on; aiohttp keeps that error until the next request."""
+        exc = getattr(self._messages[-1][0], "exc", None)
+        if exc is not None and not self._has_body():
+            self._break_body(words_of(exc))
+
+    def _break_body(self, why: str) -> None:
+        self.broken = True
+        assert self._request is not None
+        self._request.content.set_exception(web.RequestPayloadError(why))
+
+
+class Closing(web.Response):
+    """The answer to what cannot be read, after which a connection ends."""
+
+    def __init__(self, error: TrimodeError, connection: Connection) -> None:
+        made = error_response(error.on_the_wire())
+        super().__init__(body=made.body, status=made.status, headers=made.headers)
+        self.force_close()
+        self._ending = connection
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send the answer, and let the caller read it before the connection is closed."""
+        await super().write_eof(data)
+        self._ending.end()
+        await asyncio.sleep(REFUSED_SECONDS)  # the end of the connection cancels this
+
+
+def request_maker(loop: asyncio.AbstractEventLoop) -> Callable[..., web.BaseRequest]:
+    """Return what makes requests for a `web.Server`: of HTTP/1.0 or 1.1, since an answer has its request's version."""
+
+    def make(
+        message: RawRequestMessage,
+        payload: StreamReader,
+        protocol: Connection,
+        writer: AbstractStreamWriter,
+        task: asyncio.Task[None],
+    ) -> web.BaseRequest:
+        if message.version is HttpVersion11:
+            request = web.BaseRequest(message, payload, protocol, writer, task, loop)
+            protocol.began(request)
+            return request
+        version = message.version
+        readable = message.method != "UNKNOWN"  # aiohttp's stand-in for what it could not parse, as HTTP/1.0
+        if not readable or version not in VERSIONS:
+            message = message._replace(version=HttpVersion11, should_close=True)  # a named tuple's public method
+        request = web.BaseRequest(message, payload, protocol, writer, task, loop)
+        if readable and version not in VERSIONS:
+            text = f"HTTP/{version.major}.{version.minor} is not spoken here, HTTP/1.1 is"
+            request[REFUSAL] = Refusal("unsupported_version", text)
+        protocol.began(request)
+        return request
+
+    return make
+
+
+def unreadable(exc: HttpProcessingError) -> Refusal:
+    """Return what the caller hears of bytes that are no request."""
+    said = words_of(exc)
+    if isinstance(exc, LineTooLong):
+        return Refusal("header_too_large", f"a line of the head must be at most {exc.args[1]} bytes")
+    if "Too many headers" in said:
+        return Refusal("header_too_large", "there are too many headers")
+    if "PRI/Upgrade" in said:
+        return Refusal("unsupported_version", "HTTP/2 is not spoken here, HTTP/1.1 is")
+    if "HTTP version" in said:
+        return Refusal("unsupported_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
+    return Refusal("bad_request", f"this cannot be read as HTTP/1.1: {said}")
+
+
+def words_of(exc: HttpProcessingError) -> str:
+    """Return what aiohttp's parser says of bytes that it cannot read, in one line and without the bytes."""
+    return shorten(Described(" ".join(exc.message.partition("\n\n")[0].split()).rstrip(":")))

@@ -1,0 +1,135 @@
+"""listen: the port of the HTTP face, and the connections to it, of which there are not too many."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import resource
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from ...errors import Refusal, TrimodeError
+from ..backend_client import OUT_OF_RESOURCES
+from ..error_answer import error_response
+from .connection import REFUSAL, Connection, request_maker
+
+logger = logging.getLogger(__name__)
+
+MOST_CONNECTIONS = 1024
+"""As gRPC's. 80 requests run or wait; the rest are connections between two requests, which take 8 KiB each."""
+MOST_REFUSED = 64  # connections that read their refusal; where one more comes, the first of them has had its time
+KEPT_FILES = 96  # that are not for connections: an idle trimode-serve has 20 open, tritonserver 66
+SWEEP_SECONDS = 0.5  # between looks at all connections, and so what a timer may be late
+SHUTDOWN_SECONDS = 2.0  # for open connections to end; requests have had the server's exit timeout before
+SAY_SECONDS = 10.0  # between two lines in the log about connections that were refused
+BACKLOG = 128  # connections that the system holds until they are accepted, as asyncio and aiohttp have it
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Keeper:
+    """Keeps the connections of one port. Where there is no room, the one that was idle for longest makes it."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self._served: set[Connection] = set()
+        self._idle: dict[Connection, None] = {}  # those of the served that are, the longest first
+        self._refused: dict[Connection, None] = {}  # the first to be refused first
+        self._said = -SAY_SECONDS
+
+    def add(self, connection: Connection) -> TrimodeError | None:
+        """Take a new connection, or return why it is refused."""
+        if len(self._served) >= self.most:
+            if not self._idle:
+                return self._full(connection)
+            oldest = next(iter(self._idle))
+            self.discard(oldest)
+            oldest.force_close()
+        self._served.add(connection)
+        self._idle[connection] = None
+        return None
+
+    def discard(self, connection: Connection) -> None:
+        """Forget a connection that has ended."""
+        self._served.discard(connection)
+        self._refused.pop(connection, None)
+        self._idle.pop(connection, None)
+
+    def note(self, connection: Connection, *, idle: bool) -> None:
+        """Note whether a connection waits for its caller's next request."""
+        self._idle.pop(connection, None)
+        if idle and connection in self._served:
+            self._idle[connection] = None
+
+    async def watch(self) -> None:
+        """Look after the connections until cancelled."""
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            now = time.monotonic()
+            for connection in (*self._served, *self._refused):
+                connection.watch(now)
+
+    def _full(self, connection: Connection) -> TrimodeError:
+        now = time.monotonic()
+        if now - self._said >= SAY_SECONDS:
+            self._said = now
+            logger.warning("a connection was refused: %d are open and busy, see --max-connections", self.most)
+        if len(self._refused) >= MOST_REFUSED:
+            oldest = next(iter(self._refused))
+            self.discard(oldest)
+            oldest.force_close()
+        self._refused[connection] = None
+        return Refusal("overloaded", f"{self.most} connections are open and busy")
+
+
+def affordable(most: int) -> int:
+    """Return how many connections there may be, at most `most`: each may take a file here and one to tritonserver."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return most
+    return min(most, max((soft - KEPT_FILES) // 2, 1))
+
+
+@contextlib.asynccontextmanager
+async def listen(handle: Handler, host: str, port: int, most: int = MOST_CONNECTIONS) -> AsyncIterator[None]:
+    """Answer requests to `host`:`port` by `handle` inside the block; at most `most` connections are open at once."""
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        if refusal := request.get(REFUSAL):
+            return error_response(refusal.on_the_wire())
+        response = await handle(request)
+        protocol = request.protocol
+        if isinstance(protocol, Connection) and protocol.broken:
+            response.force_close()
+        return response
+
+    loop = asyncio.get_running_loop()
+    connections = Keeper(affordable(most))
+    if connections.most < most:
+        logger.warning("at most %d connections, for want of open files: see ulimit -n", connections.most)
+    server = web.Server(answer, request_factory=request_maker(loop), handler_cancellation=True)
+    before = loop.get_exception_handler()
+    loop.set_exception_handler(_log_unaccepted)
+    listening = await loop.create_server(lambda: Connection(server, connections), host, port, backlog=BACKLOG)
+    watching = asyncio.create_task(connections.watch())
+    try:
+        yield
+    finally:
+        listening.close()
+        server.pre_shutdown()
+        await server.shutdown(SHUTDOWN_SECONDS)
+        watching.cancel()
+        loop.set_exception_handler(before)
+
+
+def _log_unaccepted(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Log in one line that a connection could not be accepted; asyncio tries again after a second."""
+    exc = context.get("exception")
+    if isinstance(exc, OSError) and exc.errno in OUT_OF_RESOURCES:
+        logger.warning("%s: %s", context.get("message"), exc)
+    else:
+        loop.default_exception_handler(context)

@@ -1,0 +1,103 @@
+"""How many connections there may be, and who makes room."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import resource
+
+import pytest
+from trimode.server.http_front import connection, listener
+from trimode.server.http_front.listener import KEPT_FILES, affordable
+
+from tests.trimode.server.http_front.scene import GET, Scene, play
+
+WAIT = GET.replace(b"/", b"/wait", 1)
+FULL = (503, {"error": "overloaded: 3 connections are open and busy"})
+
+
+@pytest.fixture(autouse=True)
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "SWEEP_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "REFUSED_SECONDS", 0.2)
+
+
+def test_the_connection_that_was_idle_for_longest_makes_room() -> None:
+    async def act(scene: Scene) -> None:
+        first, second, third = [await scene.call() for _ in range(3)]
+        for caller in (first, second, third):
+            caller.send(GET)
+            await caller.answer()
+        first.send(GET)  # the second has been idle for longest now
+        await first.answer()
+        assert await scene.ask(GET) == (200, {"length": 0})
+        assert await second.ended()
+        for caller in (first, third):
+            caller.send(GET)
+            assert await caller.answer() == (200, {"length": 0})
+        for caller in (first, second, third):
+            await caller.leave()
+
+    play(act, most=3)
+
+
+def test_where_all_are_busy_a_caller_is_refused_until_one_is_free(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(scene: Scene) -> None:
+        callers = [await scene.call() for _ in range(3)]
+        for caller in callers:
+            caller.send(WAIT)
+        await scene.until(lambda: scene.begun == 3)
+        assert await scene.ask(GET) == FULL
+        assert [await scene.ask() for _ in range(5)] == 5 * [FULL]
+        scene.go.set()
+        for caller in callers:
+            assert await caller.answer() == (200, {"length": 0})
+        assert await scene.ask(GET) == (200, {"length": 0})
+        for caller in callers:
+            await caller.leave()
+
+    play(act, most=3)
+    assert [record.getMessage() for record in caplog.records] == [
+        "a connection was refused: 3 are open and busy, see --max-connections"
+    ]
+
+
+def test_refused_callers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connection, "REFUSED_SECONDS", 60.0)
+    monkeypatch.setattr(listener, "MOST_REFUSED", 2)
+
+    async def act(scene: Scene) -> None:
+        busy = await scene.call()
+        busy.send(WAIT)
+        await scene.until(lambda: scene.begun == 1)
+        refused = [await scene.call() for _ in range(4)]
+        for caller in refused:
+            assert (await caller.answer())[0] == 503
+        for caller in refused[:2]:
+            assert await caller.ended()
+        for caller in (busy, *refused):
+            await caller.leave()
+
+    play(act, most=1)
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [(KEPT_FILES + 100, 50), (KEPT_FILES - 1, 1), (65536, 1024), (resource.RLIM_INFINITY, 1024)],
+)
+def test_connections_are_as_many_as_there_are_files_for(
+    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda limit: (files, files))
+    assert affordable(1024) == connections
+
+
+def test_a_connection_that_cannot_be_accepted_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(scene: Scene) -> None:
+        context = {"message": "socket.accept() out of system resource", "exception": OSError(errno.EMFILE, "no files")}
+        asyncio.get_running_loop().call_exception_handler(context)
+
+    play(act)
+    (record,) = caplog.records
+    assert record.getMessage() == f"socket.accept() out of system resource: [Errno {errno.EMFILE}] no files"
+    assert not record.exc_info
