@@ -25,7 +25,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-train lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults test-train lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -42,6 +42,9 @@ test: $(VENV)/test ## Run the tests: unit, parity with the reference, the real s
 test-quick: $(VENV)/test ## Run the tests that need no server, no other process and less than two seconds each
 	$(PY) -m pytest -q -m "not subprocess and not slow" tests/trimode tests/convert tests/client tests/perf tests/parity tests/repository
 
+test-faults: $(VENV)/test ## Hurt real servers for six minutes at most: nothing wrong, lost or left; RECORD=file for the times
+	$(PY) -m pytest -q tests/faults $(if $(value RECORD),--faults-record $(call quoted,RECORD))
+
 test-train: $(VENV)-train/ready ## Run the tests of train/, which need PyTorch
 	$(VENV)-train/bin/python -m pytest tests/train
 
@@ -51,7 +54,7 @@ lint: $(VENV)/lint ## Check style and types
 format: $(VENV)/lint ## Put the code into the project's format, and mend what the linter can mend
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
-check: lint docs test test-train ## Everything that continuous integration runs
+check: lint docs test test-faults test-train ## Everything that continuous integration runs
 
 docs: $(VENV)/docs ## Render docs/reference and build the documentation's site into build/site
 	$(PY) -m scripts.render_docs $(if $(CI),--check)

@@ -56,10 +56,13 @@ def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], seconds: 
 class Server:
     """One `trimode.server` process; its output is in `log`."""
 
+    under: tuple[str, ...] = ()
+    """What its command line is put behind, for a kind of server that runs under a limit or in other mounts."""
+
     def __init__(self, bundle: Path, log: Path, *options: str, **environment: str) -> None:
         self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
         self.log = log
-        command = [sys.executable, "-m", "trimode.server", "--bundle", str(bundle), "--exit-timeout", "8"]
+        command = [*self.under, sys.executable, "-m", "trimode.server", "--bundle", str(bundle), "--exit-timeout", "8"]
         command += ["--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port)]
         command += ["--metrics-port", str(self.metrics_port), *options]
         with log.open("wb") as out:

@@ -1,0 +1,59 @@
+"""Render perf/RELIABILITY.md from the record that `make test-faults` writes.
+
+`python -m scripts.render_reliability [record] [page]`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "perf" / "results" / "reliability.json"
+PAGE = ROOT / "perf" / "RELIABILITY.md"
+
+
+def rows(record: dict[str, Any]) -> list[str]:
+    """Return the table's rows; the median where a fault was tried more than once."""
+    found: defaultdict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for row in record["rows"]:
+        found[row["fault"], row["over"]].append(row)
+    made = []
+    for (fault, over), tried in found.items():
+        times = [row["seconds"] for row in tried if row["seconds"] is not None]
+        again = f"{median(times):.1f} s" if times else "served on"
+        answers = ", ".join(sorted({f"`{row['answer']}`" for row in tried if row.get("answer")})) or "-"
+        made.append(f"| {fault} | {over} | {answers.replace('`whole`', 'whole')} | {again} |")
+    return made
+
+
+def page(record: dict[str, Any]) -> str:
+    """Return the whole page."""
+    hardware = record["hardware"]
+    head = (
+        "# Reliability\n\n"
+        f"What `{record['command']}` did to a server on loopback: at commit {record['commit']}, on "
+        f"{record['measured_at']},\non {hardware['cores']} cores and {hardware['memory_gib']} GiB of memory without a "
+        "GPU, with nano in float32.\n\n"
+        "The tests in [tests/faults](../tests/faults) hold every answer against the right one and look for what is\n"
+        "left behind. They assert no time. The times are those of this one run, on a machine that did other things too.\n"
+        "*The running answer* is what the caller got whose answer the fault met. *Serves again after* counts from the\n"
+        "fault to the next right answer, and so includes the time until the fault was noticed.\n\n"
+    )
+    table = "| fault | over | the running answer | serves again after |\n| --- | --- | --- | --- |\n"
+    return head + table + "\n".join(rows(record)) + "\n"
+
+
+def main(arguments: list[str]) -> int:
+    """Read the record, write the page."""
+    record, out = [Path(given) for given in arguments] + [RECORD, PAGE][len(arguments) :]
+    out.write_text(page(json.loads(record.read_text(encoding="utf-8"))), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

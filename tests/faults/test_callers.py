@@ -1,0 +1,180 @@
+"""Callers that misbehave: idle ones without number, slow and unfinished requests, slow readers, callers that leave.
+
+Others are answered meanwhile, or afterwards where the fault took all there was, and nothing of theirs stays.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from trimode.api.tensors import MODEL_NAME
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from tests.faults.callers import LONG, SHORT, WAYS, Crowd, seconds_to_serve
+from tests.faults.conftest import Record
+from tests.server.server import Server, wait_until
+from tests.server.wire import PATH, GrpcStream, events, generate, tensor
+
+IDLE = 300
+FEW_FILES = 256
+HEAD = f"POST {PATH}/generate HTTP/1.1\r\nHost: x\r\n".encode()
+
+
+def connected(server: Server, sent: bytes = b"") -> socket.socket:
+    made = socket.create_connection(("127.0.0.1", server.http_port), timeout=30)
+    made.sendall(sent)
+    return made
+
+
+@pytest.mark.parametrize("target", ["HTTP", "gRPC"])
+def test_idle_connections_take_all_files(
+    bundle: Path, starter: Callable[..., Server], right: dict[str, str], record: Record, target: str
+) -> None:
+    server = starter(bundle)
+    before = {server.triton, server.stub}
+    psutil.Process(server.process.pid).rlimit(psutil.RLIMIT_NOFILE, (FEW_FILES, 20000))
+    port = server.http_port if target == "HTTP" else server.grpc_port
+    with ExitStack() as stack:
+        for _ in range(IDLE):
+            made = socket.socket()
+            stack.callback(made.close)
+            made.settimeout(0.2)
+            made.connect_ex(("127.0.0.1", port))
+        time.sleep(2)  # for whoever looks after the server to look with no file to spare
+        assert server.process.poll() is None, server.log.read_text()
+    since = time.monotonic()
+    for way in WAYS:
+        seconds = seconds_to_serve(server, way, right["short"], since)
+        record(f"{IDLE} idle connections to {target} for {FEW_FILES} files, once they are closed", way, seconds)
+    assert {server.triton, server.stub} == before, "the backend was replaced for want of files"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"P",
+        HEAD,
+        HEAD + b"Content-Length: 10\r\n\r\n{",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\n{",
+    ],
+    ids=["nothing", "one byte", "half a head", "half a body", "half a chunk"],
+)
+def test_unfinished_requests_keep_nobody_out(server: Server, right: dict[str, str], sent: bytes) -> None:
+    with ExitStack() as stack:
+        for _ in range(50):
+            stack.enter_context(closing(connected(server, sent)))
+        with Crowd(server, SHORT, right["short"], each=1) as crowd:
+            wait_until(lambda: crowd.answered > 4, lambda: "nothing is answered")
+        assert not crowd.errors
+
+
+def test_a_request_that_comes_byte_by_byte_is_answered(server: Server, right: dict[str, str]) -> None:
+    body = json.dumps(SHORT).encode()
+    request = HEAD + f"Content-Length: {len(body)}\r\nConnection: close\r\n\r\n".encode() + body
+    with closing(connected(server)) as slow:
+        for at in range(len(request)):
+            slow.sendall(request[at : at + 1])
+            time.sleep(0.002)
+        answer = b"".join(iter(lambda: slow.recv(65536), b""))
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["text_output"] == right["short"]
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_callers_that_leave_in_the_middle_leave_nothing_running(
+    server: Server, right: dict[str, str], way: str
+) -> None:
+    for _ in range(5):
+        with ExitStack() as stack:
+            for _ in range(4):
+                if way == "HTTP":
+                    left = events(server.http_port, LONG)
+                    stack.callback(left.close)  # type: ignore[attr-defined]  # a generator
+                    next(left)
+                else:
+                    stream = stack.enter_context(GrpcStream(server.grpc_port))
+                    stream.send(LONG)
+                    next(stream.answers())
+    server.settle()
+    answer = WAYS[way](server, SHORT)
+    answer.check(right["short"])
+    assert answer.whole
+
+
+def test_a_slow_reader_of_events_gets_all_of_them_and_holds_nobody_up(server: Server, right: dict[str, str]) -> None:
+    body = json.dumps(LONG).encode()
+    head = (
+        f"POST {PATH}/generate_stream HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    with closing(socket.socket()) as slow:
+        slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        slow.settimeout(60)
+        slow.connect(("127.0.0.1", server.http_port))
+        slow.sendall(head.encode() + body)
+        with Crowd(server, SHORT, right["short"], each=1) as crowd:
+            wait_until(lambda: crowd.answered > 20, lambda: "nothing is answered")
+        assert not crowd.errors
+        lines = b"".join(iter(lambda: slow.recv(65536), b"")).splitlines()
+    parts = [json.loads(line[6:]) for line in lines if line.startswith(b"data: ")]
+    assert "".join(part["text_output"] for part in parts) == right["long"]
+
+
+def test_a_slow_reader_of_grpc_gets_all_of_it_and_holds_nobody_up(server: Server, right: dict[str, str]) -> None:
+    request = service_pb2.ModelInferRequest(model_name=MODEL_NAME)
+    for name, value in LONG.items():
+        made = tensor(name, value)
+        request.inputs.append(made._get_tensor())
+        request.raw_input_contents.append(made._get_content())
+    asked = threading.Event()
+
+    def requests() -> Iterator[Any]:
+        yield request
+        asked.wait(60)  # an open stream: the caller is not done
+
+    options = (("grpc.http2.lookahead_bytes", 1024), ("grpc.http2.bdp_probe", 0))
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", options=options) as channel:
+        stream = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(requests())
+        with Crowd(server, SHORT, right["short"], each=1) as crowd:
+            wait_until(lambda: crowd.answered > 20, lambda: "nothing is answered")
+        assert not crowd.errors
+        asked.set()
+        texts = []
+        for response in stream:
+            assert not response.error_message, response.error_message
+            outputs = [output.name for output in response.infer_response.outputs]
+            if "text_output" in outputs:
+                raw = response.infer_response.raw_output_contents[outputs.index("text_output")]
+                texts.append(raw[4:].decode())  # after the length of the one string
+    assert "".join(texts) == right["long"]
+
+
+def test_a_full_queue_and_a_deadline_answer_every_request(
+    bundle: Path, starter: Callable[..., Server], right: dict[str, str]
+) -> None:
+    server = starter(bundle, TRIMODE_MAX_SLOTS="1", TRIMODE_MAX_QUEUE="1")
+    with Crowd(server, LONG | {"max_tokens": 200}, _start(server, 200), each=6) as crowd:
+        wait_until(lambda: crowd.answered > 3 and bool(crowd.errors), lambda: f"{crowd.answered} {crowd.errors}")
+    assert set(crowd.errors) == {"overloaded"}
+    for way in WAYS.values():
+        late = way(server, LONG | {"timeout_ms": 50})
+        late.check(right["long"])
+        assert late.error_type == "deadline_exceeded"
+    server.settle()
+    assert server.stop() == 0
+
+
+def _start(server: Server, tokens: int) -> str:
+    status, body = generate(server.http_port, {**LONG, "max_tokens": tokens, "stream": False})
+    assert status == 200
+    text: str = body["text_output"]
+    return text

@@ -1,0 +1,114 @@
+"""Bundles that spoil answers or stop the backend, and a clock that jumps: only what is asked of them fails."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import threading
+import time
+from collections.abc import Callable
+from ctypes.util import find_library
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.faults.callers import SHORT, WAYS, Answer, Crowd, over_http, seconds_to_serve
+from tests.faults.conftest import NANO, Record
+from tests.server.server import Server, wait_until
+from tests.support.spoiled import spoil
+
+SPOILED_TOKEN = 700
+TOO_LARGE_ID = 5000
+CHAT: dict[str, Any] = {
+    "messages": [{"role": "user", "content": "hello"}], "max_tokens": 5, "return_finish_reason": True
+}  # fmt: skip
+TEMPLATES = {
+    "endless": "{% for a in range(10000) %}{% for b in range(10000) %}{% for c in range(10000) %}"
+    "{% set d = a * b * c %}{% endfor %}{% endfor %}{% endfor %}",
+    "large": "{{ 'x' * 100000000 }}",
+    "failing": "{{ 1 / 0 }}",
+}
+FAKETIME = find_library("faketime")
+
+
+def edited(bundle: Path, out: Path, name: str, text: str) -> Path:
+    """Return a copy of the bundle with another file `name`, which its manifest knows."""
+    made = Path(shutil.copytree(bundle, out))
+    (made / name).write_text(text, encoding="utf-8")
+    manifest = json.loads((made / "manifest.json").read_text())
+    manifest["files"][name] = len(text.encode())
+    (made / "manifest.json").write_text(json.dumps(manifest))
+    return made
+
+
+def test_values_that_are_not_finite_spoil_no_other_answer(
+    bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]
+) -> None:
+    server = starter(spoil(bundle, NANO, tmp_path / "spoiled", SPOILED_TOKEN))
+    spoiled = {**SHORT, "input_ids": [5, SPOILED_TOKEN, 6]}
+    del spoiled["text_input"]
+    with Crowd(server, SHORT, right["short"], each=1) as crowd:
+        for way in [*WAYS.values()] * 5:
+            answer = way(server, spoiled)
+            assert (answer.text, answer.error_type) == ("", "engine_failed")
+        already = crowd.answered
+        wait_until(lambda: crowd.answered > already, lambda: "nothing is answered")
+    assert not crowd.errors
+    assert server.stop() == 0
+
+
+@pytest.mark.parametrize("kind", TEMPLATES)
+def test_a_hostile_template_ends_its_own_requests_and_the_server_serves_on(
+    bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str], record: Record, kind: str
+) -> None:
+    hostile = edited(bundle, tmp_path / "hostile", "chat_template.jinja", TEMPLATES[kind])
+    server = starter(hostile, "--canary-timeout", "2", ready=False)
+    wait_until(lambda: server.ready() or server.process.poll() is not None, lambda: server.log.read_text(), 60)
+    assert server.process.poll() is None, server.log.read_text()
+    answers: list[Answer] = []
+    since = time.monotonic()
+    asking = threading.Thread(target=lambda: answers.append(over_http(server, CHAT)))
+    asking.start()
+    asking.join(120)
+    assert answers, "an answer was lost"
+    answers[0].check("")
+    assert answers[0].error
+    assert "Traceback" not in answers[0].error and str(tmp_path) not in answers[0].error
+    for way in WAYS:
+        seconds = seconds_to_serve(server, way, right["short"], since)
+        if kind != "failing":
+            record(f"a chat template that is {kind}", way, seconds, answer=answers[0].error_type)
+    server.stop()
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_spoils_no_other_answer(
+    bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]
+) -> None:
+    """It is refused at the start, or the text with such an id is."""
+    tokenizer = json.loads((bundle / "tokenizer.json").read_text())
+    more = {"content": "<|big|>", "single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
+    tokenizer["added_tokens"].append({"id": TOO_LARGE_ID, "special": True, **more})
+    made = edited(bundle, tmp_path / "hostile", "tokenizer.json", json.dumps(tokenizer))
+    server = starter(made, ready=False)
+    wait_until(lambda: server.ready() or server.process.poll() is not None, lambda: server.log.read_text(), 60)
+    if server.process.poll() is not None:
+        assert "trimode-serve: serve_failed: " in server.log.read_text()
+        return
+    for way in WAYS.values():
+        answer = way(server, {**SHORT, "text_input": "Once <|big|>"})
+        if answer.error:
+            answer.check("")
+        assert way(server, SHORT).text == right["short"]
+    server.stop()
+
+
+@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
+def test_the_clock_jumps(bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]) -> None:
+    (offset := tmp_path / "offset").write_text("+0")
+    server = starter(bundle, LD_PRELOAD=str(FAKETIME), FAKETIME_TIMESTAMP_FILE=str(offset), FAKETIME_NO_CACHE="1")
+    for jump in ("+1d", "-1d", "+0"):
+        offset.write_text(jump)
+        for way in WAYS.values():
+            assert way(server, SHORT).text == right["short"]
+    assert server.stop() == 0

@@ -1,0 +1,36 @@
+"""perf/RELIABILITY.md is what its record says, and the record is of a run of the tests of faults."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from scripts import render_reliability
+from tests.support.layout import ROOT
+
+
+def row(seconds: float | None, answer: str, over: str = "HTTP") -> dict[str, object]:
+    return {"fault": "SIGKILL to stub", "over": over, "seconds": seconds, "answer": answer}
+
+
+def test_the_page_is_that_of_its_record() -> None:
+    record = json.loads(render_reliability.RECORD.read_text(encoding="utf-8"))
+    assert record["command"].startswith("make test-faults")
+    assert render_reliability.PAGE.read_text(encoding="utf-8") == render_reliability.page(record)
+
+
+def test_a_fault_that_was_tried_often_is_one_row_with_the_median() -> None:
+    tried = [row(1.0, "engine_failed"), row(9.0, "engine_failed"), row(2.04, "unavailable"), row(None, "whole", "gRPC")]
+    assert render_reliability.rows({"rows": tried}) == [
+        "| SIGKILL to stub | HTTP | `engine_failed`, `unavailable` | 2.0 s |",
+        "| SIGKILL to stub | gRPC | whole | served on |",
+    ]
+
+
+def test_another_record_makes_another_page(tmp_path: Path) -> None:
+    hardware = {"cores": 2, "memory_gib": 24}
+    head = {"command": "make test-faults", "commit": "abc", "measured_at": "now", "hardware": hardware}
+    (record := tmp_path / "record.json").write_text(json.dumps({**head, "rows": [row(1.0, "whole")]}))
+    assert render_reliability.main([str(record), str(tmp_path / "page.md")]) == 0
+    assert "| SIGKILL to stub | HTTP | whole | 1.0 s |" in (tmp_path / "page.md").read_text()
+    assert ROOT == render_reliability.ROOT
