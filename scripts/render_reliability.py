@@ -40,7 +40,7 @@ def page(record: dict[str, Any]) -> str:
         f"{record['measured_at']},\non {hardware['cores']} cores and {hardware['memory_gib']} GiB of memory without a "
         "GPU, with nano in float32.\n\n"
         "The tests in [tests/faults](../tests/faults) hold every answer against the right one and look for what is\n"
-        "left behind. They assert no time. The times are those of this one run, on a machine that did other things too.\n"
+        "left behind. They assert no time. The times are those of one run, on a machine that did other things too.\n"
         "*The running answer* is what the caller got whose answer the fault met. *Serves again after* counts from the\n"
         "fault to the next right answer, and so includes the time until the fault was noticed.\n\n"
     )

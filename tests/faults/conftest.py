@@ -20,6 +20,7 @@ ROOT = Path(__file__).parents[2]
 NANO = ROOT / "checkpoints" / "nano"
 MOST_SECONDS = 330.0  # a test that would begin later than this is skipped, so that the run ends within six minutes
 BEGAN = time.monotonic()
+COMMAND = "make test-faults RECORD=perf/results/reliability.json"
 Record = Callable[..., None]
 
 
@@ -89,7 +90,7 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
     yield note
     if file := request.config.getoption("--faults-record"):
         commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-        head = about("make test-faults RECORD=perf/results/reliability.json", machine()) | {
+        head = about(COMMAND, machine()) | {
             "commit": commit.stdout.strip(),
             "rows": rounded(rows),
         }
