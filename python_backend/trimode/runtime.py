@@ -80,7 +80,8 @@ class Runtime:
         self.engine = engine
         self.manifest: Manifest = engine.manifest
         self.tokenizer = tokenizer
-        self.auto = Auto(curve or measure_costs(engine, config.max_slots), self.manifest.block_size)
+        costs = curve or measure_costs(engine, config.max_slots)
+        self.auto = Auto(costs, self.manifest.block_size, self.manifest.capacity)
         self.defaults = _defaults(self.manifest, tokenizer, config, efforts)
         self._queue = JobQueue(max_slots=config.max_slots, max_queue=config.max_queue)
         self._outbox = Outbox()

@@ -7,6 +7,7 @@ is chosen only where a request allows it, once for the whole answer. Knows nothi
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,8 +36,10 @@ class Call(NamedTuple):
 class Auto:
     """The chooser. Not thread-safe: the scheduler's thread owns it."""
 
-    def __init__(self, curve: CostCurve, block_size: int) -> None:
+    def __init__(self, curve: CostCurve, block_size: int, most_tokens: int = sys.maxsize) -> None:
+        """Choose drafts of at most `block_size` tokens, shorter ones where a sequence nears its `most_tokens`."""
         self.curve = curve
+        self._most_tokens = most_tokens
         self.similar = SimilarRequests()
         self.cycles: Counter[tuple[str, int]] = Counter()
         """Cycles since the start, by mode and length of draft, 0 without one. For diffusion, answers."""
@@ -70,7 +73,8 @@ class Auto:
         trusted = known.evidence >= TUNING.trusted_verifications
         wait = TUNING.trial_after_tokens_known if trusted else TUNING.trial_after_tokens
         state = self._states[seq] = AutoState(known, prompt, trial_after=wait)
-        if Mode.DIFFUSION.value in seq.params.auto_allow:
+        room = self._most_tokens - len(seq.prompt) - seq.params.max_tokens
+        if Mode.DIFFUSION.value in seq.params.auto_allow and room >= seq.block_length:
             self._offer_diffusion(seq, state, _load(running), capacity)
 
     def choose(self, running: Sequence[SequenceState], capacity: int) -> None:
@@ -196,7 +200,7 @@ class Auto:
     def _follow(self, seq: SequenceState, running: int, capacity: int) -> None:
         """Apply the choice to a sequence between two cycles; count a draft's cycle and its expected time."""
         state = self._states[seq]
-        length = state.drafts
+        length = min(state.drafts, self._longest(seq))
         if not length:
             if seq.mode is not Mode.AUTOREGRESSIVE:
                 modes.switch(seq, Mode.AUTOREGRESSIVE, seq.params.block.block_length)
@@ -225,8 +229,9 @@ class Auto:
         return DraftOutlook(self._states[seq].expected_runs(len(seq.tokens)), self._longest(seq), seq.remaining)
 
     def _longest(self, seq: SequenceState) -> int:
-        """Return the longest draft that a request may have."""
-        return min(seq.params.block.block_length, max(self._block_size, 1))
+        """Return the longest draft that a request may have; its first token is the last one that was committed."""
+        room = self._most_tokens - (seq.length - 1)
+        return min(seq.params.block.block_length, max(self._block_size, 1), room)
 
     def _wants_trial(self, seq: SequenceState, count: int, load: Load, capacity: int) -> bool:
         """Whether a request took single tokens for so long that a draft is tried, to see whether drafts pay now."""

@@ -83,7 +83,7 @@ def render_messages(prompt: PromptParams, tokenizer: Tokenizer) -> str:
 
 
 def fit(params: GenerationParams, prompt: int, capacity: int, *, asked: bool) -> GenerationParams:
-    """Check that a prompt of so many tokens, the answer and one block fit.
+    """Check that a prompt of so many tokens, the answer and one block fit; single tokens need no block, nor does auto.
 
     Args:
         asked: whether the request gave max_tokens; otherwise the answer takes what is left of the capacity.
@@ -91,7 +91,7 @@ def fit(params: GenerationParams, prompt: int, capacity: int, *, asked: bool) ->
     Raises:
         PromptTooLongError: they do not fit.
     """
-    block = 0 if params.mode is Mode.AUTOREGRESSIVE else params.block.block_length
+    block = 0 if params.mode in (Mode.AUTOREGRESSIVE, Mode.AUTO) else params.block.block_length
     room = capacity - prompt - block
     if room < 1:
         needs = f"a block of {block} and a token" if block else "a token"

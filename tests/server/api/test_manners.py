@@ -12,6 +12,7 @@ from tests.server.server import Server
 from tests.server.wire import GrpcStream, events, generate, over_grpc, tensor
 
 SHORT = {"text_input": "Hello", "mode": "autoregressive", "max_tokens": 4, "end_id": -1}
+MODES = ("auto", "autoregressive")
 INFILL = {"text_input": "a", "suffix": "b", "infill_tokens": 2}
 REVISE = {"text": "Hello there"}
 
@@ -57,6 +58,13 @@ def test_who_names_no_outputs_asks_for_none_by_that(server: Server) -> None:
 def test_naming_an_output_that_cannot_come_is_no_error(server: Server, request_: dict[str, Any], foreign: str) -> None:
     (answer,) = over_grpc(server.grpc_port, request_, outputs=("text_output", foreign))
     assert set(answer) == {"text_output"}
+
+
+def test_auto_takes_the_prompt_that_single_tokens_take(server: Server) -> None:
+    """2016 of nano's 2048 tokens leave no room for a block of 32 and a token."""
+    asked = {"text_input": None, "input_ids": [5 + at % 90 for at in range(2016)], "return_token_ids": True}
+    texts = [generate(server.http_port, {**SHORT, **asked, "max_tokens": 32, "mode": mode}) for mode in MODES]
+    assert texts[0][0] == 200 and texts[0][1]["output_ids"] == texts[1][1]["output_ids"]
 
 
 # Usual ways to ask

@@ -112,3 +112,22 @@ def test_what_others_chose_for_themselves_teaches_auto_nothing() -> None:
     spoilt = [asked(mode="self_speculation", block_length=2), asked(mode="diffusion", threshold=0.0)]
     *_, after = answers(FLAT, engine, *spoilt * 4, asked())
     assert after.auto == alone.auto
+
+
+@pytest.mark.parametrize("prompt", [490, 503, 504, 505, 510, 511])
+def test_auto_takes_every_prompt_that_single_tokens_take(prompt: int) -> None:
+    """The last tokens of the capacity, 512, hold no block of 8; the toy engine refuses a pass that goes beyond."""
+    engine = ToyEngine(hit=1.0, peak=40)
+    ids = [3 + at % 40 for at in range(prompt)]
+    for given in ({}, {"auto_allow": ["diffusion"]}):
+        chunk = answers(FLAT, engine, asked(input_ids=ids, max_tokens=512 - prompt, **given))[0]
+        assert chunk.token_ids == engine.greedy(ids, 512 - prompt)
+        assert chunk.auto is not None and "diffusion" not in chunk.auto.cycles
+
+
+def test_drafts_become_shorter_where_the_capacity_ends() -> None:
+    ids = [3 + at % 40 for at in range(492)]
+    chunk = answers(FLAT, ToyEngine(hit=1.0, peak=40), asked(input_ids=ids, max_tokens=20))[0]
+    assert chunk.auto is not None
+    lengths = [int(name.partition("/")[2]) for name in chunk.auto.cycles if "/" in name]
+    assert lengths[0] == 8 and len(lengths) > 1 and min(lengths) < 8

@@ -28,7 +28,7 @@ def services(tokenizer: Tokenizer | None) -> Services:
 
 
 @pytest.mark.parametrize(
-    ("mode", "room"), [("autoregressive", 44), ("diffusion", 36), ("self_speculation", 36), ("auto", 36)]
+    ("mode", "room"), [("autoregressive", 44), ("diffusion", 36), ("self_speculation", 36), ("auto", 44)]
 )
 def test_an_answer_has_what_prompt_and_block_leave(mode: str, room: int) -> None:
     params = parse(text_input="a", mode=mode, max_tokens=60)

@@ -29,14 +29,18 @@ def test_a_prompt_without_room_for_a_block_is_refused(build: Build) -> None:
     assert "a block of 8 and a token in the capacity of 512 tokens" in error.limit and "504 tokens" in error.given
 
 
-@pytest.mark.parametrize(("mode", "most"), [("autoregressive", 62), ("diffusion", 54), ("self_speculation", 54)])
+@pytest.mark.parametrize(
+    ("mode", "most"), [("autoregressive", 62), ("auto", 62), ("diffusion", 54), ("self_speculation", 54)]
+)
 def test_max_tokens_names_what_is_left(build: Build, mode: str, most: int) -> None:
     error = refused(build(), input_ids=[3] * 450, mode=mode, max_tokens=most + 1)
     assert (error.field, error.given, error.error_type) == ("max_tokens", str(most + 1), "prompt_too_long")
     assert f"must be at most {most} (capacity 512 - prompt 450 - block {62 - most})" == error.limit
 
 
-@pytest.mark.parametrize(("mode", "most"), [("autoregressive", 62), ("diffusion", 54), ("self_speculation", 54)])
+@pytest.mark.parametrize(
+    ("mode", "most"), [("autoregressive", 62), ("auto", 62), ("diffusion", 54), ("self_speculation", 54)]
+)
 def test_the_most_that_fits_is_served(build: Build, mode: str, most: int) -> None:
     answer = build().generate({"input_ids": [3] * 450, "mode": mode, "max_tokens": most, "end_id": -1})
     assert len(answer.token_ids) == most
@@ -46,8 +50,8 @@ def test_the_most_that_fits_is_served(build: Build, mode: str, most: int) -> Non
 def test_without_max_tokens_the_default_is_cut_to_what_is_left(build: Build, given: dict[str, object]) -> None:
     sink = Sink()
     handle = build().submit({"input_ids": [3] * 450, "end_id": -1, **given}, sink)
-    assert handle.params.max_tokens == 54
-    assert len(sink.last.token_ids) == 54
+    assert handle.params.max_tokens == 62
+    assert len(sink.last.token_ids) == 62
 
 
 def test_the_default_is_the_servers(build: Build) -> None:
