@@ -34,6 +34,7 @@ ERROR_BYTES = 500  # of an answer that are quoted; Triton's errors are one sente
 CANARY = json.dumps({TAG: CANARY_TAG, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
 JSON = {"Content-Type": "application/json"}
 READ_METRICS = (PASSES.name, RUNNING.name, WAITING.name)
+REFUSED = -1  # in place of a status: once it is ready, Triton stops to listen only if somebody ended it
 T = TypeVar("T")
 
 
@@ -197,6 +198,8 @@ class Liveness:
             status, answer = await self._ask("POST", f"/v2/models/{MODEL_NAME}/generate", CANARY, left)
             if status == 200:
                 return None
+            if status == REFUSED:
+                return "refused a connection"
             passes = await self._passes()
             before = passes if before is None else before
             if passes is not None and before is not None and passes > before:
@@ -221,7 +224,7 @@ class Liveness:
             return None
 
     async def _ask(self, method: str, path: str, body: bytes, seconds: float) -> tuple[int, bytes]:
-        """Return status and body of the answer; (0, b"") when none came in time.
+        """Return status and body of the answer; (0, b"") when none came in time, REFUSED when nobody listens.
 
         Raises:
             ExhaustedError: it could not be asked.
@@ -231,6 +234,8 @@ class Liveness:
                 return answer.status, await answer.read()
         except ExhaustedError:
             raise
+        except ConnectionRefusedError:
+            return REFUSED, b""
         except OSError:
             return 0, b""
 

@@ -74,6 +74,30 @@ def test_a_full_queue_of_an_engine_that_makes_a_pass_now_and_then_is_no_fault() 
     assert (run.ready, len(run.processes)) == (1, 1)
 
 
+class Ending(Engine):
+    """An engine whose tritonserver, once it has no `answer`, does not listen any more and hangs before its end."""
+
+    @asynccontextmanager
+    async def request(self, method: str, path: str, *args: object, silence: float) -> AsyncIterator[Answer]:
+        if self.answer is None:
+            raise ConnectionRefusedError("nobody listens")
+        async with super().request(method, path, *args, silence=silence) as answer:
+            yield answer
+
+
+def test_a_server_that_does_not_listen_any_more_is_replaced_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    def after_start(run: Run) -> None:
+        run.liveness.stuck_seconds = 3600
+        if run.ready == 1:
+            run.engine.answer = None
+        else:
+            run.supervisor.stop()
+
+    run = Run(Ending(OK), after_start)
+    assert (run.ready, run.error) == (2, "")
+    assert "the engine made no pass and refused a connection; its streams were ended" in capsys.readouterr().err
+
+
 class Unreachable(Engine):
     """An engine that this process may have no files to ask; `asked` counts the tries."""
 
