@@ -22,7 +22,8 @@ class GappedText:
     pieces: tuple[str, ...]
     sizes: tuple[tuple[int, ...], ...]  # of each gap; empty means to search
     closed: bool  # the last piece ends the model's turn
-    marked: bool = False  # special tokens that count as text are marked in the context (see Tokenizer.encode)
+    marked: bool = False  # special tokens of the chat count as text and are marked where it is read: Tokenizer.encode
+    begun: str = ""  # pieces[0] as it is read, where that is marked
 
     @classmethod
     def of_segments(cls, segments: Sequence[str | int | None], context: str, *, closed: bool) -> GappedText:
@@ -53,16 +54,22 @@ class GappedText:
             return made
         field, special = "messages" if prompt.instruction is None else "instruction", prompt.allow_special_tokens
         context = tokenizer.render_chat(chat, enable_thinking=False, field=field, allow_special_tokens=special)
-        return replace(made, context=context, closed=True, marked=not special and MARK in context)
+        marks = "" if special or not begun else tokenizer.mark(begun)
+        marked = not special and MARK in context + marks
+        return replace(made, context=context, closed=True, marked=marked, begun=marks if marked else "")
 
     def largest(self, gap: int, searched: int) -> int:
         """Return the most tokens that may fill `gap`; `searched` where it has no size of its own."""
         return max(self.sizes[gap], default=searched)
 
+    @property
+    def _read(self) -> tuple[str, ...]:
+        return (self.begun or self.pieces[0], *self.pieces[1:])
+
     def left(self, fills: Sequence[str]) -> str:
         """Return all that stands before the first gap that is not among `fills`."""
-        filled = "".join(piece + fill for piece, fill in zip(self.pieces, fills, strict=False))
-        return self.context + filled + self.pieces[len(fills)]
+        read = self._read
+        return self.context + "".join(map("".join, zip(read, fills, strict=False))) + read[len(fills)]
 
     def whole(self, fills: Sequence[str]) -> str:
         """Return the text with every gap filled, without its context."""
@@ -88,7 +95,7 @@ class GappedText:
         limit = (
             f"must leave room for gaps of {gaps} tokens and a block of {params.block.block_length} in the capacity of "
         )
-        known = self.context + "".join(self.pieces[:-1])
+        known = self.context + "".join(self._read[:-1])
         if not tokenizer.fits(known, room):
             raise PromptTooLongError(params.prompt.field, f"{limit}{capacity} tokens", f"{len(known)} characters")
         before = len(tokenizer.encode(known, marked=self.marked)) if known else 0

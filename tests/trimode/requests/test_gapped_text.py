@@ -35,6 +35,19 @@ def test_messages_are_context_and_a_begun_answer_is_the_left_side() -> None:
     assert begun == GappedText("<user>q", ("it is", "z"), ((),), closed=True)
 
 
+def test_special_tokens_of_a_chat_are_read_as_text_and_shown_as_they_came() -> None:
+    asked = [{"role": "user", "content": "q<eos>"}, {"role": "assistant", "content": "it<eos> is"}]
+    text = text_of(messages=asked, suffix="z<eos>")
+    left = TOKENIZER.encode(text.left([]), marked=text.marked)
+    assert EOS not in left
+    assert b"".join(TOKENIZER.vocabulary.of(left)) == b"<user>q<eos>it<eos> is"
+    assert text.whole(["1"]) == "it<eos> is1z<eos>"
+    allowed = text_of(messages=asked, suffix="z<eos>", allow_special_tokens=True)
+    assert not allowed.marked
+    assert TOKENIZER.encode(allowed.left([]), marked=allowed.marked).count(EOS) == 2
+    assert allowed.whole(["1"]) == text.whole(["1"])
+
+
 @pytest.mark.parametrize("given", [{"segments": ["it is", {}, "z"]}, {"text_input": "it is", "suffix": "z"}])
 def test_an_instruction_is_context_too(given: dict[str, object]) -> None:
     assert text_of(instruction="q", **given) == GappedText("<user>q", ("it is", "z"), ((),), closed=True)

@@ -50,6 +50,17 @@ def test_the_left_side_is_tokenized_again_from_a_few_tokens_on() -> None:
     assert (found.ids, found.first) == (TOKENIZER.encode("x" * 50 + "abcz"), 50)
 
 
+@pytest.mark.parametrize("left", ["<eos>", "a<eos>", "<eos>b", "a<eos>bc", "<eos><mask>b", "x" * 20 + "<eos>xyz"])
+def test_marked_special_tokens_of_the_left_side_are_text_wherever_the_seam_is(left: str) -> None:
+    marked = TOKENIZER.mark(left)
+    both = GapContext(TOKENIZER, marked, "z", block=8, end_id=None, capacity=512, marked=True)
+    prompt = both.starts[-1].prompt
+    assert EOS not in prompt and b"".join(TOKENIZER.vocabulary.of(prompt)).decode() == left
+    found = plain(both, TOKENIZER.encode("gap"))
+    assert b"".join(TOKENIZER.vocabulary.of(found.ids)).decode() == left + "gapz"
+    assert found.first == len(prompt)
+
+
 def test_tokens_merge_across_both_seams() -> None:
     both = sides("xa", "b", tokenizer=MERGING)
     found = plain(both, MERGING.encode("b a"))
