@@ -83,16 +83,17 @@ def right(server: Server) -> dict[str, str]:
 def record(request: pytest.FixtureRequest) -> Iterator[Record]:
     """Note one row: what happened, over which way, the seconds until a request was answered again (None: always)."""
     rows: list[dict[str, Any]] = []
+    commit = _git("rev-parse", "--short", "HEAD") + (" with changes" if _git("status", "--porcelain") else "")
 
     def note(fault: str, over: str, seconds: float | None, **more: Any) -> None:
         rows.append({"fault": fault, "over": over, "seconds": seconds, **more})
 
     yield note
     if file := request.config.getoption("--faults-record"):
-        commit = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True)
-        head = about(COMMAND, machine()) | {
-            "commit": commit.stdout.strip(),
-            "rows": rounded(rows),
-        }
+        head = about(COMMAND, machine()) | {"commit": commit, "rows": rounded(rows)}
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(head, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _git(*words: str) -> str:
+    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()
