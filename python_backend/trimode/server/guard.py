@@ -102,21 +102,24 @@ class Guard:
         return error_response(error.on_the_wire())
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = path_of(request)
-        matching = [(route, found) for route in self._routes if (found := route.path.fullmatch(path))]
-        for route, found in matching:
-            if route.method == ("GET" if request.method == "HEAD" else request.method):
+        path, method = path_of(request), "GET" if request.method == "HEAD" else request.method
+        for route in self._routes:
+            if route.method == method and (found := route.path.fullmatch(path)):
                 if route.path is not LIVE and (model := found["model"]) is not None:
                     check_model(unquote(model), unquote(found["version"] or ""))
                 return await route.answer(request, found)
-        if not matching and path != "*":
-            raise Refusal("not_found", f"{shorten(Described(path))} is not served here; see GET /v2")
-        methods = {route.method for route, _ in matching} or {route.method for route in self._routes}
+        return self._without_route(request.method, path)
+
+    def _without_route(self, method: str, path: str) -> web.Response:
+        """Answer OPTIONS, or refuse what no route is for."""
+        methods = {route.method for route in self._routes if path == "*" or route.path.fullmatch(path)}
+        shown = shorten(Described(path))
+        if not methods:
+            raise Refusal("not_found", f"{shown} is not served here; see GET /v2")
         allow = {"Allow": ", ".join(sorted({*methods, *({"HEAD"} if "GET" in methods else ()), "OPTIONS"}))}
-        if request.method == "OPTIONS":
+        if method == "OPTIONS":
             return web.Response(status=204, headers=allow)
-        refused = Refusal("not_allowed", f"{request.method} {shorten(Described(path))}")
-        return error_response(refused.on_the_wire(), allow)
+        return error_response(Refusal("not_allowed", f"{method} {shown}").on_the_wire(), allow)
 
     async def _live(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Answer without asking the backend: the guard lives while the backend is being replaced."""

@@ -7,6 +7,7 @@ import zlib
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
+from aiohttp.streams import StreamReader
 
 from ...errors import Refusal, shorten
 from ..error_answer import ENCODINGS
@@ -28,20 +29,28 @@ async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
         assert request.transport is not None
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-    parts: list[bytes] = []
-    size = 0
     try:
-        async with asyncio.timeout(limits.upload_seconds):
-            while part := await request.content.readany():
-                parts.append(part)
-                size += len(part)
-                _check_size(size, limits)
+        if request.content.is_eof():  # it came with its head, as most do
+            body = request.content.read_nowait()
+            _check_size(len(body), limits)
+        else:
+            async with asyncio.timeout(limits.upload_seconds):
+                body = await _arriving(request.content, limits)
     except TimeoutError as exc:
         raise Refusal("request_timeout", f"the body took more than {limits.upload_seconds:g} s to arrive") from exc
     except web.RequestPayloadError as exc:
         raise Refusal("bad_request", f"the body cannot be read: {exc}") from exc
-    body = b"".join(parts)
     return await asyncio.to_thread(decoded, body, coding, limits.body_bytes) if coding else body
+
+
+async def _arriving(content: StreamReader, limits: Limits) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := await content.readany():
+        parts.append(part)
+        size += len(part)
+        _check_size(size, limits)
+    return b"".join(parts)
 
 
 def decoded(body: bytes, coding: str, most_bytes: int) -> bytes:
@@ -66,6 +75,8 @@ def decoded(body: bytes, coding: str, most_bytes: int) -> bytes:
 
 def _coding(request: web.BaseRequest) -> str:
     """Return the body's coding, "" for none."""
+    if "Transfer-Encoding" not in request.headers and "Content-Encoding" not in request.headers:
+        return ""
     transfer = ", ".join(request.headers.getall("Transfer-Encoding", ())).strip().lower()
     if transfer and request.version < HttpVersion11:
         raise Refusal("bad_request", "HTTP/1.0 does not have Transfer-Encoding")

@@ -17,11 +17,12 @@ from typing import Any, Protocol
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
-from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 
-from ...errors import Described, Refusal, TrimodeError, shorten
+from ...errors import Refusal, TrimodeError
 from ..error_answer import error_response
+from .unreadable import unreadable, words_of
 
 logger = logging.getLogger(__name__)
 
@@ -35,8 +36,6 @@ REFUSED_SECONDS = 1.0
 """For a refused caller to read why; a connection closed while bytes come in would be reset, and the answer lost."""
 AIOHTTP_IDLE_SECONDS = 10 * IDLE_SECONDS  # aiohttp's own timer would also cut off a head that has begun
 VERSIONS = (HttpVersion10, HttpVersion11)
-REFUSAL = web.RequestKey("refusal", TrimodeError)
-"""The key under which a request holds why it is refused before anybody reads it."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -62,14 +61,18 @@ class Connections(Protocol):
     def discard(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
 
-    def note(self, connection: Connection, *, idle: bool) -> None:
-        """Note whether a connection waits for its caller's next request."""
+    def note_busy(self, connection: Connection) -> None:
+        """Note that a connection has something to do."""
+
+    def note_idle(self, connection: Connection) -> None:
+        """Note that a connection waits for its caller's next request."""
 
 
 class Connection(web.RequestHandler):
     """Serves one connection of `connections`.
 
     Attributes:
+        refusal: why its request is refused before anybody reads it; None if it is not.
         broken: its body cannot be read on, nor what follows it.
     """
 
@@ -86,8 +89,9 @@ class Connection(web.RequestHandler):
         self._phase = IDLE
         self._since = time.monotonic()  # of the phase
         self._paused_since: float | None = None  # since when the system takes no more of the answer
-        self._request: web.BaseRequest | None = None  # the last one
+        self._request: web.BaseRequest | None = None  # that is being answered, or whose body still comes
         self._ended = False  # the caller sends no more
+        self.refusal: TrimodeError | None = None
         self.broken = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -99,6 +103,7 @@ class Connection(web.RequestHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """End; aiohttp cancels the handler of a request that runs."""
         self._connections.discard(self)
+        self._request = None  # which has this connection: a circle is freed late
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -110,7 +115,7 @@ class Connection(web.RequestHandler):
             self._enter(HEAD)
         super().data_received(data)
         if phase is REST and self._has_body():
-            self._enter(IDLE)
+            self._wait()
         elif phase is ANSWER and self._messages:
             self._note_broken_body()
 
@@ -141,7 +146,10 @@ class Connection(web.RequestHandler):
     def log_access(self, request: web.BaseRequest, response: web.StreamResponse, time: float | None) -> None:
         """Note that an answer was sent: aiohttp calls this then. Nothing is logged."""
         if self._phase is ANSWER:
-            self._enter(IDLE if self._has_body() else REST)
+            if self._has_body():
+                self._wait()
+            else:
+                self._enter(REST)
 
     def handle_error(
         self,
@@ -202,10 +210,16 @@ class Connection(web.RequestHandler):
             self.force_close()
 
     def _enter(self, phase: Phase) -> None:
-        was, self._phase = self._phase, phase
+        if self._phase is IDLE:
+            self._connections.note_busy(self)
+        self._phase = phase
         self._since = time.monotonic()
-        if IDLE in (was, phase):
-            self._connections.note(self, idle=phase is IDLE)
+
+    def _wait(self) -> None:
+        """Wait for the next request."""
+        self._request = None
+        self._enter(IDLE)
+        self._connections.note_idle(self)
 
     def _has_body(self) -> bool:
         """Whether the body of the last request has arrived to its end."""
@@ -271,27 +285,8 @@ def request_maker(loop: asyncio.AbstractEventLoop) -> Callable[..., web.BaseRequ
         request = web.BaseRequest(message, payload, protocol, writer, task, loop)
         if readable and version not in VERSIONS:
             text = f"HTTP/{version.major}.{version.minor} is not spoken here, HTTP/1.1 is"
-            request[REFUSAL] = Refusal("unsupported_version", text)
+            protocol.refusal = Refusal("unsupported_version", text)
         protocol.began(request)
         return request
 
     return make
-
-
-def unreadable(exc: HttpProcessingError) -> Refusal:
-    """Return what the caller hears of bytes that are no request."""
-    said = words_of(exc)
-    if isinstance(exc, LineTooLong):
-        return Refusal("header_too_large", f"a line of the head must be at most {exc.args[1]} bytes")
-    if "Too many headers" in said:
-        return Refusal("header_too_large", "there are too many headers")
-    if "PRI/Upgrade" in said:
-        return Refusal("unsupported_version", "HTTP/2 is not spoken here, HTTP/1.1 is")
-    if "HTTP version" in said:
-        return Refusal("unsupported_version", "only HTTP/1.1 and HTTP/1.0 are spoken here")
-    return Refusal("bad_request", f"this cannot be read as HTTP/1.1: {said}")
-
-
-def words_of(exc: HttpProcessingError) -> str:
-    """Return what aiohttp's parser says of bytes that it cannot read, in one line and without the bytes."""
-    return shorten(Described(" ".join(exc.message.partition("\n\n")[0].split()).rstrip(":")))

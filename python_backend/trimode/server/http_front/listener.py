@@ -15,7 +15,7 @@ from aiohttp import web
 from ...errors import Refusal, TrimodeError
 from ..backend_client import OUT_OF_RESOURCES
 from ..error_answer import error_response
-from .connection import REFUSAL, Connection, request_maker
+from .connection import Connection, request_maker
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +59,13 @@ class Keeper:
         self._refused.pop(connection, None)
         self._idle.pop(connection, None)
 
-    def note(self, connection: Connection, *, idle: bool) -> None:
-        """Note whether a connection waits for its caller's next request."""
+    def note_busy(self, connection: Connection) -> None:
+        """Note that a connection has something to do."""
         self._idle.pop(connection, None)
-        if idle and connection in self._served:
+
+    def note_idle(self, connection: Connection) -> None:
+        """Note that a connection waits for its caller's next request."""
+        if connection in self._served:
             self._idle[connection] = None
 
     async def watch(self) -> None:
@@ -99,11 +102,12 @@ async def listen(handle: Handler, host: str, port: int, most: int = MOST_CONNECT
     """Answer requests to `host`:`port` by `handle` inside the block; at most `most` connections are open at once."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
-        if refusal := request.get(REFUSAL):
-            return error_response(refusal.on_the_wire())
+        connection = request.protocol
+        assert isinstance(connection, Connection)
+        if connection.refusal:
+            return error_response(connection.refusal.on_the_wire())
         response = await handle(request)
-        protocol = request.protocol
-        if isinstance(protocol, Connection) and protocol.broken:
+        if connection.broken:
             response.force_close()
         return response
 
