@@ -111,7 +111,9 @@ class Runtime:
         engine = open_engine(bundle, config)
         try:
             warm_up(engine)
-            return cls(engine, Tokenizer.load(bundle), config, EffortTable.load(bundle / EFFORT))
+            return cls(
+                engine, Tokenizer.load(bundle, engine.manifest.vocab_size), config, EffortTable.load(bundle / EFFORT)
+            )
         except BaseException:
             engine.close()
             raise

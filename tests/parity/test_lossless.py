@@ -11,7 +11,7 @@ import pytest
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.subprocess]  # chats are rendered in a process of their own
 
 NANO = Path(__file__).parents[2] / "checkpoints" / "nano"
 PROMPTS = 24

@@ -66,7 +66,7 @@ def read_prompt(params: GenerationParams, services: Services) -> tuple[str, list
     if not tokenizer.fits(shown, capacity):
         limit = f"must fit the capacity of {capacity} tokens"
         raise PromptTooLongError(prompt.field, limit, f"{len(shown)} characters")
-    ids = tokenizer.encode(text, marked=marked)
+    ids = tokenizer.encode(text, marked=marked, field=prompt.field)
     if not ids:
         raise RequestError(prompt.field, "must hold at least one token", text)
     return shown, ids

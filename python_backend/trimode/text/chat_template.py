@@ -6,7 +6,7 @@ Knows Jinja. Knows nothing of tokens, and which messages a request may have is n
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -16,10 +16,14 @@ import jinja2.nodes
 import jinja2.parser
 import jinja2.sandbox
 
-from ..errors import RequestError
+from ..errors import Described, RequestError, shorten
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "pad_token")
 """The entries of tokenizer_config.json that a template can use as variables."""
+MOST_CHARACTERS = 8 * 2**20
+"""Characters of a rendered prompt; a request's body has no more bytes than that by default."""
+MOST_REASON = 200
+"""Characters of the reason why a template failed: the template may write it, and it goes into the answer."""
 
 
 class ChatTemplate:
@@ -40,12 +44,37 @@ class ChatTemplate:
         Raises:
             RequestError: the template refuses these messages.
         """
+        values = {**self._special, "messages": list(messages), "enable_thinking": enable_thinking}
         try:
-            return self._template.render(
-                messages=list(messages), add_generation_prompt=True, enable_thinking=enable_thinking, **self._special
-            )
+            return _joined(self._template.generate(**values, add_generation_prompt=True))
         except Exception as exc:  # the template is the checkpoint's code: it may fail in any way
-            raise RequestError(field, f"could not be rendered by the chat template: {exc}", messages) from exc
+            limit = f"could not be rendered by the chat template: {reason_of(exc)}"
+            raise RequestError(field, limit, messages) from exc
+
+
+def reason_of(exc: Exception) -> str:
+    """Return what an exception of a template says, in at most MOST_REASON characters."""
+    return shorten(Described(str(exc) or type(exc).__name__), MOST_REASON)
+
+
+def check_syntax(text: str) -> None:
+    """Read a template without compiling it: the compiler computes what is constant, whatever that takes.
+
+    Raises:
+        jinja2.TemplateError: it is not a template.
+    """
+    _environment().parse(text)
+
+
+def _joined(pieces: Iterable[str]) -> str:
+    """Join what a template writes, piece by piece, so that a loop that writes for ever is noticed."""
+    found, size = list[str](), 0
+    for piece in pieces:
+        found.append(piece)
+        size += len(piece)
+        if size > MOST_CHARACTERS:
+            raise jinja2.TemplateError(f"it wrote more than {MOST_CHARACTERS} characters")
+    return "".join(found)
 
 
 def special_tokens(config: Mapping[str, Any]) -> dict[str, str]:

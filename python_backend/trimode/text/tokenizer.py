@@ -16,12 +16,16 @@ import tokenizers
 from tokenizers import processors
 
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
-from ..errors import BundleError, Described, RequestError
+from ..errors import BundleError, Described, RequestError, TrimodeError, shorten
 from .chat_template import ChatTemplate, special_tokens
+from .library_errors import is_failure, raising
 from .special_tokens import MARK, SpecialTokens, places, unmarked
+from .template_process import TemplateProcess
 from .vocabulary import Vocabulary, bytes_of
 
 END_THINK = "</think>"
+PROMPT = "the prompt"
+"""What a text is called in an error where its field is not said."""
 BROKEN = "\N{REPLACEMENT CHARACTER}"
 """What decoding writes for bytes that are no whole character."""
 LAST = chr(0x10FFFF)
@@ -31,21 +35,40 @@ LAST = chr(0x10FFFF)
 class Tokenizer:
     """Text to ids, ids to text. No begin-of-sequence token is ever added: the released chat format has none."""
 
-    def __init__(self, backend: tokenizers.Tokenizer, template: str | None, special: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        template: ChatTemplate | TemplateProcess | str | None,
+        special: Mapping[str, str],
+        vocab_size: int | None = None,
+    ) -> None:
+        """Take the library's tokenizer and a template, or the text of one, which may write the `special` tokens.
+
+        Args:
+            vocab_size: how many ids the model has; a text with tokens beyond these is refused.
+        """
         self._backend = backend
         # Nothing is ever added to a text, so this only counts a token's spaces among the characters it belongs to.
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
-        self._template = ChatTemplate(template, special) if template else None
-        self.end_think_token_id: int | None = backend.token_to_id(END_THINK)
-        longest = max((len(token) for token in backend.get_vocab(with_added_tokens=True)), default=1)
-        self.longest = longest
+        self._template = ChatTemplate(template, special) if isinstance(template, str) else template
+        names = backend.get_vocab(with_added_tokens=True)
+        limit = max(names.values(), default=-1) + 1 if vocab_size is None else vocab_size
+        self.vocab_size = limit
+        self.beyond = {number: token for token, number in names.items() if number >= limit}
+        """Tokens that the model does not have, by id; a checkpoint's tokenizer may have some that nobody uses."""
+        end_think = backend.token_to_id(END_THINK)
+        self.end_think_token_id: int | None = None if end_think in self.beyond else end_think
+        self.longest = max(map(len, names), default=1)
         """Most characters one token can stand for."""
         added = backend.get_added_tokens_decoder()
         self.special_ids = tuple(sorted(number for number, token in added.items() if token.special))
 
     @classmethod
-    def load(cls, bundle: Path) -> Tokenizer | None:
+    def load(cls, bundle: Path, vocab_size: int | None = None) -> Tokenizer | None:
         """Read tokenizer.json, its config and the chat template from `bundle`; None when it has no tokenizer.
+
+        Args:
+            vocab_size: how many ids the model has.
 
         Raises:
             BundleError: a file is there but cannot be read.
@@ -59,31 +82,47 @@ class Tokenizer:
             text = template.read_text(encoding="utf-8") if template.is_file() else None
             config_path = bundle / TOKENIZER_CONFIG
             config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
-            return cls(backend, text, special_tokens(config))
-        except Exception as exc:  # tokenizers raises plain Exception on a bad file
+            special = special_tokens(config)
+            return cls(backend, TemplateProcess(text, special) if text else None, special, vocab_size)
+        except BaseException as exc:
+            if not is_failure(exc):
+                raise
             raise BundleError(f"the tokenizer files in {bundle} cannot be read: {exc}") from exc
 
     def fits(self, text: str, capacity: int) -> bool:
         """Whether `text` could encode to at most `capacity` tokens: a quick bound that saves encoding megabytes."""
         return len(text) <= capacity * self.longest
 
-    def encode(self, text: str, *, marked: bool = False) -> list[int]:
+    def encode(self, text: str, *, marked: bool = False, field: str = PROMPT) -> list[int]:
         """Return the ids of `text`; special tokens written in it count as such.
 
         Args:
             marked: the text is `render_chat`'s, in which those that count as text are marked.
-        """
-        return self.encode_with_offsets(text, marked=marked)[0]
+            field: where the text came from.
 
-    def encode_with_offsets(self, text: str, *, marked: bool = False) -> tuple[list[int], list[tuple[int, int]]]:
+        Raises:
+            RequestError: the text has a token that the model does not have, or the library fails on it.
+        """
+        return self.encode_with_offsets(text, marked=marked, field=field)[0]
+
+    def encode_with_offsets(
+        self, text: str, *, marked: bool = False, field: str = PROMPT
+    ) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the ids of `text` and, for each, the characters that it belongs to, start and end.
 
-        Tokens that are parts of one character all belong to that character. `marked` is as in `encode`.
+        Tokens that are parts of one character all belong to that character. The rest is as in `encode`.
         """
-        if marked and MARK in text:
-            return self._encode_marked(text)
-        found = self._backend.encode(text, add_special_tokens=False)
-        return found.ids, found.offsets
+        failed = RequestError(field, "could not be encoded by the tokenizer", Described(f"{len(text)} characters"))
+        with raising(failed):
+            if marked and MARK in text:
+                ids, offsets = self._encode_marked(text)
+            else:
+                found = self._backend.encode(text, add_special_tokens=False)
+                ids, offsets = found.ids, found.offsets
+        if self.beyond and (unknown := next((number for number in ids if number in self.beyond), None)) is not None:
+            limit = f"must have no token beyond the model's vocabulary of {self.vocab_size}"
+            raise RequestError(field, limit, Described(f"{shorten(self.beyond[unknown], 40)}, token {unknown}"))
+        return ids, offsets
 
     def _encode_marked(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
         """Encode the special tokens that are not marked as such, and everything between two of them as text."""
@@ -139,12 +178,17 @@ class Tokenizer:
     def _by_text(self) -> list[tuple[str, int]]:
         """Every token that stands for whole characters: its text and id, sorted by text."""
         count = self._backend.get_vocab_size(with_added_tokens=True)
-        texts = self._backend.decode_batch([[number] for number in range(count)], skip_special_tokens=True)
+        with raising(TrimodeError("the tokenizer could not decode its own tokens")):
+            texts = self._backend.decode_batch([[number] for number in range(count)], skip_special_tokens=True)
         return sorted((text, number) for number, text in enumerate(texts) if text and BROKEN not in text)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of `ids` without special tokens; broken UTF-8 becomes U+FFFD."""
-        text: str = self._backend.decode(list(ids), skip_special_tokens=True)
+        try:
+            text: str = self._backend.decode(list(ids), skip_special_tokens=True)
+        except BaseException:  # outside of `raising`, since this runs once a token
+            with raising(TrimodeError(f"the tokenizer could not decode {len(ids)} tokens")):
+                raise
         return text
 
     def decode_whole(self, ids: Sequence[int]) -> str:
@@ -180,4 +224,5 @@ class Tokenizer:
 
     def mark(self, text: str) -> str:
         """Return `text` with the special tokens in it marked, so that they are text to `encode` with `marked`."""
-        return self._special_tokens.mark(text)
+        with raising(TrimodeError("the tokenizer could not find the special tokens of a text")):
+            return self._special_tokens.mark(text)

@@ -35,6 +35,7 @@ def write_held_out(folder: Path) -> list[tuple[list[dict[str, str]], str]]:
     return chats
 
 
+@pytest.mark.subprocess  # chats are rendered in a process of their own
 def test_a_checkpoint_is_measured_end_to_end(
     checkpoint: Path, tmp_path: Path, bundle_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:

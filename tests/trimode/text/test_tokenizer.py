@@ -105,6 +105,7 @@ def test_a_bundle_without_a_tokenizer(tmp_path: Path) -> None:
     assert Tokenizer.load(tmp_path) is None
 
 
+@pytest.mark.subprocess  # its template is rendered in a process of its own
 def test_a_bundle_with_everything(tmp_path: Path) -> None:
     (saved(tmp_path) / "chat_template.jinja").write_text("{{ bos_token }}|{{ eos_token }}")
     config = {"bos_token": {"content": "<s>"}, "eos_token": "</s>", "pad_token": None, "model_max_length": 5}
@@ -135,3 +136,19 @@ def test_tokens_that_meet_a_text_begin_with_it_or_are_its_beginning() -> None:
     assert own.meeting("abcd") == [0, 3, 4]
     assert own.meeting("z") == []
     assert [text for text in ("a", "ab", "abc", "b", "c", "<") if own.extends(text)] == ["a", "ab", "b"]
+
+
+def test_a_token_that_the_model_does_not_have_is_refused_by_name() -> None:
+    tokenizer = byte_tokenizer()
+    end = tokenizer.end_think_token_id
+    assert end is not None and tokenizer.beyond == {}
+    smaller = Tokenizer(tokenizer._backend, None, {}, vocab_size=end)
+    assert smaller.beyond == {end: "</think>"}
+    assert smaller.end_think_token_id is None, "it cannot be forced"
+    assert smaller.encode("abc") == tokenizer.encode("abc")
+    with pytest.raises(RequestError) as caught:
+        smaller.encode("a</think>", field="text_input")
+    assert str(caught.value) == (
+        f'text_input must have no token beyond the model\'s vocabulary of {end}, got "</think>", token {end}'
+    )
+    assert caught.value.error_type == "invalid_value"

@@ -109,6 +109,7 @@ LEFT, RIGHT = '{\n  "name": "Anna Rossi",\n  "age": ', ',\n  "city": "Lima",\n  
 
 
 @pytest.mark.slow
+@pytest.mark.subprocess  # an instruction is rendered in a process of its own
 def test_gaps_and_revisions_of_the_shipped_checkpoint_are_the_cpus(
     gpu: FakeCuda, bundle_of: Callable[..., Path], tmp_path: Path
 ) -> None:

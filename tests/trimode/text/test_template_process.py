@@ -1,0 +1,149 @@
+"""Chat templates of strangers: whatever they ask for, the answer is text or an error, and the next chat is served."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+from pathlib import Path
+
+import jinja2
+import psutil
+import pytest
+from trimode.errors import EngineError, RequestError
+from trimode.text import template_process as module
+from trimode.text.chat_template import MOST_CHARACTERS, ChatTemplate
+from trimode.text.template_process import TemplateProcess
+from trimode.text.template_worker import answer, frame, read
+
+pytestmark = pytest.mark.subprocess
+
+CHAT = [{"role": "user", "content": 'say "é" \U0010fffe'}]
+NANO = Path(__file__).parents[3] / "checkpoints" / "nano" / "chat_template.jinja"
+CONDITIONAL = "{% if messages[0].content == 'loop' %}" + (
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}"
+)
+
+
+def render(template: TemplateProcess | ChatTemplate, content: str = "") -> str:
+    chat = [{"role": "user", "content": content}] if content else CHAT
+    return template.render(chat, enable_thinking=True, field="messages")
+
+
+def test_it_renders_as_the_template_itself_does() -> None:
+    text, special = NANO.read_text(), {"eos_token": "</s>"}
+    assert render(TemplateProcess(text, special)) == render(ChatTemplate(text, special))
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        ("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "within 1 s"),
+        ("{% macro f(n) %}{% if n %}{{ f(n-1) }}{{ f(n-1) }}{% endif %}{% endmacro %}{{ f(60) }}", "within 1 s"),
+        ("{% for a in range(99999) %}{% for b in range(99999) %}xxxxxxxx{% endfor %}{% endfor %}", "wrote more than"),
+        ("{{ 'a' * 2000000000 }}", "MemoryError"),
+        ("{{ messages[0].role[0] * 2000000000 }}", "MemoryError"),
+        ("{{ 'a' | center(1999999999) }}", "MemoryError"),
+        ("{{ '%1999999999d' % messages | length }}", "MemoryError"),
+        ("{% macro f(n) %}{{ f(n + 1) }}{% endmacro %}{{ f(1) }}", "recursion"),
+        ("{{ range(10 ** 9) | list }}", "Range too big"),
+        ("{{ 1 | no_such_filter }}", "No filter named 'no_such_filter'"),
+        ("{{ raise_exception('no such role') }}", "no such role"),
+    ],
+)
+def test_what_takes_too_much_is_an_error_with_its_reason(template: str, reason: str) -> None:
+    with pytest.raises(RequestError, match=reason) as caught:
+        render(TemplateProcess(template, {}))
+    assert caught.value.on_the_wire().startswith("invalid_value: messages ")
+    assert "/" not in str(caught.value) and "Traceback" not in str(caught.value)
+
+
+def test_a_reason_is_not_longer_than_an_answer_should_be() -> None:
+    for made in (ChatTemplate, TemplateProcess):
+        with pytest.raises(RequestError) as caught:
+            render(made("{{ raise_exception('a' * 100000) }}", {}))
+        assert len(str(caught.value)) < 400
+
+
+def test_what_is_written_piece_by_piece_is_bounded_without_a_process_too() -> None:
+    with pytest.raises(RequestError, match=f"more than {MOST_CHARACTERS} characters"):
+        render(ChatTemplate("{% for a in range(99999) %}{{ 'x' * 1000 }}{% endfor %}", {}))
+
+
+def test_after_one_that_took_too_long_the_next_is_rendered() -> None:
+    template = TemplateProcess(CONDITIONAL, {})
+    assert render(template, "one") == "one"
+    with pytest.raises(RequestError, match="within 1 s"):
+        render(template, "loop")
+    assert render(template, "two") == "two"
+
+
+def test_after_some_in_a_row_it_is_left_alone_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "TRIES", 1)
+    template = TemplateProcess(CONDITIONAL, {})
+    with pytest.raises(RequestError, match="within 1 s"):
+        render(template, "loop")
+    assert template._process is None
+    with pytest.raises(RequestError, match="within 1 s"):
+        render(template, "two")
+    assert template._process is None, "nothing was tried"
+    monkeypatch.setattr(template, "_rests_until", 0.0)
+    assert render(template, "two") == "two"
+
+
+def test_a_process_that_was_killed_is_replaced() -> None:
+    template = TemplateProcess(CONDITIONAL, {})
+    render(template, "one")
+    assert template._process is not None
+    os.kill(template._process.pid, signal.SIGKILL)
+    psutil.wait_procs([psutil.Process(template._process.pid)], timeout=30)
+    assert render(template, "two") == "two"
+
+
+def test_the_process_ends_with_its_owner() -> None:
+    template = TemplateProcess(CONDITIONAL, {})
+    render(template, "one")
+    assert template._process is not None
+    process = psutil.Process(template._process.pid)
+    template.close()
+    assert not process.is_running()
+    assert render(template, "two") == "two"
+    template.close()
+
+
+def test_a_process_whose_owner_is_gone_ends_by_itself() -> None:
+    template = TemplateProcess(CONDITIONAL, {})
+    render(template, "one")
+    assert template._process is not None and template._line is not None
+    template._line.close()
+    assert template._process.wait(30) == 0
+
+
+def test_what_is_no_template_is_refused_at_once() -> None:
+    with pytest.raises(jinja2.TemplateError):
+        TemplateProcess("{% for %}", {})
+
+
+def test_a_process_that_cannot_be_started_is_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_python", lambda: "/no/such/python")
+    with pytest.raises(EngineError, match="cannot be started") as caught:
+        render(TemplateProcess("a", {}))
+    assert "/no/such" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("executable", "found"), [("", "bin/python3"), ("/opt/stub", "bin/python3"), (None, "python")])
+def test_the_interpreter_is_found_inside_of_another_program(
+    monkeypatch: pytest.MonkeyPatch, executable: str | None, found: str
+) -> None:
+    if executable is not None:
+        monkeypatch.setattr("sys.executable", executable)
+    assert found in module._python()
+
+
+def test_messages_between_the_processes() -> None:
+    stream = io.BytesIO(frame({"a": "é"}) + frame([1]))
+    assert [read(stream), read(stream), read(stream)] == [{"a": "é"}, [1], None]
+    asked = {"messages": CHAT, "enable_thinking": False}
+    assert answer(ChatTemplate("{{ messages[0].role }}", {}), asked) == {"text": "user"}
+    refused = answer(ChatTemplate("{{ raise_exception('no') }}", {}), asked)["refused"]
+    assert refused == "could not be rendered by the chat template: no"
