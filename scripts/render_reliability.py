@@ -36,8 +36,8 @@ def page(record: dict[str, Any]) -> str:
     hardware = record["hardware"]
     head = (
         "# Reliability\n\n"
-        f"What `{record['command']}` did to a server on loopback: at commit {record['commit']}, on "
-        f"{record['measured_at']},\non {hardware['cores']} cores and {hardware['memory_gib']} GiB of memory without a "
+        f"What `{record['command']}` did to a server on loopback:\n"
+        f"at commit {record['commit']}, on {record['measured_at']}, on {hardware['cores']} cores and {hardware['memory_gib']} GiB of memory without a "
         "GPU, with nano in float32.\n\n"
         "The tests in [tests/faults](../tests/faults) hold every answer against the right one and look for what is\n"
         "left behind. They assert no time. The times are those of one run, on a machine that did other things too.\n"

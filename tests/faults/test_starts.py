@@ -58,18 +58,21 @@ def test_a_port_is_taken(bundle: Path, starter: Callable[..., Server], which: st
         assert f"--{which}-port {port}" in failed(starter(bundle, f"--{which}-port", str(port), ready=False))
 
 
-@pytest.mark.parametrize("name", FILES)
 @pytest.mark.parametrize("how", ["missing", "cut"])
 def test_a_file_of_the_bundle_is_missing_or_cut(
-    bundle: Path, tmp_path: Path, starter: Callable[..., Server], name: str, how: str
+    bundle: Path, tmp_path: Path, starter: Callable[..., Server], how: str
 ) -> None:
-    broken = copy(bundle, tmp_path / "broken")
-    if how == "missing":
-        (broken / name).unlink()
-    else:
-        os.truncate(broken / name, (broken / name).stat().st_size // 2)
-    last = failed(starter(broken, ready=False))
-    assert name in last or "manifest" in last or str(broken) in last
+    """Each file in turn; the servers start at the same time, since each only has to say no."""
+    servers = {}
+    for name in FILES:
+        broken = copy(bundle, tmp_path / name)
+        if how == "missing":
+            (broken / name).unlink()
+        else:
+            os.truncate(broken / name, (broken / name).stat().st_size // 2)
+        servers[name] = starter(broken, ready=False)
+    for name, server in servers.items():
+        assert str(tmp_path / name) in failed(server)
 
 
 @pytest.mark.parametrize("name", [name for name in FILES if name != "model.data"])
