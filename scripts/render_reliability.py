@@ -37,8 +37,8 @@ def page(record: dict[str, Any]) -> str:
     head = (
         "# Reliability\n\n"
         f"What `{record['command']}` did to a server on loopback:\n"
-        f"at commit {record['commit']}, on {record['measured_at']}, on {hardware['cores']} cores and {hardware['memory_gib']} GiB of memory without a "
-        "GPU, with nano in float32.\n\n"
+        f"at commit {record['commit']}, on {record['measured_at']}, on {hardware['cores']} cores and "
+        f"{hardware['memory_gib']} GiB of memory without a GPU, with nano in float32.\n\n"
         "The tests in [tests/faults](../tests/faults) hold every answer against the right one and look for what is\n"
         "left behind. They assert no time. The times are those of one run, on a machine that did other things too.\n"
         "*The running answer* is what the caller got whose answer the fault met. *Serves again after* counts from the\n"
