@@ -21,12 +21,12 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 1024
 """As gRPC's. 80 requests run or wait; the rest are connections between two requests, which take 8 KiB each."""
-MOST_REFUSED = 64  # connections that read their refusal; where one more comes, the first of them has had its time
+MOST_REFUSED = 32  # connections that read their refusal; where one more comes, the first of them has had its time
 KEPT_FILES = 96  # that are not for connections: an idle trimode-serve has 20 open, tritonserver 66
 SWEEP_SECONDS = 0.5  # between looks at all connections, and so what a timer may be late
 SHUTDOWN_SECONDS = 2.0  # for open connections to end; requests have had the server's exit timeout before
-SAY_SECONDS = 10.0  # between two lines in the log about connections that were refused
-BACKLOG = 128  # connections that the system holds until they are accepted, as asyncio and aiohttp have it
+SAY_SECONDS = 10.0  # between two lines in the log that say the same of many connections
+BACKLOG = 128  # connections that the system holds until they are accepted; asyncio accepts as many at once
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -39,7 +39,7 @@ class Keeper:
         self._served: set[Connection] = set()
         self._idle: dict[Connection, None] = {}  # those of the served that are, the longest first
         self._refused: dict[Connection, None] = {}  # the first to be refused first
-        self._said = -SAY_SECONDS
+        self._said: dict[str, float] = {}  # when each line was last logged
 
     def add(self, connection: Connection) -> TrimodeError | None:
         """Take a new connection, or return why it is refused."""
@@ -76,17 +76,28 @@ class Keeper:
             for connection in (*self._served, *self._refused):
                 connection.watch(now)
 
+    def log_unaccepted(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log that a connection could not be accepted, for want of files say; asyncio tries again after a second."""
+        exc = context.get("exception")
+        if isinstance(exc, OSError) and exc.errno in OUT_OF_RESOURCES:
+            self._say(f"a connection could not be accepted: {exc.strerror}")
+        else:
+            loop.default_exception_handler(context)
+
     def _full(self, connection: Connection) -> TrimodeError:
-        now = time.monotonic()
-        if now - self._said >= SAY_SECONDS:
-            self._said = now
-            logger.warning("a connection was refused: %d are open and busy, see --max-connections", self.most)
+        self._say(f"a connection was refused: {self.most} are open and busy, see --max-connections")
         if len(self._refused) >= MOST_REFUSED:
             oldest = next(iter(self._refused))
             self.discard(oldest)
             oldest.force_close()
         self._refused[connection] = None
         return Refusal("overloaded", f"{self.most} connections are open and busy")
+
+    def _say(self, line: str) -> None:
+        now = time.monotonic()
+        if now - self._said.get(line, -SAY_SECONDS) >= SAY_SECONDS:
+            self._said[line] = now
+            logger.warning(line)
 
 
 def affordable(most: int) -> int:
@@ -117,8 +128,10 @@ async def listen(handle: Handler, host: str, port: int, most: int = MOST_CONNECT
         logger.warning("at most %d connections, for want of open files: see ulimit -n", connections.most)
     server = web.Server(answer, request_factory=request_maker(loop), handler_cancellation=True)
     before = loop.get_exception_handler()
-    loop.set_exception_handler(_log_unaccepted)
-    listening = await loop.create_server(lambda: Connection(server, connections), host, port, backlog=BACKLOG)
+    loop.set_exception_handler(connections.log_unaccepted)
+    # Those that are being accepted are not counted yet, and must not take the files that are left.
+    backlog = max(min(BACKLOG, connections.most // 2), 1)
+    listening = await loop.create_server(lambda: Connection(server, connections), host, port, backlog=backlog)
     watching = asyncio.create_task(connections.watch())
     try:
         yield
@@ -128,12 +141,3 @@ async def listen(handle: Handler, host: str, port: int, most: int = MOST_CONNECT
         await server.shutdown(SHUTDOWN_SECONDS)
         watching.cancel()
         loop.set_exception_handler(before)
-
-
-def _log_unaccepted(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Log in one line that a connection could not be accepted; asyncio tries again after a second."""
-    exc = context.get("exception")
-    if isinstance(exc, OSError) and exc.errno in OUT_OF_RESOURCES:
-        logger.warning("%s: %s", context.get("message"), exc)
-    else:
-        loop.default_exception_handler(context)
