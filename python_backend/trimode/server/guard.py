@@ -26,9 +26,8 @@ from .backend_client import Answer, BackendClient
 from .body_check import check_body
 from .caller import EVERY_PEER, FORWARDED_FOR, Callers
 from .error_answer import error_response, error_text
-from .grpc_front.messages import check_model
 from .http_front.body import read_body
-from .serving import Limits, ServingState, lost_error, not_serving, silent_error
+from .serving import Limits, ServingState, check_model, lost_error, not_serving, silent_error
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..errors import EngineError, Refusal, TrimodeError
+from ..api.tensors import MODEL_NAME, MODEL_VERSION
+from ..errors import EngineError, Refusal, TrimodeError, shorten
 
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
 CUT = EngineError("the server stopped before the answer was complete")
@@ -37,6 +38,18 @@ class Limits:
     body_bytes: int = 8 * 2**20
     upload_seconds: float = 60.0
     silence_seconds: float = 300.0
+
+
+def check_model(name: str, version: str) -> None:
+    """Refuse a model or version that is not served: Triton 2.51 can crash on one in the middle of a stream.
+
+    Raises:
+        Refusal: it is not served here.
+    """
+    if name != MODEL_NAME:
+        raise Refusal("not_found", f"there is no model {shorten(name)}; this server has {MODEL_NAME}")
+    if version not in ("", MODEL_VERSION):
+        raise Refusal("not_found", f"{MODEL_NAME} has no version {shorten(version)}, only {MODEL_VERSION}")
 
 
 def not_serving(state: ServingState) -> Refusal:

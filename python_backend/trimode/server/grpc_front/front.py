@@ -21,8 +21,8 @@ from tritonclient.grpc import service_pb2 as pb
 from ...errors import Refusal, TrimodeError
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
 from ..error_answer import with_type
-from ..serving import Limits, ServingState, not_serving, silent_error
-from .messages import check_model, parsed
+from ..serving import Limits, ServingState, check_model, not_serving, silent_error
+from .messages import parsed
 from .relay import Relay
 
 logger = logging.getLogger(__name__)

@@ -17,6 +17,7 @@ from ...api.fields import BY_NAME
 from ...api.tensors import CALLER, CANCEL, MAX_ID_CHARACTERS, MODEL_NAME, MODEL_VERSION, TAG
 from ...errors import Described, Refusal, RequestError, TrimodeError, shorten
 from ..error_answer import with_type
+from ..serving import check_model
 
 ASK_FINAL = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
@@ -80,22 +81,14 @@ def checked(request: Any, message: bytes, caller: str, most_bytes: int) -> Reque
     for tensor in request.inputs:  # Triton's own error would have no hint, and the name as it came
         if tensor.name not in BY_NAME:
             raise unknown_field(tensor.name, Described("a tensor"))
+    for tensor in (*request.inputs, *request.outputs):  # shared memory, and classification, which ends Triton 2.51
+        for name in tensor.parameters:
+            limit = f"is no parameter that {shorten(tensor.name)} may have"
+            raise RequestError(name, limit, Described("a value"), error_type="unknown_field")
     ours = pb.ModelInferRequest()
     ours.parameters[CALLER].string_param = caller
     ours.parameters[ASK_FINAL].bool_param = True
     return Request(request.id, message + ours.SerializeToString())
-
-
-def check_model(name: str, version: str) -> None:
-    """Refuse a model or version that is not served: Triton 2.51 can crash on one in the middle of a stream.
-
-    Raises:
-        Refusal: it is not served here.
-    """
-    if name != MODEL_NAME:
-        raise Refusal("not_found", f"there is no model {shorten(name)}; this server has {MODEL_NAME}")
-    if version not in ("", MODEL_VERSION):
-        raise Refusal("not_found", f"{MODEL_NAME} has no version {shorten(version)}, only {MODEL_VERSION}")
 
 
 def is_last(response: Any) -> bool:

@@ -34,9 +34,29 @@ def test_requests_and_responses_pass_in_order() -> None:
     play(act, lambda: Triton(lambda asked: [response(asked.id, "one"), response(asked.id, "two", last=True)]))
 
 
+def with_output_parameter(name: str) -> Any:
+    asked = request()
+    asked.outputs.add(name="text_output").parameters[name].int64_param = 3
+    return asked
+
+
+def with_input_parameter(name: str) -> Any:
+    asked = request()
+    asked.inputs[0].parameters[name].string_param = "region"
+    return asked
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
+        (
+            with_output_parameter("classification"),
+            'unknown_field: classification is no parameter that "text_output" may have, got a value',
+        ),
+        (
+            with_input_parameter("shared_memory_region"),
+            'unknown_field: shared_memory_region is no parameter that "text_input" may have, got a value',
+        ),
         (request("a", model="x\n"), 'not_found: there is no model "x\\n"; this server has nemotron_diffusion'),
         (request("a", version="2"), 'not_found: nemotron_diffusion has no version "2", only 1'),
         (request("a", **{CANCEL: "b"}), "unknown_field: cancel is not a field of this model, got a value"),
@@ -45,7 +65,7 @@ def test_requests_and_responses_pass_in_order() -> None:
         (request("a", filler="x" * 5000), "too_large: a message must be at most 4096 bytes, got 50"),
         (request("i" * 129), "invalid_value: id must be a string of at most 128 characters, got "),
     ],
-    ids=["model", "version", "cancel", "tag", "caller", "size", "id"],
+    ids=["output", "input", "model", "version", "cancel", "tag", "caller", "size", "id"],
 )
 def test_what_would_harm_triton_or_others_is_refused_and_the_stream_goes_on(asked: Any, message: str) -> None:
     async def act(scene: Scene) -> None:
