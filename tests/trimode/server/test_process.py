@@ -81,7 +81,7 @@ def with_stub(folder: Path, look: Look) -> None:
         command = ["/bin/sh", "-c", f"{folder / STUB_NAME} 60 & exec sleep 60"]
         process = await TritonProcess.start(command, {"PATH": "/bin"}, f"{own_prefix()}test_", folder / "scratch")
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (found := stubs_of_this_process()):
                     await asyncio.sleep(0.01)
             process.find_stubs()
@@ -118,7 +118,7 @@ def stubs_of_this_process() -> list[psutil.Process]:
 
 
 async def first_fault(process: TritonProcess) -> Fault:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (fault := process.fault()) is None:
             await asyncio.sleep(0.01)
     return fault
@@ -137,7 +137,7 @@ def test_a_stub_that_is_stopped_may_recover(tmp_path: Path) -> None:
         stub.suspend()
         assert await first_fault(process) == Fault(f"the backend process {stub.pid} is stopped", may_recover=True)
         stub.resume()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while process.fault():
                 await asyncio.sleep(0.01)
 
@@ -177,7 +177,7 @@ def test_a_reaper_that_is_ended_or_stopped_is_replaced(tmp_path: Path, hurt: Cal
     async def look(process: TritonProcess, stub: psutil.Process) -> None:
         (first,) = reapers_of_this_process()
         hurt(first)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while [reaper.pid for reaper in reapers_of_this_process()] in ([first.pid], []):
                 await asyncio.sleep(0.01)
             while first.is_running() and first.status() != psutil.STATUS_ZOMBIE:
@@ -206,7 +206,7 @@ def test_what_the_server_makes_is_for_its_user_alone_and_sockets_of_its_predeces
         command = ["/bin/sh", "-c", f"test ! -e {tmp_path}/http && echo > {tmp_path}/made && exec sleep 60"]
         process = await TritonProcess.start(command, {"PATH": "/bin"}, f"{own_prefix()}test_", tmp_path)
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while not (tmp_path / "made").exists():
                     await asyncio.sleep(0.01)
         finally:
