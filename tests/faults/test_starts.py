@@ -138,7 +138,7 @@ def test_bundle_repository_and_temporary_files_are_in_folders_of_any_name(
 CHECKOUT = """
 set -e
 mkdir -p "$1"
-mount --bind "$2" "$1"
+mount --rbind "$2" "$1"
 sed "s#$2#$1#" "$1"/.venv/lib/python3.*/site-packages/_trimode.pth > "$3"
 mount --bind "$3" "$1"/.venv/lib/python3.*/site-packages/_trimode.pth
 mount -t tmpfs tmpfs "$2"
