@@ -7,12 +7,14 @@ Knows the order of the steps and no detail of any.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import resource
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
@@ -24,13 +26,16 @@ from trimode.bundle.manifest import Manifest
 from trimode.errors import BundleError, TrimodeError
 
 from .atomic_folder import check_place, megabytes
-from .bundle.onnx_bundle import DEFAULT_CAPACITY, BundleDraft, BundleOptions, is_up_to_date, make_draft, write_bundle
+from .bundle.onnx_bundle import DEFAULT_CAPACITY, BundleDraft, BundleOptions, is_up_to_date, outline, write_bundle
 from .bundle.tensorrt_bundle import TensorRtBuild, work_folder
 from .checkpoint.checkpoint import Checkpoint
+from .checkpoint.known_hash import Reading
 from .graph.precisions import TARGETS, TENSORRT
 from .tensorrt.footprint import GPUS, gigabytes
 from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK
 from .verify.verify import Outcome, against_kit, against_reference
+
+LONG_BYTES = 256 << 20  # bytes of a checkpoint whose reading takes seconds, so that it is announced
 
 
 def parser() -> argparse.ArgumentParser:
@@ -60,6 +65,9 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--name", help="the model's name (default: the name of the checkpoint folder)")
     made.add_argument("--force", action="store_true", help="build even if the bundle is up to date")
+    made.add_argument(
+        "--rehash", action="store_true", help="read all of the checkpoint even if its files look unchanged"
+    )
     made.add_argument("--verify", action="store_true", help="compare the bundle with a plain numpy model")
     made.add_argument(
         "--parity-logits",
@@ -130,18 +138,19 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     asked = BundleOptions(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
     with Checkpoint.open(options.checkpoint) as checkpoint:
-        with _progress(errors, "reading", checkpoint.size()) as advance:
-            draft = make_draft(checkpoint, asked, advance)
+        draft = outline(checkpoint, asked)
         if asked.target is TENSORRT and not options.graph_only:
             return _compile(options, draft, checkpoint, target, out, errors)
-        state = "up to date"
+        reading = Reading.of(target, checkpoint.paths, partial(_read, checkpoint, errors), again=options.rehash)
+        draft, state = draft.hashed(reading.hash), "up to date"
         if options.force or not is_up_to_date(draft, target):
             state = "built"
             with _progress(errors, "writing", draft.blueprint.weights.total_bytes) as advance:
                 write_bundle(draft, target, advance)
+        reading.keep(target)
         seconds = time.monotonic() - started
         outcomes = _outcomes(options, target, checkpoint)
-    out.print(_summary(target, draft.manifest, checkpoint.parameters, state, seconds, outcomes))
+    out.print(_summary(target, draft.manifest, checkpoint.parameters, state, seconds, outcomes, read=reading.read))
     if failed := [outcome for outcome in outcomes if not outcome.passed]:
         shutil.rmtree(target)  # otherwise the next build would call it up to date
         text = f"error: {len(failed)} of {len(outcomes)} checks failed and the bundle was removed, first: {failed[0]}"
@@ -165,7 +174,7 @@ def _compile(
 ) -> int:
     """Build a TensorRT bundle. The checks run on the exported graph, before it is compiled."""
     started = time.monotonic()
-    build = TensorRtBuild.design(
+    build = TensorRtBuild.design(  # refuses what cannot work before the checkpoint is read
         draft,
         checkpoint.config,
         batch=options.batch,
@@ -174,6 +183,8 @@ def _compile(
         capabilities=options.compute_capability,
         gpu=options.gpu,
     )
+    reading = Reading.of(target, checkpoint.paths, partial(_read, checkpoint, errors), again=options.rehash)
+    build = dataclasses.replace(build, draft=draft.hashed(reading.hash))
     need, cost = build.footprint, build.cost(checkpoint.size(), target)
     outcomes: list[Outcome] = []
 
@@ -186,18 +197,17 @@ def _compile(
     state, fused = "up to date", True
     if options.force or not build.is_up_to_date(target):
         state = f"compiled with {build.compiler.flavour} {build.compiler.version}, not executed"
-        errors.print(
-            f"about {cost.seconds / 60:.0f} min, {gigabytes(cost.disk)} of disk and {gigabytes(cost.memory)} of memory "
-            "to build (estimates)"
-        )
+        room = f"{gigabytes(cost.disk)} of disk and {gigabytes(cost.memory)} of memory"
+        errors.print(f"about {cost.seconds / 60:.0f} min, {room} to build (estimates)")
         if options.force:
             shutil.rmtree(work_folder(target), ignore_errors=True)
         with _progress(errors, "exporting", draft.blueprint.weights.total_bytes) as advance, _phases(errors) as report:
             fused = build.run(
                 target, checkpoint_bytes=checkpoint.size(), advance=advance, report=report, check_export=check
             )
-    manifest = Manifest.load(target)
-    table = _summary(target, manifest, checkpoint.parameters, state, time.monotonic() - started, outcomes)
+    reading.keep(target)
+    manifest, seconds = Manifest.load(target), time.monotonic() - started
+    table = _summary(target, manifest, checkpoint.parameters, state, seconds, outcomes, read=reading.read)
     if not fused:
         table.add_row("attention", "TensorRT has no dedicated kernel for these shapes: decomposed, which is slower")
     table.add_row("compute capability", ", ".join(build.capabilities))
@@ -210,12 +220,29 @@ def _compile(
     return 0
 
 
+def _read(checkpoint: Checkpoint, errors: Console) -> str:
+    """Hash the checkpoint, for which all of it is read; say so if that takes long."""
+    if checkpoint.size() >= LONG_BYTES:
+        errors.print(f"reading all of {checkpoint.folder} ({gigabytes(checkpoint.size())}) to hash it", markup=False)
+    with _progress(errors, "reading", checkpoint.size()) as advance:
+        return checkpoint.hash(advance)
+
+
 def _summary(
-    target: Path, manifest: Manifest, parameters: int, state: str, seconds: float, outcomes: Sequence[Outcome]
+    target: Path,
+    manifest: Manifest,
+    parameters: int,
+    state: str,
+    seconds: float,
+    outcomes: Sequence[Outcome],
+    *,
+    read: bool,
 ) -> Table:
     table = Table(title=f"{target}: {state}", show_header=False, title_justify="left")
     table.add_row("model", f"{manifest.model}, {manifest.precision}, capacity {manifest.capacity}")
     table.add_row("parameters", f"{parameters:,}{' with draft adapter' * manifest.adapter}")
+    if not read:
+        table.add_row("checkpoint", "unchanged, not read again (--rehash reads it)")
     table.add_row("bundle", megabytes(sum(manifest.files.values())))
     table.add_row("time", f"{seconds:.1f} s")
     table.add_row("peak memory", megabytes(peak_memory()))

@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made.add_argument(
         "--precision", default="float32", help="float32 or int8; ignored with --gpu (default: %(default)s)"
     )
+    made.add_argument("--rehash", action="store_true", help="read all of the checkpoint even if it looks unchanged")
     made.add_argument("--gpu", help="build for TensorRT, with the recipe's options for this GPU")
     made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
     options = made.parse_args(arguments)
@@ -89,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CheckpointError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1
-    return cli.main(converter)
+    return cli.main([*converter, *(["--rehash"] if options.rehash else [])])
 
 
 if __name__ == "__main__":

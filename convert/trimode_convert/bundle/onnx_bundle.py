@@ -6,6 +6,7 @@ is replaced.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -63,9 +64,22 @@ class BundleDraft:
         """The bytes of all files except the manifest."""
         return sum(self.manifest.files.values())
 
+    def hashed(self, checkpoint_hash: str) -> BundleDraft:
+        """Return the draft with the hash of its checkpoint."""
+        return dataclasses.replace(self, manifest=dataclasses.replace(self.manifest, checkpoint_hash=checkpoint_hash))
+
 
 def make_draft(checkpoint: Checkpoint, options: BundleOptions, advance: Advance = lambda _: None) -> BundleDraft:
     """Draw the graph and hash the checkpoint; `advance` is called with the number of bytes hashed.
+
+    Raises:
+        CheckpointError: see outline; or a file cannot be read.
+    """
+    return outline(checkpoint, options).hashed(checkpoint.hash(advance))
+
+
+def outline(checkpoint: Checkpoint, options: BundleOptions) -> BundleDraft:
+    """Draw the graph; the draft lacks only the checkpoint's hash, for which all of the checkpoint must be read.
 
     Raises:
         CheckpointError: the capacity exceeds the checkpoint's positions, the target does not have the precision, or a
@@ -100,7 +114,7 @@ def make_draft(checkpoint: Checkpoint, options: BundleOptions, advance: Advance 
         eos_token_id=config.eos_token_id,
         bos_token_id=config.bos_token_id,
         adapter=checkpoint.adapter is not None,
-        checkpoint_hash=checkpoint.hash(advance),
+        checkpoint_hash="",
         converter=own_digest(),
         files={GRAPH: len(graph), WEIGHTS: blueprint.weights.total_bytes}
         | {name: len(content) for name, content in side_files.items()},

@@ -90,16 +90,21 @@ class Checkpoint:
         """Return the weight `name` (such as "mlp.up_proj") of a layer."""
         return self.tensors[f"encoder.layers.{index}.{name}.weight"]
 
+    @property
+    def paths(self) -> list[Path]:
+        """The files that decide the hash, sorted."""
+        paths = [self.folder / CONFIG, *(file.path for file in self.files)]
+        if self.adapter is not None:
+            paths.append(self.adapter.config_path)
+        return sorted(paths)
+
     def hash(self, advance: Callable[[int], None] = lambda _: None) -> str:
         """Return the sha256 over config, tensor files and adapter, their names, sizes and bytes.
 
         `advance` is called with the number of bytes of each piece that is read.
         """
-        paths = [self.folder / CONFIG, *(file.path for file in self.files)]
-        if self.adapter is not None:
-            paths.append(self.adapter.config_path)
         digest = hashlib.sha256()
-        for path in sorted(paths):
+        for path in self.paths:
             name = path.relative_to(self.folder).as_posix()
             try:
                 digest.update(f"{name}\0{path.stat().st_size}\0".encode())
