@@ -30,6 +30,7 @@ from .bundle.onnx_bundle import DEFAULT_CAPACITY, BundleDraft, BundleOptions, is
 from .bundle.tensorrt_bundle import TensorRtBuild, work_folder
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.known_hash import Reading
+from .checkpoint.tokenizer_file import text_remarks
 from .graph.precisions import TARGETS, TENSORRT
 from .tensorrt.footprint import GPUS, gigabytes
 from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK
@@ -150,7 +151,7 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
         reading.keep(target)
         seconds = time.monotonic() - started
         outcomes = _outcomes(options, target, checkpoint)
-    out.print(_summary(target, draft.manifest, checkpoint.parameters, state, seconds, outcomes, read=reading.read))
+    out.print(_summary(target, draft.manifest, checkpoint, state, seconds, outcomes, read=reading.read))
     if failed := [outcome for outcome in outcomes if not outcome.passed]:
         shutil.rmtree(target)  # otherwise the next build would call it up to date
         text = f"error: {len(failed)} of {len(outcomes)} checks failed and the bundle was removed, first: {failed[0]}"
@@ -207,7 +208,7 @@ def _compile(
             )
     reading.keep(target)
     manifest, seconds = Manifest.load(target), time.monotonic() - started
-    table = _summary(target, manifest, checkpoint.parameters, state, seconds, outcomes, read=reading.read)
+    table = _summary(target, manifest, checkpoint, state, seconds, outcomes, read=reading.read)
     if not fused:
         table.add_row("attention", "TensorRT has no dedicated kernel for these shapes: decomposed, which is slower")
     table.add_row("compute capability", ", ".join(build.capabilities))
@@ -231,13 +232,14 @@ def _read(checkpoint: Checkpoint, errors: Console) -> str:
 def _summary(
     target: Path,
     manifest: Manifest,
-    parameters: int,
+    checkpoint: Checkpoint,
     state: str,
     seconds: float,
     outcomes: Sequence[Outcome],
     *,
     read: bool,
 ) -> Table:
+    parameters, remarks = checkpoint.parameters, text_remarks(checkpoint.folder, manifest.files, manifest.vocab_size)
     table = Table(title=f"{target}: {state}", show_header=False, title_justify="left")
     table.add_row("model", f"{manifest.model}, {manifest.precision}, capacity {manifest.capacity}")
     table.add_row("parameters", f"{parameters:,}{' with draft adapter' * manifest.adapter}")
@@ -246,6 +248,8 @@ def _summary(
     table.add_row("bundle", megabytes(sum(manifest.files.values())))
     table.add_row("time", f"{seconds:.1f} s")
     table.add_row("peak memory", megabytes(peak_memory()))
+    for remark in remarks:
+        table.add_row("text", remark)
     for outcome in outcomes:
         table.add_row(outcome.name, outcome.text)
     return table

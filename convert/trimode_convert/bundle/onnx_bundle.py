@@ -30,8 +30,10 @@ from trimode.errors import BundleError, CheckpointError
 import trimode_convert
 
 from ..atomic_folder import check_place, check_space, replacing
+from ..checkpoint import plain_file
 from ..checkpoint.checkpoint import Checkpoint
 from ..checkpoint.config import Keys
+from ..checkpoint.tokenizer_file import unused_tokens
 from ..graph.model import Blueprint, draw
 from ..graph.precisions import ONNXRUNTIME, Target
 
@@ -96,6 +98,8 @@ def outline(checkpoint: Checkpoint, options: BundleOptions) -> BundleDraft:
     blueprint = draw(checkpoint, target=target, precision=precision, capacity=capacity, location=WEIGHTS)
     graph = blueprint.model.SerializeToString(deterministic=True)
     side_files = _side_files(checkpoint.folder)
+    if TOKENIZER in side_files:
+        unused_tokens(checkpoint.folder / TOKENIZER, side_files[TOKENIZER], config.vocab_size)
     manifest = Manifest(
         model=options.name or checkpoint.folder.resolve().name,
         runtime=target.runtime,
@@ -184,7 +188,8 @@ def _side_files(folder: Path) -> dict[str, bytes]:
     for name in (TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG, EFFORT):
         path = folder / name
         try:
-            if path.is_file():
+            if path.exists():
+                plain_file.check(path)
                 found[name] = path.read_bytes()
         except OSError as exc:
             raise CheckpointError(f"{path}: cannot be read: {exc.strerror}") from exc

@@ -14,6 +14,8 @@ from typing import Any
 
 from trimode.errors import CheckpointError
 
+from . import plain_file
+
 CONFIG = "config.json"
 MODEL_TYPE = "nemotron_labs_diffusion"
 ARCHITECTURE = "NemotronLabsDiffusionModel"
@@ -21,6 +23,15 @@ ROPE_KEYS = {
     "rope_type", "type", "rope_theta", "factor", "original_max_position_embeddings", "beta_fast", "beta_slow", "mscale",
     "mscale_all_dim", "attention_factor", "truncate", "llama_4_scaling_beta",
 }  # fmt: skip
+# The most of each count that is taken: far beyond every model, and too little to fill the memory with what is computed
+# from it alone, before a tensor is missed.
+MOST = {
+    "num_hidden_layers": 1024, "vocab_size": 1 << 24, "hidden_size": 1 << 20, "intermediate_size": 1 << 24,
+    "num_attention_heads": 1 << 16, "num_key_value_heads": 1 << 16, "head_dim": 1 << 16, "block_size": 1 << 16,
+    "r": 1 << 16,
+}  # fmt: skip
+ANY_COUNT = (1 << 31) - 1  # of positions: what an engine's int32 holds
+LARGEST = 1e30  # of the other numbers; a float32 holds it
 # Keys that may be missing, each with the only values that the graph implements.
 MUST_BE: dict[str, tuple[Any, ...]] = {
     "attention_bias": (False, None),
@@ -143,6 +154,7 @@ class Keys:
         Raises:
             CheckpointError: missing, unreadable, or not an object.
         """
+        plain_file.check(path)
         try:
             values = json.loads(path.read_text(encoding="utf-8"))
         except OSError as exc:
@@ -164,16 +176,16 @@ class Keys:
         return self.values[name]
 
     def count(self, name: str) -> int:
-        """Return a required positive integer."""
-        value = self.get(name)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise self.error(name, "a positive integer", value)
+        """Return a required positive integer, up to its entry in MOST."""
+        value, most = self.get(name), MOST.get(name, ANY_COUNT)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise self.error(name, f"a positive integer up to {most}", value)
         return value
 
     def number(self, name: str, default: float | None = None) -> float:
         """Return a positive number; without a default the key is required."""
         value = self.get(name) if default is None else self.values.get(name, default)
-        if not isinstance(value, (int, float)) or isinstance(value, bool) or (value <= 0 and value != default):
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not _is_fit(value, default):
             raise self.error(name, "a positive number", value)
         return float(value)
 
@@ -191,6 +203,11 @@ class Keys:
         if not isinstance(value, bool):
             raise self.error(name, "true or false", value)
         return value
+
+
+def _is_fit(value: float, default: float | None) -> bool:
+    """Whether a number is positive and finite, or the default; JSON as Python reads it may hold NaN."""
+    return value == default or 0 < value < LARGEST
 
 
 def _rope(keys: Keys) -> Rope:

@@ -20,6 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from trimode.errors import CheckpointError
 
+from . import plain_file
+
 FloatArray = NDArray[np.float32]
 
 ITEM_SIZES = {"BF16": 2, "F16": 2, "F32": 4}  # bytes of a value
@@ -90,6 +92,7 @@ class TensorFile:
         Raises:
             CheckpointError: the file is missing, cut short or no safetensors file, or has a dtype that weights do not.
         """
+        plain_file.check(path)
         opened = cls(path)
         try:
             opened._descriptor = os.open(path, os.O_RDONLY)

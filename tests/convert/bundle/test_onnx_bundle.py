@@ -98,7 +98,7 @@ def test_name_can_be_given(checkpoint: Path) -> None:
 
 @pytest.mark.parametrize("name", [TOKENIZER, TOKENIZER_CONFIG, CHAT_TEMPLATE, GENERATION_CONFIG, EFFORT])
 def test_side_files_travel_unchanged(checkpoint: Path, out: Path, name: str) -> None:
-    (checkpoint / name).write_text('{"é": 1}\n')
+    (checkpoint / name).write_text('{"é": 1, "model": {"vocab": {}}}\n')
     build(checkpoint, out)
     assert (out / name).read_bytes() == (checkpoint / name).read_bytes()
     assert name in Manifest.load(out).files
@@ -164,9 +164,9 @@ def test_other_options_are_not_up_to_date(checkpoint: Path, out: Path, options: 
 
 
 def test_changed_tokenizer_of_the_same_size_is_not_up_to_date(checkpoint: Path, out: Path) -> None:
-    (checkpoint / TOKENIZER).write_text('{"a": 1}')
+    (checkpoint / TOKENIZER).write_text('{"model": {"vocab": {"a": 1}}}')
     build(checkpoint, out)
-    (checkpoint / TOKENIZER).write_text('{"a": 2}')
+    (checkpoint / TOKENIZER).write_text('{"model": {"vocab": {"a": 2}}}')
     assert not is_up_to_date(draft_of(checkpoint), out)
 
 

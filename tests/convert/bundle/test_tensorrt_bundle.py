@@ -32,7 +32,7 @@ SMALL = {"hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 1,
 def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
     settings = factory.config(intermediate_size=128, num_hidden_layers=1, vocab_size=128, **SMALL)
     folder = factory.write(tmp_path / "some-model", settings, adapter_rank=4)
-    (folder / TOKENIZER).write_text("{}")
+    (folder / TOKENIZER).write_text('{"model": {"vocab": {}}}')
     with Checkpoint.open(folder) as opened:
         yield opened
 
