@@ -185,7 +185,7 @@ def test_a_text_without_tokens_is_refused() -> None:
         def __init__(self) -> None:
             self.longest = 1
 
-        def encode(self, text: str, *, marked: bool = False) -> list[int]:
+        def encode(self, text: str, *, marked: bool = False, field: str = "") -> list[int]:
             return []
 
     assert "at least one token" in refused(tokenizer=Silent()).limit
