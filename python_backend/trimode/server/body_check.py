@@ -23,7 +23,15 @@ def check_body(body: bytes, tag: str, caller: str, *, streaming: bool) -> bytes:
         RequestError: not UTF-8, not JSON, not an object, a key given twice, an unknown field, or a value that its
             field does not take.
     """
-    request = _object("the body", _parse(body))
+    return check_request(read_object(body), tag, caller, streaming=streaming)
+
+
+def check_request(request: dict[str, Any], tag: str, caller: str, *, streaming: bool) -> bytes:
+    """Return what Triton gets for `request`, which may be changed: see check_body.
+
+    Raises:
+        RequestError: an unknown field, or a value that its field does not take.
+    """
     parameters = request.pop("parameters", None)
     parameters = {} if parameters is None else _object("parameters", parameters)
     request_id = request.pop(ID, None)
@@ -44,6 +52,15 @@ def check_body(body: bytes, tag: str, caller: str, *, streaming: bool) -> bytes:
         raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request_id)
     own = {} if request_id is None else {ID: request_id}
     return json.dumps({**given, **own, TAG: tag, CALLER: caller}).encode("ascii")
+
+
+def read_object(body: bytes) -> dict[str, Any]:
+    """Return the JSON object that a body holds.
+
+    Raises:
+        RequestError: not UTF-8, not JSON, not an object, or a key given twice.
+    """
+    return _object("the body", _parse(body))
 
 
 def _parse(body: bytes) -> object:

@@ -12,10 +12,10 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NoReturn
+from typing import NoReturn, Protocol
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -58,8 +58,17 @@ class Route:
     answer: Callable[[web.BaseRequest, re.Match[str]], Awaitable[web.StreamResponse]]
 
 
+class Face(Protocol):
+    """Answers every request with a path like `paths`, errors included."""
+
+    paths: re.Pattern[str]
+
+    async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Answer one request; `path` is as path_of gives it."""
+
+
 class Guard:
-    """An aiohttp handler in front of `backend`. To serve another URL, add its Route."""
+    """An aiohttp handler in front of `backend`. To serve other URLs, add a Route, or a face with `add`."""
 
     def __init__(
         self, backend: BackendClient, state: ServingState, limits: Limits, callers: Callers = EVERY_PEER
@@ -70,6 +79,7 @@ class Guard:
         self._limits = limits
         self.running = 0  # requests for an answer that have none yet
         self._cancelling: set[asyncio.Task[None]] = set()
+        self._faces: list[Face] = []
         self._routes = (
             Route("POST", GENERATE, self._generate),
             Route("GET", READ, self._read),
@@ -77,6 +87,14 @@ class Guard:
             Route("GET", LIVE, self._live),
             Route("POST", INFER, self._infer),
         )
+
+    def add(self, face: Face) -> None:
+        """Hand the requests for other paths to a face of its own, whatever their method."""
+        self._faces.append(face)
+
+    def caller_of(self, request: web.BaseRequest) -> str:
+        """Return who sent a request, as Callers says."""
+        return self._callers.of(request.remote or "", request.headers.getall(FORWARDED_FOR, ()))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
@@ -102,6 +120,9 @@ class Guard:
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path, method = path_of(request), "GET" if request.method == "HEAD" else request.method
+        for face in self._faces:
+            if face.paths.fullmatch(path):
+                return await face.answer(request, path)
         for route in self._routes:
             if route.method == method and (found := route.path.fullmatch(path)):
                 if route.path is not LIVE and (model := found["model"]) is not None:
@@ -130,36 +151,46 @@ class Guard:
 
     async def _read(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Pass on a question about the server or a model."""
-        async with self._call("GET", request, b"") as answer:
+        async with self._call("GET", path_of(request), b"") as answer:
             return await self._whole(request, answer)
 
     async def _generate(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Pass a request on with a tag of ours; if its answer is not read to the end, it is cancelled by that tag."""
         streaming = found["verb"] == "generate_stream"
         body = await read_body(request, self._limits)
-        tag = secrets.token_hex(8)
-        caller = self._callers.of(request.remote or "", request.headers.getall(FORWARDED_FOR, ()))
+        tag, caller = secrets.token_hex(8), self.caller_of(request)
         if len(body) > LARGE_BODY:
             checked = await asyncio.to_thread(check_body, body, tag, caller, streaming=streaming)
         else:
             checked = check_body(body, tag, caller, streaming=streaming)
+        async with self.ask(path_of(request), checked, tag) as answer:
+            return await (self._stream if streaming else self._whole)(request, answer)
+
+    @contextlib.asynccontextmanager
+    async def ask(self, path: str, body: bytes, tag: str) -> AsyncIterator[Answer]:
+        """Send a checked request for an answer; one that is not read to its end is cancelled by its tag.
+
+        Raises:
+            Refusal: no backend serves.
+            ConnectionRefusedError, LostError, TimeoutError: see BackendClient.request.
+        """
         answer: Answer | None = None
         self.running += 1
         try:
-            async with self._call("POST", request, checked) as answer:
-                return await (self._stream if streaming else self._whole)(request, answer)
+            async with self._call("POST", path, body) as answer:
+                yield answer
         finally:
             self.running -= 1
             if answer is None or not answer.complete:
                 self._cancelling.add(task := asyncio.create_task(self._cancel(tag)))
                 task.add_done_callback(self._cancelling.discard)
 
-    def _call(self, method: str, request: web.BaseRequest, body: bytes) -> AbstractAsyncContextManager[Answer]:
+    def _call(self, method: str, path: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
         if not self._state.alive:
             raise not_serving(self._state)
         # Not the caller's Content-Type: Triton 2.51 crashes on a large form-urlencoded body, which is curl's default.
         silence = self._limits.silence_seconds
-        return self._backend.request(method, path_of(request), body, JSON, silence=silence)
+        return self._backend.request(method, path, body, JSON, silence=silence)
 
     async def _cancel(self, tag: str) -> None:
         """End a request whose caller left; Triton 2.51 notices that only while it writes a stream."""
