@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from . import cli, configuration, counters, errors, metrics, parameters
+from . import cli, configuration, counters, errors, metrics, openai, parameters
 
 REFERENCE = Path(__file__).resolve().parents[2] / "docs" / "reference"
 COMMAND = "python -m scripts.render_docs"
@@ -21,6 +21,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "configuration.md": configuration.page,
     "errors.md": errors.page,
     "cli.md": cli.page,
+    "openai.md": openai.page,
 }
 NOTE = f"<!-- Written by `{COMMAND}` from the tables in the code; change those, not this page. -->\n"
 

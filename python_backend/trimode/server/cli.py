@@ -29,6 +29,8 @@ from .launch.command import Launch
 from .launch.limits import check_limits, raise_file_limit
 from .launch.private_folder import private_folder
 from .liveness import Liveness
+from .openai.front import add_openai
+from .openai.shared.facts import Facts
 from .ports import ALL_INTERFACES, LOOPBACK, check_port_free, free_port, in_url
 from .process import log
 from .serving import Limits
@@ -66,6 +68,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="serve this file's reveal rule too, by the file's name; may be given several times; "
         f"adds to ${RULE_FILES}",
+    )
+    made.add_argument(
+        "--served-model-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of the model for OpenAI's clients; may be given several times [the checkpoint's name]",
     )
     made.add_argument("--host", default=LOOPBACK, help="address of HTTP, IPv4 or IPv6 [%(default)s]")
     made.add_argument("--grpc-host", default=LOOPBACK, help="address of gRPC, IPv4 or IPv6 [%(default)s]")
@@ -143,6 +152,7 @@ async def _serve(options: argparse.Namespace) -> None:
     manifest = Manifest.load(bundle)
     check_limits(bundle)
     gpus = gpus_for(options.gpus, manifest)
+    facts = Facts.load(bundle, manifest, config, options.served_model_name)
     callers = Callers.behind(options.trusted_proxies)
     with private_folder() as folder:
         launch = Launch.prepare(options, repository, bundle, gpus, folder)
@@ -154,6 +164,7 @@ async def _serve(options: argparse.Namespace) -> None:
         supervisor = Supervisor(launch.start, liveness, options.exit_timeout)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
         guard = Guard(backend, supervisor, limits, callers)
+        add_openai(guard, facts, supervisor, limits, metrics)
         front = GrpcFront(ports.grpc_target, supervisor, limits, callers)
 
         def stop() -> None:
@@ -218,6 +229,7 @@ def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str
         (
             f"ready: {manifest.model} ({manifest.precision}, up to {manifest.capacity} tokens)",
             f"  HTTP     {http}/v2/models/{MODEL_NAME}/generate and /generate_stream",
+            f"  OpenAI   {http}/v1",
             f"  gRPC     {grpc}     metrics  {metrics}/metrics",
             f"  try      curl -s {http}/v2/models/{MODEL_NAME}/generate -d '{{{prompt}, \"max_tokens\": 128}}'",
         )

@@ -1,0 +1,230 @@
+"""POST /v1/chat/completions: a conversation goes on. Knows the shapes of requests, answers and chunks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aiohttp import web
+
+from ...errors import Described
+from .shared.asked import Asked, ask, repeated
+from .shared.choice import Choice, Delta
+from .shared.dialogue import prompt_for, read_messages, thought_is_open
+from .shared.errors import refused
+from .shared.exchange import DONE, Exchange, error_event, event, new_id
+from .shared.facts import Facts
+from .shared.fields import Given, sort_fields
+from .shared.kinds import boolean
+from .shared.logprobs import chat_logprobs
+from .shared.prompt import tokenizer_of
+from .shared.usage import metrics, usage
+
+NOT_THINKING = ("none", "minimal")
+"""Values of reasoning_effort that turn thinking off; every other one turns it on."""
+
+
+def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
+    """Return what a request asks for.
+
+    Raises:
+        FaceError: it is refused.
+    """
+    given = sort_fields("chat", body)
+    if "messages" not in given.served:
+        raise refused("messages", "must be given", Described("nothing"), "bad_prompt")
+    if given.get("max_tokens") == 0:
+        raise refused("max_tokens", "must be at least 1", 0)
+    thinking = thinks(given)
+    prompt = _prompt(given, thinking=thinking)
+    asked = ask(given, facts, thinking=thought_is_open(prompt))
+    (job,) = asked.jobs
+    job.pop("enable_thinking", None)
+    if "thinking_token_budget" in given.served:
+        job["max_thinking_tokens"] = given.get("thinking_token_budget")
+    top = given.get("top_logprobs")
+    if top is not None and not given.get("logprobs"):
+        raise refused("top_logprobs", "needs logprobs", top, "not_applicable")
+    if given.get("logprobs"):
+        asked = with_logprobs(asked, "top_logprobs", top or 0, facts)
+        asked = replace(asked, ids_as_text=bool(given.get("return_tokens_as_token_ids")))
+    job = {**asked.jobs[0], **prompt}
+    names = dict(asked.names)
+    if "thinking_token_budget" in given.served:
+        names["max_thinking_tokens"] = "thinking_token_budget"
+    return repeated(replace(asked, jobs=(job,), names=names), [{}], given.get("n", 1))
+
+
+def thinks(given: Given) -> bool:
+    """Return whether a request asks for a thought: by the template's own keyword, ours, or OpenAI's."""
+    keywords = given.get("chat_template_kwargs", {})
+    for name, value in keywords.items():
+        if name != "enable_thinking":
+            raise refused(f"chat_template_kwargs.{name}"[:80], "is not an option here", value, "unknown_field")
+        boolean(f"chat_template_kwargs.{name}", value)
+    effort = given.get("reasoning_effort")
+    fallback = effort is not None and effort not in NOT_THINKING
+    return bool(keywords.get("enable_thinking", given.knobs.get("enable_thinking", fallback)))
+
+
+def _prompt(given: Given, *, thinking: bool) -> dict[str, Any]:
+    """Return the field of generate that has the prompt, and whether to think."""
+    messages = read_messages("messages", given.get("messages"))
+    goes_on, turn = given.get("continue_final_message", False), given.get("add_generation_prompt")
+    if not goes_on and turn is False:
+        raise refused("add_generation_prompt", "must be true without continue_final_message", turn)
+    if goes_on and turn:
+        raise refused("add_generation_prompt", "must be false with continue_final_message", turn)
+    if goes_on and messages[-1]["role"] != "assistant":
+        limit = "needs a last message of the assistant"
+        raise refused("continue_final_message", limit, True, "not_applicable")
+    return prompt_for(messages, thinking=thinking, goes_on=goes_on)
+
+
+def with_logprobs(asked: Asked, name: str, top: int, facts: Facts) -> Asked:
+    """Return `asked` with log-probabilities, and the likeliest token of each place if `top` is 1.
+
+    Raises:
+        FaceError: more are asked for, or what is chosen need not be the likeliest.
+    """
+    (job,) = asked.jobs
+    tokenizer_of(facts, name)
+    if top > 1:
+        raise refused(name, "must be at most 1 (The server keeps the chosen tokens alone)", top, "not_applicable")
+    plain = not job.get("temperature") and not any(
+        job.get(field, neutral) != neutral
+        for field, neutral in (("repetition_penalty", 1), ("presence_penalty", 0), ("frequency_penalty", 0))
+    )
+    if top and not plain:
+        limit = "must be 0 unless temperature and penalties are 0 (The server keeps the chosen tokens alone)"
+        raise refused(name, limit, top, "not_applicable")
+    job = {**job, "return_log_probs": True, "return_token_ids": True}
+    return replace(asked, jobs=(job,), logprobs=top)
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all chunks and the answer of one request have in common."""
+
+    id: str
+    created: int
+    asked: Asked
+
+    def whole(self, choices: Sequence[Choice], seconds: float) -> dict[str, Any]:
+        """Return the answer."""
+        last = [choice.last for choice in choices]
+        return {
+            "id": self.id,
+            "object": "chat.completion",
+            "created": self.created,
+            "model": self.asked.model,
+            "choices": [self._choice(index, choice) for index, choice in enumerate(choices)],
+            "usage": usage(last, self.asked.prompts, sum(choice.reasoning_tokens for choice in choices)),
+            "metrics": metrics(last, None, seconds),
+            "system_fingerprint": None,
+            "service_tier": None,
+        }
+
+    def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
+        message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+        if choice.thought:
+            message |= {"reasoning_content": choice.thought, "reasoning": choice.thought}
+        return {
+            "index": index,
+            "message": message,
+            "logprobs": self._logprobs(choice.tokens),
+            "finish_reason": choice.finish_reason,
+            "stop_reason": choice.stopped_by,
+            **({"token_ids": choice.ids} if self.asked.return_ids else {}),
+            **choice.extras(),
+        }
+
+    def _logprobs(self, tokens: Sequence[Any]) -> dict[str, Any] | None:
+        if self.asked.logprobs is None:
+            return None
+        return chat_logprobs(tokens, self.asked.logprobs, as_id=self.asked.ids_as_text)
+
+    def chunk(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
+        """Return a chunk with these choices."""
+        made = {
+            "id": self.id,
+            "object": "chat.completion.chunk",
+            "created": self.created,
+            "model": self.asked.model,
+            "choices": choices,
+        }
+        return {**made, **({"usage": None} if self.asked.include_usage else {}), **more}
+
+    def opening(self, index: int) -> dict[str, Any]:
+        """Return the first chunk of an answer."""
+        delta = {"role": "assistant", "content": ""}
+        return self.chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}])
+
+    def middle(self, index: int, delta: Delta) -> dict[str, Any]:
+        """Return the chunk of what a piece adds."""
+        said: dict[str, Any] = {"content": delta.text} if delta.text or not delta.thought else {}
+        if delta.thought:
+            said |= {"reasoning_content": delta.thought, "reasoning": delta.thought}
+        choice = {"index": index, "delta": said, "logprobs": self._logprobs(delta.tokens), "finish_reason": None}
+        if delta.ids:
+            choice["token_ids"] = list(delta.ids)
+        if delta.provisional:
+            choice["trimode"] = {"provisional": delta.provisional}
+        return self.chunk([choice])
+
+    def closing(self, index: int, choice: Choice) -> dict[str, Any]:
+        """Return the last chunk of an answer."""
+        ending = {"finish_reason": choice.finish_reason, "stop_reason": choice.stopped_by, **choice.extras()}
+        return self.chunk([{"index": index, "delta": {}, "logprobs": None, **ending}])
+
+    def costs(self, choices: Sequence[Choice], first: float | None, seconds: float) -> dict[str, Any]:
+        """Return the chunk with the usage."""
+        last = [choice.last for choice in choices]
+        spent = usage(last, self.asked.prompts, sum(choice.reasoning_tokens for choice in choices))
+        return self.chunk([], usage=spent, metrics=metrics(last, first, seconds))
+
+
+async def events(exchange: Exchange, shape: Shape) -> AsyncGenerator[bytes]:
+    """Yield the events of a stream."""
+    asked, service = shape.asked, exchange.service
+    choices = [Choice(asked, service.facts) for _ in asked.jobs]
+    begun: set[int] = set()
+    first: float | None = None
+    async with contextlib.aclosing(service.worker.pieces(asked, exchange.caller)) as pieces:
+        async for index, piece in pieces:
+            choice, made = choices[index], []
+            delta = choice.take(piece)
+            if index not in begun:
+                begun.add(index)
+                made.append(shape.opening(index))
+            if delta.says:
+                first = exchange.seconds if first is None else first
+                made.append(shape.middle(index, delta))
+            if delta.last:
+                made.append(shape.closing(index, choice))
+            if made:
+                yield b"".join(map(event, made))
+    if asked.include_usage:
+        yield event(shape.costs(choices, first, exchange.seconds))
+    yield DONE
+
+
+async def reply(exchange: Exchange, asked: Asked) -> web.StreamResponse:
+    """Answer in the shape of chats; the endpoint for gaps does so too."""
+    asked = await exchange.with_room(asked)
+    shape = Shape(new_id("chatcmpl-"), exchange.created, asked)
+    if asked.stream:
+        return await exchange.stream(events(exchange, shape), error_event)
+    service = exchange.service
+    choices = []
+    for piece in await service.worker.whole(asked, exchange.caller):
+        choices.append(Choice(asked, service.facts))
+        choices[-1].take(piece)
+    return exchange.json(shape.whole(choices, exchange.seconds))
+
+
+async def create(exchange: Exchange, _: str) -> web.StreamResponse:
+    """Answer POST /v1/chat/completions."""
+    return await reply(exchange, await exchange.translated(translate))

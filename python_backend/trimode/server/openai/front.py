@@ -1,0 +1,100 @@
+"""The routes of this face, and what every one of them does: an error of any kind gets OpenAI's form."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from ...errors import Described, TrimodeError, shorten
+from ..backend_client import BackendClient
+from ..guard import Guard
+from ..serving import Limits, ServingState
+from . import chat_completions, completions, fim_completions, messages, models, responses, server_facts, tokenize
+from .shared.errors import FaceError, face_error
+from .shared.exchange import ErrorBody, Exchange, Service
+from .shared.facts import Facts
+from .shared.work import Worker
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A method and a path, and what answers there; a group in the path is handed on."""
+
+    method: str
+    path: re.Pattern[str]
+    answer: Callable[[Exchange, str], Awaitable[web.StreamResponse]]
+    error_body: ErrorBody = FaceError.body
+
+
+ENDPOINTS = (
+    Endpoint("GET", re.compile("/v1/models/?()"), models.list_all),
+    Endpoint("GET", re.compile("/v1/models/(.+)"), models.retrieve),
+    Endpoint("POST", re.compile("/v1/chat/completions()"), chat_completions.create),
+    Endpoint("POST", re.compile("/v1/completions()"), completions.create),
+    Endpoint("POST", re.compile("/v1/fim/completions()"), fim_completions.create),
+    Endpoint("POST", re.compile("/v1/responses()"), responses.create),
+    Endpoint("POST", re.compile("/v1/messages()"), messages.create, messages.error_body),
+    Endpoint("POST", re.compile("(?:/v1)?/tokenize()"), tokenize.to_ids),
+    Endpoint("POST", re.compile("(?:/v1)?/detokenize()"), tokenize.to_text),
+    Endpoint("GET", re.compile("/health()|/v1/health/ready()"), server_facts.ready),
+    Endpoint("GET", re.compile("/v1/health/live()"), server_facts.live),
+    Endpoint("GET", re.compile("/version()"), server_facts.version),
+    Endpoint("GET", re.compile("/metrics()"), server_facts.metrics),
+)
+"""What is served; the first that matches answers."""
+PATHS = re.compile(r"/v1(/.*)?|/tokenize|/detokenize|/health|/version|/metrics")
+"""The paths of this face; what is not served among them gets an error in its form."""
+
+
+class OpenAiFront:
+    """The face itself; the guard hands it the requests for its paths."""
+
+    paths = PATHS
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        """Answer one request; an error has OpenAI's form too."""
+        exchange = Exchange(request, self._service)
+        matching = [(endpoint, match) for endpoint in ENDPOINTS if (match := endpoint.path.fullmatch(path))]
+        method = "GET" if request.method == "HEAD" else request.method
+        for endpoint, match in matching:
+            if method == endpoint.method:
+                return await _answered(exchange, endpoint, match[match.lastindex or 0])
+        shown = f"{request.method} {shorten(Described(path))}"
+        if not matching:
+            return exchange.error(FaceError("not_found", f"{shown} is not served here"))
+        methods = {endpoint.method for endpoint, _ in matching}
+        allow = ", ".join(sorted({*methods, *({"HEAD"} if "GET" in methods else ()), "OPTIONS"}))
+        if method == "OPTIONS":
+            return web.Response(status=204, headers={**exchange.headers(), "Allow": allow})
+        refused = FaceError("not_allowed", f"{shown} is not served; use {allow}")
+        return exchange.json(refused.body(), refused.status, {"Allow": allow})
+
+
+async def _answered(exchange: Exchange, endpoint: Endpoint, part: str) -> web.StreamResponse:
+    try:
+        return await endpoint.answer(exchange, part)
+    except FaceError as exc:
+        return exchange.error(exc, endpoint.error_body)
+    except TrimodeError as exc:
+        return exchange.error(face_error(exc), endpoint.error_body)
+    except Exception as exc:
+        request = exchange.request
+        if request.transport is None or request.transport.is_closing() or request.writer.output_size:
+            raise  # the caller is gone or has a part of the answer: nobody to answer
+        logger.exception("a request could not be answered")
+        return exchange.error(FaceError("internal", f"{type(exc).__name__}: {exc}"), endpoint.error_body)
+
+
+def add_openai(guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: BackendClient) -> None:
+    """Let the guard serve this face too; `metrics` is the port of Triton's metrics."""
+    service = Service(facts, Worker(guard, state), state, limits, metrics, guard.caller_of)
+    guard.add(OpenAiFront(service))

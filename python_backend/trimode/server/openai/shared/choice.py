@@ -1,0 +1,137 @@
+"""One answer while its pieces come in: the text that a client may see, its thought, its tokens, and how it ended.
+
+Knows nothing of the shapes that endpoints give it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ....text.tokenizer import Tokenizer
+from .asked import Asked
+from .facts import Facts
+from .logprobs import Token, tokens_of
+from .thinking import Thinking
+from .work import Piece
+
+NOT_COUNTERS = {"model_name", "model_version", "text_output", "finish_reason", "output_ids", "output_log_probs",
+                "effective_params", "auto", "provisional", "fills", "infill_candidates", "cum_log_probs",
+                "id", "edits"}  # fmt: skip
+"""What a last piece has in addition to counters."""
+
+
+@dataclass(frozen=True)
+class Delta:
+    """What one piece adds to an answer."""
+
+    text: str = ""
+    thought: str = ""
+    ids: tuple[int, ...] = ()
+    tokens: tuple[Token, ...] = ()
+    provisional: dict[str, Any] | None = None
+    last: bool = False
+
+    @property
+    def says(self) -> bool:
+        """Whether a client sees anything of it."""
+        return bool(self.text or self.thought or self.ids or self.tokens or self.provisional)
+
+
+@dataclass
+class Choice:
+    """The answer of one job.
+
+    Attributes:
+        text, thought: all of it so far.
+        ids: its tokens so far, if generate was asked for them.
+        tokens: those with log-probabilities, if asked for.
+        finish_reason: "stop" or "length" once it ended; `stopped_by` is the text that ended it, if one did.
+        last: the last piece.
+    """
+
+    asked: Asked
+    facts: Facts
+    text: str = ""
+    thought: str = ""
+    ids: list[int] = field(default_factory=list)
+    tokens: list[Token] = field(default_factory=list)
+    finish_reason: str | None = None
+    stopped_by: str | None = None
+    last: Piece = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._thinking = Thinking(thinks=self.asked.thinking)
+        self._said = 0  # characters of generate's text, those of the thought and its end included
+
+    def take(self, piece: Piece) -> Delta:
+        """Take in a piece; return what it adds."""
+        last = "finish_reason" in piece
+        said = piece["text_output"]
+        ids, log_probs = _list(piece, "output_ids"), _list(piece, "output_log_probs")
+        if last:
+            self.last = piece
+            self.finish_reason = piece["finish_reason"]
+            if self.asked.cut:
+                said = self._cut(said)
+        self._said += len(said)
+        thought, text = self._thinking.push(said, last=last)
+        if not self.asked.show_thought:
+            thought = ""
+        self.text += text
+        self.thought += thought
+        self.ids += ids
+        tokens: list[Token] = []
+        if self.asked.logprobs is not None and self.facts.tokenizer is not None:
+            tokens = tokens_of(self.facts.tokenizer, ids, log_probs, self.facts.end_id)
+            self.tokens += tokens
+        if last and self.asked.stops and not self.asked.cut and self.finish_reason == "stop":
+            self.stopped_by = self._stop_after(self.facts.tokenizer)
+        shown = tuple(ids) if self.asked.return_ids else ()
+        provisional = json.loads(piece["provisional"]) if piece.get("provisional") else None
+        return Delta(text, thought, shown, tuple(tokens), provisional, last)
+
+    def _cut(self, text: str) -> str:
+        """Return what stands before the first stop string."""
+        hits = [(at + len(word), at, word) for word in self.asked.stops if (at := text.find(word)) >= 0]
+        if not hits:
+            return text
+        _, at, self.stopped_by = min(hits)
+        self.finish_reason = "stop"
+        return text[:at]
+
+    def _stop_after(self, tokenizer: Tokenizer | None) -> str | None:
+        """Return the stop string that follows the answer's text among its tokens."""
+        if tokenizer is None:
+            return None
+        whole = tokenizer.decode(self.ids)
+        return next((word for word in self.asked.stops if whole.startswith(word, self._said)), None)
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """How many tokens its thought has."""
+        if not self.asked.thinking or self.facts.tokenizer is None:
+            return 0
+        end = self.facts.tokenizer.end_think_token_id
+        return self.ids.index(end) if end in self.ids else len(self.ids)
+
+    def extras(self) -> dict[str, Any]:
+        """Return what the client asked for by fields of ours, for the last of an answer."""
+        found: dict[str, Any] = {}
+        if "return_perf_metrics" in self.asked.extras:
+            found["counters"] = {name: value for name, value in self.last.items() if name not in NOT_COUNTERS}
+            if "auto" in self.last:
+                found["auto"] = json.loads(self.last["auto"])
+        if "return_effective_params" in self.asked.extras:
+            found["effective_params"] = json.loads(self.last["effective_params"])
+        if "infill_candidates" in self.last:
+            found["infill_candidates"] = json.loads(self.last["infill_candidates"])
+        return {"trimode": found} if found else {}
+
+
+def _list(piece: Piece, name: str) -> Sequence[Any]:
+    """Return a list of a piece; Triton writes a list of one as its item."""
+    found = piece.get(name, [])
+    return found if isinstance(found, list) else [found]

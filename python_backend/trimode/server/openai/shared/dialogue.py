@@ -1,0 +1,87 @@
+"""Messages as OpenAI's and Anthropic's clients send them, read into the roles and texts that generate takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ....text.tokenizer import END_THINK
+from .errors import refused
+from .kinds import listing, text
+
+ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+TEXT_PARTS = ("text", "input_text", "output_text")
+WITHOUT_EFFECT = frozenset({"name", "id", "type", "status", "phase", "refusal", "annotations", "reasoning_content",
+                            "reasoning", "cache_control", "prefix"})  # fmt: skip
+"""Keys of a message that say nothing to the model: a thought of an earlier turn is not shown to it again."""
+EMPTY = ("tool_calls", "function_call", "audio", "tool_call_id")
+"""Keys of a message that may be there if they hold nothing."""
+
+Message = dict[str, str]
+
+
+def read_messages(name: str, value: object) -> list[Message]:
+    """Return the messages in `value`, each {role, content}.
+
+    Raises:
+        FaceError: an entry is no message, or holds more than text.
+    """
+    found = listing(name, value)
+    if not found:
+        raise refused(name, "must not be empty", value)
+    return [_message(f"{name}[{at}]", item) for at, item in enumerate(found)]
+
+
+def _message(name: str, item: object) -> Message:
+    if not isinstance(item, dict):
+        raise refused(name, "must be an object", item, "wrong_type")
+    role = item.get("role")
+    if not isinstance(role, str) or role not in ROLES:
+        raise refused(f"{name}.role", "must be system, developer, user or assistant", role)
+    for key, value in item.items():
+        if key in ("role", "content") or key in WITHOUT_EFFECT or value is None:
+            continue
+        if key not in EMPTY:
+            raise refused(f"{name}.{key}"[:80], "is not a part of a message", value, "unknown_field")
+        if value:
+            raise refused(f"{name}.{key}", "must be null or empty (Tools are not served)", value, "not_applicable")
+    content = item.get("content")
+    if content is None and role == "assistant":
+        return {"role": role, "content": ""}
+    return {"role": ROLES[role], "content": read_content(f"{name}.content", content)}
+
+
+def read_content(name: str, value: object) -> str:
+    """Return the text of a message: a string, or a list of parts that are all texts.
+
+    Raises:
+        FaceError: it is neither.
+    """
+    if not isinstance(value, list):
+        return text(name, value)
+    return "".join(_part(f"{name}[{at}]", part) for at, part in enumerate(value))
+
+
+def _part(name: str, part: object) -> str:
+    if isinstance(part, str):
+        return text(name, part)
+    if not isinstance(part, Mapping):
+        raise refused(name, "must be an object with a type", part, "wrong_type")
+    kind: Any = part.get("type")
+    if kind in ("thinking", "redacted_thinking", "reasoning"):
+        return ""  # of an earlier turn
+    if kind not in TEXT_PARTS:
+        raise refused(f"{name}.type", "must be text (Images, sounds, files and tools are not served)", kind)
+    return text(f"{name}.text", part.get("text"))
+
+
+def prompt_for(messages: list[Message], *, thinking: bool, goes_on: bool) -> dict[str, Any]:
+    """Return the fields of generate that have the prompt; `goes_on` says that the last message is to be continued."""
+    options = {"enable_thinking": thinking, "continue_final_message": goes_on}
+    return {"messages": messages, **{name: True for name, wanted in options.items() if wanted}}
+
+
+def thought_is_open(prompt: Mapping[str, Any]) -> bool:
+    """Return whether the answer to a prompt begins with a thought: not if the message to continue has ended it."""
+    ended = "continue_final_message" in prompt and END_THINK in prompt["messages"][-1]["content"]
+    return "enable_thinking" in prompt and not ended

@@ -1,0 +1,158 @@
+"""One request of a client and the ways to answer it: JSON, or server-sent events. Knows the headers that clients read.
+
+What the server has for all requests is `Service`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import secrets
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from aiohttp import web
+
+from ....errors import RequestError
+from ...backend_client import BackendClient
+from ...body_check import read_object
+from ...http_front.body import read_body
+from ...serving import Limits, ServingState
+from .asked import Asked
+from .errors import FaceError, face_error
+from .facts import Facts
+from .prompt import is_quick, with_room
+from .work import Worker
+
+REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
+VERSION = "2020-10-01"  # of OpenAI's API; its clients log it
+LARGE_BODY = 16 * 1024
+"""Bytes. Reading and tokenizing a larger body would hold up every stream by more than a few milliseconds."""
+DONE = b"data: [DONE]\n\n"
+
+Made = TypeVar("Made")
+ErrorBody = Callable[[FaceError], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Service:
+    """What the server has for every request.
+
+    Attributes:
+        metrics: where Triton's metrics come from.
+        caller_of: says who sent a request.
+    """
+
+    facts: Facts
+    worker: Worker
+    state: ServingState
+    limits: Limits
+    metrics: BackendClient
+    caller_of: Callable[[web.BaseRequest], str]
+
+
+class Exchange:
+    """A request on its way to its answer."""
+
+    def __init__(self, request: web.BaseRequest, service: Service) -> None:
+        self.request = request
+        self.service = service
+        self.started = time.monotonic()
+        self.created = int(time.time())
+        given = request.headers.get("x-request-id", "")
+        self.id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+
+    @property
+    def caller(self) -> str:
+        """Who sent it."""
+        return self.service.caller_of(self.request)
+
+    @property
+    def seconds(self) -> float:
+        """Since the request came."""
+        return time.monotonic() - self.started
+
+    async def translated(self, translate: Callable[[dict[str, Any], Facts], Made], *, aside: bool = False) -> Made:
+        """Read the body and return what `translate` makes of it, in a thread if the body is large or with `aside`.
+
+        Raises:
+            FaceError: the body cannot be read, or `translate` refuses it.
+        """
+        body = await read_body(self.request, self.service.limits)
+
+        def read() -> Made:
+            try:
+                return translate(read_object(body), self.service.facts)
+            except RequestError as exc:
+                raise face_error(exc) from exc
+
+        return await asyncio.to_thread(read) if aside or len(body) > LARGE_BODY else read()
+
+    async def with_room(self, asked: Asked) -> Asked:
+        """Return `asked` with the lengths of its answers; see prompt.with_room."""
+        facts = self.service.facts
+        return with_room(asked, facts) if is_quick(asked) else await asyncio.to_thread(with_room, asked, facts)
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of every answer."""
+        spent = str(round(1000 * self.seconds))
+        return {"x-request-id": self.id, "openai-processing-ms": spent, "openai-version": VERSION}
+
+    def json(self, data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+        """Return the answer `data`."""
+        body = dumps(data).encode("utf-8", "replace")  # what is quoted from a request may be no text
+        sent = {**self.headers(), **(headers or {}), "Content-Type": "application/json; charset=utf-8"}
+        return web.Response(body=body, status=status, headers=sent)
+
+    def error(self, error: FaceError, body: ErrorBody = FaceError.body) -> web.Response:
+        """Return the answer to an error."""
+        return self.json(body(error), error.status, error.headers())
+
+    async def stream(self, events: AsyncGenerator[bytes], on_error: Callable[[FaceError], bytes]) -> web.StreamResponse:
+        """Send `events` as they come; an error before the first one has its status, a later one is the last event.
+
+        Raises:
+            FaceError: there was no first event.
+        """
+        async with contextlib.aclosing(events):
+            first = await anext(events)
+            headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+            response = web.StreamResponse(headers={**self.headers(), **headers, "X-Accel-Buffering": "no"})
+            await response.prepare(self.request)
+            try:
+                await response.write(first)
+                async for event in events:
+                    await response.write(event)
+            except FaceError as exc:
+                await response.write(on_error(exc))
+            await response.write_eof()
+        return response
+
+
+def dumps(data: object) -> str:
+    """Return compact JSON; characters stay as they are."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+
+
+def event(data: object) -> bytes:
+    """Return one server-sent event."""
+    return f"data: {dumps(data)}\n\n".encode("utf-8", "replace")
+
+
+def named_event(name: str, data: object) -> bytes:
+    """Return one server-sent event with a name."""
+    return f"event: {name}\n".encode() + event(data)
+
+
+def error_event(error: FaceError) -> bytes:
+    """Return the event that ends a stream with an error."""
+    return event(error.body())
+
+
+def new_id(prefix: str) -> str:
+    """Return a new id of an answer."""
+    return f"{prefix}{secrets.token_hex(12)}"

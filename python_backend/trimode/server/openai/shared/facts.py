@@ -1,0 +1,82 @@
+"""What the endpoints know of the model that is served: its names, its tokenizer, its limits, and this face's defaults.
+
+Reads the bundle's files. Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ....api.fields import MAX_BLOCK_LENGTH, Mode
+from ....bundle.manifest import GENERATION_CONFIG, Manifest
+from ....config import ServerConfig
+from ....errors import BundleError
+from ....text.tokenizer import Tokenizer
+from .model_names import ModelNames
+from .table import MAX_TEMPERATURE
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Facts about the model.
+
+    Attributes:
+        tokenizer: None if the bundle has none; then prompts are ids, and answers have no text.
+        capacity: most tokens of prompt, answer and one block.
+        block_length: tokens of a block where the request does not say.
+        end_id: the token that ends an answer.
+        mode: the mode of a request that names none.
+        temperature, top_p: of a request that does not say; None leaves it to generate.
+        created: when the server started, in seconds since 1970; models have such a date.
+    """
+
+    names: ModelNames
+    tokenizer: Tokenizer | None
+    capacity: int
+    block_length: int
+    end_id: int
+    mode: Mode = Mode.AUTO
+    temperature: float | None = None
+    top_p: float | None = None
+    created: int = field(default_factory=lambda: int(time.time()))
+
+    @classmethod
+    def load(cls, bundle: Path, manifest: Manifest, config: ServerConfig, names: Sequence[str]) -> Facts:
+        """Read the bundle's tokenizer and generation_config.json; `names` are those that the operator gave.
+
+        Raises:
+            BundleError: a file is there but cannot be read.
+        """
+        generation = _read(bundle / GENERATION_CONFIG)
+        sampled = generation.get("do_sample") is not False
+        return cls(
+            ModelNames.of(names, manifest.model),
+            Tokenizer.load(bundle, manifest.vocab_size),
+            manifest.capacity,
+            min(manifest.block_size, MAX_BLOCK_LENGTH),
+            manifest.eos_token_id,
+            config.default_mode,
+            _number(generation.get("temperature"), MAX_TEMPERATURE) if sampled else None,
+            _number(generation.get("top_p"), 1.0) if sampled else None,
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise BundleError(f"{path} cannot be read: {exc}") from exc
+    return found if isinstance(found, dict) else {}
+
+
+def _number(value: object, most: float) -> float | None:
+    """Return a default that requests could give too; None for anything else."""
+    usable = isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value <= most
+    return float(value) if usable else None  # type: ignore[arg-type]  # usable: it is a number

@@ -1,0 +1,110 @@
+"""The prompt of a request to generate: its tokens, as the model will read it, and the room that it leaves.
+
+Does what requests/generate.py does to a prompt, whose room is not this one's to know; a test holds both together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ....api.fields import Mode
+from ....errors import Described, PromptTooLongError, TrimodeError
+from ....text.special_tokens import unmarked
+from ....text.tokenizer import Tokenizer
+from .asked import Asked
+from .errors import NAMES, face_error, refused
+from .facts import Facts
+
+LONG = 16 * 1024
+"""Characters of a text. Tokenizing a longer one would hold up every stream by more than a few milliseconds."""
+
+
+def tokenizer_of(facts: Facts, param: str) -> Tokenizer:
+    """Return the tokenizer, which `param` needs.
+
+    Raises:
+        FaceError: the checkpoint has none.
+    """
+    if facts.tokenizer is None:
+        raise refused(param, "needs a checkpoint with a tokenizer", Described("a text"), "not_applicable")
+    return facts.tokenizer
+
+
+def ids_of(job: Mapping[str, Any], facts: Facts) -> list[int]:
+    """Return the tokens of a job's prompt: of messages, a text or ids.
+
+    Raises:
+        FaceError: the template refuses the messages, it cannot fit, or there is no tokenizer.
+    """
+    if "input_ids" in job:
+        return list(job["input_ids"])
+    name = "messages" if "messages" in job else "text_input"
+    tokenizer = tokenizer_of(facts, NAMES.get(name, name))
+    text, marked = (job[name], False) if name == "text_input" else _rendered(job, tokenizer)
+    shown = unmarked(text) if marked else text
+    if not tokenizer.fits(shown, facts.capacity):
+        limit = f"must fit the capacity of {facts.capacity} tokens"
+        raise face_error(PromptTooLongError(name, limit, f"{len(shown)} characters"))
+    try:
+        return tokenizer.encode(text, marked=marked, field=name)
+    except TrimodeError as exc:
+        raise face_error(exc) from exc
+
+
+def _rendered(job: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, bool]:
+    """Return the text of messages, ready for the answer, and whether special tokens written in them are marked."""
+    special, messages = bool(job.get("allow_special_tokens")), job["messages"]
+    begun = messages[-1]["content"] if job.get("continue_final_message") else ""
+    before = messages[:-1] if job.get("continue_final_message") else messages
+    thinking = bool(job.get("enable_thinking"))
+    try:
+        text = tokenizer.render_chat(before, enable_thinking=thinking, allow_special_tokens=special)
+    except TrimodeError as exc:
+        raise face_error(exc) from exc
+    return text + (begun if special else tokenizer.mark(begun)), not special
+
+
+def is_quick(asked: Asked) -> bool:
+    """Return whether with_room takes no time that others would notice: no template is rendered, no long text read."""
+    return not any(_open(job) and ("messages" in job or len(job.get("text_input", "")) > LONG) for job in asked.jobs)
+
+
+def with_room(asked: Asked, facts: Facts) -> Asked:
+    """Return `asked` with `max_tokens` as what the context leaves, where it does not say.
+
+    A chat template is rendered in a process of its own, for which this waits: call it in a thread unless it is_quick.
+
+    Raises:
+        FaceError: a prompt leaves no room; see also ids_of.
+    """
+    each = len(asked.jobs) // asked.prompts
+    jobs: list[dict[str, Any]] = []
+    for at in range(0, len(asked.jobs), each):
+        same = asked.jobs[at : at + each]
+        room = {"max_tokens": _room(same[0], facts)} if _open(same[0]) else {}
+        jobs += [{**job, **room} for job in same]
+    return replace(asked, jobs=tuple(jobs))
+
+
+def _open(job: Mapping[str, Any]) -> bool:
+    """Return whether the length of an answer is open; gaps have a length of their own."""
+    return "max_tokens" not in job and "suffix" not in job
+
+
+def _room(job: Mapping[str, Any], facts: Facts) -> int:
+    single = job.get("mode", facts.mode) in (Mode.AUTOREGRESSIVE, Mode.AUTO) and not _in_blocks(job)
+    block = 0 if single else job.get("block_length", facts.block_length)
+    count = len(ids_of(job, facts))
+    room = facts.capacity - count - block
+    if room < 1:
+        name = next(name for name in ("messages", "input_ids", "text_input") if name in job)
+        limit = f"must leave room for an answer and a block of {block} in the capacity of {facts.capacity} tokens"
+        raise face_error(PromptTooLongError(name, limit, f"{count} tokens"))
+    return room
+
+
+def _in_blocks(job: Mapping[str, Any]) -> bool:
+    """Return whether a knob of a request without a mode selects one that decodes in blocks."""
+    return "mode" not in job and not {"denoise_steps", "threshold", "reveal", "effort"}.isdisjoint(job)

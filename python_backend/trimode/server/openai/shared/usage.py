@@ -1,0 +1,77 @@
+"""What answers cost: OpenAI's usage, and vLLM's metrics, from the counters that come with the last piece of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .work import Piece
+
+COUNTS = (
+    *("num_input_tokens", "num_output_tokens", "cached_tokens"),
+    *("verify_forwards", "total_draft_tokens", "total_accepted_draft_tokens"),
+)
+"""Counters of a last piece that the usage and the metrics are made of."""
+
+
+def usage(last: Sequence[Piece], prompts: int, reasoning_tokens: int = 0) -> dict[str, Any]:
+    """Return the usage of a request.
+
+    Args:
+        last: the last piece of each answer.
+        prompts: how many of them count for the prompt's tokens: one for each prompt, which the answers share.
+        reasoning_tokens: of all answers.
+    """
+    each = max(len(last) // prompts, 1)
+    prompt = sum(piece["num_input_tokens"] for piece in last[::each])
+    cached = sum(min(piece["cached_tokens"], piece["num_input_tokens"]) for piece in last[::each])
+    completion = sum(piece["num_output_tokens"] for piece in last)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {
+            "reasoning_tokens": reasoning_tokens,
+            "accepted_prediction_tokens": 0,
+            "rejected_prediction_tokens": 0,
+        },
+    }
+
+
+def metrics(last: Sequence[Piece], first_seconds: float | None, seconds: float) -> dict[str, Any] | None:
+    """Return vLLM's metrics of a request with one answer; None for several, as vLLM does.
+
+    Args:
+        first_seconds: from the request to its first text; None where the answer came at once.
+        seconds: from the request to the end of its answer.
+    """
+    if len(last) != 1:
+        return None
+    (piece,) = last
+    drafts, drafted = piece["verify_forwards"], piece["total_draft_tokens"]
+    accepted, tokens = piece["total_accepted_draft_tokens"], piece["num_output_tokens"]
+    speculative = None
+    if drafts:
+        speculative = {
+            "mean_acceptance_length": 1 + accepted / drafts,
+            "draft_acceptance_rate": accepted / drafted if drafted else 0.0,
+            "num_spec_steps": drafts,
+            "num_draft_tokens": drafted,
+            "num_accepted_draft_tokens": accepted,
+        }
+    between = None
+    if first_seconds is not None and tokens > 1:
+        between = _milliseconds((seconds - first_seconds) / (tokens - 1))
+    return {
+        "time_to_first_token_ms": None if first_seconds is None else _milliseconds(first_seconds),
+        "generation_time_ms": _milliseconds(seconds),
+        "queue_time_ms": None,
+        "mean_itl_ms": between,
+        "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
+        "speculative_decoding": speculative,
+    }
+
+
+def _milliseconds(seconds: float) -> float:
+    return round(1000 * seconds, 3)

@@ -1,0 +1,141 @@
+"""Runs the jobs of a request: each is a request to generate, with a tag by which it is cancelled if nobody waits.
+
+A piece is what generate answers, as a dict: one for a whole answer, several for one that streams; the last of an answer
+has a finish_reason.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import AbstractAsyncContextManager
+from typing import Any, Protocol
+
+from ....errors import LostError, RequestError, TrimodeError
+from ...backend_client import Answer
+from ...body_check import check_request
+from ...error_answer import error_text
+from ...guard import GENERATE_PATH
+from ...serving import ServingState, lost_error, not_serving, silent_error
+from .asked import Asked
+from .errors import error_in, face_error
+
+Piece = dict[str, Any]
+AT_ONCE = 8
+"""Most jobs of one request that run at once: half the default slots, so that a batch does not fill the queue."""
+_END = object()
+
+
+class Asking(Protocol):
+    """The guard, as far as this face needs it."""
+
+    def ask(self, path: str, body: bytes, tag: str) -> AbstractAsyncContextManager[Answer]:
+        """Send a checked request; cancel it if its answer is not read to the end."""
+
+
+class Worker:
+    """Sends jobs through the guard."""
+
+    def __init__(self, asking: Asking, state: ServingState) -> None:
+        self._asking = asking
+        self._state = state
+
+    async def pieces(self, asked: Asked, caller: str) -> AsyncGenerator[tuple[int, Piece]]:
+        """Yield the pieces of all jobs as they come, each with its job's number. Closing it cancels what runs.
+
+        Raises:
+            FaceError: a job failed; the others are cancelled.
+        """
+        if len(asked.jobs) == 1:
+            async with contextlib.aclosing(self._one(asked, 0, caller)) as pieces:
+                async for piece in pieces:
+                    yield 0, piece
+            return
+        queue: asyncio.Queue[Any] = asyncio.Queue()
+        turns = asyncio.Semaphore(AT_ONCE)
+
+        async def run(number: int) -> None:
+            try:
+                async with turns, contextlib.aclosing(self._one(asked, number, caller)) as pieces:
+                    async for piece in pieces:
+                        queue.put_nowait((number, piece))
+                queue.put_nowait((number, _END))
+            except Exception as exc:
+                queue.put_nowait((number, exc))
+
+        tasks = [asyncio.create_task(run(number)) for number in range(len(asked.jobs))]
+        try:
+            left = len(tasks)
+            while left:
+                number, found = await queue.get()
+                if isinstance(found, Exception):
+                    raise found
+                if found is _END:
+                    left -= 1
+                else:
+                    yield number, found
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def whole(self, asked: Asked, caller: str) -> list[Piece]:
+        """Return the only piece of each job, in order; see `pieces`."""
+        found: dict[int, Piece] = {}
+        async with contextlib.aclosing(self.pieces(asked, caller)) as pieces:
+            async for number, piece in pieces:
+                found[number] = piece
+        return [found[number] for number in range(len(asked.jobs))]
+
+    async def _one(self, asked: Asked, number: int, caller: str) -> AsyncGenerator[Piece]:
+        job = dict(asked.jobs[number])
+        streams = bool(job.get("stream"))
+        tag = secrets.token_hex(8)
+        path = f"{GENERATE_PATH}_stream" if streams else GENERATE_PATH
+        try:
+            body = check_request(job, tag, caller, streaming=streams)
+            async with self._asking.ask(path, body, tag) as answer:
+                if answer.status != 200:
+                    raise error_in(error_text(await answer.read()), asked.names)
+                if not streams:
+                    found = json.loads(await answer.read())
+                    if "error" in found:  # Triton sends some errors with status 200
+                        raise error_in(str(found["error"]), asked.names)
+                    yield found
+                    return
+                async with contextlib.aclosing(_events(answer)) as events:
+                    async for event in events:
+                        if "error" in event:
+                            raise error_in(str(event["error"]), asked.names)
+                        yield event
+        except RequestError as exc:
+            raise face_error(exc, asked.names) from exc
+        except TimeoutError as exc:
+            raise face_error(silent_error()) from exc
+        except ConnectionRefusedError as exc:
+            raise face_error(not_serving(self._state)) from exc
+        except LostError as exc:
+            raise face_error(lost_error(self._state)) from exc
+        except TrimodeError as exc:
+            raise face_error(exc) from exc
+
+
+async def _events(answer: Answer) -> AsyncGenerator[Piece]:
+    """Yield the events of Triton's stream.
+
+    Raises:
+        LostError: it ended before its last event.
+    """
+    held, last = b"", False
+    parts: AsyncIterator[bytes] = answer.parts()
+    async for part in parts:
+        *whole, held = (held + part).split(b"\n\n")
+        for event in whole:
+            found = json.loads(event.removeprefix(b"data: "))
+            last = "error" in found or "finish_reason" in found
+            yield found
+    if not last:
+        raise LostError("the stream ended before its last event")

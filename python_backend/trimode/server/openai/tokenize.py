@@ -1,0 +1,77 @@
+"""POST /tokenize and /detokenize, in vLLM's shape: a text or a conversation to ids, and ids to text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import web
+
+from ...api.fields import INT32_MAX, MAX_INPUT_IDS
+from ...errors import Described
+from .shared.dialogue import read_messages
+from .shared.errors import refused
+from .shared.exchange import Exchange
+from .shared.facts import Facts
+from .shared.kinds import boolean, integer, listing, mapping, text
+from .shared.prompt import ids_of, tokenizer_of
+
+KNOWN = {"model", "prompt", "messages", "return_token_strs", "chat_template_kwargs"}
+WITHOUT_EFFECT = {"add_special_tokens": (True, False), "add_generation_prompt": (True,),
+                  "continue_final_message": (False,)}  # fmt: skip
+"""Keys that are accepted with these values: no token is ever added, and the assistant's turn always comes."""
+TOKEN_ID = integer(0, INT32_MAX)
+
+
+def tokenize(body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """Return the answer to /tokenize.
+
+    Raises:
+        FaceError: the request is refused.
+    """
+    given = {name: value for name, value in body.items() if value is not None}
+    for name, value in given.items():
+        if name not in KNOWN and value not in WITHOUT_EFFECT.get(name, ()):
+            limit = "must have another value here" if name in WITHOUT_EFFECT else "is not a field of this endpoint"
+            raise refused(name, limit, value, "unknown_field")
+    facts.names.mode_of(text("model", given.get("model", facts.names.names[0])))
+    if ("prompt" in given) == ("messages" in given):
+        raise refused("prompt", "or messages must be given, and not both", Described("both or none"), "bad_prompt")
+    if "messages" in given:
+        keywords = mapping("chat_template_kwargs", given.get("chat_template_kwargs", {}))
+        thinking = boolean("chat_template_kwargs.enable_thinking", keywords.get("enable_thinking", False))
+        ids = ids_of({"messages": read_messages("messages", given["messages"]), "enable_thinking": thinking}, facts)
+    else:
+        ids = tokenizer_of(facts, "prompt").encode(text("prompt", given["prompt"]), field="prompt")
+    names = None
+    if boolean("return_token_strs", given.get("return_token_strs", False)):
+        contents = tokenizer_of(facts, "prompt").vocabulary.of(ids)
+        names = [content.decode("utf-8", "replace") for content in contents]
+    return {"count": len(ids), "max_model_len": facts.capacity, "tokens": ids, "token_strs": names}
+
+
+def detokenize(body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
+    """Return the answer to /detokenize; special tokens are shown, as everything that was tokenized.
+
+    Raises:
+        FaceError: the request is refused.
+    """
+    for name, value in body.items():
+        if name not in ("model", "tokens") and value is not None:
+            raise refused(name, "is not a field of this endpoint", value, "unknown_field")
+    facts.names.mode_of(text("model", body.get("model") or facts.names.names[0]))
+    ids = listing("tokens", body.get("tokens"))
+    if len(ids) > MAX_INPUT_IDS:
+        raise refused("tokens", f"may hold at most {MAX_INPUT_IDS} ids", Described(f"{len(ids)} ids"))
+    contents = tokenizer_of(facts, "tokens").vocabulary.of([TOKEN_ID("tokens", item) for item in ids])
+    return {"prompt": b"".join(contents).decode("utf-8", "replace")}
+
+
+async def to_ids(exchange: Exchange, _: str) -> web.StreamResponse:
+    """Answer POST /tokenize."""
+    return exchange.json(await exchange.translated(tokenize, aside=True))
+
+
+async def to_text(exchange: Exchange, _: str) -> web.StreamResponse:
+    """Answer POST /detokenize."""
+    return exchange.json(await exchange.translated(detokenize))

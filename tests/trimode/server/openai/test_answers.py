@@ -1,0 +1,167 @@
+"""From the pieces that generate answers to the shapes of each endpoint, without a server; openai's types read them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from openai.types import Completion
+from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response
+from trimode.server.openai import chat_completions, completions, messages, responses
+from trimode.server.openai.shared.asked import Asked
+from trimode.server.openai.shared.choice import Choice
+from trimode.server.openai.shared.thinking import Thinking
+from trimode.server.openai.shared.usage import metrics, usage
+
+from tests.support.openai_facts import COUNTS, END_ID, answered, facts, ids_of, piece
+
+CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
+
+
+def chat(**body: Any) -> Asked:
+    return chat_completions.translate({**CHAT, **body}, facts())
+
+
+def test_a_whole_chat() -> None:
+    asked = chat(n=2)
+    shape = chat_completions.Shape("chatcmpl-1", 1, asked)
+    choices = [answered(asked, piece("One.", "stop")), answered(asked, piece("Two", "length"))]
+    found = ChatCompletion.model_validate(shape.whole(choices, 0.5), strict=True)
+    assert [choice.message.content for choice in found.choices] == ["One.", "Two"]
+    assert [choice.finish_reason for choice in found.choices] == ["stop", "length"]
+    assert found.usage is not None and (found.usage.prompt_tokens, found.usage.completion_tokens) == (5, 6)
+    assert found.model_extra is not None and found.model_extra["metrics"] is None
+
+
+def test_a_stream_of_chunks() -> None:
+    asked = chat(stream=True, stream_options={"include_usage": True})
+    shape, choice = chat_completions.Shape("chatcmpl-1", 1, asked), Choice(asked, facts())
+    made = [shape.opening(0)]
+    for one in (piece("One"), piece(".", "stop")):
+        made.append(shape.middle(0, choice.take(one)))
+    made += [shape.closing(0, choice), shape.costs([choice], 0.1, 0.5)]
+    chunks = [ChatCompletionChunk.model_validate(one, strict=True) for one in made]
+    assert [chunk.choices[0].delta.content for chunk in chunks[:-1]] == ["", "One", ".", None]
+    assert chunks[3].choices[0].finish_reason == "stop" and chunks[4].choices == []
+    assert chunks[4].usage is not None and chunks[4].usage.total_tokens == 8
+
+
+def test_a_whole_completion_with_log_probabilities() -> None:
+    ids = ids_of("naïve 🙂")
+    asked = completions.translate({"prompt": "x", "max_tokens": 99, "logprobs": 1}, facts())
+    log_probs = [-0.5] * len(ids) + [-1.0]
+    last = piece("naïve 🙂", "stop", output_ids=[*ids, END_ID], output_log_probs=log_probs)
+    shape, choice = completions.Shape("cmpl-1", 1, asked), answered(asked, last)
+    found = Completion.model_validate(shape.whole([choice], [choice], 0.5), strict=True)
+    logprobs = found.choices[0].logprobs
+    assert logprobs is not None and logprobs.text_offset is not None and logprobs.token_logprobs is not None
+    assert len(logprobs.token_logprobs) == len(ids)  # not that of the end
+    assert logprobs.text_offset == sorted(logprobs.text_offset) and logprobs.text_offset[-1] <= len("naïve 🙂")
+
+
+def test_one_token_comes_from_triton_without_a_list() -> None:
+    asked = completions.translate({"prompt": "x", "max_tokens": 1, "return_token_ids": True, "logprobs": 0}, facts())
+    choice = answered(asked, piece("a", "length", output_ids=70, output_log_probs=-0.25))
+    assert choice.ids == [70] and choice.tokens[0].log_prob == -0.25
+
+
+def test_bytes_of_tokens_are_exact_and_ids_can_stand_for_them() -> None:
+    ids = ids_of("🙂")
+    asked = chat(logprobs=True, return_tokens_as_token_ids=True)
+    choice = answered(asked, piece("🙂", "stop", output_ids=ids, output_log_probs=[-1.0] * len(ids)))
+    shape = chat_completions.Shape("chatcmpl-1", 1, asked)
+    found = ChatCompletion.model_validate(shape.whole([choice], 0.5)).choices[0].logprobs
+    assert found is not None and found.content is not None
+    assert bytes(byte for token in found.content for byte in token.bytes or []).decode() == "🙂"
+    assert [token.token for token in found.content] == [f"token_id:{number}" for number in ids]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 100])
+def test_a_thought_comes_apart_however_the_text_is_cut(size: int) -> None:
+    whole = "a < b</thin k></think>c</think>d"
+    thinking, thought, text = Thinking(thinks=True), "", ""
+    for at in range(0, len(whole), size):
+        more = thinking.push(whole[at : at + size], last=at + size >= len(whole))
+        thought, text = thought + more[0], text + more[1]
+    assert (thought, text) == ("a < b</thin k>", "c</think>d")
+
+
+def test_a_thought_that_does_not_end_is_no_answer() -> None:
+    assert Thinking(thinks=True).push("a</th", last=True) == ("a</th", "")
+    assert Thinking(thinks=False).push("a</think>b", last=True) == ("", "a</think>b")
+
+
+def test_the_tokens_of_a_thought_are_counted() -> None:
+    ids = ids_of("one two</think>three")
+    choice = answered(chat(reasoning_effort="low"), piece("one two</think>three", "stop", output_ids=ids))
+    assert (choice.thought, choice.text) == ("one two", "three")
+    assert choice.reasoning_tokens == len(ids_of("one two"))
+
+
+def test_what_stopped_an_answer_is_known() -> None:
+    asked = chat(stop=["zz", "two"])
+    stopped = answered(asked, piece("one ", "stop", output_ids=ids_of("one two")))
+    ended = answered(asked, piece("one ", "stop", output_ids=[*ids_of("one "), END_ID]))
+    assert (stopped.stopped_by, ended.stopped_by) == ("two", None)
+
+
+def test_a_gap_is_cut_at_the_first_stop() -> None:
+    asked = completions.translate({"prompt": "a", "suffix": "b", "stop": ["y", "xyz"]}, facts())
+    choice = answered(asked, piece("vwxyz", "length"))
+    assert (choice.text, choice.finish_reason, choice.stopped_by) == ("vwx", "stop", "y")
+
+
+def test_prompts_count_once() -> None:
+    last = [{**COUNTS, "num_input_tokens": count, "cached_tokens": 9} for count in (5, 5, 7, 7)]
+    found = usage(last, 2)
+    assert (found["prompt_tokens"], found["completion_tokens"]) == (12, 12)
+    assert found["prompt_tokens_details"] == {"cached_tokens": 12}  # of each prompt at most all
+
+
+def test_the_metrics_of_one_answer() -> None:
+    drafted = {**COUNTS, "verify_forwards": 2, "total_draft_tokens": 8, "total_accepted_draft_tokens": 6}
+    found = metrics([drafted], 0.1, 0.5)
+    assert found is not None
+    assert found["speculative_decoding"]["mean_acceptance_length"] == 4.0
+    assert found["speculative_decoding"]["draft_acceptance_rate"] == 0.75
+    assert found["mean_itl_ms"] == pytest.approx(200.0) and found["tokens_per_second"] == 6.0
+    assert metrics([drafted, drafted], None, 0.5) is None
+
+
+def test_the_best_answers_of_each_prompt() -> None:
+    asked = completions.translate({"prompt": ["a", "b"], "max_tokens": 5, "best_of": 2}, facts())
+    found = [answered(asked, piece(name, "stop", cum_log_probs=value))
+             for name, value in (("p", -2.0), ("q", -1.0), ("r", -1.0), ("s", -3.0))]  # fmt: skip
+    assert [choice.text for choice in completions.best(found, 1, 2)] == ["q", "r"]
+    assert [choice.text for choice in completions.best(found, None, 2)] == ["p", "q", "r", "s"]
+
+
+def test_a_response_and_its_events() -> None:
+    wanted = responses.translate({"input": "Hi", "max_output_tokens": 5, "reasoning": {"effort": "low"}}, facts())
+    reply = responses.Reply(1, wanted, Choice(wanted.asked, facts()))
+    made = responses.Events(reply)
+    sent = made.state("created")
+    for one in (piece("a"), piece("b</think>c"), piece("d", "length", output_ids=[])):
+        delta = reply.choice.take(one)
+        sent += (made.thought(delta.thought) if delta.thought else b"") + (made.text(delta.text) if delta.text else b"")
+    sent += made.close()
+    found = [json.loads(line[6:]) for line in sent.decode().splitlines() if line.startswith("data: ")]
+    assert [one["sequence_number"] for one in found] == list(range(len(found)))
+    assert [one["type"].removeprefix("response.") for one in found] == [
+        *("created", "output_item.added", "reasoning_text.delta", "reasoning_text.delta", "reasoning_text.done"),
+        *("output_item.done", "output_item.added", "content_part.added", "output_text.delta", "output_text.delta"),
+        *("output_text.done", "content_part.done", "output_item.done"),
+    ]
+    body = Response.model_validate(reply.body(), strict=True)
+    assert (body.output_text, body.status) == ("cd", "incomplete")
+
+
+def test_a_message_of_anthropics() -> None:
+    body = {**CHAT, "stop_sequences": ["x"], "thinking": {"type": "enabled"}}
+    asked = messages.translate(body, facts())
+    found = messages.message("msg_1", answered(asked, piece("a</think>b", "length", output_ids=[])))
+    assert [block["type"] for block in found["content"]] == ["thinking", "text"]
+    assert found["stop_reason"] == "max_tokens" and found["usage"]["input_tokens"] == 3
+    assert found["usage"]["cache_read_input_tokens"] == 2
