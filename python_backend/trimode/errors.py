@@ -105,6 +105,9 @@ ERROR_TYPES: dict[str, ErrorType] = {
         ErrorType("not_found", 404, "NOT_FOUND", "invalid",
             meaning="The HTTP path is not served, or there is no such model or version.",
             remedy="Correct the path: requests go to `/v2/models/nemotron_diffusion/generate`."),
+        ErrorType("unauthorized", 401, "INVALID_ARG", "invalid",
+            meaning="The server needs an API key, and the request has none, or one that is not the server's.",
+            remedy="Send a key of the server as `Authorization: Bearer KEY`, or as `x-api-key`."),
         ErrorType("not_allowed", 405, "UNSUPPORTED", "invalid",
             meaning="The HTTP path exists, but not with this method; or the call administers the server.",
             remedy="Use POST for `generate` and `generate_stream`, GET for questions about the server; `Allow` lists "

@@ -30,7 +30,9 @@ Every error has a stable `error_type`, a word for programs, and a message for pe
 - **Over HTTP** the answer is the object `{{"error": "<error_type>: <message>"}}` with the status below. With status
   503 comes the header `Retry-After: {RETRY_AFTER_SECONDS}` (seconds). A stream that has begun keeps its status 200, and
   ends with an event that holds such an object.
-- **Over gRPC** the text is the `error_message` of a `ModelStreamInferResponse`.
+- **Over gRPC** the text is the `error_message` of a `ModelStreamInferResponse`. A call without the API key that the
+  server needs ends with the status `UNAUTHENTICATED`.
+- **To OpenAI's clients** they have OpenAI's form: see [the guide](../guides/openai.md#errors).
 - **In Python** the client raises an exception of the class below, all of them a `TrimodeClientError`. It has the
   property `retryable`; errors that the server sent also have `error_type` and `message`.
 

@@ -18,6 +18,7 @@ from ..api.tensors import MODEL_NAME
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
+from .access.keys import Access
 from .backend_client import BackendClient
 from .caller import Callers
 from .gpu_repository import parse_gpus
@@ -88,8 +89,31 @@ def parser() -> argparse.ArgumentParser:
     for name, port, what in (("http", 8000, "HTTP"), ("grpc", 8001, "gRPC"), ("metrics", 8002, "metrics")):
         text = f"port of {what}; 0 takes a free one [%(default)s]"
         made.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=text)
+    _add_access(made)
     _add_limits(made)
     return made
+
+
+def _add_access(made: argparse.ArgumentParser) -> None:
+    """Add who may ask."""
+    made.add_argument(
+        "--api-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="let in only callers with this key, which may have a name in front of it, as in 'alice KEY'; may be given "
+        "several times; everybody on this machine can read a command line, so prefer a file [none]",
+    )
+    made.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="let in only callers with a key of this file, one a line with or without a name in front of it; it is "
+        "read again when it changes [none]",
+    )
+    made.add_argument(
+        "--metrics-without-key", action="store_true", help="let callers without a key read /metrics at the HTTP port"
+    )
 
 
 def _add_limits(made: argparse.ArgumentParser) -> None:
@@ -154,6 +178,7 @@ async def _serve(options: argparse.Namespace) -> None:
     gpus = gpus_for(options.gpus, manifest)
     facts = Facts.load(bundle, manifest, config, options.served_model_name)
     callers = Callers.behind(options.trusted_proxies)
+    access = Access(options.api_key, options.api_key_file)
     with private_folder() as folder:
         launch = Launch.prepare(options, repository, bundle, gpus, folder)
         ports = launch.ports
@@ -163,9 +188,9 @@ async def _serve(options: argparse.Namespace) -> None:
         )
         supervisor = Supervisor(launch.start, liveness, options.exit_timeout)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
-        guard = Guard(backend, supervisor, limits, callers)
-        add_openai(guard, facts, supervisor, limits, metrics)
-        front = GrpcFront(ports.grpc_target, supervisor, limits, callers)
+        guard = Guard(backend, supervisor, limits, callers, access)
+        add_openai(guard, facts, supervisor, limits, metrics, open_metrics=options.metrics_without_key)
+        front = GrpcFront(ports.grpc_target, supervisor, limits, callers, access)
 
         def stop() -> None:
             supervisor.stop()
@@ -185,6 +210,8 @@ async def _serve(options: argparse.Namespace) -> None:
             listen(guard.handle, options.host, options.http_port, options.max_connections),
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port),
         ):
+            if access.closed:
+                log(f"{len(access.names())} API keys: {', '.join(access.names())}")
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(ready, lambda: guard.running + front.running)
 

@@ -64,6 +64,8 @@ def error_response(text: str, headers: Mapping[str, str] | None = None) -> web.R
     typed = with_type(text)
     kind = ERROR_TYPES[typed.partition(":")[0]]
     own = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.http_status == 503 else {}
+    if kind.http_status == 401:
+        own["WWW-Authenticate"] = "Bearer"
     if kind.name == "unsupported_encoding":
         own["Accept-Encoding"] = ENCODINGS
     return web.json_response({"error": typed}, status=kind.http_status, headers={**own, **(headers or {})})

@@ -22,6 +22,7 @@ from aiohttp import web
 
 from ..api.tensors import CANCEL, MODEL_NAME
 from ..errors import Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
+from .access.keys import API_KEY, AUTHORIZATION, OPEN, Access
 from .backend_client import Answer, BackendClient
 from .body_check import check_body
 from .caller import EVERY_PEER, FORWARDED_FOR, Callers
@@ -35,6 +36,7 @@ MODEL = r"/v2/models/(?P<model>[^/]+)(/versions/(?P<version>[^/]+))?"
 GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
 READY = re.compile(rf"/v2/health/ready|{MODEL}/ready")
 LIVE = re.compile(r"/v2/health/live")
+HEALTH = re.compile(r"/v2/health/(live|ready)")  # what needs no API key: probes have none
 READ = re.compile(rf"/v2|/v2/models/stats|{MODEL}(/config|/stats)?")
 INFER = re.compile(rf"{MODEL}/infer")
 GENERATE_PATH = f"/v2/models/{MODEL_NAME}/generate"
@@ -71,10 +73,16 @@ class Guard:
     """An aiohttp handler in front of `backend`. To serve other URLs, add a Route, or a face with `add`."""
 
     def __init__(
-        self, backend: BackendClient, state: ServingState, limits: Limits, callers: Callers = EVERY_PEER
+        self,
+        backend: BackendClient,
+        state: ServingState,
+        limits: Limits,
+        callers: Callers = EVERY_PEER,
+        access: Access = OPEN,
     ) -> None:
         self._backend = backend
         self._callers = callers
+        self._access = access
         self._state = state
         self._limits = limits
         self.running = 0  # requests for an answer that have none yet
@@ -92,8 +100,14 @@ class Guard:
         """Hand the requests for other paths to a face of its own, whatever their method."""
         self._faces.append(face)
 
+    def admit(self, request: web.BaseRequest) -> str | None:
+        """Return the name of a request's API key, None where none is needed; see Access.admit."""
+        return self._access.admit(request.headers.get(AUTHORIZATION), request.headers.get(API_KEY))
+
     def caller_of(self, request: web.BaseRequest) -> str:
-        """Return who sent a request, as Callers says."""
+        """Return who sent a request: the name of its key, or the address that Callers says."""
+        if name := self.admit(request):
+            return f"key {name}"
         return self._callers.of(request.remote or "", request.headers.getall(FORWARDED_FOR, ()))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -123,6 +137,8 @@ class Guard:
         for face in self._faces:
             if face.paths.fullmatch(path):
                 return await face.answer(request, path)
+        if not HEALTH.fullmatch(path):
+            self.admit(request)
         for route in self._routes:
             if route.method == method and (found := route.path.fullmatch(path)):
                 if route.path is not LIVE and (model := found["model"]) is not None:

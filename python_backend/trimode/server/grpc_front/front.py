@@ -19,9 +19,11 @@ from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2 as pb
 
 from ...errors import Refusal, TrimodeError
+from ..access.keys import OPEN, Access
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
 from ..error_answer import with_type
 from ..serving import Limits, ServingState, check_model, not_serving, silent_error
+from .gatekeeper import Gatekeeper, admit
 from .messages import parsed
 from .relay import Relay
 
@@ -71,7 +73,15 @@ Unary = Callable[[bytes, Any], Awaitable[bytes]]
 class GrpcFront:
     """Answers KServe's calls by the Triton at `address`, which is gRPC's name for it."""
 
-    def __init__(self, address: str, state: ServingState, limits: Limits, callers: Callers = EVERY_PEER) -> None:
+    def __init__(
+        self,
+        address: str,
+        state: ServingState,
+        limits: Limits,
+        callers: Callers = EVERY_PEER,
+        access: Access = OPEN,
+    ) -> None:
+        self.access = access
         self._address = address
         self._state = state
         self._limits = limits
@@ -143,7 +153,8 @@ class GrpcFront:
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
         forwarded = [str(value) for key, value in context.invocation_metadata() or () if key == FORWARDED_FOR]
-        caller = self._callers.of(address_of(context.peer()), forwarded)
+        name = admit(self.access, context.invocation_metadata())
+        caller = f"key {name}" if name else self._callers.of(address_of(context.peer()), forwarded)
         relay = Relay(context, self._open_stream, self._state, self._limits, caller)
         self._relays.add(relay)
         try:
@@ -262,6 +273,7 @@ async def abort(context: Any, error: TrimodeError) -> NoReturn:
 async def listen(front: GrpcFront, host: str, port: int) -> AsyncIterator[None]:
     """Answer gRPC on `host`:`port` inside the block."""
     server = grpc.aio.server(
+        interceptors=(Gatekeeper(front.access),),
         options=(
             ("grpc.max_receive_message_length", HARD_LIMIT_FACTOR * front.most_bytes),
             ("grpc.max_send_message_length", -1),
@@ -274,7 +286,7 @@ async def listen(front: GrpcFront, host: str, port: int) -> AsyncIterator[None]:
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.min_ping_interval_without_data_ms", PING_SECONDS * 1000),
             ("grpc.so_reuseport", 0),  # a port that is taken is an error
-        )
+        ),
     )
     server.add_generic_rpc_handlers(front.handlers())
     server.add_insecure_port(f"{host}:{port}")

@@ -30,6 +30,7 @@ class Endpoint:
     path: re.Pattern[str]
     answer: Callable[[Exchange, str], Awaitable[web.StreamResponse]]
     error_body: ErrorBody = FaceError.body
+    open: bool = False  # to callers without an API key
 
 
 ENDPOINTS = (
@@ -42,8 +43,8 @@ ENDPOINTS = (
     Endpoint("POST", re.compile("/v1/messages()"), messages.create, messages.error_body),
     Endpoint("POST", re.compile("(?:/v1)?/tokenize()"), tokenize.to_ids),
     Endpoint("POST", re.compile("(?:/v1)?/detokenize()"), tokenize.to_text),
-    Endpoint("GET", re.compile("/health()|/v1/health/ready()"), server_facts.ready),
-    Endpoint("GET", re.compile("/v1/health/live()"), server_facts.live),
+    Endpoint("GET", re.compile("/health()|/v1/health/ready()"), server_facts.ready, open=True),
+    Endpoint("GET", re.compile("/v1/health/live()"), server_facts.live, open=True),
     Endpoint("GET", re.compile("/version()"), server_facts.version),
     Endpoint("GET", re.compile("/metrics()"), server_facts.metrics),
 )
@@ -57,8 +58,10 @@ class OpenAiFront:
 
     paths = PATHS
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, *, open_metrics: bool = False) -> None:
+        """Serve; `open_metrics` says that /metrics needs no API key."""
         self._service = service
+        self._open_metrics = open_metrics
 
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer one request; an error has OpenAI's form too."""
@@ -67,7 +70,8 @@ class OpenAiFront:
         method = "GET" if request.method == "HEAD" else request.method
         for endpoint, match in matching:
             if method == endpoint.method:
-                return await _answered(exchange, endpoint, match[match.lastindex or 0])
+                open_to_all = endpoint.open or (self._open_metrics and endpoint.answer is server_facts.metrics)
+                return await _answered(exchange, endpoint, match[match.lastindex or 0], open_to_all=open_to_all)
         shown = f"{request.method} {shorten(Described(path))}"
         if not matching:
             return exchange.error(FaceError("not_found", f"{shown} is not served here"))
@@ -79,8 +83,10 @@ class OpenAiFront:
         return exchange.json(refused.body(), refused.status, {"Allow": allow})
 
 
-async def _answered(exchange: Exchange, endpoint: Endpoint, part: str) -> web.StreamResponse:
+async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_to_all: bool) -> web.StreamResponse:
     try:
+        if not open_to_all:
+            exchange.service.admit(exchange.request)
         return await endpoint.answer(exchange, part)
     except FaceError as exc:
         return exchange.error(exc, endpoint.error_body)
@@ -94,7 +100,9 @@ async def _answered(exchange: Exchange, endpoint: Endpoint, part: str) -> web.St
         return exchange.error(FaceError("internal", f"{type(exc).__name__}: {exc}"), endpoint.error_body)
 
 
-def add_openai(guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: BackendClient) -> None:
+def add_openai(
+    guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: BackendClient, *, open_metrics: bool
+) -> None:
     """Let the guard serve this face too; `metrics` is the port of Triton's metrics."""
-    service = Service(facts, Worker(guard, state), state, limits, metrics, guard.caller_of)
-    guard.add(OpenAiFront(service))
+    service = Service(facts, Worker(guard, state), state, limits, metrics, guard.caller_of, guard.admit)
+    guard.add(OpenAiFront(service, open_metrics=open_metrics))

@@ -49,6 +49,8 @@ class FaceError(Exception):
 
     def headers(self) -> dict[str, str]:
         """Return when to try again, in the two headers that clients read, for an error that may pass."""
+        if self.status == 401:
+            return {"WWW-Authenticate": "Bearer"}
         if self.status not in (429, 503):
             return {}
         return {"Retry-After": str(RETRY_AFTER_SECONDS), "retry-after-ms": str(1000 * RETRY_AFTER_SECONDS)}

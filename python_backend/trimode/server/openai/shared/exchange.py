@@ -45,6 +45,7 @@ class Service:
     Attributes:
         metrics: where Triton's metrics come from.
         caller_of: says who sent a request.
+        admit: refuses a request without an API key, where one is needed.
     """
 
     facts: Facts
@@ -53,6 +54,7 @@ class Service:
     limits: Limits
     metrics: BackendClient
     caller_of: Callable[[web.BaseRequest], str]
+    admit: Callable[[web.BaseRequest], str | None]
 
 
 class Exchange:
