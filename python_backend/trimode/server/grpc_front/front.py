@@ -15,22 +15,23 @@ from typing import Any, NoReturn
 from urllib.parse import unquote
 
 import grpc
-from grpc_health.v1 import health_pb2
 from tritonclient.grpc import service_pb2 as pb
 
-from ...errors import Refusal, TrimodeError
+from ...errors import Refusal, ServeError, TrimodeError
 from ..access.keys import OPEN, Access
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
 from ..error_answer import with_type
 from ..serving import Limits, ServingState, check_model, not_serving, silent_error
 from .gatekeeper import Gatekeeper, admit
+from .health import SERVICE as HEALTH
+from .health import Health
 from .messages import parsed
 from .relay import Relay
+from .status import abort, abort_with
 
 logger = logging.getLogger(__name__)
 
 SERVICE = "inference.GRPCInferenceService"
-HEALTH = "grpc.health.v1.Health"
 QUESTIONS = ("ServerMetadata", "ModelMetadata", "ModelConfig", "ModelStatistics")
 """Calls that pass through while a backend serves."""
 ADMINISTRATION = tuple(
@@ -39,6 +40,7 @@ ADMINISTRATION = tuple(
     if method.name.startswith(("Repository", "SystemShared", "CudaShared", "Trace", "Log"))
 )
 """Calls that change or reveal the server's insides; nobody makes them from outside."""
+UNFORESEEN = TrimodeError("the server met an error that it did not foresee; its log says which")
 INSTEAD = "use ModelStreamInfer, since this model streams"
 
 MOST_CONNECTIONS = 1024
@@ -54,19 +56,9 @@ PING_SECONDS = 5
 SWEEP_SECONDS = 1.0
 HARD_LIMIT_FACTOR = 4
 """A message of up to so many times the limit is read and refused by name; gRPC itself ends the call of a larger one."""
+LARGEST_OPTION = 2**31 - 1  # gRPC keeps its options in 32 bits
 RECONNECT_MS = 100
 CLOSE_SECONDS = 1.0  # for the last responses and errors to leave when the server ends
-UNHEALTHY_POLL_SECONDS = 0.5
-STATUS = {
-    "INVALID_ARG": grpc.StatusCode.INVALID_ARGUMENT,
-    "NOT_FOUND": grpc.StatusCode.NOT_FOUND,
-    "UNSUPPORTED": grpc.StatusCode.UNIMPLEMENTED,
-    "UNAVAILABLE": grpc.StatusCode.UNAVAILABLE,
-    "CANCELLED": grpc.StatusCode.CANCELLED,
-    "INTERNAL": grpc.StatusCode.INTERNAL,
-}
-"""The status of a call by the code of its error's type."""
-
 Unary = Callable[[bytes, Any], Awaitable[bytes]]
 
 
@@ -123,8 +115,11 @@ class GrpcFront:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
-            for relay in self._relays:
-                relay.watch(now, IDLE_STREAM_SECONDS)
+            for relay in tuple(self._relays):
+                try:
+                    relay.watch(now, IDLE_STREAM_SECONDS)
+                except Exception:
+                    logger.exception("a stream could not be looked after")
 
     async def aclose(self) -> None:
         """Close the connection to Triton."""
@@ -142,9 +137,10 @@ class GrpcFront:
         }
         calls |= {name: self._unary(self._question(name)) for name in QUESTIONS}
         calls |= {name: self._unary(self._administration(name)) for name in ADMINISTRATION}
+        asked = Health(self._state, [SERVICE])
         health = {
-            "Check": self._unary(self._check),
-            "Watch": grpc.unary_stream_rpc_method_handler(self._watch_health),
+            "Check": self._unary(asked.check),
+            "Watch": grpc.unary_stream_rpc_method_handler(asked.watch),
         }
         return (
             grpc.method_handlers_generic_handler(SERVICE, calls),
@@ -176,9 +172,9 @@ class GrpcFront:
                 return await abort(context, exc)
             except grpc.aio.AbortError:
                 raise
-            except Exception as exc:
+            except Exception:
                 logger.exception("a call could not be answered")
-                return await abort(context, TrimodeError(f"{type(exc).__name__}: {exc}"))
+                return await abort(context, UNFORESEEN)
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
@@ -216,7 +212,9 @@ class GrpcFront:
             except grpc.aio.AioRpcError as exc:
                 if exc.code() is grpc.StatusCode.DEADLINE_EXCEEDED:
                     raise silent_error() from exc
-                await context.abort(exc.code(), with_type(exc.details() or exc.code().name.lower()))
+                if exc.code() is grpc.StatusCode.UNAVAILABLE:  # nobody listens: its words name a private path
+                    raise not_serving(self._state) from exc
+                await abort_with(context, with_type(exc.details() or exc.code().name.lower()))
             return answer
 
         return ask
@@ -226,30 +224,6 @@ class GrpcFront:
             raise Refusal("not_allowed", f"{name} administers the server, which nobody may do from outside")
 
         return refuse
-
-    async def _check(self, message: bytes, context: Any) -> bytes:
-        service = parsed(health_pb2.HealthCheckRequest, message).service
-        if service not in ("", SERVICE):
-            raise Refusal("not_found", f"there is no service {service}")
-        return serialized(self._health())
-
-    async def _watch_health(self, message: bytes, context: Any) -> AsyncIterator[bytes]:
-        known = parsed(health_pb2.HealthCheckRequest, message).service in ("", SERVICE)
-        shown = None
-        while True:
-            now = self._health() if known else health_response("SERVICE_UNKNOWN")
-            if now != shown:
-                yield serialized(now)
-                shown = now
-            await asyncio.sleep(UNHEALTHY_POLL_SECONDS)
-
-    def _health(self) -> Any:
-        return health_response("SERVING" if self._state.alive else "NOT_SERVING")
-
-
-def health_response(status: str) -> Any:
-    """Return the health service's answer of that name."""
-    return health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.ServingStatus.Value(status))
 
 
 def serialized(message: Any) -> bytes:
@@ -263,19 +237,17 @@ def address_of(peer: str) -> str:
     return unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]") or peer
 
 
-async def abort(context: Any, error: TrimodeError) -> NoReturn:
-    """End a call with the status of the error's type and its text."""
-    await context.abort(STATUS[error.type.triton_code], error.on_the_wire())
-    raise AssertionError("abort does not return")
-
-
 @contextlib.asynccontextmanager
 async def listen(front: GrpcFront, host: str, port: int) -> AsyncIterator[None]:
-    """Answer gRPC on `host`:`port` inside the block."""
+    """Answer gRPC on `host`:`port` inside the block.
+
+    Raises:
+        ServeError: the port is taken.
+    """
     server = grpc.aio.server(
         interceptors=(Gatekeeper(front.access),),
         options=(
-            ("grpc.max_receive_message_length", HARD_LIMIT_FACTOR * front.most_bytes),
+            ("grpc.max_receive_message_length", min(HARD_LIMIT_FACTOR * front.most_bytes, LARGEST_OPTION)),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MOST_STREAMS),
             ("grpc.max_allowed_incoming_connections", MOST_CONNECTIONS),
@@ -289,7 +261,10 @@ async def listen(front: GrpcFront, host: str, port: int) -> AsyncIterator[None]:
         ),
     )
     server.add_generic_rpc_handlers(front.handlers())
-    server.add_insecure_port(f"{host}:{port}")
+    try:
+        server.add_insecure_port(f"{host}:{port}")
+    except RuntimeError as exc:
+        raise ServeError(f"gRPC cannot listen on {host}, port {port}: {exc}") from exc
     await server.start()
     watching = asyncio.create_task(front.watch())
     try:

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from ...errors import Refusal, TrimodeError
 from ..serving import Limits, ServingState, lost_error, not_serving, silent_error
 from .messages import checked, is_last, read_request, refusal, with_error_type
+from .status import abort
+
+logger = logging.getLogger(__name__)
 
 MOST_RUNNING = 1024
 """Requests of one stream that may run or wait at once; more than the server's own queue and slots together hold."""
+WRITE_SECONDS = 60.0  # for a caller to take a response, as over HTTP
 
 
 class Upstream:
@@ -40,12 +46,10 @@ class Upstream:
             self.last_sign = time.monotonic()
         self.running[request_id] += 1
 
-    def responded(self, request_id: str, *, last: bool) -> None:
-        """Count a response."""
-        self.last_sign = time.monotonic()
-        if last:
-            self.running[request_id] -= 1
-            self.running += Counter()  # drops what is not above zero
+    def answered(self, request_id: str) -> None:
+        """Count the last response to a request; its caller has it."""
+        self.running[request_id] -= 1
+        self.running += Counter()  # drops what is not above zero
 
 
 class Relay:
@@ -60,8 +64,11 @@ class Relay:
         self._limits = limits
         self._caller = caller
         self._writing = asyncio.Lock()  # a stream takes one write at a time
-        self._upstream: Upstream | None = None
-        self._pump: asyncio.Task[None] | None = None
+        self._writing_since: float | None = None  # time.monotonic() of a write that the caller has not taken yet
+        self._task: asyncio.Task[Any] | None = None
+        self._refusals = 0  # that are being written
+        self._upstreams: list[Upstream] = []  # the newest last; older ones have ended and answer what ran on them
+        self._pumps: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._idle.set()
         self._idle_since = time.monotonic()
@@ -70,11 +77,12 @@ class Relay:
 
     @property
     def running(self) -> int:
-        """How many requests wait for their last response."""
-        return self._upstream.running.total() if self._upstream else 0
+        """How many requests wait for their last response, or are just getting it."""
+        return self._refusals + sum(up.running.total() for up in self._upstreams)
 
     async def serve(self, requests: AsyncIterator[bytes]) -> None:
         """Answer `requests` until the caller has no more, leaves, or the stream is closed."""
+        self._task = asyncio.current_task()
         reading = asyncio.create_task(self._read(requests))
         closing = asyncio.create_task(self._closing.wait())
         try:
@@ -83,7 +91,8 @@ class Relay:
                 reading.result()
                 await self._idle.wait()
             elif self._why is not None:
-                await self._context.abort(grpc.StatusCode.UNAVAILABLE, self._why.on_the_wire())
+                async with self._writing:  # a call that is ended in the middle of a write has no status
+                    await abort(self._context, self._why)
         finally:
             reading.cancel()
             closing.cancel()
@@ -97,8 +106,11 @@ class Relay:
 
     def watch(self, now: float, most_idle_seconds: float) -> None:
         """End what has been silent for too long at `now` (time.monotonic): a backend, or a caller without requests."""
-        up = self._upstream
-        if up and up.running and now - up.last_sign > self._limits.silence_seconds:
+        up = self._upstreams[-1] if self._upstreams else None
+        if self._writing_since is not None:
+            if now - self._writing_since > WRITE_SECONDS and self._task is not None:
+                self._task.cancel()  # nobody reads, and a call with a write under way takes no status
+        elif up and up.running and now - up.last_sign > self._limits.silence_seconds:
             up.silent = True
             up.call.cancel()
         elif not self.running and now - self._idle_since > most_idle_seconds:
@@ -119,46 +131,69 @@ class Relay:
                 raise Refusal("overloaded", f"at most {MOST_RUNNING} requests of a stream may run at once")
             accepted = checked(request, message, self._caller, self._limits.body_bytes)
         except TrimodeError as exc:
-            await self._write(refusal(request_id, exc))
+            self._idle.clear()
+            self._refusals += 1
+            try:
+                await self._write(refusal(request_id, exc))
+            finally:
+                self._refusals -= 1
+                self._note_idle()
             return
         up = self._open()
         up.begin(accepted.id)
         self._idle.clear()
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError, asyncio.CancelledError):
-            # If the stream to Triton ended, the pump answers this request as it answers all that run.
+        try:
             await up.call.write(accepted.message)
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # the stream to Triton ended: its pump answers this request as it answers all that run
+        except asyncio.CancelledError:
+            if cancelling():
+                raise  # the caller left
 
     def _open(self) -> Upstream:
-        if self._upstream is None or self._upstream.ended:
-            self._upstream = Upstream(self._open_call())
-            self._pump = asyncio.create_task(self._pump_responses(self._upstream))
-        return self._upstream
+        if not self._upstreams or self._upstreams[-1].ended:
+            self._upstreams.append(up := Upstream(self._open_call()))
+            self._pumps.add(pump := asyncio.create_task(self._pump_responses(up)))
+            pump.add_done_callback(self._pumps.discard)
+        return self._upstreams[-1]
 
     async def _pump_responses(self, up: Upstream) -> None:
         """Pass responses on until Triton's stream ends; then answer what still runs with an error."""
-        error: TrimodeError
+        error: TrimodeError = TrimodeError("the front could not read a response")
+        try:
+            error = await self._pass_on(up)
+        except asyncio.CancelledError:
+            if not up.silent or cancelling():
+                raise  # the caller left
+            error = silent_error()
+        finally:
+            up.ended = True
+        for request_id in list(up.running.elements()):
+            await self._write(refusal(request_id, error))
+            up.answered(request_id)
+        self._upstreams.remove(up)
+        self._note_idle()
+
+    async def _pass_on(self, up: Upstream) -> TrimodeError:
+        """Pass responses on; return why there are no more."""
         try:
             while (message := await up.call.read()) is not grpc.aio.EOF:
                 response = pb.ModelStreamInferResponse.FromString(message)
-                up.responded(response.infer_response.id, last=is_last(response))
+                up.last_sign = time.monotonic()
                 await self._write(with_error_type(response, message))
-                self._note_idle(up)
-            error = lost_error(self._state)
+                up.last_sign = time.monotonic()  # while the caller was slow, Triton had nothing to say
+                if is_last(response):
+                    up.answered(response.infer_response.id)
+                    self._note_idle()
         except grpc.aio.AioRpcError:
-            error = lost_error(self._state)
-        except asyncio.CancelledError:
-            if not up.silent:
-                raise  # the caller left
-            error = silent_error()
-        up.ended = True
-        unanswered = list(up.running.elements())
-        up.running.clear()
-        for request_id in unanswered:
-            await self._write(refusal(request_id, error))
-        self._note_idle(up)
+            pass
+        except DecodeError:
+            up.call.cancel()
+            logger.exception("a response of Triton's cannot be read")
+        return lost_error(self._state)
 
-    def _note_idle(self, up: Upstream) -> None:
-        if not up.running:
+    def _note_idle(self) -> None:
+        if not self.running:
             self._idle_since = time.monotonic()
             self._idle.set()
             if self._why is not None:
@@ -166,11 +201,21 @@ class Relay:
 
     async def _write(self, message: bytes) -> None:
         async with self._writing:
-            with contextlib.suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the caller left; serve() ends soon
-                await self._context.write(message)
+            self._writing_since = time.monotonic()
+            try:
+                with contextlib.suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the caller left
+                    await self._context.write(message)
+            finally:
+                self._writing_since = None
 
     def _drop(self) -> None:
-        if self._pump is not None:
-            self._pump.cancel()
-        if self._upstream is not None:
-            self._upstream.call.cancel()
+        for pump in self._pumps:
+            pump.cancel()
+        for up in self._upstreams:
+            up.call.cancel()
+
+
+def cancelling() -> bool:
+    """Return whether this task is being cancelled itself, and not only a call that it waits for."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import socket
+from contextlib import closing
 from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from trimode.api.tensors import CALLER, MODEL_NAME
-from trimode.server.caller import Callers
-from trimode.server.grpc_front.front import ADMINISTRATION, STATUS, address_of
+from trimode.api.tensors import MODEL_NAME
+from trimode.errors import ERROR_TYPES, ServeError
+from trimode.server.grpc_front.front import ADMINISTRATION, address_of, listen
+from trimode.server.grpc_front.status import status_of
+from trimode.server.ports import free_port
 from tritonclient.grpc import service_pb2 as pb
 
 from tests.support.kserve import Scene, Triton, play, request
@@ -43,7 +47,7 @@ def test_questions_about_a_model_that_is_not_there_do_not_reach_triton() -> None
 def test_tritons_own_errors_get_a_type() -> None:
     async def act(scene: Scene) -> None:
         said = await refused(scene.stub.ModelConfig(pb.ModelConfigRequest(name=MODEL_NAME)))
-        assert said == (grpc.StatusCode.INTERNAL, "unavailable: Stub process 'x' is not healthy.")
+        assert said == (grpc.StatusCode.UNAVAILABLE, "unavailable: Stub process 'x' is not healthy.")
 
     play(act, lambda: Triton(ill=True))
 
@@ -108,23 +112,69 @@ def test_the_health_service() -> None:
     play(act)
 
 
-def test_every_code_of_an_error_is_a_status() -> None:
-    from trimode.errors import ERROR_TYPES
+@pytest.mark.parametrize("name", ERROR_TYPES)
+def test_every_type_of_error_has_a_status(name: str) -> None:
+    assert status_of(name) is not grpc.StatusCode.UNKNOWN
 
-    assert {kind.triton_code for kind in ERROR_TYPES.values()} <= set(STATUS)
+
+def test_types_for_which_grpc_has_a_status_of_its_own() -> None:
+    assert status_of("deadline_exceeded") is grpc.StatusCode.DEADLINE_EXCEEDED
+    assert status_of("unauthorized") is grpc.StatusCode.UNAUTHENTICATED
 
 
-@pytest.mark.parametrize(
-    ("trusted", "caller"), [("", "127.0.0.1"), ("127.0.0.0/8", "198.51.100.2")], ids=["nobody", "the peer"]
-)
-def test_the_caller_is_whom_a_trusted_proxy_names(trusted: str, caller: str) -> None:
-    named = (("x-forwarded-for", "198.51.100.1"), ("x-forwarded-for", "198.51.100.2"))
-
+def test_a_question_while_nobody_listens_names_no_path() -> None:
     async def act(scene: Scene) -> None:
-        await scene.ask(request(), metadata=named)
-        assert scene.triton.asked[0].parameters[CALLER].string_param == caller
+        scene.front._address = "unix:/private/folder/grpc"
+        await scene.front.connect()
+        said = await refused(scene.stub.ModelConfig(pb.ModelConfigRequest(name=MODEL_NAME)))
+        assert said == (grpc.StatusCode.UNAVAILABLE, "unavailable: the server is starting, try again")
 
-    play(act, callers=Callers.behind(trusted))
+    play(act)
+
+
+def test_a_long_name_of_a_service_is_shortened() -> None:
+    async def act(scene: Scene) -> None:
+        stub: Any = health_pb2_grpc.HealthStub(scene.channel)
+        code, text = await refused(stub.Check(health_pb2.HealthCheckRequest(service="x" * 30000)))
+        assert (code, len(text) < 200) == (grpc.StatusCode.NOT_FOUND, True)
+
+    play(act)
+
+
+def test_garbage_to_who_watches_the_health_is_refused(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(scene: Scene) -> None:
+        channel: Any = scene.channel
+        watch = channel.unary_stream("/grpc.health.v1.Health/Watch")(b"\xff\xff")
+        code, text = await refused(watch.read())
+        assert (code, text.partition(":")[0]) == (grpc.StatusCode.INVALID_ARGUMENT, "wrong_type")
+
+    play(act)
+    assert caplog.records == []
+
+
+def test_who_watches_the_health_hears_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(scene: Scene) -> None:
+        stub: Any = health_pb2_grpc.HealthStub(scene.channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest())
+        await watch.read()
+        scene.state.alive, scene.state.stopping = False, True
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.ServingStatus.Value("NOT_SERVING")
+        assert await watch.read() is grpc.aio.EOF
+
+    play(act)
+
+
+def test_a_port_that_is_taken_is_named() -> None:
+    async def act(scene: Scene) -> None:
+        taken = free_port(())
+        with (
+            closing(socket.create_server(("127.0.0.1", taken))),
+            pytest.raises(ServeError, match=f"gRPC cannot listen on 127\\.0\\.0\\.1, port {taken}"),
+        ):
+            async with listen(scene.front, "127.0.0.1", taken):
+                pass
+
+    play(act)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import grpc
@@ -161,8 +162,8 @@ def test_a_stream_on_which_something_runs_is_closed_after_its_last_response() ->
         assert (await call.read()).error_message == "unavailable: the server is stopping"
         assert scene.front.running == 1
         for each in scene.front._relays:
-            each._upstream.responded("slow", last=True)  # type: ignore[union-attr]
-            each._note_idle(each._upstream)  # type: ignore[arg-type]
+            each._upstreams[0].answered("slow")
+            each._note_idle()
         with pytest.raises(grpc.aio.AioRpcError, match="the server is stopping"):
             await call.read()
 
@@ -207,3 +208,98 @@ def test_one_stream_cannot_run_any_number_of_requests(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(relay, "MOST_RUNNING", 2)
     play(act, lambda: Triton(lambda asked: []))
+
+
+def test_no_stream_is_left_without_a_status_when_the_server_stops_in_the_middle() -> None:
+    """Whatever each stream is doing: its request is answered or refused, and then it ends with a status."""
+
+    async def act(scene: Scene) -> None:
+        async def one(name: str) -> tuple[int, str]:
+            call = scene.stub.ModelStreamInfer()
+            answers = 0
+            try:
+                await call.write(request(name))
+                async for _ in call:
+                    answers += 1
+            except grpc.aio.AioRpcError as exc:
+                return answers, str(exc.details())
+            except asyncio.InvalidStateError:  # it was closed before its request could be sent
+                return answers, "unavailable: the server is stopping"
+            return answers, ""
+
+        streams = [asyncio.create_task(one(f"r{at}")) for at in range(150)]
+        await asyncio.sleep(0.02)
+        scene.state.alive, scene.state.stopping = False, True
+        scene.front.drain()
+        ends = await asyncio.gather(*streams)
+        assert {text for _, text in ends} == {"unavailable: the server is stopping"}
+
+    play(act, lambda: Triton(lambda asked: [response(asked.id, last=True)]))
+
+
+def test_the_last_response_counts_until_its_caller_has_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def act(scene: Scene) -> None:
+        taken = asyncio.Event()
+        written = relay.Relay._write
+
+        async def slowly(self: relay.Relay, message: bytes) -> None:
+            await taken.wait()
+            await written(self, message)
+
+        monkeypatch.setattr(relay.Relay, "_write", slowly)
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request())
+        while not scene.triton.asked:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.05)
+        scene.state.alive, scene.state.stopping = False, True
+        scene.front.drain()
+        assert scene.front.running == 1
+        taken.set()
+        assert (await call.read()).infer_response.id == "a"
+        with pytest.raises(grpc.aio.AioRpcError, match="the server is stopping"):
+            await call.read()
+
+    play(act)
+
+
+def test_a_slow_reader_is_no_silent_backend() -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request())
+        (each,) = await until(lambda: scene.front._relays)
+        await until(lambda: each._writing_since is not None)
+        each.watch(time.monotonic() + relay.WRITE_SECONDS - 1, 3600)
+        texts = [answer.infer_response.raw_output_contents[0] async for answer in first(call, 40)]
+        assert len(texts) == 40
+
+    play(act, lambda: Triton(lambda asked: large(asked.id, 40)))
+
+
+def test_a_caller_that_never_reads_is_left() -> None:
+    async def act(scene: Scene) -> None:
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request())
+        (each,) = await until(lambda: scene.front._relays)
+        await until(lambda: each._writing_since is not None)
+        each.watch(time.monotonic() + relay.WRITE_SECONDS + 1, 3600)
+        await until(lambda: not scene.front._relays)
+        assert scene.front.running == 0
+
+    play(act, lambda: Triton(lambda asked: large(asked.id, 40)))
+
+
+def large(request_id: str, count: int) -> list[Any]:
+    """More than a connection holds for a caller that does not read."""
+    return [response(request_id, "x" * 2**20, last=at == count - 1) for at in range(count)]
+
+
+async def first(call: Any, count: int) -> AsyncIterator[Any]:
+    for _ in range(count):
+        yield await call.read()
+
+
+async def until(found: Callable[[], Any]) -> Any:
+    while not (value := found()):
+        await asyncio.sleep(0.01)
+    return value
