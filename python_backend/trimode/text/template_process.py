@@ -6,9 +6,11 @@ process is started for the first chat and serves until the end. Knows no Jinja.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +22,7 @@ from typing import Any
 
 from ..errors import Described, EngineError, RequestError
 from .chat_template import MOST_CHARACTERS, check_syntax
-from .template_worker import LENGTH, PROCESSOR_SECONDS, frame
+from .template_worker import LENGTH, OUT_OF_MEMORY, PROCESSOR_SECONDS, frame
 
 WORKER = "trimode.text.template_worker"
 WALL_SECONDS = 10.0
@@ -33,13 +35,18 @@ REST_SECONDS = 30.0
 """Seconds for which such a template is refused untried: while it is tried, requests that come wait to be taken in."""
 MOST_BYTES = 12 * MOST_CHARACTERS + 1024
 """Bytes of an answer: JSON writes a character as 12 bytes at most."""
+LAST_SECONDS = 5.0
+"""Seconds for a process that closed its line to end, before it is killed; its status says why it ended."""
+TAKEN_TOO_MUCH = (-signal.SIGPROF, -signal.SIGXCPU, OUT_OF_MEMORY)
+"""How the process ends when the template takes too much. Any other end is not the template's doing."""
+THE_PROCESS = "the process that renders chat templates"
 TOO_MUCH = f"could not be rendered by the chat template within {PROCESSOR_SECONDS:.0f} s and the memory it may take"
 
 logger = logging.getLogger(__name__)
 
 
-class _EndedError(Exception):
-    """The process ended, or gave no answer in time, or too long a one."""
+class _TooMuchError(Exception):
+    """The template took more time or memory than it may."""
 
 
 class TemplateProcess:
@@ -64,7 +71,7 @@ class TemplateProcess:
 
         Raises:
             RequestError: the template refuses these messages, or takes too long or too much memory.
-            EngineError: the process cannot be started.
+            EngineError: the process cannot be started, or ended for a reason that is not the template's.
         """
         asked = {"messages": list(messages), "enable_thinking": enable_thinking}
         with self._lock:
@@ -72,12 +79,13 @@ class TemplateProcess:
                 raise RequestError(field, TOO_MUCH, Described(f"{len(messages)} messages"))
             try:
                 reply = self._start() or self._exchange(asked, WALL_SECONDS)
-            except _EndedError as exc:
+            except (_TooMuchError, TimeoutError) as exc:
                 self._note_too_much()
                 raise RequestError(field, TOO_MUCH, Described(f"{len(messages)} messages")) from exc
-            except OSError as exc:
+            except EngineError as exc:
                 self._end()
-                raise EngineError("the process that renders chat templates cannot be started") from exc
+                logger.error("%s: %r", exc, exc.__cause__)
+                raise
             self._too_much = 0
         if "refused" in reply:
             raise RequestError(field, reply["refused"], messages)
@@ -103,22 +111,26 @@ class TemplateProcess:
         """Start the process unless it runs; return its answer if it refuses the template.
 
         Raises:
-            OSError: it cannot be started.
-            _EndedError: it cannot take the template within its limits.
+            EngineError: it cannot be started, or does not come up in time.
+            _TooMuchError: it cannot take the template within its limits.
         """
         if self._process is not None and self._process.poll() is None:
             return None
         self._end()
-        self._line, theirs = socket.socketpair()
-        with theirs:
-            self._process = subprocess.Popen(
-                [_python(), "-m", WORKER],
-                stdin=theirs.fileno(),
-                stdout=theirs.fileno(),
-                stderr=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
-            )
-        refusal = self._exchange(self._first, START_SECONDS)
+        paths = (str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", ""))
+        try:
+            self._line, theirs = socket.socketpair()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [_python(), "-m", WORKER],
+                    stdin=theirs.fileno(),
+                    stdout=theirs.fileno(),
+                    stderr=subprocess.DEVNULL,
+                    env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+                )
+            refusal = self._exchange(self._first, START_SECONDS)
+        except (OSError, EngineError) as exc:
+            raise EngineError(f"{THE_PROCESS} cannot be started") from (exc.__cause__ or exc)
         if refusal:
             self._end()
         return refusal or None
@@ -136,7 +148,9 @@ class TemplateProcess:
         """Send a message and return the answer.
 
         Raises:
-            _EndedError: there was none in time, or too much of it.
+            TimeoutError: there was none in time.
+            _TooMuchError: the process ended because the template took too much.
+            EngineError: it ended otherwise, or what came is no answer.
         """
         line, deadline = self._line, time.monotonic() + seconds
         assert line is not None
@@ -145,27 +159,42 @@ class TemplateProcess:
             line.sendall(frame(asked), socket.MSG_NOSIGNAL)  # a process that is gone must not end this one
             (size,) = LENGTH.unpack(_receive(line, LENGTH.size, deadline))
             if size > MOST_BYTES:
-                raise _EndedError
+                raise ValueError(f"{size} bytes")
             answer: dict[str, Any] = json.loads(_receive(line, size, deadline))
-        except OSError as exc:  # a time limit that passed is one
-            raise _EndedError from exc
+        except TimeoutError:
+            raise
+        except OSError as exc:
+            raise self._why_it_ended() from exc
+        except ValueError as exc:
+            raise EngineError(f"{THE_PROCESS} gave what is no answer") from exc
         return answer
+
+    def _why_it_ended(self) -> _TooMuchError | EngineError:
+        """Return what the status of the process says, which closed its line."""
+        assert self._process is not None
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(LAST_SECONDS)
+        status = self._process.poll()
+        if status in TAKEN_TOO_MUCH:
+            return _TooMuchError()
+        logger.error("%s ended with status %s", THE_PROCESS, status)
+        return EngineError(f"{THE_PROCESS} ended")
 
 
 def _receive(line: socket.socket, count: int, deadline: float) -> bytes:
-    """Return the next `count` bytes; raise an _EndedError where the input ends, a TimeoutError after the deadline."""
+    """Return the next `count` bytes; raise ConnectionError at the end of the input, TimeoutError after the deadline."""
     got = bytearray()
     while len(got) < count:
         line.settimeout(max(0.001, deadline - time.monotonic()))  # 0 would mean not to wait at all
         piece = line.recv(min(count - len(got), 2**20))
         if not piece:
-            raise _EndedError
+            raise ConnectionResetError
         got += piece
     return bytes(got)
 
 
 def _python() -> str:
     """Return the interpreter's path. In Triton's stub, `sys.executable` may be empty or the stub itself."""
-    if "python" in Path(sys.executable or "").name:
+    if Path(sys.executable or "").name.startswith("python"):  # the stub is triton_python_backend_stub
         return sys.executable
     return str(Path(sys.prefix, "bin", "python3"))

@@ -20,6 +20,8 @@ PROCESSOR_SECONDS = 1.0
 """Processor time of one rendering; shipped templates take a thousandth of it for a long chat."""
 MEMORY_BYTES = 512 * 2**20
 """Address space of the process, its own code included: the largest body of a request 16 times over fits in."""
+OUT_OF_MEMORY = 3
+"""Status of a process that had no memory left outside of the template: to read a request or to write its answer."""
 LENGTH = struct.Struct(">I")
 """In front of each message: its length in bytes."""
 
@@ -70,4 +72,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except MemoryError:
+        sys.exit(OUT_OF_MEMORY)

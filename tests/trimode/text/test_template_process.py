@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 
 import jinja2
@@ -131,7 +132,68 @@ def test_a_process_that_cannot_be_started_is_an_engine_error(monkeypatch: pytest
     assert "/no/such" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("executable", "found"), [("", "bin/python3"), ("/opt/stub", "bin/python3"), (None, "python")])
+WORKS = "from trimode.text.template_worker import *\n"
+ENDS = "import os, signal\nread(sys.stdin.buffer); sys.stdout.buffer.write(frame({})); sys.stdout.buffer.flush()\n"
+ENDS += "read(sys.stdin.buffer)\n"  # the first message is the template, the second a chat
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], TemplateProcess]:
+    """Make a template whose process runs other code, which it finds by the operator's PYTHONPATH."""
+
+    def make(code: str) -> TemplateProcess:
+        (tmp_path / "stand_in_worker.py").write_text(code)
+        monkeypatch.setattr(module, "WORKER", "stand_in_worker")
+        monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+        return TemplateProcess("a", {})
+
+    return make
+
+
+@pytest.mark.parametrize("code", ["import no_such_module", "import time; time.sleep(600)", "print('x' * 99)", "exit()"])
+def test_a_process_that_does_not_come_up_is_an_engine_error(
+    stand_in: Callable[[str], TemplateProcess], monkeypatch: pytest.MonkeyPatch, code: str
+) -> None:
+    monkeypatch.setattr(module, "START_SECONDS", 2.0)
+    monkeypatch.setattr(module, "TRIES", 1)
+    template = stand_in(code)
+    for _ in range(2):  # such an end is not the template's, and the template is not left alone for it
+        with pytest.raises(EngineError, match="cannot be started"):
+            render(template)
+
+
+@pytest.mark.parametrize(
+    ("last", "error"),
+    [
+        ("os.kill(os.getpid(), signal.SIGKILL)", EngineError),
+        ("os.kill(os.getpid(), signal.SIGSEGV)", EngineError),
+        ("sys.exit(1)", EngineError),
+        ("print('no answer' * 9)", EngineError),
+        ("sys.stdout.buffer.write(frame({})[:-1] + b'?'); sys.stdout.buffer.flush()", EngineError),
+        ("os.kill(os.getpid(), signal.SIGPROF)", RequestError),
+        ("os.kill(os.getpid(), signal.SIGXCPU)", RequestError),
+        ("sys.exit(OUT_OF_MEMORY)", RequestError),
+        ("signal.pause()", RequestError),
+    ],
+)
+def test_how_the_process_ends_says_whose_fault_it_is(
+    stand_in: Callable[[str], TemplateProcess], monkeypatch: pytest.MonkeyPatch, last: str, error: type[Exception]
+) -> None:
+    template = stand_in(WORKS + ENDS + last)
+    monkeypatch.setattr(module, "TRIES", 1)
+    if "pause" in last:
+        monkeypatch.setattr(module, "WALL_SECONDS", 3.0)
+    with pytest.raises(error) as caught:
+        render(template)
+    assert type(caught.value) is error
+    assert (template._rests_until > 0) == (error is RequestError), "only the template's own doing counts"
+    assert template._process is None
+
+
+@pytest.mark.parametrize(
+    ("executable", "found"),
+    [("", "bin/python3"), ("/opt/triton_python_backend_stub", "bin/python3"), (None, "python")],
+)
 def test_the_interpreter_is_found_inside_of_another_program(
     monkeypatch: pytest.MonkeyPatch, executable: str | None, found: str
 ) -> None:
