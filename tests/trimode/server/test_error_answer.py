@@ -80,9 +80,23 @@ OVER_GRPC = {
 """What Triton 2.51 answered to broken requests, word for word but for the names in the shared memory's key."""
 OTHER = {
     "Internal: something": "internal",
-    "no words that are known": "invalid_value",
-    "no_such_type: what happened": "invalid_value",
+    "no words that are known": "internal",
+    "no_such_type: what happened": "internal",
+    "in ensemble 'x', std::bad_alloc": "unavailable",
+    "Cannot allocate memory": "unavailable",
+    "[json.exception] out of memory": "unavailable",
+    "No space left on device": "unavailable",
+    "Too many open files": "unavailable",
+    "Socket closed": "unavailable",
+    "Connection reset by peer": "unavailable",
+    "unable to create shared memory region 'x'": "unavailable",
+    f"unexpected inference input 'memory' for model '{M}'": "unknown_field",
+    f"unexpected inference input 'no space' for model '{M}'": "unknown_field",
+    "'shared_memory_byte_size' must be specified along with 'shared_memory_region' parameter for tensor 'x'": (
+        "invalid_value"
+    ),
 }
+"""Words that were not provoked, and names that a caller may choose."""
 
 
 @pytest.mark.parametrize(("text", "kind"), [*OVER_HTTP.items(), *OVER_GRPC.items(), *OTHER.items()])
