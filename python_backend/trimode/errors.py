@@ -154,6 +154,10 @@ ERROR_TYPES: dict[str, ErrorType] = {
 """Every type of error, by name. The last four end a program before it serves; no answer carries them."""
 
 
+UNFORESEEN = "the server met an error that it did not foresee; its log says which"
+"""What callers get of a defect of ours: the text of an exception may hold paths, and says nothing to them."""
+
+
 class TrimodeError(Exception):
     """Base of all; `error_type` is stable and machine-readable, the text is for people."""
 

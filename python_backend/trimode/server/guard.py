@@ -21,7 +21,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from ..api.tensors import CANCEL, MODEL_NAME
-from ..errors import Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
+from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
 from .access.keys import API_KEY, AUTHORIZATION, OPEN, Access
 from .backend_client import Answer, BackendClient
 from .body_check import check_body
@@ -125,11 +125,11 @@ class Guard:
             error = exc
         except TimeoutError:
             error = silent_error()
-        except Exception as exc:
+        except Exception:
             if request.transport is None or request.transport.is_closing() or request.writer.output_size:
                 raise  # the caller is gone or has a part of the answer: nobody to answer
             logger.exception("a request could not be answered")
-            error = TrimodeError(f"{type(exc).__name__}: {exc}")
+            error = TrimodeError(UNFORESEEN)
         return error_response(error.on_the_wire())
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -184,20 +184,25 @@ class Guard:
 
     @contextlib.asynccontextmanager
     async def ask(self, path: str, body: bytes, tag: str) -> AsyncIterator[Answer]:
-        """Send a checked request for an answer; one that is not read to its end is cancelled by its tag.
+        """Send a checked request for an answer; one that was sent and is not read to its end is cancelled by its tag.
 
         Raises:
             Refusal: no backend serves.
-            ConnectionRefusedError, LostError, TimeoutError: see BackendClient.request.
+            ConnectionRefusedError, ExhaustedError, LostError, TimeoutError: see BackendClient.request.
         """
+        call = self._call("POST", path, body)
         answer: Answer | None = None
+        sent = True
         self.running += 1
         try:
-            async with self._call("POST", path, body) as answer:
+            async with call as answer:
                 yield answer
+        except (ConnectionRefusedError, ExhaustedError):
+            sent = answer is not None
+            raise
         finally:
             self.running -= 1
-            if answer is None or not answer.complete:
+            if sent and (answer is None or not answer.complete):
                 self._cancelling.add(task := asyncio.create_task(self._cancel(tag)))
                 task.add_done_callback(self._cancelling.discard)
 

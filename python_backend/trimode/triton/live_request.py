@@ -14,7 +14,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from ..api.answer import Chunk
-from ..errors import TrimodeError
+from ..errors import UNFORESEEN, TrimodeError
 from ..metrics import Recorder
 from ..requests.services import Handle
 from .arrays import response_arrays
@@ -77,7 +77,8 @@ class LiveRequest:
         handle.cancel()
         self._close(chunk, "error")
         try:
-            refuse(self._sender, TrimodeError(f"the answer could not be sent: {cause}"))
+            pb_utils.Logger.log_error(f"an answer could not be sent: {cause!r}")
+            refuse(self._sender, TrimodeError(UNFORESEEN))
         except Exception as second:
             pb_utils.Logger.log_warn(f"a response sender took neither the answer nor the error: {second}")
 

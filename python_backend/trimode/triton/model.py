@@ -5,6 +5,7 @@ Knows how requests come in and where responses go; the runtime decides what is v
 
 from __future__ import annotations
 
+import traceback
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import triton_python_backend_utils as pb_utils
 
 from ..api.tensors import CANARY_TAG
 from ..config import ServerConfig
-from ..errors import CancelledError, RequestError, TrimodeError
+from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
 from .arrays import ask_for_outputs, caller_of, cancel_target, read_request, tag_of
@@ -63,9 +64,10 @@ class TritonPythonModel:
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
             handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller_of(parameters))
         except Exception as exc:
-            error = exc if isinstance(exc, TrimodeError) else TrimodeError(f"{type(exc).__name__}: {exc}")
-            if not isinstance(exc, TrimodeError):
-                pb_utils.Logger.log_error(f"a request could not be read or queued: {error}")
+            error = exc if isinstance(exc, TrimodeError) else TrimodeError(UNFORESEEN)
+            if error is not exc:
+                trace = "".join(traceback.format_exception(exc))
+                pb_utils.Logger.log_error(f"a request could not be read or queued: {trace}")
             if recorder:
                 mode = "invalid" if isinstance(error, RequestError) else str(given.get("mode", "default"))
                 recorder.refused(mode, error)

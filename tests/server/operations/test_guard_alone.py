@@ -40,6 +40,11 @@ class Living:
     stopping = False
 
 
+class Starting:
+    alive = False
+    stopping = False
+
+
 class Stalling:
     """Answers a cancellation; of any other request it sends `start` and then nothing."""
 
@@ -137,3 +142,49 @@ def test_a_guard_without_files_is_not_available(
     text = "the server cannot ask its backend: Too many open files"
     assert asyncio.run(run()) == (503, {"error": f"unavailable: {text}"})
     assert [record.getMessage() for record in caplog.records] == [text]
+
+
+@pytest.mark.parametrize(("state", "said"), [(Starting, "is starting"), (Living, "is starting")])
+def test_what_was_not_sent_is_not_cancelled(state: type[Starting] | type[Living], said: str) -> None:
+    """Neither where the guard refuses by itself, nor where nobody listens behind it."""
+
+    async def run() -> tuple[int, Any]:
+        inner, outer = free_ports(2)
+        client = Counting(inner)
+        guard = Guard(client, state(), Limits())
+        async with contextlib.aclosing(client), listen(guard.handle, "127.0.0.1", outer):
+            status, answer = await asyncio.to_thread(generate, outer, REQUEST)
+            assert said in answer["error"]
+            await asyncio.sleep(0.1)
+        return status, client.cancellations
+
+    assert asyncio.run(run()) == (503, 0)
+
+
+class Counting(BackendClient):
+    """Counts the cancellations that it is to send."""
+
+    cancellations = 0
+
+    def request(self, method: str, path: str, body: bytes = b"", *args: Any, **named: Any) -> Any:
+        self.cancellations += CANCEL in json.loads(body)
+        return super().request(method, path, body, *args, **named)
+
+
+def test_an_error_that_nobody_foresaw_is_in_the_log_alone(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object, **__: object) -> bytes:
+        raise FileNotFoundError("/home/operator/secret")
+
+    async def run() -> Any:
+        inner, outer = free_ports(2)
+        client = BackendClient(inner)
+        served = Guard(client, Living(), Limits())
+        async with contextlib.aclosing(client), listen(served.handle, "127.0.0.1", outer):
+            return await asyncio.to_thread(generate, outer, REQUEST)
+
+    monkeypatch.setattr(guard, "check_body", fail)
+    error = "internal: the server met an error that it did not foresee; its log says which"
+    assert asyncio.run(run()) == (500, {"error": error})
+    assert "/home/operator/secret" in caplog.text

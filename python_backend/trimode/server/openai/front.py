@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from ...errors import Described, TrimodeError, shorten
+from ...errors import UNFORESEEN, Described, TrimodeError, shorten
 from ..backend_client import BackendClient
 from ..guard import Guard
 from ..serving import Limits, ServingState
@@ -92,12 +92,12 @@ async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_t
         return exchange.error(exc, endpoint.error_body)
     except TrimodeError as exc:
         return exchange.error(face_error(exc), endpoint.error_body)
-    except Exception as exc:
+    except Exception:
         request = exchange.request
         if request.transport is None or request.transport.is_closing() or request.writer.output_size:
             raise  # the caller is gone or has a part of the answer: nobody to answer
         logger.exception("a request could not be answered")
-        return exchange.error(FaceError("internal", f"{type(exc).__name__}: {exc}"), endpoint.error_body)
+        return exchange.error(FaceError("internal", UNFORESEEN), endpoint.error_body)
 
 
 def add_openai(
