@@ -5,6 +5,7 @@ Knows the wire, nothing of what is done to the server meanwhile.
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections import Counter
@@ -26,6 +27,12 @@ SHORT: dict[str, Any] = {
 }
 LONG: dict[str, Any] = {**SHORT, "max_tokens": 1500, "stream": True}
 """It takes a second or more, so that something can happen in the middle of it."""
+CHAT: dict[str, Any] = {
+    "messages": json.dumps([{"role": "user", "content": "hello"}]),  # a string, as gRPC needs it; HTTP takes it too
+    "max_tokens": 5,
+    "end_id": -1,
+    "return_finish_reason": True,
+}
 SERVING_SECONDS = 60.0  # for a server to serve again, on a machine that does other things too
 
 
@@ -42,9 +49,10 @@ class Answer:
         return self.error.partition(":")[0]
 
     def check(self, right: str) -> None:
-        """Fail if the answer is wrong or lost."""
+        """Fail if the answer to a request that is in order is wrong, lost, or an error that blames the request."""
         if self.error:
             assert self.error_type in ERROR_TYPES, f"an error without a type: {self.error}"
+            assert ERROR_TYPES[self.error_type].outcome != "invalid", f"a request in order was refused: {self.error}"
             assert right.startswith(self.text), "a wrong text before the error"
         else:
             assert self.whole, f"an answer was lost after {len(self.text)} characters"
@@ -137,11 +145,16 @@ class Crowd:
                 time.sleep(0.05)
 
 
-def seconds_to_serve(server: Server, way: str, right: str, since: float) -> float:
-    """Ask until a right answer comes, and return how long that took since `since` (time.monotonic)."""
+def seconds_to_serve(
+    server: Server, way: str, right: str, since: float, request: dict[str, Any] | None = None
+) -> float:
+    """Ask `request`, SHORT if there is none, until a right answer comes; return the seconds since `since`.
+
+    `since` is of time.monotonic().
+    """
     deadline = since + SERVING_SECONDS
     while True:
-        answer = WAYS[way](server, SHORT)
+        answer = WAYS[way](server, request or SHORT)
         answer.check(right)
         if not answer.error:
             return time.monotonic() - since

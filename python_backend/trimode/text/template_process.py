@@ -150,7 +150,7 @@ class TemplateProcess:
         Raises:
             TimeoutError: there was none in time.
             _TooMuchError: the process ended because the template took too much.
-            EngineError: it ended otherwise, or what came is no answer.
+            EngineError: it ended otherwise, somebody stopped it, or what came is no answer.
         """
         line, deadline = self._line, time.monotonic() + seconds
         assert line is not None
@@ -161,13 +161,21 @@ class TemplateProcess:
             if size > MOST_BYTES:
                 raise ValueError(f"{size} bytes")
             answer: dict[str, Any] = json.loads(_receive(line, size, deadline))
-        except TimeoutError:
+        except TimeoutError as exc:
+            if self._is_stopped():
+                raise EngineError(f"{THE_PROCESS} was stopped") from exc
             raise
         except OSError as exc:
             raise self._why_it_ended() from exc
         except ValueError as exc:
             raise EngineError(f"{THE_PROCESS} gave what is no answer") from exc
         return answer
+
+    def _is_stopped(self) -> bool:
+        assert self._process is not None
+        with contextlib.suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOHANG | os.WNOWAIT) is not None
+        return False
 
     def _why_it_ended(self) -> _TooMuchError | EngineError:
         """Return what the status of the process says, which closed its line."""

@@ -174,6 +174,7 @@ def test_a_process_that_does_not_come_up_is_an_engine_error(
         ("os.kill(os.getpid(), signal.SIGXCPU)", RequestError),
         ("sys.exit(OUT_OF_MEMORY)", RequestError),
         ("signal.pause()", RequestError),
+        ("os.kill(os.getpid(), signal.SIGSTOP), 'or pause'", EngineError),
     ],
 )
 def test_how_the_process_ends_says_whose_fault_it_is(
