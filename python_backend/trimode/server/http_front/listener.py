@@ -74,7 +74,10 @@ class Keeper:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
             for connection in (*self._served, *self._refused):
-                connection.watch(now)
+                try:
+                    connection.watch(now)
+                except Exception:  # one connection must not end the timers of all others
+                    self._say("a connection's timers failed", exc_info=True)
 
     def log_unaccepted(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """Log that a connection could not be accepted, for want of files say; asyncio tries again after a second."""
@@ -93,11 +96,11 @@ class Keeper:
         self._refused[connection] = None
         return Refusal("overloaded", f"{self.most} connections are open and busy")
 
-    def _say(self, line: str) -> None:
+    def _say(self, line: str, *, exc_info: bool = False) -> None:
         now = time.monotonic()
         if now - self._said.get(line, -SAY_SECONDS) >= SAY_SECONDS:
             self._said[line] = now
-            logger.warning(line)
+            logger.warning(line, exc_info=exc_info)
 
 
 def affordable(most: int) -> int:

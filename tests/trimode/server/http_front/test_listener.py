@@ -81,6 +81,28 @@ def test_refused_callers_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None
     play(act, most=1)
 
 
+def test_timers_of_one_connection_that_fail_do_not_end_those_of_others(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(connection, "IDLE_SECONDS", 0.3)
+    watch, failures = connection.Connection.watch, [ZeroDivisionError("a bug")]
+
+    def fail_once(self: connection.Connection, now: float) -> None:
+        if failures:
+            raise failures.pop()
+        watch(self, now)
+
+    monkeypatch.setattr(connection.Connection, "watch", fail_once)
+
+    async def act(scene: Scene) -> None:
+        async with await scene.call() as caller:
+            assert await caller.ended()
+
+    play(act)
+    (record,) = caplog.records
+    assert record.getMessage() == "a connection's timers failed" and record.exc_info
+
+
 @pytest.mark.parametrize(
     ("files", "connections"),
     [(KEPT_FILES + 100, 50), (KEPT_FILES - 1, 1), (65536, 1024), (resource.RLIM_INFINITY, 1024)],
