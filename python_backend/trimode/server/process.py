@@ -16,7 +16,7 @@ from typing import BinaryIO
 
 import psutil
 
-from .shared_memory import SHM, clear_shm, close_shm
+from .shared_memory import SHM, clear_shm
 
 STUB_NAME = "triton_python_backend_stub"
 SHORT_NAME = 15  # characters that the kernel keeps of a name; psutil adds the rest only while the process lives
@@ -85,12 +85,8 @@ class TritonProcess:
         return self._process.returncode
 
     def find_stubs(self) -> None:
-        """Find the stubs among the server's children, and close their shared memory to other users.
-
-        `fault` reports on every stub found so far.
-        """
+        """Find the stubs among the server's children; `fault` reports on every stub found so far."""
         with contextlib.suppress(psutil.Error, OSError):
-            close_shm(self._shm_prefix)
             self._stubs.update(child for child in psutil.Process(self._process.pid).children() if _is_stub(child))
 
     def fault(self) -> Fault | None:
