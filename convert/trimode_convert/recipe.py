@@ -28,13 +28,25 @@ def load_recipe(path: Path) -> dict[str, Any]:
     `tensorrt` (what to build for each GPU).
 
     Raises:
-        CheckpointError: unknown or missing keys.
+        CheckpointError: it is not YAML in UTF-8, or has unknown or missing keys, or values that cannot be used.
     """
-    raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError) as exc:  # a UnicodeDecodeError is a ValueError
+        raise CheckpointError(f"{path} cannot be read as YAML: {' '.join(str(exc).split())}") from exc
     if not isinstance(raw, dict) or "checkpoint" not in raw or set(raw) - KEYS:
         raise CheckpointError(
             f"{path} must have the key checkpoint and may have {sorted(KEYS - {'checkpoint'})}, got {raw!r}"
         )
+    if not isinstance(raw["checkpoint"], str):
+        raise CheckpointError(f"{path}: checkpoint must be a folder, got {raw['checkpoint']!r}")
+    table = raw.setdefault("tensorrt", {})
+    if not isinstance(table, dict):
+        raise CheckpointError(f"{path}: tensorrt must be a table by GPU, got {table!r}")
+    for gpu, entry in table.items():
+        missing = [key for key in COMPILED if not isinstance(entry, dict) or key not in entry]
+        if missing:
+            raise CheckpointError(f"{path}: tensorrt needs {', '.join(missing)} for {gpu}, got {entry!r}")
     return raw
 
 
@@ -61,7 +73,7 @@ def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None)
     if not (Path(facts["checkpoint"]) / "config.json").is_file():
         raise CheckpointError(f"no checkpoint at {facts['checkpoint']}. Fetch it with: {facts.get('fetch', 'git')}")
     if gpu is not None:
-        table = facts.get("tensorrt", {})
+        table = facts["tensorrt"]
         if gpu not in table:
             raise CheckpointError(f"GPU: {recipe} names {', '.join(table) or 'none'}, got {gpu!r}")
         options += ["--target", "tensorrt", "--gpu", gpu]
