@@ -111,7 +111,8 @@ def play(
 
     async def run() -> None:
         async with asyncio.timeout(DEADLINE_SECONDS), contextlib.AsyncExitStack() as stack:
-            inner, outer = free_port(()), free_port(())
+            inner = free_port(())
+            outer = free_port((inner,))
             behind = triton()
             server = grpc.aio.server()
             stubs.add_GRPCInferenceServiceServicer_to_server(behind, server)

@@ -43,11 +43,12 @@ class Health:
             await abort(context, exc)
         shown = None
         while True:
+            stopping = self._state.stopping  # looked at first, so that the last state is always said
             now = self._response() if known else _response("SERVICE_UNKNOWN")
             if now != shown:
                 yield now
                 shown = now
-            if self._state.stopping:
+            if stopping:
                 return
             await asyncio.sleep(POLL_SECONDS)
 

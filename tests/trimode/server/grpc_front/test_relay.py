@@ -160,7 +160,7 @@ def test_a_stream_on_which_something_runs_is_closed_after_its_last_response() ->
         scene.front.drain()
         await call.write(request("late"))
         assert (await call.read()).error_message == "unavailable: the server is stopping"
-        assert scene.front.running == 1
+        await until(lambda: scene.front.running == 1)  # the refusal counts until it is written
         for each in scene.front._relays:
             each._upstreams[0].answered("slow")
             each._note_idle()
@@ -190,6 +190,7 @@ def test_a_stream_without_requests_is_closed_after_a_while() -> None:
         call = scene.stub.ModelStreamInfer()
         await call.write(request())
         await call.read()
+        await until(lambda: not scene.front.running)
         for each in scene.front._relays:
             each.watch(time.monotonic() + 3601, 3600)
         with pytest.raises(grpc.aio.AioRpcError, match="the stream had no request for 3600 s"):
