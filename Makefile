@@ -29,6 +29,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@sed -n '2,3s/^# */\n/p' $(MAKEFILE_LIST)
 
 build: $(VENV)/serve ## Convert MODEL's checkpoint into an engine bundle under build/out
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision $(call quoted,PRECISION) --out $(BUNDLE) $(if $(value GPU),--gpu $(call quoted,GPU))

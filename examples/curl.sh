@@ -12,14 +12,14 @@ model=$url/v2/models/nemotron_diffusion
 question='[{"role": "user", "content": "What is 23 + 2221?"}]'
 
 if ! curl -sf "$url/v2/health/ready"; then
-    echo "curl.sh: no server is ready for HTTP at $url; is \`make serve\` running?" >&2
+    echo "curl.sh: no server is ready for HTTP at $url; is \`make serve\` running, and is this HTTP's port, not gRPC's?" >&2
     exit 1
 fi
 
 echo '# One answer.'
 curl -s "$model/generate" -d "{\"messages\": $question, \"max_tokens\": 128}"
 
-# return_finish_reason and the like ask for more than the text.
+# return_num_output_tokens and the like ask for more than the text.
 for mode in autoregressive diffusion self_speculation auto; do
     printf '\n\n# The same question in mode %s.\n' "$mode"
     curl -s "$model/generate" -d "{\"messages\": $question, \"mode\": \"$mode\", \"return_num_output_tokens\": true}"

@@ -12,7 +12,7 @@ def main() -> int:
     except ModuleNotFoundError as exc:
         if (exc.name or "").startswith("trimode"):
             raise
-        print(f"trimode-serve needs {exc.name}: pip install 'trimode[serve]' has it", file=sys.stderr)
+        print(f"trimode-serve needs {exc.name}: in a checkout, pip install '.[serve,convert]' has it", file=sys.stderr)
         return 1
     return serve()
 

@@ -11,6 +11,7 @@ import pytest
 from trimode.errors import ServeError
 from trimode.server import installation
 from trimode.server.installation import PYTHON, STUB, Installation, find
+from trimode.server.launch import private_folder
 from trimode.server.ports import Ports
 
 OTHER = "3.7"
@@ -43,6 +44,7 @@ def wheel(packages: Path, python: str = PYTHON) -> Path:
 def nothing_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(installation, "SYSTEM_BINARY", tmp_path / "opt" / "bin" / "tritonserver")
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"purelib": str(tmp_path / "packages")})
+    monkeypatch.setattr(private_folder, "is_plain", lambda path: True)  # this checkout may lie anywhere
 
 
 def found(tmp_path: Path, **environment: str) -> Installation:

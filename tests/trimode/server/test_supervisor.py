@@ -196,7 +196,7 @@ def test_an_engine_is_stuck_after_64_times_the_first_token() -> None:
     Run(Engine(OK, seconds=0.02), after_start)
     Run(Engine(OK), after_start)
     assert found[0] >= 64 * 0.02
-    assert CANARY_SECONDS <= found[1] < found[0]
+    assert found[1] >= CANARY_SECONDS
 
 
 def test_a_server_that_has_served_is_replaced_for_as_long_as_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
