@@ -15,6 +15,12 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "perf" / "results" / "reliability.json"
 PAGE = ROOT / "perf" / "RELIABILITY.md"
+STOPS = (
+    "\n## Stops\n\n"
+    "SIGTERM to a server with four idle gRPC streams and four idle HTTP connections. Running requests get their whole\n"
+    "answer first. No process, port or file was left.\n\n"
+    "| running requests | stops | with status 0 | median time | longest |\n| --- | --- | --- | --- | --- |\n"
+)
 
 
 def rows(record: dict[str, Any]) -> list[str]:
@@ -28,6 +34,19 @@ def rows(record: dict[str, Any]) -> list[str]:
         again = f"{median(times):.1f} s" if times else "served on"
         answers = ", ".join(sorted({f"`{row['answer']}`" for row in tried if row.get("answer")})) or "-"
         made.append(f"| {fault} | {over} | {answers.replace('`whole`', 'whole')} | {again} |")
+    return made
+
+
+def stops(record: dict[str, Any]) -> list[str]:
+    """Return the rows of the table of ordinary stops, one for each number of requests that ran."""
+    found: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    for stop in record.get("stops", []):
+        found[stop["running"]].append(stop)
+    made = []
+    for running, stopped in sorted(found.items()):
+        times = [stop["seconds"] for stop in stopped]
+        in_order = sum(stop["status"] == 0 for stop in stopped)
+        made.append(f"| {running} | {len(stopped)} | {in_order} | {median(times):.1f} s | {max(times):.1f} s |")
     return made
 
 
@@ -45,7 +64,10 @@ def page(record: dict[str, Any]) -> str:
         "fault to the next right answer, and so includes the time until the fault was noticed.\n\n"
     )
     table = "| fault | over | the running answer | serves again after |\n| --- | --- | --- | --- |\n"
-    return head + table + "\n".join(rows(record)) + "\n"
+    made = head + table + "\n".join(rows(record)) + "\n"
+    if stopped := stops(record):
+        made += STOPS + "\n".join(stopped) + "\n"
+    return made
 
 
 def main(arguments: list[str]) -> int:

@@ -97,6 +97,24 @@ def _plain(value: Any) -> str:
     return one.decode() if isinstance(one, bytes) else str(one)
 
 
+class Asking:
+    """A request whose answer has begun, in a thread of its own."""
+
+    def __init__(self, server: Server, way: str) -> None:
+        begun = threading.Event()
+        self._answer: list[Answer] = []
+        self._thread = threading.Thread(
+            target=lambda: self._answer.append(WAYS[way](server, LONG, begun.set)), daemon=True
+        )
+        self._thread.start()
+        assert begun.wait(30), "no answer began"
+
+    def answer(self) -> Answer:
+        self._thread.join(60)
+        assert self._answer, "an answer was lost"
+        return self._answer[0]
+
+
 class Crowd:
     """Callers that ask again and again, over both ways, until told to stop; every answer is checked.
 

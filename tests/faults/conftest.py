@@ -86,7 +86,13 @@ def right(server: Server) -> dict[str, str]:
 
 
 @pytest.fixture(scope="session")
-def record(request: pytest.FixtureRequest) -> Iterator[Record]:
+def stops() -> list[dict[str, Any]]:
+    """What is recorded of ordinary stops: the requests that ran, the seconds until the end, the exit status."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def record(request: pytest.FixtureRequest, stops: list[dict[str, Any]]) -> Iterator[Record]:
     """Note one row: what happened, over which way, the seconds until a request was answered again (None: always)."""
     rows: list[dict[str, Any]] = []
     commit = _git("rev-parse", "--short", "HEAD") + (" with changes" if _git("status", "--porcelain") else "")
@@ -96,7 +102,7 @@ def record(request: pytest.FixtureRequest) -> Iterator[Record]:
 
     yield note
     if file := request.config.getoption("--faults-record"):
-        head = about(COMMAND, machine()) | {"commit": commit, "rows": rounded(rows)}
+        head = about(COMMAND, machine()) | {"commit": commit, "rows": rounded(rows), "stops": rounded(stops)}
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(head, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 

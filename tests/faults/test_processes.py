@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.faults.callers import CHAT, LONG, SHORT, WAYS, Answer, Crowd, over_http, seconds_to_serve
+from tests.faults.callers import CHAT, SHORT, WAYS, Asking, Crowd, over_http, seconds_to_serve
 from tests.faults.conftest import Record
 from tests.faults.left import Belongings, reapers, template_workers
 from tests.server.server import Server, runs, wait_until
@@ -23,24 +22,6 @@ VICTIMS: dict[str, Callable[[Server], psutil.Process]] = {
     "reaper": lambda server: reapers(server)[0],
     "template worker": lambda server: template_workers(server)[0],
 }
-
-
-class Asking:
-    """A request whose answer has begun, in a thread of its own."""
-
-    def __init__(self, server: Server, way: str) -> None:
-        begun = threading.Event()
-        self._answer: list[Answer] = []
-        self._thread = threading.Thread(
-            target=lambda: self._answer.append(WAYS[way](server, LONG, begun.set)), daemon=True
-        )
-        self._thread.start()
-        assert begun.wait(30), "no answer began"
-
-    def answer(self) -> Answer:
-        self._thread.join(60)
-        assert self._answer, "an answer was lost"
-        return self._answer[0]
 
 
 @pytest.mark.parametrize("number", [KILL, STOP, TERM], ids=lambda number: number.name)

@@ -27,6 +27,14 @@ def test_a_fault_that_was_tried_often_is_one_row_with_the_median() -> None:
     ]
 
 
+def test_stops_are_counted_by_what_ran() -> None:
+    stops = [{"running": running, "seconds": seconds, "status": 0} for running, seconds in ((2, 3), (0, 1), (0, 2))]
+    assert render_reliability.stops({"stops": stops}) == [
+        "| 0 | 2 | 2 | 1.5 s | 2.0 s |",
+        "| 2 | 1 | 1 | 3.0 s | 3.0 s |",
+    ]
+
+
 def test_another_record_makes_another_page(tmp_path: Path) -> None:
     hardware = {"cores": 2, "memory_gib": 24}
     head = {"command": "make test-faults", "commit": "abc", "measured_at": "now", "hardware": hardware}
