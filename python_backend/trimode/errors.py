@@ -183,17 +183,17 @@ Said = Described  # its earlier name, kept for one release
 
 
 class RequestError(TrimodeError):
-    """Bad input. Keeps the field's name, the limit it broke and the value given, as JSON of at most 80 characters."""
+    """Bad input: the field, the limit that it broke, the value as JSON of at most 80 characters, and a hint, if any."""
 
     error_type = "invalid_value"
 
-    def __init__(self, field: str, limit: str, given: object, *, error_type: str | None = None) -> None:
+    def __init__(self, field: str, limit: str, given: object, *, error_type: str | None = None, hint: str = "") -> None:
         self.field = _printable(field if len(field) <= 80 else f"{field[:64]}… ({len(field)} characters)")
         self.limit = limit
         self.given = shorten(given)
         if error_type is not None:
             self.error_type = error_type
-        super().__init__(f"{self.field} {limit}, got {self.given}")
+        super().__init__(f"{self.field} {limit}, got {self.given}" + (f"; {hint}" if hint else ""))
 
 
 class PromptTooLongError(RequestError):

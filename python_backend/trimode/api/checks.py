@@ -59,8 +59,7 @@ def unknown_field(name: str, value: object) -> RequestError:
     """Return the error about a name that is no field: with a hint if other servers have it, or if it is misspelt."""
     near = get_close_matches(name, BY_NAME, n=1, cutoff=MISSPELT)
     hint = HINTS.get(name.lower()) or (f"did you mean {near[0]}?" if near else "")
-    limit = "is not a field of this model" + (f"; {hint}" if hint else "")
-    return RequestError(name, limit, value, error_type="unknown_field")
+    return RequestError(name, "is not a field of this model", value, error_type="unknown_field", hint=hint)
 
 
 def _expect(field: Field, value: object, kind: type, limit: str) -> Any:

@@ -61,4 +61,4 @@ HINTS: dict[str, str] = {
     "remasking": "use reveal",
     "confidence_threshold": "use threshold",
 }
-"""By name, in lower case; a clause that follows `… is not a field of this model;`."""
+"""By name, in lower case; a clause that follows `… is not a field of this model, got …;`."""

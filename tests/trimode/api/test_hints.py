@@ -43,7 +43,7 @@ def said(name: str) -> str:
     ],
 )
 def test_a_well_known_or_misspelt_name_gets_its_hint(name: str, hint: str) -> None:
-    assert said(name).startswith(f"{name} is not a field of this model; {hint}")
+    assert said(name).startswith(f"{name} is not a field of this model, got 1; {hint}")
 
 
 @pytest.mark.parametrize("name", ["zzz", "reference", "cancel"])

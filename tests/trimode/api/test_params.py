@@ -20,7 +20,7 @@ GOOD = [{"role": "system", "content": ""}, {"role": "user", "content": "hi"}]
 def test_an_unknown_field_is_refused_by_name() -> None:
     error = unparsed({"text_input": "hi", "max_new_tokens": 5})
     assert (error.field, error.error_type) == ("max_new_tokens", "unknown_field")
-    assert str(error) == "max_new_tokens is not a field of this model; use max_tokens, got 5"
+    assert str(error) == "max_new_tokens is not a field of this model, got 5; use max_tokens"
 
 
 def test_reference_is_not_a_field_of_a_request() -> None:

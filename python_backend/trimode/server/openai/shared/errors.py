@@ -62,9 +62,9 @@ def no_model(name: str) -> FaceError:
     return FaceError("not_found", message, "model", "model_not_found")
 
 
-def refused(param: str, limit: str, given: object, error_type: str = "invalid_value") -> FaceError:
+def refused(param: str, limit: str, given: object, error_type: str = "invalid_value", hint: str = "") -> FaceError:
     """Return the error for a field of this face; the text is made as for fields of generate."""
-    return face_error(RequestError(param, limit, given, error_type=error_type), {})
+    return face_error(RequestError(param, limit, given, error_type=error_type, hint=hint), {})
 
 
 def face_error(error: TrimodeError, names: Mapping[str, str] = NAMES) -> FaceError:

@@ -47,8 +47,8 @@ def sort_fields(endpoint: Endpoint, body: Mapping[str, Any]) -> Given:
         row = rows.get(name)
         if row is None:
             near = get_close_matches(name, rows, n=1)
-            limit = "is not a field of this endpoint" + (f"; the nearest is {near[0]}" if near else "")
-            raise refused(name, limit, value, "unknown_field")
+            hint = f"the nearest is {near[0]}" if near else ""
+            raise refused(name, "is not a field of this endpoint", value, "unknown_field", hint)
         if row.treatment == "served":
             given.served[name] = row.check(name, value) if row.check else value
         elif row.treatment == "passed on":
