@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -35,9 +36,8 @@ def test_a_stuck_engine_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     run = Run(Engine(OK), after_start)
     assert (run.ready, run.error) == (2, "")
     assert [process.killed for process in run.processes] == [True, True]
-    assert "the engine made no pass and answered nothing for 0 s; its streams were ended, restart 1" in (
-        capsys.readouterr().err
-    )
+    said = r"the engine made no pass and answered nothing for \d+ s; its streams were ended, restart 1"
+    assert re.search(said, capsys.readouterr().err)
 
 
 def test_an_engine_that_makes_passes_is_left_alone() -> None:
@@ -167,7 +167,7 @@ def test_the_first_token_has_what_is_left_of_the_start() -> None:
 
 def test_a_first_token_that_never_comes_ends_the_start() -> None:
     run = Run(Engine(), lambda run: None, ready_seconds=0.05)
-    assert run.error == "the model was loaded, but answered nothing for 0 s before it served"
+    assert re.fullmatch(r"the model was loaded, but answered nothing for \d+ s before it served", run.error)
     assert len(run.processes) == 1
 
 
@@ -318,6 +318,5 @@ def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(capsys: pytest.
 
     run = Run(Two(OK), lambda run: run.supervisor.stop() if run.ready == 2 else None)
     assert (run.ready, run.error) == (2, "")
-    assert "the engine of b made no pass for 0 s while it had requests; its streams were ended" in (
-        capsys.readouterr().err
-    )
+    said = r"the engine of b made no pass for \d+ s while it had requests; its streams were ended"
+    assert re.search(said, capsys.readouterr().err)

@@ -64,7 +64,7 @@ class Relay:
         self._limits = limits
         self._caller = caller
         self._writing = asyncio.Lock()  # a stream takes one write at a time
-        self._writing_since: float | None = None  # time.monotonic() of a write that the caller has not taken yet
+        self._writing_since: float | None = None  # time.monotonic() of the write under way
         self._task: asyncio.Task[Any] | None = None
         self._refusals = 0  # that are being written
         self._upstreams: list[Upstream] = []  # the newest last; older ones have ended and answer what ran on them
