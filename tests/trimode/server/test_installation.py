@@ -45,8 +45,12 @@ def nothing_is_installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr(installation, "SYSTEM_BINARY", tmp_path / "opt" / "bin" / "tritonserver")
     monkeypatch.setattr(sysconfig, "get_paths", lambda: {"purelib": str(tmp_path / "packages")})
     plain = private_folder.is_plain
-    elsewhere = lambda path: not path.is_relative_to(tmp_path)  # noqa: E731  # this checkout may lie anywhere
-    monkeypatch.setattr(private_folder, "is_plain", lambda path: elsewhere(path) or plain(path))
+
+    def plain_here(path: Path) -> bool:
+        """The checkout, whose Python runs the tests, may lie in a folder of any name."""
+        return not path.is_relative_to(tmp_path) or plain(path)
+
+    monkeypatch.setattr(private_folder, "is_plain", plain_here)
 
 
 def found(tmp_path: Path, **environment: str) -> Installation:
