@@ -74,7 +74,7 @@ def behind_the_guard(backend: Stalling, ask: Callable[[int], Any]) -> Any:
             guard = Guard(client, Living(), Limits(silence_seconds=SILENCE))
             async with listen(guard.handle, "127.0.0.1", outer):
                 answer = await asyncio.to_thread(ask, outer)
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(60):
                     while len(backend.requests) < 2:
                         await asyncio.sleep(0.01)
             await client.aclose()
@@ -125,7 +125,7 @@ def test_a_guard_without_files_is_not_available(
         raise OSError(errno.EMFILE, "Too many open files")
 
     def ask(port: int) -> Any:
-        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=5)) as connection:
+        with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
             connection.connect()
             monkeypatch.setattr(socket, "socket", no_files)
             connection.request("GET", "/v2")
