@@ -85,7 +85,7 @@ ERROR_TYPES: dict[str, ErrorType] = {
             meaning="The prompt, the answer asked for and one block do not fit the capacity of the model.",
             remedy="Shorten the prompt or lower `max_tokens`; the message gives the capacity."),
         ErrorType("too_large", 413, "INVALID_ARG", "invalid",
-            meaning="The HTTP body is larger than the server accepts.",
+            meaning="The HTTP body, or the gRPC message, is larger than the server accepts.",
             remedy="Send less, or start the server with a larger `--max-body-mib`."),
         ErrorType("bad_request", 400, "INVALID_ARG", "invalid",
             meaning="What came over HTTP is not a request, or ended before it was complete.",
@@ -114,7 +114,7 @@ ERROR_TYPES: dict[str, ErrorType] = {
             "the methods of a path."),
         ErrorType("overloaded", 503, "UNAVAILABLE", "overloaded", retryable=True,
             meaning="All slots are taken and the queue is full, or the request waited in a full queue and made room "
-            "for a caller with fewer, or all connections are open and busy, or the server is shutting down.",
+            "for a caller with fewer, or all HTTP connections are open and busy.",
             remedy="Send it again after the seconds in `Retry-After` (HTTP) or after a second, waiting longer "
             "each time, or to another server."),
         ErrorType("unavailable", 503, "UNAVAILABLE", "error", retryable=True,
@@ -122,16 +122,16 @@ ERROR_TYPES: dict[str, ErrorType] = {
             remedy="Send it again after the seconds in `Retry-After`, until the server is ready; a start may "
             "take minutes."),
         ErrorType("cancelled", 499, "CANCELLED", "cancelled",
-            meaning="The caller cancelled the request, closed its connection, or the server stopped while the "
-            "request ran.",
+            meaning="The caller cancelled the request or closed its connection. Those that the server cuts off when "
+            "it stops end with `engine_failed`.",
             remedy="Nothing, if that was intended; otherwise send it again."),
         ErrorType("deadline_exceeded", 504, "CANCELLED", "deadline",
-            meaning="The time limit of the request passed, or the server was silent for longer than `--silence`.",
+            meaning="The request's time limit passed, or the backend was silent or a gRPC stream idle for too long.",
             remedy="Raise `timeout_ms`, ask for less, or find out why the server is slow; sent again at once it "
             "will probably fail again."),
         ErrorType("engine_failed", 500, "INTERNAL", "error", retryable=True,
-            meaning="A pass of the engine failed, or the backend ended before the answer was complete. The "
-            "supervisor replaces a backend that ended.",
+            meaning="A pass of the engine or the process of the chat template failed, or the backend or the server "
+            "ended before the answer was complete. A backend that ended is replaced.",
             remedy="Send it again at once; if it fails again, read the server's log."),
         ErrorType("internal", 500, "INTERNAL", "error",
             meaning="The server met an error that it did not foresee.",

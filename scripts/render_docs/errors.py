@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from trimode.errors import ERROR_TYPES, ErrorType
 from trimode.server.error_answer import RETRY_AFTER_SECONDS
+from trimode.server.grpc_front.front import HARD_LIMIT_FACTOR
+from trimode.server.grpc_front.status import status_of
 from trimode_client.errors import (
     AddressError,
     ClosedError,
@@ -20,6 +22,8 @@ from .markdown import code, paragraphs, table
 OF_PROGRAMS = ("bad_bundle", "bad_checkpoint", "bad_config", "serve_failed")
 """Types that end a program before it serves; no answer carries them."""
 
+COLUMNS = ("error_type", "HTTP", "gRPC status", "Triton code", "metric outcome", "client class", "retry")
+
 INTRODUCTION = f"""
 # Errors
 
@@ -30,14 +34,17 @@ Every error has a stable `error_type`, a word for programs, and a message for pe
 - **Over HTTP** the answer is the object `{{"error": "<error_type>: <message>"}}` with the status below. With status
   503 comes the header `Retry-After: {RETRY_AFTER_SECONDS}` (seconds). A stream that has begun keeps its status 200, and
   ends with an event that holds such an object.
-- **Over gRPC** the text is the `error_message` of a `ModelStreamInferResponse`. A call without the API key that the
-  server needs ends with the status `UNAUTHENTICATED`.
+- **Over gRPC** the text is the `error_message` of a `ModelStreamInferResponse`, and the stream goes on. A call that
+  answers once, and a stream that the server closes, end with the gRPC status below, and the text is its message.
 - **To OpenAI's clients** they have OpenAI's form: see [the guide](../guides/openai.md#errors).
 - **In Python** the client raises an exception of the class below, all of them a `TrimodeClientError`. It has the
   property `retryable`; errors that the server sent also have `error_type` and `message`.
 
-Triton itself refuses some requests before the model sees them, such as a tensor of a wrong datatype. Its errors have no
-type in front; over HTTP their status is 400 or Triton's own.
+Triton itself refuses some requests before the model sees them, such as a tensor of a wrong datatype. The server puts a
+type in front of these errors too: the one that their words mean, or `internal` where it does not know the words.
+
+One error has no type: a gRPC message of more than {HARD_LIMIT_FACTOR} times `--max-body-mib` is refused by gRPC
+itself, with the status `RESOURCE_EXHAUSTED`.
 """
 
 RETRIES = """
@@ -61,7 +68,7 @@ def page() -> str:
     return paragraphs(
         INTRODUCTION,
         "## Types of error",
-        table(("error_type", "HTTP", "Triton code", "metric outcome", "client class", "retry"), map(_codes, answered)),
+        table(COLUMNS, map(_codes, answered)),
         RETRIES,
         "## What each type means",
         table(("error_type", "what happened", "what to do"), map(_words, answered)),
@@ -76,7 +83,8 @@ def page() -> str:
 
 def _codes(row: ErrorType) -> tuple[str, ...]:
     kind = type(typed_error(row.name, "")).__name__
-    return code(row.name), str(row.http_status), row.triton_code, row.outcome, kind, _yes(row.retryable)
+    status = status_of(row.name).name
+    return code(row.name), str(row.http_status), status, row.triton_code, row.outcome, kind, _yes(row.retryable)
 
 
 def _words(row: ErrorType) -> tuple[str, ...]:
