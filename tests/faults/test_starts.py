@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -226,3 +226,27 @@ def test_the_log_cannot_be_written(
     server.wait_ready()
     assert over_http(server, SHORT).text == right["short"]
     server.stop()
+
+
+def test_nobody_reads_the_log(
+    bundle: Path,
+    tmp_path: Path,
+    starter: Callable[..., Server],
+    right: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As with `| less`: the pipe is full from the start."""
+    os.mkfifo(fifo := tmp_path / "fifo")
+    pipe = os.open(fifo, os.O_RDWR | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while os.write(pipe, b"x" * 4096):
+            pass
+    monkeypatch.setattr(Server, "under", ("sh", "-c", 'pipe=$1; shift; exec "$@" > "$pipe" 2>&1', "sh", str(fifo)))
+    server = starter(bundle)
+    server.stub.kill()
+    wait_until(lambda: not server.ready(), lambda: "still ready")
+    server.wait_ready()
+    for way in WAYS.values():
+        assert way(server, SHORT).text == right["short"]
+    assert server.stop() == 0
+    os.close(pipe)

@@ -22,12 +22,14 @@ from .access.keys import Access
 from .backend_client import BackendClient
 from .caller import Callers
 from .gpu_repository import parse_gpus
+from .grpc_front.front import MOST_CONNECTIONS as MOST_GRPC
 from .grpc_front.front import GrpcFront
 from .grpc_front.front import listen as listen_grpc
 from .guard import Guard
 from .http_front.listener import MOST_CONNECTIONS, listen
 from .launch.command import Launch
-from .launch.limits import check_limits, raise_file_limit
+from .launch.limits import affordable, check_limits, raise_file_limit
+from .launch.output import output_aside
 from .launch.private_folder import private_folder
 from .liveness import Liveness
 from .openai.front import add_openai
@@ -160,11 +162,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
     options = parser().parse_args(arguments)
     raise_file_limit()
-    try:
-        asyncio.run(_serve(options))
-    except TrimodeError as exc:
-        log(exc.on_the_wire())
-        return 1
+    with output_aside():
+        try:
+            asyncio.run(_serve(options))
+        except TrimodeError as exc:
+            log(exc.on_the_wire())
+            return 1
     return 0
 
 
@@ -202,13 +205,14 @@ async def _serve(options: argparse.Namespace) -> None:
             with contextlib.suppress(OSError):  # a full disk, or nobody reads
                 print(banner(options, manifest, bundle), flush=True)
 
+        most_http, most_grpc = affordable(options.max_connections, MOST_GRPC)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, stop)
         async with (
             contextlib.aclosing(liveness),
-            listen(guard.handle, options.host, options.http_port, options.max_connections),
-            listen_grpc(front, in_url(options.grpc_host), options.grpc_port),
+            listen(guard.handle, options.host, options.http_port, most_http),
+            listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):
             if access.closed:
                 log(f"{len(access.names())} API keys: {', '.join(access.names())}")

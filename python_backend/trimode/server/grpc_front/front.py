@@ -238,8 +238,8 @@ def address_of(peer: str) -> str:
 
 
 @contextlib.asynccontextmanager
-async def listen(front: GrpcFront, host: str, port: int) -> AsyncIterator[None]:
-    """Answer gRPC on `host`:`port` inside the block.
+async def listen(front: GrpcFront, host: str, port: int, most: int = MOST_CONNECTIONS) -> AsyncIterator[None]:
+    """Answer gRPC on `host`:`port` inside the block; at most `most` connections are open at once.
 
     Raises:
         ServeError: the port is taken.
@@ -250,7 +250,7 @@ async def listen(front: GrpcFront, host: str, port: int) -> AsyncIterator[None]:
             ("grpc.max_receive_message_length", min(HARD_LIMIT_FACTOR * front.most_bytes, LARGEST_OPTION)),
             ("grpc.max_send_message_length", -1),
             ("grpc.max_concurrent_streams", MOST_STREAMS),
-            ("grpc.max_allowed_incoming_connections", MOST_CONNECTIONS),
+            ("grpc.max_allowed_incoming_connections", most),
             ("grpc.max_connection_idle_ms", IDLE_CONNECTION_SECONDS * 1000),
             ("grpc.server_handshake_timeout_ms", HANDSHAKE_SECONDS * 1000),
             ("grpc.keepalive_time_ms", KEEPALIVE_SECONDS * 1000),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import resource
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -22,7 +21,6 @@ logger = logging.getLogger(__name__)
 MOST_CONNECTIONS = 1024
 """As gRPC's. 80 requests run or wait; the rest are connections between two requests, which take 8 KiB each."""
 MOST_REFUSED = 32  # connections that read their refusal; where one more comes, the first of them has had its time
-KEPT_FILES = 96  # that are not for connections: an idle trimode-serve has 20 open, tritonserver 66
 SWEEP_SECONDS = 0.5  # between looks at all connections, and so what a timer may be late
 SHUTDOWN_SECONDS = 2.0  # for open connections to end; requests have had the server's exit timeout before
 SAY_SECONDS = 10.0  # between two lines in the log that say the same of many connections
@@ -103,14 +101,6 @@ class Keeper:
             logger.warning(line, exc_info=exc_info)
 
 
-def affordable(most: int) -> int:
-    """Return how many connections there may be, at most `most`: each may take a file here and one to tritonserver."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft == resource.RLIM_INFINITY:
-        return most
-    return min(most, max((soft - KEPT_FILES) // 2, 1))
-
-
 @contextlib.asynccontextmanager
 async def listen(handle: Handler, host: str, port: int, most: int = MOST_CONNECTIONS) -> AsyncIterator[None]:
     """Answer requests to `host`:`port` by `handle` inside the block; at most `most` connections are open at once."""
@@ -126,14 +116,12 @@ async def listen(handle: Handler, host: str, port: int, most: int = MOST_CONNECT
         return response
 
     loop = asyncio.get_running_loop()
-    connections = Keeper(affordable(most))
-    if connections.most < most:
-        logger.warning("at most %d connections, for want of open files: see ulimit -n", connections.most)
+    connections = Keeper(most)
     server = web.Server(answer, request_factory=request_maker(loop), handler_cancellation=True)
     before = loop.get_exception_handler()
     loop.set_exception_handler(connections.log_unaccepted)
     # Those that are being accepted are not counted yet, and must not take the files that are left.
-    backlog = max(min(BACKLOG, connections.most // 2), 1)
+    backlog = max(min(BACKLOG, most // 2), 1)
     listening = await loop.create_server(lambda: Connection(server, connections), host, port, backlog=backlog)
     watching = asyncio.create_task(connections.watch())
     try:

@@ -5,14 +5,19 @@ Below these tritonserver aborts, or loads for ever, without naming the limit. Kn
 
 from __future__ import annotations
 
+import logging
 import resource
 from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import ServeError
 
+logger = logging.getLogger(__name__)
+
 MIB = 2**20
 OPEN_FILES = 65536  # as vLLM and other servers set it; each connection takes one here and one to tritonserver
+
+KEPT_FILES = 96  # that are not for connections: an idle trimode-serve has 20 open, tritonserver 66
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,21 @@ def raise_file_limit() -> None:
     most = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def affordable(http: int, grpc: int) -> tuple[int, int]:
+    """Return how many HTTP and gRPC connections the open files are enough for: the same share of what is given.
+
+    An HTTP connection may take a file here and one to tritonserver; those of gRPC share one connection to tritonserver.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files, wanted = soft - KEPT_FILES, 2 * http + grpc
+    if soft == resource.RLIM_INFINITY or files >= wanted:
+        return http, grpc
+    share = max(files, 0) / wanted
+    fewer = max(int(http * share), 1), max(int(grpc * share), 1)
+    logger.warning("at most %d HTTP and %d gRPC connections, for want of open files: see ulimit -n", *fewer)
+    return fewer
 
 
 def check_limits(bundle: Path) -> None:

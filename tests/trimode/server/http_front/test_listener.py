@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import resource
 
 import pytest
 from trimode.server.http_front import connection, listener
-from trimode.server.http_front.listener import KEPT_FILES, affordable
 
 from tests.trimode.server.http_front.scene import GET, Scene, play
 
@@ -101,17 +99,6 @@ def test_timers_of_one_connection_that_fail_do_not_end_those_of_others(
     play(act)
     (record,) = caplog.records
     assert record.getMessage() == "a connection's timers failed" and record.exc_info
-
-
-@pytest.mark.parametrize(
-    ("files", "connections"),
-    [(KEPT_FILES + 100, 50), (KEPT_FILES - 1, 1), (65536, 1024), (resource.RLIM_INFINITY, 1024)],
-)
-def test_connections_are_as_many_as_there_are_files_for(
-    monkeypatch: pytest.MonkeyPatch, files: int, connections: int
-) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda limit: (files, files))
-    assert affordable(1024) == connections
 
 
 def test_a_connection_that_cannot_be_accepted_is_a_line_in_the_log(caplog: pytest.LogCaptureFixture) -> None:

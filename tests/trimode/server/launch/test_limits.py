@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from trimode.errors import ServeError
 from trimode.server.launch import limits
-from trimode.server.launch.limits import OPEN_FILES, check_limits
+from trimode.server.launch.limits import KEPT_FILES, OPEN_FILES, affordable, check_limits
 
 
 @pytest.mark.parametrize("allowed", [256, 1024])
@@ -47,3 +47,28 @@ def test_limits_that_are_high_enough_or_infinite_are_accepted(tmp_path: Path, mo
     least = {need.number: need.least * need.unit for need in limits.NEEDS}
     monkeypatch.setattr(resource, "getrlimit", lambda asked: (least[asked], least[asked]))
     check_limits(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("files", "connections"),
+    [
+        (resource.RLIM_INFINITY, (2000, 1000)),
+        (KEPT_FILES + 5000, (2000, 1000)),
+        (KEPT_FILES + 2500, (1000, 500)),
+        (KEPT_FILES + 50, (20, 10)),
+        (KEPT_FILES - 1, (1, 1)),
+    ],
+)
+def test_http_and_grpc_share_the_files(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, files: int, connections: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda limit: (files, files))
+    assert affordable(2000, 1000) == connections
+    assert [record.getMessage() for record in caplog.records] == (
+        []
+        if connections == (2000, 1000)
+        else [
+            f"at most {connections[0]} HTTP and {connections[1]} gRPC connections, for want of open files: "
+            "see ulimit -n"
+        ]
+    )
