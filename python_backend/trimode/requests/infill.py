@@ -177,9 +177,9 @@ class InfillRequest:
             answer = self._advance(seq, start)
         except TrimodeError as error:
             answer = Chunk(error=error)
-        except Exception as exc:
+        except Exception:
             logger.exception("a gap could not be filled")
-            answer = Chunk(error=EngineError(f"a gap could not be filled: {exc!r}"))
+            answer = Chunk(error=EngineError("a gap could not be filled; the server's log says why"))
         if answer is None:
             return
         self._answered = True

@@ -5,6 +5,7 @@ One job; which tokens are reconsidered and which changes stay is decided in deco
 
 from __future__ import annotations
 
+import logging
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,8 @@ from ..text.answer_text import AnswerText
 from ..text.tokenizer import Tokenizer
 from .services import Handle, Request, Services
 from .spans import Original, apply_edits
+
+logger = logging.getLogger(__name__)
 
 
 def start(request: Request, services: Services) -> Handle:
@@ -66,6 +69,8 @@ def answer(chunk: Chunk, seq: SequenceState, original: Original, tokenizer: Toke
         return chunk
     try:
         edits = original.edits(seq.tokens, tokenizer)
-    except Exception as exc:  # the request must be answered all the same
-        return replace(chunk, finish_reason=None, error=EngineError(f"the text could not be put together: {exc!r}"))
+    except Exception:  # the request must be answered all the same
+        logger.exception("a revised text could not be put together")
+        error = EngineError("the text could not be put together; the server's log says why")
+        return replace(chunk, finish_reason=None, error=error)
     return replace(chunk, text=apply_edits(original.text, edits), edits=edits)

@@ -195,7 +195,7 @@ class Scheduler:
             error = cause
         else:
             logger.error("a decoding step failed", exc_info=cause)
-            error = EngineError(f"a decoding step failed: {cause!r}")
+            error = EngineError("a decoding step failed; the server's log says why")
         for job in jobs:
             self._fail(job, error)
 

@@ -83,13 +83,16 @@ def test_a_stream_is_one_chunk(runtime: Runtime) -> None:
     assert len(sink.only.token_ids) == 6
 
 
-def test_a_defect_while_the_text_is_put_together_is_answered(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_defect_while_the_text_is_put_together_is_answered(
+    runtime: Runtime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     def broken(self: Original, after: list[int], tokenizer: Tokenizer) -> list[Edit]:
         raise ZeroDivisionError("a bug")
 
     monkeypatch.setattr(Original, "edits", broken)
-    with pytest.raises(EngineError, match="a bug"):
+    with pytest.raises(EngineError, match="log says why") as caught:
         runtime.generate({"text": "abcdef", "accept": "always"})
+    assert "a bug" not in str(caught.value) and "ZeroDivisionError: a bug" in caplog.text
 
 
 @pytest.mark.parametrize("call", [0, 1, 2, 3, 4])

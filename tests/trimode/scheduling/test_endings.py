@@ -170,8 +170,8 @@ def test_a_defect_in_a_step_is_told_and_does_not_end_the_loop(build: Build, capl
 
     bench.engine.before = fail_once
     error = bench.submit().last.error
-    assert isinstance(error, EngineError) and "ZeroDivisionError('a bug')" in str(error)
-    assert "a decoding step failed" in caplog.text
+    assert isinstance(error, EngineError) and "a bug" not in str(error)
+    assert "a decoding step failed" in caplog.text and "ZeroDivisionError: a bug" in caplog.text
     assert bench.submit().last.finish_reason == "length"
     assert bench.engine.slots_taken == 0
 
