@@ -24,6 +24,8 @@ from ..errors import ExhaustedError, LostError
 
 OUT_OF_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EADDRNOTAVAIL)
 """Errors of this process or machine, which say nothing about the server that was to be asked."""
+JSON = {"Content-Type": "application/json"}
+"""Headers of a request with a JSON body."""
 NOT_SENT = ("Accept", "Accept-Encoding", "User-Agent")  # what aiohttp would add; Triton compresses for the second
 
 

@@ -23,7 +23,7 @@ from aiohttp import web
 from ..api.tensors import CANCEL, MODEL_NAME
 from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
 from .access.keys import API_KEY, AUTHORIZATION, OPEN, Access
-from .backend_client import Answer, BackendClient
+from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
 from .caller import EVERY_PEER, FORWARDED_FOR, Callers
 from .error_answer import error_response, error_text
@@ -41,7 +41,6 @@ READ = re.compile(rf"/v2|/v2/models/stats|{MODEL}(/config|/stats)?")
 INFER = re.compile(rf"{MODEL}/infer")
 GENERATE_PATH = f"/v2/models/{MODEL_NAME}/generate"
 
-JSON = {"Content-Type": "application/json"}
 INSTEAD = f"use POST {GENERATE_PATH} or generate_stream, or ModelStreamInfer over gRPC"
 LARGE_BODY = 64 * 1024  # bytes; checking a larger body would delay every stream by more than a millisecond or two
 CANCEL_SECONDS = 10.0  # for the backend to confirm a cancellation; nobody waits for it

@@ -18,7 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from ..api.tensors import CANARY_TAG, MODEL_NAME, TAG
 from ..errors import ExhaustedError, OverloadedError, ServeError
 from ..metrics import INSTANCE, PASSES, RUNNING, WAITING
-from .backend_client import BackendClient
+from .backend_client import JSON, BackendClient
 from .process import TritonProcess
 
 PROCESS_SECONDS = 0.25  # between checks of the processes; the streams of a dead backend hang until it is noticed
@@ -32,7 +32,6 @@ READ_SECONDS = 2.0  # for an answer that needs no engine; tritonserver gives it 
 FIRST_TOKEN_FACTOR = 64  # a stuck engine is given so many times the first token's time: a pass under load is slower
 ERROR_BYTES = 500  # of an answer that are quoted; Triton's errors are one sentence
 CANARY = json.dumps({TAG: CANARY_TAG, "mode": "autoregressive", "input_ids": [0], "max_tokens": 1}).encode("ascii")
-JSON = {"Content-Type": "application/json"}
 READ_METRICS = (PASSES.name, RUNNING.name, WAITING.name)
 REFUSED = -1  # in place of a status: once it is ready, Triton stops to listen only if somebody ended it
 T = TypeVar("T")

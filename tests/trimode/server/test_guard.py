@@ -12,12 +12,12 @@ import http.client
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
 import pytest
-from trimode.api.tensors import CANCEL, TAG
+from trimode.api.tensors import CANCEL, MODEL_NAME, TAG
 from trimode.server import guard
 from trimode.server.backend_client import BackendClient
 from trimode.server.body_check import check_body
@@ -26,7 +26,7 @@ from trimode.server.http_front.listener import listen
 from trimode.server.serving import Limits
 
 from tests.server.server import free_ports
-from tests.server.wire import events, generate
+from tests.server.wire import PATH, events, generate, send
 
 SILENCE = 0.2
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -188,3 +188,62 @@ def test_an_error_that_nobody_foresaw_is_in_the_log_alone(
     error = "internal: the server met an error that it did not foresee; its log says which"
     assert asyncio.run(run()) == (500, {"error": error})
     assert "/home/operator/secret" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def refusing() -> Iterator[int]:
+    """The port of a guard without a backend: whatever it answers comes from itself."""
+
+    async def run() -> None:
+        client = BackendClient(1)
+        async with contextlib.aclosing(client), listen(Guard(client, Living(), Limits(64)).handle, "127.0.0.1", port):
+            started.set()
+            await asyncio.to_thread(over.wait)
+
+    (port,) = free_ports(1)
+    started, over = threading.Event(), threading.Event()
+    thread = threading.Thread(target=lambda: asyncio.run(run()), daemon=True)
+    thread.start()
+    assert started.wait(60)
+    yield port
+    over.set()
+    thread.join(60)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "error"),
+    [
+        ("GET", "/v2/health/live", 200, ""),
+        ("HEAD", "/v2/health/live", 200, ""),
+        ("OPTIONS", "*", 204, ""),
+        ("GET", "/", 404, "not_found: "),
+        ("GET", "/v2/repository/index", 404, "not_found: "),
+        ("POST", "/v2/systemsharedmemory/region/a/register", 404, "not_found: "),
+        ("GET", f"{PATH}/generate", 405, "not_allowed: GET "),
+        ("POST", "/v2/health/live", 405, "not_allowed: POST "),
+        ("POST", f"{PATH}/infer", 400, "not_applicable: infer over HTTP answers once"),
+        ("POST", "/v2/models/other/generate", 404, "not_found: there is no model "),
+        ("POST", f"{PATH}/versions/7/generate", 404, f"not_found: {MODEL_NAME} has no version "),
+        ("GET", "/v2", 503, "unavailable: "),
+        ("GET", f"{PATH}/%63onfig", 503, "unavailable: "),
+        ("GET", f"http://elsewhere{PATH}/config?a=b", 503, "unavailable: "),
+    ],
+)
+def test_what_is_served_and_what_is_refused(refusing: int, method: str, path: str, status: int, error: str) -> None:
+    found, body = send(refusing, method, path)
+    assert found == status
+    assert json.loads(body)["error"].startswith(error) if error else body == b""
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "error"),
+    [
+        (b"[]", 400, "wrong_type: the body must be a JSON object"),
+        (b'{"max_token": 1}', 400, "unknown_field: "),
+        (b'{"text_input": "' + 64 * b"a" + b'"}', 413, "too_large: "),
+        (b'{"input_ids": [5]}', 503, "unavailable: the server is starting, try again"),
+    ],
+)
+def test_a_body_is_checked_before_the_backend_is_asked(refusing: int, body: bytes, status: int, error: str) -> None:
+    found, answer = generate(refusing, body)
+    assert (found, answer["error"][: len(error)]) == (status, error)
