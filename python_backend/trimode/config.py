@@ -6,7 +6,7 @@ Facts about the engine are in the bundle's manifest, never here.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -115,6 +115,16 @@ class ServerConfig:
             if not isinstance(value, int) or isinstance(value, bool) or not setting.low <= value <= setting.high:
                 limits = f"between {setting.low} and {setting.high}"
                 raise ConfigError(f"{name} must be an integer {limits}, got {value!r}")
+
+    def check_modes(self, modes: Collection[str]) -> None:
+        """Check that the default mode is one that the bundle's checkpoint has.
+
+        Raises:
+            ConfigError: it is not.
+        """
+        if self.default_mode not in modes:
+            limit = f"must be {' or '.join(modes)}, the modes of this bundle's checkpoint"
+            raise ConfigError(f"default_mode {limit}, got {self.default_mode.value!r}")
 
     @classmethod
     def load(cls, path: Path, environment: Mapping[str, str] = os.environ) -> ServerConfig:

@@ -15,7 +15,7 @@ from typing import Any
 from .api.answer import Chunk
 from .api.defaults import Defaults
 from .api.effort import EffortTable
-from .api.fields import MAX_BLOCK_LENGTH
+from .api.fields import MAX_BLOCK_LENGTH, Mode
 from .api.params import GenerationParams
 from .auto.chooser import Auto
 from .auto.cost_benchmark import measure_costs
@@ -81,7 +81,8 @@ class Runtime:
         self.manifest: Manifest = engine.manifest
         self.tokenizer = tokenizer
         costs = curve or measure_costs(engine, config.max_slots)
-        self.auto = Auto(costs, self.manifest.block_size, self.manifest.capacity)
+        drafts = self.manifest.block_size if Mode.SELF_SPECULATION in self.manifest.modes else 0
+        self.auto = Auto(costs, drafts, self.manifest.capacity)
         self.defaults = _defaults(self.manifest, tokenizer, config, efforts)
         self._queue = JobQueue(max_slots=config.max_slots, max_queue=config.max_queue)
         self._outbox = Outbox()
@@ -225,7 +226,12 @@ class Runtime:
 def _defaults(
     manifest: Manifest, tokenizer: Tokenizer | None, config: ServerConfig, efforts: EffortTable | None
 ) -> Defaults:
-    """Return what holds where a request says nothing."""
+    """Return what holds where a request says nothing.
+
+    Raises:
+        ConfigError: the default mode is one that the checkpoint does not have.
+    """
+    config.check_modes(manifest.modes)
     stale = efforts is not None and efforts.checkpoint_hash != manifest.checkpoint_hash
     return Defaults(
         vocab_size=manifest.vocab_size,
@@ -236,6 +242,7 @@ def _defaults(
         adapter=manifest.adapter,
         effort=STALE_EFFORTS if stale else efforts or NO_EFFORTS,
         mode=config.default_mode,
+        modes=tuple(Mode(name) for name in manifest.modes),
         max_tokens=config.default_max_tokens,
     )
 

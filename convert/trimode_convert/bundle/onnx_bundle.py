@@ -16,6 +16,8 @@ from pathlib import Path
 
 import onnxruntime
 from trimode.bundle.manifest import (
+    ALL_MODES,
+    CAUSAL_MODES,
     CHAT_TEMPLATE,
     EFFORT,
     GENERATION_CONFIG,
@@ -97,11 +99,13 @@ def outline(checkpoint: Checkpoint, options: BundleOptions) -> BundleDraft:
         )
     blueprint = draw(checkpoint, target=target, precision=precision, capacity=capacity, location=WEIGHTS)
     graph = blueprint.model.SerializeToString(deterministic=True)
-    side_files = _side_files(checkpoint.folder)
+    side_files = dict(checkpoint.side_files)
+    if TOKENIZER not in side_files:  # otherwise other files in the folder may be another model's
+        side_files |= _side_files(checkpoint.folder)
     if TOKENIZER in side_files:
         unused_tokens(checkpoint.folder / TOKENIZER, side_files[TOKENIZER], config.vocab_size)
     manifest = Manifest(
-        model=options.name or checkpoint.folder.resolve().name,
+        model=options.name or checkpoint.name,
         runtime=target.runtime,
         runtime_version=onnxruntime.__version__ if target is ONNXRUNTIME else f"opset {target.opset}",
         kv_form=target.kv_form,
@@ -120,6 +124,7 @@ def outline(checkpoint: Checkpoint, options: BundleOptions) -> BundleDraft:
         adapter=checkpoint.adapter is not None,
         checkpoint_hash="",
         converter=own_digest(),
+        modes=ALL_MODES if config.denoises else CAUSAL_MODES,
         files={GRAPH: len(graph), WEIGHTS: blueprint.weights.total_bytes}
         | {name: len(content) for name, content in side_files.items()},
     )

@@ -1,7 +1,7 @@
-"""A Hugging Face checkpoint folder: config.json, its tensor files, the draft adapter, and one hash over them.
+"""A checkpoint from one of three sources: the official layout, the layout of the Llama family, or a GGUF file.
 
-Knows which tensors the architecture has and their shapes; opens files and reads only their headers.
-Does not know what a tensor is used for.
+Knows which tensors the architecture has and their shapes, and one hash over all files; opens files and reads only their
+headers. Does not know what a tensor is used for.
 """
 
 from __future__ import annotations
@@ -9,18 +9,19 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from trimode.errors import CheckpointError
 
+from . import llama_layout, official_layout
 from .adapter import FOLDER as ADAPTER_FOLDER
 from .adapter import Adapter, adapter_shapes
-from .config import CONFIG, Keys, ModelConfig
+from .config import CONFIG, MODEL_TYPE, Keys, ModelConfig
+from .source import Source
 from .tensor_file import Tensor, TensorFile
 
-SINGLE = "model.safetensors"
-INDEX = "model.safetensors.index.json"
+GGUF = ".gguf"
 EMBEDDING = "encoder.embed_tokens.weight"
 FINAL_NORM = "encoder.norm.weight"
 HEAD = "diffusion_head.weight"
@@ -29,38 +30,45 @@ HASH_CHUNK = 4 << 20  # bytes read at once: large enough that the calls cost not
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An open checkpoint: use it as a context manager, so that its files are closed."""
+    """An open checkpoint: use it as a context manager, so that its files are closed.
 
+    Tensors have the names of the official layout, whatever the source. `hashed` are files that decide the model and
+    hold no tensors; `side_files` are files of the bundle that the source makes where `folder` does not have them.
+    """
+
+    name: str
     folder: Path
     config: ModelConfig
     tensors: dict[str, Tensor]
     adapter: Adapter | None
     files: tuple[TensorFile, ...]
+    hashed: tuple[Path, ...] = ()
+    side_files: dict[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path) -> Checkpoint:
-        """Open `folder` and check every tensor's presence and shape.
+    def open(cls, path: Path) -> Checkpoint:
+        """Open a folder or a GGUF file and check every tensor's presence and shape.
 
         Raises:
-            CheckpointError: a tensor is missing, unknown, cut short or has another shape; the text names file and
-                tensor.
+            CheckpointError: a tensor is missing, unknown, cut short or has another shape, or the model is one that the
+                graph is not; the text names file and tensor or key.
         """
-        if not folder.is_dir():
-            raise CheckpointError(f"{folder}: no such checkpoint folder")
-        config = ModelConfig.load(folder)
         files: list[TensorFile] = []
         adapter: Adapter | None = None
         try:
-            tensors = _open_shards(folder, files)
-            _check(folder, config, tensors)
-            if (folder / ADAPTER_FOLDER).is_dir():
-                adapter = Adapter.open(folder / ADAPTER_FOLDER, config)
+            source = _read(path, files)
+            _check(source)
+            if source.config.denoises and (source.folder / ADAPTER_FOLDER).is_dir():
+                adapter = Adapter.open(source.folder / ADAPTER_FOLDER, source.config)
                 files.append(adapter.file)
         except CheckpointError:
             for file in files:
                 file.close()
             raise
-        return cls(folder, config, tensors, adapter, tuple(files))
+        hashed = (*source.hashed, *([adapter.config_path] if adapter else []))
+        return cls(
+            source.name, source.folder, source.config, source.tensors, adapter, tuple(files), hashed, source.side_files
+        )
 
     @classmethod
     def of_shapes(cls, config: ModelConfig, adapter_rank: int = 0) -> Checkpoint:
@@ -72,7 +80,7 @@ class Checkpoint:
             for name, shape in adapter_shapes(config, adapter_rank).items():
                 nowhere.tensors[name] = Tensor(nowhere, name, "F32", shape, 0)
         tensors = {name: Tensor(nowhere, name, "BF16", shape, 0) for name, shape in expected_shapes(config).items()}
-        return cls(Path("no-folder"), config, tensors, adapter, ())
+        return cls("shapes", Path("no-folder"), config, tensors, adapter, ())
 
     def __enter__(self) -> Checkpoint:
         return self
@@ -93,10 +101,7 @@ class Checkpoint:
     @property
     def paths(self) -> list[Path]:
         """The files that decide the hash, sorted."""
-        paths = [self.folder / CONFIG, *(file.path for file in self.files)]
-        if self.adapter is not None:
-            paths.append(self.adapter.config_path)
-        return sorted(paths)
+        return sorted([*self.hashed, *(file.path for file in self.files)])
 
     def hash(self, advance: Callable[[int], None] = lambda _: None) -> str:
         """Return the sha256 over config, tensor files and adapter, their names, sizes and bytes.
@@ -155,7 +160,37 @@ def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check(folder: Path, config: ModelConfig, tensors: dict[str, Tensor]) -> None:
+def is_checkpoint(path: Path) -> bool:
+    """Tell whether there is something to open: a GGUF file, or a folder with a config.json or one GGUF file."""
+    if path.is_dir():
+        return (path / CONFIG).is_file() or len(list(path.glob(f"*{GGUF}"))) == 1
+    return path.suffix == GGUF and path.is_file()
+
+
+def _read(path: Path, files: list[TensorFile]) -> Source:
+    """Read the source that is at `path`."""
+    if path.is_dir() and not (path / CONFIG).is_file() and (found := sorted(path.glob(f"*{GGUF}"))):
+        if len(found) > 1:
+            raise CheckpointError(f"{path}: expected one *{GGUF} file, found {len(found)}; name the one that is meant")
+        path = found[0]
+    if path.suffix == GGUF and not path.is_dir():
+        from . import gguf_layout  # needs the package gguf, which the other sources do without
+
+        return gguf_layout.read(path, files)
+    if not path.is_dir():
+        raise CheckpointError(f"{path}: no such checkpoint folder")
+    keys = Keys.load(path / CONFIG)
+    kind = keys.get("model_type")
+    if kind in llama_layout.ARCHITECTURES:
+        return llama_layout.read(path, keys, files)
+    if kind != MODEL_TYPE:
+        raise keys.error("model_type", f"one of {', '.join([MODEL_TYPE, *llama_layout.ARCHITECTURES])}", kind)
+    return official_layout.read(path, files)
+
+
+def _check(source: Source) -> None:
+    """Check that the source has every tensor of the architecture, no other, each in its shape."""
+    config, tensors, name_of = source.config, source.tensors, source.spelled
     expected = expected_shapes(config)
     if config.tied and HEAD not in tensors:
         del expected[HEAD]
@@ -163,42 +198,15 @@ def _check(folder: Path, config: ModelConfig, tensors: dict[str, Tensor]) -> Non
         wanted = list(expected[missing[0]])
         reason = " (tie_word_embeddings is false)" if missing[0] == HEAD else ""
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise CheckpointError(f"{folder}: tensor {missing[0]}: expected {wanted}{reason}, found none{more}")
+        text = f"tensor {name_of(missing[0])}: expected {wanted}{reason}, found none{more}"
+        raise CheckpointError(f"{source.folder}: {text}")
     if unknown := sorted(set(tensors) - set(expected)):
         more = f" and {len(unknown) - 1} more" if len(unknown) > 1 else ""
-        raise CheckpointError(f"{tensors[unknown[0]].file.path}: tensor {unknown[0]}: unknown to {CONFIG}{more}")
+        text = f"tensor {name_of(unknown[0])}: unknown to {source.origin}{more}"
+        raise CheckpointError(f"{tensors[unknown[0]].file.path}: {text}")
     for name, shape in expected.items():
         found = tensors[name]
         if found.shape != shape:
             raise CheckpointError(
-                f"{found.file.path}: tensor {name}: expected shape {list(shape)}, found {list(found.shape)}"
+                f"{found.file.path}: tensor {name_of(name)}: expected shape {list(shape)}, found {list(found.shape)}"
             )
-
-
-def _open_shards(folder: Path, files: list[TensorFile]) -> dict[str, Tensor]:
-    """Open the tensor files and return all tensors by name.
-
-    Appends each file to `files` as soon as it is open, so that the caller can close those opened before an error.
-    """
-    index_path = folder / INDEX
-    if not index_path.is_file():
-        files.append(TensorFile.open(folder / SINGLE))
-        return dict(files[0].tensors)
-    index = Keys.load(index_path)
-    weight_map = index.get("weight_map")
-    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
-        raise index.error("weight_map", "an object of file names", weight_map)
-    tensors: dict[str, Tensor] = {}
-    for name in sorted(set(weight_map.values())):
-        if Path(name).name != name:
-            raise index.error("weight_map", "names of files in the same folder", name)
-        files.append(TensorFile.open(folder / name))
-        for tensor_name, tensor in files[-1].tensors.items():
-            if weight_map.get(tensor_name) != name:
-                raise CheckpointError(
-                    f"{folder / name}: tensor {tensor_name}: expected in {weight_map.get(tensor_name)}, found here"
-                )
-            tensors[tensor_name] = tensor
-    if absent := sorted(set(weight_map) - set(tensors)):
-        raise CheckpointError(f"{folder / weight_map[absent[0]]}: tensor {absent[0]}: named by {INDEX}, found none")
-    return tensors

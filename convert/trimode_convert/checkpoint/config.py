@@ -78,6 +78,7 @@ class ModelConfig:
     bos_token_id: int | None
     tied: bool
     rope: Rope
+    denoises: bool = True  # whether the checkpoint was trained to fill masks with both sides in view
 
     @classmethod
     def load(cls, folder: Path) -> ModelConfig:
@@ -117,10 +118,7 @@ class ModelConfig:
             tied=keys.flag("tie_word_embeddings"),
             rope=_rope(keys),
         )
-        if config.num_heads % config.num_kv_heads:
-            raise keys.error("num_attention_heads", f"a multiple of {config.num_kv_heads}", config.num_heads)
-        if config.head_dim % 2:
-            raise keys.error("head_dim", "an even number", config.head_dim)
+        check_heads(keys, config)
         return config
 
     @property
@@ -210,20 +208,41 @@ def _is_fit(value: float, default: float | None) -> bool:
     return value == default or 0 < value < LARGEST
 
 
+def check_heads(keys: Keys, config: ModelConfig) -> None:
+    """Check that the heads fit each other.
+
+    Raises:
+        CheckpointError: names the key of config.json.
+    """
+    if config.num_heads % config.num_kv_heads:
+        raise keys.error("num_attention_heads", f"a multiple of {config.num_kv_heads}", config.num_heads)
+    if config.head_dim % 2:
+        raise keys.error("head_dim", "an even number", config.head_dim)
+
+
 def _rope(keys: Keys) -> Rope:
     found = keys.get("rope_parameters")
     if not isinstance(found, dict):
         raise keys.error("rope_parameters", "an object", found)
-    rope = Keys(keys.path, found, "rope_parameters.")
     if keys.values.get("rope_scaling") not in (None, found):
         raise keys.error("rope_scaling", "the same as rope_parameters", keys.values["rope_scaling"])
+    return read_rope(Keys(keys.path, found, "rope_parameters."))
+
+
+def read_rope(rope: Keys) -> Rope:
+    """Read the object that says how positions rotate.
+
+    Raises:
+        CheckpointError: a kind of scaling, or a key, that the graph does not implement.
+    """
+    found = rope.values
     kind = rope.get("rope_type")
     if kind not in ("default", "yarn"):
         raise rope.error("rope_type", "'default' or 'yarn'", kind)
     if found.get("type", kind) != kind:
         raise rope.error("type", repr(kind), found["type"])
     if unknown := sorted(set(found) - ROPE_KEYS):
-        raise CheckpointError(f"{keys.path}: rope_parameters: unknown keys {unknown}")
+        raise CheckpointError(f"{rope.path}: {rope.prefix.rstrip('.')}: unknown keys {unknown}")
     beta = rope.number("llama_4_scaling_beta", 0.0)
     needs_length = kind == "yarn" or beta > 0
     original = rope.count("original_max_position_embeddings") if needs_length else 0

@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,9 @@ class Tensor:
             values = np.frombuffer(raw, "<f2").astype(np.float32)
         else:
             values = np.frombuffer(raw, "<f4")
+        return self._checked(values)
+
+    def _checked(self, values: FloatArray) -> FloatArray:
         with np.errstate(all="ignore"):  # a sum is the fastest look at every value; look closely only if it is odd
             suspicious = not math.isfinite(float(values.sum()))
         if suspicious and not np.isfinite(values).all():
@@ -86,7 +89,7 @@ class TensorFile:
     _descriptor: int = -1
 
     @classmethod
-    def open(cls, path: Path) -> TensorFile:
+    def open(cls, path: Path) -> Self:
         """Open `path` and check its header.
 
         Raises:

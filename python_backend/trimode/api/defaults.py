@@ -14,7 +14,7 @@ from typing import Any
 from ..errors import Described, RequestError
 from .applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, REVISING, fields_of_others, operation_of
 from .effort import EffortTable
-from .fields import MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
+from .fields import ALLOWED, MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
 
 
 @dataclass(frozen=True)
@@ -30,6 +30,7 @@ class Defaults:
     effort: EffortTable | str = "needs a checkpoint with a table of efforts"  # or why there is none
     mode: Mode = Mode.AUTO
     max_tokens: int = 128
+    modes: tuple[Mode, ...] = tuple(Mode)  # those that the checkpoint was trained for
 
 
 LARGEST_SEARCHED_GAP = 32
@@ -56,6 +57,8 @@ DEFAULT_REVISE_ROUNDS = 2
 """Most rounds over a text: a change of the first round may make other tokens unlikely."""
 DEFAULT_REVISE_THRESHOLD = -2.0
 """Log-probability (natural) below which tokens are reconsidered: about one chance in seven."""
+NOT_TRAINED = "which this checkpoint does not have: it was trained to predict the next token, not to denoise"
+"""Why a mode, or what needs it, is refused."""
 SMALLEST_WINDOW = 3
 """Tokens of the smallest window that holds a known token, one to fill and one that follows."""
 
@@ -117,6 +120,9 @@ def _resolve_operation(values: dict[str, Any], defaults: Defaults) -> Operation:
             raise _not_applicable(name, _NEEDS.get(name, "needs suffix or segments"), values[name])
     if operation is Operation.GENERATE:
         return operation
+    if Mode.DIFFUSION not in defaults.modes:
+        field = next(name for name in ("segments", "suffix", "text") if name in values)
+        raise _not_applicable(field, f"needs mode diffusion, {NOT_TRAINED}", values[field])
     doing = "filling gaps" if operation is Operation.INFILL else "revising a text"
     for name in NOT_OF_OPERATIONS[operation]:
         if name in values:
@@ -138,6 +144,8 @@ def _resolve_mode(values: dict[str, Any], operation: Operation, defaults: Defaul
     edit = operation is not Operation.GENERATE
     if edit and values.get("mode") is Mode.AUTO:
         del values["mode"]
+    if len(defaults.modes) < len(Mode):
+        _check_modes(values, defaults)
     mode: Mode = values.setdefault("mode", _default_mode(values, edit=edit, defaults=defaults))
     if edit and mode is not Mode.DIFFUSION:
         raise _not_applicable("mode", "must be diffusion to fill gaps or to revise", mode)
@@ -146,6 +154,18 @@ def _resolve_mode(values: dict[str, Any], operation: Operation, defaults: Defaul
             picked = "" if named or mode is defaults.mode else ", the mode that other fields of this request select"
             raise _not_applicable(name, f"applies to mode {' or '.join(modes)}, not {mode}{picked}", values[name])
     return mode
+
+
+def _check_modes(values: Mapping[str, Any], defaults: Defaults) -> None:
+    """Refuse the modes that the checkpoint does not have, and the fields that only those have; auto has no own."""
+    if values.get("mode", Mode.AUTO) not in defaults.modes:
+        limit = f"must be {' or '.join(defaults.modes)}, not {values['mode']}, {NOT_TRAINED}"
+        raise _not_applicable("mode", limit, values["mode"])
+    for name, modes in FIELDS_OF_MODES.items():
+        needed: list[Mode] = [mode for mode in modes if mode is not Mode.AUTO]
+        needed = needed or [Mode(allowed) for allowed in ALLOWED]
+        if name in values and not set(needed) & set(defaults.modes):
+            raise _not_applicable(name, f"needs mode {' or '.join(needed)}, {NOT_TRAINED}", values[name])
 
 
 def _resolve_adapter(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:

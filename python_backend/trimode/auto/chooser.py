@@ -176,7 +176,7 @@ class Auto:
         outlooks = [self._outlook(seq) for seq in deciding]
         # a choice that was made for far fewer requests does not count
         last = self._length if len(deciding) <= TUNING.crowd_growth * self._chosen_for else None
-        _, length = best_choice(self.curve, load, capacity, outlooks, last)
+        _, length = best_choice(self.curve, load, capacity, outlooks, last) if self._block_size > 1 else (0.0, 0)
         self._length, self._chosen_for, trying = length, len(deciding), False
         for seq in deciding:
             if not length and self._wants_trial(seq, len(deciding), load, capacity):

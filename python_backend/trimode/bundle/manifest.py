@@ -28,6 +28,10 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 GENERATION_CONFIG = "generation_config.json"
 EFFORT = "effort.json"
+CAUSAL_MODES = ("auto", "autoregressive")
+"""The modes of a checkpoint that was trained to predict the next token and not to denoise."""
+ALL_MODES = (*CAUSAL_MODES, "diffusion", "self_speculation")
+"""The modes of a checkpoint that was trained to denoise, too."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,7 @@ class Manifest:
         checkpoint_hash: sha256 over the checkpoint's config and tensor files.
         files: name -> size in bytes, of every file but the manifest.
         converter: digest of the converter's own code; a bundle that another converter wrote is built again.
+        modes: what the checkpoint was trained for: ALL_MODES or CAUSAL_MODES. Filling gaps and revising need diffusion.
     """
 
     model: str
@@ -69,6 +74,7 @@ class Manifest:
     files: dict[str, int]
     compiled: Compilation | None = None
     converter: str = ""
+    modes: tuple[str, ...] = ALL_MODES
     format_version: int = FORMAT_VERSION
 
     @classmethod
@@ -85,17 +91,26 @@ class Manifest:
             raise BundleError(f"{folder / MANIFEST}: {exc}. {rebuild_hint(folder)}") from exc
         raw.pop("compiled", None)
         _check_keys(folder, raw)
-        manifest = cls(**{**raw, "buckets": tuple(raw["buckets"]), "compiled": compiled})
+        lists: dict[str, Any] = {name: tuple(raw[name]) for name in ("buckets", "modes") if name in raw}
+        manifest = cls(**{**raw, **lists, "compiled": compiled})
         manifest._check(folder)
         return manifest
 
+    @property
+    def denoises(self) -> bool:
+        """Whether the checkpoint was trained to denoise."""
+        return self.modes == ALL_MODES
+
     def _check(self, folder: Path) -> None:
-        """Check that buckets, plan and the files in `folder` agree with each other.
+        """Check that modes, buckets, plan and the files in `folder` agree with each other.
 
         Raises:
             BundleError: names what does not agree.
         """
         path = folder / MANIFEST
+        if self.modes not in (ALL_MODES, CAUSAL_MODES):
+            limit = f"must be {list(ALL_MODES)} or {list(CAUSAL_MODES)}"
+            raise BundleError(f"{path}: modes {limit}, got {list(self.modes)}. {rebuild_hint(folder)}")
         ascending = all(a < b for a, b in itertools.pairwise(self.buckets))
         if not ascending or self.buckets[-1:] != (self.capacity,):
             raise BundleError(
@@ -188,9 +203,9 @@ def _check_keys(folder: Path, raw: dict[str, Any]) -> None:
 
 
 def _is_a(value: object, kind: Any) -> bool:
-    """Whether JSON's `value` is of the annotated `kind`: str, int, bool, tuple of int, dict of int, or one or None."""
-    if kind == tuple[int, ...]:
-        return isinstance(value, list) and all(_is_a(item, int) for item in value)
+    """Whether JSON's `value` is of the annotated `kind`: str, int, bool, tuple, dict of int, or one of several."""
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, list) and all(_is_a(item, typing.get_args(kind)[0]) for item in value)
     if kind == dict[str, int]:
         return isinstance(value, dict) and all(_is_a(item, int) for item in value.values())
     kinds = typing.get_args(kind) or (kind,)
