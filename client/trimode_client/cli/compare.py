@@ -50,10 +50,11 @@ class Row:
 def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
     """Ask every mode, then print the answers and the table."""
     prompt, knobs = given_prompt(arguments), given_knobs(arguments)
-    answers: dict[Mode, list[Completion]] = {mode: [] for mode in Mode}
+    there = client.health().modes or tuple(Mode)
+    answers: dict[Mode, list[Completion]] = {mode: [] for mode in Mode if mode in there}
     with open_console(stderr=True).status("asking in every mode"):
         for _ in range(1 + arguments.repeat):  # the first round is a warm-up
-            for mode in Mode:
+            for mode in answers:
                 answers[mode].append(client.generate(**prompt, **knobs_of(mode, knobs)))
     rows = summarise({mode: given[1:] for mode, given in answers.items()})
     if arguments.json:

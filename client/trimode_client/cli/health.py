@@ -34,6 +34,8 @@ def run(client: Client, arguments: argparse.Namespace, console: Console) -> int:
         console.print(f"{name:14}{'yes' if answer else 'no'}")
     if not state.ok:
         raise UnavailableError(f"requests cannot be sent: {state.reason}")
+    if state.modes:
+        console.print(f"{'modes':14}{', '.join(state.modes)}")
     if arguments.probe:
         timeout = min(arguments.timeout, _PROBE_SECONDS)
         completion = client.generate(text_input="a", mode="autoregressive", max_tokens=1, timeout=timeout)

@@ -16,7 +16,16 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ..errors import IncompleteError
 from .base import Health
-from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, credentials, health_reason, metadata, rpc_error, unwrap
+from .grpc_common import (
+    CHANNEL_OPTIONS,
+    CLOSING_SECONDS,
+    credentials,
+    health_reason,
+    metadata,
+    modes_in,
+    rpc_error,
+    unwrap,
+)
 from .options import Connection
 from .tensors import encode
 from .time_limits import TimeLimits
@@ -79,7 +88,11 @@ class AsyncGrpcTransport:
             model = await stub.ModelReady(service_pb2.ModelReadyRequest(name=self._model), **asked())
         except grpc.aio.AioRpcError as exc:
             return Health(False, False, False, health_reason(exc, self._url, timeout))
-        return Health.from_answers(self._url, live.live, ready.ready, model.ready)
+        modes: tuple[str, ...] = ()
+        with suppress(grpc.aio.AioRpcError):  # a server that ends just now, or one that does not say
+            if model.ready:
+                modes = modes_in(await stub.ModelConfig(service_pb2.ModelConfigRequest(name=self._model), **asked))
+        return Health.from_answers(self._url, live.live, ready.ready, model.ready, modes=modes)
 
     async def close(self) -> None:
         """Close the channel; requests in flight are cancelled."""

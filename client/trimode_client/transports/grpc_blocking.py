@@ -17,7 +17,16 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from ..errors import IncompleteError
 from .base import Health
-from .grpc_common import CHANNEL_OPTIONS, CLOSING_SECONDS, credentials, health_reason, metadata, rpc_error, unwrap
+from .grpc_common import (
+    CHANNEL_OPTIONS,
+    CLOSING_SECONDS,
+    credentials,
+    health_reason,
+    metadata,
+    modes_in,
+    rpc_error,
+    unwrap,
+)
 from .options import Connection
 from .tensors import encode
 from .time_limits import TimeLimits
@@ -77,9 +86,14 @@ class GrpcTransport:
             live = self._stub.ServerLive(service_pb2.ServerLiveRequest(), **asked()).live
             ready = self._stub.ServerReady(service_pb2.ServerReadyRequest(), **asked()).ready
             model = service_pb2.ModelReadyRequest(name=self._model)
-            return Health.from_answers(self._url, live, ready, self._stub.ModelReady(model, **asked()).ready)
+            model_ready = self._stub.ModelReady(model, **asked()).ready
         except grpc.RpcError as exc:
             return Health(False, False, False, health_reason(exc, self._url, timeout))
+        modes: tuple[str, ...] = ()
+        with suppress(grpc.RpcError):  # a server that ends just now, or one that does not say
+            if model_ready:
+                modes = modes_in(self._stub.ModelConfig(service_pb2.ModelConfigRequest(name=self._model), **asked()))
+        return Health.from_answers(self._url, live, ready, model_ready, modes=modes)
 
     def close(self) -> None:
         """Close the channel; requests in flight are cancelled."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import grpc
+from trimode.api.tensors import MODES
 
 from ..errors import (
     AddressError,
@@ -21,6 +22,7 @@ from ..errors import (
     stated_error,
     unreachable,
 )
+from .base import modes_of
 from .options import Connection
 from .tensors import decode, is_final
 from .tls import Tls, tls_words
@@ -64,6 +66,12 @@ def unwrap(message: Any) -> tuple[dict[str, Any], bool]:
     if message.error_message:
         raise server_error(message.error_message)
     return decode(message.infer_response), is_final(message.infer_response)
+
+
+def modes_in(answer: Any) -> tuple[str, ...]:
+    """Return the modes that a ModelConfigResponse says."""
+    parameters = answer.config.parameters
+    return modes_of(parameters[MODES].string_value if MODES in parameters else None)
 
 
 def health_reason(exc: Any, url: str, timeout: float) -> str:

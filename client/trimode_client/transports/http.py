@@ -22,9 +22,11 @@ from .http_common import (
     HEADERS,
     POOL,
     body,
+    config_path,
     endpoint,
     health_paths,
     http_failure,
+    modes_in,
     parse,
     parse_events,
 )
@@ -81,11 +83,13 @@ class HttpTransport:
             for index, path in enumerate(health_paths(self._model)):
                 left = limits.seconds_left()
                 states[index] = self._client.get(self._url + path, timeout=left).status_code == 200
+            asked = self._url + config_path(self._model)
+            modes = modes_in(self._client.get(asked, timeout=limits.seconds_left())) if states[2] else ()
         except (*_TIMED_OUT, httpx.ConnectTimeout, DeadlineError):
             return Health.from_answers(self._url, *states, reason=f"{self._url} did not answer within {timeout:g} s")
         except _FAILED as exc:
             return Health.from_answers(self._url, *states, reason=str(http_failure(exc, self._url)))
-        return Health.from_answers(self._url, *states)
+        return Health.from_answers(self._url, *states, modes=modes)
 
     def close(self) -> None:
         """Drop the connections; a read of an answer in another thread ends."""
@@ -144,11 +148,12 @@ class AsyncHttpTransport:
             async with asyncio.timeout(timeout):
                 for index, path in enumerate(health_paths(self._model)):
                     states[index] = (await self._client.get(self._url + path)).status_code == 200
+                modes = modes_in(await self._client.get(self._url + config_path(self._model))) if states[2] else ()
         except TimeoutError:
             return Health.from_answers(self._url, *states, reason=f"{self._url} did not answer within {timeout:g} s")
         except _FAILED as exc:
             return Health.from_answers(self._url, *states, reason=str(http_failure(exc, self._url)))
-        return Health.from_answers(self._url, *states)
+        return Health.from_answers(self._url, *states, modes=modes)
 
     async def close(self) -> None:
         """Drop the connections."""

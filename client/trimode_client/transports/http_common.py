@@ -11,8 +11,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import httpx
+from trimode.api.tensors import MODES
 
 from ..errors import AddressError, IncompleteError, TlsError, TrimodeClientError, server_error, unreachable
+from .base import modes_of
 from .sse import SseParser
 from .tls import tls_words
 
@@ -31,6 +33,20 @@ def endpoint(model: str, fields: Mapping[str, Any]) -> str:
 def health_paths(model: str) -> tuple[str, str, str]:
     """Return the paths that answer 200 when live, ready, and when the model is ready."""
     return "/v2/health/live", "/v2/health/ready", f"/v2/models/{model}/ready"
+
+
+def config_path(model: str) -> str:
+    """Return the path of the model's config."""
+    return f"/v2/models/{model}/config"
+
+
+def modes_in(answer: httpx.Response) -> tuple[str, ...]:
+    """Return the modes that an answered config says; none if it is no config."""
+    try:
+        parameters = answer.json().get("parameters", {}) if answer.status_code == 200 else None
+        return () if parameters is None else modes_of(parameters.get(MODES, {}).get("string_value"))
+    except (ValueError, AttributeError):
+        return ()
 
 
 def body(fields: Mapping[str, Any]) -> bytes:

@@ -15,6 +15,7 @@ from .fields import FIELDS, INT32_MAX, MAX_TEXT_CHARACTERS, Field, Kind
 MODEL_NAME = "nemotron_diffusion"
 CANARY_TAG = "trimode-canary"  # of the supervisor's own requests; they are left out of the request metrics
 MODEL_VERSION = "1"
+MODES = "modes"  # a parameter of config.pbtxt, there unless the model has all modes: their names, separated by commas
 # Parameters that are no fields: a request's id and, set by the front and by nobody else, the front's own name for the
 # request, the name of one to be cancelled, and who called.
 ID, TAG, CANCEL, CALLER = "id", "tag", "cancel", "caller"
@@ -195,8 +196,8 @@ def instance_group(gpus: Sequence[int] = ()) -> str:
     return f"instance_group [ {{ count: 1, kind: KIND_GPU, gpus: [ {', '.join(map(str, gpus))} ] }} ]"
 
 
-def config_pbtxt(gpus: Sequence[int] = ()) -> str:
-    """Return the text of config.pbtxt, with an instance on each of `gpus` if there are any."""
+def config_pbtxt(gpus: Sequence[int] = (), modes: Sequence[str] = ()) -> str:
+    """Return the text of config.pbtxt, with an instance on each of `gpus` if there are any, and with `modes` if given."""
     lines = [
         # The old name of this module, byte for byte as it was, for as long as that name works.
         "# Written by: python -m trimode.triton.tensors. A test holds it equal to fields.FIELDS.",
@@ -206,6 +207,7 @@ def config_pbtxt(gpus: Sequence[int] = ()) -> str:
         "max_batch_size: 0",
         "model_transaction_policy { decoupled: true }",
         instance_group(gpus),
+        *([f'parameters {{ key: "{MODES}" value: {{ string_value: "{",".join(modes)}" }} }}'] if modes else []),
         "input [",
         ",\n".join(_entry(tensor, optional=True) for tensor in INPUTS),
         "]",

@@ -183,7 +183,7 @@ async def _serve(options: argparse.Namespace) -> None:
     callers = Callers.behind(options.trusted_proxies)
     access = Access(options.api_key, options.api_key_file)
     with private_folder() as folder:
-        launch = Launch.prepare(options, repository, bundle, gpus, folder)
+        launch = Launch.prepare(options, repository, bundle, gpus, folder, manifest.modes)
         ports = launch.ports
         backend, metrics = BackendClient(ports.http, ports.http_socket), BackendClient(ports.metrics)
         liveness = Liveness(
@@ -256,9 +256,10 @@ def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str
         prompt = '"messages": [{"role": "user", "content": "What is 23 + 2221?"}]'
     else:
         prompt = '"text_input": "Once upon a time"' if (bundle / TOKENIZER).is_file() else '"input_ids": [1, 2, 3]'
+    only = "" if manifest.denoises else f", modes {' and '.join(manifest.modes)} only"
     return "\n".join(
         (
-            f"ready: {manifest.model} ({manifest.precision}, up to {manifest.capacity} tokens)",
+            f"ready: {manifest.model} ({manifest.precision}, up to {manifest.capacity} tokens{only})",
             f"  HTTP     {http}/v2/models/{MODEL_NAME}/generate and /generate_stream",
             f"  OpenAI   {http}/v1",
             f"  gRPC     {grpc}     metrics  {metrics}/metrics",

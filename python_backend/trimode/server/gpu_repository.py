@@ -1,4 +1,4 @@
-"""The model repository that places an instance on each of several GPUs: a config of its own, other files linked.
+"""A model repository with a config of its own and links to all other files: for GPUs, and to say the model's modes.
 
 Knows nothing of processes or ports.
 """
@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..api.tensors import MODEL_NAME, config_pbtxt
+from ..bundle.manifest import ALL_MODES
 from ..errors import ServeError
 
 MAX_GPU = 1023  # an index; as in ServerConfig.device, far above what a machine has
@@ -31,8 +32,12 @@ def parse_gpus(text: str) -> tuple[int, ...]:
     return gpus
 
 
-def on_gpus(repository: Path, gpus: Sequence[int], folder: Path) -> Path:
-    """Return a repository in `folder` whose model has an instance on each of `gpus`; its other files are links."""
+def on_gpus(repository: Path, gpus: Sequence[int], folder: Path, modes: Sequence[str] = ALL_MODES) -> Path:
+    """Return a repository in `folder` whose model has an instance on each of `gpus`; its other files are links.
+
+    Args:
+        modes: of the model; unless it has all, its config names them.
+    """
     source, target = repository / MODEL_NAME, folder / "model_repository" / MODEL_NAME
     for file in source.rglob("*"):
         if file.is_file() and "__pycache__" not in file.parts:
@@ -41,5 +46,5 @@ def on_gpus(repository: Path, gpus: Sequence[int], folder: Path) -> Path:
             link.symlink_to(file)
     config = target / "config.pbtxt"
     config.unlink(missing_ok=True)
-    config.write_text(config_pbtxt(gpus), encoding="utf-8")
+    config.write_text(config_pbtxt(gpus, () if modes == ALL_MODES else modes), encoding="utf-8")
     return target.parent

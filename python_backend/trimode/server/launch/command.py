@@ -6,11 +6,13 @@ Knows the server's options; nothing of what is asked of the server that was star
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...api.fields import SHIPPED_REVEALS
 from ...api.rule_files import RULE_FILES, check_rule_files, joined, rule_files
+from ...bundle.manifest import ALL_MODES
 from ..gpu_repository import on_gpus
 from ..installation import find
 from ..ports import Ports, free_port
@@ -36,9 +38,18 @@ class Launch:
 
     @classmethod
     def prepare(
-        cls, options: argparse.Namespace, repository: Path, bundle: Path, gpus: tuple[int, ...], folder: Path
+        cls,
+        options: argparse.Namespace,
+        repository: Path,
+        bundle: Path,
+        gpus: tuple[int, ...],
+        folder: Path,
+        modes: Sequence[str] = ALL_MODES,
     ) -> Launch:
         """Find a tritonserver, and make the files in `folder` that it needs.
+
+        Args:
+            modes: those of the bundle's checkpoint.
 
         Raises:
             ConfigError: a file of a reveal rule is missing, or cannot have its name.
@@ -52,8 +63,8 @@ class Launch:
         ports = Ports(http, free_port({*given, http}), options.metrics_port, options.metrics_host)
         if installation.from_wheel:  # Triton 2.51 takes Unix sockets; that other releases do was not tried
             ports = replace(ports, sockets=folder)
-        if gpus:
-            repository = on_gpus(repository, gpus, folder)
+        if gpus or modes != ALL_MODES:
+            repository = on_gpus(repository, gpus, folder, modes)
         command = installation.command(
             plain_path(repository, folder, "models"),
             ports,
