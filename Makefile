@@ -1,5 +1,5 @@
 # Every target makes the virtual environment it needs; nothing has to be installed by hand.
-#   make serve MODEL=nano|3b|8b|14b|<checkpoint folder> PRECISION=float32|int8 PORT=8000
+#   make serve MODEL=nano|smol|3b|8b|14b|<checkpoint> PRECISION=float32|int8 PORT=8000
 #   make build MODEL=8b GPU=L40S-48G   compiles for a GPU as build/8b.yaml says; make serve ... GPUS=0,1 serves it on two
 
 MODEL ?= nano

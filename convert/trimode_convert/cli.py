@@ -43,10 +43,13 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser; its help documents the options."""
     made = argparse.ArgumentParser(
         prog="python -m trimode_convert",
-        description="Turn a Nemotron-Labs-Diffusion checkpoint (Hugging Face layout) into an engine bundle.",
+        description="Turn a checkpoint into an engine bundle: Nemotron-Labs-Diffusion, or the Llama family (Llama, "
+        "Mistral, Ministral 3), in the layout of Hugging Face, or a GGUF file of architecture llama.",
     )
     made.add_argument("--version", action="version", version=f"trimode {__version__}")
-    made.add_argument("checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and *.safetensors")
+    made.add_argument(
+        "checkpoint", type=Path, metavar="CHECKPOINT", help="folder with config.json and *.safetensors, or .gguf file"
+    )
     made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
     made.add_argument(
         "--target",
@@ -64,7 +67,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"largest number of tokens in a sequence (default: {DEFAULT_CAPACITY}, or all positions if fewer)",
     )
-    made.add_argument("--name", help="the model's name (default: the name of the checkpoint folder)")
+    made.add_argument("--name", help="the model's name (default: that of the folder or file)")
     made.add_argument("--force", action="store_true", help="build even if the bundle is up to date")
     made.add_argument(
         "--rehash", action="store_true", help="read all of the checkpoint even if its files look unchanged"

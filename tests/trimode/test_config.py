@@ -112,3 +112,9 @@ def test_a_bad_variable_is_refused(tmp_path: Path) -> None:
 
 def test_the_shipped_file_loads() -> None:
     ServerConfig.load(REPOSITORY / "model_repository" / "nemotron_diffusion" / "model.yaml", {})
+
+
+def test_the_default_mode_must_be_one_of_the_checkpoints() -> None:
+    ServerConfig(default_mode=Mode.AUTOREGRESSIVE).check_modes(["auto", "autoregressive"])
+    with pytest.raises(ConfigError, match=r"default_mode must be auto or autoregressive, .* got 'diffusion'"):
+        ServerConfig(default_mode=Mode.DIFFUSION).check_modes(["auto", "autoregressive"])

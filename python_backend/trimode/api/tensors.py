@@ -197,7 +197,7 @@ def instance_group(gpus: Sequence[int] = ()) -> str:
 
 
 def config_pbtxt(gpus: Sequence[int] = (), modes: Sequence[str] = ()) -> str:
-    """Return the text of config.pbtxt, with an instance on each of `gpus` if there are any, and with `modes` if given."""
+    """Return the text of config.pbtxt, with an instance on each of `gpus`, naming `modes`, if there are any."""
     lines = [
         # The old name of this module, byte for byte as it was, for as long as that name works.
         "# Written by: python -m trimode.triton.tensors. A test holds it equal to fields.FIELDS.",

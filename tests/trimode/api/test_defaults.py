@@ -8,6 +8,7 @@ import pytest
 from trimode.api.defaults import Defaults
 from trimode.api.fields import Mode
 from trimode.api.params import GenerationParams
+from trimode.errors import RequestError
 
 from tests.support.parsing import DEFAULTS, parse, unparsed
 
@@ -164,3 +165,41 @@ def test_unlikely_tokens_are_reconsidered_unless_told_otherwise(given: dict[str,
 @pytest.mark.parametrize("knob", [{"denoise_steps": 2}, {"threshold": 0.5}, {"reveal": "margin"}])
 def test_a_knob_of_drafts_picks_speculation_where_no_mode_is_named(knob: dict[str, object]) -> None:
     assert parse(knob).mode is Mode.SELF_SPECULATION
+
+
+CAUSAL = replace(DEFAULTS, modes=(Mode.AUTO, Mode.AUTOREGRESSIVE))
+"""What a checkpoint has that was not trained to denoise."""
+
+
+@pytest.mark.parametrize(
+    ("given", "field", "needs"),
+    [
+        ({"text_input": "a", "mode": DIFFUSION}, "mode", "must be auto or autoregressive, not diffusion, which"),
+        (
+            {"text_input": "a", "mode": SPECULATION},
+            "mode",
+            "must be auto or autoregressive, not self_speculation, which",
+        ),
+        ({"text_input": "a", "suffix": "b"}, "suffix", "needs mode diffusion, which"),
+        ({"segments": ["a", {}]}, "segments", "needs mode diffusion, which"),
+        ({"text": "a"}, "text", "needs mode diffusion, which"),
+        ({"text_input": "a", "effort": 0.5}, "effort", "needs mode diffusion, which"),
+        ({"text_input": "a", "auto_allow": ["diffusion"]}, "auto_allow", "needs mode diffusion, which"),
+        ({"text_input": "a", "denoise_steps": 2}, "denoise_steps", "needs mode diffusion or self_speculation, which"),
+        ({"text_input": "a", "block_length": 4}, "block_length", "needs mode diffusion or self_speculation, which"),
+        ({"text_input": "a", "draft_adapter": True}, "draft_adapter", "needs mode self_speculation, which"),
+    ],
+)
+def test_a_checkpoint_that_does_not_denoise_says_so_for_everything_that_needs_it(
+    given: dict[str, object], field: str, needs: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        GenerationParams.parse(given, CAUSAL)
+    assert (caught.value.field, caught.value.error_type) == (field, "not_applicable")
+    assert caught.value.limit.startswith(needs) and caught.value.limit.endswith("next token, not to denoise")
+
+
+@pytest.mark.parametrize("given", [{}, {"mode": "auto"}, {"mode": "autoregressive"}, {"temperature": 0.5, "top_k": 3}])
+def test_a_checkpoint_that_does_not_denoise_has_the_other_modes(given: dict[str, object]) -> None:
+    params = GenerationParams.parse({"text_input": "a", **given}, CAUSAL)
+    assert params.mode is Mode(str(given.get("mode", "auto")))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from trimode.api.fields import FIELDS
-from trimode.api.tensors import INPUTS, OUTPUTS, config_pbtxt, instance_group
+from trimode.api.tensors import INPUTS, MODES, OUTPUTS, config_pbtxt, instance_group
 
 
 def test_every_field_is_an_input_and_no_name_is_used_twice() -> None:
@@ -18,3 +18,8 @@ def test_the_configuration_names_every_tensor_once_and_its_instances(gpus: tuple
     assert instance_group(gpus) in text
     for tensor in INPUTS:
         assert text.count(f'name: "{tensor.name}"') == 1 + (tensor.name in {one.name for one in OUTPUTS})
+
+
+def test_modes_are_a_parameter_only_where_they_are_given() -> None:
+    more = [line for line in config_pbtxt((), ("auto", "autoregressive")).splitlines() if line not in config_pbtxt()]
+    assert more == [f'parameters {{ key: "{MODES}" value: {{ string_value: "auto,autoregressive" }} }}']

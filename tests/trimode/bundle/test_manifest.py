@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle.manifest import FORMAT_VERSION, MANIFEST, Manifest
+from trimode.api.fields import Mode
+from trimode.bundle.manifest import ALL_MODES, CAUSAL_MODES, FORMAT_VERSION, MANIFEST, Manifest
 from trimode.errors import BundleError
 
 from tests.support.toy import manifest
@@ -99,3 +100,23 @@ def test_a_value_of_the_wrong_kind(bundle: Path, key: str, value: object) -> Non
 @pytest.mark.parametrize("buckets", [[64, 100], [512, 64], [64]])
 def test_buckets_ascend_to_the_capacity(bundle: Path, buckets: list[int]) -> None:
     refusal(edited(bundle, lambda raw: raw.update(buckets=buckets)))
+
+
+def test_the_modes_are_those_of_requests() -> None:
+    assert set(ALL_MODES) == set(Mode)
+    assert {*CAUSAL_MODES} == {Mode.AUTO, Mode.AUTOREGRESSIVE}
+
+
+def test_a_bundle_without_modes_has_all(bundle: Path) -> None:
+    manifest = Manifest.load(edited(bundle, lambda raw: raw.pop("modes")))
+    assert manifest.modes == ALL_MODES and manifest.denoises
+
+
+def test_a_bundle_says_that_its_checkpoint_does_not_denoise(bundle: Path) -> None:
+    manifest = Manifest.load(edited(bundle, lambda raw: raw.update(modes=list(CAUSAL_MODES))))
+    assert manifest.modes == CAUSAL_MODES and not manifest.denoises
+
+
+@pytest.mark.parametrize("modes", [[], ["auto"], ["auto", "autoregressive", "diffusion"], ["auto", 5], "auto"])
+def test_other_modes_are_refused(bundle: Path, modes: object) -> None:
+    assert "modes" in refusal(edited(bundle, lambda raw: raw.update(modes=modes)))

@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trimode.api.tensors import MODEL_NAME
+from trimode.api.tensors import MODEL_NAME, config_pbtxt
+from trimode.bundle.manifest import ALL_MODES
 from trimode.server import cli
 from trimode.server.installation import Installation
 from trimode.server.launch import command
@@ -13,7 +14,13 @@ from trimode.server.launch.command import Launch
 
 
 def prepared(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, place: Path, *, from_wheel: bool = True, gpus: tuple[int, ...] = ()
+    monkeypatch: pytest.MonkeyPatch,
+    folder: Path,
+    place: Path,
+    *,
+    from_wheel: bool = True,
+    gpus: tuple[int, ...] = (),
+    modes: tuple[str, ...] = ALL_MODES,
 ) -> Launch:
     """A launch whose repository and bundle are in `place`, and whose private folder is `folder`."""
     (place / "models" / MODEL_NAME).mkdir(parents=True)
@@ -22,7 +29,7 @@ def prepared(
     installation = Installation(Path("/bin/true"), environment={"HOME": "/nowhere"}, from_wheel=from_wheel)
     monkeypatch.setattr(command, "find", lambda folder: installation)
     options = cli.parser().parse_args([])
-    return Launch.prepare(options, place / "models", place / "bundle", gpus, folder)
+    return Launch.prepare(options, place / "models", place / "bundle", gpus, folder, modes)
 
 
 def test_plain_paths_are_given_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,3 +62,13 @@ def test_gpus_are_numbered_as_nvidia_smi_numbers_them(tmp_path: Path, monkeypatc
     made = prepared(monkeypatch, tmp_path / "private", tmp_path / "my project", gpus=(0, 1))
     assert made.environment["CUDA_DEVICE_ORDER"] == "PCI_BUS_ID"
     assert "gpus" in (tmp_path / "private" / "model_repository" / MODEL_NAME / "config.pbtxt").read_text()
+
+
+def test_a_model_without_all_modes_has_a_config_that_names_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    private = tmp_path / "private"
+    made = prepared(monkeypatch, private, tmp_path / "place", modes=("auto", "autoregressive"))
+    assert f"--model-repository={private}/model_repository" in made.command
+    text = (private / "model_repository" / MODEL_NAME / "config.pbtxt").read_text(encoding="utf-8")
+    assert text == config_pbtxt((), ("auto", "autoregressive"))
