@@ -70,7 +70,7 @@ def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None)
         if not is_checkpoint(Path(model)):
             known = sorted(path.stem for path in RECIPES.glob("*.yaml"))
             raise CheckpointError(
-                f"MODEL={model} is neither one of {known} nor a folder with config.json or one .gguf file, nor such a file"
+                f"MODEL={model} is neither one of {known} nor a .gguf file, nor a folder with config.json or a .gguf"
             )
         return [model, *options, *(["--target", "tensorrt", "--gpu", gpu] if gpu is not None else [])]
     facts = load_recipe(recipe)

@@ -21,7 +21,7 @@ def test_a_gguf_file_and_its_folder_are_checkpoints(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match=r"neither one of .* nor a folder with config\.json or one \.gguf"):
+    with pytest.raises(CheckpointError, match=r"neither one of .* nor a \.gguf file, nor a folder with config\.json"):
         recipe.arguments_for(f"{tmp_path}/", "float32", tmp_path / "out")
 
 

@@ -44,7 +44,10 @@ MUST_BE: dict[str, tuple[Any, ...]] = {
 
 @dataclass(frozen=True)
 class Rope:
-    """Rotary positions: "default" or "yarn" (arXiv 2309.00071), and the Llama-4 query scale (0.0 means none)."""
+    """Rotary positions: "default" or "yarn" (arXiv 2309.00071), and the Llama-4 query scale (0.0 means none).
+
+    `divisors` divide the plain frequencies, one a pair of channels, as Llama 3 scales them; empty means none.
+    """
 
     kind: str
     theta: float
@@ -57,6 +60,7 @@ class Rope:
     attention_factor: float | None = None
     truncate: bool = True
     query_scale_beta: float = 0.0
+    divisors: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)

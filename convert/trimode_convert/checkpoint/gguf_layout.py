@@ -38,6 +38,7 @@ NAMES = {
 }
 """Names in the file -> official names, both without layer and suffix."""
 BACK = {official: name for name, official in NAMES.items()}
+DIVISORS = "rope_freqs.weight"  # the scaling of Llama 3, as a divisor for each pair of channels
 READ = {
     *("block_count", "context_length", "embedding_length", "feed_forward_length", "vocab_size"),
     *("attention.head_count", "attention.head_count_kv", "attention.layer_norm_rms_epsilon"),
@@ -67,6 +68,12 @@ def read(path: Path, files: list[TensorFile]) -> Source:
     if (found := keys.get("general.architecture")) != ARCHITECTURE:
         raise keys.error("general.architecture", repr(ARCHITECTURE), found)
     config = _config(keys, tied="output.weight" not in file.tensors)
+    if (divisors := file.tensors.pop(DIVISORS, None)) is not None:
+        if divisors.shape != (config.head_dim // 2,):
+            shapes = f"expected shape {[config.head_dim // 2]}, found {list(divisors.shape)}"
+            raise CheckpointError(f"{path}: tensor {DIVISORS}: {shapes}")
+        rope = dataclasses.replace(config.rope, divisors=tuple(divisors.read().tolist()))
+        config = dataclasses.replace(config, rope=rope)
     tensors = {_official(name): _turned(tensor, config) for name, tensor in file.tensors.items()}
     beside = path.parent / TOKENIZER
     made = side_files(keys)

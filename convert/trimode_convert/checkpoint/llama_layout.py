@@ -7,6 +7,7 @@ Source of keys and defaults: transformers' LlamaConfig, MistralConfig and Minist
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,10 @@ MUST_BE: dict[str, tuple[Any, ...]] = {
     "quantization_config": (None,),
     "num_local_experts": (None, 0, 1),
     "partial_rotary_factor": (None, 1.0),
+}
+LLAMA3_KEYS = {
+    *("rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor"),
+    "original_max_position_embeddings",
 }
 FULL_ATTENTION = "full_attention"
 OLD_BUFFER = "rotary_emb.inv_freq"  # old checkpoints store it in each layer; it follows from rope_theta
@@ -70,6 +75,7 @@ def _config(folder: Path, keys: Keys) -> ModelConfig:
     if set(kinds := keys.values.get("layer_types") or ()) - {FULL_ATTENTION}:
         raise keys.error("layer_types", f"{FULL_ATTENTION!r} alone", sorted(set(kinds)))
     heads, table = keys.count("num_attention_heads"), TokenTable.load(folder)
+    head_dim = keys.count("hidden_size") // heads if keys.values.get("head_dim") is None else keys.count("head_dim")
     end = _end(keys, table)
     config = ModelConfig(
         hidden_size=keys.count("hidden_size"),
@@ -77,7 +83,7 @@ def _config(folder: Path, keys: Keys) -> ModelConfig:
         intermediate_size=keys.count("intermediate_size"),
         num_heads=heads,
         num_kv_heads=heads if keys.values.get("num_key_value_heads") is None else keys.count("num_key_value_heads"),
-        head_dim=keys.count("hidden_size") // heads if keys.values.get("head_dim") is None else keys.count("head_dim"),
+        head_dim=head_dim,
         vocab_size=keys.count("vocab_size"),
         norm_epsilon=keys.number("rms_norm_eps"),
         max_positions=keys.count("max_position_embeddings"),
@@ -86,14 +92,14 @@ def _config(folder: Path, keys: Keys) -> ModelConfig:
         eos_token_id=end,
         bos_token_id=None if keys.values.get("bos_token_id") is None else keys.token("bos_token_id"),
         tied=keys.flag("tie_word_embeddings") if "tie_word_embeddings" in keys.values else False,
-        rope=_rope(keys),
+        rope=_rope(keys, head_dim),
         denoises=False,
     )
     check_heads(keys, config)
     return config
 
 
-def _rope(keys: Keys) -> Rope:
+def _rope(keys: Keys, head_dim: int) -> Rope:
     """Read rope_parameters, or rope_theta and rope_scaling, as transformers wrote them before version 5."""
     name, theta = "rope_parameters", keys.values.get("rope_theta", DEFAULT_THETA)
     found = keys.get(name) if keys.get("model_type") == "ministral3" else keys.values.get(name)
@@ -103,7 +109,28 @@ def _rope(keys: Keys) -> Rope:
         raise keys.error(name, "an object", found)
     merged = {"rope_type": found.get("type", "default"), "rope_theta": theta} | found
     merged.pop("max_position_embeddings", None)  # Ministral 3 repeats it there
-    return read_rope(Keys(keys.path, merged, f"{name}."))
+    rope = Keys(keys.path, merged, f"{name}.")
+    return _llama3(rope, head_dim) if merged["rope_type"] == "llama3" else read_rope(rope)
+
+
+def _llama3(rope: Keys, head_dim: int) -> Rope:
+    """Read Llama 3's scaling: slow pairs are divided by the factor, fast ones stay, those between are blended.
+
+    Source: transformers, modeling_rope_utils (_compute_llama3_parameters).
+    """
+    theta, factor = rope.number("rope_theta"), rope.number("factor")
+    low, high = rope.number("low_freq_factor"), rope.number("high_freq_factor")
+    original = rope.count("original_max_position_embeddings")
+    if unknown := sorted(set(rope.values) - LLAMA3_KEYS):
+        raise rope.error(unknown[0], "no such key", rope.values[unknown[0]])
+    if high <= low:
+        raise rope.error("high_freq_factor", f"above low_freq_factor = {low:g}", high)
+    divisors = []
+    for pair in range(head_dim // 2):
+        turns = original * theta ** (-2 * pair / head_dim) / (2 * math.pi)  # over the original length
+        share = min(max((turns - low) / (high - low), 0.0), 1.0)  # 0: divide, 1: keep
+        divisors.append(1 / ((1 - share) / factor + share))
+    return Rope("default", theta, divisors=tuple(divisors))
 
 
 def _end(keys: Keys, table: TokenTable | None) -> int:

@@ -20,7 +20,7 @@ def inverse_frequencies(rope: Rope, head_dim: int) -> NDArray[np.float64]:
     pairs = np.arange(head_dim // 2, dtype=np.float64)
     plain = rope.theta ** (-2.0 * pairs / head_dim)
     if rope.kind == "default":
-        return plain
+        return plain / np.array(rope.divisors) if rope.divisors else plain
     low, high = (_turning_pair(rope, head_dim, beta) for beta in (rope.beta_fast, rope.beta_slow))
     if rope.truncate:
         low, high = math.floor(low), math.ceil(high)

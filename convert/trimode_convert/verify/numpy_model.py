@@ -96,7 +96,7 @@ def _frequency(rope: Rope, pair: int, head_dim: int) -> float:
     """Angle per position of one pair; YaRN (arXiv 2309.00071, section 3.2) blends by how often the pair turns."""
     plain = math.pow(rope.theta, -2 * pair / head_dim)
     if rope.kind == "default":
-        return plain
+        return plain / rope.divisors[pair] if rope.divisors else plain
 
     def border(turns: float) -> float:
         """Return the pair whose wave makes so many turns over the original length."""

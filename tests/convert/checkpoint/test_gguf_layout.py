@@ -127,3 +127,13 @@ def test_a_tokenizer_next_to_the_file_is_taken_if_it_is_the_models(tmp_path: Pat
     text = (tmp_path / "tokenizer.json").read_text()
     (tmp_path / "tokenizer.json").write_text(text.replace('"hello"', '"other"').replace('"he"', '"eh"'))
     refuses(path, r"tokenizer\.json: model\.vocab\['he'\]: expected [0-9]+, as in m\.gguf, found None")
+
+
+def test_the_divisors_of_llama_3_are_read(tmp_path: Path) -> None:
+    divisors = np.array([1, 1, 1, 1.5, 2, 4, 8, 8], np.float32)
+    with Checkpoint.open(factory.write_gguf(tmp_path / "m.gguf", more={"rope_freqs.weight": divisors})) as checkpoint:
+        assert checkpoint.config.rope == Rope("default", 1e4, divisors=tuple(divisors.tolist()))
+    refuses(
+        factory.write_gguf(tmp_path / "n.gguf", more={"rope_freqs.weight": divisors[:4]}),
+        r"rope_freqs\.weight: expected shape \[8\], found \[4\]",
+    )

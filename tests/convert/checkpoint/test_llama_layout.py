@@ -158,3 +158,34 @@ def test_a_draft_adapter_belongs_to_the_official_layout_alone(tmp_path: Path) ->
     (folder / "linear_spec_lora").mkdir()
     with Checkpoint.open(folder) as checkpoint:
         assert checkpoint.adapter is None
+
+
+LLAMA3 = {
+    "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 8192,
+}  # fmt: skip
+
+
+def test_llama_3_divides_the_frequencies_of_slow_pairs(tmp_path: Path) -> None:
+    with opened(tmp_path, rope_theta=5e5, rope_scaling=LLAMA3, head_dim=None) as checkpoint:
+        divisors = checkpoint.config.rope.divisors
+    turns = [8192 * 5e5 ** (-2 * pair / 16) / (2 * np.pi) for pair in range(8)]
+    assert [divisors[pair] for pair in range(8) if turns[pair] > 4] == [1.0] * sum(one > 4 for one in turns)
+    assert [divisors[pair] for pair in range(8) if turns[pair] < 1] == [8.0] * sum(one < 1 for one in turns)
+    between = next(pair for pair in range(8) if 1 < turns[pair] < 4)
+    share = (turns[between] - 1) / 3
+    assert divisors[between] == pytest.approx(1 / ((1 - share) / 8 + share))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"factor": None}, "rope_scaling.factor: expected a positive number"),
+        ({"high_freq_factor": 1.0}, "rope_scaling.high_freq_factor: expected above low_freq_factor = 1"),
+        ({"mscale": 1.0}, "rope_scaling.mscale: expected no such key"),
+    ],
+)
+def test_a_scaling_of_llama_3_that_is_not_whole_is_refused(
+    tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    refuses(factory.write_llama(tmp_path, factory.settings(rope_scaling=LLAMA3 | change)), message)

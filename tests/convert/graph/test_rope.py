@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from trimode_convert.checkpoint.config import Rope
 from trimode_convert.graph.rope import attention_factor, cos_sin, inverse_frequencies, query_scale
+from trimode_convert.verify.numpy_model import turn
 
 PLAIN = Rope("default", 1e4)
 
@@ -67,3 +68,13 @@ def test_query_scale_steps_at_multiples_of_the_original_length() -> None:
 @pytest.mark.parametrize(("beta", "length"), [(0.0, 100), (0.1, 16)])
 def test_query_scale_is_left_out_where_it_is_one(beta: float, length: int) -> None:
     assert query_scale(Rope("yarn", 1e6, original_length=16, query_scale_beta=beta), length) is None
+
+
+def test_divisors_divide_the_plain_frequencies() -> None:
+    divided = Rope("default", 1e4, divisors=(1.0, 2.0, 4.0, 8.0))
+    np.testing.assert_allclose(inverse_frequencies(divided, 8), [1, 0.05, 0.0025, 0.000125], rtol=1e-12)
+    positions = np.arange(5)
+    x = np.random.default_rng(0).standard_normal((5, 1, 8)).astype(np.float32)
+    cos, sin = cos_sin(divided, 8, 5)
+    ours = x[:, 0] * cos + np.roll(x[:, 0], 4, axis=-1) * sin
+    np.testing.assert_allclose(turn(x, positions, divided)[:, 0], ours, atol=1e-6)
