@@ -1,0 +1,82 @@
+"""SmolLM2 itself, where `make build MODEL=smol` has fetched it: tokens and greedy ids of llama.cpp, and round trips.
+
+The expected ids were written by llama.cpp, from the same file; see tests/fixtures/smol/llama_cpp.json.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from trimode.config import ServerConfig
+from trimode.runtime import Runtime
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+
+from tests.support import llama_checkpoints as factory
+from tests.support.checkpoints import write_safetensors
+from tests.support.layout import ROOT
+
+GGUF = ROOT / yaml.safe_load((ROOT / "build" / "smol.yaml").read_text())["checkpoint"]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not GGUF.is_file(), reason=f"needs {GGUF.name}, which make build MODEL=smol fetches"),
+]
+EXPECTED: dict[str, Any] = json.loads((ROOT / "tests" / "fixtures" / "smol" / "llama_cpp.json").read_text())
+NEAR_TIE = 0.05  # difference of the two best logits below which another order of sums may choose the other one
+
+
+@pytest.fixture(scope="module")
+def runtime(bundle_of: Callable[..., Path]) -> Iterator[Runtime]:
+    opened = Runtime.open(ServerConfig(bundle=bundle_of(GGUF)))
+    yield opened
+    opened.close()
+
+
+def test_texts_have_the_ids_of_llama_cpp(runtime: Runtime) -> None:
+    assert runtime.tokenizer is not None
+    wrong = [case["text"] for case in EXPECTED["texts"] if runtime.tokenizer.encode(case["text"]) != case["ids"]]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("case", EXPECTED["greedy"], ids=lambda case: str(case["prompt"][:3]))
+def test_greedy_ids_are_those_of_llama_cpp(runtime: Runtime, case: dict[str, Any]) -> None:
+    asked = {"input_ids": case["prompt"], "mode": "autoregressive", "max_tokens": len(case["ids"])}
+    found = runtime.generate(asked).token_ids
+    for ours, theirs, margin in zip(found, case["ids"], case["margins"], strict=False):
+        if ours != theirs:
+            assert margin < NEAR_TIE
+            return
+    assert abs(len(found) - len(case["ids"])) <= 1  # whether the end token itself is counted
+
+
+def test_it_knows_the_capital_of_france(runtime: Runtime) -> None:
+    question = {"role": "user", "content": "What is the capital of France?"}
+    assert runtime.generate({"messages": [question]}).text == "The capital of France is Paris."
+
+
+def test_its_weights_are_the_same_from_every_source(tmp_path: Path) -> None:
+    with Checkpoint.open(GGUF) as checkpoint:
+        halves = {name: tensor.read().astype(np.float16) for name, tensor in checkpoint.tensors.items()}
+        config = checkpoint.config
+    llama = factory.settings(
+        hidden_size=config.hidden_size, num_hidden_layers=config.num_layers, head_dim=config.head_dim,
+        intermediate_size=config.intermediate_size, num_attention_heads=config.num_heads,
+        num_key_value_heads=config.num_kv_heads, vocab_size=config.vocab_size, tie_word_embeddings=True,
+        max_position_embeddings=config.max_positions, rope_theta=config.rope.theta, mask_token_id=config.mask_token_id,
+    )  # fmt: skip
+    official = {**llama, "architectures": ["NemotronLabsDiffusionModel"], "model_type": "nemotron_labs_diffusion"}
+    official |= {"rope_parameters": {"rope_type": "default", "rope_theta": config.rope.theta}, "block_size": 32}
+    for name, settings, arrays in (("llama", llama, factory.renamed(halves)), ("official", official, halves)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(settings))
+        write_safetensors(tmp_path / name / "model.safetensors", arrays, "F16")
+    with Checkpoint.open(tmp_path / "llama") as one, Checkpoint.open(tmp_path / "official") as other:
+        assert set(one.tensors) == set(other.tensors) == set(halves)
+        for name, values in halves.items():
+            np.testing.assert_array_equal(one.tensors[name].read(), values, err_msg=name)
+            np.testing.assert_array_equal(other.tensors[name].read(), values, err_msg=name)
