@@ -91,7 +91,7 @@ class AsyncGrpcTransport:
         modes: tuple[str, ...] = ()
         with suppress(grpc.aio.AioRpcError):  # a server that ends just now, or one that does not say
             if model.ready:
-                modes = modes_in(await stub.ModelConfig(service_pb2.ModelConfigRequest(name=self._model), **asked))
+                modes = modes_in(await stub.ModelConfig(service_pb2.ModelConfigRequest(name=self._model), **asked()))
         return Health.from_answers(self._url, live.live, ready.ready, model.ready, modes=modes)
 
     async def close(self) -> None:
