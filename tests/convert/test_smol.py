@@ -54,6 +54,7 @@ def test_greedy_ids_are_those_of_llama_cpp(runtime: Runtime, case: dict[str, Any
     assert abs(len(found) - len(case["ids"])) <= 1  # whether the end token itself is counted
 
 
+@pytest.mark.subprocess  # renders the chat template in another process
 def test_it_knows_the_capital_of_france(runtime: Runtime) -> None:
     question = {"role": "user", "content": "What is the capital of France?"}
     assert runtime.generate({"messages": [question]}).text == "The capital of France is Paris."

@@ -174,9 +174,9 @@ def _read(path: Path, files: list[TensorFile]) -> Source:
             raise CheckpointError(f"{path}: expected one *{GGUF} file, found {len(found)}; name the one that is meant")
         path = found[0]
     if path.suffix == GGUF and not path.is_dir():
-        from . import gguf_layout  # needs the package gguf, which the other sources do without
+        from .gguf_source import layout  # needs the package gguf, which the other sources do without
 
-        return gguf_layout.read(path, files)
+        return layout.read(path, files)
     if not path.is_dir():
         raise CheckpointError(f"{path}: no such checkpoint folder")
     keys = Keys.load(path / CONFIG)

@@ -29,6 +29,9 @@ MOST = {
     "num_hidden_layers": 1024, "vocab_size": 1 << 24, "hidden_size": 1 << 20, "intermediate_size": 1 << 24,
     "num_attention_heads": 1 << 16, "num_key_value_heads": 1 << 16, "head_dim": 1 << 16, "block_size": 1 << 16,
     "r": 1 << 16,
+    # GGUF's names of the same
+    "block_count": 1024, "embedding_length": 1 << 20, "feed_forward_length": 1 << 24,
+    "attention.head_count": 1 << 16, "attention.head_count_kv": 1 << 16, "attention.key_length": 1 << 16,
 }  # fmt: skip
 ANY_COUNT = (1 << 31) - 1  # of positions: what an engine's int32 holds
 LARGEST = 1e30  # of the other numbers; a float32 holds it

@@ -15,7 +15,7 @@ import gguf
 import numpy as np
 from trimode.errors import CheckpointError
 
-from .tensor_file import FloatArray, Tensor, TensorFile
+from ..tensor_file import FloatArray, Tensor, TensorFile
 
 BLOCK_TYPES = ("Q8_0", "Q4_0", "Q4_1", "Q4_K", "Q6_K")
 TYPES = ("F32", "F16", "BF16", *BLOCK_TYPES)

@@ -10,7 +10,7 @@ import pytest
 from trimode.errors import CheckpointError
 from trimode_convert.checkpoint.checkpoint import Checkpoint, is_checkpoint
 from trimode_convert.checkpoint.config import Rope
-from trimode_convert.checkpoint.gguf_layout import MUST_BE, READ
+from trimode_convert.checkpoint.gguf_source.layout import MUST_BE, READ
 
 from tests.support import llama_checkpoints as factory
 

@@ -13,8 +13,8 @@ from typing import Any
 from trimode.bundle.manifest import CHAT_TEMPLATE, TOKENIZER_CONFIG
 from trimode.errors import CheckpointError
 
-from .config import Keys
-from .special_tokens import TokenTable
+from ..config import Keys
+from ..special_tokens import TokenTable
 
 MODEL = "gpt2"  # llama.cpp's name for byte-level BPE
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # gguf.TokenType

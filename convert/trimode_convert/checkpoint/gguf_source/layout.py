@@ -13,13 +13,13 @@ from typing import Any
 from trimode.bundle.manifest import TOKENIZER
 from trimode.errors import CheckpointError
 
-from .config import Keys, ModelConfig, Rope, check_heads
-from .gguf_file import GgufTensor, open_gguf
-from .gguf_tokenizer import check_tokenizer, side_files, token_table, tokenizer_json
-from .llama_layout import BLOCK_SIZE, DEFAULT_THETA
-from .source import Source
-from .special_tokens import unused_special
-from .tensor_file import Tensor, TensorFile
+from ..config import Keys, ModelConfig, Rope, check_heads
+from ..llama_layout import BLOCK_SIZE, DEFAULT_THETA
+from ..source import Source
+from ..special_tokens import unused_special
+from ..tensor_file import Tensor, TensorFile
+from .file import GgufTensor, open_gguf
+from .tokenizer import check_tokenizer, side_files, token_table, tokenizer_json
 
 ARCHITECTURE = "llama"
 NAMES = {

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from trimode.errors import CheckpointError
 from trimode_convert.checkpoint import tensor_file
-from trimode_convert.checkpoint.gguf_file import GgufTensor, open_gguf
+from trimode_convert.checkpoint.gguf_source.file import GgufTensor, open_gguf
 
 from tests.support import llama_checkpoints as factory
 
