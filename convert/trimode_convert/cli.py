@@ -242,7 +242,7 @@ def _summary(
     *,
     read: bool,
 ) -> Table:
-    parameters, remarks = checkpoint.parameters, text_remarks(checkpoint.folder, manifest.files, manifest.vocab_size)
+    parameters, remarks = checkpoint.parameters, text_remarks(target, manifest.files, manifest.vocab_size)
     table = Table(title=f"{target}: {state}", show_header=False, title_justify="left")
     table.add_row("model", f"{manifest.model}, {manifest.precision}, capacity {manifest.capacity}")
     table.add_row("parameters", f"{parameters:,}{' with draft adapter' * manifest.adapter}")

@@ -12,6 +12,7 @@ from trimode.runtime import Runtime
 from trimode_convert.bundle.onnx_bundle import BundleOptions
 from trimode_convert.checkpoint import official_layout, source
 from trimode_convert.checkpoint.tensor_file import TensorFile
+from trimode_convert.cli import main
 
 from tests.support import llama_checkpoints as factory
 from tests.support.onnx_bundles import build
@@ -69,3 +70,13 @@ def test_an_official_folder_has_nothing_to_spell_and_makes_no_files(tmp_path: Pa
     assert (read.name, read.spelled("encoder.norm.weight"), read.side_files) == ("m", "encoder.norm.weight", {})
     for file in files:
         file.close()
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_the_command_line_converts_every_source(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    source_path = SOURCES[name](tmp_path / name)
+    options = ["--out", str(tmp_path / "out"), "--capacity", "128", "--verify"]
+    assert main([str(source_path), *options]) == 0
+    assert main([str(source_path), *options[:-1]]) == 0
+    shown = capsys.readouterr().out
+    assert "causal prefill" in shown and "up to date" in shown and "no tokenizer.json" not in shown
