@@ -250,3 +250,7 @@ def test_a_job_that_fails_ends_the_others() -> None:
     error = error_of(lambda: asyncio.run(Worker(backend, Living()).whole(jobs(20), "caller")))
     assert (error.status, error.param) == (400, "seed")
     assert backend.running == 0 and backend.left > 0
+
+
+def test_the_list_names_the_modes_that_the_model_has() -> None:
+    assert ModelNames.of((), "smol", ("auto", "autoregressive")).listed() == ["smol", "smol:autoregressive"]

@@ -55,7 +55,7 @@ class Facts:
         generation = _read(bundle / GENERATION_CONFIG)
         sampled = generation.get("do_sample") is not False
         return cls(
-            ModelNames.of(names, manifest.model),
+            ModelNames.of(names, manifest.model, manifest.modes),
             Tokenizer.load(bundle, manifest.vocab_size),
             manifest.capacity,
             min(manifest.block_size, MAX_BLOCK_LENGTH),

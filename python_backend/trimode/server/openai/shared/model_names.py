@@ -26,18 +26,20 @@ def sane(name: str) -> str:
 
 @dataclass(frozen=True)
 class ModelNames:
-    """The base names, of which the first is the model's own."""
+    """The base names, of which the first is the model's own, and the modes that the model has."""
 
     names: tuple[str, ...]
+    modes: tuple[str, ...] = tuple(Mode)
 
     @classmethod
-    def of(cls, given: Sequence[str], checkpoint: str) -> ModelNames:
+    def of(cls, given: Sequence[str], checkpoint: str, modes: tuple[str, ...] = tuple(Mode)) -> ModelNames:
         """Return the names that the operator gave, or the checkpoint's."""
-        return cls(tuple(dict.fromkeys(given)) or (sane(checkpoint),))
+        return cls(tuple(dict.fromkeys(given)) or (sane(checkpoint),), modes)
 
     def listed(self) -> list[str]:
         """Return every name that the list of models shows."""
-        return [*self.names, *(f"{name}:{mode}" for name in self.names for mode in LISTED)]
+        modes = [mode for mode in LISTED if mode in self.modes]
+        return [*self.names, *(f"{name}:{mode}" for name in self.names for mode in modes)]
 
     def mode_of(self, name: str) -> Mode | None:
         """Return the mode in `name`; None if it has none.
