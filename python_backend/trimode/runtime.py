@@ -113,7 +113,10 @@ class Runtime:
         try:
             warm_up(engine)
             return cls(
-                engine, Tokenizer.load(bundle, engine.manifest.vocab_size), config, EffortTable.load(bundle / EFFORT)
+                engine,
+                Tokenizer.load(bundle, engine.manifest.vocab_size, engine.manifest.capacity),
+                config,
+                EffortTable.load(bundle / EFFORT),
             )
         except BaseException:
             engine.close()

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 from ..api.checks import check_field
 from ..api.fields import BY_NAME
-from ..api.tensors import CALLER, ID, MAX_ID_CHARACTERS, TAG
+from ..api.tensors import CALLER, ID, TAG
 from ..errors import RequestError
+from .serving import check_id
 
 
 def check_body(body: bytes, tag: str, caller: str, *, streaming: bool) -> bytes:
@@ -48,8 +49,8 @@ def check_request(request: dict[str, Any], tag: str, caller: str, *, streaming: 
     for name, value in given.items():
         if BY_NAME[name].kind == "json" and not isinstance(value, str):
             given[name] = json.dumps(value)
-    if request_id is not None and (not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS):
-        raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request_id)
+    if request_id is not None:
+        check_id(request_id)
     own = {} if request_id is None else {ID: request_id}
     return json.dumps({**given, **own, TAG: tag, CALLER: caller}).encode("ascii")
 

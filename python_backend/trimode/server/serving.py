@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..api.tensors import MODEL_NAME, MODEL_VERSION
-from ..errors import EngineError, Refusal, TrimodeError, shorten
+from ..api.tensors import MAX_ID_CHARACTERS, MODEL_NAME, MODEL_VERSION
+from ..errors import EngineError, Refusal, RequestError, TrimodeError, shorten
 
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
 CUT = EngineError("the server stopped before the answer was complete")
@@ -38,6 +38,16 @@ class Limits:
     body_bytes: int = 8 * 2**20
     upload_seconds: float = 60.0
     silence_seconds: float = 300.0
+
+
+def check_id(request_id: object) -> None:
+    """Refuse an id that responses could not carry: Triton cuts it at a NUL.
+
+    Raises:
+        RequestError: it is no text, too long, or has a NUL.
+    """
+    if not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS or "\0" in request_id:
+        raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters, none NUL", request_id)
 
 
 def check_model(name: str, version: str) -> None:

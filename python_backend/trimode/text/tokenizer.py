@@ -16,7 +16,7 @@ import tokenizers
 from tokenizers import processors
 
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
-from ..errors import BundleError, Described, RequestError, TrimodeError, shorten
+from ..errors import BundleError, Described, PromptTooLongError, RequestError, TrimodeError, shorten
 from .chat_template import ChatTemplate, special_tokens
 from .library_errors import is_failure, raising
 from .special_tokens import MARK, SpecialTokens, places, unmarked
@@ -41,13 +41,16 @@ class Tokenizer:
         template: ChatTemplate | TemplateProcess | str | None,
         special: Mapping[str, str],
         vocab_size: int | None = None,
+        capacity: int | None = None,
     ) -> None:
         """Take the library's tokenizer and a template, or the text of one, which may write the `special` tokens.
 
         Args:
             vocab_size: how many ids the model has; a text with tokens beyond these is refused.
+            capacity: how many tokens the model holds; messages that cannot fit are refused before they are rendered.
         """
         self._backend = backend
+        self._capacity = capacity
         # Nothing is ever added to a text, so this only counts a token's spaces among the characters it belongs to.
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
         self._template = ChatTemplate(template, special) if isinstance(template, str) else template
@@ -64,11 +67,11 @@ class Tokenizer:
         self.special_ids = tuple(sorted(number for number, token in added.items() if token.special))
 
     @classmethod
-    def load(cls, bundle: Path, vocab_size: int | None = None) -> Tokenizer | None:
+    def load(cls, bundle: Path, vocab_size: int | None = None, capacity: int | None = None) -> Tokenizer | None:
         """Read tokenizer.json, its config and the chat template from `bundle`; None when it has no tokenizer.
 
         Args:
-            vocab_size: how many ids the model has.
+            vocab_size, capacity: how many ids the model has, and how many tokens it holds.
 
         Raises:
             BundleError: a file is there but cannot be read.
@@ -83,7 +86,7 @@ class Tokenizer:
             config_path = bundle / TOKENIZER_CONFIG
             config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
             special = special_tokens(config)
-            return cls(backend, TemplateProcess(text, special) if text else None, special, vocab_size)
+            return cls(backend, TemplateProcess(text, special) if text else None, special, vocab_size, capacity)
         except BaseException as exc:
             if not is_failure(exc):
                 raise
@@ -212,15 +215,24 @@ class Tokenizer:
 
         Raises:
             RequestError: the checkpoint has no template, or the template refuses these messages.
+            PromptTooLongError: they are longer than the capacity, by a bound that takes no time.
         """
         if self._template is None:
             limit = "requires a checkpoint with a chat template"
             if field == "messages":
                 limit += "; plain text goes into text_input"
             raise RequestError(field, limit, Described("none"), error_type="not_applicable")
+        self._check_length([str(message.get("content", "")) for message in messages], field)
         if not allow_special_tokens:
             messages = [{**message, "content": self.mark(message["content"])} for message in messages]
         return self._template.render(messages, enable_thinking=enable_thinking, field=field)
+
+    def _check_length(self, texts: Sequence[str], field: str) -> None:
+        """Refuse messages that cannot fit: finding the special tokens of a million characters takes a second."""
+        characters = sum(map(len, texts))
+        if self._capacity is not None and (characters > self._capacity * self.longest or len(texts) > self._capacity):
+            limit = f"must fit the capacity of {self._capacity} tokens"
+            raise PromptTooLongError(field, limit, f"{len(texts)} messages of {characters} characters")
 
     def mark(self, text: str) -> str:
         """Return `text` with the special tokens in it marked, so that they are text to `encode` with `marked`."""

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 import grpc
 from tritonclient.grpc import service_pb2 as pb
 
-from ...errors import Refusal, ServeError, TrimodeError
+from ...errors import UNFORESEEN, Refusal, ServeError, TrimodeError
 from ..access.keys import OPEN, Access
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
 from ..error_answer import with_type
@@ -40,7 +40,6 @@ ADMINISTRATION = tuple(
     if method.name.startswith(("Repository", "SystemShared", "CudaShared", "Trace", "Log"))
 )
 """Calls that change or reveal the server's insides; nobody makes them from outside."""
-UNFORESEEN = TrimodeError("the server met an error that it did not foresee; its log says which")
 INSTEAD = "use ModelStreamInfer, since this model streams"
 
 MOST_CONNECTIONS = 1024
@@ -174,7 +173,7 @@ class GrpcFront:
                 raise
             except Exception:
                 logger.exception("a call could not be answered")
-                return await abort(context, UNFORESEEN)
+                return await abort(context, TrimodeError(UNFORESEEN))
 
         return grpc.unary_unary_rpc_method_handler(answer)
 

@@ -6,6 +6,7 @@ Messages that pass through stay the bytes that came, with parameters of ours at 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,16 +15,18 @@ from tritonclient.grpc import service_pb2 as pb
 
 from ...api.checks import unknown_field
 from ...api.fields import BY_NAME
-from ...api.tensors import CALLER, CANCEL, MAX_ID_CHARACTERS, MODEL_NAME, MODEL_VERSION, TAG
+from ...api.tensors import CALLER, CANCEL, MODEL_NAME, MODEL_VERSION, TAG
 from ...errors import Described, Refusal, RequestError, TrimodeError, shorten
 from ..error_answer import with_type
-from ..serving import check_model
+from ..serving import check_id, check_model
 
 ASK_FINAL = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
 """Triton's parameters: a request asks with the first that responses say with the second whether they are the last."""
 RESERVED = (TAG, CALLER, CANCEL)
 """Parameters by which the front speaks to the model; from a caller they would end or rename another's request."""
+MOST_NAMES = 2 * len(BY_NAME)  # inputs, outputs or parameters of a request, each of which is a field or an output
+MOST_NAME_CHARACTERS = 64  # the longest name of a field has 23; hints for longer ones would take seconds
 
 
 @dataclass(frozen=True)
@@ -39,12 +42,15 @@ class Request:
     message: bytes
 
 
-def read_request(message: bytes) -> Any:
+def read_request(message: bytes, most_bytes: int) -> Any:
     """Return the ModelInferRequest in `message`.
 
     Raises:
+        Refusal: the message is larger than `most_bytes`.
         RequestError: the bytes are none.
     """
+    if len(message) > most_bytes:
+        raise Refusal("too_large", f"a message must be at most {most_bytes} bytes, got {len(message)}")
     return parsed(pb.ModelInferRequest, message)
 
 
@@ -63,24 +69,28 @@ def parsed(kind: Any, message: bytes) -> Any:
         ) from exc
 
 
-def checked(request: Any, message: bytes, caller: str, most_bytes: int) -> Request:
+def checked(request: Any, message: bytes, caller: str) -> Request:
     """Return what goes on to Triton, or refuse what would harm it or somebody else's request.
 
     Raises:
-        Refusal: the message is too large, or names a model or version that is not served.
-        RequestError: its id is too long, a tensor is no field, or it uses a parameter that is reserved.
+        Refusal: the message names a model or version that is not served.
+        RequestError: its id is too long, a tensor is no field, or has a shape that the message cannot fill, or it uses
+            a parameter that is reserved.
     """
-    if len(message) > most_bytes:
-        raise Refusal("too_large", f"a message must be at most {most_bytes} bytes, got {len(message)}")
     check_model(request.model_name, request.model_version)
-    if len(request.id) > MAX_ID_CHARACTERS:
-        raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters", request.id)
-    for name in RESERVED:
-        if name in request.parameters:
-            raise unknown_field(name, Described("a value"))
+    check_id(request.id)
+    for what, given in (("inputs", request.inputs), ("outputs", request.outputs), ("parameters", request.parameters)):
+        if len(given) > MOST_NAMES:
+            raise RequestError(what, f"may hold at most {MOST_NAMES}", Described(f"{len(given)}"))
+    for name in request.parameters:
+        if name in RESERVED or "\0" in name or len(name) > MOST_NAME_CHARACTERS:  # Triton cuts a name at a NUL
+            raise unknown_field(name[:MOST_NAME_CHARACTERS], Described("a value"))
     for tensor in request.inputs:  # Triton's own error would have no hint, and the name as it came
         if tensor.name not in BY_NAME:
-            raise unknown_field(tensor.name, Described("a tensor"))
+            raise unknown_field(tensor.name[:MOST_NAME_CHARACTERS], Described("a tensor"))
+        if any(not 0 <= size <= len(message) for size in tensor.shape) or math.prod(tensor.shape) > len(message):
+            limit = "must have a shape that the message can fill"
+            raise RequestError(tensor.name, limit, list(tensor.shape)[:4], error_type="wrong_type")
     for tensor in (*request.inputs, *request.outputs):  # shared memory, and classification, which ends Triton 2.51
         for name in tensor.parameters:
             limit = f"is no parameter that {shorten(tensor.name)} may have"

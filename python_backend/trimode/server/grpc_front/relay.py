@@ -123,13 +123,13 @@ class Relay:
     async def _accept(self, message: bytes) -> None:
         request_id = ""
         try:
-            request = read_request(message)
+            request = read_request(message, self._limits.body_bytes)
             request_id = request.id
             if not self._state.alive or self._why is not None:
                 raise not_serving(self._state)
             if self.running >= MOST_RUNNING:
                 raise Refusal("overloaded", f"at most {MOST_RUNNING} requests of a stream may run at once")
-            accepted = checked(request, message, self._caller, self._limits.body_bytes)
+            accepted = checked(request, message, self._caller)
         except TrimodeError as exc:
             self._idle.clear()
             self._refusals += 1

@@ -56,7 +56,7 @@ class Facts:
         sampled = generation.get("do_sample") is not False
         return cls(
             ModelNames.of(names, manifest.model, manifest.modes),
-            Tokenizer.load(bundle, manifest.vocab_size),
+            Tokenizer.load(bundle, manifest.vocab_size, manifest.capacity),
             manifest.capacity,
             min(manifest.block_size, MAX_BLOCK_LENGTH),
             manifest.eos_token_id,

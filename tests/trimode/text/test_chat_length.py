@@ -1,0 +1,29 @@
+"""Messages that cannot fit are refused before anything looks at them: a megabyte of them took a second each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from trimode.errors import PromptTooLongError
+from trimode.text.tokenizer import Tokenizer
+
+from tests.support.toy import byte_tokenizer
+
+NEVER = "{{ raise_exception('rendered') }}"
+
+
+def tokenizer(capacity: int) -> Tokenizer:
+    made: Any = byte_tokenizer()
+    return Tokenizer(made._backend, NEVER, {}, capacity=capacity)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [[{"role": "user", "content": "x" * 100_000}], [{"role": "user", "content": ""}] * 65],
+    ids=["characters", "messages"],
+)
+@pytest.mark.parametrize("allowed", [False, True])
+def test_what_cannot_fit_is_refused_before_it_is_rendered(messages: list[dict[str, str]], allowed: bool) -> None:
+    with pytest.raises(PromptTooLongError, match=r"messages must fit the capacity of 64 tokens, got \d+ messages of"):
+        tokenizer(64).render_chat(messages, enable_thinking=False, allow_special_tokens=allowed)
