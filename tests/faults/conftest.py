@@ -20,7 +20,7 @@ from tests.server.server import Server
 ROOT = Path(__file__).parents[2]
 NANO = ROOT / "checkpoints" / "nano"
 MOST_SECONDS = 600.0
-"""A test that would begin later than this does not run. The whole run took 314 s on two busy cores, with 20 stops."""
+"""A test that would begin later than this does not run. Whole runs with 20 stops took 233 and 314 s on busy cores."""
 BEGAN = time.monotonic()
 COMMAND = "make test-faults RECORD=perf/results/reliability.json"
 Record = Callable[..., None]
