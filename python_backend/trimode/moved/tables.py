@@ -147,6 +147,7 @@ RENAMED: dict[str, str] = {
     "trimode.params:UNLIKELY": "trimode.api.defaults:DEFAULT_REVISE_THRESHOLD",
     "trimode.params:others_fields": "trimode.api.applicability:fields_of_others",
     "trimode.provisional:Snapshot": "trimode.scheduling.snapshot:BlockSnapshot",
+    "trimode.request_check:MAX_ID_CHARACTERS": "trimode.api.tensors:MAX_ID_CHARACTERS",
     "trimode.revision:Revision": "trimode.decoding.revise_state:ReviseState",
     "trimode.sequence:Sequence": "trimode.decoding.sequence:SequenceState",
     "trimode.serve:EVERYWHERE": "trimode.server.ports:ALL_INTERFACES",

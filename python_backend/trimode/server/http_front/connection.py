@@ -36,6 +36,7 @@ REFUSED_SECONDS = 1.0
 """For a refused caller to read why; a connection closed while bytes come in would be reset, and the answer lost."""
 AIOHTTP_IDLE_SECONDS = 10 * IDLE_SECONDS  # aiohttp's own timer would also cut off a head that has begun
 VERSIONS = (HttpVersion10, HttpVersion11)
+GONE_SECONDS = 0.05  # for the network to say that nobody listens any more; on one machine it takes far less
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -126,6 +127,9 @@ class Connection(web.RequestHandler):
             self.refuse(Refusal("bad_request", "the connection ended within the head of a request"))
         elif self._phase is ANSWER and not self._has_body():
             self._break_body("the connection ended within it")
+        elif self._phase is ANSWER:
+            self._look_whether_gone()
+            asyncio.get_running_loop().call_later(GONE_SECONDS, self._look_whether_gone)
         return self._phase is ANSWER
 
     def pause_writing(self) -> None:
@@ -231,7 +235,7 @@ class Connection(web.RequestHandler):
         A caller that left and one that closed its sending side look the same until something is sent to them.
         """
         request = self._request
-        if request is None or self.transport is None or request.version < HttpVersion11:
+        if self._phase is not ANSWER or request is None or self.transport is None or request.version < HttpVersion11:
             return
         if request.writer.output_size == 0:  # else events or a body will show it
             self.transport.write(CONTINUE)
