@@ -128,8 +128,8 @@ class Connection(web.RequestHandler):
         elif self._phase is ANSWER and not self._has_body():
             self._break_body("the connection ended within it")
         elif self._phase is ANSWER:
-            self._look_whether_gone()
-            asyncio.get_running_loop().call_later(GONE_SECONDS, self._look_whether_gone)
+            for late in (1, 2):  # not at once, so that a quick answer has nothing in front of it
+                asyncio.get_running_loop().call_later(late * GONE_SECONDS, self._look_whether_gone)
         return self._phase is ANSWER
 
     def pause_writing(self) -> None:
