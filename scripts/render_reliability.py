@@ -62,8 +62,8 @@ def page(record: dict[str, Any]) -> str:
         "left behind. They assert no time. The times are those of one run, on a machine that did other things too.\n"
         "*The running answer* is what the caller got whose answer the fault met. *Serves again after* counts from the\n"
         "fault to the next right answer, and so includes the time until the fault was noticed. *Served on* is said of\n"
-        "prompts of text. The template worker renders chats: one that meets a stopped worker waits for 10 s, then fails\n"
-        "with `engine_failed`, and the next is answered.\n\n"
+        "prompts of text. The template worker renders chats: one that meets a stopped worker waits for 10 s, then "
+        "fails\nwith `engine_failed`, and the next is answered.\n\n"
     )
     table = "| fault | over | the running answer | serves again after |\n| --- | --- | --- | --- |\n"
     made = head + table + "\n".join(rows(record)) + "\n"

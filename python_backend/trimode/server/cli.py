@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import math
 import signal
 from pathlib import Path
 
@@ -42,6 +43,7 @@ from .supervisor import Supervisor
 
 PACKAGE = Path(__file__).resolve().parents[1]
 PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
+LARGEST_MIB = 2047  # of --max-body-mib
 DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
 
 
@@ -118,11 +120,26 @@ def _add_access(made: argparse.ArgumentParser) -> None:
     )
 
 
+def mebibytes(text: str) -> float:
+    """Return a size; gRPC counts the bytes of a message in 31 bits.
+
+    Raises:
+        argparse.ArgumentTypeError: it is no number above 0 and at most LARGEST_MIB.
+    """
+    try:
+        size = float(text)
+    except ValueError:
+        size = math.nan
+    if not 0 < size <= LARGEST_MIB:
+        raise argparse.ArgumentTypeError(f"must be above 0 and at most {LARGEST_MIB}, got {text}")
+    return size
+
+
 def _add_limits(made: argparse.ArgumentParser) -> None:
     """Add what bounds requests and whose they are."""
     made.add_argument(
         "--max-body-mib",
-        type=float,
+        type=mebibytes,
         default=8.0,
         metavar="MIB",
         help="largest body or message, MiB [%(default)s]",
@@ -224,8 +241,13 @@ def settle_ports(options: argparse.Namespace) -> None:
     """Put a free port where `options` has 0, and check that the others are free.
 
     Raises:
-        ServeError: one is taken, or its host is no address of this machine.
+        ServeError: one is taken or given twice, or its host is no address of this machine.
     """
+    ports = {f"--{name}-port": getattr(options, f"{name}_port") for name in ("http", "grpc", "metrics")}
+    named = [port for port in ports.values() if port]
+    if len(set(named)) < len(named):
+        shown = ", ".join(f"{option} {port}" for option, port in ports.items())
+        raise ServeError(f"each needs a port of its own, got {shown}")
     hosts = {"http": options.host, "grpc": options.grpc_host, "metrics": options.metrics_host}
     for name, host in hosts.items():
         given = {getattr(options, f"{other}_port") for other in hosts}
