@@ -65,6 +65,7 @@ def test_logits_are_those_of_transformers(tmp_path: Path, name: str) -> None:
     assert np.abs(ours - expected).max() / np.abs(expected).max() < TOLERANCE
 
 
+@pytest.mark.subprocess  # the template is rendered in a process of its own
 def test_the_chat_template_is_rendered_as_transformers_does(tmp_path: Path) -> None:
     with Checkpoint.open(factory.write_gguf(tmp_path / "m.gguf")) as checkpoint:
         for name, content in checkpoint.side_files.items():
