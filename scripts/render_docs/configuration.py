@@ -9,7 +9,7 @@ from pathlib import Path
 from trimode.api.fields import Mode
 from trimode.api.rule_files import RULE_FILES
 from trimode.config import ServerConfig, Setting, settings
-from trimode.server.cli import parser
+from trimode.server.launch.options import parser
 
 from .cli import options_table, usage
 from .markdown import NOTHING, code, codes, number, paragraphs, table

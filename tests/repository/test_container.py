@@ -12,7 +12,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from trimode.server import cli
+from trimode.server.launch.options import parser
 from trimode_convert.graph.precisions import TENSORRT
 from trimode_convert.tensorrt.compiler import INSTALL
 
@@ -125,7 +125,7 @@ def test_the_entry_point_is_a_command_line_of_serve_that_can_be_reached_and_adde
     command = json.loads(entry)
     start = command.index("python3")
     assert command[start : start + 3] == ["python3", "-m", "trimode.server"]
-    options = cli.parser().parse_args([*command[start + 3 :], "--gpus", "0,1", "--bundle", "/other"])
+    options = parser().parse_args([*command[start + 3 :], "--gpus", "0,1", "--bundle", "/other"])
     assert (options.host, options.grpc_host, options.metrics_host) == ("0.0.0.0",) * 3
     assert (str(options.bundle), options.gpus) == ("/other", "0,1")
     (workdir,) = of("WORKDIR")
@@ -142,9 +142,9 @@ def test_the_health_check_asks_the_guard() -> None:
     program = json.loads(command)
     assert program[:2] == ["python3", "-c"]
     compile(program[2], "healthcheck", "exec")
-    assert f"127.0.0.1:{cli.parser().get_default('http_port')}/v2/health/ready" in program[2]
+    assert f"127.0.0.1:{parser().get_default('http_port')}/v2/health/ready" in program[2]
     periods = dict(option.removeprefix("--").split("=") for option in shlex.split(options))
-    assert int(periods["start-period"].rstrip("s")) >= cli.parser().get_default("ready_timeout")
+    assert int(periods["start-period"].rstrip("s")) >= parser().get_default("ready_timeout")
 
 
 def test_nobody_is_told_that_the_image_was_built() -> None:

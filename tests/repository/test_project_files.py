@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import trimode
 import yaml
-from trimode.server import cli
+from trimode.server.launch.options import parser
 
 from tests.support.layout import ROOT
 
@@ -265,13 +265,13 @@ def test_a_tag_that_is_not_the_versions_builds_nothing() -> None:
 
 
 def test_security_names_options_and_ports_that_exist() -> None:
-    options = {option for action in cli.parser()._actions for option in action.option_strings}
+    options = {option for action in parser()._actions for option in action.option_strings}
     named = set(re.findall(r"--[a-z][\w-]+", SECURITY))
     assert {"--http-port", "--grpc-port", "--metrics-port"} <= named
     assert named <= options
-    defaults = [cli.parser().get_default(f"{name}_port") for name in ("http", "grpc", "metrics")]
+    defaults = [parser().get_default(f"{name}_port") for name in ("http", "grpc", "metrics")]
     assert [int(port) for port in re.findall(r"127\.0\.0\.1:(\d+)", SECURITY)] == defaults
-    assert cli.parser().get_default("host") == "127.0.0.1"
+    assert parser().get_default("host") == "127.0.0.1"
 
 
 def test_the_code_of_conduct_is_a_published_one() -> None:

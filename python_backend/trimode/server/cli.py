@@ -9,12 +9,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import math
 import signal
 from pathlib import Path
 
-from .. import __version__
-from ..api.rule_files import RULE_FILES
 from ..api.tensors import MODEL_NAME
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
@@ -27,152 +24,20 @@ from .grpc_front.front import MOST_CONNECTIONS as MOST_GRPC
 from .grpc_front.front import GrpcFront
 from .grpc_front.front import listen as listen_grpc
 from .guard import Guard
-from .http_front.listener import MOST_CONNECTIONS, listen
+from .http_front.listener import listen
 from .launch.command import Launch
 from .launch.limits import affordable, check_limits, raise_file_limit
+from .launch.options import parser as parser
 from .launch.output import output_aside
 from .launch.private_folder import private_folder
 from .liveness import Liveness
 from .openai.front import add_openai
 from .openai.shared.facts import Facts
-from .ports import ALL_INTERFACES, LOOPBACK, check_port_free, free_port, in_url
+from .ports import check_port_free, free_port, in_url
 from .process import log
 from .serving import Limits
 from .shared_memory import close_shm, own_prefix
 from .supervisor import Supervisor
-
-PACKAGE = Path(__file__).resolve().parents[1]
-PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
-LARGEST_MIB = 2047  # of --max-body-mib
-DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
-
-
-def own_repository() -> Path:
-    """Return the model repository that ships: inside the installed package, or else the checkout's."""
-    installed = PACKAGE / "model_repository"
-    return installed if installed.is_dir() else PROJECT / "model_repository"
-
-
-def parser() -> argparse.ArgumentParser:
-    """Return the command line."""
-    made = argparse.ArgumentParser(prog="trimode-serve", description=DESCRIPTION)
-    made.add_argument("--version", action="version", version=f"trimode {__version__}")
-    made.add_argument(
-        "--model-repository",
-        type=Path,
-        default=own_repository(),
-        metavar="DIR",
-        help="Triton's model repository [%(default)s]",
-    )
-    made.add_argument("--bundle", type=Path, metavar="DIR", help="engine bundle to serve; overrides model.yaml")
-    made.add_argument(
-        "--reveal-rule",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="serve this file's reveal rule too, by the file's name; may be given several times; "
-        f"adds to ${RULE_FILES}",
-    )
-    made.add_argument(
-        "--served-model-name",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name of the model for OpenAI's clients; may be given several times [the checkpoint's name]",
-    )
-    made.add_argument("--host", default=LOOPBACK, help="address of HTTP, IPv4 or IPv6 [%(default)s]")
-    made.add_argument("--grpc-host", default=LOOPBACK, help="address of gRPC, IPv4 or IPv6 [%(default)s]")
-    made.add_argument(
-        "--metrics-host",
-        choices=(LOOPBACK, ALL_INTERFACES),
-        default=LOOPBACK,
-        help="address of metrics, which come from Triton itself [%(default)s]",
-    )
-    made.add_argument("--gpus", metavar="LIST", help="one instance on each of these GPUs, e.g. 0,1; TensorRT bundles")
-    for name, port, what in (("http", 8000, "HTTP"), ("grpc", 8001, "gRPC"), ("metrics", 8002, "metrics")):
-        text = f"port of {what}; 0 takes a free one [%(default)s]"
-        made.add_argument(f"--{name}-port", type=int, default=port, metavar="PORT", help=text)
-    _add_access(made)
-    _add_limits(made)
-    return made
-
-
-def _add_access(made: argparse.ArgumentParser) -> None:
-    """Add who may ask."""
-    made.add_argument(
-        "--api-key",
-        action="append",
-        default=[],
-        metavar="KEY",
-        help="let in only callers with this key, which may have a name in front of it, as in 'alice KEY'; may be given "
-        "several times; everybody on this machine can read a command line, so prefer a file [none]",
-    )
-    made.add_argument(
-        "--api-key-file",
-        type=Path,
-        metavar="FILE",
-        help="let in only callers with a key of this file, one a line with or without a name in front of it; it is "
-        "read again when it changes [none]",
-    )
-    made.add_argument(
-        "--metrics-without-key", action="store_true", help="let callers without a key read /metrics at the HTTP port"
-    )
-
-
-def mebibytes(text: str) -> float:
-    """Return a size; gRPC counts the bytes of a message in 31 bits.
-
-    Raises:
-        argparse.ArgumentTypeError: it is no number above 0 and at most LARGEST_MIB.
-    """
-    try:
-        size = float(text)
-    except ValueError:
-        size = math.nan
-    if not 0 < size <= LARGEST_MIB:
-        raise argparse.ArgumentTypeError(f"must be above 0 and at most {LARGEST_MIB}, got {text}")
-    return size
-
-
-def _add_limits(made: argparse.ArgumentParser) -> None:
-    """Add what bounds requests and whose they are."""
-    made.add_argument(
-        "--max-body-mib",
-        type=mebibytes,
-        default=8.0,
-        metavar="MIB",
-        help="largest body or message, MiB [%(default)s]",
-    )
-    made.add_argument(
-        "--trusted-proxies",
-        default="",
-        metavar="LIST",
-        help="addresses or networks (10.0.0.0/8) of proxies, separated by commas, that are believed when they name "
-        "their callers by X-Forwarded-For, in gRPC as metadata [none]",
-    )
-    made.add_argument(
-        "--max-connections",
-        type=_positive,
-        default=MOST_CONNECTIONS,
-        metavar="N",
-        help="most HTTP connections at once, idle ones included; fewer where files are short (ulimit -n) [%(default)s]",
-    )
-    for name, kind, default, text in (
-        ("silence", float, 300.0, "longest pause before and within an answer"),
-        ("ready-timeout", int, 600, "how long the server may take to start"),
-        ("exit-timeout", int, 10, "how long running requests may take to finish when the server stops"),
-        ("canary-timeout", float, 10.0, "least time without progress after which an engine counts as stuck"),
-    ):
-        help_text = f"{text}, seconds [%(default)s]"
-        made.add_argument(f"--{name}", type=kind, default=default, metavar="S", help=help_text)
-
-
-def _positive(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, got {number}")
-    return number
 
 
 def main(arguments: list[str] | None = None) -> int:

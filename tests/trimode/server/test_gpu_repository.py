@@ -14,6 +14,7 @@ from trimode.errors import ServeError
 from trimode.server import cli
 from trimode.server.gpu_repository import on_gpus, parse_gpus
 from trimode.server.installation import Installation
+from trimode.server.launch.options import parser
 from trimode.server.ports import Ports
 from trimode.triton.instance import Instance
 
@@ -73,7 +74,7 @@ def test_an_instance_knows_its_gpu(kind: str, gpu: int | None) -> None:
 
 
 def options(*given: str) -> argparse.Namespace:
-    return cli.parser().parse_args(given)
+    return parser().parse_args(given)
 
 
 def test_everything_listens_on_loopback_unless_another_address_is_given() -> None:

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from trimode.api.tensors import MODEL_NAME, config_pbtxt
 from trimode.bundle.manifest import ALL_MODES
-from trimode.server import cli
 from trimode.server.installation import Installation
 from trimode.server.launch import command
 from trimode.server.launch.command import Launch
+from trimode.server.launch.options import parser
 
 
 def prepared(
@@ -28,7 +28,7 @@ def prepared(
     folder.mkdir()
     installation = Installation(Path("/bin/true"), environment={"HOME": "/nowhere"}, from_wheel=from_wheel)
     monkeypatch.setattr(command, "find", lambda folder: installation)
-    options = cli.parser().parse_args([])
+    options = parser().parse_args([])
     return Launch.prepare(options, place / "models", place / "bundle", gpus, folder, modes)
 
 

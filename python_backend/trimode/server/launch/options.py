@@ -1,0 +1,125 @@
+"""The options of `python -m trimode.server`: their names, what each takes, and their help.
+
+Knows no more of them; cli.py hands them on.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from ... import __version__
+from ...api.rule_files import RULE_FILES
+from ..http_front.listener import MOST_CONNECTIONS
+from ..ports import ALL_INTERFACES, LOOPBACK
+from .option_types import count, grace, mebibytes, port, seconds, whole_seconds
+
+PACKAGE = Path(__file__).resolve().parents[2]
+PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
+DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
+
+
+def own_repository() -> Path:
+    """Return the model repository that ships: inside the installed package, or else the checkout's."""
+    installed = PACKAGE / "model_repository"
+    return installed if installed.is_dir() else PROJECT / "model_repository"
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the command line."""
+    made = argparse.ArgumentParser(prog="trimode-serve", description=DESCRIPTION)
+    made.add_argument("--version", action="version", version=f"trimode {__version__}")
+    made.add_argument(
+        "--model-repository",
+        type=Path,
+        default=own_repository(),
+        metavar="DIR",
+        help="Triton's model repository [%(default)s]",
+    )
+    made.add_argument("--bundle", type=Path, metavar="DIR", help="engine bundle to serve; overrides model.yaml")
+    made.add_argument(
+        "--reveal-rule",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="serve this file's reveal rule too, by the file's name; may be given several times; "
+        f"adds to ${RULE_FILES}",
+    )
+    made.add_argument(
+        "--served-model-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of the model for OpenAI's clients; may be given several times [the checkpoint's name]",
+    )
+    made.add_argument("--host", default=LOOPBACK, help="address of HTTP, IPv4 or IPv6 [%(default)s]")
+    made.add_argument("--grpc-host", default=LOOPBACK, help="address of gRPC, IPv4 or IPv6 [%(default)s]")
+    made.add_argument(
+        "--metrics-host",
+        choices=(LOOPBACK, ALL_INTERFACES),
+        default=LOOPBACK,
+        help="address of metrics, which come from Triton itself [%(default)s]",
+    )
+    made.add_argument("--gpus", metavar="LIST", help="one instance on each of these GPUs, e.g. 0,1; TensorRT bundles")
+    for name, default, what in (("http", 8000, "HTTP"), ("grpc", 8001, "gRPC"), ("metrics", 8002, "metrics")):
+        text = f"port of {what}; 0 takes a free one [%(default)s]"
+        made.add_argument(f"--{name}-port", type=port, default=default, metavar="PORT", help=text)
+    _add_access(made)
+    _add_limits(made)
+    return made
+
+
+def _add_access(made: argparse.ArgumentParser) -> None:
+    """Add who may ask."""
+    made.add_argument(
+        "--api-key",
+        action="append",
+        default=[],
+        metavar="KEY",
+        help="let in only callers with this key, which may have a name in front of it, as in 'alice KEY'; may be given "
+        "several times; everybody on this machine can read a command line, so prefer a file [none]",
+    )
+    made.add_argument(
+        "--api-key-file",
+        type=Path,
+        metavar="FILE",
+        help="let in only callers with a key of this file, one a line with or without a name in front of it; it is "
+        "read again when it changes [none]",
+    )
+    made.add_argument(
+        "--metrics-without-key", action="store_true", help="let callers without a key read /metrics at the HTTP port"
+    )
+
+
+def _add_limits(made: argparse.ArgumentParser) -> None:
+    """Add what bounds requests and whose they are."""
+    made.add_argument(
+        "--max-body-mib",
+        type=mebibytes,
+        default=8.0,
+        metavar="MIB",
+        help="largest body or message, MiB [%(default)s]",
+    )
+    made.add_argument(
+        "--trusted-proxies",
+        default="",
+        metavar="LIST",
+        help="addresses or networks (10.0.0.0/8) of proxies, separated by commas, that are believed when they name "
+        "their callers by X-Forwarded-For, in gRPC as metadata [none]",
+    )
+    made.add_argument(
+        "--max-connections",
+        type=count,
+        default=MOST_CONNECTIONS,
+        metavar="N",
+        help="most HTTP connections at once, idle ones included; fewer where files are short (ulimit -n) [%(default)s]",
+    )
+    for name, kind, default, text in (
+        ("silence", seconds, 300.0, "longest pause before and within an answer"),
+        ("ready-timeout", whole_seconds, 600, "how long the server may take to start"),
+        ("exit-timeout", grace, 10, "how long running requests may take to finish when the server stops"),
+        ("canary-timeout", seconds, 10.0, "least time without progress after which an engine counts as stuck"),
+    ):
+        help_text = f"{text}, seconds [%(default)s]"
+        made.add_argument(f"--{name}", type=kind, default=default, metavar="S", help=help_text)
