@@ -1,4 +1,4 @@
-"""The page of errors, from trimode/errors.py and the client's own exceptions."""
+"""The page of errors, from trimode/errors/ and the client's own exceptions."""
 
 from __future__ import annotations
 
