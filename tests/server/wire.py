@@ -21,6 +21,15 @@ TYPES = {tensor.name: tensor.data_type for tensor in INPUTS}
 Reply = tuple[int, dict[str, Any]]
 
 
+def ask(port: int, method: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
+    """One request; the answer was read, and has its body in `text`."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as connection:
+        connection.request(method, path, body)
+        answer = connection.getresponse()
+        answer.text = answer.read()  # type: ignore[attr-defined]
+        return answer
+
+
 def send(port: int, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
     """One HTTP request; underscores of header names become dashes."""
     with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as connection:

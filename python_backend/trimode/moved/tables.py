@@ -150,7 +150,6 @@ RENAMED: dict[str, str] = {
     "trimode.request_check:MAX_ID_CHARACTERS": "trimode.api.tensors:MAX_ID_CHARACTERS",
     "trimode.revision:Revision": "trimode.decoding.revise_state:ReviseState",
     "trimode.sequence:Sequence": "trimode.decoding.sequence:SequenceState",
-    "trimode.serve:EVERYWHERE": "trimode.server.ports:ALL_INTERFACES",
     "trimode.steering:Steering": "trimode.auto.request_state:AutoState",
     "trimode.supervisor:Look": "trimode.server.liveness:Activity",
     "trimode.task:Task": "trimode.scheduling.job:Job",

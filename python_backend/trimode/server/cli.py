@@ -31,6 +31,8 @@ from .launch.options import parser as parser
 from .launch.output import output_aside
 from .launch.private_folder import private_folder
 from .liveness import Liveness
+from .metrics_front.front import MOST_CONNECTIONS as MOST_METRICS
+from .metrics_front.front import MetricsFront
 from .openai.front import add_openai
 from .openai.shared.facts import Facts
 from .ports import check_port_free, free_port, in_url
@@ -67,7 +69,8 @@ async def _serve(options: argparse.Namespace) -> None:
     with private_folder() as folder:
         launch = Launch.prepare(options, repository, bundle, gpus, folder, manifest.modes)
         ports = launch.ports
-        backend, metrics = BackendClient(ports.http, ports.http_socket), BackendClient(ports.metrics)
+        backend = BackendClient(ports.http, ports.http_socket)
+        metrics = BackendClient(ports.metrics, ports.metrics_socket)
         liveness = Liveness(
             backend, metrics, ready_seconds=options.ready_timeout, canary_seconds=options.canary_timeout
         )
@@ -87,13 +90,14 @@ async def _serve(options: argparse.Namespace) -> None:
             with contextlib.suppress(OSError):  # a full disk, or nobody reads
                 print(banner(options, manifest, bundle), flush=True)
 
-        most_http, most_grpc = affordable(options.max_connections, MOST_GRPC)
+        most_http, most_grpc, most_metrics = affordable(options.max_connections, MOST_GRPC, MOST_METRICS)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, stop)
         async with (
             contextlib.aclosing(liveness),
             listen(guard.handle, options.host, options.http_port, most_http),
+            listen(MetricsFront(metrics, supervisor).handle, options.metrics_host, options.metrics_port, most_metrics),
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):
             if access.closed:
@@ -138,7 +142,7 @@ def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str
     """Return what is printed when the server is ready."""
     http = f"http://{in_url(options.host)}:{options.http_port}"
     grpc = f"{in_url(options.grpc_host)}:{options.grpc_port}"
-    metrics = f"http://{options.metrics_host}:{options.metrics_port}"
+    metrics = f"http://{in_url(options.metrics_host)}:{options.metrics_port}"
     if (bundle / CHAT_TEMPLATE).is_file():
         prompt = '"messages": [{"role": "user", "content": "What is 23 + 2221?"}]'
     else:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ..errors import ServeError
 from .launch.private_folder import plain_path, plain_python
-from .ports import LOOPBACK, Ports
+from .ports import Ports
 
 PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -59,15 +59,7 @@ class Installation:
             ports: where to listen.
             ready_timeout: seconds that the backend may take to load the model.
             shm_prefix: what the names of the server's shared memory files begin with.
-
-        Raises:
-            ServeError: the wheel's server would listen to other machines.
         """
-        if self.from_wheel and ports.metrics_host != LOOPBACK:
-            raise ServeError(
-                f"--metrics-host must be {LOOPBACK} with the wheel's tritonserver (2.51), which is older than "
-                f"published security fixes, got {ports.metrics_host}; use the container of build/Dockerfile"
-            )
         admin = f"model-repository,shared-memory,trace,logging:admin-key={secrets.token_urlsafe(ADMIN_KEY_BYTES)}"
         restricted = () if ports.sockets else (f"--http-restricted-api={admin}", f"--grpc-restricted-protocol={admin}")
         return [
@@ -78,7 +70,7 @@ class Installation:
             "--model-control-mode=none",
             f"--http-address={ports.http_address}",
             f"--grpc-address={ports.grpc_address}",
-            f"--metrics-address={ports.metrics_host}",
+            f"--metrics-address={ports.metrics_address}",
             f"--http-port={ports.http}",
             f"--grpc-port={ports.grpc}",
             f"--metrics-port={ports.metrics}",

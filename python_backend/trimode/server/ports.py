@@ -14,20 +14,18 @@ from pathlib import Path
 from ..errors import ServeError
 
 LOOPBACK = "127.0.0.1"
-ALL_INTERFACES = "0.0.0.0"
 
 
 @dataclass(frozen=True)
 class Ports:
-    """Where tritonserver listens. `http` and `grpc` are internal and always on loopback: callers meet the front.
+    """Where tritonserver listens: always on loopback, since callers meet the fronts.
 
-    With `sockets`, a folder that only this user can look into, these two are Unix sockets in it instead.
+    With `sockets`, a folder that only this user can look into, these are Unix sockets in it instead.
     """
 
     http: int
     grpc: int
     metrics: int
-    metrics_host: str = LOOPBACK
     sockets: Path | None = None
 
     @property
@@ -36,9 +34,19 @@ class Ports:
         return self.sockets and self.sockets / "http"
 
     @property
+    def metrics_socket(self) -> Path | None:
+        """The Unix socket of metrics, if it is one."""
+        return self.sockets and self.sockets / "metrics"
+
+    @property
     def http_address(self) -> str:
         """Triton's option for the address of HTTP."""
         return LOOPBACK if self.http_socket is None else f"unix:{self.http_socket}"
+
+    @property
+    def metrics_address(self) -> str:
+        """Triton's option for the address of metrics."""
+        return LOOPBACK if self.metrics_socket is None else f"unix:{self.metrics_socket}"
 
     @property
     def grpc_address(self) -> str:

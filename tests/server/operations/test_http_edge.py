@@ -17,20 +17,11 @@ from typing import Any
 import pytest
 
 from tests.server.server import Server, wait_until
-from tests.server.wire import PATH, SECONDS, generate, send
+from tests.server.wire import PATH, SECONDS, ask, generate, send
 
 GENERATE = f"{PATH}/generate"
 BODY = b'{"input_ids": [5], "max_tokens": 1}'
 LONG: dict[str, Any] = {"text_input": "Once", "mode": "autoregressive", "max_tokens": 1500, "end_id": -1}
-
-
-def ask(port: int, method: str, path: str, body: bytes | None = None) -> http.client.HTTPResponse:
-    """One request; the answer was read, and has its body in `text`."""
-    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=SECONDS)) as connection:
-        connection.request(method, path, body)
-        answer = connection.getresponse()
-        answer.text = answer.read()  # type: ignore[attr-defined]
-        return answer
 
 
 def exchange(port: int, data: bytes, host: str = "127.0.0.1") -> bytes:

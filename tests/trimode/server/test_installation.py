@@ -184,6 +184,7 @@ def test_sockets_in_a_private_folder_leave_no_port_open_and_no_key_on_the_comman
     ports = Ports(1, 2, 3, sockets=tmp_path)
     made = command(tmp_path, ports)
     assert {f"--http-address=unix:{tmp_path}/http", f"--grpc-address=unix:{tmp_path}/grpc"} < set(made)
+    assert f"--metrics-address=unix:{tmp_path}/metrics" in made
     assert (ports.http_socket, ports.grpc_target) == (tmp_path / "http", f"unix:{tmp_path}/grpc:2")
     assert not [argument for argument in made if "key" in argument]
 

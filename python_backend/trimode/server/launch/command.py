@@ -58,9 +58,12 @@ class Launch:
         rules = tuple(dict.fromkeys(path.absolute() for path in (*rule_files(), *options.reveal_rule)))
         check_rule_files(rules, SHIPPED_REVEALS)
         installation = find(folder)
-        given = {options.http_port, options.grpc_port, options.metrics_port}
-        http = free_port(given)
-        ports = Ports(http, free_port({*given, http}), options.metrics_port, options.metrics_host)
+        internal: list[int] = []
+        taken = {options.http_port, options.grpc_port, options.metrics_port}
+        for _ in range(3):
+            internal.append(free_port({*taken, *internal}))
+        http, grpc, metrics = internal
+        ports = Ports(http, grpc, metrics)
         if installation.from_wheel:  # Triton 2.51 takes Unix sockets; that other releases do was not tried
             ports = replace(ports, sockets=folder)
         if gpus or modes != ALL_MODES:

@@ -49,18 +49,19 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
-def affordable(http: int, grpc: int) -> tuple[int, int]:
-    """Return how many HTTP and gRPC connections the open files are enough for: the same share of what is given.
+def affordable(http: int, grpc: int, metrics: int) -> tuple[int, int, int]:
+    """Return how many connections of each kind the open files are enough for: the same share of what is given.
 
-    An HTTP connection may take a file here and one to tritonserver; those of gRPC share one connection to tritonserver.
+    An HTTP connection may take a file here and one to tritonserver, and so does one for metrics; those of gRPC share
+    one connection to tritonserver.
     """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files, wanted = soft - KEPT_FILES, 2 * http + grpc
+    files, wanted = soft - KEPT_FILES, 2 * http + grpc + 2 * metrics
     if soft == resource.RLIM_INFINITY or files >= wanted:
-        return http, grpc
+        return http, grpc, metrics
     share = max(files, 0) / wanted
-    fewer = max(int(http * share), 1), max(int(grpc * share), 1)
-    logger.warning("at most %d HTTP and %d gRPC connections, for want of open files: see ulimit -n", *fewer)
+    fewer = max(int(http * share), 1), max(int(grpc * share), 1), max(int(metrics * share), 1)
+    logger.warning("at most %d HTTP, %d gRPC and %d metrics connections, for want of open files: see ulimit -n", *fewer)
     return fewer
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ... import __version__
 from ...api.rule_files import RULE_FILES
 from ..http_front.listener import MOST_CONNECTIONS
-from ..ports import ALL_INTERFACES, LOOPBACK
+from ..ports import LOOPBACK
 from .option_types import count, grace, mebibytes, port, seconds, whole_seconds
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -55,12 +55,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--host", default=LOOPBACK, help="address of HTTP, IPv4 or IPv6 [%(default)s]")
     made.add_argument("--grpc-host", default=LOOPBACK, help="address of gRPC, IPv4 or IPv6 [%(default)s]")
-    made.add_argument(
-        "--metrics-host",
-        choices=(LOOPBACK, ALL_INTERFACES),
-        default=LOOPBACK,
-        help="address of metrics, which come from Triton itself [%(default)s]",
-    )
+    made.add_argument("--metrics-host", default=LOOPBACK, help="address of metrics, IPv4 or IPv6 [%(default)s]")
     made.add_argument("--gpus", metavar="LIST", help="one instance on each of these GPUs, e.g. 0,1; TensorRT bundles")
     for name, default, what in (("http", 8000, "HTTP"), ("grpc", 8001, "gRPC"), ("metrics", 8002, "metrics")):
         text = f"port of {what}; 0 takes a free one [%(default)s]"

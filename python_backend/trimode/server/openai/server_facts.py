@@ -5,12 +5,10 @@ from __future__ import annotations
 from aiohttp import web
 
 from ... import __version__
-from ...errors import LostError
-from ..serving import lost_error, not_serving, silent_error
+from ..metrics_front.front import read_metrics
+from ..serving import not_serving
 from .shared.errors import face_error
 from .shared.exchange import Exchange
-
-METRICS_SECONDS = 10.0  # for Triton's metrics; it writes them at once
 
 
 async def live(exchange: Exchange, _: str) -> web.StreamResponse:
@@ -32,15 +30,7 @@ async def version(exchange: Exchange, _: str) -> web.StreamResponse:
 
 
 async def metrics(exchange: Exchange, _: str) -> web.StreamResponse:
-    """Answer with what Triton's own port for metrics gives."""
-    state = exchange.service.state
-    try:
-        async with exchange.service.metrics.request("GET", "/metrics", silence=METRICS_SECONDS) as answer:
-            content = await answer.read()
-    except TimeoutError as exc:
-        raise face_error(silent_error()) from exc
-    except LostError as exc:
-        raise face_error(lost_error(state)) from exc
-    except OSError as exc:
-        raise face_error(not_serving(state)) from exc
-    return web.Response(body=content, headers={**exchange.headers(), "Content-Type": answer.content_type})
+    """Answer with what the port of metrics gives."""
+    service = exchange.service
+    content, content_type = await read_metrics(service.metrics, service.state)
+    return web.Response(body=content, headers={**exchange.headers(), "Content-Type": content_type})

@@ -52,23 +52,18 @@ def test_limits_that_are_high_enough_or_infinite_are_accepted(tmp_path: Path, mo
 @pytest.mark.parametrize(
     ("files", "connections"),
     [
-        (resource.RLIM_INFINITY, (2000, 1000)),
-        (KEPT_FILES + 5000, (2000, 1000)),
-        (KEPT_FILES + 2500, (1000, 500)),
-        (KEPT_FILES + 50, (20, 10)),
-        (KEPT_FILES - 1, (1, 1)),
+        (resource.RLIM_INFINITY, (2000, 1000, 500)),
+        (KEPT_FILES + 6000, (2000, 1000, 500)),
+        (KEPT_FILES + 3000, (1000, 500, 250)),
+        (KEPT_FILES + 60, (20, 10, 5)),
+        (KEPT_FILES - 1, (1, 1, 1)),
     ],
 )
-def test_http_and_grpc_share_the_files(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, files: int, connections: tuple[int, int]
+def test_the_ports_share_the_files(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, files: int, connections: tuple[int, ...]
 ) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda limit: (files, files))
-    assert affordable(2000, 1000) == connections
-    assert [record.getMessage() for record in caplog.records] == (
-        []
-        if connections == (2000, 1000)
-        else [
-            f"at most {connections[0]} HTTP and {connections[1]} gRPC connections, for want of open files: "
-            "see ulimit -n"
-        ]
-    )
+    assert affordable(2000, 1000, 500) == connections
+    http, grpc, metrics = connections
+    text = f"at most {http} HTTP, {grpc} gRPC and {metrics} metrics connections, for want of open files: see ulimit -n"
+    assert [record.getMessage() for record in caplog.records] == ([] if http == 2000 else [text])
