@@ -36,6 +36,7 @@ class Completion:
         candidates: for each gap, the fillings that were tried, only with return_candidates.
         edits: the changes of a revision, from left to right.
         auto: what mode auto chose; None with any other mode.
+        acceptance_histogram: how many verifications of self-speculation confirmed 0, 1, 2 … drafted tokens.
         seconds, first_seconds: time from sending to the last and to the first response, measured by the client.
     """
 
@@ -52,6 +53,7 @@ class Completion:
     candidates: tuple[tuple[Candidate, ...], ...] = ()
     edits: tuple[Edit, ...] = ()
     auto: Decisions | None = None
+    acceptance_histogram: tuple[int, ...] = ()
     seconds: float = 0.0
     first_seconds: float = 0.0
 
@@ -128,6 +130,7 @@ class Assembler:
             ),
             edits=tuple(Edit(**edit) for edit in json.loads(last.get("edits") or "[]")),
             auto=Decisions(**json.loads(last["auto"])) if last.get("auto") else None,
+            acceptance_histogram=tuple(int(count) for count in _as_list(last.get("acceptance_histogram"))),
             seconds=time.perf_counter() - self._started,
             first_seconds=self._first,
         )

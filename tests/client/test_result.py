@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from trimode.api import answer as output
 from trimode.api.answer import Chunk
@@ -138,9 +140,14 @@ def test_edits_arrive(edits: list[output.Edit]) -> None:
 def test_the_servers_counters_all_arrive() -> None:
     given = {"text_input": "a", "return_perf_metrics": True, "return_finish_reason": True}
     params = GenerationParams.parse(given, Defaults(vocab_size=9, block_length=4, end_id=1))
-    counters = Counters(draft_forwards=2, verify_forwards=2, output_tokens=6)
+    counters = Counters(draft_forwards=2, verify_forwards=2, output_tokens=6, acceptance=(0, 2))
     arrays = response_arrays(Chunk(finish_reason="stop", counters=counters), params, 0.0)
-    outputs = {name: array[0].decode() if array.dtype == object else array[0].item() for name, array in arrays.items()}
+    outputs = {name: array[0].decode() if array.dtype == object else _value(array) for name, array in arrays.items()}
     completion = Assembler().add(outputs).completion
     assert completion is not None
     assert completion.counters == {n: v for n, v in counters.as_dict().items() if n != "output_tokens"}
+    assert completion.acceptance_histogram == (0, 2)
+
+
+def _value(array: Any) -> Any:
+    return array.tolist() if len(array) > 1 else array[0].item()

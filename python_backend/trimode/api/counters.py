@@ -5,7 +5,8 @@ Numbers are data here; who prints or sends them is decided elsewhere.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
+from itertools import zip_longest
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,10 @@ class Counters:
     """Passes by purpose and drafts by fate, of one request. MEANINGS says what each counts.
 
     A request to fill gaps counts the passes of every size that it tried.
+
+    Attributes:
+        acceptance: verifications by the drafted tokens that they confirmed: the first item counts those that confirmed
+            none, the next one those that confirmed one. Its sum is `verify_forwards`.
     """
 
     prefill_forwards: int = 0
@@ -73,10 +78,25 @@ class Counters:
     total_accepted_draft_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
+    acceptance: tuple[int, ...] = ()
 
     def __add__(self, other: Counters) -> Counters:
         """Return the sums, counter by counter."""
-        return Counters(**{name: value + getattr(other, name) for name, value in asdict(self).items()})
+        acceptance = map(sum, zip_longest(self.acceptance, other.acceptance, fillvalue=0))
+        sums = {name: value + getattr(other, name) for name, value in self._counts().items()}
+        return Counters(**sums, acceptance=tuple(acceptance))
+
+    def verified(self, drafted: int, accepted: int) -> None:
+        """Count a verification of `drafted` tokens that confirmed `accepted` of them."""
+        self.verify_forwards += 1
+        self.total_draft_tokens += drafted
+        self.total_accepted_draft_tokens += accepted
+        counts = [*self.acceptance, *(0 for _ in range(len(self.acceptance), accepted + 1))]
+        counts[accepted] += 1
+        self.acceptance = tuple(counts)
+
+    def _counts(self) -> dict[str, int]:
+        return {one.name: getattr(self, one.name) for one in fields(self) if one.name != "acceptance"}
 
     @property
     def forwards(self) -> int:
@@ -117,4 +137,4 @@ class Counters:
     def as_dict(self) -> dict[str, int | float]:
         """Return every counter and ratio by its name on the wire."""
         ratios = ("forwards", "tokens_per_forward", "tokens_per_cycle", "acceptance_rate")
-        return {**asdict(self), **{name: getattr(self, name) for name in ratios}}
+        return {**self._counts(), **{name: getattr(self, name) for name in ratios}}

@@ -172,6 +172,15 @@ OUTPUTS: tuple[Output, ...] = (
         asked_by="return_perf_metrics",
     ),
     Output(
+        "acceptance_histogram",
+        "TYPE_INT32",
+        -1,
+        unit="verifications",
+        help="How many verifications of self-speculation confirmed 0, 1, 2 … drafted tokens; not there if there was "
+        "none.",
+        asked_by="return_perf_metrics",
+    ),
+    Output(
         "provisional",
         "TYPE_STRING",
         help="The block after a denoising pass: a JSON object with `start` (in tokens of the answer), `step` (passes "

@@ -30,6 +30,18 @@ def test_cycles_count_a_draft_and_its_verification_once() -> None:
     assert FULL.cycles == 2 + 4 + 5 + 6 + 7
 
 
+def test_verifications_are_counted_by_what_they_confirmed() -> None:
+    one, two = Counters(), Counters()
+    one.verified(7, 2)
+    one.verified(7, 0)
+    one.verified(3, 2)
+    two.verified(7, 4)
+    assert (one.acceptance, two.acceptance) == ((1, 0, 2), (0, 0, 0, 0, 1))
+    assert (one.verify_forwards, one.total_draft_tokens, one.total_accepted_draft_tokens) == (3, 17, 4)
+    assert (one + two).acceptance == (two + one).acceptance == (1, 0, 2, 0, 1)
+    assert (one + two).verify_forwards == 4
+
+
 def test_ratios() -> None:
     assert (FULL.tokens_per_forward, FULL.tokens_per_cycle, FULL.acceptance_rate) == (60 / 27, 60 / 24, 0.25)
 

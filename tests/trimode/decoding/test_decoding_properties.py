@@ -72,6 +72,8 @@ def test_counters_add_up(asked: dict[str, Any]) -> None:
     assert counts.prefill_forwards + counts.forwards == engine.calls
     assert counts.output_tokens == len(answer.token_ids) <= asked["max_tokens"]
     assert 0 <= counts.total_accepted_draft_tokens <= counts.total_draft_tokens
+    assert sum(counts.acceptance) == counts.verify_forwards
+    assert sum(at * count for at, count in enumerate(counts.acceptance)) == counts.total_accepted_draft_tokens
     assert sum(row.keep for row in engine.rows) == (
         counts.forwards + counts.prefill_forwards - counts.denoise_forwards - counts.draft_forwards
     )

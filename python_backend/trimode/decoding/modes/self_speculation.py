@@ -45,12 +45,10 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
             seq.phase = Phase.VERIFY
         return Committed([], denoised=True)
     drafted = len(row.tokens) - 1
-    seq.counters.verify_forwards += 1
-    seq.counters.total_draft_tokens += drafted
     run, log_probs = _verified(seq, row, result)
     committed = seq.commit(run, log_probs)
     verified = min(len(committed), len(run) - 1)
-    seq.counters.total_accepted_draft_tokens += verified
+    seq.counters.verified(drafted, verified)
     seq.mark_cached(len(committed))
     resume(seq)
     return Committed(committed, drafted, verified)

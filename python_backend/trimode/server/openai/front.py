@@ -41,6 +41,7 @@ ENDPOINTS = (
     Endpoint("POST", re.compile("/v1/fim/completions()"), fim_completions.create),
     Endpoint("POST", re.compile("/v1/responses()"), responses.create),
     Endpoint("POST", re.compile("/v1/messages()"), messages.create, messages.error_body),
+    Endpoint("POST", re.compile("/v1/messages/count_tokens()"), messages.count_tokens, messages.error_body),
     Endpoint("POST", re.compile("(?:/v1)?/tokenize()"), tokenize.to_ids),
     Endpoint("POST", re.compile("(?:/v1)?/detokenize()"), tokenize.to_text),
     Endpoint("GET", re.compile("/health()|/v1/health/ready()"), server_facts.ready, open=True),

@@ -1,4 +1,7 @@
-"""POST /v1/messages: a conversation in the shape of Anthropic's API, texts alone. Knows its answers, events, errors."""
+"""POST /v1/messages and /v1/messages/count_tokens: a conversation in the shape of Anthropic's API, texts alone.
+
+Knows its answers, events and errors.
+"""
 
 from __future__ import annotations
 
@@ -53,6 +56,16 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
         job["max_thinking_tokens"] = budget
     names = {**asked.names, "stop_words": "stop_sequences"}
     return replace(asked, jobs=({**job, **prompt},), names=names)
+
+
+def count(body: Mapping[str, Any], facts: Facts) -> dict[str, int]:
+    """Return how many tokens the prompt of a request has; its `max_tokens` may be left out.
+
+    Raises:
+        FaceError: it is refused.
+    """
+    asked = translate({**body, "max_tokens": 1}, facts)
+    return {"input_tokens": len(ids_of(asked.jobs[0], facts))}
 
 
 def _thinking(given: Given) -> tuple[bool, int | None]:
@@ -181,3 +194,8 @@ async def create(exchange: Exchange, _: str) -> web.StreamResponse:
     (piece,) = await exchange.service.worker.whole(asked, exchange.caller)
     choice.take(piece)
     return exchange.json(message(new_id("msg_"), choice))
+
+
+async def count_tokens(exchange: Exchange, _: str) -> web.StreamResponse:
+    """Answer POST /v1/messages/count_tokens."""
+    return exchange.json(await exchange.translated(count, aside=True))

@@ -72,6 +72,7 @@ def test_a_cycle_commits_the_agreed_run_and_one_more(good: int) -> None:
     _, committed = step(seq, never)
     assert committed == [answer(at) for at in range(1, good + 2)]
     assert (seq.counters.total_draft_tokens, seq.counters.total_accepted_draft_tokens) == (3, good)
+    assert seq.counters.acceptance == (0,) * good + (1,)
 
 
 def test_a_right_guess_behind_a_wrong_one_does_not_count() -> None:

@@ -121,13 +121,26 @@ def test_prompts_count_once() -> None:
 
 
 def test_the_metrics_of_one_answer() -> None:
-    drafted = {**COUNTS, "verify_forwards": 2, "total_draft_tokens": 8, "total_accepted_draft_tokens": 6}
+    counts = {"verify_forwards": 2, "total_draft_tokens": 8, "total_accepted_draft_tokens": 6}
+    drafted = {**COUNTS, **counts, "acceptance_histogram": [0, 0, 1, 0, 1]}
     found = metrics([drafted], 0.1, 0.5)
     assert found is not None
     assert found["speculative_decoding"]["mean_acceptance_length"] == 4.0
     assert found["speculative_decoding"]["draft_acceptance_rate"] == 0.75
+    assert found["speculative_decoding"]["acceptance_histogram"] == [0, 0, 1, 0, 1]
     assert found["mean_itl_ms"] == pytest.approx(200.0) and found["tokens_per_second"] == 6.0
     assert metrics([drafted, drafted], None, 0.5) is None
+
+
+def test_a_histogram_of_one_count_is_a_list() -> None:
+    refused = {
+        **COUNTS,
+        "verify_forwards": 2,
+        "total_draft_tokens": 8,
+        "acceptance_histogram": 2,
+    }  # as Triton writes it
+    found = metrics([refused], None, 0.5)
+    assert found is not None and found["speculative_decoding"]["acceptance_histogram"] == [2]
 
 
 def test_the_best_answers_of_each_prompt() -> None:

@@ -18,7 +18,7 @@ from trimode.config import ServerConfig
 from trimode.errors import ERROR_TYPES, BundleError, Refusal, RequestError
 from trimode.server.openai.completions import translate
 from trimode.server.openai.models import model
-from trimode.server.openai.shared.errors import error_in, face_error
+from trimode.server.openai.shared.errors import TOO_LONG, error_in, face_error
 from trimode.server.openai.shared.facts import Facts
 from trimode.server.openai.shared.fields import sort_fields
 from trimode.server.openai.shared.model_names import ModelNames, sane
@@ -133,7 +133,8 @@ def test_names_that_an_operator_gives() -> None:
 def test_every_type_of_error_has_a_form(error_type: str) -> None:
     error = face_error(Refusal(error_type, "so it is"))
     body = error.body()["error"]
-    assert body["message"] == "so it is" and body["param"] is None
+    ending = TOO_LONG if error_type == "prompt_too_long" else ""
+    assert body["message"] == f"so it is{ending}" and body["param"] is None
     assert (body["type"] == "server_error") is (error.status >= 500)
     assert bool(error.headers()) is (error.status in (401, 503))
 

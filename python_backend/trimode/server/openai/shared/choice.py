@@ -19,7 +19,8 @@ from .work import Piece
 
 NOT_COUNTERS = {"model_name", "model_version", "text_output", "finish_reason", "output_ids", "output_log_probs",
                 "effective_params", "auto", "provisional", "fills", "infill_candidates", "cum_log_probs",
-                "id", "edits"}  # fmt: skip
+                "id", "edits",
+                "acceptance_histogram"}  # fmt: skip
 """What a last piece has in addition to counters."""
 
 
@@ -122,6 +123,8 @@ class Choice:
         found: dict[str, Any] = {}
         if "return_perf_metrics" in self.asked.extras:
             found["counters"] = {name: value for name, value in self.last.items() if name not in NOT_COUNTERS}
+            if "acceptance_histogram" in self.last:
+                found["acceptance_histogram"] = list(_list(self.last, "acceptance_histogram"))
             if "auto" in self.last:
                 found["auto"] = json.loads(self.last["auto"])
         if "return_effective_params" in self.asked.extras:

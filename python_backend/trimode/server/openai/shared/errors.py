@@ -16,6 +16,8 @@ from ...error_answer import RETRY_AFTER_SECONDS, with_type
 
 CODES = {"prompt_too_long": "context_length_exceeded", "not_found": "not_found"}
 """Codes that differ from the type of error."""
+TOO_LONG = "; the request is longer than the model's context length (context_length_exceeded)"
+"""Ends the message of that code: LangChain reads the word in the message alone, LiteLLM the words before it."""
 FIELD = re.compile(r"([^\s,.\[]+)(?:\[\d+\]|\.\w+)*")
 NAMES = {"text_input": "prompt", "input_ids": "prompt", "stop_words": "stop"}
 """What the fields of generate are called here."""
@@ -25,9 +27,10 @@ class FaceError(Exception):
     """An error on its way to a client: its type of ERROR_TYPES, its text, the field at fault and a code."""
 
     def __init__(self, error_type: str, message: str, param: str | None = None, code: str | None = None) -> None:
-        super().__init__(message)
-        self.error_type, self.message, self.param = error_type, message, param
         self.code = code or CODES.get(error_type, error_type)
+        self.message = message + (TOO_LONG if self.code == CODES["prompt_too_long"] else "")
+        super().__init__(self.message)
+        self.error_type, self.param = error_type, param
 
     @property
     def status(self) -> int:

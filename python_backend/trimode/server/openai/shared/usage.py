@@ -9,9 +9,9 @@ from .work import Piece
 
 COUNTS = (
     *("num_input_tokens", "num_output_tokens", "cached_tokens"),
-    *("verify_forwards", "total_draft_tokens", "total_accepted_draft_tokens"),
+    *("verify_forwards", "total_draft_tokens", "total_accepted_draft_tokens", "acceptance_histogram"),
 )
-"""Counters of a last piece that the usage and the metrics are made of."""
+"""Outputs of a last piece that the usage and the metrics are made of."""
 
 
 def usage(last: Sequence[Piece], prompts: int, reasoning_tokens: int = 0) -> dict[str, Any]:
@@ -53,9 +53,11 @@ def metrics(last: Sequence[Piece], first_seconds: float | None, seconds: float) 
     accepted, tokens = piece["total_accepted_draft_tokens"], piece["num_output_tokens"]
     speculative = None
     if drafts:
+        histogram = piece["acceptance_histogram"]  # Triton writes a list of one as its item
         speculative = {
             "mean_acceptance_length": 1 + accepted / drafts,
             "draft_acceptance_rate": accepted / drafted if drafted else 0.0,
+            "acceptance_histogram": histogram if isinstance(histogram, list) else [histogram],
             "num_spec_steps": drafts,
             "num_draft_tokens": drafted,
             "num_accepted_draft_tokens": accepted,
