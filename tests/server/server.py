@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import subprocess
 import sys
 import time
@@ -56,6 +57,8 @@ def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], seconds: 
 class Server:
     """One `trimode.server` process; its output is in `log`."""
 
+    trusting: ssl.SSLContext | None = None
+    """What a server that speaks TLS is asked with."""
     under: tuple[str, ...] = ()
     """What its command line is put behind, for a kind of server that runs under a limit or in other mounts."""
 
@@ -80,7 +83,8 @@ class Server:
 
     def ready(self) -> bool:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.http_port}/v2/health/ready", timeout=5) as answer:
+            url = f"http{'s' if self.trusting else ''}://127.0.0.1:{self.http_port}/v2/health/ready"
+            with urllib.request.urlopen(url, timeout=5, context=self.trusting) as answer:
                 return bool(answer.status == 200)
         except urllib.error.HTTPError as exc:
             exc.close()
@@ -90,7 +94,8 @@ class Server:
 
     def metric(self, name: str, **labels: str) -> float:
         """The value of one metric, summed over the labels not given; 0 when it is not there yet."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics", timeout=5) as answer:
+        url = f"http{'s' if self.trusting else ''}://127.0.0.1:{self.metrics_port}/metrics"
+        with urllib.request.urlopen(url, timeout=5, context=self.trusting) as answer:
             families = text_string_to_metric_families(answer.read().decode())
         samples = [sample for family in families for sample in family.samples if sample.name == name]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())

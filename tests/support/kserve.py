@@ -10,7 +10,7 @@ from typing import Any
 
 import grpc
 from trimode.api.tensors import MODEL_NAME
-from trimode.server.caller import EVERY_PEER, Callers
+from trimode.server.access.entry import EVERYBODY, Entry
 from trimode.server.grpc_front.front import GrpcFront, listen
 from trimode.server.grpc_front.messages import FINAL
 from trimode.server.ports import free_port
@@ -104,7 +104,7 @@ class Scene:
 def play(
     act: Callable[[Scene], Awaitable[None]],
     triton: Callable[[], Triton] = Triton,
-    callers: Callers = EVERY_PEER,
+    entry: Entry = EVERYBODY,
     **limits: float,
 ) -> None:
     """Run `act` on a caller, a front and a Triton."""
@@ -121,7 +121,7 @@ def play(
             stack.push_async_callback(server.stop, None)
             state = State()
             given: dict[str, Any] = dict(limits)
-            front = GrpcFront(f"127.0.0.1:{inner}", state, Limits(**given), callers)
+            front = GrpcFront(f"127.0.0.1:{inner}", state, Limits(**given), entry)
             await stack.enter_async_context(listen(front, "127.0.0.1", outer))
             await front.connect()
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{outer}"))

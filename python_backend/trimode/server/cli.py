@@ -16,9 +16,8 @@ from ..api.tensors import MODEL_NAME
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
-from .access.keys import Access
+from .access.entry import EVERYBODY, Entry
 from .backend_client import BackendClient
-from .caller import Callers
 from .gpu_repository import parse_gpus
 from .grpc_front.front import MOST_CONNECTIONS as MOST_GRPC
 from .grpc_front.front import GrpcFront
@@ -64,8 +63,7 @@ async def _serve(options: argparse.Namespace) -> None:
     check_limits(bundle)
     gpus = gpus_for(options.gpus, manifest)
     facts = Facts.load(bundle, manifest, config, options.served_model_name)
-    callers = Callers.behind(options.trusted_proxies)
-    access = Access(options.api_key, options.api_key_file)
+    entry = Entry.of(options)
     with private_folder() as folder:
         launch = Launch.prepare(options, repository, bundle, gpus, folder, manifest.modes)
         ports = launch.ports
@@ -76,9 +74,10 @@ async def _serve(options: argparse.Namespace) -> None:
         )
         supervisor = Supervisor(launch.start, liveness, options.exit_timeout)
         limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
-        guard = Guard(backend, supervisor, limits, callers, access)
+        guard = Guard(backend, supervisor, limits, entry)
         add_openai(guard, facts, supervisor, limits, metrics, open_metrics=options.metrics_without_key)
-        front = GrpcFront(ports.grpc_target, supervisor, limits, callers, access)
+        front = GrpcFront(ports.grpc_target, supervisor, limits, entry)
+        scraped = MetricsFront(metrics, supervisor, EVERYBODY if options.metrics_without_key else entry)
 
         def stop() -> None:
             supervisor.stop()
@@ -96,12 +95,13 @@ async def _serve(options: argparse.Namespace) -> None:
             loop.add_signal_handler(number, stop)
         async with (
             contextlib.aclosing(liveness),
-            listen(guard.handle, options.host, options.http_port, most_http),
-            listen(MetricsFront(metrics, supervisor).handle, options.metrics_host, options.metrics_port, most_metrics),
+            entry.renewing(),
+            listen(guard.handle, options.host, options.http_port, most_http, entry.tls),
+            listen(scraped.handle, options.metrics_host, options.metrics_port, most_metrics, entry.tls),
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):
-            if access.closed:
-                log(f"{len(access.names())} API keys: {', '.join(access.names())}")
+            if names := entry.access.names():
+                log(f"{len(names)} API keys: {', '.join(names)}")
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(ready, lambda: guard.running + front.running)
 
@@ -140,9 +140,10 @@ def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:
 
 def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str:
     """Return what is printed when the server is ready."""
-    http = f"http://{in_url(options.host)}:{options.http_port}"
+    secure = "s" if options.ssl_certfile else ""
+    http = f"http{secure}://{in_url(options.host)}:{options.http_port}"
     grpc = f"{in_url(options.grpc_host)}:{options.grpc_port}"
-    metrics = f"http://{in_url(options.metrics_host)}:{options.metrics_port}"
+    metrics = f"http{secure}://{in_url(options.metrics_host)}:{options.metrics_port}"
     if (bundle / CHAT_TEMPLATE).is_file():
         prompt = '"messages": [{"role": "user", "content": "What is 23 + 2221?"}]'
     else:

@@ -22,10 +22,9 @@ from aiohttp import web
 
 from ..api.tensors import CANCEL, MODEL_NAME
 from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
-from .access.keys import API_KEY, AUTHORIZATION, OPEN, Access
+from .access.entry import EVERYBODY, Entry
 from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
-from .caller import EVERY_PEER, FORWARDED_FOR, Callers
 from .error_answer import error_response, error_text
 from .http_front.body import read_body
 from .serving import Limits, ServingState, check_model, lost_error, not_serving, silent_error
@@ -71,17 +70,9 @@ class Face(Protocol):
 class Guard:
     """An aiohttp handler in front of `backend`. To serve other URLs, add a Route, or a face with `add`."""
 
-    def __init__(
-        self,
-        backend: BackendClient,
-        state: ServingState,
-        limits: Limits,
-        callers: Callers = EVERY_PEER,
-        access: Access = OPEN,
-    ) -> None:
+    def __init__(self, backend: BackendClient, state: ServingState, limits: Limits, entry: Entry = EVERYBODY) -> None:
         self._backend = backend
-        self._callers = callers
-        self._access = access
+        self._entry = entry
         self._state = state
         self._limits = limits
         self.running = 0  # requests for an answer that have none yet
@@ -99,15 +90,9 @@ class Guard:
         """Hand the requests for other paths to a face of its own, whatever their method."""
         self._faces.append(face)
 
-    def admit(self, request: web.BaseRequest) -> str | None:
-        """Return the name of a request's API key, None where none is needed; see Access.admit."""
-        return self._access.admit(request.headers.get(AUTHORIZATION), request.headers.get(API_KEY))
-
-    def caller_of(self, request: web.BaseRequest) -> str:
-        """Return who sent a request: the name of its key, or the address that Callers says."""
-        if name := self.admit(request):
-            return f"key {name}"
-        return self._callers.of(request.remote or "", request.headers.getall(FORWARDED_FOR, ()))
+    def admit(self, request: web.BaseRequest) -> str:
+        """Return who sent a request; see Entry.admit."""
+        return self._entry.admit_request(request)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
@@ -173,7 +158,7 @@ class Guard:
         """Pass a request on with a tag of ours; if its answer is not read to the end, it is cancelled by that tag."""
         streaming = found["verb"] == "generate_stream"
         body = await read_body(request, self._limits)
-        tag, caller = secrets.token_hex(8), self.caller_of(request)
+        tag, caller = secrets.token_hex(8), self.admit(request)
         if len(body) > LARGE_BODY:
             checked = await asyncio.to_thread(check_body, body, tag, caller, streaming=streaming)
         else:

@@ -11,7 +11,8 @@ import pytest
 from trimode_client import AsyncClient, Client, Completion, Tls, TlsError, TrimodeClientError, UnavailableError
 from trimode_client.transports.tls import tls_words
 
-from tests.client.transports.tls_front import Authority, tls_front
+from tests.client.transports.tls_front import tls_front
+from tests.support.certificates import Authority
 from tests.support.fake_server import FIRST, LAST, SERVERS, Script
 
 pytestmark = pytest.mark.subprocess  # openssl makes the certificates

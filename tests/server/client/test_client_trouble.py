@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from trimode_client import AsyncClient, Client, Completion, EngineError, OverloadedError, Tls, TlsError
 
-from tests.client.transports.tls_front import Authority, tls_front
+from tests.client.transports.tls_front import tls_front
 from tests.server.sdk import Protocol, client, protocols, run, url
 from tests.server.server import Server, wait_until
+from tests.support.certificates import Authority
 
 QUESTION = "What is 23 + 2221?"
 LONG: dict[str, Any] = {"mode": "autoregressive", "max_tokens": 1500, "end_id": -1}

@@ -55,6 +55,13 @@ def test_nothing_is_said_without_a_key(closed: Server, path: str) -> None:
     assert send(closed.http_port, "GET", path)[0] == 401
 
 
+def test_metrics_need_a_key_at_both_ports(closed: Server) -> None:
+    for port in (closed.http_port, closed.metrics_port):
+        assert send(port, "GET", "/metrics")[0] == 401
+        status, body = send(port, "GET", "/metrics", Authorization=f"Bearer {ALICE}")
+        assert status == 200 and b"trimode_requests_total" in body
+
+
 @pytest.mark.parametrize("path", ["/v2/health/live", "/v2/health/ready", "/health", "/v1/health/live"])
 def test_probes_need_no_key(closed: Server, path: str) -> None:
     assert send(closed.http_port, "GET", path)[0] == 200

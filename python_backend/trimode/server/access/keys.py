@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from ...errors import Refusal, ServeError
 from ..process import log
+from .file_state import file_state
 
 AUTHORIZATION, API_KEY = "authorization", "x-api-key"
 """The HTTP headers and gRPC metadata keys that carry a key: the first behind the word Bearer."""
@@ -63,7 +63,7 @@ class Access:
         self._file = file
         self._clock = clock
         self._looked = clock()
-        self._state = _state(file)
+        self._state = file and file_state(file)
         self._keys = self._given if file is None else (*self._given, *_read(file))
 
     @property
@@ -104,7 +104,7 @@ class Access:
         if self._file is None or self._clock() - self._looked < LOOK_SECONDS:
             return
         self._looked = self._clock()
-        state = _state(self._file)
+        state = file_state(self._file)
         if state == self._state:
             return
         self._state = state
@@ -114,15 +114,6 @@ class Access:
             log(f"{exc}; the former keys stay")
             return
         log(f"{len(self._keys)} API keys: {', '.join(key.name for key in self._keys)}")
-
-
-def _state(file: Path | None) -> tuple[int, ...]:
-    """Return what changes whenever a file does."""
-    try:
-        found = os.stat(file or "")
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def _read(file: Path) -> list[Key]:

@@ -18,8 +18,7 @@ import grpc
 from tritonclient.grpc import service_pb2 as pb
 
 from ...errors import UNFORESEEN, Refusal, ServeError, TrimodeError
-from ..access.keys import OPEN, Access
-from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
+from ..access.entry import EVERYBODY, Entry
 from ..error_answer import with_type
 from ..serving import Limits, ServingState, check_model, not_serving, silent_error
 from .gatekeeper import Gatekeeper, admit
@@ -64,19 +63,11 @@ Unary = Callable[[bytes, Any], Awaitable[bytes]]
 class GrpcFront:
     """Answers KServe's calls by the Triton at `address`, which is gRPC's name for it."""
 
-    def __init__(
-        self,
-        address: str,
-        state: ServingState,
-        limits: Limits,
-        callers: Callers = EVERY_PEER,
-        access: Access = OPEN,
-    ) -> None:
-        self.access = access
+    def __init__(self, address: str, state: ServingState, limits: Limits, entry: Entry = EVERYBODY) -> None:
+        self.entry = entry
         self._address = address
         self._state = state
         self._limits = limits
-        self._callers = callers
         self.most_bytes = limits.body_bytes
         self._channel: grpc.aio.Channel | None = None
         self._relays: set[Relay] = set()
@@ -147,9 +138,7 @@ class GrpcFront:
         )
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
-        forwarded = [str(value) for key, value in context.invocation_metadata() or () if key == FORWARDED_FOR]
-        name = admit(self.access, context.invocation_metadata())
-        caller = f"key {name}" if name else self._callers.of(address_of(context.peer()), forwarded)
+        caller = admit(self.entry, context.invocation_metadata(), address_of(context.peer()))
         relay = Relay(context, self._open_stream, self._state, self._limits, caller)
         self._relays.add(relay)
         try:
@@ -244,7 +233,7 @@ async def listen(front: GrpcFront, host: str, port: int, most: int = MOST_CONNEC
         ServeError: the port is taken.
     """
     server = grpc.aio.server(
-        interceptors=(Gatekeeper(front.access),),
+        interceptors=(Gatekeeper(front.entry),),
         options=(
             ("grpc.max_receive_message_length", min(HARD_LIMIT_FACTOR * front.most_bytes, LARGEST_OPTION)),
             ("grpc.max_send_message_length", -1),
@@ -261,7 +250,10 @@ async def listen(front: GrpcFront, host: str, port: int, most: int = MOST_CONNEC
     )
     server.add_generic_rpc_handlers(front.handlers())
     try:
-        server.add_insecure_port(f"{host}:{port}")
+        if front.entry.tls is None:
+            server.add_insecure_port(f"{host}:{port}")
+        else:
+            server.add_secure_port(f"{host}:{port}", front.entry.tls.credentials())
     except RuntimeError as exc:
         raise ServeError(f"gRPC cannot listen on {host}, port {port}: {exc}") from exc
     await server.start()

@@ -8,7 +8,9 @@ from typing import Any
 import grpc
 
 from ...errors import Refusal
-from ..access.keys import API_KEY, AUTHORIZATION, Access
+from ..access.entry import Entry
+from ..access.keys import API_KEY, AUTHORIZATION
+from ..caller import FORWARDED_FOR
 
 OPEN_CALLS = (
     *("/inference.GRPCInferenceService/ServerLive", "/inference.GRPCInferenceService/ServerReady"),
@@ -19,17 +21,19 @@ Handler = Any  # grpc.RpcMethodHandler or None; at run time it takes no type par
 Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler]]
 
 
-def admit(access: Access, metadata: Iterable[tuple[str, str | bytes]] | None) -> str | None:
-    """Return the name of the key in a call's metadata; see Access.admit."""
-    given = {key: value for key, value in metadata or () if isinstance(value, str)}
-    return access.admit(given.get(AUTHORIZATION), given.get(API_KEY))
+def admit(entry: Entry, metadata: Iterable[tuple[str, str | bytes]] | None, peer: str = "") -> str:
+    """Return who makes a call with this metadata from this address; see Entry.admit."""
+    texts = [(key, value) for key, value in metadata or () if isinstance(value, str)]
+    forwarded = [value for key, value in texts if key == FORWARDED_FOR]
+    given = dict(texts)
+    return entry.admit(given.get(AUTHORIZATION), given.get(API_KEY), peer, forwarded)
 
 
 class Gatekeeper(grpc.aio.ServerInterceptor):
     """Refuses calls without a key before any of their messages is read."""
 
-    def __init__(self, access: Access) -> None:
-        self._access = access
+    def __init__(self, entry: Entry) -> None:
+        self._entry = entry
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
@@ -39,7 +43,7 @@ class Gatekeeper(grpc.aio.ServerInterceptor):
         if handler is None or handler_call_details.method in OPEN_CALLS:
             return handler
         try:
-            admit(self._access, handler_call_details.invocation_metadata)
+            admit(self._entry, handler_call_details.invocation_metadata)
         except Refusal as exc:
             return _refusing(handler, exc.on_the_wire())
         return handler

@@ -92,12 +92,14 @@ class Connection(web.RequestHandler):
         self._paused_since: float | None = None  # since when the system takes no more of the answer
         self._request: web.BaseRequest | None = None  # that is being answered, or whose body still comes
         self._ended = False  # the caller sends no more
+        self._secure = False  # it speaks TLS
         self.refusal: TrimodeError | None = None
         self.broken = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or refuse the caller for want of room."""
         super().connection_made(transport)
+        self._secure = transport.get_extra_info("ssl_object") is not None
         if error := self._connections.add(self):
             self.refuse(error)
 
@@ -130,7 +132,7 @@ class Connection(web.RequestHandler):
         elif self._phase is ANSWER:
             for late in (1, 2):  # not at once, so that a quick answer has nothing in front of it
                 asyncio.get_running_loop().call_later(late * GONE_SECONDS, self._look_whether_gone)
-        return self._phase is ANSWER
+        return self._phase is ANSWER and not self._secure  # asyncio ends both directions of TLS at once
 
     def pause_writing(self) -> None:
         """Note that the caller does not read its answer."""

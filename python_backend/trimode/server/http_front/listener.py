@@ -12,6 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from ...errors import Refusal, TrimodeError
+from ..access.tls import ServerTls
 from ..backend_client import OUT_OF_RESOURCES
 from ..error_answer import error_response
 from .connection import Connection, request_maker
@@ -22,6 +23,7 @@ MOST_CONNECTIONS = 1024
 """As gRPC's. 80 requests run or wait; the rest are connections between two requests, which take 8 KiB each."""
 MOST_REFUSED = 32  # connections that read their refusal; where one more comes, the first of them has had its time
 SWEEP_SECONDS = 0.5  # between looks at all connections, and so what a timer may be late
+HANDSHAKE_SECONDS = 20.0  # as for a head, which comes after it
 SHUTDOWN_SECONDS = 2.0  # for open connections to end; requests have had the server's exit timeout before
 SAY_SECONDS = 10.0  # between two lines in the log that say the same of many connections
 BACKLOG = 128  # connections that the system holds until they are accepted; asyncio accepts as many at once
@@ -102,7 +104,9 @@ class Keeper:
 
 
 @contextlib.asynccontextmanager
-async def listen(handle: Handler, host: str, port: int, most: int = MOST_CONNECTIONS) -> AsyncIterator[None]:
+async def listen(
+    handle: Handler, host: str, port: int, most: int = MOST_CONNECTIONS, tls: ServerTls | None = None
+) -> AsyncIterator[None]:
     """Answer requests to `host`:`port` by `handle` inside the block; at most `most` connections are open at once."""
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
@@ -122,7 +126,9 @@ async def listen(handle: Handler, host: str, port: int, most: int = MOST_CONNECT
     loop.set_exception_handler(connections.log_unaccepted)
     # Those that are being accepted are not counted yet, and must not take the files that are left.
     backlog = max(min(BACKLOG, most // 2), 1)
-    listening = await loop.create_server(lambda: Connection(server, connections), host, port, backlog=backlog)
+    times = {"ssl_handshake_timeout": HANDSHAKE_SECONDS, "ssl_shutdown_timeout": SHUTDOWN_SECONDS}
+    secure: dict[str, Any] = {} if tls is None else {"ssl": tls.context, **times}
+    listening = await loop.create_server(lambda: Connection(server, connections), host, port, backlog=backlog, **secure)
     watching = asyncio.create_task(connections.watch())
     try:
         yield

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ... import __version__
 from ...api.rule_files import RULE_FILES
+from ..access.tls import CERT_REQS, NOT_ASKED
 from ..http_front.listener import MOST_CONNECTIONS
 from ..ports import LOOPBACK
 from .option_types import count, grace, mebibytes, port, seconds, whole_seconds
@@ -61,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         text = f"port of {what}; 0 takes a free one [%(default)s]"
         made.add_argument(f"--{name}-port", type=port, default=default, metavar="PORT", help=text)
     _add_access(made)
+    _add_tls(made)
     _add_limits(made)
     return made
 
@@ -83,7 +85,26 @@ def _add_access(made: argparse.ArgumentParser) -> None:
         "read again when it changes [none]",
     )
     made.add_argument(
-        "--metrics-without-key", action="store_true", help="let callers without a key read /metrics at the HTTP port"
+        "--metrics-without-key",
+        action="store_true",
+        help="let callers without a key read /metrics, at the HTTP port and at the port of metrics",
+    )
+
+
+def _add_tls(made: argparse.ArgumentParser) -> None:
+    """Add what encrypts HTTP and gRPC, by the names that vLLM has."""
+    for name, text in (
+        ("certfile", "speak TLS alone, with this certificate and those between it and its authority, in PEM format"),
+        ("keyfile", "its key, without a password [in --ssl-certfile]"),
+        ("ca-certs", "authorities that callers' certificates may come from; with --ssl-cert-reqs 2"),
+    ):
+        made.add_argument(f"--ssl-{name}", type=Path, metavar="FILE", help=f"{text}; read again when it changes [none]")
+    made.add_argument(
+        "--ssl-cert-reqs",
+        type=int,
+        choices=CERT_REQS,
+        default=NOT_ASKED,
+        help="2: callers need a certificate of --ssl-ca-certs; 0: they need none [%(default)s]",
     )
 
 

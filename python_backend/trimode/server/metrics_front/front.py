@@ -10,6 +10,7 @@ import logging
 from aiohttp import web
 
 from ...errors import UNFORESEEN, Described, LostError, Refusal, TrimodeError, shorten
+from ..access.entry import EVERYBODY, Entry
 from ..backend_client import BackendClient
 from ..error_answer import error_response
 from ..guard import path_of
@@ -48,8 +49,9 @@ async def read_metrics(metrics: BackendClient, state: ServingState) -> tuple[byt
 class MetricsFront:
     """An aiohttp handler in front of Triton's port of metrics."""
 
-    def __init__(self, metrics: BackendClient, state: ServingState) -> None:
+    def __init__(self, metrics: BackendClient, state: ServingState, entry: Entry = EVERYBODY) -> None:
         self._metrics = metrics
+        self._entry = entry
         self._state = state
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -70,6 +72,7 @@ class MetricsFront:
             return web.Response(status=204, headers={"Allow": ", ".join(METHODS)})
         if request.method not in METHODS or path != PATH:
             raise Refusal("not_allowed", f"{shorten(Described(request.method))} {shown}; this port has GET {PATH}")
+        self._entry.admit_request(request)
         content, content_type = await read_metrics(self._metrics, self._state)
         return web.Response(body=content, headers={"Content-Type": content_type})
 

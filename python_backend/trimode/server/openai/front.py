@@ -105,5 +105,5 @@ def add_openai(
     guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: BackendClient, *, open_metrics: bool
 ) -> None:
     """Let the guard serve this face too; `metrics` is the port of Triton's metrics."""
-    service = Service(facts, Worker(guard, state), state, limits, metrics, guard.caller_of, guard.admit)
+    service = Service(facts, Worker(guard, state), state, limits, metrics, guard.admit)
     guard.add(OpenAiFront(service, open_metrics=open_metrics))

@@ -44,8 +44,7 @@ class Service:
 
     Attributes:
         metrics: where Triton's metrics come from.
-        caller_of: says who sent a request.
-        admit: refuses a request without an API key, where one is needed.
+        admit: says who sent a request, and refuses one without an API key where one is needed.
     """
 
     facts: Facts
@@ -53,8 +52,7 @@ class Service:
     state: ServingState
     limits: Limits
     metrics: BackendClient
-    caller_of: Callable[[web.BaseRequest], str]
-    admit: Callable[[web.BaseRequest], str | None]
+    admit: Callable[[web.BaseRequest], str]
 
 
 class Exchange:
@@ -71,7 +69,7 @@ class Exchange:
     @property
     def caller(self) -> str:
         """Who sent it."""
-        return self.service.caller_of(self.request)
+        return self.service.admit(self.request)
 
     @property
     def seconds(self) -> float:

@@ -1,0 +1,214 @@
+"""ServerTls: the certificates that both faces show, read again when their files change.
+
+A new connection gets the newest certificates that could be read; one that runs keeps its own. Knows files, and what
+asyncio and gRPC take; nothing of callers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from ...errors import ServeError
+from ..process import log
+from .file_state import file_state
+
+LOOK_SECONDS = 1.0  # between two looks at the files' state
+NOT_ASKED, REQUIRED = int(ssl.CERT_NONE), int(ssl.CERT_REQUIRED)
+CERT_REQS = (NOT_ASKED, REQUIRED)
+"""What `--ssl-cert-reqs` takes, in Python's numbers. 1, a certificate that may be left out, is none of gRPC's."""
+HTTP_1 = ["http/1.1"]  # what HTTP's face speaks, as TLS names it
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """What `--ssl-certfile`, `--ssl-keyfile`, `--ssl-ca-certs` and `--ssl-cert-reqs` name.
+
+    Attributes:
+        cert: the server's certificate and those between it and its authority, in PEM format.
+        key: its key, without a password; None where `cert` holds it too.
+        authorities: those that callers' certificates may come from; None where callers need none.
+    """
+
+    cert: Path
+    key: Path | None = None
+    authorities: Path | None = None
+
+    @classmethod
+    def of(cls, cert: Path | None, key: Path | None, authorities: Path | None, reqs: int) -> TlsFiles | None:
+        """Read the four options; None without any.
+
+        Raises:
+            ServeError: they contradict each other.
+        """
+        if cert is None:
+            for option, given in (("--ssl-keyfile", key), ("--ssl-ca-certs", authorities), ("--ssl-cert-reqs", reqs)):
+                if given:
+                    raise ServeError(f"{option} {given} needs --ssl-certfile, the server's certificate")
+            return None
+        if (authorities is None) != (reqs == NOT_ASKED):
+            raise ServeError(
+                f"--ssl-ca-certs and --ssl-cert-reqs {REQUIRED} need each other: the first says whose certificates "
+                f"count, the second that callers need one; got --ssl-ca-certs {authorities}, --ssl-cert-reqs {reqs}"
+            )
+        return cls(cert, key, authorities)
+
+    @property
+    def named(self) -> dict[str, Path]:
+        """The files by their options."""
+        found = {"--ssl-certfile": self.cert, "--ssl-keyfile": self.key, "--ssl-ca-certs": self.authorities}
+        return {option: path for option, path in found.items() if path is not None}
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """What the files held at one moment; checked.
+
+    Attributes:
+        context: for HTTP.
+        cert, key, authorities: for gRPC.
+    """
+
+    context: ssl.SSLContext
+    cert: bytes = field(repr=False)
+    key: bytes = field(repr=False)
+    authorities: bytes | None = field(repr=False)
+
+    @classmethod
+    def read(cls, files: TlsFiles) -> Certificates:
+        """Read the files.
+
+        Raises:
+            ServeError: one cannot be read or does not hold what it should, or they do not belong together.
+        """
+        found = {option: _read(option, path) for option, path in files.named.items()}
+        cert = found["--ssl-certfile"]
+        key = found.get("--ssl-keyfile", cert)
+        authorities = found.get("--ssl-ca-certs")
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_alpn_protocols(HTTP_1)
+        _load_chain(context, files, cert, key)
+        if authorities is not None:
+            _check_certificates("--ssl-ca-certs", files.authorities, authorities)
+            context.load_verify_locations(cadata=authorities.decode("ascii"))
+            context.verify_mode = ssl.CERT_REQUIRED
+        return cls(context, cert, key, authorities)
+
+
+class NewestContext(ssl.SSLContext):
+    """A context that begins each handshake with another's certificates: asyncio listens with one for good."""
+
+    newest: ssl.SSLContext
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        """Begin a handshake; see SSLContext.wrap_bio."""
+        return self.newest.wrap_bio(*args, **kwargs)
+
+
+class ServerTls:
+    """The certificates of both faces."""
+
+    def __init__(self, files: TlsFiles) -> None:
+        """Read the files.
+
+        Raises:
+            ServeError: see Certificates.read.
+        """
+        self._files = files
+        self._state = self._look()
+        self._now = Certificates.read(files)
+        self.context = NewestContext(ssl.PROTOCOL_TLS_SERVER)
+        """What HTTP listens with."""
+        self.context.newest = self._now.context
+
+    def credentials(self) -> grpc.ServerCredentials:
+        """Return what gRPC listens with."""
+        shown = self._now
+
+        def newer() -> Any:  # gRPC asks at each handshake, from its own threads; None leaves it as it is
+            nonlocal shown
+            if shown is self._now:
+                return None
+            shown = self._now
+            return _configuration(shown)
+
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(shown), newer, require_client_authentication=shown.authorities is not None
+        )
+
+    async def watch(self) -> None:
+        """Read the files again whenever they have changed, until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            self.renew()
+
+    def renew(self) -> None:
+        """Read the files again if they have changed; those that cannot be used leave everything as it is."""
+        state = self._look()
+        if state == self._state:
+            return
+        self._state = state
+        try:
+            self._now = Certificates.read(self._files)
+        except ServeError as exc:
+            log(f"{exc}; the former certificates stay")
+            return
+        self.context.newest = self._now.context
+        log(f"{', '.join(map(str, self._files.named.values()))}: new connections get what these files hold now")
+
+    def _look(self) -> list[tuple[int, ...]]:
+        return [file_state(path) for path in self._files.named.values()]
+
+
+def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(certificates.key, certificates.cert)], root_certificates=certificates.authorities
+    )
+
+
+def _read(option: str, path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as exc:
+        raise ServeError(f"{option} {path} cannot be read: {exc.strerror}") from exc
+
+
+def _check_certificates(option: str, path: Path | None, data: bytes) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_verify_locations(cadata=data.decode("ascii"))
+    except (ssl.SSLError, ValueError) as exc:
+        raise ServeError(f"{option} {path} holds no certificate: {_said(exc)}") from exc
+
+
+def _load_chain(context: ssl.SSLContext, files: TlsFiles, cert: bytes, key: bytes) -> None:
+    """Load a certificate and its key from the bytes that were read, so that both faces show the same.
+
+    Python loads them from files alone: these live in memory and have no name.
+    """
+    _check_certificates("--ssl-certfile", files.cert, cert)
+    parts = [os.memfd_create(name) for name in ("cert", "key")]
+    try:
+        for part, data in zip(parts, (cert, key), strict=True):
+            with os.fdopen(os.dup(part), "wb") as file:
+                file.write(data)
+        held_cert, held_key = (f"/proc/self/fd/{part}" for part in parts)
+        context.load_cert_chain(held_cert, held_key, password="")  # never asks for one
+    except ssl.SSLError as exc:
+        named = f"--ssl-certfile {files.cert} and --ssl-keyfile {files.key or files.cert}"
+        raise ServeError(f"{named} must be a certificate and its key, without a password: {_said(exc)}") from exc
+    finally:
+        for part in parts:
+            os.close(part)
+
+
+def _said(exc: Exception) -> str:
+    """Return what was wrong, in the library's words."""
+    reason = exc.reason if isinstance(exc, ssl.SSLError) else None
+    return (reason or "it is not in PEM format").lower().replace("_", " ")
