@@ -87,6 +87,8 @@ class Scene:
     state: State
     front: GrpcFront
     channel: grpc.aio.Channel
+    address: str
+    """The front's host:port."""
 
     @property
     def stub(self) -> Any:
@@ -125,6 +127,6 @@ def play(
             await stack.enter_async_context(listen(front, "127.0.0.1", outer))
             await front.connect()
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{outer}"))
-            await act(Scene(behind, state, front, channel))
+            await act(Scene(behind, state, front, channel, f"127.0.0.1:{outer}"))
 
     asyncio.run(run())

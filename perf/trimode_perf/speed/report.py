@@ -35,10 +35,21 @@ from . import (
     timeline,
 )
 from .domains import headline
+from .fronts import part as fronts
 from .knobs import fastest
 
 PARTS: tuple[Part, ...] = (
-    *(layers.PART, timeline.PART, layers.SPEED, peers.PART, domains.GAIN, auto.PART, lengths.PART, startup.PART),
+    *(
+        layers.PART,
+        fronts.PART,
+        timeline.PART,
+        layers.SPEED,
+        peers.PART,
+        domains.GAIN,
+        auto.PART,
+        lengths.PART,
+        startup.PART,
+    ),
     *(domains.PART, passes.PART, passes.OPENVINO, knobs.PART, int8.PART, perf_analyzer.PART),
 )
 """In the order of the report, which is that of a run."""
