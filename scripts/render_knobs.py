@@ -21,8 +21,8 @@ ALWAYS_RETURNED = (
     "return_effective_params",
 )
 """Outputs that the client asks for with every request, because a Completion holds them."""
-NO_KNOBS = (*PROMPT_FIELDS, *ALWAYS_RETURNED, "suffix", "stream", "bad_words")
-"""Fields that follow from the method that is called and from its arguments, and one that must be empty."""
+NO_KNOBS = (*PROMPT_FIELDS, *ALWAYS_RETURNED, "suffix", "stream", "min_length")
+"""Fields that follow from the method that is called and from its arguments, and a second name of one."""
 TYPES = {
     "string": "str",
     "int": "int",
@@ -37,6 +37,7 @@ CLOSED = {
     "accept": "AcceptRule",
     "log_probs_kind": "LogProbsKind",
     "spans": "Sequence[Sequence[int]]",
+    "logit_bias": "Mapping[int, float] | Mapping[str, float]",
 }
 """Types that the kind of a field does not say: closed sets of names, and what a JSON text holds."""
 WIDTH = 120 - len('    """."""')
@@ -44,7 +45,7 @@ HEAD = '''"""Knobs: the keywords of the client's methods. scripts/render_knobs.p
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from trimode.api.fields import AcceptRule, AllowedMode, LogProbsKind, Mode, ModeName

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypedDict
 
 from trimode.api.fields import AcceptRule, AllowedMode, LogProbsKind, Mode, ModeName
@@ -51,6 +51,40 @@ class Knobs(TypedDict, total=False):
 
     end_id: int
     """Token that ends the answer; -1 for none. From -1 to 2**31 - 1. Default: the model's."""
+
+    bad_words: Sequence[str]
+    """Texts that do not stand in the answer: a token that would complete one of them is not chosen. At most 64, of
+    4096 characters in all. Default: none.
+    """
+
+    logit_bias: Mapping[int, float] | Mapping[str, float]
+    """What is added to the logits of tokens before one is chosen: a JSON object of token ids and numbers from -100
+    to 100, at most 300. Default: none.
+    """
+
+    allowed_token_ids: Sequence[int]
+    """The only tokens that may be chosen; an answer that is to end needs the end token among them. From 0 to 2**31
+    - 1. Default: all.
+    """
+
+    bad_token_ids: Sequence[int]
+    """Tokens that are not chosen. From 0 to 2**31 - 1. Default: none."""
+
+    min_tokens: int
+    """Least tokens to generate: before that no token ends the answer, and no stop word does. From 0 to 2**31 - 1.
+    Default: 0.
+    """
+
+    stop_token_ids: Sequence[int]
+    """Tokens that end the answer too, at most 64. The answer's text does not hold the one that did. From 0 to 2**31
+    - 1. Default: none.
+    """
+
+    include_stop_str_in_output: bool
+    """true leaves the stop word or the stop token that ended the answer in its text. Default: false."""
+
+    skip_special_tokens: bool
+    """false shows special tokens in the text, except for the one that ends the answer. Default: true."""
 
     effort: float
     """From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table. From 0 to 1. Default: none."""

@@ -120,7 +120,7 @@ def _check(name: str, value: object) -> Any:
     if checked is None:
         return None
     match BY_NAME[name].kind:
-        case "json":
+        case "json" | "object":
             return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=dict)
         case "strings" | "ints":
             return list(checked)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from trimode.api.choice_fields import MAX_BIAS, MAX_BIASES
 from trimode.api.fields import MAX_GAP_TOKENS, MAX_STOP_WORD_CHARACTERS, MAX_STOP_WORDS
 from trimode.server.openai.shared.table import MAX_CHOICES, MAX_CUTS, MAX_TEMPERATURE, TABLE, Endpoint, Row, Treatment
 from trimode.server.openai.shared.work import AT_ONCE
@@ -79,7 +80,7 @@ def _limits() -> list[tuple[str, str]]:
         ("`stop`", f"{MAX_STOP_WORDS} texts of 1 to {MAX_STOP_WORD_CHARACTERS} characters; of a gap {MAX_CUTS}"),
         ("`max_tokens` of a gap", f"{MAX_GAP_TOKENS}; a larger value counts as this one"),
         ("`logprobs`, `top_logprobs`", "the likeliest token alone, and only where nothing is sampled"),
-        ("`logit_bias`", "no entries: it is not served"),
+        ("`logit_bias`", f"{MAX_BIASES} tokens, each from {-MAX_BIAS:g} to {MAX_BIAS:g}"),
         ("the body", "`--max-body-mib`, 8 MiB if it is not given"),
     ]
 

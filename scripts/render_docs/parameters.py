@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trimode.api.applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, fields_of_others
+from trimode.api.choice_fields import MAX_BAD_WORD_CHARACTERS, MAX_BAD_WORDS, MAX_BIAS, MAX_BIASES, MAX_STOP_TOKENS
 from trimode.api.fields import (
     BY_NAME,
     FIELDS,
@@ -28,16 +29,20 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("enable_thinking", "continue_final_message", "allow_special_tokens"),
     ),
     "Mode": ("mode", "auto_allow", "effort", "draft_adapter"),
-    "Length and stop": ("max_tokens", "stop_words", "bad_words", "end_id", "max_thinking_tokens", "end_think_token_id"),
+    "Length and stop": (
+        *("max_tokens", "min_tokens", "min_length", "stop_words", "end_id", "stop_token_ids"),
+        *("include_stop_str_in_output", "max_thinking_tokens", "end_think_token_id"),
+    ),
     "Block and steps": ("block_length", "denoise_steps", "threshold", "reveal"),
     "Sampling": (
         *("temperature", "top_k", "top_p", "min_p", "seed"),
         *("repetition_penalty", "presence_penalty", "frequency_penalty"),
     ),
+    "Tokens that may be chosen": ("logit_bias", "allowed_token_ids", "bad_token_ids", "bad_words"),
     "Gaps": ("infill_tokens", "infill_lengths", "return_candidates"),
     "Revising": ("spans", "revise_threshold", "revise_fraction", "revise_rounds", "accept"),
     "Output": (
-        *("stream", "stream_provisional", "exclude_input_in_output", "log_probs_kind"),
+        *("stream", "stream_provisional", "exclude_input_in_output", "skip_special_tokens", "log_probs_kind"),
         *(field.name for field in FIELDS if field.name.startswith("return_") and field.name != "return_candidates"),
     ),
     "Limits and turns": ("timeout_ms", "priority", "user"),
@@ -52,6 +57,7 @@ JSON_TYPES = {
     "strings": "list of strings",
     "ints": "list of integers",
     "json": "list, or a string that holds one",
+    "object": "object, or a string that holds one",
 }
 TRITON_TYPES = {"TYPE_STRING": "BYTES"}
 """Triton's names on the wire, where they are not those of config.pbtxt without TYPE_."""
@@ -72,7 +78,8 @@ object under the key `parameters`. The key `id`, a string, names the request.
 
 **As tensors over gRPC.** The model answers `ModelStreamInfer` only, because it is decoupled. Each field is an input
 tensor of the datatype and shape below, with `[n]` for any length. Text is BYTES in UTF-8. A field whose JSON type is
-"list, or a string that holds one" is one element of BYTES that holds the list as JSON. All inputs are optional.
+"list, or a string that holds one" is one element of BYTES that holds the list as JSON; so it is with an object. All
+inputs are optional.
 """
 
 OPERATIONS = {
@@ -139,6 +146,14 @@ def limits(field: Field) -> str:
             return f"1 to {number(MAX_INPUT_IDS)} ids below the size of the vocabulary"
         case "stop_words":
             return f"1 to {MAX_STOP_WORDS} texts of 1 to {MAX_STOP_WORD_CHARACTERS} characters"
+        case "bad_words":
+            return f"at most {MAX_BAD_WORDS} texts of 1 to {MAX_BAD_WORD_CHARACTERS} characters"
+        case "logit_bias":
+            return f"at most {MAX_BIASES} tokens, each {-MAX_BIAS:g} to {MAX_BIAS:g}"
+        case "stop_token_ids":
+            return f"at most {MAX_STOP_TOKENS} ids below the size of the vocabulary"
+        case "allowed_token_ids" | "bad_token_ids":
+            return f"at most {number(MAX_INPUT_IDS)} ids below the size of the vocabulary"
         case "infill_lengths":
             return f"1 to {MAX_GAP_SIZES} sizes, each {one}"
         case "segments":

@@ -34,6 +34,11 @@ EXAMPLES: dict[str, Any] = {
     "seed": 2**40,
     "user": "ann",
     "log_probs_kind": "reveal",
+    "bad_words": ["x"],
+    "logit_bias": '{"5": 1.5}',
+    "allowed_token_ids": [5],
+    "bad_token_ids": [5],
+    "stop_token_ids": [5],
 }
 KIND_EXAMPLES: dict[str, Any] = {"int": 3, "float": 0.5, "bool": True}
 
@@ -55,7 +60,7 @@ def test_the_typed_knobs_are_the_fields_of_the_table() -> None:
 
 
 def test_every_field_of_the_table_is_a_prompt_a_knob_or_set_by_the_client() -> None:
-    others = ("suffix", "stream", "bad_words")  # no text can be forbidden, so the last has no keyword
+    others = ("suffix", "stream", "min_length")  # the last is min_tokens
     assert {*PROMPT_FIELDS, *KNOBS, *ALWAYS_RETURNED, *others} == {field.name for field in FIELDS}
 
 

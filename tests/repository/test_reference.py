@@ -63,7 +63,11 @@ VALUES: dict[str, Any] = {
     "max_thinking_tokens": 5,
     "user": "somebody",
     "log_probs_kind": "causal",
-    "bad_words": "",
+    "bad_words": ["a"],
+    "logit_bias": {"5": 1.0},
+    "allowed_token_ids": [5],
+    "bad_token_ids": [5],
+    "stop_token_ids": [5],
     "continue_final_message": False,
     "allow_special_tokens": False,
 }

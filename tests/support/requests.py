@@ -45,4 +45,24 @@ def requests(draw: st.DrawFn, mode: str | None = None) -> dict[str, Any]:
     asked |= draw(st.sampled_from([{}, *penalties]))
     if draw(st.booleans()):
         asked |= {"max_thinking_tokens": draw(st.integers(0, 20)), "end_think_token_id": 5}
-    return asked
+    return asked | draw(rules(asked["max_tokens"]))
+
+
+@st.composite
+def rules(draw: st.DrawFn, most: int) -> dict[str, Any]:
+    """Fields that say which tokens may be chosen; they always leave some."""
+    if draw(st.booleans()):
+        return {}
+    tokens = st.integers(2, VOCAB - 1)
+    biases = st.dictionaries(st.builds(str, tokens), st.floats(-10, 10), max_size=20)
+    return draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "logit_bias": biases,
+                "bad_token_ids": st.lists(tokens, max_size=20),
+                "bad_words": st.lists(st.text("ab01é ", min_size=1, max_size=3), max_size=5),
+                "min_tokens": st.integers(0, most),
+            },
+        )
+    )

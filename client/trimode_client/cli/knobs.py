@@ -1,7 +1,7 @@
 """Command-line flags for every knob, made from the server's own table of fields, and the knobs that were given.
 
---steps is short for --denoise-steps, and --block for --block-length. --stop, --length and --span add one text, size or
-span each. Checks no value; the client does.
+--steps is short for --denoise-steps, and --block for --block-length. --stop, --bad, --length and --span add one text,
+size or span each. Checks no value; the client does.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ ALIASES = {
     "stop_words": "--stop",
     "infill_lengths": "--length",
     "spans": "--span",
+    "bad_words": "--bad",
 }
 # --timeout, in seconds, stands for timeout_ms, and `trimode watch` for stream_provisional.
 FLAGS = tuple(name for name in KNOBS if name not in ("timeout_ms", "stream_provisional"))
@@ -80,6 +81,8 @@ def _options(field: Field) -> dict[str, Any]:
             return {"action": "append", "metavar": "TEXT"}
         case "ints":
             return {"action": "append", "type": int, "metavar": "I"}
+        case "object":
+            return {"metavar": "JSON"}
         case "json":
             return {"action": "append", "type": _span, "metavar": "START:END"}
         case kind:

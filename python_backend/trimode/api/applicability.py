@@ -29,6 +29,7 @@ FIELDS_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
 """Fields that only one operation has; a request that gives one asks for that operation."""
 _OF_GENERATION = (
     *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
+    *("min_tokens", "min_length", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens"),
     *("max_thinking_tokens", "end_think_token_id", "enable_thinking", "continue_final_message", "log_probs_kind"),
 )
 REVISING = ("revise_threshold", "revise_fraction", "accept")

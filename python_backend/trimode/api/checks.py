@@ -5,26 +5,32 @@ Knows nothing of how the fields of one request hang together.
 
 from __future__ import annotations
 
-import json
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
-from typing import Any, NoReturn
+from typing import Any
 
 from ..errors import Described, RequestError
-from .field import Check, Field, Kind
+from .choice_fields import (
+    MAX_BAD_CHARACTERS,
+    MAX_BAD_WORD_CHARACTERS,
+    MAX_BAD_WORDS,
+    MAX_BIAS,
+    MAX_BIASES,
+    MAX_STOP_TOKENS,
+)
+from .field import Check, Field
 from .fields import (
     BY_NAME,
+    INT32_MAX,
     MAX_GAP_SIZES,
     MAX_GAPS,
-    MAX_INPUT_IDS,
     MAX_STOP_WORD_CHARACTERS,
     MAX_STOP_WORDS,
-    MAX_TEXT_CHARACTERS,
     Mode,
 )
 from .hints import HINTS
+from .kinds import KINDS, as_number, as_text, expect, in_range
 
 ROLES = ("system", "developer", "user", "assistant")
 """Roles of messages; developer is OpenAI's newer name for system."""
@@ -47,9 +53,9 @@ def check_field(name: str, value: object, *, server_decides: bool = False) -> An
     field = BY_NAME.get(name)
     if field is None:
         raise unknown_field(name, value)
-    if value is None or (field.empty_is_none and value in ("", [], (), [""], ("",))):
+    if value is None or (field.empty_is_none and value in ("", [], (), [""], ("",), {})):
         return None
-    checked = _KINDS[field.kind](field, value)
+    checked = KINDS[field.kind](field, value)
     if field.choices and not (server_decides and field.more_choices):
         _chosen(field, checked, value)
     return CHECKS[field.check](field, checked) if field.check else checked
@@ -62,68 +68,12 @@ def unknown_field(name: str, value: object) -> RequestError:
     return RequestError(name, "is not a field of this model", value, error_type="unknown_field", hint=hint)
 
 
-def _expect(field: Field, value: object, kind: type, limit: str) -> Any:
-    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-        raise RequestError(field.name, limit, value, error_type="wrong_type")
-    return value
-
-
-def _number(field: Field, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise RequestError(field.name, "must be a number", value, error_type="wrong_type")
-    if isinstance(value, float) and not math.isfinite(value):
-        raise RequestError(field.name, "must be finite", value)
-    return float(_in_range(field, value))
-
-
-def _in_range(field: Field, value: Any) -> Any:
-    below = field.low is not None and value < field.low
-    above = field.high is not None and value > field.high
-    if below or above:
-        raise RequestError(field.name, f"must be between {field.low} and {field.high}", value)
-    return value
-
-
-def _text(field: Field, value: object) -> str:
-    text: str = _expect(field, value, str, "must be a string")
-    most = MAX_TEXT_CHARACTERS if field.most_characters is None else field.most_characters
-    if len(text) > most:
-        raise RequestError(field.name, f"must be at most {most} characters", Described(f"{len(text)} characters"))
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as exc:
-        raise RequestError(field.name, "must be valid Unicode text", text, error_type="bad_utf8") from exc
-    return text
-
-
-def _list(field: Field, value: object) -> list[object]:
-    """Return a list; Triton writes a list of one as its item, so that an item alone is read as one."""
-    if field.kind != "json" and isinstance(value, str | int):
-        return [value]
-    if not isinstance(value, list | tuple):
-        raise RequestError(field.name, "must be a list", value, error_type="wrong_type")
-    if not value:
-        raise RequestError(field.name, "must not be empty", value)
-    return list(value)
-
-
-def _integers(field: Field, value: object) -> tuple[int, ...]:
-    items = _list(field, value)
-    if len(items) > MAX_INPUT_IDS:
-        raise RequestError(field.name, f"may hold at most {MAX_INPUT_IDS} ids", Described(f"{len(items)} ids"))
-    return tuple(_in_range(field, _expect(field, item, int, "must hold integers")) for item in items)
-
-
 def _gap_sizes(field: Field, sizes: tuple[int, ...]) -> tuple[int, ...]:
     """Return the sizes of a gap to try, each once, the smallest first."""
     once = tuple(sorted(set(sizes)))
     if len(once) > MAX_GAP_SIZES:
         raise RequestError(field.name, f"may hold at most {MAX_GAP_SIZES} sizes", Described(f"{len(once)} sizes"))
     return once
-
-
-def _texts(field: Field, value: object) -> tuple[str, ...]:
-    return tuple(_text(field, item) for item in _list(field, value))
 
 
 def _stop_words(field: Field, words: tuple[str, ...]) -> tuple[str, ...]:
@@ -135,15 +85,41 @@ def _stop_words(field: Field, words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
-def _json(field: Field, value: object) -> list[object]:
-    """Return a JSON list, given as text or as the list itself."""
-    if isinstance(value, str):
-        text = _text(field, value)
-        try:
-            value = json.loads(text)
-        except (ValueError, RecursionError) as exc:
-            raise RequestError(field.name, f"must be valid JSON ({exc})", text, error_type="bad_json") from exc
-    return _list(field, value)
+def _bad_words(field: Field, words: tuple[str, ...]) -> tuple[str, ...]:
+    if len(words) > MAX_BAD_WORDS:
+        raise RequestError(field.name, f"may hold at most {MAX_BAD_WORDS} texts", Described(f"{len(words)} texts"))
+    for word in words:
+        if not 1 <= len(word) <= MAX_BAD_WORD_CHARACTERS:
+            raise RequestError(field.name, f"must hold texts of 1 to {MAX_BAD_WORD_CHARACTERS} characters", word)
+    if (characters := sum(map(len, words))) > MAX_BAD_CHARACTERS:
+        limit = f"may hold at most {MAX_BAD_CHARACTERS} characters in all"
+        raise RequestError(field.name, limit, Described(f"{characters} characters"))
+    return tuple(dict.fromkeys(words))
+
+
+def _stop_token_ids(field: Field, ids: tuple[int, ...]) -> tuple[int, ...]:
+    once = tuple(dict.fromkeys(ids))
+    if len(once) > MAX_STOP_TOKENS:
+        raise RequestError(field.name, f"may hold at most {MAX_STOP_TOKENS} ids", Described(f"{len(once)} ids"))
+    return once
+
+
+def _logit_bias(field: Field, bias: Mapping[object, object]) -> dict[int, float]:
+    """Return the bias of each token by its id, which JSON writes as a text."""
+    if len(bias) > MAX_BIASES:
+        raise RequestError(field.name, f"may hold at most {MAX_BIASES} tokens", Described(f"{len(bias)} tokens"))
+    of_ids = replace(field, low=0, high=INT32_MAX)
+    of_values = replace(field, low=-MAX_BIAS, high=MAX_BIAS)
+    checked = {}
+    for key, value in bias.items():
+        number = key
+        if isinstance(key, str):
+            if not (key.isascii() and key.isdecimal() and len(key) <= len(str(INT32_MAX))):
+                raise RequestError(field.name, "must have token ids as its keys", key)
+            number = int(key)
+        token = in_range(of_ids, expect(field, number, int, "must have token ids as its keys"))
+        checked[token] = as_number(replace(of_values, name=f"{field.name}.{token}"), value)
+    return checked
 
 
 def _segments(field: Field, items: list[object]) -> tuple[str | int | None, ...]:
@@ -151,7 +127,7 @@ def _segments(field: Field, items: list[object]) -> tuple[str | int | None, ...]
     checked: list[str | int | None] = []
     for item in items:
         if isinstance(item, str):
-            checked.append(_text(field, item))
+            checked.append(as_text(field, item))
         elif isinstance(item, Mapping) and not set(item) - {"infill_tokens"}:
             checked.append(check_field("infill_tokens", item.get("infill_tokens")))
         else:
@@ -178,7 +154,7 @@ def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, str], 
         elif isinstance(given, Described) or not isinstance(given, str):
             limit = "must be a string, or a list of parts of text"
             raise RequestError(content.name, limit, given, error_type="wrong_type")
-        checked.append({"role": "system" if role == "developer" else role, "content": _text(content, given)})
+        checked.append({"role": "system" if role == "developer" else role, "content": as_text(content, given)})
     return tuple(checked)
 
 
@@ -191,12 +167,7 @@ def _part(content: Field, number: int, part: object) -> str:
         raise RequestError(f"{name}.type", "must be text, which is all that this model reads", part["type"])
     if set(part) != {"type", "text"}:
         raise RequestError(name, "must hold the keys type and text", part)
-    return _text(replace(content, name=f"{name}.text"), part["text"])
-
-
-def _none_at_all(field: Field, words: tuple[str, ...]) -> NoReturn:
-    limit = "must be empty, since no text can be forbidden; stop_words end an answer before a text"
-    raise RequestError(field.name, limit, words, error_type="not_applicable")
+    return as_text(replace(content, name=f"{name}.text"), part["text"])
 
 
 def _spans(field: Field, items: list[object]) -> tuple[tuple[int, int], ...]:
@@ -229,15 +200,6 @@ def _chosen(field: Field, checked: str | tuple[str, ...], given: object) -> None
             raise RequestError(field.name, "may hold only " + ", ".join(field.choices), item)
 
 
-_KINDS: dict[Kind, Callable[[Field, object], Any]] = {
-    "bool": lambda field, value: _expect(field, value, bool, "must be true or false"),
-    "int": lambda field, value: _in_range(field, _expect(field, value, int, "must be an integer")),
-    "float": _number,
-    "string": _text,
-    "strings": _texts,
-    "ints": _integers,
-    "json": _json,
-}
 CHECKS: dict[Check, Callable[[Field, Any], Any]] = {
     "mode": lambda field, value: Mode(value),
     "distinct": lambda field, items: tuple(dict.fromkeys(items)),
@@ -246,6 +208,8 @@ CHECKS: dict[Check, Callable[[Field, Any], Any]] = {
     "spans": _spans,
     "stop_words": _stop_words,
     "gap_sizes": _gap_sizes,
-    "none_at_all": _none_at_all,
+    "bad_words": _bad_words,
+    "logit_bias": _logit_bias,
+    "stop_token_ids": _stop_token_ids,
 }
 """What a row of the table may name; each takes the field and the value that passed its kind's check."""

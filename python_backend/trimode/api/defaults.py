@@ -81,6 +81,7 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     _resolve_revising(values, operation)
     _resolve_length(values, operation, defaults)
     _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
+    _check_choice(values, defaults)
     values.setdefault("seed", secrets.randbits(31))
     _resolve_block(values, mode, defaults)
     _resolve_thinking(values, defaults)
@@ -226,7 +227,7 @@ def _resolve_revising(values: dict[str, Any], operation: Operation) -> None:
 def _resolve_length(values: dict[str, Any], operation: Operation, defaults: Defaults) -> None:
     """Fill in max_tokens, which bounds the sizes of gaps too."""
     if operation is not Operation.INFILL:
-        values.setdefault("max_tokens", defaults.max_tokens)
+        _resolve_least(values, defaults)
         return
     fields = ("infill_tokens", "infill_lengths", "segments")
     field, given = next(((name, values[name]) for name in fields if name in values), ("", None))
@@ -238,6 +239,29 @@ def _resolve_length(values: dict[str, Any], operation: Operation, defaults: Defa
         raise RequestError("max_tokens", f"must be at most {MAX_GAP_TOKENS} for filling gaps", most)
     if sizes and max(sizes) > most:
         raise RequestError(field, f"must be at most max_tokens = {most}", max(sizes))
+
+
+def _resolve_least(values: dict[str, Any], defaults: Defaults) -> None:
+    """Fill in the most and the least tokens of an answer."""
+    if "min_length" in values:
+        if "min_tokens" in values:
+            limit = "is another name of min_tokens; only one of them may be given"
+            raise RequestError("min_length", limit, values["min_length"], error_type="given_twice")
+        values["min_tokens"] = values.pop("min_length")
+    least = values.setdefault("min_tokens", 0)
+    most = values.setdefault("max_tokens", max(defaults.max_tokens, least))
+    if least > most:
+        raise RequestError("min_tokens", f"must be at most max_tokens = {most}", least)
+
+
+def _check_choice(values: Mapping[str, Any], defaults: Defaults) -> None:
+    """Refuse tokens that the model does not have."""
+    for name in ("logit_bias", "allowed_token_ids", "bad_token_ids"):
+        for token in values.get(name, ()):
+            if token >= defaults.vocab_size:
+                raise RequestError(name, f"must hold ids below the vocabulary size {defaults.vocab_size}", token)
+    for token in values.get("stop_token_ids", ()):
+        _check_token("stop_token_ids", token, defaults)
 
 
 def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:

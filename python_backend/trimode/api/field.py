@@ -5,8 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json"]
-Check = Literal["mode", "distinct", "messages", "segments", "spans", "stop_words", "gap_sizes", "none_at_all"]
+Kind = Literal["string", "int", "float", "bool", "strings", "ints", "json", "object"]
+Check = Literal[
+    "mode",
+    "distinct",
+    "messages",
+    "segments",
+    "spans",
+    "stop_words",
+    "gap_sizes",
+    "bad_words",
+    "logit_bias",
+    "stop_token_ids",
+]
 """Checks that a row may name in addition to its kind's; checks.py has them."""
 
 
@@ -22,7 +33,7 @@ class Field:
         choices: the only texts it takes, or that each of several may be; empty for any text.
         more_choices: whether a server may have choices that a client does not know.
         most_characters: of a text; MAX_TEXT_CHARACTERS where it is None.
-        empty_is_none: whether an empty text or list, or a list of an empty text, means that the field is not given.
+        empty_is_none: whether an empty text, list or object, or a list of an empty text, means that it is not given.
         check: what is checked beyond kind, range and choices.
     """
 

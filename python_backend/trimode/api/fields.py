@@ -9,8 +9,12 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal, get_args
 
+from .choice_fields import CHOICE_FIELDS
+from .choice_fields import INT32_MAX as INT32_MAX
 from .field import Field as Field
 from .field import Kind as Kind
+from .kinds import MAX_INPUT_IDS as MAX_INPUT_IDS
+from .kinds import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
 from .reveals import REVEALS as REVEALS
 from .reveals import SHIPPED_REVEALS as SHIPPED_REVEALS
 
@@ -30,11 +34,8 @@ MAX_GAPS = 16
 MAX_GAP_TOKENS = 1024
 MAX_GAP_SIZES = 16
 MAX_STOP_WORD_CHARACTERS = 256
-MAX_TEXT_CHARACTERS = 1_000_000
-MAX_INPUT_IDS = 262_144  # the longest context of the family
 MAX_USER_CHARACTERS = 128
 """Longest `user`: several times a UUID; it is kept and compared for as long as the request runs."""
-INT32_MAX = 2**31 - 1
 
 
 class Operation(StrEnum):
@@ -138,15 +139,8 @@ FIELDS: tuple[Field, ...] = (
         empty_is_none=True,
         check="stop_words",
     ),
-    Field(
-        "bad_words",
-        "strings",
-        "none",
-        "For clients of TensorRT-LLM that always send it: must be empty, since no text can be forbidden.",
-        empty_is_none=True,
-        check="none_at_all",
-    ),
     Field("end_id", "int", "the model's", "Token that ends the answer; -1 for none.", -1, INT32_MAX),
+    *CHOICE_FIELDS,
     Field(
         "effort", "float", "none", "From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table.", 0.0, 1.0
     ),

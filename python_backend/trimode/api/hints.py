@@ -6,20 +6,21 @@ _BEAMS = "there is no beam search, so leave it out"
 _FORMAT = "an answer cannot be held to a format, so ask for it in the prompt"
 _LOGITS = "logits are not returned; return_log_probs gives the log-probability of each token"
 _ONE_ANSWER = "a request has one answer, so send it several times, each with its own seed"
-_SHORTEST = "there is no least length; with end_id -1 an answer has max_tokens tokens unless a stop word ends it"
 _STOP = "use stop_words, a list of texts"
 _LIMIT = "use max_tokens"
 _PROMPT = "use text_input for plain text to continue, or messages for a chat"
-_SPECIAL = "text_input is read as it is, and special tokens never stand in text_output"
+_SPECIAL = "text_input is read as it is; skip_special_tokens says whether special tokens stand in text_output"
 _TEXT_ONLY = "this model reads text alone"
 _THINK = "use enable_thinking, and max_thinking_tokens to bound it"
 _TOOLS = "the chat template gets no tools, so describe them in a message"
 
 HINTS: dict[str, str] = {
     **dict.fromkeys(("stop", "stop_sequences", "stop_strings", "stop_sequence", "stop_words_list"), _STOP),
-    **dict.fromkeys(("stop_token_ids", "eos_token_id", "stop_token_id"), "use end_id, one token id"),
+    **dict.fromkeys(("eos_token_id", "stop_token_id"), "use end_id, one token id, or stop_token_ids"),
+    **dict.fromkeys(("bad_words_list", "bad_words_ids"), "use bad_words, a list of texts, or bad_token_ids"),
+    **dict.fromkeys(("embedding_bias", "embedding_bias_words", "embedding_bias_weights"), "use logit_bias"),
     **dict.fromkeys(("ignore_eos", "ignore_eos_token"), "use end_id -1, so that no token ends the answer"),
-    **dict.fromkeys(("min_length", "min_tokens", "min_new_tokens"), _SHORTEST),
+    "min_new_tokens": "use min_tokens",
     **dict.fromkeys(("random_seed", "manual_seed"), "use seed"),
     **dict.fromkeys(("max_new_tokens", "max_completion_tokens", "max_output_tokens", "max_length"), _LIMIT),
     **dict.fromkeys(("request_output_len", "output_len", "gen_length", "num_predict"), _LIMIT),
@@ -40,7 +41,7 @@ HINTS: dict[str, str] = {
     **dict.fromkeys(("json_schema", "structured_outputs", "grammar", "guided_decoding_guide"), _FORMAT),
     **dict.fromkeys(("tools", "tool_choice", "functions", "function_call"), _TOOLS),
     **dict.fromkeys(("images", "image", "image_url", "audio"), _TEXT_ONLY),
-    **dict.fromkeys(("skip_special_tokens", "add_special_tokens", "spaces_between_special_tokens"), _SPECIAL),
+    **dict.fromkeys(("add_special_tokens", "spaces_between_special_tokens"), _SPECIAL),
     **dict.fromkeys(("thinking", "reasoning", "chat_template_kwargs"), _THINK),
     "reasoning_effort": "use enable_thinking; effort, from 0 to 1, sets the knobs of diffusion",
     "stream_options": "return_num_input_tokens and return_num_output_tokens return what it asks for",
@@ -49,7 +50,6 @@ HINTS: dict[str, str] = {
     "runtime_top_k": "use top_k",
     "runtime_top_p": "use top_p",
     "typical_p": "use top_p or min_p",
-    "logit_bias": "single tokens cannot be made more or less likely",
     "no_repeat_ngram_size": "use repetition_penalty, presence_penalty or frequency_penalty",
     "echo": "use exclude_input_in_output, false to have the prompt in front of the answer",
     "timeout": "use timeout_ms, in milliseconds",

@@ -7,7 +7,7 @@ tensors, tokenizers or engines.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -70,6 +70,19 @@ class SamplingParams:
 
 
 @dataclass(frozen=True)
+class ChoiceParams:
+    """Which tokens may be chosen, and which end the answer; the rules of decoding/rules/ are made of it."""
+
+    bad_words: tuple[str, ...] = ()
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    allowed_token_ids: tuple[int, ...] = ()
+    bad_token_ids: tuple[int, ...] = ()
+    min_tokens: int = 0
+    min_length: int | None = None
+    stop_token_ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
 class BlockParams:
     """How a block is refined, or drafted. Without a `threshold` the steps alone decide what a pass keeps."""
 
@@ -111,6 +124,8 @@ class ReturnOptions:
     stream: bool = False
     stream_provisional: bool = False
     exclude_input_in_output: bool = True
+    include_stop_str_in_output: bool = False
+    skip_special_tokens: bool = True
     return_candidates: bool = False
     return_log_probs: bool = False
     log_probs_kind: str = "reveal"
@@ -130,6 +145,7 @@ class ReturnOptions:
 GROUPS: dict[str, type[Any]] = {
     "prompt": PromptParams,
     "sampling": SamplingParams,
+    "choice": ChoiceParams,
     "block": BlockParams,
     "infill": InfillParams,
     "revise": ReviseParams,
@@ -152,6 +168,7 @@ class GenerationParams:
     prompt: PromptParams
     sampling: SamplingParams
     block: BlockParams
+    choice: ChoiceParams = ChoiceParams()
     infill: InfillParams = InfillParams()
     revise: ReviseParams = ReviseParams()
     returns: ReturnOptions = ReturnOptions()
@@ -187,6 +204,10 @@ class GenerationParams:
         """The label of its metrics: its operation, or the mode in which it generates."""
         return str(self.mode if self.operation is Operation.GENERATE else self.operation)
 
+    def is_end(self, token: int) -> bool:
+        """Whether a token ends the answer."""
+        return token == self.end_id or token in self.choice.stop_token_ids
+
     def diffusing(self) -> GenerationParams:
         """Return an `auto` request as diffusion decodes it: the same, with that mode's defaults."""
         block = replace(self.block, threshold=DEFAULT_THRESHOLD, draft_adapter=False)
@@ -217,14 +238,16 @@ class GenerationParams:
         return own
 
 
-NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "bad_words")
-"""Fields of which `effective_params` says nothing, but for the gaps of `segments`: the prompt, and what is empty."""
+NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "min_length")
+"""Fields of which `effective_params` says nothing, but for the gaps of `segments`: the prompt, and a second name."""
 ECHO_ORDER = (
     *("mode", "max_tokens", "end_id", "block_length", "denoise_steps", "threshold", "reveal", "seed", "auto_allow"),
     *("text_input", "input_ids", "messages", "segments", "suffix", "infill_tokens", "infill_lengths"),
     *("return_candidates", "text", "instruction", "spans", "revise_threshold", "revise_fraction", "revise_rounds"),
     *("accept", "effort", "enable_thinking", "continue_final_message", "allow_special_tokens"),
     *("stream", "stream_provisional", "stop_words", "bad_words", "draft_adapter"),
+    *("logit_bias", "allowed_token_ids", "bad_token_ids", "min_tokens", "min_length", "stop_token_ids"),
+    *("include_stop_str_in_output", "skip_special_tokens"),
     *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
     *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "exclude_input_in_output"),
     *("return_log_probs", "log_probs_kind", "return_token_ids", "return_num_input_tokens"),

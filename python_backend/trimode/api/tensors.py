@@ -25,6 +25,7 @@ MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS  # UTF-8 needs at most 4 bytes a charac
 DATA_TYPES: dict[Kind, str] = {
     "string": "TYPE_STRING",
     "json": "TYPE_STRING",
+    "object": "TYPE_STRING",
     "strings": "TYPE_STRING",
     "int": "TYPE_INT32",
     "float": "TYPE_FP32",

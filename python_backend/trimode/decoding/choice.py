@@ -8,6 +8,7 @@ import numpy.typing as npt
 from ..engines.base import RowResult
 from .sampling import log_prob, penalise, sample
 from .sequence import SequenceState
+from .shaping import must_have_a_token
 
 Ints = npt.NDArray[np.int64]
 
@@ -40,15 +41,20 @@ def next_token(
 ) -> tuple[int, float]:
     """Return the token at generated position `index` that row `row` of a causal pass predicts, and its log-prob.
 
-    The thinking budget may force it; a forced token has log-probability 0. `ahead` are tokens already accepted after
-    the committed ones.
+    The thinking budget may force it; a forced token has log-probability 0, any other the model's own, whatever rules
+    changed. `ahead` are tokens already accepted after the committed ones.
+
+    Raises:
+        RequestError: the request's rules leave no token.
     """
     forced = seq.forced_at(index, ahead)
     if forced is not None:
         return forced, 0.0
     params = seq.params
+    if seq.rules:
+        must_have_a_token(seq, result, row)
     if params.sampling.plain and not (params.reference or params.returns.return_log_probs):
         return result.best(row), 0.0  # the common case, kept short: it runs once a token
     position = np.array([len(seq.prompt) + index])
     token = int(choose(seq, result, slice(row, row + 1), position, CAUSAL_STREAM, ahead)[0])
-    return token, log_prob(result.logits[row], token) if params.returns.return_log_probs else 0.0
+    return token, log_prob(result.raw[row], token) if params.returns.return_log_probs else 0.0

@@ -12,7 +12,9 @@ from ..engines.base import Row, RowResult
 from .block import Block
 from .choice import choose
 from .reveal import NEED_LOGITS, reveal
-from .sequence import SequenceState
+from .sampling import log_probs_of
+from .sequence import Phase, SequenceState
+from .shaping import settled, surest_first
 
 DENOISE_STREAM = 1
 """The i-th pass over a block draws from stream DENOISE_STREAM + i, so that a position drawn again gets a new draw."""
@@ -28,14 +30,20 @@ def plan(seq: SequenceState, *, adapter: bool) -> Row:
 
 
 def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
-    """Fill the positions that this pass decides."""
+    """Fill the positions that this pass decides.
+
+    Raises:
+        RequestError: the request's rules leave no token for one of them.
+    """
     block, params = seq.current, seq.params
     plain = params.sampling.plain and not params.reference
-    if plain and params.block.threshold == 0.0 and not params.returns.return_log_probs:
+    settles = bool(seq.rules) and seq.phase is Phase.DENOISE  # a draft is only proposed
+    if plain and params.block.threshold == 0.0 and not (params.returns.return_log_probs or settles):
         _fill(block, row, result)  # every position is kept whatever its probability: a one-pass draft
         return
     positions = block.start + row.want  # (R,) absolute
-    ids = choose(seq, result, slice(None), positions, stream, _decided(seq))  # (R,)
+    decided = _decided(seq)
+    ids = choose(seq, result, slice(None), positions, stream, decided)  # (R,)
     probs = result.top_prob if plain else result.prob_of(ids)  # (R,)
     steps_left = params.block.denoise_steps - block.step
     quota = -(-block.unrevealed // steps_left)
@@ -44,10 +52,17 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
     masked = not params.reference and params.block.reveal in NEED_LOGITS
     logits = result.without_mask() if masked else result.logits  # a sure mask id is no sure token
     kept = reveal(params.block.reveal, logits, probs, quota, params.block.threshold)  # (R,)
+    if settles:
+
+        def again(one: RowResult, at: int) -> int:
+            return int(choose(seq, one, slice(0, 1), positions[at : at + 1], stream, decided)[0])
+
+        ids = settled(seq, row, result, ids, surest_first(kept, probs), again)
     where = row.want[kept]
     block.tokens[where] = ids[kept]
     if params.returns.return_log_probs:
-        block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38)))
+        of_model = log_probs_of(result.raw[kept], ids[kept]) if seq.rules else None
+        block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38))) if of_model is None else of_model
     # A mask id may be "kept" in reference mode: the position stays open though a reveal was spent on it.
     block.open[where] = ids[kept] == seq.mask_token_id
     block.unrevealed -= int(kept.sum())

@@ -36,7 +36,7 @@ class Verdict(Enum):
 def judge(seq: SequenceState, row: Row, result: RowResult) -> Verdict:
     """Take in the block's score: mask what is unlikely again, or leave the block as it is to be committed."""
     block, params, review = seq.current, seq.params, seq.current.review
-    log_probs = log_probs_of(result.logits[:-1], row.tokens[1:])  # (N - 1,) of all but the first, a causal choice
+    log_probs = log_probs_of(result.raw[:-1], row.tokens[1:])  # (N - 1,) of all but the first, a causal choice
     mean = float(log_probs.mean())
     if params.returns.causal_log_probs:
         block.log_probs[1 : len(row.tokens)] = log_probs
@@ -67,7 +67,7 @@ def _picked(seq: SequenceState, log_probs: npt.NDArray[np.float64]) -> Ints:
     """Return the offsets to reconsider; what ends the answer and what the thinking budget forces stay."""
     block, params = seq.current, seq.params
     offsets = np.arange(1, len(log_probs) + 1)
-    free = (block.tokens[offsets] != params.end_id) & ~np.isin(offsets, list(_forced(seq)))
+    free = ~seq.ends(block.tokens[offsets]) & ~np.isin(offsets, list(_forced(seq)))
     known = np.flatnonzero(free)
     return offsets[unlikely(log_probs, known, params.revise.revise_threshold, params.revise.revise_fraction)]
 
@@ -80,7 +80,7 @@ def _forced(seq: SequenceState) -> dict[int, int]:
 def answer_length(seq: SequenceState) -> int:
     """Return how many of the block's tokens are the answer's: up to its end token, or to the request's limit."""
     tokens = seq.current.tokens[: seq.remaining]
-    ends = np.flatnonzero(tokens == seq.params.end_id)
+    ends = np.flatnonzero(seq.ends(tokens))
     return int(ends[0]) + 1 if len(ends) else len(tokens)
 
 

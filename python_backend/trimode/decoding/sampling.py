@@ -103,8 +103,9 @@ def keep_min_p(scores: Floats, p: float) -> Floats:
 def draw(scores: Floats, u: npt.NDArray[np.float64]) -> Ints:
     """Draw one token per row by inverting the cumulative distribution at u: scores (R, V), u (R,) -> (R,)."""
     cdf = np.cumsum(softmax(scores), axis=-1, dtype=np.float64)  # (R, V)
-    picked: Ints = (cdf <= u[:, None] * cdf[:, -1:]).sum(axis=-1)
-    return np.minimum(picked, scores.shape[-1] - 1)  # rounding may reach the very end
+    below = np.minimum(u[:, None] * cdf[:, -1:], np.nextafter(cdf[:, -1:], 0))  # rounding may reach the very end
+    picked: Ints = (cdf <= below).sum(axis=-1)  # so a token of probability 0 is never drawn
+    return picked
 
 
 def penalise(logits: Floats, params: SamplingParams, prompt: Sequence[int], output: Sequence[int]) -> Floats:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 import numpy as np
+import numpy.typing as npt
 
 from ..api.answer import FinishReason
 from ..api.counters import Counters
@@ -17,6 +18,7 @@ from ..api.params import GenerationParams
 from .block import Block
 from .infill_state import InfillState
 from .revise_state import ReviseState
+from .rules.base import LogitRule
 
 
 class Phase(Enum):
@@ -46,6 +48,7 @@ class SequenceState:
         finish_reason: set when done: "stop" or "length".
         infill: the gap to fill, when the request is that; `tokens` are then what fills it.
         revise: the text to reconsider, when the request is that; `tokens` are then the text's, at the end.
+        rules: what changes logits before a token is chosen from them, in this order.
         mode, block_length: how the next cycle is decoded; the request's own, unless that is left to `auto`.
     """
 
@@ -63,6 +66,7 @@ class SequenceState:
     finish_reason: FinishReason | None = None
     infill: InfillState | None = None
     revise: ReviseState | None = None
+    rules: tuple[LogitRule, ...] = ()
     mode: Mode = field(init=False)
     block_length: int = field(init=False)
 
@@ -158,8 +162,9 @@ class SequenceState:
         """Append final tokens up to the end token or the limit, and finish there; return those appended."""
         room = self.remaining
         taken = tokens[:room]
-        if self.params.end_id in taken:
-            taken = taken[: taken.index(self.params.end_id) + 1]
+        end = next((at for at, token in enumerate(taken) if self.params.is_end(token)), None)
+        if end is not None:
+            taken = taken[: end + 1]
             self.finish("stop")
         elif len(taken) == room:
             self.finish("length")
@@ -168,6 +173,13 @@ class SequenceState:
             self.log_probs += log_probs[: len(taken)]
         self.counters.output_tokens = len(self.tokens)
         return taken
+
+    def ends(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
+        """Return which of `tokens` (N,) end the answer, (N,)."""
+        found: npt.NDArray[np.bool_] = tokens == self.params.end_id
+        for stop in self.params.choice.stop_token_ids:
+            found = found | (tokens == stop)
+        return found
 
     def finish(self, reason: FinishReason) -> None:
         """Record why the answer ends; no further pass is needed."""

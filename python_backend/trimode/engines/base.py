@@ -47,17 +47,24 @@ class Row(NamedTuple):
 class RowResult:
     """The logits that one row asked for. They are views of the engine's buffers: read them before the next call."""
 
-    def __init__(self, logits: Floats, mask_token_id: int) -> None:
+    def __init__(self, logits: Floats, mask_token_id: int, raw: Floats | None = None) -> None:
         self._logits = logits
+        self._raw = raw
         self._mask_token_id = mask_token_id
+        self._stuck: npt.NDArray[np.bool_] | None = None
         self._largest_id: Ints | None = None
         self._top_id: Ints | None = None
         self._spoiled = False
 
     @property
     def logits(self) -> Floats:
-        """(R, V), as the model gives them."""
+        """(R, V), as the model gives them, unless rules changed them."""
         return self._logits
+
+    @property
+    def raw(self) -> Floats:
+        """(R, V), as the model gives them, whatever rules changed."""
+        return self._logits if self._raw is None else self._raw
 
     @property
     def finite(self) -> bool:
@@ -129,7 +136,31 @@ class RowResult:
             logits[row] = -np.inf
             logits[row, allowed] = self.logits[row, allowed]
         logits[:, list(ids)] = -np.inf
-        return RowResult(logits, self._mask_token_id)
+        return RowResult(logits, self._mask_token_id) if self._raw is None else self.reshaped(logits)
+
+    def reshaped(self, scores: Floats) -> RowResult:
+        """Return the same result with `scores` (R, V), which may be changed, in place of its logits.
+
+        A row in which nothing but the mask id is left keeps the model's own logits, and is `stuck`.
+        """
+        made = RowResult(scores, self._mask_token_id, self.raw)
+        of_mask = scores[:, self._mask_token_id].copy()
+        scores[:, self._mask_token_id] = -np.inf
+        made._stuck = scores.max(axis=-1) == -np.inf
+        scores[:, self._mask_token_id] = of_mask
+        if made._stuck.any():
+            scores[made._stuck] = self.raw[made._stuck]
+        if self._stuck is not None:
+            made._stuck |= self._stuck
+        return made
+
+    def stuck(self, row: int | slice = slice(None)) -> bool:
+        """Whether rules leave no token for a row, or for one of several."""
+        return self._stuck is not None and bool(np.any(self._stuck[row]))
+
+    def line(self, row: int) -> RowResult:
+        """Return the result of one row alone."""
+        return RowResult(self._logits[row : row + 1], self._mask_token_id, self.raw[row : row + 1])
 
     def without_mask(self) -> Floats:
         """(R, V) copy of the logits in which the mask id cannot be chosen."""

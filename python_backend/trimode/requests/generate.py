@@ -17,6 +17,7 @@ from ..text.answer_text import AnswerText
 from ..text.special_tokens import unmarked
 from ..text.tokenizer import Tokenizer
 from .services import Handle, Request, Services
+from .token_rules import rules_of
 
 
 def start(request: Request, services: Services) -> Handle:
@@ -26,8 +27,21 @@ def start(request: Request, services: Services) -> Handle:
     params = fit(request.params, len(prompt), services.capacity, asked=asked)
     sink, tokenizer, outbox = request.sink, services.tokenizer, services.outbox
     job = Job(
-        sequence=SequenceState(params, prompt, services.mask_token_id, params.block.draft_adapter),
-        text=AnswerText(tokenizer, params.stop_words, at_once=not params.returns.stream),
+        sequence=SequenceState(
+            params,
+            prompt,
+            services.mask_token_id,
+            params.block.draft_adapter,
+            rules=rules_of(params, services),
+        ),
+        text=AnswerText(
+            tokenizer,
+            params.stop_words,
+            at_once=not params.returns.stream,
+            least=params.choice.min_tokens,
+            show_stop=params.returns.include_stop_str_in_output,
+            show_special=not params.returns.skip_special_tokens,
+        ),
         deliver=services.post(sink),
         watch=lambda chunk, snapshot: outbox.post(partial(_send_watched, sink, snapshot, tokenizer), chunk),
         prompt_text="" if params.returns.exclude_input_in_output else text,
@@ -99,6 +113,9 @@ def fit(params: GenerationParams, prompt: int, capacity: int, *, asked: bool) ->
         raise PromptTooLongError(params.prompt.field, limit, f"{prompt} tokens")
     if params.max_tokens <= room:
         return params
+    if params.choice.min_tokens > room:
+        limit = f"must be at most {room} (capacity {capacity} - prompt {prompt} - block {block})"
+        raise PromptTooLongError("min_tokens", limit, params.choice.min_tokens)
     if asked:
         limit = f"must be at most {room} (capacity {capacity} - prompt {prompt} - block {block})"
         raise PromptTooLongError("max_tokens", limit, params.max_tokens)

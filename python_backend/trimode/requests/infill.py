@@ -29,6 +29,7 @@ from .gap_search import MEETING_TOKENS, Filling, GapSearch
 from .gapped_text import GappedText
 from .seams import GapContext, Start
 from .services import Handle, Request, Services
+from .token_rules import rules_of
 
 logger = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ class InfillRequest:
         self._begun = False  # whether a job was queued
         self._waiting = 0  # jobs of the current gap that are not done
         self._answered = False
+        self._rules = rules_of(request.params, services)
         self._gaps: list[GapSearch] = []
         self._fills: list[str] = []
         self._counters = Counters()
@@ -142,6 +144,7 @@ class InfillRequest:
         )
         params = replace(self._params, max_tokens=size)
         seq = SequenceState(params, start.prompt, services.mask_token_id, log_probs=list(log_probs), infill=state)
+        seq.rules = self._rules
         if not seq.prompt:
             begin(seq)
         return self._job(seq, start)
@@ -157,7 +160,8 @@ class InfillRequest:
             draft_adapter=adapter,
         )
         params = replace(self._params, mode=Mode.SELF_SPECULATION, max_tokens=size, block=block)
-        return self._job(SequenceState(params, start.prompt, self._services.mask_token_id, adapter), start)
+        mask_token_id = self._services.mask_token_id
+        return self._job(SequenceState(params, start.prompt, mask_token_id, adapter, rules=self._rules), start)
 
     def _job(self, seq: SequenceState, start: Start) -> Job:
         text = AnswerText(None, (), at_once=True)

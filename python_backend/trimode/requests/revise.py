@@ -21,6 +21,7 @@ from ..text.answer_text import AnswerText
 from ..text.tokenizer import Tokenizer
 from .services import Handle, Request, Services
 from .spans import Original, apply_edits
+from .token_rules import rules_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ def start(request: Request, services: Services) -> Handle:
     params, tokenizer = request.params, services.tokenizer_for("text")
     original = Original.of(params, tokenizer, services.capacity)
     seq = sequence_of(params, original, services.mask_token_id, services.banned)
+    seq.rules = rules_of(params, services)
 
     def take(chunk: Chunk) -> None:
         request.sink(answer(chunk, seq, original, tokenizer))

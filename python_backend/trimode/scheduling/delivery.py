@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 
 from ..api.answer import Chunk, Decisions
+from ..decoding.sequence import SequenceState
 from ..errors import TrimodeError
 from .job import Job
 from .snapshot import BlockSnapshot
@@ -16,7 +17,8 @@ from .snapshot import BlockSnapshot
 def add_text(job: Job, committed: list[int]) -> None:
     """Turn newly committed tokens into pending text; a stop word in it ends the answer at its token."""
     seq = job.sequence
-    text, used, stopped = job.text.push(committed)
+    ended = bool(committed) and seq.finish_reason == "stop" and hides_end(seq, committed[-1])
+    text, used, stopped = job.text.push(committed[:-1] if ended else committed)
     if not stopped and seq.done:
         rest, stopped = job.text.finish()
         text += rest
@@ -24,6 +26,17 @@ def add_text(job: Job, committed: list[int]) -> None:
         seq.truncate(len(seq.tokens) - len(committed) + used)
         seq.finish("stop")
     job.pending += text
+
+
+def hides_end(seq: SequenceState, last: int) -> bool:
+    """Whether the token `last`, which ended the answer, leaves nothing in its text.
+
+    A token of `end_id` is a special one as a rule, and its text is left out with those of all special tokens.
+    """
+    params = seq.params
+    if params.returns.include_stop_str_in_output or not params.is_end(last):
+        return False
+    return last in params.choice.stop_token_ids or not params.returns.skip_special_tokens
 
 
 def has_news(job: Job) -> bool:

@@ -19,12 +19,16 @@ PLACEHOLDER = "\N{LIGHT SHADE}"
 
 @dataclass(frozen=True)
 class BlockSnapshot:
-    """A block after a pass: where in the answer it starts, passes spent on it, its tokens, None where masked."""
+    """A block after a pass: where in the answer it starts, passes spent on it, its tokens, None where masked.
+
+    `special` says whether its text shows special tokens.
+    """
 
     start: int
     step: int
     tokens: list[int | None]
     committed: int
+    special: bool = False
 
     @classmethod
     def of(cls, seq: SequenceState) -> BlockSnapshot:
@@ -36,16 +40,17 @@ class BlockSnapshot:
             if start + len(tokens) == seq.params.max_tokens:
                 break
             tokens.append(None if masked else token)
-            if token == seq.params.end_id:
+            if seq.params.is_end(token):
                 break
-        return cls(start, block.step, tokens, len(seq.tokens) - start)
+        return cls(start, block.step, tokens, len(seq.tokens) - start, not seq.params.returns.skip_special_tokens)
 
     def shown(self, tokenizer: Tokenizer | None) -> Provisional:
         """Return it with every token's text; a character that is spread over tokens is the text of its last one."""
         shown: list[ProvisionalToken] = []
+        special = self.special
         for masked, run in groupby(self.tokens, key=lambda token: token is None):
             tokens = list(run)
-            texts = [PLACEHOLDER] * len(tokens) if masked else _texts(tokens, tokenizer)
+            texts = [PLACEHOLDER] * len(tokens) if masked else _texts(tokens, tokenizer, special=special)
             for token, text in zip(tokens, texts, strict=True):
                 shown.append(ProvisionalToken(token, text, self._state(len(shown), token)))
         return Provisional(self.start, self.step, "".join(token.text for token in shown), tuple(shown))
@@ -56,11 +61,11 @@ class BlockSnapshot:
         return "committed" if offset < self.committed else "provisional"
 
 
-def _texts(ids: list[int | None], tokenizer: Tokenizer | None) -> list[str]:
+def _texts(ids: list[int | None], tokenizer: Tokenizer | None, *, special: bool) -> list[str]:
     """Return the text of each of `ids`, which follow each other; what is not a whole character at the end is U+FFFD."""
     if tokenizer is None:
         return [""] * len(ids)
-    detokenizer = Detokenizer(tokenizer)
+    detokenizer = Detokenizer(tokenizer, special=special)
     texts = [detokenizer.push([token]) for token in ids if token is not None]
     texts[-1] += detokenizer.finish()
     return texts

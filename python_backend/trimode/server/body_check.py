@@ -47,7 +47,7 @@ def check_request(request: dict[str, Any], tag: str, caller: str, *, streaming: 
     if given.get("stream") and not streaming:
         raise RequestError("stream", "needs generate_stream; generate answers once", True, error_type="not_applicable")
     for name, value in given.items():
-        if BY_NAME[name].kind == "json" and not isinstance(value, str):
+        if BY_NAME[name].kind in ("json", "object") and not isinstance(value, str):
             given[name] = json.dumps(value)
     if request_id is not None:
         check_id(request_id)

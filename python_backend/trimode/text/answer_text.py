@@ -13,12 +13,30 @@ from .tokenizer import Tokenizer
 
 
 class AnswerText:
-    """The visible text of one answer; `at_once` says that nobody reads it before its end, so it is decoded once."""
+    """The visible text of one answer."""
 
-    def __init__(self, tokenizer: Tokenizer | None, stop_words: Sequence[str], *, at_once: bool) -> None:
+    def __init__(
+        self,
+        tokenizer: Tokenizer | None,
+        stop_words: Sequence[str],
+        *,
+        at_once: bool,
+        least: int = 0,
+        show_stop: bool = False,
+        show_special: bool = False,
+    ) -> None:
+        """Begin an answer.
+
+        Args:
+            at_once: nobody reads it before its end, so it is decoded once.
+            least: tokens before whose end no stop word ends the answer.
+            show_stop: the stop word stays in the text. show_special: special tokens do.
+        """
         self._at_once = at_once and not stop_words
-        self._detokenizer = Detokenizer(tokenizer) if tokenizer is not None else None
-        self._stop = StopWords(stop_words) if stop_words else None
+        self._detokenizer = Detokenizer(tokenizer, special=show_special) if tokenizer is not None else None
+        self._stop = StopWords(stop_words, show=show_stop) if stop_words else None
+        self._least = least
+        self._read = 0  # tokens taken in, counted where there are stop words
 
     def push(self, ids: Sequence[int]) -> tuple[str, int, bool]:
         """Take in committed `ids`; return (new text, how many ids were used, whether a stop word ended the answer).
@@ -34,7 +52,8 @@ class AnswerText:
             return self._detokenizer.push(ids), len(ids), False
         text = ""
         for used, token in enumerate(ids, start=1):
-            text += self._stop.push(self._detokenizer.push([token]))
+            self._read += 1
+            text += self._stop.push(self._detokenizer.push([token]), search=self._read > self._least)
             if self._stop.found:
                 return text, used, True
         return text, len(ids), False
@@ -46,5 +65,5 @@ class AnswerText:
         rest = self._detokenizer.finish()
         if self._stop is None:
             return rest, False
-        text = self._stop.push(rest)
+        text = self._stop.push(rest, search=self._read > self._least)
         return (text, True) if self._stop.found else (text + self._stop.finish(), False)

@@ -17,8 +17,10 @@ class Detokenizer:
     released checkpoints have.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, *, special: bool = False) -> None:
+        """Show special tokens in the text if they are asked for."""
         self._tokenizer = tokenizer
+        self._special = special
         self._ids: list[int] = []
         self._start = 0  # the first of the tokens that are decoded with the next piece, as its context
         self._read = 0  # tokens whose text was returned
@@ -56,4 +58,4 @@ class Detokenizer:
         return piece
 
     def _text(self, start: int, end: int | None = None) -> str:
-        return self._tokenizer.decode(self._ids[start:end])
+        return self._tokenizer.decode(self._ids[start:end], special=self._special)

@@ -185,10 +185,10 @@ class Tokenizer:
             texts = self._backend.decode_batch([[number] for number in range(count)], skip_special_tokens=True)
         return sorted((text, number) for number, text in enumerate(texts) if text and BROKEN not in text)
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of `ids` without special tokens; broken UTF-8 becomes U+FFFD."""
+    def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
+        """Return the text of `ids`, without special tokens unless these are asked for; broken UTF-8 becomes U+FFFD."""
         try:
-            text: str = self._backend.decode(list(ids), skip_special_tokens=True)
+            text: str = self._backend.decode(list(ids), skip_special_tokens=not special)
         except BaseException:  # outside of `raising`, since this runs once a token
             with raising(TrimodeError(f"the tokenizer could not decode {len(ids)} tokens")):
                 raise

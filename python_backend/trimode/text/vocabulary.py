@@ -5,9 +5,10 @@ Knows nothing of texts or of how they are cut into tokens.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
@@ -45,6 +46,20 @@ class Vocabulary:
         """Return the bytes that each of `ids` stands for; empty for an id that is not known."""
         return [self._tokens[number] if number < len(self._tokens) else b"" for number in ids]
 
+    def holding(self, part: bytes) -> Ids:
+        """Return, in order, the ids of tokens in which `part` stands, a piece of UTF-8 text."""
+        joined, starts = self._joined
+        found, at = list[int](), joined.find(part)
+        while at >= 0:
+            found.append(bisect_right(starts, at) - 1)
+            following = found[-1] + 1
+            at = joined.find(part, starts[following]) if following < len(starts) else -1
+        return np.array(found, dtype=np.int64)
+
+    def exactly(self, part: bytes) -> Ids:
+        """Return, in no order, the ids of tokens that stand for `part` and nothing else."""
+        return self._by_beginning.equal(part)
+
     def around(self, first: bytes, last: bytes) -> Ids:
         """Return, in no order, the ids of tokens that begin with `first` and, after that, end with `last`."""
         beginning, ending = self._by_beginning.of(first), self._by_ending.of(last[::-1])
@@ -55,6 +70,12 @@ class Vocabulary:
         long = [number for number in few if len(self._tokens[number]) >= least]
         found = [at for at in long if self._tokens[at].startswith(first) and self._tokens[at].endswith(last)]
         return np.array(found, dtype=np.int64)
+
+    @cached_property
+    def _joined(self) -> tuple[bytes, list[int]]:
+        """All tokens, with a byte between them that no UTF-8 text has, and where each begins."""
+        starts = [0, *accumulate(len(token) + 1 for token in self._tokens[:-1])] if self._tokens else []
+        return b"\xff".join(self._tokens), starts
 
     @cached_property
     def _by_beginning(self) -> _Sorted:
@@ -77,3 +98,7 @@ class _Sorted:
         """Return the ids of the tokens that begin with `beginning`."""
         low, high = (bisect_left(self._tokens, bound) for bound in (beginning, beginning + self._beyond))
         return self._ids[low:high]
+
+    def equal(self, token: bytes) -> Ids:
+        """Return the ids of the tokens that are `token`."""
+        return self._ids[bisect_left(self._tokens, token) : bisect_right(self._tokens, token)]

@@ -80,7 +80,7 @@ def _parameters(text: str) -> dict[str, object]:
 def _python_value(name: str, array: Array) -> object:
     kind = BY_NAME[name].kind
     flat = array.reshape(-1)
-    if kind in ("string", "json"):
+    if kind in ("string", "json", "object"):
         return _decode(name, flat[0])
     if kind == "strings":
         return [_decode(name, item) for item in flat]

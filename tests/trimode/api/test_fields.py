@@ -20,6 +20,7 @@ WRONG: dict[str, list[object]] = {
     "strings": [3, [3], [b"x"], {"a": "b"}],
     "ints": ["1", True, 1.0, ["1"], [True], [1.0]],
     "json": [5, {"role": "user"}, True],
+    "object": [5, [5], "[5]", True],
 }
 RANGED = [field for field in FIELDS if field.low is not None]
 

@@ -22,8 +22,9 @@ def said(name: str) -> str:
     ("name", "hint"),
     [
         ("stop", "use stop_words, a list of texts"),
-        ("min_length", "there is no least length; with end_id -1"),
-        ("min_tokens", "there is no least length; with end_id -1"),
+        ("min_new_tokens", "use min_tokens"),
+        ("bad_words_list", "use bad_words, a list of texts"),
+        ("embedding_bias", "use logit_bias"),
         ("ignore_eos", "use end_id -1"),
         ("random_seed", "use seed"),
         ("response_format", "an answer cannot be held to a format"),

@@ -245,9 +245,9 @@ def test_a_long_draft_is_met_with_work_that_grows_as_its_length(monkeypatch: pyt
     both = GapContext(TOKENIZER, "x\n", "a" * 99 + "b", block=64, end_id=None, capacity=9999)
     decoded, decode = [0], Tokenizer.decode
 
-    def counting(self: Tokenizer, ids: Sequence[int]) -> str:
+    def counting(self: Tokenizer, ids: Sequence[int], *, special: bool = False) -> str:
         decoded[0] += len(ids)
-        return decode(self, ids)
+        return decode(self, ids, special=special)
 
     monkeypatch.setattr(Tokenizer, "decode", counting)
     work = []

@@ -72,10 +72,10 @@ def test_the_tokens_decoded_at_a_time_stay_few_with_broken_bytes() -> None:
         def __init__(self) -> None:
             pass
 
-        def decode(self, ids: Sequence[int]) -> str:
+        def decode(self, ids: Sequence[int], *, special: bool = False) -> str:
             nonlocal widest
             widest = max(widest, len(ids))
-            return TOKENIZER.decode(ids)
+            return TOKENIZER.decode(ids, special=special)
 
     detokenizer = Detokenizer(Watched())
     for _ in range(200):

@@ -40,5 +40,13 @@ def test_around_are_those_that_begin_and_end_so(first: bytes, last: bytes) -> No
     assert sorted(Vocabulary(PIECES).around(first, last).tolist()) == expected
 
 
+@pytest.mark.parametrize("part", [b"a", b"ab", b"b", b"bc", b"\xc3", b"x"])
+def test_holding_are_those_in_which_it_stands_and_exactly_those_that_are_it(part: bytes) -> None:
+    vocabulary = Vocabulary(PIECES)
+    assert vocabulary.holding(part).tolist() == [at for at, piece in enumerate(PIECES) if part in piece]
+    assert sorted(vocabulary.exactly(part).tolist()) == [at for at, piece in enumerate(PIECES) if part == piece]
+
+
 def test_there_may_be_no_tokens_at_all() -> None:
+    assert Vocabulary([]).holding(b"a").tolist() == Vocabulary([]).exactly(b"a").tolist() == []
     assert Vocabulary([]).around(b"a", b"").tolist() == []

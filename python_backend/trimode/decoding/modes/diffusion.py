@@ -67,7 +67,7 @@ def _open_block(seq: SequenceState, result: RowResult, at: int) -> list[int]:
     seq.phase = Phase.DENOISE
     base, params = len(seq.tokens), seq.params
     seed, log_prob = next_token(seq, result, at, base)
-    if seed == params.end_id and not params.reference:
+    if params.is_end(seed) and not params.reference:
         return seq.commit([seed], [log_prob])
     last = seq.block_length if params.reference else min(seq.block_length, seq.remaining)
     seq.open_block(seed, seq.forced_in_block(base, seed), last)
@@ -81,7 +81,7 @@ def _commit_if_finished(seq: SequenceState) -> list[int]:
     With `revise_rounds`, or if causal log-probabilities are returned, its score comes first.
     """
     block, params = seq.current, seq.params
-    ends = np.flatnonzero((block.tokens == params.end_id) & ~block.open)
+    ends = np.flatnonzero(seq.ends(block.tokens) & ~block.open)
     ended = len(ends) > 0 and not block.open[: ends[0]].any()
     if not (ended or refine.finished(seq)):
         return []

@@ -60,7 +60,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
         seq.counters.score_forwards += 1
         gap, first = _gap(seq), row.start + 1
         ids = gap.scored[first : first + len(row.tokens)]
-        gap.log_probs += log_probs_of(result.logits, ids).tolist()
+        gap.log_probs += log_probs_of(result.raw, ids).tolist()
         seq.set_cached(row.start + len(row.tokens))
         return NOTHING if seq.unread else Committed(_take_score(seq))
     seq.counters.denoise_forwards += 1

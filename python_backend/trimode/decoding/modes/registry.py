@@ -10,6 +10,7 @@ from ...engines.base import Row, RowResult
 from .. import prefill
 from ..committed import NOTHING, Committed
 from ..sequence import Phase, SequenceState
+from ..shaping import shaped
 from . import autoregressive, diffusion, infill, revise, self_speculation
 
 
@@ -61,7 +62,13 @@ def plan(seq: SequenceState, prefill_chunk: int) -> Row:
 
 
 def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
-    """Take in a pass's result; return what it did."""
+    """Take in a pass's result; return what it did.
+
+    Raises:
+        RequestError: the request's rules leave no token to choose.
+    """
+    if seq.rules:
+        result = shaped(seq, row, result)
     decoder = decoder_of(seq)
     if seq.phase is not Phase.PREFILL:
         return decoder.apply(seq, row, result)

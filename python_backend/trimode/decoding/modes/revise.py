@@ -26,7 +26,7 @@ def start(seq: SequenceState, result: RowResult) -> list[int]:
     """Record how likely the text's first token is after the context, then score the rest."""
     work = _state(seq)
     first = len(seq.prompt)
-    work.log_probs[first] = log_probs_of(result.logits, work.ids[first : first + 1])[0]
+    work.log_probs[first] = log_probs_of(result.raw, work.ids[first : first + 1])[0]
     return go_on(seq)
 
 
@@ -53,10 +53,10 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     seq.counters.score_forwards += 1
     if seq.phase is Phase.SCORE:
         ids = work.ids[next_ones]
-        work.log_probs[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
+        work.log_probs[next_ones] = log_probs_of(result.raw[: len(ids)], ids)
         return Committed(go_on(seq))
     ids = work.tried[next_ones]
-    work.tried_log_probs[next_ones] = log_probs_of(result.logits[: len(ids)], ids)
+    work.tried_log_probs[next_ones] = log_probs_of(result.raw[: len(ids)], ids)
     return Committed(_judge(seq) if seq.cached >= work.score_end else [])
 
 

@@ -78,7 +78,8 @@ def _verified(seq: SequenceState, row: Row, result: RowResult) -> tuple[list[int
     """Return the verification's tokens up to and including the first that the draft did not foresee."""
     params = seq.params
     base, width = len(seq.tokens), len(row.tokens)
-    if params.sampling.plain and not params.returns.return_log_probs and params.max_thinking_tokens is None:
+    quick = params.sampling.plain and not params.returns.return_log_probs and params.max_thinking_tokens is None
+    if quick and not result.stuck():
         ids = result.logits.argmax(axis=-1) if params.reference else result.top_id  # (S,)
         agree = ids[:-1] == row.tokens[1:]
         count = width if agree.all() else int(np.argmin(agree)) + 1

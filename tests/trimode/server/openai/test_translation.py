@@ -121,11 +121,9 @@ def test_values_that_mean_nothing_here_are_turned_into_those_of_generate() -> No
     assert len(found["user"]) == 64 and "stop_words" not in found
 
 
-def test_the_end_token_is_ignored_if_the_length_is_held() -> None:
+def test_the_end_token_may_be_ignored() -> None:
     assert job(text(ignore_eos=True))["end_id"] == -1
-    assert job(text(min_tokens=5))["end_id"] == -1
-    assert "end_id" not in job(text(min_tokens=0, ignore_eos=False))
-    assert refused_in_text(min_tokens=3) == ("min_tokens", "not_applicable")
+    assert "end_id" not in job(text(min_tokens=3, ignore_eos=False))
     assert refused_in_text(ignore_eos=True, end_id=END_ID)[0] == "end_id"
 
 

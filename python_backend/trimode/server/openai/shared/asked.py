@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ....api.checks import check_field
 from ....api.fields import MAX_GAP_TOKENS, MAX_STOP_WORDS, MAX_USER_CHARACTERS, Mode
 from ....errors import Described
 from .errors import NAMES, refused
@@ -17,7 +18,8 @@ from .facts import Facts
 from .fields import Given
 
 SEEDS = 2**63  # generate takes 0 to 2**63 - 1
-NEUTRAL = {"presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0}
+NEUTRAL = {"presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0, "min_tokens": 0,
+           "min_length": 0, "skip_special_tokens": True, "include_stop_str_in_output": False}  # fmt: skip
 """Values of fields that generate refuses where gaps are filled, although these ask for nothing."""
 ALWAYS = ("return_finish_reason", "return_num_input_tokens", "return_num_output_tokens", "return_perf_metrics")
 """What is asked of generate in every request: the usage is made of it."""
@@ -35,6 +37,8 @@ class Asked:
         include_usage: whether a stream ends with the usage.
         thinking: whether the answer begins with a thought; `show_thought` says whether it is sent.
         stops: the texts that end an answer; `cut` says that the front cuts there, not the model.
+        stop_ids: the tokens that end an answer in addition to the model's own; `show_stop` says whether what ended it
+            stays in the text, `show_special` whether special tokens stand there.
         logprobs: None, or how many likely tokens go with each one: 0 or 1.
         ids_as_text: whether tokens of logprobs are written as `token_id:ID`.
         return_ids: whether the ids of the tokens go with each choice.
@@ -53,6 +57,9 @@ class Asked:
     show_thought: bool = True
     stops: tuple[str, ...] = ()
     cut: bool = False
+    stop_ids: tuple[int, ...] = ()
+    show_stop: bool = False
+    show_special: bool = False
     logprobs: int | None = None
     ids_as_text: bool = False
     return_ids: bool = False
@@ -78,14 +85,17 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
             raise refused("stop", f"may hold at most {MAX_STOP_WORDS} texts", Described(f"{len(stops)} texts"))
         job["stop_words"] = stops
     _set_length(job, given, infill=infill)
+    show_stop = bool(job.get("include_stop_str_in_output"))
     if infill:
+        job.pop("include_stop_str_in_output", None)  # the front cuts
         for name, neutral in NEUTRAL.items():
             if job.get(name) == neutral:
                 del job[name]
     extras = tuple(name for name in ("return_perf_metrics", "return_effective_params") if job.get(name))
     options = given.get("stream_options", {})
     return_ids = bool(given.get("return_token_ids"))
-    if return_ids or (stops and not infill) or thinking:
+    stop_ids = check_field("stop_token_ids", job.get("stop_token_ids")) or ()
+    if return_ids or ((stops or stop_ids) and not infill) or thinking:
         job["return_token_ids"] = True
     stream = bool(given.get("stream"))
     job |= dict.fromkeys(ALWAYS, True)
@@ -100,6 +110,9 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         show_thought=given.get("include_reasoning", True),
         stops=tuple(stops),
         cut=infill,
+        stop_ids=stop_ids,
+        show_stop=show_stop,
+        show_special=not job.get("skip_special_tokens", True),
         return_ids=return_ids,
         extras=extras,
         names={**NAMES, **_length_names(given)},
@@ -144,11 +157,8 @@ def _set_length(job: dict[str, Any], given: Given, *, infill: bool) -> None:
     most = given.get("max_completion_tokens", given.get("max_output_tokens", given.get("max_tokens")))
     if most is not None:
         job["max_tokens"] = min(most, MAX_GAP_TOKENS) if infill else most
-    least = given.get("min_tokens", 0)
-    if least and not given.get("ignore_eos") and least != most:
-        raise refused("min_tokens", "must be 0, or the same as max_tokens", least, "not_applicable")
-    if (least or given.get("ignore_eos")) and not infill and job.setdefault("end_id", -1) != -1:
-        raise refused("end_id", "must not be given together with ignore_eos or min_tokens", job["end_id"])
+    if given.get("ignore_eos") and not infill and job.setdefault("end_id", -1) != -1:
+        raise refused("end_id", "must not be given together with ignore_eos", job["end_id"])
 
 
 def _length_names(given: Given) -> dict[str, str]:

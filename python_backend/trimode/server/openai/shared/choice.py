@@ -49,7 +49,8 @@ class Choice:
         text, thought: all of it so far.
         ids: its tokens so far, if generate was asked for them.
         tokens: those with log-probabilities, if asked for.
-        finish_reason: "stop" or "length" once it ended; `stopped_by` is the text that ended it, if one did.
+        finish_reason: "stop" or "length" once it ended; `stopped_by` is the text, or the id of the token, that ended
+            it, if one of those that the request gives did.
         last: the last piece.
     """
 
@@ -60,7 +61,7 @@ class Choice:
     ids: list[int] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
     finish_reason: str | None = None
-    stopped_by: str | None = None
+    stopped_by: str | int | None = None
     last: Piece = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -86,10 +87,12 @@ class Choice:
         self.ids += ids
         tokens: list[Token] = []
         if self.asked.logprobs is not None and self.facts.tokenizer is not None:
-            tokens = tokens_of(self.facts.tokenizer, ids, log_probs, self.facts.end_id)
+            shown_to = len(ids) - (last and not self.asked.show_stop and self._ended_by_id())
+            left_out = () if self.asked.show_special else (self.facts.end_id,)
+            tokens = tokens_of(self.facts.tokenizer, ids[:shown_to], log_probs[:shown_to], left_out)
             self.tokens += tokens
-        if last and self.asked.stops and not self.asked.cut and self.finish_reason == "stop":
-            self.stopped_by = self._stop_after(self.facts.tokenizer)
+        if last and not self.asked.cut and self.finish_reason == "stop":
+            self.stopped_by = self.ids[-1] if self._ended_by_id() else self._stop_after(self.facts.tokenizer)
         shown = tuple(ids) if self.asked.return_ids else ()
         provisional = json.loads(piece["provisional"]) if piece.get("provisional") else None
         return Delta(text, thought, shown, tuple(tokens), provisional, last)
@@ -99,16 +102,22 @@ class Choice:
         hits = [(at + len(word), at, word) for word in self.asked.stops if (at := text.find(word)) >= 0]
         if not hits:
             return text
-        _, at, self.stopped_by = min(hits)
+        end, at, self.stopped_by = min(hits)
         self.finish_reason = "stop"
-        return text[:at]
+        return text[: end if self.asked.show_stop else at]
+
+    def _ended_by_id(self) -> bool:
+        """Whether the last token is one of those that the request ends with."""
+        return self.finish_reason == "stop" and bool(self.ids) and self.ids[-1] in self.asked.stop_ids
 
     def _stop_after(self, tokenizer: Tokenizer | None) -> str | None:
         """Return the stop string that follows the answer's text among its tokens."""
-        if tokenizer is None:
+        if tokenizer is None or not self.asked.stops:
             return None
-        whole = tokenizer.decode(self.ids)
-        return next((word for word in self.asked.stops if whole.startswith(word, self._said)), None)
+        whole, said = tokenizer.decode(self.ids, special=self.asked.show_special), self._said
+        if self.asked.show_stop:
+            return next((word for word in self.asked.stops if whole[:said].endswith(word)), None)
+        return next((word for word in self.asked.stops if whole.startswith(word, said)), None)
 
     @property
     def reasoning_tokens(self) -> int:

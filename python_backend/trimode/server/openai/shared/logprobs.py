@@ -6,7 +6,7 @@ characters, and its bytes are exact.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,15 @@ class Token:
         return f"token_id:{self.number}" if as_id else self.content.decode("utf-8", "replace")
 
 
-def tokens_of(tokenizer: Tokenizer, ids: Sequence[int], log_probs: Sequence[float], end_id: int) -> list[Token]:
-    """Return the tokens of a piece; the one that ends the answer is no part of its text and left out."""
+def tokens_of(
+    tokenizer: Tokenizer, ids: Sequence[int], log_probs: Sequence[float], left_out: Collection[int]
+) -> list[Token]:
+    """Return the tokens of a piece, but for those that are no part of its text, such as the end token."""
     contents = tokenizer.vocabulary.of(ids)
     return [
         Token(number, content, max(float(log_prob), LEAST))
         for number, content, log_prob in zip(ids, contents, log_probs, strict=True)
-        if number != end_id
+        if number not in left_out
     ]
 
 

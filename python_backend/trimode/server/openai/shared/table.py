@@ -19,7 +19,6 @@ MAX_CHOICES = 128
 MAX_CUTS = 64
 """Most stop strings of a gap, which the front cuts at: editors send the special tokens of several models."""
 MAX_TEMPERATURE = 2.0  # OpenAI's; generate takes up to 100
-MAX_BIASES = 300  # entries of logit_bias; OpenAI's limit
 MAX_METADATA = 64  # entries; OpenAI's limit is 16, some clients send more
 ANY_INTEGER = integer(-(2**63), 2**63 - 1)
 
@@ -106,7 +105,6 @@ _SERVED = (
     _served("user", OPENAI + RESPONSES, "Whom the request is for: users of one caller take turns.", text),
     _served("metadata", MESSAGES, "`user_id` is as `user`.", mapping),
     _served("ignore_eos", OPENAI, "true: the answer goes on to `max_tokens`.", boolean),
-    _served("min_tokens", OPENAI, "0, or the same as `max_tokens`, which is as `ignore_eos`.", TOKENS),
     _served("continue_final_message", CHAT, "true: goes on from a last assistant message.", boolean),
     _served("add_generation_prompt", CHAT, "false only together with `continue_final_message`.", boolean),
     _served("chat_template_kwargs", CHAT, "`enable_thinking`, and nothing else.", mapping),
@@ -140,7 +138,6 @@ _IGNORED = (
 
 _NO_GRAMMAR = "Structured output is not served."
 _NO_TOOLS = "Tools are not served."
-_NO_MASKS = "The server has no biases or lists of tokens."
 _WHOLE = "Not served."
 _REFUSED = (
     _refused("response_format", OPENAI, _NO_GRAMMAR, {"type": "text"}),
@@ -154,12 +151,6 @@ _REFUSED = (
     _refused("tool_choice", MESSAGES, _NO_TOOLS, {"type": "none"}, {"type": "auto"}),
     _refused("functions", CHAT, _NO_TOOLS, []),
     _refused("function_call", CHAT, _NO_TOOLS, "none", "auto"),
-    _refused("logit_bias", OPENAI, _NO_MASKS, {}),
-    _refused("allowed_token_ids", OPENAI, _NO_MASKS, []),
-    _refused("bad_words", OPENAI, _NO_MASKS, []),
-    _refused("stop_token_ids", OPENAI, "One token ends an answer: see `end_id`.", []),
-    _refused("include_stop_str_in_output", OPENAI, "The answer ends before it.", False),
-    _refused("skip_special_tokens", OPENAI, "Special tokens are never shown.", True),
     _refused("prompt_logprobs", OPENAI, "The server keeps no log-probabilities of prompts.", 0, False),
     _refused("logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
     _refused("truncate_prompt_tokens", OPENAI, "A prompt is never cut."),
