@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,46 @@ def test_unfinished_requests_keep_nobody_out(server: Server, right: dict[str, st
         with Crowd(server, SHORT, right["short"], each=1) as crowd:
             wait_until(lambda: crowd.answered > 4, lambda: "nothing is answered")
         assert not crowd.errors
+
+
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+"""The first bytes of an HTTP/2 connection."""
+
+
+@pytest.mark.parametrize(
+    ("target", "held", "asked"),
+    [("HTTP", HEAD, b"GET /v2/health/ready HTTP/1.1\r\nHost: x\r\n\r\n"), ("gRPC", GREETING, GREETING)],
+    ids=["HTTP", "gRPC"],
+)
+def test_a_caller_that_holds_all_connections_keeps_no_other_address_out(
+    bundle: Path,
+    starter: Callable[..., Server],
+    monkeypatch: pytest.MonkeyPatch,
+    target: str,
+    held: bytes,
+    asked: bytes,
+) -> None:
+    monkeypatch.setattr(Server, "under", ("sh", "-c", f'ulimit -n {FEW_FILES}; exec "$@"', "sh"))  # so that few are all
+    server = starter(bundle)
+    port = server.http_port if target == "HTTP" else server.grpc_port
+    attempts = 0
+    with ExitStack() as stack:
+        for _ in range(100):
+            with suppress(ConnectionError):  # refused: all are held
+                stack.enter_context(closing(socket.create_connection(("127.0.0.1", port), timeout=30))).sendall(held)
+
+        def answered() -> bool:
+            nonlocal attempts
+            attempts += 1
+            other = socket.create_connection(("127.0.0.1", port), 30, ("127.0.0.2", 0))
+            with closing(other), suppress(ConnectionError):
+                other.sendall(asked)
+                return other.recv(65536).startswith((b"HTTP/1.1 200", b"\0"))  # \0: a frame of HTTP/2
+            return False
+
+        wait_until(answered, lambda: "another address is kept out")
+    assert target == "gRPC" or attempts == 1
+    assert server.stop() == 0
 
 
 def test_a_request_that_comes_byte_by_byte_is_answered(server: Server, right: dict[str, str]) -> None:

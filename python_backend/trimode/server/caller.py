@@ -14,6 +14,9 @@ from ..errors import ServeError
 FORWARDED_FOR = "x-forwarded-for"
 """The HTTP header and gRPC metadata key in which proxies name whom they forward for, the nearest caller last."""
 
+SITE_BITS = 64
+"""Of an IPv6 address, those that one site has in common: whoever has a site has all of its addresses."""
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -83,3 +86,15 @@ def address_in(text: str) -> Address | None:
     if isinstance(address, ipaddress.IPv6Address):
         return address.ipv4_mapped or address
     return address
+
+
+def neighbours(peer: object) -> str:
+    """Return what stands for all connections of one caller: its IPv4 address, or the site of its IPv6 address.
+
+    Args:
+        peer: the other end as sockets name it; "" stands for all that have no address.
+    """
+    address = address_in(str(peer[0])) if isinstance(peer, tuple) and peer else None
+    if isinstance(address, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(address), SITE_BITS), strict=False))
+    return "" if address is None else str(address)

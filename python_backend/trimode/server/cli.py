@@ -96,7 +96,7 @@ async def _serve(options: argparse.Namespace) -> None:
         async with (
             contextlib.aclosing(liveness),
             entry.renewing(),
-            listen(guard.handle, options.host, options.http_port, most_http, entry.tls),
+            listen(guard.handle, options.host, options.http_port, most_http, entry.tls, "--max-connections"),
             listen(scraped.handle, options.metrics_host, options.metrics_port, most_metrics, entry.tls),
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):

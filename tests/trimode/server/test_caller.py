@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from trimode.errors import ServeError
-from trimode.server.caller import EVERY_PEER, Callers, address_in
+from trimode.server.caller import EVERY_PEER, Callers, address_in, neighbours
 
 PROXIES = Callers.behind("10.0.0.0/8, 192.0.2.7,2001:db8::/32")
 
@@ -64,3 +64,19 @@ def test_nothing_trusts_nobody() -> None:
 def test_what_is_no_network_is_refused_by_name(text: str) -> None:
     with pytest.raises(ServeError, match=f"trusted-proxies: {text} is not an address or a network"):
         Callers.behind(f"127.0.0.1,{text}")
+
+
+@pytest.mark.parametrize(
+    ("peer", "whose"),
+    [
+        (("10.0.0.7", 51234), "10.0.0.7"),
+        (("::ffff:10.0.0.7", 51234, 0, 0), "10.0.0.7"),
+        (("2001:db8:1:2:3:4:5:6", 51234, 0, 0), "2001:db8:1:2::/64"),
+        (("2001:db8:1:2:ffff::", 51234, 0, 0), "2001:db8:1:2::/64"),
+        (("fe80::1%lo", 51234, 0, 1), "fe80::/64"),
+        ("", ""),
+        (None, ""),
+    ],
+)
+def test_connections_count_for_an_address_or_a_site(peer: object, whose: str) -> None:
+    assert neighbours(peer) == whose

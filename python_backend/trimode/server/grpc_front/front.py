@@ -21,6 +21,7 @@ from ...errors import UNFORESEEN, Refusal, ServeError, TrimodeError
 from ..access.entry import EVERYBODY, Entry
 from ..error_answer import with_type
 from ..serving import Limits, ServingState, check_model, not_serving, silent_error
+from .connections import Connections, Peer, peer_in
 from .gatekeeper import Gatekeeper, admit
 from .health import SERVICE as HEALTH
 from .health import Health
@@ -99,6 +100,10 @@ class GrpcFront:
     def running(self) -> int:
         """How many requests wait for their last response."""
         return sum(relay.running for relay in self._relays)
+
+    def busy_peers(self) -> set[Peer]:
+        """Return the callers' ends of connections on which requests run."""
+        return {found for relay in self._relays if relay.running and (found := peer_in(relay.peer))}
 
     async def watch(self) -> None:
         """Look after streams until cancelled: end what is silent for too long."""
@@ -257,10 +262,12 @@ async def listen(front: GrpcFront, host: str, port: int, most: int = MOST_CONNEC
     except RuntimeError as exc:
         raise ServeError(f"gRPC cannot listen on {host}, port {port}: {exc}") from exc
     await server.start()
-    watching = asyncio.create_task(front.watch())
+    connections = Connections(port, most, front.busy_peers)
+    watching = [asyncio.create_task(watch) for watch in (front.watch(), connections.watch())]
     try:
         yield
     finally:
-        watching.cancel()
+        for task in watching:
+            task.cancel()
         await server.stop(grace=CLOSE_SECONDS)
         await front.aclose()

@@ -76,6 +76,11 @@ class Relay:
         self._closing = asyncio.Event()
 
     @property
+    def peer(self) -> str:
+        """gRPC's name of the other end."""
+        return str(self._context.peer())
+
+    @property
     def running(self) -> int:
         """How many requests wait for their last response, or are just getting it."""
         return self._refusals + sum(up.running.total() for up in self._upstreams)

@@ -11,16 +11,14 @@ import contextlib
 import enum
 import logging
 import time
-from collections.abc import Callable
 from typing import Any, Protocol
 
 from aiohttp import web
-from aiohttp.abc import AbstractStreamWriter
-from aiohttp.http import HttpVersion10, HttpVersion11, RawRequestMessage
+from aiohttp.http import HttpVersion11
 from aiohttp.http_exceptions import HttpProcessingError
-from aiohttp.streams import StreamReader
 
 from ...errors import Refusal, TrimodeError
+from ..caller import neighbours
 from ..error_answer import error_response
 from .unreadable import unreadable, words_of
 
@@ -35,7 +33,6 @@ WRITE_SECONDS = 60.0
 REFUSED_SECONDS = 1.0
 """For a refused caller to read why; a connection closed while bytes come in would be reset, and the answer lost."""
 AIOHTTP_IDLE_SECONDS = 10 * IDLE_SECONDS  # aiohttp's own timer would also cut off a head that has begun
-VERSIONS = (HttpVersion10, HttpVersion11)
 GONE_SECONDS = 0.05  # for the network to say that nobody listens any more; on one machine it takes far less
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -73,6 +70,7 @@ class Connection(web.RequestHandler):
     """Serves one connection of `connections`.
 
     Attributes:
+        caller: whose it is; see caller.neighbours.
         refusal: why its request is refused before anybody reads it; None if it is not.
         broken: its body cannot be read on, nor what follows it.
     """
@@ -93,6 +91,7 @@ class Connection(web.RequestHandler):
         self._request: web.BaseRequest | None = None  # that is being answered, or whose body still comes
         self._ended = False  # the caller sends no more
         self._secure = False  # it speaks TLS
+        self.caller = ""
         self.refusal: TrimodeError | None = None
         self.broken = False
 
@@ -100,6 +99,7 @@ class Connection(web.RequestHandler):
         """Begin, or refuse the caller for want of room."""
         super().connection_made(transport)
         self._secure = transport.get_extra_info("ssl_object") is not None
+        self.caller = neighbours(transport.get_extra_info("peername"))
         if error := self._connections.add(self):
             self.refuse(error)
 
@@ -193,12 +193,27 @@ class Connection(web.RequestHandler):
             self.transport.write(f"HTTP/1.1 {made.status} {made.reason}\r\n{head}\r\n".encode() + made.body)
         self.end()
 
+    def give_up(self, error: TrimodeError) -> None:
+        """End in the midst of a request: by `error`, or at once where a part of the answer was sent already."""
+        if self._request is None or self._request.writer.output_size == 0:
+            self.refuse(error)
+        elif self.transport is not None:
+            self.transport.abort()
+
     def end(self) -> None:
         """Send and read no more; the connection closes soon, or when its caller closes it."""
         self._enter(REFUSED)
         with contextlib.suppress(OSError, RuntimeError):  # the caller is gone
             if self.transport is not None:
                 self.transport.write_eof()
+
+    @property
+    def waiting_since(self) -> float | None:
+        """Since when (time.monotonic) it waits for its caller in the midst of a request; None if it does not."""
+        if self._paused_since is not None:
+            return self._paused_since
+        slow = self._phase in (HEAD, REST) or (self._phase is ANSWER and not self._has_body())
+        return self._since if slow else None
 
     def watch(self, now: float) -> None:
         """Send away, at `now` (time.monotonic), a caller that is too slow or gone."""
@@ -268,31 +283,3 @@ class Closing(web.Response):
         await super().write_eof(data)
         self._ending.end()
         await asyncio.sleep(REFUSED_SECONDS)  # the end of the connection cancels this
-
-
-def request_maker(loop: asyncio.AbstractEventLoop) -> Callable[..., web.BaseRequest]:
-    """Return what makes requests for a `web.Server`: of HTTP/1.0 or 1.1, since an answer has its request's version."""
-
-    def make(
-        message: RawRequestMessage,
-        payload: StreamReader,
-        protocol: Connection,
-        writer: AbstractStreamWriter,
-        task: asyncio.Task[None],
-    ) -> web.BaseRequest:
-        if message.version is HttpVersion11:
-            request = web.BaseRequest(message, payload, protocol, writer, task, loop)
-            protocol.began(request)
-            return request
-        version = message.version
-        readable = message.method != "UNKNOWN"  # aiohttp's stand-in for what it could not parse, as HTTP/1.0
-        if not readable or version not in VERSIONS:
-            message = message._replace(version=HttpVersion11, should_close=True)  # a named tuple's public method
-        request = web.BaseRequest(message, payload, protocol, writer, task, loop)
-        if readable and version not in VERSIONS:
-            text = f"HTTP/{version.major}.{version.minor} is not spoken here, HTTP/1.1 is"
-            protocol.refusal = Refusal("unsupported_version", text)
-        protocol.began(request)
-        return request
-
-    return make

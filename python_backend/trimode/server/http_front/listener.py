@@ -15,7 +15,8 @@ from ...errors import Refusal, TrimodeError
 from ..access.tls import ServerTls
 from ..backend_client import OUT_OF_RESOURCES
 from ..error_answer import error_response
-from .connection import Connection, request_maker
+from .connection import Connection
+from .request_maker import request_maker
 
 logger = logging.getLogger(__name__)
 
@@ -31,49 +32,107 @@ BACKLOG = 128  # connections that the system holds until they are accepted; asyn
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class Keeper:
-    """Keeps the connections of one port. Where there is no room, the one that was idle for longest makes it."""
+class Group:
+    """The connections of one caller.
 
-    def __init__(self, most: int) -> None:
+    Attributes:
+        served: all that are not refused.
+        idle: those of them that wait for a next request, the one that has waited for longest first.
+    """
+
+    def __init__(self) -> None:
+        self.served: set[Connection] = set()
+        self.idle: dict[Connection, None] = {}
+
+
+class Keeper:
+    """Keeps the connections of one port, at most `most`. Where there is no room, the caller with the most makes it."""
+
+    def __init__(self, most: int, setting: str = "") -> None:
+        """Keep none yet; `setting` is the option that sets `most`, if there is one."""
         self.most = most
-        self._served: set[Connection] = set()
-        self._idle: dict[Connection, None] = {}  # those of the served that are, the longest first
+        self._setting = setting
+        self._count = 0  # of those that are served
+        self._groups: dict[str, Group] = {}  # by caller; none is empty
         self._refused: dict[Connection, None] = {}  # the first to be refused first
         self._said: dict[str, float] = {}  # when each line was last logged
 
     def add(self, connection: Connection) -> TrimodeError | None:
         """Take a new connection, or return why it is refused."""
-        if len(self._served) >= self.most:
-            if not self._idle:
-                return self._full(connection)
-            oldest = next(iter(self._idle))
-            self.discard(oldest)
-            oldest.force_close()
-        self._served.add(connection)
-        self._idle[connection] = None
+        if self._count >= self.most and not self._make_room(connection.caller):
+            self._say_full()
+            self._refuse(connection)
+            return Refusal("overloaded", f"{self.most} connections are open and busy")
+        group = self._groups.setdefault(connection.caller, Group())
+        group.served.add(connection)
+        group.idle[connection] = None
+        self._count += 1
         return None
 
     def discard(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
-        self._served.discard(connection)
         self._refused.pop(connection, None)
-        self._idle.pop(connection, None)
+        group = self._groups.get(connection.caller)
+        if group is None or connection not in group.served:
+            return
+        group.served.discard(connection)
+        group.idle.pop(connection, None)
+        self._count -= 1
+        if not group.served:
+            del self._groups[connection.caller]
 
     def note_busy(self, connection: Connection) -> None:
         """Note that a connection has something to do."""
-        self._idle.pop(connection, None)
+        if group := self._groups.get(connection.caller):
+            group.idle.pop(connection, None)
 
     def note_idle(self, connection: Connection) -> None:
         """Note that a connection waits for its caller's next request."""
-        if connection in self._served:
-            self._idle[connection] = None
+        if (group := self._groups.get(connection.caller)) and connection in group.served:
+            group.idle[connection] = None
+
+    def _make_room(self, caller: str) -> bool:
+        """End a connection for a new one of `caller`; return whether one was found.
+
+        Asked are callers with at least as many connections as this one, those with the most first. Each gives up the
+        one that is idle for longest. If none is, one with two more at least gives up the one that has let us wait for
+        longest: for its head, its body, or until it reads. What runs is never ended.
+        """
+        own = len(self._groups[caller].served) if caller in self._groups else 0
+        for group in sorted(self._groups.values(), key=lambda group: len(group.served), reverse=True):
+            if len(group.served) < own:
+                break
+            if group.idle:
+                oldest = next(iter(group.idle))
+                self.discard(oldest)
+                oldest.force_close()
+                return True
+            if len(group.served) < own + 2:
+                continue
+            slow = [(since, one) for one in group.served if (since := one.waiting_since) is not None]
+            if slow:
+                _, slowest = min(slow, key=lambda found: found[0])
+                self.discard(slowest)
+                self._refuse(slowest)
+                slowest.give_up(Refusal("overloaded", "the connection was slow, and made room for another caller"))
+                return True
+        return False
+
+    def _refuse(self, connection: Connection) -> None:
+        """Keep a connection for as long as its caller may take to read why it is refused."""
+        if len(self._refused) >= MOST_REFUSED:
+            oldest = next(iter(self._refused))
+            self.discard(oldest)
+            oldest.force_close()
+        self._refused[connection] = None
 
     async def watch(self) -> None:
         """Look after the connections until cancelled."""
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
-            for connection in (*self._served, *self._refused):
+            served = [connection for group in self._groups.values() for connection in group.served]
+            for connection in (*served, *self._refused):
                 try:
                     connection.watch(now)
                 except Exception:  # one connection must not end the timers of all others
@@ -87,14 +146,9 @@ class Keeper:
         else:
             loop.default_exception_handler(context)
 
-    def _full(self, connection: Connection) -> TrimodeError:
-        self._say(f"a connection was refused: {self.most} are open and busy, see --max-connections")
-        if len(self._refused) >= MOST_REFUSED:
-            oldest = next(iter(self._refused))
-            self.discard(oldest)
-            oldest.force_close()
-        self._refused[connection] = None
-        return Refusal("overloaded", f"{self.most} connections are open and busy")
+    def _say_full(self) -> None:
+        see = f", see {self._setting}" if self._setting else ""
+        self._say(f"a connection was refused: {self.most} are open and busy{see}")
 
     def _say(self, line: str, *, exc_info: bool = False) -> None:
         now = time.monotonic()
@@ -105,9 +159,22 @@ class Keeper:
 
 @contextlib.asynccontextmanager
 async def listen(
-    handle: Handler, host: str, port: int, most: int = MOST_CONNECTIONS, tls: ServerTls | None = None
+    handle: Handler,
+    host: str,
+    port: int,
+    most: int = MOST_CONNECTIONS,
+    tls: ServerTls | None = None,
+    setting: str = "",
 ) -> AsyncIterator[None]:
-    """Answer requests to `host`:`port` by `handle` inside the block; at most `most` connections are open at once."""
+    """Answer requests to `host`:`port` by `handle` inside the block.
+
+    Args:
+        handle: answers one request.
+        host, port: where to listen.
+        most: how many connections are open at once.
+        tls: what the port speaks TLS with; None for plain HTTP.
+        setting: the option that sets `most`, for the log, if there is one.
+    """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
@@ -120,7 +187,7 @@ async def listen(
         return response
 
     loop = asyncio.get_running_loop()
-    connections = Keeper(most)
+    connections = Keeper(most, setting)
     server = web.Server(answer, request_factory=request_maker(loop), handler_cancellation=True)
     before = loop.get_exception_handler()
     loop.set_exception_handler(connections.log_unaccepted)

@@ -17,6 +17,7 @@ from trimode.server.ports import LOOPBACK, free_port
 from trimode.server.serving import Limits
 
 PATIENCE = 20.0  # seconds for what should come at once
+LARGE = 64 * 2**20  # bytes, more than the system takes for a caller that does not read
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -35,6 +36,7 @@ class Scene:
         self.port = free_port(())
         self.cancelled = 0
         self.begun = 0
+        self.paused = 0  # answers that no caller takes to their end without reading
         self.go = asyncio.Event()
         self.most = most
         self.limits = limits or Limits(body_bytes=1000)
@@ -45,6 +47,9 @@ class Scene:
             body = await read_body(request, self.limits)
             if request.raw_path == "/wait":
                 await self.go.wait()
+            if request.raw_path == "/large":
+                self.paused += 1
+                return web.Response(body=bytes(LARGE))
             return web.json_response({"length": len(body)})
         except TrimodeError as exc:
             return error_response(exc.on_the_wire())
@@ -52,12 +57,13 @@ class Scene:
             self.cancelled += 1
             raise
 
-    async def call(self) -> Caller:
-        return Caller(*await asyncio.open_connection(LOOPBACK, self.port))
+    async def call(self, address: str = LOOPBACK) -> Caller:
+        """Connect, as a caller at this address."""
+        return Caller(*await asyncio.open_connection(LOOPBACK, self.port, local_addr=(address, 0)))
 
-    async def ask(self, *parts: bytes) -> tuple[int, Any]:
+    async def ask(self, *parts: bytes, address: str = LOOPBACK) -> tuple[int, Any]:
         """Send the parts a moment apart over a connection of its own and return the answer."""
-        async with asyncio.timeout(PATIENCE), await self.call() as caller:
+        async with asyncio.timeout(PATIENCE), await self.call(address) as caller:
             for part in parts:
                 caller.send(part)
                 await asyncio.sleep(0.02)
@@ -116,7 +122,10 @@ def play(act: Callable[[Scene], Awaitable[None]], most: int = 100, limits: Limit
 
     async def run() -> None:
         scene = Scene(most, limits)
-        async with listen(scene.handle, LOOPBACK, scene.port, scene.most), asyncio.timeout(PATIENCE):
+        async with (
+            listen(scene.handle, LOOPBACK, scene.port, scene.most, setting="--max-connections"),
+            asyncio.timeout(PATIENCE),
+        ):
             await act(scene)
 
     asyncio.run(run())
