@@ -99,7 +99,7 @@ ERROR_TYPES: dict[str, ErrorType] = {
             "the methods of a path."),
         ErrorType("overloaded", 503, "UNAVAILABLE", "overloaded", retryable=True,
             meaning="All slots are taken and the queue is full, or the request waited in a full queue and made room "
-            "for a caller with fewer, or all HTTP connections are open and busy.",
+            "for a caller with fewer. Or too many HTTP connections are open, or their bodies are too much together.",
             remedy="Send it again after the seconds in `Retry-After` (HTTP) or after a second, waiting longer "
             "each time, or to another server."),
         ErrorType("unavailable", 503, "UNAVAILABLE", "error", retryable=True,

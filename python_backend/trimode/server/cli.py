@@ -23,6 +23,7 @@ from .grpc_front.front import MOST_CONNECTIONS as MOST_GRPC
 from .grpc_front.front import GrpcFront
 from .grpc_front.front import listen as listen_grpc
 from .guard import Guard
+from .http_front.bodies import Bodies
 from .http_front.listener import listen
 from .launch.command import Launch
 from .launch.limits import affordable, check_limits, raise_file_limit
@@ -56,6 +57,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 async def _serve(options: argparse.Namespace) -> None:
     settle_ports(options)
+    limits = limits_of(options)
     repository = options.model_repository.resolve()
     config = ServerConfig.load(repository / MODEL_NAME / "model.yaml")
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
@@ -73,7 +75,6 @@ async def _serve(options: argparse.Namespace) -> None:
             backend, metrics, ready_seconds=options.ready_timeout, canary_seconds=options.canary_timeout
         )
         supervisor = Supervisor(launch.start, liveness, options.exit_timeout)
-        limits = Limits(int(options.max_body_mib * 2**20), silence_seconds=options.silence)
         guard = Guard(backend, supervisor, limits, entry)
         add_openai(guard, facts, supervisor, limits, metrics, open_metrics=options.metrics_without_key)
         front = GrpcFront(ports.grpc_target, supervisor, limits, entry)
@@ -104,6 +105,18 @@ async def _serve(options: argparse.Namespace) -> None:
                 log(f"{len(names)} API keys: {', '.join(names)}")
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(ready, lambda: guard.running + front.running)
+
+
+def limits_of(options: argparse.Namespace) -> Limits:
+    """Return the limits of an exchange that `options` set.
+
+    Raises:
+        ServeError: a single body may be larger than all of them together.
+    """
+    body, bodies = options.max_body_mib, options.max_bodies_mib
+    if bodies < body:
+        raise ServeError(f"--max-bodies-mib must be at least --max-body-mib, {body:g}, got {bodies:g}")
+    return Limits(int(body * 2**20), silence_seconds=options.silence, bodies=Bodies(int(bodies * 2**20)))
 
 
 def settle_ports(options: argparse.Namespace) -> None:

@@ -157,12 +157,13 @@ class Guard:
     async def _generate(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Pass a request on with a tag of ours; if its answer is not read to the end, it is cancelled by that tag."""
         streaming = found["verb"] == "generate_stream"
-        body = await read_body(request, self._limits)
-        tag, caller = secrets.token_hex(8), self.admit(request)
-        if len(body) > LARGE_BODY:
-            checked = await asyncio.to_thread(check_body, body, tag, caller, streaming=streaming)
-        else:
-            checked = check_body(body, tag, caller, streaming=streaming)
+        async with read_body(request, self._limits) as body:
+            tag, caller = secrets.token_hex(8), self.admit(request)
+            if len(body) > LARGE_BODY:
+                checked = await asyncio.to_thread(check_body, body, tag, caller, streaming=streaming)
+            else:
+                checked = check_body(body, tag, caller, streaming=streaming)
+        del body  # an answer may take minutes
         async with self.ask(path_of(request), checked, tag) as answer:
             return await (self._stream if streaming else self._whole)(request, answer)
 

@@ -5,11 +5,12 @@ Knows no protocol.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from ..api.tensors import MAX_ID_CHARACTERS, MODEL_NAME, MODEL_VERSION
 from ..errors import EngineError, Refusal, RequestError, TrimodeError, shorten
+from .http_front.bodies import Bodies
 
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
 CUT = EngineError("the server stopped before the answer was complete")
@@ -33,11 +34,13 @@ class Limits:
         body_bytes: size of the largest body over HTTP, and of the largest message over gRPC.
         upload_seconds: how long a caller may take to send its body.
         silence_seconds: the longest pause before and within the backend's answer.
+        bodies: those that are being read over HTTP, and how much they may hold together.
     """
 
     body_bytes: int = 8 * 2**20
     upload_seconds: float = 60.0
     silence_seconds: float = 300.0
+    bodies: Bodies = field(default_factory=Bodies)
 
 
 def check_id(request_id: object) -> None:

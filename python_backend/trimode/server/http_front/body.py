@@ -3,29 +3,48 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
+from collections.abc import AsyncIterator
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
 from aiohttp.streams import StreamReader
 
 from ...errors import Refusal, shorten
+from ..caller import neighbours
 from ..error_answer import ENCODINGS
 from ..serving import Limits
+from .bodies import Body
 
 WINDOW = {"gzip": 16 + zlib.MAX_WBITS, "x-gzip": 16 + zlib.MAX_WBITS, "deflate": zlib.MAX_WBITS}
 """zlib's `wbits` for each Content-Encoding that is read; RFC 9110 has x-gzip as another name of gzip."""
 
 
-async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
-    """Read the body; one that is too large is refused before Triton gets any of it.
+@contextlib.asynccontextmanager
+async def read_body(request: web.BaseRequest, limits: Limits) -> AsyncIterator[bytes]:
+    """Read the body and give it; one that is too large is refused before Triton gets any of it.
+
+    Inside the block it counts for limits.bodies, the bodies that are being read.
 
     Raises:
-        Refusal: it is larger than the limit, does not arrive in time, is not encoded as its headers say, or has an
-            encoding that is not read here.
+        Refusal: it is larger than the limit, does not arrive in time, is not encoded as its headers say, has an
+            encoding that is not read here, or too much is being read at once.
     """
     coding = _coding(request)
     _check_size(request.content_length or 0, limits)
+    held = limits.bodies.begin(neighbours((request.remote,)))
+    try:
+        body = await _read(request, limits, held)
+        if coding:
+            body = await asyncio.to_thread(decoded, body, coding, limits.body_bytes)
+            limits.bodies.grow(held, len(body))
+        yield body
+    finally:
+        limits.bodies.end(held)
+
+
+async def _read(request: web.BaseRequest, limits: Limits, held: Body) -> bytes:
     if request.headers.get("Expect", "").lower() == "100-continue" and request.version >= HttpVersion11:
         assert request.transport is not None
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -33,23 +52,28 @@ async def read_body(request: web.BaseRequest, limits: Limits) -> bytes:
         if request.content.is_eof():  # it came with its head, as most do
             body = request.content.read_nowait()
             _check_size(len(body), limits)
-        else:
-            async with asyncio.timeout(limits.upload_seconds):
-                body = await _arriving(request.content, limits)
+            limits.bodies.grow(held, len(body))
+            return body
+        async with asyncio.timeout(limits.upload_seconds) as held.arriving:
+            return await _arriving(request.content, limits, held)
     except TimeoutError as exc:
+        if held.ended:
+            raise limits.bodies.refusal() from exc
         raise Refusal("request_timeout", f"the body took more than {limits.upload_seconds:g} s to arrive") from exc
     except web.RequestPayloadError as exc:
         raise Refusal("bad_request", f"the body cannot be read: {exc}") from exc
-    return await asyncio.to_thread(decoded, body, coding, limits.body_bytes) if coding else body
+    finally:
+        held.arriving = None
 
 
-async def _arriving(content: StreamReader, limits: Limits) -> bytes:
+async def _arriving(content: StreamReader, limits: Limits, held: Body) -> bytes:
     parts: list[bytes] = []
     size = 0
     while part := await content.readany():
         parts.append(part)
         size += len(part)
         _check_size(size, limits)
+        limits.bodies.grow(held, len(part))
     return b"".join(parts)
 
 

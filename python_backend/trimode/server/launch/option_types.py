@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 LARGEST_MIB = 2047  # of a body: gRPC counts the bytes of a message in 31 bits
+LARGEST_TOTAL_MIB = 2**20  # of all bodies together: a TiB is more than a machine has
 LARGEST_PORT = 65535
 LONGEST_SECONDS = 86400  # a day: whoever means no limit at all finds none that is longer
 
@@ -18,6 +19,16 @@ def mebibytes(text: str) -> float:
         argparse.ArgumentTypeError: it is none.
     """
     return _number(float, text, lambda size: 0 < size <= LARGEST_MIB, f"above 0 and at most {LARGEST_MIB}")
+
+
+def total_mebibytes(text: str) -> float:
+    """Return a size above 0 and at most LARGEST_TOTAL_MIB.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    allowed = f"above 0 and at most {LARGEST_TOTAL_MIB}"
+    return _number(float, text, lambda size: 0 < size <= LARGEST_TOTAL_MIB, allowed)
 
 
 def count(text: str) -> int:

@@ -11,9 +11,10 @@ from pathlib import Path
 from ... import __version__
 from ...api.rule_files import RULE_FILES
 from ..access.tls import CERT_REQS, NOT_ASKED
+from ..http_front.bodies import MOST_BYTES
 from ..http_front.listener import MOST_CONNECTIONS
 from ..ports import LOOPBACK
-from .option_types import count, grace, mebibytes, port, seconds, whole_seconds
+from .option_types import count, grace, mebibytes, port, seconds, total_mebibytes, whole_seconds
 
 PACKAGE = Path(__file__).resolve().parents[2]
 PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
@@ -116,6 +117,13 @@ def _add_limits(made: argparse.ArgumentParser) -> None:
         default=8.0,
         metavar="MIB",
         help="largest body or message, MiB [%(default)s]",
+    )
+    made.add_argument(
+        "--max-bodies-mib",
+        type=total_mebibytes,
+        default=MOST_BYTES / 2**20,
+        metavar="MIB",
+        help="what all bodies that are being read over HTTP may hold together, MiB [%(default)s]",
     )
     made.add_argument(
         "--trusted-proxies",

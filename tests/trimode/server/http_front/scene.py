@@ -44,13 +44,13 @@ class Scene:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.begun += 1
         try:
-            body = await read_body(request, self.limits)
-            if request.raw_path == "/wait":
-                await self.go.wait()
-            if request.raw_path == "/large":
-                self.paused += 1
-                return web.Response(body=bytes(LARGE))
-            return web.json_response({"length": len(body)})
+            async with read_body(request, self.limits) as body:
+                if request.raw_path == "/wait":
+                    await self.go.wait()
+                if request.raw_path == "/large":
+                    self.paused += 1
+                    return web.Response(body=bytes(LARGE))
+                return web.json_response({"length": len(body)})
         except TrimodeError as exc:
             return error_response(exc.on_the_wire())
         except asyncio.CancelledError:

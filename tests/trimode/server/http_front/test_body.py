@@ -7,7 +7,11 @@ import zlib
 
 import pytest
 from trimode.errors import Refusal
+from trimode.server.http_front.bodies import Bodies
 from trimode.server.http_front.body import WINDOW, decoded
+from trimode.server.serving import Limits
+
+from tests.trimode.server.http_front.scene import Scene, play, post
 
 TEXT = b'{"input_ids": [5]}'
 ENCODED = {"gzip": gzip.compress(TEXT), "x-gzip": gzip.compress(TEXT), "deflate": zlib.compress(TEXT)}
@@ -37,3 +41,17 @@ def test_a_bomb_is_too_large(coding: str) -> None:
     with pytest.raises(Refusal, match="at most 1000 bytes, got more once it was decoded") as refused:
         decoded(bomb, coding, 1000)
     assert refused.value.error_type == "too_large"
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate"])
+def test_a_body_counts_with_what_it_holds_once_it_is_decoded(coding: str) -> None:
+    async def act(scene: Scene) -> None:
+        header = b"Content-Encoding: " + coding.encode()
+        assert (await scene.ask(post(ENCODED[coding], header)))[0] == 200
+        full, large = Limits(1000, bodies=Bodies(1000)), zlib.compress(bytes(990)) if coding == "deflate" else b""
+        scene.limits = full
+        status, answer = await scene.ask(post(large or gzip.compress(bytes(990)), header))
+        assert (status, answer["error"].partition(":")[0]) == (503, "overloaded")
+        assert full.bodies._total == 0
+
+    play(act)

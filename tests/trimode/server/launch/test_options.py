@@ -40,7 +40,10 @@ def test_a_number_of_connections_that_cannot_be_is_refused(number: str, capsys: 
     assert f"argument --max-connections: must be a whole number of at least 1, got {number}" in text
 
 
-@pytest.mark.parametrize("size", ["0", "-1", "nan", "inf", "2048", "many"])
-def test_a_size_that_cannot_be_is_refused(size: str, capsys: pytest.CaptureFixture[str]) -> None:
-    text = refusal(capsys, "--max-body-mib", size)
-    assert f"argument --max-body-mib: must be above 0 and at most 2047, got {size}" in text
+@pytest.mark.parametrize(("option", "most"), [("--max-body-mib", 2047), ("--max-bodies-mib", 1048576)])
+@pytest.mark.parametrize("size", ["0", "-1", "nan", "inf", "1048577", "many"])
+def test_a_size_that_cannot_be_is_refused(
+    option: str, most: int, size: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = refusal(capsys, option, size)
+    assert f"argument {option}: must be above 0 and at most {most}, got {size}" in text

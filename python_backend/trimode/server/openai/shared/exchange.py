@@ -82,15 +82,15 @@ class Exchange:
         Raises:
             FaceError: the body cannot be read, or `translate` refuses it.
         """
-        body = await read_body(self.request, self.service.limits)
+        async with read_body(self.request, self.service.limits) as body:
 
-        def read() -> Made:
-            try:
-                return translate(read_object(body), self.service.facts)
-            except RequestError as exc:
-                raise face_error(exc) from exc
+            def read() -> Made:
+                try:
+                    return translate(read_object(body), self.service.facts)
+                except RequestError as exc:
+                    raise face_error(exc) from exc
 
-        return await asyncio.to_thread(read) if aside or len(body) > LARGE_BODY else read()
+            return await asyncio.to_thread(read) if aside or len(body) > LARGE_BODY else read()
 
     async def with_room(self, asked: Asked) -> Asked:
         """Return `asked` with the lengths of its answers; see prompt.with_room."""
