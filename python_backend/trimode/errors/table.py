@@ -66,6 +66,10 @@ ERROR_TYPES: dict[str, ErrorType] = {
         ErrorType("bad_utf8", 400, "INVALID_ARG", "invalid",
             meaning="A text is not valid UTF-8.",
             remedy="Encode it as UTF-8; lone surrogates are refused."),
+        ErrorType("bad_grammar", 400, "INVALID_ARG", "invalid",
+            meaning="What the answer must match, a schema, an expression or a grammar, is not valid, is too large, "
+            "fits no text, or asks for what cannot be enforced.",
+            remedy="Correct it; the message names what is refused, and where it stands."),
         ErrorType("prompt_too_long", 400, "INVALID_ARG", "invalid",
             meaning="The prompt, the answer asked for and one block do not fit the capacity of the model.",
             remedy="Shorten the prompt or lower `max_tokens`; the message gives the capacity."),

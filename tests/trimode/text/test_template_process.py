@@ -12,10 +12,12 @@ import jinja2
 import psutil
 import pytest
 from trimode.errors import EngineError, RequestError
+from trimode.text import limited_process
 from trimode.text import template_process as module
 from trimode.text.chat_template import MOST_CHARACTERS, ChatTemplate
+from trimode.text.limited_worker import frame, read
 from trimode.text.template_process import TemplateProcess
-from trimode.text.template_worker import answer, frame, read
+from trimode.text.template_worker import answer
 
 pytestmark = pytest.mark.subprocess
 
@@ -126,13 +128,13 @@ def test_what_is_no_template_is_refused_at_once() -> None:
 
 
 def test_a_process_that_cannot_be_started_is_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_python", lambda: "/no/such/python")
+    monkeypatch.setattr(limited_process, "_python", lambda: "/no/such/python")
     with pytest.raises(EngineError, match="cannot be started") as caught:
         render(TemplateProcess("a", {}))
     assert "/no/such" not in str(caught.value)
 
 
-WORKS = "from trimode.text.template_worker import *\n"
+WORKS = "import sys\nfrom trimode.text.limited_worker import *\n"
 ENDS = "import os, signal\nread(sys.stdin.buffer); sys.stdout.buffer.write(frame({})); sys.stdout.buffer.flush()\n"
 ENDS += "read(sys.stdin.buffer)\n"  # the first message is the template, the second a chat
 
@@ -154,7 +156,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
 def test_a_process_that_does_not_come_up_is_an_engine_error(
     stand_in: Callable[[str], TemplateProcess], monkeypatch: pytest.MonkeyPatch, code: str
 ) -> None:
-    monkeypatch.setattr(module, "START_SECONDS", 2.0)
+    monkeypatch.setattr(limited_process, "START_SECONDS", 2.0)
     monkeypatch.setattr(module, "TRIES", 1)
     template = stand_in(code)
     for _ in range(2):  # such an end is not the template's, and the template is not left alone for it
@@ -200,7 +202,7 @@ def test_the_interpreter_is_found_inside_of_another_program(
 ) -> None:
     if executable is not None:
         monkeypatch.setattr("sys.executable", executable)
-    assert found in module._python()
+    assert found in limited_process._python()
 
 
 def test_messages_between_the_processes() -> None:

@@ -1,0 +1,109 @@
+"""How a text that has begun can be ended soon: a short run of tokens after which it matches its grammar.
+
+The shortest run is not looked for: that would mean to walk through all texts. Tokens that end something are tried
+first. Where that leads too far, each step looks whether some token ends the text at once, and then some choices are
+made otherwise. So a run that is found is right, and short for what people ask for. Knows nothing of requests.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from llguidance import LLMatcher
+
+from .lexicon import Bools, Ints, Lexicon
+
+NEAR = 96
+"""Tokens of a run that is looked for with care; a longer one is looked for once and without."""
+DEVIATIONS = 8
+"""Walks of a thorough search in which one choice is made otherwise."""
+DENSE = 0.3
+"""Share of the ids from which on nearly anything may come next, as inside of a string."""
+
+
+class _Walk(NamedTuple):
+    """How to choose: `careful` looks for a token that ends the text; choice `place` takes candidate 1, not 0."""
+
+    limit: int
+    careful: bool = False
+    place: int = -1
+
+
+def close(at: LLMatcher, lexicon: Lexicon, limit: int, *, thorough: bool = False) -> list[int] | None:
+    """Return at most `limit` tokens after which the text may end; None if none were found. `at` stays where it is.
+
+    Args:
+        thorough: take some ten milliseconds, and the shortest run of several.
+    """
+    near = min(limit, NEAR)
+    walks = [_Walk(near), _Walk(near, careful=True)]
+    if thorough:
+        walks += [_Walk(near, careful=True, place=place) for place in range(DEVIATIONS)]
+    walks += [_Walk(limit)] if limit > near else []
+    best: list[int] | None = None
+    for walk in walks:
+        if best is not None and walk.limit > near:
+            break
+        found = _take(walk, at, lexicon)
+        if found is not None and (best is None or len(found) < len(best)):
+            best = found
+        if best is not None and not thorough:
+            break
+    return best
+
+
+def _take(walk: _Walk, at: LLMatcher, lexicon: Lexicon) -> list[int] | None:
+    """Take tokens until the text may end; None if it may not within the limit."""
+    taken, choices = list[int](), 0
+    try:
+        while not at.is_accepting():
+            step = at.compute_ff_tokens()
+            if not step:
+                step = _choose(walk, choices, at, lexicon)
+                choices += 1
+            if not step or len(taken) + len(step) > walk.limit:
+                return None
+            done = at.try_consume_tokens(step)
+            taken += step[:done]
+            if done < len(step):
+                return None
+        return taken
+    finally:
+        if taken:
+            at.rollback(len(taken))
+
+
+def _choose(walk: _Walk, choices: int, at: LLMatcher, lexicon: Lexicon) -> list[int]:
+    mask = lexicon.unpack(at.compute_bitmask())
+    allowed = np.flatnonzero(mask)
+    if not len(allowed):
+        return []
+    ranks = (lexicon.ranks_in_text if len(allowed) > DENSE * lexicon.size else lexicon.ranks)[allowed]
+    best = int(allowed[ranks.argmin()])
+    if walk.careful:
+        heads = _heads(mask, lexicon)
+        for token in heads:
+            if _ends(at, int(token)):
+                return [int(token)]
+        if choices == walk.place:
+            others = heads[lexicon.first_byte[heads] != lexicon.first_byte[best]]
+            return [int(others[lexicon.ranks[others].argmin()])] if len(others) else []
+    return [best]
+
+
+def _heads(mask: Bools, lexicon: Lexicon) -> Ints:
+    """Return the shortest token that is allowed for each first byte."""
+    tokens = lexicon.short_first[mask[lexicon.short_first]]
+    first = lexicon.first_byte[tokens]
+    heads: Ints = tokens[np.concatenate(([True], first[1:] != first[:-1]))]
+    return heads
+
+
+def _ends(at: LLMatcher, token: int) -> bool:
+    """Whether the text may end after `token`, which is allowed."""
+    if at.try_consume_tokens([token]) == 0:
+        return False
+    ends = bool(at.is_accepting())
+    at.rollback(1)
+    return ends

@@ -1,0 +1,70 @@
+"""Compiled: a grammar that is ready to be followed, and the compiling itself. Knows nothing of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llguidance import LLMatcher, LLParserLimits
+
+from .closing import close
+from .lexicon import Lexicon
+from .matcher import Matcher
+from .refusal import bad_grammar
+
+LIMITS = LLParserLimits(
+    initial_lexer_fuel=500_000,  # 10 ms
+    step_lexer_fuel=100_000,  # 7 ms
+    step_max_items=20_000,  # 1 ms
+    max_lexer_states=50_000,  # 100 MB
+    max_grammar_size=100_000,
+    max_items_in_row=1_000,
+    verbose_errors=False,
+)
+"""What compiling and each step may take; about half of the library's own limits."""
+LONGEST_SEARCHED = 2_048
+"""Tokens of the longest text that is tried as the shortest one."""
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A grammar at its beginning; `shortest` is the shortest text known, in tokens, None if none is."""
+
+    start: LLMatcher
+    lexicon: Lexicon
+    shortest: tuple[int, ...] | None
+
+    def matcher(self, ends: Sequence[int] = (), begins_after: int | None = None) -> Matcher:
+        """Return a matcher of its own for one text; see there for the arguments."""
+        return Matcher(self.start.deep_copy(), self.lexicon, self.shortest, ends=ends, begins_after=begins_after)
+
+
+def compile_grammar(text: str, lexicon: Lexicon, shortest: Sequence[int] | None = None) -> Compiled:
+    """Compile what `source.grammar_text` gave.
+
+    Args:
+        shortest: the shortest text, where it is known; otherwise it is `find_shortest` that finds it.
+
+    Raises:
+        RequestError: it is no grammar, is too large, or fits no text.
+    """
+    start = LLMatcher(lexicon.tokens, text, log_level=0, limits=LIMITS)
+    if start.is_error():
+        raise bad_grammar("must be a grammar that can be enforced", _reason(start.get_error()))
+    allowed = lexicon.unpack(start.compute_bitmask())
+    if start.is_error():
+        raise bad_grammar("must be simple enough to be followed", _reason(start.get_error()))
+    if not allowed.any():
+        raise bad_grammar("must fit some text that is not empty", "none")
+    return Compiled(start, lexicon, None if shortest is None else tuple(shortest))
+
+
+def find_shortest(compiled: Compiled) -> list[int] | None:
+    """Return a short text of the grammar, in tokens; None if none was found."""
+    return close(compiled.start, compiled.lexicon, LONGEST_SEARCHED, thorough=True)
+
+
+def _reason(error: str) -> str:
+    """Return what the library says, without the state that it adds."""
+    said = error.partition("<state>")[0].partition("<non-verbose/>")[0]
+    return " ".join(said.split())[:200] or "one that takes too long"

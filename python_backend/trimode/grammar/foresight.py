@@ -1,0 +1,57 @@
+"""Foreseen: the masks of a whole draft, which the library gives in one call. Knows nothing of requests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from llguidance import LLExecutor, LLMatcher
+from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par_with_draft_tokens
+
+from .lexicon import Bools, Lexicon
+
+_EXECUTOR = LLExecutor(1)  # one thread: the scheduler has no more than one core to spare
+
+
+class Foreseen(NamedTuple):
+    """Masks (N + 1, V) of the place at which `first` tokens were taken, and of those along `draft`, N tokens."""
+
+    first: int
+    draft: tuple[int, ...]
+    masks: Bools
+
+    def at(self, taken: int) -> Bools | None:
+        """Return the mask (V,) of the place at which `taken` tokens were taken; None if it is not among these."""
+        ahead = taken - self.first
+        if not 0 <= ahead < len(self.masks):
+            return None
+        mask: Bools = self.masks[ahead]
+        return mask
+
+    def goes_on(self, taken: int, token: int) -> bool:
+        """Whether the masks still hold when `token` is taken after `taken` others."""
+        ahead = taken - self.first
+        return 0 <= ahead < len(self.draft) and self.draft[ahead] == token
+
+
+NOTHING = Foreseen(0, (), np.zeros((0, 0), dtype=np.bool_))
+
+
+def foresee(at: LLMatcher, lexicon: Lexicon, ends: Sequence[int], draft: Sequence[int], *, first: int) -> Foreseen:
+    """Return the masks along as much of `draft` as fits; `at` stays where it is, at the place number `first`."""
+    usable = 0
+    while usable < len(draft) and draft[usable] < lexicon.size and draft[usable] not in ends:
+        usable += 1
+    tokens = [int(token) for token in draft[:usable]]
+    tokens = tokens[: at.validate_tokens(tokens)]
+    words = allocate_token_bitmask(len(tokens) + 1, lexicon.size)
+    fill_next_token_bitmask_par_with_draft_tokens(_EXECUTOR, [(at, 0, tokens)], words)
+    masks = np.zeros((len(tokens) + 1, lexicon.size), dtype=np.bool_)
+    for row, word in enumerate(words):
+        bits = np.unpackbits(word.view(np.uint8), count=lexicon.size, bitorder="little").view(np.bool_)
+        accepting = bool(bits[lexicon.end_id])
+        bits[lexicon.special] = False
+        bits[list(ends)] = accepting
+        masks[row] = bits
+    return Foreseen(first, tuple(tokens), masks)

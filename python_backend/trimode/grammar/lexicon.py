@@ -1,0 +1,86 @@
+"""Lexicon: a checkpoint's tokens as the grammar library knows them. Knows no grammar."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from llguidance import LLTokenizer
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+CLOSERS = b"}])>"
+"""Bytes that end what was begun."""
+
+
+class Lexicon:
+    """The tokens of one checkpoint; made once, which takes some ten milliseconds for each ten thousand tokens.
+
+    Attributes:
+        tokens: the library's own table.
+        end_id: the id that it takes for the end of a text; never given to it.
+        size: how many ids the model has.
+    """
+
+    def __init__(self, tokenizer_json: str, size: int, end_id: int) -> None:
+        """Read the text of a tokenizer.json.
+
+        Raises:
+            ValueError: it is not one that the library reads.
+        """
+        self.tokens = LLTokenizer(tokenizer_json, n_vocab=size, eos_token=end_id, slices=LLTokenizer.json_slices())
+        self.size, self.end_id = size, end_id
+        special = [number for number in range(size) if self.tokens.is_special_token(number)]
+        self.special: Ints = np.array(special, dtype=np.int64)
+        """(K,) ids that stand for no text: a grammar never allows them."""
+        pieces = [b"" if number in set(special) else self.tokens.decode_bytes([number]) for number in range(size)]
+        first = np.array([piece[0] if piece else 256 for piece in pieces], dtype=np.int64)
+        size_of = np.array([len(piece) for piece in pieces], dtype=np.int64)
+        self.short_first: Ints = np.lexsort((size_of, first))
+        """(V,) the ids by their first byte, the shortest of each first."""
+        self.first_byte: Ints = first
+        """(V,) of each id; 256 for a special one."""
+        self.is_special = np.isin(np.arange(size), self.special)
+        self.ranks = np.array([_rank(piece) for piece in pieces], dtype=np.float32)
+        """(V,) how willingly a token is taken to end a text soon; the lowest first."""
+        self.ranks_in_text = np.array([_rank_in_text(piece) for piece in pieces], dtype=np.float32)
+        """(V,) the same where nearly anything may come next, as inside of a string."""
+
+    def unpack(self, bits: bytes) -> Bools:
+        """Return a mask of the library, a bit for each id, as (V,) bool without the special ids."""
+        allowed = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=self.size, bitorder="little").view(np.bool_)
+        allowed[self.special] = False
+        return allowed
+
+
+def _rank(piece: bytes) -> float:
+    if not piece:
+        return 100.0
+    length = len(piece) / 100
+    if len(piece) > 1 and piece[:1] == b" ":  # a layout's own, in front of what matters
+        piece = piece[1:]
+    if all(byte in CLOSERS for byte in piece):
+        return -10.0 - length
+    if len(piece) == 1 and piece.isdigit():
+        return -9.0
+    if piece in (b"null", b"true", b"false"):
+        return -8.0
+    if piece[:1] == b'"' and all(byte in CLOSERS for byte in piece[1:]) and len(piece) > 1:
+        return -7.0 - length
+    if piece in (b"{}", b"[]", b'""'):
+        return -6.0
+    if piece in (b'"', b"[", b"{"):
+        return {b'"': -5.0, b"[": -3.0, b"{": -2.0}[piece]
+    if piece.isspace():
+        return -1.0 if piece == b" " else 9.0
+    if b"\\" in piece:
+        return 8.0
+    if piece in (b"-", b".", b"e", b"E", b"+"):
+        return 6.0
+    return 5.0 if piece.startswith(b",") else -length
+
+
+def _rank_in_text(piece: bytes) -> float:
+    if piece[:1] == b'"' and all(byte in CLOSERS for byte in piece[1:]):
+        return -20.0 - len(piece)
+    return _rank(piece)

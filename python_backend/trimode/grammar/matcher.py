@@ -1,0 +1,250 @@
+"""Matcher: how far a text has come in its grammar, and what may come next. Knows no mode and no request.
+
+The grammar library takes the text's tokens alone: what comes before the text, such as a thought, and the token that
+ends it are kept apart here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from llguidance import LLMatcher
+
+from .closing import close
+from .foresight import NOTHING, foresee
+from .lexicon import Bools, Lexicon
+from .refusal import bad_grammar
+
+CALM = 256
+"""Tokens left of an answer from which on nobody looks at how it can be ended: more than any schema needs at once."""
+
+
+class _Place(NamedTuple):
+    """Where a text is.
+
+    Attributes:
+        inside: tokens that the library has taken.
+        waits: the text is still to begin. ended: its end token was taken.
+        forced: the tokens that must come next.
+        path: tokens that would end it, if they are known.
+        hint: what ended it before the last token, which may still do so.
+    """
+
+    inside: int
+    waits: bool
+    ended: bool
+    forced: tuple[int, ...]
+    path: tuple[int, ...] | None
+    hint: tuple[int, ...]
+
+
+class Matcher:
+    """One text in a grammar; tokens are taken one by one and can be taken back. Not thread-safe."""
+
+    def __init__(
+        self,
+        at: LLMatcher,
+        lexicon: Lexicon,
+        path: Sequence[int] | None,
+        *,
+        ends: Sequence[int] = (),
+        begins_after: int | None = None,
+    ) -> None:
+        """Start at the text's beginning.
+
+        Args:
+            at: the library's matcher, which this one moves.
+            path: tokens that make the shortest text known; None if none is.
+            ends: ids that end a text which matches; none where nothing but its own end does.
+            begins_after: the token after which the text begins, such as the end of a thought.
+        """
+        self._at, self._lexicon, self._ends, self._begins_after = at, lexicon, tuple(ends), begins_after
+        self._shortest = None if path is None else len(path)
+        known = None if path is None else tuple(path)
+        self._place = _Place(0, begins_after is not None, False, (), known, ())
+        if not self._place.waits:
+            self._place = self._place._replace(forced=tuple(at.compute_ff_tokens()))
+        self._history: list[_Place] = []
+        self._foreseen = NOTHING
+        self._after: tuple[int, tuple[int, ...]] | None = None  # a token that was settled, and a way to end after it
+        self._hopeless = False  # no way to end was found in time
+
+    @property
+    def taken(self) -> int:
+        """How many tokens were taken."""
+        return len(self._history)
+
+    @property
+    def waits(self) -> bool:
+        """Whether the text is still to begin."""
+        return self._place.waits
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the text may end here."""
+        return not self._place.waits and (self._place.ended or self._at.is_accepting())
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing may follow."""
+        return self._place.ended or (not self._place.waits and self._at.is_stopped() and self.accepting)
+
+    @property
+    def forced(self) -> tuple[int, ...]:
+        """The tokens that must come next, as the tokenizer would write them; usually none."""
+        return self._place.forced
+
+    def fits(self, token: int) -> bool:
+        """Whether `token` may come next."""
+        place = self._place
+        if token in self._ends:
+            return self.accepting and not place.ended
+        if place.waits:
+            return True
+        if self.complete or token >= self._lexicon.size or self._lexicon.is_special[token]:
+            return False
+        return bool(self._at.validate_tokens([token]) == 1)
+
+    def allowed(self) -> Bools:
+        """Return (V,) which tokens may come next; nowhere true where the text is complete and has no end token.
+
+        Raises:
+            RequestError: the grammar became too complex.
+        """
+        foreseen = self._foreseen.at(len(self._history))
+        return self._mask() if foreseen is None else foreseen
+
+    def _mask(self) -> Bools:
+        if self._place.waits:
+            allowed = np.ones(self._lexicon.size, dtype=np.bool_)
+            allowed[list(self._ends)] = False
+            return allowed
+        if self.complete:
+            allowed = np.zeros(self._lexicon.size, dtype=np.bool_)
+        else:
+            allowed = self._lexicon.unpack(self._at.compute_bitmask())
+            self._check()
+        if self._ends and not self._place.ended:
+            allowed[list(self._ends)] = self.accepting
+        return allowed
+
+    def look_ahead(self, draft: Sequence[int]) -> None:
+        """Get the masks of the next place and of those along `draft` in one call of the library.
+
+        They hold as long as what is taken is the draft; those after a token that does not fit are never asked for.
+        """
+        if self._place.waits or self.complete:
+            return
+        self._foreseen = foresee(self._at, self._lexicon, self._ends, draft, first=len(self._history))
+        self._check()
+
+    def take(self, token: int) -> None:
+        """Go on by `token`, which fits.
+
+        Raises:
+            RequestError: the grammar became too complex.
+        """
+        place = self._place
+        self._history.append(place)
+        self._forget(token)
+        if place.waits:
+            begins = token == self._begins_after
+            forced = tuple(self._at.compute_ff_tokens()) if begins else ()
+            self._place = place._replace(waits=not begins, forced=forced)
+            return
+        if token in self._ends or self.complete:
+            self._place = place._replace(ended=True, forced=(), path=())
+            return
+        if not self._at.consume_token(token):
+            self._check()
+            raise AssertionError(f"token {token} does not fit the grammar")
+        forced = place.forced[1:] if place.forced[:1] == (token,) else ()
+        if not forced:
+            forced = tuple(self._at.compute_ff_tokens())
+            self._check()
+        path, hint = None, place.hint if place.path is None else place.path
+        if place.path is not None and place.path[:1] == (token,):
+            path = place.path[1:]
+        elif self._after is not None and self._after[0] == token:
+            path = self._after[1]
+        self._after = None
+        self._place = _Place(place.inside + 1, False, False, forced, path, hint)
+
+    def back(self, count: int) -> None:
+        """Take back the last `count` tokens."""
+        if not count:
+            return
+        now, self._place = self._place, self._history[-count]
+        del self._history[-count:]
+        self._foreseen = NOTHING
+        self._after = None
+        if now.inside > self._place.inside:
+            self._at.rollback(now.inside - self._place.inside)
+
+    def settle(self, token: int, room: int) -> int:
+        """Return `token`, which fits, or another one where after it the text could not end in time.
+
+        Args:
+            room: tokens that may still come, this one included.
+        """
+        place = self._place
+        if place.waits:
+            need = 1 + (self._shortest or 0)
+            return self._begins_after if room - 1 < need <= room and self._begins_after is not None else token
+        if room > CALM or self._hopeless or token in self._ends or self.complete:
+            return token
+        after = self._way_out(token, room - 1)
+        if after is not None:
+            self._after = (token, after)
+            return token
+        path = place.path
+        if path is None:
+            found = close(self._at, self._lexicon, room, thorough=True)
+            path = None if found is None else tuple(found)
+        if path is None or len(path) > room:
+            self._hopeless = True
+            return token
+        self._place = place._replace(path=path)
+        if path:
+            return path[0]
+        return self._ends[0] if self._ends else token
+
+    def _way_out(self, token: int, limit: int) -> tuple[int, ...] | None:
+        """Return at most `limit` tokens that end the text after `token`; None if none were found."""
+        place = self._place
+        if place.path is not None and place.path[:1] == (token,):
+            return place.path[1:]
+        if not self._at.consume_token(token):
+            self._check()
+        try:
+            if self._at.is_accepting():
+                return ()
+            hint = list(place.hint if place.path is None else place.path)
+            if hint and len(hint) <= limit:
+                done = self._at.try_consume_tokens(hint)
+                ends = done == len(hint) and self._at.is_accepting()
+                self._at.rollback(done)
+                if ends:
+                    return tuple(hint)
+            found = close(self._at, self._lexicon, limit)
+            return None if found is None else tuple(found)
+        finally:
+            self._at.rollback(1)
+
+    def copy(self) -> Matcher:
+        """Return another matcher at the same place."""
+        other = Matcher.__new__(Matcher)
+        other.__dict__ |= self.__dict__
+        other._at, other._history = self._at.deep_copy(), [*self._history]
+        return other
+
+    def _forget(self, token: int) -> None:
+        """Drop what was foreseen unless `token` is the next of it."""
+        if not self._foreseen.goes_on(len(self._history) - 1, token):
+            self._foreseen = NOTHING
+
+    def _check(self) -> None:
+        if self._at.is_error():
+            raise bad_grammar("must stay simple enough to be followed", f"an answer of {self.taken} tokens")

@@ -1,0 +1,107 @@
+"""From what a request says of its answer's form to the text of a grammar. Knows nothing of tokens.
+
+Whitespace is fixed, as json.dumps writes it: where it is free, a model that is unsure fills its answer with blanks.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Literal, NamedTuple, get_args
+
+from llguidance import LLMatcher
+from llguidance.gbnf_to_lark import any_to_lark
+
+from .refusal import bad_grammar
+from .schema_check import check_schema
+from .weights import MOST_REPEATS, weight
+
+GuideType = Literal["json", "json_schema", "regex", "choice", "ebnf_grammar"]
+GUIDE_TYPES: tuple[GuideType, ...] = get_args(GuideType)
+
+MOST_CHARACTERS = 65_536
+"""Of a grammar; the largest of those that are published for JSON have some ten thousand."""
+MOST_CHOICES = 1_024
+JSON_LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+
+
+class Source(NamedTuple):
+    """What a request says: one of GUIDE_TYPES, and the text that goes with it; "" for `json`."""
+
+    kind: GuideType
+    text: str
+
+
+def grammar_text(source: Source) -> str:
+    """Return the grammar as the library reads it.
+
+    Raises:
+        RequestError: it is too large, not of its kind, or asks for what cannot be enforced.
+    """
+    if len(source.text) > MOST_CHARACTERS:
+        raise bad_grammar(f"must be at most {MOST_CHARACTERS} characters", f"{len(source.text)} characters")
+    return _KINDS[source.kind](source.text)
+
+
+def _any_object(text: str) -> str:
+    del text
+    return _of_schema({"type": "object"})
+
+
+def _json_schema(text: str) -> str:
+    schema = _read_json(text)
+    check_schema(schema)
+    if isinstance(schema, bool):
+        if not schema:
+            raise bad_grammar("must be a schema that some value fits", "false")
+        schema = {}
+    return _of_schema(schema)
+
+
+def _of_schema(schema: object) -> str:
+    assert isinstance(schema, dict)
+    return LLMatcher.grammar_from_json_schema(schema, overrides=JSON_LAYOUT)  # type: ignore[arg-type]  # a TypedDict
+
+
+def _regex(text: str) -> str:
+    if (found := weight(text)) > MOST_REPEATS:
+        raise bad_grammar(f"must repeat an atom at most {MOST_REPEATS} times", str(found))
+    return LLMatcher.grammar_from_regex(text)
+
+
+def _choice(text: str) -> str:
+    choices = _read_json(text)
+    texts = choices if isinstance(choices, list) else []
+    if not all(isinstance(one, str) and one for one in texts) or not 1 <= len(texts) <= MOST_CHOICES:
+        raise bad_grammar(f"must be a JSON list of 1 to {MOST_CHOICES} texts, none of them empty", text[:80])
+    return LLMatcher.grammar_from_regex("|".join(map(_literally, dict.fromkeys(texts))))
+
+
+def _literally(text: str) -> str:
+    """Return an expression that fits `text` alone."""
+    return "".join(char if char.isalnum() else f"\\x{{{ord(char):X}}}" for char in text)
+
+
+def _ebnf(text: str) -> str:
+    if (found := weight(text)) > MOST_REPEATS:
+        raise bad_grammar(f"must repeat a rule at most {MOST_REPEATS} times", str(found))
+    try:
+        return LLMatcher.grammar_from_lark(any_to_lark(text))
+    except Exception as exc:  # the library's translator fails in many ways
+        raise bad_grammar("must be a grammar in the notation of Lark or GBNF", str(exc)[:200]) from exc
+
+
+def _read_json(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as exc:
+        raise bad_grammar("must be valid JSON", str(exc)[:80]) from exc
+
+
+_KINDS: dict[GuideType, Callable[[str], str]] = {
+    "json": _any_object,
+    "json_schema": _json_schema,
+    "regex": _regex,
+    "choice": _choice,
+    "ebnf_grammar": _ebnf,
+}

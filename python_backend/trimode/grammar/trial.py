@@ -1,0 +1,45 @@
+"""Trial: whether a grammar can be used, found out in a process that works within limits. Knows no cache."""
+
+from __future__ import annotations
+
+from ..text.limited_process import LimitedProcess, TooMuchError
+from .refusal import bad_grammar
+from .source import Source
+from .worker import PROCESSOR_SECONDS
+
+WORKER = "trimode.grammar.worker"
+WALL_SECONDS = 10.0
+"""Seconds of one trial. The limit of processor time comes first unless the machine is far too busy, or swaps."""
+MOST_BYTES = 65_536
+"""Bytes of an answer."""
+THE_PROCESS = "the process that tries grammars"
+
+
+class Trial(LimitedProcess):
+    """A process that tries one grammar after the other."""
+
+    def __init__(self, tokenizer_json: str, size: int, end_id: int) -> None:
+        """Start nothing yet; the arguments are those of a Lexicon."""
+        first = {"tokenizer": tokenizer_json, "size": size, "end_id": end_id}
+        super().__init__(WORKER, THE_PROCESS, first, MOST_BYTES)
+
+    def run(self, source: Source) -> list[int] | None:
+        """Try one grammar; return the shortest text found, in tokens.
+
+        Raises:
+            RequestError: it is refused, or takes more than it may.
+            EngineError: the process cannot be started, or ended for a reason that is not the grammar's.
+        """
+        try:
+            reply = self._ask({"kind": source.kind, "text": source.text}, WALL_SECONDS)
+        except TooMuchError as exc:
+            limit = f"must be compiled and followed within {PROCESSOR_SECONDS:.0f} s of processor time"
+            raise bad_grammar(limit, "one that takes longer") from exc
+        if "refused" in reply:
+            raise bad_grammar(reply["refused"], reply["found"])
+        shortest: list[int] | None = reply["shortest"]
+        return shortest
+
+    def close(self) -> None:
+        """End the process, if there is one; the next trial starts another."""
+        self._end()

@@ -1,0 +1,59 @@
+"""The process that tries a grammar before the server uses it: one of strangers can take any time, so it has limits.
+
+Started by trial.py. It reads a tokenizer, then grammars, and follows each for some hundred tokens.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import numpy as np
+
+from trimode.errors import RequestError
+from trimode.grammar.compiled import compile_grammar, find_shortest
+from trimode.grammar.lexicon import Lexicon
+from trimode.grammar.source import Source, grammar_text
+from trimode.text.limited_worker import run, serve
+
+PROCESSOR_SECONDS = 2.0
+"""Processor time of one grammar; usual ones take a hundredth of it."""
+MEMORY_BYTES = 2 * 2**30
+"""Address space of the process; the tables of a tokenizer of 131,072 tokens take a tenth of it."""
+STEPS = 128
+"""Tokens that are taken at random, to see whether the grammar stays simple."""
+
+
+def answer(lexicon: Lexicon, source: Source) -> dict[str, Any]:
+    """Try one grammar; the answer holds what is wrong with it, or the shortest text found."""
+    try:
+        compiled = compile_grammar(grammar_text(source), lexicon)
+    except RequestError as exc:
+        return {"refused": exc.limit, "found": exc.given}
+    at, chance = compiled.start.deep_copy(), Random(0)
+    for _ in range(STEPS):
+        allowed = np.flatnonzero(lexicon.unpack(at.compute_bitmask()))
+        if at.is_error():
+            return {"refused": "must stay simple enough to be followed", "found": at.get_error()[:120]}
+        if not len(allowed):
+            break
+        at.consume_token(int(allowed[chance.randrange(len(allowed))]))
+    return {"shortest": find_shortest(compiled)}
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    lexicon: Lexicon | None = None
+
+    def reply(message: dict[str, Any]) -> dict[str, Any]:
+        nonlocal lexicon
+        if lexicon is None:
+            lexicon = Lexicon(message["tokenizer"], message["size"], message["end_id"])
+            return {}
+        return answer(lexicon, Source(message["kind"], message["text"]))
+
+    serve(reply, processor_seconds=PROCESSOR_SECONDS, memory_bytes=MEMORY_BYTES)
+
+
+if __name__ == "__main__":
+    run(main)

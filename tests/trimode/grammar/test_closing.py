@@ -1,0 +1,56 @@
+"""How a text can be ended soon: what is found matches, and is as short as it can be where that is known by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from trimode.grammar.closing import close
+from trimode.grammar.source import GuideType
+
+from tests.support.grammars import compiled, ids, nano_lexicon, shown
+
+RECORD = (
+    '{"type": "object", "properties": {"name": {"type": "string"}, "tags": {"type": "array", "items": {"type": '
+    '"string"}}, "age": {"type": "integer"}}, "required": ["name", "tags", "age"], "additionalProperties": false}'
+)
+
+
+@pytest.mark.parametrize(
+    ("kind", "guide", "begun", "rest"),
+    [
+        ("json", "", "", "{}"),
+        ("json", "", '{"a": [[{"b": "text', '"}]]}'),
+        ("json_schema", RECORD, "", '{"name": "", "tags": [], "age": 0}'),
+        ("json_schema", RECORD, '{"name": "Bob", "tags": ["x', '"], "age": 0}'),
+        ("json_schema", '{"anyOf": [{"type": "null"}, {"type": "string", "minLength": 40}]}', "", "null"),
+        ("regex", "(a|b)*c", "abab", "c"),
+        ("regex", r"\d{4}-\d\d", "20", "00-00"),
+        ("ebnf_grammar", 'root ::= "a" ("b" | "c")+ "d"\n', "", "abd"),
+        ("choice", '["yes", "no"]', "y", "es"),
+    ],
+)
+def test_the_rest_of_a_text_is_found(kind: GuideType, guide: str, begun: str, rest: str) -> None:
+    at = compiled(kind, guide).start.deep_copy()
+    assert at.consume_tokens(ids(begun))
+    found = close(at, nano_lexicon(), 64, thorough=True)
+    assert found is not None
+    assert shown(found) == rest
+
+
+def test_the_matcher_stays_where_it_was() -> None:
+    at = compiled("json_schema", RECORD).start.deep_copy()
+    tokens = ids('{"name": "B')
+    at.consume_tokens(tokens)
+    for limit in (1, 5, 64):
+        close(at, nano_lexicon(), limit, thorough=True)
+    assert at.consume_tokens(ids('ob", "tags": [], "age": 7}'))
+    assert at.is_accepting()
+
+
+def test_nothing_is_found_where_the_rest_is_longer_than_the_limit() -> None:
+    start: Any = compiled("json_schema", RECORD).start.deep_copy()
+    shortest = close(start, nano_lexicon(), 64)
+    assert shortest is not None
+    assert close(start, nano_lexicon(), len(shortest) - 1, thorough=True) is None
+    assert close(start, nano_lexicon(), len(shortest)) == shortest

@@ -1,0 +1,115 @@
+"""Grammars of strangers: each is compiled once, within limits, and a hostile one is refused and never hangs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from trimode.errors import RequestError
+from trimode.grammar import compiler as module
+from trimode.grammar import trial
+from trimode.grammar.compiled import compile_grammar
+from trimode.grammar.compiler import Compiler
+from trimode.grammar.refusal import FIELD, bad_grammar
+from trimode.grammar.source import GuideType, Source
+from trimode.grammar.worker import answer
+
+from tests.support.grammars import END, NANO, SIZE, nano_lexicon, shown
+
+pytestmark = pytest.mark.subprocess
+
+
+@pytest.fixture(scope="module")
+def grammars() -> Iterator[Compiler]:
+    made = Compiler(NANO.read_text(encoding="utf-8"), SIZE, END)
+    yield made
+    made.close()
+
+
+def nested(depth: int, around: Any) -> Any:
+    schema: Any = {"type": "integer"}
+    for _ in range(depth):
+        schema = around(schema)
+    return schema
+
+
+HOSTILE: dict[str, tuple[GuideType, object]] = {
+    "nested counts": ("regex", "((((a{100}){100}){100}){100}){100}"),
+    "look-around": ("regex", "(?=a)b"),
+    "back-reference": ("regex", r"(a)\1"),
+    "open bracket": ("regex", "("),
+    "nothing": ("regex", ""),
+    "deep arrays": ("json_schema", nested(200, lambda inner: {"type": "array", "items": inner})),
+    "many properties": ("json_schema", {"properties": {f"k{at}": {"type": "string"} for at in range(3000)}}),
+    "endless value": ("json_schema", {"$ref": "#/$defs/a", "$defs": {"a": {"$ref": "#/$defs/a"}}}),
+    "endless object": (
+        "json_schema",
+        {
+            "$ref": "#/$defs/a",
+            "$defs": {"a": {"type": "object", "properties": {"x": {"$ref": "#/$defs/a"}}, "required": ["x"]}},
+        },
+    ),
+    "other resource": ("json_schema", {"$ref": "http://example.org/schema"}),
+    "no such part": ("json_schema", {"$ref": "#/nothing"}),
+    "impossible": ("json_schema", {"type": "string", "minLength": 5, "maxLength": 3}),
+    "large multiple": ("json_schema", {"type": "integer", "multipleOf": 1000000007}),
+    "products": (
+        "json_schema",
+        {"allOf": [{"anyOf": [{"properties": {f"a{at}{to}": {}}} for to in range(6)]} for at in range(8)]},
+    ),
+    "rules of rules": ("ebnf_grammar", 'start: a{1000}\na: b{1000}\nb: c{1000}\nc: "x"{1000}\n'),
+    "terminals of terminals": ("ebnf_grammar", 'start: T\nT: A{100}\nA: B{100}\nB: C{100}\nC: D{100}\nD: "x"\n'),
+    "unknown rule": ("ebnf_grammar", "start: x\n"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_grammar_is_refused(grammars: Compiler, name: str) -> None:
+    kind, guide = HOSTILE[name]
+    source = Source(kind, guide if isinstance(guide, str) else json.dumps(guide))
+    for _ in range(2):  # the second time from memory
+        with pytest.raises(RequestError) as caught:
+            grammars.compile(source)
+        assert caught.value.error_type == "bad_grammar"
+        assert caught.value.field == FIELD
+        assert len(str(caught.value)) < 400
+
+
+def test_a_grammar_is_compiled_once_and_few_are_kept(grammars: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_KEPT", 2)
+    first = grammars.compile(Source("regex", "a+"))
+    assert grammars.compile(Source("regex", "a+")) is first
+    grammars.compile(Source("regex", "b+"))
+    assert grammars.compile(Source("regex", "a+")) is first
+    grammars.compile(Source("regex", "c+"))
+    assert grammars.compile(Source("regex", "a+")) is first, "the one that was used last stays"
+
+
+def test_the_shortest_text_comes_with_the_grammar(grammars: Compiler) -> None:
+    made = grammars.compile(Source("json", ""))
+    assert made.shortest is not None
+    assert shown(made.shortest) == "{}"
+
+
+def test_a_grammar_that_takes_too_long_ends_its_process_alone(
+    grammars: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trial, "WALL_SECONDS", 0.001)
+    with pytest.raises(RequestError, match="within 2 s of processor time"):
+        grammars.compile(Source("json_schema", json.dumps({"enum": [f"value {at}" for at in range(3000)]})))
+    monkeypatch.undo()
+    grammars.compile(Source("regex", "e+"))
+
+
+def test_what_the_process_says_is_what_it_found() -> None:
+    assert answer(nano_lexicon(), Source("choice", '["a"]'))["shortest"] == nano_lexicon().tokens.tokenize_str("a")
+    refused = answer(nano_lexicon(), Source("json_schema", '{"not": {}}'))
+    assert refused == {"refused": "must hold no keyword that cannot be enforced", "found": "not at $"}
+
+
+def test_a_grammar_that_fits_nothing_is_refused() -> None:
+    with pytest.raises(RequestError, match="must fit some text"):
+        compile_grammar('{"grammars": [{"lark_grammar": "start: \\"\\""}]}', nano_lexicon())
+    assert bad_grammar("must x", "y").field == FIELD
