@@ -20,12 +20,13 @@ PLACE := $(if $(findstring /,$(value MODEL)),-$(shell realpath -msz -- $(call qu
 plain = $(shell basename -- $(call quoted,$(1)) | LC_ALL=C tr -c 'A-Za-z0-9._+\n-' _)
 BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(or $(if $(value GPU),$(call plain,GPU)),$(call plain,PRECISION))
 INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
+NODE := tests/clients/node/node_modules
 PIP_VERSION := 26.1
 PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults test-train lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults test-train test-clients lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -48,6 +49,9 @@ test-faults: $(VENV)/test ## Hurt real servers for ten minutes at most: nothing 
 
 test-train: $(VENV)-train/ready ## Run the tests of train/, which need PyTorch
 	$(VENV)-train/bin/python -m pytest tests/train
+
+test-clients: $(VENV)/serve $(VENV)-clients/ready $(VENV)-aiperf/ready $(NODE)/ready ## Ask a real server with the clients that people use: 3 GB to install, then ten minutes
+	$(VENV)-clients/bin/python -m pytest tests/clients
 
 lint: $(VENV)/lint ## Check style and types
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
@@ -97,10 +101,11 @@ image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this pro
 	docker build --file build/Dockerfile --tag $(IMAGE) .
 
 clean: ## Remove what was built here: bundles, environments, caches
-	rm -rf build/out build/site $(VENV) $(VENV)-train perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-clients $(VENV)-aiperf $(NODE) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, completed in stages: $(VENV)/serve has what converting and serving need, $(VENV)/test adds what the
-# tests need, and so on; each stage is the extra of pyproject.toml of that name. PyTorch has an environment of its own.
+# tests need, and so on; each stage is the extra of pyproject.toml of that name. PyTorch has an environment of its own,
+# and so have the clients of make test-clients.
 $(VENV)/serve: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; (3, 11) <= sys.version_info[:2] <= (3, 12) or sys.exit("the server needs Python 3.11 or 3.12, $(PYTHON) is %d.%d: name another one with make PYTHON=python3.11" % sys.version_info[:2])'
 	test -x $(PY) || $(PYTHON) -m venv $(VENV)
@@ -120,4 +125,16 @@ $(VENV)/lint: $(VENV)/test
 $(VENV)-train/ready: pyproject.toml constraints.txt
 	test -x $(VENV)-train/bin/python || $(PYTHON) -m venv $(VENV)-train
 	$(VENV)-train/bin/python $(PIP) install --constraint constraints.txt -e '.[test,peers]'
+	@touch $@
+
+$(VENV)-clients/ready $(VENV)-aiperf/ready: $(VENV)-%/ready: pyproject.toml tests/clients/constraints-%.txt
+	test -x $(VENV)-$*/bin/python || $(PYTHON) -m venv $(VENV)-$*
+	$(VENV)-$*/bin/python $(PIP) install pip==$(PIP_VERSION)
+	$(VENV)-$*/bin/python $(PIP) install --constraint tests/clients/constraints-$*.txt --group $*
+	$(VENV)-$*/bin/python $(PIP) install --no-deps -e .
+	@touch $@
+
+$(NODE)/ready: tests/clients/node/package-lock.json
+	@npm --version >/dev/null || { echo "make test-clients needs Node.js 20 or newer with npm" >&2; exit 1; }
+	npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund
 	@touch $@

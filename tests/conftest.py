@@ -16,7 +16,7 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 if os.environ.get("CI"):
     hypothesis.settings.load_profile("ci")
 
-SERVER = Path(__file__).parent / "server"
+SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients"))
 
 DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
 
@@ -32,9 +32,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a process: all of the server's, and those whose code names what starts one."""
+    """Mark the tests that start a process: all that ask a real server, and those whose code names what starts one."""
     for item in items:
-        if item.path.is_relative_to(SERVER) or (isinstance(item, pytest.Function) and starts_process(item)):
+        if any(map(item.path.is_relative_to, SERVED)) or (isinstance(item, pytest.Function) and starts_process(item)):
             item.add_marker(pytest.mark.subprocess)
 
 

@@ -42,7 +42,8 @@ def name_of(path: Path) -> str:
 @cache
 def known_files() -> frozenset[str]:
     """Every file of the repository's own, and each end of its path."""
-    skipped = {".git", ".venv", ".venv-train", ".hypothesis", "__pycache__", "runs", "site"}
+    skipped = {".git", ".venv", ".hypothesis", "__pycache__", "runs", "site", "node_modules"}
+    skipped |= {path.name for path in ROOT.glob(".venv-*")}
     ours = [path.relative_to(ROOT) for path in ROOT.rglob("*") if path.is_file() and not skipped & set(path.parts)]
     return frozenset("/".join(path.parts[at:]) for path in ours for at in range(len(path.parts)))
 

@@ -61,11 +61,13 @@ class Server:
     """What a server that speaks TLS is asked with."""
     under: tuple[str, ...] = ()
     """What its command line is put behind, for a kind of server that runs under a limit or in other mounts."""
+    python = sys.executable
+    """The interpreter that serves; a kind of server has another one if tests run where none can be served."""
 
     def __init__(self, bundle: Path, log: Path, *options: str, **environment: str) -> None:
         self.http_port, self.grpc_port, self.metrics_port = free_ports(3)
         self.log = log
-        command = [*self.under, sys.executable, "-m", "trimode.server", "--bundle", str(bundle), "--exit-timeout", "8"]
+        command = [*self.under, self.python, "-m", "trimode.server", "--bundle", str(bundle), "--exit-timeout", "8"]
         command += ["--http-port", str(self.http_port), "--grpc-port", str(self.grpc_port)]
         command += ["--metrics-port", str(self.metrics_port), *options]
         with log.open("wb") as out:
