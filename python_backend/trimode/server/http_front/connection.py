@@ -1,7 +1,8 @@
 """Connection: one caller's HTTP/1 connection. aiohttp reads requests and writes answers; this watches over it.
 
 What is no request is answered in JSON, a caller that is too slow is sent away, and one that only stops sending gets its
-answer. Knows nothing of what is asked. aiohttp's private `_messages` is read in one place, `_note_broken_body`.
+answer. Knows nothing of what is asked. aiohttp's private `_messages` is read in one place, `_note_broken_body`, and its
+`_parser` is replaced in one, `__init__`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from ...errors import Refusal, TrimodeError
 from ..caller import neighbours
-from ..error_answer import error_response
+from .ahead import Ahead, parser_for
+from .closing import Closing, last_answer
 from .unreadable import unreadable, words_of
 
 logger = logging.getLogger(__name__)
@@ -84,6 +86,8 @@ class Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # its type does not say that None means no log
             auto_decompress=False,  # body.py does it, and says what is wrong
         )
+        self._parser = parser_for(self, self._read_bufsize)
+        self._ahead = Ahead()
         self._connections = connections
         self._phase = IDLE
         self._since = time.monotonic()  # of the phase
@@ -113,6 +117,9 @@ class Connection(web.RequestHandler):
         """Read on."""
         phase = self._phase
         if phase is REFUSED:
+            return
+        if phase is ANSWER and self._has_body():
+            self._ahead.keep(data)  # reading it shows when the caller leaves
             return
         if phase is IDLE and data:
             self._enter(HEAD)
@@ -176,7 +183,7 @@ class Connection(web.RequestHandler):
             raise ConnectionResetError("nobody to answer")
         error = unreadable(exc)
         logger.warning("refused %s: %s", request.remote, error.on_the_wire())
-        return Closing(error, self)
+        return Closing(error, self.end, REFUSED_SECONDS)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log what aiohttp did not foresee; a body that cannot be read was answered, or nobody waits for it."""
@@ -186,11 +193,7 @@ class Connection(web.RequestHandler):
     def refuse(self, error: TrimodeError) -> None:
         """Answer outside of any request, and close the connection when the caller has had time to read that."""
         if self.transport is not None:
-            made = error_response(error.on_the_wire())
-            assert isinstance(made.body, bytes)
-            made.headers.update({"Connection": "close", "Content-Length": str(len(made.body))})
-            head = "".join(f"{name}: {value}\r\n" for name, value in made.headers.items())
-            self.transport.write(f"HTTP/1.1 {made.status} {made.reason}\r\n{head}\r\n".encode() + made.body)
+            self.transport.write(last_answer(error))
         self.end()
 
     def give_up(self, error: TrimodeError) -> None:
@@ -241,6 +244,14 @@ class Connection(web.RequestHandler):
         self._request = None
         self._enter(IDLE)
         self._connections.note_idle(self)
+        try:
+            ahead = self._ahead.take()
+        except Refusal as exc:
+            self.refuse(exc)
+            return
+        if ahead:
+            self._enter(HEAD)
+        super().data_received(ahead)  # without any too: the parser has what followed the last request in its packet
 
     def _has_body(self) -> bool:
         """Whether the body of the last request has arrived to its end."""
@@ -267,19 +278,3 @@ class Connection(web.RequestHandler):
         self.broken = True
         assert self._request is not None
         self._request.content.set_exception(web.RequestPayloadError(why))
-
-
-class Closing(web.Response):
-    """The answer to what cannot be read, after which a connection ends."""
-
-    def __init__(self, error: TrimodeError, connection: Connection) -> None:
-        made = error_response(error.on_the_wire())
-        super().__init__(body=made.body, status=made.status, headers=made.headers)
-        self.force_close()
-        self._ending = connection
-
-    async def write_eof(self, data: bytes = b"") -> None:
-        """Send the answer, and let the caller read it before the connection is closed."""
-        await super().write_eof(data)
-        self._ending.end()
-        await asyncio.sleep(REFUSED_SECONDS)  # the end of the connection cancels this

@@ -65,6 +65,33 @@ def test_the_peer_in_grpcs_name_for_it(text: str, peer: tuple[str, int] | None) 
     assert peer_in(text) == peer
 
 
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError("no file left"), []), (ZeroDivisionError(), ["gRPC's connections could not be looked after"])],
+)
+def test_looking_after_connections_goes_on_when_it_fails(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, error: Exception, said: list[str]
+) -> None:
+    monkeypatch.setattr(connections, "SWEEP_SECONDS", 0.01)
+    again = asyncio.Event()
+    errors = [error]
+
+    def busy() -> set[tuple[str, int]]:
+        if errors:
+            raise errors.pop()
+        again.set()
+        return set()
+
+    async def run() -> None:
+        watching = asyncio.create_task(connections.Connections(1, MOST, busy).watch())
+        async with asyncio.timeout(20):
+            await again.wait()
+        watching.cancel()
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == said
+
+
 class Caller:
     """One connection without a call."""
 

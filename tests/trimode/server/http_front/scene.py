@@ -12,6 +12,7 @@ from aiohttp import web
 from trimode.errors import TrimodeError
 from trimode.server.error_answer import error_response
 from trimode.server.http_front.body import read_body
+from trimode.server.http_front.connection import Connection
 from trimode.server.http_front.listener import listen
 from trimode.server.ports import LOOPBACK, free_port
 from trimode.server.serving import Limits
@@ -29,6 +30,11 @@ def post(body: bytes, *headers: bytes, length: int | None = None) -> bytes:
     return b"\r\n".join(lines) + b"\r\n\r\n" + body
 
 
+def kind_of(answer: tuple[int, dict[str, str]]) -> tuple[int, str]:
+    status, body = answer
+    return status, body["error"].partition(":")[0]
+
+
 class Scene:
     """Answers a request with its body's length, by way of `wait` if the path is /wait."""
 
@@ -36,6 +42,7 @@ class Scene:
         self.port = free_port(())
         self.cancelled = 0
         self.begun = 0
+        self.connections: set[Connection] = set()  # those of its requests
         self.paused = 0  # answers that no caller takes to their end without reading
         self.go = asyncio.Event()
         self.most = most
@@ -43,6 +50,8 @@ class Scene:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.begun += 1
+        assert isinstance(request.protocol, Connection)
+        self.connections.add(request.protocol)
         try:
             async with read_body(request, self.limits) as body:
                 if request.raw_path == "/wait":

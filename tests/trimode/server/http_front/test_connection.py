@@ -10,7 +10,7 @@ import pytest
 from trimode.server.http_front import connection, listener
 from trimode.server.serving import Limits
 
-from tests.trimode.server.http_front.scene import GET, Caller, Scene, play, post
+from tests.trimode.server.http_front.scene import GET, Caller, Scene, kind_of, play, post
 
 WAIT = GET.replace(b"/", b"/wait", 1)
 CHUNKED = b"Transfer-Encoding: chunked"
@@ -20,11 +20,6 @@ CHUNKED = b"Transfer-Encoding: chunked"
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(listener, "SWEEP_SECONDS", 0.01)
     monkeypatch.setattr(connection, "REFUSED_SECONDS", 0.2)
-
-
-def kind_of(answer: tuple[int, dict[str, str]]) -> tuple[int, str]:
-    status, body = answer
-    return status, body["error"].partition(":")[0]
 
 
 UNREADABLE = {

@@ -1,0 +1,37 @@
+"""The last answer of a connection: to bytes that cannot be read, by way of aiohttp, or outside of any request."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from aiohttp import web
+
+from ...errors import TrimodeError
+from ..error_answer import error_response
+
+
+class Closing(web.Response):
+    """Answers `error`, calls `end`, and gives the caller `seconds` to read that before aiohttp closes."""
+
+    def __init__(self, error: TrimodeError, end: Callable[[], None], seconds: float) -> None:
+        made = error_response(error.on_the_wire())
+        super().__init__(body=made.body, status=made.status, headers=made.headers)
+        self.force_close()
+        self._end = end
+        self._seconds = seconds
+
+    async def write_eof(self, data: bytes = b"") -> None:
+        """Send the answer, and let the caller read it before the connection is closed."""
+        await super().write_eof(data)
+        self._end()
+        await asyncio.sleep(self._seconds)  # the end of the connection cancels this
+
+
+def last_answer(error: TrimodeError) -> bytes:
+    """Return the bytes of an answer outside of any request."""
+    made = error_response(error.on_the_wire())
+    assert isinstance(made.body, bytes)
+    made.headers.update({"Connection": "close", "Content-Length": str(len(made.body))})
+    head = "".join(f"{name}: {value}\r\n" for name, value in made.headers.items())
+    return f"HTTP/1.1 {made.status} {made.reason}\r\n{head}\r\n".encode() + made.body
