@@ -5,6 +5,7 @@ TrimodeClientError                     retryable
 │   ├── InvalidRequestError            no                  the request is wrong; also raised before anything is sent
 │   │   └── PromptTooLongError         no                  prompt and answer do not fit the model's capacity
 │   ├── OverloadedError                yes                 the queue is full
+│   │   └── RateLimitedError           yes                 the caller has reached a limit of its own, see `retry_after`
 │   ├── CancelledError                 no                  the request was cancelled
 │   ├── DeadlineError                  no                  the overall time limit passed, on the server or here
 │   └── EngineError                    yes                 the engine could not run a pass
@@ -25,7 +26,7 @@ import re
 import time
 from email.utils import parsedate_to_datetime
 
-from trimode.errors import ERROR_TYPES, Outcome
+from trimode.errors import ERROR_TYPES, Outcome, seconds_to_wait
 
 _TYPED = r"([a-z][a-z0-9_]*): "
 
@@ -69,6 +70,10 @@ class PromptTooLongError(InvalidRequestError):
 
 class OverloadedError(ServerError):
     """The server's queue is full; try again later or elsewhere."""
+
+
+class RateLimitedError(OverloadedError):
+    """The caller's own limit of requests or tokens is reached; `retry_after` says for how many seconds."""
 
 
 class CancelledError(ServerError):
@@ -139,7 +144,11 @@ class ClosedError(TrimodeClientError):
     """The client was closed, or it belongs to another event loop."""
 
 
-_OF_TYPE: dict[str, type[ServerError]] = {"prompt_too_long": PromptTooLongError, "engine_failed": EngineError}
+_OF_TYPE: dict[str, type[ServerError]] = {
+    "prompt_too_long": PromptTooLongError,
+    "engine_failed": EngineError,
+    "rate_limited": RateLimitedError,
+}
 _OF_OUTCOME: dict[Outcome, type[ServerError]] = {
     "invalid": InvalidRequestError,
     "overloaded": OverloadedError,
@@ -155,7 +164,9 @@ def typed_error(error_type: str, message: str) -> TrimodeClientError:
         return UnavailableError(message)
     row = ERROR_TYPES.get(error_type)
     kind = ServerError if row is None else _OF_TYPE.get(row.name, _OF_OUTCOME[row.outcome])
-    return kind(error_type, message)
+    error = kind(error_type, message)
+    error.retry_after = seconds_to_wait(message)
+    return error
 
 
 def server_error(text: str, fallback_type: str = "triton") -> TrimodeClientError:
@@ -188,7 +199,8 @@ def http_error(status: int, body: bytes, retry_after: str | None = None) -> Trim
     if isinstance(parsed, dict) and isinstance(parsed.get("error"), str):
         text = parsed["error"]
     error = server_error(text or "no explanation was given", fallback_type=f"http_{status}")
-    error.retry_after = _seconds(retry_after)
+    if (stated := _seconds(retry_after)) is not None:
+        error.retry_after = stated
     return error
 
 

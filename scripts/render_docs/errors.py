@@ -32,8 +32,9 @@ Every error has a stable `error_type`, a word for programs, and a message for pe
 `invalid_value: max_tokens must be between 1 and 2147483647, got 0`.
 
 - **Over HTTP** the answer is the object `{{"error": "<error_type>: <message>"}}` with the status below. With status
-  503 comes the header `Retry-After: {RETRY_AFTER_SECONDS}` (seconds). A stream that has begun keeps its status 200, and
-  ends with an event that holds such an object.
+  503 comes the header `Retry-After: {RETRY_AFTER_SECONDS}` (seconds), with 429 one that says when the
+  limit allows another request. A stream that has begun keeps its status 200, and ends with an event that holds such an
+  object.
 - **Over gRPC** the text is the `error_message` of a `ModelStreamInferResponse`, and the stream goes on. A call that
   answers once, and a stream that the server closes, end with the gRPC status below, and the text is its message.
 - **To OpenAI's clients** they have OpenAI's form: see [the guide](../guides/openai.md#errors).

@@ -18,6 +18,7 @@ from trimode_client.errors import ServerError, http_error, server_error
         (server.RequestError("x", "is not a field", 1, error_type="unknown_field"), errors.InvalidRequestError),
         (server.PromptTooLongError("text_input", "must fit", 9), errors.PromptTooLongError),
         (server.OverloadedError("the queue is full"), errors.OverloadedError),
+        (server.RateLimitedError("requests_per_minute", 60, 61, 12.5), errors.RateLimitedError),
         (server.CancelledError("gone"), errors.CancelledError),
         (server.DeadlineError("late"), errors.DeadlineError),
         (server.EngineError("broken"), errors.EngineError),
@@ -30,8 +31,16 @@ def test_an_error_of_the_runtime_has_its_twin(error: server.TrimodeError, kind: 
     assert (type(raised), raised.error_type, raised.message) == (kind, error.error_type, str(error))
 
 
+def test_a_limited_caller_hears_when_to_ask_again_over_both_protocols() -> None:
+    text = server.RateLimitedError("requests_per_minute", 60, 61, 12.5).on_the_wire()
+    assert server_error(text).retry_after == http_error(429, text.encode()).retry_after == 13.0
+    assert http_error(429, text.encode(), "7").retry_after == 7.0
+    assert server_error("overloaded: the queue is full").retry_after is None
+
+
 CLASSES: dict[str, type[errors.TrimodeClientError]] = {
     "overloaded": errors.OverloadedError,
+    "rate_limited": errors.RateLimitedError,
     "unavailable": errors.UnavailableError,
     "cancelled": errors.CancelledError,
     "deadline_exceeded": errors.DeadlineError,

@@ -87,6 +87,7 @@ def test_every_type_that_is_raised_is_in_the_table() -> None:
 def test_retryable_is_what_may_succeed_when_it_is_sent_again() -> None:
     assert {name for name, row in ERROR_TYPES.items() if row.retryable} == {
         "overloaded",
+        "rate_limited",
         "unavailable",
         "engine_failed",
     }

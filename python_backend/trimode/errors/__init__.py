@@ -5,6 +5,7 @@ TrimodeError                  error_type                 who is at fault
 │   └── PromptTooLongError    prompt_too_long            the caller: prompt and answer do not fit the capacity
 ├── Refusal                   too_large …                the caller, or a server that is not ready: the front answers
 ├── OverloadedError           overloaded                 nobody: the queue is full, try again
+├── RateLimitedError          rate_limited               the caller has reached a limit of its own, and may wait
 ├── CancelledError            cancelled                  the caller went away
 ├── DeadlineError             deadline_exceeded          the request's own time limit passed
 ├── EngineError               engine_failed              the engine could not run a pass
@@ -19,6 +20,8 @@ TrimodeError                  error_type                 who is at fault
 from __future__ import annotations
 
 import json
+import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,14 +43,17 @@ __all__ = [
     "Outcome",
     "OverloadedError",
     "PromptTooLongError",
+    "RateLimitedError",
     "Refusal",
     "RequestError",
     "Said",
     "ServeError",
     "TrimodeError",
+    "seconds_to_wait",
     "shorten",
 ]
 
+_AGAIN = re.compile(r"; again in ([0-9]+) s$")
 UNFORESEEN = "the server met an error that it did not foresee; its log says which"
 """What callers get of a defect of ours: the text of an exception may hold paths, and says nothing to them."""
 
@@ -113,6 +119,15 @@ class OverloadedError(TrimodeError):
     error_type = "overloaded"
 
 
+class RateLimitedError(TrimodeError):
+    """A caller has reached a limit of its own; the text ends with when it may ask again, see `seconds_to_wait`."""
+
+    error_type = "rate_limited"
+
+    def __init__(self, limit: str, most: int, given: int, seconds: float) -> None:
+        super().__init__(f"{limit} must be at most {most}, got {given}; again in {max(math.ceil(seconds), 1)} s")
+
+
 class CancelledError(TrimodeError):
     """The caller cancelled or went away."""
 
@@ -163,6 +178,12 @@ class ServeError(TrimodeError):
     """The server's process could not be started or kept up."""
 
     error_type = "serve_failed"
+
+
+def seconds_to_wait(text: str) -> int | None:
+    """Return when to ask again, as the text of a RateLimitedError says; None for the text of any other error."""
+    found = _AGAIN.search(text)
+    return int(found[1]) if found else None
 
 
 def shorten(value: object, limit: int = 80) -> str:

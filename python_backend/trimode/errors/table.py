@@ -106,6 +106,11 @@ ERROR_TYPES: dict[str, ErrorType] = {
             "for a caller with fewer. Or too many HTTP connections are open, or their bodies are too much together.",
             remedy="Send it again after the seconds in `Retry-After` (HTTP) or after a second, waiting longer "
             "each time, or to another server."),
+        ErrorType("rate_limited", 429, "UNAVAILABLE", "overloaded", retryable=True,
+            meaning="The caller, which is its API key or its address, has sent more requests, or had more tokens, than "
+            "it may within a minute, or has too many requests running.",
+            remedy="Send it again after the seconds in `Retry-After`, which the message ends with too; or ask whoever "
+            "runs the server for a higher limit."),
         ErrorType("unavailable", 503, "UNAVAILABLE", "error", retryable=True,
             meaning="The server starts, restarts or stops, or the machine lacks memory or files for the request.",
             remedy="Send it again after the seconds in `Retry-After`, until the server is ready; a start may "

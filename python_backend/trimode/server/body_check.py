@@ -12,22 +12,23 @@ from typing import Any, NoReturn
 
 from ..api.checks import check_field
 from ..api.fields import BY_NAME
-from ..api.tensors import CALLER, ID, TAG
+from ..api.tensors import CALLER, ID, TAG, TOKEN_RATE
 from ..errors import RequestError
+from .access.turnstile import Visit
 from .serving import check_id
 
 
-def check_body(body: bytes, tag: str, caller: str, *, streaming: bool) -> bytes:
+def check_body(body: bytes, tag: str, visit: Visit, *, streaming: bool) -> bytes:
     """Return the body to send on to Triton: the same request, its tag and caller, no nulls, messages as a string.
 
     Raises:
         RequestError: not UTF-8, not JSON, not an object, a key given twice, an unknown field, or a value that its
             field does not take.
     """
-    return check_request(read_object(body), tag, caller, streaming=streaming)
+    return check_request(read_object(body), tag, visit, streaming=streaming)
 
 
-def check_request(request: dict[str, Any], tag: str, caller: str, *, streaming: bool) -> bytes:
+def check_request(request: dict[str, Any], tag: str, visit: Visit, *, streaming: bool) -> bytes:
     """Return what Triton gets for `request`, which may be changed: see check_body.
 
     Raises:
@@ -52,7 +53,8 @@ def check_request(request: dict[str, Any], tag: str, caller: str, *, streaming: 
     if request_id is not None:
         check_id(request_id)
     own = {} if request_id is None else {ID: request_id}
-    return json.dumps({**given, **own, TAG: tag, CALLER: caller}).encode("ascii")
+    rate = {} if visit.token_rate is None else {TOKEN_RATE: visit.token_rate}
+    return json.dumps({**given, **own, **rate, TAG: tag, CALLER: visit.caller}).encode("ascii")
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -65,7 +65,7 @@ async def _serve(options: argparse.Namespace) -> None:
     check_limits(bundle)
     gpus = gpus_for(options.gpus, manifest)
     facts = Facts.load(bundle, manifest, config, options.served_model_name)
-    entry = Entry.of(options)
+    entry = Entry.of(options, max(len(gpus), 1))
     with private_folder() as folder:
         launch = Launch.prepare(options, repository, bundle, gpus, folder, manifest.modes)
         ports = launch.ports

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from ..errors import ERROR_TYPES, TrimodeError
+from ..errors import ERROR_TYPES, TrimodeError, seconds_to_wait
 
 TYPE_IN_FRONT = re.compile(r"[a-z][a-z0-9_]*(?=: )")
 RETRY_AFTER_SECONDS = 1  # a full queue moves within a second, and a start is asked about again
@@ -63,11 +63,16 @@ def error_text(body: bytes) -> str:
         return TrimodeError(body[:QUOTED_BYTES].decode("utf-8", "replace")).on_the_wire()
 
 
+def retry_after(text: str) -> int:
+    """Return after how many seconds to send a request again that was answered with the error `text`."""
+    return seconds_to_wait(text) or RETRY_AFTER_SECONDS
+
+
 def error_response(text: str, headers: Mapping[str, str] | None = None) -> web.Response:
     """Return the answer to the error `text`, which gets a type in front if it has none."""
     typed = with_type(text)
     kind = ERROR_TYPES[typed.partition(":")[0]]
-    own = {"Retry-After": str(RETRY_AFTER_SECONDS)} if kind.http_status == 503 else {}
+    own = {"Retry-After": str(retry_after(typed))} if kind.http_status in (429, 503) else {}
     if kind.http_status == 401:
         own["WWW-Authenticate"] = "Bearer"
     if kind.name == "unsupported_encoding":

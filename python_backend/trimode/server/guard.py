@@ -72,7 +72,7 @@ class Guard:
 
     def __init__(self, backend: BackendClient, state: ServingState, limits: Limits, entry: Entry = EVERYBODY) -> None:
         self._backend = backend
-        self._entry = entry
+        self.entry = entry
         self._state = state
         self._limits = limits
         self.running = 0  # requests for an answer that have none yet
@@ -89,10 +89,6 @@ class Guard:
     def add(self, face: Face) -> None:
         """Hand the requests for other paths to a face of its own, whatever their method."""
         self._faces.append(face)
-
-    def admit(self, request: web.BaseRequest) -> str:
-        """Return who sent a request; see Entry.admit."""
-        return self._entry.admit_request(request)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
@@ -122,7 +118,7 @@ class Guard:
             if face.paths.fullmatch(path):
                 return await face.answer(request, path)
         if not HEALTH.fullmatch(path):
-            self.admit(request)
+            self.entry.admit_request(request)
         for route in self._routes:
             if route.method == method and (found := route.path.fullmatch(path)):
                 if route.path is not LIVE and (model := found["model"]) is not None:
@@ -157,15 +153,16 @@ class Guard:
     async def _generate(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Pass a request on with a tag of ours; if its answer is not read to the end, it is cancelled by that tag."""
         streaming = found["verb"] == "generate_stream"
-        async with read_body(request, self._limits) as body:
-            tag, caller = secrets.token_hex(8), self.admit(request)
-            if len(body) > LARGE_BODY:
-                checked = await asyncio.to_thread(check_body, body, tag, caller, streaming=streaming)
-            else:
-                checked = check_body(body, tag, caller, streaming=streaming)
-        del body  # an answer may take minutes
-        async with self.ask(path_of(request), checked, tag) as answer:
-            return await (self._stream if streaming else self._whole)(request, answer)
+        with self.entry.visit(request) as visit:
+            async with read_body(request, self._limits) as body:
+                tag = secrets.token_hex(8)
+                if len(body) > LARGE_BODY:
+                    checked = await asyncio.to_thread(check_body, body, tag, visit, streaming=streaming)
+                else:
+                    checked = check_body(body, tag, visit, streaming=streaming)
+            del body  # an answer may take minutes
+            async with self.ask(path_of(request), checked, tag) as answer:
+                return await (self._stream if streaming else self._whole)(request, answer)
 
     @contextlib.asynccontextmanager
     async def ask(self, path: str, body: bytes, tag: str) -> AsyncIterator[Answer]:

@@ -17,7 +17,7 @@ from ..api.answer import Chunk
 from ..api.applicability import NOT_OF_OPERATIONS, fields_of_others, operation_of
 from ..api.fields import BY_NAME, MAX_TEXT_CHARACTERS, Operation
 from ..api.params import GenerationParams
-from ..api.tensors import CALLER, CANCEL, COUNTS, ID, MAX_TEXT_BYTES, OUTPUTS, RATIOS, TAG, Tensor
+from ..api.tensors import CALLER, CANCEL, COUNTS, ID, MAX_TEXT_BYTES, OUTPUTS, RATIOS, TAG, TOKEN_RATE, Tensor
 from ..errors import Described, RequestError
 
 Array = npt.NDArray[Any]
@@ -33,7 +33,8 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
     """
     given: dict[str, object] = {name: _python_value(name, array) for name, array in inputs}
     for name, value in _parameters(parameters).items():
-        if name in (ID, TAG, CANCEL, CALLER) or name.startswith("triton_"):  # e.g. triton_enable_empty_final_response
+        # e.g. triton_enable_empty_final_response
+        if name in (ID, TAG, CANCEL, CALLER, TOKEN_RATE) or name.startswith("triton_"):
             continue
         if name in given:
             raise RequestError(name, "must be given once, as a tensor or a parameter", value, error_type="given_twice")
@@ -64,6 +65,12 @@ def tag_of(parameters: str) -> str:
 def caller_of(parameters: str) -> str:
     """Return who sent a request, as the front says; "" if it did not come by the front."""
     return str(_parameters(parameters).get(CALLER, ""))
+
+
+def token_rate_of(parameters: str) -> int | None:
+    """Return the tokens a minute that a request's caller may have, None for any number."""
+    found = _parameters(parameters).get(TOKEN_RATE)
+    return None if found is None else int(str(found))
 
 
 def cancel_target(parameters: str) -> str | None:

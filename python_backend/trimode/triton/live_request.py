@@ -37,12 +37,27 @@ class LiveRequest:
     """A request from `execute` to its final response; after that it is `closed`, and `on_closed` was called once."""
 
     def __init__(
-        self, name: str, sender: Any, recorder: Recorder | None, on_closed: Callable[[LiveRequest], None]
+        self,
+        name: str,
+        sender: Any,
+        recorder: Recorder | None,
+        on_closed: Callable[[LiveRequest], None],
+        used: Callable[[int], None] | None = None,
     ) -> None:
+        """Begin one.
+
+        Args:
+            name: the front's own, "" for one that did not come by it.
+            sender: Triton's.
+            recorder: takes what the request did; None for the server's own requests.
+            on_closed: told of the end.
+            used: told then how many tokens the prompt and the answer had; None if nobody counts them.
+        """
         self.name = name
         self._sender = sender
         self._recorder = recorder
         self._on_closed = on_closed
+        self._used = used
         self._started = time.monotonic()
         self._cum_log_probs = 0.0
         self._sent = False
@@ -101,6 +116,8 @@ class LiveRequest:
         assert self._handle is not None
         self.closed = True
         self._on_closed(self)
+        if self._used:
+            self._used(chunk.num_input_tokens + chunk.counters.output_tokens)
         if self._recorder:
             seconds = time.monotonic() - self._started
             mode = self._handle.params.kind

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import traceback
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ from ..config import ServerConfig
 from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError
 from ..metrics import Recorder
 from ..runtime import Runtime
-from .arrays import ask_for_outputs, caller_of, cancel_target, read_request, tag_of
+from .arrays import ask_for_outputs, caller_of, cancel_target, read_request, tag_of, token_rate_of
 from .housekeeper import Housekeeper
 from .instance import Instance
 from .live_request import LiveRequest, refuse
+from .token_budgets import TokenBudgets
 
 GRACE_SECONDS = 5.0  # for requests that still run: Triton finalizes after the last response, so no caller waits
 
@@ -41,6 +43,7 @@ class TritonPythonModel:
         except TrimodeError as exc:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
         self._recorder = Recorder()
+        self._budgets = TokenBudgets()
         self._housekeeper = Housekeeper(self._recorder, self._runtime.stats, instance.name)
 
     def execute(self, requests: list[Any]) -> None:
@@ -56,13 +59,17 @@ class TritonPythonModel:
             return
         name = tag_of(parameters)
         recorder = None if name == CANARY_TAG else self._recorder
-        live = LiveRequest(name, sender, recorder, self._housekeeper.forget)
+        caller, rate = caller_of(parameters), token_rate_of(parameters)
+        used = None if rate is None else partial(self._budgets.use, caller)
+        live = LiveRequest(name, sender, recorder, self._housekeeper.forget, used)
         given: dict[str, object] = {}
         try:
+            if rate is not None:
+                self._budgets.check(caller, rate)
             given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), parameters)
             ask_for_outputs(given, request.requested_output_names())
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
-            handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller_of(parameters))
+            handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller)
         except Exception as exc:
             error = exc if isinstance(exc, TrimodeError) else TrimodeError(UNFORESEEN)
             if error is not exc:

@@ -7,20 +7,21 @@ from typing import Any
 
 import pytest
 from trimode.errors import RequestError
+from trimode.server.access.turnstile import Visit
 from trimode.server.body_check import check_body
 
 OURS = {"tag": "tag of ours", "caller": "10.0.0.7"}
 
 
 def checked(body: bytes, *, streaming: bool = False) -> dict[str, Any]:
-    made: dict[str, Any] = json.loads(check_body(body, "tag of ours", "10.0.0.7", streaming=streaming))
+    made: dict[str, Any] = json.loads(check_body(body, "tag of ours", Visit("10.0.0.7"), streaming=streaming))
     return made
 
 
 def refused(body: bytes) -> tuple[str, str]:
     """Return (error_type, message)."""
     with pytest.raises(RequestError) as caught:
-        check_body(body, "tag of ours", "10.0.0.7", streaming=False)
+        check_body(body, "tag of ours", Visit("10.0.0.7"), streaming=False)
     return caught.value.error_type, str(caught.value)
 
 

@@ -14,6 +14,19 @@ def test_the_status_is_that_of_the_type_in_front(name: str) -> None:
     assert error_response(f"{name}: what happened").status == ERROR_TYPES[name].http_status
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("rate_limited: requests_per_minute must be at most 60, got 61; again in 12 s", "12"),
+        ("overloaded: the queue is full", "1"),
+        ("unavailable: the server is starting, try again", "1"),
+        ('invalid_value: text_input must be short, got "; again in 12 s', None),
+    ],
+)
+def test_retry_after_says_when_it_may_help_to_ask_again(text: str, seconds: str | None) -> None:
+    assert error_response(text).headers.get("Retry-After") == seconds
+
+
 M = "nemotron_diffusion"
 OVER_HTTP = {
     "failed to parse the request JSON buffer: The document is empty. at 0": "bad_json",

@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from trimode.api.tensors import CANCEL, MODEL_NAME, TAG
 from trimode.server import guard
+from trimode.server.access.turnstile import Visit
 from trimode.server.backend_client import BackendClient
 from trimode.server.body_check import check_body
 from trimode.server.guard import LARGE_BODY, Guard
@@ -108,9 +109,9 @@ def test_an_answer_that_does_not_come_is_an_error(start: bytes) -> None:
 
 @pytest.mark.parametrize(("tokens", "aside"), [(10, False), (LARGE_BODY // 3 + 10, True)])
 def test_only_a_large_body_is_checked_aside(monkeypatch: pytest.MonkeyPatch, tokens: int, aside: bool) -> None:
-    def check(body: bytes, tag: str, caller: str, *, streaming: bool) -> bytes:
+    def check(body: bytes, tag: str, visit: Visit, *, streaming: bool) -> bytes:
         checked_aside.append(threading.current_thread() is not threading.main_thread())
-        return check_body(body, tag, caller, streaming=streaming)
+        return check_body(body, tag, visit, streaming=streaming)
 
     checked_aside: list[bool] = []
     monkeypatch.setattr(guard, "check_body", check)

@@ -6,13 +6,18 @@ import argparse
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
 from .keys import API_KEY, AUTHORIZATION, OPEN, Access
+from .rates import Rates
 from .tls import ServerTls, TlsFiles
+from .turnstile import Turnstile, Visit
+
+KEY_IN_FRONT = "key "
+"""How the name of a caller begins that has a key; no address does."""
 
 
 @dataclass(frozen=True)
@@ -22,24 +27,29 @@ class Entry:
     Attributes:
         callers: tells addresses apart.
         access: knows the keys.
+        turnstile: counts requests.
         tls: the certificates of both faces; None where they speak without.
     """
 
     callers: Callers = EVERY_PEER
     access: Access = OPEN
+    turnstile: Turnstile = field(default_factory=Turnstile)
     tls: ServerTls | None = None
 
     @classmethod
-    def of(cls, options: argparse.Namespace) -> Entry:
-        """Read the options that launch/options.py has for this.
+    def of(cls, options: argparse.Namespace, instances: int = 1) -> Entry:
+        """Read the options that launch/options.py has for this; `instances` of the model share a caller's tokens.
 
         Raises:
             ServeError: one is wrong, contradicts another, or names a file that cannot be used.
         """
         files = TlsFiles.of(options.ssl_certfile, options.ssl_keyfile, options.ssl_ca_certs, options.ssl_cert_reqs)
+        usual = Rates(options.requests_per_minute, options.tokens_per_minute, options.concurrent_requests)
+        access = Access(options.api_key, options.api_key_file, usual=usual)
         return cls(
             callers=Callers.behind(options.trusted_proxies),
-            access=Access(options.api_key, options.api_key_file),
+            access=access,
+            turnstile=Turnstile(lambda caller: access.rates_of(key_of(caller)), instances),
             tls=None if files is None else ServerTls(files),
         )
 
@@ -64,12 +74,26 @@ class Entry:
             Refusal: it needs a key and has none of ours.
         """
         name = self.access.admit(authorization, api_key)
-        return self.callers.of(peer, forwarded) if name is None else f"key {name}"
+        return self.callers.of(peer, forwarded) if name is None else f"{KEY_IN_FRONT}{name}"
 
     def admit_request(self, request: web.BaseRequest) -> str:
         """Return who sent a request over HTTP; see `admit`."""
         given, forwarded = request.headers.get, request.headers.getall(FORWARDED_FOR, ())
         return self.admit(given(AUTHORIZATION), given(API_KEY), request.remote or "", forwarded)
+
+    def visit(self, request: web.BaseRequest) -> Visit:
+        """Let in a request over HTTP that asks for an answer.
+
+        Raises:
+            Refusal: see `admit`.
+            RateLimitedError: see Turnstile.enter.
+        """
+        return self.turnstile.enter(self.admit_request(request))
+
+
+def key_of(caller: str) -> str | None:
+    """Return the name of a caller's key; None for an address."""
+    return caller.removeprefix(KEY_IN_FRONT) if caller.startswith(KEY_IN_FRONT) else None
 
 
 EVERYBODY = Entry()

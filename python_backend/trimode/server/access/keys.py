@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,55 +17,67 @@ from pathlib import Path
 from ...errors import Refusal, ServeError
 from ..process import log
 from .file_state import file_state
+from .rates import NAMES, UNLIMITED, UNLIMITED_WORD, Rates
 
 AUTHORIZATION, API_KEY = "authorization", "x-api-key"
 """The HTTP headers and gRPC metadata keys that carry a key: the first behind the word Bearer."""
 BEARER = "bearer "
 LOOK_SECONDS = 1.0  # between two looks at the file's state
 SHOWN_DIGITS = 8  # of a key's SHA-256, which name a key without a name
+LIMIT = re.compile(rf"({'|'.join(NAMES)})=.*|[a-z_]+=([0-9]+|{UNLIMITED_WORD})")
+"""A limit behind a key, or what is meant as one; keys look otherwise, so that no error repeats one."""
 LEAST_CHARACTERS = 16  # of a key: shorter ones can be guessed
 
 
 @dataclass(frozen=True)
 class Key:
-    """A key's name and the SHA-256 of its text."""
+    """A key's name, the SHA-256 of its text, and what its callers may ask for."""
 
     name: str
     digest: bytes
+    rates: Rates = UNLIMITED
 
     @classmethod
-    def of(cls, text: str, where: str) -> Key:
-        """Read `KEY` or `NAME KEY`.
+    def of(cls, text: str, where: str, usual: Rates = UNLIMITED) -> Key:
+        """Read `KEY` or `NAME KEY`, and limits behind it such as `requests_per_minute=60`; others are as `usual`.
 
         Raises:
-            ServeError: it is neither, or the key is short.
+            ServeError: it is neither, the key is short, or a limit is none.
         """
-        *names, secret = text.split() or [""]
+        words = text.split()
+        limits = [word for word in words[1:] if LIMIT.fullmatch(word)]
+        *names, secret = [word for word in words if word not in limits] or [""]
         if len(names) > 1:
-            raise ServeError(f"{where} must hold a key, or a name and a key")
+            raise ServeError(f"{where} must hold a key, or a name and a key, and limits behind it")
         if len(secret) < LEAST_CHARACTERS:
             raise ServeError(f"{where} holds a key of {len(secret)} characters, at least {LEAST_CHARACTERS} are needed")
         digest = hashlib.sha256(secret.encode()).digest()
-        return cls(names[0] if names else f"key-{digest.hex()[:SHOWN_DIGITS]}", digest)
+        name = names[0] if names else f"key-{digest.hex()[:SHOWN_DIGITS]}"
+        return cls(name, digest, usual.with_words(limits, where))
 
 
 class Access:
     """Lets callers in by their keys; without any keys it lets everybody in."""
 
     def __init__(
-        self, keys: Sequence[str] = (), file: Path | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        keys: Sequence[str] = (),
+        file: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        usual: Rates = UNLIMITED,
     ) -> None:
-        """Read the keys.
+        """Read the keys; `usual` are the limits of those that have none of their own, and of addresses.
 
         Raises:
             ServeError: a key is no key, or the file cannot be read or has none.
         """
-        self._given = tuple(Key.of(text, "--api-key") for text in keys)
+        self._usual = usual
+        self._given = tuple(Key.of(text, "--api-key", usual) for text in keys)
         self._file = file
         self._clock = clock
         self._looked = clock()
         self._state = file and file_state(file)
-        self._keys = self._given if file is None else (*self._given, *_read(file))
+        self._keys = self._given if file is None else (*self._given, *_read(file, usual))
 
     @property
     def closed(self) -> bool:
@@ -99,6 +112,11 @@ class Access:
             raise Refusal("unauthorized", "the API key is not one of this server's")
         return found[0].name
 
+    def rates_of(self, name: str | None) -> Rates:
+        """Return what a key of this name may ask for, or, without one, an address."""
+        found = (key.rates for key in self._keys if key.name == name)
+        return next(found, self._usual)
+
     def _look(self) -> None:
         """Read the file again if it has changed; one that cannot be read leaves the keys as they are."""
         if self._file is None or self._clock() - self._looked < LOOK_SECONDS:
@@ -109,14 +127,14 @@ class Access:
             return
         self._state = state
         try:
-            self._keys = (*self._given, *_read(self._file))
+            self._keys = (*self._given, *_read(self._file, self._usual))
         except ServeError as exc:
             log(f"{exc}; the former keys stay")
             return
         log(f"{len(self._keys)} API keys: {', '.join(key.name for key in self._keys)}")
 
 
-def _read(file: Path) -> list[Key]:
+def _read(file: Path, usual: Rates) -> list[Key]:
     """Return the keys of a file, one a line; empty lines and those that begin with # are none.
 
     Raises:
@@ -127,7 +145,7 @@ def _read(file: Path) -> list[Key]:
     except (OSError, UnicodeDecodeError) as exc:
         raise ServeError(f"--api-key-file {file} cannot be read: {exc}") from exc
     texts = [(number, line.strip()) for number, line in enumerate(lines, 1)]
-    keys = [Key.of(text, f"{file}:{number}") for number, text in texts if text and not text.startswith("#")]
+    keys = [Key.of(text, f"{file}:{number}", usual) for number, text in texts if text and not text.startswith("#")]
     if not keys:
         raise ServeError(f"--api-key-file {file} holds no key")
     return keys

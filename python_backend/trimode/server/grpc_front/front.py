@@ -11,6 +11,7 @@ import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import unquote
 
@@ -144,7 +145,9 @@ class GrpcFront:
 
     async def _stream(self, requests: AsyncIterator[bytes], context: Any) -> None:
         caller = admit(self.entry, context.invocation_metadata(), address_of(context.peer()))
-        relay = Relay(context, self._open_stream, self._state, self._limits, caller)
+        relay = Relay(
+            context, self._open_stream, self._state, self._limits, partial(self.entry.turnstile.enter, caller)
+        )
         self._relays.add(relay)
         try:
             if self._state.stopping:

@@ -15,15 +15,16 @@ from tritonclient.grpc import service_pb2 as pb
 
 from ...api.checks import unknown_field
 from ...api.fields import BY_NAME
-from ...api.tensors import CALLER, CANCEL, MODEL_NAME, MODEL_VERSION, TAG
+from ...api.tensors import CALLER, CANCEL, MODEL_NAME, MODEL_VERSION, TAG, TOKEN_RATE
 from ...errors import Described, Refusal, RequestError, TrimodeError, shorten
+from ..access.turnstile import Visit
 from ..error_answer import with_type
 from ..serving import check_id, check_model
 
 ASK_FINAL = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
 """Triton's parameters: a request asks with the first that responses say with the second whether they are the last."""
-RESERVED = (TAG, CALLER, CANCEL)
+RESERVED = (TAG, CALLER, CANCEL, TOKEN_RATE)
 """Parameters by which the front speaks to the model; from a caller they would end or rename another's request."""
 MOST_NAMES = 2 * len(BY_NAME)  # inputs, outputs or parameters of a request, each of which is a field or an output
 MOST_NAME_CHARACTERS = 64  # the longest name of a field has 23; hints for longer ones would take seconds
@@ -69,7 +70,7 @@ def parsed(kind: Any, message: bytes) -> Any:
         ) from exc
 
 
-def checked(request: Any, message: bytes, caller: str) -> Request:
+def checked(request: Any, message: bytes, visit: Visit) -> Request:
     """Return what goes on to Triton, or refuse what would harm it or somebody else's request.
 
     Raises:
@@ -96,7 +97,9 @@ def checked(request: Any, message: bytes, caller: str) -> Request:
             limit = f"is no parameter that {shorten(tensor.name)} may have"
             raise RequestError(name, limit, Described("a value"), error_type="unknown_field")
     ours = pb.ModelInferRequest()
-    ours.parameters[CALLER].string_param = caller
+    ours.parameters[CALLER].string_param = visit.caller
+    if visit.token_rate is not None:
+        ours.parameters[TOKEN_RATE].int64_param = visit.token_rate
     ours.parameters[ASK_FINAL].bool_param = True
     return Request(request.id, message + ours.SerializeToString())
 

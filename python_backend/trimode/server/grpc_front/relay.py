@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import Counter
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from ...errors import Refusal, TrimodeError
+from ..access.turnstile import Visit
 from ..serving import Limits, ServingState, lost_error, not_serving, silent_error
 from .messages import checked, is_last, read_request, refusal, with_error_type
 from .status import abort
@@ -35,34 +36,48 @@ class Upstream:
 
     def __init__(self, call: Any) -> None:
         self.call = call
-        self.running: Counter[str] = Counter()
+        self.running: dict[str, deque[Visit]] = {}
         self.ended = False
         self.silent = False  # it was cancelled because Triton had nothing to say for too long
         self.last_sign = time.monotonic()  # when Triton last sent something, or got something to do
 
-    def begin(self, request_id: str) -> None:
+    def begin(self, request_id: str, visit: Visit) -> None:
         """Count a request that is being sent."""
         if not self.running:
             self.last_sign = time.monotonic()
-        self.running[request_id] += 1
+        self.running.setdefault(request_id, deque()).append(visit)
 
     def answered(self, request_id: str) -> None:
-        """Count the last response to a request; its caller has it."""
-        self.running[request_id] -= 1
-        self.running += Counter()  # drops what is not above zero
+        """Count the last response to a request, if one of this id runs; its caller has it."""
+        if visits := self.running.get(request_id):
+            visits.popleft().leave()
+            if not visits:
+                del self.running[request_id]
+
+    def ids(self) -> list[str]:
+        """Return the id of each request that runs."""
+        return [request_id for request_id, visits in self.running.items() for _ in visits]
 
 
 class Relay:
-    """Serves one stream. `open_call` opens a stream to Triton, the first time when a request needs it."""
+    """Serves one stream.
+
+    `open_call` opens a stream to Triton, the first time when a request needs it. `enter` lets in each request.
+    """
 
     def __init__(
-        self, context: Any, open_call: Callable[[], Any], state: ServingState, limits: Limits, caller: str
+        self,
+        context: Any,
+        open_call: Callable[[], Any],
+        state: ServingState,
+        limits: Limits,
+        enter: Callable[[], Visit],
     ) -> None:
         self._context = context
         self._open_call = open_call
         self._state = state
         self._limits = limits
-        self._caller = caller
+        self._enter = enter
         self._writing = asyncio.Lock()  # a stream takes one write at a time
         self._writing_since: float | None = None  # time.monotonic() of the write under way
         self._task: asyncio.Task[Any] | None = None
@@ -83,7 +98,7 @@ class Relay:
     @property
     def running(self) -> int:
         """How many requests wait for their last response, or are just getting it."""
-        return self._refusals + sum(up.running.total() for up in self._upstreams)
+        return self._refusals + sum(len(up.ids()) for up in self._upstreams)
 
     async def serve(self, requests: AsyncIterator[bytes]) -> None:
         """Answer `requests` until the caller has no more, leaves, or the stream is closed."""
@@ -134,7 +149,12 @@ class Relay:
                 raise not_serving(self._state)
             if self.running >= MOST_RUNNING:
                 raise Refusal("overloaded", f"at most {MOST_RUNNING} requests of a stream may run at once")
-            accepted = checked(request, message, self._caller)
+            visit = self._enter()
+            try:
+                accepted = checked(request, message, visit)
+            except TrimodeError:
+                visit.leave()
+                raise
         except TrimodeError as exc:
             self._idle.clear()
             self._refusals += 1
@@ -145,7 +165,7 @@ class Relay:
                 self._note_idle()
             return
         up = self._open()
-        up.begin(accepted.id)
+        up.begin(accepted.id, visit)
         self._idle.clear()
         try:
             await up.call.write(accepted.message)
@@ -173,7 +193,7 @@ class Relay:
             error = silent_error()
         finally:
             up.ended = True
-        for request_id in list(up.running.elements()):
+        for request_id in up.ids():
             await self._write(refusal(request_id, error))
             up.answered(request_id)
         self._upstreams.remove(up)
@@ -218,6 +238,8 @@ class Relay:
             pump.cancel()
         for up in self._upstreams:
             up.call.cancel()
+            for request_id in up.ids():
+                up.answered(request_id)
 
 
 def cancelling() -> bool:

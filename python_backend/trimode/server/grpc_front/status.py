@@ -18,6 +18,7 @@ BY_TRITON_CODE = {
 }
 OF_ITS_OWN = {
     "deadline_exceeded": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "rate_limited": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "unauthorized": grpc.StatusCode.UNAUTHENTICATED,
 }
 """Types for which gRPC has a status and Triton no code."""

@@ -64,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         made.add_argument(f"--{name}-port", type=port, default=default, metavar="PORT", help=text)
     _add_access(made)
     _add_tls(made)
+    _add_rates(made)
     _add_limits(made)
     return made
 
@@ -82,14 +83,25 @@ def _add_access(made: argparse.ArgumentParser) -> None:
         "--api-key-file",
         type=Path,
         metavar="FILE",
-        help="let in only callers with a key of this file, one a line with or without a name in front of it; it is "
-        "read again when it changes [none]",
+        help="let in only callers with a key of this file, one a line with or without a name in front of it, "
+        "and with limits of its own behind it, such as requests_per_minute=60; it is read again when it changes [none]",
     )
     made.add_argument(
         "--metrics-without-key",
         action="store_true",
         help="let callers without a key read /metrics, at the HTTP port and at the port of metrics",
     )
+
+
+def _add_rates(made: argparse.ArgumentParser) -> None:
+    """Add what one caller may ask for; the names are those in the keys' file."""
+    who = "of one caller, which is its key or, without keys, its address"
+    for name, text in (
+        ("requests-per-minute", f"most requests for answers in any minute, {who}"),
+        ("tokens-per-minute", f"tokens of prompts and answers in any minute after which it waits, {who}"),
+        ("concurrent-requests", f"most requests for answers that run or wait at once, {who}"),
+    ):
+        made.add_argument(f"--{name}", type=count, metavar="N", help=f"{text} [no limit]")
 
 
 def _add_tls(made: argparse.ArgumentParser) -> None:

@@ -192,7 +192,7 @@ async def events(exchange: Exchange, shape: Shape) -> AsyncGenerator[bytes]:
     choices = [Choice(asked, service.facts) for _ in asked.jobs]
     begun: set[int] = set()
     first: float | None = None
-    async with contextlib.aclosing(service.worker.pieces(asked, exchange.caller)) as pieces:
+    async with contextlib.aclosing(service.worker.pieces(asked, exchange.visit)) as pieces:
         async for index, piece in pieces:
             choice, made = choices[index], []
             delta = choice.take(piece)
@@ -219,7 +219,7 @@ async def reply(exchange: Exchange, asked: Asked) -> web.StreamResponse:
         return await exchange.stream(events(exchange, shape), error_event)
     service = exchange.service
     choices = []
-    for piece in await service.worker.whole(asked, exchange.caller):
+    for piece in await service.worker.whole(asked, exchange.visit):
         choices.append(Choice(asked, service.facts))
         choices[-1].take(piece)
     return exchange.json(shape.whole(choices, exchange.seconds))

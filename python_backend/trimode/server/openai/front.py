@@ -31,16 +31,17 @@ class Endpoint:
     answer: Callable[[Exchange, str], Awaitable[web.StreamResponse]]
     error_body: ErrorBody = FaceError.body
     open: bool = False  # to callers without an API key
+    counted: bool = False  # as a request of its caller, see Turnstile
 
 
 ENDPOINTS = (
     Endpoint("GET", re.compile("/v1/models/?()"), models.list_all),
     Endpoint("GET", re.compile("/v1/models/(.+)"), models.retrieve),
-    Endpoint("POST", re.compile("/v1/chat/completions()"), chat_completions.create),
-    Endpoint("POST", re.compile("/v1/completions()"), completions.create),
-    Endpoint("POST", re.compile("/v1/fim/completions()"), fim_completions.create),
-    Endpoint("POST", re.compile("/v1/responses()"), responses.create),
-    Endpoint("POST", re.compile("/v1/messages()"), messages.create, messages.error_body),
+    Endpoint("POST", re.compile("/v1/chat/completions()"), chat_completions.create, counted=True),
+    Endpoint("POST", re.compile("/v1/completions()"), completions.create, counted=True),
+    Endpoint("POST", re.compile("/v1/fim/completions()"), fim_completions.create, counted=True),
+    Endpoint("POST", re.compile("/v1/responses()"), responses.create, counted=True),
+    Endpoint("POST", re.compile("/v1/messages()"), messages.create, messages.error_body, counted=True),
     Endpoint("POST", re.compile("/v1/messages/count_tokens()"), messages.count_tokens, messages.error_body),
     Endpoint("POST", re.compile("(?:/v1)?/tokenize()"), tokenize.to_ids),
     Endpoint("POST", re.compile("(?:/v1)?/detokenize()"), tokenize.to_text),
@@ -86,8 +87,11 @@ class OpenAiFront:
 
 async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_to_all: bool) -> web.StreamResponse:
     try:
+        if endpoint.counted:
+            with exchange.service.entry.visit(exchange.request) as exchange.visit:
+                return await endpoint.answer(exchange, part)
         if not open_to_all:
-            exchange.service.admit(exchange.request)
+            exchange.service.entry.admit_request(exchange.request)
         return await endpoint.answer(exchange, part)
     except FaceError as exc:
         return exchange.error(exc, endpoint.error_body)
@@ -105,5 +109,5 @@ def add_openai(
     guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: BackendClient, *, open_metrics: bool
 ) -> None:
     """Let the guard serve this face too; `metrics` is the port of Triton's metrics."""
-    service = Service(facts, Worker(guard, state), state, limits, metrics, guard.admit)
+    service = Service(facts, Worker(guard, state), state, limits, metrics, guard.entry)
     guard.add(OpenAiFront(service, open_metrics=open_metrics))

@@ -132,7 +132,7 @@ async def events(exchange: Exchange, asked: Asked) -> AsyncGenerator[bytes]:
     service = exchange.service
     choice, blocks = Choice(asked, service.facts), Blocks()
     begun = False
-    async with contextlib.aclosing(service.worker.pieces(asked, exchange.caller)) as pieces:
+    async with contextlib.aclosing(service.worker.pieces(asked, exchange.visit)) as pieces:
         async for _, piece in pieces:
             delta, made = choice.take(piece), b""
             if not begun:
@@ -191,7 +191,7 @@ async def create(exchange: Exchange, _: str) -> web.StreamResponse:
     if asked.stream:
         return await exchange.stream(events(exchange, asked), error_event)
     choice = Choice(asked, exchange.service.facts)
-    (piece,) = await exchange.service.worker.whole(asked, exchange.caller)
+    (piece,) = await exchange.service.worker.whole(asked, exchange.visit)
     choice.take(piece)
     return exchange.json(message(new_id("msg_"), choice))
 

@@ -226,7 +226,7 @@ async def events(exchange: Exchange, reply: Reply) -> AsyncGenerator[bytes]:
     """Yield the events of a stream."""
     made, choice = Events(reply), reply.choice
     begun = False
-    async with contextlib.aclosing(exchange.service.worker.pieces(reply.wanted.asked, exchange.caller)) as pieces:
+    async with contextlib.aclosing(exchange.service.worker.pieces(reply.wanted.asked, exchange.visit)) as pieces:
         async for _, piece in pieces:
             said = b"" if begun else made.state("created") + made.state("in_progress")
             begun = True
@@ -247,6 +247,6 @@ async def create(exchange: Exchange, _: str) -> web.StreamResponse:
     reply = Reply(exchange.created, wanted, Choice(wanted.asked, exchange.service.facts))
     if wanted.asked.stream:
         return await exchange.stream(events(exchange, reply), error_event)
-    (piece,) = await exchange.service.worker.whole(wanted.asked, exchange.caller)
+    (piece,) = await exchange.service.worker.whole(wanted.asked, exchange.visit)
     reply.choice.take(piece)
     return exchange.json(reply.body())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from trimode.errors import Refusal, ServeError
 from trimode.server.access.keys import LOOK_SECONDS, OPEN, Access
+from trimode.server.access.rates import Rates
 
 ALICE, BOB, CAROL = "alice-0123456789", "bob-0123456789ab", "carol-0123456789"
 
@@ -82,3 +83,28 @@ def test_a_file_is_read_again_when_it_changes(tmp_path: Path, capfd: pytest.Capt
     said = capfd.readouterr().err
     assert "bob" in said and "the former keys stay" in said
     assert not [key for key in (ALICE, BOB, CAROL) if key in said]
+
+
+def test_limits_stand_behind_a_key(tmp_path: Path) -> None:
+    usual = Rates(requests_per_minute=60, concurrent_requests=4)
+    file = tmp_path / "keys"
+    file.write_text(f"alice {ALICE} requests_per_minute=5 tokens_per_minute=none\n{BOB} concurrent_requests=1\n")
+    access = Access([f"carol {CAROL}"], file, usual=usual)
+    bob = access.admit(None, BOB)
+    assert access.rates_of("alice") == Rates(5, None, 4)
+    assert access.rates_of(bob) == Rates(60, None, 1)
+    assert access.rates_of("carol") == access.rates_of(None) == access.rates_of("nobody") == usual
+
+
+def test_a_limit_of_a_wrong_name_or_value_does_not_start() -> None:
+    with pytest.raises(ServeError, match="--api-key: rpm is not a limit"):
+        Access([f"alice {ALICE} rpm=5"])
+    with pytest.raises(ServeError, match="--api-key: concurrent_requests must be a whole number"):
+        Access([f"{ALICE} concurrent_requests=few"])
+
+
+@pytest.mark.parametrize("text", [f"a b {ALICE}", f"a Secret_{ALICE}= {BOB}"])
+def test_an_error_about_a_line_repeats_no_key(text: str) -> None:
+    with pytest.raises(ServeError) as caught:
+        Access([text])
+    assert not any(word in str(caught.value) for word in text.split() if len(word) > 1)

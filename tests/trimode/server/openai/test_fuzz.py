@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode.errors import RequestError
+from trimode.server.access.turnstile import Visit
 from trimode.server.body_check import check_request
 from trimode.server.openai import chat_completions, completions, fim_completions, messages, responses
 from trimode.server.openai.shared.asked import Asked
@@ -69,7 +70,7 @@ def translated(translate: Translate, body: dict[str, Any]) -> None:
         if isinstance(asked, Asked):
             for job in asked.jobs:
                 try:
-                    check_request(dict(job), "tag", "caller", streaming=asked.stream)
+                    check_request(dict(job), "tag", Visit("caller"), streaming=asked.stream)
                 except RequestError as exc:
                     raise face_error(exc, asked.names) from exc
     except FaceError as exc:

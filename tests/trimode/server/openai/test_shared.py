@@ -16,6 +16,7 @@ from trimode.api.fields import BY_NAME, PROMPT_FIELDS
 from trimode.bundle.manifest import GENERATION_CONFIG, Manifest
 from trimode.config import ServerConfig
 from trimode.errors import ERROR_TYPES, BundleError, Refusal, RequestError
+from trimode.server.access.turnstile import Visit
 from trimode.server.openai.completions import translate
 from trimode.server.openai.models import model
 from trimode.server.openai.shared.errors import TOO_LONG, error_in, face_error
@@ -136,7 +137,7 @@ def test_every_type_of_error_has_a_form(error_type: str) -> None:
     ending = TOO_LONG if error_type == "prompt_too_long" else ""
     assert body["message"] == f"so it is{ending}" and body["param"] is None
     assert (body["type"] == "server_error") is (error.status >= 500)
-    assert bool(error.headers()) is (error.status in (401, 503))
+    assert bool(error.headers()) is (error.status in (401, 429, 503))
 
 
 def test_fields_have_the_names_that_clients_know() -> None:
@@ -241,14 +242,14 @@ def jobs(count: int) -> Any:
 
 def test_jobs_run_a_few_at_once_and_answers_keep_their_order() -> None:
     backend = Backend()
-    found = asyncio.run(Worker(backend, Living()).whole(jobs(20), "caller"))
+    found = asyncio.run(Worker(backend, Living()).whole(jobs(20), Visit("caller")))
     assert [piece["text_output"] for piece in found] == [str(seed) for seed in range(1, 21)]
     assert backend.most == AT_ONCE and backend.running == 0
 
 
 def test_a_job_that_fails_ends_the_others() -> None:
     backend = Backend(failing=2)
-    error = error_of(lambda: asyncio.run(Worker(backend, Living()).whole(jobs(20), "caller")))
+    error = error_of(lambda: asyncio.run(Worker(backend, Living()).whole(jobs(20), Visit("caller"))))
     assert (error.status, error.param) == (400, "seed")
     assert backend.running == 0 and backend.left > 0
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from trimode.server.access.turnstile import Visit
 from trimode.server.body_check import check_request
 from trimode.server.openai import chat_completions, completions, fim_completions, messages, responses
 from trimode.server.openai.shared.asked import Asked
@@ -39,7 +40,7 @@ def refused_in_text(**body: Any) -> tuple[str | None, str]:
 
 def job(asked: Asked) -> dict[str, Any]:
     (one,) = asked.jobs
-    check_request(dict(one), "tag", "caller", streaming=asked.stream)
+    check_request(dict(one), "tag", Visit("caller"), streaming=asked.stream)
     return one
 
 
@@ -236,5 +237,5 @@ def test_responses_input() -> None:
 
 
 def test_every_answer_comes_with_what_the_usage_needs() -> None:
-    found = json.loads(check_request(dict(chat().jobs[0]), "tag", "caller", streaming=False))
+    found = json.loads(check_request(dict(chat().jobs[0]), "tag", Visit("caller"), streaming=False))
     assert all(found[f"return_{name}"] for name in ("finish_reason", "num_input_tokens", "perf_metrics"))

@@ -12,7 +12,7 @@ from typing import Any
 
 from ....api.fields import BY_NAME
 from ....errors import ERROR_TYPES, RequestError, TrimodeError
-from ...error_answer import RETRY_AFTER_SECONDS, with_type
+from ...error_answer import retry_after, with_type
 
 CODES = {"prompt_too_long": "context_length_exceeded", "not_found": "not_found"}
 """Codes that differ from the type of error."""
@@ -56,7 +56,8 @@ class FaceError(Exception):
             return {"WWW-Authenticate": "Bearer"}
         if self.status not in (429, 503):
             return {}
-        return {"Retry-After": str(RETRY_AFTER_SECONDS), "retry-after-ms": str(1000 * RETRY_AFTER_SECONDS)}
+        seconds = retry_after(self.message)
+        return {"Retry-After": str(seconds), "retry-after-ms": str(1000 * seconds)}
 
 
 def no_model(name: str) -> FaceError:

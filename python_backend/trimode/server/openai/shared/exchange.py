@@ -18,6 +18,8 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from ....errors import RequestError
+from ...access.entry import Entry
+from ...access.turnstile import Visit
 from ...backend_client import BackendClient
 from ...body_check import read_object
 from ...http_front.body import read_body
@@ -44,7 +46,7 @@ class Service:
 
     Attributes:
         metrics: where Triton's metrics come from.
-        admit: says who sent a request, and refuses one without an API key where one is needed.
+        entry: lets callers in.
     """
 
     facts: Facts
@@ -52,11 +54,17 @@ class Service:
     state: ServingState
     limits: Limits
     metrics: BackendClient
-    admit: Callable[[web.BaseRequest], str]
+    entry: Entry
 
 
 class Exchange:
-    """A request on its way to its answer."""
+    """A request on its way to its answer.
+
+    Attributes:
+        visit: its caller's, where requests are counted.
+    """
+
+    visit: Visit
 
     def __init__(self, request: web.BaseRequest, service: Service) -> None:
         self.request = request
@@ -65,11 +73,6 @@ class Exchange:
         self.created = int(time.time())
         given = request.headers.get("x-request-id", "")
         self.id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
-
-    @property
-    def caller(self) -> str:
-        """Who sent it."""
-        return self.service.admit(self.request)
 
     @property
     def seconds(self) -> float:

@@ -15,6 +15,7 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from ....errors import LostError, RequestError, TrimodeError
+from ...access.turnstile import Visit
 from ...backend_client import Answer
 from ...body_check import check_request
 from ...error_answer import error_text
@@ -43,14 +44,14 @@ class Worker:
         self._asking = asking
         self._state = state
 
-    async def pieces(self, asked: Asked, caller: str) -> AsyncGenerator[tuple[int, Piece]]:
+    async def pieces(self, asked: Asked, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
         """Yield the pieces of all jobs as they come, each with its job's number. Closing it cancels what runs.
 
         Raises:
             FaceError: a job failed; the others are cancelled.
         """
         if len(asked.jobs) == 1:
-            async with contextlib.aclosing(self._one(asked, 0, caller)) as pieces:
+            async with contextlib.aclosing(self._one(asked, 0, visit)) as pieces:
                 async for piece in pieces:
                     yield 0, piece
             return
@@ -59,7 +60,7 @@ class Worker:
 
         async def run(number: int) -> None:
             try:
-                async with turns, contextlib.aclosing(self._one(asked, number, caller)) as pieces:
+                async with turns, contextlib.aclosing(self._one(asked, number, visit)) as pieces:
                     async for piece in pieces:
                         queue.put_nowait((number, piece))
                 queue.put_nowait((number, _END))
@@ -82,21 +83,21 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def whole(self, asked: Asked, caller: str) -> list[Piece]:
+    async def whole(self, asked: Asked, visit: Visit) -> list[Piece]:
         """Return the only piece of each job, in order; see `pieces`."""
         found: dict[int, Piece] = {}
-        async with contextlib.aclosing(self.pieces(asked, caller)) as pieces:
+        async with contextlib.aclosing(self.pieces(asked, visit)) as pieces:
             async for number, piece in pieces:
                 found[number] = piece
         return [found[number] for number in range(len(asked.jobs))]
 
-    async def _one(self, asked: Asked, number: int, caller: str) -> AsyncGenerator[Piece]:
+    async def _one(self, asked: Asked, number: int, visit: Visit) -> AsyncGenerator[Piece]:
         job = dict(asked.jobs[number])
         streams = bool(job.get("stream"))
         tag = secrets.token_hex(8)
         path = f"{GENERATE_PATH}_stream" if streams else GENERATE_PATH
         try:
-            body = check_request(job, tag, caller, streaming=streams)
+            body = check_request(job, tag, visit, streaming=streams)
             async with self._asking.ask(path, body, tag) as answer:
                 if answer.status != 200:
                     raise error_in(error_text(await answer.read()), asked.names)
