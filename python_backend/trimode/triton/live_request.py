@@ -50,8 +50,8 @@ class LiveRequest:
             name: the front's own, "" for one that did not come by it.
             sender: Triton's.
             recorder: takes what the request did; None for the server's own requests.
-            on_closed: told of the end.
-            used: told then how many tokens the prompt and the answer had; None if nobody counts them.
+            on_closed: informed of the end.
+            used: informed then how many tokens the prompt and the answer had; None if nobody counts them.
         """
         self.name = name
         self._sender = sender

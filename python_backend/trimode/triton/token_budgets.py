@@ -10,8 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
-from ..api.sliding_minute import MINUTE, SlidingMinute
 from ..errors import RateLimitedError
+from ..metrics.sliding_minute import MINUTE, SlidingMinute
 
 
 class TokenBudgets:

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from ...api.sliding_minute import MINUTE, SlidingMinute
 from ...errors import RateLimitedError
+from ...metrics.sliding_minute import MINUTE, SlidingMinute
 from .rates import UNLIMITED, Rates
 
 FREE_SECONDS = 1.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimode.api.sliding_minute import SlidingMinute
+from trimode.metrics.sliding_minute import SlidingMinute
 
 
 def test_what_is_a_minute_old_counts_no_more() -> None:
