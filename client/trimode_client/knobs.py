@@ -194,6 +194,14 @@ class Knobs(TypedDict, total=False):
     it costs a scoring pass for the last block. Default: reveal.
     """
 
+    top_log_probs: int
+    """Likeliest tokens that come with each log-probability. From 0 to 20. Default: 0."""
+
+    return_prompt_log_probs: bool
+    """Return prompt_ids, and prompt_log_probs of every token of the prompt but the first. The prefix cache is not
+    used then. Default: false.
+    """
+
 
 KNOBS = tuple(Knobs.__annotations__)
 """The names of the knobs."""

@@ -11,7 +11,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from trimode.api.answer import Candidate, Decisions, Edit, FinishReason, Provisional, ProvisionalToken
+from trimode.api.answer import (
+    Candidate,
+    Decisions,
+    Edit,
+    FinishReason,
+    PromptLogProbs,
+    Provisional,
+    ProvisionalToken,
+    Top,
+)
 from trimode.api.tensors import COUNTS, OUTPUTS, RATIOS
 
 from .errors import IncompleteError
@@ -30,6 +39,8 @@ class Completion:
         token_ids: the answer's tokens.
         log_probs: one per token, only with return_log_probs; else empty.
         cum_log_probs: their sum, only with return_log_probs.
+        top: with top_log_probs, the likeliest tokens of each place and their log-probabilities, the likeliest first.
+        prompt: how likely the prompt is, only with return_prompt_log_probs.
         counters: forwards by phase, tokens_per_forward, tokens_per_cycle, acceptance_rate …
         params: the values that the server used, its defaults included.
         fills: the text that fills each gap, for a request with gaps.
@@ -47,6 +58,8 @@ class Completion:
     token_ids: tuple[int, ...] = ()
     log_probs: tuple[float, ...] = ()
     cum_log_probs: float | None = None
+    top: tuple[Top, ...] = ()
+    prompt: PromptLogProbs | None = None
     counters: Mapping[str, int | float] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)
     fills: tuple[str, ...] = ()
@@ -85,6 +98,7 @@ class Assembler:
         self._texts: list[str] = []
         self._token_ids: list[int] = []
         self._log_probs: list[float] = []
+        self._top: list[Top] = []
         self._single: dict[str, Any] = {}
 
     def add(self, outputs: Mapping[str, Any]) -> Piece:
@@ -102,6 +116,7 @@ class Assembler:
             self._texts.append(text)
             self._token_ids += token_ids
             self._log_probs += log_probs
+            self._top += _tops(outputs, "output", len(token_ids))
             self._single.update({name: value for name, value in outputs.items() if value is not None})
             provisional = _provisional(outputs.get("provisional"))
             if not self._first and (text or token_ids or provisional is None):
@@ -122,6 +137,8 @@ class Assembler:
             token_ids=tuple(self._token_ids),
             log_probs=tuple(self._log_probs),
             cum_log_probs=float(cumulative) if self._log_probs and cumulative is not None else None,
+            top=tuple(self._top),
+            prompt=_prompt(last),
             counters={n: v for n, v in last.items() if n not in _NOT_COUNTERS and isinstance(v, int | float)},
             params=json.loads(last.get("effective_params") or "{}"),
             fills=tuple(str(text) for text in _as_list(last.get("fills"))),
@@ -134,6 +151,24 @@ class Assembler:
             seconds=time.perf_counter() - self._started,
             first_seconds=self._first,
         )
+
+
+def _tops(outputs: Mapping[str, Any], of: str, places: int) -> list[Top]:
+    """Return the likeliest tokens of so many places, which the outputs hold one after the other."""
+    ids = [int(value) for value in _as_list(outputs.get(f"{of}_top_ids"))]
+    values = [float(value) for value in _as_list(outputs.get(f"{of}_top_log_probs"))]
+    if not ids:
+        return []
+    each = len(ids) // places
+    return [(ids[at : at + each], values[at : at + each]) for at in range(0, len(ids), each)]
+
+
+def _prompt(outputs: Mapping[str, Any]) -> PromptLogProbs | None:
+    if outputs.get("prompt_ids") is None:
+        return None
+    ids = [int(value) for value in _as_list(outputs["prompt_ids"])]
+    values = [float(value) for value in _as_list(outputs.get("prompt_log_probs"))]
+    return PromptLogProbs(ids, values, _tops(outputs, "prompt", len(values)))
 
 
 def _provisional(text: str | None) -> Provisional | None:

@@ -166,7 +166,8 @@ class Runtime:
         def collect(chunk: Chunk) -> None:
             nonlocal answer
             text, ids, probs = answer.text + chunk.text, answer.token_ids + chunk.token_ids, answer.log_probs
-            answer = replace(chunk, text=text, token_ids=ids, log_probs=probs + chunk.log_probs)
+            top, prompt = answer.top + chunk.top, answer.prompt or chunk.prompt
+            answer = replace(chunk, text=text, token_ids=ids, log_probs=probs + chunk.log_probs, top=top, prompt=prompt)
             if chunk.last:
                 done.set()
 

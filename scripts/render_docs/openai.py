@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 
 from trimode.api.choice_fields import MAX_BIAS, MAX_BIASES
-from trimode.api.fields import MAX_GAP_TOKENS, MAX_STOP_WORD_CHARACTERS, MAX_STOP_WORDS
-from trimode.server.openai.shared.table import MAX_CHOICES, MAX_CUTS, MAX_TEMPERATURE, TABLE, Endpoint, Row, Treatment
+from trimode.api.fields import MAX_GAP_TOKENS, MAX_STOP_WORD_CHARACTERS, MAX_STOP_WORDS, MAX_TOP_LOG_PROBS
+from trimode.server.openai.shared.table import (
+    MAX_CHOICES,
+    MAX_CUTS,
+    MAX_TEMPERATURE,
+    MAX_TEXT_LOGPROBS,
+    TABLE,
+    Endpoint,
+    Row,
+    Treatment,
+)
 from trimode.server.openai.shared.work import AT_ONCE
 
 from .markdown import code, codes, paragraphs, plain, prose, table
@@ -79,7 +88,7 @@ def _limits() -> list[tuple[str, str]]:
         ("`temperature`", f"0 to {MAX_TEMPERATURE:g}; `generate` takes up to 100"),
         ("`stop`", f"{MAX_STOP_WORDS} texts of 1 to {MAX_STOP_WORD_CHARACTERS} characters; of a gap {MAX_CUTS}"),
         ("`max_tokens` of a gap", f"{MAX_GAP_TOKENS}; a larger value counts as this one"),
-        ("`logprobs`, `top_logprobs`", "the likeliest token alone, and only where nothing is sampled"),
+        ("`logprobs` of completions; `top_logprobs`", f"{MAX_TEXT_LOGPROBS}; {MAX_TOP_LOG_PROBS}"),
         ("`logit_bias`", f"{MAX_BIASES} tokens, each from {-MAX_BIAS:g} to {MAX_BIAS:g}"),
         ("the body", "`--max-body-mib`, 8 MiB if it is not given"),
     ]

@@ -43,6 +43,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Revising": ("spans", "revise_threshold", "revise_fraction", "revise_rounds", "accept"),
     "Output": (
         *("stream", "stream_provisional", "exclude_input_in_output", "skip_special_tokens", "log_probs_kind"),
+        "top_log_probs",
         *(field.name for field in FIELDS if field.name.startswith("return_") and field.name != "return_candidates"),
     ),
     "Limits and turns": ("timeout_ms", "priority", "user"),

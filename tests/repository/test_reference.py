@@ -75,6 +75,7 @@ VALUES: dict[str, Any] = {
 COMPANIONS: dict[str, dict[str, Any]] = {
     "stream_provisional": {"stream": True},
     "log_probs_kind": {"return_log_probs": True},
+    "top_log_probs": {"return_log_probs": True},
     **{name: {"revise_rounds": 1} for name in ("revise_threshold", "revise_fraction", "accept")},
 }
 """Fields without which another one is refused."""

@@ -17,6 +17,25 @@ TokenState = Literal["committed", "provisional", "masked"]
 """What a token of a block is while the block is denoised: final, chosen but open to change, or not chosen yet."""
 
 
+Top = tuple[list[int], list[float]]
+"""The likeliest tokens of one place, the likeliest first, and their log-probabilities; the mask token is left out."""
+
+
+@dataclass(frozen=True)
+class PromptLogProbs:
+    """How likely a prompt is under the causal model.
+
+    Attributes:
+        ids: its tokens.
+        log_probs: of each but the first, natural, given those before it.
+        top: the likeliest tokens of the same places, if they were asked for.
+    """
+
+    ids: list[int]
+    log_probs: list[float] = field(default_factory=list)
+    top: list[Top] = field(default_factory=list)
+
+
 @dataclass(frozen=True)
 class Decisions:
     """What `auto` chose for a request: cycles by choice, and what they were expected to take.
@@ -87,6 +106,8 @@ class Chunk:
     Attributes:
         text: text that became final with this chunk, may be empty.
         token_ids, log_probs: the committed tokens that it comes from; log_probs only when asked for, one per token.
+        top: the likeliest tokens of the same places, if they were asked for.
+        prompt: how likely the prompt is, if that was asked for; on the first chunk.
             What fills a gap may begin with the end of its left side and end with the beginning of its right one.
         finish_reason: "stop", "length", or None while more follows.
         error: set instead of a finish_reason when the request failed; then nothing follows.
@@ -101,6 +122,8 @@ class Chunk:
     text: str = ""
     token_ids: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
+    top: list[Top] = field(default_factory=list)
+    prompt: PromptLogProbs | None = None
     finish_reason: FinishReason | None = None
     error: TrimodeError | None = None
     num_input_tokens: int = 0

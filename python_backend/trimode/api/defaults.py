@@ -41,6 +41,11 @@ _NEEDS = {
     "spans": "needs text",
     "instruction": "needs text, suffix or segments",
 }
+_COMPANIONS = {
+    "stream_provisional": ("stream",),
+    "log_probs_kind": ("return_log_probs",),
+    "top_log_probs": ("return_log_probs", "return_prompt_log_probs"),
+}
 _EXCLUSIVE = (
     ("suffix", "segments"),
     ("infill_tokens", "infill_lengths"),
@@ -73,21 +78,17 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     operation = _resolve_operation(values, defaults)
     mode = _resolve_mode(values, operation, defaults)
     _resolve_adapter(values, mode, defaults)
-    if values.get("stream_provisional") and not values.get("stream"):
-        raise _not_applicable("stream_provisional", "needs stream", True)
-    if values.get("log_probs_kind") == "causal" and not values.get("return_log_probs"):
-        raise _not_applicable("log_probs_kind", "needs return_log_probs", "causal")
+    for name, needed in _COMPANIONS.items():
+        if values.get(name) not in (None, False, 0, "reveal") and not any(values.get(one) for one in needed):
+            raise _not_applicable(name, f"needs {' or '.join(needed)}", values[name])
     _resolve_effort(values, operation, defaults)
     _resolve_revising(values, operation)
     _resolve_length(values, operation, defaults)
     _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
-    _check_choice(values, defaults)
+    _check_tokens(values, defaults)
     values.setdefault("seed", secrets.randbits(31))
     _resolve_block(values, mode, defaults)
     _resolve_thinking(values, defaults)
-    for token in values.get("input_ids", ()):
-        if token >= defaults.vocab_size:
-            raise RequestError("input_ids", f"must be below the vocabulary size {defaults.vocab_size}", token)
     return values
 
 
@@ -245,8 +246,7 @@ def _resolve_least(values: dict[str, Any], defaults: Defaults) -> None:
     """Fill in the most and the least tokens of an answer."""
     if "min_length" in values:
         if "min_tokens" in values:
-            limit = "is another name of min_tokens; only one of them may be given"
-            raise RequestError("min_length", limit, values["min_length"], error_type="given_twice")
+            raise RequestError("min_length", "is min_tokens again", values["min_length"], error_type="given_twice")
         values["min_tokens"] = values.pop("min_length")
     least = values.setdefault("min_tokens", 0)
     most = values.setdefault("max_tokens", max(defaults.max_tokens, least))
@@ -254,12 +254,12 @@ def _resolve_least(values: dict[str, Any], defaults: Defaults) -> None:
         raise RequestError("min_tokens", f"must be at most max_tokens = {most}", least)
 
 
-def _check_choice(values: Mapping[str, Any], defaults: Defaults) -> None:
+def _check_tokens(values: Mapping[str, Any], defaults: Defaults) -> None:
     """Refuse tokens that the model does not have."""
-    for name in ("logit_bias", "allowed_token_ids", "bad_token_ids"):
+    for name in ("input_ids", "logit_bias", "allowed_token_ids", "bad_token_ids"):
         for token in values.get(name, ()):
             if token >= defaults.vocab_size:
-                raise RequestError(name, f"must hold ids below the vocabulary size {defaults.vocab_size}", token)
+                raise RequestError(name, f"must be below the vocabulary size {defaults.vocab_size}", token)
     for token in values.get("stop_token_ids", ()):
         _check_token("stop_token_ids", token, defaults)
 

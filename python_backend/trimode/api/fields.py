@@ -30,6 +30,7 @@ LogProbsKind = Literal["reveal", "causal"]
 
 MAX_BLOCK_LENGTH = 64
 MAX_STOP_WORDS = 16
+MAX_TOP_LOG_PROBS = 20  # as OpenAI has it
 MAX_GAPS = 16
 MAX_GAP_TOKENS = 1024
 MAX_GAP_SIZES = 16
@@ -262,6 +263,14 @@ FIELDS: tuple[Field, ...] = (
         "what was known of its block then. causal returns that of the token after those before it, as other modes do; "
         "it costs a scoring pass for the last block.",
         choices=LOG_PROBS,
+    ),
+    Field("top_log_probs", "int", "0", "Likeliest tokens that come with each log-probability.", 0, MAX_TOP_LOG_PROBS),
+    Field(
+        "return_prompt_log_probs",
+        "bool",
+        "false",
+        "Return prompt_ids, and prompt_log_probs of every token of the prompt but the first. The prefix cache is not "
+        "used then.",
     ),
     Field(
         "return_token_ids",

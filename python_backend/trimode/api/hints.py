@@ -32,7 +32,7 @@ HINTS: dict[str, str] = {
     **dict.fromkeys(("logprobs", "return_logprobs"), "use return_log_probs, true or false"),
     **dict.fromkeys(
         ("top_logprobs", "prompt_logprobs", "num_logprobs"),
-        "other tokens' log-probabilities are not returned; return_log_probs gives those of the answer's own",
+        "use return_log_probs and top_log_probs, or return_prompt_log_probs",
     ),
     **dict.fromkeys(("return_context_logits", "return_generation_logits"), _LOGITS),
     **dict.fromkeys(("beam_width", "num_beams", "use_beam_search"), _BEAMS),

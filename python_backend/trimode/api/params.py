@@ -129,6 +129,8 @@ class ReturnOptions:
     return_candidates: bool = False
     return_log_probs: bool = False
     log_probs_kind: str = "reveal"
+    top_log_probs: int = 0
+    return_prompt_log_probs: bool = False
     return_token_ids: bool = False
     return_num_input_tokens: bool = False
     return_num_output_tokens: bool = False
@@ -250,8 +252,14 @@ ECHO_ORDER = (
     *("include_stop_str_in_output", "skip_special_tokens"),
     *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
     *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "exclude_input_in_output"),
-    *("return_log_probs", "log_probs_kind", "return_token_ids", "return_num_input_tokens"),
-    *("return_num_output_tokens", "return_finish_reason", "return_perf_metrics", "return_effective_params"),
+    *("return_log_probs", "log_probs_kind", "top_log_probs", "return_prompt_log_probs", "return_token_ids"),
+    *(
+        "return_num_input_tokens",
+        "return_num_output_tokens",
+        "return_finish_reason",
+        "return_perf_metrics",
+        "return_effective_params",
+    ),
 )
 """The order of `effective_params` on the wire. It has every field of the table."""
 

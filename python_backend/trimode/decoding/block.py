@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
+
+from ..api.answer import Top
 
 
 @dataclass
@@ -39,9 +41,11 @@ class Review:
         rounds: how often the block was reconsidered, this time included.
         mean: mean log-probability of its tokens but the first under the causal model.
         tokens: (L,) int64; log_probs: (L,) float32.
+        tops: the sequence's likeliest tokens by place.
     """
 
     rounds: int
     mean: float
     tokens: npt.NDArray[np.int64]
     log_probs: npt.NDArray[np.float32]
+    tops: dict[int, Top] = field(default_factory=dict)

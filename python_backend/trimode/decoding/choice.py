@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
 from ..engines.base import RowResult
-from .sampling import log_prob, penalise, sample
+from .sampling import likeliest, log_prob, penalise, sample
 from .sequence import SequenceState
 from .shaping import must_have_a_token
 
@@ -36,6 +39,16 @@ def choose(
     return sample(scores, params.sampling, positions, stream)
 
 
+def note_top(
+    seq: SequenceState, result: RowResult, rows: int | slice | npt.NDArray[Any], indices: Sequence[int]
+) -> None:
+    """Record the likeliest tokens of `rows` for these places in the answer, if the request asks for them."""
+    returns = seq.params.returns
+    if returns.top_log_probs and returns.return_log_probs:
+        logits = np.atleast_2d(result.raw[rows])
+        seq.tops |= zip(indices, likeliest(logits, returns.top_log_probs, seq.mask_token_id), strict=True)
+
+
 def next_token(
     seq: SequenceState, result: RowResult, row: int, index: int, ahead: tuple[int, ...] = ()
 ) -> tuple[int, float]:
@@ -48,6 +61,7 @@ def next_token(
         RequestError: the request's rules leave no token.
     """
     forced = seq.forced_at(index, ahead)
+    note_top(seq, result, row, [index])
     if forced is not None:
         return forced, 0.0
     params = seq.params

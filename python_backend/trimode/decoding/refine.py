@@ -10,7 +10,7 @@ import numpy as np
 
 from ..engines.base import Row, RowResult
 from .block import Block
-from .choice import choose
+from .choice import choose, note_top
 from .reveal import NEED_LOGITS, reveal
 from .sampling import log_probs_of
 from .sequence import Phase, SequenceState
@@ -61,6 +61,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
     where = row.want[kept]
     block.tokens[where] = ids[kept]
     if params.returns.return_log_probs:
+        note_top(seq, result, kept, (positions[kept] - len(seq.prompt)).tolist())
         of_model = log_probs_of(result.raw[kept], ids[kept]) if seq.rules else None
         block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38))) if of_model is None else of_model
     # A mask id may be "kept" in reference mode: the position stays open though a reveal was spent on it.

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from ..engines.base import Ints, Row, RowResult
 from .block import Review
+from .choice import note_top
 from .sampling import log_probs_of
 from .sequence import Phase, SequenceState
 
@@ -41,20 +42,22 @@ def judge(seq: SequenceState, row: Row, result: RowResult) -> Verdict:
     if params.returns.causal_log_probs:
         block.log_probs[1 : len(row.tokens)] = log_probs
         block.log_probs[list(_forced(seq))] = 0.0  # as in the other modes
+        base = len(seq.tokens)
+        note_top(seq, result, slice(len(log_probs)), range(base + 1, base + len(row.tokens)))
     rounds = 0
     if review is not None:
         rounds = review.rounds
         if np.array_equal(review.tokens, block.tokens):
             return Verdict.KEPT
         if not change_stays(review.mean, mean, always=params.revise.accept == "always"):
-            block.tokens, block.log_probs = review.tokens, review.log_probs
+            block.tokens, block.log_probs, seq.tops = review.tokens, review.log_probs, review.tops
             return Verdict.RESTORED
     if rounds == params.revise.revise_rounds or block.step == params.block.denoise_steps:
         return Verdict.KEPT
     picked = _picked(seq, log_probs)
     if not len(picked):
         return Verdict.KEPT
-    block.review = Review(rounds + 1, mean, block.tokens.copy(), block.log_probs.copy())
+    block.review = Review(rounds + 1, mean, block.tokens.copy(), block.log_probs.copy(), dict(seq.tops))
     block.tokens[picked] = seq.mask_token_id
     block.open[:] = False
     block.open[picked] = True

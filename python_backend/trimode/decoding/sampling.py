@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..api.answer import Top
 from ..api.params import SamplingParams
 
 Floats = npt.NDArray[np.float32]
@@ -39,10 +40,31 @@ def log_prob(logits: Floats, token: int) -> float:
 
 def log_probs_of(logits: Floats, ids: Ints) -> npt.NDArray[np.float64]:
     """Return the log-probability of one given token per row: logits (R, V), ids (R,) -> (R,)."""
-    top = logits.max(axis=-1, keepdims=True)
-    norm = np.log(np.exp(logits - top).sum(axis=-1, dtype=np.float64)) + top[:, 0]
-    chosen: npt.NDArray[np.float64] = logits[np.arange(len(ids)), ids] - norm
+    chosen: npt.NDArray[np.float64] = logits[np.arange(len(ids)), ids] - _norms(logits)
     return chosen
+
+
+def likeliest(logits: Floats, count: int, left_out: int) -> list[Top]:
+    """Return the `count` likeliest tokens of each row and their log-probabilities, without the token `left_out`.
+
+    Args:
+        logits: (R, V); `left_out` counts among the probabilities all the same. Equals come in the order of their ids.
+    """
+    scores = logits.copy()
+    scores[:, left_out] = -np.inf
+    count = min(count, scores.shape[-1] - 1)
+    ids = np.sort(np.argpartition(-scores, count - 1, axis=-1)[:, :count], axis=-1)  # (R, count)
+    order = np.argsort(-np.take_along_axis(scores, ids, axis=-1), axis=-1, kind="stable")
+    ids = np.take_along_axis(ids, order, axis=-1)
+    values = np.take_along_axis(logits, ids, axis=-1) - _norms(logits)[:, None]
+    return list(zip(ids.tolist(), values.tolist(), strict=True))
+
+
+def _norms(logits: Floats) -> npt.NDArray[np.float64]:
+    """Return the logarithm of the sum of exponentials of each row, (R,)."""
+    top = logits.max(axis=-1, keepdims=True)
+    norms: npt.NDArray[np.float64] = np.log(np.exp(logits - top).sum(axis=-1, dtype=np.float64)) + top[:, 0]
+    return norms
 
 
 def uniforms(seed: int, positions: Ints, stream: int) -> npt.NDArray[np.float64]:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 import numpy as np
 import numpy.typing as npt
 
-from ..api.answer import FinishReason
+from ..api.answer import FinishReason, PromptLogProbs, Top
 from ..api.counters import Counters
 from ..api.fields import Mode
 from ..api.params import GenerationParams
@@ -44,6 +44,9 @@ class SequenceState:
         mask_token_id: what stands in undecided positions.
         adapter: whether drafts run with the draft adapter.
         tokens, log_probs: what was committed, in order; log_probs only when the request asked for them.
+        tops: the likeliest tokens by place in the answer, if they were asked for; those of places that are not
+            committed are not final.
+        prompt_log_probs: how likely the prompt is, as far as it was read, if that was asked for.
         cached: how many leading positions of prompt + tokens have their keys and values in the slot.
         finish_reason: set when done: "stop" or "length".
         infill: the gap to fill, when the request is that; `tokens` are then what fills it.
@@ -60,6 +63,8 @@ class SequenceState:
     phase: Phase = Phase.PREFILL
     tokens: list[int] = field(default_factory=list)
     log_probs: list[float] = field(default_factory=list)
+    tops: dict[int, Top] = field(default_factory=dict)
+    prompt_log_probs: PromptLogProbs | None = None
     cached: int = 0
     block: Block | None = None
     counters: Counters = field(default_factory=Counters)
@@ -74,6 +79,8 @@ class SequenceState:
         """Start with the request's values; a request in mode auto starts token by token."""
         self.mode = Mode.AUTOREGRESSIVE if self.params.mode is Mode.AUTO else self.params.mode
         self.block_length = self.params.block.block_length
+        if self.params.returns.return_prompt_log_probs:
+            self.prompt_log_probs = PromptLogProbs(self.prompt)
 
     @property
     def between_cycles(self) -> bool:

@@ -160,7 +160,8 @@ class RowResult:
 
     def line(self, row: int) -> RowResult:
         """Return the result of one row alone."""
-        return RowResult(self._logits[row : row + 1], self._mask_token_id, self.raw[row : row + 1])
+        raw = None if self._raw is None else self._raw[row : row + 1]
+        return RowResult(self._logits[row : row + 1], self._mask_token_id, raw)
 
     def without_mask(self) -> Floats:
         """(R, V) copy of the logits in which the mask id cannot be chosen."""

@@ -51,6 +51,8 @@ def send(job: Job, chunk: Chunk, snapshot: BlockSnapshot | None = None) -> None:
     chunk.text, job.prompt_text = job.prompt_text + job.pending, ""
     chunk.token_ids = seq.tokens[job.sent :]
     chunk.log_probs = seq.log_probs[job.sent :]
+    chunk.top = [seq.tops[at] for at in range(job.sent, len(seq.tokens))] if seq.tops else []
+    chunk.prompt, seq.prompt_log_probs = seq.prompt_log_probs, None
     job.pending, job.sent = "", len(seq.tokens)
     if snapshot is None:
         job.deliver(chunk)

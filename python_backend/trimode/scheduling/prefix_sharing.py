@@ -31,6 +31,8 @@ class PrefixSharing:
         """
         if seq.phase is not Phase.PREFILL or not self._cache.enabled or seq.params.reference:
             return True
+        if seq.prompt_log_probs is not None:
+            return True  # every token of it has to go through the model
         if not seq.cached:
             pages, half = self._cache.find(seq.prompt), len(seq.prompt) // 2
             shared = half >= 2 * PAGE and any(other[:half] == seq.prompt[:half] for other in being_read)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..api.answer import Chunk
+from ..api.answer import Chunk, Top
 from ..api.applicability import NOT_OF_OPERATIONS, fields_of_others, operation_of
 from ..api.fields import BY_NAME, MAX_TEXT_CHARACTERS, Operation
 from ..api.params import GenerationParams
@@ -122,6 +122,12 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
         values["output_ids"] = chunk.token_ids
     if params.returns.return_log_probs and not watched_only:
         values["output_log_probs"] = chunk.log_probs
+    if params.returns.top_log_probs and params.returns.return_log_probs and not watched_only:
+        values["output_top_ids"], values["output_top_log_probs"] = _flat(chunk.top)
+    if chunk.prompt is not None:
+        values["prompt_ids"], values["prompt_log_probs"] = chunk.prompt.ids, chunk.prompt.log_probs
+        if params.returns.top_log_probs:
+            values["prompt_top_ids"], values["prompt_top_log_probs"] = _flat(chunk.prompt.top)
     if chunk.last:
         counters = chunk.counters.as_dict()
         values["finish_reason"] = [chunk.finish_reason or ""]
@@ -147,6 +153,11 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
             if chunk.auto is not None:
                 values["auto"] = [json.dumps(asdict(chunk.auto))]
     return {tensor.name: _array(tensor, values[tensor.name]) for tensor in OUTPUTS if tensor.name in values}
+
+
+def _flat(top: Sequence[Top]) -> tuple[list[int], list[float]]:
+    """Return the likeliest tokens of all places one after the other, and their log-probabilities."""
+    return [one for ids, _ in top for one in ids], [value for _, values in top for value in values]
 
 
 def _array(tensor: Tensor, values: Sequence[object]) -> Array:

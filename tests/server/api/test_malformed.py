@@ -22,6 +22,7 @@ from tests.server.wire import PATH, TYPES, GrpcStream, generate, send
 MIB = 2**20
 WRONG_TYPE: dict[str, object] = {
     "string": 5,
+    "object": 5,
     "json": 5,
     "int": "x",
     "float": "x",

@@ -32,7 +32,7 @@ def said(name: str) -> str:
         ("max_new_tokens", "use max_tokens"),
         ("n", "a request has one answer"),
         ("logprobs", "use return_log_probs"),
-        ("top_logprobs", "other tokens' log-probabilities are not returned"),
+        ("top_logprobs", "use return_log_probs and top_log_probs"),
         ("system", "use messages"),
         ("beam_width", "there is no beam search"),
         ("length_penalty", "there is no beam search"),

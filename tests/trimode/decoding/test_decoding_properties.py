@@ -20,8 +20,10 @@ def test_self_speculation_gives_the_autoregressive_tokens(asked: dict[str, Any],
     """For any draft, greedy or sampled, with penalties and with a thinking budget."""
     serial = {k: v for k, v in asked.items() if k not in ("block_length", "denoise_steps", "threshold", "reveal")}
     with running(ToyEngine(hit=hit, seed=seed, eos_rate=0.05)) as runtime:
-        expected = runtime.generate({**serial, "mode": "autoregressive", "seed": seed, "return_log_probs": True})
-        speculated = runtime.generate({**asked, "seed": seed, "return_log_probs": True})
+        more = {"seed": seed, "return_log_probs": True, "top_log_probs": 3}
+        expected = runtime.generate({**serial, "mode": "autoregressive", **more})
+        speculated = runtime.generate({**asked, **more})
+    assert speculated.top == expected.top and len(expected.top) == len(expected.token_ids)
     assert speculated.token_ids == expected.token_ids
     assert speculated.log_probs == expected.log_probs
     assert speculated.finish_reason == expected.finish_reason

@@ -67,11 +67,14 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     Raises:
         RequestError: the request's rules leave no token to choose.
     """
+    begins = seq.phase is Phase.PREFILL
+    if begins:
+        if not prefill.apply(seq, row, result):
+            return NOTHING
+        row, result = prefill.last_of(row, result)
     if seq.rules:
         result = shaped(seq, row, result)
     decoder = decoder_of(seq)
-    if seq.phase is not Phase.PREFILL:
+    if not begins:
         return decoder.apply(seq, row, result)
-    if not prefill.apply(seq, row):
-        return NOTHING
     return Committed(decoder.start(seq, result), prompt_read=True)

@@ -18,7 +18,7 @@ from .shared.exchange import DONE, Exchange, error_event, event, new_id
 from .shared.facts import Facts
 from .shared.fields import Given, sort_fields
 from .shared.kinds import boolean
-from .shared.logprobs import chat_logprobs
+from .shared.logprobs import chat_logprobs, prompt_logprobs
 from .shared.prompt import tokenizer_of
 from .shared.usage import metrics, usage
 
@@ -47,9 +47,7 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     top = given.get("top_logprobs")
     if top is not None and not given.get("logprobs"):
         raise refused("top_logprobs", "needs logprobs", top, "not_applicable")
-    if given.get("logprobs"):
-        asked = with_logprobs(asked, "top_logprobs", top or 0, facts)
-        asked = replace(asked, ids_as_text=bool(given.get("return_tokens_as_token_ids")))
+    asked = with_logprobs(asked, given, (top or 0) if given.get("logprobs") else None, facts)
     job = {**asked.jobs[0], **prompt}
     names = dict(asked.names)
     if "thinking_token_budget" in given.served:
@@ -83,25 +81,25 @@ def _prompt(given: Given, *, thinking: bool) -> dict[str, Any]:
     return prompt_for(messages, thinking=thinking, goes_on=goes_on)
 
 
-def with_logprobs(asked: Asked, name: str, top: int, facts: Facts) -> Asked:
-    """Return `asked` with log-probabilities, and the likeliest token of each place if `top` is 1.
+def with_logprobs(asked: Asked, given: Given, top: int | None, facts: Facts) -> Asked:
+    """Return `asked` with log-probabilities of the answer, unless `top` is None, and of the prompt if that is asked.
 
     Raises:
-        FaceError: more are asked for, or what is chosen need not be the likeliest.
+        FaceError: there is no tokenizer to show tokens, or a stream is to have those of the prompt.
     """
-    (job,) = asked.jobs
-    tokenizer_of(facts, name)
-    if top > 1:
-        raise refused(name, "must be at most 1 (The server keeps the chosen tokens alone)", top, "not_applicable")
-    plain = not job.get("temperature") and not any(
-        job.get(field, neutral) != neutral
-        for field, neutral in (("repetition_penalty", 1), ("presence_penalty", 0), ("frequency_penalty", 0))
-    )
-    if top and not plain:
-        limit = "must be 0 unless temperature and penalties are 0 (The server keeps the chosen tokens alone)"
-        raise refused(name, limit, top, "not_applicable")
-    job = {**job, "return_log_probs": True, "return_token_ids": True}
-    return replace(asked, jobs=(job,), logprobs=top)
+    of_prompt = given.get("prompt_logprobs")
+    if top is None and of_prompt is None:
+        return asked
+    tokenizer_of(facts, "logprobs" if of_prompt is None else "prompt_logprobs")
+    if of_prompt is not None and asked.stream:
+        raise refused("prompt_logprobs", "does not go together with stream", of_prompt, "not_applicable")
+    job = {**asked.jobs[0], "top_log_probs": max(top or 0, of_prompt or 0)}
+    if top is not None:
+        job |= {"return_log_probs": True, "return_token_ids": True}
+    if of_prompt is not None:
+        job["return_prompt_log_probs"] = True
+    as_text = bool(given.get("return_tokens_as_token_ids"))
+    return replace(asked, jobs=(job,), logprobs=top, prompt_logprobs=of_prompt, ids_as_text=as_text)
 
 
 @dataclass(frozen=True)
@@ -123,9 +121,15 @@ class Shape:
             "choices": [self._choice(index, choice) for index, choice in enumerate(choices)],
             "usage": usage(last, self.asked.prompts, sum(choice.reasoning_tokens for choice in choices)),
             "metrics": metrics(last, None, seconds),
+            **self._prompt(choices[0]),
             "system_fingerprint": None,
             "service_tier": None,
         }
+
+    def _prompt(self, choice: Choice) -> dict[str, Any]:
+        top, ids = self.asked.prompt_logprobs, self.asked.prompt_ids
+        found: dict[str, Any] = {} if top is None else {"prompt_logprobs": prompt_logprobs(choice.prompt, top)}
+        return {**found, "prompt_token_ids": list(ids[0])} if ids else found
 
     def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
         message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}

@@ -20,7 +20,7 @@ from .shared.exchange import DONE, Exchange, error_event, event, new_id
 from .shared.facts import Facts
 from .shared.fields import Given, sort_fields
 from .shared.kinds import integer, listing, text
-from .shared.logprobs import Token, text_logprobs
+from .shared.logprobs import Token, prompt_logprobs, text_logprobs
 from .shared.prompt import ids_of, tokenizer_of
 from .shared.table import MAX_CHOICES
 from .shared.usage import COUNTS, metrics, usage
@@ -42,14 +42,17 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     asked = ask(given, facts, infill=suffix is not None)
     if given.get("max_tokens") == 0:
         asked = _only_echo(given, asked)
-    if given.get("logprobs") is not None:
-        if given.get("echo") or suffix is not None:
-            other = "echo (The server keeps no log-probabilities of prompts)" if suffix is None else "suffix"
-            limit = f"does not go together with {other}"
-            raise refused("logprobs", limit, given.get("logprobs"), "not_applicable")
-        asked = with_logprobs(asked, "logprobs", given.get("logprobs"), facts)
-        asked = replace(asked, ids_as_text=bool(given.get("return_tokens_as_token_ids")))
+    if suffix is not None:
+        for name in ("logprobs", "prompt_logprobs", "truncate_prompt_tokens"):
+            if name in given.served:
+                raise refused(name, "does not go together with suffix", given.get(name), "not_applicable")
+    asked = replace(with_logprobs(asked, given, given.get("logprobs"), facts), with_end=True)
     (job,) = asked.jobs
+    if given.get("echo") and asked.logprobs is not None:
+        job["return_prompt_log_probs"] = True
+    if job.get("max_tokens") == 0 and job.get("return_prompt_log_probs"):
+        job["max_tokens"] = 1  # the least that generate takes; it costs no pass
+        asked = replace(asked, silent=True)
     if suffix is not None:
         job = {**job, "suffix": suffix}
     if "best_of" in given.served:
@@ -123,7 +126,7 @@ def _echo(given: Given, prompts: Sequence[Mapping[str, Any]], count: int, facts:
     shown = []
     for prompt in prompts:
         if "input_ids" in prompt:
-            shown.append(tokenizer_of(facts, "echo").decode(prompt["input_ids"]))
+            shown.append(tokenizer_of(facts, "echo").decode(prompt["input_ids"], special=True))
         else:
             shown.append(prompt["text_input"])
     return tuple(one for one in shown for _ in range(count))
@@ -152,21 +155,35 @@ class Shape:
         return {
             "index": index,
             "text": self.echo(at) + choice.text,
-            "logprobs": self._logprobs(choice.tokens, 0),
+            "logprobs": self._logprobs(self._prompt_tokens(choice) + choice.tokens, 0),
             "finish_reason": choice.finish_reason,
             "stop_reason": choice.stopped_by,
             **({"token_ids": choice.ids} if self.asked.return_ids else {}),
+            **self._prompt(at, choice),
             **choice.extras(),
         }
+
+    def _prompt(self, at: int, choice: Choice) -> dict[str, Any]:
+        """Return what vLLM says of the prompt of answer `at`."""
+        asked = self.asked
+        top = asked.prompt_logprobs
+        found: dict[str, Any] = {} if top is None else {"prompt_logprobs": prompt_logprobs(choice.prompt, top)}
+        if asked.prompt_ids:
+            found["prompt_token_ids"] = list(asked.prompt_ids[at * asked.prompts // len(asked.jobs)])
+        return found
+
+    def _prompt_tokens(self, choice: Choice) -> list[Token]:
+        """Return the tokens of the prompt if it stands in front of the answer."""
+        return choice.prompt if self.asked.echo else []
 
     def echo(self, at: int) -> str:
         """Return what stands in front of an answer."""
         return self.asked.echo[at] if self.asked.echo else ""
 
-    def _logprobs(self, tokens: Sequence[Token], start: int) -> dict[str, Any] | None:
+    def _logprobs(self, tokens: list[Token], start: int) -> dict[str, Any] | None:
         if self.asked.logprobs is None:
             return None
-        return text_logprobs(tokens, start, as_id=self.asked.ids_as_text)
+        return text_logprobs(tokens, self.asked.logprobs, start, as_id=self.asked.ids_as_text)
 
     def chunk(self, choices: list[dict[str, Any]], **more: Any) -> dict[str, Any]:
         """Return a chunk with these choices."""
@@ -182,10 +199,13 @@ class Shape:
     def part(self, index: int, choice: Choice, delta: Delta, begins: bool) -> dict[str, Any]:
         """Return the chunk of what a piece adds; the last one says why the answer ended."""
         front = self.echo(index) if begins else ""
+        tokens, start = list(delta.tokens), len(self.echo(index)) + len(choice.text) - len(delta.text)
+        if begins:
+            tokens, start = self._prompt_tokens(choice) + tokens, 0
         made = {
             "index": index,
             "text": front + delta.text,
-            "logprobs": self._logprobs(delta.tokens, len(choice.text) - len(delta.text)),
+            "logprobs": self._logprobs(tokens, start),
             "finish_reason": choice.finish_reason if delta.last else None,
             "stop_reason": choice.stopped_by if delta.last else None,
         }

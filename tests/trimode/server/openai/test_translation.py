@@ -183,11 +183,20 @@ def test_a_last_message_goes_on() -> None:
 def test_log_probabilities_are_those_of_the_tokens_chosen() -> None:
     assert (chat(logprobs=True).logprobs, chat(logprobs=True, top_logprobs=1).logprobs, chat().logprobs) == (0, 1, None)
     assert text(logprobs=0).logprobs == 0 and job(text(logprobs=1))["return_log_probs"]
-    for more in ({"top_logprobs": 2}, {"top_logprobs": 1, "temperature": 1}, {"top_logprobs": 1, "min_p": 0.1,
-                 "presence_penalty": 1}):  # fmt: skip
-        assert refused_in_chat(logprobs=True, **more) == ("top_logprobs", "not_applicable")
+    assert job(chat(logprobs=True, top_logprobs=7, temperature=1))["top_log_probs"] == 7
+    assert refused_in_chat(logprobs=True, top_logprobs=21) == ("top_logprobs", "invalid_value")
     assert refused_in_chat(top_logprobs=0) == ("top_logprobs", "not_applicable")
-    assert refused_in_text(logprobs=1, echo=True)[0] == refused_in_text(logprobs=0, suffix="b")[0] == "logprobs"
+    assert refused_in_text(logprobs=6)[0] == refused_in_text(logprobs=0, suffix="b")[0] == "logprobs"
+
+
+def test_log_probabilities_of_prompts_are_asked_for_by_echo_or_by_vllms_name() -> None:
+    assert job(text(logprobs=1, echo=True))["return_prompt_log_probs"]
+    silent = text(logprobs=2, echo=True, max_tokens=0)
+    assert silent.silent and job(silent)["max_tokens"] == 1
+    both = chat(logprobs=True, top_logprobs=2, prompt_logprobs=5)
+    assert (both.logprobs, both.prompt_logprobs, job(both)["top_log_probs"]) == (2, 5, 5)
+    assert refused_in_chat(prompt_logprobs=1, stream=True) == ("prompt_logprobs", "not_applicable")
+    assert refused_in_text(prompt_logprobs=1, suffix="b") == ("prompt_logprobs", "not_applicable")
 
 
 def test_streams_have_options() -> None:

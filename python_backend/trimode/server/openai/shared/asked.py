@@ -39,9 +39,14 @@ class Asked:
         stops: the texts that end an answer; `cut` says that the front cuts there, not the model.
         stop_ids: the tokens that end an answer in addition to the model's own; `show_stop` says whether what ended it
             stays in the text, `show_special` whether special tokens stand there.
-        logprobs: None, or how many likely tokens go with each one: 0 or 1.
+        logprobs: None, or how many of the likeliest tokens go with each one; `with_end` says that the token that
+            ended the answer has an entry too.
+        prompt_logprobs: the same for the tokens of the prompt, in a list of its own.
+        silent: whether nothing of the answer is shown, because only the prompt is asked for.
+        truncate: how many of the last tokens of a prompt count; -1 for as many as leave room, None for all.
         ids_as_text: whether tokens of logprobs are written as `token_id:ID`.
-        return_ids: whether the ids of the tokens go with each choice.
+        return_ids: whether the ids of the tokens go with each choice; prompt_ids: those of each prompt, once they are
+            known.
         echo: for each answer, the text that stands in front of it.
         keep: of the answers to a prompt, how many likeliest ones are returned; None for all.
         extras: return_perf_metrics and return_effective_params, where the client asks for what they give.
@@ -61,8 +66,13 @@ class Asked:
     show_stop: bool = False
     show_special: bool = False
     logprobs: int | None = None
+    with_end: bool = False
+    prompt_logprobs: int | None = None
+    silent: bool = False
+    truncate: int | None = None
     ids_as_text: bool = False
     return_ids: bool = False
+    prompt_ids: tuple[tuple[int, ...], ...] = ()
     echo: tuple[str, ...] = ()
     keep: int | None = None
     extras: tuple[str, ...] = ()
@@ -114,6 +124,7 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         show_stop=show_stop,
         show_special=not job.get("skip_special_tokens", True),
         return_ids=return_ids,
+        truncate=given.get("truncate_prompt_tokens"),
         extras=extras,
         names={**NAMES, **_length_names(given)},
     )

@@ -6,18 +6,19 @@ Knows nothing of the shapes that endpoints give it.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from ....text.tokenizer import Tokenizer
 from .asked import Asked
 from .facts import Facts
-from .logprobs import Token, tokens_of
+from .logprobs import Token, listed, tokens_in
 from .thinking import Thinking
 from .work import Piece
 
 NOT_COUNTERS = {"model_name", "model_version", "text_output", "finish_reason", "output_ids", "output_log_probs",
+                "output_top_ids", "output_top_log_probs", "prompt_ids", "prompt_log_probs", "prompt_top_ids",
+                "prompt_top_log_probs",
                 "effective_params", "auto", "provisional", "fills", "infill_candidates", "cum_log_probs",
                 "id", "edits",
                 "acceptance_histogram"}  # fmt: skip
@@ -48,7 +49,7 @@ class Choice:
     Attributes:
         text, thought: all of it so far.
         ids: its tokens so far, if generate was asked for them.
-        tokens: those with log-probabilities, if asked for.
+        tokens: those with log-probabilities, if asked for; prompt: those of the prompt.
         finish_reason: "stop" or "length" once it ended; `stopped_by` is the text, or the id of the token, that ended
             it, if one of those that the request gives did.
         last: the last piece.
@@ -60,6 +61,7 @@ class Choice:
     thought: str = ""
     ids: list[int] = field(default_factory=list)
     tokens: list[Token] = field(default_factory=list)
+    prompt: list[Token] = field(default_factory=list)
     finish_reason: str | None = None
     stopped_by: str | int | None = None
     last: Piece = field(default_factory=dict)
@@ -71,8 +73,13 @@ class Choice:
     def take(self, piece: Piece) -> Delta:
         """Take in a piece; return what it adds."""
         last = "finish_reason" in piece
+        self._take_prompt(piece)
+        if self.asked.silent:
+            piece = {**piece, "text_output": "", "output_ids": [], "output_log_probs": [], "output_top_ids": []}
+            if last:
+                piece |= {"finish_reason": "length", "num_output_tokens": 0}
         said = piece["text_output"]
-        ids, log_probs = _list(piece, "output_ids"), _list(piece, "output_log_probs")
+        ids = listed(piece, "output_ids")
         if last:
             self.last = piece
             self.finish_reason = piece["finish_reason"]
@@ -85,17 +92,29 @@ class Choice:
         self.text += text
         self.thought += thought
         self.ids += ids
-        tokens: list[Token] = []
-        if self.asked.logprobs is not None and self.facts.tokenizer is not None:
-            shown_to = len(ids) - (last and not self.asked.show_stop and self._ended_by_id())
-            left_out = () if self.asked.show_special else (self.facts.end_id,)
-            tokens = tokens_of(self.facts.tokenizer, ids[:shown_to], log_probs[:shown_to], left_out)
-            self.tokens += tokens
+        tokens = self._tokens(piece, last=last)
+        self.tokens += tokens
         if last and not self.asked.cut and self.finish_reason == "stop":
             self.stopped_by = self.ids[-1] if self._ended_by_id() else self._stop_after(self.facts.tokenizer)
         shown = tuple(ids) if self.asked.return_ids else ()
         provisional = json.loads(piece["provisional"]) if piece.get("provisional") else None
         return Delta(text, thought, shown, tuple(tokens), provisional, last)
+
+    def _take_prompt(self, piece: Piece) -> None:
+        if "prompt_ids" in piece and self.facts.tokenizer is not None:
+            self.prompt = tokens_in(piece, "prompt", self.facts.tokenizer)
+
+    def _tokens(self, piece: Piece, *, last: bool) -> list[Token]:
+        """Return the tokens of a piece with their log-probabilities, if these are asked for."""
+        asked, tokenizer = self.asked, self.facts.tokenizer
+        if asked.logprobs is None or tokenizer is None:
+            return []
+        found = tokens_in(piece, "output", tokenizer, () if asked.show_special else tokenizer.special_ids)
+        if asked.with_end:
+            return found
+        if last and not asked.show_stop and self._ended_by_id():
+            found = found[:-1]
+        return found if asked.show_special else [token for token in found if token.number != self.facts.end_id]
 
     def _cut(self, text: str) -> str:
         """Return what stands before the first stop string."""
@@ -133,7 +152,7 @@ class Choice:
         if "return_perf_metrics" in self.asked.extras:
             found["counters"] = {name: value for name, value in self.last.items() if name not in NOT_COUNTERS}
             if "acceptance_histogram" in self.last:
-                found["acceptance_histogram"] = list(_list(self.last, "acceptance_histogram"))
+                found["acceptance_histogram"] = list(listed(self.last, "acceptance_histogram"))
             if "auto" in self.last:
                 found["auto"] = json.loads(self.last["auto"])
         if "return_effective_params" in self.asked.extras:
@@ -141,9 +160,3 @@ class Choice:
         if "infill_candidates" in self.last:
             found["infill_candidates"] = json.loads(self.last["infill_candidates"])
         return {"trimode": found} if found else {}
-
-
-def _list(piece: Piece, name: str) -> Sequence[Any]:
-    """Return a list of a piece; Triton writes a list of one as its item."""
-    found = piece.get(name, [])
-    return found if isinstance(found, list) else [found]

@@ -17,6 +17,8 @@ from .asked import Asked
 from .errors import NAMES, face_error, refused
 from .facts import Facts
 
+OF_PROMPTS = ("messages", "text_input", "enable_thinking", "continue_final_message", "allow_special_tokens")
+"""Fields of generate that say nothing once a prompt is given as ids."""
 LONG = 16 * 1024
 """Characters of a text. Tokenizing a longer one would hold up every stream by more than a few milliseconds."""
 
@@ -68,17 +70,20 @@ def _rendered(job: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, bool]:
 
 def is_quick(asked: Asked) -> bool:
     """Return whether with_room takes no time that others would notice: no template is rendered, no long text read."""
+    if asked.truncate is not None or asked.return_ids:
+        return False
     return not any(_open(job) and ("messages" in job or len(job.get("text_input", "")) > LONG) for job in asked.jobs)
 
 
 def with_room(asked: Asked, facts: Facts) -> Asked:
-    """Return `asked` with `max_tokens` as what the context leaves, where it does not say.
+    """Return `asked` with prompts cut if it asks so, and `max_tokens` as what the context leaves if it does not say.
 
     A chat template is rendered in a process of its own, for which this waits: call it in a thread unless it is_quick.
 
     Raises:
         FaceError: a prompt leaves no room; see also ids_of.
     """
+    asked = _with_ids(asked, facts)
     each = len(asked.jobs) // asked.prompts
     jobs: list[dict[str, Any]] = []
     for at in range(0, len(asked.jobs), each):
@@ -88,14 +93,34 @@ def with_room(asked: Asked, facts: Facts) -> Asked:
     return replace(asked, jobs=tuple(jobs))
 
 
+def _with_ids(asked: Asked, facts: Facts) -> Asked:
+    """Return `asked` with the tokens of its prompts, where they are to be cut or are part of the answer."""
+    if any("suffix" in job for job in asked.jobs) or not (asked.return_ids or asked.truncate is not None):
+        return asked
+    each = len(asked.jobs) // asked.prompts
+    found = [ids_of(job, facts) for job in asked.jobs[::each]]
+    if asked.truncate is None:
+        return replace(asked, prompt_ids=tuple(map(tuple, found)))
+    jobs: list[dict[str, Any]] = []
+    for at, job in enumerate(asked.jobs):
+        most = asked.truncate if asked.truncate >= 0 else facts.capacity - _block(job, facts) - job.get("max_tokens", 1)
+        if most < 1:
+            limit = "must leave at least one token of the prompt"
+            raise refused("truncate_prompt_tokens", limit, asked.truncate)
+        kept = found[at // each][-most:]
+        jobs.append({**{name: value for name, value in job.items() if name not in OF_PROMPTS}, "input_ids": kept})
+    cut = [tuple(job["input_ids"]) for job in jobs[::each]]
+    echo = asked.echo and tuple(tokenizer_of(facts, "echo").decode(job["input_ids"], special=True) for job in jobs)
+    return replace(asked, jobs=tuple(jobs), prompt_ids=tuple(cut) if asked.return_ids else (), echo=echo)
+
+
 def _open(job: Mapping[str, Any]) -> bool:
     """Return whether the length of an answer is open; gaps have a length of their own."""
     return "max_tokens" not in job and "suffix" not in job
 
 
 def _room(job: Mapping[str, Any], facts: Facts) -> int:
-    single = job.get("mode", facts.mode) in (Mode.AUTOREGRESSIVE, Mode.AUTO) and not _in_blocks(job)
-    block = 0 if single else job.get("block_length", facts.block_length)
+    block = _block(job, facts)
     count = len(ids_of(job, facts))
     room = facts.capacity - count - block
     if room < 1:
@@ -103,6 +128,13 @@ def _room(job: Mapping[str, Any], facts: Facts) -> int:
         limit = f"must leave room for an answer and a block of {block} in the capacity of {facts.capacity} tokens"
         raise face_error(PromptTooLongError(name, limit, f"{count} tokens"))
     return room
+
+
+def _block(job: Mapping[str, Any], facts: Facts) -> int:
+    """Return the tokens of a block for which there must be room."""
+    single = job.get("mode", facts.mode) in (Mode.AUTOREGRESSIVE, Mode.AUTO) and not _in_blocks(job)
+    block: int = 0 if single else job.get("block_length", facts.block_length)
+    return block
 
 
 def _in_blocks(job: Mapping[str, Any]) -> bool:

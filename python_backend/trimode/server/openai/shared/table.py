@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ....api.fields import BY_NAME, INT32_MAX, MAX_STOP_WORD_CHARACTERS, MAX_STOP_WORDS
+from ....api.fields import BY_NAME, INT32_MAX, MAX_STOP_WORD_CHARACTERS, MAX_STOP_WORDS, MAX_TOP_LOG_PROBS
 from .kinds import Check, boolean, integer, mapping, number, one_of, short_text, text, texts
 
 Endpoint = Literal["chat", "completions", "fim", "responses", "messages"]
@@ -19,6 +19,7 @@ MAX_CHOICES = 128
 MAX_CUTS = 64
 """Most stop strings of a gap, which the front cuts at: editors send the special tokens of several models."""
 MAX_TEMPERATURE = 2.0  # OpenAI's; generate takes up to 100
+MAX_TEXT_LOGPROBS = 5  # likeliest tokens of a completion's places; OpenAI's limit
 MAX_METADATA = 64  # entries; OpenAI's limit is 16, some clients send more
 ANY_INTEGER = integer(-(2**63), 2**63 - 1)
 
@@ -92,14 +93,19 @@ _SERVED = (
     _served("n", CHOICES, "Answers to each prompt.", integer(1, MAX_CHOICES)),
     _served("best_of", COMPLETIONS, "Generates so many and returns the `n` likeliest a token; not with `stream`.",
             integer(1, MAX_CHOICES)),
-    _served("echo", COMPLETIONS, "Puts the prompt in front of the answer; not with `logprobs` or `suffix`.", boolean),
-    _served("logprobs", COMPLETIONS, "0: of the tokens chosen. 1: also of the likeliest, where nothing is sampled.",
-            integer(0, 5)),
+    _served("echo", COMPLETIONS, "Puts the prompt in front of the answer, its `logprobs` too; not with `suffix`.",
+            boolean),
+    _served("logprobs", COMPLETIONS, "Log-probabilities of the tokens, and so many of the likeliest at each place.",
+            integer(0, MAX_TEXT_LOGPROBS)),
     _served("logprobs", CHAT, "Log-probabilities of the tokens chosen.", boolean),
-    _served("top_logprobs", CHAT, "0, or 1 where nothing is sampled; the server does not keep the others.",
-            integer(0, 20)),
+    _served("top_logprobs", CHAT, "How many of the likeliest tokens come with each.", integer(0, MAX_TOP_LOG_PROBS)),
+    _served("prompt_logprobs", CHOICES, "vLLM's: log-probabilities of the prompt, and so many of the likeliest tokens "
+            "at each place; not with `stream` or `suffix`.", integer(0, MAX_TOP_LOG_PROBS)),
     _served("return_tokens_as_token_ids", CHOICES, "Tokens of `logprobs` are `token_id:ID`.", boolean),
-    _served("return_token_ids", OPENAI, "Adds `token_ids` to each choice.", boolean),
+    _served("return_token_ids", OPENAI, "Adds `token_ids` to each choice, and `prompt_token_ids` once; a stream and a "
+            "gap have the former alone.", boolean),
+    _served("truncate_prompt_tokens", CHOICES, "The last so many tokens of a longer prompt count; -1: as many as leave "
+            "room for `max_tokens`. Not with `suffix`.", integer(-1, INT32_MAX)),
     _served("stream", ALL, "Sends text as it is committed, as server-sent events.", boolean),
     _served("stream_options", OPENAI, "`include_usage`: a last chunk has the usage.", mapping),
     _served("user", OPENAI + RESPONSES, "Whom the request is for: users of one caller take turns.", text),
@@ -151,9 +157,9 @@ _REFUSED = (
     _refused("tool_choice", MESSAGES, _NO_TOOLS, {"type": "none"}, {"type": "auto"}),
     _refused("functions", CHAT, _NO_TOOLS, []),
     _refused("function_call", CHAT, _NO_TOOLS, "none", "auto"),
-    _refused("prompt_logprobs", OPENAI, "The server keeps no log-probabilities of prompts.", 0, False),
     _refused("logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
-    _refused("truncate_prompt_tokens", OPENAI, "A prompt is never cut."),
+    _refused("prompt_logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
+    _refused("truncate_prompt_tokens", FIM, "A gap's prompt is never cut."),
     _refused("truncation", RESPONSES, "A prompt is never cut.", "disabled", "auto"),
     _refused("cache_salt", OPENAI, "The prefix cache is shared."),
     _refused("echo", CHAT, _WHOLE, False),
@@ -175,6 +181,10 @@ _REFUSED = (
     _refused("container", MESSAGES, _WHOLE),
     _refused("mcp_servers", MESSAGES, _NO_TOOLS, []),
     _refused("return_log_probs", OPENAI, "Its name here is `logprobs`.", False),
+    _refused("return_prompt_log_probs", OPENAI, "Its name here is `prompt_logprobs`.", False),
+    _refused("top_log_probs", OPENAI, "Its name here is `logprobs` or `top_logprobs`.", 0),
+    *(_refused(name, RESPONSES + MESSAGES, _WHOLE, False, 0) for name in (
+        "return_log_probs", "return_prompt_log_probs", "top_log_probs")),
     _refused("exclude_input_in_output", OPENAI, "Its name here is `echo`.", True),
 )  # fmt: skip
 
