@@ -92,6 +92,12 @@ class Guard:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
+        response = self.entry.origins.preflight(request) or await self._answer(request)
+        if not response.prepared:  # a stream was sent with them
+            response.headers.update(self.entry.origins.headers(request))
+        return response
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
             return await self._route(request)
         except ConnectionRefusedError:
@@ -212,7 +218,8 @@ class Guard:
         """Pass events on as they come; a stream that ends early gets a last event that says so."""
         if answer.status != 200:
             return await self._whole(request, answer)
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
+        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        response = web.StreamResponse(headers={**headers, **self.entry.origins.headers(request)})
         await response.prepare(request)
         try:
             async for event in answer.parts():

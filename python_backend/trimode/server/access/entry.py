@@ -12,6 +12,7 @@ from aiohttp import web
 
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
 from .keys import API_KEY, AUTHORIZATION, OPEN, Access
+from .origins import Origins
 from .rates import Rates
 from .tls import ServerTls, TlsFiles
 from .turnstile import Turnstile, Visit
@@ -28,12 +29,14 @@ class Entry:
         callers: tells addresses apart.
         access: knows the keys.
         turnstile: counts requests.
+        origins: the web pages that may ask.
         tls: the certificates of both faces; None where they speak without.
     """
 
     callers: Callers = EVERY_PEER
     access: Access = OPEN
     turnstile: Turnstile = field(default_factory=Turnstile)
+    origins: Origins = field(default_factory=Origins)
     tls: ServerTls | None = None
 
     @classmethod
@@ -50,6 +53,7 @@ class Entry:
             callers=Callers.behind(options.trusted_proxies),
             access=access,
             turnstile=Turnstile(lambda caller: access.rates_of(key_of(caller)), instances),
+            origins=Origins.of(options.allowed_origins),
             tls=None if files is None else ServerTls(files),
         )
 

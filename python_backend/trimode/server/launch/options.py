@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     _add_access(made)
     _add_tls(made)
     _add_rates(made)
+    _add_origins(made)
     _add_limits(made)
     return made
 
@@ -90,6 +91,17 @@ def _add_access(made: argparse.ArgumentParser) -> None:
         "--metrics-without-key",
         action="store_true",
         help="let callers without a key read /metrics, at the HTTP port and at the port of metrics",
+    )
+
+
+def _add_origins(made: argparse.ArgumentParser) -> None:
+    """Add which web pages may ask, by vLLM's name."""
+    made.add_argument(
+        "--allowed-origins",
+        default="",
+        metavar="LIST",
+        help="origins of web pages that may ask over HTTP from a browser (CORS), separated by commas or as a JSON "
+        "list; * is every one [none]",
     )
 
 

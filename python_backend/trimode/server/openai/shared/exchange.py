@@ -124,6 +124,7 @@ class Exchange:
         async with contextlib.aclosing(events):
             first = await anext(events)
             headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
+            headers |= self.service.entry.origins.headers(self.request)
             response = web.StreamResponse(headers={**self.headers(), **headers, "X-Accel-Buffering": "no"})
             await response.prepare(self.request)
             try:
