@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 
 
 def main() -> int:
     """Run the server; an installation of the client alone prints what it lacks."""
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server ends in order; Python would print a traceback
     try:
         from .cli import main as serve
     except ModuleNotFoundError as exc:

@@ -56,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: stop())  # the loop calls it once this function waits: `stop` is there
     settle_ports(options)
     limits = limits_of(options)
     repository = options.model_repository.resolve()
@@ -91,9 +94,6 @@ async def _serve(options: argparse.Namespace) -> None:
                 print(banner(options, manifest, bundle), flush=True)
 
         most_http, most_grpc, most_metrics = affordable(options.max_connections, MOST_GRPC, MOST_METRICS)
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-            loop.add_signal_handler(number, stop)
         async with (
             contextlib.aclosing(liveness),
             entry.renewing(),

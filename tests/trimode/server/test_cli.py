@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
 import pytest
 from trimode.errors import ServeError
 from trimode.server import cli
 from trimode.server.launch.options import parser
+
+CHECKPOINT = Path(__file__).parents[3] / "checkpoints" / "nano"
 
 
 @pytest.mark.parametrize("second", ["--grpc-port", "--metrics-port"])
@@ -27,3 +36,40 @@ def test_one_body_is_not_larger_than_all_together() -> None:
         cli.limits_of(options)
     limits = cli.limits_of(parser().parse_args(["--max-body-mib", "2", "--max-bodies-mib", "2.5"]))
     assert (limits.body_bytes, limits.bodies.most_bytes) == (2 * 2**20, 5 * 2**19)
+
+
+INTERRUPTED = """
+import importlib, os, signal, sys
+from trimode.server import __main__
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "trimode.server.cli":
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Finder())
+__main__.main()
+"""
+STOPPED = """
+import os, signal, sys
+from trimode.server import cli
+def prepare(*_):
+    os.kill(os.getpid(), signal.{name})
+    return real(*_)
+real, cli.Launch.prepare = cli.Launch.prepare, prepare
+sys.exit(cli.main(["--bundle", sys.argv[1], "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]))
+"""
+
+
+def test_an_interruption_while_the_server_is_imported_ends_it_without_a_traceback() -> None:
+    ended = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_before_tritonserver_is_started_ends_the_server_in_order(
+    tmp_path: Path, bundle_of: Callable[..., Path], name: str
+) -> None:
+    command = [sys.executable, "-c", STOPPED.format(name=name), str(bundle_of(CHECKPOINT))]
+    ended = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "TMPDIR": str(tmp_path)})
+    assert (ended.returncode, ended.stdout) == (0, ""), ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -6,19 +6,26 @@ backend before it can say why. Knows names of files, nothing of what is in them.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
+import shutil
 import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+import psutil
 
 from ...errors import ServeError
 
 PLAIN = re.compile(r"[A-Za-z0-9._/+-]+")
 """Paths that mean the same to a shell, to a list that is separated by colons or commas, and in ASCII."""
+PREFIX = "trimode-"  # of a private folder's name
+OWNER = "owner"
+"""The file in it that its server keeps locked: the system unlocks it when the server dies, in whatever way."""
 BASE_BYTES = 70  # longest path of the folder that holds the private one: a socket's path has 107 bytes at most
 OTHER_BASES = ("/tmp", "/var/tmp", "/dev/shm")
 """Where the private folder is made if the system's folder for temporary files has no plain name."""
@@ -33,6 +40,8 @@ def is_plain(path: Path) -> bool:
 @contextmanager
 def private_folder() -> Iterator[Path]:
     """Give a folder that only this user can look into; it is deleted at the end.
+
+    First those are deleted that servers of this user left there when they were killed.
 
     Raises:
         ServeError: there is no folder for temporary files that Triton can take and that this user can write to.
@@ -50,12 +59,39 @@ def private_folder() -> Iterator[Path]:
             f"{first} has a name that Triton cannot take (spaces, other than ASCII, or above {BASE_BYTES} bytes), and "
             f"none of {', '.join(OTHER_BASES)} can be written to; set TMPDIR to another folder"
         )
-    try:
-        made = tempfile.TemporaryDirectory(prefix="trimode-", dir=base, ignore_cleanup_errors=True)
-    except OSError as exc:
-        raise ServeError(f"no folder for temporary files can be made in {base}: {exc}; set TMPDIR to another") from exc
-    with made as folder:
-        yield Path(folder)
+    with ExitStack() as stack:
+        try:
+            made = tempfile.TemporaryDirectory(prefix=PREFIX, dir=base, ignore_cleanup_errors=True)
+            folder = Path(stack.enter_context(made))
+            owner = stack.enter_context((folder / f"{OWNER}.new").open("w"))
+            fcntl.flock(owner, fcntl.LOCK_EX)
+            os.rename(owner.name, folder / OWNER)  # locked from the moment that it has this name
+        except OSError as exc:
+            text = f"no folder for temporary files can be made in {base}: {exc}; set TMPDIR to another"
+            raise ServeError(text) from exc
+        clear_stale(Path(base))
+        yield folder
+
+
+def clear_stale(base: Path) -> None:
+    """Delete this user's private folders in `base` whose server has died, unless a process still runs on one."""
+    for folder in base.glob(f"{PREFIX}*"):
+        try:
+            if folder.is_symlink() or folder.stat().st_uid != os.getuid():
+                continue
+            with (folder / OWNER).open("r+") as owner:
+                fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)  # which fails while the server lives
+                if not _is_used(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+        except OSError:  # it is of a server that lives, is not ours, or has just gone
+            continue
+
+
+def _is_used(folder: Path) -> bool:
+    """Whether a process has the folder in its command line, as tritonserver has."""
+    return any(
+        str(folder) in part for process in psutil.process_iter(["cmdline"]) for part in process.info["cmdline"] or ()
+    )
 
 
 def plain_path(path: Path, folder: Path, name: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,65 @@ def test_the_private_folder_is_for_its_user_alone_and_does_not_stay() -> None:
         assert folder.parent == Path(tempfile.gettempdir())
         assert oct(folder.stat().st_mode & 0o777) == "0o700"
     assert not folder.exists()
+
+
+@pytest.fixture
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where private folders are made."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+def left(base: Path, name: str = "trimode-left") -> Path:
+    """The folder of a server that was killed."""
+    (folder := base / name).mkdir()
+    (folder / "backends").mkdir()
+    (folder / "owner").touch()
+    return folder
+
+
+def test_folders_of_servers_that_were_killed_go_with_the_next_start(base: Path) -> None:
+    folders = [left(base, f"trimode-{number}") for number in range(3)]
+    with private_folder() as folder:
+        assert list(base.iterdir()) == [folder]
+    assert not any(folder.exists() for folder in folders)
+
+
+def test_the_folder_of_a_server_that_lives_stays(base: Path) -> None:
+    with private_folder() as first:
+        with private_folder() as second:
+            assert first.exists() and second.exists()
+        assert first.exists()
+
+
+def test_what_may_be_somebody_elses_stays(base: Path) -> None:
+    unowned, other = left(base, "trimode-unowned"), left(base, "another-1")
+    (unowned / "owner").unlink()
+    (target := base / "target").mkdir()
+    (target / "owner").touch()
+    (link := base / "trimode-link").symlink_to(target)
+    with private_folder():
+        pass
+    assert all(path.exists() for path in (unowned, other, target, link))
+
+
+def test_the_folder_of_another_user_stays(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = left(base)
+    monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
+    with private_folder():
+        assert folder.exists()
+
+
+def test_a_folder_that_a_process_still_runs_on_stays(base: Path) -> None:
+    folder = left(base)
+    with subprocess.Popen(["sh", "-c", 'read _; exit "$1"', "sh", "0", f"unix:{folder}/http"], stdin=-1) as running:
+        with private_folder():
+            assert folder.exists()
+        assert running.stdin is not None
+        running.stdin.close()
+        running.wait(20)
+    with private_folder():
+        assert not folder.exists()
 
 
 @pytest.mark.parametrize("name", [*ODD, "x" * 100])
