@@ -148,7 +148,7 @@ def _resolve_mode(values: dict[str, Any], operation: Operation, defaults: Defaul
         del values["mode"]
     if len(defaults.modes) < len(Mode):
         _check_modes(values, defaults)
-    mode: Mode = values.setdefault("mode", _default_mode(values, edit=edit, defaults=defaults))
+    mode: Mode = values.setdefault("mode", default_mode(values, defaults.mode, edit=edit))
     if edit and mode is not Mode.DIFFUSION:
         raise _not_applicable("mode", "must be diffusion to fill gaps or to revise", mode)
     for name, modes in FIELDS_OF_MODES.items():
@@ -177,13 +177,13 @@ def _resolve_adapter(values: dict[str, Any], mode: Mode, defaults: Defaults) -> 
     values.setdefault("draft_adapter", defaults.adapter and mode in FIELDS_OF_MODES["draft_adapter"])
 
 
-def _default_mode(values: Mapping[str, Any], *, edit: bool, defaults: Defaults) -> Mode:
-    """Return the mode of a request that names none: a knob that the default mode lacks selects a mode that has it."""
+def default_mode(values: Mapping[str, Any], mode: Mode, *, edit: bool = False) -> Mode:
+    """Return the mode of a request that names none: a knob that the server's `mode` lacks selects one that has it."""
     if edit or "effort" in values:
         return Mode.DIFFUSION
-    if defaults.mode is Mode.AUTO and {"denoise_steps", "threshold", "reveal"} & set(values):
+    if mode is Mode.AUTO and {"denoise_steps", "threshold", "reveal"} & set(values):
         return Mode.SELF_SPECULATION
-    return defaults.mode
+    return mode
 
 
 def _resolve_effort(values: dict[str, Any], operation: Operation, defaults: Defaults) -> None:

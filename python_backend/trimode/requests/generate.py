@@ -6,15 +6,14 @@ from dataclasses import replace
 from functools import partial
 
 from ..api.answer import Chunk
-from ..api.fields import Mode
-from ..api.params import GenerationParams, PromptParams
+from ..api.params import GenerationParams
 from ..decoding.sequence import SequenceState
-from ..errors import PromptTooLongError, RequestError
+from ..errors import PromptTooLongError
 from ..scheduling.job import Job
 from ..scheduling.outbox import Sink
 from ..scheduling.snapshot import BlockSnapshot
 from ..text.answer_text import AnswerText
-from ..text.special_tokens import unmarked
+from ..text.prompt import block_beside, read_text, room_after
 from ..text.tokenizer import Tokenizer
 from .services import Handle, Request, Services
 from .token_rules import rules_of
@@ -68,36 +67,12 @@ def read_prompt(params: GenerationParams, services: Services) -> tuple[str, list
         ids = list(prompt.input_ids)
         if tokenizer is None or params.returns.exclude_input_in_output:
             return "", ids
-        return tokenizer.decode(ids), ids
-    tokenizer = services.tokenizer_for(prompt.field, hint="; send input_ids")
-    text = prompt.text_input
-    if text is None:
-        text = render_messages(prompt, tokenizer)
-    if not text:
-        raise RequestError(prompt.field, "must not be empty", text)
-    marked = prompt.messages is not None and not prompt.allow_special_tokens
-    shown = unmarked(text) if marked else text
-    if not tokenizer.fits(shown, capacity):
-        limit = f"must fit the capacity of {capacity} tokens"
-        raise PromptTooLongError(prompt.field, limit, f"{len(shown)} characters")
-    ids = tokenizer.encode(text, marked=marked, field=prompt.field)
-    if not ids:
-        raise RequestError(prompt.field, "must hold at least one token", text)
-    return shown, ids
-
-
-def render_messages(prompt: PromptParams, tokenizer: Tokenizer) -> str:
-    """Return the text of `messages`, ready for the answer; the assistant's begun turn is its beginning, if asked."""
-    assert prompt.messages is not None
-    begun = prompt.messages[-1]["content"] if prompt.continue_final_message else ""
-    before = prompt.messages[:-1] if prompt.continue_final_message else prompt.messages
-    special = prompt.allow_special_tokens
-    text = tokenizer.render_chat(before, enable_thinking=prompt.enable_thinking, allow_special_tokens=special)
-    return text + (begun if special else tokenizer.mark(begun))
+        return tokenizer.decode(ids, special=not params.returns.skip_special_tokens), ids
+    return read_text(prompt, services.tokenizer_for(prompt.field, hint="; send input_ids"), capacity)
 
 
 def fit(params: GenerationParams, prompt: int, capacity: int, *, asked: bool) -> GenerationParams:
-    """Check that a prompt of so many tokens, the answer and one block fit; single tokens need no block, nor does auto.
+    """Check that a prompt of so many tokens, the answer and one block fit.
 
     Args:
         asked: whether the request gave max_tokens; otherwise the answer takes what is left of the capacity.
@@ -105,12 +80,8 @@ def fit(params: GenerationParams, prompt: int, capacity: int, *, asked: bool) ->
     Raises:
         PromptTooLongError: they do not fit.
     """
-    block = 0 if params.mode in (Mode.AUTOREGRESSIVE, Mode.AUTO) else params.block.block_length
-    room = capacity - prompt - block
-    if room < 1:
-        needs = f"a block of {block} and a token" if block else "a token"
-        limit = f"must leave room for {needs} in the capacity of {capacity} tokens"
-        raise PromptTooLongError(params.prompt.field, limit, f"{prompt} tokens")
+    block = block_beside(params.mode, params.block.block_length)
+    room = room_after(prompt, block=block, capacity=capacity, field=params.prompt.field)
     if params.max_tokens <= room:
         return params
     if params.choice.min_tokens > room:

@@ -74,9 +74,8 @@ async def _serve(options: argparse.Namespace) -> None:
         ports = launch.ports
         backend = BackendClient(ports.http, ports.http_socket)
         metrics = BackendClient(ports.metrics, ports.metrics_socket)
-        liveness = Liveness(
-            backend, metrics, ready_seconds=options.ready_timeout, canary_seconds=options.canary_timeout
-        )
+        seconds = {"ready_seconds": options.ready_timeout, "canary_seconds": options.canary_timeout}
+        liveness = Liveness(backend, metrics, **seconds)
         supervisor = Supervisor(launch.start, liveness, options.exit_timeout)
         guard = Guard(backend, supervisor, limits, entry)
         add_openai(guard, facts, supervisor, limits, metrics, open_metrics=options.metrics_without_key)
@@ -94,10 +93,11 @@ async def _serve(options: argparse.Namespace) -> None:
                 print(banner(options, manifest, bundle), flush=True)
 
         most_http, most_grpc, most_metrics = affordable(options.max_connections, MOST_GRPC, MOST_METRICS)
+        http = (options.host, options.http_port, most_http, entry.tls)
         async with (
             contextlib.aclosing(liveness),
             entry.renewing(),
-            listen(guard.handle, options.host, options.http_port, most_http, entry.tls, "--max-connections"),
+            listen(guard.handle, *http, "--max-connections", guard.refusal),
             listen(scraped.handle, options.metrics_host, options.metrics_port, most_metrics, entry.tls),
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):

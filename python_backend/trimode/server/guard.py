@@ -65,6 +65,10 @@ class Face(Protocol):
 
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer one request; `path` is as path_of gives it."""
+        ...
+
+    def refusal(self, path: str, error: TrimodeError) -> web.Response:
+        """Return the answer to an error of a request that `answer` did not get."""
 
 
 class Guard:
@@ -117,6 +121,11 @@ class Guard:
             logger.exception("a request could not be answered")
             error = TrimodeError(UNFORESEEN)
         return error_response(error.on_the_wire())
+
+    def refusal(self, path: str, error: TrimodeError) -> web.Response:
+        """Return the answer to an error in the form of the face for `path`, which may not be known."""
+        face = next((face for face in self._faces if face.paths.fullmatch(path)), None)
+        return error_response(error.on_the_wire()) if face is None else face.refusal(path, error)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
         path, method = path_of(request), "GET" if request.method == "HEAD" else request.method

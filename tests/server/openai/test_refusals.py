@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
+import json
+import socket
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -63,3 +67,44 @@ def test_the_package_raises_its_own_errors(server: Server, client: openai.OpenAI
     assert (caught.value.param, caught.value.code) == ("temperature", "invalid_value")
     large = httpx.post(f"http://127.0.0.1:{server.http_port}{TEXT}", content=b" " * (9 * 2**20))
     assert large.status_code == 413 and large.json()["error"]["code"] == "too_large"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (CHAT, {"error": {"type": "server_error", "param": None, "code": "unsupported_version"}}),
+        ("/v1/messages", {"type": "error", "error": {"type": "api_error"}}),
+        ("/v2", {"error": "unsupported_version: only HTTP/1.1 and HTTP/1.0 are spoken here"}),
+    ],
+)
+def test_what_no_endpoint_hears_of_is_refused_in_the_form_of_its_path(
+    server: Server, path: str, expected: dict[str, Any]
+) -> None:
+    with closing(socket.create_connection(("127.0.0.1", server.http_port), timeout=30)) as connection:
+        connection.sendall(f"POST {path} HTTP/1.2\r\nHost: x\r\nContent-Length: 0\r\n\r\n".encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        found = json.loads(answer.read())
+    assert answer.status == 505
+    if isinstance(found["error"], dict):
+        assert "HTTP/1.1" in found["error"].pop("message")
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("rest", "status", "code"),
+    [
+        ("a: b\r\n" * 500 + "\r\n", 431, "header_too_large"),
+        ("a: " + "b" * 20_000 + "\r\n\r\n", 431, "header_too_large"),
+        ("Content-Length: x\r\n\r\n", 400, "bad_request"),
+        ("Transfer-Encoding: chunked\r\n\r\nzz\r\n", 400, "bad_request"),
+        (f"Content-Length: {9 * 2**20}\r\n\r\n", 413, "too_large"),
+    ],
+)
+def test_a_head_that_cannot_be_read_is_refused_in_this_form(server: Server, rest: str, status: int, code: str) -> None:
+    with closing(socket.create_connection(("127.0.0.1", server.http_port), timeout=30)) as connection:
+        connection.sendall(f"POST {CHAT} HTTP/1.1\r\nHost: x\r\n{rest}".encode())
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        error = json.loads(answer.read())["error"]
+    assert (answer.status, error["code"], error["param"]) == (status, code, None), error

@@ -10,12 +10,20 @@ from aiohttp import web
 from ...errors import TrimodeError
 from ..error_answer import error_response
 
+Refuse = Callable[[str, TrimodeError], web.Response]
+"""From the path of a request, "" where it is not known, to the answer to an error in the form of that path's face."""
+
+
+def refuse_plainly(path: str, error: TrimodeError) -> web.Response:
+    """Return the answer to an error in the form of Triton's face, which has no other."""
+    del path
+    return error_response(error.on_the_wire())
+
 
 class Closing(web.Response):
-    """Answers `error`, calls `end`, and gives the caller `seconds` to read that before aiohttp closes."""
+    """Answers what was `made`, calls `end`, and gives the caller `seconds` to read that before aiohttp closes."""
 
-    def __init__(self, error: TrimodeError, end: Callable[[], None], seconds: float) -> None:
-        made = error_response(error.on_the_wire())
+    def __init__(self, made: web.Response, end: Callable[[], None], seconds: float) -> None:
         super().__init__(body=made.body, status=made.status, headers=made.headers)
         self.force_close()
         self._end = end
@@ -28,9 +36,8 @@ class Closing(web.Response):
         await asyncio.sleep(self._seconds)  # the end of the connection cancels this
 
 
-def last_answer(error: TrimodeError) -> bytes:
+def last_answer(made: web.Response) -> bytes:
     """Return the bytes of an answer outside of any request."""
-    made = error_response(error.on_the_wire())
     assert isinstance(made.body, bytes)
     made.headers.update({"Connection": "close", "Content-Length": str(len(made.body))})
     head = "".join(f"{name}: {value}\r\n" for name, value in made.headers.items())

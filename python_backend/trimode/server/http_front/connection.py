@@ -21,11 +21,12 @@ from aiohttp.http_exceptions import HttpProcessingError
 from ...errors import Refusal, TrimodeError
 from ..caller import neighbours
 from .ahead import Ahead, parser_for
-from .closing import Closing, last_answer
-from .unreadable import unreadable, words_of
+from .closing import Closing, Refuse, last_answer
+from .unreadable import path_in, unreadable, words_of
 
 logger = logging.getLogger(__name__)
 
+BEGINNING_BYTES = 1024  # of a head, which say whose form an error has; the paths that are served are far shorter
 HEAD_SECONDS = 20.0
 """From the first byte of a head to its last; most heads are one packet, so this allows for several lost ones."""
 IDLE_SECONDS = 75.0
@@ -36,6 +37,13 @@ REFUSED_SECONDS = 1.0
 """For a refused caller to read why; a connection closed while bytes come in would be reset, and the answer lost."""
 AIOHTTP_IDLE_SECONDS = 10 * IDLE_SECONDS  # aiohttp's own timer would also cut off a head that has begun
 GONE_SECONDS = 0.05  # for the network to say that nobody listens any more; on one machine it takes far less
+OPTIONS: dict[str, Any] = {
+    "keepalive_timeout": AIOHTTP_IDLE_SECONDS,
+    "logger": logger,
+    "access_log": None,  # no log
+    "auto_decompress": False,  # body.py does it, and says what is wrong
+}
+"""How aiohttp's own part of a connection behaves."""
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
@@ -53,7 +61,11 @@ IDLE, HEAD, ANSWER, REST, REFUSED = Phase  # found faster than by way of the cla
 
 
 class Connections(Protocol):
-    """What a connection says to the keeper of all of them."""
+    """What a connection says to the keeper of all of them, and asks it."""
+
+    @property
+    def refusal_of(self) -> Refuse:
+        """What makes the answer to an error."""
 
     def add(self, connection: Connection) -> TrimodeError | None:
         """Take a new connection, or return why it is refused."""
@@ -78,16 +90,10 @@ class Connection(web.RequestHandler):
     """
 
     def __init__(self, server: web.Server, connections: Connections) -> None:
-        super().__init__(
-            server,
-            loop=asyncio.get_running_loop(),
-            keepalive_timeout=AIOHTTP_IDLE_SECONDS,
-            logger=logger,
-            access_log=None,  # type: ignore[arg-type]  # its type does not say that None means no log
-            auto_decompress=False,  # body.py does it, and says what is wrong
-        )
+        super().__init__(server, loop=asyncio.get_running_loop(), **OPTIONS)
         self._parser = parser_for(self, self._read_bufsize)
         self._ahead = Ahead()
+        self._begun = b""  # the first bytes of the last head
         self._connections = connections
         self._phase = IDLE
         self._since = time.monotonic()  # of the phase
@@ -122,6 +128,7 @@ class Connection(web.RequestHandler):
             self._ahead.keep(data)  # reading it shows when the caller leaves
             return
         if phase is IDLE and data:
+            self._begun = data[:BEGINNING_BYTES]
             self._enter(HEAD)
         super().data_received(data)
         if phase is REST and self._has_body():
@@ -183,7 +190,7 @@ class Connection(web.RequestHandler):
             raise ConnectionResetError("nobody to answer")
         error = unreadable(exc)
         logger.warning("refused %s: %s", request.remote, error.on_the_wire())
-        return Closing(error, self.end, REFUSED_SECONDS)
+        return Closing(self._connections.refusal_of(path_in(self._begun), error), self.end, REFUSED_SECONDS)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         """Log what aiohttp did not foresee; a body that cannot be read was answered, or nobody waits for it."""
@@ -193,7 +200,7 @@ class Connection(web.RequestHandler):
     def refuse(self, error: TrimodeError) -> None:
         """Answer outside of any request, and close the connection when the caller has had time to read that."""
         if self.transport is not None:
-            self.transport.write(last_answer(error))
+            self.transport.write(last_answer(self._connections.refusal_of(path_in(self._begun), error)))
         self.end()
 
     def give_up(self, error: TrimodeError) -> None:
@@ -241,7 +248,7 @@ class Connection(web.RequestHandler):
 
     def _wait(self) -> None:
         """Wait for the next request."""
-        self._request = None
+        self._request, self._begun = None, b""
         self._enter(IDLE)
         self._connections.note_idle(self)
         try:
@@ -250,6 +257,7 @@ class Connection(web.RequestHandler):
             self.refuse(exc)
             return
         if ahead:
+            self._begun = ahead[:BEGINNING_BYTES]
             self._enter(HEAD)
         super().data_received(ahead)  # without any too: the parser has what followed the last request in its packet
 

@@ -14,7 +14,7 @@ from aiohttp import web
 from ...errors import Refusal, TrimodeError
 from ..access.tls import ServerTls
 from ..backend_client import OUT_OF_RESOURCES
-from ..error_answer import error_response
+from .closing import Refuse, refuse_plainly
 from .connection import Connection
 from .request_maker import request_maker
 
@@ -48,9 +48,10 @@ class Group:
 class Keeper:
     """Keeps the connections of one port, at most `most`. Where there is no room, the caller with the most makes it."""
 
-    def __init__(self, most: int, setting: str = "") -> None:
-        """Keep none yet; `setting` is the option that sets `most`, if there is one."""
+    def __init__(self, most: int, setting: str = "", refusal: Refuse = refuse_plainly) -> None:
+        """Keep none yet; `setting` is the option that sets `most`, if there is one; see `listen` for `refusal`."""
         self.most = most
+        self.refusal_of = refusal
         self._setting = setting
         self._count = 0  # of those that are served
         self._groups: dict[str, Group] = {}  # by caller; none is empty
@@ -165,6 +166,7 @@ async def listen(
     most: int = MOST_CONNECTIONS,
     tls: ServerTls | None = None,
     setting: str = "",
+    refusal: Refuse = refuse_plainly,
 ) -> AsyncIterator[None]:
     """Answer requests to `host`:`port` by `handle` inside the block.
 
@@ -174,20 +176,21 @@ async def listen(
         most: how many connections are open at once.
         tls: what the port speaks TLS with; None for plain HTTP.
         setting: the option that sets `most`, for the log, if there is one.
+        refusal: makes the answer to an error that `handle` does not hear of.
     """
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         connection = request.protocol
         assert isinstance(connection, Connection)
         if connection.refusal:
-            return error_response(connection.refusal.on_the_wire())
+            return refusal(request.path, connection.refusal)
         response = await handle(request)
         if connection.broken:
             response.force_close()
         return response
 
     loop = asyncio.get_running_loop()
-    connections = Keeper(most, setting)
+    connections = Keeper(most, setting, refusal)
     server = web.Server(answer, request_factory=request_maker(loop), handler_cancellation=True)
     before = loop.get_exception_handler()
     loop.set_exception_handler(connections.log_unaccepted)

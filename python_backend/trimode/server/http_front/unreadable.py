@@ -1,4 +1,4 @@
-"""What a caller hears of bytes that are no HTTP request, from what aiohttp's parser says of them."""
+"""What a caller hears of bytes that are no HTTP request, by what aiohttp's parser says of them, and where it asked."""
 
 from __future__ import annotations
 
@@ -24,3 +24,10 @@ def unreadable(exc: HttpProcessingError) -> Refusal:
 def words_of(exc: HttpProcessingError) -> str:
     """Return what aiohttp's parser says of bytes that it cannot read, in one line and without the bytes."""
     return shorten(Described(" ".join(exc.message.partition("\n\n")[0].split()).rstrip(":")))
+
+
+def path_in(head: bytes) -> str:
+    """Return the path in the first line of a head without its query, "" if there is none."""
+    words = head.split(b"\n", 1)[0].split()
+    path = words[1].partition(b"?")[0] if len(words) > 1 else b""
+    return path.decode("latin-1") if path.startswith(b"/") else ""

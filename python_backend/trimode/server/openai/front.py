@@ -15,7 +15,7 @@ from ..guard import Guard
 from ..serving import Limits, ServingState
 from . import chat_completions, completions, fim_completions, messages, models, responses, server_facts, tokenize
 from .shared.errors import FaceError, face_error
-from .shared.exchange import ErrorBody, Exchange, Service
+from .shared.exchange import JSON_BODY, ErrorBody, Exchange, Service, dumps
 from .shared.facts import Facts
 from .shared.work import Worker
 
@@ -64,6 +64,13 @@ class OpenAiFront:
         """Serve; `open_metrics` says that /metrics needs no API key."""
         self._service = service
         self._open_metrics = open_metrics
+
+    def refusal(self, path: str, error: TrimodeError) -> web.Response:
+        """Return the answer to an error of a request that never came here, in the form of its endpoint."""
+        found = next((one for one in ENDPOINTS if one.path.fullmatch(path)), None)
+        told = face_error(error)
+        body = dumps((found.error_body if found else FaceError.body)(told)).encode("utf-8", "replace")
+        return web.Response(body=body, status=told.status, headers={**told.headers(), **JSON_BODY})
 
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer one request; an error has OpenAI's form too."""

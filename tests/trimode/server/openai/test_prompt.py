@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from trimode.api.params import PromptParams
-from trimode.requests.generate import render_messages
 from trimode.server.openai.shared.prompt import ids_of
 
 from tests.support.openai_facts import error_of, facts
@@ -15,20 +13,12 @@ pytestmark = pytest.mark.subprocess  # a chat template is rendered in a process 
 SPECIAL = [{"role": "user", "content": "<|im_end|>\n<think>é🙂"}, {"role": "assistant", "content": "<|im_start|>x"}]
 
 
-@pytest.mark.parametrize("thinking", [False, True])
-@pytest.mark.parametrize("goes_on", [False, True])
-@pytest.mark.parametrize("special", [False, True])
-def test_messages_have_the_tokens_that_generate_reads(thinking: bool, goes_on: bool, special: bool) -> None:
-    tokenizer = facts().tokenizer
-    assert tokenizer is not None
-    options: dict[str, Any] = {
-        "enable_thinking": thinking,
-        "continue_final_message": goes_on,
-        "allow_special_tokens": special,
-    }
-    text = render_messages(PromptParams(messages=tuple(SPECIAL), **options), tokenizer)
-    job: dict[str, Any] = {"messages": SPECIAL, **{name: True for name, wanted in options.items() if wanted}}
-    assert ids_of(job, facts()) == tokenizer.encode(text, marked=not special)
+def test_the_fields_that_make_a_prompt_are_the_jobs() -> None:
+    for name in ("enable_thinking", "continue_final_message", "allow_special_tokens"):
+        job: dict[str, Any] = {"messages": SPECIAL}
+        assert ids_of({**job, name: True}, facts()) != ids_of(job, facts()) == ids_of({**job, name: False}, facts())
+    assert ids_of({"input_ids": [5, 6]}, facts()) == [5, 6]
+    assert error_of(ids_of, {"text_input": ""}, facts()).message == 'prompt must not be empty, got ""'
 
 
 def test_what_the_template_refuses_is_an_error_of_the_messages() -> None:

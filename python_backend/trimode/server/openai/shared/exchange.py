@@ -34,6 +34,7 @@ REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 VERSION = "2020-10-01"  # of OpenAI's API; its clients log it
 LARGE_BODY = 16 * 1024
 """Bytes. Reading and tokenizing a larger body would hold up every stream by more than a few milliseconds."""
+JSON_BODY = {"Content-Type": "application/json; charset=utf-8"}
 DONE = b"data: [DONE]\n\n"
 
 Made = TypeVar("Made")
@@ -108,7 +109,7 @@ class Exchange:
     def json(self, data: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
         """Return the answer `data`."""
         body = dumps(data).encode("utf-8", "replace")  # what is quoted from a request may be no text
-        sent = {**self.headers(), **(headers or {}), "Content-Type": "application/json; charset=utf-8"}
+        sent = {**self.headers(), **(headers or {}), **JSON_BODY}
         return web.Response(body=body, status=status, headers=sent)
 
     def error(self, error: FaceError, body: ErrorBody = FaceError.body) -> web.Response:

@@ -1,6 +1,6 @@
-"""The prompt of a request to generate: its tokens, as the model will read it, and the room that it leaves.
+"""The prompts of a request's jobs: their tokens, as the model will read them, and the room that they leave.
 
-Does what requests/generate.py does to a prompt, whose room is not this one's to know; a test holds both together.
+The rules are text/prompt.py's; here is when they are applied, and how an error is told.
 """
 
 from __future__ import annotations
@@ -9,16 +9,18 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from ....api.defaults import default_mode
 from ....api.fields import Mode
-from ....errors import Described, PromptTooLongError, TrimodeError
-from ....text.special_tokens import unmarked
+from ....api.params import PromptParams
+from ....errors import Described, TrimodeError
+from ....text.prompt import block_beside, read_text, room_after
 from ....text.tokenizer import Tokenizer
 from .asked import Asked
 from .errors import NAMES, face_error, refused
 from .facts import Facts
 
-OF_PROMPTS = ("messages", "text_input", "enable_thinking", "continue_final_message", "allow_special_tokens")
-"""Fields of generate that say nothing once a prompt is given as ids."""
+PROMPT = ("messages", "text_input", "enable_thinking", "continue_final_message", "allow_special_tokens")
+"""Fields of generate that make the tokens of a prompt; they say nothing once it is given as ids."""
 LONG = 16 * 1024
 """Characters of a text. Tokenizing a longer one would hold up every stream by more than a few milliseconds."""
 
@@ -42,30 +44,12 @@ def ids_of(job: Mapping[str, Any], facts: Facts) -> list[int]:
     """
     if "input_ids" in job:
         return list(job["input_ids"])
-    name = "messages" if "messages" in job else "text_input"
-    tokenizer = tokenizer_of(facts, NAMES.get(name, name))
-    text, marked = (job[name], False) if name == "text_input" else _rendered(job, tokenizer)
-    shown = unmarked(text) if marked else text
-    if not tokenizer.fits(shown, facts.capacity):
-        limit = f"must fit the capacity of {facts.capacity} tokens"
-        raise face_error(PromptTooLongError(name, limit, f"{len(shown)} characters"))
+    given = {name: job[name] for name in PROMPT if name in job}
+    prompt = PromptParams(**{**given, "messages": tuple(given["messages"])} if "messages" in given else given)
     try:
-        return tokenizer.encode(text, marked=marked, field=name)
+        return read_text(prompt, tokenizer_of(facts, NAMES.get(prompt.field, prompt.field)), facts.capacity)[1]
     except TrimodeError as exc:
         raise face_error(exc) from exc
-
-
-def _rendered(job: Mapping[str, Any], tokenizer: Tokenizer) -> tuple[str, bool]:
-    """Return the text of messages, ready for the answer, and whether special tokens written in them are marked."""
-    special, messages = bool(job.get("allow_special_tokens")), job["messages"]
-    begun = messages[-1]["content"] if job.get("continue_final_message") else ""
-    before = messages[:-1] if job.get("continue_final_message") else messages
-    thinking = bool(job.get("enable_thinking"))
-    try:
-        text = tokenizer.render_chat(before, enable_thinking=thinking, allow_special_tokens=special)
-    except TrimodeError as exc:
-        raise face_error(exc) from exc
-    return text + (begun if special else tokenizer.mark(begun)), not special
 
 
 def is_quick(asked: Asked) -> bool:
@@ -108,7 +92,7 @@ def _with_ids(asked: Asked, facts: Facts) -> Asked:
             limit = "must leave at least one token of the prompt"
             raise refused("truncate_prompt_tokens", limit, asked.truncate)
         kept = found[at // each][-most:]
-        jobs.append({**{name: value for name, value in job.items() if name not in OF_PROMPTS}, "input_ids": kept})
+        jobs.append({**{name: value for name, value in job.items() if name not in PROMPT}, "input_ids": kept})
     cut = [tuple(job["input_ids"]) for job in jobs[::each]]
     echo = asked.echo and tuple(tokenizer_of(facts, "echo").decode(job["input_ids"], special=True) for job in jobs)
     return replace(asked, jobs=tuple(jobs), prompt_ids=tuple(cut) if asked.return_ids else (), echo=echo)
@@ -120,23 +104,15 @@ def _open(job: Mapping[str, Any]) -> bool:
 
 
 def _room(job: Mapping[str, Any], facts: Facts) -> int:
-    block = _block(job, facts)
+    name = next(name for name in ("messages", "input_ids", "text_input") if name in job)
     count = len(ids_of(job, facts))
-    room = facts.capacity - count - block
-    if room < 1:
-        name = next(name for name in ("messages", "input_ids", "text_input") if name in job)
-        limit = f"must leave room for an answer and a block of {block} in the capacity of {facts.capacity} tokens"
-        raise face_error(PromptTooLongError(name, limit, f"{count} tokens"))
-    return room
+    try:
+        return room_after(count, block=_block(job, facts), capacity=facts.capacity, field=name)
+    except TrimodeError as exc:
+        raise face_error(exc) from exc
 
 
 def _block(job: Mapping[str, Any], facts: Facts) -> int:
     """Return the tokens of a block for which there must be room."""
-    single = job.get("mode", facts.mode) in (Mode.AUTOREGRESSIVE, Mode.AUTO) and not _in_blocks(job)
-    block: int = 0 if single else job.get("block_length", facts.block_length)
-    return block
-
-
-def _in_blocks(job: Mapping[str, Any]) -> bool:
-    """Return whether a knob of a request without a mode selects one that decodes in blocks."""
-    return "mode" not in job and not {"denoise_steps", "threshold", "reveal", "effort"}.isdisjoint(job)
+    mode = Mode(job["mode"]) if "mode" in job else default_mode(job, facts.mode)
+    return block_beside(mode, job.get("block_length", facts.block_length))
