@@ -13,6 +13,7 @@ COMMANDS = {
     "speed": ("speed.run", "time every mode, part by part, and write perf/RESULTS.md: `make perf`"),
     "report": ("speed.report", "write perf/RESULTS.md again from what was measured"),
     "perf-analyzer": ("speed.perf_analyzer", "load a server that runs with NVIDIA's perf_analyzer"),
+    "aiperf": ("speed.aiperf", "write perf/AIPERF.md from what NVIDIA's AIPerf exported"),
     "peers": ("speed.peers", "compare with what people could use instead, and print the table"),
     "quality": ("quality.run", "count what a checkpoint gets right in every mode, and write its card"),
     "editing": ("editing.run", "count how gaps are filled and answers mended, and write perf/EDITING.md"),

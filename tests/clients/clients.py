@@ -69,12 +69,16 @@ class ClientsServer(Server):
 
     def generate(self, **request: Any) -> str:
         """Return the text that `generate` answers to a request."""
+        return str(self.answer(**request)["text_output"])
+
+    def answer(self, **request: Any) -> dict[str, Any]:
+        """Return all that `generate` answers to a request."""
         with closing(http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)) as connection:
             connection.request("POST", "/v2/models/nemotron_diffusion/generate", json.dumps(request))
             answer = connection.getresponse()
-            found = json.loads(answer.read())
+            found: dict[str, Any] = json.loads(answer.read())
         assert answer.status == 200, found
-        return str(found["text_output"])
+        return found
 
     @contextmanager
     def cancelling(self) -> Iterator[None]:
