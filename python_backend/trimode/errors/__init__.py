@@ -9,6 +9,8 @@ TrimodeError                  error_type                 who is at fault
 ├── CancelledError            cancelled                  the caller went away
 ├── DeadlineError             deadline_exceeded          the request's own time limit passed
 ├── EngineError               engine_failed              the engine could not run a pass
+│   ├── NotFiniteError        engine_failed              a pass gave values that are not finite
+│   ├── OutOfMemoryError      unavailable                the server lacks memory for a pass, which may change
 │   └── LostError             engine_failed              the backend ended the connection before its answer was complete
 ├── ExhaustedError            unavailable                this process has no file or memory left to ask the backend
 ├── BundleError               bad_bundle                 the bundle on disk is missing, broken or of another build
@@ -40,6 +42,8 @@ __all__ = [
     "ErrorType",
     "ExhaustedError",
     "LostError",
+    "NotFiniteError",
+    "OutOfMemoryError",
     "Outcome",
     "OverloadedError",
     "PromptTooLongError",
@@ -49,11 +53,14 @@ __all__ = [
     "Said",
     "ServeError",
     "TrimodeError",
+    "engine_failure",
     "seconds_to_wait",
     "shorten",
 ]
 
 _AGAIN = re.compile(r"; again in ([0-9]+) s$")
+_MEMORY_WORDS = re.compile(r"bad_?alloc|fail(ed|ure) to allocate|out of memory|not enough memory", re.IGNORECASE)
+"""What ONNX Runtime, CUDA and TensorRT say when there is no memory."""
 UNFORESEEN = "the server met an error that it did not foresee; its log says which"
 """What callers get of a defect of ours: the text of an exception may hold paths, and says nothing to them."""
 
@@ -146,6 +153,16 @@ class EngineError(TrimodeError):
     error_type = "engine_failed"
 
 
+class NotFiniteError(EngineError):
+    """A pass of the engine gave values that are not finite."""
+
+
+class OutOfMemoryError(EngineError):
+    """The server lacks memory for what a request needs; that may change, and says nothing against the request."""
+
+    error_type = "unavailable"
+
+
 class LostError(EngineError, ConnectionError):
     """The backend ended the connection before its answer was complete, or answered what is not HTTP."""
 
@@ -184,6 +201,18 @@ def seconds_to_wait(text: str) -> int | None:
     """Return when to ask again, as the text of a RateLimitedError says; None for the text of any other error."""
     found = _AGAIN.search(text)
     return int(found[1]) if found else None
+
+
+def engine_failure(what: str, cause: BaseException) -> EngineError:
+    """Return what callers hear of a `cause` whose own words, which may hold paths, are for the log.
+
+    Args:
+        what: what failed, in our words.
+        cause: why; one that speaks of memory gives an OutOfMemoryError.
+    """
+    if isinstance(cause, MemoryError | OutOfMemoryError) or _MEMORY_WORDS.search(str(cause)):
+        return OutOfMemoryError(f"{what}: the server lacks memory for it now")
+    return EngineError(f"{what}; the server's log says why")
 
 
 def shorten(value: object, limit: int = 80) -> str:

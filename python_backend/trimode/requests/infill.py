@@ -22,7 +22,7 @@ from ..api.fields import Mode
 from ..decoding.infill_state import InfillState
 from ..decoding.modes.infill import begin
 from ..decoding.sequence import SequenceState
-from ..errors import CancelledError, EngineError, PromptTooLongError, TrimodeError
+from ..errors import CancelledError, PromptTooLongError, TrimodeError, engine_failure
 from ..scheduling.job import Job
 from ..text.answer_text import AnswerText
 from .gap_search import MEETING_TOKENS, Filling, GapSearch
@@ -181,9 +181,9 @@ class InfillRequest:
             answer = self._advance(seq, start)
         except TrimodeError as error:
             answer = Chunk(error=error)
-        except Exception:
+        except Exception as exc:
             logger.exception("a gap could not be filled")
-            answer = Chunk(error=EngineError("a gap could not be filled; the server's log says why"))
+            answer = Chunk(error=engine_failure("a gap could not be filled", exc))
         if answer is None:
             return
         self._answered = True

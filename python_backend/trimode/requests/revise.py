@@ -15,7 +15,7 @@ from ..api.params import GenerationParams
 from ..decoding.modes.revise import go_on
 from ..decoding.revise_state import ReviseState
 from ..decoding.sequence import SequenceState
-from ..errors import EngineError
+from ..errors import engine_failure
 from ..scheduling.job import Job
 from ..text.answer_text import AnswerText
 from ..text.tokenizer import Tokenizer
@@ -71,8 +71,7 @@ def answer(chunk: Chunk, seq: SequenceState, original: Original, tokenizer: Toke
         return chunk
     try:
         edits = original.edits(seq.tokens, tokenizer)
-    except Exception:  # the request must be answered all the same
+    except Exception as exc:  # the request must be answered all the same
         logger.exception("a revised text could not be put together")
-        error = EngineError("the text could not be put together; the server's log says why")
-        return replace(chunk, finish_reason=None, error=error)
+        return replace(chunk, finish_reason=None, error=engine_failure("the text could not be put together", exc))
     return replace(chunk, text=apply_edits(original.text, edits), edits=edits)

@@ -20,7 +20,7 @@ from ..decoding.committed import Committed
 from ..decoding.modes import registry as modes
 from ..decoding.sequence import SequenceState
 from ..engines.base import Engine, Row, RowResult
-from ..errors import EngineError, TrimodeError
+from ..errors import EngineError, NotFiniteError, TrimodeError, engine_failure
 from . import delivery
 from .batching import pack, reading_order, reads_text
 from .job import Job
@@ -155,7 +155,7 @@ class Scheduler:
         seq = job.sequence
         if not result.finite:
             logger.error("a pass of %s gave values that are not finite at token %d", seq.mode.value, row.start)
-            raise EngineError(NOT_FINITE)
+            raise NotFiniteError(NOT_FINITE)
         outcome = modes.apply(seq, row, result)
         if outcome.drafted is not None:
             self._auto.verified(seq, outcome)
@@ -190,12 +190,14 @@ class Scheduler:
         delivery.send(job, chunk, snapshot)
 
     def _blame(self, jobs: list[Job], cause: Exception) -> None:
-        """End `jobs` with `cause`; the loop goes on. A defect of ours is logged in full."""
-        if isinstance(cause, TrimodeError):
-            error = cause
+        """End `jobs` with `cause`; the loop goes on. What an engine says, and a defect of ours, is for the log."""
+        if isinstance(cause, NotFiniteError) or (
+            isinstance(cause, TrimodeError) and not isinstance(cause, EngineError)
+        ):
+            error: TrimodeError = cause
         else:
             logger.error("a decoding step failed", exc_info=cause)
-            error = EngineError("a decoding step failed; the server's log says why")
+            error = engine_failure("a decoding step failed", cause)
         for job in jobs:
             self._fail(job, error)
 

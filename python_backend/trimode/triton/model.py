@@ -15,7 +15,7 @@ import triton_python_backend_utils as pb_utils
 
 from ..api.tensors import CANARY_TAG
 from ..config import ServerConfig
-from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError
+from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError, engine_failure
 from ..metrics import Recorder
 from ..runtime import Runtime
 from .arrays import ask_for_outputs, caller_of, cancel_target, read_request, tag_of, token_rate_of
@@ -72,6 +72,8 @@ class TritonPythonModel:
             handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller)
         except Exception as exc:
             error = exc if isinstance(exc, TrimodeError) else TrimodeError(UNFORESEEN)
+            if isinstance(exc, MemoryError):
+                error = engine_failure("the request could not be read or queued", exc)
             if error is not exc:
                 trace = "".join(traceback.format_exception(exc))
                 pb_utils.Logger.log_error(f"a request could not be read or queued: {trace}")

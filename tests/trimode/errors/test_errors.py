@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.api.fields import (
-    Mode,
-)
-from trimode.errors import Described, RequestError, shorten
+from trimode.api.fields import Mode
+from trimode.errors import Described, EngineError, OutOfMemoryError, RequestError, engine_failure, shorten
 
 
 @pytest.mark.parametrize(
@@ -42,3 +41,34 @@ def test_a_name_with_control_characters_is_shown_with_their_codes() -> None:
 @given(st.text(max_size=300), st.integers(40, 120))
 def test_shorten_keeps_to_its_limit(text: str, limit: int) -> None:
     assert len(shorten(text, limit)) <= limit
+
+
+def np_memory_error() -> Exception:
+    try:
+        np.empty(2**62, np.uint8)
+    except MemoryError as exc:
+        return exc
+    raise AssertionError("there are 4 EiB")
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        MemoryError(),
+        np_memory_error(),
+        RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : /home/x/a.onnx std::bad_alloc"),
+        RuntimeError("BFCArena::AllocateRawInternal Failed to allocate memory for requested buffer of size 9"),
+        EngineError("cudaMalloc failed with cudaErrorMemoryAllocation (2): out of memory"),
+        OutOfMemoryError("no room"),
+    ],
+)
+def test_want_of_memory_is_nobodys_fault_and_may_pass(cause: Exception) -> None:
+    error = engine_failure("a step failed", cause)
+    assert error.on_the_wire() == "unavailable: a step failed: the server lacks memory for it now"
+    assert (error.type.http_status, error.type.retryable) == (503, True)
+    assert isinstance(error, EngineError)  # what it had computed is not to be trusted
+
+
+def test_the_words_of_a_library_are_not_for_callers() -> None:
+    error = engine_failure("a step failed", RuntimeError("[ONNXRuntimeError] /home/x/model.onnx: node Gather_7"))
+    assert error.on_the_wire() == "engine_failed: a step failed; the server's log says why"

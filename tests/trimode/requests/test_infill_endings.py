@@ -56,7 +56,7 @@ def test_without_a_tokenizer_there_are_no_gaps() -> None:
 
 def test_one_size_that_fails_ends_the_request_once(build: Build) -> None:
     engine, sink = KnowingEngine("abcWXYZdef"), Sink()
-    failures = [EngineError("no memory")]
+    failures = [EngineError("broken")]
 
     def fail_once(rows: Sequence[Row]) -> None:
         if rows[0].sees == "block" and failures:
@@ -65,7 +65,7 @@ def test_one_size_that_fails_ends_the_request_once(build: Build) -> None:
     engine.before = fail_once
     runtime = build(engine, max_slots=2)
     runtime.submit(OPEN, sink)
-    assert str(sink.only.error) == "no memory"
+    assert str(sink.only.error) == "a decoding step failed; the server's log says why"
     assert settled(runtime, engine) and len(sink.chunks) == 1
 
 

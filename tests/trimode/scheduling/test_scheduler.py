@@ -222,6 +222,32 @@ def test_an_engine_that_cannot_copy_costs_one_answer_at_most(build: Build, fails
     assert bench.engine.slots_taken == 0
 
 
+@pytest.mark.parametrize(
+    ("cause", "error"),
+    [
+        (EngineError("the engine failed on 2 rows: /home/x/graph.onnx"), "engine_failed: a decoding step failed; "),
+        (MemoryError(), "unavailable: a decoding step failed: the server lacks memory for it now"),
+        (EngineError("cudaMalloc: out of memory"), "unavailable: a decoding step failed: the server lacks memory"),
+    ],
+)
+def test_what_an_engine_says_is_for_the_log(
+    build: Build, caplog: pytest.LogCaptureFixture, cause: Exception, error: str
+) -> None:
+    bench = build()
+
+    def fail(*args: Any) -> Any:
+        raise cause
+
+    bench.engine.run = fail  # type: ignore[assignment, method-assign]
+    found = bench.submit().last.error
+    assert found is not None and found.on_the_wire().startswith(error)
+    (record,) = caplog.records
+    assert record.exc_info and record.exc_info[1] is cause
+    del bench.engine.run
+    assert bench.submit().last.error is None
+    assert bench.engine.slots_taken == 0
+
+
 def test_a_defect_while_choosing_ends_those_who_run_and_nobody_else(
     build: Build, monkeypatch: pytest.MonkeyPatch
 ) -> None:
