@@ -26,6 +26,7 @@ from .access.entry import EVERYBODY, Entry
 from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
 from .error_answer import error_response, error_text
+from .http_front import trace
 from .http_front.body import read_body
 from .serving import Limits, ServingState, check_model, lost_error, not_serving, silent_error
 
@@ -96,6 +97,7 @@ class Guard:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
+        trace.begin(request.headers)
         response = self.entry.origins.preflight(request) or await self._answer(request)
         if not response.prepared:  # a stream was sent with them
             response.headers.update(self.entry.origins.headers(request))
@@ -118,7 +120,7 @@ class Guard:
         except Exception:
             if request.transport is None or request.transport.is_closing() or request.writer.output_size:
                 raise  # the caller is gone or has a part of the answer: nobody to answer
-            logger.exception("a request could not be answered")
+            logger.exception("a request could not be answered%s", trace.named())
             error = TrimodeError(UNFORESEEN)
         return error_response(error.on_the_wire())
 
@@ -208,7 +210,7 @@ class Guard:
             raise not_serving(self._state)
         # Not the caller's Content-Type: Triton 2.51 crashes on a large form-urlencoded body, which is curl's default.
         silence = self._limits.silence_seconds
-        return self._backend.request(method, path, body, JSON, silence=silence)
+        return self._backend.request(method, path, body, {**JSON, **trace.passed_on()}, silence=silence)
 
     async def _cancel(self, tag: str) -> None:
         """End a request whose caller left; Triton 2.51 notices that only while it writes a stream."""

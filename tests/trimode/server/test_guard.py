@@ -51,11 +51,13 @@ class Stalling:
 
     def __init__(self, start: bytes) -> None:
         self.requests: list[dict[str, Any]] = []
+        self.heads: list[str] = []
         self._start = start
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(head.decode())
             length = int(head.lower().partition(b"content-length: ")[2].split(b"\r\n")[0])
             self.requests.append(json.loads(await reader.readexactly(length)))
             if CANCEL in self.requests[-1]:
@@ -98,6 +100,13 @@ def test_a_stream_that_pauses_too_long_ends_with_an_error() -> None:
         {"error": SILENT},
     ]
     assert_cancelled(backend)
+
+
+def test_a_request_takes_its_trace_along() -> None:
+    backend, parent = Stalling(b""), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    body = json.dumps(REQUEST).encode()
+    behind_the_guard(backend, lambda port: send(port, "POST", f"{PATH}/generate", body, traceparent=parent))
+    assert f"traceparent: {parent}\r\n" in backend.heads[0]
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], ids=["unsent", "cut"])

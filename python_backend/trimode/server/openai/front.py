@@ -12,6 +12,7 @@ from aiohttp import web
 from ...errors import UNFORESEEN, Described, TrimodeError, shorten
 from ..backend_client import BackendClient
 from ..guard import Guard
+from ..http_front import trace
 from ..serving import Limits, ServingState
 from . import chat_completions, completions, fim_completions, messages, models, responses, server_facts, tokenize
 from .shared.errors import FaceError, face_error
@@ -108,7 +109,7 @@ async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_t
         request = exchange.request
         if request.transport is None or request.transport.is_closing() or request.writer.output_size:
             raise  # the caller is gone or has a part of the answer: nobody to answer
-        logger.exception("a request could not be answered")
+        logger.exception("a request could not be answered%s", trace.named())
         return exchange.error(FaceError("internal", UNFORESEEN), endpoint.error_body)
 
 

@@ -1,6 +1,6 @@
 """The prompts of a request's jobs: their tokens, as the model will read them, and the room that they leave.
 
-The rules are text/prompt.py's; here is when they are applied, and how an error is told.
+The rules are text/prompt.py's; here is when they are applied, and what an error says.
 """
 
 from __future__ import annotations

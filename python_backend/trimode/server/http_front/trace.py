@@ -1,0 +1,40 @@
+"""The trace that a request over HTTP belongs to, by its headers: passed on to Triton, and named in the log.
+
+Everything that is done for a request sees its trace, other tasks included that it starts. The format of traceparent is
+that of W3C Trace Context, version 00.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from contextvars import ContextVar
+
+TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")  # characters; the recommendation has systems pass on so many
+NAMED = ("x-request-id", "x-correlation-id", "x-session-affinity", "traceparent")
+"""Headers that routers and load generators name a request by."""
+NAME = re.compile(r"[\x21-\x7e]{1,128}")
+
+_CURRENT: ContextVar[tuple[Mapping[str, str], str]] = ContextVar("trace", default=({}, ""))
+
+
+def begin(headers: Mapping[str, str]) -> None:
+    """Take the trace of a request that begins, from its headers; one of another form counts as none."""
+    found: dict[str, str] = {}
+    if TRACEPARENT.fullmatch(parent := headers.get("traceparent", "")):
+        found["traceparent"] = parent
+        if TRACESTATE.fullmatch(state := headers.get("tracestate", "")):
+            found["tracestate"] = state
+    given = ((name, headers.get(name, "")) for name in NAMED)
+    _CURRENT.set((found, "".join(f" {name}={value}" for name, value in given if NAME.fullmatch(value))))
+
+
+def passed_on() -> Mapping[str, str]:
+    """Return the headers that Triton gets, which makes its own spans parts of the same trace."""
+    return _CURRENT.get()[0]
+
+
+def named() -> str:
+    """Return what names the request in a line of the log, each name with a space in front; "" if nothing does."""
+    return _CURRENT.get()[1]
