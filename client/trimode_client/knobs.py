@@ -86,6 +86,16 @@ class Knobs(TypedDict, total=False):
     skip_special_tokens: bool
     """false shows special tokens in the text, except for the one that ends the answer. Default: true."""
 
+    guided_decoding_guide_type: str
+    """What the answer must match, and what guided_decoding_guide holds of it: json, any JSON object, without a
+    guide; json_schema, a JSON schema; regex, a regular expression; choice, a JSON list of texts, of which the
+    answer is one; ebnf_grammar, a grammar in the notation of Lark or GBNF. A thought is not part of the answer.
+    Default: none.
+    """
+
+    guided_decoding_guide: str
+    """With guided_decoding_guide_type: the schema, expression, list or grammar. Default: none."""
+
     effort: float
     """From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table. From 0 to 1. Default: none."""
 

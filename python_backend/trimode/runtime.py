@@ -25,6 +25,7 @@ from .config import ServerConfig
 from .decoding.reveal import add_rules
 from .engines.base import Engine
 from .engines.registry import open_engine, warm_up
+from .grammar.compiler import Compiler
 from .requests import registry
 from .requests.services import Handle, Request, Services
 from .scheduling.outbox import Outbox, Sink
@@ -94,6 +95,7 @@ class Runtime:
             capacity=self.manifest.capacity,
             banned=_banned(self.manifest, tokenizer),
             adapter=self.manifest.adapter,
+            grammars=_grammars(self.manifest, tokenizer),
         )
         self._prefixes = PrefixCache(config.prefix_cache_mib * 2**20)
         self._scheduler = Scheduler(engine, self.auto, self._prefixes, self._queue, prefill_chunk=config.prefill_chunk)
@@ -194,6 +196,8 @@ class Runtime:
         """Finish what runs within the grace period, end the rest, release the engine; every sink gets a last chunk."""
         self._scheduler.close(grace_seconds)
         self._outbox.close()
+        if self.services.grammars is not None:
+            self.services.grammars.close()
         self.engine.close()
 
     @contextmanager
@@ -255,3 +259,7 @@ def _banned(manifest: Manifest, tokenizer: Tokenizer | None) -> tuple[int, ...]:
     """Return the ids that must not stand in a text that is filled or revised: the special ones."""
     special = {*(tokenizer.special_ids if tokenizer else ()), manifest.eos_token_id}
     return tuple(sorted(token for token in special if 0 <= token < manifest.vocab_size))  # a tokenizer may have more
+
+
+def _grammars(manifest: Manifest, tokenizer: Tokenizer | None) -> Compiler | None:
+    return None if tokenizer is None else Compiler(tokenizer.to_json, manifest.vocab_size, manifest.eos_token_id)

@@ -13,9 +13,9 @@ import pytest
 from tests.support.layout import PACKAGES, ROOT, house_of, imports_of, layout, modules_of
 
 TABLE = {
-    # server to text, see below; the room grammar, which needs errors and text; text to api: both ends read a prompt by
-    # text/prompt.py, which takes the prompt's group of fields
-    "trimode": (16, 9, 52),
+    # server to text, see below; the room grammar, which needs api, errors and text, and which requests and runtime use;
+    # text to api: both ends read a prompt by text/prompt.py, which takes the prompt's group of fields
+    "trimode": (16, 9, 55),
     "trimode_convert": (10, 7, 20),  # a recipe fetches a checkpoint, and asks whether there is one
     "trimode_client": (10, 6, 26),
     "trimode_train": (10, 7, 28),
@@ -37,8 +37,8 @@ MAY_IMPORT = {
     "decoding": {"errors", "api", "engines"},
     "auto": {"errors", "api", "engines", "decoding", "moved"},
     "scheduling": {*FOUNDATION, "engines", "text", "decoding", "auto"},
-    "requests": {*FOUNDATION, "engines", "text", "decoding", "auto", "scheduling"},
-    "runtime": {*FOUNDATION, "engines", "text", "config", "decoding", "auto", "scheduling", "requests"},
+    "requests": {*FOUNDATION, "engines", "text", "grammar", "decoding", "auto", "scheduling"},
+    "runtime": {*FOUNDATION, "engines", "text", "grammar", "config", "decoding", "auto", "scheduling", "requests"},
     "triton": {*FOUNDATION, "config", "metrics", "requests", "runtime"},
     # text: server/openai/ answers /tokenize without a way through Triton, which routers ask for every request, shows
     # the tokens of log-probabilities, and counts a prompt's tokens, since an answer may take what the context leaves.
@@ -48,7 +48,7 @@ MAY_IMPORT = {
 ENGINE_CONTRACT = {"trimode.engines.base"}
 """All of engines that decoding, auto, scheduling and requests may know."""
 
-MOST_MODULES = 15
+MOST_MODULES = 16  # api: each group of fields with rules of its own has a file
 MOST_LINES = 300
 MOST_LINES_OF_A_CLASS = 210
 MOST_LINES_OF_A_FUNCTION = 50

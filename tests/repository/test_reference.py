@@ -46,6 +46,8 @@ PROMPTS: dict[Operation, dict[str, Any]] = {
 NO_PROMPTS = [field for field in FIELDS if field.name not in (*PROMPT_FIELDS, "suffix", "mode")]
 """Fields that do not ask for an operation or a mode."""
 VALUES: dict[str, Any] = {
+    "guided_decoding_guide_type": "regex",
+    "guided_decoding_guide": "a+",
     "instruction": "What?",
     "auto_allow": ["diffusion"],
     "stop_words": ["a"],
@@ -75,6 +77,8 @@ VALUES: dict[str, Any] = {
 COMPANIONS: dict[str, dict[str, Any]] = {
     "stream_provisional": {"stream": True},
     "log_probs_kind": {"return_log_probs": True},
+    "guided_decoding_guide_type": {"guided_decoding_guide": "a+"},
+    "guided_decoding_guide": {"guided_decoding_guide_type": "regex"},
     "top_log_probs": {"return_log_probs": True},
     **{name: {"revise_rounds": 1} for name in ("revise_threshold", "revise_fraction", "accept")},
 }

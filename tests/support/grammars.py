@@ -6,10 +6,11 @@ import json
 from functools import cache
 from pathlib import Path
 
+from trimode.api.guide import GuideType
 from trimode.grammar.compiled import Compiled, compile_grammar, find_shortest
 from trimode.grammar.lexicon import Lexicon
 from trimode.grammar.matcher import Matcher
-from trimode.grammar.source import GuideType, Source, grammar_text
+from trimode.grammar.source import Source, grammar_text
 
 NANO = Path(__file__).parents[2] / "checkpoints" / "nano" / "tokenizer.json"
 SIZE, END = 2048, 11

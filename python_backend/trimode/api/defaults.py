@@ -15,6 +15,7 @@ from ..errors import Described, RequestError
 from .applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, REVISING, fields_of_others, operation_of
 from .effort import EffortTable
 from .fields import ALLOWED, MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
+from .guide import resolve_guide
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,6 @@ _EXCLUSIVE = (
     ("revise_threshold", "revise_fraction"),
 )
 
-
 DEFAULT_THRESHOLD = 0.9
 """Probability from which diffusion keeps a token at once, as in the released models' own examples."""
 DEFAULT_REVISE_ROUNDS = 2
@@ -89,6 +89,7 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     values.setdefault("seed", secrets.randbits(31))
     _resolve_block(values, mode, defaults)
     _resolve_thinking(values, defaults)
+    resolve_guide(values)
     return values
 
 
@@ -189,8 +190,7 @@ def default_mode(values: Mapping[str, Any], mode: Mode, *, edit: bool = False) -
 def _resolve_effort(values: dict[str, Any], operation: Operation, defaults: Defaults) -> None:
     """Set the knobs of the table that the request does not give.
 
-    Windows of infill and revise keep the width that the model was trained with. A text is revised at least as often as
-    without effort.
+    Windows of infill and revise keep their width. A text is revised at least as often as without effort.
     """
     if "effort" not in values:
         return

@@ -13,6 +13,7 @@ from .choice_fields import CHOICE_FIELDS
 from .choice_fields import INT32_MAX as INT32_MAX
 from .field import Field as Field
 from .field import Kind as Kind
+from .guide import GUIDE_FIELDS
 from .kinds import MAX_INPUT_IDS as MAX_INPUT_IDS
 from .kinds import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
 from .reveals import REVEALS as REVEALS
@@ -142,6 +143,7 @@ FIELDS: tuple[Field, ...] = (
     ),
     Field("end_id", "int", "the model's", "Token that ends the answer; -1 for none.", -1, INT32_MAX),
     *CHOICE_FIELDS,
+    *GUIDE_FIELDS,
     Field(
         "effort", "float", "none", "From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table.", 0.0, 1.0
     ),

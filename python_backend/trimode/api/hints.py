@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 _BEAMS = "there is no beam search, so leave it out"
-_FORMAT = "an answer cannot be held to a format, so ask for it in the prompt"
+_FORMAT = "use guided_decoding_guide_type and guided_decoding_guide"
 _LOGITS = "logits are not returned; return_log_probs gives the log-probability of each token"
 _ONE_ANSWER = "a request has one answer, so send it several times, each with its own seed"
 _STOP = "use stop_words, a list of texts"
@@ -38,7 +38,7 @@ HINTS: dict[str, str] = {
     **dict.fromkeys(("beam_width", "num_beams", "use_beam_search"), _BEAMS),
     **dict.fromkeys(("length_penalty", "early_stopping", "beam_search_diversity_rate"), _BEAMS),
     **dict.fromkeys(("response_format", "guided_json", "guided_regex", "guided_choice", "guided_grammar"), _FORMAT),
-    **dict.fromkeys(("json_schema", "structured_outputs", "grammar", "guided_decoding_guide"), _FORMAT),
+    **dict.fromkeys(("json_schema", "structured_outputs", "grammar", "guided_decoding_backend"), _FORMAT),
     **dict.fromkeys(("tools", "tool_choice", "functions", "function_call"), _TOOLS),
     **dict.fromkeys(("images", "image", "image_url", "audio"), _TEXT_ONLY),
     **dict.fromkeys(("add_special_tokens", "spaces_between_special_tokens"), _SPECIAL),

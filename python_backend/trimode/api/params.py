@@ -15,6 +15,7 @@ from .applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, REVISING, fields_
 from .checks import check_field
 from .defaults import DEFAULT_THRESHOLD, Defaults, resolve
 from .fields import PROMPT_FIELDS, Mode, Operation
+from .guide import GuideType
 
 Group = TypeVar("Group")
 
@@ -83,6 +84,14 @@ class ChoiceParams:
 
 
 @dataclass(frozen=True)
+class GuideParams:
+    """What the answer must match; decoding/guide.py is made of it."""
+
+    guided_decoding_guide_type: GuideType | None = None
+    guided_decoding_guide: str = ""
+
+
+@dataclass(frozen=True)
 class BlockParams:
     """How a block is refined, or drafted. Without a `threshold` the steps alone decide what a pass keeps."""
 
@@ -148,6 +157,7 @@ GROUPS: dict[str, type[Any]] = {
     "prompt": PromptParams,
     "sampling": SamplingParams,
     "choice": ChoiceParams,
+    "guide": GuideParams,
     "block": BlockParams,
     "infill": InfillParams,
     "revise": ReviseParams,
@@ -171,6 +181,7 @@ class GenerationParams:
     sampling: SamplingParams
     block: BlockParams
     choice: ChoiceParams = ChoiceParams()
+    guide: GuideParams = GuideParams()
     infill: InfillParams = InfillParams()
     revise: ReviseParams = ReviseParams()
     returns: ReturnOptions = ReturnOptions()
@@ -249,7 +260,7 @@ ECHO_ORDER = (
     *("accept", "effort", "enable_thinking", "continue_final_message", "allow_special_tokens"),
     *("stream", "stream_provisional", "stop_words", "bad_words", "draft_adapter"),
     *("logit_bias", "allowed_token_ids", "bad_token_ids", "min_tokens", "min_length", "stop_token_ids"),
-    *("include_stop_str_in_output", "skip_special_tokens"),
+    *("include_stop_str_in_output", "skip_special_tokens", "guided_decoding_guide_type", "guided_decoding_guide"),
     *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
     *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "exclude_input_in_output"),
     *("return_log_probs", "log_probs_kind", "top_log_probs", "return_prompt_log_probs", "return_token_ids"),

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engines.base import RowResult
+from .guide import only_allowed
+from .rules.base import FORBIDDEN
 from .sampling import likeliest, log_prob, penalise, sample
 from .sequence import SequenceState
 from .shaping import must_have_a_token
@@ -65,6 +67,11 @@ def next_token(
     if forced is not None:
         return forced, 0.0
     params = seq.params
+    if seq.guide is not None:
+        if seq.dictated:
+            return seq.dictated[0], 0.0
+        token = guided_token(seq, result, row, index, CAUSAL_STREAM, ahead)
+        return token, log_prob(result.raw[row], token) if params.returns.return_log_probs else 0.0
     if seq.rules:
         must_have_a_token(seq, result, row)
     if params.sampling.plain and not (params.reference or params.returns.return_log_probs):
@@ -72,3 +79,35 @@ def next_token(
     position = np.array([len(seq.prompt) + index])
     token = int(choose(seq, result, slice(row, row + 1), position, CAUSAL_STREAM, ahead)[0])
     return token, log_prob(result.raw[row], token) if params.returns.return_log_probs else 0.0
+
+
+def guided_token(
+    seq: SequenceState, result: RowResult, row: int, index: int, stream: int, ahead: tuple[int, ...] = ()
+) -> int:
+    """Return the token at generated position `index` that the guide allows, which stands right before it.
+
+    The most likely token needs no mask where it fits; others are drawn from what is allowed alone. Where the text could
+    not end in time after it, the token that ends the text soonest is returned.
+
+    Raises:
+        RequestError: no token is left.
+    """
+    guide = seq.guide
+    assert guide is not None
+    position, one = np.array([len(seq.prompt) + index]), result
+    token = -1
+    if seq.params.sampling.greedy:
+        token = int(choose(seq, result, slice(row, row + 1), position, stream, ahead)[0])
+    if token < 0 or result.stuck(row) or not guide.fits(token):
+        one = only_allowed(guide, result, row)
+        token = int(choose(seq, one, slice(0, 1), position, stream, ahead)[0])
+    settled = guide.settle(token, seq.params.max_tokens - index)
+    return token if result.logits[row, settled] == FORBIDDEN else settled
+
+
+def decided_in(seq: SequenceState) -> tuple[int, ...]:
+    """Return the block's tokens that are decided and not committed, which penalties count; a draft's seed is."""
+    if not seq.params.sampling.penalised:
+        return ()
+    block, committed = seq.current, seq.length - seq.current.start
+    return tuple(int(token) for token in block.tokens[committed:][~block.open[committed:]])

@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 
 from ..engines.base import Row, RowResult
+from . import guided_block
 from .block import Block
-from .choice import choose, note_top
+from .choice import choose, decided_in, note_top
 from .reveal import NEED_LOGITS, reveal
 from .sampling import log_probs_of
 from .sequence import Phase, SequenceState
@@ -36,13 +37,16 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
         RequestError: the request's rules leave no token for one of them.
     """
     block, params = seq.current, seq.params
+    if seq.guide is not None and seq.infill is None and seq.revise is None:
+        guided_block.reveal(seq, row, result, stream)
+        return
     plain = params.sampling.plain and not params.reference
     settles = bool(seq.rules) and seq.phase is Phase.DENOISE  # a draft is only proposed
     if plain and params.block.threshold == 0.0 and not (params.returns.return_log_probs or settles):
         _fill(block, row, result)  # every position is kept whatever its probability: a one-pass draft
         return
     positions = block.start + row.want  # (R,) absolute
-    decided = _decided(seq)
+    decided = decided_in(seq)
     ids = choose(seq, result, slice(None), positions, stream, decided)  # (R,)
     probs = result.top_prob if plain else result.prob_of(ids)  # (R,)
     steps_left = params.block.denoise_steps - block.step
@@ -77,15 +81,7 @@ def _fill(block: Block, row: Row, result: RowResult) -> None:
     block.step += 1
 
 
-def _decided(seq: SequenceState) -> tuple[int, ...]:
-    """Return the block's tokens that are decided and not committed, which penalties count; a draft's seed is."""
-    if not seq.params.sampling.penalised:
-        return ()
-    block, committed = seq.current, seq.length - seq.current.start
-    return tuple(int(token) for token in block.tokens[committed:][~block.open[committed:]])
-
-
 def finished(seq: SequenceState) -> bool:
-    """Whether every position is filled or the steps are spent."""
+    """Whether every position is filled or the steps are spent; what a guide holds has no gaps even then."""
     block = seq.current
-    return not block.open.any() or block.step == seq.params.block.denoise_steps
+    return not block.open.any() or (seq.guide is None and block.step == seq.params.block.denoise_steps)

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..engines.base import Ints, Row, RowResult
+from . import guided_block
 from .block import Review
 from .choice import note_top
 from .sampling import log_probs_of
@@ -49,10 +50,11 @@ def judge(seq: SequenceState, row: Row, result: RowResult) -> Verdict:
         rounds = review.rounds
         if np.array_equal(review.tokens, block.tokens):
             return Verdict.KEPT
-        if not change_stays(review.mean, mean, always=params.revise.accept == "always"):
+        likelier = change_stays(review.mean, mean, always=params.revise.accept == "always")
+        if not likelier or not (seq.guide is None or guided_block.fits(seq.guide, block, 0, len(row.tokens))):
             block.tokens, block.log_probs, seq.tops = review.tokens, review.log_probs, review.tops
             return Verdict.RESTORED
-    if rounds == params.revise.revise_rounds or block.step == params.block.denoise_steps:
+    if rounds == params.revise.revise_rounds or block.step >= params.block.denoise_steps:
         return Verdict.KEPT
     picked = _picked(seq, log_probs)
     if not len(picked):

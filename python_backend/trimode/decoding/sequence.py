@@ -16,6 +16,7 @@ from ..api.counters import Counters
 from ..api.fields import Mode
 from ..api.params import GenerationParams
 from .block import Block
+from .guide import Guide, follow
 from .infill_state import InfillState
 from .revise_state import ReviseState
 from .rules.base import LogitRule
@@ -52,6 +53,7 @@ class SequenceState:
         infill: the gap to fill, when the request is that; `tokens` are then what fills it.
         revise: the text to reconsider, when the request is that; `tokens` are then the text's, at the end.
         rules: what changes logits before a token is chosen from them, in this order.
+        guide: what the answer must match; it stands where `tokens` end.
         mode, block_length: how the next cycle is decoded; the request's own, unless that is left to `auto`.
     """
 
@@ -72,6 +74,7 @@ class SequenceState:
     infill: InfillState | None = None
     revise: ReviseState | None = None
     rules: tuple[LogitRule, ...] = ()
+    guide: Guide | None = None
     mode: Mode = field(init=False)
     block_length: int = field(init=False)
 
@@ -85,7 +88,9 @@ class SequenceState:
     @property
     def between_cycles(self) -> bool:
         """Whether its next pass begins a cycle, so that the mode may change: a single token, or a draft."""
-        return self.phase is Phase.DECODE or (self.phase in (Phase.DRAFT, Phase.VERIFY) and self.current.step == 0)
+        if self.phase is Phase.DECODE:
+            return self.length - self.cached == 1  # more where a guide dictated some
+        return self.phase in (Phase.DRAFT, Phase.VERIFY) and self.current.step == 0
 
     @property
     def length(self) -> int:
@@ -166,20 +171,43 @@ class SequenceState:
         self.cached = count
 
     def commit(self, tokens: list[int], log_probs: list[float]) -> list[int]:
-        """Append final tokens up to the end token or the limit, and finish there; return those appended."""
+        """Append final tokens up to the end token or the limit, and finish there; return those appended.
+
+        An answer that a guide holds ends where nothing may follow, and is complete at the limit if it may end there.
+        """
         room = self.remaining
         taken = tokens[:room]
         end = next((at for at, token in enumerate(taken) if self.params.is_end(token)), None)
         if end is not None:
             taken = taken[: end + 1]
+        if self.guide is not None:
+            end = follow(self.guide, taken, end)
+            taken = taken if end is None else taken[: end + 1]
+        if end is not None:
             self.finish("stop")
         elif len(taken) == room:
-            self.finish("length")
+            self.finish("stop" if self.guide is not None and self.guide.accepting else "length")
         self.tokens += taken
         if self.params.returns.return_log_probs:
             self.log_probs += log_probs[: len(taken)]
         self.counters.output_tokens = len(self.tokens)
         return taken
+
+    @property
+    def dictated(self) -> tuple[int, ...]:
+        """What must come next whatever the model says.
+
+        Nothing where rules may forbid some of it, or the model's likeliest tokens are asked for: each is then chosen.
+        """
+        chosen = self.rules or self.params.returns.top_log_probs
+        return () if self.guide is None or chosen else self.guide.forced
+
+    def commit_dictated(self) -> list[int]:
+        """Append what must come next, which no pass has to find; return it."""
+        committed: list[int] = []
+        while not self.done and (tokens := self.dictated):
+            committed += self.commit([*tokens], [0.0] * len(tokens))
+        return committed
 
     def ends(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         """Return which of `tokens` (N,) end the answer, (N,)."""

@@ -22,6 +22,9 @@ DENSE = 0.3
 """Share of the ids from which on nearly anything may come next, as inside of a string."""
 
 
+Ids = tuple[int, ...]
+
+
 class _Walk(NamedTuple):
     """How to choose: `careful` looks for a token that ends the text; choice `place` takes candidate 1, not 0."""
 
@@ -51,6 +54,29 @@ def close(at: LLMatcher, lexicon: Lexicon, limit: int, *, thorough: bool = False
         if best is not None and not thorough:
             break
     return best
+
+
+def close_after(token: int, at: LLMatcher, lexicon: Lexicon, limit: int, hint: Ids) -> Ids | None:
+    """Return the same for the place after `token`, which is allowed.
+
+    Args:
+        hint: tokens that ended the text a little earlier, and may still do so: to try them takes no time.
+    """
+    if at.try_consume_tokens([token]) == 0:
+        return None
+    try:
+        if at.is_accepting():
+            return ()
+        if hint and len(hint) <= limit:
+            done = at.try_consume_tokens(list(hint))
+            ends = done == len(hint) and at.is_accepting()
+            at.rollback(done)
+            if ends:
+                return hint
+        found = close(at, lexicon, limit)
+        return None if found is None else tuple(found)
+    finally:
+        at.rollback(1)
 
 
 def _take(walk: _Walk, at: LLMatcher, lexicon: Lexicon) -> list[int] | None:
@@ -87,9 +113,17 @@ def _choose(walk: _Walk, choices: int, at: LLMatcher, lexicon: Lexicon) -> list[
             if _ends(at, int(token)):
                 return [int(token)]
         if choices == walk.place:
-            others = heads[lexicon.first_byte[heads] != lexicon.first_byte[best]]
-            return [int(others[lexicon.ranks[others].argmin()])] if len(others) else []
+            return _other(best, heads, lexicon)
     return [best]
+
+
+def _other(best: int, heads: Ints, lexicon: Lexicon) -> list[int]:
+    """Return a token of another kind than `best`, such as a comma for a digit, or one that begins otherwise."""
+    begins_otherwise = lexicon.first_byte[heads] != lexicon.first_byte[best]
+    others = heads[begins_otherwise & (lexicon.ranks[heads] > lexicon.ranks[best] + 0.5)]
+    if not len(others):
+        others = heads[begins_otherwise]
+    return [int(others[lexicon.ranks[others].argmin()])] if len(others) else []
 
 
 def _heads(mask: Bools, lexicon: Lexicon) -> Ints:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
 
@@ -23,18 +24,18 @@ MOST_REFUSALS = 256
 class Compiler:
     """Compiles grammars for one tokenizer. What is slow to make is made for the first request that needs it."""
 
-    def __init__(self, tokenizer_json: str, size: int, end_id: int) -> None:
-        """Take the text of a tokenizer.json, how many ids the model has, and the id that ends its texts."""
+    def __init__(self, tokenizer_json: Callable[[], str], size: int, end_id: int) -> None:
+        """Take what gives the text of a tokenizer.json, how many ids the model has, and the id that ends its texts."""
         self._json, self._size, self._end_id = tokenizer_json, size, end_id
         self._lock = threading.Lock()
         self._kept: OrderedDict[Source, Compiled] = OrderedDict()
         self._refusals: OrderedDict[Source, tuple[str, str]] = OrderedDict()
-        self._trial = Trial(tokenizer_json, size, end_id)
+        self._trial: Trial | None = None
 
     @cached_property
     def lexicon(self) -> Lexicon:
         """The tokenizer's tokens."""
-        return Lexicon(self._json, self._size, self._end_id)
+        return Lexicon(self._json(), self._size, self._end_id)
 
     def compile(self, source: Source) -> Compiled:
         """Return the grammar, compiled.
@@ -51,6 +52,8 @@ class Compiler:
                 limit, value = self._refusals[source]
                 raise bad_grammar(limit, value)
             try:
+                if self._trial is None:
+                    self._trial = Trial(self._json(), self._size, self._end_id)
                 shortest = self._trial.run(source)
                 made = compile_grammar(grammar_text(source), self.lexicon, shortest)
             except RequestError as exc:
@@ -62,7 +65,8 @@ class Compiler:
     def close(self) -> None:
         """End the process that tries grammars."""
         with self._lock:
-            self._trial.close()
+            if self._trial is not None:
+                self._trial.close()
 
 
 V = TypeVar("V")

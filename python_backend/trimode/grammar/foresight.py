@@ -45,6 +45,8 @@ def foresee(at: LLMatcher, lexicon: Lexicon, ends: Sequence[int], draft: Sequenc
         usable += 1
     tokens = [int(token) for token in draft[:usable]]
     tokens = tokens[: at.validate_tokens(tokens)]
+    if not tokens:  # a draft of the library must not be empty
+        return NOTHING
     words = allocate_token_bitmask(len(tokens) + 1, lexicon.size)
     fill_next_token_bitmask_par_with_draft_tokens(_EXECUTOR, [(at, 0, tokens)], words)
     masks = np.zeros((len(tokens) + 1, lexicon.size), dtype=np.bool_)

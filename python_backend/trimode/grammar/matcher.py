@@ -7,12 +7,12 @@ ends it are kept apart here.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from dataclasses import dataclass, field
 
 import numpy as np
 from llguidance import LLMatcher
 
-from .closing import close
+from .closing import close, close_after
 from .foresight import NOTHING, foresee
 from .lexicon import Bools, Lexicon
 from .refusal import bad_grammar
@@ -21,8 +21,9 @@ CALM = 256
 """Tokens left of an answer from which on nobody looks at how it can be ended: more than any schema needs at once."""
 
 
-class _Place(NamedTuple):
-    """Where a text is.
+@dataclass(eq=False)
+class _Place:
+    """Where a text is. What is known of it depends on the tokens before it alone, not on what was tried meanwhile.
 
     Attributes:
         inside: tokens that the library has taken.
@@ -30,14 +31,29 @@ class _Place(NamedTuple):
         forced: the tokens that must come next.
         path: tokens that would end it, if they are known.
         hint: what ended it before the last token, which may still do so.
+        hopeless: no way to end in time was found.
+        settled: of tokens that were settled here, which one may come, and what would end the text after that.
+        last: the token that was taken here last, and the place after it.
     """
 
     inside: int
     waits: bool
-    ended: bool
-    forced: tuple[int, ...]
-    path: tuple[int, ...] | None
-    hint: tuple[int, ...]
+    ended: bool = False
+    forced: tuple[int, ...] = ()
+    path: tuple[int, ...] | None = None
+    hint: tuple[int, ...] = ()
+    hopeless: bool = False
+    settled: dict[int, tuple[int, tuple[int, ...] | None]] = field(default_factory=dict)
+    last: tuple[int, _Place] | None = None
+
+    def after(self, token: int) -> tuple[tuple[int, ...] | None, bool]:
+        """Return what would end the text after `token`, if that is known, and whether there is no hope of it."""
+        if self.path is not None and self.path[:1] == (token,):
+            return self.path[1:], self.hopeless
+        for settled, path in self.settled.values():
+            if settled == token:
+                return path, path is None
+        return None, self.hopeless
 
 
 class Matcher:
@@ -63,13 +79,11 @@ class Matcher:
         self._at, self._lexicon, self._ends, self._begins_after = at, lexicon, tuple(ends), begins_after
         self._shortest = None if path is None else len(path)
         known = None if path is None else tuple(path)
-        self._place = _Place(0, begins_after is not None, False, (), known, ())
+        self._place = _Place(0, begins_after is not None, path=known)
         if not self._place.waits:
-            self._place = self._place._replace(forced=tuple(at.compute_ff_tokens()))
+            self._place.forced = tuple(at.compute_ff_tokens())
         self._history: list[_Place] = []
         self._foreseen = NOTHING
-        self._after: tuple[int, tuple[int, ...]] | None = None  # a token that was settled, and a way to end after it
-        self._hopeless = False  # no way to end was found in time
 
     @property
     def taken(self) -> int:
@@ -149,28 +163,36 @@ class Matcher:
         place = self._place
         self._history.append(place)
         self._forget(token)
+        known = place.last is not None and place.last[0] == token
+        inside = not (place.waits or token in self._ends or self.complete)
+        if inside and not self._at.consume_token(token):
+            self._check()
+            raise AssertionError(f"token {token} does not fit the grammar")
+        if not known:
+            place.last = token, self._next(place, token, inside=inside)
+            self._check()
+        assert place.last is not None
+        self._place = place.last[1]
+
+    def _next(self, place: _Place, token: int, *, inside: bool) -> _Place:
+        """Return the place after `token`, which the library has taken if it is `inside` the text."""
         if place.waits:
             begins = token == self._begins_after
             forced = tuple(self._at.compute_ff_tokens()) if begins else ()
-            self._place = place._replace(waits=not begins, forced=forced)
-            return
-        if token in self._ends or self.complete:
-            self._place = place._replace(ended=True, forced=(), path=())
-            return
-        if not self._at.consume_token(token):
-            self._check()
-            raise AssertionError(f"token {token} does not fit the grammar")
+            return _Place(0, not begins, forced=forced, path=place.path)
+        if not inside:
+            return _Place(place.inside, waits=False, ended=True, path=())
         forced = place.forced[1:] if place.forced[:1] == (token,) else ()
-        if not forced:
-            forced = tuple(self._at.compute_ff_tokens())
-            self._check()
-        path, hint = None, place.hint if place.path is None else place.path
-        if place.path is not None and place.path[:1] == (token,):
-            path = place.path[1:]
-        elif self._after is not None and self._after[0] == token:
-            path = self._after[1]
-        self._after = None
-        self._place = _Place(place.inside + 1, False, False, forced, path, hint)
+        path, hopeless = place.after(token)
+        hint = place.hint if place.path is None else place.path
+        return _Place(
+            inside=place.inside + 1,
+            waits=False,
+            forced=forced or tuple(self._at.compute_ff_tokens()),
+            path=path,
+            hint=hint,
+            hopeless=hopeless,
+        )
 
     def back(self, count: int) -> None:
         """Take back the last `count` tokens."""
@@ -179,7 +201,6 @@ class Matcher:
         now, self._place = self._place, self._history[-count]
         del self._history[-count:]
         self._foreseen = NOTHING
-        self._after = None
         if now.inside > self._place.inside:
             self._at.rollback(now.inside - self._place.inside)
 
@@ -193,45 +214,30 @@ class Matcher:
         if place.waits:
             need = 1 + (self._shortest or 0)
             return self._begins_after if room - 1 < need <= room and self._begins_after is not None else token
-        if room > CALM or self._hopeless or token in self._ends or self.complete:
+        if room > CALM or place.hopeless or token in self._ends or self.complete:
             return token
-        after = self._way_out(token, room - 1)
+        if token not in place.settled:
+            place.settled[token] = self._settled(place, token, room)
+            place.last = None  # what comes after is known better now
+        return place.settled[token][0]
+
+    def _settled(self, place: _Place, token: int, room: int) -> tuple[int, tuple[int, ...] | None]:
+        """Return which token may come for `token`, and what would end the text after it, None if nothing may."""
+        if place.path is not None and place.path[:1] == (token,):
+            return token, place.path[1:]
+        hint = place.hint if place.path is None else place.path
+        after = close_after(token, self._at, self._lexicon, room - 1, hint)
         if after is not None:
-            self._after = (token, after)
-            return token
+            return token, after
         path = place.path
         if path is None:
             found = close(self._at, self._lexicon, room, thorough=True)
             path = None if found is None else tuple(found)
         if path is None or len(path) > room:
-            self._hopeless = True
-            return token
-        self._place = place._replace(path=path)
+            return token, None
         if path:
-            return path[0]
-        return self._ends[0] if self._ends else token
-
-    def _way_out(self, token: int, limit: int) -> tuple[int, ...] | None:
-        """Return at most `limit` tokens that end the text after `token`; None if none were found."""
-        place = self._place
-        if place.path is not None and place.path[:1] == (token,):
-            return place.path[1:]
-        if not self._at.consume_token(token):
-            self._check()
-        try:
-            if self._at.is_accepting():
-                return ()
-            hint = list(place.hint if place.path is None else place.path)
-            if hint and len(hint) <= limit:
-                done = self._at.try_consume_tokens(hint)
-                ends = done == len(hint) and self._at.is_accepting()
-                self._at.rollback(done)
-                if ends:
-                    return tuple(hint)
-            found = close(self._at, self._lexicon, limit)
-            return None if found is None else tuple(found)
-        finally:
-            self._at.rollback(1)
+            return path[0], path[1:]
+        return (self._ends[0], ()) if self._ends else (token, None)
 
     def copy(self) -> Matcher:
         """Return another matcher at the same place."""

@@ -7,20 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Literal, NamedTuple, get_args
+from typing import NamedTuple
 
 from llguidance import LLMatcher
 from llguidance.gbnf_to_lark import any_to_lark
 
+from ..api.guide import MAX_GUIDE_CHARACTERS, GuideType
 from .refusal import bad_grammar
 from .schema_check import check_schema
 from .weights import MOST_REPEATS, weight
 
-GuideType = Literal["json", "json_schema", "regex", "choice", "ebnf_grammar"]
-GUIDE_TYPES: tuple[GuideType, ...] = get_args(GuideType)
-
-MOST_CHARACTERS = 65_536
-"""Of a grammar; the largest of those that are published for JSON have some ten thousand."""
 MOST_CHOICES = 1_024
 JSON_LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
 
@@ -38,8 +34,8 @@ def grammar_text(source: Source) -> str:
     Raises:
         RequestError: it is too large, not of its kind, or asks for what cannot be enforced.
     """
-    if len(source.text) > MOST_CHARACTERS:
-        raise bad_grammar(f"must be at most {MOST_CHARACTERS} characters", f"{len(source.text)} characters")
+    if len(source.text) > MAX_GUIDE_CHARACTERS:
+        raise bad_grammar(f"must be at most {MAX_GUIDE_CHARACTERS} characters", f"{len(source.text)} characters")
     return _KINDS[source.kind](source.text)
 
 

@@ -15,6 +15,7 @@ from ..scheduling.snapshot import BlockSnapshot
 from ..text.answer_text import AnswerText
 from ..text.prompt import block_beside, read_text, room_after
 from ..text.tokenizer import Tokenizer
+from .guides import guide_of
 from .services import Handle, Request, Services
 from .token_rules import rules_of
 
@@ -32,6 +33,7 @@ def start(request: Request, services: Services) -> Handle:
             services.mask_token_id,
             params.block.draft_adapter,
             rules=rules_of(params, services),
+            guide=guide_of(params, services),
         ),
         text=AnswerText(
             tokenizer,

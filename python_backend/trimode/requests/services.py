@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
 from ..errors import Described, RequestError
+from ..grammar.compiler import Compiler
 from ..scheduling.job import Claim, Job
 from ..scheduling.outbox import Outbox, Sink
 from ..scheduling.queue import JobQueue
@@ -22,6 +23,7 @@ class Services:
         capacity: most tokens that a sequence may hold.
         banned: ids that must not stand in a text that is filled or revised.
         adapter: whether the checkpoint has a draft adapter.
+        grammars: compiles what answers must match; None without a tokenizer.
     """
 
     queue: JobQueue
@@ -31,6 +33,7 @@ class Services:
     capacity: int
     banned: tuple[int, ...]
     adapter: bool
+    grammars: Compiler | None = None
 
     def tokenizer_for(self, field: str, given: object = Described("a text"), hint: str = "") -> Tokenizer:
         """Return the tokenizer, which `field` needs; raise a RequestError if there is none."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ class Tokenizer:
             capacity: how many tokens the model holds; messages that cannot fit are refused before they are rendered.
         """
         self._backend = backend
+        self.to_json: Callable[[], str] = backend.to_str  # the text of a tokenizer.json that makes the same tokens
         self._capacity = capacity
         # Nothing is ever added to a text, so this only counts a token's spaces among the characters it belongs to.
         backend.post_processor = processors.ByteLevel(trim_offsets=False)

@@ -27,7 +27,7 @@ def said(name: str) -> str:
         ("embedding_bias", "use logit_bias"),
         ("ignore_eos", "use end_id -1"),
         ("random_seed", "use seed"),
-        ("response_format", "an answer cannot be held to a format"),
+        ("response_format", "use guided_decoding_guide_type"),
         ("prompt", "use text_input for plain text to continue, or messages for a chat"),
         ("max_new_tokens", "use max_tokens"),
         ("n", "a request has one answer"),

@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from trimode.api.guide import GuideType
 from trimode.grammar.closing import close
-from trimode.grammar.source import GuideType
 
 from tests.support.grammars import compiled, ids, nano_lexicon, shown
 
 RECORD = (
     '{"type": "object", "properties": {"name": {"type": "string"}, "tags": {"type": "array", "items": {"type": '
     '"string"}}, "age": {"type": "integer"}}, "required": ["name", "tags", "age"], "additionalProperties": false}'
+)
+NUMBERS = (
+    '{"type": "object", "properties": {"a": {"type": "number"}, "b": {"type": "integer"}}, "required": ["a", "b"], '
+    '"additionalProperties": false}'
 )
 
 
@@ -24,6 +28,7 @@ RECORD = (
         ("json_schema", RECORD, "", '{"name": "", "tags": [], "age": 0}'),
         ("json_schema", RECORD, '{"name": "Bob", "tags": ["x', '"], "age": 0}'),
         ("json_schema", '{"anyOf": [{"type": "null"}, {"type": "string", "minLength": 40}]}', "", "null"),
+        ("json_schema", NUMBERS, '{"a": 2E11', ', "b": 0}'),
         ("regex", "(a|b)*c", "abab", "c"),
         ("regex", r"\d{4}-\d\d", "20", "00-00"),
         ("ebnf_grammar", 'root ::= "a" ("b" | "c")+ "d"\n', "", "abd"),

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from trimode.api.guide import GuideType
 from trimode.errors import RequestError
 from trimode.grammar import compiler as module
 from trimode.grammar import trial
 from trimode.grammar.compiled import compile_grammar
 from trimode.grammar.compiler import Compiler
 from trimode.grammar.refusal import FIELD, bad_grammar
-from trimode.grammar.source import GuideType, Source
+from trimode.grammar.source import Source
 from trimode.grammar.worker import answer
 
 from tests.support.grammars import END, NANO, SIZE, nano_lexicon, shown
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.subprocess
 
 @pytest.fixture(scope="module")
 def grammars() -> Iterator[Compiler]:
-    made = Compiler(NANO.read_text(encoding="utf-8"), SIZE, END)
+    made = Compiler(lambda: NANO.read_text(encoding="utf-8"), SIZE, END)
     yield made
     made.close()
 

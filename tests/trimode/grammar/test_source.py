@@ -7,9 +7,10 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trimode.api.guide import MAX_GUIDE_CHARACTERS, GuideType
 from trimode.errors import RequestError
 from trimode.grammar.matcher import Matcher
-from trimode.grammar.source import MOST_CHARACTERS, MOST_CHOICES, GuideType, Source, grammar_text
+from trimode.grammar.source import MOST_CHOICES, Source, grammar_text
 
 from tests.support.grammars import ids, matcher, shown
 
@@ -35,7 +36,7 @@ def follows(text: Matcher, said: str) -> bool:
         ("choice", '{"a": 1}', f"must be a JSON list of 1 to {MOST_CHOICES} texts, none of them empty"),
         ("regex", "(a{1000}){1000}", "must repeat an atom at most 20000 times"),
         ("ebnf_grammar", "nonsense", "must be a grammar in the notation of Lark or GBNF"),
-        ("regex", "a" * (MOST_CHARACTERS + 1), f"must be at most {MOST_CHARACTERS} characters"),
+        ("regex", "a" * (MAX_GUIDE_CHARACTERS + 1), f"must be at most {MAX_GUIDE_CHARACTERS} characters"),
     ],
 )
 def test_what_is_not_of_its_kind_is_refused(kind: GuideType, text: str, limit: str) -> None:

@@ -21,9 +21,10 @@ def start(seq: SequenceState, result: RowResult) -> list[int]:
 
 
 def plan(seq: SequenceState) -> Row:
-    """Return a causal pass over the last committed token."""
-    tokens = np.array([seq.tokens[-1]], dtype=np.int64)
-    return Row(seq.slot, tokens, seq.cached, "causal", FIRST_ROW, keep=True)
+    """Return a causal pass over the last committed token, and over those before it that a guide dictated."""
+    tokens = np.array(seq.tokens[seq.cached - len(seq.prompt) :], dtype=np.int64)
+    last = FIRST_ROW if len(tokens) == 1 else np.array([len(tokens) - 1])
+    return Row(seq.slot, tokens, seq.cached, "causal", last, keep=True)
 
 
 def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
@@ -42,4 +43,5 @@ def resume(seq: SequenceState) -> None:
 def _advance(seq: SequenceState, result: RowResult) -> list[int]:
     seq.phase = Phase.DECODE
     token, log_prob = next_token(seq, result, 0, len(seq.tokens))
-    return seq.commit([token], [log_prob])
+    committed = seq.commit([token], [log_prob])
+    return committed if seq.guide is None else committed + seq.commit_dictated()

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 
 from ...engines.base import Row, RowResult
-from .. import refine, review
+from .. import guided_block, refine, review
 from ..choice import next_token
 from ..committed import NOTHING, Committed
 from ..refine import DENOISE_STREAM, STREAMS
@@ -72,6 +72,7 @@ def _open_block(seq: SequenceState, result: RowResult, at: int) -> list[int]:
     last = seq.block_length if params.reference else min(seq.block_length, seq.remaining)
     seq.open_block(seed, seq.forced_in_block(base, seed), last)
     seq.current.log_probs[0] = log_prob
+    guided_block.write_dictated(seq)
     return [] if seq.current.open.any() else _commit_if_finished(seq)
 
 

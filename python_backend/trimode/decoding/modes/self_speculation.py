@@ -11,9 +11,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...engines.base import Row, RowResult
-from .. import refine
+from .. import guided_block, refine
 from ..choice import CAUSAL_STREAM, next_token
 from ..committed import Committed
+from ..guide import Guide
 from ..sequence import Phase, SequenceState
 
 
@@ -71,12 +72,15 @@ def resume(seq: SequenceState) -> None:
         if token is not None:
             forced[offset] = token
     seq.open_block(seq.tokens[-1], forced, _width(seq))
+    guided_block.write_dictated(seq)
     seq.phase = Phase.DRAFT if seq.current.open.any() else Phase.VERIFY
 
 
 def _verified(seq: SequenceState, row: Row, result: RowResult) -> tuple[list[int], list[float]]:
     """Return the verification's tokens up to and including the first that the draft did not foresee."""
     params = seq.params
+    if seq.guide is not None:
+        return _verified_with(seq.guide, seq, row, result)
     base, width = len(seq.tokens), len(row.tokens)
     quick = params.sampling.plain and not params.returns.return_log_probs and params.max_thinking_tokens is None
     if quick and not result.stuck():
@@ -92,4 +96,24 @@ def _verified(seq: SequenceState, row: Row, result: RowResult) -> tuple[list[int
         log_probs.append(log_prob)
         if offset + 1 == width or token != row.tokens[offset + 1]:
             break
+    return run, log_probs
+
+
+def _verified_with(guide: Guide, seq: SequenceState, row: Row, result: RowResult) -> tuple[list[int], list[float]]:
+    """Return the same where a guide holds the answer: it goes along with the run, and back to where it was."""
+    base, width, begin = len(seq.tokens), len(row.tokens), guide.taken
+    if not seq.params.sampling.greedy:
+        guide.look_ahead(row.tokens[1:].tolist())
+    run: list[int] = []
+    log_probs: list[float] = []
+    for offset in range(width):
+        token, log_prob = next_token(seq, result, offset, base + offset, tuple(run))
+        run.append(token)
+        log_probs.append(log_prob)
+        if offset + 1 == width or token != row.tokens[offset + 1]:
+            break
+        guide.take(token)
+        if guide.complete:
+            break
+    guide.back(guide.taken - begin)
     return run, log_probs

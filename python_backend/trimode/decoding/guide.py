@@ -1,0 +1,96 @@
+"""Guide: what the answer's text must match, as decoding sees it. Knows no grammar; grammar/matcher.py is one.
+
+A guide stands where the committed tokens end. A pass that looks further takes tokens and gives them back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..engines.base import RowResult
+from ..errors import Described, RequestError
+from .rules.base import FORBIDDEN
+
+Bools = npt.NDArray[np.bool_]
+
+
+class Guide(Protocol):
+    """One text on its way; its tokens are taken one by one and can be taken back."""
+
+    @property
+    def taken(self) -> int:
+        """How many tokens were taken."""
+        ...
+
+    @property
+    def waits(self) -> bool:
+        """Whether the text is still to begin: what comes before it, such as a thought, is free."""
+        ...
+
+    @property
+    def accepting(self) -> bool:
+        """Whether the text may end here."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing may follow."""
+        ...
+
+    @property
+    def forced(self) -> tuple[int, ...]:
+        """The tokens that must come next, as the tokenizer would write them; usually none."""
+        ...
+
+    def fits(self, token: int) -> bool:
+        """Whether `token` may come next: cheaper than a mask."""
+        ...
+
+    def allowed(self) -> Bools:
+        """Return (V,) which tokens may come next."""
+        ...
+
+    def look_ahead(self, draft: Sequence[int]) -> None:
+        """Prepare the masks along `draft` at once."""
+        ...
+
+    def take(self, token: int) -> None:
+        """Go on by `token`, which fits."""
+        ...
+
+    def back(self, count: int) -> None:
+        """Take back the last `count` tokens."""
+        ...
+
+    def settle(self, token: int, room: int) -> int:
+        """Return `token`, which fits, or another one where after it the text could not end within `room` tokens."""
+        ...
+
+
+def only_allowed(guide: Guide, result: RowResult, row: int) -> RowResult:
+    """Return row `row` of `result` alone, in which nothing can be chosen but what the guide allows.
+
+    Raises:
+        RequestError: nothing is left, because other rules forbid all of it or the grammar leads nowhere.
+    """
+    scores = result.logits[row : row + 1].copy()
+    scores[0, ~guide.allowed()] = FORBIDDEN
+    one = result.line(row).reshaped(scores)
+    if one.stuck():
+        limit = "must leave a token to choose at each place, next to the other fields"
+        given = Described(f"none after {guide.taken} tokens")
+        raise RequestError("guided_decoding_guide", limit, given, error_type="not_applicable")
+    return one
+
+
+def follow(guide: Guide, tokens: list[int], end: int | None) -> int | None:
+    """Let the guide take `tokens`; return where the answer ends, `end` unless nothing may follow before that."""
+    for at, token in enumerate(tokens):
+        guide.take(token)
+        if guide.complete:
+            return at
+    return end
