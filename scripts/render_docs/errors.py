@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from trimode.errors import ERROR_TYPES, ErrorType
 from trimode.server.error_answer import RETRY_AFTER_SECONDS
-from trimode.server.grpc_front.front import HARD_LIMIT_FACTOR
 from trimode.server.grpc_front.status import status_of
 from trimode_client.errors import (
     AddressError,
@@ -43,9 +42,6 @@ Every error has a stable `error_type`, a word for programs, and a message for pe
 
 Triton itself refuses some requests before the model sees them, such as a tensor of a wrong datatype. The server puts a
 type in front of these errors too: the one that their words mean, or `internal` where it does not know the words.
-
-One error has no type: a gRPC message of more than {HARD_LIMIT_FACTOR} times `--max-body-mib` is refused by gRPC
-itself, with the status `RESOURCE_EXHAUSTED`.
 """
 
 RETRIES = """

@@ -11,7 +11,8 @@ from typing import Any
 import grpc
 from trimode.api.tensors import MODEL_NAME
 from trimode.server.access.entry import EVERYBODY, Entry
-from trimode.server.grpc_front.front import GrpcFront, listen
+from trimode.server.grpc_front.front import GrpcFront
+from trimode.server.grpc_front.listener import Keeper, listen
 from trimode.server.grpc_front.messages import FINAL
 from trimode.server.ports import free_port
 from trimode.server.serving import Limits
@@ -89,6 +90,7 @@ class Scene:
     channel: grpc.aio.Channel
     address: str
     """The front's host:port."""
+    keeper: Keeper
 
     @property
     def stub(self) -> Any:
@@ -124,9 +126,9 @@ def play(
             state = State()
             given: dict[str, Any] = dict(limits)
             front = GrpcFront(f"127.0.0.1:{inner}", state, Limits(**given), entry)
-            await stack.enter_async_context(listen(front, "127.0.0.1", outer))
+            keeper = await stack.enter_async_context(listen(front, "127.0.0.1", outer))
             await front.connect()
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{outer}"))
-            await act(Scene(behind, state, front, channel, f"127.0.0.1:{outer}"))
+            await act(Scene(behind, state, front, channel, f"127.0.0.1:{outer}", keeper))
 
     asyncio.run(run())

@@ -19,9 +19,9 @@ from ..errors import ServeError, TrimodeError
 from .access.entry import EVERYBODY, Entry
 from .backend_client import BackendClient
 from .gpu_repository import parse_gpus
-from .grpc_front.front import MOST_CONNECTIONS as MOST_GRPC
 from .grpc_front.front import GrpcFront
-from .grpc_front.front import listen as listen_grpc
+from .grpc_front.listener import MOST_CONNECTIONS as MOST_GRPC
+from .grpc_front.listener import listen as listen_grpc
 from .guard import Guard
 from .http_front.bodies import Bodies
 from .http_front.listener import listen

@@ -1,7 +1,7 @@
 """ServerTls: the certificates that both faces show, read again when their files change.
 
 A new connection gets the newest certificates that could be read; one that runs keeps its own. Knows files, and what
-asyncio and gRPC take; nothing of callers.
+asyncio takes; nothing of callers.
 """
 
 from __future__ import annotations
@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-import grpc
 
 from ...errors import ServeError
 from ..process import log
@@ -23,7 +21,7 @@ LOOK_SECONDS = 1.0  # between two looks at the files' state
 NOT_ASKED, REQUIRED = int(ssl.CERT_NONE), int(ssl.CERT_REQUIRED)
 CERT_REQS = (NOT_ASKED, REQUIRED)
 """What `--ssl-cert-reqs` takes, in Python's numbers. 1, a certificate that may be left out, is none of gRPC's."""
-HTTP_1 = ["http/1.1"]  # what HTTP's face speaks, as TLS names it
+HTTP_1, HTTP_2 = ["http/1.1"], ["h2"]  # what HTTP's face and gRPC's speak, as TLS names them
 
 
 @dataclass(frozen=True)
@@ -71,14 +69,11 @@ class Certificates:
     """What the files held at one moment; checked.
 
     Attributes:
-        context: for HTTP.
-        cert, key, authorities: for gRPC.
+        http, grpc: for each face.
     """
 
-    context: ssl.SSLContext
-    cert: bytes = field(repr=False)
-    key: bytes = field(repr=False)
-    authorities: bytes | None = field(repr=False)
+    http: ssl.SSLContext
+    grpc: ssl.SSLContext
 
     @classmethod
     def read(cls, files: TlsFiles) -> Certificates:
@@ -91,15 +86,18 @@ class Certificates:
         cert = found["--ssl-certfile"]
         key = found.get("--ssl-keyfile", cert)
         authorities = found.get("--ssl-ca-certs")
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.set_alpn_protocols(HTTP_1)
-        _load_chain(context, files, cert, key)
-        if authorities is not None:
-            _check_certificates("--ssl-ca-certs", files.authorities, authorities)
-            context.load_verify_locations(cadata=authorities.decode("ascii"))
-            context.verify_mode = ssl.CERT_REQUIRED
-        return cls(context, cert, key, authorities)
+        made = []
+        for protocols in (HTTP_1, HTTP_2):
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.minimum_version = ssl.TLSVersion.TLSv1_2
+            context.set_alpn_protocols(protocols)
+            _load_chain(context, files, cert, key)
+            if authorities is not None:
+                _check_certificates("--ssl-ca-certs", files.authorities, authorities)
+                context.load_verify_locations(cadata=authorities.decode("ascii"))
+                context.verify_mode = ssl.CERT_REQUIRED
+            made.append(context)
+        return cls(*made)
 
 
 class NewestContext(ssl.SSLContext):
@@ -126,22 +124,9 @@ class ServerTls:
         self._now = Certificates.read(files)
         self.context = NewestContext(ssl.PROTOCOL_TLS_SERVER)
         """What HTTP listens with."""
-        self.context.newest = self._now.context
-
-    def credentials(self) -> grpc.ServerCredentials:
-        """Return what gRPC listens with."""
-        shown = self._now
-
-        def newer() -> Any:  # gRPC asks at each handshake, from its own threads; None leaves it as it is
-            nonlocal shown
-            if shown is self._now:
-                return None
-            shown = self._now
-            return _configuration(shown)
-
-        return grpc.dynamic_ssl_server_credentials(
-            _configuration(shown), newer, require_client_authentication=shown.authorities is not None
-        )
+        self.http2_context = NewestContext(ssl.PROTOCOL_TLS_SERVER)
+        """What gRPC listens with."""
+        self._show()
 
     async def watch(self) -> None:
         """Read the files again whenever they have changed, until cancelled."""
@@ -160,17 +145,14 @@ class ServerTls:
         except ServeError as exc:
             log(f"{exc}; the former certificates stay")
             return
-        self.context.newest = self._now.context
+        self._show()
         log(f"{', '.join(map(str, self._files.named.values()))}: new connections get what these files hold now")
+
+    def _show(self) -> None:
+        self.context.newest, self.http2_context.newest = self._now.http, self._now.grpc
 
     def _look(self) -> list[tuple[int, ...]]:
         return [file_state(path) for path in self._files.named.values()]
-
-
-def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration(
-        [(certificates.key, certificates.cert)], root_certificates=certificates.authorities
-    )
 
 
 def _read(option: str, path: Path) -> bytes:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
-from typing import Any
 
 from grpc_health.v1 import health_pb2
 
-from ...errors import Refusal, TrimodeError, shorten
+from ...errors import Refusal, shorten
 from ..serving import ServingState
 from .messages import parsed
-from .status import abort
 
 SERVICE = "grpc.health.v1.Health"
 POLL_SECONDS = 0.5  # between looks whether the state has changed, for those who watch it
@@ -24,7 +22,7 @@ class Health:
         self._state = state
         self._services = ("", *services)
 
-    async def check(self, message: bytes, context: Any) -> bytes:
+    async def check(self, message: bytes) -> bytes:
         """Say once whether requests are taken.
 
         Raises:
@@ -35,12 +33,9 @@ class Health:
             raise Refusal("not_found", f"there is no service {shorten(service)}")
         return self._response()
 
-    async def watch(self, message: bytes, context: Any) -> AsyncIterator[bytes]:
+    async def watch(self, message: bytes) -> AsyncIterator[bytes]:
         """Say it now, and again whenever it changes, until the server ends."""
-        try:
-            known = parsed(health_pb2.HealthCheckRequest, message).service in self._services
-        except TrimodeError as exc:
-            await abort(context, exc)
+        known = parsed(health_pb2.HealthCheckRequest, message).service in self._services
         shown = None
         while True:
             stopping = self._state.stopping  # looked at first, so that the last state is always said

@@ -20,10 +20,15 @@ from ...errors import Described, Refusal, RequestError, TrimodeError, shorten
 from ..access.turnstile import Visit
 from ..error_answer import with_type
 from ..serving import check_id, check_model
+from .framing import PREFIX, framed
 
 ASK_FINAL = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
 """Triton's parameters: a request asks with the first that responses say with the second whether they are the last."""
+FINAL_NAME = FINAL.encode()
+NOT_FINAL = b"\x0a" + bytes((len(FINAL_NAME),)) + FINAL_NAME + b"\x12\x02\x08\x00"
+"""The parameter in protobuf's form where it is false: field 1 the name, field 2 a message whose field 1 is 0."""
+INFER_RESPONSE = 0x12  # in protobuf's form: the key of ModelStreamInferResponse's field 2
 RESERVED = (TAG, CALLER, CANCEL, TOKEN_RATE)
 """Parameters by which the front speaks to the model; from a caller they would end or rename another's request."""
 MOST_NAMES = 2 * len(BY_NAME)  # inputs, outputs or parameters of a request, each of which is a field or an output
@@ -43,16 +48,9 @@ class Request:
     message: bytes
 
 
-def read_request(message: bytes, most_bytes: int) -> Any:
-    """Return the ModelInferRequest in `message`.
-
-    Raises:
-        Refusal: the message is larger than `most_bytes`.
-        RequestError: the bytes are none.
-    """
-    if len(message) > most_bytes:
-        raise Refusal("too_large", f"a message must be at most {most_bytes} bytes, got {len(message)}")
-    return parsed(pb.ModelInferRequest, message)
+def too_large(size: int, most_bytes: int) -> Refusal:
+    """Return the error of a message of `size` bytes, which was not read."""
+    return Refusal("too_large", f"a message must be at most {most_bytes} bytes, got {size}")
 
 
 def parsed(kind: Any, message: bytes) -> Any:
@@ -104,6 +102,33 @@ def checked(request: Any, message: bytes, visit: Visit) -> Request:
     return Request(request.id, message + ours.SerializeToString())
 
 
+def read_end(message: bytes) -> Any:
+    """Return the ModelStreamInferResponse in `message` (with gRPC's prefix) if it may end a request; None if it cannot.
+
+    Most responses are neither an error nor the last, and are not parsed: nothing stands beside their infer_response,
+    and Triton's parameter says once that they are not. What a response holds as text cannot pass for that.
+
+    Raises:
+        DecodeError: it is none.
+    """
+    if NOT_FINAL in message and message.count(FINAL_NAME) == 1 and _holds_one_response(message):
+        return None
+    return pb.ModelStreamInferResponse.FromString(message[PREFIX.size :])
+
+
+def _holds_one_response(message: bytes) -> bool:
+    """Whether infer_response is all that a message holds, and so no error_message."""
+    at, size, shift = PREFIX.size, 0, 0
+    if message[at] != INFER_RESPONSE:
+        return False
+    while True:
+        at += 1
+        size |= (message[at] & 0x7F) << shift
+        shift += 7
+        if message[at] < 0x80:
+            return at + 1 + size == len(message)
+
+
 def is_last(response: Any) -> bool:
     """Return whether no response to the same request follows: an error, or marked as the last one."""
     if response.error_message:
@@ -123,9 +148,8 @@ def refusal(request_id: str, error: TrimodeError) -> bytes:
 
 
 def with_error_type(response: Any, message: bytes) -> bytes:
-    """Return the response's bytes; an error of Triton's own words gets an error_type in front."""
+    """Return `message`, which holds `response`; an error of Triton's own words gets an error_type in front."""
     if not response.error_message:
         return message
     response.error_message = with_type(response.error_message)
-    typed: bytes = response.SerializeToString()
-    return typed
+    return framed(response.SerializeToString())

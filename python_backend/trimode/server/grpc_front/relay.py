@@ -1,44 +1,36 @@
 """One caller's ModelStreamInfer stream: requests to Triton, responses back, and an answer to everything that came.
 
 A Relay knows which of its requests run, so that each gets an error when the backend ends, and so that a stream on which
-nothing runs can be closed. Knows nothing of other calls.
+nothing runs can be closed. All of it happens at once in the event loop: a response costs no task, no lock and no queue
+unless its caller is slow. Knows nothing of other calls.
 """
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import logging
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+from collections.abc import Callable
 
-import grpc
-from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2 as pb
 
 from ...errors import Refusal, TrimodeError
 from ..access.turnstile import Visit
 from ..serving import Limits, ServingState, lost_error, not_serving, silent_error
-from .messages import checked, is_last, read_request, refusal, with_error_type
-from .status import abort
-
-logger = logging.getLogger(__name__)
+from .backend import BackendCall
+from .call import Call
+from .messages import checked, is_last, parsed, read_end, refusal, too_large, with_error_type
 
 MOST_RUNNING = 1024
 """Requests of one stream that may run or wait at once; more than the server's own queue and slots together hold."""
-WRITE_SECONDS = 60.0  # for a caller to take a response, as over HTTP
 
 
 class Upstream:
     """A stream of ours to Triton, and the requests on it that have no last response yet, by id."""
 
-    def __init__(self, call: Any) -> None:
-        self.call = call
+    def __init__(self, relay: Relay) -> None:
+        self.call = BackendCall(lambda message: relay.pass_on(self, message), lambda code, text: relay.lost(self))
+        self.call.on_drained = relay.drained
         self.running: dict[str, deque[Visit]] = {}
-        self.ended = False
-        self.silent = False  # it was cancelled because Triton had nothing to say for too long
         self.last_sign = time.monotonic()  # when Triton last sent something, or got something to do
 
     def begin(self, request_id: str, visit: Visit) -> None:
@@ -60,90 +52,47 @@ class Upstream:
 
 
 class Relay:
-    """Serves one stream.
-
-    `open_call` opens a stream to Triton, the first time when a request needs it. `enter` lets in each request.
-    """
+    """Answers one call. `open_call` begins a call to Triton, when a request needs one; `enter` lets in each request."""
 
     def __init__(
         self,
-        context: Any,
-        open_call: Callable[[], Any],
+        call: Call,
+        open_call: Callable[[BackendCall], None],
         state: ServingState,
         limits: Limits,
         enter: Callable[[], Visit],
     ) -> None:
-        self._context = context
+        self._call = call
         self._open_call = open_call
         self._state = state
         self._limits = limits
         self._enter = enter
-        self._writing = asyncio.Lock()  # a stream takes one write at a time
-        self._writing_since: float | None = None  # time.monotonic() of the write under way
-        self._task: asyncio.Task[Any] | None = None
-        self._refusals = 0  # that are being written
-        self._upstreams: list[Upstream] = []  # the newest last; older ones have ended and answer what ran on them
-        self._pumps: set[asyncio.Task[None]] = set()
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._upstreams: list[Upstream] = []  # one at most, but while its predecessor is being lost
         self._idle_since = time.monotonic()
+        self._finished = False  # the caller sends no more
         self._why: TrimodeError | None = None  # why the stream is to end once nothing runs
-        self._closing = asyncio.Event()
-
-    @property
-    def peer(self) -> str:
-        """gRPC's name of the other end."""
-        return str(self._context.peer())
+        self.over = False
 
     @property
     def running(self) -> int:
-        """How many requests wait for their last response, or are just getting it."""
-        return self._refusals + sum(len(up.ids()) for up in self._upstreams)
+        """How many requests wait for their last response, or whether their caller has yet to take it."""
+        return sum(len(up.ids()) for up in self._upstreams) + (self._call.waiting_since is not None)
 
-    async def serve(self, requests: AsyncIterator[bytes]) -> None:
-        """Answer `requests` until the caller has no more, leaves, or the stream is closed."""
-        self._task = asyncio.current_task()
-        reading = asyncio.create_task(self._read(requests))
-        closing = asyncio.create_task(self._closing.wait())
-        try:
-            await asyncio.wait((reading, closing), return_when=asyncio.FIRST_COMPLETED)
-            if reading.done():
-                reading.result()
-                await self._idle.wait()
-            elif self._why is not None:
-                async with self._writing:  # a call that is ended in the middle of a write has no status
-                    await abort(self._context, self._why)
-        finally:
-            reading.cancel()
-            closing.cancel()
-            self._drop()
+    @property
+    def busy(self) -> bool:
+        """Whether something runs, so that the connection must stay."""
+        return self.running > 0
 
-    def close(self, why: TrimodeError) -> None:
-        """End the stream: at once if nothing runs on it, else after the last response."""
-        self._why = why
-        if not self.running:
-            self._closing.set()
+    @property
+    def blocked(self) -> bool:
+        """Whether requests must wait, since the caller takes no responses or Triton no requests."""
+        return self._call.waiting_since is not None or any(up.call.waiting for up in self._upstreams)
 
-    def watch(self, now: float, most_idle_seconds: float) -> None:
-        """End what has been silent for too long at `now` (time.monotonic): a backend, or a caller without requests."""
-        up = self._upstreams[-1] if self._upstreams else None
-        if self._writing_since is not None:
-            if now - self._writing_since > WRITE_SECONDS and self._task is not None:
-                self._task.cancel()  # nobody reads, and a call with a write under way takes no status
-        elif up and up.running and now - up.last_sign > self._limits.silence_seconds:
-            up.silent = True
-            up.call.cancel()
-        elif not self.running and now - self._idle_since > most_idle_seconds:
-            self.close(Refusal("deadline_exceeded", f"the stream had no request for {most_idle_seconds:.0f} s"))
-
-    async def _read(self, requests: AsyncIterator[bytes]) -> None:
-        async for message in requests:
-            await self._accept(message)
-
-    async def _accept(self, message: bytes) -> None:
+    def message(self, message: bytes) -> None:
+        """Send a request on, or answer it with an error."""
         request_id = ""
         try:
-            request = read_request(message, self._limits.body_bytes)
+            request = parsed(pb.ModelInferRequest, message)
             request_id = request.id
             if not self._state.alive or self._why is not None:
                 raise not_serving(self._state)
@@ -152,97 +101,109 @@ class Relay:
             visit = self._enter()
             try:
                 accepted = checked(request, message, visit)
+                up = self._upstream()
             except TrimodeError:
                 visit.leave()
                 raise
         except TrimodeError as exc:
-            self._idle.clear()
-            self._refusals += 1
-            try:
-                await self._write(refusal(request_id, exc))
-            finally:
-                self._refusals -= 1
-                self._note_idle()
+            self._refuse(request_id, exc)
             return
-        up = self._open()
         up.begin(accepted.id, visit)
-        self._idle.clear()
-        try:
-            await up.call.write(accepted.message)
-        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
-            pass  # the stream to Triton ended: its pump answers this request as it answers all that run
-        except asyncio.CancelledError:
-            if cancelling():
-                raise  # the caller left
+        up.call.send(accepted.message)
 
-    def _open(self) -> Upstream:
-        if not self._upstreams or self._upstreams[-1].ended:
-            self._upstreams.append(up := Upstream(self._open_call()))
-            self._pumps.add(pump := asyncio.create_task(self._pump_responses(up)))
-            pump.add_done_callback(self._pumps.discard)
-        return self._upstreams[-1]
+    def too_large(self, size: int) -> None:
+        """Answer a message that was not read."""
+        self._refuse("", too_large(size, self._limits.body_bytes))
 
-    async def _pump_responses(self, up: Upstream) -> None:
-        """Pass responses on until Triton's stream ends; then answer what still runs with an error."""
-        error: TrimodeError = TrimodeError("the front could not read a response")
-        try:
-            error = await self._pass_on(up)
-        except asyncio.CancelledError:
-            if not up.silent or cancelling():
-                raise  # the caller left
-            error = silent_error()
-        finally:
-            up.ended = True
-        for request_id in up.ids():
-            await self._write(refusal(request_id, error))
-            up.answered(request_id)
-        self._upstreams.remove(up)
+    def pass_on(self, up: Upstream, message: bytes) -> None:
+        """Send a response on."""
+        up.last_sign = time.monotonic()
+        end = read_end(message)
+        if end is None:
+            self._call.send_framed(message)
+        else:
+            self._call.send_framed(with_error_type(end, message))
+            if is_last(end):
+                up.answered(end.infer_response.id)
+        if self._call.waiting_since is not None:
+            up.call.stream.hold()
+        elif end is not None:
+            self._note_idle()
+
+    def lost(self, up: Upstream, error: TrimodeError | None = None) -> None:
+        """Answer what runs on a stream to Triton that has ended."""
+        if up in self._upstreams:
+            self._upstreams.remove(up)
+            for request_id in up.ids():
+                self._call.send(refusal(request_id, error or lost_error(self._state)))
+                up.answered(request_id)
+            self._note_idle()
+
+    def finished(self) -> None:
+        """End when nothing runs any more."""
+        self._finished = True
         self._note_idle()
 
-    async def _pass_on(self, up: Upstream) -> TrimodeError:
-        """Pass responses on; return why there are no more."""
-        try:
-            while (message := await up.call.read()) is not grpc.aio.EOF:
-                response = pb.ModelStreamInferResponse.FromString(message)
-                up.last_sign = time.monotonic()
-                await self._write(with_error_type(response, message))
-                up.last_sign = time.monotonic()  # while the caller was slow, Triton had nothing to say
-                if is_last(response):
-                    up.answered(response.infer_response.id)
-                    self._note_idle()
-        except grpc.aio.AioRpcError:
-            pass
-        except DecodeError:
-            up.call.cancel()
-            logger.exception("a response of Triton's cannot be read")
-        return lost_error(self._state)
-
-    def _note_idle(self) -> None:
-        if not self.running:
-            self._idle_since = time.monotonic()
-            self._idle.set()
-            if self._why is not None:
-                self._closing.set()
-
-    async def _write(self, message: bytes) -> None:
-        async with self._writing:
-            self._writing_since = time.monotonic()
-            try:
-                with contextlib.suppress(grpc.aio.UsageError, grpc.aio.InternalError):  # the caller left
-                    await self._context.write(message)
-            finally:
-                self._writing_since = None
-
-    def _drop(self) -> None:
-        for pump in self._pumps:
-            pump.cancel()
+    def left(self) -> None:
+        """Give up all that runs."""
+        self.over = True
         for up in self._upstreams:
             up.call.cancel()
             for request_id in up.ids():
                 up.answered(request_id)
+        self._upstreams.clear()
 
+    def drained(self) -> None:
+        """Go on, since the caller or Triton has taken what waited."""
+        if self._call.waiting_since is None:
+            for up in self._upstreams:
+                up.last_sign = time.monotonic()  # while the caller was slow, Triton had nothing to say
+                up.call.stream.release()
+        self._call.resume()
+        self._note_idle()
 
-def cancelling() -> bool:
-    """Return whether this task is being cancelled itself, and not only a call that it waits for."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+    def close(self, why: TrimodeError) -> None:
+        """End the stream: at once if nothing runs on it, else after the last response."""
+        self._why = why
+        self._note_idle()
+
+    def watch(self, now: float, most_idle_seconds: float) -> None:
+        """End what has been silent for too long at `now` (time.monotonic): a backend, or a caller without requests."""
+        if self._call.waiting_since is not None:
+            return  # the connection ends calls whose caller does not read
+        for up in tuple(self._upstreams):
+            if up.running and now - up.last_sign > self._limits.silence_seconds:
+                up.call.cancel()
+                self.lost(up, silent_error())
+        if not self.running and now - self._idle_since > most_idle_seconds:
+            self.close(Refusal("deadline_exceeded", f"the stream had no request for {most_idle_seconds:.0f} s"))
+
+    def _upstream(self) -> Upstream:
+        """Return the stream to Triton, a new one if there is none.
+
+        Raises:
+            Refusal: nobody is there.
+        """
+        if not self._upstreams:
+            up = Upstream(self)
+            try:
+                self._open_call(up.call)
+            except ConnectionError as exc:
+                raise not_serving(self._state) from exc
+            self._upstreams.append(up)
+        return self._upstreams[-1]
+
+    def _refuse(self, request_id: str, error: TrimodeError) -> None:
+        self._call.send(refusal(request_id, error))
+        self._note_idle()
+
+    def _note_idle(self) -> None:
+        if self.over or self.running:
+            return
+        self._idle_since = time.monotonic()
+        if self._why is not None or self._finished:
+            if self._why is not None:
+                self._call.fail(self._why)
+            else:
+                self._call.end()
+            self.left()

@@ -1,12 +1,12 @@
-"""How an error ends a gRPC call: the status of its type, and its text."""
+"""How an error ends a gRPC call: the status of its type. Knows numbers and names, no call."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from urllib.parse import quote
 
 import grpc
 
-from ...errors import ERROR_TYPES, TrimodeError
+from ...errors import ERROR_TYPES
 
 BY_TRITON_CODE = {
     "INVALID_ARG": grpc.StatusCode.INVALID_ARGUMENT,
@@ -22,6 +22,10 @@ OF_ITS_OWN = {
     "unauthorized": grpc.StatusCode.UNAUTHENTICATED,
 }
 """Types for which gRPC has a status and Triton no code."""
+MOST_CHARACTERS = 2048
+"""Of a message in trailers: gRPC's libraries take 8 KiB of them, and a character may become three."""
+PLAIN = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+"""What a message in trailers has as it is; the rest is percent-encoded UTF-8, as gRPC's protocol says."""
 
 
 def status_of(error_type: str) -> grpc.StatusCode:
@@ -29,12 +33,10 @@ def status_of(error_type: str) -> grpc.StatusCode:
     return OF_ITS_OWN.get(error_type) or BY_TRITON_CODE[ERROR_TYPES[error_type].triton_code]
 
 
-async def abort(context: Any, error: TrimodeError) -> NoReturn:
-    """End a call with the status of the error's type and its text."""
-    await abort_with(context, error.on_the_wire())
-
-
-async def abort_with(context: Any, text: str) -> NoReturn:
-    """End a call with the text `<error_type>: <message>` and the status of that type."""
-    await context.abort(status_of(text.partition(":")[0]), text)
-    raise AssertionError("abort does not return")
+def trailers(code: grpc.StatusCode, text: str) -> list[tuple[str, str]]:
+    """Return the header fields that end a call."""
+    number: int = code.value[0]
+    made = [("grpc-status", str(number))]
+    if text:
+        made.append(("grpc-message", quote(text[:MOST_CHARACTERS].encode("utf-8", "replace"), safe=PLAIN)))
+    return made

@@ -77,8 +77,8 @@ async def _arriving(content: StreamReader, limits: Limits, held: Body) -> bytes:
     return b"".join(parts)
 
 
-def decoded(body: bytes, coding: str, most_bytes: int) -> bytes:
-    """Return what `body` holds in `coding`, a key of WINDOW.
+def decoded(body: bytes, coding: str, most_bytes: int, what: str = "the body") -> bytes:
+    """Return what `body` holds in `coding`, a key of WINDOW; errors call it `what`.
 
     Raises:
         Refusal: it holds more than `most_bytes`, is not of this coding, is cut short, or something follows it.
@@ -87,13 +87,13 @@ def decoded(body: bytes, coding: str, most_bytes: int) -> bytes:
     try:
         found = inflater.decompress(body, most_bytes + 1)
     except zlib.error as exc:
-        raise Refusal("bad_json", f"the body must be {coding}, as its Content-Encoding says") from exc
+        raise Refusal("bad_json", f"{what} must be {coding}, as its Content-Encoding says") from exc
     if len(found) > most_bytes:
-        raise Refusal("too_large", f"the body must be at most {most_bytes} bytes, got more once it was decoded")
+        raise Refusal("too_large", f"{what} must be at most {most_bytes} bytes, got more once it was decoded")
     if not inflater.eof:
-        raise Refusal("bad_json", f"the body ends within its {coding} data")
+        raise Refusal("bad_json", f"{what} ends within its {coding} data")
     if inflater.unused_data:  # another member, say: a body can hold so many that they take minutes
-        raise Refusal("bad_json", f"the body goes on after its {coding} data")
+        raise Refusal("bad_json", f"{what} goes on after its {coding} data")
     return found
 
 

@@ -19,7 +19,7 @@ from trimode.errors import ServeError
 from trimode.server.access.entry import Entry
 from trimode.server.access.tls import NOT_ASKED, REQUIRED, ServerTls, TlsFiles
 from trimode.server.grpc_front.front import GrpcFront
-from trimode.server.grpc_front.front import listen as listen_grpc
+from trimode.server.grpc_front.listener import listen as listen_grpc
 from trimode.server.http_front.listener import listen
 from trimode.server.ports import LOOPBACK, free_port
 from trimode.server.serving import Limits

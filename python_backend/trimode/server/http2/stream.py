@@ -1,0 +1,263 @@
+"""Stream: one stream of a connection, what waits to be sent on it, and how much each side may send (RFC 9113, 5.2).
+
+Knows its connection and who receives; nothing of what the bytes mean.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from .frames import (
+    DATA,
+    END_HEADERS,
+    END_STREAM,
+    FLOW_CONTROL_ERROR,
+    HEADERS,
+    INTERNAL_ERROR,
+    LARGEST_WINDOW,
+    PROTOCOL_ERROR,
+    RST_STREAM,
+    WINDOW_UPDATE,
+    ConnectionFault,
+    frame,
+    number_frame,
+)
+from .header_reader import Fields
+
+logger = logging.getLogger(__name__)
+
+
+class Receiver(Protocol):
+    """Whom a stream tells what happens on it; all at once, in the event loop."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether something runs on the stream, so that its connection must stay."""
+
+    def fields(self, fields: Fields) -> None:
+        """Take a block of header fields; the last one of a stream has its trailers."""
+
+    def data(self, data: bytes) -> None:
+        """Take bytes in the order in which they were sent."""
+
+    def ended(self) -> None:
+        """Note that the other side sends no more."""
+
+    def lost(self, code: int | None) -> None:
+        """Note that the stream is over before its end: reset with a code, or None where the connection is gone."""
+
+    def drained(self) -> None:
+        """Note that all that was to be sent has left; something had to wait before."""
+
+
+class Wire(Protocol):
+    """A connection, as far as its streams need it."""
+
+    window: int
+    most_frame: int
+
+    @property
+    def full(self) -> bool:
+        """Whether the network takes no more now."""
+
+    def write(self, data: bytes) -> None:
+        """Send frames, together with what else is sent in this turn of the event loop."""
+
+    def wait_for_room(self, stream: Stream) -> None:
+        """Let a stream send on when there is room."""
+
+    def forget(self, stream: Stream) -> None:
+        """Know a stream no more."""
+
+
+class Stream:
+    """One stream. `room` is what the other side may send before it is granted more, `window` what we may."""
+
+    __slots__ = (
+        *(
+            "number",
+            "receiver",
+            "window",
+            "room",
+            "size",
+            "held",
+            "over",
+            "done",
+            "sent_all",
+            "got_all",
+            "waiting_since",
+        ),
+        *("_wire", "_queue", "_ending"),
+    )
+
+    def __init__(self, wire: Wire, number: int, receiver: Receiver, window: int, room: int) -> None:
+        self.number = number
+        self.receiver = receiver
+        self.window = window
+        self.room = self.size = room
+        self.held = False  # the other side is granted no more
+        self.over = False  # nothing happens on it any more
+        self.sent_all = self.got_all = False
+        self.done = False  # what comes means nothing any more
+        self.waiting_since: float | None = None  # time.monotonic() when data last left or began to wait
+        self._wire = wire
+        self._queue: deque[bytes] = deque()
+        self._ending: bytes | None = None  # the last frames, for when the queue is empty
+
+    def send(self, data: bytes) -> None:
+        """Send bytes now, or as soon as the other side and the network take them."""
+        size, wire = len(data), self._wire
+        if self.over or self.sent_all:
+            return
+        if self._queue or size > self.window or size > wire.window or size > wire.most_frame or wire.full:
+            self._queue.append(data)
+            if self.waiting_since is None:
+                self.waiting_since = time.monotonic()
+                self._send_queue()
+                if self.waiting_since is not None:
+                    wire.wait_for_room(self)
+            return
+        self.window -= size
+        wire.window -= size
+        wire.write(frame(DATA, 0, self.number, data))
+
+    def send_fields(self, block: bytes) -> None:
+        """Send a block of header fields before any data."""
+        if not self.over:
+            self._wire.write(frame(HEADERS, END_HEADERS, self.number, block))
+
+    def finish(self) -> None:
+        """Say, after all data, that no more comes from us."""
+        if not (self.over or self.sent_all):
+            self.sent_all = True
+            self._end_with(frame(DATA, END_STREAM, self.number))
+
+    def end(self, block: bytes) -> None:
+        """Send trailers after all data, as the last of the stream, and hear no more of it."""
+        if self.over or self.sent_all:
+            return
+        self.sent_all = self.done = True
+        last = frame(HEADERS, END_HEADERS | END_STREAM, self.number, block)
+        if not self.got_all:  # 8.1: the other side need not send the rest
+            last += number_frame(RST_STREAM, self.number, 0)
+        self._end_with(last)
+
+    def _end_with(self, last: bytes) -> None:
+        self._ending = last
+        if not self._queue:
+            self._send_ending()
+
+    def reset(self, code: int) -> None:
+        """End the stream at once, whatever waits."""
+        if not self.over:
+            self._wire.write(number_frame(RST_STREAM, self.number, code))
+            self.close()
+
+    def lose(self, code: int | None) -> None:
+        """End the stream, since the other side reset it with a code or, where that is None, is gone."""
+        self.close()
+        self.tell(self.receiver.lost, code)
+
+    def tell(self, hear: Callable[..., None], *what: Any) -> None:
+        """Let the receiver hear something; a defect of ours ends this stream, and not all that runs beside it."""
+        try:
+            hear(*what)
+        except Exception:
+            logger.exception("a stream could not be served")
+            if not self.over:
+                self.reset(INTERNAL_ERROR)
+                self.tell(self.receiver.lost, INTERNAL_ERROR)
+
+    def close(self) -> None:
+        """Forget the stream; nobody hears of it any more."""
+        self.over = True
+        self._queue.clear()
+        self.waiting_since = None
+        self._wire.forget(self)
+
+    def send_on(self) -> None:
+        """Send what waits, as far as there is room, and let the receiver know when that was all."""
+        self._send_queue()
+        if self.waiting_since is not None or self.over:
+            return
+        if self._ending is not None:
+            self._send_ending()
+        else:
+            self.tell(self.receiver.drained)
+
+    def _send_queue(self) -> None:
+        wire = self._wire
+        while self._queue and not wire.full and not self.over:
+            data = self._queue[0]
+            size = min(len(data), self.window, wire.window, wire.most_frame)
+            if size <= 0 and data:
+                return
+            if size == len(data):
+                self._queue.popleft()
+            else:
+                self._queue[0] = data[size:]
+            self.window -= size
+            wire.window -= size
+            self.waiting_since = time.monotonic()
+            wire.write(frame(DATA, 0, self.number, data[:size]))
+        if not self._queue:
+            self.waiting_since = None
+
+    def widen(self, size: int) -> None:
+        """Let us send `size` bytes more, or fewer where it is below 0.
+
+        Raises:
+            ConnectionFault: that is more than a window can be.
+        """
+        self.window += size
+        if self.window > LARGEST_WINDOW:
+            raise ConnectionFault(FLOW_CONTROL_ERROR, "a window is larger than 2^31 - 1 bytes")
+        if self.waiting_since is not None and self.window > 0:
+            self.send_on()
+
+    def receive(self, data: bytes, size: int, *, last: bool) -> None:
+        """Take the data of a frame of `size` bytes, padding included.
+
+        Raises:
+            ConnectionFault: the other side was not granted as much, or had ended the stream.
+        """
+        self.room -= size
+        if self.room < 0:
+            raise ConnectionFault(FLOW_CONTROL_ERROR, "more data than the window allows")
+        if self.got_all:
+            raise ConnectionFault(PROTOCOL_ERROR, "data after the end of a stream")
+        self.got_all = last
+        if self.done:
+            return
+        if data:
+            self.tell(self.receiver.data, data)
+        if last and not self.over:
+            self.tell(self.receiver.ended)
+        if self.room < self.size // 2:
+            self._grant()
+
+    def hold(self) -> None:
+        """Grant the other side no more until `release`: what it sent has nowhere to go."""
+        self.held = True
+
+    def release(self) -> None:
+        """Let the other side send on."""
+        self.held = False
+        if self.room < self.size // 2:
+            self._grant()
+
+    def _grant(self) -> None:
+        if not (self.held or self.over or self.got_all):
+            self._wire.write(number_frame(WINDOW_UPDATE, self.number, self.size - self.room))
+            self.room = self.size
+
+    def _send_ending(self) -> None:
+        assert self._ending is not None
+        self._wire.write(self._ending)
+        self._ending = None
+        if self.done:
+            self.close()

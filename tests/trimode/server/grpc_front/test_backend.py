@@ -1,0 +1,57 @@
+"""The connection to Triton is made again when it is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import grpc
+from trimode.server.grpc_front.backend import Backend, BackendCall
+
+from tests.support.kserve import Scene, Triton, play, request, response
+
+
+def test_a_connection_that_is_lost_is_made_again() -> None:
+    async def act(scene: Scene) -> None:
+        backend = scene.front._backend
+        lost = backend._connection
+        assert lost is not None
+        call = scene.stub.ModelStreamInfer()
+        await call.write(request("waits"))
+        while not scene.triton.asked:
+            await asyncio.sleep(0.01)
+        assert lost.transport is not None
+        lost.transport.abort()
+        assert (await call.read()).error_message.startswith("engine_failed: the backend ended")
+        while backend._connection is lost:
+            await asyncio.sleep(0.01)
+        await call.write(request("again"))
+        assert (await call.read()).infer_response.id == "again"
+
+    play(act, lambda: Triton(lambda asked: [] if asked.id == "waits" else [response(asked.id, last=True)]))
+
+
+def test_while_it_is_made_again_requests_are_refused_and_may_be_sent_again() -> None:
+    async def act(scene: Scene) -> None:
+        await scene.front._backend.aclose()
+        (answer,) = await scene.ask(request("a"))
+        assert answer.error_message == "unavailable: the server is starting, try again"
+
+    play(act)
+
+
+def test_the_status_of_a_call_is_read_from_its_trailers() -> None:
+    ends: list[tuple[int, str]] = []
+    call = BackendCall(lambda message: None, lambda code, text: ends.append((code, text)))
+    call.stream = type("Stream", (), {"over": True})
+    call.fields([("grpc-status", "5"), ("grpc-message", "no%20model")])
+    call.ended()
+    assert ends == [(grpc.StatusCode.NOT_FOUND.value[0], "no model")]
+
+
+def test_nobody_at_the_address_is_no_error_yet() -> None:
+    async def act(scene: Scene) -> None:
+        backend = Backend("unix:/nowhere", scene.front.outbox)
+        await backend.connect()
+        await backend.aclose()
+
+    play(act)
