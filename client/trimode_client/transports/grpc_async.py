@@ -57,7 +57,8 @@ class AsyncGrpcTransport:
         begun = False
         try:
             while True:
-                message = await asyncio.wait_for(call.read(), limits.seconds_left())
+                left = limits.seconds_left()  # first: where it raises, a read would never be awaited
+                message = await asyncio.wait_for(call.read(), left)
                 if message is grpc.aio.EOF:
                     raise IncompleteError("the server closed the stream before its last response", begun=begun)
                 begun = True

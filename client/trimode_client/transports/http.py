@@ -18,8 +18,10 @@ import httpx
 from ..errors import DeadlineError, http_error
 from .base import Health
 from .http_common import (
+    ASYNC_HOOKS,
     CONNECT_SECONDS,
     HEADERS,
+    HOOKS,
     POOL,
     body,
     config_path,
@@ -45,7 +47,7 @@ class HttpTransport:
         self._url = str(connection.address)
         self._model = connection.model
         pool = httpx.HTTPTransport(verify=connection.tls.context(), limits=POOL, trust_env=False)
-        self._client = httpx.Client(transport=pool, headers=connection.headers, trust_env=False, follow_redirects=True)
+        self._client = httpx.Client(transport=pool, headers=connection.headers, trust_env=False, event_hooks=HOOKS)
         self._answers: set[httpx.Response | None] = set()  # that are being read
 
     def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> Generator[dict[str, Any], None, None]:
@@ -107,7 +109,7 @@ class AsyncHttpTransport:
         pool = httpx.AsyncHTTPTransport(verify=connection.tls.context(), limits=POOL, trust_env=False)
         connecting = httpx.Timeout(None, connect=CONNECT_SECONDS)  # TimeLimits hold for the rest
         self._client = httpx.AsyncClient(
-            transport=pool, headers=connection.headers, trust_env=False, timeout=connecting, follow_redirects=True
+            transport=pool, headers=connection.headers, trust_env=False, timeout=connecting, event_hooks=ASYNC_HOOKS
         )
 
     async def responses(self, fields: Mapping[str, Any], limits: TimeLimits) -> AsyncGenerator[dict[str, Any], None]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 from trimode.api.tensors import MODES
+from trimode.errors import Described, shorten
 
 from ..errors import AddressError, IncompleteError, TlsError, TrimodeClientError, server_error, unreachable
 from .base import modes_of
@@ -23,6 +24,34 @@ CONNECT_SECONDS = 10.0  # for a connection to open; a host that is up answers wi
 POOL = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=15.0)  # expiry in seconds
 _CUT = ("disconnected", "peer closed")  # what it calls an answer that did not come, or not to its end
 _NOT_HTTP = ("illegal status line", "illegal request line")  # what httpx calls an answer that is not HTTP
+
+
+class RedirectedError(httpx.HTTPError):
+    """A server answered with another address: following it could hand credentials to a stranger."""
+
+    def __init__(self, answer: httpx.Response) -> None:
+        self.location = shorten(Described(answer.headers["Location"]))
+        super().__init__(f"a redirect to {self.location}")
+
+
+def refuse_redirect(answer: httpx.Response) -> None:
+    """Refuse an answer that sends the client elsewhere.
+
+    Raises:
+        RedirectedError: it does.
+    """
+    if answer.has_redirect_location:
+        raise RedirectedError(answer)
+
+
+async def refuse_redirect_async(answer: httpx.Response) -> None:
+    """Do the same for an asynchronous client."""
+    refuse_redirect(answer)
+
+
+HOOKS = {"response": [refuse_redirect]}
+ASYNC_HOOKS = {"response": [refuse_redirect_async]}
+"""What httpx calls for each answer, before anybody reads it."""
 
 
 def endpoint(model: str, fields: Mapping[str, Any]) -> str:
@@ -84,8 +113,10 @@ def http_failure(exc: Exception, url: str, *, begun: bool = False) -> TrimodeCli
         return TlsError(f"{url} {tls_words(str(refused))}")
     if isinstance(exc, httpx.ConnectTimeout):
         return unreachable(url, "HTTP", f"no connection within {CONNECT_SECONDS:g} s")
-    if isinstance(exc, httpx.TooManyRedirects):
-        return AddressError(f"{url} redirects in a loop")
+    if isinstance(exc, RedirectedError):
+        return AddressError(
+            f"{url} redirects to {exc.location}, which is not followed; ask that address if you trust it"
+        )
     if isinstance(exc, httpx.ConnectError):
         return unreachable(url, "HTTP", exc)
     if isinstance(exc, httpx.InvalidURL | httpx.UnsupportedProtocol | httpx.LocalProtocolError):

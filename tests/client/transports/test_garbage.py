@@ -94,7 +94,7 @@ OVER_HTTP: dict[str, tuple[bytes, type[TrimodeClientError]]] = {
     "a list": (OK + b"Content-Length: 10\r\n\r\ndata: []\n\n", IncompleteError),
     "no content": (b"HTTP/1.1 204 No\r\n\r\n", ServerError),
     "a move to nowhere": (MOVED + b"\r\n", ServerError),
-    "a move to no address": (MOVED + b"Location: http://[::bad/\r\n\r\n", IncompleteError),
+    "a move to no address": (MOVED + b"Location: http://[::bad/\r\n\r\n", AddressError),
     "a move to no protocol": (MOVED + b"Location: ftp://x/\r\n\r\n", AddressError),
     "another protocol offered": (b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", IncompleteError),
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import select
 import socket
 import time
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 from trimode_client import AsyncClient, Client, Completion, DeadlineError, IncompleteError, UnavailableError
+from trimode_client.errors import AddressError
 
 from tests.client.transports.raw_server import (
     CHUNKED,
@@ -191,18 +193,30 @@ def test_an_address_that_is_none_is_unavailable(ask: Asker, url: str) -> None:
         ask(url)
 
 
-def test_a_redirect_is_followed(ask: Asker) -> None:
-    with raw_server(single(LAST)) as server:
-        moved = b"HTTP/1.1 307 Moved\r\nLocation: http://%s/x\r\nContent-Length: 0\r\n\r\n" % server.url.encode()
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_redirect_is_not_followed_and_named(ask: Asker, status: int, stream: bool) -> None:
+    with raw_server(single(LAST)) as other:
+        target = f"http://{other.url}/x"
+        moved = f"HTTP/1.1 {status} Moved\r\nLocation: {target}\r\nContent-Length: 0\r\n\r\n".encode()
         with raw_server(lambda connection: connection.sendall(moved)) as old:
-            assert ask(old.url, stream=False)[0].text == "lo"
+            text = f"{old.url} redirects to {target}, which is not followed; ask that address if you trust it"
+            with pytest.raises(AddressError, match=re.escape(text)):
+                ask(old.url, stream=stream)
+        assert other.requests == []
 
 
-def test_redirects_in_a_loop_are_unavailable(ask: Asker) -> None:
+def test_health_names_a_redirect() -> None:
     moved = b"HTTP/1.1 307 Moved\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n"
-    loop = raw_server(lambda connection: connection.sendall(moved))
-    with loop as server, pytest.raises(UnavailableError, match="redirects in a loop"):
-        ask(server.url)
+
+    async def reason(url: str) -> str:
+        async with AsyncClient(url, "http") as client:
+            return (await client.health(5)).reason
+
+    with raw_server(lambda connection: connection.sendall(moved)) as server:
+        with Client(server.url, "http") as client:
+            assert "redirects to /x, which is not followed" in client.health(5).reason
+        assert "redirects to /x, which is not followed" in asyncio.run(reason(server.url))
 
 
 def test_a_single_answer_that_trickles_ends_with_the_limit(ask: Asker) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, Literal
 
 import pytest
@@ -22,7 +21,6 @@ from trimode_client import (
     StalledError,
     UnavailableError,
 )
-from trimode_client.transports.time_limits import POLL_SECONDS
 
 from tests.support.fake_server import (
     BREAK,
@@ -261,28 +259,6 @@ def test_health_says_why_there_is_no_answer(health: Callable[[str, Protocol], He
 def test_a_name_that_does_not_exist_is_unavailable(ask: Asker, protocol: Protocol) -> None:
     with pytest.raises(UnavailableError, match=r"nobody answers at .*no-such-host"):
         ask("no-such-host.invalid:1", protocol, stream=True)
-
-
-def test_waiting_for_readiness_says_why_it_ended() -> None:
-    async def wait(url: str) -> None:
-        async with AsyncClient(url, "grpc") as client:
-            await client.wait_until_ready(0.1)
-
-    with SERVERS["grpc"](Script()) as url:
-        with Client(url, "grpc") as client, pytest.raises(UnavailableError, match=f"after 0.1 s: the model at {url}"):
-            client.wait_until_ready(0.1)
-        with pytest.raises(UnavailableError, match=f"after 0.1 s: the model at {url} is not ready"):
-            asyncio.run(wait(url))
-
-
-@pytest.mark.parametrize("protocol", PROTOCOLS)
-def test_waiting_for_readiness_ends_with_its_limit(protocol: Protocol, monkeypatch: pytest.MonkeyPatch) -> None:
-    slept: list[float] = []
-    clock = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
-    monkeypatch.setattr("trimode_client.client.time", clock)
-    with Client("127.0.0.1:9", protocol) as client, pytest.raises(UnavailableError, match=r"not ready after 0\.2 s"):
-        client.wait_until_ready(0.2)
-    assert 0.2 <= sum(slept) < 0.2 + POLL_SECONDS
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
