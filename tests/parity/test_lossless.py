@@ -49,6 +49,21 @@ def test_sampled(runtime: Runtime) -> None:
         assert drafted.token_ids == serial.token_ids, prompt
 
 
+@pytest.mark.parametrize("sampled", [{}, {"temperature": 0.8, "top_p": 0.95}])
+def test_under_rules(runtime: Runtime, sampled: dict[str, Any]) -> None:
+    """What forbids and prefers tokens is the same for a draft, its verification and a step of one token."""
+    words, moved = ["Answer", "carry", " the", "12"], {str(token): 3.0 for token in range(60, 90)}
+    for seed, prompt in enumerate(held_out(PROMPTS)):
+        asked = {**prompt, **sampled, "max_tokens": 64, "seed": seed, "bad_words": words, "logit_bias": moved}
+        asked |= {"min_tokens": 40, "bad_token_ids": [95, 96], "return_log_probs": True, "top_log_probs": 2}
+        serial = runtime.generate({**asked, "mode": "autoregressive"})
+        drafted = runtime.generate({**asked, "mode": "self_speculation"})
+        assert drafted.token_ids == serial.token_ids, prompt
+        assert len(serial.token_ids) >= 40 and not any(word in serial.text for word in words)
+        diffused = runtime.generate({**asked, "mode": "diffusion"})
+        assert len(diffused.token_ids) >= 40 and not any(word in diffused.text for word in words)
+
+
 def test_drafts_of_this_model_are_accepted(runtime: Runtime) -> None:
     """It was trained to draft: the verification confirms more than the one token that it adds itself."""
     answers = [runtime.generate({**prompt, "max_tokens": 96, "block_length": 16}) for prompt in held_out(PROMPTS)]
