@@ -18,8 +18,8 @@ from tests.server.wire import send
 
 REFUSED: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "an unknown field": (CHAT, {"messages": QUESTION, "temprature": 1}, "temprature", "unknown_field"),
-    "a grammar": (CHAT, {"messages": QUESTION, "response_format": {"type": "json_object"}}, "response_format",
-                  "not_applicable"),
+    "a form that is none": (CHAT, {"messages": QUESTION, "response_format": {"type": "xml"}}, "response_format.type",
+                            "invalid_value"),
     "tools": (CHAT, {"messages": QUESTION, "tools": [{"type": "function"}]}, "tools", "not_applicable"),
     "a bias of no token": (TEXT, {"prompt": "a", "logit_bias": {"x": 1}}, "logit_bias", "invalid_value"),
     "a token that is not there": (TEXT, {"prompt": "a", "allowed_token_ids": [9999]}, "allowed_token_ids",

@@ -16,6 +16,7 @@ from ....errors import Described
 from .errors import NAMES, refused
 from .facts import Facts
 from .fields import Given
+from .form import form_of
 
 SEEDS = 2**63  # generate takes 0 to 2**63 - 1
 NEUTRAL = {"presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0, "min_tokens": 0,
@@ -101,6 +102,7 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         for name, neutral in NEUTRAL.items():
             if job.get(name) == neutral:
                 del job[name]
+    job |= form_of(given)[0]
     extras = tuple(name for name in ("return_perf_metrics", "return_effective_params") if job.get(name))
     options = given.get("stream_options", {})
     return_ids = bool(given.get("return_token_ids"))
@@ -126,7 +128,7 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         return_ids=return_ids,
         truncate=given.get("truncate_prompt_tokens"),
         extras=extras,
-        names={**NAMES, **_length_names(given)},
+        names={**NAMES, **_length_names(given), **form_of(given)[1]},
     )
 
 

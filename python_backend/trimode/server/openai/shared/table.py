@@ -119,6 +119,10 @@ _SERVED = (
     _served("reasoning", RESPONSES, "`effort` as `reasoning_effort`.", mapping),
     _served("thinking", MESSAGES, "`type` is enabled or disabled; `budget_tokens` bounds the thought.", mapping),
     _served("thinking_token_budget", CHAT, "Tokens after which the end of thinking is forced.", TOKENS),
+    _served("response_format", CHOICES, "`type` is text, json_object or json_schema; the answer then matches "
+            "`json_schema.schema`, whatever `strict` says.", mapping),
+    _served("structured_outputs", CHOICES, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and "
+            "`json_object`.", mapping),
     _served("include_reasoning", CHAT, "false leaves the thought out of the answer.", boolean),
     _served("metadata", RESPONSES, "Comes back in the answer.", mapping),
 )  # fmt: skip
@@ -142,15 +146,16 @@ _IGNORED = (
     *_ignored("Prompts are cached in any case.", MESSAGES, "cache_control"),
 )  # fmt: skip
 
-_NO_GRAMMAR = "Structured output is not served."
+_OTHER_NAME = "Its name here is `response_format` or `structured_outputs`."
 _NO_TOOLS = "Tools are not served."
 _WHOLE = "Not served."
 _REFUSED = (
-    _refused("response_format", OPENAI, _NO_GRAMMAR, {"type": "text"}),
-    _refused("text", RESPONSES, _NO_GRAMMAR, {}, {"format": {"type": "text"}},
+    _refused("text", RESPONSES, "A form is served by chat completions.", {}, {"format": {"type": "text"}},
              {"format": {"type": "text"}, "verbosity": "medium"}, {"verbosity": "medium"}),
-    *(_refused(name, OPENAI, _NO_GRAMMAR) for name in (
-        "structured_outputs", "guided_json", "guided_regex", "guided_choice", "guided_grammar",
+    _refused("response_format", FIM, "A gap takes no form.", {"type": "text"}),
+    _refused("structured_outputs", FIM, "A gap takes no form."),
+    *(_refused(name, OPENAI, _OTHER_NAME) for name in (
+        "guided_json", "guided_regex", "guided_choice", "guided_grammar",
         "guided_json_object", "json_schema", "regex", "ebnf")),
     _refused("tools", CHAT + RESPONSES + MESSAGES, _NO_TOOLS, []),
     _refused("tool_choice", CHAT + RESPONSES, _NO_TOOLS, "none", "auto"),

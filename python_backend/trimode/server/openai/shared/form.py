@@ -1,0 +1,76 @@
+"""What an answer must match, in the words of OpenAI's and vLLM's clients. Knows nothing of grammars."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ....errors import Described
+from .errors import refused
+from .fields import Given
+
+TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
+_KINDS = {"json": "json_schema", "regex": "regex", "choice": "choice", "grammar": "ebnf_grammar"}
+"""vLLM's keys of structured_outputs, and what generate calls them."""
+_IDLE = {"disable_fallback": False, "disable_any_whitespace": True, "disable_additional_properties": False}
+"""vLLM's options whose values here are always the same; others would change the answer."""
+
+
+def form_of(given: Given) -> tuple[dict[str, str], dict[str, str]]:
+    """Return what generate is asked for, and what the client calls its fields; nothing where the answer is free.
+
+    Raises:
+        FaceError: a value that says no form, or two fields that both say one.
+    """
+    own = {name: str(given.knobs[name]) for name in (TYPE, GUIDE) if name in given.knobs}
+    said = [(name, form) for name, form in (
+        ("response_format", _of_response_format(given.get("response_format"))),
+        ("structured_outputs", _of_structured_outputs(given.get("structured_outputs"))),
+        (TYPE, own),
+    ) if form]  # fmt: skip
+    if len(said) > 1:
+        names = [name for name, _ in said]
+        raise refused(names[1], f"must not be given together with {names[0]}", Described("both"), "given_twice")
+    return (said[0][1], dict.fromkeys((TYPE, GUIDE), said[0][0])) if said and said[0][1] is not own else (own, {})
+
+
+def _of_response_format(value: Mapping[str, Any] | None) -> dict[str, str]:
+    if value is None or value.get("type") == "text":
+        return {}
+    if value.get("type") == "json_object":
+        return {TYPE: "json"}
+    if value.get("type") != "json_schema":
+        raise refused("response_format.type", "must be text, json_object or json_schema", value.get("type"))
+    inside = value.get("json_schema")
+    if not isinstance(inside, Mapping) or not isinstance(inside.get("schema"), Mapping | bool):
+        raise refused("response_format.json_schema", "must be an object with the key schema, an object", inside)
+    for name in inside:
+        if name not in ("name", "description", "schema", "strict"):
+            raise refused(f"response_format.json_schema.{name}"[:80], "is not a key", inside[name], "unknown_field")
+    return {TYPE: "json_schema", GUIDE: json.dumps(inside["schema"])}
+
+
+def _of_structured_outputs(value: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return the form of vLLM's field: one of json, regex, choice, grammar and json_object."""
+    found: dict[str, str] = {}
+    for name, one in (value or {}).items():
+        field = f"structured_outputs.{name}"[:80]
+        if one is None or (name in _IDLE and one is _IDLE[name]) or (name == "json_object" and one is False):
+            continue
+        if name not in _KINDS and name != "json_object":
+            raise refused(field, "is not one of json, regex, choice, grammar, json_object", one, "unknown_field")
+        if found:
+            raise refused(field, "must be the only form", one, "given_twice")
+        found = {TYPE: "json"} if name == "json_object" else {TYPE: _KINDS[name], GUIDE: _text(name, field, one)}
+    return found
+
+
+def _text(name: str, field: str, value: object) -> str:
+    """Return a schema or a list as JSON; an expression or a grammar is text."""
+    if isinstance(value, str):
+        return value
+    if (name == "json" and isinstance(value, Mapping | bool)) or (name == "choice" and isinstance(value, list)):
+        return json.dumps(value)
+    kinds = {"json": "a schema, or a string that holds one", "choice": "a list of texts"}
+    raise refused(field, f"must be {kinds.get(name, 'a string')}", value, "wrong_type")

@@ -1,0 +1,70 @@
+"""Answers that must match something, through the openai package, in every mode: `.parse()` runs unchanged."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+import openai
+import pytest
+from pydantic import BaseModel
+
+from tests.server.openai.asking import MODES, QUESTION, refused
+from tests.server.server import Server
+
+
+class Step(BaseModel):
+    explanation: str
+    output: int
+
+
+class Solution(BaseModel):
+    steps: list[Step]
+    final_answer: str
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_parse_gives_an_object_of_the_class(client: openai.OpenAI, mode: str) -> None:
+    found = client.chat.completions.parse(
+        model=f"nano:{mode}", messages=QUESTION, response_format=Solution, max_completion_tokens=120
+    )
+    assert isinstance(found.choices[0].message.parsed, Solution)
+    assert found.choices[0].finish_reason == "stop"
+
+
+def test_a_stream_gives_the_text_of_a_whole_answer(client: openai.OpenAI) -> None:
+    asked: dict[str, Any] = {"model": "nano", "messages": QUESTION, "max_tokens": 80, "seed": 4, "temperature": 1.0}
+    form: Any = {"type": "json_object"}
+    whole = client.chat.completions.create(**asked, response_format=form).choices[0].message.content
+    pieces = [
+        chunk.choices[0].delta.content or ""
+        for chunk in client.chat.completions.create(**asked, response_format=form, stream=True)
+        if chunk.choices
+    ]
+    assert "".join(pieces) == whole
+    assert isinstance(json.loads(whole or ""), dict)
+
+
+@pytest.mark.parametrize(
+    ("form", "pattern"),
+    [
+        ({"regex": "[a-c]{3}-[0-9]+"}, "[a-c]{3}-[0-9]+"),
+        ({"choice": ["yes", "no"]}, "yes|no"),
+        ({"grammar": 'root ::= "<" [a-z]+ ">"'}, "<[a-z]+>"),
+        ({"json": {"type": "integer"}}, "-?[0-9]+"),
+    ],
+)
+def test_the_forms_of_vllm_hold(client: openai.OpenAI, form: dict[str, Any], pattern: str) -> None:
+    for mode in MODES:
+        found = client.completions.create(
+            model=f"nano:{mode}", prompt="Say: ", max_tokens=20, extra_body={"structured_outputs": form}
+        )
+        assert re.fullmatch(pattern, found.choices[0].text)
+
+
+def test_a_form_that_cannot_be_enforced_is_refused_by_its_own_name(server: Server) -> None:
+    schema = {"type": "array", "uniqueItems": True}
+    body = {"messages": QUESTION, "response_format": {"type": "json_schema", "json_schema": {"schema": schema}}}
+    message = refused(server, "/v1/chat/completions", body, "response_format", "bad_grammar")
+    assert "uniqueItems at $" in message

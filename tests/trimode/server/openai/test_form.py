@@ -1,0 +1,75 @@
+"""The forms of OpenAI's and vLLM's clients, as generate is asked for them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from trimode.server.openai.shared.fields import sort_fields
+from trimode.server.openai.shared.form import form_of
+
+from tests.support.openai_facts import error_of
+
+TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
+
+
+def form(**body: Any) -> tuple[dict[str, str], dict[str, str]]:
+    return form_of(sort_fields("chat", body))
+
+
+@pytest.mark.parametrize(
+    ("body", "asked"),
+    [
+        ({}, {}),
+        ({"response_format": {"type": "text"}}, {}),
+        ({"structured_outputs": {}}, {}),
+        ({"response_format": {"type": "json_object"}}, {TYPE: "json"}),
+        (
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "n", "schema": {"a": 1}, "strict": True},
+                }
+            },
+            {TYPE: "json_schema", GUIDE: '{"a": 1}'},
+        ),
+        ({"structured_outputs": {"json": {"a": 1}}}, {TYPE: "json_schema", GUIDE: '{"a": 1}'}),
+        ({"structured_outputs": {"json": '{"a": 1}', "regex": None}}, {TYPE: "json_schema", GUIDE: '{"a": 1}'}),
+        ({"structured_outputs": {"regex": "a+"}}, {TYPE: "regex", GUIDE: "a+"}),
+        ({"structured_outputs": {"choice": ["a", "b"]}}, {TYPE: "choice", GUIDE: '["a", "b"]'}),
+        ({"structured_outputs": {"grammar": "root ::= x"}}, {TYPE: "ebnf_grammar", GUIDE: "root ::= x"}),
+        ({"structured_outputs": {"json_object": True, "disable_any_whitespace": True}}, {TYPE: "json"}),
+        ({TYPE: "regex", GUIDE: "b+"}, {TYPE: "regex", GUIDE: "b+"}),
+    ],
+)
+def test_each_form_is_one_of_generates(body: dict[str, Any], asked: dict[str, str]) -> None:
+    found, called = form(**body)
+    assert found == asked
+    own = not asked or TYPE in body
+    assert called == ({} if own else dict.fromkeys((TYPE, GUIDE), next(iter(body))))
+
+
+@pytest.mark.parametrize(
+    ("body", "param", "code"),
+    [
+        ({"response_format": {"type": "grammar"}}, "response_format.type", "invalid_value"),
+        ({"response_format": {"type": "json_schema"}}, "response_format.json_schema", "invalid_value"),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {"schema": {}, "sort": 1}}},
+            "response_format.json_schema.sort",
+            "unknown_field",
+        ),
+        ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs.structural_tag", "unknown_field"),
+        ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice", "given_twice"),
+        ({"structured_outputs": {"regex": 5}}, "structured_outputs.regex", "wrong_type"),
+        ({"structured_outputs": {"regex": "a"}, TYPE: "json"}, TYPE, "given_twice"),
+        (
+            {"structured_outputs": {"regex": "a"}, "response_format": {"type": "json_object"}},
+            "structured_outputs",
+            "given_twice",
+        ),
+    ],
+)
+def test_what_is_no_form_is_refused(body: dict[str, Any], param: str, code: str) -> None:
+    error = error_of(lambda: form(**body))
+    assert (error.param, error.code) == (param, code)
