@@ -98,8 +98,10 @@ class GappedText:
         known = self.context + "".join(self._read[:-1])
         if not tokenizer.fits(known, room):
             raise PromptTooLongError(params.prompt.field, f"{limit}{capacity} tokens", f"{len(known)} characters")
-        before = len(tokenizer.encode(known, marked=self.marked)) if known else 0
-        after = len(tokenizer.encode(self.pieces[-1])) if self.pieces[-1] else 0
+        field = params.prompt.field
+        before = len(tokenizer.encode(known, marked=self.marked, field=field)) if known else 0
+        behind = "suffix" if params.prompt.suffix else field
+        after = len(tokenizer.encode(self.pieces[-1], field=behind)) if self.pieces[-1] else 0
         if before > room:
             raise PromptTooLongError(params.prompt.field, f"{limit}{capacity} tokens", f"{before} tokens")
         return before + after

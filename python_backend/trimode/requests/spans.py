@@ -62,8 +62,8 @@ class Original:
         if not tokenizer.fits(rendered + text, room):
             raise PromptTooLongError("text", limit, f"{len(rendered) + len(text)} characters")
         _check_cuts(params.revise.spans, text)
-        context = tokenizer.encode(rendered, marked=not allowed) if rendered else []
-        ids = tokenizer.encode(text)
+        context = tokenizer.encode(rendered, marked=not allowed, field="instruction") if rendered else []
+        ids = tokenizer.encode(text, field="text")
         if not ids:
             raise RequestError("text", "must hold at least one token", text)
         if len(context) + len(ids) > room:

@@ -49,7 +49,7 @@ def check_request(request: dict[str, Any], tag: str, visit: Visit, *, streaming:
         raise RequestError("stream", "needs generate_stream; generate answers once", True, error_type="not_applicable")
     for name, value in given.items():
         if BY_NAME[name].kind in ("json", "object") and not isinstance(value, str):
-            given[name] = json.dumps(value)
+            given[name] = json.dumps(value, ensure_ascii=False)  # a text's limit counts characters, not escapes
     if request_id is not None:
         check_id(request_id)
     own = {} if request_id is None else {ID: request_id}

@@ -61,8 +61,16 @@ def test_a_template_that_takes_too_much_fails_while_others_go_on(hostile: Server
 
 
 def test_a_token_that_the_model_does_not_have_is_the_callers_error(hostile: Server) -> None:
-    for request, field in (({"text_input": "a <extra> b"}, "text_input"), (chat("a <extra> b"), "messages")):
-        status, body = generate(hostile.http_port, {"max_tokens": 4, **request})
+    asked: list[tuple[dict[str, object], str]] = [
+        ({"text_input": "a <extra> b", "max_tokens": 4}, "text_input"),
+        (chat("a <extra> b") | {"max_tokens": 4}, "messages"),
+        ({"segments": ["a <extra> b", {"infill_tokens": 2}, "c"]}, "segments"),
+        ({"text_input": "a", "suffix": " <extra> b", "infill_tokens": 2}, "suffix"),
+        ({"text_input": "<extra>", "suffix": " b", "infill_tokens": 2}, "text_input"),
+        ({"text": "a <extra> b"}, "text"),
+    ]
+    for request, field in asked:
+        status, body = generate(hostile.http_port, request)
         assert status == 400, body
         assert body["error"].startswith(f"invalid_value: {field} must have no token beyond the model's vocabulary of")
         assert "<extra>" in body["error"]

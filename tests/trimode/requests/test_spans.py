@@ -194,7 +194,9 @@ def test_a_text_without_tokens_is_refused() -> None:
 def test_a_text_that_is_not_what_its_tokens_stand_for_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """As a tokenizer that normalizes would have it."""
     encode = Tokenizer.encode
-    monkeypatch.setattr(Tokenizer, "encode", lambda self, text: encode(self, text.replace("e\u0301", "é")))
+    monkeypatch.setattr(
+        Tokenizer, "encode", lambda self, text, **given: encode(self, text.replace("e\u0301", "é"), **given)
+    )
     assert "reproduced exactly by the tokenizer" in refused(text="e\u0301x").limit
 
 

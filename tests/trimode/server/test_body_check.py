@@ -74,3 +74,10 @@ def test_a_stream_needs_generate_stream() -> None:
     body = b'{"text_input": "hi", "stream": true}'
     assert refused(body)[0] == "not_applicable"
     assert checked(body, streaming=True)["stream"] is True
+
+
+def test_a_character_of_any_script_counts_as_one_in_messages() -> None:
+    messages = [{"role": "user", "content": "語" * 100_000}]
+    sent = checked(json.dumps({"messages": messages}).encode())["messages"]
+    assert len(sent) < 101_000
+    assert json.loads(sent) == messages
