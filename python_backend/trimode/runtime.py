@@ -49,6 +49,7 @@ class Stats:
 
     Attributes:
         running, waiting: requests.
+        slots_used: share of the engine's slots for keys and values that sequences hold.
         passes_total: compiled calls so far.
         prompt_tokens, cached_tokens: of prompts looked up in the prefix cache; those found there.
         prefix_bytes: what the prefix cache holds.
@@ -58,6 +59,7 @@ class Stats:
 
     running: int
     waiting: int
+    slots_used: float
     passes_total: int
     prompt_tokens: int
     cached_tokens: int
@@ -85,6 +87,7 @@ class Runtime:
         drafts = self.manifest.block_size if Mode.SELF_SPECULATION in self.manifest.modes else 0
         self.auto = Auto(costs, drafts, self.manifest.capacity)
         self.defaults = _defaults(self.manifest, tokenizer, config, efforts)
+        self._max_slots = config.max_slots
         self._queue = JobQueue(max_slots=config.max_slots, max_queue=config.max_queue)
         self._outbox = Outbox()
         self.services = Services(
@@ -184,6 +187,7 @@ class Runtime:
         return Stats(
             self._queue.running_requests,
             self._queue.waiting_requests,
+            len(self._queue.running) / self._max_slots,
             self.engine.calls,
             self._prefixes.asked_tokens,
             self._prefixes.found_tokens,

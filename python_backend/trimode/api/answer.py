@@ -98,6 +98,32 @@ class Provisional:
 
 
 @dataclass
+class Timing:
+    """When what happened to a sequence, in seconds of time.monotonic(); None for what did not happen.
+
+    Attributes:
+        submitted: it came into the queue.
+        admitted: it got a slot.
+        first, last: a pass gave its first tokens, and the last ones so far.
+        gaps: of each later pass that gave tokens: the seconds since the one before, and how many tokens it gave.
+    """
+
+    submitted: float
+    admitted: float | None = None
+    first: float | None = None
+    last: float | None = None
+    gaps: list[tuple[float, int]] = field(default_factory=list)
+
+    def gave(self, tokens: int, now: float) -> None:
+        """Note that a pass gave so many tokens."""
+        if self.last is None:
+            self.first = now
+        else:
+            self.gaps.append((now - self.last, tokens))
+        self.last = now
+
+
+@dataclass
 class Chunk:
     """One piece of a request's answer, sent to its sink; the last one has `finish_reason` or `error`.
 
@@ -112,6 +138,7 @@ class Chunk:
         finish_reason: "stop", "length", or None while more follows.
         error: set instead of a finish_reason when the request failed; then nothing follows.
         counters, num_input_tokens, seconds: on the last chunk.
+        timing: of the sequence; on the last chunk, unless the answer comes from several sequences.
         fills: when gaps were filled, the text of each; on the last chunk.
         candidates: for each gap, every size that was tried; on the last chunk.
         edits: what a revision changed, left to right; on the last chunk.
@@ -129,6 +156,7 @@ class Chunk:
     num_input_tokens: int = 0
     counters: Counters = field(default_factory=Counters)
     seconds: float = 0.0
+    timing: Timing | None = None
     fills: list[str] = field(default_factory=list)
     candidates: list[list[Candidate]] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)

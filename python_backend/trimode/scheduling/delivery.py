@@ -70,4 +70,5 @@ def last_chunk(job: Job, decisions: Decisions | None, error: TrimodeError | None
         num_input_tokens=len(seq.prompt),
         auto=decisions,
         seconds=time.monotonic() - job.submitted,
+        timing=job.timing,
     )

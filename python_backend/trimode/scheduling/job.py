@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from ..api.answer import Chunk
+from ..api.answer import Chunk, Timing
 from ..decoding.sequence import SequenceState
 from ..text.answer_text import AnswerText
 from .snapshot import BlockSnapshot
@@ -36,6 +36,7 @@ class Job:
         watch: takes a chunk instead of `deliver` when a snapshot of the block goes with it.
         prompt_text: text that goes out in front of the first chunk's.
         deadline, submitted: seconds of time.monotonic().
+        timing: when what happened.
         pending: text that is certain and not sent. sent: how many tokens were sent.
         owner: jobs of one owner belong to one request and share its turn; a job without one is its own.
         claim: whose request it is, and how urgent.
@@ -58,6 +59,10 @@ class Job:
     arrival: int = 0
     begun: bool = False
     displaced: bool = False
+    timing: Timing = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.timing = Timing(self.submitted)
 
     @property
     def request(self) -> int:

@@ -96,6 +96,7 @@ class Scheduler:
         seq = job.sequence
         self._auto.admit(seq, [other.sequence for other in self._queue.running], self._engine.capacity)
         seq.slot = self._engine.allocate(block=seq.mode is not Mode.AUTOREGRESSIVE)
+        job.timing.admitted = time.monotonic()
         self._queue.start(job)
 
     def _step(self) -> None:
@@ -169,6 +170,8 @@ class Scheduler:
         watched = outcome.denoised and seq.params.returns.stream_provisional
         if not (outcome.tokens or seq.done or watched):
             return
+        if outcome.tokens:
+            job.timing.gave(len(outcome.tokens), time.monotonic())
         delivery.add_text(job, outcome.tokens)
         snapshot = BlockSnapshot.of(seq) if watched else None
         if seq.done:

@@ -10,13 +10,16 @@ import argparse
 import asyncio
 import contextlib
 import signal
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..api.tensors import MODEL_NAME
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
-from .access.entry import EVERYBODY, Entry
+from .access.entry import Entry
+from .access.keys import OPEN
 from .backend_client import BackendClient
 from .gpu_repository import parse_gpus
 from .grpc_front.front import GrpcFront
@@ -33,6 +36,7 @@ from .launch.private_folder import private_folder
 from .liveness import Liveness
 from .metrics_front.front import MOST_CONNECTIONS as MOST_METRICS
 from .metrics_front.front import MetricsFront
+from .metrics_front.source import MetricsSource, Model
 from .openai.front import add_openai
 from .openai.shared.facts import Facts
 from .ports import check_port_free, free_port, in_url
@@ -56,9 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, lambda: stop())  # the loop calls it once this function waits: `stop` is there
+    on_signals(lambda: stop())  # the loop calls it once this function waits: `stop` is there
     settle_ports(options)
     limits = limits_of(options)
     repository = options.model_repository.resolve()
@@ -78,9 +80,11 @@ async def _serve(options: argparse.Namespace) -> None:
         liveness = Liveness(backend, metrics, **seconds)
         supervisor = Supervisor(launch.start, liveness, options.exit_timeout)
         guard = Guard(backend, supervisor, limits, entry)
-        add_openai(guard, facts, supervisor, limits, metrics, open_metrics=options.metrics_without_key)
+        model = Model(facts.names.names[0], manifest, config.max_slots)
+        source = MetricsSource(metrics, supervisor, model, entry.refusals)
+        add_openai(guard, facts, supervisor, limits, source, open_metrics=options.metrics_without_key)
         front = GrpcFront(ports.grpc_target, supervisor, limits, entry)
-        scraped = MetricsFront(metrics, supervisor, EVERYBODY if options.metrics_without_key else entry)
+        scraped = MetricsFront(source, replace(entry, access=OPEN) if options.metrics_without_key else entry)
 
         def stop() -> None:
             supervisor.stop()
@@ -101,10 +105,14 @@ async def _serve(options: argparse.Namespace) -> None:
             listen(scraped.handle, options.metrics_host, options.metrics_port, most_metrics, entry.tls),
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):
-            if names := entry.access.names():
-                log(f"{len(names)} API keys: {', '.join(names)}")
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
             await supervisor.run(ready, lambda: guard.running + front.running)
+
+
+def on_signals(stop: Callable[[], None]) -> None:
+    """Call `stop` at each signal that asks a program to end."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 def limits_of(options: argparse.Namespace) -> Limits:

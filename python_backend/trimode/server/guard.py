@@ -23,6 +23,7 @@ from aiohttp import web
 from ..api.tensors import CANCEL, MODEL_NAME
 from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
 from .access.entry import EVERYBODY, Entry
+from .access.refusals import HTTP, OPENAI
 from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
 from .error_answer import error_response, error_text
@@ -122,11 +123,13 @@ class Guard:
                 raise  # the caller is gone or has a part of the answer: nobody to answer
             logger.exception("a request could not be answered%s", trace.named())
             error = TrimodeError(UNFORESEEN)
+        self.entry.refusals.count(HTTP, error.error_type)
         return error_response(error.on_the_wire())
 
     def refusal(self, path: str, error: TrimodeError) -> web.Response:
         """Return the answer to an error in the form of the face for `path`, which may not be known."""
         face = next((face for face in self._faces if face.paths.fullmatch(path)), None)
+        self.entry.refusals.count(HTTP if face is None else OPENAI, error.error_type)
         return error_response(error.on_the_wire()) if face is None else face.refusal(path, error)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -152,6 +155,7 @@ class Guard:
         allow = {"Allow": ", ".join(sorted({*methods, *({"HEAD"} if "GET" in methods else ()), "OPTIONS"}))}
         if method == "OPTIONS":
             return web.Response(status=204, headers=allow)
+        self.entry.refusals.count(HTTP, "not_allowed")
         return error_response(Refusal("not_allowed", f"{method} {shown}").on_the_wire(), allow)
 
     async def _live(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:

@@ -19,6 +19,7 @@ from ..metrics import (
     PREFIX_HITS,
     PREFIX_QUERIES,
     RUNNING,
+    SLOTS_USED,
     WAITING,
     Recorder,
 )
@@ -113,6 +114,7 @@ class Housekeeper:
         own = (self._instance,)  # the label of metrics that instances must not add up
         record.level(RUNNING, stats.running, own)
         record.level(WAITING, stats.waiting, own)
+        record.level(SLOTS_USED, round(stats.slots_used, 4), own)
         record.level(PREFIX_BYTES, stats.prefix_bytes, own)
         record.total(PASSES, stats.passes_total, own)
         record.total(PREFIX_QUERIES, stats.prompt_tokens)

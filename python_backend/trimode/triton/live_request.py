@@ -121,7 +121,7 @@ class LiveRequest:
         if self._recorder:
             seconds = time.monotonic() - self._started
             mode = self._handle.params.kind
-            self._recorder.answered(mode, outcome, seconds, chunk.num_input_tokens, chunk.counters)
+            self._recorder.answered(mode, outcome, seconds, chunk, self._handle.params.max_tokens)
 
     def cancel(self) -> None:
         """End it, now or as soon as it has its handle; the caller gets an error as the final response."""

@@ -9,7 +9,7 @@ from typing import Any
 
 import triton_python_backend_utils as pb_utils
 
-from ..metrics import METRICS, Metric, Sample
+from ..metrics import METRICS, TALLY, Sample
 
 
 class Publisher:
@@ -21,21 +21,25 @@ class Publisher:
             "gauge": pb_utils.MetricFamily.GAUGE,
             "histogram": pb_utils.MetricFamily.HISTOGRAM,
         }
-        self._families: dict[str, Any] = {
-            m.name: pb_utils.MetricFamily(name=m.name, description=m.help, kind=kinds[m.kind]) for m in METRICS
-        }
+        self._families: dict[str, Any] = {}
+        for metric in METRICS:
+            for ending in TALLY if metric.tallied else ("",):
+                name, kind = metric.name + ending, kinds["counter" if ending else metric.kind]
+                self._families[name] = pb_utils.MetricFamily(name=name, description=metric.help, kind=kind)
         self._metrics: dict[tuple[str, tuple[str, ...]], Any] = {}
         self._gauges: dict[tuple[str, tuple[str, ...]], float] = {}
         for metric in METRICS:
             if not metric.labels:
-                self._metric(metric, ())  # so that it is published from the start, as 0
+                self._metric(Sample(metric, 0))  # so that it is published from the start, as 0
 
     def publish(self, samples: list[Sample]) -> None:
         """Send `samples` to the server, except gauges whose value did not change."""
         for sample in samples:
             key = (sample.metric.name, sample.labels)
-            target = self._metric(sample.metric, sample.labels)
-            if sample.metric.kind == "histogram":
+            target = self._metric(sample)
+            if sample.metric.tallied:
+                target.increment(sample.value)
+            elif sample.metric.kind == "histogram":
                 target.observe(sample.value)
             elif sample.metric.kind == "counter":
                 target.increment(sample.value)
@@ -43,12 +47,17 @@ class Publisher:
                 target.set(sample.value)
                 self._gauges[key] = sample.value
 
-    def _metric(self, metric: Metric, labels: tuple[str, ...]) -> Any:
-        key = (metric.name, labels)
+    def _metric(self, sample: Sample) -> Any:
+        metric, name, labels = sample.metric, sample.metric.name, sample.labels
+        named = dict(zip(metric.labels, labels, strict=True))
+        if metric.tallied:
+            of_buckets, of_sum = TALLY
+            name += of_buckets if sample.le else of_sum
+            named |= {"le": sample.le} if sample.le else {}
+        key = (name, (*labels, sample.le))
         if key not in self._metrics:
-            named = dict(zip(metric.labels, labels, strict=True))
-            extra = {"buckets": list(metric.buckets)} if metric.buckets else {}
-            self._metrics[key] = self._families[metric.name].Metric(labels=named, **extra)
+            extra = {"buckets": list(metric.buckets)} if metric.buckets and not metric.tallied else {}
+            self._metrics[key] = self._families[name].Metric(labels=named, **extra)
         return self._metrics[key]
 
     def close(self) -> None:

@@ -64,7 +64,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
 @pytest.fixture
 def housekeeper(backend: Backend) -> Iterator[Any]:
     module = importlib.import_module("trimode.triton.housekeeper")
-    made = module.Housekeeper(Recorder(), lambda: Stats(0, 0, 0, 0, 0, 0, {}, {}), "it_0_0")
+    made = module.Housekeeper(Recorder(), lambda: Stats(0, 0, 0, 0, 0, 0, 0, {}, {}), "it_0_0")
     yield made
     made.close()
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
+from ..process import log
 from .keys import API_KEY, AUTHORIZATION, OPEN, Access
 from .origins import Origins
 from .rates import Rates
+from .refusals import Refusals
 from .tls import ServerTls, TlsFiles
 from .turnstile import Turnstile, Visit
 
@@ -30,6 +32,7 @@ class Entry:
         access: knows the keys.
         turnstile: counts requests.
         origins: the web pages that may ask.
+        refusals: counts who was not let in, or refused later.
         tls: the certificates of both faces; None where they speak without.
     """
 
@@ -37,6 +40,7 @@ class Entry:
     access: Access = OPEN
     turnstile: Turnstile = field(default_factory=Turnstile)
     origins: Origins = field(default_factory=Origins)
+    refusals: Refusals = field(default_factory=Refusals)
     tls: ServerTls | None = None
 
     @classmethod
@@ -59,7 +63,9 @@ class Entry:
 
     @contextlib.asynccontextmanager
     async def renewing(self) -> AsyncIterator[None]:
-        """Take up changed certificates inside the block."""
+        """Say which keys there are, and take up changed certificates inside the block."""
+        if names := self.access.names():
+            log(f"{len(names)} API keys: {', '.join(names)}")
         watching = None if self.tls is None else asyncio.create_task(self.tls.watch())
         try:
             yield

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Callable
 from typing import Protocol
 
 import grpc
@@ -57,9 +58,14 @@ class Listener(Protocol):
 
 
 class Call:
-    """One call. Without a listener its messages are passed over."""
+    """One call. Without a listener its messages are passed over.
 
-    def __init__(self, begun: Begun, most_bytes: int) -> None:
+    Attributes:
+        refused: hears the type of each error that is not the model's.
+    """
+
+    def __init__(self, begun: Begun, most_bytes: int, refused: Callable[[str], None] = lambda _: None) -> None:
+        self.refused = refused
         self.path = next((value for name, value in begun.fields if name == ":path"), "")
         self.metadata = [field for field in begun.fields if not field[0].startswith(":")]
         self.peer = begun.peer
@@ -112,6 +118,7 @@ class Call:
 
     def fail(self, error: TrimodeError) -> None:
         """End the call with an error."""
+        self.refused(error.error_type)
         self.fail_with(error.on_the_wire())
 
     def fail_with(self, text: str) -> None:

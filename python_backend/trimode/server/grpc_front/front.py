@@ -13,6 +13,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from ...errors import Described, Refusal, TrimodeError, shorten
 from ..access.entry import EVERYBODY, Entry
+from ..access.refusals import GRPC
 from ..http2.caller_connection import Begun
 from ..http2.outbox import Outbox
 from ..serving import Limits, ServingState, check_model, not_serving, silent_error
@@ -79,7 +80,7 @@ class GrpcFront:
 
     def begin(self, begun: Begun) -> None:
         """Answer a call that begins, once its caller may make it."""
-        call = Call(begun, self._limits.body_bytes)
+        call = Call(begun, self._limits.body_bytes, partial(self.entry.refusals.count, GRPC))
         if not call.is_grpc:
             call.refuse_protocol()
             return

@@ -134,8 +134,10 @@ class Relay:
         """Answer what runs on a stream to Triton that has ended."""
         if up in self._upstreams:
             self._upstreams.remove(up)
+            why = error or lost_error(self._state)
             for request_id in up.ids():
-                self._call.send(refusal(request_id, error or lost_error(self._state)))
+                self._call.refused(why.error_type)
+                self._call.send(refusal(request_id, why))
                 up.answered(request_id)
             self._note_idle()
 
@@ -194,6 +196,7 @@ class Relay:
         return self._upstreams[-1]
 
     def _refuse(self, request_id: str, error: TrimodeError) -> None:
+        self._call.refused(error.error_type)
         self._call.send(refusal(request_id, error))
         self._note_idle()
 

@@ -100,7 +100,6 @@ class Connection(web.RequestHandler):
         self._paused_since: float | None = None  # since when the system takes no more of the answer
         self._request: web.BaseRequest | None = None  # that is being answered, or whose body still comes
         self._ended = False  # the caller sends no more
-        self._secure = False  # it speaks TLS
         self.caller = ""
         self.refusal: TrimodeError | None = None
         self.broken = False
@@ -108,7 +107,6 @@ class Connection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin, or refuse the caller for want of room."""
         super().connection_made(transport)
-        self._secure = transport.get_extra_info("ssl_object") is not None
         self.caller = neighbours(transport.get_extra_info("peername"))
         if error := self._connections.add(self):
             self.refuse(error)
@@ -146,7 +144,7 @@ class Connection(web.RequestHandler):
         elif self._phase is ANSWER:
             for late in (1, 2):  # not at once, so that a quick answer has nothing in front of it
                 asyncio.get_running_loop().call_later(late * GONE_SECONDS, self._look_whether_gone)
-        return self._phase is ANSWER and not self._secure  # asyncio ends both directions of TLS at once
+        return self._phase is ANSWER and not speaks_tls(self.transport)  # of TLS asyncio ends both directions at once
 
     def pause_writing(self) -> None:
         """Note that the caller does not read its answer."""
@@ -286,3 +284,8 @@ class Connection(web.RequestHandler):
         self.broken = True
         assert self._request is not None
         self._request.content.set_exception(web.RequestPayloadError(why))
+
+
+def speaks_tls(transport: asyncio.BaseTransport | None) -> bool:
+    """Return whether a connection is encrypted."""
+    return transport is not None and transport.get_extra_info("ssl_object") is not None

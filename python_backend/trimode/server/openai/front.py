@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ...errors import UNFORESEEN, Described, TrimodeError, shorten
-from ..backend_client import BackendClient
 from ..guard import Guard
 from ..http_front import trace
+from ..metrics_front.source import MetricsSource
 from ..serving import Limits, ServingState
 from . import chat_completions, completions, fim_completions, messages, models, responses, server_facts, tokenize
 from .shared.errors import FaceError, face_error
@@ -90,7 +90,9 @@ class OpenAiFront:
         if method == "OPTIONS":
             return web.Response(status=204, headers={**exchange.headers(), "Allow": allow})
         refused = FaceError("not_allowed", f"{shown} is not served; use {allow}")
-        return exchange.json(refused.body(), refused.status, {"Allow": allow})
+        answer = exchange.error(refused)
+        answer.headers["Allow"] = allow
+        return answer
 
 
 async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_to_all: bool) -> web.StreamResponse:
@@ -114,8 +116,8 @@ async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_t
 
 
 def add_openai(
-    guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: BackendClient, *, open_metrics: bool
+    guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: MetricsSource, *, open_metrics: bool
 ) -> None:
-    """Let the guard serve this face too; `metrics` is the port of Triton's metrics."""
+    """Let the guard serve this face too; `metrics` reads what scrapers get."""
     service = Service(facts, Worker(guard, state), state, limits, metrics, guard.entry)
     guard.add(OpenAiFront(service, open_metrics=open_metrics))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiohttp import web
 
 from ... import __version__
-from ..metrics_front.front import read_metrics
 from ..serving import not_serving
 from .shared.errors import face_error
 from .shared.exchange import Exchange
@@ -32,5 +31,5 @@ async def version(exchange: Exchange, _: str) -> web.StreamResponse:
 async def metrics(exchange: Exchange, _: str) -> web.StreamResponse:
     """Answer with what the port of metrics gives."""
     service = exchange.service
-    content, content_type = await read_metrics(service.metrics, service.state)
+    content, content_type = await service.metrics.read()
     return web.Response(body=content, headers={**exchange.headers(), "Content-Type": content_type})

@@ -24,7 +24,13 @@ NAMES = {"text_input": "prompt", "input_ids": "prompt", "stop_words": "stop"}
 
 
 class FaceError(Exception):
-    """An error on its way to a client: its type of ERROR_TYPES, its text, the field at fault and a code."""
+    """An error on its way to a client: its type of ERROR_TYPES, its text, the field at fault and a code.
+
+    Attributes:
+        of_model: the model said so, and has counted it.
+    """
+
+    of_model = False
 
     def __init__(self, error_type: str, message: str, param: str | None = None, code: str | None = None) -> None:
         self.code = code or CODES.get(error_type, error_type)
@@ -88,8 +94,11 @@ def error_in(text: str, names: Mapping[str, str] = NAMES) -> FaceError:
     error_type, _, message = with_type(text).partition(": ")
     found = FIELD.match(message)
     if found is None or found[1] not in BY_NAME or ERROR_TYPES[error_type].outcome != "invalid":
-        return FaceError(error_type, message)
-    return _of_field(error_type, message, found[0], names)
+        error = FaceError(error_type, message)
+    else:
+        error = _of_field(error_type, message, found[0], names)
+    error.of_model = True
+    return error
 
 
 def _of_field(error_type: str, message: str, field: str, names: Mapping[str, str]) -> FaceError:

@@ -19,10 +19,11 @@ from aiohttp import web
 
 from ....errors import RequestError
 from ...access.entry import Entry
+from ...access.refusals import OPENAI
 from ...access.turnstile import Visit
-from ...backend_client import BackendClient
 from ...body_check import read_object
 from ...http_front.body import read_body
+from ...metrics_front.source import MetricsSource
 from ...serving import Limits, ServingState
 from .asked import Asked
 from .errors import FaceError, face_error
@@ -54,7 +55,7 @@ class Service:
     worker: Worker
     state: ServingState
     limits: Limits
-    metrics: BackendClient
+    metrics: MetricsSource
     entry: Entry
 
 
@@ -113,7 +114,9 @@ class Exchange:
         return web.Response(body=body, status=status, headers=sent)
 
     def error(self, error: FaceError, body: ErrorBody = FaceError.body) -> web.Response:
-        """Return the answer to an error."""
+        """Return the answer to an error; one that is this face's own is counted."""
+        if not error.of_model:
+            self.service.entry.refusals.count(OPENAI, error.error_type)
         return self.json(body(error), error.status, error.headers())
 
     async def stream(self, events: AsyncGenerator[bytes], on_error: Callable[[FaceError], bytes]) -> web.StreamResponse:
