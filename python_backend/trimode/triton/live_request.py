@@ -82,6 +82,8 @@ class LiveRequest:
         with self._lock:
             if self.closed:
                 return
+            if chunk.last and self._used:  # first: its caller may ask again as soon as it has this chunk
+                self._used(chunk.num_input_tokens + chunk.counters.output_tokens)
             try:
                 self._send(chunk, self._handle)
             except Exception as exc:
@@ -116,8 +118,6 @@ class LiveRequest:
         assert self._handle is not None
         self.closed = True
         self._on_closed(self)
-        if self._used:
-            self._used(chunk.num_input_tokens + chunk.counters.output_tokens)
         if self._recorder:
             seconds = time.monotonic() - self._started
             mode = self._handle.params.kind
