@@ -19,6 +19,8 @@ Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 
 
+GROUP = 256
+"""Tokens that are looked at together when the likeliest are looked for: partitioning a large vocabulary takes 2 ms."""
 FEW = 1024
 """Tokens that top-p looks at before it sorts a whole vocabulary."""
 
@@ -50,14 +52,26 @@ def likeliest(logits: Floats, count: int, left_out: int) -> list[Top]:
     Args:
         logits: (R, V); `left_out` counts among the probabilities all the same. Equals come in the order of their ids.
     """
-    scores = logits.copy()
-    scores[:, left_out] = -np.inf
-    count = min(count, scores.shape[-1] - 1)
-    ids = np.sort(np.argpartition(-scores, count - 1, axis=-1)[:, :count], axis=-1)  # (R, count)
-    order = np.argsort(-np.take_along_axis(scores, ids, axis=-1), axis=-1, kind="stable")
+    rows, size = logits.shape
+    count = min(count, size - 1)
+    scores = np.full((rows, -(-size // GROUP), GROUP), -np.inf, dtype=np.float32)
+    flat = scores.reshape(rows, -1)  # the same memory
+    flat[:, :size] = logits
+    flat[:, left_out] = -np.inf
+    # The likeliest tokens are among those groups whose best ones are the best.
+    groups = _best(scores.max(axis=-1), min(count, scores.shape[1]))
+    inside = (groups[:, :, None] * GROUP + np.arange(GROUP)).reshape(rows, -1)
+    found = _best(np.take_along_axis(flat, inside, axis=-1), count)
+    ids = np.take_along_axis(inside, found, axis=-1)
+    order = np.argsort(-np.take_along_axis(flat, ids, axis=-1), axis=-1, kind="stable")
     ids = np.take_along_axis(ids, order, axis=-1)
     values = np.take_along_axis(logits, ids, axis=-1) - _norms(logits)[:, None]
     return list(zip(ids.tolist(), values.tolist(), strict=True))
+
+
+def _best(scores: Floats, count: int) -> Ints:
+    """Return where the `count` highest scores of each row are, from the left: (R, N) -> (R, count)."""
+    return np.sort(np.argpartition(-scores, count - 1, axis=-1)[:, :count], axis=-1)
 
 
 def _norms(logits: Floats) -> npt.NDArray[np.float64]:

@@ -14,7 +14,9 @@ from trimode.decoding.sampling import (
     keep_min_p,
     keep_top_k,
     keep_top_p,
+    likeliest,
     log_prob,
+    log_probs_of,
     penalise,
     sample,
     softmax,
@@ -217,3 +219,15 @@ def test_penalties_leave_the_logits_alone() -> None:
 def test_penalties_apply_to_every_row() -> None:
     two = np.array([[1, 1], [2, 2]], dtype=np.float32)
     assert penalise(two, params(presence_penalty=1), [], [0]).tolist() == [[0, 1], [1, 2]]
+
+
+@pytest.mark.parametrize("size", [5, 255, 256, 257, 3000])
+@pytest.mark.parametrize("count", [1, 4, 20])
+def test_the_likeliest_are_those_of_a_full_sort(size: int, count: int) -> None:
+    logits = np.random.default_rng(size + count).normal(size=(3, size)).astype(np.float32)
+    expected = logits.copy()
+    expected[:, 2] = -np.inf
+    order = np.argsort(-expected, axis=-1)[:, : min(count, size - 1)]
+    for row, (ids, values) in enumerate(likeliest(logits, count, 2)):
+        assert ids == order[row].tolist()
+        assert values == pytest.approx(log_probs_of(np.tile(logits[row], (len(ids), 1)), np.array(ids)).tolist())
