@@ -96,7 +96,7 @@ class Bench:
             "grpc_crowd": self._grpc_crowd,
             "http_answer": self._http_answer,
             "chat_first": lambda side: (MS * self._chat(side, 1).first, 1),
-            "chat_chunk": lambda side: per_part(self._chat(side, TOKENS)),
+            "chat_chunk": lambda side: per_token(self._chat(side, TOKENS)),
         }
 
     def _grpc_answer(self, side: str) -> tuple[float, int]:
@@ -104,7 +104,7 @@ class Bench:
         return of_each([self._streams[side][0].ask(asked) for _ in range(SHORT_ANSWERS)])
 
     def _grpc_response(self, side: str) -> tuple[float, int]:
-        return per_part(self._streams[side][0].ask(message(fields(TOKENS, stream=True))))
+        return per_token(self._streams[side][0].ask(message(fields(TOKENS, stream=True))))
 
     def _grpc_crowd(self, side: str) -> tuple[float, int]:
         asked = message(fields(TOKENS, stream=True))
@@ -128,9 +128,12 @@ def of_each(taken: Sequence[Taken]) -> tuple[float, int]:
     return MS * Spread.of([one.seconds for one in taken]).median, len(taken)
 
 
-def per_part(taken: Taken) -> tuple[float, int]:
-    """Return the microseconds from one part of an answer to the next, and the number of parts."""
-    return US * taken.rest / max(1, taken.count - 1), taken.count
+def per_token(taken: Taken) -> tuple[float, int]:
+    """Return the microseconds of a whole answer for each of its TOKENS, and the number of its parts.
+
+    Not from the first part to the last: where the machine is busy with something else, all may come at once.
+    """
+    return US * taken.seconds / TOKENS, taken.count
 
 
 def together(calls: Sequence[Callable[[], Taken]]) -> list[Taken]:

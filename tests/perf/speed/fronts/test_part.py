@@ -43,10 +43,10 @@ def test_the_shares_of_the_time_are_all_of_it() -> None:
     assert sum(case.share for case in part.CASES) == pytest.approx(1.0)
 
 
-def test_the_first_part_of_an_answer_counts_for_none_of_the_rest() -> None:
-    figure, count = part.per_part(Taken(5, 9.0, 0.004))
+def test_a_streamed_answer_is_divided_among_its_tokens() -> None:
+    figure, count = part.per_token(Taken(130, 0.028, 0.1))
     assert figure == pytest.approx(1000.0)
-    assert count == 5
+    assert count == 130
 
 
 def test_an_answer_is_counted_whole() -> None:
