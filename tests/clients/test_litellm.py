@@ -87,11 +87,13 @@ def test_a_thought_comes_apart(base: dict[str, Any], stream: bool) -> None:
 
 def test_log_probabilities_come(base: dict[str, Any]) -> None:
     found = litellm.completion(
-        model="hosted_vllm/nano", messages=MESSAGES, logprobs=True, top_logprobs=1, max_tokens=3, **base
+        model="hosted_vllm/nano", messages=MESSAGES, logprobs=True, top_logprobs=3, max_tokens=3, **base
     )
     content = found.choices[0].logprobs.content
     assert "".join(token.token for token in content) == found.choices[0].message.content
-    assert all(token.top_logprobs[0].logprob == token.logprob <= 0 for token in content)
+    for token in content:
+        assert len(token.top_logprobs) == 3
+        assert max(other.logprob for other in token.top_logprobs) == token.logprob <= 0
 
 
 def test_the_usage_of_a_stream_comes(base: dict[str, Any]) -> None:
