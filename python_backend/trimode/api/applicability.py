@@ -30,14 +30,19 @@ FIELDS_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
 _OF_GENERATION = (
     *("input_ids", "stop_words", "end_id", "repetition_penalty", "presence_penalty", "frequency_penalty"),
     *("min_tokens", "min_length", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens"),
-    *("guided_decoding_guide_type", "guided_decoding_guide"),
     *("max_thinking_tokens", "end_think_token_id", "enable_thinking", "continue_final_message", "log_probs_kind"),
     *("top_log_probs", "return_prompt_log_probs"),
 )
 REVISING = ("revise_threshold", "revise_fraction", "accept")
 """Fields that say how something is revised; they need revise_rounds above 0."""
 NOT_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
-    Operation.INFILL: (*_OF_GENERATION, *REVISING, "revise_rounds", "stream_provisional"),
+    Operation.INFILL: (
+        *_OF_GENERATION,
+        *("guided_decoding_guide_type", "guided_decoding_guide"),
+        *REVISING,
+        "revise_rounds",
+        "stream_provisional",
+    ),
     Operation.REVISE: (
         *_OF_GENERATION,
         "stream_provisional",

@@ -36,7 +36,7 @@ GUIDE_FIELDS: tuple[Field, ...] = (
 
 
 def resolve_guide(values: dict[str, Any]) -> None:
-    """Check what the answer must match; such an answer is decided from the left, so that no rule leaves gaps.
+    """Check what the answer must match; what is generated so is decided from the left, so that no rule leaves gaps.
 
     Raises:
         RequestError: one of the two fields is missing, or the end of a thought could not be found.
@@ -54,7 +54,8 @@ def resolve_guide(values: dict[str, Any]) -> None:
     if thinks and values["end_think_token_id"] is None:
         limit = "needs end_think_token_id where the model thinks first: this model's tokenizer has no </think>"
         raise _refused("guided_decoding_guide_type", limit, kind)
-    values["reveal"] = "leftmost"
+    if "text" not in values:
+        values["reveal"] = "leftmost"
 
 
 def _refused(field: str, limit: str, given: object) -> RequestError:

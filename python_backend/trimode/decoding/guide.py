@@ -94,3 +94,16 @@ def follow(guide: Guide, tokens: list[int], end: int | None) -> int | None:
         if guide.complete:
             return at
     return end
+
+
+def holds(guide: Guide, tokens: Sequence[int]) -> bool:
+    """Whether `tokens` are a whole text; the guide stays where it is."""
+    begin = guide.taken
+    try:
+        for token in tokens:
+            if guide.complete or not guide.fits(token):
+                return False
+            guide.take(token)
+        return guide.accepting
+    finally:
+        guide.back(guide.taken - begin)

@@ -37,7 +37,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
         RequestError: the request's rules leave no token for one of them.
     """
     block, params = seq.current, seq.params
-    if seq.guide is not None and seq.infill is None and seq.revise is None:
+    if seq.guide is not None and seq.revise is None:
         guided_block.reveal(seq, row, result, stream)
         return
     plain = params.sampling.plain and not params.reference
@@ -84,4 +84,5 @@ def _fill(block: Block, row: Row, result: RowResult) -> None:
 def finished(seq: SequenceState) -> bool:
     """Whether every position is filled or the steps are spent; what a guide holds has no gaps even then."""
     block = seq.current
-    return not block.open.any() or (seq.guide is None and block.step == seq.params.block.denoise_steps)
+    free = seq.guide is None or seq.revise is not None
+    return not block.open.any() or (free and block.step == seq.params.block.denoise_steps)

@@ -12,13 +12,15 @@ import numpy as np
 
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
+from ..decoding.guide import holds
 from ..decoding.modes.revise import go_on
 from ..decoding.revise_state import ReviseState
 from ..decoding.sequence import SequenceState
-from ..errors import engine_failure
+from ..errors import RequestError, engine_failure
 from ..scheduling.job import Job
 from ..text.answer_text import AnswerText
 from ..text.tokenizer import Tokenizer
+from .guides import guide_of
 from .services import Handle, Request, Services
 from .spans import Original, apply_edits
 from .token_rules import rules_of
@@ -32,6 +34,10 @@ def start(request: Request, services: Services) -> Handle:
     original = Original.of(params, tokenizer, services.capacity)
     seq = sequence_of(params, original, services.mask_token_id, services.banned)
     seq.rules = rules_of(params, services)
+    seq.guide = guide_of(params, services)
+    if seq.guide is not None and not holds(seq.guide, original.ids):
+        limit = f"must match its {params.guide.guided_decoding_guide_type}, with the whitespace that is fixed for JSON"
+        raise RequestError("text", limit, original.text)
 
     def take(chunk: Chunk) -> None:
         request.sink(answer(chunk, seq, original, tokenizer))

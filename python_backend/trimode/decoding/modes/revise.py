@@ -15,6 +15,7 @@ from ...engines.base import Ints, Row, RowResult
 from .. import refine
 from ..block import Block
 from ..committed import Committed
+from ..guide import Guide, holds
 from ..refine import DENOISE_STREAM, STREAMS
 from ..review import change_stays, unlikely
 from ..revise_state import ReviseState, Window
@@ -123,12 +124,26 @@ def _propose(seq: SequenceState) -> list[int]:
     first, end, work.at = work.window
     work.tried = work.ids.copy()
     work.tried[block.start : end] = block.tokens[: end - block.start]
+    if seq.guide is not None:
+        _keep_what_holds(seq.guide, work, len(seq.prompt))
     if (work.tried == work.ids).all():
         return go_on(seq)
     work.tried_log_probs = work.log_probs.copy()
     seq.set_cached(max(first - 1, 0))
     work.score_end, seq.phase = end, Phase.REVIEW
     return []
+
+
+def _keep_what_holds(guide: Guide, work: ReviseState, begin: int) -> None:
+    """Take back the changes that would break the text; where all of them together do, those that do so one by one."""
+    wanted = work.tried
+    if holds(guide, wanted[begin:].tolist()):
+        return
+    work.tried = work.ids.copy()
+    for at in np.flatnonzero(wanted != work.ids):
+        work.tried[at] = wanted[at]
+        if not holds(guide, work.tried[begin:].tolist()):
+            work.tried[at] = work.ids[at]
 
 
 def _judge(seq: SequenceState) -> list[int]:
