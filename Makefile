@@ -1,5 +1,6 @@
 # Every target makes the virtual environment it needs; nothing has to be installed by hand.
 #   make serve MODEL=nano|smol|3b|8b|14b|<checkpoint> PRECISION=float32|int8 PORT=8000
+#   CAPACITY=n tokens a sequence, REHASH=1 reads all of the checkpoint again though its files look unchanged
 #   make build MODEL=8b GPU=L40S-48G   compiles for a GPU as build/8b.yaml says; make serve ... GPUS=0,1 serves it on two
 
 MODEL ?= nano
@@ -19,9 +20,16 @@ CHECKPOINT = $(if $(findstring /,$(value MODEL)),$(call quoted,MODEL),checkpoint
 PLACE := $(if $(findstring /,$(value MODEL)),-$(shell realpath -msz -- $(call quoted,MODEL) | tr -d '\0' | cksum | cut -d' ' -f1))
 plain = $(shell basename -- $(call quoted,$(1)) | LC_ALL=C tr -c 'A-Za-z0-9._+\n-' _)
 BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(or $(if $(value GPU),$(call plain,GPU)),$(call plain,PRECISION))
+CONVERSION = $(if $(value CAPACITY),--capacity $(call quoted,CAPACITY)) $(if $(value REHASH),--rehash)
 INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 NODE := tests/clients/node/node_modules
 PIP_VERSION := 26.1
+# an environment that is there keeps the Python it was made with: say so where another one is asked for
+WHICH_PYTHON := -c 'import os, sys; print("%d.%d of %s" % (*sys.version_info[:2], os.path.realpath(sys.base_prefix)))'
+ifneq ($(and $(filter-out file,$(origin PYTHON)),$(filter-out clean layout gpu-check help,$(or $(MAKECMDGOALS),help)),$(wildcard $(PY))),)
+$(shell ours=$$($(PY) $(WHICH_PYTHON)); asked=$$($(PYTHON) $(WHICH_PYTHON)) && test "$$ours" = "$$asked" \
+	|| echo "note: PYTHON=$(PYTHON) is not used: $(VENV) has Python $$ours; make clean removes it" >&2)
+endif
 PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -30,10 +38,10 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
-	@sed -n '2,3s/^# */\n/p' $(MAKEFILE_LIST)
+	@sed -n '2,4s/^# */\n/p' $(MAKEFILE_LIST)
 
 build: $(VENV)/serve ## Convert MODEL's checkpoint into an engine bundle under build/out
-	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision $(call quoted,PRECISION) --out $(BUNDLE) $(if $(value GPU),--gpu $(call quoted,GPU))
+	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision $(call quoted,PRECISION) --out $(BUNDLE) $(if $(value GPU),--gpu $(call quoted,GPU)) $(CONVERSION)
 
 serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
 	exec $(PY) -m trimode.server --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(value GPUS),--gpus $(call quoted,GPUS))

@@ -1,4 +1,4 @@
-"""The command line: CHECKPOINT in, bundle out, with a progress bar, checks on request and a summary.
+"""The command line: CHECKPOINT in, bundle out, with progress, checks on request and a summary.
 
 Exit codes: 0 built or up to date, 1 failed (one line on stderr says why), 2 wrong usage, 130 interrupted.
 Knows the order of the steps and no detail of any.
@@ -12,13 +12,11 @@ import resource
 import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from trimode import __version__
 from trimode.bundle.compilation import FLAVOURS
@@ -32,6 +30,7 @@ from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.known_hash import Reading
 from .checkpoint.tokenizer_file import text_remarks
 from .graph.precisions import TARGETS, TENSORRT
+from .progress import phases, progress
 from .tensorrt.footprint import GPUS, gigabytes
 from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK
 from .verify.verify import Outcome, against_kit, against_reference
@@ -149,7 +148,7 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
         draft, state = draft.hashed(reading.hash), "up to date"
         if options.force or not is_up_to_date(draft, target):
             state = "built"
-            with _progress(errors, "writing", draft.blueprint.weights.total_bytes) as advance:
+            with progress(errors, "writing", draft.blueprint.weights.total_bytes) as advance:
                 write_bundle(draft, target, advance)
         reading.keep(target)
         seconds = time.monotonic() - started
@@ -205,7 +204,7 @@ def _compile(
         errors.print(f"about {cost.seconds / 60:.0f} min, {room} to build (estimates)")
         if options.force:
             shutil.rmtree(work_folder(target), ignore_errors=True)
-        with _progress(errors, "exporting", draft.blueprint.weights.total_bytes) as advance, _phases(errors) as report:
+        with progress(errors, "exporting", draft.blueprint.weights.total_bytes) as advance, phases(errors) as report:
             fused = build.run(
                 target, checkpoint_bytes=checkpoint.size(), advance=advance, report=report, check_export=check
             )
@@ -228,7 +227,7 @@ def _read(checkpoint: Checkpoint, errors: Console) -> str:
     """Hash the checkpoint, for which all of it is read; say so if that takes long."""
     if checkpoint.size() >= LONG_BYTES:
         errors.print(f"reading all of {checkpoint.folder} ({gigabytes(checkpoint.size())}) to hash it", markup=False)
-    with _progress(errors, "reading", checkpoint.size()) as advance:
+    with progress(errors, "reading", checkpoint.size()) as advance:
         return checkpoint.hash(advance)
 
 
@@ -242,17 +241,19 @@ def _summary(
     *,
     read: bool,
 ) -> Table:
-    parameters, remarks = checkpoint.parameters, text_remarks(target, manifest.files, manifest.vocab_size)
+    remarks = [("text", line) for line in text_remarks(target, manifest.files, manifest.vocab_size)]
     table = Table(title=f"{target}: {state}", show_header=False, title_justify="left")
     table.add_row("model", f"{manifest.model}, {manifest.precision}, capacity {manifest.capacity}")
-    table.add_row("parameters", f"{parameters:,}{' with draft adapter' * manifest.adapter}")
+    if manifest.capacity < (positions := checkpoint.config.max_positions):
+        table.add_row("capacity", f"of {positions} positions; CAPACITY=n or --capacity n for more")
+    table.add_row("parameters", f"{checkpoint.parameters:,}{' with draft adapter' * manifest.adapter}")
     if not read:
         table.add_row("checkpoint", "unchanged, not read again (--rehash reads it)")
     table.add_row("bundle", megabytes(sum(manifest.files.values())))
     table.add_row("time", f"{seconds:.1f} s")
     table.add_row("peak memory", megabytes(peak_memory()))
-    for remark in remarks:
-        table.add_row("text", remark)
+    for name, remark in [*(("weights", line) for line in checkpoint.remarks), *remarks]:
+        table.add_row(name, remark)
     for outcome in outcomes:
         table.add_row(outcome.name, outcome.text)
     return table
@@ -269,19 +270,3 @@ def peak_memory() -> int:
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-
-
-@contextmanager
-def _progress(console: Console, title: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Show a bar on a terminal, nothing elsewhere; yield the function that advances it by a number of bytes."""
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(title, total=total)
-        yield lambda count: bar.advance(task, count)
-
-
-@contextmanager
-def _phases(console: Console) -> Iterator[Callable[[str, int, int], None]]:
-    """Show the compiler's phases on a terminal, nothing elsewhere; yield the function (phase, steps done, steps)."""
-    with console.status("compiling") if console.is_terminal else nullcontext() as status:
-        yield lambda phase, done, total: status.update(f"{phase}: {done} of {total}") if status is not None else None

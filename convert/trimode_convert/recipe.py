@@ -52,11 +52,14 @@ def load_recipe(path: Path) -> dict[str, Any]:
     return raw
 
 
-def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None) -> list[str]:
+def arguments_for(
+    model: str, precision: str, out: Path, gpu: str | None = None, capacity: int | None = None
+) -> list[str]:
     """Return the converter's arguments for a recipe's name or a checkpoint, which is fetched if its recipe says how.
 
     Args:
         gpu: a GPU of the recipe's `tensorrt` table, whose precision, capacity and batch are used.
+        capacity: tokens of a sequence, in place of the recipe's.
 
     Raises:
         CheckpointError: `model` is neither a recipe nor a checkpoint, the recipe's checkpoint does not exist yet and
@@ -72,6 +75,7 @@ def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None)
             raise CheckpointError(
                 f"MODEL={model} is neither one of {known} nor a .gguf file, nor a folder with config.json or a .gguf"
             )
+        options += [] if capacity is None else ["--capacity", str(capacity)]
         return [model, *options, *(["--target", "tensorrt", "--gpu", gpu] if gpu is not None else [])]
     facts = load_recipe(recipe)
     if not is_checkpoint(Path(facts["checkpoint"])):
@@ -84,9 +88,9 @@ def arguments_for(model: str, precision: str, out: Path, gpu: str | None = None)
             raise CheckpointError(f"GPU: {recipe} names {', '.join(table) or 'none'}, got {gpu!r}")
         options += ["--target", "tensorrt", "--gpu", gpu]
         for key in COMPILED:
-            options += [f"--{key}", str(table[gpu][key])]
-    elif "capacity" in facts:
-        options += ["--capacity", str(facts["capacity"])]
+            options += [f"--{key}", str(table[gpu][key] if key != "capacity" or capacity is None else capacity)]
+    elif "capacity" in facts or capacity is not None:
+        options += ["--capacity", str(facts["capacity"] if capacity is None else capacity)]
     return [facts["checkpoint"], *options, "--name", model]
 
 
@@ -99,12 +103,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made.add_argument(
         "--precision", default="float32", help="float32 or int8; ignored with --gpu (default: %(default)s)"
     )
+    made.add_argument(
+        "--capacity", type=int, metavar="N", help="tokens of a sequence (default: the recipe's, else the converter's)"
+    )
     made.add_argument("--rehash", action="store_true", help="read all of the checkpoint even if it looks unchanged")
     made.add_argument("--gpu", help="build for TensorRT, with the recipe's options for this GPU")
     made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
     options = made.parse_args(arguments)
     try:
-        converter = arguments_for(options.model, options.precision, options.out, options.gpu)
+        converter = arguments_for(options.model, options.precision, options.out, options.gpu, options.capacity)
     except CheckpointError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

@@ -103,6 +103,14 @@ def test_verify_fits_any_capacity(checkpoint: Path, tmp_path: Path, capacity: in
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_a_capacity_below_the_checkpoints_positions_is_said(tmp_path: Path) -> None:
+    folder = factory.write(tmp_path / "long", factory.config(max_position_embeddings=5000))
+    said = run(folder, "--out", tmp_path / "out").stdout
+    assert "capacity 4096" in said
+    assert "of 5000 positions; CAPACITY=n or --capacity n for more" in said
+    assert "positions" not in run(folder, "--out", tmp_path / "out", "--capacity", 5000).stdout
+
+
 def test_wrong_usage_exits_with_2(checkpoint: Path) -> None:
     assert run(checkpoint).returncode == 2
 

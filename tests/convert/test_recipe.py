@@ -37,6 +37,16 @@ def test_a_recipe_needs_no_table_of_gpus(recipes: Path) -> None:
     assert made == [str(recipes), "--out", "out", "--precision", "float32", "--capacity", "2048", "--name", "mine"]
 
 
+def test_a_capacity_that_is_given_replaces_the_recipes(recipes: Path) -> None:
+    write(recipes, f"capacity: 2048\ntensorrt: {{H200: {GPU}}}")
+    for gpu in (None, "H200"):
+        made = arguments_for("mine", "float32", Path("out"), gpu, capacity=100)
+        assert made.count("--capacity") == 1
+        assert made[made.index("--capacity") + 1] == "100"
+    made = arguments_for(str(recipes), "float32", Path("out"), capacity=100)
+    assert made[-2:] == ["--capacity", "100"]
+
+
 @pytest.mark.parametrize(
     ("rest", "said"),
     [

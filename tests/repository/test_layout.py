@@ -16,7 +16,8 @@ TABLE = {
     # server to text, see below; the room grammar, which needs api, errors and text, and which requests and runtime use;
     # text to api: both ends read a prompt by text/prompt.py, which takes the prompt's group of fields
     "trimode": (16, 9, 55),
-    "trimode_convert": (10, 7, 20),  # a recipe fetches a checkpoint, and asks whether there is one
+    # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
+    "trimode_convert": (11, 7, 21),
     "trimode_client": (10, 6, 26),
     "trimode_train": (10, 7, 28),
     "trimode_perf": (8, 3, 10),

@@ -76,3 +76,20 @@ def test_folders_with_the_same_last_name_get_bundles_of_their_own(tmp_path: Path
 def test_a_gpus_name_is_one_word(tmp_path: Path) -> None:
     (build,) = made(project(tmp_path), "build", "MODEL=8b", "GPU=RTX A b")
     assert build[-4:] == ["--out", "build/out/8b-RTX_A_b", "--gpu", "RTX A b"]
+
+
+def test_capacity_and_rehash_are_passed_on(tmp_path: Path) -> None:
+    (build,) = made(project(tmp_path), "build", "CAPACITY=512", "REHASH=1")
+    assert build[-3:] == ["--capacity", "512", "--rehash"]
+
+
+@pytest.mark.parametrize(("given", "noted"), [("3.12 of /other", True), ("3.11 of /same", False)])
+def test_a_python_that_is_not_used_is_named(tmp_path: Path, given: str, noted: bool) -> None:
+    folder = project(tmp_path)
+    for name, said in ((".venv/bin/python", "3.11 of /same"), ("asked", given)):
+        (python := folder / name).write_text(f"#!/bin/sh\necho '{said}'\n")
+        python.chmod(0o755)
+    command = ["make", "--silent", "build", "PYTHON=./asked"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
+    note = "note: PYTHON=./asked is not used: .venv has Python 3.11 of /same; make clean removes it\n"
+    assert done.stderr == (note if noted else "")

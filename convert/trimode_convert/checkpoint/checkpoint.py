@@ -33,7 +33,8 @@ class Checkpoint:
     """An open checkpoint: use it as a context manager, so that its files are closed.
 
     Tensors have the names of the official layout, whatever the source. `hashed` are files that decide the model and
-    hold no tensors; `side_files` are files of the bundle that the source makes where `folder` does not have them.
+    hold no tensors; `side_files` are files of the bundle that the source makes where `folder` does not have them;
+    `remarks` say which weights were taken where there was a choice.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Checkpoint:
     files: tuple[TensorFile, ...]
     hashed: tuple[Path, ...] = ()
     side_files: dict[str, bytes] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
     @classmethod
     def open(cls, path: Path) -> Checkpoint:
@@ -66,9 +68,10 @@ class Checkpoint:
                 file.close()
             raise
         hashed = (*source.hashed, *([adapter.config_path] if adapter else []))
-        return cls(
-            source.name, source.folder, source.config, source.tensors, adapter, tuple(files), hashed, source.side_files
-        )
+        name, config, tensors, said = source.name, source.config, source.tensors, source.remarks
+        if config.tied and HEAD in tensors:
+            said = (*said, f"the head is the stored tensor {source.spelled(HEAD)}, though the model ties its head")
+        return cls(name, source.folder, config, tensors, adapter, tuple(files), hashed, source.side_files, said)
 
     @classmethod
     def of_shapes(cls, config: ModelConfig, adapter_rank: int = 0) -> Checkpoint:

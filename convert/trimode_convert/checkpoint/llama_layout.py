@@ -14,7 +14,7 @@ from typing import Any
 from trimode.errors import CheckpointError
 
 from .config import CONFIG, Keys, ModelConfig, Rope, check_heads, read_rope
-from .shards import open_shards
+from .shards import open_shards, remarks
 from .source import Source
 from .special_tokens import TokenTable, unused_special
 from .tensor_file import TensorFile
@@ -51,8 +51,8 @@ def read(folder: Path, keys: Keys, files: list[TensorFile]) -> Source:
     config = _config(folder, keys)
     stored = open_shards(folder, files)
     tensors = {_official(name): tensor for name, tensor in stored.items() if not name.endswith(OLD_BUFFER)}
-    name, hashed = folder.resolve().name, (folder / CONFIG,)
-    return Source(name, folder, config, tensors, hashed=hashed, spelled=_spelled)
+    name, said, hashed = folder.resolve().name, remarks(folder), (folder / CONFIG,)
+    return Source(name, folder, config, tensors, hashed=hashed, spelled=_spelled, remarks=said)
 
 
 def _official(name: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from .config import CONFIG, ModelConfig
-from .shards import open_shards
+from .shards import open_shards, remarks
 from .source import Source
 from .tensor_file import TensorFile
 
@@ -18,4 +18,5 @@ def read(folder: Path, files: list[TensorFile]) -> Source:
     """
     config = ModelConfig.load(folder)
     tensors = open_shards(folder, files)
-    return Source(folder.resolve().name, folder, config, tensors, hashed=(folder / CONFIG,))
+    hashed = (folder / CONFIG,)
+    return Source(folder.resolve().name, folder, config, tensors, hashed=hashed, remarks=remarks(folder))

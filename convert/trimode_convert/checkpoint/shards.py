@@ -16,7 +16,8 @@ INDEX = "model.safetensors.index.json"
 def open_shards(folder: Path, files: list[TensorFile]) -> dict[str, Tensor]:
     """Open the tensor files and return all tensors by name.
 
-    Appends each file to `files` as soon as it is open, so that the caller can close those opened before an error.
+    Appends each file to `files` as soon as it is open, so that the caller can close those opened before an error. Where
+    there are both an index and a single file, the index counts: see `remarks`.
 
     Raises:
         CheckpointError: a file is missing or broken, or the index and the files do not agree.
@@ -43,3 +44,11 @@ def open_shards(folder: Path, files: list[TensorFile]) -> dict[str, Tensor]:
     if absent := sorted(set(weight_map) - set(tensors)):
         raise CheckpointError(f"{folder / weight_map[absent[0]]}: tensor {absent[0]}: named by {INDEX}, found none")
     return tensors
+
+
+def remarks(folder: Path) -> tuple[str, ...]:
+    """Return what a person should know of the choice of files: a single file beside an index that does not name it."""
+    both = (folder / INDEX).is_file() and (folder / SINGLE).is_file()
+    if not both or SINGLE in Keys.load(folder / INDEX).values["weight_map"].values():
+        return ()
+    return (f"taken from the files that {INDEX} names; {SINGLE} beside it was not read",)

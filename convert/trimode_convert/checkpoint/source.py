@@ -28,6 +28,7 @@ class Source:
         spelled: from an official name to the one in the file.
         side_files: name -> bytes of the bundle's files that the source makes itself. If a tokenizer is among them, none
             is looked for in the folder.
+        remarks: what a person should know of which files were taken, a sentence each.
     """
 
     name: str
@@ -38,3 +39,4 @@ class Source:
     origin: str = "config.json"
     spelled: Callable[[str], str] = _itself
     side_files: dict[str, bytes] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()

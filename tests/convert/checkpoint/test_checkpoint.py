@@ -68,6 +68,23 @@ def test_tied_head_is_the_embedding(tmp_path: Path) -> None:
 def test_stored_head_is_used_even_where_the_flag_ties(tmp_path: Path) -> None:
     with Checkpoint.open(factory.write(tmp_path, factory.config(tie_word_embeddings=True))) as checkpoint:
         assert checkpoint.head is checkpoint.tensors[HEAD]
+        assert checkpoint.remarks == (f"the head is the stored tensor {HEAD}, though the model ties its head",)
+
+
+def test_an_index_beside_a_single_file_is_taken_and_said(tmp_path: Path) -> None:
+    factory.write(tmp_path, shards=2)
+    (tmp_path / "model.safetensors").write_bytes(b"of another checkpoint")
+    with Checkpoint.open(tmp_path) as checkpoint:
+        assert len(checkpoint.files) == 2
+        assert checkpoint.remarks == (
+            "taken from the files that model.safetensors.index.json names; model.safetensors beside it was not read",
+        )
+
+
+def test_nothing_is_said_where_there_was_no_choice(tmp_path: Path) -> None:
+    for shards in (1, 2):
+        with Checkpoint.open(factory.write(tmp_path / str(shards), shards=shards)) as checkpoint:
+            assert checkpoint.remarks == ()
 
 
 def test_missing_head_of_an_untied_checkpoint_is_refused(tmp_path: Path) -> None:
