@@ -1,6 +1,7 @@
-"""The figures of checkpoints/smol/README.md: perplexity, sixteen conversations at once, and seconds a token.
+"""The figures of checkpoints/smol/README.md: perplexity, logits, sixteen conversations at once, and seconds a token.
 
-`.venv/bin/python -m scripts.smol_figures perplexity|conversations|speed BUNDLE ...`. Needs the bundles that
+`.venv/bin/python -m scripts.smol_figures perplexity|logits|conversations|speed BUNDLE ...`; logits are compared with
+those of the first bundle. Needs the bundles that
 `make build MODEL=smol` makes, and starts no server: the runtime is opened in this process.
 """
 
@@ -19,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
@@ -45,18 +47,14 @@ ASKED = (
 SPEED_PROMPT, SPEED_TOKENS, REPEATS = "Explain what a hash table is.", 64, 3
 
 
-def perplexity(bundle: Path) -> dict[str, Any]:
+def perplexity(bundle: Path, _: Path) -> dict[str, Any]:
     """Return the perplexity of each kind of text, in windows without overlap."""
-    runner, tokenizer = BundleRunner(bundle, threads=2), Tokenizer.load(bundle)
-    assert tokenizer is not None
+    runner = BundleRunner(bundle, threads=2)
     found: dict[str, Any] = {}
     for kind, names in TEXTS.items():
         loss, count = 0.0, 0
         for name in names:
-            ids = np.array(tokenizer.encode((ROOT / name).read_text(encoding="utf-8"))[: WINDOW + 1], dtype=np.int64)
-            starts = range(0, len(ids) - 1, CHUNK)
-            cuts = [ids[start : min(start + CHUNK, len(ids) - 1)] for start in starts]
-            passes = [Pass("", cut, start, causal=True, keep=True) for start, cut in zip(starts, cuts, strict=True)]
+            ids, passes = _passes(bundle, name)
             for step, logits in zip(passes, runner.run(passes), strict=True):
                 wide = logits.astype(np.float64)
                 top = wide.max(-1)
@@ -68,7 +66,44 @@ def perplexity(bundle: Path) -> dict[str, Any]:
     return found
 
 
-def conversations(bundle: Path) -> dict[str, Any]:
+def logits(bundle: Path, reference: Path) -> dict[str, Any]:
+    """Return how far the logits of the first text of each kind are from the reference's.
+
+    The relative RMS is also given with each row's mean taken away, since only differences choose a token.
+    """
+    runners = [BundleRunner(folder, threads=2) for folder in (bundle, reference)]
+    off, whole, level, same, rows = 0.0, 0.0, 0.0, 0, 0
+    off_level = 0.0
+    for names in TEXTS.values():
+        _, passes = _passes(bundle, names[0])
+        for ours, theirs in zip(*(runner.run(passes) for runner in runners), strict=True):
+            difference = ours.astype(np.float64) - theirs
+            off += float((difference**2).sum())
+            whole += float((theirs.astype(np.float64) ** 2).sum())
+            off_level += float(((difference - difference.mean(-1, keepdims=True)) ** 2).sum())
+            level += float(((theirs - theirs.mean(-1, keepdims=True, dtype=np.float64)) ** 2).sum())
+            same += int((ours.argmax(-1) == theirs.argmax(-1)).sum())
+            rows += len(ours)
+    return {
+        "reference": reference.name,
+        "rows": rows,
+        "relative_rms": round(math.sqrt(off / whole), 4),
+        "relative_rms_without_means": round(math.sqrt(off_level / level), 4),
+        "same_best_token": round(same / rows, 4),
+    }
+
+
+def _passes(bundle: Path, name: str) -> tuple[NDArray[np.int64], list[Pass]]:
+    """Return the ids of a text's first window, and the causal passes that read it."""
+    tokenizer = Tokenizer.load(bundle)
+    assert tokenizer is not None
+    ids = np.array(tokenizer.encode((ROOT / name).read_text(encoding="utf-8"))[: WINDOW + 1], dtype=np.int64)
+    starts = range(0, len(ids) - 1, CHUNK)
+    cuts = [ids[start : min(start + CHUNK, len(ids) - 1)] for start in starts]
+    return ids, [Pass("", cut, start, causal=True, keep=True) for start, cut in zip(starts, cuts, strict=True)]
+
+
+def conversations(bundle: Path, _: Path) -> dict[str, Any]:
     """Hold each of sixteen conversations, had at once, to the same one had alone."""
     alone, before = _talk(bundle, at_once=False)
     together, after = _talk(bundle, at_once=True)
@@ -109,7 +144,7 @@ def _conversation(runtime: Runtime, topic: str) -> list[tuple[int, ...]]:
     return turns
 
 
-def speed(bundle: Path) -> dict[str, Any]:
+def speed(bundle: Path, _: Path) -> dict[str, Any]:
     """Return milliseconds a token, one request at a time and several at once; medians."""
     runtime = Runtime.open(ServerConfig(bundle=bundle))
     asked = {"messages": [{"role": "user", "content": SPEED_PROMPT}], "max_tokens": SPEED_TOKENS, "end_id": -1}
@@ -130,8 +165,9 @@ def speed(bundle: Path) -> dict[str, Any]:
     return found
 
 
-PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+PARTS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "perplexity": perplexity,
+    "logits": logits,
     "conversations": conversations,
     "speed": speed,
 }
@@ -144,7 +180,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("bundles", nargs="+", type=Path, metavar="BUNDLE")
     options = parser.parse_args(arguments)
     for bundle in options.bundles:
-        found = {"bundle": bundle.name, "precision": Manifest.load(bundle).precision, **PARTS[options.part](bundle)}
+        found = {
+            "bundle": bundle.name,
+            "precision": Manifest.load(bundle).precision,
+            **PARTS[options.part](bundle, options.bundles[0]),
+        }
         print(json.dumps(found, indent=2), flush=True)
     return 0
 

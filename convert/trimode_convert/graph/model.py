@@ -11,11 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from ..checkpoint.checkpoint import EMBEDDING, FINAL_NORM, Checkpoint
+from ..checkpoint.checkpoint import FINAL_NORM, Checkpoint
 from ..checkpoint.tensor_file import Tensor
 from ..weights.weight_file import Part, WeightLayout
 from .attention import KV_FORMS, Rotation, split_heads
 from .builder import GraphBuilder
+from .ends import ends_of
 from .head import give_logits, give_top
 from .linear import plain_linear
 from .precisions import Target
@@ -52,7 +53,8 @@ class _Drawing:
         self.config = checkpoint.config
         self.capacity = capacity
         self.precision = target.precision(precision)
-        self.linear = self.precision.linear
+        causal = None if self.config.denoises else self.precision.causal
+        self.linear = causal or self.precision.linear
         self.weights = WeightLayout()
         self.graph = GraphBuilder(location, target.opset, dtype or self.precision.dtype)
         self.input_ids = self.graph.input("input_ids", "int64", ["batch", "seq"])
@@ -68,8 +70,9 @@ class _Drawing:
     def draw(self) -> None:
         """Draw everything."""
         graph, config = self.graph, self.config
-        embedding = graph.external(self.weights.copy("embedding", self.checkpoint.tensors[EMBEDDING], graph.dtype))
-        hidden = graph.op("Gather", embedding, self.input_ids)  # [B, S, hidden]
+        head, share = self.precision.head or self.linear, not self.chooses
+        ends = ends_of(self.checkpoint, self.weights, head, share=share)
+        hidden = ends.embed(graph, self.input_ids)  # [B, S, hidden]
         rotation = self._rotation()
         rows = graph.op("Unsqueeze", self.logit_rows, graph.ints(2))  # [B, R, 1]
         for layer in range(config.num_layers):
@@ -83,8 +86,7 @@ class _Drawing:
             hidden = graph.op("Add", hidden, self._output(layer, mixed))
             hidden = graph.op("Add", hidden, self._mlp(layer, hidden))
         hidden = self._norm("final_norm", hidden, self.checkpoint.tensors[FINAL_NORM])
-        head = self.precision.head or self.linear
-        logits = give_logits(graph, config, head(graph, self.weights, hidden, "head", [Part(self.checkpoint.head)]))
+        logits = give_logits(graph, config, ends.project(graph, hidden))
         if self.chooses:
             give_top(graph, self.weights, config, logits)
 

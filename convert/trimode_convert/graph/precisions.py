@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from trimode.errors import CheckpointError
 
 from ..weights.rounding import FP8, INT4, INT8, NVFP4
-from .linear import Linear, int8_linear, plain_linear
+from .linear import Linear, int8_fine_linear, int8_linear, plain_linear
 from .quantized_linear import per_token, weight_only
 
 
@@ -25,6 +25,9 @@ class Precision:
             activations once, not twice. In float32 two narrow products, which need no Split, measured faster on the CPU
             (hidden 256, 8 tokens: 1.05 against 1.25 ms per pass).
         head: the output head's product where it is not `linear`: the head loses most by 4 bits, so it is not rounded.
+        causal: the products, head included, of a checkpoint that was not trained to denoise, where they are others. It
+            decodes single tokens, whose passes are as slow as the weights are read: finer activations cost little.
+            Blocks would pay their full price.
         compute_capability: the lowest that has the arithmetic, for TensorRT.
     """
 
@@ -32,6 +35,7 @@ class Precision:
     dtype: str = "float32"
     joins_gate_up: bool = False
     head: Linear | None = None
+    causal: Linear | None = None
     compute_capability: str = "7.5"
 
 
@@ -64,7 +68,10 @@ ONNXRUNTIME = Target(
     "onnxruntime",
     "delta",
     20,
-    {"float32": Precision(plain_linear), "int8": Precision(int8_linear, joins_gate_up=True)},
+    {
+        "float32": Precision(plain_linear),
+        "int8": Precision(int8_linear, joins_gate_up=True, causal=int8_fine_linear),
+    },
 )
 TENSORRT = Target(
     "tensorrt",
@@ -75,8 +82,8 @@ TENSORRT = Target(
         "float16": Precision(plain_linear, "float16", joins_gate_up=True),
         "fp8": Precision(per_token(FP8), "bfloat16", joins_gate_up=True, compute_capability="8.9"),
         "int8": Precision(per_token(INT8), "bfloat16", joins_gate_up=True, compute_capability="8.0"),
-        "int4": Precision(weight_only(INT4), "bfloat16", True, plain_linear, "8.0"),
-        "nvfp4": Precision(weight_only(NVFP4), "bfloat16", True, plain_linear, "12.0"),
+        "int4": Precision(weight_only(INT4), "bfloat16", True, plain_linear, compute_capability="8.0"),
+        "nvfp4": Precision(weight_only(NVFP4), "bfloat16", True, plain_linear, compute_capability="12.0"),
         "float32": Precision(plain_linear, joins_gate_up=True),
     },
 )

@@ -114,6 +114,20 @@ class WeightLayout:
         self._fills.append(fill)
         return blob, scales
 
+    def int8_rows(self, name: str, tensor: Tensor) -> tuple[Blob, Blob]:
+        """Add a tensor as it is stored, in symmetric int8, and the scale of each of its rows  # (rows,)."""
+        blob = self._reserve(name, "int8", tensor.shape)
+        scales = self._reserve(f"{name}.scale", "float32", tensor.shape[:1])
+
+        def fill(sink: Sink) -> None:
+            for row, values in tensor.slices():
+                whole, scale = round_rows(values)
+                sink.write(blob, row * tensor.shape[1], whole)
+                sink.write(scales, row, scale)
+
+        self._fills.append(fill)
+        return blob, scales
+
     def quantized(self, name: str, parts: Sequence[Part], codes: Codes, scale_dtype: str) -> Quantized:
         """Add a matrix [in, out] as codes, with scales in `scale_dtype`; NVFP4's are in float8 under a shared scale.
 

@@ -58,6 +58,16 @@ def test_int8_matrix_times_its_scales_is_the_matrix(file: TensorFile, tmp_path: 
     np.testing.assert_allclose(whole * scale, np.concatenate([A.T, B.T], axis=1), atol=float(scale.max()) / 2)
 
 
+def test_int8_rows_times_their_scales_are_the_tensor(file: TensorFile, tmp_path: Path) -> None:
+    layout = WeightLayout()
+    blob, scales = layout.int8_rows("e", file.tensors["a"])
+    whole = written(layout, blob, tmp_path).astype(np.float32)
+    raw = (tmp_path / "model.data").read_bytes()[scales.offset : scales.offset + scales.nbytes]
+    scale = np.frombuffer(raw, np.float32)
+    np.testing.assert_allclose(scale, np.abs(A).max(1) / 127)
+    np.testing.assert_allclose(whole * scale[:, None], A, atol=float(scale.max()) / 2)
+
+
 def test_every_blob_starts_on_a_page(file: TensorFile) -> None:
     layout = WeightLayout()
     layout.copy("a", file.tensors["a"])

@@ -1,0 +1,99 @@
+"""The two ends of the graph, embedding and head: apart, or one matrix for both where the checkpoint ties them.
+
+One matrix halves what they take on disk, and is for ONNX Runtime alone. Knows nothing about layers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..checkpoint.checkpoint import EMBEDDING, Checkpoint
+from ..checkpoint.tensor_file import Tensor
+from ..weights.weight_file import Part, WeightLayout
+from .builder import GraphBuilder
+from .linear import STEP, Linear, int8_fine_linear, int8_product, plain_linear
+
+
+class Ends(Protocol):
+    """How ids become hidden states, and hidden states logits."""
+
+    def embed(self, graph: GraphBuilder, ids: str) -> str:
+        """Return the rows of the embedding in the graph's type  # int64 [B, S] -> [B, S, H]."""
+
+    def project(self, graph: GraphBuilder, hidden: str) -> str:
+        """Return the logits in the graph's type  # [B, R, H] -> [B, R, V]."""
+
+
+def ends_of(checkpoint: Checkpoint, weights: WeightLayout, head: Linear, *, share: bool) -> Ends:
+    """Return the ends of a checkpoint, whose head is computed by `head`; `share` lets tied ones be one matrix."""
+    embedding = checkpoint.tensors[EMBEDDING]
+    if share and checkpoint.head is embedding:
+        if head is plain_linear:
+            return Tied(weights, embedding)
+        if head is int8_fine_linear:
+            return TiedInt8(weights, embedding)
+    return Apart(weights, embedding, checkpoint.head, head)
+
+
+@dataclass(frozen=True)
+class Apart:
+    """Two matrices: the embedding as it is, the head as its linear layer stores it."""
+
+    weights: WeightLayout
+    embedding: Tensor
+    head: Tensor
+    linear: Linear
+
+    def embed(self, graph: GraphBuilder, ids: str) -> str:
+        """See Ends."""
+        return graph.op("Gather", graph.external(self.weights.copy("embedding", self.embedding, graph.dtype)), ids)
+
+    def project(self, graph: GraphBuilder, hidden: str) -> str:
+        """See Ends."""
+        return self.linear(graph, self.weights, hidden, "head", [Part(self.head)])
+
+
+@dataclass
+class Tied:
+    """One float matrix [V, H]. ONNX Runtime packs it for Gemm as it packs MatMul's, so the numbers are the same."""
+
+    weights: WeightLayout
+    tensor: Tensor
+    matrix: str = ""
+
+    def embed(self, graph: GraphBuilder, ids: str) -> str:
+        """See Ends."""
+        self.matrix = graph.external(self.weights.copy("embedding", self.tensor, graph.dtype))
+        return graph.op("Gather", self.matrix, ids)
+
+    def project(self, graph: GraphBuilder, hidden: str) -> str:
+        """See Ends."""
+        vocab, width = self.tensor.shape
+        product = graph.op("Gemm", graph.op("Reshape", hidden, graph.ints(-1, width)), self.matrix, transB=1)
+        shape = graph.op("Concat", graph.op("Shape", hidden, start=0, end=2), graph.ints(vocab), axis=0)
+        return graph.op("Reshape", product, shape, allowzero=1)  # there may be no rows
+
+
+@dataclass
+class TiedInt8:
+    """One int8 matrix [V, H] with a scale for each token. ONNX Runtime transposes it once, when it loads the graph."""
+
+    weights: WeightLayout
+    tensor: Tensor
+    codes: str = ""
+    scales: str = ""
+
+    def embed(self, graph: GraphBuilder, ids: str) -> str:
+        """See Ends."""
+        self.codes, self.scales = map(graph.external, self.weights.int8_rows("embedding", self.tensor))
+        scale = graph.op("Unsqueeze", graph.op("Gather", self.scales, ids), graph.ints(2))  # [B, S, 1]
+        return graph.op("Mul", graph.cast(graph.op("Gather", self.codes, ids), "float32"), scale)
+
+    def project(self, graph: GraphBuilder, hidden: str) -> str:
+        """See Ends."""
+        matrix = graph.op("Transpose", self.codes, perm=[1, 0])
+        product = int8_product(graph, hidden, matrix, digits=2)
+        return graph.op("Mul", product, graph.op("Mul", self.scales, graph.constant(np.float32(STEP))))
