@@ -11,7 +11,7 @@ from trimode_convert import progress
 
 def test_without_a_terminal_it_says_a_line_each_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
     said = io.StringIO()
     with progress.progress(Console(file=said), "writing", 10_000_000) as advance:
         for second in range(1, 11):

@@ -130,6 +130,7 @@ def write_gguf(
     architecture: str = "llama",
     extra: Mapping[str, Any] | None = None,
     more: Mapping[str, NDArray[Any]] | None = None,
+    heads: tuple[int, int] = (HEADS, KV_HEADS),
 ) -> Path:
     """Write a GGUF file as llama.cpp's conversion does; norms stay F32.
 
@@ -137,6 +138,7 @@ def write_gguf(
         kind: the type of the matrices.
         extra: metadata in addition, or None for a key to be left out.
         more: tensors in addition.
+        heads: of queries, and of keys.
     """
     arrays = tensors() if arrays is None else arrays
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -145,7 +147,7 @@ def write_gguf(
         if value is not None:
             _add(writer, name, value)
     for name, values in arrays.items():
-        _add_tensor(writer, gguf_name(name), permuted(name, values), kind)
+        _add_tensor(writer, gguf_name(name), permuted(name, values, heads), kind)
     for name, values in (more or {}).items():
         _add_tensor(writer, name, values, "F32")
     writer.write_header_to_file()
@@ -180,12 +182,12 @@ def metadata() -> dict[str, Any]:
     }
 
 
-def permuted(name: str, values: NDArray[Any]) -> NDArray[Any]:
+def permuted(name: str, values: NDArray[Any], heads: tuple[int, int] = (HEADS, KV_HEADS)) -> NDArray[Any]:
     """A matrix as llama.cpp stores it: rows of a query or key head in pairs, not in halves."""
-    heads = HEADS if "q_proj" in name else KV_HEADS if "k_proj" in name else 0
-    if not heads:
+    count = heads[0] if "q_proj" in name else heads[1] if "k_proj" in name else 0
+    if not count:
         return values
-    return values.reshape(heads, 2, HEAD_DIM // 2, -1).swapaxes(1, 2).reshape(values.shape)
+    return values.reshape(count, 2, len(values) // count // 2, -1).swapaxes(1, 2).reshape(values.shape)
 
 
 def gguf_name(name: str) -> str:
@@ -201,6 +203,8 @@ def gguf_name(name: str) -> str:
 
 
 def _add(writer: gguf.GGUFWriter, name: str, value: Any) -> None:
+    if name == "general.architecture" or name.startswith("GGUF."):
+        return  # the writer's own
     if isinstance(value, bool):
         writer.add_bool(name, value)
     elif isinstance(value, int):

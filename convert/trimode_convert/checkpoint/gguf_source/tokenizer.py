@@ -1,7 +1,8 @@
 """tokenizer.json, tokenizer_config.json and the chat template from the tables in a GGUF file's metadata.
 
-Only byte-level BPE: the tokenizer of Llama 3, SmolLM2 and Mistral's Tekken. Source of the patterns by name of the
-pre-tokenizer: llama.cpp, src/llama-vocab.cpp (llm_tokenizer_bpe), in the spelling of the models' own tokenizer.json.
+Byte-level BPE, the tokenizer of Llama 3, SmolLM2 and Mistral's Tekken; SentencePiece's is in sentencepiece.py. Source
+of the patterns by name of the pre-tokenizer: llama.cpp, src/llama-vocab.cpp (llm_tokenizer_bpe), in the spelling of the
+models' own tokenizer.json.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from trimode.errors import CheckpointError
 
 from ..config import Keys
 from ..special_tokens import TokenTable
+from . import sentencepiece
 
 MODEL = "gpt2"  # llama.cpp's name for byte-level BPE
 NORMAL, UNKNOWN, CONTROL, USER_DEFINED = 1, 2, 3, 4  # gguf.TokenType
@@ -78,11 +80,17 @@ def tokenizer_json(keys: Keys) -> bytes:
     """Return the tokenizer.json that the metadata `keys` stands for.
 
     Raises:
-        CheckpointError: another kind of tokenizer than byte-level BPE, or one whose steps are not known.
+        CheckpointError: a kind of tokenizer that is neither byte-level BPE nor SentencePiece's BPE, or one whose steps
+            are not known.
     """
     kind = keys.get("tokenizer.ggml.model")
+    if kind == sentencepiece.MODEL:
+        vocab, types, added = _vocabulary(keys)
+        spm = sentencepiece.normalizer(keys), sentencepiece.decoder(keys), sentencepiece.model(keys, vocab, types)
+        return _json(_file(added, normalizer=spm[0], decoder=spm[1], model=spm[2]))
     if kind != MODEL:
-        raise keys.error("tokenizer.ggml.model", f"{MODEL!r} (or a tokenizer.json next to the file)", kind)
+        known = f"{MODEL!r} or {sentencepiece.MODEL!r} (or a tokenizer.json next to the file)"
+        raise keys.error("tokenizer.ggml.model", known, kind)
     name = keys.get("tokenizer.ggml.pre")
     if name not in PRE_TOKENIZERS:
         raise keys.error(
@@ -124,6 +132,25 @@ def _roles(keys: Keys, tokens: list[str]) -> dict[str, str]:
 
 
 def _tokenizer(keys: Keys, steps: list[dict[str, Any]], whole_words: bool) -> dict[str, Any]:
+    vocab, _, added = _vocabulary(keys)
+    model = {
+        "type": "BPE",
+        "dropout": None,
+        "unk_token": None,
+        "continuing_subword_prefix": None,
+        "end_of_word_suffix": None,
+        "fuse_unk": False,
+        "byte_fallback": False,
+        "ignore_merges": whole_words,
+        "vocab": vocab,
+        "merges": [pair.split(" ", 1) for pair in keys.get("tokenizer.ggml.merges")],
+    }
+    decoder = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    return _file(added, pre_tokenizer={"type": "Sequence", "pretokenizers": steps}, decoder=decoder, model=model)
+
+
+def _vocabulary(keys: Keys) -> tuple[dict[str, int], list[int], list[dict[str, Any]]]:
+    """Return the tokens' ids, their types, and the entries of those that are found in text before anything else."""
     tokens, types = _tokens(keys)
     vocab = {text: number for number, text in enumerate(tokens)}
     if len(vocab) != len(tokens):
@@ -134,28 +161,13 @@ def _tokenizer(keys: Keys, steps: list[dict[str, Any]], whole_words: bool) -> di
         for number, kind in enumerate(types)
         if kind in (UNKNOWN, CONTROL, USER_DEFINED)
     ]
-    return {
-        "version": "1.0",
-        "truncation": None,
-        "padding": None,
-        "added_tokens": added,
-        "normalizer": None,
-        "pre_tokenizer": {"type": "Sequence", "pretokenizers": steps},
-        "post_processor": None,
-        "decoder": {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True},
-        "model": {
-            "type": "BPE",
-            "dropout": None,
-            "unk_token": None,
-            "continuing_subword_prefix": None,
-            "end_of_word_suffix": None,
-            "fuse_unk": False,
-            "byte_fallback": False,
-            "ignore_merges": whole_words,
-            "vocab": vocab,
-            "merges": [pair.split(" ", 1) for pair in keys.get("tokenizer.ggml.merges")],
-        },
-    }
+    return vocab, types, added
+
+
+def _file(added: list[dict[str, Any]], **entries: dict[str, Any]) -> dict[str, Any]:
+    nothing = dict.fromkeys(("truncation", "padding"))
+    steps = dict.fromkeys(("normalizer", "pre_tokenizer", "post_processor", "decoder", "model"))
+    return {"version": "1.0", **nothing, "added_tokens": added, **steps, **entries}
 
 
 def _json(value: Any) -> bytes:

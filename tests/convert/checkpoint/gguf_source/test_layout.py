@@ -81,7 +81,7 @@ def test_no_key_is_both_read_and_held_to_one_value() -> None:
         ({"llama.block_count": None}, "llama.block_count: the key is missing"),
         ({"tokenizer.ggml.eos_token_id": 9999}, "tokenizer.ggml.eos_token_id: expected a token id below"),
         ({"tokenizer.ggml.tokens": None}, "tokenizer.ggml.tokens: the key is missing"),
-        ({"tokenizer.ggml.model": "llama"}, "tokenizer.ggml.model: expected 'gpt2' .or a tokenizer.json next to"),
+        ({"tokenizer.ggml.model": "bert"}, "tokenizer.ggml.model: expected 'gpt2' or 'llama' .or a tokenizer.json"),
         ({"tokenizer.ggml.pre": "viking"}, "tokenizer.ggml.pre: expected one of smollm, .* found 'viking'"),
         (
             {"tokenizer.ggml.token_type": [1] * len(factory.TOKENS)},

@@ -45,4 +45,4 @@ def test_int8_has_the_same_numbers_with_vnni_as_with_the_slow_products(
         bundle = bundle_of(ROOT / "checkpoints" / "nano", "int8")
         opened = OnnxRuntimeEngine.open(bundle, threads=1, spin=False, max_slots=1)
         found.append(opened.run([row._replace(slot=opened.allocate(block=False))])[0].logits.copy())
-    np.testing.assert_array_equal(*found)
+    np.testing.assert_array_equal(found[0], found[1])
