@@ -103,22 +103,22 @@ def _passes(bundle: Path, name: str) -> tuple[NDArray[np.int64], list[Pass]]:
     return ids, [Pass("", cut, start, causal=True, keep=True) for start, cut in zip(starts, cuts, strict=True)]
 
 
-def conversations(bundle: Path, _: Path) -> dict[str, Any]:
-    """Hold each of sixteen conversations, had at once, to the same one had alone."""
-    alone, before = _talk(bundle, at_once=False)
-    together, after = _talk(bundle, at_once=True)
+def conversations(bundle: Path, _: Path, answer: int = ANSWER) -> dict[str, Any]:
+    """Hold each of sixteen conversations, had at once, to the same one had alone; answers of so many tokens."""
+    alone, before = _talk(bundle, answer, at_once=False)
+    together, after = _talk(bundle, answer, at_once=True)
     turns = [(one, two) for a, b in zip(alone, together, strict=True) for one, two in zip(a, b, strict=True)]
     same = sum(one == two for one, two in turns)
     return {"turns": len(turns), "same_ids": same, "alone": before, "at_once": after}
 
 
-def _talk(bundle: Path, *, at_once: bool) -> tuple[list[list[tuple[int, ...]]], dict[str, Any]]:
+def _talk(bundle: Path, answer: int, *, at_once: bool) -> tuple[list[list[tuple[int, ...]]], dict[str, Any]]:
     """Return the ids of every turn of every conversation, and what all of them took."""
     runtime = Runtime.open(ServerConfig(bundle=bundle, prefix_cache_mib=PREFIX_MIB))
     process, began = psutil.Process(), time.perf_counter()
     try:
         with ThreadPoolExecutor(CONVERSATIONS if at_once else 1) as pool:
-            ids = list(pool.map(lambda topic: _conversation(runtime, topic), TOPICS))
+            ids = list(pool.map(lambda topic: _conversation(runtime, topic, answer), TOPICS))
         stats = runtime.stats()
         facts = {
             "seconds": round(time.perf_counter() - began, 1),
@@ -133,18 +133,18 @@ def _talk(bundle: Path, *, at_once: bool) -> tuple[list[list[tuple[int, ...]]], 
         runtime.close()
 
 
-def _conversation(runtime: Runtime, topic: str) -> list[tuple[int, ...]]:
+def _conversation(runtime: Runtime, topic: str, tokens: int) -> list[tuple[int, ...]]:
     messages: list[dict[str, str]] = []
     turns = []
     for question in ASKED:
         messages.append({"role": "user", "content": question.format(topic)})
-        answer = runtime.generate({"messages": list(messages), "max_tokens": ANSWER, "seed": 1})
+        answer = runtime.generate({"messages": list(messages), "max_tokens": tokens, "seed": 1})
         messages.append({"role": "assistant", "content": answer.text})
-        turns.append(answer.token_ids)
+        turns.append(tuple(answer.token_ids))
     return turns
 
 
-def speed(bundle: Path, _: Path) -> dict[str, Any]:
+def speed(bundle: Path, _reference: Path) -> dict[str, Any]:
     """Return milliseconds a token, one request at a time and several at once; medians."""
     runtime = Runtime.open(ServerConfig(bundle=bundle))
     asked = {"messages": [{"role": "user", "content": SPEED_PROMPT}], "max_tokens": SPEED_TOKENS, "end_id": -1}

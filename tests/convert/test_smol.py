@@ -21,7 +21,9 @@ from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft, write_bundle
 from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.checkpoint.gguf_source.file import GgufFile
 
+from scripts.smol_figures import conversations
 from tests.support import llama_checkpoints as factory
 from tests.support.checkpoints import write_safetensors
 from tests.support.layout import ROOT
@@ -81,11 +83,22 @@ def test_int8_leaves_the_ids_of_llama_cpp_at_near_ties_only(int8_runtime: Runtim
         assert next((margin for ours, theirs, margin in pairs if ours != theirs), 0.0) < INT8_NEAR_TIE
 
 
+@pytest.mark.subprocess  # renders the chat template in another process
+def test_sixteen_conversations_at_once_have_the_ids_of_each_alone(bundle_of: Callable[..., Path]) -> None:
+    bundle = bundle_of(GGUF, "int8")
+    found = conversations(bundle, bundle, answer=4)
+    assert found["turns"] == found["same_ids"] == 160
+    for how in ("alone", "at_once"):
+        assert found[how]["cached_share"] > 0.5
+
+
 def test_float16_weights_give_the_same_ids_from_every_source(tmp_path: Path) -> None:
     with Checkpoint.open(GGUF) as checkpoint:
         halves = {name: tensor.read().astype(np.float16) for name, tensor in checkpoint.tensors.items()}
         config = checkpoint.config
-        metadata = {name: value for name, value in checkpoint.files[0].metadata.items() if name != "general.file_type"}
+        file = checkpoint.files[0]
+        assert isinstance(file, GgufFile)
+        metadata = {name: value for name, value in file.metadata.items() if name != "general.file_type"}
     llama = factory.settings(
         hidden_size=config.hidden_size, num_hidden_layers=config.num_layers, head_dim=config.head_dim,
         intermediate_size=config.intermediate_size, num_attention_heads=config.num_heads,
