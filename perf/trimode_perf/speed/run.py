@@ -15,13 +15,13 @@ from pathlib import Path
 
 from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
-from trimode.errors import TrimodeError
+from trimode.errors import BundleError, TrimodeError
 from trimode_client import TrimodeClientError
 
 from ..common import MODEL_YAML, PERF, PROJECT, claims
 from ..common.progress import progress, run
 from ..common.results import about, describe, rounded, save
-from . import Context, Data, Options, Part, options, report
+from . import MODES, Context, Data, Options, Part, options, report
 from .domains import headline
 
 ERRORS = (TrimodeError, TrimodeClientError)
@@ -67,11 +67,18 @@ def main(arguments: list[str] | None = None) -> int:
 def measure(
     parts: Sequence[Part], asked: Options, out: Path, command: str, limit: float | None, done: list[str]
 ) -> int:
-    """Run `parts`, and note in `done` whose results are written; whatever stops one, report those before it."""
+    """Run `parts`, and note in `done` whose results are written; whatever stops one, report those before it.
+
+    Raises:
+        BundleError: the bundle's checkpoint lacks modes: the parts compare all of them.
+    """
+    manifest = Manifest.load(asked.bundle)
+    if missing := [mode for mode in MODES if mode not in manifest.modes]:
+        raise BundleError(f"{asked.bundle}: modes: the parts of perf need {', '.join(missing)}, which it does not have")
     os.environ["TRIMODE_PREFIX_CACHE_MIB"] = "0"  # of the servers that are started here too
     config, results = ServerConfig.load(MODEL_YAML), out / "results"
     results.mkdir(parents=True, exist_ok=True)  # for what is no JSON
-    head = about(command, describe(Manifest.load(asked.bundle), config))
+    head = about(command, describe(manifest, config))
     try:
         for number, part in enumerate(parts, 1):
             context = Context(asked, config, part.seconds_hint if limit is None else limit, results=results)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.bundle.manifest import CAUSAL_MODES, Manifest
 from trimode.config import ServerConfig
+from trimode.errors import BundleError
 from trimode_perf.speed import Context, Options, Part, report, run
 
 from tests.support.toy import manifest
@@ -51,6 +54,17 @@ def test_a_part_that_fails_leaves_those_before_it(tmp_path: Path, options: Optio
     with pytest.raises(OSError, match="no disk"):
         run.measure(parts, options, tmp_path, "make perf", None, [])
     assert [path.name for path in (tmp_path / "results").iterdir()] == ["one.json"]
+
+
+def test_a_bundle_without_all_modes_is_refused_before_anything_is_written(
+    tmp_path: Path, options: Options, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Manifest, "load", lambda _: replace(manifest(), modes=CAUSAL_MODES))
+    with pytest.raises(
+        BundleError, match="modes: the parts of perf need diffusion, self_speculation, which it does not"
+    ):
+        run.measure([part("a", {"one": {}})], options, tmp_path / "out", "make perf", None, [])
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_help_says_how_long_each_part_takes() -> None:
