@@ -25,6 +25,7 @@ HEAD = header_block(
     ((":status", "200"), ("content-type", "application/grpc"), ("grpc-accept-encoding", CODINGS)),
 )
 NOT_GRPC = header_block(((":status", "415"),))  # as gRPC's protocol has it for another content type
+KIND = re.compile(r"application/grpc([+;].*)?")  # application/grpc-web is another protocol
 TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
 UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 """Seconds of each unit of a call's deadline."""
@@ -85,8 +86,7 @@ class Call:
     @property
     def is_grpc(self) -> bool:
         """Whether it is a call of gRPC's at all."""
-        kind = self._head.get("content-type", "")
-        return self._head.get(":method") == "POST" and kind.startswith("application/grpc")
+        return self._head.get(":method") == "POST" and bool(KIND.fullmatch(self._head.get("content-type", "")))
 
     @property
     def busy(self) -> bool:

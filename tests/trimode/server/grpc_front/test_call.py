@@ -97,10 +97,11 @@ def test_a_call_ends_at_its_own_deadline() -> None:
     play(act, lambda: Triton(lambda asked: []))
 
 
-def test_what_is_no_call_of_grpc_is_refused() -> None:
+@pytest.mark.parametrize("kind", ["text/html", "application/grpc-web", ""])
+def test_what_is_no_call_of_grpc_is_refused(kind: str) -> None:
     async def act(scene: Scene) -> None:
         caller = await RawCaller.to(scene.address)
-        caller.call(1, LIVE, ("content-type", "text/html"))
+        caller.call(1, LIVE, ("content-type", kind))
         assert (await caller.fields())[":status"] == "415"
         caller.close()
 
