@@ -67,8 +67,3 @@ def _taken(port: int) -> bool:
 def reapers(server: Server) -> list[psutil.Process]:
     """The server's processes that end what it started when it dies."""
     return [child for child in psutil.Process(server.process.pid).children() if "trimode-reaper" in _arguments(child)]
-
-
-def template_workers(server: Server) -> list[psutil.Process]:
-    """The processes that render chat templates; one, once a chat was asked."""
-    return [child for child in server.stub.children() if "trimode.text.template_worker" in _arguments(child)]

@@ -12,8 +12,8 @@ import pytest
 
 from tests.faults.callers import CHAT, SHORT, WAYS, Asking, Crowd, over_http, seconds_to_serve
 from tests.faults.conftest import Record
-from tests.faults.left import Belongings, reapers, template_workers
-from tests.server.server import Server, runs, wait_until
+from tests.faults.left import Belongings, reapers
+from tests.server.server import Server, runs, template_workers, wait_until
 
 KILL, STOP, TERM = signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM
 VICTIMS: dict[str, Callable[[Server], psutil.Process]] = {

@@ -144,3 +144,8 @@ class Server:
     def kill(self) -> None:
         self.process.kill()
         self.process.wait(10)
+
+
+def template_workers(server: Server) -> list[psutil.Process]:
+    """The processes that render chat templates; one, once a chat was asked."""
+    return [child for child in server.stub.children() if "trimode.text.template_worker" in child.cmdline()]

@@ -22,7 +22,7 @@ WALL_SECONDS = 10.0
 TRIES = 3
 """Renderings in a row that may take too long before the template is left alone for REST_SECONDS."""
 REST_SECONDS = 30.0
-"""Seconds for which such a template is refused untried: while it is tried, requests that come wait to be taken in."""
+"""Seconds for which such a template is refused untried: while it is tried, other requests for it wait."""
 MOST_BYTES = 12 * MOST_CHARACTERS + 1024
 """Bytes of an answer: JSON writes a character as 12 bytes at most."""
 THE_PROCESS = "the process that renders chat templates"

@@ -21,9 +21,12 @@ from ..runtime import Runtime
 from .arrays import ask_for_outputs, caller_of, cancel_target, read_request, tag_of, token_rate_of
 from .housekeeper import Housekeeper
 from .instance import Instance
+from .intake import Intake
 from .live_request import LiveRequest, refuse
 from .token_budgets import TokenBudgets
 
+RENDERED = {"messages", "instruction"}
+"""Fields that a chat template renders, which can take seconds: these requests are queued by a thread of their own."""
 GRACE_SECONDS = 5.0  # for requests that still run: Triton finalizes after the last response, so no caller waits
 
 
@@ -44,6 +47,7 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
         self._recorder = Recorder()
         self._budgets = TokenBudgets()
+        self._intake = Intake()
         self._housekeeper = Housekeeper(self._recorder, self._runtime.stats, instance.name)
 
     def execute(self, requests: list[Any]) -> None:
@@ -69,23 +73,34 @@ class TritonPythonModel:
             given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), parameters)
             ask_for_outputs(given, request.requested_output_names())
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
-            handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller)
+            submit = partial(self._submit, live, given, timeout_ms, caller)
+            if RENDERED & given.keys():
+                self._intake.put(submit, partial(self._refuse, sender, recorder, given))
+                return
+            submit()
         except Exception as exc:
-            error = exc if isinstance(exc, TrimodeError) else TrimodeError(UNFORESEEN)
-            if isinstance(exc, MemoryError):
-                error = engine_failure("the request could not be read or queued", exc)
-            if error is not exc:
-                trace = "".join(traceback.format_exception(exc))
-                pb_utils.Logger.log_error(f"a request could not be read or queued: {trace}")
-            if recorder:
-                mode = "invalid" if isinstance(error, RequestError) else str(given.get("mode", "default"))
-                recorder.refused(mode, error)
-            refuse(sender, error)
-            return
+            self._refuse(sender, recorder, given, exc)
+
+    def _submit(self, live: LiveRequest, given: dict[str, object], timeout_ms: int | None, caller: str) -> None:
+        handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller)
         self._housekeeper.watch(live)
         live.attach(handle)
 
+    def _refuse(self, sender: Any, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
+        """Answer a request that could not be read or queued; a defect of ours is logged in full."""
+        error = cause if isinstance(cause, TrimodeError) else TrimodeError(UNFORESEEN)
+        if isinstance(cause, MemoryError):
+            error = engine_failure("the request could not be read or queued", cause)
+        if error is not cause:
+            trace = "".join(traceback.format_exception(cause))
+            pb_utils.Logger.log_error(f"a request could not be read or queued: {trace}")
+        if recorder:
+            mode = "invalid" if isinstance(error, RequestError) else str(given.get("mode", "default"))
+            recorder.refused(mode, error)
+        refuse(sender, error)
+
     def finalize(self) -> None:
         """End the requests that still run, then release the metrics."""
+        self._intake.close()
         self._runtime.close(GRACE_SECONDS)
         self._housekeeper.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from trimode.bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 
-from tests.server.server import Server
+from tests.server.server import Server, template_workers, wait_until
 from tests.server.wire import generate
 
 TEMPLATE = """{% set asked = messages[0].content %}
@@ -58,6 +58,22 @@ def test_a_template_that_takes_too_much_fails_while_others_go_on(hostile: Server
     assert body["error"].startswith("invalid_value: messages could not be rendered by the chat template")
     assert "/" not in body["error"].replace("2 + 2", "")
     assert generate(hostile.http_port, chat("hello"))[0] == 200
+
+
+def seconds_rendered(server: Server) -> float:
+    """The processor time of the process that renders."""
+    return sum(float(worker.cpu_times().user) for worker in template_workers(server))
+
+
+def test_nobody_waits_for_another_callers_template(hostile: Server) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        before = seconds_rendered(hostile)
+        looping = pool.submit(generate, hostile.http_port, chat("loop"))
+        wait_until(lambda: seconds_rendered(hostile) > before + 0.1, lambda: "no template is rendered")
+        plain = generate(hostile.http_port, {"text_input": "What is 2 + 2?", "max_tokens": 4})
+        assert plain[0] == 200
+        assert not looping.done()
+        assert looping.result()[0] == 400
 
 
 def test_a_token_that_the_model_does_not_have_is_the_callers_error(hostile: Server) -> None:

@@ -1,0 +1,61 @@
+"""Requests that wait for the chat template: in turn, not too many, and each is answered whatever happens."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+from trimode.errors import CancelledError, OverloadedError
+from trimode.triton import intake
+from trimode.triton.intake import Intake
+
+
+def no_refusal(cause: Exception) -> None:
+    raise AssertionError(cause)
+
+
+def test_requests_are_queued_in_turn() -> None:
+    made, found, done = Intake(), list[int](), threading.Event()
+    for number in range(5):
+        made.put(lambda number=number: found.append(number), no_refusal)  # type: ignore[misc]
+    made.put(done.set, no_refusal)
+    assert done.wait(20)
+    made.close()
+    assert found == [0, 1, 2, 3, 4]
+
+
+def test_one_that_fails_is_refused_and_the_next_goes_on() -> None:
+    made, causes, done = Intake(), list[Exception](), threading.Event()
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    made.put(fail, causes.append)
+    made.put(done.set, no_refusal)
+    assert done.wait(20)
+    made.close()
+    assert [type(cause) for cause in causes] == [ZeroDivisionError]
+
+
+def test_too_many_are_refused_and_those_that_wait_at_the_end_hear_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "MOST_WAITING", 2)
+    made, causes = Intake(), list[Exception]()
+    began, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        began.set()
+        assert go.wait(20)
+
+    made.put(hold, no_refusal)
+    assert began.wait(20)
+    for _ in range(2):
+        made.put(hold, causes.append)
+    with pytest.raises(OverloadedError, match="2 requests wait for the chat template"):
+        made.put(hold, causes.append)
+    closing = threading.Thread(target=made.close)
+    closing.start()
+    while not made._closed:
+        pass
+    go.set()
+    closing.join(20)
+    assert [type(cause) for cause in causes] == [CancelledError] * 2
