@@ -41,7 +41,7 @@ def failed(server: Server) -> str:
     text = server.log.read_text()
     assert "Traceback" not in text
     last = text.splitlines()[-1]
-    assert last.startswith("trimode-serve: ")
+    assert " ERROR trimode-serve: " in last
     assert last.split(": ")[1] in ERROR_TYPES
     return last
 

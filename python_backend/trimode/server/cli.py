@@ -30,6 +30,7 @@ from .http_front.bodies import Bodies
 from .http_front.listener import listen
 from .launch.command import Launch
 from .launch.limits import affordable, check_limits, raise_file_limit
+from .launch.log_lines import log_lines
 from .launch.options import parser as parser
 from .launch.output import output_aside
 from .launch.private_folder import private_folder
@@ -50,11 +51,11 @@ def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
     options = parser().parse_args(arguments)
     raise_file_limit()
-    with output_aside():
+    with output_aside(), log_lines():
         try:
             asyncio.run(_serve(options))
         except TrimodeError as exc:
-            log(exc.on_the_wire())
+            log(exc.on_the_wire(), "ERROR")
             return 1
     return 0
 

@@ -10,6 +10,7 @@ import contextlib
 import os
 import signal
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -216,10 +217,11 @@ def _write(sink: BinaryIO, lines: list[bytes]) -> None:
         sink.flush()
 
 
-def log(text: str) -> None:
+def log(text: str, level: str = "INFO") -> None:
     """Write one line for operators; where it cannot be written, serving goes on without it."""
     with contextlib.suppress(OSError):
-        print(f"trimode-serve: {text}", file=sys.stderr, flush=True)
+        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+        print(f"{moment} {level} trimode-serve: {text}", file=sys.stderr, flush=True)
 
 
 def _is_noise(line: bytes) -> bool:

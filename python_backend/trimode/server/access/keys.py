@@ -129,7 +129,7 @@ class Access:
         try:
             self._keys = (*self._given, *_read(self._file, self._usual))
         except ServeError as exc:
-            log(f"{exc}; the former keys stay")
+            log(f"{exc}; the former keys stay", "WARNING")
             return
         log(f"{len(self._keys)} API keys: {', '.join(key.name for key in self._keys)}")
 

@@ -143,7 +143,7 @@ class ServerTls:
         try:
             self._now = Certificates.read(self._files)
         except ServeError as exc:
-            log(f"{exc}; the former certificates stay")
+            log(f"{exc}; the former certificates stay", "WARNING")
             return
         self._show()
         log(f"{', '.join(map(str, self._files.named.values()))}: new connections get what these files hold now")
