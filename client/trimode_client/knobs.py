@@ -109,6 +109,11 @@ class Knobs(TypedDict, total=False):
     Default: block_length.
     """
 
+    speculation: str
+    """linear drafts and verifies in turn; quadratic in one pass of block_length * (block_length + 1) tokens.
+    Default: linear.
+    """
+
     threshold: float
     """Probability from which a token is kept at once. From 0 to 1. Default: 0.9, drafts 0."""
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .api.answer import Chunk
+from .api.block_defaults import MAX_QUADRATIC_LENGTH
 from .api.defaults import Defaults
 from .api.effort import EffortTable
 from .api.fields import MAX_BLOCK_LENGTH, Mode
@@ -99,6 +100,7 @@ class Runtime:
             banned=_banned(self.manifest, tokenizer),
             adapter=self.manifest.adapter,
             grammars=_grammars(self.manifest, tokenizer),
+            stores_passes=self.manifest.kv_form == "scatter",
         )
         self._prefixes = PrefixCache(config.prefix_cache_mib * 2**20)
         self._scheduler = Scheduler(engine, self.auto, self._prefixes, self._queue, prefill_chunk=config.prefill_chunk)
@@ -256,6 +258,7 @@ def _defaults(
         mode=config.default_mode,
         modes=tuple(Mode(name) for name in manifest.modes),
         max_tokens=config.default_max_tokens,
+        quadratic_length=manifest.compiled.quadratic_length if manifest.compiled else MAX_QUADRATIC_LENGTH,
     )
 
 

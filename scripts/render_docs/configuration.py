@@ -7,7 +7,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from trimode.api.fields import Mode
-from trimode.api.rule_files import RULE_FILES
+from trimode.api.reveals import RULE_FILES
 from trimode.config import ServerConfig, Setting, settings
 from trimode.server.launch.options import parser
 

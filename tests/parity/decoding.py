@@ -14,7 +14,12 @@ from trimode.decoding.modes import registry as modes
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Engine
 
-MODES = {"ar": "autoregressive", "diffusion": "diffusion", "linear_spec": "self_speculation"}
+MODES = {
+    "ar": "autoregressive",
+    "diffusion": "diffusion",
+    "linear_spec": "self_speculation",
+    "quadratic": "self_speculation",
+}
 
 
 @dataclass
@@ -24,8 +29,8 @@ class Record:
     trace: list[dict[str, Any]] = field(default_factory=list)
 
 
-def load_cases(kit: Path) -> list[dict[str, Any]]:
-    return list(json.loads((kit / "cases.json").read_text()))
+def load_cases(kit: Path, file: str = "cases.json") -> list[dict[str, Any]]:
+    return list(json.loads((kit / file).read_text()))
 
 
 def request_of(case: dict[str, Any], row: int, manifest: Manifest) -> dict[str, object]:
@@ -41,9 +46,21 @@ def request_of(case: dict[str, Any], row: int, manifest: Manifest) -> dict[str, 
     }
     if len(case["prompt_ids"]) > 1:
         given["end_id"] = -1  # the reference ends a batch as one; see batch_end
-    if case["mode"] != "ar":
+    if case["mode"] == "quadratic":
+        given |= {"speculation": "quadratic", "block_length": params["block_length"]}
+    elif case["mode"] != "ar":
         given |= {"block_length": params["block_length"], "threshold": params["threshold"]}
     return given
+
+
+def sequence_of(engine: Engine, case: dict[str, Any], row: int) -> SequenceState:
+    """Return row `row` of `case` as a sequence in a slot of `engine`, following the released loop to the letter."""
+    manifest = engine.manifest
+    defaults = Defaults(manifest.vocab_size, manifest.block_size, manifest.eos_token_id)
+    params = GenerationParams.parse(request_of(case, row, manifest), defaults, reference=True)
+    seq = SequenceState(params, list(case["prompt_ids"][row]), manifest.mask_token_id, case["lora"])
+    seq.slot = engine.allocate(block=False)
+    return seq
 
 
 def batch_end(rows: list[list[int]], eos: int) -> int:
@@ -56,11 +73,7 @@ def batch_end(rows: list[list[int]], eos: int) -> int:
 
 def run_row(engine: Engine, case: dict[str, Any], row: int) -> Record:
     """Decode one row of `case` on `engine` by itself."""
-    manifest = engine.manifest
-    defaults = Defaults(manifest.vocab_size, manifest.block_size, manifest.eos_token_id)
-    params = GenerationParams.parse(request_of(case, row, manifest), defaults, reference=True)
-    seq = SequenceState(params, list(case["prompt_ids"][row]), manifest.mask_token_id, case["lora"])
-    seq.slot = engine.allocate(block=False)
+    seq = sequence_of(engine, case, row)
     trace: list[dict[str, Any]] = []
     try:
         while not seq.done:

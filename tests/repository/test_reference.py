@@ -54,6 +54,7 @@ VALUES: dict[str, Any] = {
     "block_length": 16,
     "denoise_steps": 4,
     "reveal": "threshold",
+    "speculation": "linear",
     "infill_tokens": 2,
     "infill_lengths": [2, 3],
     "spans": [[0, 1]],

@@ -19,6 +19,8 @@ def knobs(mode: str, draw: st.DrawFn) -> dict[str, Any]:
     chosen: dict[str, Any] = {"block_length": block}
     if mode == "auto":
         return chosen
+    if mode == "self_speculation" and block > 1 and draw(st.booleans()):
+        return {"speculation": "quadratic", **draw(st.sampled_from([{}, chosen]))}
     if draw(st.booleans()):
         chosen["denoise_steps"] = draw(st.integers(1, block))
     rule = draw(st.sampled_from(["threshold", "steps", "leftmost", "entropy", "margin"]))

@@ -135,14 +135,33 @@ class ToyEngine:
             raise EngineError(
                 f"a sequence of {length} tokens exceeds the engine's capacity of {self.manifest.capacity}"
             )
-        if row.sees == "causal":
+        if not isinstance(row.sees, str):
+            logits = [self._masked_logits(past, row, int(at)) for at in row.want]
+        elif row.sees == "causal":
             logits = [self.causal_logits([*past, *tokens[: at + 1]]) for at in row.want]
         else:
             answer = self.greedy([*past, tokens[0]], len(tokens) - 1)
             logits = [self._block_logits(past, tokens, int(at), answer) for at in row.want]
         if row.keep:
-            self._slots[row.slot] = [*past, *tokens]
+            self._slots[row.slot] = [*past, *tokens[: row.stored]]
         return RowResult(np.array(logits, dtype=np.float32).reshape(len(row.want), self.manifest.vocab_size), MASK)
+
+    def _masked_logits(self, past: list[int], row: Row, at: int) -> Array:
+        """What a token with a mask of its own says: those it sees before a group of masks are the text it follows.
+
+        Tokens that see nothing after themselves are causal; a mask drafts the text that follows the others.
+        """
+        assert isinstance(row.sees, np.ndarray)
+        positions = row.start + np.arange(len(row.tokens)) if row.positions is None else row.positions
+        text = [int(other) for other in np.flatnonzero(row.sees[at]) if row.tokens[other] != MASK]
+        assert [int(positions[other]) for other in text] == [row.start + index for index in range(len(text))]
+        before = [*past, *(int(row.tokens[other]) for other in text)]
+        if row.tokens[at] != MASK:
+            assert text[-1] == at
+            return self.causal_logits(before)
+        ahead = int(positions[at]) - len(before)
+        answer = self.greedy(before, ahead + 1)
+        return self._block_logits(before, [MASK] * (ahead + 2), ahead + 1, answer)
 
     def _block_logits(self, past: list[int], tokens: list[int], at: int, answer: list[int]) -> Array:
         rng = self._rng("block", [*past, -1, *tokens, -1, at])

@@ -64,8 +64,8 @@ class _Drawing:
         self.cache = KV_FORMS[target.kv_form](self.graph, self.config, capacity)
         self.lora_scale = ""
         if checkpoint.adapter is not None:
-            scale = self.graph.input("lora_scale", "float32", ["batch"])
-            self.lora_scale = self.graph.narrow(self.graph.op("Unsqueeze", scale, self.graph.ints(1, 2)))  # [B, 1, 1]
+            scale = self.graph.input("lora_scale", "float32", ["batch", "seq"])
+            self.lora_scale = self.graph.narrow(self.graph.op("Unsqueeze", scale, self.graph.ints(2)))  # [B, S, 1]
 
     def draw(self) -> None:
         """Draw everything."""
@@ -83,6 +83,8 @@ class _Drawing:
                 # After the last keys and values only the rows asked for matter: with R = 0 the work ends here.
                 hidden = graph.op("GatherND", hidden, rows, batch_dims=1)  # [B, R, hidden]
                 mixed = graph.op("GatherND", mixed, rows, batch_dims=1)
+                if self.lora_scale:
+                    self.lora_scale = graph.op("GatherND", self.lora_scale, rows, batch_dims=1)  # [B, R, 1]
             hidden = graph.op("Add", hidden, self._output(layer, mixed))
             hidden = graph.op("Add", hidden, self._mlp(layer, hidden))
         hidden = self._norm("final_norm", hidden, self.checkpoint.tensors[FINAL_NORM])
@@ -113,7 +115,7 @@ class _Drawing:
         return self.linear(self.graph, self.weights, x, f"layers.{layer}.qkv", parts)
 
     def _output(self, layer: int, x: str) -> str:
-        """Add o_proj, and the draft adapter's branch for the rows that have it on."""
+        """Add o_proj, and the draft adapter's branch for the tokens that have it on."""
         graph, weights, adapter = self.graph, self.weights, self.checkpoint.adapter
         name = f"layers.{layer}.output"
         projected = self.linear(graph, weights, x, name, [Part(self._tensor(layer, "self_attn.o_proj"))])

@@ -78,7 +78,7 @@ def input_ranges(profile: Profile, config: ModelConfig, capacity: int, *, adapte
             "attn_mask": [b, 1, s, length],
         }
         if adapter:
-            shapes["lora_scale"] = [b]
+            shapes["lora_scale"] = [b, s]
         for layer in range(config.num_layers):
             for kind in ("key", "value"):
                 shapes[f"past_{kind}.{layer}"] = [b, config.num_kv_heads, capacity, config.head_dim]

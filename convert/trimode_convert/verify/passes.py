@@ -113,7 +113,7 @@ def _shared_feeds(step: Pass, manifest: Manifest) -> dict[str, NDArray[Any]]:
         "logit_rows": np.arange(len(step.tokens))[None],
     }
     if manifest.adapter:
-        feeds["lora_scale"] = np.array([step.adapter], np.float32)
+        feeds["lora_scale"] = np.full((1, len(step.tokens)), step.adapter, np.float32)
     return feeds
 
 

@@ -14,6 +14,7 @@ FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
     "threshold": _IN_BLOCKS,
     "reveal": _IN_BLOCKS,
     "draft_adapter": (Mode.SELF_SPECULATION, Mode.AUTO),
+    "speculation": (Mode.SELF_SPECULATION,),
     "effort": (Mode.DIFFUSION,),
     "log_probs_kind": (Mode.DIFFUSION, Mode.AUTO),
     "stream_provisional": (*_IN_BLOCKS, Mode.AUTO),

@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import Described, RequestError
 from .applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, REVISING, fields_of_others, operation_of
+from .block_defaults import MAX_QUADRATIC_LENGTH, resolve_block
 from .effort import EffortTable
 from .fields import ALLOWED, MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
 from .guide import resolve_guide
@@ -32,6 +33,7 @@ class Defaults:
     mode: Mode = Mode.AUTO
     max_tokens: int = 128
     modes: tuple[Mode, ...] = tuple(Mode)  # those that the checkpoint was trained for
+    quadratic_length: int = MAX_QUADRATIC_LENGTH  # tokens of the longest draft that one pass of the engine verifies
 
 
 LARGEST_SEARCHED_GAP = 32
@@ -56,8 +58,6 @@ _EXCLUSIVE = (
     ("revise_threshold", "revise_fraction"),
 )
 
-DEFAULT_THRESHOLD = 0.9
-"""Probability from which diffusion keeps a token at once, as in the released models' own examples."""
 DEFAULT_REVISE_ROUNDS = 2
 """Most rounds over a text: a change of the first round may make other tokens unlikely."""
 DEFAULT_REVISE_THRESHOLD = -2.0
@@ -87,7 +87,7 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
     _check_tokens(values, defaults)
     values.setdefault("seed", secrets.randbits(31))
-    _resolve_block(values, mode, defaults)
+    resolve_block(values, mode, defaults.block_length, defaults.quadratic_length)
     _resolve_thinking(values, defaults)
     resolve_guide(values)
     return values
@@ -182,7 +182,7 @@ def default_mode(values: Mapping[str, Any], mode: Mode, *, edit: bool = False) -
     """Return the mode of a request that names none: a knob that the server's `mode` lacks selects one that has it."""
     if edit or "effort" in values:
         return Mode.DIFFUSION
-    if mode is Mode.AUTO and {"denoise_steps", "threshold", "reveal"} & set(values):
+    if mode is Mode.AUTO and {"denoise_steps", "threshold", "reveal", "speculation"} & set(values):
         return Mode.SELF_SPECULATION
     return mode
 
@@ -262,24 +262,6 @@ def _check_tokens(values: Mapping[str, Any], defaults: Defaults) -> None:
                 raise RequestError(name, f"must be below the vocabulary size {defaults.vocab_size}", token)
     for token in values.get("stop_token_ids", ()):
         _check_token("stop_token_ids", token, defaults)
-
-
-def _resolve_block(values: dict[str, Any], mode: Mode, defaults: Defaults) -> None:
-    """Fill in the block's knobs: self-speculation drafts in one pass unless asked otherwise, diffusion at 0.9."""
-    block = values.setdefault("block_length", defaults.block_length)
-    asked_steps = "denoise_steps" in values
-    if values.setdefault("denoise_steps", block) > block:
-        raise RequestError("denoise_steps", f"must be at most block_length = {block}", values["denoise_steps"])
-    reveal = values.setdefault("reveal", "threshold")
-    if reveal == "steps":
-        if "threshold" in values:
-            raise _not_applicable("threshold", "does not apply to reveal steps", values["threshold"])
-        values["threshold"] = None
-    elif "threshold" not in values:
-        if mode in (Mode.SELF_SPECULATION, Mode.AUTO):
-            values["threshold"] = None if asked_steps else 0.0
-        else:
-            values["threshold"] = DEFAULT_THRESHOLD
 
 
 def _check_token(name: str, token: int, defaults: Defaults) -> None:

@@ -26,6 +26,8 @@ AllowedMode = Literal["diffusion"]
 AcceptRule = Literal["likelihood", "always"]
 """Which changes of a revision stay."""
 
+Speculation = Literal["linear", "quadratic"]
+"""How self-speculation verifies a draft: in a pass of its own, or in the pass that makes the next draft."""
 LogProbsKind = Literal["reveal", "causal"]
 """Which log-probabilities of a diffused answer are returned."""
 
@@ -87,12 +89,7 @@ FIELDS: tuple[Field, ...] = (
         check="segments",
     ),
     Field("text", "string", "", "A text to revise; the answer is the text with what was changed, and the edits."),
-    Field(
-        "enable_thinking",
-        "bool",
-        "false",
-        "With messages: think first; thought and </think> precede the answer.",
-    ),
+    Field("enable_thinking", "bool", "false", "With messages: think first; thought and </think> precede the answer."),
     Field(
         "continue_final_message",
         "bool",
@@ -162,6 +159,13 @@ FIELDS: tuple[Field, ...] = (
         "Upper bound on the passes that refine one block, its revisions included, or a window of a text.",
         1,
         64,
+    ),
+    Field(
+        "speculation",
+        "string",
+        "linear",
+        "linear drafts and verifies in turn; quadratic in one pass of block_length * (block_length + 1) tokens.",
+        choices=get_args(Speculation),
     ),
     Field("threshold", "float", "0.9, drafts 0", "Probability from which a token is kept at once.", 0.0, 1.0),
     Field(

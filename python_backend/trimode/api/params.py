@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from .applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, REVISING, fields_of_others, operation_of
+from .block_defaults import DEFAULT_THRESHOLD
 from .checks import check_field
-from .defaults import DEFAULT_THRESHOLD, Defaults, resolve
+from .defaults import Defaults, resolve
 from .fields import PROMPT_FIELDS, Mode, Operation
 from .guide import GuideType
 
@@ -93,13 +94,17 @@ class GuideParams:
 
 @dataclass(frozen=True)
 class BlockParams:
-    """How a block is refined, or drafted. Without a `threshold` the steps alone decide what a pass keeps."""
+    """How a block is refined, or drafted. Without a `threshold` the steps alone decide what a pass keeps.
+
+    `speculation` says how a draft is verified: linear, in a pass of its own, or quadratic, in the one that drafts.
+    """
 
     block_length: int
     denoise_steps: int
     threshold: float | None
     reveal: str
     draft_adapter: bool = False
+    speculation: str = "linear"
 
 
 @dataclass(frozen=True)
@@ -255,6 +260,7 @@ NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "min_length")
 """Fields of which `effective_params` says nothing, but for the gaps of `segments`: the prompt, and a second name."""
 ECHO_ORDER = (
     *("mode", "max_tokens", "end_id", "block_length", "denoise_steps", "threshold", "reveal", "seed", "auto_allow"),
+    *("speculation",),
     *("text_input", "input_ids", "messages", "segments", "suffix", "infill_tokens", "infill_lengths"),
     *("return_candidates", "text", "instruction", "spans", "revise_threshold", "revise_fraction", "revise_rounds"),
     *("accept", "effort", "enable_thinking", "continue_final_message", "allow_special_tokens"),

@@ -6,6 +6,7 @@ Knows nothing of files or of TensorRT itself.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -67,6 +68,12 @@ class Compilation:
             raise ValueError(f"compiled.profiles: expected a list, found {keys['profiles']!r}")
         profiles = tuple(_profile(f"compiled.profiles[{at}]", entry) for at, entry in enumerate(keys["profiles"]))
         return cls(keys["flavour"], keys["version"], tuple(found), profiles)
+
+    @property
+    def quadratic_length(self) -> int:
+        """The longest draft that one pass of quadratic speculation verifies: L (L + 1) tokens, L * L rows of logits."""
+        fits = [min(math.isqrt(4 * one.seq[2] + 1) - 1, 2 * math.isqrt(one.rows[2])) // 2 for one in self.profiles]
+        return max(fits)
 
     def misfit(self, flavour: str, version: str, compute_capability: str) -> str | None:
         """Return why the plan cannot run on a device (field, the plan's value, the device's), or None if it can."""

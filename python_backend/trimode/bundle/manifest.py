@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import BundleError
 from .compilation import Compilation
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 """The version of manifest.json's format. A bundle of another version must be built again."""
 MANIFEST = "manifest.json"
 GRAPH = "model.onnx"

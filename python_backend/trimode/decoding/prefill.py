@@ -31,14 +31,14 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> bool:
     """Record the pass; return whether the whole prompt is in the cache."""
     _take_log_probs(seq, row, result)
     seq.counters.prefill_forwards += 1
-    seq.mark_cached(len(row.tokens))
+    seq.mark_cached(row.stored)
     return seq.cached == len(seq.prompt)
 
 
 def last_of(row: Row, result: RowResult) -> tuple[Row, RowResult]:
-    """Return the final pass of a prompt as if only its last row had been asked for."""
-    at = len(row.want) - 1
-    return (row, result) if at == 0 else (row._replace(want=row.want[at:]), result.line(at))
+    """Return the final pass of a prompt as if nothing before its last token had been asked for."""
+    at = int(np.searchsorted(row.want, row.stored - 1))
+    return (row, result) if at == 0 else (row._replace(want=row.want[at:]), result.part(slice(at, None)))
 
 
 def _take_log_probs(seq: SequenceState, row: Row, result: RowResult) -> None:

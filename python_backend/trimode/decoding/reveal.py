@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..api.fields import SHIPPED_REVEALS
-from ..api.rule_files import check_rule_files, rule_files
+from ..api.reveals import check_rule_files, rule_files
 from ..errors import ConfigError
 from .reveal_rules.base import Floats, Rule
 

@@ -24,7 +24,12 @@ def shaped(seq: SequenceState, row: Row, result: RowResult) -> RowResult:
     scores_only = seq.phase is Phase.SCORE or (seq.revise is not None and seq.phase is Phase.REVIEW)
     if not len(row.want) or scores_only:
         return result
-    scores, places = result.logits.copy(), places_of(seq, row, row.want)
+    return shaped_at(seq, result, places_of(seq, row, row.want))
+
+
+def shaped_at(seq: SequenceState, result: RowResult, places: Places) -> RowResult:
+    """Return the result with the rules of `seq` applied, a row for each of `places`."""
+    scores = result.logits.copy()
     for rule in seq.rules:
         rule.shape(scores, places)
     return result.reshaped(scores)

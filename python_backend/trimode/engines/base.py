@@ -18,6 +18,7 @@ from ..bundle.manifest import Manifest
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
 Sees = Literal["causal", "block"]
 
 
@@ -29,19 +30,30 @@ class Row(NamedTuple):
         tokens: (S,) int64, the new tokens.
         start: position of the first one; the slot's first `start` entries are what all of them can see.
         sees: "causal", each new token sees itself and those before it; "block", all of them; or (S, S) bool, query
-            by key, which quadratic self-speculation will use: no mode gives one yet.
+            by key, as quadratic self-speculation gives it.
         want: (R,) int64, the rows of `tokens` whose logits are needed; may be empty.
         keep: store the new keys and values in the slot at `start`; what was there is overwritten.
-        adapter: run this row with the draft adapter.
+        adapter: run this row with the draft adapter; or (S,) bool, the tokens that run with it.
+        positions: (S,) int64, the position of each token; None where they follow each other from `start` on.
+        leading: with `keep`, store only so many of the first new tokens; None stores all.
     """
 
     slot: int
     tokens: Ints
     start: int
-    sees: Sees | npt.NDArray[np.bool_]
+    sees: Sees | Bools
     want: Ints
     keep: bool
-    adapter: bool = False
+    adapter: bool | Bools = False
+    positions: Ints | None = None
+    leading: int | None = None
+
+    @property
+    def stored(self) -> int:
+        """How many of the first new tokens stay in the slot."""
+        if not self.keep:
+            return 0
+        return len(self.tokens) if self.leading is None else self.leading
 
 
 class RowResult:
@@ -64,7 +76,7 @@ class RowResult:
     @property
     def raw(self) -> Floats:
         """(R, V), as the model gives them, whatever rules changed."""
-        return self._logits if self._raw is None else self._raw
+        return self.logits if self._raw is None else self._raw
 
     @property
     def finite(self) -> bool:
@@ -160,8 +172,12 @@ class RowResult:
 
     def line(self, row: int) -> RowResult:
         """Return the result of one row alone."""
-        raw = None if self._raw is None else self._raw[row : row + 1]
-        return RowResult(self._logits[row : row + 1], self._mask_token_id, raw)
+        return self.part(slice(row, row + 1))
+
+    def part(self, rows: slice) -> RowResult:
+        """Return the result of some rows alone."""
+        raw = None if self._raw is None else self._raw[rows]
+        return RowResult(self.logits[rows], self._mask_token_id, raw)
 
     def without_mask(self) -> Floats:
         """(R, V) copy of the logits in which the mask id cannot be chosen."""

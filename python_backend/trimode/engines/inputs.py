@@ -34,6 +34,14 @@ def fill_mask(own: npt.NDArray[np.bool_], row: Row) -> None:
         own[:] = True if row.sees == "block" else lower_triangle(len(own))
 
 
+def fill_positions(out: Ints, row: Row) -> None:
+    """Write into `out` (S,) the position of each new token of `row`."""
+    if row.positions is None:
+        np.add(positions_from_zero(len(out)), row.start, out=out)
+    else:
+        out[:] = row.positions
+
+
 @lru_cache(maxsize=CACHED_SIZES)
 def lower_triangle(size: int) -> npt.NDArray[np.bool_]:
     """Return the (size, size) causal mask; do not write to it."""

@@ -143,7 +143,7 @@ RENAMED: dict[str, str] = {
     "trimode.params:NARROWEST": "trimode.api.defaults:SMALLEST_WINDOW",
     "trimode.params:NOT_OF_TASKS": "trimode.api.applicability:NOT_OF_OPERATIONS",
     "trimode.params:ROUNDS": "trimode.api.defaults:DEFAULT_REVISE_ROUNDS",
-    "trimode.params:SURE": "trimode.api.defaults:DEFAULT_THRESHOLD",
+    "trimode.params:SURE": "trimode.api.block_defaults:DEFAULT_THRESHOLD",
     "trimode.params:UNLIKELY": "trimode.api.defaults:DEFAULT_REVISE_THRESHOLD",
     "trimode.params:others_fields": "trimode.api.applicability:fields_of_others",
     "trimode.provisional:Snapshot": "trimode.scheduling.snapshot:BlockSnapshot",

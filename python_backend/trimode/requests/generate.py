@@ -24,7 +24,7 @@ def start(request: Request, services: Services) -> Handle:
     """Queue the request's only job; see registry.start."""
     text, prompt = read_prompt(request.params, services)
     asked = request.given.get("max_tokens") is not None
-    params = fit(request.params, len(prompt), services.capacity, asked=asked)
+    params = fit(request.params, len(prompt), services.capacity_for(request.params), asked=asked)
     sink, tokenizer, outbox = request.sink, services.tokenizer, services.outbox
     job = Job(
         sequence=SequenceState(

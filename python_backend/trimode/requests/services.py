@@ -24,6 +24,7 @@ class Services:
         banned: ids that must not stand in a text that is filled or revised.
         adapter: whether the checkpoint has a draft adapter.
         grammars: compiles what answers must match; None without a tokenizer.
+        stores_passes: whether the cache must hold every token of a pass, also those that do not stay.
     """
 
     queue: JobQueue
@@ -34,6 +35,17 @@ class Services:
     banned: tuple[int, ...]
     adapter: bool
     grammars: Compiler | None = None
+    stores_passes: bool = False
+
+    def capacity_for(self, params: GenerationParams) -> int:
+        """Return the most tokens that the sequence of a request may hold beside one block of it.
+
+        A quadratic pass has L (L + 1) tokens, of which L - 1 may stand where the answer's last tokens will.
+        """
+        if not self.stores_passes or params.block.speculation == "linear":
+            return self.capacity
+        length = params.block.block_length
+        return self.capacity - length * (length - 2)
 
     def tokenizer_for(self, field: str, given: object = Described("a text"), hint: str = "") -> Tokenizer:
         """Return the tokenizer, which `field` needs; raise a RequestError if there is none."""

@@ -37,23 +37,32 @@ def pack(planned: list[tuple[Job, Row]]) -> list[list[tuple[Job, Row]]]:
     """Group passes into engine calls: single tokens together, blocks together, prompt chunks by themselves.
 
     Padding a single token to a block, or a block to a prompt chunk, costs more than a second call; two blocks of
-    different length in one call cost less. The groups are those of `Engine.place`, whose slots are neighbours.
+    different length in one call cost less. Passes with a mask of their own, which are longer than blocks, go together.
+    The groups are those of `Engine.place`, whose slots are neighbours.
     """
     if len(planned) == 1:
         return [planned]
     singles: list[tuple[Job, Row]] = []
     blocks: list[tuple[Job, Row]] = []
+    masked: list[tuple[Job, Row]] = []
     groups: list[list[tuple[Job, Row]]] = []
     for job, row in planned:
-        if job.sequence.phase is Phase.PREFILL or len(row.tokens) > MAX_BLOCK_LENGTH:
+        own_mask = not isinstance(row.sees, str)
+        if job.sequence.phase is Phase.PREFILL or (len(row.tokens) > MAX_BLOCK_LENGTH and not own_mask):
             groups.append([(job, row)])
+        elif own_mask:
+            masked.append((job, row))
         elif job.sequence.mode is Mode.AUTOREGRESSIVE:
             singles.append((job, row))
         else:
             blocks.append((job, row))
     if singles:
         groups.append(singles)
-    width = max((len(row.tokens) for _, row in blocks), default=1)
+    return [*groups, *_calls(blocks), *_calls(masked)]
+
+
+def _calls(passes: list[tuple[Job, Row]]) -> list[list[tuple[Job, Row]]]:
+    """Cut passes that go together into calls of at most MAX_CALL_TOKENS, padding included."""
+    width = max((len(row.tokens) for _, row in passes), default=1)
     per_call = max(1, MAX_CALL_TOKENS // width)
-    groups += [blocks[at : at + per_call] for at in range(0, len(blocks), per_call)]
-    return groups
+    return [passes[at : at + per_call] for at in range(0, len(passes), per_call)]

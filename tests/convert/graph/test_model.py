@@ -65,6 +65,11 @@ def feeds(batch: int = 1, seq: int = 4, past: int = 5, capacity: int = 8, seed: 
     return made | changes
 
 
+def scales(*of_row: float, seq: int = 4) -> NDArray[np.float32]:
+    """(batch, seq) how much of the adapter each token gets, the same for all of a row."""
+    return np.repeat(np.array(of_row, np.float32)[:, None], seq, axis=1)
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Model(build(tmp_path_factory.mktemp("float32")))
@@ -264,14 +269,26 @@ def test_position_beyond_the_capacity_is_an_error(model: Model) -> None:
 
 
 def test_adapter_off_is_exactly_the_model_without_it(model: Model, adapter_model: Model) -> None:
-    off = adapter_model.run(feeds(batch=2, lora_scale=np.zeros(2, np.float32)))
+    off = adapter_model.run(feeds(batch=2, lora_scale=scales(0, 0)))
     np.testing.assert_array_equal(off["logits"], model.run(feeds(batch=2))["logits"])
 
 
 def test_adapter_is_switched_row_by_row(adapter_model: Model) -> None:
     def run(*scale: float) -> NDArray[Any]:
-        return adapter_model.run(feeds(batch=2, lora_scale=np.array(scale, np.float32)))["logits"]
+        return adapter_model.run(feeds(batch=2, lora_scale=scales(*scale)))["logits"]
 
     mixed, off, on = run(0, 1), run(0, 0), run(1, 1)
     np.testing.assert_array_equal(mixed, np.stack([off[0], on[1]]))
     assert np.abs(on - off).max() > 1e-3
+
+
+def test_adapter_is_switched_token_by_token(adapter_model: Model) -> None:
+    """A causal token before the first one that has it is not changed; that one is."""
+    given = feeds()
+    seq = given["input_ids"].shape[1]
+    causal = np.tri(seq, dtype=bool)[None]
+    last = (np.arange(seq) == seq - 1).astype(np.float32)[None]
+    off = adapter_model.run(feeds(block_mask=causal, lora_scale=np.zeros((1, seq), np.float32)))["logits"]
+    some = adapter_model.run(feeds(block_mask=causal, lora_scale=last))["logits"]
+    changed = np.abs(some - off).max(axis=-1)[0]  # by row of logits
+    assert changed[-1] > 1e-3 and not changed[:-1].any()

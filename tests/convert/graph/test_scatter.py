@@ -146,7 +146,7 @@ def feeds(manifest: Manifest, batch: int, seq: int, start: int, seed: int = 0) -
         "write_indices": np.full(batch, start),
         "attn_mask": mask,
         "logit_rows": np.tile(np.arange(seq), (batch, 1)),
-        "lora_scale": np.zeros(batch, np.float32),
+        "lora_scale": np.zeros((batch, seq), np.float32),
     }
     shape = (batch, manifest.num_kv_heads, manifest.capacity, manifest.head_dim)
     for layer in range(manifest.num_layers):
@@ -230,7 +230,7 @@ def test_interface_is_the_contracts(nano: Runner) -> None:
         "write_indices": ("tensor(int64)", ["batch"]),
         "attn_mask": ("tensor(bool)", ["batch", 1, "seq", "length"]),
         "logit_rows": ("tensor(int64)", ["batch", "rows"]),
-        "lora_scale": ("tensor(float)", ["batch"]),
+        "lora_scale": ("tensor(float)", ["batch", "seq"]),
     } | {f"past_{kind}.{layer}": cache for kind in ("key", "value") for layer in range(6)}
     outputs = {value.name: (value.type, value.shape) for value in session.get_outputs()}
     assert outputs == {

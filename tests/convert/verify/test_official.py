@@ -96,7 +96,7 @@ class Model:
             "input_ids": tokens[None],
             "position_ids": np.arange(start, start + size)[None],
             "logit_rows": np.arange(size)[None],
-            "lora_scale": np.array([adapter], np.float32),
+            "lora_scale": np.full((1, size), adapter, np.float32),
         }
         if self.target is DELTA:
             feeds |= {"past_len": np.array([start]), "block_mask": sees[None]}

@@ -19,6 +19,7 @@ OF_SOME_MODES: dict[str, object] = {
     "threshold": 0.5,
     "reveal": "margin",
     "draft_adapter": False,
+    "speculation": "linear",
     "auto_allow": ["diffusion"],
     "revise_rounds": 1,
     "effort": 0.5,

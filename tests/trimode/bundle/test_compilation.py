@@ -115,3 +115,13 @@ def test_facts_without_a_plan_are_refused(bundle: Path) -> None:
     raw["files"] = {}
     (bundle / MANIFEST).write_text(json.dumps(raw))
     assert f"compiled: given, but files has no {PLAN}" in refusal(bundle)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "rows", "longest"),
+    [(1, 1, 0), (5, 9, 1), (6, 3, 1), (6, 4, 2), (32, 32, 5), (272, 255, 15), (272, 256, 16), (2000, 1024, 32)],
+)
+def test_the_longest_quadratic_draft_is_what_one_pass_holds(tokens: int, rows: int, longest: int) -> None:
+    """L (L + 1) tokens and L * L rows of logits."""
+    profile = Profile("block", (1, 1, 1), (1, 1, tokens), (0, 1, rows), (1, 1, 64))
+    assert Compilation("tensorrt", "10", ("8.9",), (STEP, profile)).quadratic_length == longest

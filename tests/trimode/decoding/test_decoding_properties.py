@@ -13,12 +13,14 @@ from trimode.api.answer import Chunk
 from tests.support.requests import MODES, requests
 from tests.support.toy import EOS, MASK, ToyEngine, running
 
+DRAFTING = ("block_length", "denoise_steps", "threshold", "reveal", "speculation")
+
 
 @settings(max_examples=60, deadline=None)
 @given(requests("self_speculation"), st.floats(0, 1), st.integers(0, 99))
 def test_self_speculation_gives_the_autoregressive_tokens(asked: dict[str, Any], hit: float, seed: int) -> None:
     """For any draft, greedy or sampled, with penalties and with a thinking budget."""
-    serial = {k: v for k, v in asked.items() if k not in ("block_length", "denoise_steps", "threshold", "reveal")}
+    serial = {k: v for k, v in asked.items() if k not in DRAFTING}
     with running(ToyEngine(hit=hit, seed=seed, eos_rate=0.05)) as runtime:
         more = {"seed": seed, "return_log_probs": True, "top_log_probs": 3}
         expected = runtime.generate({**serial, "mode": "autoregressive", **more})

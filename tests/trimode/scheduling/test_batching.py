@@ -46,6 +46,16 @@ def test_a_block_of_one_token_stays_with_the_blocks_beside_which_its_slot_lies()
     assert slots_of(pack(planned((Phase.DECODE, 1), (Phase.VERIFY, 1), (Phase.DRAFT, 8)))) == [[0], [1, 2]]
 
 
+def test_passes_with_a_mask_of_their_own_go_together_and_apart_from_blocks() -> None:
+    passes = planned((Phase.VERIFY, 200), (Phase.DRAFT, 8), (Phase.VERIFY, 200), (Phase.VERIFY, 72), (Phase.PREFILL, 9))
+    masked = [0, 2, 3, 4]
+    passes = [
+        (job, row._replace(sees=np.ones((len(row.tokens),) * 2, dtype=bool)) if number in masked else row)
+        for number, (job, row) in enumerate(passes)
+    ]
+    assert slots_of(pack(passes)) == [[4], [1], [0, 2], [3]]
+
+
 def test_nothing_planned_is_no_call() -> None:
     assert pack([]) == []
 

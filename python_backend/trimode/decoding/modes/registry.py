@@ -11,16 +11,22 @@ from .. import prefill
 from ..committed import NOTHING, Committed
 from ..sequence import Phase, SequenceState
 from ..shaping import shaped
-from . import autoregressive, diffusion, infill, revise, self_speculation
+from . import autoregressive, diffusion, infill, quadratic, revise, self_speculation
 
 
 @dataclass(frozen=True)
 class Decoder:
-    """A mode: `start` takes the prompt's last logits, `plan` and `apply` alternate until the sequence is done."""
+    """A mode: `start` takes the prompt's last logits, `plan` and `apply` alternate until the sequence is done.
+
+    `plan_prompt` returns the prompt's next pass. A mode that `shapes` applies the request's rules itself, since which
+    tokens are decided before a row depends on what is accepted.
+    """
 
     start: Callable[[SequenceState, RowResult], list[int]]
     plan: Callable[[SequenceState, int], Row]
     apply: Callable[[SequenceState, Row, RowResult], Committed]
+    plan_prompt: Callable[[SequenceState, int], Row] = prefill.plan
+    shapes: bool = False
 
 
 def _one_pass(plan: Callable[[SequenceState], Row]) -> Callable[[SequenceState, int], Row]:
@@ -34,6 +40,7 @@ DECODERS: dict[Mode, Decoder] = {
     Mode.SELF_SPECULATION: Decoder(self_speculation.start, _one_pass(self_speculation.plan), self_speculation.apply),
 }
 
+QUADRATIC = Decoder(quadratic.start, _one_pass(quadratic.plan), quadratic.apply, quadratic.plan_prompt, shapes=True)
 INFILL = Decoder(infill.start, infill.plan, infill.apply)
 REVISE = Decoder(revise.start, revise.plan, revise.apply)
 
@@ -42,7 +49,10 @@ def decoder_of(seq: SequenceState) -> Decoder:
     """Return what decodes `seq`."""
     if seq.infill is not None:
         return INFILL
-    return DECODERS[seq.mode] if seq.revise is None else REVISE
+    if seq.revise is not None:
+        return REVISE
+    quadratic_asked = seq.mode is Mode.SELF_SPECULATION and seq.params.block.speculation == "quadratic"
+    return QUADRATIC if quadratic_asked else DECODERS[seq.mode]
 
 
 def switch(seq: SequenceState, mode: Mode, block_length: int) -> None:
@@ -57,7 +67,7 @@ def switch(seq: SequenceState, mode: Mode, block_length: int) -> None:
 def plan(seq: SequenceState, prefill_chunk: int) -> Row:
     """Return the sequence's next pass; one that reads text has at most `prefill_chunk` tokens."""
     if seq.phase is Phase.PREFILL:
-        return prefill.plan(seq, prefill_chunk)
+        return decoder_of(seq).plan_prompt(seq, prefill_chunk)
     return decoder_of(seq).plan(seq, prefill_chunk)
 
 
@@ -67,14 +77,13 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     Raises:
         RequestError: the request's rules leave no token to choose.
     """
-    begins = seq.phase is Phase.PREFILL
+    begins, decoder = seq.phase is Phase.PREFILL, decoder_of(seq)
     if begins:
         if not prefill.apply(seq, row, result):
             return NOTHING
         row, result = prefill.last_of(row, result)
-    if seq.rules:
+    if seq.rules and not decoder.shapes:
         result = shaped(seq, row, result)
-    decoder = decoder_of(seq)
     if not begins:
         return decoder.apply(seq, row, result)
     return Committed(decoder.start(seq, result), prompt_read=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...engines.base import Row, RowResult
+from ...engines.base import Ints, Row, RowResult
 from .. import guided_block, refine
 from ..choice import CAUSAL_STREAM, next_token
 from ..committed import Committed
@@ -46,7 +46,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
             seq.phase = Phase.VERIFY
         return Committed([], denoised=True)
     drafted = len(row.tokens) - 1
-    run, log_probs = _verified(seq, row, result)
+    run, log_probs = verified_run(seq, row.tokens, result)
     committed = seq.commit(run, log_probs)
     verified = min(len(committed), len(run) - 1)
     seq.counters.verified(drafted, verified)
@@ -76,16 +76,20 @@ def resume(seq: SequenceState) -> None:
     seq.phase = Phase.DRAFT if seq.current.open.any() else Phase.VERIFY
 
 
-def _verified(seq: SequenceState, row: Row, result: RowResult) -> tuple[list[int], list[float]]:
-    """Return the verification's tokens up to and including the first that the draft did not foresee."""
+def verified_run(seq: SequenceState, draft: Ints, result: RowResult) -> tuple[list[int], list[float]]:
+    """Return the verification's tokens up to and including the first that the draft did not foresee.
+
+    Args:
+        draft: (W,) int64; row t of `result` predicts what follows its token t. Rows from W on are not looked at.
+    """
     params = seq.params
     if seq.guide is not None:
-        return _verified_with(seq.guide, seq, row, result)
-    base, width = len(seq.tokens), len(row.tokens)
-    quick = params.sampling.plain and not params.returns.return_log_probs and params.max_thinking_tokens is None
-    if quick and not result.stuck():
+        return _verified_with(seq.guide, seq, draft, result)
+    base, width = len(seq.tokens), len(draft)
+    unforced = params.reference or params.max_thinking_tokens is None
+    if params.sampling.plain and not params.returns.return_log_probs and unforced and not result.stuck():
         ids = result.logits.argmax(axis=-1) if params.reference else result.top_id  # (S,)
-        agree = ids[:-1] == row.tokens[1:]
+        agree = ids[: width - 1] == draft[1:]
         count = width if agree.all() else int(np.argmin(agree)) + 1
         return [int(token) for token in ids[:count]], [0.0] * count
     run: list[int] = []
@@ -94,23 +98,23 @@ def _verified(seq: SequenceState, row: Row, result: RowResult) -> tuple[list[int
         token, log_prob = next_token(seq, result, offset, base + offset, tuple(run))
         run.append(token)
         log_probs.append(log_prob)
-        if offset + 1 == width or token != row.tokens[offset + 1]:
+        if offset + 1 == width or token != draft[offset + 1]:
             break
     return run, log_probs
 
 
-def _verified_with(guide: Guide, seq: SequenceState, row: Row, result: RowResult) -> tuple[list[int], list[float]]:
+def _verified_with(guide: Guide, seq: SequenceState, draft: Ints, result: RowResult) -> tuple[list[int], list[float]]:
     """Return the same where a guide holds the answer: it goes along with the run, and back to where it was."""
-    base, width, begin = len(seq.tokens), len(row.tokens), guide.taken
+    base, width, begin = len(seq.tokens), len(draft), guide.taken
     if not seq.params.sampling.greedy:
-        guide.look_ahead(row.tokens[1:].tolist())
+        guide.look_ahead(draft[1:].tolist())
     run: list[int] = []
     log_probs: list[float] = []
     for offset in range(width):
         token, log_prob = next_token(seq, result, offset, base + offset, tuple(run))
         run.append(token)
         log_probs.append(log_prob)
-        if offset + 1 == width or token != row.tokens[offset + 1]:
+        if offset + 1 == width or token != draft[offset + 1]:
             break
         guide.take(token)
         if guide.complete:

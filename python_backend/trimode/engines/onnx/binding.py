@@ -12,14 +12,14 @@ import onnxruntime as ort
 
 from ...bundle.manifest import Manifest
 from ..base import Floats, Row
-from ..inputs import fill_mask, positions_from_zero
+from ..inputs import fill_mask, fill_positions
 
 
 class Binding:
     """The tensors of one shape of call: batch, seq, rows, and neighbouring lanes or a gathered copy of lanes.
 
     Attributes:
-        input_ids, position_ids: (batch, seq). past_len, lora_scale: (batch,). block_mask: (batch, seq, seq).
+        input_ids, position_ids, lora_scale: (batch, seq). past_len: (batch,). block_mask: (batch, seq, seq).
         logit_rows: (batch, rows), the rows whose logits the call returns.
         logits: (batch, rows, V). new: (planes, batch, heads, seq, head_dim), keys and values in turn. Other bindings
             share their memory: they are what the call that ran last wrote.
@@ -37,7 +37,7 @@ class Binding:
         self.past_len = np.zeros(batch, dtype=np.int64)
         self.block_mask = np.zeros((batch, seq, seq), dtype=bool)
         self.logit_rows = np.zeros((batch, rows), dtype=np.int64)
-        self.lora_scale = np.zeros(batch, dtype=np.float32)
+        self.lora_scale = np.zeros((batch, seq), dtype=np.float32)
         self.io = session.io_binding()
         for name in ("input_ids", "position_ids", "past_len", "block_mask", "logit_rows"):
             self._input(name, getattr(self, name))
@@ -53,7 +53,7 @@ class Binding:
         """Write `row` into line `line` of the inputs; a row shorter than the call is padded with tokens nobody sees."""
         size, seq = len(row.tokens), self.input_ids.shape[1]
         self.past_len[line] = row.start
-        self.lora_scale[line] = row.adapter
+        self.lora_scale[line, :size] = row.adapter
         if seq == 1:  # a single token always sees itself, and its only row is the one asked for
             self.input_ids[line, 0] = row.tokens[0]
             self.position_ids[line, 0] = row.start
@@ -61,7 +61,7 @@ class Binding:
             return
         self.input_ids[line, :size] = row.tokens
         self.input_ids[line, size:] = 0
-        np.add(positions_from_zero(size), row.start, out=self.position_ids[line, :size])
+        fill_positions(self.position_ids[line, :size], row)
         self.position_ids[line, size:] = row.start
         mask = self.block_mask[line]  # (seq, seq)
         if size < seq:

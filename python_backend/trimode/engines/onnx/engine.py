@@ -107,7 +107,7 @@ class OnnxRuntimeEngine:
         if len(rows) == 1:
             return [self._run_one(rows[0])]
         for row in rows:
-            self._slots.reserve(row.slot, row.start + (len(row.tokens) if row.keep else 0))
+            self._slots.reserve(row.slot, row.start + row.stored)
         lanes = [self._slots.lane(row.slot) for row in rows]
         order = sorted(range(len(rows)), key=lanes.__getitem__)
         seq = max(len(row.tokens) for row in rows)
@@ -132,7 +132,7 @@ class OnnxRuntimeEngine:
     def _run_one(self, row: Row) -> RowResult:
         """Run a single row; the most frequent call of all, so it is kept short."""
         slots, size, wanted = self._slots, len(row.tokens), len(row.want)
-        slots.reserve(row.slot, row.start + (size if row.keep else 0))
+        slots.reserve(row.slot, row.start + row.stored)
         lane = slots.lane(row.slot)
         binding = self._bound(1, size, rounded_rows(wanted, size), lane)
         binding.fill(0, row)
@@ -143,13 +143,13 @@ class OnnxRuntimeEngine:
         """Return a row's result, and store what the row keeps if that is finite.
 
         What is not finite must never get into a lane: even masked it would spoil every later pass over the lane, since
-        zero times NaN is NaN. Logits of the last token show it, as that token sees all; else the entries are summed.
+        zero times NaN is NaN. Logits of the last token show it where that token sees all; else the entries are summed.
         """
         result = RowResult(binding.logits[line, : len(row.want)], self.manifest.mask_token_id)
         if row.keep:
-            size = len(row.tokens)
+            size = row.stored
             new = binding.new[:, line, :, :size]  # (planes, heads, size, head_dim)
-            shown = len(row.want) > 0 and row.want[-1] == size - 1
+            shown = isinstance(row.sees, str) and len(row.want) > 0 and row.want[-1] == len(row.tokens) - 1
             if not (shown or _finite(new)):
                 result.spoil()
             if result.finite:
@@ -211,7 +211,7 @@ def _check_graph(session: ort.InferenceSession, manifest: Manifest, bundle: Path
         "logits": [None, None, manifest.vocab_size],
     }
     if manifest.adapter:
-        expected["lora_scale"] = [None]
+        expected["lora_scale"] = [None, None]
     for layer in range(manifest.num_layers):
         for kind in ("past_key", "past_value", "new_key", "new_value"):
             expected[f"{kind}.{layer}"] = [None, manifest.num_kv_heads, None, manifest.head_dim]

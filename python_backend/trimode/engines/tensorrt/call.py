@@ -9,7 +9,7 @@ from typing import Any
 
 from ...bundle.manifest import Manifest
 from ..base import Row
-from ..inputs import fill_mask, positions_from_zero
+from ..inputs import fill_mask, fill_positions
 from .buffers import Buffers
 from .layout import Shape, Types, choices, inputs
 
@@ -55,13 +55,14 @@ class Call:
         size, want = len(row.tokens), len(row.want)
         self._ids[line, :size] = row.tokens
         self._ids[line, size:] = 0
-        self._positions[line] = row.start
-        self._positions[line, :size] += positions_from_zero(size)
+        fill_positions(self._positions[line, :size], row)
+        self._positions[line, size:] = row.start
         self._rows[line, :want] = row.want
         self._rows[line, want:] = 0
         self._write[line] = write
         if self._adapter is not None:
-            self._adapter[line] = row.adapter
+            self._adapter[line, :size] = row.adapter
+            self._adapter[line, size:] = 0
         mask = self._mask[line, 0]  # (seq, length)
         mask[:] = False
         mask[:size, : row.start] = True

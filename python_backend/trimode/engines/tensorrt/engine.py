@@ -214,10 +214,11 @@ class TensorRtEngine:
         results = self._logits.results(call, window, rows)
         for row, result in zip(rows, results, strict=True):
             if row.keep:
-                self._cache.hold(row.slot, row.start + len(row.tokens))
+                self._cache.hold(row.slot, row.start + row.stored)
             # the last token sees all that the slot holds, and so does each of a block
             whole_block = isinstance(row.sees, str) and row.sees == "block"
-            shown = len(row.want) > 0 and (whole_block or row.want[-1] == len(row.tokens) - 1)
+            last = isinstance(row.sees, str) and len(row.want) > 0 and row.want[-1] == len(row.tokens) - 1
+            shown = last or (whole_block and len(row.want) > 0)
             if shown and result.finite:
                 self._cache.trust(row.slot)
         return results

@@ -75,7 +75,7 @@ def inputs(shape: Shape, types: Types) -> Layout:
     shapes: dict[str, tuple[int, ...]] = {"input_ids": (batch, seq), "position_ids": (batch, seq)}
     shapes |= {"logit_rows": (batch, shape.rows), "write_indices": (batch,)}
     if "lora_scale" in types:
-        shapes["lora_scale"] = (batch,)
+        shapes["lora_scale"] = (batch, seq)
     return Layout.of(shapes | {"attn_mask": (batch, 1, seq, shape.length)}, types)
 
 

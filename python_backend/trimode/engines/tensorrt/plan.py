@@ -198,7 +198,7 @@ def _shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
     shapes |= {"attn_mask": (-1, 1, -1, -1), "logits": (-1, -1, manifest.vocab_size)}
     shapes |= {"top_id": (-1, -1), "top_prob": (-1, -1)}
     if manifest.adapter:
-        shapes["lora_scale"] = (-1,)
+        shapes["lora_scale"] = (-1, -1)
     for layer in range(manifest.num_layers):
         for kind in ("past_key", "past_value", "present_key", "present_value"):
             shapes[f"{kind}.{layer}"] = cache

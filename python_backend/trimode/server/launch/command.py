@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ...api.fields import SHIPPED_REVEALS
-from ...api.rule_files import RULE_FILES, check_rule_files, joined, rule_files
+from ...api.reveals import RULE_FILES, check_rule_files, joined, rule_files
 from ...bundle.manifest import ALL_MODES
 from ..gpu_repository import on_gpus
 from ..installation import find

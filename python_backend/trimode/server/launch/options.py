@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from ... import __version__
-from ...api.rule_files import RULE_FILES
+from ...api.reveals import RULE_FILES
 from ..access.tls import CERT_REQS, NOT_ASKED
 from ..http_front.bodies import MOST_BYTES
 from ..http_front.listener import MOST_CONNECTIONS

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trimode.decoding.quadratic_pass import QuadraticPass
 from trimode.engines.base import Engine, Row
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.engines.tensorrt.engine import TensorRtEngine
@@ -192,3 +193,27 @@ def test_entries_travel_between_slots(twins: Twins, engine: TensorRtEngine) -> N
         own.copy_in(twins.taken[two][which], 1, page)
     twins.run(row(two, [8], 5))
     assert engine.capacity == 64
+
+
+@pytest.mark.parametrize("length", [2, 4, 5])
+@pytest.mark.parametrize("adapter", [False, True])
+def test_a_quadratic_pass(twins: Twins, engine: TensorRtEngine, length: int, adapter: bool) -> None:
+    """Masks, positions and an adapter of their own; only the heads stay."""
+    slot, start = twins.take(block=True), len(PROMPTS[1])
+    twins.run(row(slot, PROMPTS[1]))
+    layout = QuadraticPass.of(length)
+    tokens = np.where(layout.is_mask, engine.manifest.mask_token_id, 0)
+    tokens[:length] = [9, 33, 51, 12, 7][:length]
+    twins.run(
+        row(
+            slot,
+            tokens.tolist(),
+            start,
+            layout.sees,
+            want=layout.want,
+            adapter=layout.is_mask if adapter else False,
+            positions=start + layout.offsets,
+            leading=length,
+        )
+    )
+    twins.run(row(slot, [8, 3], start + 1))

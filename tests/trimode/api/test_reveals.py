@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 from trimode.api.checks import check_field
-from trimode.api.reveals import SHIPPED_REVEALS
-from trimode.api.rule_files import RULE_FILES, check_rule_files, joined, rule_files
+from trimode.api.reveals import RULE_FILES, SHIPPED_REVEALS, check_rule_files, joined, rule_files
 from trimode.errors import ConfigError, RequestError
 
 
