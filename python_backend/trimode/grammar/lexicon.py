@@ -58,7 +58,7 @@ def _rank(piece: bytes) -> float:
         return 100.0
     length = len(piece) / 100
     if len(piece) > 1 and piece[:1] == b" ":  # a layout's own, in front of what matters
-        piece = piece[1:]
+        return _rank(piece[1:]) + 0.2
     if all(byte in CLOSERS for byte in piece):
         return -10.0 - length
     if len(piece) == 1 and piece.isdigit():
@@ -72,7 +72,7 @@ def _rank(piece: bytes) -> float:
     if piece in (b'"', b"[", b"{"):
         return {b'"': -5.0, b"[": -3.0, b"{": -2.0}[piece]
     if piece.isspace():
-        return -1.0 if piece == b" " else 9.0
+        return 9.0
     if b"\\" in piece:
         return 8.0
     if piece in (b"-", b".", b"e", b"E", b"+"):

@@ -1,6 +1,7 @@
 """From what a request says of its answer's form to the text of a grammar. Knows nothing of tokens.
 
-Whitespace is fixed, as json.dumps writes it: where it is free, a model that is unsure fills its answer with blanks.
+Whitespace in JSON is bounded: where it is free, a model that is unsure fills its answer with blanks. It is not fixed
+either: a model that learned to indent gets nothing right without (0 of 20 of nano's own tasks, and 20 with it).
 """
 
 from __future__ import annotations
@@ -18,7 +19,14 @@ from .schema_check import check_schema
 from .weights import MOST_REPEATS, weight
 
 MOST_CHOICES = 1_024
-JSON_LAYOUT = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+BLANKS = r"( |\n {0,16})?"
+"""Between the parts of JSON: nothing, a space, or a line's end and an indentation of at most eight levels of two."""
+JSON_LAYOUT = {
+    "whitespace_flexible": True,
+    "whitespace_pattern": BLANKS,
+    "item_separator": ",",
+    "key_separator": ":",
+}
 
 
 class Source(NamedTuple):

@@ -36,7 +36,7 @@ def start(request: Request, services: Services) -> Handle:
     seq.rules = rules_of(params, services)
     seq.guide = guide_of(params, services)
     if seq.guide is not None and not holds(seq.guide, original.ids):
-        limit = f"must match its {params.guide.guided_decoding_guide_type}, with the whitespace that is fixed for JSON"
+        limit = f"must match its {params.guide.guided_decoding_guide_type}, whitespace included"
         raise RequestError("text", limit, original.text)
 
     def take(chunk: Chunk) -> None:

@@ -96,11 +96,12 @@ def test_an_end_can_be_taken_back() -> None:
 
 
 def test_forced_tokens_are_those_of_the_tokenizer() -> None:
-    text = record()
-    assert shown(text.forced) == '{"name":'
-    assert list(text.forced) == ids(TEXT)[: len(text.forced)]
+    said = "the one text that there is"
+    text = matcher("choice", [said])
+    assert list(text.forced) == ids(said)[: len(text.forced)]
+    assert len(text.forced) > 1
     text.take(text.forced[0])
-    assert shown(text.forced) == '"name":'
+    assert list(text.forced) == ids(said)[1 : 1 + len(text.forced)]
 
 
 def test_masks_along_a_draft_are_those_of_each_place() -> None:
@@ -150,7 +151,7 @@ def test_before_the_text_begins_anything_but_an_end_may_come() -> None:
     text.take(ids("b")[0])
     text.take(THOUGHT_ENDS)
     assert not text.waits
-    assert shown(text.forced) == '{"name":'
+    assert text.fits(ids("{")[0])
     assert not text.fits(ids("b")[0])
     text.back(1)
     assert text.waits
@@ -168,7 +169,7 @@ def finish(text: Matcher, most: int, seed: int) -> list[int]:
     return taken
 
 
-@pytest.mark.parametrize("most", [20, 24, 32, 64, 128, 400])
+@pytest.mark.parametrize("most", [28, 32, 64, 128, 400])
 def test_a_text_ends_in_time_whatever_the_model_wants(most: int) -> None:
     for seed in range(20):
         text = record()

@@ -66,8 +66,13 @@ def test_each_kind_takes_its_texts_and_no_other(kind: GuideType, guide: object, 
     assert not follows(matcher(kind, guide), breaks)
 
 
-@pytest.mark.parametrize("free", ['{"a":1}', '{"a":  1}', '{ "a": 1}', '{"a": 1 }', '{\n"a": 1}'])
-def test_whitespace_is_that_of_json_dumps_and_no_other(free: str) -> None:
+@pytest.mark.parametrize("laid_out", ['{"a":1}', '{"a": 1}', '{\n  "a": 1\n}', '{ "a":\n1}'])
+def test_the_layouts_that_people_write_are_taken(laid_out: str) -> None:
+    assert follows(matcher("json", ""), laid_out)
+
+
+@pytest.mark.parametrize("free", ['{"a":  1}', '{\n\n"a": 1}', '{\t"a": 1}', '{"a": 1} ', "{\n" + " " * 17 + '"a": 1}'])
+def test_whitespace_is_bounded(free: str) -> None:
     assert not follows(matcher("json", ""), free)
 
 

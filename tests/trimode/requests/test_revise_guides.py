@@ -41,7 +41,7 @@ def test_without_a_form_the_same_text_breaks(runtime: Runtime) -> None:
 
 def test_a_text_that_does_not_match_is_refused(runtime: Runtime) -> None:
     with pytest.raises(RequestError, match="text must match its json"):
-        runtime.generate({"text": '{"a":1}', "guided_decoding_guide_type": "json"})
+        runtime.generate({"text": '{"a":  1}', "guided_decoding_guide_type": "json"})
 
 
 def test_the_rule_that_leaves_gaps_stays(runtime: Runtime) -> None:
