@@ -18,6 +18,7 @@ from tritonclient.grpc import InferResult, service_pb2
 VALUES: dict[str, Any] = {
     "string": "hé",
     "json": '[{"role":"user"}]',
+    "object": '{"5":1.5}',
     "strings": ["a", ""],
     "int": 5,
     "float": 0.9,
@@ -114,7 +115,7 @@ def test_the_text_of_every_gap_is_read() -> None:
 
 def test_every_output_that_may_be_a_list_is_read_as_one() -> None:
     assert {tensor.name for tensor in OUTPUTS if tensor.length == -1} == LISTS
-    assert {"output_ids", "output_log_probs", "fills"} == LISTS
+    assert {"output_ids", "output_log_probs", "fills", "acceptance_histogram", "prompt_ids"} <= LISTS
 
 
 def test_an_empty_text_is_a_text() -> None:
