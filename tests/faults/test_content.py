@@ -94,6 +94,22 @@ def test_a_tokenizer_with_more_ids_than_the_model_spoils_no_other_answer(
     assert server.stop() == 0
 
 
+def test_a_tokenizer_that_makes_texts_grow_without_end_ends_one_request(
+    bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]
+) -> None:
+    """A text with the letter q doubles forty times: it is refused within its limits, and others are answered."""
+    tokenizer = json.loads((bundle / "tokenizer.json").read_text())
+    doubles = {"type": "Replace", "pattern": {"Regex": "q"}, "content": "qq"}
+    tokenizer["normalizer"] = {"type": "Sequence", "normalizers": [doubles] * 40}
+    server = starter(edited(bundle, tmp_path / "hostile", "tokenizer.json", json.dumps(tokenizer)))
+    for way in WAYS.values():
+        answer = way(server, {**SHORT, "text_input": "Once q"})
+        assert (answer.text, answer.error_type) == ("", "invalid_value"), answer.error
+        assert "within the time and the memory" in answer.error
+        assert way(server, SHORT).text == right["short"]
+    assert server.stop() == 0
+
+
 @pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
 def test_the_clock_jumps(bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]) -> None:
     (offset := tmp_path / "offset").write_text("+0")

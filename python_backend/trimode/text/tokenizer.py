@@ -18,9 +18,11 @@ from tokenizers import processors
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 from ..errors import BundleError, Described, PromptTooLongError, RequestError, TrimodeError, shorten
 from .chat_template import ChatTemplate, special_tokens
+from .encoder_process import EncoderProcess
 from .library_errors import is_failure, raising
 from .special_tokens import MARK, SpecialTokens, places, unmarked
 from .template_process import TemplateProcess
+from .tokenizer_parts import unusual
 from .vocabulary import Vocabulary, bytes_of
 
 END_THINK = "</think>"
@@ -55,6 +57,7 @@ class Tokenizer:
         # Nothing is ever added to a text, so this only counts a token's spaces among the characters it belongs to.
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
         self._template = ChatTemplate(template, special) if isinstance(template, str) else template
+        self._apart: EncoderProcess | None = None
         names = backend.get_vocab(with_added_tokens=True)
         limit = max(names.values(), default=-1) + 1 if vocab_size is None else vocab_size
         self.vocab_size = limit
@@ -81,13 +84,20 @@ class Tokenizer:
         if not path.is_file():
             return None
         try:
-            backend = tokenizers.Tokenizer.from_file(str(path))
+            written = path.read_text(encoding="utf-8")
+            content = json.loads(written)
+            if (part := unusual(content, "decoder")) is not None:
+                raise ValueError(f"decoder: {part} is not one whose work is known to be bounded")
+            backend = tokenizers.Tokenizer.from_str(written)
             template = bundle / CHAT_TEMPLATE
             text = template.read_text(encoding="utf-8") if template.is_file() else None
             config_path = bundle / TOKENIZER_CONFIG
             config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
             special = special_tokens(config)
-            return cls(backend, TemplateProcess(text, special) if text else None, special, vocab_size, capacity)
+            made = cls(backend, TemplateProcess(text, special) if text else None, special, vocab_size, capacity)
+            if unusual(content, "normalizer") or unusual(content, "pre_tokenizer"):
+                made._apart = EncoderProcess(written)
+            return made
         except BaseException as exc:
             if not is_failure(exc):
                 raise
@@ -118,7 +128,9 @@ class Tokenizer:
         """
         failed = RequestError(field, "could not be encoded by the tokenizer", Described(f"{len(text)} characters"))
         with raising(failed):
-            if marked and MARK in text:
+            if self._apart is not None:
+                ids, offsets = self._apart.encode(text, marked=marked, field=field)
+            elif marked and MARK in text:
                 ids, offsets = self._encode_marked(text)
             else:
                 found = self._backend.encode(text, add_special_tokens=False)

@@ -72,7 +72,7 @@ def test_a_panic_while_loading_is_a_bad_bundle(tmp_path: Any, monkeypatch: pytes
 
     class Library:
         @staticmethod
-        def from_file(path: str) -> None:
+        def from_str(written: str) -> None:
             raise PanicException("panicked")
 
     monkeypatch.setattr("tokenizers.Tokenizer", Library)
