@@ -7,6 +7,7 @@ asyncio takes; nothing of callers.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import ssl
 from dataclasses import dataclass
@@ -21,7 +22,12 @@ LOOK_SECONDS = 1.0  # between two looks at the files' state
 NOT_ASKED, REQUIRED = int(ssl.CERT_NONE), int(ssl.CERT_REQUIRED)
 CERT_REQS = (NOT_ASKED, REQUIRED)
 """What `--ssl-cert-reqs` takes, in Python's numbers. 1, a certificate that may be left out, is none of gRPC's."""
+SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the machine is short of something, and may have it soon
 HTTP_1, HTTP_2 = ["http/1.1"], ["h2"]  # what HTTP's face and gRPC's speak, as TLS names them
+
+
+class NotNowError(ServeError):
+    """The machine cannot read certificates now, whatever the files hold."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +126,7 @@ class ServerTls:
             ServeError: see Certificates.read.
         """
         self._files = files
-        self._state = self._look()
+        self._state = self._tried = self._look()
         self._now = Certificates.read(files)
         self.context = NewestContext(ssl.PROTOCOL_TLS_SERVER)
         """What HTTP listens with."""
@@ -139,12 +145,18 @@ class ServerTls:
         state = self._look()
         if state == self._state:
             return
-        self._state = state
         try:
             self._now = Certificates.read(self._files)
+        except NotNowError as exc:
+            if state != self._tried:  # the next look tries again, and says nothing new
+                self._tried = state
+                log(f"{exc}; the former certificates stay until they can be read", "WARNING")
+            return
         except ServeError as exc:
+            self._state = state
             log(f"{exc}; the former certificates stay", "WARNING")
             return
+        self._state = self._tried = state
         self._show()
         log(f"{', '.join(map(str, self._files.named.values()))}: new connections get what these files hold now")
 
@@ -159,6 +171,8 @@ def _read(option: str, path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as exc:
+        if exc.errno in SHORT:
+            raise NotNowError(f"{option} {path} cannot be read now: {exc.strerror}") from exc
         raise ServeError(f"{option} {path} cannot be read: {exc.strerror}") from exc
 
 
@@ -175,19 +189,26 @@ def _load_chain(context: ssl.SSLContext, files: TlsFiles, cert: bytes, key: byte
     Python loads them from files alone: these live in memory and have no name.
     """
     _check_certificates("--ssl-certfile", files.cert, cert)
-    parts = [os.memfd_create(name) for name in ("cert", "key")]
+    parts: list[int] = []
     try:
-        for part, data in zip(parts, (cert, key), strict=True):
-            with os.fdopen(os.dup(part), "wb") as file:
+        for name, data in (("cert", cert), ("key", key)):
+            parts.append(os.memfd_create(name))
+            with open(parts[-1], "wb", closefd=False) as file:
                 file.write(data)
         held_cert, held_key = (f"/proc/self/fd/{part}" for part in parts)
         context.load_cert_chain(held_cert, held_key, password="")  # never asks for one
     except ssl.SSLError as exc:
         named = f"--ssl-certfile {files.cert} and --ssl-keyfile {files.key or files.cert}"
         raise ServeError(f"{named} must be a certificate and its key, without a password: {_said(exc)}") from exc
+    except OSError as exc:  # an SSLError is one too; what is left is the machine's
+        raise _not_now(exc) from exc
     finally:
         for part in parts:
             os.close(part)
+
+
+def _not_now(exc: OSError) -> NotNowError:
+    return NotNowError(f"a certificate and its key cannot be held in memory now: {exc.strerror}")
 
 
 def _said(exc: Exception) -> str:

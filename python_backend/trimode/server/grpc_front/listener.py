@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator
 
 from ...errors import ServeError
-from ..http2.caller_connection import CallerConnection
+from ..http2.caller_connection import HANDSHAKE_SECONDS, CallerConnection
 from .front import GrpcFront
 
 logger = logging.getLogger(__name__)
@@ -113,6 +113,7 @@ async def listen(front: GrpcFront, host: str, port: int, most: int = MOST_CONNEC
             host.strip("[]"),
             port,
             ssl=tls,
+            ssl_handshake_timeout=None if tls is None else HANDSHAKE_SECONDS,
             backlog=BACKLOG,
         )
     except OSError as exc:

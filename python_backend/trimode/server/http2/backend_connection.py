@@ -91,6 +91,11 @@ class BackendConnection(Connection):
         self.usable = False
         self.gone.set()
 
+    def leave(self, code: int, text: str) -> None:
+        """End the connection; see Connection.leave. No more streams begin, since no answer would be read."""
+        self.on_goaway(0)
+        super().leave(code, text)
+
     def close(self) -> None:
         """End the connection."""
         self.leave(NO_ERROR, "")

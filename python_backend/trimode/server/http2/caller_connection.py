@@ -44,7 +44,7 @@ MOST_STREAMS = 256
 STREAM_WINDOW = 2**18
 """Bytes of a stream that may be on their way; a request of the usual size fits many times."""
 IDLE_SECONDS = 600.0
-HANDSHAKE_SECONDS = 20.0
+HANDSHAKE_SECONDS = 20.0  # for TLS, and again for the caller's settings
 KEEPALIVE_SECONDS, KEEPALIVE_ANSWER_SECONDS = 60.0, 20.0
 """How long a connection may be silent before it is asked for a sign of life, and how long it may take to give one."""
 PING_SECONDS, MOST_EARLY_PINGS = 5.0, 2
@@ -57,6 +57,10 @@ LEFT_SECONDS = 1.0
 RESETS, RESET_SECONDS = 512, 10.0
 """Calls that one connection may give up within so many seconds: twice what it may have open at once. Opening and giving
 up calls without end is an attack (CVE-2023-44487)."""
+
+MOST_SETTINGS, SETTINGS_SECONDS = 100, 10.0
+"""Changes of settings that one connection may send within so many seconds. Libraries send one at the start, and a few
+as they learn how fast the network is; each is applied to all streams."""
 
 
 class Connections(Protocol):
@@ -97,6 +101,8 @@ class CallerConnection(Connection):
         self._next_ping = 0.0
         self._resets = 0
         self._resets_since = 0.0
+        self._settings = 0
+        self._settings_since = 0.0
         self._peer = ""
         self.caller = ""
         """What stands for all connections of one caller; see caller.neighbours."""
@@ -156,10 +162,8 @@ class CallerConnection(Connection):
             return  # of a stream that has ended
         if number % 2 == 0:
             raise ConnectionFault(PROTOCOL_ERROR, "a caller's streams have odd numbers")
-        if self._leaving:
-            return  # GOAWAY said that it would not be answered
         self.last = number
-        if len(self.streams) >= MOST_STREAMS:
+        if self._leaving or len(self.streams) >= MOST_STREAMS:  # the caller may ask again, elsewhere say (8.7)
             self.write(number_frame(RST_STREAM, number, REFUSED_STREAM))
             return
         try:
@@ -185,6 +189,18 @@ class CallerConnection(Connection):
             raise ConnectionFault(ENHANCE_YOUR_CALM, "too_many_pings")  # the words that gRPC's libraries know
         super().on_ping(payload)
         self._early_pings = early
+
+    def on_settings(self) -> None:
+        """Take the settings, unless they change too often."""
+        now = time.monotonic()
+        if now - self._settings_since > SETTINGS_SECONDS:
+            self._settings, self._settings_since = 0, now
+        self._settings += 1
+        if self._settings > MOST_SETTINGS:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, f"more than {MOST_SETTINGS} settings in {SETTINGS_SECONDS:.0f} s")
+        early = self._early_pings
+        super().on_settings()
+        self._early_pings = early  # that they came is no answer of ours
 
     def on_reset(self) -> None:
         """End the connection where too many calls are given up."""

@@ -136,6 +136,7 @@ class Connection(Sender):
         self.left_at = time.monotonic()
         self.write(goaway(self.last, code, text))
         self.flush()
+        self._ended = True
         try:
             self.transport.write_eof()
         except (OSError, NotImplementedError):  # it has ended already; TLS has no half of a connection
@@ -168,13 +169,17 @@ class Connection(Sender):
     def _on_settings(self, flags: int, number: int, payload: bytes) -> None:
         if flags & ACK:
             return
-        for name, value in settings_in(number, payload):
-            if name == INITIAL_WINDOW_SIZE:
-                grown, self._first_window = value - self._first_window, value
-                for stream in tuple(self.streams.values()):
-                    stream.widen(grown)
-            elif name == MAX_FRAME_SIZE:
-                self.most_frame = min(value, MOST_TOGETHER)
+        found = dict(settings_in(number, payload))  # the last of several values is the one that holds
+        self.on_settings()
+        self.most_frame = min(found.get(MAX_FRAME_SIZE, self.most_frame), MOST_TOGETHER)
+        first = found.get(INITIAL_WINDOW_SIZE, self._first_window)
+        grown, self._first_window = first - self._first_window, first
+        if grown:
+            for stream in tuple(self.streams.values()):
+                stream.widen(grown)
+
+    def on_settings(self) -> None:
+        """Say that the other side's settings have come."""
         self.settled = True
         self.write(frame(SETTINGS, ACK, 0))
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from typing import Protocol
+
+logger = logging.getLogger(__name__)
 
 
 class Sender(Protocol):
@@ -39,4 +42,7 @@ class Outbox:
     def _send(self) -> None:
         unsent, self._unsent = self._unsent, []
         for connection in unsent:
-            connection.flush()
+            try:
+                connection.flush()
+            except Exception:  # a defect of ours on one connection, which must not silence the others
+                logger.exception("a connection could not be written to")

@@ -30,7 +30,8 @@ class Sender(asyncio.Protocol):
         self._out: list[bytes] = []
         self._out_bytes = 0
         self._paused = False
-        self._waiting: dict[Stream, None] = {}
+        self._ended = False  # nothing more may be written
+        self._waiting: dict[Stream, None] = {}  # streams with room of their own
 
     @property
     def full(self) -> bool:
@@ -54,7 +55,7 @@ class Sender(asyncio.Protocol):
     def _send_out(self) -> None:
         data, self._out, self._out_bytes = b"".join(self._out), [], 0
         transport = self.transport
-        if transport is not None and not transport.is_closing():
+        if transport is not None and not (self._ended or transport.is_closing()):
             transport.write(data)
             if transport.get_write_buffer_size() > MOST_UNSENT:
                 transport.abort()
@@ -69,7 +70,7 @@ class Sender(asyncio.Protocol):
         self.send_waiting()
 
     def wait_for_room(self, stream: Stream) -> None:
-        """Let a stream send on when there is room."""
+        """Let a stream whose own window has room send on when the connection and the network have some."""
         self._waiting[stream] = None
 
     def forget(self, stream: Stream) -> None:
@@ -82,9 +83,11 @@ class Sender(asyncio.Protocol):
         for stream in tuple(self._waiting):
             if self._paused or self.window <= 0:
                 return
+            if stream not in self._waiting:
+                continue  # another's end was its end too
             del self._waiting[stream]
             if stream.waiting_since is None:
                 continue  # a window of its own let it send meanwhile
             stream.send_on()
-            if stream.waiting_since is not None:
+            if stream.waiting_since is not None and stream.window > 0:
                 self._waiting[stream] = None

@@ -91,7 +91,7 @@ class Stream:
             "got_all",
             "waiting_since",
         ),
-        *("_wire", "_queue", "_ending"),
+        *("_wire", "_queue", "_left", "_ending"),
     )
 
     def __init__(self, wire: Wire, number: int, receiver: Receiver, window: int, room: int) -> None:
@@ -106,6 +106,7 @@ class Stream:
         self.waiting_since: float | None = None  # time.monotonic() when data last left or began to wait
         self._wire = wire
         self._queue: deque[bytes] = deque()
+        self._left = 0  # bytes of the first of the queue that have left
         self._ending: bytes | None = None  # the last frames, for when the queue is empty
 
     def send(self, data: bytes) -> None:
@@ -118,8 +119,7 @@ class Stream:
             if self.waiting_since is None:
                 self.waiting_since = time.monotonic()
                 self._send_queue()
-                if self.waiting_since is not None:
-                    wire.wait_for_room(self)
+                self._wait_for_others()
             return
         self.window -= size
         wire.window -= size
@@ -192,20 +192,25 @@ class Stream:
     def _send_queue(self) -> None:
         wire = self._wire
         while self._queue and not wire.full and not self.over:
-            data = self._queue[0]
-            size = min(len(data), self.window, wire.window, wire.most_frame)
+            data, begin = self._queue[0], self._left
+            size = min(len(data) - begin, self.window, wire.window, wire.most_frame)
             if size <= 0 and data:
                 return
-            if size == len(data):
+            self._left = begin + size
+            if self._left == len(data):
                 self._queue.popleft()
-            else:
-                self._queue[0] = data[size:]
+                self._left = 0
             self.window -= size
             wire.window -= size
             self.waiting_since = time.monotonic()
-            wire.write(frame(DATA, 0, self.number, data[:size]))
+            wire.write(frame(DATA, 0, self.number, data[begin : begin + size]))
         if not self._queue:
             self.waiting_since = None
+
+    def _wait_for_others(self) -> None:
+        """Wait for room on the connection; where the stream's own window has none, `widen` goes on."""
+        if self.waiting_since is not None and self.window > 0:
+            self._wire.wait_for_room(self)
 
     def widen(self, size: int) -> None:
         """Let us send `size` bytes more, or fewer where it is below 0.
@@ -218,6 +223,7 @@ class Stream:
             raise ConnectionFault(FLOW_CONTROL_ERROR, "a window is larger than 2^31 - 1 bytes")
         if self.waiting_since is not None and self.window > 0:
             self.send_on()
+            self._wait_for_others()
 
     def receive(self, data: bytes, size: int, *, last: bool) -> None:
         """Take the data of a frame of `size` bytes, padding included.

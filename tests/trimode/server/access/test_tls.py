@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import shutil
 import socket
 import ssl
@@ -207,6 +209,30 @@ def test_files_that_cannot_be_used_leave_the_certificates_and_are_logged_once(
     logged = capfd.readouterr().err
     assert logged.count("the former certificates stay") == 2
     assert "mismatch" in logged and f"--ssl-keyfile {shown.key} cannot be read" in logged
+
+
+def test_where_files_are_short_the_former_certificates_stay_and_the_new_ones_are_tried_again(
+    ours: Authority, other: Authority, shown: Identity, monkeypatch: pytest.MonkeyPatch, capfd: Any
+) -> None:
+    def short(name: str) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    tls = ServerTls(TlsFiles(shown.cert, shown.key))
+    before = tls.context.newest
+    put(other.server, shown)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "memfd_create", short)
+        tls.renew()
+        tls.renew()
+        assert tls.context.newest is before
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "read_bytes", lambda path: short("file"))
+        tls.renew()
+        assert tls.context.newest is before
+    logged = capfd.readouterr().err
+    assert logged.count("cannot be held in memory now: Too many open files; the former certificates stay") == 1
+    tls.renew()
+    assert tls.context.newest is not before
 
 
 def test_a_connection_goes_on_with_the_certificate_that_it_began_with(ours: Authority, shown: Identity) -> None:

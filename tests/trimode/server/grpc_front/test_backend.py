@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import grpc
+import pytest
 from trimode.server.grpc_front.backend import Backend, BackendCall
+from trimode.server.http2.frames import PROTOCOL_ERROR, ConnectionFault
 
 from tests.support.kserve import Scene, Triton, play, request, response
 
@@ -37,6 +39,35 @@ def test_while_it_is_made_again_requests_are_refused_and_may_be_sent_again() -> 
         assert answer.error_message == "unavailable: the server is starting, try again"
 
     play(act)
+
+
+def test_a_connection_that_is_at_fault_takes_no_more_calls_and_is_made_again() -> None:
+    async def act(scene: Scene) -> None:
+        backend = scene.front._backend
+        lost = backend._connection
+        assert lost is not None
+        lost.fail(ConnectionFault(PROTOCOL_ERROR, "what Triton sent is not HTTP/2"))
+        assert (lost.usable, lost.gone.is_set()) == (False, True)  # at once, whatever Triton does
+        (refused,) = await scene.ask(request("a"))
+        assert refused.error_message == "unavailable: the server is starting, try again"
+        while backend._connection is lost:
+            await asyncio.sleep(0.01)
+        (answer,) = await scene.ask(request("again"))
+        assert answer.infer_response.id == "again"
+
+    play(act)
+
+
+def test_nothing_is_written_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    async def act(scene: Scene) -> None:
+        lost = scene.front._backend._connection
+        assert lost is not None
+        lost.fail(ConnectionFault(PROTOCOL_ERROR, "what Triton sent is not HTTP/2"))
+        lost.ping(0.0)
+        lost.flush()
+
+    play(act)
+    assert caplog.text == ""
 
 
 def test_the_status_of_a_call_is_read_from_its_trailers() -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from trimode.server.grpc_front.framing import framed
 from trimode.server.grpc_front.listener import listen
 from trimode.server.http2 import frames
+from trimode.server.http_front.listener import HANDSHAKE_SECONDS
 from trimode.server.ports import free_port
 
 from tests.support.http2_caller import EMPTY_MESSAGE, LIVE, STREAM, RawCaller
@@ -77,6 +81,28 @@ def test_a_caller_with_few_connections_makes_no_room_for_one_with_many() -> None
                 caller.close()
 
     play(act)
+
+
+def test_a_handshake_has_as_long_as_over_http(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, Any]] = []
+
+    async def act(scene: Scene) -> None:
+        loop = asyncio.get_running_loop()
+        listening = loop.create_server
+
+        async def listened(*args: Any, ssl: Any, ssl_handshake_timeout: float | None, **more: Any) -> Any:
+            given.append({"ssl": ssl, "seconds": ssl_handshake_timeout})
+            return await listening(*args, **more)
+
+        monkeypatch.setattr(loop, "create_server", listened)
+        secure: Any = SimpleNamespace(http2_context="a context")
+        for tls in (None, secure):
+            scene.front.entry = dataclasses.replace(scene.front.entry, tls=tls)
+            async with listen(scene.front, "127.0.0.1", free_port(())):
+                pass
+
+    play(act)
+    assert given == [{"ssl": None, "seconds": None}, {"ssl": "a context", "seconds": HANDSHAKE_SECONDS}]
 
 
 def test_a_caller_hears_that_the_server_ends() -> None:

@@ -11,6 +11,7 @@ import pytest
 from trimode.server.grpc_front.front import GrpcFront
 from trimode.server.http2 import caller_connection, frames
 from trimode.server.http2.frames import PREFACE, frame, number_frame, settings
+from trimode.server.http2.stream import Stream
 
 from tests.support.http2_caller import EMPTY_MESSAGE, LIVE, STREAM, RawCaller
 from tests.support.kserve import Scene, play
@@ -108,6 +109,57 @@ def test_pings_that_come_too_often_end_the_connection() -> None:
     async def act(scene: Scene, caller: RawCaller) -> None:
         caller.send(PING * 4)
         assert await caller.fault() == (frames.ENHANCE_YOUR_CALM, "too_many_pings")
+
+    with_caller(act)
+
+
+def test_settings_that_change_too_often_end_the_connection() -> None:
+    async def act(scene: Scene, caller: RawCaller) -> None:
+        caller.send(settings(()) * caller_connection.MOST_SETTINGS)
+        assert await caller.fault() == (frames.ENHANCE_YOUR_CALM, "more than 100 settings in 10 s")
+
+    with_caller(act)
+
+
+def test_settings_between_pings_do_not_make_them_answers() -> None:
+    async def act(scene: Scene, caller: RawCaller) -> None:
+        caller.send((PING + settings(())) * 4)
+        assert await caller.fault() == (frames.ENHANCE_YOUR_CALM, "too_many_pings")
+
+    with_caller(act)
+
+
+def test_a_setting_that_is_there_often_is_applied_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    widened: list[int] = []
+    widen = Stream.widen
+
+    def counted(self: Stream, size: int) -> None:
+        widened.append(size)
+        widen(self, size)
+
+    async def act(scene: Scene, caller: RawCaller) -> None:
+        caller.call(1, STREAM)
+        await settled(scene)
+        monkeypatch.setattr(Stream, "widen", counted)
+        caller.send(settings([(frames.INITIAL_WINDOW_SIZE, size) for size in range(1000)]), PING)
+        await caller.frame(frames.PING)
+        assert widened == [999 - frames.FIRST_WINDOW]
+
+    with_caller(act)
+
+
+def test_a_call_that_begins_while_the_server_ends_may_be_made_again_and_ends_no_other() -> None:
+    async def act(scene: Scene, caller: RawCaller) -> None:
+        caller.call(1, STREAM)
+        connection = await settled(scene)
+        connection.depart()
+        caller.call(3, LIVE)
+        caller.data(3, EMPTY_MESSAGE, last=True)
+        caller.send(PING)
+        refused = await caller.frame(frames.RST_STREAM, frames.GOAWAY)
+        assert (refused.kind, refused.number, refused.payload[-1]) == (frames.RST_STREAM, 3, frames.REFUSED_STREAM)
+        assert (await caller.frame(frames.PING, frames.GOAWAY)).kind == frames.PING
+        assert list(connection.streams) == [1]
 
     with_caller(act)
 
