@@ -25,6 +25,9 @@ EXAMPLES: dict[str, Any] = {
     "messages": [{"role": "user", "content": "hé"}],
     "mode": "diffusion",
     "reveal": "entropy",
+    "speculation": "linear",
+    "guided_decoding_guide_type": "regex",
+    "guided_decoding_guide": "[0-9]+",
     "stop_words": ["\n", "end"],
     "infill_lengths": [2, 4],
     "instruction": "fïx it",
@@ -284,11 +287,11 @@ def test_the_server_accepts_a_request_with_every_knob(mode: Mode) -> None:
 
 def test_the_server_accepts_a_gap_with_every_knob_of_one() -> None:
     knobs = knobs_of(Operation.INFILL)
-    del knobs["draft_adapter"], knobs["auto_allow"]
+    del knobs["draft_adapter"], knobs["auto_allow"], knobs["speculation"]
     assert GenerationParams.parse(filled("a", "b", **knobs), DEFAULTS).infill.infill_tokens == 3
 
 
 def test_the_server_accepts_a_revision_with_every_knob_of_one() -> None:
     knobs = knobs_of(Operation.REVISE)
-    del knobs["draft_adapter"], knobs["auto_allow"]
+    del knobs["draft_adapter"], knobs["auto_allow"], knobs["speculation"]
     assert GenerationParams.parse(build_revise("abc", knobs), DEFAULTS).revise.spans == ((0, 2), (5, 9))
