@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import openai
 import pytest
+from pydantic import BaseModel, Field
 
 from tests.clients.clients import (
     ANSWER,
@@ -24,6 +25,7 @@ from tests.clients.clients import (
 
 langchain_openai = need("langchain_openai")
 exceptions = need("langchain_core.exceptions")
+messages = need("langchain_core.messages")
 
 
 def chat(server: ClientsServer, model: str = "nano", **more: Any) -> Any:
@@ -86,6 +88,34 @@ def test_a_thought_is_not_in_the_answer(server: ClientsServer) -> None:
     found = chat(server, reasoning_effort="low").invoke(QUESTION)
     assert found.content == ANSWER
     assert found.usage_metadata["output_token_details"]["reasoning"] > 0
+
+
+class Weather(BaseModel):
+    """Tell the weather of a city."""
+
+    city: str = Field(max_length=20)
+    unit: Literal["C", "F"]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_an_answer_is_an_object_of_a_class(server: ClientsServer, mode: str, method: str) -> None:
+    model = chat(server, f"nano:{mode}", max_tokens=100).with_structured_output(Weather, method=method)
+    assert isinstance(model.invoke(QUESTION), Weather)
+
+
+def test_tools_are_called_whole_and_streamed(server: ClientsServer) -> None:
+    calling = chat(server, max_tokens=150).bind_tools([Weather], tool_choice="any")
+    answer = calling.invoke(QUESTION)
+    assert answer.tool_calls and all(Weather.model_validate(call["args"]) for call in answer.tool_calls)
+    total = None
+    for piece in calling.stream(QUESTION):
+        total = piece if total is None else total + piece
+    assert total is not None
+    assert [call["args"] for call in total.tool_calls] == [call["args"] for call in answer.tool_calls]
+    results = [messages.ToolMessage("5", tool_call_id=call["id"]) for call in answer.tool_calls]
+    after = chat(server, max_tokens=20).bind_tools([Weather], tool_choice="none")
+    assert after.invoke([messages.HumanMessage(QUESTION), answer, *results]).content
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -72,13 +72,15 @@ def test_contents_and_roles_become_those_of_generate() -> None:
     [
         ("Hi", "messages[0]"),
         ({"content": "Hi"}, "messages[0].role"),
-        ({"role": "tool", "content": "Hi"}, "messages[0].role"),
+        ({"role": "tool", "content": "Hi"}, "messages[0].tool_call_id"),
+        ({"role": "function", "content": "Hi"}, "messages[0].role"),
         ({"role": "user"}, "messages[0].content"),
         ({"role": "user", "content": 5}, "messages[0].content"),
         ({"role": "user", "content": [{"type": "image_url"}]}, "messages[0].content[0].type"),
         ({"role": "user", "content": [{"type": "text"}]}, "messages[0].content[0].text"),
         ({"role": "user", "content": "a\ud800"}, "messages[0].content"),
-        ({"role": "assistant", "content": "", "tool_calls": [{}]}, "messages[0].tool_calls"),
+        ({"role": "assistant", "content": "", "tool_calls": [{}]}, "messages[0].tool_calls[0].function"),
+        ({"role": "user", "content": "", "tool_calls": [{}]}, "messages[0].tool_calls"),
         ({"role": "user", "content": "Hi", "mood": "good"}, "messages[0].mood"),
     ],
 )

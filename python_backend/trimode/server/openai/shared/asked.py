@@ -13,6 +13,7 @@ from typing import Any
 from ....api.checks import check_field
 from ....api.fields import MAX_GAP_TOKENS, MAX_STOP_WORDS, MAX_USER_CHARACTERS, Mode
 from ....errors import Described
+from ..tools.wanted import Tools
 from .errors import NAMES, refused
 from .facts import Facts
 from .fields import Given
@@ -51,6 +52,7 @@ class Asked:
         echo: for each answer, the text that stands in front of it.
         keep: of the answers to a prompt, how many likeliest ones are returned; None for all.
         extras: return_perf_metrics and return_effective_params, where the client asks for what they give.
+        tools: those that the answer may call, None if there are none.
         names: what the client calls generate's fields, for errors.
     """
 
@@ -77,6 +79,7 @@ class Asked:
     echo: tuple[str, ...] = ()
     keep: int | None = None
     extras: tuple[str, ...] = ()
+    tools: Tools | None = None
     names: Mapping[str, str] = field(default_factory=lambda: NAMES)
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ....text.tokenizer import Tokenizer
+from ..tools.calls import Call, CallPiece, CallReader
 from .asked import Asked
 from .facts import Facts
 from .logprobs import Token, listed, tokens_in
@@ -34,11 +35,17 @@ class Delta:
     ids: tuple[int, ...] = ()
     tokens: tuple[Token, ...] = ()
     provisional: dict[str, Any] | None = None
+    calls: tuple[CallPiece, ...] = ()
     last: bool = False
 
     @property
     def says(self) -> bool:
         """Whether a client sees anything of it."""
+        return bool(self.says_more_than_calls or self.calls)
+
+    @property
+    def says_more_than_calls(self) -> bool:
+        """Whether there is anything but calls in it."""
         return bool(self.text or self.thought or self.ids or self.tokens or self.provisional)
 
 
@@ -50,8 +57,8 @@ class Choice:
         text, thought: all of it so far.
         ids: its tokens so far, if generate was asked for them.
         tokens: those with log-probabilities, if asked for; prompt: those of the prompt.
-        finish_reason: "stop" or "length" once it ended; `stopped_by` is the text, or the id of the token, that ended
-            it, if one of those that the request gives did.
+        finish_reason: "stop", "length" or "tool_calls" once it ended; `stopped_by` is the text, or the id of the token,
+            that ended it, if one of those that the request gives did.
         last: the last piece.
     """
 
@@ -68,6 +75,7 @@ class Choice:
 
     def __post_init__(self) -> None:
         self._thinking = Thinking(thinks=self.asked.thinking)
+        self._calls = None if self.asked.tools is None else CallReader(self.asked.tools)
         self._said = 0  # characters of generate's text, those of the thought and its end included
 
     def take(self, piece: Piece) -> Delta:
@@ -89,6 +97,9 @@ class Choice:
         thought, text = self._thinking.push(said, last=last)
         if not self.asked.show_thought:
             thought = ""
+        calls: list[CallPiece] = []
+        if self._calls is not None:
+            text, calls = self._calls.push(text, last=last)
         self.text += text
         self.thought += thought
         self.ids += ids
@@ -96,9 +107,16 @@ class Choice:
         self.tokens += tokens
         if last and not self.asked.cut and self.finish_reason == "stop":
             self.stopped_by = self.ids[-1] if self._ended_by_id() else self._stop_after(self.facts.tokenizer)
+        if last and self._calls is not None and self._calls.whole and self.finish_reason == "stop":
+            self.finish_reason = "tool_calls"
         shown = tuple(ids) if self.asked.return_ids else ()
         provisional = json.loads(piece["provisional"]) if piece.get("provisional") else None
-        return Delta(text, thought, shown, tuple(tokens), provisional, last)
+        return Delta(text, thought, shown, tuple(tokens), provisional, tuple(calls), last)
+
+    @property
+    def calls(self) -> list[Call]:
+        """The calls that it makes."""
+        return [] if self._calls is None else self._calls.calls
 
     def _take_prompt(self, piece: Piece) -> None:
         if "prompt_ids" in piece and self.facts.tokenizer is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....text.tokenizer import END_THINK
+from ..tools.history import History
 from .errors import refused
 from .kinds import listing, text
 
@@ -20,8 +21,11 @@ EMPTY = ("tool_calls", "function_call", "audio", "tool_call_id")
 Message = dict[str, str]
 
 
-def read_messages(name: str, value: object) -> list[Message]:
+def read_messages(name: str, value: object, history: History | None = None) -> list[Message]:
     """Return the messages in `value`, each {role, content}.
+
+    Args:
+        history: writes calls and their results as texts; None where there are no tools.
 
     Raises:
         FaceError: an entry is no message, or holds more than text.
@@ -29,26 +33,43 @@ def read_messages(name: str, value: object) -> list[Message]:
     found = listing(name, value)
     if not found:
         raise refused(name, "must not be empty", value)
-    return [_message(f"{name}[{at}]", item) for at, item in enumerate(found)]
+    messages: list[Message] = []
+    after_result = False
+    for at, item in enumerate(found):
+        message = _message(f"{name}[{at}]", item, history)
+        is_result = item["role"] == "tool"
+        if is_result and after_result:  # templates want turns that alternate
+            messages[-1]["content"] += "\n" + message["content"]
+        else:
+            messages.append(message)
+        after_result = is_result
+    return messages
 
 
-def _message(name: str, item: object) -> Message:
+def _message(name: str, item: object, history: History | None) -> Message:
     if not isinstance(item, dict):
         raise refused(name, "must be an object", item, "wrong_type")
     role = item.get("role")
-    if not isinstance(role, str) or role not in ROLES:
-        raise refused(f"{name}.role", "must be system, developer, user or assistant", role)
+    result = role == "tool" and history is not None
+    if not isinstance(role, str) or (role not in ROLES and not result):
+        tool = "" if history is None else ", tool"
+        raise refused(f"{name}.role", f"must be system, developer, user{tool} or assistant", role)
+    of_tools = {"tool": "tool_call_id", "assistant": "tool_calls"}.get(role) if history is not None else None
     for key, value in item.items():
-        if key in ("role", "content") or key in WITHOUT_EFFECT or value is None:
+        if key in ("role", "content") or key in WITHOUT_EFFECT or key == of_tools or value is None:
             continue
         if key not in EMPTY:
             raise refused(f"{name}.{key}"[:80], "is not a part of a message", value, "unknown_field")
         if value:
-            raise refused(f"{name}.{key}", "must be null or empty (Tools are not served)", value, "not_applicable")
+            raise refused(f"{name}.{key}", "must be null or empty here", value, "not_applicable")
     content = item.get("content")
-    if content is None and role == "assistant":
-        return {"role": role, "content": ""}
-    return {"role": ROLES[role], "content": read_content(f"{name}.content", content)}
+    said = "" if content is None and role == "assistant" else read_content(f"{name}.content", content)
+    if history is not None and result:
+        return {"role": "user", "content": history.result(name, item, said)}
+    if history is not None and of_tools and item.get(of_tools):
+        calls = history.calls(f"{name}.{of_tools}", item[of_tools])
+        said = f"{said}\n{calls}" if said else calls
+    return {"role": ROLES[role], "content": said}
 
 
 def read_content(name: str, value: object) -> str:
@@ -71,7 +92,7 @@ def _part(name: str, part: object) -> str:
     if kind in ("thinking", "redacted_thinking", "reasoning"):
         return ""  # of an earlier turn
     if kind not in TEXT_PARTS:
-        raise refused(f"{name}.type", "must be text (Images, sounds, files and tools are not served)", kind)
+        raise refused(f"{name}.type", "must be text (Images, sounds and files are not served)", kind)
     return text(f"{name}.text", part.get("text"))
 
 

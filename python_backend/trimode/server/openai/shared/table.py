@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ....api.fields import BY_NAME, INT32_MAX, MAX_STOP_WORD_CHARACTERS, MAX_STOP_WORDS, MAX_TOP_LOG_PROBS
-from .kinds import Check, boolean, integer, mapping, number, one_of, short_text, text, texts
+from .kinds import Check, boolean, integer, listing, mapping, number, one_of, short_text, text, texts
 
 Endpoint = Literal["chat", "completions", "fim", "responses", "messages"]
 Treatment = Literal["served", "passed on", "without effect", "refused"]
@@ -68,7 +68,8 @@ CUTS = texts(MAX_CUTS, MAX_STOP_WORD_CHARACTERS)
 TOKENS = integer(0, INT32_MAX)
 _SERVED = (
     _served("model", ALL, "A served name, with `:MODE` for a mode; the first one if it is left out.", short_text),
-    _served("messages", ("chat", "messages"), "Texts of the roles system, developer, user and assistant."),
+    _served("messages", ("chat", "messages"), "Texts of the roles system, developer, user and assistant; of a chat "
+            "also calls and the role tool."),
     _served("system", MESSAGES, "The system message: a text, or text blocks."),
     _served("prompt", COMPLETIONS, "A text, token ids, or a list of texts and of lists of ids."),
     _served("prompt", FIM, "The text before the gap.", text),
@@ -123,6 +124,10 @@ _SERVED = (
             "`json_schema.schema`, whatever `strict` says.", mapping),
     _served("structured_outputs", CHOICES, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and "
             "`json_object`.", mapping),
+    _served("tools", CHAT, "Functions that the answer may call, each with the schema of its arguments.", listing),
+    _served("tool_choice", CHAT, "none; auto, the model decides; required, the answer is made of calls; or the "
+            "function to call, `{\"type\": \"function\", \"function\": {\"name\"}}`."),
+    _served("parallel_tool_calls", CHAT, "false: at most one call.", boolean),
     _served("include_reasoning", CHAT, "false leaves the thought out of the answer.", boolean),
     _served("metadata", RESPONSES, "Comes back in the answer.", mapping),
 )  # fmt: skip
@@ -139,7 +144,7 @@ _IGNORED = (
               "stream_reasoning"),
     *_ignored("What routers add; it changes no text here.", OPENAI, "no_stop_trim", "spaces_between_special_tokens",
               "add_special_tokens", "rid", "return_text_in_logprobs", "log_metrics"),
-    *_ignored("Tools are not served, so nothing is called.", CHAT + RESPONSES, "parallel_tool_calls"),
+    *_ignored("Tools are not served, so nothing is called.", RESPONSES, "parallel_tool_calls"),
     *_ignored("The usage, the finish reason and the counts always come.", OPENAI, "return_finish_reason",
               "return_num_input_tokens", "return_num_output_tokens"),
     *_ignored("Nothing is kept between requests, and no one moderates.", RESPONSES, "include", "moderation"),
@@ -147,7 +152,8 @@ _IGNORED = (
 )  # fmt: skip
 
 _OTHER_NAME = "Its name here is `response_format` or `structured_outputs`."
-_NO_TOOLS = "Tools are not served."
+_NO_TOOLS = "Tools are served by chat completions."
+_OLD_TOOLS = "Its name is `tools` and `tool_choice` now."
 _WHOLE = "Not served."
 _REFUSED = (
     _refused("text", RESPONSES, "A form is served by chat completions.", {}, {"format": {"type": "text"}},
@@ -157,11 +163,11 @@ _REFUSED = (
     *(_refused(name, OPENAI, _OTHER_NAME) for name in (
         "guided_json", "guided_regex", "guided_choice", "guided_grammar",
         "guided_json_object", "json_schema", "regex", "ebnf")),
-    _refused("tools", CHAT + RESPONSES + MESSAGES, _NO_TOOLS, []),
-    _refused("tool_choice", CHAT + RESPONSES, _NO_TOOLS, "none", "auto"),
+    _refused("tools", RESPONSES + MESSAGES, _NO_TOOLS, []),
+    _refused("tool_choice", RESPONSES, _NO_TOOLS, "none", "auto"),
     _refused("tool_choice", MESSAGES, _NO_TOOLS, {"type": "none"}, {"type": "auto"}),
-    _refused("functions", CHAT, _NO_TOOLS, []),
-    _refused("function_call", CHAT, _NO_TOOLS, "none", "auto"),
+    _refused("functions", CHAT, _OLD_TOOLS, []),
+    _refused("function_call", CHAT, _OLD_TOOLS, "none", "auto"),
     _refused("logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
     _refused("prompt_logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
     _refused("truncate_prompt_tokens", FIM, "A gap's prompt is never cut."),

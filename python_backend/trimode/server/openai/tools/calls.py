@@ -1,0 +1,144 @@
+"""Reads the calls out of an answer while it comes in. Knows the form of calls, and nothing of how clients see them."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from dataclasses import dataclass
+from typing import NoReturn
+
+from .wanted import Tools
+
+BEGINNING = '[{"name":'
+"""How an answer begins that is made of calls; whitespace between the parts does not count."""
+_HEAD = re.compile(r'(?:\s*\[|\s*\}\s*,)\s*\{\s*"name"\s*:\s*"([^"]*)"\s*,\s*"arguments"\s*:\s*(?=\{)')
+_TAIL = re.compile(r"\s*\}\s*\]\s*")
+
+
+@dataclass
+class Call:
+    """A call; `arguments` is the text of a JSON object, so far."""
+
+    id: str
+    name: str
+    arguments: str = ""
+
+
+@dataclass(frozen=True)
+class CallPiece:
+    """What is added to the call number `index`: a text of its arguments, or the call itself, as its first piece."""
+
+    index: int
+    arguments: str = ""
+    begun: Call | None = None
+
+
+class CallReader:
+    """The calls of one answer.
+
+    Attributes:
+        calls: those that have begun.
+        whole: whether the last of them has ended, and the list with it.
+    """
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._sure = tools.choice == "required"
+        self._plain = False
+        self._held = ""
+        self._inside = False  # of arguments
+        self._depth = 0
+        self._quoted = self._escaped = False
+        self.calls: list[Call] = []
+        self.whole = False
+
+    def push(self, text: str, *, last: bool) -> tuple[str, list[CallPiece]]:
+        """Take in the next text; return what of it is an answer in words, and what is added to calls.
+
+        Where the model decides, a text that begins as calls do is held back until its end: only then is it known.
+        """
+        if self._plain:
+            return text, []
+        self._held += text
+        if self._sure:
+            return "", self._read()
+        begun = "".join(self._held[:256].split())
+        if begun[: len(BEGINNING)] != BEGINNING[: len(begun)]:
+            self._plain = True
+        elif not last:
+            return "", []
+        elif found := self._all():
+            pieces = []
+            for name, arguments in found:
+                pieces += [self._begin(name), self._add(arguments)]
+            self.whole = True
+            return "", pieces
+        return self._held, []
+
+    def _begin(self, name: str) -> CallPiece:
+        self.calls.append(Call(f"call_{secrets.token_hex(12)}", name))
+        return CallPiece(len(self.calls) - 1, begun=self.calls[-1])
+
+    def _add(self, arguments: str) -> CallPiece:
+        self.calls[-1].arguments += arguments
+        return CallPiece(len(self.calls) - 1, arguments)
+
+    def _read(self) -> list[CallPiece]:
+        """Return what the text adds; the grammar has made it, so that its form is known."""
+        pieces = []
+        while self._held:
+            if self._inside:
+                end = self._end_of_arguments()
+                pieces.append(self._add(self._held[:end]))
+                self._held = self._held[end:]
+            elif head := _HEAD.match(self._held):
+                pieces.append(self._begin(head[1]))
+                self._held = self._held[head.end() :]
+                self._inside = True
+            else:
+                self.whole = bool(self.calls and _TAIL.fullmatch(self._held))
+                break
+        return pieces
+
+    def _end_of_arguments(self) -> int:
+        """Return how many characters of the text belong to the object that has begun."""
+        for at, char in enumerate(self._held):
+            if self._quoted:
+                if self._escaped:
+                    self._escaped = False
+                elif char == "\\":
+                    self._escaped = True
+                elif char == '"':
+                    self._quoted = False
+            elif char == '"':
+                self._quoted = True
+            elif char in "{[":
+                self._depth += 1
+            elif char in "}]":
+                self._depth -= 1
+                if not self._depth:
+                    self._inside = False
+                    return at + 1
+        return len(self._held)
+
+    def _all(self) -> list[tuple[str, str]]:
+        """Return the names and arguments of an answer that is made of calls as a whole; none if it is not."""
+        try:
+            found = json.loads(self._held, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            return []
+        if len(found) > self._tools.most_calls:
+            return []
+        calls = []
+        for one in found:
+            if not isinstance(one, dict) or set(one) != {"name", "arguments"}:
+                return []
+            if one["name"] not in self._tools.callable or not isinstance(one["arguments"], dict):
+                return []
+            calls.append((one["name"], json.dumps(one["arguments"], ensure_ascii=False)))
+        return calls
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(name)
