@@ -6,6 +6,7 @@ Triton's face and in-process users call it. Knows nothing of tensors or of the s
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +29,7 @@ from .engines.base import Engine
 from .engines.registry import open_engine, warm_up
 from .grammar.compiler import Compiler
 from .requests import registry
+from .requests.guides import must_compile
 from .requests.services import Handle, Request, Services
 from .scheduling.outbox import Outbox, Sink
 from .scheduling.prefix_cache import PrefixCache
@@ -136,6 +138,7 @@ class Runtime:
         *,
         timeout_ms: int | None = None,
         caller: str = "",
+        arrived: float | None = None,
         reference: bool = False,
     ) -> Handle:
         """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
@@ -144,16 +147,25 @@ class Runtime:
             given: the request's fields by name, as `fields.FIELDS` lists them.
             timeout_ms: a limit that came from outside the fields; the tighter one counts.
             caller: who sent it; slots go to callers in turn (see scheduling/turns.py).
+            arrived: when it came, in seconds of time.monotonic(); None for now.
             reference: follow the released loops to the letter (see GenerationParams).
 
         Raises:
             RequestError: a field is bad, or prompt and answer do not fit the engine.
+            DeadlineError: its time was over before it was checked.
             OverloadedError: the queue is full.
         """
         params = self._check(given, reference)
         limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
         seconds = min(limits) / 1000 if limits else None
-        return self._start(Request(params, given, sink, seconds, caller))
+        request = Request(params, given, sink, seconds, caller, time.monotonic() if arrived is None else arrived)
+        if arrived is not None:
+            request.check_time()
+        return self._start(request)
+
+    def must_compile(self, given: Mapping[str, object]) -> bool:
+        """Return whether `submit` would first compile a grammar, which can take seconds."""
+        return must_compile(given, self.services)
 
     def _check(self, given: Mapping[str, object], reference: bool) -> GenerationParams:
         return GenerationParams.parse(given, self.defaults, reference=reference)

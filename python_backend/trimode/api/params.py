@@ -222,6 +222,11 @@ class GenerationParams:
         """The label of its metrics: its operation, or the mode in which it generates."""
         return str(self.mode if self.operation is Operation.GENERATE else self.operation)
 
+    @cached_property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end the answer: end_id, unless the model has none, and stop_token_ids."""
+        return tuple(token for token in (self.end_id, *self.choice.stop_token_ids) if token >= 0)
+
     def is_end(self, token: int) -> bool:
         """Whether a token ends the answer."""
         return token == self.end_id or token in self.choice.stop_token_ids

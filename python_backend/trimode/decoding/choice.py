@@ -94,11 +94,12 @@ def guided_token(
     """
     guide = seq.guide
     assert guide is not None
+    must_have_a_token(seq, result, row)
     position, one = np.array([len(seq.prompt) + index]), result
     token = -1
     if seq.params.sampling.greedy:
         token = int(choose(seq, result, slice(row, row + 1), position, stream, ahead)[0])
-    if token < 0 or result.stuck(row) or not guide.fits(token):
+    if token < 0 or not guide.fits(token):
         one = only_allowed(guide, result, row)
         token = int(choose(seq, one, slice(0, 1), position, stream, ahead)[0])
     settled = guide.settle(token, seq.params.max_tokens - index)

@@ -177,7 +177,9 @@ class RowResult:
     def part(self, rows: slice) -> RowResult:
         """Return the result of some rows alone."""
         raw = None if self._raw is None else self._raw[rows]
-        return RowResult(self.logits[rows], self._mask_token_id, raw)
+        made = RowResult(self.logits[rows], self._mask_token_id, raw)
+        made._stuck = None if self._stuck is None else self._stuck[rows]
+        return made
 
     def without_mask(self) -> Floats:
         """(R, V) copy of the logits in which the mask id cannot be chosen."""

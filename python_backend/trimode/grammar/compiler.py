@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import TypeVar
 
-from ..errors import RequestError
+from ..errors import CancelledError, RequestError
 from .compiled import Compiled, compile_grammar
 from .lexicon import Lexicon
 from .refusal import bad_grammar
@@ -27,7 +27,9 @@ class Compiler:
     def __init__(self, tokenizer_json: Callable[[], str], size: int, end_id: int) -> None:
         """Take what gives the text of a tokenizer.json, how many ids the model has, and the id that ends its texts."""
         self._json, self._size, self._end_id = tokenizer_json, size, end_id
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # guards what is kept, for moments alone
+        self._trying = threading.Lock()  # held while one grammar is tried and compiled, which can take seconds
+        self._closed = False
         self._kept: OrderedDict[Source, Compiled] = OrderedDict()
         self._refusals: OrderedDict[Source, tuple[str, str]] = OrderedDict()
         self._trial: Trial | None = None
@@ -37,34 +39,55 @@ class Compiler:
         """The tokenizer's tokens."""
         return Lexicon(self._json(), self._size, self._end_id)
 
+    def knows(self, source: Source) -> bool:
+        """Whether `compile` has its answer at once."""
+        with self._lock:
+            return source in self._kept or source in self._refusals
+
     def compile(self, source: Source) -> Compiled:
-        """Return the grammar, compiled.
+        """Return the grammar, compiled; one that is not known waits for others that are being compiled.
 
         Raises:
             RequestError: it is refused; see source.py, compiled.py and trial.py.
             EngineError: the process that tries grammars failed.
+            CancelledError: the compiler was closed.
         """
-        with self._lock:
-            if source in self._kept:
-                self._kept.move_to_end(source)
-                return self._kept[source]
-            if source in self._refusals:
-                limit, value = self._refusals[source]
-                raise bad_grammar(limit, value)
+        if (known := self._known(source)) is not None:
+            return known
+        with self._trying:
+            if (known := self._known(source)) is not None:
+                return known
+            if self._closed:
+                raise CancelledError("the server is shutting down")
             try:
                 if self._trial is None:
                     self._trial = Trial(self._json(), self._size, self._end_id)
                 shortest = self._trial.run(source)
                 made = compile_grammar(grammar_text(source), self.lexicon, shortest)
             except RequestError as exc:
-                _keep(self._refusals, source, (exc.limit, exc.given), MOST_REFUSALS)
+                with self._lock:
+                    _keep(self._refusals, source, (exc.limit, exc.given), MOST_REFUSALS)
                 raise
-            _keep(self._kept, source, made, MOST_KEPT)
+            with self._lock:
+                _keep(self._kept, source, made, MOST_KEPT)
             return made
 
-    def close(self) -> None:
-        """End the process that tries grammars."""
+    def _known(self, source: Source) -> Compiled | None:
+        """Return a grammar that is kept; raise the refusal that is."""
         with self._lock:
+            if source in self._refusals:
+                limit, value = self._refusals[source]
+                raise bad_grammar(limit, value)
+            if source in self._kept:
+                self._kept.move_to_end(source)
+            return self._kept.get(source)
+
+    def close(self) -> None:
+        """End the process that tries grammars, and what it tries."""
+        self._closed = True
+        if self._trial is not None:
+            self._trial.stop()
+        with self._trying:
             if self._trial is not None:
                 self._trial.close()
 

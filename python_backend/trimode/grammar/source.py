@@ -1,7 +1,7 @@
 """From what a request says of its answer's form to the text of a grammar. Knows nothing of tokens.
 
 Whitespace in JSON is bounded: where it is free, a model that is unsure fills its answer with blanks. It is not fixed
-either: a model that learned to indent gets nothing right without (0 of 20 of nano's own tasks, and 20 with it).
+either: a model that learned to indent JSON gets little right without it.
 """
 
 from __future__ import annotations

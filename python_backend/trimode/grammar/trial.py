@@ -40,6 +40,12 @@ class Trial(LimitedProcess):
         shortest: list[int] | None = reply["shortest"]
         return shortest
 
+    def stop(self) -> None:
+        """Kill the process, from any thread; a trial that runs fails."""
+        process = self._process
+        if process is not None:
+            process.kill()
+
     def close(self) -> None:
         """End the process, if there is one; the next trial starts another."""
         self._end()

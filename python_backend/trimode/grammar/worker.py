@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from trimode.errors import RequestError
+from trimode.errors import Described, RequestError, shorten
 from trimode.grammar.compiled import compile_grammar, find_shortest
 from trimode.grammar.lexicon import Lexicon
 from trimode.grammar.source import Source, grammar_text
@@ -25,11 +25,23 @@ STEPS = 128
 
 
 def answer(lexicon: Lexicon, source: Source) -> dict[str, Any]:
-    """Try one grammar; the answer holds what is wrong with it, or the shortest text found."""
+    """Try one grammar; the answer holds what is wrong with it, or the shortest text found.
+
+    Whatever the library raises is the grammar's fault: it takes no number beyond 64 bits, and no half of a pair.
+    """
     try:
-        compiled = compile_grammar(grammar_text(source), lexicon)
+        return _try(lexicon, source)
     except RequestError as exc:
         return {"refused": exc.limit, "found": exc.given}
+    except MemoryError:
+        raise
+    except Exception as exc:
+        said = str(exc).encode("ascii", "backslashreplace").decode("ascii")
+        return {"refused": "must be a grammar that can be compiled", "found": shorten(Described(said))}
+
+
+def _try(lexicon: Lexicon, source: Source) -> dict[str, Any]:
+    compiled = compile_grammar(grammar_text(source), lexicon)
     at, chance = compiled.start.deep_copy(), Random(0)
     for _ in range(STEPS):
         allowed = np.flatnonzero(lexicon.unpack(at.compute_bitmask()))

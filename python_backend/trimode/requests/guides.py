@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from ..api.guide import GUIDE_TYPES
 from ..api.params import GenerationParams
 from ..decoding.guide import Guide
 from ..grammar.source import Source
 from .services import Services
 
 END_THINK = "</think>"
+
+
+def must_compile(given: Mapping[str, object], services: Services) -> bool:
+    """Return whether a request, as it came, has a grammar that is to be compiled first, which can take seconds."""
+    kind, text = given.get("guided_decoding_guide_type"), given.get("guided_decoding_guide") or ""
+    if services.grammars is None or kind not in GUIDE_TYPES or not isinstance(text, str):
+        return False  # nothing to compile, or to be refused before that
+    return not services.grammars.knows(Source(kind, text))
 
 
 def guide_of(params: GenerationParams, services: Services) -> Guide | None:
@@ -23,9 +34,10 @@ def guide_of(params: GenerationParams, services: Services) -> Guide | None:
     services.tokenizer_for("guided_decoding_guide_type", kind)
     assert services.grammars is not None
     made = services.grammars.compile(Source(kind, params.guide.guided_decoding_guide))
-    ends = [token for token in (params.end_id, *params.choice.stop_token_ids) if token >= 0]
     thinks = prompt.enable_thinking or params.max_thinking_tokens is not None
     if prompt.continue_final_message and prompt.messages is not None:
         thinks = thinks and END_THINK not in prompt.messages[-1]["content"]
-    special = [token for token in ends if made.lexicon.is_special[token]]  # others are text, and end it as such
+    special = [
+        token for token in params.end_ids if made.lexicon.is_special[token]
+    ]  # others are text, and end it as such
     return made.matcher(special, params.end_think_token_id if thinks else None)

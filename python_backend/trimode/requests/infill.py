@@ -61,8 +61,7 @@ class InfillRequest:
         self._lock = threading.Lock()  # guards the next two
         self._jobs: list[Job] = []
         self._cancelled = False
-        self._started = 0.0
-        self._deadline: float | None = None
+        self._started, self._deadline = request.arrived, request.deadline
         self._begun = False  # whether a job was queued
         self._waiting = 0  # jobs of the current gap that are not done
         self._answered = False
@@ -73,9 +72,6 @@ class InfillRequest:
 
     def start(self) -> None:
         """Queue the first gap's jobs; raises what the queue's submit raises, and then nothing was queued."""
-        self._started = time.monotonic()
-        seconds = self._request.seconds
-        self._deadline = None if seconds is None else self._started + seconds
         self._open_gap()
 
     def cancel(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
-from ..errors import Described, RequestError
+from ..errors import DeadlineError, Described, RequestError
 from ..grammar.compiler import Compiler
 from ..scheduling.job import Claim, Job
 from ..scheduling.outbox import Outbox, Sink
@@ -56,9 +57,8 @@ class Services:
 
     def submit(self, job: Job, request: Request) -> Handle:
         """Queue a request's only job, with the time that the request may take."""
-        job.claim = request.claim
-        if request.seconds is not None:
-            job.deadline = job.submitted + request.seconds
+        job.claim, job.deadline = request.claim, request.deadline
+        job.submitted = job.timing.submitted = request.arrived
         self.queue.submit(job)
         return Handle(job.sequence.params, lambda: self.queue.cancel(job))
 
@@ -76,6 +76,7 @@ class Request:
         sink: takes its chunks, in order, on the sender's thread.
         seconds: the time it may take, queueing included; None for any.
         caller: who sent it, by the address that the front saw; "" if it did not come by the front.
+        arrived: when it came, in seconds of time.monotonic(): it may have waited before it was checked.
     """
 
     params: GenerationParams
@@ -83,6 +84,21 @@ class Request:
     sink: Sink
     seconds: float | None
     caller: str = ""
+    arrived: float = field(default_factory=time.monotonic)
+
+    @property
+    def deadline(self) -> float | None:
+        """When its time ends, in seconds of time.monotonic(); None for any time."""
+        return None if self.seconds is None else self.arrived + self.seconds
+
+    def check_time(self) -> None:
+        """Refuse a request whose time is over before it began.
+
+        Raises:
+            DeadlineError: it is.
+        """
+        if self.deadline is not None and time.monotonic() >= self.deadline:
+            raise DeadlineError(f"the request did not begin within its timeout of {self.seconds:.3f} s")
 
     @property
     def claim(self) -> Claim:

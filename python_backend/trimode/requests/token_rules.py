@@ -27,7 +27,6 @@ def rules_of(params: GenerationParams, services: Services) -> tuple[LogitRule, .
         tokenizer = services.tokenizer_for("bad_words", choice.bad_words)
         hidden = tokenizer.special_ids if params.returns.skip_special_tokens else ()
         found.append(BadWords(choice.bad_words, tokenizer.vocabulary, hidden, tokenizer.vocab_size))
-    ends = [token for token in (params.end_id, *choice.stop_token_ids) if token >= 0]
-    if choice.min_tokens and ends:
-        found.append(NoEarlyEnd(choice.min_tokens, ends))
+    if choice.min_tokens and params.end_ids:
+        found.append(NoEarlyEnd(choice.min_tokens, params.end_ids))
     return tuple(found)

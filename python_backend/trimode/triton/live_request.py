@@ -34,7 +34,10 @@ def refuse(sender: Any, error: TrimodeError) -> None:
 
 
 class LiveRequest:
-    """A request from `execute` to its final response; after that it is `closed`, and `on_closed` was called once."""
+    """A request from `execute` to its final response; after that it is `closed`, and `on_closed` was called once.
+
+    Once `cancelled` it ends as soon as it can, whether it was queued or not.
+    """
 
     def __init__(
         self,
@@ -65,15 +68,22 @@ class LiveRequest:
         # Triton 2.51 crashes, server and all, when is_cancelled() and the final send of one sender overlap.
         self._lock = threading.Lock()
         self._handle: Handle | None = None
-        self._cancelled = False
+        self.cancelled = False
         self.closed = False
 
     def attach(self, handle: Handle) -> None:
         """Set the handle that submit() returned; a request cancelled before that ends now."""
         self._handle = handle
-        if self._cancelled:
+        if self.cancelled:
             handle.cancel()
         self._ready.set()
+
+    def refuse(self, error: TrimodeError) -> None:
+        """End a request that was not queued: `error` is its only response."""
+        with self._lock:
+            self.closed = True
+            self._on_closed(self)
+            refuse(self._sender, error)
 
     def sink(self, chunk: Chunk) -> None:
         """Send one chunk; if that fails, cancel the request and send an error."""
@@ -125,12 +135,12 @@ class LiveRequest:
 
     def cancel(self) -> None:
         """End it, now or as soon as it has its handle; the caller gets an error as the final response."""
-        self._cancelled = True
+        self.cancelled = True
         if self._handle is not None:
             self._handle.cancel()
 
     def cancel_if_caller_left(self) -> None:
         """Cancel the request if its caller left; asking waits for the server's process."""
         with self._lock:
-            if not self.closed and self._handle is not None and self._sender.is_cancelled():
-                self._handle.cancel()
+            if not self.closed and self._sender.is_cancelled():
+                self.cancel()

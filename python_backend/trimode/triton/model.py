@@ -5,7 +5,9 @@ Knows how requests come in and where responses go; the runtime decides what is v
 
 from __future__ import annotations
 
+import time
 import traceback
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -27,6 +29,8 @@ from .token_budgets import TokenBudgets
 
 RENDERED = {"messages", "instruction"}
 """Fields that a chat template renders, which can take seconds: these requests are queued by a thread of their own."""
+GRAMMAR_SECONDS = 30.0
+"""Seconds for which a request may wait for the grammars before its own: 15 that take all the time they may."""
 GRACE_SECONDS = 5.0  # for requests that still run: Triton finalizes after the last response, so no caller waits
 
 
@@ -47,7 +51,8 @@ class TritonPythonModel:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
         self._recorder = Recorder()
         self._budgets = TokenBudgets()
-        self._intake = Intake()
+        self._chats = Intake("the chat template")
+        self._grammars = Intake("the grammars of others", GRAMMAR_SECONDS)
         self._housekeeper = Housekeeper(self._recorder, self._runtime.stats, instance.name)
 
     def execute(self, requests: list[Any]) -> None:
@@ -70,23 +75,38 @@ class TritonPythonModel:
         try:
             if rate is not None:
                 self._budgets.check(caller, rate)
+            self._housekeeper.watch(live)  # before it waits for anything: a cancellation is not remembered for long
             given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), parameters)
             ask_for_outputs(given, request.requested_output_names())
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
-            submit = partial(self._submit, live, given, timeout_ms, caller)
-            if RENDERED & given.keys():
-                self._intake.put(submit, partial(self._refuse, sender, recorder, given))
-                return
-            submit()
+            submit = partial(self._submit, live, given, timeout_ms, caller, time.monotonic())
+            self._hand_on(given, submit, partial(self._refuse, live, recorder, given))
         except Exception as exc:
-            self._refuse(sender, recorder, given, exc)
+            self._refuse(live, recorder, given, exc)
 
-    def _submit(self, live: LiveRequest, given: dict[str, object], timeout_ms: int | None, caller: str) -> None:
-        handle = self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller)
-        self._housekeeper.watch(live)
-        live.attach(handle)
+    def _hand_on(
+        self, given: dict[str, object], submit: Callable[[], None], refuse: Callable[[Exception], None]
+    ) -> None:
+        """Let a request be queued where it holds up none that needs less: one with a new grammar, a chat, or here.
 
-    def _refuse(self, sender: Any, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
+        A chat whose grammar was dropped while it waited for the chat template goes on to where grammars are compiled.
+        """
+        if self._runtime.must_compile(given):
+            self._grammars.put(submit, refuse)
+        elif RENDERED & given.keys():
+            again = {name: value for name, value in given.items() if name not in RENDERED}
+            self._chats.put(partial(self._hand_on, again, submit, refuse), refuse)
+        else:
+            submit()
+
+    def _submit(
+        self, live: LiveRequest, given: dict[str, object], timeout_ms: int | None, caller: str, arrived: float
+    ) -> None:
+        if live.cancelled:
+            raise CancelledError("the request was cancelled")
+        live.attach(self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller, arrived=arrived))
+
+    def _refuse(self, live: LiveRequest, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
         """Answer a request that could not be read or queued; a defect of ours is logged in full."""
         error = cause if isinstance(cause, TrimodeError) else TrimodeError(UNFORESEEN)
         if isinstance(cause, MemoryError):
@@ -97,10 +117,11 @@ class TritonPythonModel:
         if recorder:
             mode = "invalid" if isinstance(error, RequestError) else str(given.get("mode", "default"))
             recorder.refused(mode, error)
-        refuse(sender, error)
+        live.refuse(error)
 
     def finalize(self) -> None:
         """End the requests that still run, then release the metrics."""
-        self._intake.close()
+        self._chats.close()
+        self._grammars.close()
         self._runtime.close(GRACE_SECONDS)
         self._housekeeper.close()

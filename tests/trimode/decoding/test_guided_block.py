@@ -7,7 +7,9 @@ import pytest
 from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
 from trimode.decoding import guided_block
+from trimode.decoding.choice import guided_token
 from trimode.decoding.guide import only_allowed
+from trimode.decoding.rules.tokens import Allowed
 from trimode.decoding.sequence import SequenceState
 from trimode.engines.base import Row, RowResult
 from trimode.errors import RequestError
@@ -77,6 +79,26 @@ def test_a_block_that_does_not_fit_is_known() -> None:
     assert guided_block.fits(seq.guide, seq.current, 0, 4)
     seq.current.tokens[2] = C
     assert not guided_block.fits(seq.guide, seq.current, 0, 4)
+
+
+def test_what_rules_forbid_is_not_chosen_where_they_leave_nothing() -> None:
+    seq = replace_rules(sequence("[abc]+", allowed_token_ids=[A]))
+    forbidden = np.full((2, SIZE), -np.inf, dtype=np.float32)
+    logits = np.zeros((2, SIZE), dtype=np.float32)
+    logits[:, B] = 9.0
+    result = RowResult(logits, MASK).reshaped(forbidden)
+    assert result.line(1).stuck()
+    assert result.part(slice(1, 2)).stuck(0)
+    with pytest.raises(RequestError, match="allowed_token_ids must leave a token to choose at each place"):
+        guided_token(seq, result, 1, 0, 0)
+    assert seq.guide is not None
+    with pytest.raises(RequestError, match="guided_decoding_guide must leave a token to choose at each place"):
+        only_allowed(seq.guide, result, 1)
+
+
+def replace_rules(seq: SequenceState) -> SequenceState:
+    seq.rules = (Allowed(seq.params.choice.allowed_token_ids),)
+    return seq
 
 
 def test_no_token_at_all_is_an_error() -> None:

@@ -55,20 +55,34 @@ HOSTILE: dict[str, tuple[GuideType, object]] = {
     ),
     "rules of rules": ("ebnf_grammar", 'start: a{1000}\na: b{1000}\nb: c{1000}\nc: "x"{1000}\n'),
     "terminals of terminals": ("ebnf_grammar", 'start: T\nT: A{100}\nA: B{100}\nB: C{100}\nC: D{100}\nD: "x"\n'),
+    "a number of 5,000 digits": ("regex", "a{" + "9" * 5000 + "}"),
+    "a number beyond 64 bits": ("json_schema", {"type": "array", "maxItems": 10**30}),
+    "half of a pair": ("json_schema", {"const": "\ud800"}),
+    "half of a pair as it is": ("regex", "\ud800"),
+    "half of a pair as a rule": ("ebnf_grammar", 'start: "\ud800"'),
+    "half of a pair as a choice": ("choice", ["\ud800"]),
     "unknown rule": ("ebnf_grammar", "start: x\n"),
 }
+
+
+ENDS_ITS_PROCESS = ("products",)
 
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_grammar_is_refused(grammars: Compiler, name: str) -> None:
     kind, guide = HOSTILE[name]
+    grammars.compile(Source("regex", "f+"))
+    process = grammars._trial and grammars._trial._process
     source = Source(kind, guide if isinstance(guide, str) else json.dumps(guide))
     for _ in range(2):  # the second time from memory
         with pytest.raises(RequestError) as caught:
             grammars.compile(source)
         assert caught.value.error_type == "bad_grammar"
         assert caught.value.field == FIELD
-        assert len(str(caught.value)) < 400
+        assert len(str(caught.value).encode()) < 400
+    if name not in ENDS_ITS_PROCESS:
+        assert grammars._trial is not None
+        assert grammars._trial._process is process, "the next one needs no new process"
 
 
 def test_a_grammar_is_compiled_once_and_few_are_kept(grammars: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,9 @@ from trimode.grammar.weights import weight
         ("a{,6}", 6),
         ("a{x}", 1),
         (")(", 1),
+        ("a{" + "9" * 5000 + "}", 10**9),
+        ("a{" + "0" * 5000 + "7}", 7),
+        ("(" * 600 + "a" + "{99999999})" * 600, 10**9),
     ],
 )
 def test_counts_inside_of_counts_are_multiplied(expression: str, copies: int) -> None:

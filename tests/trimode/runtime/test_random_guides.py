@@ -84,4 +84,5 @@ def test_every_complete_answer_is_what_was_asked(nano: Runtime, pytestconfig: py
     assert refused <= MOST_REFUSED * count
     for mode in MODES:
         complete, cut = seen[f"{mode} complete"], seen[f"{mode} cut"]
+        assert complete, f"no answer in mode {mode} was complete: {seen}"
         assert complete >= LEAST_COMPLETE * (complete + cut), seen

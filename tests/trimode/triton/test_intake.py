@@ -15,7 +15,7 @@ def no_refusal(cause: Exception) -> None:
 
 
 def test_requests_are_queued_in_turn() -> None:
-    made, found, done = Intake(), list[int](), threading.Event()
+    made, found, done = Intake("the chat template"), list[int](), threading.Event()
     for number in range(5):
         made.put(lambda number=number: found.append(number), no_refusal)  # type: ignore[misc]
     made.put(done.set, no_refusal)
@@ -25,7 +25,7 @@ def test_requests_are_queued_in_turn() -> None:
 
 
 def test_one_that_fails_is_refused_and_the_next_goes_on() -> None:
-    made, causes, done = Intake(), list[Exception](), threading.Event()
+    made, causes, done = Intake("the chat template"), list[Exception](), threading.Event()
 
     def fail() -> None:
         raise ZeroDivisionError
@@ -39,7 +39,7 @@ def test_one_that_fails_is_refused_and_the_next_goes_on() -> None:
 
 def test_too_many_are_refused_and_those_that_wait_at_the_end_hear_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(intake, "MOST_WAITING", 2)
-    made, causes = Intake(), list[Exception]()
+    made, causes = Intake("the chat template"), list[Exception]()
     began, go = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -59,3 +59,22 @@ def test_too_many_are_refused_and_those_that_wait_at_the_end_hear_of_it(monkeypa
     go.set()
     closing.join(20)
     assert [type(cause) for cause in causes] == [CancelledError] * 2
+
+
+def test_one_that_waited_too_long_is_refused() -> None:
+    made, causes = Intake("the grammars", most_seconds=0.0), list[Exception]()
+    refused = threading.Event()
+
+    def refuse(cause: Exception) -> None:
+        causes.append(cause)
+        refused.set()
+
+    made.put(no_task, refuse)
+    assert refused.wait(20)
+    made.close()
+    assert [type(cause) for cause in causes] == [OverloadedError]
+    assert str(causes[0]).startswith("at most 0 s may be waited for the grammars")
+
+
+def no_task() -> None:
+    raise AssertionError

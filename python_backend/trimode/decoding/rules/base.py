@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from ...engines.base import Floats, Ints
 
@@ -70,14 +69,3 @@ class LogitRule(Protocol):
     def shape(self, scores: Floats, places: Places) -> None:
         """Change `scores` (R, V) float32 in place, a row for each of `places`; FORBIDDEN forbids a token."""
         ...
-
-
-def keep_only(scores: Floats, allowed: npt.NDArray[Any]) -> None:
-    """Forbid all but the allowed tokens of one row: `scores` (V,).
-
-    Args:
-        allowed: (V,) bool, or the same packed into integers of 32 bits, the lowest bit first, as grammars give it.
-    """
-    if allowed.dtype != np.bool_:
-        allowed = np.unpackbits(np.ascontiguousarray(allowed).view(np.uint8), count=len(scores), bitorder="little")
-    scores[allowed == 0] = FORBIDDEN

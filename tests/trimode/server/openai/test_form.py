@@ -38,7 +38,7 @@ def form(**body: Any) -> tuple[dict[str, str], dict[str, str]]:
         ({"structured_outputs": {"regex": "a+"}}, {TYPE: "regex", GUIDE: "a+"}),
         ({"structured_outputs": {"choice": ["a", "b"]}}, {TYPE: "choice", GUIDE: '["a", "b"]'}),
         ({"structured_outputs": {"grammar": "root ::= x"}}, {TYPE: "ebnf_grammar", GUIDE: "root ::= x"}),
-        ({"structured_outputs": {"json_object": True, "disable_any_whitespace": True}}, {TYPE: "json"}),
+        ({"structured_outputs": {"json_object": True, "disable_any_whitespace": False}}, {TYPE: "json"}),
         ({TYPE: "regex", GUIDE: "b+"}, {TYPE: "regex", GUIDE: "b+"}),
     ],
 )
@@ -61,6 +61,11 @@ def test_each_form_is_one_of_generates(body: dict[str, Any], asked: dict[str, st
         ),
         ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs.structural_tag", "unknown_field"),
         ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice", "given_twice"),
+        (
+            {"structured_outputs": {"json_object": True, "disable_any_whitespace": True}},
+            "structured_outputs.disable_any_whitespace",
+            "invalid_value",
+        ),
         ({"structured_outputs": {"regex": 5}}, "structured_outputs.regex", "wrong_type"),
         ({"structured_outputs": {"regex": "a"}, TYPE: "json"}, TYPE, "given_twice"),
         (

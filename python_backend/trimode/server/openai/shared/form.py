@@ -13,7 +13,7 @@ from .fields import Given
 TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
 _KINDS = {"json": "json_schema", "regex": "regex", "choice": "choice", "grammar": "ebnf_grammar"}
 """vLLM's keys of structured_outputs, and what generate calls them."""
-_IDLE = {"disable_fallback": False, "disable_any_whitespace": True, "disable_additional_properties": False}
+_IDLE = {"disable_fallback": False, "disable_any_whitespace": False, "disable_additional_properties": False}
 """vLLM's options whose values here are always the same; others would change the answer."""
 
 
@@ -58,6 +58,8 @@ def _of_structured_outputs(value: Mapping[str, Any] | None) -> dict[str, str]:
         field = f"structured_outputs.{name}"[:80]
         if one is None or (name in _IDLE and one is _IDLE[name]) or (name == "json_object" and one is False):
             continue
+        if name in _IDLE:
+            raise refused(field, f"must be {json.dumps(_IDLE[name])}, the only way that is served", one)
         if name not in _KINDS and name != "json_object":
             raise refused(field, "is not one of json, regex, choice, grammar, json_object", one, "unknown_field")
         if found:
