@@ -16,7 +16,9 @@ from .source import Source, grammar_text
 from .trial import Trial
 
 MOST_KEPT = 64
-"""Grammars that are kept; one takes a megabyte or less, and an application has a handful."""
+"""Grammars that are kept; an application has a handful."""
+MOST_BYTES_KEPT = 64 * 2**20
+"""Bytes of these together, as they were when they were tried: usual ones take a megabyte or less."""
 MOST_REFUSALS = 256
 """Refusals that are kept, so that a grammar which takes too long is tried once."""
 
@@ -31,6 +33,7 @@ class Compiler:
         self._trying = threading.Lock()  # held while one grammar is tried and compiled, which can take seconds
         self._closed = False
         self._kept: OrderedDict[Source, Compiled] = OrderedDict()
+        self._sizes: dict[Source, int] = {}  # bytes of each that is kept
         self._refusals: OrderedDict[Source, tuple[str, str]] = OrderedDict()
         self._trial: Trial | None = None
 
@@ -62,14 +65,18 @@ class Compiler:
             try:
                 if self._trial is None:
                     self._trial = Trial(self._json(), self._size, self._end_id)
-                shortest = self._trial.run(source)
-                made = compile_grammar(grammar_text(source), self.lexicon, shortest)
+                tried = self._trial.run(source)
+                made = compile_grammar(grammar_text(source), self.lexicon, tried.shortest)
             except RequestError as exc:
                 with self._lock:
                     _keep(self._refusals, source, (exc.limit, exc.given), MOST_REFUSALS)
                 raise
             with self._lock:
+                self._sizes[source] = tried.size
                 _keep(self._kept, source, made, MOST_KEPT)
+                while len(self._kept) > 1 and sum(self._sizes[one] for one in self._kept) > MOST_BYTES_KEPT:
+                    self._kept.popitem(last=False)
+                self._sizes = {one: self._sizes[one] for one in self._kept}
             return made
 
     def _known(self, source: Source) -> Compiled | None:

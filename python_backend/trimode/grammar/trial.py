@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from ..text.limited_process import LimitedProcess, TooMuchError
 from .refusal import bad_grammar
 from .source import Source
@@ -15,6 +17,13 @@ MOST_BYTES = 65_536
 THE_PROCESS = "the process that tries grammars"
 
 
+class Tried(NamedTuple):
+    """What a trial found: the shortest text, in tokens, None if none was; the bytes that the grammar took."""
+
+    shortest: list[int] | None
+    size: int
+
+
 class Trial(LimitedProcess):
     """A process that tries one grammar after the other."""
 
@@ -23,8 +32,8 @@ class Trial(LimitedProcess):
         first = {"tokenizer": tokenizer_json, "size": size, "end_id": end_id}
         super().__init__(WORKER, THE_PROCESS, first, MOST_BYTES)
 
-    def run(self, source: Source) -> list[int] | None:
-        """Try one grammar; return the shortest text found, in tokens.
+    def run(self, source: Source) -> Tried:
+        """Try one grammar.
 
         Raises:
             RequestError: it is refused, or takes more than it may.
@@ -37,8 +46,7 @@ class Trial(LimitedProcess):
             raise bad_grammar(limit, "one that takes longer") from exc
         if "refused" in reply:
             raise bad_grammar(reply["refused"], reply["found"])
-        shortest: list[int] | None = reply["shortest"]
-        return shortest
+        return Tried(reply["shortest"], reply["bytes"])
 
     def stop(self) -> None:
         """Kill the process, from any thread; a trial that runs fails."""

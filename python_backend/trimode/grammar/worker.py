@@ -12,6 +12,7 @@ import numpy as np
 
 from trimode.errors import Described, RequestError, shorten
 from trimode.grammar.compiled import compile_grammar, find_shortest
+from trimode.grammar.heap import allocated
 from trimode.grammar.lexicon import Lexicon
 from trimode.grammar.source import Source, grammar_text
 from trimode.text.limited_worker import run, serve
@@ -25,7 +26,7 @@ STEPS = 128
 
 
 def answer(lexicon: Lexicon, source: Source) -> dict[str, Any]:
-    """Try one grammar; the answer holds what is wrong with it, or the shortest text found.
+    """Try one grammar; the answer holds what is wrong with it, or the shortest text found and its bytes.
 
     Whatever the library raises is the grammar's fault: it takes no number beyond 64 bits, and no half of a pair.
     """
@@ -41,6 +42,7 @@ def answer(lexicon: Lexicon, source: Source) -> dict[str, Any]:
 
 
 def _try(lexicon: Lexicon, source: Source) -> dict[str, Any]:
+    before = allocated()
     compiled = compile_grammar(grammar_text(source), lexicon)
     at, chance = compiled.start.deep_copy(), Random(0)
     for _ in range(STEPS):
@@ -50,7 +52,8 @@ def _try(lexicon: Lexicon, source: Source) -> dict[str, Any]:
         if not len(allowed):
             break
         at.consume_token(int(allowed[chance.randrange(len(allowed))]))
-    return {"shortest": find_shortest(compiled)}
+    shortest = find_shortest(compiled)
+    return {"shortest": shortest, "bytes": max(0, allocated() - before)}
 
 
 def main() -> None:

@@ -95,6 +95,22 @@ def test_a_grammar_is_compiled_once_and_few_are_kept(grammars: Compiler, monkeyp
     assert grammars.compile(Source("regex", "a+")) is first, "the one that was used last stays"
 
 
+def test_large_grammars_leave_room_for_few(grammars: Compiler, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"property_{at}" for at in range(300)]
+    large = Source("json_schema", json.dumps({"properties": {name: {"type": "string"} for name in names}}))
+    small = Source("regex", "g+")
+    grammars.compile(small)
+    grammars.compile(large)
+    assert grammars.knows(small)
+    assert grammars._sizes[large] > 500_000 > grammars._sizes[small]
+    monkeypatch.setattr(module, "MOST_BYTES_KEPT", 500_000)
+    newest = Source("regex", "h+")
+    grammars.compile(newest)
+    assert grammars.knows(newest)
+    assert not grammars.knows(large)
+    assert sum(grammars._sizes.values()) <= 500_000
+
+
 def test_the_shortest_text_comes_with_the_grammar(grammars: Compiler) -> None:
     made = grammars.compile(Source("json", ""))
     assert made.shortest is not None
