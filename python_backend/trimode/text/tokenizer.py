@@ -18,12 +18,12 @@ from tokenizers import processors
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 from ..errors import BundleError, Described, PromptTooLongError, RequestError, TrimodeError, shorten
 from .chat_template import ChatTemplate, special_tokens
-from .encoder_process import EncoderProcess
+from .encoder.parts import unusual
+from .encoder.process import EncoderProcess
 from .library_errors import is_failure, raising
 from .special_tokens import MARK, SpecialTokens, places, unmarked
 from .template_process import TemplateProcess
-from .tokenizer_parts import unusual
-from .vocabulary import Vocabulary, bytes_of
+from .vocabulary import Vocabulary
 
 END_THINK = "</think>"
 PROMPT = "the prompt"
@@ -44,12 +44,14 @@ class Tokenizer:
         special: Mapping[str, str],
         vocab_size: int | None = None,
         capacity: int | None = None,
+        apart: EncoderProcess | None = None,
     ) -> None:
         """Take the library's tokenizer and a template, or the text of one, which may write the `special` tokens.
 
         Args:
             vocab_size: how many ids the model has; a text with tokens beyond these is refused.
             capacity: how many tokens the model holds; messages that cannot fit are refused before they are rendered.
+            apart: encodes in place of `backend`.
         """
         self._backend = backend
         self.to_json: Callable[[], str] = backend.to_str  # the text of a tokenizer.json that makes the same tokens
@@ -57,7 +59,7 @@ class Tokenizer:
         # Nothing is ever added to a text, so this only counts a token's spaces among the characters it belongs to.
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
         self._template = ChatTemplate(template, special) if isinstance(template, str) else template
-        self._apart: EncoderProcess | None = None
+        self._apart = apart
         names = backend.get_vocab(with_added_tokens=True)
         limit = max(names.values(), default=-1) + 1 if vocab_size is None else vocab_size
         self.vocab_size = limit
@@ -84,20 +86,14 @@ class Tokenizer:
         if not path.is_file():
             return None
         try:
-            written = path.read_text(encoding="utf-8")
-            content = json.loads(written)
-            if (part := unusual(content, "decoder")) is not None:
-                raise ValueError(f"decoder: {part} is not one whose work is known to be bounded")
-            backend = tokenizers.Tokenizer.from_str(written)
+            backend, apart = _opened(path.read_text(encoding="utf-8"))
             template = bundle / CHAT_TEMPLATE
             text = template.read_text(encoding="utf-8") if template.is_file() else None
             config_path = bundle / TOKENIZER_CONFIG
             config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
             special = special_tokens(config)
-            made = cls(backend, TemplateProcess(text, special) if text else None, special, vocab_size, capacity)
-            if unusual(content, "normalizer") or unusual(content, "pre_tokenizer"):
-                made._apart = EncoderProcess(written)
-            return made
+            chats = TemplateProcess(text, special) if text else None
+            return cls(backend, chats, special, vocab_size, capacity, apart)
         except BaseException as exc:
             if not is_failure(exc):
                 raise
@@ -184,11 +180,8 @@ class Tokenizer:
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
-        """The bytes of every id; written for byte-level tokenizers, which all released checkpoints have."""
-        added = self._backend.get_added_tokens_decoder()
-        names = {number: token for token, number in self._backend.get_vocab(with_added_tokens=True).items()}
-        tokens = (names.get(number, "") for number in range(max(names, default=-1) + 1))
-        return Vocabulary([name.encode() if at in added else bytes_of(name) for at, name in enumerate(tokens)])
+        """The bytes of every id."""
+        return Vocabulary.of_tokenizer(self._backend)
 
     @cached_property
     def _by_text(self) -> list[tuple[str, int]]:
@@ -251,3 +244,16 @@ class Tokenizer:
         """Return `text` with the special tokens in it marked, so that they are text to `encode` with `marked`."""
         with raising(TrimodeError("the tokenizer could not find the special tokens of a text")):
             return self._special_tokens.mark(text)
+
+
+def _opened(written: str) -> tuple[tokenizers.Tokenizer, EncoderProcess | None]:
+    """Return what a tokenizer.json holds, and a process that encodes with it unless all its parts are harmless.
+
+    Raises:
+        ValueError: its decoder is not harmless; that runs for every token, too often for another process.
+    """
+    content = json.loads(written)
+    if (part := unusual(content, "decoder")) is not None:
+        raise ValueError(f"decoder: {part} is not one whose work is known to be bounded")
+    apart = unusual(content, "normalizer") or unusual(content, "pre_tokenizer")
+    return tokenizers.Tokenizer.from_str(written), EncoderProcess(written) if apart else None

@@ -12,6 +12,7 @@ from itertools import accumulate
 
 import numpy as np
 import numpy.typing as npt
+import tokenizers
 
 Ids = npt.NDArray[np.int64]
 
@@ -36,6 +37,14 @@ class Vocabulary:
 
     def __init__(self, tokens: Sequence[bytes]) -> None:
         self._tokens = tokens
+
+    @classmethod
+    def of_tokenizer(cls, backend: tokenizers.Tokenizer) -> Vocabulary:
+        """Return the vocabulary of the library's tokenizer, which must be byte-level, as all released ones are."""
+        added = backend.get_added_tokens_decoder()
+        names = {number: token for token, number in backend.get_vocab(with_added_tokens=True).items()}
+        tokens = (names.get(number, "") for number in range(max(names, default=-1) + 1))
+        return cls([name.encode() if at in added else bytes_of(name) for at, name in enumerate(tokens)])
 
     @property
     def size(self) -> int:

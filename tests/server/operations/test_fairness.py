@@ -66,6 +66,6 @@ def test_a_full_queue_is_full_for_the_caller_that_fills_it(small: Server) -> Non
     small.settle()
     with GrpcStream(small.grpc_port) as greedy:
         for _ in range(SLOTS + PLACES):
-            greedy.send(LONG)
+            greedy.send({**LONG, "max_tokens": 1900})  # the queue must still be full when another one asks
         small.wait_metric("trimode_requests_waiting", PLACES)
         assert over_http(small, "127.0.0.1")["error"].startswith(f"overloaded: {SLOTS} requests run and {PLACES} wait")

@@ -63,7 +63,9 @@ def test_a_request_of_short_blocks_does_not_keep_others_from_drafting() -> None:
 def crowd(auto: Auto, count: int) -> list[SequenceState]:
     """Sequences that leave their mode open, each behind its first token."""
     params = GenerationParams.parse({"input_ids": [3], "mode": "auto", "seed": 1, "max_tokens": 90}, DEFAULTS)
-    made = [SequenceState(params, [3], MASK, slot=slot, phase=Phase.DECODE, tokens=[4], cached=1) for slot in range(count)]
+    made = [
+        SequenceState(params, [3], MASK, slot=slot, phase=Phase.DECODE, tokens=[4], cached=1) for slot in range(count)
+    ]
     for seq in made:
         auto.admit(seq, [], 64)
     return made

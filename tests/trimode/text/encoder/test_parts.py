@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.text.tokenizer_parts import is_simple, unusual
+from trimode.text.encoder.parts import is_simple, unusual
 
-NANO = Path(__file__).parents[3] / "checkpoints" / "nano" / "tokenizer.json"
+NANO = Path(__file__).parents[4] / "checkpoints" / "nano" / "tokenizer.json"
 CL100K = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|"
     r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

@@ -1,6 +1,6 @@
 """The process that encodes with a tokenizer of unusual parts, within limits.
 
-Started by encoder_process.py. It reads a tokenizer, then texts. Knows nothing of who asks.
+Started by process.py. It reads a tokenizer, then texts. Knows nothing of who asks.
 """
 
 from __future__ import annotations

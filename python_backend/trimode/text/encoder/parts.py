@@ -2,7 +2,7 @@
 
 A tokenizer.json is data of strangers that programs a library: replacements that double a text forty times, or an
 expression that takes a text's length to the power of its own, would hold the server. What is not known to be harmless
-encodes in a process of its own; see encoder_process.py. Knows nothing of processes.
+encodes in a process of its own; see process.py. Knows nothing of processes.
 """
 
 from __future__ import annotations

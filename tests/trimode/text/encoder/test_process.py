@@ -11,13 +11,13 @@ import psutil
 import pytest
 from trimode.bundle.manifest import TOKENIZER
 from trimode.errors import BundleError, RequestError
-from trimode.text import encoder_worker
-from trimode.text.encoder_process import EncoderProcess
+from trimode.text.encoder import worker
+from trimode.text.encoder.process import EncoderProcess
 from trimode.text.tokenizer import Tokenizer
 
 pytestmark = pytest.mark.subprocess
 
-NANO = Path(__file__).parents[3] / "checkpoints" / "nano" / "tokenizer.json"
+NANO = Path(__file__).parents[4] / "checkpoints" / "nano" / "tokenizer.json"
 DOUBLES = {"type": "Replace", "pattern": {"Regex": "a"}, "content": "aa"}
 SLOW = {"type": "Split", "pattern": {"Regex": "(a+)+$"}, "behavior": "Isolated", "invert": False}
 
@@ -70,6 +70,6 @@ def test_the_process_ends_with_its_tokenizer() -> None:
     process = EncoderProcess(NANO.read_text(encoding="utf-8"))
     assert process.encode("a", marked=False, field="")[0]
     (child,) = set(psutil.Process().children()) - before
-    assert encoder_worker.__name__ in child.cmdline()
+    assert worker.__name__ in child.cmdline()
     process.close()
     assert not child.is_running()

@@ -1,6 +1,6 @@
 """EncoderProcess: encodes with a tokenizer of unusual parts in a process of its own, which is killed at its limits.
 
-It costs a millisecond or so a text, which the usual tokenizers are spared; tokenizer_parts.py says which those are.
+It costs a millisecond or so a text, which the usual tokenizers are spared; parts.py says which those are.
 """
 
 from __future__ import annotations
@@ -8,10 +8,10 @@ from __future__ import annotations
 import logging
 import threading
 
-from ..errors import Described, RequestError
-from .limited_process import LimitedProcess, TooMuchError
+from ...errors import Described, RequestError
+from ..limited_process import LimitedProcess, TooMuchError
 
-WORKER = "trimode.text.encoder_worker"
+WORKER = "trimode.text.encoder.worker"
 WALL_SECONDS = 10.0
 """Seconds of one text. The limit of processor time comes first unless the machine is far too busy, or swaps."""
 MOST_BYTES = 64 * 2**20

@@ -1,0 +1,1 @@
+"""Encoding with the tokenizers of strangers: which are harmless, and the process in which the others work."""
