@@ -109,7 +109,7 @@ def play(
     act: Callable[[Scene], Awaitable[None]],
     triton: Callable[[], Triton] = Triton,
     entry: Entry = EVERYBODY,
-    **limits: float,
+    **limits: Any,
 ) -> None:
     """Run `act` on a caller, a front and a Triton."""
 

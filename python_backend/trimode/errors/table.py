@@ -80,7 +80,7 @@ ERROR_TYPES: dict[str, ErrorType] = {
             meaning="What came over HTTP is not a request, or ended before it was complete.",
             remedy="Send HTTP/1.1, with a body as long as its headers say."),
         ErrorType("request_timeout", 408, "INVALID_ARG", "invalid",
-            meaning="The head or the body of an HTTP request took too long to arrive.",
+            meaning="The head or the body of an HTTP request, or a message over gRPC, took too long to arrive.",
             remedy="Send it without pauses; the message gives the limit."),
         ErrorType("unsupported_encoding", 415, "INVALID_ARG", "invalid",
             meaning="The HTTP body has a `Content-Encoding` or a `Transfer-Encoding` that the server does not read.",
@@ -103,7 +103,7 @@ ERROR_TYPES: dict[str, ErrorType] = {
             "the methods of a path."),
         ErrorType("overloaded", 503, "UNAVAILABLE", "overloaded", retryable=True,
             meaning="All slots are taken and the queue is full, or the request waited in a full queue and made room "
-            "for a caller with fewer. Or too many HTTP connections are open, or their bodies are too much together.",
+            "for a caller with fewer. Or too many HTTP connections are open, or arriving bodies are too much together.",
             remedy="Send it again after the seconds in `Retry-After` (HTTP) or after a second, waiting longer "
             "each time, or to another server."),
         ErrorType("rate_limited", 429, "UNAVAILABLE", "overloaded", retryable=True,

@@ -32,9 +32,9 @@ class Limits:
 
     Attributes:
         body_bytes: size of the largest body over HTTP, and of the largest message over gRPC.
-        upload_seconds: how long a caller may take to send its body.
+        upload_seconds: how long a caller may take to send its body, or a message.
         silence_seconds: the longest pause before and within the backend's answer.
-        bodies: those that are being read over HTTP, and how much they may hold together.
+        bodies: those that are being read, messages over gRPC too, and how much they may hold together.
     """
 
     body_bytes: int = 8 * 2**20

@@ -8,16 +8,16 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Callable
-from typing import Protocol
 
 import grpc
 
-from ...errors import Described, Refusal, RequestError, TrimodeError, shorten
+from ...errors import Refusal, TrimodeError
 from ..http2.caller_connection import Begun
 from ..http2.frames import CANCEL, header_block
 from ..http2.header_reader import Fields
-from ..http_front.body import decoded
-from .framing import PREFIX, MessageReader, framed
+from ..serving import Limits
+from .framing import framed
+from .incoming import Incoming
 from .status import status_of, trailers
 
 CODINGS = "identity,deflate,gzip"
@@ -31,52 +31,21 @@ UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 """Seconds of each unit of a call's deadline."""
 
 
-class Listener(Protocol):
-    """Who answers a call."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether something runs, so that the connection must stay."""
-
-    @property
-    def blocked(self) -> bool:
-        """Whether messages must wait, since what comes of them has nowhere to go."""
-
-    def message(self, message: bytes) -> None:
-        """Take the next message."""
-
-    def too_large(self, size: int) -> None:
-        """Note a message of so many bytes, which was not read."""
-
-    def finished(self) -> None:
-        """Note that the caller sends no more messages."""
-
-    def left(self) -> None:
-        """Note that the call is over: nobody hears an answer."""
-
-    def drained(self) -> None:
-        """Note that the caller has read what waited for it."""
-
-
-class Call:
+class Call(Incoming):
     """One call. Without a listener its messages are passed over.
 
     Attributes:
         refused: hears the type of each error that is not the model's.
     """
 
-    def __init__(self, begun: Begun, most_bytes: int, refused: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, begun: Begun, limits: Limits, refused: Callable[[str], None] = lambda _: None) -> None:
+        super().__init__(limits, begun.connection.caller, dict(begun.fields))
         self.refused = refused
         self.path = next((value for name, value in begun.fields if name == ":path"), "")
         self.metadata = [field for field in begun.fields if not field[0].startswith(":")]
         self.peer = begun.peer
-        self.listener: Listener | None = None
         self.over = False
-        self._most_bytes = most_bytes
-        self._head = dict(begun.fields)
         self._begun = False  # the head of the answer was sent
-        self._unread: list[bytes] = []
-        self._reader = MessageReader(most_bytes, self._message, self._too_large)
         self._stream = begun.accept(self)
         self._timer: asyncio.TimerHandle | None = None
         if found := TIMEOUT.fullmatch(self._head.get("grpc-timeout", "")):
@@ -91,7 +60,7 @@ class Call:
     @property
     def busy(self) -> bool:
         """Whether something runs on it."""
-        return self.listener is not None and self.listener.busy
+        return self.listener is not None and (self.listener.busy or self._decoding > 0)
 
     @property
     def waiting_since(self) -> float | None:
@@ -135,32 +104,8 @@ class Call:
         self._stream.reset(CANCEL)
         self.lost(None)
 
-    def resume(self) -> None:
-        """Read on, if what comes of it has somewhere to go."""
-        while self._unread and self.listener is not None and not self.listener.blocked:
-            self._reader.feed(self._unread.pop(0))
-        if not self._unread:
-            self._stream.release()
-            if self._stream.got_all:
-                self._finish()
-
     def fields(self, fields: Fields) -> None:
         """Ignore a caller's trailers."""
-
-    def data(self, data: bytes) -> None:
-        """Take bytes of messages."""
-        if self.listener is None:
-            return
-        if self._unread or self.listener.blocked:
-            self._unread.append(data)
-            self._stream.hold()
-        else:
-            self._reader.feed(data)
-
-    def ended(self) -> None:
-        """Let the listener know, once it has had all messages."""
-        if not self._unread:
-            self._finish()
 
     def lost(self, code: int | None) -> None:
         """Let the listener know that the caller left."""
@@ -178,37 +123,9 @@ class Call:
     def _over(self) -> None:
         self.over = True
         self.listener = None
-        self._unread.clear()
+        self._give_up()
         if self._timer is not None:
             self._timer.cancel()
-
-    def _finish(self) -> None:
-        if self.listener is None:
-            return
-        if self._reader.within:
-            self._break(not_whole("whole"))
-        else:
-            self.listener.finished()
-
-    def _message(self, message: bytes) -> None:
-        if self.listener is None:
-            return
-        if not message[0]:
-            self.listener.message(message[PREFIX.size :])
-            return
-        coding = self._head.get("grpc-encoding", "identity")
-        if coding not in ("gzip", "deflate"):
-            text = f"a compressed message needs grpc-encoding gzip or deflate, got {shorten(coding)}"
-            self._break(Refusal("unsupported_encoding", text))
-            return
-        try:
-            self.listener.message(decoded(message[PREFIX.size :], coding, self._most_bytes, "a message"))
-        except Refusal as exc:  # of HTTP's types one does not fit: a message is no JSON
-            self._break(exc if exc.error_type == "too_large" else not_whole(coding))
-
-    def _too_large(self, size: int) -> None:
-        if self.listener is not None:
-            self.listener.too_large(size)
 
     def _break(self, error: TrimodeError) -> None:
         listener = self.listener
@@ -222,8 +139,3 @@ class Call:
 
     def _expire(self) -> None:
         self._break(Refusal("deadline_exceeded", "the call took longer than its own deadline"))
-
-
-def not_whole(kind: str) -> RequestError:
-    """Return the error of a message that is not as its prefix says: whole, or in a coding."""
-    return RequestError("the message", f"must be {kind}", Described("something else"), error_type="wrong_type")

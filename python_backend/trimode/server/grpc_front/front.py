@@ -19,7 +19,7 @@ from ..http2.outbox import Outbox
 from ..serving import Limits, ServingState, check_model, not_serving, silent_error
 from .backend import SERVICE, Backend, BackendCall
 from .call import Call
-from .gatekeeper import OPEN_CALLS, admit
+from .gatekeeper import MOST_OPEN_BYTES, OPEN_CALLS, admit
 from .health import SERVICE as HEALTH
 from .health import Health
 from .messages import parsed
@@ -80,12 +80,15 @@ class GrpcFront:
 
     def begin(self, begun: Begun) -> None:
         """Answer a call that begins, once its caller may make it."""
-        call = Call(begun, self._limits.body_bytes, partial(self.entry.refusals.count, GRPC))
+        call = Call(begun, self._limits, partial(self.entry.refusals.count, GRPC))
         if not call.is_grpc:
             call.refuse_protocol()
             return
         try:
-            caller = "" if call.path in OPEN_CALLS else admit(self.entry, call.metadata, call.peer)
+            if call.path in OPEN_CALLS:
+                caller, call.most_bytes = "", min(MOST_OPEN_BYTES, call.most_bytes)
+            else:
+                caller = admit(self.entry, call.metadata, call.peer)
             if call.path == STREAM:
                 self._begin_stream(call, caller)
                 return
@@ -95,13 +98,13 @@ class GrpcFront:
         except TrimodeError as exc:
             call.fail(exc)
             return
-        call.listener = Once(call, answer, self._limits.body_bytes)
+        call.begin(Once(call, answer))
 
     def _begin_stream(self, call: Call, caller: str) -> None:
-        call.listener = relay = Relay(
-            call, self._open_stream, self._state, self._limits, partial(self.entry.turnstile.enter, caller)
-        )
+        enter = partial(self.entry.turnstile.enter, caller)
+        relay = Relay(call, self._open_stream, self._state, self._limits, enter)
         self._relays.add(relay)
+        call.begin(relay)
         if self._state.stopping:
             relay.close(not_serving(self._state))
 

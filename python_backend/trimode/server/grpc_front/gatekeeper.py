@@ -13,6 +13,8 @@ OPEN_CALLS = (
     *("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"),
 )
 """Calls that need no key: probes have none."""
+MOST_OPEN_BYTES = 1024
+"""Of a message of such a call: a service's name, which has 29. Whoever sends it may be a stranger."""
 
 
 def admit(entry: Entry, metadata: Sequence[tuple[str, str]], peer: str = "") -> str:

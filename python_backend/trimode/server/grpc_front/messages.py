@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2 as pb
 from ...api.checks import unknown_field
 from ...api.fields import BY_NAME
 from ...api.tensors import CALLER, CANCEL, MODEL_NAME, MODEL_VERSION, TAG, TOKEN_RATE
-from ...errors import Described, Refusal, RequestError, TrimodeError, shorten
+from ...errors import Described, RequestError, TrimodeError, shorten
 from ..access.turnstile import Visit
 from ..error_answer import with_type
 from ..serving import check_id, check_model
@@ -46,11 +46,6 @@ class Request:
 
     id: str
     message: bytes
-
-
-def too_large(size: int, most_bytes: int) -> Refusal:
-    """Return the error of a message of `size` bytes, which was not read."""
-    return Refusal("too_large", f"a message must be at most {most_bytes} bytes, got {size}")
 
 
 def parsed(kind: Any, message: bytes) -> Any:

@@ -11,7 +11,6 @@ from ...errors import UNFORESEEN, TrimodeError
 from ..error_answer import with_type
 from .backend import StatusError
 from .call import Call
-from .messages import too_large
 
 logger = logging.getLogger(__name__)
 
@@ -22,16 +21,16 @@ class Once:
     """Answers one call by `answer`; a TrimodeError that it raises is the call's status."""
 
     blocked = False
+    once = True
 
     @property
     def busy(self) -> bool:
         """Whether it is being answered; one that only hears what changes need not stay."""
         return self._task is not None and not inspect.isasyncgenfunction(self._answer)
 
-    def __init__(self, call: Call, answer: Unary, most_bytes: int) -> None:
+    def __init__(self, call: Call, answer: Unary) -> None:
         self._call = call
         self._answer = answer
-        self._most_bytes = most_bytes
         self._asked: bytes | None = None
         self._task: asyncio.Task[None] | None = None
 
@@ -39,9 +38,14 @@ class Once:
         """Take the message; of several the last counts."""
         self._asked = message
 
-    def too_large(self, size: int) -> None:
-        """Refuse."""
-        self._call.fail(too_large(size, self._most_bytes))
+    @property
+    def held(self) -> int:
+        """Bytes of the message."""
+        return len(self._asked or b"")
+
+    def refused(self, error: TrimodeError) -> None:
+        """End with the error of the message."""
+        self._call.fail(error)
 
     def finished(self) -> None:
         """Answer; a call without a message has an empty one."""

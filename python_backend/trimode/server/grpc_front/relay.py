@@ -18,7 +18,7 @@ from ..access.turnstile import Visit
 from ..serving import Limits, ServingState, lost_error, not_serving, silent_error
 from .backend import BackendCall
 from .call import Call
-from .messages import checked, is_last, parsed, read_end, refusal, too_large, with_error_type
+from .messages import checked, is_last, parsed, read_end, refusal, with_error_type
 
 MOST_RUNNING = 1024
 """Requests of one stream that may run or wait at once; more than the server's own queue and slots together hold."""
@@ -53,6 +53,9 @@ class Upstream:
 
 class Relay:
     """Answers one call. `open_call` begins a call to Triton, when a request needs one; `enter` lets in each request."""
+
+    once = False
+    held = 0
 
     def __init__(
         self,
@@ -111,9 +114,9 @@ class Relay:
         up.begin(accepted.id, visit)
         up.call.send(accepted.message)
 
-    def too_large(self, size: int) -> None:
+    def refused(self, error: TrimodeError) -> None:
         """Answer a message that was not read."""
-        self._refuse("", too_large(size, self._limits.body_bytes))
+        self._refuse("", error)
 
     def pass_on(self, up: Upstream, message: bytes) -> None:
         """Send a response on."""

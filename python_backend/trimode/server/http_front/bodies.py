@@ -1,12 +1,14 @@
 """Bodies: how many bytes all bodies that are being read hold together, and who makes room when that is too much.
 
+A message that arrives over gRPC is a body too.
+
 Knows whose a body is and how much of it came; nothing of connections.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
+from collections.abc import Callable
 
 from ...errors import Refusal
 
@@ -20,14 +22,14 @@ class Body:
     Attributes:
         caller: whose it is.
         size: bytes that count for it so far.
-        arriving: the timer of its arrival; None while it is not waited for.
+        make_room: lets go of it, and refuses it; None while it does not arrive, and so stays.
         ended: it has made room, and is refused.
     """
 
     def __init__(self, caller: str) -> None:
         self.caller = caller
         self.size = 0
-        self.arriving: asyncio.Timeout | None = None
+        self.make_room: Callable[[], None] | None = None
         self.ended = False
 
 
@@ -61,22 +63,31 @@ class Bodies:
                 raise self._full()
             largest.ended = True
             self.end(largest)
-            assert largest.arriving is not None
-            largest.arriving.reschedule(0)  # the second 0 of the loop's clock: it is over at once
+            assert largest.make_room is not None
+            largest.make_room()
         body.size += size
-        self._total += size
-        self._sizes[body.caller] += size
+        self._count(body.caller, size)
+
+    def shrink(self, body: Body, size: int) -> None:
+        """Count `size` bytes fewer for `body`, which has as many."""
+        if body in self._read:
+            body.size -= size
+            self._count(body.caller, -size)
 
     def end(self, body: Body) -> None:
         """Forget a body; a second call does nothing."""
         if body in self._read:
             self._read.discard(body)
-            self._total -= body.size
-            self._sizes[body.caller] -= body.size
-            if not self._sizes[body.caller]:
-                del self._sizes[body.caller]
+            self._count(body.caller, -body.size)
 
-    def refusal(self) -> Refusal:
+    def _count(self, caller: str, size: int) -> None:
+        self._total += size
+        self._sizes[caller] += size
+        if not self._sizes[caller]:
+            del self._sizes[caller]
+
+    @staticmethod
+    def refusal() -> Refusal:
         """Return the error of a body that made room."""
         return Refusal("overloaded", "the body made room for another caller's: too much was being read at once")
 
@@ -88,5 +99,5 @@ class Bodies:
         caller, most = self._sizes.most_common(1)[0] if self._sizes else ("", 0)
         if most <= size:
             return None
-        arriving = [body for body in self._read if body.caller == caller and body.arriving is not None]
+        arriving = [body for body in self._read if body.caller == caller and body.make_room is not None]
         return max(arriving, key=lambda body: body.size, default=None)

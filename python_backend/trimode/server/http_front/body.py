@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import zlib
 from collections.abc import AsyncIterator
+from functools import partial
 
 from aiohttp import web
 from aiohttp.http import HttpVersion11
@@ -54,7 +55,8 @@ async def _read(request: web.BaseRequest, limits: Limits, held: Body) -> bytes:
             _check_size(len(body), limits)
             limits.bodies.grow(held, len(body))
             return body
-        async with asyncio.timeout(limits.upload_seconds) as held.arriving:
+        async with asyncio.timeout(limits.upload_seconds) as timer:
+            held.make_room = partial(timer.reschedule, 0)  # the second 0 of the loop's clock: it is over at once
             return await _arriving(request.content, limits, held)
     except TimeoutError as exc:
         if held.ended:
@@ -63,7 +65,7 @@ async def _read(request: web.BaseRequest, limits: Limits, held: Body) -> bytes:
     except web.RequestPayloadError as exc:
         raise Refusal("bad_request", f"the body cannot be read: {exc}") from exc
     finally:
-        held.arriving = None
+        held.make_room = None
 
 
 async def _arriving(content: StreamReader, limits: Limits, held: Body) -> bytes:

@@ -147,7 +147,7 @@ def _add_limits(made: argparse.ArgumentParser) -> None:
         type=total_mebibytes,
         default=MOST_BYTES / 2**20,
         metavar="MIB",
-        help="what all bodies that are being read over HTTP may hold together, MiB [%(default)s]",
+        help="what all bodies and messages that are being read may hold together, MiB [%(default)s]",
     )
     made.add_argument(
         "--trusted-proxies",
