@@ -57,6 +57,11 @@ class Arrival:
         self._stop_timer()
         self._forget()
 
+    def close(self) -> None:
+        """End, and know nobody any more who is to hear of it."""
+        self.end()
+        self._give_up = self._late = lambda: None
+
     def _forget(self) -> None:
         if self._body is not None:
             self._limits.bodies.end(self._body)

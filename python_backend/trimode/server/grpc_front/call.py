@@ -64,7 +64,7 @@ class Call(Incoming):
 
     @property
     def waiting_since(self) -> float | None:
-        """Since when (time.monotonic) the caller has taken nothing of what waits for it; None if nothing does."""
+        """Since when (time.monotonic) the caller has taken too little of what waits for it; None if nothing does."""
         return self._stream.waiting_since
 
     def send(self, message: bytes) -> None:

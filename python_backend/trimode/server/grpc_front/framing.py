@@ -29,16 +29,28 @@ def not_whole(kind: str) -> RequestError:
 
 
 class MessageReader:
-    """Hands each whole message on, with its prefix; one that is too large is passed over, and handed on as its size."""
+    """Hands each whole message on, with its prefix; one that is too large is passed over, and handed on as its size.
 
-    def __init__(self, most_bytes: int, take: Callable[[bytes], None], too_large: Callable[[int], None]) -> None:
+    Attributes:
+        count: messages whose end, or whose size where that is too large, was read.
+        stopped: whether it holds messages that were not handed on, since `ready` said that no more may come.
+    """
+
+    def __init__(
+        self,
+        most_bytes: int,
+        take: Callable[[bytes], None],
+        too_large: Callable[[int], None],
+        ready: Callable[[], bool] = lambda: True,
+    ) -> None:
         self._most = most_bytes
         self._take = take
         self._too_large = too_large
+        self._ready = ready
         self._held = bytearray()
         self._over = 0  # bytes to pass over
         self.count = 0
-        """Messages whose end, or whose size where that is too large, was read."""
+        self.stopped = False
 
     @property
     def held(self) -> int:
@@ -58,6 +70,14 @@ class MessageReader:
         self._held.clear()
         return True
 
+    def close(self) -> None:
+        """Keep nothing, nobody who hears of messages included."""
+        self._held.clear()
+        self.stopped = False
+        self._take = lambda message: None
+        self._too_large = lambda size: None
+        self._ready = lambda: False
+
     def feed(self, data: bytes) -> None:
         """Take the next bytes."""
         if not (self._held or self._over) and len(data) >= PREFIX.size:  # most often they are one whole message
@@ -71,20 +91,24 @@ class MessageReader:
             self._over -= passed
             data = data[passed:]
         self._held += data
-        self._split()
+        self.go_on()
 
-    def _split(self) -> None:
+    def go_on(self) -> None:
+        """Hand on the messages that it holds, until `ready` says that no more may come."""
+        self.stopped = False
         while len(self._held) >= PREFIX.size:
             _, size = PREFIX.unpack_from(self._held)
             end = PREFIX.size + size
-            if size > self._most or len(self._held) >= end:
-                self.count += 1
+            if size <= self._most and len(self._held) < end:
+                return
+            if not self._ready():
+                self.stopped = True
+                return
+            self.count += 1
             if size > self._most:
                 self._over = max(0, end - len(self._held))
                 del self._held[:end]
                 self._too_large(size)
-            elif len(self._held) < end:
-                return
             else:
                 message = bytes(memoryview(self._held)[:end])
                 del self._held[:end]

@@ -6,7 +6,6 @@ Knows nothing of answers.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 
 from ...errors import Refusal, TrimodeError, shorten
 from ..http2.frames import MAX_FRAME
@@ -33,24 +32,23 @@ class Incoming:
         self.listener: Listener | None = None
         self.most_bytes = limits.body_bytes
         self._head = head
-        self._reader = MessageReader(self.most_bytes, self._message, self._too_large)
+        self._reader = MessageReader(self.most_bytes, self._take, self._too_large, self._is_ready)
         self._unread = bytearray()
         self._decoding = 0  # bytes of the message that is being decoded
-        self._next: deque[bytes] = deque()  # messages that wait for that; they came within one frame
         self._upload_seconds = limits.upload_seconds
         self._arrival = Arrival(limits, caller, self._make_room, self._late)
 
     def begin(self, listener: Listener) -> None:
         """Let messages come, for `listener`."""
         self.listener = listener
-        self._reader = MessageReader(self.most_bytes, self._message, self._too_large)
+        self._reader = MessageReader(self.most_bytes, self._take, self._too_large, self._is_ready)
         self._count()
 
     def resume(self) -> None:
         """Read on, if what comes of it has somewhere to go."""
-        while self._next and self._ready:
-            self._take(self._next.popleft())
-        while self._unread and self._ready:
+        if self._reader.stopped:
+            self._reader.go_on()
+        while self._unread and self._is_ready():
             part = bytes(self._unread[:MAX_FRAME])
             del self._unread[:MAX_FRAME]
             self._reader.feed(part)
@@ -64,11 +62,13 @@ class Incoming:
         """Take bytes of messages."""
         if self.listener is None:
             return
-        if self._behind or not self._ready:
+        if self._behind or not self._is_ready():
             self._unread += data
             self._stream.hold()
         else:
             self._reader.feed(data)
+            if self._reader.stopped:
+                self._stream.hold()
         self._count()
 
     def ended(self) -> None:
@@ -83,8 +83,8 @@ class Incoming:
     def _give_up(self) -> None:
         """Hold nothing any more."""
         self._unread.clear()
-        self._next.clear()
-        self._arrival.end()
+        self._reader.close()
+        self._arrival.close()
 
     def _finish(self) -> None:
         if self.listener is None:
@@ -96,15 +96,14 @@ class Incoming:
             self._count()
             self.listener.finished()
 
-    @property
-    def _ready(self) -> bool:
+    def _is_ready(self) -> bool:
         """Whether the next message may come."""
         return self.listener is not None and not self._decoding and not self.listener.blocked
 
     @property
     def _behind(self) -> bool:
         """Whether something that came has yet to be read."""
-        return bool(self._unread or self._decoding or self._next)
+        return bool(self._unread or self._decoding or self._reader.stopped)
 
     def _count(self) -> None:
         """Count what is held, and start or stop the timer of what is waited for."""
@@ -115,7 +114,7 @@ class Incoming:
             awaited = -1
         elif self._reader.within and not (self._stream.held or self._stream.got_all):
             awaited = self._reader.count
-        size = self._reader.held + len(self._unread) + self._decoding + sum(map(len, self._next)) + listener.held
+        size = self._reader.held + len(self._unread) + self._decoding + listener.held
         try:
             self._arrival.note(size, awaited)
         except Refusal as exc:
@@ -138,12 +137,6 @@ class Incoming:
     def _late(self) -> None:
         text = f"a message took more than {self._upload_seconds:g} s to arrive"
         self._stream.tell(self._break, Refusal("request_timeout", text))
-
-    def _message(self, message: bytes) -> None:
-        if self._decoding or self._next:
-            self._next.append(message)
-        else:
-            self._take(message)
 
     def _take(self, message: bytes) -> None:
         if self.listener is None:

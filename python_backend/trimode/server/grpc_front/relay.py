@@ -22,6 +22,9 @@ from .messages import checked, is_last, parsed, read_end, refusal, with_error_ty
 
 MOST_RUNNING = 1024
 """Requests of one stream that may run or wait at once; more than the server's own queue and slots together hold."""
+MOST_REFUSED = 1024
+"""Messages of one stream that may be refused in a row. Each answer is larger than an empty message, so who sends
+nothing else makes the server work for little; a caller with a fault of its own has noticed it by then."""
 
 
 class Upstream:
@@ -73,6 +76,7 @@ class Relay:
         self._upstreams: list[Upstream] = []  # one at most, but while its predecessor is being lost
         self._idle_since = time.monotonic()
         self._finished = False  # the caller sends no more
+        self._refused = 0  # messages in a row
         self._why: TrimodeError | None = None  # why the stream is to end once nothing runs
         self.over = False
 
@@ -83,8 +87,8 @@ class Relay:
 
     @property
     def busy(self) -> bool:
-        """Whether something runs, so that the connection must stay."""
-        return self.running > 0
+        """Whether something runs, so that the connection must stay; what only waits for its reader does not count."""
+        return any(up.running for up in self._upstreams)
 
     @property
     def blocked(self) -> bool:
@@ -111,6 +115,7 @@ class Relay:
         except TrimodeError as exc:
             self._refuse(request_id, exc)
             return
+        self._refused = 0
         up.begin(accepted.id, visit)
         up.call.send(accepted.message)
 
@@ -201,7 +206,13 @@ class Relay:
     def _refuse(self, request_id: str, error: TrimodeError) -> None:
         self._call.refused(error.error_type)
         self._call.send(refusal(request_id, error))
-        self._note_idle()
+        self._refused += 1
+        if self._refused < MOST_REFUSED:
+            self._note_idle()
+            return
+        text = f"at most {MOST_REFUSED} messages of a stream may be refused in a row; of the last: {error}"
+        self._call.fail(Refusal(error.error_type, text))
+        self.left()
 
     def _note_idle(self) -> None:
         if self.over or self.running:

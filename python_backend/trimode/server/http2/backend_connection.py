@@ -25,7 +25,8 @@ from .frames import (
 )
 from .header_reader import Block, Fields
 from .outbox import Outbox
-from .stream import Receiver, Stream
+from .receiver import Receiver
+from .stream import Stream
 
 STREAM_WINDOW = 2**20
 """Bytes of answers that wait here for a slow reader; the rest stay in Triton."""

@@ -35,7 +35,8 @@ from .frames import (
 )
 from .header_reader import MOST_HEADER_BYTES, Block, Fields
 from .outbox import Outbox
-from .stream import Receiver, Stream
+from .receiver import Receiver
+from .stream import Stream
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ PING_SECONDS, MOST_EARLY_PINGS = 5.0, 2
 """Callers may ping no more often while nothing is sent to them; tritonclient's own keepalive has no shorter default.
 gRPC's servers end the connection at the third ping that comes too early too."""
 WRITE_SECONDS = 60.0
-"""For a caller to take more of what waits for it, as over HTTP."""
+"""For a caller to take LEAST_TAKEN bytes more of what waits for it, or all of that."""
 LEFT_SECONDS = 1.0
 """For a caller to read why its connection ended."""
 RESETS, RESET_SECONDS = 512, 10.0
@@ -231,8 +232,7 @@ class CallerConnection(Connection):
             return
         for stream in tuple(self.streams.values()):
             if stream.waiting_since is not None and now - stream.waiting_since > WRITE_SECONDS:
-                stream.reset(CANCEL)
-                stream.tell(stream.receiver.lost, CANCEL)
+                stream.abandon(CANCEL)
         if self.left_at is not None:
             if now - self.left_at > LEFT_SECONDS:
                 self.transport.abort()

@@ -26,32 +26,13 @@ from .frames import (
     frame,
     number_frame,
 )
-from .header_reader import Fields
+from .receiver import NOBODY, Receiver
 
 logger = logging.getLogger(__name__)
 
-
-class Receiver(Protocol):
-    """Whom a stream tells what happens on it; all at once, in the event loop."""
-
-    @property
-    def busy(self) -> bool:
-        """Whether something runs on the stream, so that its connection must stay."""
-
-    def fields(self, fields: Fields) -> None:
-        """Take a block of header fields; the last one of a stream has its trailers."""
-
-    def data(self, data: bytes) -> None:
-        """Take bytes in the order in which they were sent."""
-
-    def ended(self) -> None:
-        """Note that the other side sends no more."""
-
-    def lost(self, code: int | None) -> None:
-        """Note that the stream is over before its end: reset with a code, or None where the connection is gone."""
-
-    def drained(self) -> None:
-        """Note that all that was to be sent has left; something had to wait before."""
+LEAST_TAKEN = 4096
+"""Bytes that the other side must take of what waits, or all of it, for its time to begin again. Any network on which
+calls are made takes them in a moment; a byte now and then is no sign that somebody reads."""
 
 
 class Wire(Protocol):
@@ -91,19 +72,20 @@ class Stream:
             "got_all",
             "waiting_since",
         ),
-        *("_wire", "_queue", "_left", "_ending"),
+        *("_wire", "_queue", "_left", "_taken", "_ending"),
     )
 
     def __init__(self, wire: Wire, number: int, receiver: Receiver, window: int, room: int) -> None:
         self.number = number
-        self.receiver = receiver
+        self.receiver: Receiver = receiver
         self.window = window
         self.room = self.size = room
         self.held = False  # the other side is granted no more
         self.over = False  # nothing happens on it any more
         self.sent_all = self.got_all = False
         self.done = False  # what comes means nothing any more
-        self.waiting_since: float | None = None  # time.monotonic() when data last left or began to wait
+        self.waiting_since: float | None = None  # time.monotonic() when data began to wait or LEAST_TAKEN had left
+        self._taken = 0  # bytes that left since then
         self._wire = wire
         self._queue: deque[bytes] = deque()
         self._left = 0  # bytes of the first of the queue that have left
@@ -117,7 +99,7 @@ class Stream:
         if self._queue or size > self.window or size > wire.window or size > wire.most_frame or wire.full:
             self._queue.append(data)
             if self.waiting_since is None:
-                self.waiting_since = time.monotonic()
+                self.waiting_since, self._taken = time.monotonic(), 0
                 self._send_queue()
                 self._wait_for_others()
             return
@@ -159,8 +141,15 @@ class Stream:
 
     def lose(self, code: int | None) -> None:
         """End the stream, since the other side reset it with a code or, where that is None, is gone."""
+        lost = self.receiver.lost
         self.close()
-        self.tell(self.receiver.lost, code)
+        self.tell(lost, code)
+
+    def abandon(self, code: int) -> None:
+        """End the stream at once, and let its receiver know."""
+        lost = self.receiver.lost
+        self.reset(code)
+        self.tell(lost, code)
 
     def tell(self, hear: Callable[..., None], *what: Any) -> None:
         """Let the receiver hear something; a defect of ours ends this stream, and not all that runs beside it."""
@@ -169,12 +158,12 @@ class Stream:
         except Exception:
             logger.exception("a stream could not be served")
             if not self.over:
-                self.reset(INTERNAL_ERROR)
-                self.tell(self.receiver.lost, INTERNAL_ERROR)
+                self.abandon(INTERNAL_ERROR)
 
     def close(self) -> None:
         """Forget the stream; nobody hears of it any more."""
         self.over = True
+        self.receiver = NOBODY  # who knows the stream, and so would stay until the garbage is collected
         self._queue.clear()
         self.waiting_since = None
         self._wire.forget(self)
@@ -202,7 +191,9 @@ class Stream:
                 self._left = 0
             self.window -= size
             wire.window -= size
-            self.waiting_since = time.monotonic()
+            self._taken += size
+            if self._taken >= LEAST_TAKEN:
+                self.waiting_since, self._taken = time.monotonic(), 0
             wire.write(frame(DATA, 0, self.number, data[begin : begin + size]))
         if not self._queue:
             self.waiting_since = None

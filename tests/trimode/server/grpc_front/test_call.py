@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
+import weakref
 from typing import Any
 
 import grpc
 import pytest
 from trimode.server.grpc_front.framing import framed
-from trimode.server.grpc_front.relay import Relay
+from trimode.server.grpc_front.relay import MOST_REFUSED, Relay
 from trimode.server.http2 import frames
 from tritonclient.grpc import service_pb2 as pb
 
-from tests.support.http2_caller import LIVE, STREAM, RawCaller
+from tests.support.http2_caller import EMPTY_MESSAGE, LIVE, STREAM, RawCaller
 from tests.support.kserve import Scene, Triton, play, request, response
 
 ASKED = request().SerializeToString()
@@ -153,3 +155,65 @@ def test_a_defect_ends_its_call_alone(monkeypatch: pytest.MonkeyPatch, caplog: p
 
     play(act, lambda: Triton(lambda asked: [response(asked.id, last=True)]))
     assert "a stream could not be served" in caplog.text
+
+
+def test_of_many_small_messages_that_come_together_no_more_are_answered_than_are_read() -> None:
+    async def act(scene: Scene) -> None:
+        caller = await RawCaller.to(scene.address, [(frames.INITIAL_WINDOW_SIZE, 0)])
+        caller.call(1, STREAM)
+        caller.data(1, EMPTY_MESSAGE * 900)
+        caller.send(frames.frame(frames.PING, 0, 0, bytes(8)))
+        await caller.frame(frames.PING)
+        (connection,) = scene.keeper.all
+        assert len(connection.streams[1]._queue) == 1
+        assert scene.front._limits.bodies._total == 899 * len(EMPTY_MESSAGE)
+        caller.send(*(frames.number_frame(frames.WINDOW_UPDATE, number, 10**6) for number in (0, 1)))
+        got = b""
+        while got.count(b"not_found") < 900:
+            got += (await caller.frame(frames.DATA)).payload
+        assert scene.front._limits.bodies._total == 0
+        caller.close()
+
+    play(act)
+
+
+def test_a_stream_of_refused_messages_ends_with_the_type_of_the_last() -> None:
+    async def act(scene: Scene) -> None:
+        caller = await RawCaller.to(scene.address, [(frames.INITIAL_WINDOW_SIZE, 10**6)])
+        caller.send(frames.number_frame(frames.WINDOW_UPDATE, 0, 10**6))
+        caller.call(1, STREAM)
+        caller.data(1, framed(b"\xff") * (MOST_REFUSED - 1) + framed(ASKED) + framed(b"\xff") * 9)
+        while not scene.triton.asked:  # so the row began again
+            await asyncio.sleep(0.01)
+        caller.data(1, EMPTY_MESSAGE * (MOST_REFUSED - 9))
+        await caller.fields()
+        found = await caller.fields()
+        said = "not_found: at most 1024 messages of a stream may be refused in a row; of the last: "
+        assert found["grpc-message"].startswith(said)
+        assert found["grpc-status"] == str(grpc.StatusCode.NOT_FOUND.value[0])
+        caller.close()
+
+    play(act)
+
+
+def test_a_call_whose_caller_left_is_forgotten_at_once() -> None:
+    async def act(scene: Scene) -> None:
+        caller = await RawCaller.to(scene.address)
+        caller.call(1, STREAM)
+        caller.data(1, framed(bytes(3000))[:-1])
+        while not scene.front._relays:
+            await asyncio.sleep(0.01)
+        (relay,) = scene.front._relays
+        call = weakref.ref(relay._call)
+        del relay
+        caller.close()
+        while any(not each.over for each in scene.front._relays):
+            await asyncio.sleep(0.01)
+        scene.front.watch(0.0)
+        assert call() is None
+
+    gc.disable()
+    try:
+        play(act)
+    finally:
+        gc.enable()

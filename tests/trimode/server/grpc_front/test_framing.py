@@ -35,3 +35,15 @@ def test_of_a_large_message_nothing_is_kept() -> None:
     reader.feed(framed(bytes(10**6))[:-1])
     assert reader.within
     assert not reader._held
+
+
+def test_messages_that_may_not_come_wait() -> None:
+    found: list[bytes] = []
+    most = 1
+    reader = MessageReader(MOST, found.append, lambda size: None, lambda: len(found) < most)
+    reader.feed(framed(b"a") + framed(b"b") + framed(b"c")[:-1])
+    assert (found, reader.stopped) == ([framed(b"a")], True)
+    most = 9
+    reader.go_on()
+    assert (found, reader.stopped) == ([framed(b"a"), framed(b"b")], False)
+    assert reader.within

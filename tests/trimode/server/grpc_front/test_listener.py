@@ -117,3 +117,22 @@ def test_a_caller_hears_that_the_server_ends() -> None:
             await ending
 
     play(act)
+
+
+def test_answers_that_nobody_reads_keep_no_other_caller_out() -> None:
+    async def act(scene: Scene) -> None:
+        port = free_port(())
+        async with listen(scene.front, "127.0.0.1", port, MOST) as keeper:
+            many = [await RawCaller.to(f"127.0.0.1:{port}", [(frames.INITIAL_WINDOW_SIZE, 0)]) for _ in range(MOST)]
+            for caller in many:
+                caller.call(1, STREAM)
+                caller.data(1, EMPTY_MESSAGE)
+            while len(scene.front._relays) < MOST or not all(relay.blocked for relay in scene.front._relays):
+                await asyncio.sleep(0.01)
+            other = await RawCaller.to(f"127.0.0.1:{port}", source="127.0.0.2")
+            await other.frame(frames.SETTINGS)
+            assert len(keeper.all) == MOST
+            for caller in (other, *many):
+                caller.close()
+
+    play(act)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, SupportsIndex
 
@@ -12,7 +13,7 @@ from trimode.server.http2.frames import DATA, HEAD, HEAD_BYTES, WINDOW_UPDATE, n
 from trimode.server.http2.header_reader import Fields
 from trimode.server.http2.outbox import Outbox
 from trimode.server.http2.sender import Sender
-from trimode.server.http2.stream import Stream
+from trimode.server.http2.stream import LEAST_TAKEN, Stream
 
 STREAMS = 256
 LARGE = 2**20
@@ -186,3 +187,20 @@ def test_a_connection_that_cannot_be_written_to_silences_no_other(caplog: pytest
     play(act)
     assert len(flushed) == 1
     assert "a connection could not be written to" in caplog.text
+
+
+def test_a_byte_now_and_then_is_no_sign_of_a_reader() -> None:
+    async def act() -> None:
+        sender = Kept()
+        stream = sender.stream(1, 0)
+        stream.send(bytes(2 * LEAST_TAKEN))
+        since = stream.waiting_since = time.monotonic() - 50
+        for _ in range(LEAST_TAKEN - 1):
+            stream.widen(1)
+        assert stream.waiting_since == since
+        stream.widen(1)
+        assert stream.waiting_since > since
+        stream.widen(LEAST_TAKEN)
+        assert stream.waiting_since is None
+
+    play(act)
