@@ -86,7 +86,8 @@ ERROR_TYPES: dict[str, ErrorType] = {
             meaning="The HTTP body has a `Content-Encoding` or a `Transfer-Encoding` that the server does not read.",
             remedy="Send it plain, or as gzip or deflate."),
         ErrorType("header_too_large", 431, "INVALID_ARG", "invalid",
-            meaning="The head of an HTTP request has too many lines, or a line that is too long.",
+            meaning="The head of an HTTP request has too many lines, or a line that is too long; or a gRPC call has "
+            "too much metadata.",
             remedy="Send fewer or shorter headers, and what belongs to the request in its body."),
         ErrorType("unsupported_version", 505, "UNSUPPORTED", "invalid",
             meaning="The request is not HTTP/1.1 or HTTP/1.0; a gRPC client may have come to the port of HTTP.",

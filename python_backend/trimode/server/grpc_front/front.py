@@ -19,7 +19,7 @@ from ..http2.outbox import Outbox
 from ..serving import Limits, ServingState, check_model, not_serving, silent_error
 from .backend import SERVICE, Backend, BackendCall
 from .call import Call
-from .gatekeeper import MOST_OPEN_BYTES, OPEN_CALLS, admit
+from .gatekeeper import MOST_OPEN_BYTES, OPEN_CALLS, admit, check_head
 from .health import SERVICE as HEALTH
 from .health import Health
 from .messages import parsed
@@ -85,6 +85,7 @@ class GrpcFront:
             call.refuse_protocol()
             return
         try:
+            check_head(begun.block)
             if call.path in OPEN_CALLS:
                 caller, call.most_bytes = "", min(MOST_OPEN_BYTES, call.most_bytes)
             else:

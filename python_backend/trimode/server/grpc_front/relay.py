@@ -211,7 +211,8 @@ class Relay:
             self._note_idle()
             return
         text = f"at most {MOST_REFUSED} messages of a stream may be refused in a row; of the last: {error}"
-        self._call.fail(Refusal(error.error_type, text))
+        self._call.refused(error.error_type)
+        self._call.fail_with(f"{error.error_type}: {text}")
         self.left()
 
     def _note_idle(self) -> None:

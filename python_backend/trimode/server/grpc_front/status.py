@@ -18,6 +18,7 @@ BY_TRITON_CODE = {
 }
 OF_ITS_OWN = {
     "deadline_exceeded": grpc.StatusCode.DEADLINE_EXCEEDED,
+    "header_too_large": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "rate_limited": grpc.StatusCode.RESOURCE_EXHAUSTED,
     "unauthorized": grpc.StatusCode.UNAUTHENTICATED,
 }

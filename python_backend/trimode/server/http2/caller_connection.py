@@ -57,7 +57,7 @@ LEFT_SECONDS = 1.0
 """For a caller to read why its connection ended."""
 RESETS, RESET_SECONDS = 512, 10.0
 """Calls that one connection may give up within so many seconds: twice what it may have open at once. Opening and giving
-up calls without end is an attack (CVE-2023-44487)."""
+up calls without end is an attack (CVE-2023-44487). Header fields for a call that is over count as one."""
 
 MOST_SETTINGS, SETTINGS_SECONDS = 100, 10.0
 """Changes of settings that one connection may send within so many seconds. Libraries send one at the start, and a few
@@ -76,16 +76,20 @@ class Connections(Protocol):
 
 @dataclass(frozen=True)
 class Begun:
-    """A stream that a caller begins: its header fields and where it comes from."""
+    """A stream that a caller begins: its block of header fields and where it comes from."""
 
     connection: CallerConnection
-    number: int
-    fields: Fields
+    block: Block
     peer: str
+
+    @property
+    def fields(self) -> Fields:
+        """Its header fields."""
+        return self.block.fields
 
     def accept(self, receiver: Receiver) -> Stream:
         """Return the stream; `receiver` hears what comes."""
-        return self.connection.begin(self.number, receiver)
+        return self.connection.begin(self.block.number, receiver)
 
 
 class CallerConnection(Connection):
@@ -160,7 +164,8 @@ class CallerConnection(Connection):
             stream.receive(b"", 0, last=True)
             return
         if number <= self.last:
-            return  # of a stream that has ended
+            self.on_reset()  # of a stream that has ended: it is read in vain, as a call that is given up
+            return
         if number % 2 == 0:
             raise ConnectionFault(PROTOCOL_ERROR, "a caller's streams have odd numbers")
         self.last = number
@@ -168,7 +173,7 @@ class CallerConnection(Connection):
             self.write(number_frame(RST_STREAM, number, REFUSED_STREAM))
             return
         try:
-            self._handle(Begun(self, number, block.fields, self._peer))
+            self._handle(Begun(self, block, self._peer))
         except Exception:  # a defect of ours, which must not end the connection and all that runs on it
             logger.exception("a call could not begin")
             self.write(number_frame(RST_STREAM, number, INTERNAL_ERROR))

@@ -11,13 +11,16 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from trimode.api.tensors import MODEL_NAME
 from trimode.errors import ERROR_TYPES, ServeError
+from trimode.server.grpc_front.framing import framed
 from trimode.server.grpc_front.front import ADMINISTRATION
 from trimode.server.grpc_front.listener import listen
 from trimode.server.grpc_front.status import status_of
+from trimode.server.http2 import frames
 from trimode.server.ports import free_port
 from tritonclient.grpc import service_pb2 as pb
 
-from tests.support.kserve import Scene, Triton, play, request
+from tests.support.http2_caller import STREAM, RawCaller
+from tests.support.kserve import Scene, Triton, play, request, response
 
 EVERY_CALL = {method.name for method in pb.DESCRIPTOR.services_by_name["GRPCInferenceService"].methods}
 
@@ -188,3 +191,31 @@ def test_a_port_that_is_taken_is_named() -> None:
                 pass
 
     play(act)
+
+
+@pytest.mark.parametrize(
+    ("value", "code", "said"),
+    [
+        (
+            "x" * 16150,
+            grpc.StatusCode.RESOURCE_EXHAUSTED,
+            "header_too_large: the metadata of a call must have",
+        ),
+        ("\xff", grpc.StatusCode.INVALID_ARGUMENT, "bad_utf8: x-other in the metadata of a call must be UTF-8"),
+    ],
+)
+def test_metadata_that_is_too_large_or_unreadable_ends_its_call_alone(
+    value: str, code: grpc.StatusCode, said: str
+) -> None:
+    async def act(scene: Scene) -> None:
+        caller = await RawCaller.to(scene.address)
+        caller.call(1, STREAM)
+        caller.call(3, STREAM, ("x-other", value))
+        found = await caller.fields()
+        assert found["grpc-message"].startswith(said)
+        assert found["grpc-status"] == str(code.value[0])
+        caller.data(1, framed(request("a").SerializeToString()))
+        assert b"one" in (await caller.frame(frames.DATA)).payload
+        caller.close()
+
+    play(act, lambda: Triton(lambda asked: [response(asked.id, "one", last=True)]))

@@ -309,3 +309,16 @@ def test_a_defect_ends_its_call_alone(monkeypatch: pytest.MonkeyPatch, caplog: p
 
     with_caller(act)
     assert "a call could not begin" in caplog.text
+
+
+def test_header_fields_for_calls_that_are_over_count_as_given_up() -> None:
+    async def act(scene: Scene, caller: RawCaller) -> None:
+        caller.call(1, LIVE)
+        caller.data(1, EMPTY_MESSAGE, last=True)
+        assert (await caller.fields())[":status"] == "200"
+        assert (await caller.fields())["grpc-status"] == "0"
+        for _ in range(caller_connection.RESETS + 1):
+            caller.call(1, LIVE)
+        assert await caller.fault() == (frames.ENHANCE_YOUR_CALM, "too many calls were given up")
+
+    with_caller(act)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pytest
 from trimode.server.http2.frames import (
-    COMPRESSION_ERROR,
     CONTINUATION,
     END_HEADERS,
     END_STREAM,
@@ -14,7 +13,7 @@ from trimode.server.http2.frames import (
     ConnectionFault,
     header_block,
 )
-from trimode.server.http2.header_reader import MOST_HEADER_BYTES, Block, HeaderReader
+from trimode.server.http2.header_reader import FIELD_BYTES, MOST_BLOCK_BYTES, Block, HeaderReader
 
 FIELDS = [("a", "b" * 50), ("c", "d")]
 
@@ -24,7 +23,9 @@ def test_a_block_in_several_frames_is_one() -> None:
     assert reader.read(HEADERS, END_STREAM, 3, block[:10]) is None
     assert reader.within
     assert reader.read(CONTINUATION, 0, 3, block[10:20]) is None
-    assert reader.read(CONTINUATION, END_HEADERS, 3, block[20:]) == Block(3, FIELDS, last=True)
+    assert reader.read(CONTINUATION, END_HEADERS, 3, block[20:]) == Block(
+        3, FIELDS, last=True, size=2 * FIELD_BYTES + 53
+    )
     assert not reader.within
 
 
@@ -41,7 +42,7 @@ def test_nothing_else_may_come_within_a_block(kind: int, number: int, payload: b
 
 def test_a_block_has_a_largest_size_whatever_it_comes_in() -> None:
     reader = HeaderReader()
-    reader.read(HEADERS, 0, 1, bytes(MOST_HEADER_BYTES))
+    reader.read(HEADERS, 0, 1, bytes(MOST_BLOCK_BYTES))
     with pytest.raises(ConnectionFault) as caught:
         reader.read(CONTINUATION, 0, 1, b"x")
     assert caught.value.code == ENHANCE_YOUR_CALM
@@ -53,4 +54,13 @@ def test_few_bytes_that_stand_for_many_fields_are_a_fault() -> None:
     assert reader.read(HEADERS, END_HEADERS, 1, remembered)
     with pytest.raises(ConnectionFault) as caught:
         reader.read(HEADERS, END_HEADERS, 3, b"\xbe" * 1000)  # 6.1: the remembered field, a byte each
-    assert caught.value.code == COMPRESSION_ERROR
+    assert caught.value.code == ENHANCE_YOUR_CALM
+
+
+def test_a_field_that_is_not_utf_8_is_named_and_later_blocks_are_read() -> None:
+    reader = HeaderReader()
+    remembered = b"\x40" + header_block([("a", "\xff")])[1:]
+    for number, block in ((1, remembered + header_block(FIELDS)), (3, b"\xbe" + header_block(FIELDS))):
+        found = reader.read(HEADERS, END_HEADERS, number, block)
+        assert found
+        assert (found.fields, found.unreadable) == ([("a", "\ufffd"), *FIELDS], "a")

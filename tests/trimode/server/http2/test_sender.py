@@ -10,25 +10,13 @@ from typing import Any, SupportsIndex
 import pytest
 from trimode.server.http2.connection import Connection
 from trimode.server.http2.frames import DATA, HEAD, HEAD_BYTES, WINDOW_UPDATE, number_frame, settings
-from trimode.server.http2.header_reader import Fields
 from trimode.server.http2.outbox import Outbox
+from trimode.server.http2.receiver import NOBODY
 from trimode.server.http2.sender import Sender
 from trimode.server.http2.stream import LEAST_TAKEN, Stream
 
 STREAMS = 256
 LARGE = 2**20
-
-
-class Nobody:
-    """Hears nothing of a stream."""
-
-    busy = False
-
-    def fields(self, fields: Fields) -> None: ...
-    def data(self, data: bytes) -> None: ...
-    def ended(self) -> None: ...
-    def lost(self, code: int | None) -> None: ...
-    def drained(self) -> None: ...
 
 
 class Kept(Connection):
@@ -42,7 +30,7 @@ class Kept(Connection):
         self.sent.append(data)
 
     def stream(self, number: int, window: int) -> Stream:
-        made = self.streams[number] = Stream(self, number, Nobody(), window, 0)
+        made = self.streams[number] = Stream(self, number, NOBODY, window, 0)
         return made
 
     def data_of(self, number: int) -> bytes:
