@@ -56,7 +56,7 @@ class BackendCall:
 
     def cancel(self) -> None:
         """End the call; nothing of it is heard any more."""
-        self.on_end = lambda code, text: None
+        self._forget()
         self.stream.reset(CANCEL)
 
     def fields(self, fields: Fields) -> None:
@@ -74,15 +74,26 @@ class BackendCall:
         """Hand the status on."""
         if not self.stream.over:
             self.stream.close()
-        self.on_end(*(self._status or (UNAVAILABLE, "")))
+        self._end(*(self._status or (UNAVAILABLE, "")))
 
     def lost(self, code: int | None) -> None:
         """Hand on that Triton is gone, or has given the call up."""
-        self.on_end(UNAVAILABLE, "")
+        self._end(UNAVAILABLE, "")
 
     def drained(self) -> None:
         """Hand on that Triton has taken what waited."""
         self.on_drained()
+
+    def _end(self, code: int, text: str) -> None:
+        on_end = self.on_end
+        self._forget()
+        on_end(code, text)
+
+    def _forget(self) -> None:
+        """Keep nothing, nobody who hears of it included: they know the call, so it would stay until it is collected."""
+        self._reader.close()
+        self.on_end = lambda code, text: None
+        self.on_drained = lambda: None
 
     def _too_large(self, size: int) -> None:
         """Pass over what no message can be."""

@@ -196,12 +196,13 @@ def test_a_stream_of_refused_messages_ends_with_the_type_of_the_last() -> None:
     play(act)
 
 
-def test_a_call_whose_caller_left_is_forgotten_at_once() -> None:
+@pytest.mark.parametrize("before", [b"", framed(ASKED)], ids=["nothing runs", "a request runs"])
+def test_a_call_whose_caller_left_is_forgotten_at_once(before: bytes) -> None:
     async def act(scene: Scene) -> None:
         caller = await RawCaller.to(scene.address)
         caller.call(1, STREAM)
-        caller.data(1, framed(bytes(3000))[:-1])
-        while not scene.front._relays:
+        caller.data(1, before + framed(bytes(3000))[:-1])
+        while not (scene.front._relays and len(scene.triton.asked) == bool(before)):
             await asyncio.sleep(0.01)
         (relay,) = scene.front._relays
         call = weakref.ref(relay._call)
@@ -214,6 +215,6 @@ def test_a_call_whose_caller_left_is_forgotten_at_once() -> None:
 
     gc.disable()
     try:
-        play(act)
+        play(act, lambda: Triton(lambda asked: []))
     finally:
         gc.enable()
