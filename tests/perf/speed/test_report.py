@@ -28,9 +28,10 @@ def test_a_part_that_was_not_measured_has_no_section_and_claims_nothing() -> Non
 
 def test_a_part_that_was_measured_by_itself_says_when() -> None:
     found = report.read(PERF / "results")
+    others = report.text(found).count("Measured by itself")
     found["int8"] = {**found["int8"], "measured_at": "2031-01-01 00:00 UTC", "command": "make perf PART=int8"}
     said = "Measured by itself, by `make perf PART=int8` on 2031-01-01 00:00 UTC.\n"
-    assert report.text(found).count("Measured by itself") == 1
+    assert report.text(found).count("Measured by itself") == others + 1
     assert said in report.text(found).partition("## int8")[2].partition("\n## ")[0] + "\n"
     found["int8"]["hardware"] = {**found["int8"]["hardware"], "cores": 64}
     assert "00:00 UTC on AMD EPYC, 64 cores" in report.text(found)
