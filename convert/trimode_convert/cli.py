@@ -32,7 +32,7 @@ from .checkpoint.tokenizer_file import text_remarks
 from .graph.precisions import TARGETS, TENSORRT
 from .progress import phases, progress
 from .tensorrt.footprint import GPUS, gigabytes
-from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK
+from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK, DEFAULT_QUADRATIC, Shapes
 from .verify.verify import Outcome, against_kit, against_reference
 
 LONG_BYTES = 256 << 20  # bytes of a checkpoint whose reading takes seconds, so that it is announced
@@ -89,6 +89,13 @@ def _add_tensorrt_options(made: argparse.ArgumentParser) -> None:
     )
     gpu.add_argument(
         "--chunk", type=int, metavar="N", help=f"largest number of prompt tokens in a call (default: {DEFAULT_CHUNK})"
+    )
+    gpu.add_argument(
+        "--quadratic",
+        type=int,
+        metavar="N",
+        help=f"tokens of the longest draft of quadratic speculation, whose pass has N * (N + 1); 0 for none (default: "
+        f"{DEFAULT_QUADRATIC}, or what the capacity holds)",
     )
     gpu.add_argument("--flavour", choices=FLAVOURS, help="the compiler (default: the first that is installed)")
     gpu.add_argument(
@@ -180,15 +187,14 @@ def _compile(
     build = TensorRtBuild.design(  # refuses what cannot work before the checkpoint is read
         draft,
         checkpoint.config,
-        batch=options.batch,
-        chunk=options.chunk,
+        Shapes.of(checkpoint.config, draft.manifest.capacity, options.batch, options.chunk, options.quadratic),
         flavour=options.flavour,
         capabilities=options.compute_capability,
         gpu=options.gpu,
     )
     reading = Reading.of(target, checkpoint.paths, partial(_read, checkpoint, errors), again=options.rehash)
     build = dataclasses.replace(build, draft=draft.hashed(reading.hash))
-    need, cost = build.footprint, build.cost(checkpoint.size(), target)
+    cost = build.cost(checkpoint.size(), target)
     outcomes: list[Outcome] = []
 
     def check(exported: Path) -> None:
@@ -213,14 +219,22 @@ def _compile(
     table = _summary(target, manifest, checkpoint, state, seconds, outcomes, read=reading.read)
     if not fused:
         table.add_row("attention", "TensorRT has no dedicated kernel for these shapes: decomposed, which is slower")
+    _add_gpu_rows(table, build)
+    out.print(table)
+    return 0
+
+
+def _add_gpu_rows(table: Table, build: TensorRtBuild) -> None:
+    need, compiled = build.footprint, build.manifest.compiled
+    assert compiled is not None
     table.add_row("compute capability", ", ".join(build.capabilities))
     table.add_row(
         "GPU memory",
         f"weights {gigabytes(need.weights)}, keys and values {gigabytes(need.kv_per_slot)} per sequence, "
         f"workspace about {gigabytes(need.workspace)}",
     )
-    out.print(table)
-    return 0
+    longest = compiled.quadratic_length
+    table.add_row("quadratic speculation", f"drafts of up to {longest} tokens" if longest > 1 else "none")
 
 
 def _read(checkpoint: Checkpoint, errors: Console) -> str:

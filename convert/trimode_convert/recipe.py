@@ -21,6 +21,7 @@ from .checkpoint.wheel import Wheel
 RECIPES = Path("build")
 KEYS = {"checkpoint", "capacity", "fetch", "wheel", "tensorrt"}
 COMPILED = ("precision", "capacity", "batch")  # keys of a GPU's entry that are options of the converter too
+OPTIONAL = ("quadratic",)  # such keys that an entry need not have
 
 
 def load_recipe(path: Path) -> dict[str, Any]:
@@ -87,7 +88,7 @@ def arguments_for(
         if gpu not in table:
             raise CheckpointError(f"GPU: {recipe} names {', '.join(table) or 'none'}, got {gpu!r}")
         options += ["--target", "tensorrt", "--gpu", gpu]
-        for key in COMPILED:
+        for key in (*COMPILED, *(key for key in OPTIONAL if key in table[gpu])):
             options += [f"--{key}", str(table[gpu][key] if key != "capacity" or capacity is None else capacity)]
     elif "capacity" in facts or capacity is not None:
         options += ["--capacity", str(facts["capacity"] if capacity is None else capacity)]

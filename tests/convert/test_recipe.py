@@ -31,6 +31,12 @@ def test_a_gpus_entry_becomes_options_of_the_converter(recipes: Path) -> None:
     ]
 
 
+def test_an_entry_may_say_how_long_quadratic_drafts_may_be(recipes: Path) -> None:
+    write(recipes, "tensorrt: {H200: {precision: bfloat16, capacity: 4096, batch: 8, quadratic: 32}}")
+    made = arguments_for("mine", "float32", Path("out"), "H200")
+    assert made[made.index("--quadratic") + 1] == "32"
+
+
 def test_a_recipe_needs_no_table_of_gpus(recipes: Path) -> None:
     write(recipes, "capacity: 2048")
     made = arguments_for("mine", "float32", Path("out"))

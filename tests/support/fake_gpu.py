@@ -23,13 +23,18 @@ from tests.support.fake_tensorrt import FakeTensorRt, write_plan
 BATCH, CHUNK = 4, 64
 
 
-def make_bundle(checkpoint: Path, out: Path, *, capacity: int = 256, precision: str = "float32") -> Path:
-    """Write a TensorRT bundle of a checkpoint, the graph beside it in float32 (or float16)."""
+def make_bundle(
+    checkpoint: Path, out: Path, *, capacity: int = 256, precision: str = "float32", quadratic: int = 0
+) -> Path:
+    """Write a TensorRT bundle of a checkpoint, the graph beside it in float32 (or float16).
+
+    Its plan is as those of before there was a profile of quadratic passes, unless `quadratic` is the longest draft.
+    """
     graph, folder = out / "graph", out / "bundle"
     with Checkpoint.open(checkpoint) as opened:
         draft = make_draft(opened, BundleOptions(precision, capacity, target=TENSORRT))
         write_bundle(draft, graph)
-        shapes = Shapes.of(opened.config, capacity, BATCH, CHUNK)
+        shapes = Shapes.of(opened.config, capacity, BATCH, CHUNK, quadratic)
     folder.mkdir()
     profiles = shapes.profiles()
     write_plan(folder / PLAN, graph / GRAPH, [dataclasses.asdict(profile) for profile in profiles])

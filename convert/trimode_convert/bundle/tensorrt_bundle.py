@@ -47,14 +47,13 @@ class TensorRtBuild:
         cls,
         draft: BundleDraft,
         config: ModelConfig,
+        shapes: Shapes,
         *,
-        batch: int | None = None,
-        chunk: int | None = None,
         flavour: str | None = None,
         capabilities: Sequence[str] = (),
         gpu: str | None = None,
     ) -> TensorRtBuild:
-        """Choose compiler, devices and shapes. Refuses what cannot work before anything is written.
+        """Choose compiler and devices for these shapes. Refuses what cannot work before anything is written.
 
         Args:
             gpu: a key of `footprint.GPUS`, whose compute capability and memory are used.
@@ -62,10 +61,8 @@ class TensorRtBuild:
         Raises:
             BundleError: no compiler, a device that it does not compile for or that lacks the precision's arithmetic, or
                 a GPU with too little memory.
-            CheckpointError: a batch or chunk out of range.
         """
         manifest = draft.manifest
-        shapes = Shapes.of(config, manifest.capacity, batch, chunk)
         compiler = Compiler.load(flavour)
         here, device = local_gpu(), _device(gpu)
         asked = capabilities or ((device.compute_capability,) if device is not None else ())

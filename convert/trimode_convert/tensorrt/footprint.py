@@ -11,6 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from trimode.bundle.compilation import Profile
 from trimode.errors import BundleError
 
 from ..atomic_folder import HEADROOM
@@ -59,7 +60,7 @@ class Footprint:
     """Bytes on the GPU: the weights, the workspace of the largest call, and what each sequence needs.
 
     A sequence needs keys and values at full capacity, and a block's rows of logits, which are kept when a pass over all
-    sequences takes several calls.
+    sequences takes several calls. What a quadratic pass asks for beyond that is kept in the host's memory.
     """
 
     weights: int
@@ -103,16 +104,17 @@ def footprint(
         weights = drawn.weights.total_bytes
     item = 4 if TENSORRT.precision(precision).dtype == "float32" else 2
     kv = 2 * config.num_layers * config.num_kv_heads * config.head_dim * item * shapes.capacity
-    workspace = max(_workspace(config, shapes, one.batch[2], one.seq[2]) for one in shapes.profiles())
+    workspace = max(_workspace(config, shapes, one) for one in shapes.profiles())
     return Footprint(weights, kv, shapes.block * config.vocab_size * 4, workspace)
 
 
-def _workspace(config: ModelConfig, shapes: Shapes, rows: int, tokens: int) -> int:
-    """Return the bytes of a call's activations, mask and rows of logits."""
+def _workspace(config: ModelConfig, shapes: Shapes, profile: Profile) -> int:
+    """Return the bytes of a profile's largest call: activations, mask and rows of logits."""
+    rows, tokens = profile.batch[2], profile.seq[2]
     channels = 2 * config.hidden_size + config.query_width + 2 * config.kv_width + 2 * config.intermediate_size
     activations = rows * tokens * channels * LIVE_BYTES
     mask = rows * tokens * shapes.capacity
-    logits = rows * shapes.block * config.vocab_size * 4 * LIVE_LOGITS
+    logits = rows * profile.rows[2] * config.vocab_size * 4 * LIVE_LOGITS
     return activations + mask + logits
 
 
@@ -165,7 +167,8 @@ def check_gpu(need: Footprint, name: str, memory: int) -> None:
         raise BundleError(
             f"GPU memory: {name} has {gigabytes(memory)}, one sequence needs {gigabytes(whole)}: weights "
             f"{gigabytes(need.weights)}, keys, values and logits {gigabytes(need.per_slot)}, workspace "
-            f"{gigabytes(need.workspace)}, reserve {gigabytes(RESERVED)}. Choose a smaller precision, capacity or batch"
+            f"{gigabytes(need.workspace)}, reserve {gigabytes(RESERVED)}. Choose a smaller precision, capacity, batch "
+            "or quadratic draft"
         )
 
 

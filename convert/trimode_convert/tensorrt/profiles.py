@@ -1,19 +1,22 @@
-"""The shapes a TensorRT plan is compiled for: one profile for steps, one for blocks, one for chunks of a prompt.
+"""The shapes a TensorRT plan is compiled for: profiles for steps, blocks, chunks of a prompt and quadratic passes.
 
 All share one copy of the weights. Pure arithmetic; knows nothing about TensorRT's API.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
-from trimode.bundle.compilation import Profile, Range
+from trimode.bundle.compilation import QUADRATIC, Profile, Range
 from trimode.errors import CheckpointError
 
 from ..checkpoint.config import ModelConfig
 
 DEFAULT_BATCH = 4  # rows of a call; the workspace grows with them
 DEFAULT_CHUNK = 512  # tokens of a prompt's pass; the workspace grows with them
+DEFAULT_QUADRATIC = 16  # tokens of the longest draft of quadratic speculation, as in the released loop
+QUADRATIC_DRAFTS = (2, 32)  # tokens: the shortest draft that has one, and the longest that a request may ask for
 TUNED_LENGTH = 1024  # tokens in the cache for which TensorRT chooses its kernels
 VARIED = 2
 """Rows: every profile allows at least so many. If a profile allows only one number of rows, TensorRT-RTX keeps a second
@@ -22,25 +25,37 @@ arrangement of most weights for it: 1.5 times the plan in bfloat16 and float16, 
 
 @dataclass(frozen=True)
 class Shapes:
-    """Upper limits: rows of a call, tokens of a block, tokens of a prompt's chunk, tokens of a sequence."""
+    """Upper limits: rows of a call, tokens of a block, of a prompt's chunk, of a sequence, of a quadratic draft.
+
+    `quadratic` is 0 where no quadratic pass is compiled for.
+    """
 
     batch: int
     block: int
     chunk: int
     capacity: int
+    quadratic: int = 0
 
     @classmethod
-    def of(cls, config: ModelConfig, capacity: int, batch: int | None = None, chunk: int | None = None) -> Shapes:
-        """Return checked shapes; None means the default.
+    def of(
+        cls,
+        config: ModelConfig,
+        capacity: int,
+        batch: int | None = None,
+        chunk: int | None = None,
+        quadratic: int | None = None,
+    ) -> Shapes:
+        """Return checked shapes; None means the default, for `quadratic` at most what the capacity holds.
 
         Raises:
-            CheckpointError: a size below 1, or a block or chunk beyond the capacity.
+            CheckpointError: a size below 1, or a block, chunk or quadratic pass beyond the capacity.
         """
         shapes = cls(
             batch=DEFAULT_BATCH if batch is None else batch,
             block=min(config.block_size, capacity),
             chunk=min(DEFAULT_CHUNK, capacity) if chunk is None else chunk,
             capacity=capacity,
+            quadratic=_default_quadratic(capacity) if quadratic is None else quadratic,
         )
         if shapes.batch < 1:
             raise CheckpointError(f"batch: expected at least 1, found {shapes.batch}")
@@ -48,22 +63,45 @@ class Shapes:
             raise CheckpointError(
                 f"chunk: expected {shapes.block} (block) to {capacity} (capacity), found {shapes.chunk}"
             )
+        least, most = QUADRATIC_DRAFTS
+        if shapes.quadratic and not least <= shapes.quadratic <= most:
+            raise CheckpointError(f"quadratic: expected 0 or {least} to {most}, found {shapes.quadratic}")
+        if shapes.quadratic_tokens > capacity:
+            raise CheckpointError(
+                f"quadratic: a draft of {shapes.quadratic} needs a pass of {shapes.quadratic_tokens} tokens, the "
+                f"capacity is {capacity}"
+            )
         return shapes
+
+    @property
+    def quadratic_tokens(self) -> int:
+        """Tokens of a quadratic pass: L of the draft, and L groups of L masks."""
+        return self.quadratic * (self.quadratic + 1)
 
     def profiles(self) -> tuple[Profile, ...]:
         """Return the profiles in the order in which they are compiled.
 
         A pass that only stores keys and values asks for no rows of logits. A block may be shorter than the checkpoint's
         own. A chunk may have any length up to its limit, so that the last one of a prompt fits too. Chunks run one row
-        per call and are tuned for that.
+        per call and are tuned for that. Quadratic passes come last: what asks for fewer rows is of another profile.
         """
         batch = (1, max(1, self.batch // 2), max(VARIED, self.batch))
         length: Range = (1, min(TUNED_LENGTH, self.capacity), self.capacity)
-        return (
+        found = (
             Profile("step", batch, (1, 1, 1), (0, 1, 1), length),
             Profile("block", batch, (1, self.block, self.block), (0, self.block, self.block), length),
             Profile("prefill", (1, 1, VARIED), (1, self.chunk, self.chunk), (0, 1, self.block), length),
         )
+        if not self.quadratic:
+            return found
+        size, rows = self.quadratic_tokens, self.quadratic**2
+        return (*found, Profile(QUADRATIC, (1, 1, VARIED), (1, size, size), (0, rows, rows), length))
+
+
+def _default_quadratic(capacity: int) -> int:
+    """Return the longest draft up to the default whose pass the capacity holds, or 0."""
+    fits = min(DEFAULT_QUADRATIC, (math.isqrt(4 * capacity + 1) - 1) // 2)
+    return fits if fits >= QUADRATIC_DRAFTS[0] else 0
 
 
 def input_ranges(profile: Profile, config: ModelConfig, capacity: int, *, adapter: bool) -> dict[str, list[list[int]]]:

@@ -54,9 +54,12 @@ def _resolve_speculation(values: dict[str, Any], trained: int, longest: int) -> 
             limit = "does not apply to speculation quadratic, which drafts in one pass"
             raise RequestError(name, limit, values[name], error_type="not_applicable")
     if longest < SMALLEST_QUADRATIC:
-        limit = f"needs an engine whose passes have at least {SMALLEST_QUADRATIC * (SMALLEST_QUADRATIC + 1)} tokens"
+        least = SMALLEST_QUADRATIC * (SMALLEST_QUADRATIC + 1)
+        limit = f"needs an engine whose passes have at least {least} tokens: build its plan again with --quadratic"
         raise RequestError("speculation", limit, values["speculation"], error_type="not_applicable")
     block = values.setdefault("block_length", min(QUADRATIC_LENGTH, trained, longest))
     if not SMALLEST_QUADRATIC <= block <= longest:
         limit = f"must be between {SMALLEST_QUADRATIC} and {longest} for speculation quadratic on this engine"
+        if longest < MAX_QUADRATIC_LENGTH:
+            limit += ", whose plan allows no more: build it again with a larger --quadratic"
         raise RequestError("block_length", limit, block)

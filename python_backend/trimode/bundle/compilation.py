@@ -13,6 +13,8 @@ from typing import Any
 
 FLAVOURS = ("tensorrt", "tensorrt_rtx")
 Range = tuple[int, int, int]
+QUADRATIC = "quadratic"
+"""The profile of passes that verify a draft and make the next one; a plan of before it existed has none."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +22,7 @@ class Profile:
     """The shapes one optimisation profile was compiled for, each as (least, tuned for, most).
 
     Attributes:
-        name: "step", "block" or "prefill"; a plan has them in the manifest's order.
+        name: "step", "block", "prefill" or "quadratic"; a plan has them in the manifest's order.
         batch: rows of a call.
         seq: tokens of a row.
         rows: rows of logits asked for, of each row of the call.
@@ -74,6 +76,14 @@ class Compilation:
         """The longest draft that one pass of quadratic speculation verifies: L (L + 1) tokens, L * L rows of logits."""
         fits = [min(math.isqrt(4 * one.seq[2] + 1) - 1, 2 * math.isqrt(one.rows[2])) // 2 for one in self.profiles]
         return max(fits)
+
+    @property
+    def options(self) -> str:
+        """The converter's options that make such a plan; without `--quadratic` where it has no profile for that."""
+        others = [one for one in self.profiles if one.name != QUADRATIC]
+        batch, chunk = max(one.batch[2] for one in others), max(one.seq[2] for one in others)
+        drafts = (f" --quadratic {math.isqrt(one.rows[2])}" for one in self.profiles if one.name == QUADRATIC)
+        return f"--flavour {self.flavour} --batch {batch} --chunk {chunk}{''.join(drafts)}"
 
     def misfit(self, flavour: str, version: str, compute_capability: str) -> str | None:
         """Return why the plan cannot run on a device (field, the plan's value, the device's), or None if it can."""

@@ -218,8 +218,6 @@ def rebuild_hint(folder: Path, manifest: Manifest | None = None) -> str:
     if manifest is not None and manifest.runtime == "tensorrt":
         options = f"--target tensorrt --precision {manifest.precision} --capacity {manifest.capacity}"
         if manifest.compiled is not None:
-            batch = max(profile.batch[2] for profile in manifest.compiled.profiles)
-            chunk = max(profile.seq[2] for profile in manifest.compiled.profiles)
-            options += f" --flavour {manifest.compiled.flavour} --batch {batch} --chunk {chunk}"
+            options += f" {manifest.compiled.options}"
         return f"Rebuild it on the machine that runs it: {command} {options}"
     return f"Build it with: make build (or {command})"

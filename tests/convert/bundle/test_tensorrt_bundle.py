@@ -21,6 +21,7 @@ from trimode_convert.recipe import arguments_for
 from trimode_convert.tensorrt import footprint, local_gpu
 from trimode_convert.tensorrt.compiler import CompileFacts, Compiler
 from trimode_convert.tensorrt.footprint import GPUS, Gpu
+from trimode_convert.tensorrt.profiles import Shapes
 from trimode_convert.verify import onnx_reference
 
 from tests.support import checkpoints as factory
@@ -49,7 +50,9 @@ def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def design(checkpoint: Checkpoint, precision: str = "bfloat16", **options: Any) -> TensorRtBuild:
     draft = make_draft(checkpoint, BundleOptions(precision, target=TENSORRT))
-    return TensorRtBuild.design(draft, checkpoint.config, **{"flavour": "tensorrt_rtx"} | options)
+    sizes = {name: options.pop(name) for name in ("batch", "chunk", "quadratic") if name in options}
+    shapes = Shapes.of(checkpoint.config, draft.manifest.capacity, **sizes)
+    return TensorRtBuild.design(draft, checkpoint.config, shapes, **{"flavour": "tensorrt_rtx"} | options)
 
 
 @pytest.fixture
@@ -72,12 +75,13 @@ def test_command_line_compiles_a_bundle(checkpoint: Checkpoint, out: Path, capsy
     said = capsys.readouterr()
     assert "compiled with tensorrt_rtx 1.7.1.116, not executed" in said.out
     assert said.out.count("ok: max") == 4
+    assert "drafts of up to 16 tokens" in said.out
     assert "of memory to build (estimates)" in said.err
     manifest = Manifest.load(out)
     assert (manifest.runtime, manifest.kv_form, manifest.precision) == ("tensorrt", "scatter", "float16")
     assert manifest.compiled is not None
     assert manifest.compiled.compute_capabilities == ("8.9",)
-    assert [profile.name for profile in manifest.compiled.profiles] == ["step", "block", "prefill"]
+    assert [profile.name for profile in manifest.compiled.profiles] == ["step", "block", "prefill", "quadratic"]
     assert set(manifest.files) == {PLAN, TOKENIZER}
     assert [entry.name for entry in out.parent.iterdir()] == ["bundle"]
     manifest.check_device(out, flavour="tensorrt_rtx", version="1.7.1.116", compute_capability="8.9")
@@ -110,6 +114,7 @@ def test_second_build_is_up_to_date(checkpoint: Checkpoint, out: Path, fake_comp
     build.run(out)
     assert build.is_up_to_date(out)
     assert not design(checkpoint, batch=2).is_up_to_date(out)
+    assert not design(checkpoint, quadratic=8).is_up_to_date(out)
     assert not design(checkpoint, "float16").is_up_to_date(out)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import struct
 from functools import cache
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 import yaml
+from trimode.bundle.compilation import Compilation
 from trimode.errors import BundleError, CheckpointError
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
@@ -43,9 +45,11 @@ def config(size: str) -> ModelConfig:
 
 
 @cache
-def need(size: str, precision: str = "bfloat16", capacity: int = 4096, batch: int = 4) -> Footprint:
+def need(
+    size: str, precision: str = "bfloat16", capacity: int = 4096, batch: int = 4, quadratic: int | None = None
+) -> Footprint:
     settings = config(size)
-    shapes = Shapes.of(settings, capacity, batch)
+    shapes = Shapes.of(settings, capacity, batch, quadratic=quadratic)
     return footprint(settings, precision, shapes, adapter_rank=official_shapes.ADAPTER_RANK)
 
 
@@ -72,11 +76,12 @@ def test_recipe_says_what_the_footprint_says(size: str) -> None:
     table: dict[str, dict[str, Any]] = yaml.safe_load((RECIPES / f"{size}.yaml").read_text())["tensorrt"]
     assert set(table) == set(GPUS)
     for gpu, entry in table.items():
-        found = need(size, entry["precision"], entry["capacity"], entry["batch"])
+        found = need(size, entry["precision"], entry["capacity"], entry["batch"], entry["quadratic"])
         computed = {
             "precision": entry["precision"],
             "capacity": entry["capacity"],
             "batch": entry["batch"],
+            "quadratic": entry["quadratic"],
             "weights_gb": round(found.weights / GB, 2),
             "kv_gb_per_slot": round(found.kv_per_slot / GB, 2),
             "workspace_gb": round(found.workspace / GB, 2),
@@ -118,7 +123,7 @@ def test_whole_14b_checkpoint_is_planned_without_its_bytes(tmp_path: Path) -> No
 def test_gpu_that_is_too_small_is_refused_with_the_figures() -> None:
     found = need("14b")
     with pytest.raises(
-        BundleError, match=r"RTX4090-24G has 24\.00 GB, one sequence needs 29\.8\d GB: weights 27\.11 GB"
+        BundleError, match=r"RTX4090-24G has 24\.00 GB, one sequence needs 30\.3\d GB: weights 27\.11 GB"
     ):
         check_gpu(found, "RTX4090-24G", GPUS["RTX4090-24G"].memory)
     check_gpu(found, "L40S-48G", GPUS["L40S-48G"].memory)
@@ -145,16 +150,50 @@ def test_exported_graph_that_is_there_needs_no_disk_or_time_again() -> None:
 @pytest.mark.parametrize(
     ("changes", "words"),
     [({"batch": 0}, "batch: expected at least 1, found 0"), ({"chunk": 8}, r"chunk: expected 32 .*, found 8"),
-     ({"chunk": 9999}, r"chunk: expected 32 \(block\) to 4096 \(capacity\), found 9999")],
+     ({"chunk": 9999}, r"chunk: expected 32 \(block\) to 4096 \(capacity\), found 9999"),
+     ({"quadratic": 1}, "quadratic: expected 0 or 2 to 32, found 1"),
+     ({"quadratic": 33}, "quadratic: expected 0 or 2 to 32, found 33")],
 )  # fmt: skip
 def test_shapes_out_of_range_are_refused(changes: dict[str, int], words: str) -> None:
     with pytest.raises(CheckpointError, match=words):
         Shapes.of(config("3b"), 4096, **changes)
 
 
-def test_profiles_are_steps_blocks_and_chunks() -> None:
-    step, block, prefill = Shapes.of(config("3b"), 4096, batch=8, chunk=256).profiles()
+def test_profiles_are_steps_blocks_chunks_and_quadratic_passes() -> None:
+    step, block, prefill, quadratic = every = Shapes.of(config("3b"), 4096, batch=8, chunk=256).profiles()
     assert (step.seq, block.seq[2], prefill.seq[2]) == ((1, 1, 1), 32, 256)
-    assert [one.batch[2] for one in (step, block, prefill)] == [8, 8, 2]
-    assert {one.length[2] for one in (step, block, prefill)} == {4096}
-    assert {one.rows[0] for one in (step, block, prefill)} == {0}
+    assert (quadratic.seq[2], quadratic.rows[2]) == (16 * 17, 16 * 16)
+    assert [one.batch[2] for one in every] == [8, 8, 2, 2]
+    assert {one.length[2] for one in every} == {4096}
+    assert {one.rows[0] for one in every} == {0}
+
+
+@pytest.mark.parametrize("longest", [2, 8, 16, 32])
+def test_the_longest_quadratic_draft_is_stated_and_paid_for(longest: int) -> None:
+    """A call of two rows, each with L (L + 1) tokens and three float32 copies of L * L rows of logits."""
+    shapes = Shapes.of(config("8b"), 4096, quadratic=longest)
+    assert Compilation("tensorrt", "11", ("9.0",), shapes.profiles()).quadratic_length == max(longest, 5)
+    found = footprint(config("8b"), "bfloat16", shapes, weights=0)
+    logits = 2 * longest**2 * 131_072 * 4 * 3
+    if longest >= 16:
+        assert logits < found.workspace < 1.6 * logits
+    assert found.logits_per_slot == 32 * 131_072 * 4  # a block's; more of them go to the host's memory
+
+
+def test_without_quadratic_passes_nothing_is_paid_for_them() -> None:
+    shapes = [Shapes.of(config("8b"), 4096, batch=1, quadratic=longest) for longest in (0, 16)]
+    assert len(shapes[0].profiles()) == 3
+    without, with_ = (footprint(config("8b"), "bfloat16", one, weights=0).workspace for one in shapes)
+    assert with_ > 2 * without
+
+
+@pytest.mark.parametrize(("capacity", "longest"), [(5, 0), (6, 2), (256, 15), (271, 15), (272, 16), (4096, 16)])
+def test_a_small_capacity_holds_shorter_quadratic_drafts(capacity: int, longest: int) -> None:
+    settings = dataclasses.replace(config("3b"), block_size=4)
+    assert Shapes.of(settings, capacity).quadratic == longest
+
+
+def test_a_quadratic_pass_beyond_the_capacity_is_refused() -> None:
+    words = "quadratic: a draft of 32 needs a pass of 1056 tokens, the capacity is 1024"
+    with pytest.raises(CheckpointError, match=words):
+        Shapes.of(config("3b"), 1024, quadratic=32)

@@ -39,6 +39,13 @@ def test_what_shapes_drafting_passes_is_refused_where_there_are_none(knob: dict[
     assert (error.field, error.error_type) == (*knob, "not_applicable")
 
 
+def test_a_plan_that_holds_shorter_drafts_says_how_to_have_longer_ones() -> None:
+    defaults = replace(DEFAULTS, quadratic_length=5)
+    assert GenerationParams.parse(QUADRATIC, defaults).block.block_length == 5
+    error = unparsed({**QUADRATIC, "block_length": 8}, defaults)
+    assert "between 2 and 5" in error.limit and "build it again with a larger --quadratic" in error.limit
+
+
 def test_an_engine_with_short_passes_refuses_it() -> None:
     defaults = replace(DEFAULTS, quadratic_length=1)
     error = unparsed(QUADRATIC, defaults)

@@ -125,3 +125,10 @@ def test_the_longest_quadratic_draft_is_what_one_pass_holds(tokens: int, rows: i
     """L (L + 1) tokens and L * L rows of logits."""
     profile = Profile("block", (1, 1, 1), (1, 1, tokens), (0, 1, rows), (1, 1, 64))
     assert Compilation("tensorrt", "10", ("8.9",), (STEP, profile)).quadratic_length == longest
+
+
+def test_how_to_build_such_a_plan_again_names_its_sizes() -> None:
+    quadratic = Profile("quadratic", (1, 1, 2), (1, 1056, 1056), (0, 1024, 1024), (1, 64, 2048))
+    assert COMPILED.options == "--flavour tensorrt_rtx --batch 4 --chunk 8"
+    longer = dataclasses.replace(COMPILED, profiles=(STEP, BLOCK, quadratic))
+    assert longer.options == "--flavour tensorrt_rtx --batch 4 --chunk 8 --quadratic 32"

@@ -20,7 +20,7 @@ class Buffers:
     """Memory that all calls use in turn: addresses on the GPU, and page-locked arrays on the host.
 
     `logits` (rows of the largest call, V) float32 are copied to the host only where they are asked for. `kept`, with
-    room for every slot's logits, has those of a call after which the same `run` made another call.
+    room for `kept_bytes`, a block's logits for every slot, has those of a call after which the same `run` made another.
     """
 
     inputs: int
@@ -30,6 +30,7 @@ class Buffers:
     host_inputs: npt.NDArray[np.uint8]
     host_choices: npt.NDArray[np.uint8]
     host_logits: npt.NDArray[np.uint8]
+    kept_bytes: int
 
     @classmethod
     def allocate(cls, cuda: Cuda, need: Need, slots: int) -> Self:
@@ -46,4 +47,5 @@ class Buffers:
             host_inputs=cuda.pin(need.inputs),
             host_choices=cuda.pin(need.choices),
             host_logits=cuda.pin(need.logits),
+            kept_bytes=slots * need.kept,
         )

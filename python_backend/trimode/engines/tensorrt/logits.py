@@ -100,10 +100,16 @@ class LogitsStore:
         return results
 
     def set_aside(self, window: Window, rows: Sequence[Row], results: Sequence[DeviceResult]) -> None:
-        """Copy the logits of the call that ran last, on the GPU, to where the run's further calls do not write."""
+        """Copy the logits of the call that ran last to where the run's further calls do not write.
+
+        That is on the GPU, and in the host's memory where there is no more room for them.
+        """
         width, lines = 4 * self._vocab_size, window.lines
         for index, (row, result) in enumerate(zip(rows, results, strict=True)):
             if not (count := len(row.want)):
+                continue
+            if (self._aside + count) * width > self._buffers.kept_bytes:
+                result.outlive()
                 continue
             source = Pitched(self._buffers.logits + lines[index] * window.shape.rows * width, width, count)
             target = Pitched(self._buffers.kept + self._aside * width, width, count)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...bundle.compilation import QUADRATIC
 from ...bundle.manifest import PLAN, Manifest, rebuild_hint
 from ...errors import BundleError
 from .layout import ALIGNMENT, Shape, Types, choices, inputs
@@ -23,7 +24,7 @@ class Need:
 
     Attributes:
         slot: keys and values of one slot at full capacity.
-        kept: logits of one slot that are set aside.
+        kept: logits of one slot that are set aside: a block's; the more that a quadratic pass has go to the host.
         workspace, inputs, choices, logits: allocated once, whatever the number of slots.
     """
 
@@ -44,14 +45,15 @@ class Need:
             workspace: what the plan says a context needs.
         """
         assert manifest.compiled is not None
+        profiles = manifest.compiled.profiles
         shapes = [
             Shape(number, 0, profile.batch[2], profile.seq[2], profile.rows[2], profile.length[2])
-            for number, profile in enumerate(manifest.compiled.profiles)
+            for number, profile in enumerate(profiles)
         ]
         plane = manifest.num_kv_heads * manifest.capacity * manifest.head_dim * cache_bytes
         return cls(
             slot=2 * manifest.num_layers * plane,
-            kept=max(shape.rows for shape in shapes) * manifest.vocab_size * 4,
+            kept=max(one.rows[2] for one in profiles if one.name != QUADRATIC) * manifest.vocab_size * 4,
             workspace=max(workspace, ALIGNMENT),
             inputs=max(inputs(shape, types).size for shape in shapes),
             choices=max(choices(shape, types).size for shape in shapes),

@@ -79,7 +79,7 @@ class Windows:
     def over(self, rows: Sequence[Row]) -> Window | None:
         """Return one call for all `rows`; None if their lanes, their lengths or the plan's profiles do not allow it."""
         size, wanted = max(len(row.tokens) for row in rows), max(len(row.want) for row in rows)
-        number = self._profile(size)
+        number = self._profile(size, wanted)
         if number is None:
             return None
         profile = self._profiles[number]
@@ -87,7 +87,7 @@ class Windows:
         first = min(lanes)
         batch = max(lanes) - first + 1
         most = 1 if profile.name == PREFILL else profile.batch[2]
-        if batch > most or wanted > profile.rows[2]:
+        if batch > most:
             return None
         writes = [self._lanes.held_at(lane) for lane in range(first, first + batch)]
         for lane, row in zip(lanes, rows, strict=True):
@@ -140,9 +140,13 @@ class Windows:
         """Return how many entries attention reads if `length` of them matter."""
         return next(bucket for bucket in self._buckets if bucket >= length)
 
-    def _profile(self, size: int) -> int | None:
-        """Return the first profile, the one with the fewest tokens, that holds rows of `size` tokens."""
-        fitting = (n for n, profile in enumerate(self._profiles) if profile.seq[0] <= size <= profile.seq[2])
+    def _profile(self, size: int, wanted: int) -> int | None:
+        """Return the first profile that holds rows of `size` tokens of which `wanted` give logits, if there is one."""
+        fitting = (
+            number
+            for number, profile in enumerate(self._profiles)
+            if profile.seq[0] <= size <= profile.seq[2] and wanted <= profile.rows[2]
+        )
         return next(fitting, None)
 
 

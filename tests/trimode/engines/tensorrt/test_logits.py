@@ -50,7 +50,7 @@ class Bench:
     def __init__(self) -> None:
         self.gpu, self.kept = np.zeros((2 * ROWS, VOCAB), np.float32), np.zeros((2 * ROWS, VOCAB), np.float32)
         page = np.zeros(self.gpu.nbytes, np.uint8)
-        buffers = Buffers(0, 0, self.gpu.ctypes.data, self.kept.ctypes.data, page, page, page)
+        buffers = Buffers(0, 0, self.gpu.ctypes.data, self.kept.ctypes.data, page, page, page, self.kept.nbytes)
         self.host = Host()
         self.store = LogitsStore(cast(Cuda, self.host), buffers, dataclasses.replace(manifest(), vocab_size=VOCAB))
 
@@ -111,3 +111,16 @@ def test_each_run_sets_aside_from_the_beginning(bench: Bench) -> None:
         bench.store.set_aside(WINDOW, rows, bench.run(first, rows))
     assert bench.kept[0].tolist() == [112, 113, 114, 115]
     assert not bench.kept[1:].any()
+
+
+def test_what_there_is_no_room_for_on_the_gpu_is_set_aside_on_the_host(bench: Bench) -> None:
+    """As for a quadratic pass, which has many more rows of logits than a block."""
+    rows = [row(3), row(2)]
+    kept = []
+    for first in (0, 100):
+        results = bench.run(first, rows)
+        bench.store.set_aside(WINDOW, rows, results)
+        kept += results
+    bench.run(200, rows)
+    assert bench.kept[:5].tolist() == [[c, c + 1, c + 2, c + 3] for c in (12, 16, 20, 0, 4)]
+    assert [one.logits[0, 0] for one in kept] == [12, 0, 112, 100]

@@ -70,6 +70,17 @@ def test_tokens_and_rows_are_rounded_so_that_shapes_recur(
     assert window.shape[3:5] == (seq, rows)
 
 
+def test_what_asks_for_more_logits_than_a_block_is_of_the_profile_of_quadratic_passes() -> None:
+    quadratic = Profile("quadratic", (1, 1, 2), (1, 72, 72), (0, 64, 64), LENGTHS)
+    compiled = dataclasses.replace(COMPILED, profiles=(*COMPILED.profiles, quadratic))
+    made = Windows(dataclasses.replace(manifest(capacity=512), compiled=compiled), Lanes())
+    found = [made.over(rows) for rows in ([row(0, 72, want=64)], [row(slot, 40, want=33) for slot in (0, 1)])]
+    assert [window.shape[:5] for window in found if window] == [(3, 0, 1, 72, 64), (3, 0, 2, 64, 40)]
+    smaller = made.over([row(0, 72, want=32)])
+    assert smaller is not None and smaller.shape.profile == 2
+    assert made.over([row(slot, 72, want=64) for slot in range(3)]) is None
+
+
 def test_the_length_is_the_bucket_of_what_is_written_last() -> None:
     near, far = (windows(0, 300).over([row(0, 8, 50)]), windows(0, 300).over([row(0, 8, 50), row(1, 8, 300)]))
     assert near is not None and far is not None

@@ -16,7 +16,7 @@ from trimode.errors import EngineError
 
 from tests.support.arrays import Array, assert_close
 from tests.support.fake_cuda import FakeCuda
-from tests.support.fake_gpu import open_engine
+from tests.support.fake_gpu import make_bundle, open_engine
 
 PROMPTS = [[5, 17, 23, 42], [60, 7, 7, 91, 12, 3], [30], [88, 61, 4, 5, 19]]
 BLOCK = [9, 33, 100, 100, 51]
@@ -195,25 +195,73 @@ def test_entries_travel_between_slots(twins: Twins, engine: TensorRtEngine) -> N
     assert engine.capacity == 64
 
 
+def quadratic(slot: int, start: int, length: int, mask: int, *, adapter: bool) -> Row:
+    layout = QuadraticPass.of(length)
+    tokens = np.where(layout.is_mask, mask, 0)
+    tokens[:length] = np.arange(101, 101 + length)
+    more = {"want": layout.want, "positions": start + layout.offsets, "leading": length}
+    return row(slot, tokens.tolist(), start, layout.sees, adapter=layout.is_mask if adapter else False, **more)
+
+
 @pytest.mark.parametrize("length", [2, 4, 5])
 @pytest.mark.parametrize("adapter", [False, True])
 def test_a_quadratic_pass(twins: Twins, engine: TensorRtEngine, length: int, adapter: bool) -> None:
-    """Masks, positions and an adapter of their own; only the heads stay."""
+    """Masks, positions and an adapter of their own; only the heads stay. The plan has no profile for such passes."""
     slot, start = twins.take(block=True), len(PROMPTS[1])
     twins.run(row(slot, PROMPTS[1]))
-    layout = QuadraticPass.of(length)
-    tokens = np.where(layout.is_mask, engine.manifest.mask_token_id, 0)
-    tokens[:length] = [9, 33, 51, 12, 7][:length]
-    twins.run(
-        row(
-            slot,
-            tokens.tolist(),
-            start,
-            layout.sees,
-            want=layout.want,
-            adapter=layout.is_mask if adapter else False,
-            positions=start + layout.offsets,
-            leading=length,
-        )
-    )
+    twins.run(quadratic(slot, start, length, engine.manifest.mask_token_id, adapter=adapter))
     twins.run(row(slot, [8, 3], start + 1))
+
+
+def test_a_quadratic_pass_beyond_a_plan_without_its_profile_is_refused(twins: Twins, engine: TensorRtEngine) -> None:
+    """A plan of before there was that profile: it holds drafts of 5."""
+    slot = twins.take(block=True)
+    twins.run(row(slot, PROMPTS[1]))
+    assert engine.manifest.compiled is not None and engine.manifest.compiled.quadratic_length == 5
+    longer = quadratic(twins.taken[slot][0], len(PROMPTS[1]), 8, engine.manifest.mask_token_id, adapter=False)
+    with pytest.raises(EngineError, match=r"a pass of 72 tokens .* longest profile, prefill, holds 64"):
+        engine.run([longer])
+
+
+@pytest.fixture(scope="module", params=["plain", "wide"])
+def on_both(
+    request: pytest.FixtureRequest,
+    gpu: FakeCuda,
+    parity_kit: Path,
+    bundle_of: Callable[..., Path],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Twins]:
+    """Engines whose plan has the profile of quadratic passes, with drafts of up to 16."""
+    checkpoint = parity_kit / "checkpoints" / request.param
+    bundle = make_bundle(checkpoint, tmp_path_factory.mktemp("quadratic"), capacity=384, quadratic=16)
+    others = set(gpu.leaked)  # engines that are still open
+    opened = open_engine(bundle)
+    own = set(gpu.leaked) - others
+    on_cpu = OnnxRuntimeEngine.open(bundle_of(checkpoint), threads=1, spin=False, max_slots=4)
+    yield Twins(opened, on_cpu)
+    opened.close()
+    assert not own & set(gpu.leaked)
+
+
+@pytest.mark.parametrize("length", [8, 11, 16])
+@pytest.mark.parametrize("adapter", [False, True])
+def test_quadratic_passes_of_their_own_profile(on_both: Twins, length: int, adapter: bool) -> None:
+    """Two share a call, more take several, whose logits are all there afterwards; what stays are the heads."""
+    mask = on_both.engines[0].manifest.mask_token_id
+    taken = [on_both.take(block=True) for _ in range(3)]
+    for slot, prompt in zip(taken, PROMPTS, strict=False):
+        on_both.run(row(slot, prompt))
+    lengths = [len(prompt) for prompt in PROMPTS]
+    for count, calls in ((1, 1), (2, 1), (3, 2)):
+        before = on_both.engines[0].calls
+        on_both.run(*(quadratic(taken[at], lengths[at], length, mask, adapter=adapter) for at in range(count)))
+        assert on_both.engines[0].calls == before + calls
+    for slot, held in zip(taken, lengths, strict=False):
+        on_both.run(row(slot, [8, 3], held + 1))
+    on_both.close()
+    on_both.taken.clear()
+
+
+def test_a_plan_states_the_drafts_that_it_holds(on_both: Twins) -> None:
+    compiled = on_both.engines[0].manifest.compiled
+    assert compiled is not None and compiled.quadratic_length == 16
