@@ -12,6 +12,7 @@ from functools import lru_cache
 import numpy as np
 
 from ..engines.base import Bools, Ints
+from .quadratic_shape import QuadraticShape
 
 CACHED_PASSES = 128
 """Passes that are remembered by their sizes: a draft has at most 32, and they shrink one by one at an answer's end."""
@@ -27,7 +28,7 @@ class QuadraticPass:
 
     Attributes:
         heads: tokens of the draft that are verified, H.
-        masks: (H,) how many masks each group has; 0 where nothing could follow.
+        masks: (H,) how many masks each group has; 0 where nothing could follow, or where the shape has none.
         offsets: (R,) int64, the position of each row, counted from the first head's; R = H + the sum of `masks`.
         sees: (R, R) bool, query by key.
         want: the rows whose logits are needed: every head, and every mask of a group but its first.
@@ -42,17 +43,17 @@ class QuadraticPass:
     is_mask: Bools
 
     @classmethod
-    def of(cls, block_length: int, remaining: int | None = None) -> QuadraticPass:
-        """Return the pass for a draft of `block_length` tokens.
+    def of(cls, shape: QuadraticShape, heads: int, remaining: int | None = None) -> QuadraticPass:
+        """Return the pass for a draft of `heads` tokens.
 
         Args:
             remaining: how many tokens after the draft's first may still be given; what lies beyond is left out.
                 None leaves nothing out, as the released loop does.
         """
-        if remaining is None:
-            return _laid_out(block_length, (block_length,) * block_length)
-        heads = min(block_length, remaining)
-        masks = [min(block_length, remaining - head) for head in range(heads)]
+        masks = shape.masks(heads)
+        if remaining is not None:
+            heads = min(heads, remaining)
+            masks = tuple(min(count, remaining - head) for head, count in enumerate(masks[:heads]))
         return _laid_out(heads, tuple(count if count > 1 else 0 for count in masks))
 
     def drafted(self, group: int) -> slice:

@@ -18,6 +18,7 @@ from ..api.params import GenerationParams
 from .block import Block
 from .guide import Guide, follow
 from .infill_state import InfillState
+from .quadratic_shape import QuadraticShape
 from .revise_state import ReviseState
 from .rules.base import LogitRule
 
@@ -55,6 +56,7 @@ class SequenceState:
         rules: what changes logits before a token is chosen from them, in this order.
         guide: what the answer must match; it stands where `tokens` end.
         mode, block_length: how the next cycle is decoded; the request's own, unless that is left to `auto`.
+        shape: of the passes that verify a draft and make the next one; None where drafts have passes of their own.
     """
 
     params: GenerationParams
@@ -77,11 +79,14 @@ class SequenceState:
     guide: Guide | None = None
     mode: Mode = field(init=False)
     block_length: int = field(init=False)
+    shape: QuadraticShape | None = None
 
     def __post_init__(self) -> None:
         """Start with the request's values; a request in mode auto starts token by token."""
         self.mode = Mode.AUTOREGRESSIVE if self.params.mode is Mode.AUTO else self.params.mode
         self.block_length = self.params.block.block_length
+        if self.params.block.speculation == "quadratic":
+            self.shape = QuadraticShape.official(self.block_length)
         if self.params.returns.return_prompt_log_probs:
             self.prompt_log_probs = PromptLogProbs(self.prompt)
 
@@ -125,10 +130,10 @@ class SequenceState:
         assert self.block is not None
         return self.block
 
-    def switch(self, mode: Mode, block_length: int) -> None:
+    def switch(self, mode: Mode, block_length: int, shape: QuadraticShape | None = None) -> None:
         """Decode the next cycle in another way; what is committed and cached stays as it is."""
         assert self.between_cycles
-        self.mode, self.block_length = mode, block_length
+        self.mode, self.block_length, self.shape = mode, block_length, shape
 
     def diffuse(self) -> None:
         """Decode the whole answer by diffusion, as a request in mode auto may allow; before the first pass only."""
@@ -226,6 +231,13 @@ class SequenceState:
         del self.tokens[count:]
         del self.log_probs[count:]
         self.counters.output_tokens = count
+
+    def open_draft(self, tokens: list[int]) -> None:
+        """Start a block of a whole draft, its first token already right; the next pass verifies it."""
+        count = len(tokens)
+        drafted, is_open = np.array(tokens, dtype=np.int64), np.zeros(count, dtype=bool)
+        self.block = Block(self.cached, drafted, is_open, 0, 0, np.zeros(count, dtype=np.float32))
+        self.phase = Phase.VERIFY
 
     def open_block(self, seed: int, forced: dict[int, int], last: int) -> None:
         """Start a block: `seed` at offset 0, `forced` offsets fixed, the offsets from `last` on never filled.

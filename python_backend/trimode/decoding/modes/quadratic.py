@@ -4,6 +4,8 @@ Reference: `self_spec_generate` of the released models. A pass has L (L + 1) tok
 `quadratic_pass`; a cycle is that one pass, where linear self-speculation takes two. The pass that reads the end of the
 prompt makes the first draft. The text equals the autoregressive one, sampled text too: heads and drafts share the
 draws of causal passes.
+A shape other than the released one has fewer masks. A run that ends where there are none is followed by a draft of one
+token, the one that is known.
 Served differently unless `reference` is set: a token that a head predicts is given at once rather than by the next
 pass, nothing beyond the request's limit is computed, and the thinking budget's end marker is put where autoregressive
 decoding puts it. Not served: `ar_mix_weight`, which changes the text. Query scales follow a row's position, where the
@@ -20,7 +22,7 @@ from ..choice import CAUSAL_STREAM, choose, next_token
 from ..committed import Committed
 from ..quadratic_pass import QuadraticPass
 from ..rules.base import Places
-from ..sequence import Phase, SequenceState
+from ..sequence import SequenceState
 from ..shaping import shaped_at
 from . import self_speculation
 
@@ -45,6 +47,12 @@ def plan_prompt(seq: SequenceState, chunk: int) -> Row:
         adapter=is_mask if seq.adapter else False,
         leading=size,
     )
+
+
+def resume(seq: SequenceState) -> None:
+    """Go on after the last committed token, which is not in the cache, with a draft of that token alone."""
+    if not seq.done:
+        seq.open_draft([seq.tokens[-1]])
 
 
 def start(seq: SequenceState, result: RowResult) -> list[int]:
@@ -93,7 +101,8 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
 
 
 def _layout(seq: SequenceState) -> QuadraticPass:
-    return QuadraticPass.of(seq.block_length, None if seq.params.reference else seq.remaining)
+    assert seq.shape is not None
+    return QuadraticPass.of(seq.shape, len(seq.current.tokens), None if seq.params.reference else seq.remaining)
 
 
 def _heads(seq: SequenceState, draft: Ints, result: RowResult) -> RowResult:
@@ -127,8 +136,7 @@ def _open(seq: SequenceState, first: int, rows: slice, result: RowResult) -> Non
         for offset in range(1, len(draft)):
             forced = seq.forced_at(len(seq.tokens) - 1 + offset)
             draft[offset] = draft[offset] if forced is None else forced
-    seq.open_block(first, dict(enumerate(draft)), len(draft))
-    seq.phase = Phase.VERIFY
+    seq.open_draft(draft)
 
 
 def _with_end_of_thinking(seq: SequenceState, draft: list[int]) -> list[int]:

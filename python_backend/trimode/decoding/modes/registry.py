@@ -9,6 +9,7 @@ from ...api.fields import Mode
 from ...engines.base import Row, RowResult
 from .. import prefill
 from ..committed import NOTHING, Committed
+from ..quadratic_shape import QuadraticShape
 from ..sequence import Phase, SequenceState
 from ..shaping import shaped
 from . import autoregressive, diffusion, infill, quadratic, revise, self_speculation
@@ -51,15 +52,23 @@ def decoder_of(seq: SequenceState) -> Decoder:
         return INFILL
     if seq.revise is not None:
         return REVISE
-    quadratic_asked = seq.mode is Mode.SELF_SPECULATION and seq.params.block.speculation == "quadratic"
-    return QUADRATIC if quadratic_asked else DECODERS[seq.mode]
+    return DECODERS[seq.mode] if seq.shape is None else QUADRATIC
 
 
-def switch(seq: SequenceState, mode: Mode, block_length: int) -> None:
-    """Decode the next cycle of a sequence between two cycles by single tokens, or by drafts of `block_length`."""
-    seq.switch(mode, block_length)
+def switch(seq: SequenceState, mode: Mode, block_length: int, shape: QuadraticShape | None = None) -> None:
+    """Decode the next cycle of a sequence between two cycles by single tokens, or by drafts of `block_length`.
+
+    Args:
+        shape: verify a draft and make the next one in passes of this shape; a draft that is there already is kept.
+    """
+    drafted = shape is not None and seq.shape is not None
+    seq.switch(mode, block_length, shape)
+    if drafted:
+        return
     if mode is Mode.AUTOREGRESSIVE:
         autoregressive.resume(seq)
+    elif shape is not None:
+        quadratic.resume(seq)
     else:
         self_speculation.resume(seq)
 

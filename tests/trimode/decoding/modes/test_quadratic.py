@@ -7,16 +7,27 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from trimode.api.defaults import Defaults
+from trimode.api.fields import Mode
 from trimode.api.params import GenerationParams
 from trimode.decoding.committed import Committed
 from trimode.decoding.modes import registry as modes
 from trimode.decoding.modes.quadratic import plan_prompt
+from trimode.decoding.quadratic_shape import QuadraticShape
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row, RowResult
 
 VOCAB, EOS, MASK, THINK = 12, 8, 9, 7
 PROMPT = [1, 2]
 WRONG = 11
+
+
+SHAPES = [
+    QuadraticShape.official(4),
+    QuadraticShape.two_pass(4),
+    QuadraticShape((0, 0, 0), (4, 0, 0, 4)),
+    QuadraticShape((3, 0, 2), (2, 4, 0, 3)),
+    QuadraticShape((0, 0, 0), (0, 0, 0, 0)),
+]
 
 
 def sequence(*, adapter: bool = True, prompt: list[int] = PROMPT, **given: object) -> SequenceState:
@@ -50,8 +61,10 @@ def drive(seq: SequenceState, right: Callable[[int], bool]) -> list[tuple[Row, C
 
 @pytest.mark.parametrize("right", [lambda at: True, lambda at: False, lambda at: at % 3 > 0, lambda at: at % 2 > 0])
 @pytest.mark.parametrize("most", [1, 2, 3, 4, 5, 9, 30])
-def test_the_text_does_not_depend_on_the_drafts(right: Callable[[int], bool], most: int) -> None:
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_text_does_not_depend_on_the_drafts(right: Callable[[int], bool], most: int, shape: QuadraticShape) -> None:
     seq = sequence(max_tokens=most)
+    seq.shape = shape
     drive(seq, right)
     assert seq.tokens == [answer(at) for at in range(most)]
     assert seq.finish_reason == "length"
@@ -70,6 +83,44 @@ def test_wrong_drafts_give_one_token_in_every_pass() -> None:
     passes = drive(seq, lambda at: False)
     assert [len(outcome.tokens) for _, outcome in passes] == [1, 1, 1, 1]
     assert [outcome.verified for _, outcome in passes[1:]] == [0, 0, 0]
+
+
+def test_a_run_that_ends_where_there_are_no_masks_goes_on_with_the_token_that_is_known() -> None:
+    seq = sequence(max_tokens=40)
+    seq.shape = QuadraticShape((0, 0, 0), (4, 0, 0, 4))
+    passes = drive(seq, lambda at: at % 6 > 0)[1:7]
+    # the draft of 0 to 3 is all right, that of 4 to 7 is wrong at 6, as is that of 11 to 14 at 12
+    assert [row.tokens[: row.leading].tolist() for row, _ in passes[:3]] == [
+        [3, 4, 5, 6],
+        [3, 4, WRONG, 6],
+        [answer(6)],
+    ]
+    assert [len(row.tokens) for row, _ in passes] == [8, 8, 5, 8, 8, 5]
+
+
+def test_in_two_passes_a_draft_is_verified_without_masks() -> None:
+    seq = sequence(max_tokens=40)
+    seq.shape = QuadraticShape.two_pass(4)
+    passes = drive(seq, lambda at: True)[1:7]
+    assert [len(row.tokens) for row, _ in passes] == [4, 5, 4, 5, 4, 5]
+    assert [len(outcome.tokens) for _, outcome in passes] == [4, 1, 4, 1, 4, 1]
+
+
+@pytest.mark.parametrize("mode", [Mode.AUTOREGRESSIVE, Mode.SELF_SPECULATION])
+def test_another_way_of_decoding_may_follow_each_pass(mode: Mode) -> None:
+    """There and back, and from one shape to another, whose first pass verifies the draft that is there."""
+    seq = sequence(max_tokens=60)
+    for turn in range(10):
+        step(seq, lambda at: at % 5 > 0)
+        if turn % 2:
+            modes.switch(seq, mode, 4)
+            step(seq, lambda at: at % 5 > 0)
+            while not seq.between_cycles:
+                step(seq, lambda at: at % 5 > 0)
+        drafted = [] if seq.shape is None else seq.current.tokens.tolist()
+        modes.switch(seq, Mode.SELF_SPECULATION, 4, SHAPES[turn % len(SHAPES)])
+        assert seq.current.tokens.tolist() == (drafted or seq.tokens[-1:])
+    assert seq.tokens == [answer(at) for at in range(len(seq.tokens))]
 
 
 def test_the_prompts_last_pass_drafts_beside_it() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from trimode.decoding.quadratic_pass import QuadraticPass
+from trimode.decoding.quadratic_shape import QuadraticShape
 from trimode.engines.base import Row
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
 
@@ -34,7 +35,7 @@ def causal(slot: int, tokens: Array, start: int) -> Row:
 
 
 def quadratic(engine: OnnxRuntimeEngine, slot: int, *, adapter: bool) -> tuple[QuadraticPass, Row]:
-    layout = QuadraticPass.of(LENGTH)
+    layout = QuadraticPass.of(QuadraticShape.official(LENGTH), LENGTH)
     tokens = np.where(layout.is_mask, engine.manifest.mask_token_id, 0)
     tokens[:LENGTH] = DRAFT
     adapted = layout.is_mask if adapter else False

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from trimode.decoding.quadratic_pass import QuadraticPass
+from trimode.decoding.quadratic_shape import QuadraticShape
 from trimode.engines.base import Engine, Row
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.engines.tensorrt.engine import TensorRtEngine
@@ -196,7 +197,7 @@ def test_entries_travel_between_slots(twins: Twins, engine: TensorRtEngine) -> N
 
 
 def quadratic(slot: int, start: int, length: int, mask: int, *, adapter: bool) -> Row:
-    layout = QuadraticPass.of(length)
+    layout = QuadraticPass.of(QuadraticShape.official(length), length)
     tokens = np.where(layout.is_mask, mask, 0)
     tokens[:length] = np.arange(101, 101 + length)
     more = {"want": layout.want, "positions": start + layout.offsets, "leading": length}
