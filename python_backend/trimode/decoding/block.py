@@ -32,6 +32,27 @@ class Block:
     log_probs: npt.NDArray[np.float32]
     review: Review | None = None
 
+    @classmethod
+    def drafted(cls, start: int, tokens: list[int]) -> Block:
+        """Return a block of a whole draft at `start`, its first token already right."""
+        count = len(tokens)
+        no_log_probs = np.zeros(count, dtype=np.float32)
+        return cls(start, np.array(tokens, dtype=np.int64), np.zeros(count, dtype=bool), 0, 0, no_log_probs)
+
+    @classmethod
+    def masked(cls, start: int, length: int, mask_token_id: int, last: int) -> Block:
+        """Return a block of `length` masks at `start`; those from `last` on are never filled."""
+        tokens = np.full(length, mask_token_id, dtype=np.int64)  # (L,)
+        is_open = np.arange(length) < last
+        return cls(start, tokens, is_open, int(is_open.sum()), 0, np.zeros(length, dtype=np.float32))
+
+    def decide(self, decided: dict[int, int]) -> None:
+        """Fill the offsets in `decided` with their tokens."""
+        for offset, token in decided.items():
+            self.tokens[offset] = token
+            self.open[offset] = False
+        self.unrevealed = int(self.open.sum())
+
 
 @dataclass(frozen=True)
 class Review:

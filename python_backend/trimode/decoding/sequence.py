@@ -234,24 +234,13 @@ class SequenceState:
 
     def open_draft(self, tokens: list[int]) -> None:
         """Start a block of a whole draft, its first token already right; the next pass verifies it."""
-        count = len(tokens)
-        drafted, is_open = np.array(tokens, dtype=np.int64), np.zeros(count, dtype=bool)
-        self.block = Block(self.cached, drafted, is_open, 0, 0, np.zeros(count, dtype=np.float32))
-        self.phase = Phase.VERIFY
+        self.block, self.phase = Block.drafted(self.cached, tokens), Phase.VERIFY
 
     def open_block(self, seed: int, forced: dict[int, int], last: int) -> None:
         """Start a block: `seed` at offset 0, `forced` offsets fixed, the offsets from `last` on never filled.
 
         Those from `last` on are beyond the request's limit: they stay masks so that the block keeps its width.
         """
-        length = self.block_length
-        tokens = np.full(length, self.mask_token_id, dtype=np.int64)  # (L,)
-        tokens[0] = seed
-        is_open = np.arange(length) < last
+        self.block = Block.masked(self.cached, self.block_length, self.mask_token_id, last)
         # Only in reference mode can the seed be the mask id; the reference then fills it like any masked position.
-        is_open[0] = seed == self.mask_token_id
-        for offset, token in forced.items():
-            tokens[offset] = token
-            is_open[offset] = False
-        log_probs = np.zeros(length, dtype=np.float32)
-        self.block = Block(self.cached, tokens, is_open, int(is_open.sum()), 0, log_probs)
+        self.block.decide(forced if seed == self.mask_token_id else {0: seed, **forced})
