@@ -1,11 +1,12 @@
-"""Anthropic's package, on /v1/messages: whole, streamed, with a thought, counted, refused."""
+"""Anthropic's package, on /v1/messages: whole, streamed, with a thought, tools and forms, counted, refused."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import pytest
+from pydantic import BaseModel
 
 from tests.clients.clients import ANSWER, KEY, LONG, MESSAGES, MODES, ClientsServer, need, questions
 
@@ -52,6 +53,57 @@ def test_tokens_are_counted_as_they_are_charged(client: Any) -> None:
     usage = client.messages.create(**asked, max_tokens=1).usage
     counted = client.messages.count_tokens(**asked).input_tokens
     assert counted == usage.input_tokens + usage.cache_read_input_tokens
+
+
+class Weather(BaseModel):
+    city: str
+    unit: Literal["C", "F"]
+
+
+TOOLS: list[Any] = [{"name": "weather", "description": "The weather.", "input_schema": Weather.model_json_schema()}]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_message_is_an_object_of_a_class(client: Any, mode: str) -> None:
+    asked: dict[str, Any] = {"model": f"nano:{mode}", "messages": MESSAGES, "max_tokens": 100}
+    found = client.messages.parse(**asked, output_format=Weather)
+    assert isinstance(found.parsed_output, Weather)
+    with client.messages.stream(**asked, output_format=Weather) as stream:
+        assert stream.get_final_message().parsed_output == found.parsed_output
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_tools_are_called_whole_and_streamed(client: Any, mode: str) -> None:
+    asked: dict[str, Any] = {"model": f"nano:{mode}", "max_tokens": 150, "tools": TOOLS}
+    for choice in ({"type": "any"}, {"type": "tool", "name": "weather"}):
+        found = client.messages.create(**asked, messages=MESSAGES, tool_choice=choice)
+        assert found.stop_reason == "tool_use"
+        calls = [Weather.model_validate(block.input) for block in found.content if block.type == "tool_use"]
+        assert len(calls) == len(found.content) >= 1
+        with client.messages.stream(**asked, messages=MESSAGES, tool_choice=choice) as stream:
+            final = stream.get_final_message()
+        assert [Weather.model_validate(block.input) for block in final.content] == calls
+    results = [{"type": "tool_result", "tool_use_id": block.id, "content": "5"} for block in found.content]
+    said = [*MESSAGES, {"role": "assistant", "content": found.content}, {"role": "user", "content": results}]
+    after = client.messages.create(**asked, messages=said, tool_choice={"type": "none"})
+    assert after.content[0].text
+
+
+def test_its_own_loop_runs_tools(client: Any) -> None:
+    ran = []
+
+    @anthropic.beta_tool  # type: ignore[untyped-decorator]  # the package is not there when types are checked
+    def add(a: int, b: int) -> str:
+        """Add two numbers."""
+        ran.append((a, b))
+        return str(a + b)
+
+    asked: dict[str, Any] = {"model": "nano", "messages": MESSAGES, "max_tokens": 200, "max_iterations": 2}
+    runner = client.beta.messages.tool_runner(
+        **asked, tools=[add], tool_choice={"type": "any", "disable_parallel_tool_use": True}
+    )
+    assert [message.stop_reason for message in runner] == ["tool_use"] * 2
+    assert ran and all(isinstance(one, int) for pair in ran for one in pair)
 
 
 def test_the_models_are_listed(client: Any) -> None:

@@ -95,6 +95,25 @@ def test_a_thought_comes_apart(found: Found, program: str) -> None:
     assert message["content"] == ANSWER and "carry" in message["reasoning_content"]
 
 
+def is_weather(found: Any) -> bool:
+    return set(found) == {"city", "unit"} and isinstance(found["city"], str) and found["unit"] in ("C", "F")
+
+
+def test_objects_have_the_schema_of_the_request(found: Found) -> None:
+    whole = value(found, "ai-sdk", "object")
+    assert is_weather(whole)
+    assert value(found, "ai-sdk", "objectStreamed") == value(found, "ai-sdk", "output") == whole
+
+
+def test_tools_are_called_and_their_results_go_back(found: Found) -> None:
+    calls = value(found, "ai-sdk", "tools")
+    assert calls and all(call["toolName"] == "weather" and is_weather(call["input"]) for call in calls)
+    assert value(found, "ai-sdk", "toolsStreamed") == calls
+    steps = value(found, "ai-sdk", "steps")
+    assert [step["finishReason"] for step in steps] == ["tool-calls"] * 2
+    assert steps[0]["results"] == [f"Sunny in {call['input']['city']}." for call in calls]
+
+
 def test_usage_log_probabilities_and_responses_come(found: Found) -> None:
     usage = value(found, "openai", "usage")
     assert usage["total_tokens"] == usage["prompt_tokens"] + usage["completion_tokens"] > 0

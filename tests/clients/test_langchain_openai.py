@@ -104,6 +104,21 @@ def test_an_answer_is_an_object_of_a_class(server: ClientsServer, mode: str, met
     assert isinstance(model.invoke(QUESTION), Weather)
 
 
+def test_any_object_is_valid_json_and_comes_raw(server: ClientsServer) -> None:
+    model = chat(server, max_tokens=60).with_structured_output(None, method="json_mode", include_raw=True)
+    found = model.invoke(QUESTION)
+    assert isinstance(found["parsed"], dict) and found["parsing_error"] is None
+
+
+@pytest.mark.parametrize("method", ["json_schema", "function_calling"])
+def test_an_object_is_streamed_and_made_by_responses(server: ClientsServer, method: str) -> None:
+    expected = chat(server, max_tokens=100).with_structured_output(Weather, method=method).invoke(QUESTION)
+    *_, last = chat(server, max_tokens=100).with_structured_output(Weather, method=method).stream(QUESTION)
+    assert last == expected
+    responses = chat(server, max_tokens=100, use_responses_api=True)
+    assert isinstance(responses.with_structured_output(Weather, method=method).invoke(QUESTION), Weather)
+
+
 def test_tools_are_called_whole_and_streamed(server: ClientsServer) -> None:
     calling = chat(server, max_tokens=150).bind_tools([Weather], tool_choice="any")
     answer = calling.invoke(QUESTION)

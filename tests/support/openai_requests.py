@@ -29,8 +29,18 @@ RIGHT: dict[Endpoint, list[dict[str, Any]]] = {
         {"prompt": "a", "suffix": "b", "infill_tokens": 2},
     ],
     "fim": [{"prompt": "a", "suffix": "b", "infill_tokens": 2}, {"prompt": "Once", "stream": True}],
-    "responses": [{"input": "What is 2 + 3?"}, {"input": MESSAGES, "stream": True}],
-    "messages": [{"messages": MESSAGES}, {"messages": MESSAGES, "stream": True}],
+    "responses": [
+        {"input": "What is 2 + 3?"},
+        {"input": MESSAGES, "stream": True},
+        {"input": MESSAGES, "tools": [{"type": "function", "name": "f"}], "tool_choice": "required"},
+        {"input": "a", "text": {"format": {"type": "json_object"}}},
+    ],
+    "messages": [
+        {"messages": MESSAGES},
+        {"messages": MESSAGES, "stream": True},
+        {"messages": MESSAGES, "tools": [{"name": "f", "input_schema": {}}], "tool_choice": {"type": "any"}},
+        {"messages": MESSAGES, "output_config": {"format": {"type": "json_schema", "schema": {"type": "null"}}}},
+    ],
 }
 LENGTH: dict[Endpoint, str] = {
     "chat": "max_tokens",

@@ -1,11 +1,21 @@
 // Vercel's AI SDK with its provider for servers that speak OpenAI's API.
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible";
-import { generateText, streamText } from "ai";
+import { generateObject, generateText, jsonSchema, Output, streamObject, streamText, stepCountIs, tool } from "ai";
 import { given, report, untilNoneRuns } from "./report.mjs";
 
 const { base, locked, key, model, messages, question, long } = given;
 const provider = createOpenAICompatible({ name: "trimode", baseURL: base, apiKey: "-", includeUsage: true });
 const chat = { model: provider(model), messages, maxOutputTokens: 160, maxRetries: 0 };
+const strict = createOpenAICompatible({ name: "trimode", baseURL: base, apiKey: "-", supportsStructuredOutputs: true });
+const inputSchema = jsonSchema({
+  type: "object",
+  properties: { city: { type: "string", maxLength: 20 }, unit: { enum: ["C", "F"] } },
+  required: ["city", "unit"],
+  additionalProperties: false,
+});
+const asked = { model: strict(model), prompt: question, maxOutputTokens: 160, maxRetries: 0 };
+const weather = tool({ description: "The weather.", inputSchema, execute: async ({ city }) => `Sunny in ${city}.` });
+const calling = { ...asked, tools: { weather }, toolChoice: "required" };
 
 await report({
   chat: async () => (await generateText(chat)).text,
@@ -27,6 +37,19 @@ await report({
     const providerOptions = { trimode: { reasoningEffort: "low" } };
     const found = await generateText({ model: provider("nano"), prompt: question, providerOptions, maxRetries: 0 });
     return { content: found.text, reasoning_content: found.reasoningText };
+  },
+  object: async () => (await generateObject({ ...asked, schema: inputSchema })).object,
+  objectStreamed: async () => {
+    const { partialObjectStream, object } = streamObject({ ...asked, schema: inputSchema });
+    for await (const _ of partialObjectStream);
+    return object;
+  },
+  output: async () => (await generateText({ ...asked, output: Output.object({ schema: inputSchema }) })).output,
+  tools: async () => (await generateText(calling)).toolCalls.map(({ toolName, input }) => ({ toolName, input })),
+  toolsStreamed: async () => (await streamText(calling).toolCalls).map(({ toolName, input }) => ({ toolName, input })),
+  steps: async () => {
+    const { steps } = await generateText({ ...calling, stopWhen: stepCountIs(2) });
+    return steps.map(({ finishReason, toolResults }) => ({ finishReason, results: toolResults.map(({ output }) => output) }));
   },
   completion: async () => {
     const asked = { model: provider.completionModel(model), prompt: "Once upon", maxOutputTokens: 12, maxRetries: 0 };

@@ -14,6 +14,19 @@ LINES = [json.loads(line) for line in (NANO / "heldout.jsonl").read_text(encodin
 MODES = ("auto", "autoregressive", "diffusion", "self_speculation")
 QUESTION: list[Any] = [{"role": "user", "content": "What is 23 + 2221?"}]
 ANSWER = "Answer: 2244"
+ADD: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"type": "integer"}, "b": {"$ref": "#/$defs/Number"}},
+    "required": ["a", "b"],
+    "$defs": {"Number": {"type": "integer", "minimum": 0}},
+}
+WEATHER: dict[str, Any] = {
+    "type": "object",
+    "properties": {"city": {"type": "string", "maxLength": 20}, "unit": {"enum": ["C", "F"]}},
+    "required": ["city"],
+}
+SCHEMAS: dict[str, dict[str, Any]] = {"add": ADD, "weather": WEATHER, "now": {"type": "object", "properties": {}}}
+"""What tools of tests take, by their names."""
 CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 
 

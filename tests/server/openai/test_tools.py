@@ -14,21 +14,9 @@ import openai
 import pytest
 from openai.types.chat import ChatCompletion
 
-from tests.server.openai.asking import ANSWER, CHAT, MODES, QUESTION, post, refused
+from tests.server.openai.asking import ADD, ANSWER, CHAT, MODES, QUESTION, SCHEMAS, WEATHER, post, refused
 from tests.server.server import Server
 
-ADD: dict[str, Any] = {
-    "type": "object",
-    "properties": {"a": {"type": "integer"}, "b": {"$ref": "#/$defs/Number"}},
-    "required": ["a", "b"],
-    "$defs": {"Number": {"type": "integer", "minimum": 0}},
-}
-WEATHER: dict[str, Any] = {
-    "type": "object",
-    "properties": {"city": {"type": "string", "maxLength": 20}, "unit": {"enum": ["C", "F"]}},
-    "required": ["city"],
-}
-SCHEMAS = {"add": ADD, "weather": WEATHER, "now": {"type": "object", "properties": {}}}
 TOOLS: list[Any] = [
     {"type": "function", "function": {"name": "add", "description": "Add two numbers.", "parameters": ADD}},
     {"type": "function", "function": {"name": "weather", "parameters": WEATHER, "strict": True}},

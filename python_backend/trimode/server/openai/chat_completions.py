@@ -17,14 +17,16 @@ from .shared.errors import refused
 from .shared.exchange import DONE, Exchange, error_event, event, new_id
 from .shared.facts import Facts
 from .shared.fields import Given, sort_fields
-from .shared.form import GUIDE, TYPE
 from .shared.kinds import boolean
 from .shared.logprobs import chat_logprobs, prompt_logprobs
 from .shared.prompt import tokenizer_of
 from .shared.usage import metrics, usage
 from .tools.calls import CallPiece
+from .tools.choices import of_chat
+from .tools.form import with_tools
 from .tools.history import History
-from .tools.wanted import Tools, tools_of
+from .tools.prompt import messages_of
+from .tools.wanted import Tools
 
 NOT_THINKING = ("none", "minimal")
 """Values of reasoning_effort that turn thinking off; every other one turns it on."""
@@ -42,7 +44,7 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     if given.get("max_tokens") == 0:
         raise refused("max_tokens", "must be at least 1", 0)
     thinking = thinks(given)
-    tools = tools_of(given)
+    tools = of_chat(given)
     prompt = _prompt(given, tools, thinking=thinking)
     asked = with_tools(ask(given, facts, thinking=thought_is_open(prompt)), tools)
     (job,) = asked.jobs
@@ -72,43 +74,20 @@ def thinks(given: Given) -> bool:
     return bool(keywords.get("enable_thinking", given.knobs.get("enable_thinking", fallback)))
 
 
-def with_tools(asked: Asked, tools: Tools | None) -> Asked:
-    """Return `asked` with what may be called; the answer has the form of calls if it is to be made of them.
-
-    Raises:
-        FaceError: the answer is to have another form, or to go on.
-    """
-    (job,) = asked.jobs
-    if tools is None or (tools.choice == "auto" and TYPE in job):
-        return asked
-    if tools.choice == "auto":
-        return replace(asked, tools=tools)
-    if TYPE in job:
-        limit = f"must not be given together with {asked.names.get(TYPE, TYPE)}, but for auto and none"
-        raise refused("tool_choice", limit, Described("both"), "given_twice")
-    form = {TYPE: "json_schema", GUIDE: tools.schema()}
-    names = {**asked.names, **dict.fromkeys(form, "tools")}
-    return replace(asked, jobs=({**job, **form},), tools=tools, names=names)
-
-
 def _prompt(given: Given, tools: Tools | None, *, thinking: bool) -> dict[str, Any]:
     """Return the field of generate that has the prompt, and whether to think."""
-    messages = read_messages("messages", given.get("messages"), History())
+    turns = read_messages("messages", given.get("messages"), History())
     goes_on, turn = given.get("continue_final_message", False), given.get("add_generation_prompt")
     if not goes_on and turn is False:
         raise refused("add_generation_prompt", "must be true without continue_final_message", turn)
     if goes_on and turn:
         raise refused("add_generation_prompt", "must be false with continue_final_message", turn)
-    if goes_on and messages[-1]["role"] != "assistant":
+    if goes_on and turns[-1].role != "assistant":
         limit = "needs a last message of the assistant"
         raise refused("continue_final_message", limit, True, "not_applicable")
     if goes_on and tools is not None and tools.choice == "required":
         raise refused("continue_final_message", "needs tool_choice none or auto", True, "not_applicable")
-    if tools is not None:
-        first = messages.pop(0)["content"] if messages[0]["role"] == "system" else ""
-        told = f"{first}\n\n{tools.prompt()}" if first else tools.prompt()
-        messages = [{"role": "system", "content": told}, *messages]
-    return prompt_for(messages, thinking=thinking, goes_on=goes_on)
+    return prompt_for(messages_of(turns, tools), thinking=thinking, goes_on=goes_on)
 
 
 def with_logprobs(asked: Asked, given: Given, top: int | None, facts: Facts) -> Asked:
@@ -162,12 +141,10 @@ class Shape:
         return {**found, "prompt_token_ids": list(ids[0])} if ids else found
 
     def _choice(self, index: int, choice: Choice) -> dict[str, Any]:
-        message: dict[str, Any] = {"role": "assistant", "content": choice.text, "refusal": None}
+        said = choice.text if choice.has_words else None
+        message: dict[str, Any] = {"role": "assistant", "content": said, "refusal": None}
         if choice.calls:
-            calls = [_call(call.id, call.name, call.arguments) for call in choice.calls]
-            message |= {"content": None, "tool_calls": calls}
-        elif self._calls_only():
-            message["content"] = None
+            message["tool_calls"] = [_call(call.id, call.name, call.arguments) for call in choice.calls]
         if choice.thought:
             message |= {"reasoning_content": choice.thought, "reasoning": choice.thought}
         return {
@@ -198,7 +175,7 @@ class Shape:
 
     def opening(self, index: int) -> dict[str, Any]:
         """Return the first chunk of an answer."""
-        delta = {"role": "assistant", "content": None if self._calls_only() else ""}
+        delta = {"role": "assistant", "content": None if self.asked.calls_only else ""}
         return self.chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}])
 
     def middle(self, index: int, delta: Delta) -> dict[str, Any]:
@@ -220,9 +197,6 @@ class Shape:
             call = _call(piece.begun.id, piece.begun.name, "")
         delta = {"tool_calls": [{"index": piece.index, **call}]}
         return self.chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}])
-
-    def _calls_only(self) -> bool:
-        return self.asked.tools is not None and self.asked.tools.choice == "required"
 
     def closing(self, index: int, choice: Choice) -> dict[str, Any]:
         """Return the last chunk of an answer."""

@@ -14,7 +14,9 @@ from ..guard import Guard
 from ..http_front import trace
 from ..metrics_front.source import MetricsSource
 from ..serving import Limits, ServingState
-from . import chat_completions, completions, fim_completions, messages, models, responses, server_facts, tokenize
+from . import chat_completions, completions, fim_completions, models, server_facts, tokenize
+from .messages import endpoint as messages
+from .responses import endpoint as responses
 from .shared.errors import FaceError, face_error
 from .shared.exchange import JSON_BODY, ErrorBody, Exchange, Service, dumps
 from .shared.facts import Facts

@@ -15,8 +15,12 @@ from .shared.exchange import Exchange
 from .shared.facts import Facts
 from .shared.kinds import boolean, integer, listing, mapping, text
 from .shared.prompt import ids_of, tokenizer_of
+from .tools.history import History
+from .tools.prompt import messages_of
+from .tools.reading import CHAT, read_tools
+from .tools.wanted import Tools
 
-KNOWN = {"model", "prompt", "messages", "return_token_strs", "chat_template_kwargs"}
+KNOWN = {"model", "prompt", "messages", "tools", "return_token_strs", "chat_template_kwargs"}
 WITHOUT_EFFECT = {"add_special_tokens": (True, False), "add_generation_prompt": (True,),
                   "continue_final_message": (False,)}  # fmt: skip
 """Keys that are accepted with these values: no token is ever added, and the assistant's turn always comes."""
@@ -40,7 +44,9 @@ def tokenize(body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     if "messages" in given:
         keywords = mapping("chat_template_kwargs", given.get("chat_template_kwargs", {}))
         thinking = boolean("chat_template_kwargs.enable_thinking", keywords.get("enable_thinking", False))
-        ids = ids_of({"messages": read_messages("messages", given["messages"]), "enable_thinking": thinking}, facts)
+        tools = Tools.of(read_tools(given.get("tools", []), CHAT), "auto", parallel=True)
+        messages = messages_of(read_messages("messages", given["messages"], History()), tools)
+        ids = ids_of({"messages": messages, "enable_thinking": thinking}, facts)
     else:
         ids = tokenizer_of(facts, "prompt").encode(text("prompt", given["prompt"]), field="prompt")
     names = None

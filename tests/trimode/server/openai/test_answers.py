@@ -9,13 +9,18 @@ import pytest
 from openai.types import Completion
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response
-from trimode.server.openai import chat_completions, completions, messages, responses
+from trimode.server.openai import chat_completions, completions
+from trimode.server.openai.messages.answer import complete, error_body, message
+from trimode.server.openai.messages.request import translate as message_wanted
+from trimode.server.openai.responses.events import Events
+from trimode.server.openai.responses.reply import Reply
+from trimode.server.openai.responses.request import translate as response_wanted
 from trimode.server.openai.shared.asked import Asked
 from trimode.server.openai.shared.choice import Choice
 from trimode.server.openai.shared.thinking import Thinking
 from trimode.server.openai.shared.usage import metrics, usage
 
-from tests.support.openai_facts import COUNTS, END_ID, answered, facts, ids_of, piece
+from tests.support.openai_facts import COUNTS, END_ID, answered, error_of, facts, ids_of, piece
 
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 5}
 
@@ -152,9 +157,9 @@ def test_the_best_answers_of_each_prompt() -> None:
 
 
 def test_a_response_and_its_events() -> None:
-    wanted = responses.translate({"input": "Hi", "max_output_tokens": 5, "reasoning": {"effort": "low"}}, facts())
-    reply = responses.Reply(1, wanted, Choice(wanted.asked, facts()))
-    made = responses.Events(reply)
+    wanted = response_wanted({"input": "Hi", "max_output_tokens": 5, "reasoning": {"effort": "low"}}, facts())
+    reply = Reply(1, wanted, Choice(wanted.asked, facts()))
+    made = Events(reply)
     sent = made.state("created")
     for one in (piece("a"), piece("b</think>c"), piece("d", "length", output_ids=[])):
         delta = reply.choice.take(one)
@@ -173,8 +178,18 @@ def test_a_response_and_its_events() -> None:
 
 def test_a_message_of_anthropics() -> None:
     body = {**CHAT, "stop_sequences": ["x"], "thinking": {"type": "enabled"}}
-    asked = messages.translate(body, facts())
-    found = messages.message("msg_1", answered(asked, piece("a</think>b", "length", output_ids=[])))
+    asked = message_wanted(body, facts())
+    found = message("msg_1", answered(asked, piece("a</think>b", "length", output_ids=[])))
     assert [block["type"] for block in found["content"]] == ["thinking", "text"]
     assert found["stop_reason"] == "max_tokens" and found["usage"]["input_tokens"] == 3
     assert found["usage"]["cache_read_input_tokens"] == 2
+
+
+def test_anthropics_package_learns_that_no_thread_is_kept() -> None:
+    error = error_of(message_wanted, {**CHAT, "thread": {"type": "create"}}, facts())
+    assert error_body(error)["error"]["details"] == {"error_code": "thread_unsupported_request"}
+    assert set(error_body(error_of(message_wanted, {}, facts()))["error"]) == {"type", "message"}
+
+
+def test_the_input_of_a_call_that_is_cut_is_empty() -> None:
+    assert complete('{"a": 1}') == {"a": 1} and complete('{"a": ') == complete("") == {}

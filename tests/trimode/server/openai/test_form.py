@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from trimode.server.openai.shared.fields import sort_fields
 from trimode.server.openai.shared.form import form_of
+from trimode.server.openai.shared.table import Endpoint
 
 from tests.support.openai_facts import error_of
 
@@ -47,6 +48,54 @@ def test_each_form_is_one_of_generates(body: dict[str, Any], asked: dict[str, st
     assert found == asked
     own = not asked or TYPE in body
     assert called == ({} if own else dict.fromkeys((TYPE, GUIDE), next(iter(body))))
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "asked"),
+    [
+        ("responses", {"text": {"format": {"type": "text"}, "verbosity": "medium"}}, {}),
+        ("responses", {"text": {"format": {"type": "json_object"}}}, {TYPE: "json"}),
+        (
+            "responses",
+            {"text": {"format": {"type": "json_schema", "name": "n", "strict": True, "schema": {"a": 1}}}},
+            {TYPE: "json_schema", GUIDE: '{"a": 1}'},
+        ),
+        ("responses", {"structured_outputs": {"regex": "a"}}, {TYPE: "regex", GUIDE: "a"}),
+        ("messages", {"output_config": {"effort": "low"}}, {}),
+        (
+            "messages",
+            {"output_config": {"format": {"type": "json_schema", "schema": {"a": 1}}}},
+            {TYPE: "json_schema", GUIDE: '{"a": 1}'},
+        ),
+        (
+            "messages",
+            {"output_format": {"type": "json_schema", "schema": {"a": 1}}},
+            {TYPE: "json_schema", GUIDE: '{"a": 1}'},
+        ),
+        ("messages", {"structured_outputs": {"choice": ["a"]}}, {TYPE: "choice", GUIDE: '["a"]'}),
+    ],
+)
+def test_other_endpoints_have_words_of_their_own(
+    endpoint: Endpoint, body: dict[str, Any], asked: dict[str, str]
+) -> None:
+    found, called = form_of(sort_fields(endpoint, body))
+    assert found == asked
+    assert called == (dict.fromkeys((TYPE, GUIDE), next(iter(body))) if asked else {})
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "body", "param"),
+    [
+        ("responses", {"text": {"format": 5}}, "text.format"),
+        ("responses", {"text": {"format": {"type": "grammar"}}}, "text.format.type"),
+        ("responses", {"text": {"format": {"type": "json_schema", "schema": "x"}}}, "text.format.schema"),
+        ("responses", {"text": {"format": {"type": "text", "x": 1}}}, "text.format.x"),
+        ("messages", {"output_config": {"format": {"type": "json_schema"}}}, "output_config.format.schema"),
+        ("messages", {"output_format": {"type": "xml"}}, "output_format.type"),
+    ],
+)
+def test_what_is_no_form_there_is_refused(endpoint: Endpoint, body: dict[str, Any], param: str) -> None:
+    assert error_of(lambda: form_of(sort_fields(endpoint, body))).param == param
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from trimode.errors import RequestError
 from trimode.server.access.turnstile import Visit
 from trimode.server.body_check import check_request
-from trimode.server.openai import chat_completions, completions, fim_completions, messages, responses
+from trimode.server.openai import chat_completions, completions, fim_completions
+from trimode.server.openai.messages import request as messages
+from trimode.server.openai.responses import request as responses
 from trimode.server.openai.shared.asked import Asked
 from trimode.server.openai.shared.errors import FaceError, face_error
 from trimode.server.openai.shared.exchange import dumps

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from trimode.server.access.turnstile import Visit
 from trimode.server.body_check import check_request
-from trimode.server.openai import chat_completions, completions, fim_completions, messages, responses
+from trimode.server.openai import chat_completions, completions, fim_completions
+from trimode.server.openai.messages import request as messages
+from trimode.server.openai.responses import request as responses
 from trimode.server.openai.shared.asked import Asked
 from trimode.server.openai.shared.prompt import is_quick, with_room
 
@@ -243,7 +245,8 @@ def test_responses_input() -> None:
     assert job(wanted.asked)["messages"] == [{"role": "system", "content": "S"}, {"role": "user", "content": "Hi"}]
     assert wanted.echo["instructions"] == "S" and wanted.asked.names["max_tokens"] == "max_output_tokens"
     assert responses.translate({"input": "Hi", "reasoning": {"effort": "low"}}, facts()).asked.thinking
-    assert error_of(responses.translate, {"input": [{"type": "function_call"}]}, facts()).param == "input[0].type"
+    assert error_of(responses.translate, {"input": [{"type": "mcp_call"}]}, facts()).param == "input[0].type"
+    assert error_of(responses.translate, {"input": [thought]}, facts()).param == "input"
     assert error_of(responses.translate, {}, facts()).param == "input"
 
 

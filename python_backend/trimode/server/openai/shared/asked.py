@@ -82,6 +82,11 @@ class Asked:
     tools: Tools | None = None
     names: Mapping[str, str] = field(default_factory=lambda: NAMES)
 
+    @property
+    def calls_only(self) -> bool:
+        """Whether the answer is made of calls, without a word."""
+        return self.tools is not None and self.tools.choice == "required"
+
 
 def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = False) -> Asked:
     """Return what all endpoints have in common, with one job that has no prompt yet.

@@ -118,6 +118,11 @@ class Choice:
         """The calls that it makes."""
         return [] if self._calls is None else self._calls.calls
 
+    @property
+    def has_words(self) -> bool:
+        """Whether it has a text, be it empty, beside calls or in place of them."""
+        return bool(self.text) or not (self.calls or self.asked.calls_only)
+
     def _take_prompt(self, piece: Piece) -> None:
         if "prompt_ids" in piece and self.facts.tokenizer is not None:
             self.prompt = tokens_in(piece, "prompt", self.facts.tokenizer)

@@ -1,4 +1,4 @@
-"""Messages as OpenAI's and Anthropic's clients send them, read into the roles and texts that generate takes."""
+"""Messages as OpenAI's and Anthropic's clients send them, read into turns; and the prompt that turns make."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....text.tokenizer import END_THINK
-from ..tools.history import History
+from ..tools.history import CHAT, History, Role, Turn
+from ..tools.prompt import Message
 from .errors import refused
 from .kinds import listing, text
 
-ROLES = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
+ROLES: dict[str, Role] = {"system": "system", "developer": "system", "user": "user", "assistant": "assistant"}
 TEXT_PARTS = ("text", "input_text", "output_text")
 WITHOUT_EFFECT = frozenset({"name", "id", "type", "status", "phase", "refusal", "annotations", "reasoning_content",
                             "reasoning", "cache_control", "prefix"})  # fmt: skip
@@ -18,45 +19,36 @@ WITHOUT_EFFECT = frozenset({"name", "id", "type", "status", "phase", "refusal", 
 EMPTY = ("tool_calls", "function_call", "audio", "tool_call_id")
 """Keys of a message that may be there if they hold nothing."""
 
-Message = dict[str, str]
 
-
-def read_messages(name: str, value: object, history: History | None = None) -> list[Message]:
-    """Return the messages in `value`, each {role, content}.
+def read_messages(name: str, value: object, history: History) -> list[Turn]:
+    """Return the messages in `value`, a list as chats have it.
 
     Args:
-        history: writes calls and their results as texts; None where there are no tools.
+        history: takes in the calls, of which later messages have the results.
 
     Raises:
-        FaceError: an entry is no message, or holds more than text.
+        FaceError: an entry is no message, or holds more than text and calls.
     """
     found = listing(name, value)
     if not found:
         raise refused(name, "must not be empty", value)
-    messages: list[Message] = []
-    after_result = False
-    for at, item in enumerate(found):
-        message = _message(f"{name}[{at}]", item, history)
-        is_result = item["role"] == "tool"
-        if is_result and after_result:  # templates want turns that alternate
-            messages[-1]["content"] += "\n" + message["content"]
-        else:
-            messages.append(message)
-        after_result = is_result
-    return messages
+    return [read_message(f"{name}[{at}]", item, history) for at, item in enumerate(found)]
 
 
-def _message(name: str, item: object, history: History | None) -> Message:
+def read_message(name: str, item: object, history: History) -> Turn:
+    """Return one message.
+
+    Raises:
+        FaceError: it is none, or holds more than text and calls.
+    """
     if not isinstance(item, dict):
         raise refused(name, "must be an object", item, "wrong_type")
     role = item.get("role")
-    result = role == "tool" and history is not None
-    if not isinstance(role, str) or (role not in ROLES and not result):
-        tool = "" if history is None else ", tool"
-        raise refused(f"{name}.role", f"must be system, developer, user{tool} or assistant", role)
-    of_tools = {"tool": "tool_call_id", "assistant": "tool_calls"}.get(role) if history is not None else None
+    if not isinstance(role, str) or (role not in ROLES and role != "tool"):
+        raise refused(f"{name}.role", "must be system, developer, user, tool or assistant", role)
+    of_tools = {"tool": "tool_call_id", "assistant": "tool_calls"}.get(role)
     for key, value in item.items():
-        if key in ("role", "content") or key in WITHOUT_EFFECT or key == of_tools or value is None:
+        if key in ("role", "content", of_tools) or key in WITHOUT_EFFECT or value is None:
             continue
         if key not in EMPTY:
             raise refused(f"{name}.{key}"[:80], "is not a part of a message", value, "unknown_field")
@@ -64,12 +56,11 @@ def _message(name: str, item: object, history: History | None) -> Message:
             raise refused(f"{name}.{key}", "must be null or empty here", value, "not_applicable")
     content = item.get("content")
     said = "" if content is None and role == "assistant" else read_content(f"{name}.content", content)
-    if history is not None and result:
-        return {"role": "user", "content": history.result(name, item, said)}
-    if history is not None and of_tools and item.get(of_tools):
-        calls = history.calls(f"{name}.{of_tools}", item[of_tools])
-        said = f"{said}\n{calls}" if said else calls
-    return {"role": ROLES[role], "content": said}
+    if role == "tool":
+        return history.result(f"{name}.tool_call_id", item.get("tool_call_id"), said)
+    field, made = f"{name}.tool_calls", item.get("tool_calls") if role == "assistant" else None
+    calls = [history.call(f"{field}[{at}]", one, CHAT) for at, one in enumerate(listing(field, made or []))]
+    return Turn(ROLES[role], said, tuple(calls))
 
 
 def read_content(name: str, value: object) -> str:

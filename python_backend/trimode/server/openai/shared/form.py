@@ -1,4 +1,4 @@
-"""What an answer must match, in the words of OpenAI's and vLLM's clients. Knows nothing of grammars."""
+"""What an answer must match, in the words of OpenAI's, Anthropic's and vLLM's clients. Knows nothing of grammars."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def form_of(given: Given) -> tuple[dict[str, str], dict[str, str]]:
     own = {name: str(given.knobs[name]) for name in (TYPE, GUIDE) if name in given.knobs}
     said = [(name, form) for name, form in (
         ("response_format", _of_response_format(given.get("response_format"))),
+        ("text", _of_format("text.format", given.get("text", {}).get("format"))),
+        ("output_config", _of_format("output_config.format", given.get("output_config", {}).get("format"))),
+        ("output_format", _of_format("output_format", given.get("output_format"))),
         ("structured_outputs", _of_structured_outputs(given.get("structured_outputs"))),
         (TYPE, own),
     ) if form]  # fmt: skip
@@ -35,13 +38,13 @@ def form_of(given: Given) -> tuple[dict[str, str], dict[str, str]]:
     return (said[0][1], dict.fromkeys((TYPE, GUIDE), said[0][0])) if said and said[0][1] is not own else (own, {})
 
 
-def _of_response_format(value: Mapping[str, Any] | None) -> dict[str, str]:
+def _of_response_format(value: Mapping[str, Any] | None, field: str = "response_format") -> dict[str, str]:
     if value is None or value.get("type") == "text":
         return {}
     if value.get("type") == "json_object":
         return {TYPE: "json"}
     if value.get("type") != "json_schema":
-        raise refused("response_format.type", "must be text, json_object or json_schema", value.get("type"))
+        raise refused(f"{field}.type", "must be text, json_object or json_schema", value.get("type"))
     inside = value.get("json_schema")
     if not isinstance(inside, Mapping) or not isinstance(inside.get("schema"), Mapping | bool):
         raise refused("response_format.json_schema", "must be an object with the key schema, an object", inside)
@@ -49,6 +52,22 @@ def _of_response_format(value: Mapping[str, Any] | None) -> dict[str, str]:
         if name not in ("name", "description", "schema", "strict"):
             raise refused(f"response_format.json_schema.{name}"[:80], "is not a key", inside[name], "unknown_field")
     return {TYPE: "json_schema", GUIDE: json.dumps(inside["schema"])}
+
+
+def _of_format(field: str, value: object) -> dict[str, str]:
+    """Return the form that clients of responses, and Anthropic's, give: the schema stands in the object itself."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise refused(field, "must be an object", value, "wrong_type")
+    for name in value:
+        if name not in ("type", "name", "description", "schema", "strict"):
+            raise refused(f"{field}.{name}"[:80], "is not a key", value[name], "unknown_field")
+    if value.get("type") != "json_schema":
+        return _of_response_format(value, field)
+    if not isinstance(value.get("schema"), Mapping):
+        raise refused(f"{field}.schema", "must be a JSON schema, an object", value.get("schema"), "wrong_type")
+    return {TYPE: "json_schema", GUIDE: json.dumps(value["schema"])}
 
 
 def _of_structured_outputs(value: Mapping[str, Any] | None) -> dict[str, str]:

@@ -29,6 +29,8 @@ FIM: tuple[Endpoint, ...] = ("fim",)
 RESPONSES: tuple[Endpoint, ...] = ("responses",)
 MESSAGES: tuple[Endpoint, ...] = ("messages",)
 CHOICES: tuple[Endpoint, ...] = ("chat", "completions")
+FORMS: tuple[Endpoint, ...] = ("chat", "completions", "responses", "messages")
+CALLING: tuple[Endpoint, ...] = ("chat", "responses", "messages")
 OPENAI: tuple[Endpoint, ...] = ("chat", "completions", "fim")
 ALL: tuple[Endpoint, ...] = ("chat", "completions", "fim", "responses", "messages")
 
@@ -68,13 +70,13 @@ CUTS = texts(MAX_CUTS, MAX_STOP_WORD_CHARACTERS)
 TOKENS = integer(0, INT32_MAX)
 _SERVED = (
     _served("model", ALL, "A served name, with `:MODE` for a mode; the first one if it is left out.", short_text),
-    _served("messages", ("chat", "messages"), "Texts of the roles system, developer, user and assistant; of a chat "
-            "also calls and the role tool."),
+    _served("messages", ("chat", "messages"), "Texts of the roles system, developer, user and assistant, calls, "
+            "and their results."),
     _served("system", MESSAGES, "The system message: a text, or text blocks."),
     _served("prompt", COMPLETIONS, "A text, token ids, or a list of texts and of lists of ids."),
     _served("prompt", FIM, "The text before the gap.", text),
     _served("suffix", ("completions", "fim"), "The text after a gap to fill; an empty one counts as none.", text),
-    _served("input", RESPONSES, "A text, or a list of messages with texts."),
+    _served("input", RESPONSES, "A text, or a list of messages with texts, of calls and of their results."),
     _served("instructions", RESPONSES, "The system message.", text),
     _served("max_tokens", OPENAI, "Most tokens of the answer; without it, what the context leaves.", TOKENS),
     _served("max_tokens", MESSAGES, "Most tokens of the answer. Required.", integer(1, INT32_MAX)),
@@ -122,12 +124,20 @@ _SERVED = (
     _served("thinking_token_budget", CHAT, "Tokens after which the end of thinking is forced.", TOKENS),
     _served("response_format", CHOICES, "`type` is text, json_object or json_schema; the answer then matches "
             "`json_schema.schema`, whatever `strict` says.", mapping),
-    _served("structured_outputs", CHOICES, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and "
-            "`json_object`.", mapping),
-    _served("tools", CHAT, "Functions that the answer may call, each with the schema of its arguments.", listing),
+    _served("structured_outputs", FORMS, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and `json_object`.",
+            mapping),
+    _served("text", RESPONSES, "`format`: `type` is text, json_object or json_schema; the answer then matches its "
+            "`schema`. `verbosity` is medium.", mapping),
+    _served("output_config", MESSAGES, "`format`: `type` is json_schema, and the answer matches `schema`. `effort` "
+            "has no effect.", mapping),
+    _served("output_format", MESSAGES, "As `output_config.format`, in older clients.", mapping),
+    _served("tools", CALLING, "Functions that the answer may call, each with the schema of its arguments.", listing),
     _served("tool_choice", CHAT, "none; auto, the model decides; required, the answer is made of calls; or the "
             "function to call, `{\"type\": \"function\", \"function\": {\"name\"}}`."),
-    _served("parallel_tool_calls", CHAT, "false: at most one call.", boolean),
+    _served("tool_choice", RESPONSES, "none, auto, required, or `{\"type\": \"function\", \"name\"}`."),
+    _served("tool_choice", MESSAGES, "`type` is auto, any, none, or tool with the `name` of the one to call; "
+            "`disable_parallel_tool_use` true: at most one call.", mapping),
+    _served("parallel_tool_calls", CHAT + RESPONSES, "false: at most one call.", boolean),
     _served("include_reasoning", CHAT, "false leaves the thought out of the answer.", boolean),
     _served("metadata", RESPONSES, "Comes back in the answer.", mapping),
 )  # fmt: skip
@@ -144,7 +154,6 @@ _IGNORED = (
               "stream_reasoning"),
     *_ignored("What routers add; it changes no text here.", OPENAI, "no_stop_trim", "spaces_between_special_tokens",
               "add_special_tokens", "rid", "return_text_in_logprobs", "log_metrics"),
-    *_ignored("Tools are not served, so nothing is called.", RESPONSES, "parallel_tool_calls"),
     *_ignored("The usage, the finish reason and the counts always come.", OPENAI, "return_finish_reason",
               "return_num_input_tokens", "return_num_output_tokens"),
     *_ignored("Nothing is kept between requests, and no one moderates.", RESPONSES, "include", "moderation"),
@@ -152,20 +161,15 @@ _IGNORED = (
 )  # fmt: skip
 
 _OTHER_NAME = "Its name here is `response_format` or `structured_outputs`."
-_NO_TOOLS = "Tools are served by chat completions."
+_NO_TOOLS = "The server runs no tools."
 _OLD_TOOLS = "Its name is `tools` and `tool_choice` now."
 _WHOLE = "Not served."
 _REFUSED = (
-    _refused("text", RESPONSES, "A form is served by chat completions.", {}, {"format": {"type": "text"}},
-             {"format": {"type": "text"}, "verbosity": "medium"}, {"verbosity": "medium"}),
     _refused("response_format", FIM, "A gap takes no form.", {"type": "text"}),
     _refused("structured_outputs", FIM, "A gap takes no form."),
     *(_refused(name, OPENAI, _OTHER_NAME) for name in (
         "guided_json", "guided_regex", "guided_choice", "guided_grammar",
         "guided_json_object", "json_schema", "regex", "ebnf")),
-    _refused("tools", RESPONSES + MESSAGES, _NO_TOOLS, []),
-    _refused("tool_choice", RESPONSES, _NO_TOOLS, "none", "auto"),
-    _refused("tool_choice", MESSAGES, _NO_TOOLS, {"type": "none"}, {"type": "auto"}),
     _refused("functions", CHAT, _OLD_TOOLS, []),
     _refused("function_call", CHAT, _OLD_TOOLS, "none", "auto"),
     _refused("logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
@@ -189,6 +193,7 @@ _REFUSED = (
     _refused("max_tool_calls", RESPONSES, _NO_TOOLS),
     _refused("top_logprobs", RESPONSES, _WHOLE, 0),
     _refused("stream_options", RESPONSES, _WHOLE, {}, {"include_obfuscation": False}),
+    _refused("thread", MESSAGES, "Nothing is kept between requests; Anthropic's package then sends all of them."),
     _refused("container", MESSAGES, _WHOLE),
     _refused("mcp_servers", MESSAGES, _NO_TOOLS, []),
     _refused("return_log_probs", OPENAI, "Its name here is `logprobs`.", False),

@@ -1,58 +1,108 @@
-"""Calls and results of earlier turns, as texts that every chat template takes."""
+"""The turns of a conversation, with calls and their results. Knows how each endpoint's clients write them.
+
+How the model reads a turn is prompt.py's matter.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 from ..shared.errors import refused
-from ..shared.kinds import listing, short_text, text
-from .wanted import NAME
+from ..shared.kinds import short_text, text
+from .reading import function_name
+
+Role = Literal["system", "user", "assistant", "tool"]
+
+
+@dataclass(frozen=True)
+class PastCall:
+    """A call of an earlier turn; `arguments` is what its JSON says."""
+
+    id: str
+    name: str
+    arguments: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message.
+
+    Attributes:
+        calls: that the assistant made, after what it said.
+        result_of: the call whose result a message of the role tool is; `failed` says that it is an error.
+    """
+
+    role: Role
+    content: str
+    calls: tuple[PastCall, ...] = ()
+    result_of: PastCall | None = None
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class Keys:
+    """How one endpoint's clients write a call: the keys of its id and its arguments, and of the object inside."""
+
+    id: str = "id"
+    inside: str = ""
+    arguments: str = "arguments"
+
+
+CHAT = Keys(inside="function")
+RESPONSES = Keys(id="call_id")
+MESSAGES = Keys(arguments="input")
 
 
 class History:
     """The calls of the messages read so far."""
 
     def __init__(self) -> None:
-        self._names: dict[str, str] = {}
+        self._calls: dict[str, PastCall] = {}
 
-    def calls(self, field: str, value: object) -> str:
-        """Return an assistant's calls in the form in which the model is to make them.
+    def call(self, field: str, item: object, keys: Keys) -> PastCall:
+        """Return a call that an assistant made.
 
         Raises:
-            FaceError: an entry is not the call of a function.
+            FaceError: the item is not the call of a function.
         """
-        made = [self._call(f"{field}[{at}]", one) for at, one in enumerate(listing(field, value))]
-        return text(field, json.dumps(made, ensure_ascii=False))
-
-    def _call(self, field: str, item: object) -> dict[str, Any]:
         if not isinstance(item, Mapping):
             raise refused(field, "must be an object", item, "wrong_type")
-        if item.get("type", "function") != "function":
-            raise refused(f"{field}.type", "must be function", item["type"], "not_applicable")
-        inside = item.get("function")
-        if not isinstance(inside, Mapping):
-            raise refused(f"{field}.function", "must be an object", inside, "wrong_type")
-        name, arguments = inside.get("name"), inside.get("arguments")
-        if not isinstance(name, str) or not NAME.fullmatch(name):
-            raise refused(f"{field}.function.name", "must be 1 to 64 letters, digits, _ and -", name)
-        try:
-            read = json.loads(arguments) if isinstance(arguments, str) else None
-        except (ValueError, RecursionError):
-            read = None
-        if not isinstance(read, dict):
-            raise refused(f"{field}.function.arguments", "must be the text of a JSON object", arguments)
-        self._names[short_text(f"{field}.id", item.get("id"))] = name
-        return {"name": name, "arguments": read}
+        place, inside = field, dict[str, Any](item)
+        if keys.inside:
+            if item.get("type", "function") != "function":
+                raise refused(f"{field}.type", "must be function", item["type"], "not_applicable")
+            place, found = f"{field}.{keys.inside}", item.get(keys.inside)
+            if not isinstance(found, Mapping):
+                raise refused(place, "must be an object", found, "wrong_type")
+            inside = dict(found)
+        name = function_name(f"{place}.name", inside.get("name"))
+        arguments = _arguments(f"{place}.{keys.arguments}", inside.get(keys.arguments), as_text=keys is not MESSAGES)
+        identity = short_text(f"{field}.{keys.id}", item.get(keys.id))
+        made = self._calls[identity] = PastCall(identity, name, arguments)
+        return made
 
-    def result(self, field: str, item: Mapping[str, Any], content: str) -> str:
-        """Return what a call gave, for the model.
+    def result(self, field: str, identity: object, content: str, *, failed: bool = False) -> Turn:
+        """Return the result of the call whose id stands in `field`.
 
         Raises:
             FaceError: there is no such call before it.
         """
-        call = item.get("tool_call_id")
-        if not isinstance(call, str) or call not in self._names:
-            raise refused(f"{field}.tool_call_id", "must be the id of a call before it", call)
-        return f"Result of {self._names[call]}: {content}"
+        if not isinstance(identity, str) or identity not in self._calls:
+            raise refused(field, "must be the id of a call before it", identity)
+        return Turn("tool", content, result_of=self._calls[identity], failed=failed)
+
+
+def _arguments(field: str, value: object, *, as_text: bool) -> dict[str, Any]:
+    try:
+        read = json.loads(value) if isinstance(value, str) and as_text else value
+        written = json.dumps(read, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        read, written = None, ""
+    if not isinstance(read, dict) or (as_text and not isinstance(value, str)):
+        limit = "must be the text of a JSON object" if as_text else "must be an object"
+        raise refused(field, limit, value)
+    text(field, written)
+    return read

@@ -9,7 +9,8 @@ import pytest
 from trimode.server.openai import chat_completions
 from trimode.server.openai.shared.asked import Asked
 from trimode.server.openai.shared.form import GUIDE, TYPE
-from trimode.server.openai.tools.wanted import INSTRUCTION, MAX_CALLS, MAX_TOOLS, MAX_TOOLS_CHARACTERS
+from trimode.server.openai.tools.reading import MAX_TOOLS, MAX_TOOLS_CHARACTERS
+from trimode.server.openai.tools.wanted import INSTRUCTION, MAX_CALLS
 
 from tests.support.openai_facts import answered, error_of, facts, piece
 

@@ -1,0 +1,1 @@
+"""POST /v1/responses without a memory: each request has all that is said."""

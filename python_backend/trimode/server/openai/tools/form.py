@@ -1,0 +1,30 @@
+"""Holds an answer to the form of calls, where it is to be made of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from ....errors import Described
+from ..shared.asked import Asked
+from ..shared.errors import refused
+from ..shared.form import GUIDE, TYPE
+from .wanted import Tools
+
+
+def with_tools(asked: Asked, tools: Tools | None) -> Asked:
+    """Return `asked` with what may be called; the answer has the form of calls if it is to be made of them.
+
+    Raises:
+        FaceError: the answer is to have another form, or to go on.
+    """
+    (job,) = asked.jobs
+    if tools is None or (tools.choice == "auto" and TYPE in job):
+        return asked
+    if tools.choice == "auto":
+        return replace(asked, tools=tools)
+    if TYPE in job:
+        limit = f"must not be given together with {asked.names.get(TYPE, TYPE)}, but for auto and none"
+        raise refused("tool_choice", limit, Described("both"), "given_twice")
+    form = {TYPE: "json_schema", GUIDE: tools.schema()}
+    names = {**asked.names, **dict.fromkeys(form, "tools")}
+    return replace(asked, jobs=({**job, **form},), tools=tools, names=names)
