@@ -79,12 +79,14 @@ class Edit:
 class ProvisionalToken:
     """One token of a block that is being denoised: its id and text, and "committed", "provisional" or "masked".
 
-    A masked token has no id, and its text is a placeholder.
+    A masked token has no id, and its text is a placeholder. `prob` is the probability that the model gave the
+    token when it was chosen; None where masked, and of the token that a draft starts with.
     """
 
     id: int | None
     text: str
     state: TokenState
+    prob: float | None = None
 
 
 @dataclass(frozen=True)

@@ -153,6 +153,11 @@ class ReturnOptions:
     return_effective_params: bool = False
 
     @property
+    def wants_probs(self) -> bool:
+        """Whether the probability is wanted with which a place of a block was filled, for the answer or to be watched."""
+        return self.return_log_probs or self.stream_provisional
+
+    @property
     def causal_log_probs(self) -> bool:
         """Whether log-probabilities are asked for that a block gets from a causal pass alone."""
         return self.return_log_probs and self.log_probs_kind == "causal"

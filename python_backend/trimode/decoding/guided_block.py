@@ -113,7 +113,7 @@ class _Walk:
             if found is None:
                 return False
             token, value = found, 0.0
-            if seq.params.returns.return_log_probs:
+            if seq.params.returns.wants_probs:
                 value = proposals.log_prob(offset, token)
         else:
             return False

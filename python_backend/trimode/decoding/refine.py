@@ -42,7 +42,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
         return
     plain = params.sampling.plain and not params.reference
     settles = bool(seq.rules) and seq.phase is Phase.DENOISE  # a draft is only proposed
-    if plain and params.block.threshold == 0.0 and not (params.returns.return_log_probs or settles):
+    if plain and params.block.threshold == 0.0 and not (params.returns.wants_probs or settles):
         _fill(block, row, result)  # every position is kept whatever its probability: a one-pass draft
         return
     positions = block.start + row.want  # (R,) absolute
@@ -64,7 +64,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
         ids = settled(seq, row, result, ids, surest_first(kept, probs), again)
     where = row.want[kept]
     block.tokens[where] = ids[kept]
-    if params.returns.return_log_probs:
+    if params.returns.wants_probs:
         note_top(seq, result, kept, (positions[kept] - len(seq.prompt)).tolist())
         of_model = log_probs_of(result.raw[kept], ids[kept]) if seq.rules else None
         block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38))) if of_model is None else of_model

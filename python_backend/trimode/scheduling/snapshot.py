@@ -8,11 +8,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
+import numpy as np
+
 from ..api.answer import Provisional, ProvisionalToken, TokenState
+from ..api.fields import Mode
 from ..decoding.sequence import SequenceState
 from ..text.detokenizer import Detokenizer
 from ..text.tokenizer import Tokenizer
 
+PROB_DIGITS = 4
+"""Digits of a probability on the wire; who watches sees no more."""
 PLACEHOLDER = "\N{LIGHT SHADE}"
 """What stands in the text for a masked token."""
 
@@ -21,13 +26,15 @@ PLACEHOLDER = "\N{LIGHT SHADE}"
 class BlockSnapshot:
     """A block after a pass: where in the answer it starts, passes spent on it, its tokens, None where masked.
 
-    `special` says whether its text shows special tokens.
+    `probs` are the tokens' probabilities when they were chosen, None where that is not known. `special` says whether its
+    text shows special tokens.
     """
 
     start: int
     step: int
     tokens: list[int | None]
     committed: int
+    probs: list[float | None]
     special: bool = False
 
     @classmethod
@@ -42,7 +49,12 @@ class BlockSnapshot:
             tokens.append(None if masked else token)
             if seq.params.is_end(token):
                 break
-        return cls(start, block.step, tokens, len(seq.tokens) - start, not seq.params.returns.skip_special_tokens)
+        values = np.exp(block.log_probs[: len(tokens)], dtype=np.float64).round(PROB_DIGITS).tolist()
+        probs = [None if token is None else value for token, value in zip(tokens, values, strict=True)]
+        if seq.mode is Mode.SELF_SPECULATION:
+            probs[0] = None  # what verified it is no part of the draft
+        special = not seq.params.returns.skip_special_tokens
+        return cls(start, block.step, tokens, len(seq.tokens) - start, probs, special)
 
     def shown(self, tokenizer: Tokenizer | None) -> Provisional:
         """Return it with every token's text; a character that is spread over tokens is the text of its last one."""
@@ -52,7 +64,8 @@ class BlockSnapshot:
             tokens = list(run)
             texts = [PLACEHOLDER] * len(tokens) if masked else _texts(tokens, tokenizer, special=special)
             for token, text in zip(tokens, texts, strict=True):
-                shown.append(ProvisionalToken(token, text, self._state(len(shown), token)))
+                place = len(shown)
+                shown.append(ProvisionalToken(token, text, self._state(place, token), self.probs[place]))
         return Provisional(self.start, self.step, "".join(token.text for token in shown), tuple(shown))
 
     def _state(self, offset: int, token: int | None) -> TokenState:

@@ -74,6 +74,30 @@ def test_without_a_tokenizer_tokens_have_no_text() -> None:
     assert told.text == PLACEHOLDER and [token.id for token in told.tokens] == [4, None, 5]
 
 
+def test_a_token_has_the_probability_with_which_it_was_chosen() -> None:
+    shown = ask(mode="diffusion", stream_provisional=True, return_log_probs=True)
+    answered = [value for chunk in shown for value in chunk.log_probs]
+    for block in (chunk.provisional for chunk in shown if chunk.provisional is not None):
+        for place, token in enumerate(block.tokens, block.start):
+            assert (token.prob is None) == (token.state == "masked")
+            if token.prob is not None and place < len(answered):
+                assert token.prob == pytest.approx(np.exp(answered[place]), abs=1e-4)
+
+
+@pytest.mark.parametrize("knobs", [{"mode": "diffusion"}, {"mode": "self_speculation", "threshold": 0.0}], ids=str)
+def test_probabilities_are_the_same_whether_log_probs_are_returned(knobs: dict[str, Any]) -> None:
+    alone, beside = (ask(**knobs, stream_provisional=True, return_log_probs=more) for more in (False, True))
+    blocks = [chunk.provisional for chunk in alone if chunk.provisional]
+    assert blocks == [chunk.provisional for chunk in beside if chunk.provisional]
+    assert any(token.prob not in (None, 1.0) for block in blocks for token in block.tokens)
+
+
+def test_the_token_that_a_draft_starts_with_has_no_probability() -> None:
+    for chunk in ask(mode="self_speculation", stream_provisional=True):
+        if chunk.provisional is not None:
+            assert [token.prob is None for token in chunk.provisional.tokens][:2] == [True, False]
+
+
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(2, VOCAB - 1)), min_size=1, max_size=12))
 def test_the_tokens_texts_are_the_text(tokens: list[int | None]) -> None:

@@ -15,6 +15,7 @@ from .. import guided_block, refine, review
 from ..choice import next_token
 from ..committed import NOTHING, Committed
 from ..refine import DENOISE_STREAM, STREAMS
+from ..sampling import log_prob
 from ..sequence import Phase, SequenceState
 
 
@@ -66,12 +67,14 @@ def _next_block(seq: SequenceState, row: Row, result: RowResult) -> list[int]:
 def _open_block(seq: SequenceState, result: RowResult, at: int) -> list[int]:
     seq.phase = Phase.DENOISE
     base, params = len(seq.tokens), seq.params
-    seed, log_prob = next_token(seq, result, at, base)
+    seed, value = next_token(seq, result, at, base)
+    if params.returns.stream_provisional and not params.returns.return_log_probs:
+        value = log_prob(result.raw[at], seed)  # for who watches
     if params.is_end(seed) and not params.reference:
-        return seq.commit([seed], [log_prob])
+        return seq.commit([seed], [value])
     last = seq.block_length if params.reference else min(seq.block_length, seq.remaining)
     seq.open_block(seed, seq.forced_in_block(base, seed), last)
-    seq.current.log_probs[0] = log_prob
+    seq.current.log_probs[0] = value
     guided_block.write_dictated(seq)
     return [] if seq.current.open.any() else _commit_if_finished(seq)
 
