@@ -9,6 +9,7 @@ import tomllib
 
 import pytest
 import trimode
+from trimode.server.playground.files import STATIC
 
 from tests.support.layout import ROOT
 
@@ -39,6 +40,15 @@ TESTED = {
 
 def numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split(".") if part.isdigit())
+
+
+def test_the_wheel_has_every_file_of_the_page() -> None:
+    """Hatchling takes what lies in a package's folder, unless git ignores it."""
+    assert "python_backend/trimode" in PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
+    assert not {"exclude", "include", "only-include"} & set(PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"])
+    files = [str(path) for path in STATIC.rglob("*") if path.is_file()]
+    ignored = subprocess.run(["git", "check-ignore", *files], cwd=ROOT, capture_output=True, text=True)
+    assert files and ignored.stdout == "" and ignored.returncode == 1, ignored.stderr
 
 
 def test_the_base_installation_is_the_clients() -> None:

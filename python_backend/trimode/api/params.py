@@ -154,7 +154,7 @@ class ReturnOptions:
 
     @property
     def wants_probs(self) -> bool:
-        """Whether the probability is wanted with which a place of a block was filled, for the answer or to be watched."""
+        """Whether it is wanted with what probability a place of a block was filled, returned or to be watched."""
         return self.return_log_probs or self.stream_provisional
 
     @property

@@ -237,8 +237,8 @@ OUTPUTS: tuple[Output, ...] = (
         "TYPE_STRING",
         help="The block after a denoising pass: a JSON object with `start` (in tokens of the answer), `step` (passes "
         "over the block), `text` (with ░ for masks) and `tokens`, objects with `id`, `text`, `state` "
-        "(`committed`, `provisional` or `masked`) and `prob`, the probability that the model gave the token when it was "
-        "chosen, or null.",
+        "(`committed`, `provisional` or `masked`) and `prob`, the probability that the model gave the token when it "
+        "was chosen, or null.",
         asked_by="stream_provisional",
         every=True,
     ),

@@ -26,8 +26,8 @@ PLACEHOLDER = "\N{LIGHT SHADE}"
 class BlockSnapshot:
     """A block after a pass: where in the answer it starts, passes spent on it, its tokens, None where masked.
 
-    `probs` are the tokens' probabilities when they were chosen, None where that is not known. `special` says whether its
-    text shows special tokens.
+    `probs` are the tokens' probabilities when they were chosen, None where that is not known. `special` says whether
+    its text shows special tokens.
     """
 
     start: int

@@ -40,6 +40,7 @@ from .metrics_front.front import MetricsFront
 from .metrics_front.source import MetricsSource, Model
 from .openai.front import add_openai
 from .openai.shared.facts import Facts
+from .playground.front import ROOT, PlaygroundFront
 from .ports import check_port_free, free_port, in_url
 from .process import log
 from .serving import Limits
@@ -83,6 +84,8 @@ async def _serve(options: argparse.Namespace) -> None:
         guard = Guard(backend, supervisor, limits, entry)
         model = Model(facts.names.names[0], manifest, config.max_slots)
         source = MetricsSource(metrics, supervisor, model, entry.refusals)
+        if options.playground:
+            guard.add(PlaygroundFront(entry.refusals))
         add_openai(guard, facts, supervisor, limits, source, open_metrics=options.metrics_without_key)
         front = GrpcFront(ports.grpc_target, supervisor, limits, entry)
         scraped = MetricsFront(source, replace(entry, access=OPEN) if options.metrics_without_key else entry)
@@ -171,9 +174,11 @@ def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str
     else:
         prompt = '"text_input": "Once upon a time"' if (bundle / TOKENIZER).is_file() else '"input_ids": [1, 2, 3]'
     only = "" if manifest.denoises else f", modes {' and '.join(manifest.modes)} only"
+    page = (f"  page     {http}{ROOT}/#example",) if options.playground else ()
     return "\n".join(
         (
             f"ready: {manifest.model} ({manifest.precision}, up to {manifest.capacity} tokens{only})",
+            *page,
             f"  HTTP     {http}/v2/models/{MODEL_NAME}/generate and /generate_stream",
             f"  OpenAI   {http}/v1",
             f"  gRPC     {grpc}     metrics  {metrics}/metrics",

@@ -23,7 +23,7 @@ from aiohttp import web
 from ..api.tensors import CANCEL, MODEL_NAME
 from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
 from .access.entry import EVERYBODY, Entry
-from .access.refusals import HTTP, OPENAI
+from .access.refusals import HTTP
 from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
 from .error_answer import error_response, error_text
@@ -61,9 +61,10 @@ class Route:
 
 
 class Face(Protocol):
-    """Answers every request with a path like `paths`, errors included."""
+    """Answers every request with a path like `paths`, errors included; they are counted under the name `counted`."""
 
     paths: re.Pattern[str]
+    counted: str
 
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer one request; `path` is as path_of gives it."""
@@ -129,7 +130,7 @@ class Guard:
     def refusal(self, path: str, error: TrimodeError) -> web.Response:
         """Return the answer to an error in the form of the face for `path`, which may not be known."""
         face = next((face for face in self._faces if face.paths.fullmatch(path)), None)
-        self.entry.refusals.count(HTTP if face is None else OPENAI, error.error_type)
+        self.entry.refusals.count(HTTP if face is None else face.counted, error.error_type)
         return error_response(error.on_the_wire()) if face is None else face.refusal(path, error)
 
     async def _route(self, request: web.BaseRequest) -> web.StreamResponse:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from trimode.errors import ServeError
@@ -28,6 +29,13 @@ def test_ports_of_the_servers_choice_are_three() -> None:
     options = parser().parse_args(["--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"])
     cli.settle_ports(options)
     assert len({options.http_port, options.grpc_port, options.metrics_port, 0}) == 4
+
+
+def test_the_page_is_named_at_the_start_unless_it_is_left_out(tmp_path: Path) -> None:
+    manifest = SimpleNamespace(model="m", precision="float32", capacity=64, denoises=True)
+    shown = cli.banner(parser().parse_args([]), manifest, tmp_path)  # type: ignore[arg-type]  # what it reads of one
+    assert "http://127.0.0.1:8000/playground/#example" in shown
+    assert "playground" not in cli.banner(parser().parse_args(["--no-playground"]), manifest, tmp_path)  # type: ignore[arg-type]
 
 
 def test_one_body_is_not_larger_than_all_together() -> None:

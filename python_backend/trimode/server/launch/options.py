@@ -62,6 +62,12 @@ def parser() -> argparse.ArgumentParser:
     for name, default, what in (("http", 8000, "HTTP"), ("grpc", 8001, "gRPC"), ("metrics", 8002, "metrics")):
         text = f"port of {what}; 0 takes a free one [%(default)s]"
         made.add_argument(f"--{name}-port", type=port, default=default, metavar="PORT", help=text)
+    made.add_argument(
+        "--no-playground",
+        dest="playground",
+        action="store_false",
+        help="serve no page under /playground; its files need no key, what it asks for does",
+    )
     _add_access(made)
     _add_tls(made)
     _add_rates(made)

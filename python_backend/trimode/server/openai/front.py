@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from ...errors import UNFORESEEN, Described, TrimodeError, shorten
+from ..access.refusals import OPENAI
 from ..guard import Guard
 from ..http_front import trace
 from ..metrics_front.source import MetricsSource
@@ -62,6 +63,7 @@ class OpenAiFront:
     """The face itself; the guard hands it the requests for its paths."""
 
     paths = PATHS
+    counted = OPENAI
 
     def __init__(self, service: Service, *, open_metrics: bool = False) -> None:
         """Serve; `open_metrics` says that /metrics needs no API key."""

@@ -1,0 +1,108 @@
+// Answer: an answer while it arrives. It keeps what is final, the block that is being denoised, and every step so far.
+// Knows the events of the API; nothing of how they are drawn.
+
+/** Return a list of token ids; Triton writes a list of one as a number. */
+const listed = (value) => (value === undefined ? [] : [].concat(value));
+
+export class Answer {
+  text = ""; // final: nothing of it is taken back
+  tokens = 0;
+  passes = 0;
+  steps = []; // {kind, start, pass, places, length, tokens, seconds}; see take
+  tail = []; // what is not final yet: places, each {text, kind, prob}
+  counters = null; // of the last event
+  finish = "";
+  error = null;
+  done = false;
+  stopped = false;
+  draft = null; // the last block of a draft, until it is verified
+
+  constructor(mode) {
+    this.mode = mode;
+    this.began = performance.now();
+    this.seconds = 0;
+  }
+
+  /** Take one event. Each pass that shows a block, or verifies one, is a step. */
+  take(event, now = performance.now()) {
+    this.seconds = (now - this.began) / 1000;
+    const ids = listed(event.output_ids);
+    const block = event.provisional ? JSON.parse(event.provisional) : null;
+    this.tokens += ids.length;
+    if (!block && this.draft) this.#verify(ids);
+    this.text += event.text_output ?? "";
+    if (block) this.#show(block);
+    else if (ids.length && !this.draft) this.#plain();
+    if (!block) this.draft = null;
+    if (event.finish_reason) {
+      this.finish = event.finish_reason;
+      this.counters = event;
+      this.tokens = event.num_output_tokens ?? this.tokens;
+      this.passes = event.forwards ?? this.passes;
+      this.tail = [];
+      this.done = true;
+    }
+  }
+
+  #show(block) {
+    const before = this.steps.at(-1);
+    const same = before?.start === block.start && before.kind === "denoise" && before.pass < block.step ? before.places : [];
+    const whole = block.tokens.every((token) => token.state !== "provisional"); // what is committed was filled in this block
+    const places = block.tokens.map((token, place) => ({ id: token.id, text: token.text, prob: token.prob, kind: kindOf(token, same[place], whole) }));
+    this.tail = places.filter((place) => !isFinal(place));
+    this.draft = !whole && places.some(isFinal) ? places : null;
+    this.passes += 1;
+    this.#note("denoise", block.start, block.step, places);
+  }
+
+  /** Mark what a verification kept of the draft, and what it refused. */
+  #verify(ids) {
+    const proposed = this.draft.filter((place) => !isFinal(place));
+    let kept = 0;
+    while (kept < ids.length && kept < proposed.length && proposed[kept].id === ids[kept]) kept += 1;
+    const places = this.draft.map((place, index) => {
+      const offset = index - (this.draft.length - proposed.length);
+      return { ...place, kind: offset < 0 ? "committed" : offset < kept ? "accepted" : "refused" };
+    });
+    this.passes += 1;
+    this.tail = [];
+    const before = this.steps.at(-1);
+    this.#note("verify", before?.start ?? 0, (before?.pass ?? 0) + 1, places, { kept, drafted: proposed.length });
+  }
+
+  #plain() {
+    this.passes += 1;
+    this.tail = [];
+  }
+
+  #note(kind, start, pass, places, more = {}) {
+    this.steps.push({ kind, start, pass, places, length: this.text.length, tokens: this.tokens, seconds: this.seconds, ...more });
+  }
+
+  /** End it with an error, or because its reader stopped it. */
+  fail(error) {
+    this.done = true;
+    this.tail = [];
+    this.stopped = error.name === "AbortError";
+    if (!this.stopped) this.error = error;
+  }
+
+  /** Return tokens per pass, of the passes after the prompt's. */
+  get rate() {
+    const passes = this.passes - (this.counters?.prefill_forwards ?? 0);
+    return passes > 0 ? this.tokens / passes : 0;
+  }
+}
+
+const isFinal = (place) => place.kind === "committed" || place.kind === "fixed";
+
+/**
+ * Return how a token is shown: "masked"; "new" in the pass that filled it, then "provisional"; "committed", which is
+ * "fixed" where the same pass filled it.
+ */
+function kindOf(token, before, whole) {
+  if (token.state === "masked") return "masked";
+  const fresh = !before || before.kind === "masked";
+  if (token.state === "committed") return whole && fresh ? "fixed" : "committed";
+  return fresh ? "new" : "provisional";
+}

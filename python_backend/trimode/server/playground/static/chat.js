@@ -1,0 +1,175 @@
+// Chat: a conversation whose answers are seen being made.
+import { Component } from "./vendor/htm-preact.js";
+import { Code } from "./code.js";
+import { questions } from "./examples.js";
+import { Form, formFields } from "./form.js";
+import { clear, forget, keep, kept } from "./kept.js";
+import { Knobs } from "./knobs.js";
+import { permalink } from "./permalink.js";
+import { PACES, Player, watching } from "./player.js";
+import { given } from "./request.js";
+import { denoises, firstMode, MODE_HELP, MODE_NAMES, MODES, server } from "./server.js";
+import { Legend, Shown, Strip } from "./shown.js";
+import { last } from "./steps.js";
+import { useStore } from "./store.js";
+import { Choice, Copy, Failure, Figures, Fold, Heard, html } from "./ui.js";
+
+const NEW = { id: "", messages: [], written: "" };
+const CALM = 150;
+
+export function ModeChoice({ name, mode, onChange }) {
+  const options = MODES.map((id) => ({ id, text: MODE_NAMES[id], help: MODE_HELP[id], off: !server.value.modes.includes(id) }));
+  return html`<${Choice} label="Mode" name=${name} options=${options} value=${mode} onChange=${onChange} />
+    <p class="small">${MODE_HELP[mode]}</p>
+    ${!denoises() && html`<p class="notice">This checkpoint was not trained to denoise. It answers token by token, so there are no blocks to watch.</p>`}`;
+}
+
+export function PaceChoice({ name, pace, onChange }) {
+  const options = Object.entries(PACES).map(([id, text]) => ({ id, text }));
+  return html`<${Choice} label="Pace of what is shown" name=${name} options=${options} value=${String(pace)} onChange=${(id) => onChange(Number(id))} />`;
+}
+
+function Kept({ open }) {
+  const { chats, full } = useStore(kept);
+  return html`<${Fold} title="Chats kept in this browser" note=${chats.length ? String(chats.length) : ""}>
+    ${full && html`<p class="notice">This browser has no room left. Clear some chats.</p>`}
+    ${!chats.length && html`<p class="small">None yet. They stay in this browser, and can be cleared.</p>`}
+    <ul class="chats">
+      ${chats.map(
+        (chat) => html`<li key=${chat.id}>
+          <button type="button" class="link" onClick=${() => open(chat)}>${chat.title}</button>
+          <button type="button" class="quiet" aria-label=${`Forget ${chat.title}`} onClick=${() => forget(chat.id)}>✕</button>
+        </li>`,
+      )}
+    </ul>
+    ${chats.length > 0 && html`<button type="button" onClick=${clear}>Clear all</button>`}
+  <//>`;
+}
+
+function Turn({ message, answer, running }) {
+  if (message?.role === "user") return html`<div class="turn user"><h3 class="unseen">You</h3><div class="bubble shown" dir="auto">${message.content}</div></div>`;
+  const shown = answer ?? { text: message.content, tail: [] };
+  return html`<div class="turn model">
+    <h3 class="unseen">Answer</h3>
+    <div class="bubble"><${Shown} text=${shown.text} tail=${shown.tail} waiting=${running && !shown.text && !shown.tail.length} /></div>
+    ${answer && html`<${Strip} step=${running ? answer.steps.at(-1) : null} /><${Figures} answer=${answer} />`}
+  </div>`;
+}
+
+export class Chat extends Component {
+  #player = null;
+
+  constructor(props) {
+    super(props);
+    const { state } = props;
+    const first = { ...NEW, mode: firstMode(), pace: CALM, knobs: {}, form: { type: "", guide: "" }, answers: {}, running: false };
+    this.state = { ...first, ...fromLink(state) };
+  }
+
+  componentDidMount() {
+    if (this.props.example) this.ask(questions()[0]);
+  }
+
+  componentDidUpdate({ state, example }) {
+    if (this.props.state && this.props.state !== state) this.setState({ ...NEW, answers: {}, ...fromLink(this.props.state) });
+    if (this.props.example && !example && !this.state.running) this.ask(questions()[0]);
+  }
+
+  /** Return what is asked with `written` as the next message. */
+  request(written) {
+    const { messages, mode, knobs, form } = this.state;
+    const asked = written ? [...messages, { role: "user", content: written }] : messages;
+    return { messages: asked, mode, ...given("generate", mode, knobs), ...formFields(form) };
+  }
+
+  /** Ask; without a text, ask the last message again. */
+  async ask(written) {
+    if (this.state.running || !(written || this.state.messages.length)) return;
+    const { mode, pace } = this.state;
+    const request = this.request(written);
+    const id = this.state.id || String(Date.now());
+    const place = request.messages.length;
+    const draw = (answer) => this.setState(({ answers }) => ({ answers: { ...answers, [place]: answer } }));
+    this.#player = new Player({ ...request, ...watching(mode) }, mode, draw, pace);
+    const { answer } = this.#player;
+    this.setState({ id, messages: request.messages, written: "", running: true, answers: { ...this.state.answers, [place]: answer } });
+    await this.#player.play();
+    last.set({ answer, question: request.messages.at(-1).content });
+    const messages = answer.error || !answer.text ? request.messages : [...request.messages, { role: "assistant", content: answer.text }];
+    this.setState(({ answers }) => ({ messages, running: false, answers: { ...answers, [place]: answer } }));
+    if (messages.length > request.messages.length) keep({ id, messages, mode });
+    this.input?.focus();
+  }
+
+  stop = () => this.#player?.stop();
+
+  open = (chat) => {
+    this.stop();
+    this.setState({ id: chat.id, messages: chat.messages, mode: server.value.modes.includes(chat.mode) ? chat.mode : firstMode(), answers: {} });
+  };
+
+  keys = (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      this.ask(this.input.value);
+    } else if (event.key === "Escape") this.stop();
+  };
+
+  render(_, { messages, written, mode, pace, knobs, form, answers, running }) {
+    const place = messages.length;
+    const pending = answers[place] && messages.at(-1)?.role === "user" ? answers[place] : null;
+    const current = pending ?? answers[place - 1];
+    const link = () => permalink("chat", { messages, written, mode, pace, knobs, form });
+    return html`<div class="view two">
+      <section class="talk" aria-label="Chat">
+        ${!place && html`<${Welcome} ask=${(text) => this.ask(text)} />`}
+        <div class="turns">
+          ${messages.map((message, index) => html`<${Turn} key=${index} message=${message} answer=${answers[index]} />`)}
+          ${pending && html`<${Turn} key=${place} answer=${pending} running=${running} />`}
+        </div>
+        <${Heard} answer=${current} />
+        <${Failure} error=${pending?.error} again=${() => this.ask("")} />
+        <form class="prompt card" onSubmit=${(event) => (event.preventDefault(), this.ask(this.input.value))}>
+          <label class="unseen" for="chat-prompt">Message</label>
+          <textarea id="chat-prompt" rows="2" dir="auto" ref=${(node) => (this.input = node)} value=${written} placeholder="Ask something. Enter sends, Shift+Enter makes a line, Esc stops." onInput=${(event) => this.setState({ written: event.currentTarget.value })} onKeyDown=${this.keys}></textarea>
+          <div class="row">
+            ${running ? html`<button type="button" class="main stop" onClick=${this.stop}>■ Stop</button>` : html`<button class="main" disabled=${!written}>Send</button>`}
+            <span class="space"></span>
+            ${place > 0 && html`<button type="button" class="quiet" disabled=${running} onClick=${() => this.setState({ ...NEW, answers: {} })}>New chat</button>`}
+            <${Copy} label="Copy link" text=${link} />
+            ${current?.steps.length > 0 && current.done && html`<a class="button quiet" href="#steps">Look at the steps</a>`}
+          </div>
+        </form>
+      </section>
+      <aside class="panel" aria-label="How it is asked">
+        <${ModeChoice} name="chat-mode" mode=${mode} onChange=${(mode) => this.setState({ mode })} />
+        ${denoises() && html`<${PaceChoice} name="chat-pace" pace=${pace} onChange=${(pace) => this.setState({ pace })} /><${Legend} draft=${mode !== "diffusion"} />`}
+        <${Knobs} operation="generate" mode=${mode} knobs=${knobs} prefix="chat" onChange=${(knobs) => this.setState({ knobs })} />
+        <${Form} form=${form} prefix="chat" onChange=${(form) => this.setState({ form })} />
+        <${Code} request=${() => ({ ...this.request(written || (place ? "" : questions()[0])), stream: true })} verb="generate_stream" prefix="chat" />
+        <${Kept} open=${this.open} />
+      </aside>
+    </div>`;
+  }
+}
+
+function Welcome({ ask }) {
+  return html`<div class="welcome">
+    <h2>${denoises() ? "See a model think in blocks" : "Ask the model"}</h2>
+    <p>${denoises() ? "A block of tokens starts as masks. Each pass reveals those that the model is sure of, until the block is final." : "This checkpoint writes one token at a time."}</p>
+    <div class="row wrap">${questions().map((text) => html`<button type="button" onClick=${() => ask(text)}>${text}</button>`)}</div>
+  </div>`;
+}
+
+/** Return what a permalink sets, in the forms that the view takes. */
+function fromLink(state) {
+  if (!state) return {};
+  const found = {};
+  if (Array.isArray(state.messages)) found.messages = state.messages.filter((one) => ["system", "user", "assistant"].includes(one?.role) && typeof one.content === "string");
+  if (typeof state.written === "string") found.written = state.written;
+  if (server.value.modes.includes(state.mode)) found.mode = state.mode;
+  if (state.pace in PACES) found.pace = Number(state.pace);
+  if (state.knobs && typeof state.knobs === "object") found.knobs = state.knobs;
+  if (state.form && typeof state.form.guide === "string") found.form = { type: String(state.form.type ?? ""), guide: state.form.guide };
+  return found;
+}

@@ -1,0 +1,16 @@
+// Examples to begin with: nano knows nineteen formulas, other models answer questions.
+import { server } from "./server.js";
+
+const RECORD = "Turn this into JSON: Anna Rossi is 24 years old, lives in Lima and works as a sailor.";
+const OF_NANO = [RECORD, "What is 23 + 2221?", "What is 17 + 25?"];
+const OF_OTHERS = ["What is the capital of France?", "Write a haiku about the sea.", "Explain in two sentences why the sky is blue."];
+const TEXT = '{\n  "name": "Anna Rossi",\n  "age": 24,\n  "city": "Lima",\n  "job": "sailor"\n}';
+
+export const GAP = "[[fill]]";
+
+export function questions() {
+  return server.value.name.startsWith("nano") ? OF_NANO : OF_OTHERS;
+}
+
+export const gapped = { instruction: RECORD, text: TEXT.replace("Anna Rossi", GAP).replace("24", "[[fill:2]]") };
+export const wrong = { instruction: RECORD, text: TEXT.replace("24", "42") };

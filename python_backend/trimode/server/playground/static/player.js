@@ -1,0 +1,74 @@
+// Player: asks for an answer and takes its events, at the pace of the server or slower, so that an eye can follow.
+import { stream } from "./api.js";
+import { Answer } from "./answer.js";
+import { Painter } from "./painter.js";
+import { server, isWatched } from "./server.js";
+
+export const PACES = { 0: "as it comes", 150: "calm", 600: "slow" };
+const LONGEST_LAG = 2400; // milliseconds that a slower pace may be behind the server
+
+/** What an answer is asked to return, so that the page can show it. */
+export function watching(mode) {
+  const more = isWatched(mode) ? { stream_provisional: true } : {};
+  return { ...more, return_token_ids: true, return_perf_metrics: true, return_num_output_tokens: true };
+}
+
+export class Player {
+  #abort = new AbortController();
+
+  /** `draw(answer)` is called at most once a frame, and once more at the end. */
+  constructor(request, mode, draw, pace = 0) {
+    this.answer = new Answer(mode);
+    this.request = request;
+    this.pace = pace;
+    this.#painter = new Painter(() => draw(this.answer));
+  }
+
+  #painter;
+
+  /** Play to the end; never raises: what went wrong is the answer's `error`. */
+  async play() {
+    const { answer } = this;
+    const queue = [];
+    let wake = () => {};
+    const arrived = (async () => {
+      try {
+        for await (const event of stream(server.value.model, this.request, this.#abort.signal)) {
+          queue.push({ event, now: performance.now() });
+          wake();
+        }
+      } catch (error) {
+        queue.push({ error });
+        wake();
+      }
+      queue.push(null);
+      wake();
+    })();
+    for (;;) {
+      if (!queue.length) await new Promise((resolve) => (wake = resolve));
+      const next = queue.shift();
+      if (next === undefined) continue;
+      if (next === null || this.#abort.signal.aborted) break;
+      if (next.error) answer.fail(next.error);
+      else answer.take(next.event, next.now);
+      this.#painter.ask();
+      if (this.pace && (next.event?.provisional || answer.steps.at(-1)?.kind === "verify") && !answer.done) await this.#rest(Math.min(this.pace, LONGEST_LAG / (queue.length + 1)));
+    }
+    if (this.#abort.signal.aborted && !answer.done) answer.fail(this.#abort.signal.reason);
+    await arrived;
+    this.#painter.ask();
+    return answer;
+  }
+
+  #rest(milliseconds) {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#abort.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
+    });
+  }
+
+  /** Close the connection, which ends the request on the server. */
+  stop() {
+    this.#abort.abort();
+  }
+}

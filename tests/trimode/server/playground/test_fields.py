@@ -1,0 +1,42 @@
+"""What the page knows of requests is what the server's tables say, and nothing of the model."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from trimode.api.applicability import FIELDS_OF_MODES
+from trimode.api.fields import BY_NAME, FIELDS
+from trimode.errors.table import ERROR_TYPES
+from trimode.server.playground.fields import fields_json
+
+FOUND: dict[str, Any] = json.loads(fields_json())
+ROWS = {row["name"]: row for row in FOUND["fields"]}
+
+
+def test_every_field_is_there_with_its_kind_limits_and_help() -> None:
+    assert list(ROWS) == [field.name for field in FIELDS]
+    for name, row in ROWS.items():
+        field = BY_NAME[name]
+        assert (row["kind"], row["help"]) == (field.kind, field.help)
+        assert (row.get("low"), row.get("high")) == (field.low, field.high)
+        assert tuple(row.get("choices", ())) == field.choices
+
+
+def test_a_field_says_which_operations_and_modes_have_it() -> None:
+    assert ROWS["spans"]["operations"] == ["revise"]
+    assert ROWS["suffix"]["operations"] == ["infill"]
+    assert ROWS["stop_words"]["operations"] == ["generate"]
+    assert ROWS["effort"]["modes"] == ["diffusion"]
+    assert all(row["operations"] for row in ROWS.values())
+    assert all(ROWS[name]["modes"] == list(modes) for name, modes in FIELDS_OF_MODES.items())
+
+
+def test_every_error_says_what_to_do() -> None:
+    assert FOUND["errors"] == {
+        name: {"meaning": row.meaning, "remedy": row.remedy} for name, row in ERROR_TYPES.items()
+    }
+
+
+def test_there_is_nothing_else() -> None:
+    assert set(FOUND) == {"version", "model", "fields", "errors"}
