@@ -79,9 +79,13 @@ layout: ## Print the rooms, floors and arrows of each package, from its own impo
 demo: build ## Serve MODEL for a moment and show one prompt in auto and the three modes
 	$(PY) -m trimode_client.cli.demo --bundle $(BUNDLE)
 
-perf: build $(VENV)/perf $(if $(filter-out peers,$(PART)),,$(VENV)-train/ready) ## Measure every part in some fifteen minutes, or PART=layers|auto|..., SECONDS=n a part; write perf/RESULTS.md
-	$(if $(filter-out int8,$(PART)),,$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE))
-	$(PY) -m trimode_perf speed --bundle $(BUNDLE) --model $(call quoted,MODEL) --checkpoint $(CHECKPOINT) --int8-bundle $(INT8_BUNDLE) --peers-python $(VENV)-train/bin/python $(if $(PART),--part $(PART)) $(if $(SECONDS),--seconds $(SECONDS))
+# torch, transformers and OpenVINO read the official layout alone; llama.cpp, which is in $(VENV)/perf, reads every one
+WITH_INT8 := int8 peers
+PEERS := $(VENV)$(shell grep -qs nemotron_labs_diffusion $(CHECKPOINT)/config.json && echo -train)
+PEERS_READY := $(if $(filter $(VENV),$(PEERS)),$(VENV)/perf,$(PEERS)/ready)
+perf: build $(VENV)/perf $(if $(filter-out peers,$(PART)),,$(PEERS_READY)) ## Measure every part in some fifteen minutes, or PART=layers|auto|..., SECONDS=n a part; write perf/RESULTS.md
+	$(if $(filter-out $(WITH_INT8),$(PART)),,$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE))
+	$(PY) -m trimode_perf speed --bundle $(BUNDLE) --model $(call quoted,MODEL) --checkpoint $(CHECKPOINT) --int8-bundle $(INT8_BUNDLE) --peers-python $(PEERS)/bin/python $(if $(PART),--part $(PART)) $(if $(SECONDS),--seconds $(SECONDS))
 
 perf-analyzer: $(VENV)/perf ## Load a running server with NVIDIA's perf_analyzer: URL=host:port of its gRPC, MODE=auto|diffusion|...
 	$(PY) -m trimode_perf perf-analyzer --url $(or $(URL),localhost:$(shell echo $$(($(PORT) + 1)))) --mode $(or $(MODE),auto)
@@ -95,8 +99,9 @@ quality: $(VENV)/perf ## Count what the checkpoint gets right in every mode and 
 editing: build $(VENV)/perf ## Count how well gaps are filled, corrupted answers mended, effort spent; write perf/EDITING.md
 	$(PY) -m trimode_perf editing --checkpoint $(CHECKPOINT) --bundle $(BUNDLE)
 
-peers: build $(VENV)/perf $(VENV)-train/ready ## Compare with torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf)
-	$(PY) -m trimode_perf peers --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) --peers-python $(VENV)-train/bin/python
+peers: build $(VENV)/perf $(PEERS_READY) ## Compare with llama.cpp, torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf)
+	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE)
+	$(PY) -m trimode_perf peers --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --peers-python $(PEERS)/bin/python
 
 gpu-check: ## Check and time the engines on this machine's NVIDIA GPU; needs PYTHON to have torch, and nothing else
 	PYTHONPATH=perf:train:python_backend:convert $(PYTHON) -m trimode_perf gpu

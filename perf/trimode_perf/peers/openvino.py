@@ -2,7 +2,6 @@
 
 optimum-intel, which writes its models for people, knows no Ministral3. `write` does by hand what that does: trace the
 torch forward, name what goes in and out, put `beam_idx` before the cache, turn the cache into state. Batch 1.
-Left out: llama-cpp-python, which the registry has as sources only, to build for minutes.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..common import PERF, PROJECT
@@ -22,8 +23,48 @@ from ..common.progress import MeasureError
 
 START_SECONDS = 120.0
 END_SECONDS = 2.0
-PEERS = {"torch": "eager", "transformers": "transformers_generate", "openvino": "openvino"}
-"""Peers by name, and the module of this package whose `load(checkpoint, threads)` gives each."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Where a peer is: the module of this package whose `load(checkpoint, threads, *kind)` gives it.
+
+    `kind` is the type of its weights, where the module has several; `precision` is the one of ours that it is set
+    against.
+    """
+
+    module: str
+    kind: tuple[str, ...] = ()
+    precision: str = "float32"
+
+
+MODEL_TYPE = "nemotron_labs_diffusion"
+"""The official layout's, in config.json."""
+OWN = "own"
+"""The kind of weights that a GGUF file has itself."""
+LLAMA = {
+    "llama.cpp F32": Listed("llama_cpp", ("F32",)),
+    "llama.cpp BF16": Listed("llama_cpp", ("BF16",)),
+    "llama.cpp Q8_0": Listed("llama_cpp", ("Q8_0",), "int8"),
+    "llama.cpp Q4_0": Listed("llama_cpp", ("Q4_0",), "int8"),
+}
+OFFICIAL = {
+    "torch": Listed("eager"),
+    "transformers": Listed("transformers_generate"),
+    "openvino": Listed("openvino"),
+}
+"""Those that read the official layout alone."""
+PEERS = {**OFFICIAL, **LLAMA, "llama.cpp, the file itself": Listed("llama_cpp", (OWN,), "int8")}
+"""Every peer by name."""
+
+
+def fitting(checkpoint: Path) -> list[str]:
+    """Return the names of the peers that can read `checkpoint`: the official layout, Llama's, or GGUF."""
+    config = checkpoint / "config.json"
+    if not config.is_file():
+        return [name for name in PEERS if name not in OFFICIAL]
+    official = json.loads(config.read_text(encoding="utf-8")).get("model_type") == MODEL_TYPE
+    return [*(OFFICIAL if official else ()), *LLAMA]
 
 
 @dataclass(frozen=True)
@@ -41,14 +82,17 @@ class Answer:
 
 Decode = Callable[[list[int], int, int], Answer]
 """(prompt, max_tokens, eos) -> answer; greedy, batch 1."""
+OnePass = Callable[[int, int, bool], float]
+"""(tokens, tokens before them, causal) -> seconds of one pass with logits of each token, which keeps nothing."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A loaded peer: what it is in words and versions, and the modes that it has."""
+    """A loaded peer: what it is in words and versions, the modes that it has, and how to time a pass, if it says."""
 
     about: str
     modes: Mapping[str, Decode]
+    one_pass: OnePass | None = None
 
 
 class PeerError(MeasureError):

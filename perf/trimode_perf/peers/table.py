@@ -9,14 +9,17 @@ from typing import Any
 
 from ..common.markdown import spread, table
 from ..common.statistics import Spread, paired
+from .peer import PEERS
 
 OURS = "this runtime"
+OURS_INT8 = "this runtime, int8"
+AUTO = "auto"
 SPECULATING = "self_speculation"
 SERIAL = "autoregressive"
 Key = tuple[int, int]  # round, prompt
 TITLES = (
-    *("peer", "mode", "ms per answer", "times ours", "times our self-speculation", "times its products alone"),
-    *("tokens per forward", "same ids"),
+    *("peer", "mode", "ms per answer", "times ours", "times our self-speculation", "times our auto"),
+    *("times its products alone", "tokens per forward", "same ids"),
 )
 
 
@@ -41,10 +44,15 @@ def rows(samples: Iterable[Sample], abouts: Mapping[str, str], failures: Mapping
         taken[sample.peer, sample.mode][sample.round, sample.prompt] = sample
     made = [
         {"peer": peer, "about": abouts.get(peer, ""), "mode": mode, **_figures(own), **_against(peer, mode, taken)}
-        for (peer, mode), own in sorted(taken.items(), key=lambda item: (item[0][0] != OURS, item[0]))
+        for (peer, mode), own in sorted(taken.items(), key=lambda item: (not item[0][0].startswith(OURS), item[0]))
         if peer not in failures
     ]
     return made + [{"peer": peer, "error": error} for peer, error in sorted(failures.items())]
+
+
+def equal_width(peer: str) -> str:
+    """Return which of ours a peer is set against: that in int8 where its weights have at most 8 bits."""
+    return OURS_INT8 if peer in PEERS and PEERS[peer].precision == "int8" else OURS
 
 
 def _figures(own: Mapping[Key, Sample]) -> dict[str, Any]:
@@ -57,16 +65,21 @@ def _figures(own: Mapping[Key, Sample]) -> dict[str, Any]:
 
 
 def _against(peer: str, mode: str, taken: Mapping[tuple[str, str], Mapping[Key, Sample]]) -> dict[str, Any]:
-    """Return a peer's seconds over ours in the same mode, and in self-speculation where that gives the same text."""
-    own, ours = taken[peer, mode], taken[OURS, mode]
-    if peer == OURS:
+    """Return a peer's seconds over ours in the same mode, and in those of ours that give the same text.
+
+    Nothing of ours, and nothing where ours of equal width was not asked.
+    """
+    against = equal_width(peer)
+    if peer.startswith(OURS) or (against, mode) not in taken:
         return {}
+    own, ours = taken[peer, mode], taken[against, mode]
     found: dict[str, Any] = {"times_ours": _paired(own, ours), "same_ids": _same(own, ours)}
     products = [(sample.seconds, sample.products_seconds) for sample in own.values() if sample.products_seconds]
     if products:
         found["times_products"] = asdict(Spread.of([whole / part for whole, part in products]))
-    if mode == SERIAL:
-        found["times_our_self_speculation"] = _paired(own, taken[OURS, SPECULATING])
+    for other in (SPECULATING, AUTO):
+        if mode == SERIAL and (against, other) in taken:
+            found[f"times_our_{other}"] = _paired(own, taken[against, other])
     return found
 
 
@@ -88,11 +101,13 @@ def text(results: dict[str, Any]) -> str:
     said += [f"\n{row['peer']} failed: {row['error']}" for row in results["rows"] if "error" in row]
     said += [
         "",
-        f"{results['prompts']} held-out prompts of {facts['model']}, at most {results['max_tokens']} tokens each;",
-        f"greedy; ours in {facts['precision']} as it is served, the peers in float32 by their defaults;",
-        f"threads of each: {results['threads']}; {results['rounds']} rounds in shuffled order after a warm-up.",
+        f"{results['prompts']} prompts of {facts['model']}, at most {results['max_tokens']} tokens each;",
+        f"greedy; ours in {facts['precision']} as it is served, the peers in float32 by their defaults where no type",
+        f"is named; threads of each: {results['threads']};",
+        f"{results['rounds']} rounds in shuffled order after a warm-up.",
         "Times pair samples of one prompt and round,",
-        "above 1 the peer is slower; medians with quartiles. Its products alone are the products of weights that its",
+        "above 1 the peer is slower; medians with quartiles. A peer with weights of at most 8 bits is set against ours",
+        "in int8, its ids too. Its products alone are the products of weights that its",
         "answer took, done again with nothing between: a runtime whose products are no faster can be at most that many",
         "times as fast as the peer.",
         f"{facts['processor']}; load average at the start {facts['load_average']}.",
@@ -101,7 +116,8 @@ def text(results: dict[str, Any]) -> str:
 
 
 def _cells(row: dict[str, Any]) -> Sequence[str]:
-    ratios = (row.get(name) for name in ("times_ours", "times_our_self_speculation", "times_products"))
+    names = ("times_ours", f"times_our_{SPECULATING}", f"times_our_{AUTO}", "times_products")
+    ratios = (row.get(name) for name in names)
     return (
         row["about"] or row["peer"],
         row["mode"],

@@ -36,12 +36,24 @@ def main(arguments: list[str] | None = None) -> int:
             out.write(json.dumps(said) + "\n")
             out.flush()
 
-        module = importlib.import_module(f".{PEERS[options.peer]}", __package__)
-        peer: Peer = module.load(options.checkpoint, options.threads)
-        say({"about": peer.about, "modes": list(peer.modes)})
+        listed = PEERS[options.peer]
+        module = importlib.import_module(f".{listed.module}", __package__)
+        peer: Peer = module.load(options.checkpoint, options.threads, *listed.kind)
+        say({"about": peer.about, "modes": list(peer.modes), "passes": peer.one_pass is not None})
         for line in sys.stdin:
-            say(answer(peer, json.loads(line)))
+            asked = json.loads(line)
+            say(time_pass(peer, asked) if "tokens" in asked else answer(peer, asked))
     return 0
+
+
+def time_pass(peer: Peer, asked: dict[str, Any]) -> dict[str, Any]:
+    """Answer {tokens, context, causal} with {seconds} of one pass, or with {error}."""
+    try:
+        if peer.one_pass is None:
+            raise NotImplementedError("this peer times no single pass")
+        return {"seconds": peer.one_pass(asked["tokens"], asked["context"], asked["causal"])}
+    except Exception as exc:  # whatever a peer's library raises is the driver's to report
+        return {"error": f"{type(exc).__name__}: {exc}"}
 
 
 def answer(peer: Peer, asked: dict[str, Any]) -> dict[str, Any]:

@@ -50,6 +50,7 @@ def options() -> argparse.ArgumentParser:
     """Return the part of a command line that says of which bundle what is asked, and for how long."""
     made = argparse.ArgumentParser(add_help=False)
     made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
+    made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
     made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="what the peers load [nano]")
     made.add_argument("--heldout", type=Path, default=Options.heldout, metavar="JSONL", help="the prompts [nano's]")
     made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")

@@ -6,67 +6,101 @@ What a peer is, and how it is asked, is peers/'s.
 from __future__ import annotations
 
 import argparse
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 
 from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
+from trimode.runtime import Runtime
 
 from ..common import MODEL_YAML
 from ..common.claims import Claim
 from ..common.progress import MeasureError, progress, run
 from ..common.results import describe
-from ..peers import comparison, table
+from ..peers import grid, table
+from ..peers.comparison import Comparison
+from ..peers.table import OURS, OURS_INT8
+from ..peers.workers import Workers, commands, cores
 from . import Context, Data, Found, Options, Part, options
 
 TORCH = 4.0
 """Least time that torch eager takes, in times ours."""
+ANSWERS = 0.8
+"""Of the time, what is spent on whole answers; the rest is for single passes."""
+HELD = {"llama.cpp F32": 1.0, "llama.cpp Q8_0": 1.0}
+"""Least time that llama.cpp takes for an autoregressive answer, in times ours of equal width."""
+AUTO = {"llama.cpp F32": 2.5, "llama.cpp Q8_0": 1.6}
+"""The same against auto, where there is something to choose."""
 
 
 def measure(context: Context) -> dict[str, Data]:
     """Ask every peer and this runtime in turn; nothing where there is no interpreter with the peers' libraries."""
-    asked = context.options
+    asked, config = context.options, context.config
     if asked.peers_python is None:
         return {}
-    given = (asked.peers_python, asked.checkpoint, context.config.threads)
-    return {"peers": comparison.compare(context.runtime, context.prompts, asked.max_tokens, context.pace(), *given)}
+    bundles = {OURS: asked.bundle} | ({OURS_INT8: asked.int8_bundle} if asked.int8_bundle else {})
+    threads = cores(config.threads)
+    with Workers(commands(asked.peers_python, asked.checkpoint, threads)) as workers:
+        with ExitStack() as stack:
+            runtimes = {OURS: context.runtime}
+            if asked.int8_bundle:
+                opened = Runtime.open(replace(config, bundle=asked.int8_bundle.resolve()))
+                runtimes[OURS_INT8] = stack.enter_context(closing(opened))
+            comparison = Comparison(runtimes, context.prompts, asked.max_tokens, workers)
+            answers = comparison.run(context.pace(0.0, ANSWERS))
+        passes = grid.measure(bundles, workers, config, context.pace(ANSWERS))
+    return {"peers": {**answers, "grid": passes, "threads": threads}}
 
 
 def section(found: Found) -> str:
     """Return how peers compare."""
+    peers = found["peers"]
+    passes = f"\n{grid.text(peers['grid'])}\n" if "grid" in peers else ""
     return f"""## Against what people could use instead
 
 The same checkpoint and prompts, interleaved; each peer in a process of its own that waits while another is asked. A
 peer's time is from ids to ids, ours from submit to the last chunk, text included.
 
-{table.text(found["peers"])}
-
-llama.cpp is left out: llama-cpp-python comes as source only, and no GGUF of this checkpoint was made.
-"""
+{table.text(peers)}
+{passes}"""
 
 
 def claims(found: Found) -> list[Claim]:
-    """Return how much slower torch eager must be."""
+    """Return how much slower torch eager must be, and that llama.cpp is not faster."""
     made: list[Claim] = []
     for row in found["peers"]["rows"]:
-        if row["peer"] != "torch":
-            continue
         if "error" in row:
-            made.insert(0, Claim(f"torch eager was timed: {row['error']}", False))
-            continue
-        times = row["times_ours"]["median"]
-        text = f"torch eager takes {times:.1f} times as long in {row['mode']}, {TORCH:g} at least"
-        if "times_products" in row:
-            text += f"; its products alone would be {row['times_products']['median']:.1f} times as fast as it"
-        made.append(Claim(text, times >= TORCH))
+            made.insert(0, Claim(f"{row['peer']} was timed: {row['error']}", False))
+        elif row["peer"] == "torch":
+            made.append(_torch(row))
+        elif row["peer"] in HELD and "times_ours" in row:
+            made += _llama(row)
+    return made + (grid.claims(found["peers"]["grid"]) if "grid" in found["peers"] else [])
+
+
+def _torch(row: Data) -> Claim:
+    times = row["times_ours"]["median"]
+    text = f"torch eager takes {times:.1f} times as long in {row['mode']}, {TORCH:g} at least"
+    if "times_products" in row:
+        text += f"; its products alone would be {row['times_products']['median']:.1f} times as fast as it"
+    return Claim(text, times >= TORCH)
+
+
+def _llama(row: Data) -> list[Claim]:
+    name, made = row["peer"], []
+    for field, mode, least in (("times_ours", "autoregressive", HELD[name]), ("times_our_auto", "auto", AUTO[name])):
+        if field in row:
+            times = row[field]["median"]
+            text = f"{name} takes {times:.2f} times as long as ours of equal width in {mode}, {least:g} at least"
+            made.append(Claim(text, times >= least))
     return made
 
 
-PART = Part("peers", "what people could use instead", ("peers",), 40, measure, section, claims)
+PART = Part("peers", "what people could use instead", ("peers",), 90, measure, section, claims)
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare a bundle with what people could use instead, in about a minute; print the table and keep nothing."""
+    """Compare a bundle with what people could use instead, in some minutes; print the tables and keep nothing."""
     made = argparse.ArgumentParser(prog="python -m trimode_perf peers", description=main.__doc__, parents=[options()])
     given = vars(made.parse_args(arguments))
     seconds, asked = given.pop("seconds") or PART.seconds_hint, Options(**given)
@@ -79,7 +113,7 @@ def main(arguments: list[str] | None = None) -> int:
             context.progress = bar.at
             hardware = describe(context.runtime.manifest, config)
             found = {**measure(context)["peers"], "hardware": hardware}
-        print(table.text(found))
+        print(table.text(found), grid.text(found["grid"]), sep="\n\n")
         return int(any("error" in row for row in found["rows"]))
 
     return run("peers", work, TrimodeError)

@@ -41,7 +41,6 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--part", choices=[part.name for part in MEASURED], help="this one only")
     made.add_argument("--out", type=Path, default=PERF, metavar="DIR", help="where results/ and RESULTS.md go [perf]")
-    made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
     made.add_argument("--model", default="nano", help="what `make serve` calls it [%(default)s]")
     return made
 

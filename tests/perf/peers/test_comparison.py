@@ -6,14 +6,18 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.bundle.manifest import CAUSAL_MODES
 from trimode.runtime import Runtime
 from trimode_perf.common.progress import Pace
 from trimode_perf.common.prompts import Prompt
-from trimode_perf.peers.comparison import Comparison
+from trimode_perf.peers.comparison import Comparison, modes_of
+from trimode_perf.peers.table import OURS
+from trimode_perf.peers.workers import Workers
 
 from tests.support.toy import ToyEngine, toy_runtime
 
@@ -62,8 +66,8 @@ def fake(tmp_path: Path) -> Callable[..., list[str]]:
 def run(runtime: Runtime) -> Callable[..., dict[str, Any]]:
     def go(commands: dict[str, list[str]], **limits: float) -> dict[str, Any]:
         prompts = [Prompt("d", text=letter * 3) for letter in "abcd"]
-        with Comparison(runtime, prompts, 4, commands, **limits) as comparison:
-            told: dict[str, Any] = comparison.run(Pace(0.01))
+        with Workers(commands, **limits) as workers:
+            told: dict[str, Any] = Comparison({OURS: runtime}, prompts, 4, workers).run(Pace(0.01))
         return told
 
     return go
@@ -93,7 +97,7 @@ def test_everyone_is_asked_every_prompt_in_every_mode_once_a_round(
     assert set(Counter(asked_of(tmp_path / "one")).values()) == {4}  # the warm-up, then three rounds
     assert len(set(asked_of(tmp_path / "one"))) == 4 * 2
     assert row_of(told, "two", "diffusion")["milliseconds"]["median"] == 2000.0
-    assert [row["peer"] for row in told["rows"]] == ["this runtime"] * 3 + ["one"] * 2 + ["two"] * 2
+    assert [row["peer"] for row in told["rows"]] == ["this runtime"] * 4 + ["one"] * 2 + ["two"] * 2
 
 
 def test_the_order_is_shuffled_and_always_the_same(
@@ -139,6 +143,12 @@ def test_an_interrupt_ends_the_workers(runtime: Runtime, fake: Callable[..., lis
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):  # noqa: SIM117
-        with Comparison(runtime, prompts, 4, {"it": fake("it")}) as comparison:
-            comparison.run(Pace(0.01, interrupt))
+        with Workers({"it": fake("it")}) as workers:
+            Comparison({OURS: runtime}, prompts, 4, workers).run(Pace(0.01, interrupt))
     assert not alive(int((tmp_path / "it").read_text().splitlines()[0]))
+
+
+def test_a_runtime_that_cannot_denoise_is_asked_in_one_mode(runtime: Runtime) -> None:
+    assert modes_of(runtime) == ["autoregressive", "diffusion", "self_speculation", "auto"]
+    runtime.manifest = replace(runtime.manifest, modes=CAUSAL_MODES)
+    assert modes_of(runtime) == ["autoregressive"]

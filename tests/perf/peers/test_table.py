@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from trimode_perf.peers import table
-from trimode_perf.peers.table import OURS, Sample, rows
+from trimode_perf.peers.table import OURS, OURS_INT8, Sample, equal_width, rows
 
 
 def row_of(told: dict[str, Any], peer: str, mode: str) -> dict[str, Any]:
@@ -52,5 +52,19 @@ def test_the_table_has_a_line_for_every_row_and_every_failure() -> None:
         "max_tokens": 4, "threads": 1, "rounds": 1,
     }  # fmt: skip
     text = table.text(results)
-    assert "| It 1.0 | diffusion | 4500.0 (3750.0 to 5250.0) | 3.00 (3.00 to 3.00) |  |  | 1.00 | 100% |" in text
+    assert "| It 1.0 | diffusion | 4500.0 (3750.0 to 5250.0) | 3.00 (3.00 to 3.00) |  |  |  | 1.00 | 100% |" in text
     assert "bad failed: hangs" in text
+
+
+def test_a_peer_with_narrow_weights_is_set_against_ours_in_int8() -> None:
+    assert [equal_width(name) for name in ("torch", "llama.cpp BF16")] == [OURS, OURS]
+    assert [equal_width(name) for name in ("llama.cpp Q8_0", "llama.cpp, the file itself")] == [OURS_INT8, OURS_INT8]
+    asked = [
+        *samples(OURS, "autoregressive", [1.0]), *samples(OURS_INT8, "autoregressive", [0.5], (7,)),
+        *samples("llama.cpp Q8_0", "autoregressive", [2.0], (7,)),
+    ]  # fmt: skip
+    row = row_of({"rows": rows(asked, {}, {})}, "llama.cpp Q8_0", "autoregressive")
+    assert (row["times_ours"]["median"], row["same_ids"]) == (4.0, 1.0)
+    alone = rows(samples("llama.cpp Q8_0", "autoregressive", [2.0]), {}, {})
+    assert "times_ours" not in alone[0]
+    assert "times_our_auto" not in row
