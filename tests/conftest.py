@@ -24,6 +24,7 @@ DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--guides", type=int, default=160, help="random schemas and grammars to ask for")
+    parser.addoption("--guides-from", type=int, default=0, help="the number of the first of them")
     parser.addoption("--parity-kit", type=Path, default=DEFAULT_KIT, help="folder of a parity kit (see its README)")
 
 

@@ -96,6 +96,11 @@ class Knobs(TypedDict, total=False):
     guided_decoding_guide: str
     """With guided_decoding_guide_type: the schema, expression, list or grammar. Default: none."""
 
+    guided_decoding_scope: str
+    """With gaps and guided_decoding_guide_type: gap, each filling matches by itself; whole, the text as a whole
+    does, with its gaps filled and without instruction and earlier messages. Default: gap.
+    """
+
     effort: float
     """From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table. From 0 to 1. Default: none."""
 

@@ -39,7 +39,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("repetition_penalty", "presence_penalty", "frequency_penalty"),
     ),
     "Tokens that may be chosen": ("logit_bias", "allowed_token_ids", "bad_token_ids", "bad_words"),
-    "Form of the answer": ("guided_decoding_guide_type", "guided_decoding_guide"),
+    "Form of the answer": ("guided_decoding_guide_type", "guided_decoding_guide", "guided_decoding_scope"),
     "Gaps": ("infill_tokens", "infill_lengths", "return_candidates"),
     "Revising": ("spans", "revise_threshold", "revise_fraction", "revise_rounds", "accept"),
     "Output": (

@@ -28,6 +28,7 @@ EXAMPLES: dict[str, Any] = {
     "speculation": "linear",
     "guided_decoding_guide_type": "regex",
     "guided_decoding_guide": "[0-9]+",
+    "guided_decoding_scope": "whole",
     "stop_words": ["\n", "end"],
     "infill_lengths": [2, 4],
     "instruction": "fïx it",

@@ -48,6 +48,7 @@ NO_PROMPTS = [field for field in FIELDS if field.name not in (*PROMPT_FIELDS, "s
 VALUES: dict[str, Any] = {
     "guided_decoding_guide_type": "regex",
     "guided_decoding_guide": "a+",
+    "guided_decoding_scope": "whole",
     "instruction": "What?",
     "auto_allow": ["diffusion"],
     "stop_words": ["a"],
@@ -80,6 +81,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "log_probs_kind": {"return_log_probs": True},
     "guided_decoding_guide_type": {"guided_decoding_guide": "a+"},
     "guided_decoding_guide": {"guided_decoding_guide_type": "regex"},
+    "guided_decoding_scope": {"guided_decoding_guide_type": "regex", "guided_decoding_guide": "a+"},
     "top_log_probs": {"return_log_probs": True},
     **{name: {"revise_rounds": 1} for name in ("revise_threshold", "revise_fraction", "accept")},
 }

@@ -24,7 +24,10 @@ FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
 
 
 FIELDS_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
-    Operation.INFILL: ("suffix", "segments", "infill_tokens", "infill_lengths", "return_candidates", "instruction"),
+    Operation.INFILL: (
+        *("suffix", "segments", "infill_tokens", "infill_lengths", "return_candidates", "instruction"),
+        "guided_decoding_scope",
+    ),
     Operation.REVISE: ("text", "instruction", "spans"),
 }
 """Fields that only one operation has; a request that gives one asks for that operation."""
@@ -39,7 +42,6 @@ REVISING = ("revise_threshold", "revise_fraction", "accept")
 NOT_OF_OPERATIONS: dict[Operation, tuple[str, ...]] = {
     Operation.INFILL: (
         *_OF_GENERATION,
-        *("guided_decoding_guide_type", "guided_decoding_guide"),
         *REVISING,
         "revise_rounds",
         "stream_provisional",

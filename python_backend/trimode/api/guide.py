@@ -9,6 +9,9 @@ from .field import Field
 
 GuideType = Literal["json", "json_schema", "regex", "choice", "ebnf_grammar"]
 """What guided_decoding_guide holds: TensorRT-LLM's names, and choice, which vLLM has."""
+GuideScope = Literal["gap", "whole"]
+"""What guided_decoding_guide is about where gaps are filled."""
+GUIDE_SCOPES: tuple[GuideScope, ...] = get_args(GuideScope)
 GUIDE_TYPES: tuple[GuideType, ...] = get_args(GuideType)
 MAX_GUIDE_CHARACTERS = 65_536
 """Of a grammar; the largest of those that are published for JSON have some ten thousand."""
@@ -32,6 +35,14 @@ GUIDE_FIELDS: tuple[Field, ...] = (
         most_characters=MAX_GUIDE_CHARACTERS,
         empty_is_none=True,
     ),
+    Field(
+        "guided_decoding_scope",
+        "string",
+        "gap",
+        "With gaps and guided_decoding_guide_type: gap, each filling matches by itself; whole, the text as a whole "
+        "does, with its gaps filled and without instruction and earlier messages.",
+        choices=GUIDE_SCOPES,
+    ),
 )
 
 
@@ -43,9 +54,12 @@ def resolve_guide(values: dict[str, Any]) -> None:
     """
     kind, guide = values.get("guided_decoding_guide_type"), values.get("guided_decoding_guide")
     if kind is None:
-        if guide is not None:
-            raise _refused("guided_decoding_guide", "needs guided_decoding_guide_type", guide)
+        for name in ("guided_decoding_guide", "guided_decoding_scope"):
+            if values.get(name) is not None:
+                raise _refused(name, "needs guided_decoding_guide_type", values[name])
         return
+    if "suffix" in values or "segments" in values:
+        values.setdefault("guided_decoding_scope", "gap")
     if guide is None and kind != "json":
         raise _refused("guided_decoding_guide_type", "needs guided_decoding_guide unless it is json", kind)
     if guide is not None and kind == "json":

@@ -16,7 +16,7 @@ from .block_defaults import DEFAULT_THRESHOLD
 from .checks import check_field
 from .defaults import Defaults, resolve
 from .fields import PROMPT_FIELDS, Mode, Operation
-from .guide import GuideType
+from .guide import GuideScope, GuideType
 
 Group = TypeVar("Group")
 
@@ -90,6 +90,7 @@ class GuideParams:
 
     guided_decoding_guide_type: GuideType | None = None
     guided_decoding_guide: str = ""
+    guided_decoding_scope: GuideScope | None = None
 
 
 @dataclass(frozen=True)
@@ -277,6 +278,7 @@ ECHO_ORDER = (
     *("stream", "stream_provisional", "stop_words", "bad_words", "draft_adapter"),
     *("logit_bias", "allowed_token_ids", "bad_token_ids", "min_tokens", "min_length", "stop_token_ids"),
     *("include_stop_str_in_output", "skip_special_tokens", "guided_decoding_guide_type", "guided_decoding_guide"),
+    *("guided_decoding_scope",),
     *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
     *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "exclude_input_in_output"),
     *("return_log_probs", "log_probs_kind", "top_log_probs", "return_prompt_log_probs", "return_token_ids"),

@@ -21,6 +21,7 @@ class Block:
         unrevealed: how many positions the steps left must still fill.
         step: passes spent on it.
         log_probs: (L,) float32, log-probability of each token at the moment it was kept.
+        end: the offset from which on everything is known and stays; None if nothing is.
         review: what the block was before unlikely tokens of it were masked again, if that happened.
     """
 
@@ -31,6 +32,7 @@ class Block:
     step: int
     log_probs: npt.NDArray[np.float32]
     review: Review | None = None
+    end: int | None = None
 
     @classmethod
     def drafted(cls, start: int, tokens: list[int]) -> Block:

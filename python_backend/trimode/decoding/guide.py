@@ -71,19 +71,26 @@ class Guide(Protocol):
         ...
 
 
+class NoTokenError(RequestError):
+    """No token is left that fits what the text must match."""
+
+    def __init__(self, taken: int) -> None:
+        limit = "must leave a token to choose at each place, next to the other fields"
+        given = Described(f"none after {taken} tokens")
+        super().__init__("guided_decoding_guide", limit, given, error_type="not_applicable")
+
+
 def only_allowed(guide: Guide, result: RowResult, row: int) -> RowResult:
     """Return row `row` of `result` alone, in which nothing can be chosen but what the guide allows.
 
     Raises:
-        RequestError: nothing is left, because other rules forbid all of it or the grammar leads nowhere.
+        NoTokenError: nothing is left, because other rules forbid all of it or the grammar leads nowhere.
     """
     scores = result.logits[row : row + 1].copy()
     scores[0, ~guide.allowed()] = FORBIDDEN
     one = result.line(row).reshaped(scores)
     if one.stuck():
-        limit = "must leave a token to choose at each place, next to the other fields"
-        given = Described(f"none after {guide.taken} tokens")
-        raise RequestError("guided_decoding_guide", limit, given, error_type="not_applicable")
+        raise NoTokenError(guide.taken)
     return one
 
 

@@ -95,7 +95,7 @@ class _Walk:
 
     def _go(self, proposals: _Proposals | None) -> None:
         block = self._block
-        for offset in range(self._seq.length - block.start, len(block.tokens)):
+        for offset in range(self._seq.length - block.start, len(block.tokens) if block.end is None else block.end):
             if self._guide.complete:
                 self._fill_after(offset)
                 return

@@ -70,6 +70,10 @@ ERROR_TYPES: dict[str, ErrorType] = {
             meaning="What the answer must match, a schema, an expression or a grammar, is not valid, is too large, "
             "fits no text, or asks for what cannot be enforced.",
             remedy="Correct it; the message names what is refused, and where it stands."),
+        ErrorType("no_filling", 400, "INVALID_ARG", "invalid",
+            meaning="No text was found for a gap with which the gap, or the whole text, matches what it must match.",
+            remedy="Allow more tokens with `max_tokens` or other sizes of the gap, or see whether the text around "
+            "it can be completed so at all."),
         ErrorType("prompt_too_long", 400, "INVALID_ARG", "invalid",
             meaning="The prompt, the answer asked for and one block do not fit the capacity of the model.",
             remedy="Shorten the prompt or lower `max_tokens`; the message gives the capacity."),

@@ -7,6 +7,7 @@ made otherwise. So a run that is found is right, and short for what people ask f
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -23,27 +24,38 @@ DENSE = 0.3
 
 
 Ids = tuple[int, ...]
+Ends = Callable[[LLMatcher], bool]
+"""Whether a text may end where the library's matcher stands, and leaves it there."""
+
+
+def accepts(at: LLMatcher) -> bool:
+    """Whether the text matches as it is."""
+    return bool(at.is_accepting())
 
 
 class _Walk(NamedTuple):
     """How to choose: `careful` looks for a token that ends the text; choice `place` takes candidate 1, not 0."""
 
     limit: int
+    ends: Ends
     careful: bool = False
     place: int = -1
 
 
-def close(at: LLMatcher, lexicon: Lexicon, limit: int, *, thorough: bool = False) -> list[int] | None:
+def close(
+    at: LLMatcher, lexicon: Lexicon, limit: int, *, thorough: bool = False, ends: Ends = accepts
+) -> list[int] | None:
     """Return at most `limit` tokens after which the text may end; None if none were found. `at` stays where it is.
 
     Args:
+        ends: whether it may end there.
         thorough: take some ten milliseconds, and the shortest run of several.
     """
     near = min(limit, NEAR)
-    walks = [_Walk(near), _Walk(near, careful=True)]
+    walks = [_Walk(near, ends), _Walk(near, ends, careful=True)]
     if thorough:
-        walks += [_Walk(near, careful=True, place=place) for place in range(DEVIATIONS)]
-    walks += [_Walk(limit)] if limit > near else []
+        walks += [_Walk(near, ends, careful=True, place=place) for place in range(DEVIATIONS)]
+    walks += [_Walk(limit, ends)] if limit > near else []
     best: list[int] | None = None
     for walk in walks:
         if best is not None and walk.limit > near:
@@ -56,7 +68,9 @@ def close(at: LLMatcher, lexicon: Lexicon, limit: int, *, thorough: bool = False
     return best
 
 
-def close_after(token: int, at: LLMatcher, lexicon: Lexicon, limit: int, hint: Ids) -> Ids | None:
+def close_after(
+    token: int, at: LLMatcher, lexicon: Lexicon, limit: int, hint: Ids, *, ends: Ends = accepts
+) -> Ids | None:
     """Return the same for the place after `token`, which is allowed.
 
     Args:
@@ -65,15 +79,15 @@ def close_after(token: int, at: LLMatcher, lexicon: Lexicon, limit: int, hint: I
     if at.try_consume_tokens([token]) == 0:
         return None
     try:
-        if at.is_accepting():
+        if ends(at):
             return ()
         if hint and len(hint) <= limit:
             done = at.try_consume_tokens(list(hint))
-            ends = done == len(hint) and at.is_accepting()
+            ended = done == len(hint) and ends(at)
             at.rollback(done)
-            if ends:
+            if ended:
                 return hint
-        found = close(at, lexicon, limit)
+        found = close(at, lexicon, limit, ends=ends)
         return None if found is None else tuple(found)
     finally:
         at.rollback(1)
@@ -83,7 +97,7 @@ def _take(walk: _Walk, at: LLMatcher, lexicon: Lexicon) -> list[int] | None:
     """Take tokens until the text may end; None if it may not within the limit."""
     taken, choices = list[int](), 0
     try:
-        while not at.is_accepting():
+        while not walk.ends(at):
             step = at.compute_ff_tokens()
             if not step:
                 step = _choose(walk, choices, at, lexicon)
@@ -110,7 +124,7 @@ def _choose(walk: _Walk, choices: int, at: LLMatcher, lexicon: Lexicon) -> list[
     if walk.careful:
         heads = _heads(mask, lexicon)
         for token in heads:
-            if _ends(at, int(token)):
+            if _ends(at, int(token), walk.ends):
                 return [int(token)]
         if choices == walk.place:
             return _other(best, heads, lexicon)
@@ -134,10 +148,10 @@ def _heads(mask: Bools, lexicon: Lexicon) -> Ints:
     return heads
 
 
-def _ends(at: LLMatcher, token: int) -> bool:
+def _ends(at: LLMatcher, token: int, ends: Ends) -> bool:
     """Whether the text may end after `token`, which is allowed."""
     if at.try_consume_tokens([token]) == 0:
         return False
-    ends = bool(at.is_accepting())
+    ended = ends(at)
     at.rollback(1)
-    return ends
+    return ended

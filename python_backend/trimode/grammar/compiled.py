@@ -34,6 +34,11 @@ class Compiled:
     lexicon: Lexicon
     shortest: tuple[int, ...] | None
 
+    def after(self, text: bytes) -> LLMatcher | None:
+        """Return the library's matcher after `text`; None if no text that matches begins so."""
+        at, tokens = self.start.deep_copy(), self.lexicon.spell(text)
+        return at if not tokens or at.try_consume_tokens(tokens) == len(tokens) else None
+
     def matcher(self, ends: Sequence[int] = (), begins_after: int | None = None) -> Matcher:
         """Return a matcher of its own for one text; see there for the arguments."""
         return Matcher(self.start.deep_copy(), self.lexicon, self.shortest, ends=ends, begins_after=begins_after)

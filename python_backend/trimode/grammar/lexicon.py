@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 import numpy.typing as npt
 from llguidance import LLTokenizer
@@ -33,7 +35,10 @@ class Lexicon:
         special = [number for number in range(size) if self.tokens.is_special_token(number)]
         self.special: Ints = np.array(special, dtype=np.int64)
         """(K,) ids that stand for no text: a grammar never allows them."""
-        pieces = [b"" if number in set(special) else self.tokens.decode_bytes([number]) for number in range(size)]
+        hidden = set(special)
+        pieces = [b"" if number in hidden else self.tokens.decode_bytes([number]) for number in range(size)]
+        self.pieces = pieces
+        """(V,) the bytes that each id stands for; none for a special one."""
         first = np.array([piece[0] if piece else 256 for piece in pieces], dtype=np.int64)
         size_of = np.array([len(piece) for piece in pieces], dtype=np.int64)
         self.short_first: Ints = np.lexsort((size_of, first))
@@ -51,6 +56,37 @@ class Lexicon:
         allowed = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=self.size, bitorder="little").view(np.bool_)
         allowed[self.special] = False
         return allowed
+
+    def spell(self, data: bytes) -> list[int]:
+        """Return ids that together stand for `data`: the longest at each place, whatever the tokenizer would take.
+
+        Raises:
+            ValueError: no token stands for one of its bytes.
+        """
+        ids, at = list[int](), 0
+        while at < len(data):
+            for size in range(min(self._longest, len(data) - at), 0, -1):
+                found = self._by_piece.get(data[at : at + size])
+                if found is not None:
+                    ids.append(found)
+                    at += size
+                    break
+            else:
+                raise ValueError(f"no token stands for byte {data[at]}")
+        return ids
+
+    def beginnings(self, data: bytes) -> list[int]:
+        """Return the ids that stand for a beginning of `data`, the shortest first."""
+        sizes = range(1, min(self._longest, len(data)) + 1)
+        return [self._by_piece[data[:size]] for size in sizes if data[:size] in self._by_piece]
+
+    @cached_property
+    def _by_piece(self) -> dict[bytes, int]:
+        return {piece: number for number, piece in reversed([*enumerate(self.pieces)]) if piece}
+
+    @cached_property
+    def _longest(self) -> int:
+        return max(map(len, self.pieces))
 
 
 def _rank(piece: bytes) -> float:

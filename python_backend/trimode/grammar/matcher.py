@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from llguidance import LLMatcher
 
-from .closing import close, close_after
+from .closing import Ends, accepts, close, close_after
 from .foresight import NOTHING, foresee
 from .lexicon import Bools, Lexicon
 from .refusal import bad_grammar
@@ -67,15 +67,18 @@ class Matcher:
         *,
         ends: Sequence[int] = (),
         begins_after: int | None = None,
+        may_end: Ends = accepts,
     ) -> None:
-        """Start at the text's beginning.
+        """Start at the text's beginning, or where `at` stands.
 
         Args:
             at: the library's matcher, which this one moves.
             path: tokens that make the shortest text known; None if none is.
             ends: ids that end a text which matches; none where nothing but its own end does.
             begins_after: the token after which the text begins, such as the end of a thought.
+            may_end: whether the text may end where the library's matcher stands.
         """
+        self._may_end = may_end
         self._at, self._lexicon, self._ends, self._begins_after = at, lexicon, tuple(ends), begins_after
         self._shortest = None if path is None else len(path)
         known = None if path is None else tuple(path)
@@ -98,7 +101,7 @@ class Matcher:
     @property
     def accepting(self) -> bool:
         """Whether the text may end here."""
-        return not self._place.waits and (self._place.ended or self._at.is_accepting())
+        return not self._place.waits and (self._place.ended or self._may_end(self._at))
 
     @property
     def complete(self) -> bool:
@@ -120,6 +123,10 @@ class Matcher:
         if self.complete or token >= self._lexicon.size or self._lexicon.is_special[token]:
             return False
         return bool(self._at.validate_tokens([token]) == 1)
+
+    def fits_all(self, tokens: Sequence[int]) -> bool:
+        """Whether `tokens`, none of which ends the text, may come next one after the other."""
+        return not self.complete and self._at.validate_tokens([*tokens]) == len(tokens)
 
     def allowed(self) -> Bools:
         """Return (V,) which tokens may come next; nowhere true where the text is complete and has no end token.
@@ -221,30 +228,33 @@ class Matcher:
             place.last = None  # what comes after is known better now
         return place.settled[token][0]
 
+    def leads_nowhere(self, token: int) -> bool:
+        """Whether no way to end in time was found after `token`, which was settled here."""
+        place = self._place
+        return place.hopeless or any(one == token and path is None for one, path in place.settled.values())
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether no way to end is found from here on, however many tokens may come."""
+        return close(self._at, self._lexicon, CALM, ends=self._may_end) is None
+
     def _settled(self, place: _Place, token: int, room: int) -> tuple[int, tuple[int, ...] | None]:
         """Return which token may come for `token`, and what would end the text after it, None if nothing may."""
         if place.path is not None and place.path[:1] == (token,):
             return token, place.path[1:]
         hint = place.hint if place.path is None else place.path
-        after = close_after(token, self._at, self._lexicon, room - 1, hint)
+        after = close_after(token, self._at, self._lexicon, room - 1, hint, ends=self._may_end)
         if after is not None:
             return token, after
         path = place.path
         if path is None:
-            found = close(self._at, self._lexicon, room, thorough=True)
+            found = close(self._at, self._lexicon, room, thorough=True, ends=self._may_end)
             path = None if found is None else tuple(found)
         if path is None or len(path) > room:
             return token, None
         if path:
             return path[0], path[1:]
         return (self._ends[0], ()) if self._ends else (token, None)
-
-    def copy(self) -> Matcher:
-        """Return another matcher at the same place."""
-        other = Matcher.__new__(Matcher)
-        other.__dict__ |= self.__dict__
-        other._at, other._history = self._at.deep_copy(), [*self._history]
-        return other
 
     def _forget(self, token: int) -> None:
         """Drop what was foreseen unless `token` is the next of it."""

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trimode.errors import Described, RequestError, shorten
-from trimode.grammar.compiled import compile_grammar, find_shortest
+from trimode.grammar.compiled import Compiled, compile_grammar, find_shortest
 from trimode.grammar.heap import allocated
 from trimode.grammar.lexicon import Lexicon
 from trimode.grammar.source import Source, grammar_text
@@ -21,8 +21,8 @@ PROCESSOR_SECONDS = 2.0
 """Processor time of one grammar; usual ones take a hundredth of it."""
 MEMORY_BYTES = 2 * 2**30
 """Address space of the process; the tables of a tokenizer of 131,072 tokens take a tenth of it."""
-STEPS = 128
-"""Tokens that are taken at random, to see whether the grammar stays simple."""
+LONGEST, STEPS = 128, 384
+"""Tokens of a text that are taken at random, and of all such texts, to see whether the grammar stays simple."""
 
 
 def answer(lexicon: Lexicon, source: Source) -> dict[str, Any]:
@@ -44,16 +44,26 @@ def answer(lexicon: Lexicon, source: Source) -> dict[str, Any]:
 def _try(lexicon: Lexicon, source: Source) -> dict[str, Any]:
     before = allocated()
     compiled = compile_grammar(grammar_text(source), lexicon)
-    at, chance = compiled.start.deep_copy(), Random(0)
+    if (error := _follow(compiled)) is not None:
+        return {"refused": "must stay simple enough to be followed", "found": error}
+    shortest = find_shortest(compiled)
+    return {"shortest": shortest, "bytes": max(0, allocated() - before)}
+
+
+def _follow(compiled: Compiled) -> str | None:
+    """Take tokens at random, text after text; return what the library says where that became too complex."""
+    lexicon, chance = compiled.lexicon, Random(0)
+    at, length = compiled.start.deep_copy(), 0
     for _ in range(STEPS):
         allowed = np.flatnonzero(lexicon.unpack(at.compute_bitmask()))
         if at.is_error():
-            return {"refused": "must stay simple enough to be followed", "found": at.get_error()[:120]}
-        if not len(allowed):
-            break
+            return str(at.get_error())[:120]
+        if not len(allowed) or length == LONGEST:
+            at, length = compiled.start.deep_copy(), 0
+            continue
         at.consume_token(int(allowed[chance.randrange(len(allowed))]))
-    shortest = find_shortest(compiled)
-    return {"shortest": shortest, "bytes": max(0, allocated() - before)}
+        length += 1
+    return None
 
 
 def main() -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
+import numpy.typing as npt
 
 from ..api.answer import Candidate
 from ..api.fields import Mode
-from .seams import GapContext
+from ..decoding.guide import Guide
+from .gap_guides import GapGuide
+from .seams import GapContext, Start
 
 SIZE_LADDER = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Tokens; the sizes tried first where none is given. Sizes between the best one's neighbours follow."""
@@ -16,6 +19,8 @@ SIZES_PER_ROUND = 8
 """Most sizes that a later round tries: about as many as share one engine call with other requests."""
 MAX_ROUNDS = 3
 """Most times that sizes are tried: twice after the ladder, each time between closer neighbours."""
+MOST_RETURNS = 16
+"""Most times that a gap is filled otherwise because nothing fits into a later one."""
 MEETING_TOKENS = 8
 """Tokens that a draft from left to right may go beyond the largest size, to meet the right side there."""
 
@@ -47,6 +52,10 @@ class GapSearch:
         open: whether the request left the size open.
         tried: the fillings that are done.
         rounds: how often sizes were tried.
+        guide: what it must match, if anything.
+        refused: texts that are not taken, because a later gap could not be filled after them.
+        begins_otherwise: whether fillings must begin with other tokens than those that were refused.
+        last_hope: whether what was not meant to be needed was tried: see GapJobs.last_hope.
     """
 
     context: GapContext
@@ -54,12 +63,32 @@ class GapSearch:
     open: bool
     tried: list[Filling] = field(default_factory=list)
     rounds: int = 1
+    guide: GapGuide | None = None
+    refused: set[str] = field(default_factory=set)
+    begins_otherwise: bool = False
+    last_hope: int = 0
 
     @classmethod
-    def of(cls, context: GapContext, given: tuple[int, ...], limit: int) -> GapSearch:
+    def of(cls, context: GapContext, given: tuple[int, ...], limit: int, guide: GapGuide | None = None) -> GapSearch:
         """Begin with the sizes given, or with the ladder up to `limit` tokens."""
         sizes = given or (*(size for size in SIZE_LADDER if size < limit), limit)
-        return cls(context, sizes, open=not given)
+        return cls(context, sizes, open=not given, guide=guide)
+
+    def guide_of(self, start: Start) -> Guide | None:
+        """Return the guide of tokens that begin as `start` says; None where any may fill the gap."""
+        return None if self.guide is None else self.guide.guide(start)
+
+    def first_ids(self, start: Start, vocab_size: int) -> npt.NDArray[np.int64] | None:
+        """Return (A,) int64 the ids of which a filling's first must be one; None if it may be any."""
+        if not self.begins_otherwise:
+            return start.heads
+        known = {one.tokens[0] for one in self.tried if one.tokens and one.text in self.refused}
+        return np.setdiff1d(np.arange(vocab_size), sorted(known))
+
+    @property
+    def left(self) -> list[Filling]:
+        """Those that are not refused."""
+        return [one for one in self.tried if one.text not in self.refused]
 
     @property
     def best(self) -> Filling:
@@ -72,7 +101,7 @@ class GapSearch:
             score = -np.inf if one.score is None else one.score
             return one.worth, score, -one.size, one.mode is Mode.DIFFUSION
 
-        return max(self.tried, key=rank)
+        return max(self.left, key=rank)
 
     @property
     def needs_scores(self) -> bool:

@@ -71,6 +71,10 @@ class GappedText:
         read = self._read
         return self.context + "".join(map("".join, zip(read, fills, strict=False))) + read[len(fills)]
 
+    def begun_with(self, fills: Sequence[str]) -> str:
+        """Return the text up to the first gap that is not among `fills`, without its context."""
+        return "".join(map("".join, zip(self.pieces, fills, strict=False))) + self.pieces[len(fills)]
+
     def whole(self, fills: Sequence[str]) -> str:
         """Return the text with every gap filled, without its context."""
         return self.pieces[0] + "".join(fill + piece for fill, piece in zip(fills, self.pieces[1:], strict=True))

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ..api.guide import GUIDE_TYPES
 from ..api.params import GenerationParams
 from ..decoding.guide import Guide
+from ..grammar.compiled import Compiled
 from ..grammar.source import Source
 from .services import Services
 
@@ -28,12 +29,9 @@ def guide_of(params: GenerationParams, services: Services) -> Guide | None:
         RequestError: the grammar is refused, or there is no tokenizer for it.
         EngineError: the process that tries grammars failed.
     """
-    kind, prompt = params.guide.guided_decoding_guide_type, params.prompt
-    if kind is None:
+    made, prompt = compiled_of(params, services), params.prompt
+    if made is None:
         return None
-    services.tokenizer_for("guided_decoding_guide_type", kind)
-    assert services.grammars is not None
-    made = services.grammars.compile(Source(kind, params.guide.guided_decoding_guide))
     thinks = prompt.enable_thinking or params.max_thinking_tokens is not None
     if prompt.continue_final_message and prompt.messages is not None:
         thinks = thinks and END_THINK not in prompt.messages[-1]["content"]
@@ -41,3 +39,18 @@ def guide_of(params: GenerationParams, services: Services) -> Guide | None:
         token for token in params.end_ids if made.lexicon.is_special[token]
     ]  # others are text, and end it as such
     return made.matcher(special, params.end_think_token_id if thinks else None)
+
+
+def compiled_of(params: GenerationParams, services: Services) -> Compiled | None:
+    """Return the grammar of a request; None where its answer is free.
+
+    Raises:
+        RequestError: the grammar is refused, or there is no tokenizer for it.
+        EngineError: the process that tries grammars failed.
+    """
+    kind = params.guide.guided_decoding_guide_type
+    if kind is None:
+        return None
+    services.tokenizer_for("guided_decoding_guide_type", kind)
+    assert services.grammars is not None
+    return services.grammars.compile(Source(kind, params.guide.guided_decoding_guide))

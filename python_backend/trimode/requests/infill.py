@@ -10,26 +10,21 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
-
-import numpy as np
 
 from ..api.answer import Chunk
 from ..api.counters import Counters
 from ..api.fields import Mode
-from ..decoding.infill_state import InfillState
-from ..decoding.modes.infill import begin
+from ..decoding.guide import NoTokenError
 from ..decoding.sequence import SequenceState
 from ..errors import CancelledError, PromptTooLongError, TrimodeError, engine_failure
 from ..scheduling.job import Job
-from ..text.answer_text import AnswerText
-from .gap_search import MEETING_TOKENS, Filling, GapSearch
+from .gap_guides import GapGuides
+from .gap_jobs import GapJobs
+from .gap_search import MEETING_TOKENS, MOST_RETURNS, Filling, GapSearch
 from .gapped_text import GappedText
 from .seams import GapContext, Start
 from .services import Handle, Request, Services
-from .token_rules import rules_of
 
 logger = logging.getLogger(__name__)
 
@@ -52,7 +47,9 @@ class InfillRequest:
         """Read the text and its gaps.
 
         Raises:
-            RequestError: text, gaps and one block do not fit the capacity, or the chat template refuses the messages.
+            RequestError: text, gaps and one block do not fit the capacity, the chat template refuses the messages, or
+                what must match is refused.
+            EngineError: the process that tries grammars failed.
         """
         self._request, self._services, self._params = request, services, request.params
         self._tokenizer = services.tokenizer_for(request.params.prompt.field)
@@ -61,11 +58,13 @@ class InfillRequest:
         self._lock = threading.Lock()  # guards the next two
         self._jobs: list[Job] = []
         self._cancelled = False
-        self._started, self._deadline = request.arrived, request.deadline
+        self._started = request.arrived
         self._begun = False  # whether a job was queued
         self._waiting = 0  # jobs of the current gap that are not done
         self._answered = False
-        self._rules = rules_of(request.params, services)
+        self._made = GapJobs(request, services, self, self._collect)
+        self._guides = GapGuides.of(request.params, self._text, services)
+        self._returns = 0  # how often a gap was filled otherwise for the sake of a later one
         self._gaps: list[GapSearch] = []
         self._fills: list[str] = []
         self._counters = Counters()
@@ -92,7 +91,8 @@ class InfillRequest:
         context = GapContext(
             self._tokenizer, left, right, block=block, end_id=end_id, capacity=capacity, marked=self._text.marked
         )
-        gap = GapSearch.of(context, self._text.sizes[at], self._params.max_tokens)
+        guide = None if self._guides is None else self._guides.after(self._fills)
+        gap = GapSearch.of(context, self._text.sizes[at], self._params.max_tokens, guide)
         self._gaps.append(gap)
         largest = max(gap.sizes)
         self._check_room(largest)
@@ -100,13 +100,13 @@ class InfillRequest:
             room = capacity - len(context.starts[-1].prompt) - block
             most = min(largest + MEETING_TOKENS, room)
             continuations = [
-                self._continuation(start, most) for start in context.starts if start.prompt and context.right
+                self._made.continuation(gap, start, most) for start in context.starts if start.prompt and context.right
             ]
-            self._queue([*continuations, *(self._filling(context.starts[0], size) for size in gap.sizes)])
+            self._queue([*continuations, *(self._made.filling(gap, context.starts[0], size) for size in gap.sizes)])
         else:  # a token that was taken back may come again, or be one with the gap's first
             sizes = gap.sizes
             pairs = [(start, sorted({*sizes, *(size + start.tokens for size in sizes)})) for start in context.starts]
-            self._queue([self._filling(start, size) for start, own in pairs for size in own])
+            self._queue([self._made.filling(gap, start, size) for start, own in pairs for size in own])
 
     def _check_room(self, size: int) -> None:
         """Raise if a gap of `size` does not fit; the fillings of earlier gaps may have taken more tokens."""
@@ -123,48 +123,13 @@ class InfillRequest:
                 raise CancelledError("the request was cancelled")
             self._jobs += jobs
         self._waiting += len(jobs)
-        self._services.queue.submit(*jobs, begun=self._begun)
-        self._begun = True
-
-    def _filling(self, start: Start, size: int, given: list[int] | None = None, log_probs: Sequence[float] = ()) -> Job:
-        """Return the job that fills the gap with `size` tokens, or scores those that are `given`."""
-        gap, services = self._gaps[-1], self._services
-        state = InfillState(
-            size,
-            right=np.array(gap.context.right, dtype=np.int64),
-            interpret=partial(gap.context.read, start, sizes=() if gap.open else gap.sizes),
-            banned=services.banned,
-            first_ids=start.heads,
-            needs_score=gap.needs_scores or self._params.returns.return_candidates,
-            given=given,
-        )
-        params = replace(self._params, max_tokens=size)
-        seq = SequenceState(params, start.prompt, services.mask_token_id, log_probs=list(log_probs), infill=state)
-        seq.rules = self._rules
-        if not seq.prompt:
-            begin(seq)
-        return self._job(seq, start)
-
-    def _continuation(self, start: Start, size: int) -> Job:
-        """Return the job that goes on from the left side as if there were no right one; drafts make it quick."""
-        adapter = self._services.adapter
-        block = replace(
-            self._params.block,
-            threshold=0.0,
-            denoise_steps=self._params.block.block_length,
-            reveal="threshold",
-            draft_adapter=adapter,
-        )
-        params = replace(self._params, mode=Mode.SELF_SPECULATION, max_tokens=size, block=block)
-        mask_token_id = self._services.mask_token_id
-        return self._job(SequenceState(params, start.prompt, mask_token_id, adapter, rules=self._rules), start)
-
-    def _job(self, seq: SequenceState, start: Start) -> Job:
-        text = AnswerText(None, (), at_once=True)
-        deliver = self._services.post(lambda chunk: self._collect(seq, start, chunk))
-        return Job(
-            seq, text, deliver, deadline=self._deadline, submitted=self._started, owner=self, claim=self._request.claim
-        )
+        ahead = [job for job in jobs if not job.sequence.done]
+        if ahead:
+            self._services.queue.submit(*ahead, begun=self._begun)
+            self._begun = True
+        for job in jobs:
+            if job not in ahead:  # nothing stands before it, and nothing was left to choose
+                job.deliver(Chunk(finish_reason="stop", counters=job.sequence.counters))
 
     def _collect(self, seq: SequenceState, start: Start, chunk: Chunk) -> None:
         """Take in a job's only chunk; answer when it was the last that was needed, or when it failed."""
@@ -172,7 +137,7 @@ class InfillRequest:
             return
         self._counters += chunk.counters
         try:
-            if chunk.error is not None:
+            if chunk.error is not None and not (seq.infill is None and isinstance(chunk.error, NoTokenError)):
                 raise chunk.error
             answer = self._advance(seq, start)
         except TrimodeError as error:
@@ -202,17 +167,42 @@ class InfillRequest:
         self._waiting -= 1
         if self._waiting:
             return None
-        if not gap.tried:  # nothing that began with what was taken back fitted the left side
-            self._queue([self._filling(gap.context.starts[-1], size) for size in gap.sizes])
+        if not gap.left:
+            if jobs := self._made.last_hope(gap):
+                self._queue(jobs)
+                return None
+            self._go_back()
             return None
         if sizes := gap.next_sizes():
-            self._queue([self._filling(gap.context.starts[0], size) for size in sizes])
+            self._queue([self._made.filling(gap, gap.context.starts[0], size) for size in sizes])
             return None
         self._fills.append(gap.best.text)
         if len(self._fills) < len(self._text.sizes):
             self._open_gap()
             return None
         return self._answer()
+
+    def _go_back(self) -> None:
+        """Fill the gap before otherwise, since nothing that matches was found after its filling.
+
+        Raises:
+            RequestError: there is no gap before, or no other filling of it.
+        """
+        assert self._guides is not None  # without, whatever fills a gap is right
+        failed = len(self._gaps) - 1
+        while self._guides.whole and len(self._gaps) > 1 and self._returns < MOST_RETURNS:
+            self._gaps.pop()
+            self._returns += 1
+            before = self._gaps[-1]
+            before.refused.add(self._fills.pop())
+            if before.left:
+                self._fills.append(before.best.text)
+                return self._open_gap()
+            if not before.begins_otherwise:
+                before.begins_otherwise = True
+                start = before.context.starts[-1]
+                return self._queue([self._made.filling(before, start, size) for size in before.sizes])
+        raise self._guides.none_found(failed, max(self._gaps[-1].sizes))
 
     def _score_continuation(self, seq: SequenceState, start: Start) -> None:
         """Score what a continuation wrote, up to where it meets the right side, as one more filling.
@@ -224,7 +214,7 @@ class InfillRequest:
         tokens = gap.context.meet(start, [seq.tokens[at] for at in kept], most=max(gap.sizes))
         if tokens:
             log_probs = [seq.log_probs[at] for at in kept[: len(tokens)]] if seq.log_probs else []
-            self._queue([self._filling(start, len(tokens), tokens, log_probs)])
+            self._queue([self._made.filling(gap, start, len(tokens), tokens, log_probs)])
 
     def _answer(self) -> Chunk:
         kept, returns = [gap.best for gap in self._gaps], self._params.returns

@@ -6,8 +6,9 @@ Knows nothing of decoding or of queues.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +22,8 @@ SEAM_TOKENS = 8
 """Tokens left of a gap that are tokenized again with what fills it: longer than any merge in practice."""
 MAX_TAKEN_BACK = 3
 """Most tokens left of a gap that are chosen again with it."""
+MOST_READINGS = 3
+"""Texts that one filling may stand for, where a grammar allows several."""
 LINE_ENDS = ("\n", "\r")
 
 
@@ -88,23 +91,40 @@ class GapContext:
         # A model's turn ends with its end token and was trained with more of them up to the block's end.
         self.right = [*ids, *self._end * (block - len(ids))][:block]
 
-    def read(self, start: Start, filled: Sequence[int], sizes: Sequence[int] = ()) -> list[Reading]:
+    def read(
+        self,
+        start: Start,
+        filled: Sequence[int],
+        sizes: Sequence[int] = (),
+        accepts: Callable[[str], bool] | None = None,
+    ) -> list[Reading]:
         """Return the texts that `filled` may stand for: as it is, and without an end that begins the right side.
 
         A tokenizer that writes `;` and a line's end as one token has the model put the line's end into the gap before
         it, because it was trained so; the right side then has it once more. Tokens that do not begin with what `start`
         took back stand for nothing. Of two that are not worth the same, where the gap should have one of `sizes`, only
         the better is returned.
+
+        Args:
+            accepts: whether a text may fill the gap; None where any may.
         """
         decoded = self._tokenizer.decode(filled)
         text = decoded.replace(BROKEN, "")
         if not text.startswith(start.head):
             return []
         text = text[len(start.head) :]
-        shared = overlap(text, self._after)
-        texts = [text, *([text[:-shared]] if shared else [])]
+        texts = self._texts(text, accepts)
         worths = [self._worth(one, sizes, whole=BROKEN not in decoded) for one in texts]
         return [self._reading(one, worth) for one, worth in zip(texts, worths, strict=True) if worth == max(worths)]
+
+    def _texts(self, text: str, accepts: Callable[[str], bool] | None) -> list[str]:
+        """Return `text`, and without what it shares with the right side; some ends of it where not all may fill it."""
+        shared = overlap(text, self._after)
+        if accepts is None:
+            return [text, *([text[:-shared]] if shared else [])]
+        ends = [size for size in range(shared, 0, -1) if text.endswith(self._after[:size])]
+        found = (one for one in (text, *(text[:-size] for size in ends)) if accepts(one))
+        return list(islice(found, MOST_READINGS))
 
     def _worth(self, text: str, sizes: Sequence[int], *, whole: bool) -> int:
         """Return 2 for a text of one of `sizes`, tokenized by itself; 1 for some text that is `whole`; else 0.

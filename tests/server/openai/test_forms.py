@@ -10,7 +10,7 @@ import openai
 import pytest
 from pydantic import BaseModel
 
-from tests.server.openai.asking import MODES, QUESTION, refused
+from tests.server.openai.asking import MODES, QUESTION, post, refused
 from tests.server.server import Server
 
 
@@ -44,6 +44,28 @@ def test_a_stream_gives_the_text_of_a_whole_answer(client: openai.OpenAI) -> Non
     ]
     assert "".join(pieces) == whole
     assert isinstance(json.loads(whole or ""), dict)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_gap_holds_the_form_or_the_whole_text_does(server: Server, client: openai.OpenAI, stream: bool) -> None:
+    left, right = '{"name": "Anna", "age": ', ', "city": "Lima"}'
+    asked: dict[str, Any] = {"model": "nano", "prompt": left, "suffix": right, "max_tokens": 8}
+    number = {"extra_body": {"structured_outputs": {"regex": "[0-9]{1,3}"}}}
+    whole: dict[str, Any] = {
+        "extra_body": {"guided_decoding_scope": "whole", "response_format": {"type": "json_object"}}
+    }
+    for more, pattern in ((number, "[0-9]{1,3}"), (whole, "(?s).*")):
+        made: Any = client.completions.create(**asked, **more, stream=stream)
+        chunks = made if stream else [made]
+        text = "".join(choice.text for chunk in chunks for choice in chunk.choices)
+        assert re.fullmatch(pattern, text)
+        assert isinstance(json.loads(left + text + right), dict)
+    body = {"prompt": left, "suffix": right, "max_tokens": 8, "structured_outputs": {"choice": ["7", "24"]}}
+    status, answer = post(server, "/v1/fim/completions", body)
+    assert (status, answer["choices"][0]["message"]["content"] in ("7", "24")) == (200, True)
+    body |= {"structured_outputs": {"regex": "a{40}"}}
+    status, answer = post(server, "/v1/fim/completions", body)
+    assert (status, answer["error"]["code"]) == (400, "no_filling")
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ import pytest
 from trimode.api.guide import GUIDE_FIELDS, GUIDE_TYPES, resolve_guide
 from trimode.errors import RequestError
 
-TYPE, GUIDE = (field.name for field in GUIDE_FIELDS)
+TYPE, GUIDE, SCOPE = (field.name for field in GUIDE_FIELDS)
 
 
 @pytest.mark.parametrize(
     ("given", "field", "limit"),
     [
         ({GUIDE: "a+"}, GUIDE, "needs guided_decoding_guide_type"),
+        ({SCOPE: "whole"}, SCOPE, "needs guided_decoding_guide_type"),
         ({TYPE: "regex"}, TYPE, "needs guided_decoding_guide unless it is json"),
         ({TYPE: "json", GUIDE: "{}"}, GUIDE, "does not apply to guided_decoding_guide_type json"),
         ({TYPE: "json", "enable_thinking": True, "end_think_token_id": None}, TYPE, "needs end_think_token_id"),
@@ -35,6 +36,16 @@ def test_a_guided_answer_is_decided_from_the_left(kind: str) -> None:
     given = values if kind == "json" else {**values, GUIDE: "x"}
     resolve_guide(given)
     assert given["reveal"] == "leftmost"
+
+
+def test_a_gap_matches_by_itself_unless_the_whole_text_is_meant() -> None:
+    for given in ({"suffix": "b"}, {"segments": ["a", None]}):
+        values: dict[str, Any] = {TYPE: "json", **given}
+        resolve_guide(values)
+        assert values[SCOPE] == "gap"
+    answer: dict[str, Any] = {TYPE: "json"}
+    resolve_guide(answer)
+    assert SCOPE not in answer
 
 
 def test_a_free_answer_keeps_its_rule() -> None:

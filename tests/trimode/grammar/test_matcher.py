@@ -199,15 +199,3 @@ def test_a_thought_ends_in_time_for_the_text() -> None:
         taken.append(token)
     assert text.accepting
     assert THOUGHT_ENDS in taken
-
-
-def test_a_copy_goes_its_own_way() -> None:
-    text = record()
-    for token in ids('{"name": "'):
-        text.take(token)
-    other = text.copy()
-    for token in ids('Bob", "tags": [], "age": 7}'):
-        other.take(token)
-    assert other.complete
-    assert text.fits(ids("x")[0])
-    assert text.taken == len(ids('{"name": "'))

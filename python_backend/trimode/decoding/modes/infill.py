@@ -12,9 +12,10 @@ from __future__ import annotations
 import numpy as np
 
 from ...engines.base import Row, RowResult
-from .. import refine
+from .. import guided_block, refine
 from ..block import Block
 from ..committed import NOTHING, Committed
+from ..guide import NoTokenError
 from ..infill_state import InfillState
 from ..prefill import NO_ROWS
 from ..refine import DENOISE_STREAM
@@ -64,7 +65,11 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
         seq.set_cached(row.start + len(row.tokens))
         return NOTHING if seq.unread else Committed(_take_score(seq))
     seq.counters.denoise_forwards += 1
-    refine.apply(seq, row, _allowed_result(seq, row, result), DENOISE_STREAM + seq.current.step)
+    try:
+        refine.apply(seq, row, _allowed_result(seq, row, result), DENOISE_STREAM + seq.current.step)
+    except NoTokenError:  # this size has no filling; the request looks at others
+        seq.finish("stop")
+        return NOTHING
     return Committed(_take_window(seq) if refine.finished(seq) else [], denoised=True)
 
 
@@ -107,9 +112,11 @@ def open_window(seq: SequenceState) -> list[int]:
     tokens[lead + count : lead + count + ahead] = after[:ahead]
     is_open = np.zeros(width, dtype=bool)
     is_open[lead : lead + count] = True
-    seq.block = Block(length - lead, tokens, is_open, count, 0, np.zeros(width, dtype=np.float32))
+    log_probs = np.zeros(width, dtype=np.float32)
+    seq.block = Block(length - lead, tokens, is_open, count, 0, log_probs, end=lead + count)
     seq.phase = Phase.DENOISE
-    return []
+    guided_block.write_dictated(seq)
+    return [] if is_open.any() else _take_window(seq)
 
 
 def _take_window(seq: SequenceState) -> list[int]:
@@ -117,15 +124,27 @@ def _take_window(seq: SequenceState) -> list[int]:
     block, gap = seq.current, _gap(seq)
     begin = seq.length - block.start
     count = tokens_in_window(gap.size - len(seq.tokens), len(gap.right), seq.params.block.block_length)
-    filled = [int(token) for token in block.tokens[begin : begin + count]]
+    filled = _up_to_the_end(seq, [int(token) for token in block.tokens[begin : begin + count]])
     seq.tokens += filled
     if seq.params.returns.return_log_probs:
-        seq.log_probs += [float(value) for value in block.log_probs[begin : begin + count]]
+        seq.log_probs += [float(value) for value in block.log_probs[begin : begin + len(filled)]]
     seq.counters.output_tokens = len(seq.tokens)
-    if len(seq.tokens) < gap.size:
+    ended = seq.guide is not None and seq.guide.complete
+    if not ended and len(seq.tokens) < gap.size:
         seq.phase = Phase.COMMIT
     else:
         _choose_reading(seq)
+    return filled
+
+
+def _up_to_the_end(seq: SequenceState, filled: list[int]) -> list[int]:
+    """Let the guide take what fills a window; return it without what stands after the end of its text."""
+    if seq.guide is None:
+        return filled
+    for at, token in enumerate(filled):
+        if seq.guide.complete:
+            return filled[:at]
+        seq.guide.take(token)
     return filled
 
 

@@ -29,7 +29,6 @@ FIM: tuple[Endpoint, ...] = ("fim",)
 RESPONSES: tuple[Endpoint, ...] = ("responses",)
 MESSAGES: tuple[Endpoint, ...] = ("messages",)
 CHOICES: tuple[Endpoint, ...] = ("chat", "completions")
-FORMS: tuple[Endpoint, ...] = ("chat", "completions", "responses", "messages")
 CALLING: tuple[Endpoint, ...] = ("chat", "responses", "messages")
 OPENAI: tuple[Endpoint, ...] = ("chat", "completions", "fim")
 ALL: tuple[Endpoint, ...] = ("chat", "completions", "fim", "responses", "messages")
@@ -122,9 +121,9 @@ _SERVED = (
     _served("reasoning", RESPONSES, "`effort` as `reasoning_effort`.", mapping),
     _served("thinking", MESSAGES, "`type` is enabled or disabled; `budget_tokens` bounds the thought.", mapping),
     _served("thinking_token_budget", CHAT, "Tokens after which the end of thinking is forced.", TOKENS),
-    _served("response_format", CHOICES, "`type` is text, json_object or json_schema; the answer then matches "
+    _served("response_format", OPENAI, "`type` is text, json_object or json_schema; the answer then matches "
             "`json_schema.schema`, whatever `strict` says.", mapping),
-    _served("structured_outputs", FORMS, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and `json_object`.",
+    _served("structured_outputs", ALL, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and `json_object`.",
             mapping),
     _served("text", RESPONSES, "`format`: `type` is text, json_object or json_schema; the answer then matches its "
             "`schema`. `verbosity` is medium.", mapping),
@@ -165,8 +164,6 @@ _NO_TOOLS = "The server runs no tools."
 _OLD_TOOLS = "Its name is `tools` and `tool_choice` now."
 _WHOLE = "Not served."
 _REFUSED = (
-    _refused("response_format", FIM, "A gap takes no form.", {"type": "text"}),
-    _refused("structured_outputs", FIM, "A gap takes no form."),
     *(_refused(name, OPENAI, _OTHER_NAME) for name in (
         "guided_json", "guided_regex", "guided_choice", "guided_grammar",
         "guided_json_object", "json_schema", "regex", "ebnf")),
@@ -204,7 +201,7 @@ _REFUSED = (
     _refused("exclude_input_in_output", OPENAI, "Its name here is `echo`.", True),
 )  # fmt: skip
 
-_GAPS = ("infill_tokens", "infill_lengths", "return_candidates", "instruction")
+_GAPS = ("infill_tokens", "infill_lengths", "return_candidates", "instruction", "guided_decoding_scope")
 _ELSEWHERE = {"text_input", "input_ids", "segments", "text", "messages", "suffix", "spans", *_GAPS}
 """Fields of generate that are prompts, or go with a gap or a text to revise."""
 _TAKEN = {row.name for row in (*_SERVED, *_IGNORED, *_REFUSED)} - {"text"}
