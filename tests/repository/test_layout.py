@@ -15,7 +15,8 @@ from tests.support.layout import PACKAGES, ROOT, house_of, imports_of, layout, m
 TABLE = {
     # server to text, see below; the room grammar, which needs api, errors and text, and which requests and runtime use;
     # text to api: both ends read a prompt by text/prompt.py, which takes the prompt's group of fields
-    "trimode": (16, 9, 55),
+    # triton to scheduling: callers take turns before grammars by the rule of slots, scheduling/turns.py
+    "trimode": (16, 9, 56),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),
     "trimode_client": (10, 6, 26),
@@ -40,7 +41,7 @@ MAY_IMPORT = {
     "scheduling": {*FOUNDATION, "engines", "text", "decoding", "auto"},
     "requests": {*FOUNDATION, "engines", "text", "grammar", "decoding", "auto", "scheduling"},
     "runtime": {*FOUNDATION, "engines", "text", "grammar", "config", "decoding", "auto", "scheduling", "requests"},
-    "triton": {*FOUNDATION, "config", "metrics", "requests", "runtime"},
+    "triton": {*FOUNDATION, "config", "metrics", "scheduling", "requests", "runtime"},
     # text: server/openai/ answers /tokenize without a way through Triton, which routers ask for every request, shows
     # the tokens of log-probabilities, and counts a prompt's tokens, since an answer may take what the context leaves.
     "server": {*FOUNDATION, "config", "metrics", "text"},

@@ -1,7 +1,7 @@
 """Turns: whose waiting job gets the next slot, and who makes room when the queue is full.
 
-Slots go to callers in turn, so that one caller's many requests do not keep the others waiting. Knows jobs by their
-claims and arrival; nothing of time, threads or decoding.
+Slots go to callers in turn, so that one caller's many requests do not keep the others waiting. Knows jobs, and what
+else waits, by their claims and arrival; nothing of time, threads or decoding.
 
 Why nobody waits for ever: a caller's place among those with as few slots is the moment when it was last served, or when
 its oldest waiting job arrived if that is later. Callers that come or come back after that moment stand behind it, and
@@ -12,8 +12,29 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Protocol, TypeVar
 
-from .job import Job
+from .job import Claim
+
+
+class Waiting(Protocol):
+    """What waits for its turn; job.Job says what its attributes are."""
+
+    arrival: int
+    begun: bool
+
+    @property
+    def claim(self) -> Claim:
+        """Whose it is, and how urgent."""
+        ...
+
+    @property
+    def request(self) -> int:
+        """A number that what belongs to one request has in common."""
+        ...
+
+
+W = TypeVar("W", bound=Waiting)
 
 
 class Turns:
@@ -23,12 +44,12 @@ class Turns:
         self._moments = 0  # counts arrivals and admissions: the only clock
         self._served: dict[Hashable, int] = {}  # of callers with waiting jobs, and of their users: when last served
 
-    def arrived(self, jobs: Iterable[Job], *, begun: bool) -> None:
+    def arrived(self, jobs: Iterable[Waiting], *, begun: bool) -> None:
         """Give new jobs their places in the order of arrival."""
         for job in jobs:
             job.arrival, job.begun = self._moment(), begun
 
-    def next(self, waiting: Sequence[Job], running: Sequence[Job]) -> Job | None:
+    def next(self, waiting: Sequence[W], running: Sequence[W]) -> W | None:
         """Return the waiting job that gets the next slot, None if there is none.
 
         It is of the caller that holds the fewest slots; of its jobs of the lowest priority; of the user that holds the
@@ -41,7 +62,7 @@ class Turns:
         slots = Counter(job.request for job in running)
         return min(left, key=lambda job: (slots[job.request], job.arrival), default=None)
 
-    def served(self, job: Job, waiting: Sequence[Job]) -> None:
+    def served(self, job: Waiting, waiting: Sequence[Waiting]) -> None:
         """Record that `job` got a slot; `waiting` are those that still wait."""
         for one in waiting:
             one.begun |= one.request == job.request
@@ -50,7 +71,7 @@ class Turns:
         known = {key(one) for one in waiting for key in (_caller, _user)}
         self._served = {party: at for party, at in self._served.items() if party in known}
 
-    def _first(self, waiting: Sequence[Job], running: Sequence[Job], party: Callable[[Job], Hashable]) -> list[Job]:
+    def _first(self, waiting: Sequence[W], running: Sequence[W], party: Callable[[Waiting], Hashable]) -> list[W]:
         """Return the jobs of the party, a caller or a user, whose turn it is."""
         slots = Counter(party(job) for job in running)
         since: dict[Hashable, int] = {}
@@ -64,7 +85,7 @@ class Turns:
         return self._moments
 
 
-def makes_room(newcomer: Job, waiting: Sequence[Job], running: Sequence[Job]) -> list[Job]:
+def makes_room(newcomer: W, waiting: Sequence[W], running: Sequence[W]) -> list[W]:
     """Return the jobs of the waiting request that gives its place in a full queue to `newcomer`; empty if none does.
 
     The caller with the most waiting requests gives its last one to a caller that has at least two fewer, and within
@@ -81,16 +102,16 @@ def makes_room(newcomer: Job, waiting: Sequence[Job], running: Sequence[Job]) ->
         own = [job for job in waiting if _caller(job) == _caller(newcomer)]
         giving = [job for job in own if of_users[_user(job)] > of_users[_user(newcomer)] + 1]
 
-    def last(job: Job) -> tuple[int, int, int, int]:
+    def last(job: Waiting) -> tuple[int, int, int, int]:
         return of_callers[_caller(job)], job.claim.priority, of_users[_user(job)], job.arrival
 
     chosen = max((job for job in giving if job.request not in begun), key=last, default=None)
     return [job for job in waiting if chosen and job.request == chosen.request]
 
 
-def _caller(job: Job) -> Hashable:
+def _caller(job: Waiting) -> Hashable:
     return job.claim.caller
 
 
-def _user(job: Job) -> Hashable:
+def _user(job: Waiting) -> Hashable:
     return job.claim.caller, job.claim.user

@@ -1,25 +1,47 @@
-"""Intake: queues requests that take long to prepare, in a thread of its own, one after another.
+"""Intake: queues requests that take long to prepare, in a thread of its own, one after another, callers in turn.
 
 A chat template or a grammar may take seconds, and Triton hands over no other request while `execute` runs. Knows no
-requests.
+requests; whose turn it is, scheduling/turns.py says.
 """
 
 from __future__ import annotations
 
 import math
-import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from ..errors import CancelledError, OverloadedError
+from ..scheduling.job import Claim
+from ..scheduling.turns import Turns, makes_room
 
 MOST_WAITING = 256
 """Requests that may wait here; usually they take some milliseconds each. More than the queue and all slots hold."""
+NOBODY = Claim()
 JOIN_SECONDS = 5.0  # for the request that is being prepared when the server ends
 
-Task = tuple[Callable[[], None], Callable[[Exception], None], float]
-"""What prepares and queues a request, what refuses it, and when it came, by time.monotonic()."""
+
+@dataclass(eq=False)
+class _Task:
+    """A request that waits: what prepares and queues it, what refuses it, whose it is.
+
+    Attributes:
+        came: by time.monotonic().
+        arrival: its place in the order of arrival. begun: never; what is prepared is done at once.
+    """
+
+    submit: Callable[[], None]
+    refuse: Callable[[Exception], None]
+    claim: Claim
+    came: float = field(default_factory=time.monotonic)
+    arrival: int = 0
+    begun: bool = False
+
+    @property
+    def request(self) -> int:
+        """A number of its own."""
+        return id(self)
 
 
 class Intake:
@@ -33,37 +55,58 @@ class Intake:
             most_seconds: after so many seconds of waiting a request is refused when its turn comes.
         """
         self._waits_for, self._most_seconds = waits_for, most_seconds
-        self._tasks: queue.Queue[Task | None] = queue.Queue(MOST_WAITING)
+        self._changed = threading.Condition()  # guards the next three
+        self._tasks: list[_Task] = []
+        self._turns = Turns()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="trimode-intake", daemon=True)
         self._thread.start()
 
-    def put(self, submit: Callable[[], None], refuse: Callable[[Exception], None]) -> None:
-        """Let `submit` be called; what it raises is given to `refuse`.
+    def put(self, submit: Callable[[], None], refuse: Callable[[Exception], None], claim: Claim = NOBODY) -> None:
+        """Let `submit` be called when it is the turn of `claim`; what it raises is given to `refuse`.
+
+        Where too many wait, the caller with the most of them makes room for one with fewer.
 
         Raises:
-            OverloadedError: too many wait.
+            OverloadedError: too many wait, and nobody makes room.
         """
-        try:
-            self._tasks.put_nowait((submit, refuse, time.monotonic()))
-        except queue.Full as exc:
-            raise OverloadedError(f"{MOST_WAITING} requests wait for {self._waits_for}") from exc
+        task, too_many = _Task(submit, refuse, claim), f"{MOST_WAITING} requests wait for {self._waits_for}"
+        with self._changed:
+            displaced = makes_room(task, self._tasks, ()) if len(self._tasks) >= MOST_WAITING else []
+            if len(self._tasks) >= MOST_WAITING and not displaced:
+                raise OverloadedError(too_many)
+            self._tasks = [one for one in self._tasks if one not in displaced]
+            self._turns.arrived([task], begun=False)
+            self._tasks.append(task)
+            self._changed.notify()
+        for one in displaced:
+            one.refuse(OverloadedError(f"{too_many}, and this one made room for a caller with fewer; try again"))
 
     def close(self) -> None:
         """Refuse what waits, and end."""
-        self._closed = True
-        self._tasks.put(None)
+        with self._changed:
+            self._closed = True
+            self._changed.notify()
         self._thread.join(JOIN_SECONDS)
 
+    def _next(self) -> _Task | None:
+        """Wait for a task and return the one whose turn it is; None once all is closed and none is left."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._tasks or self._closed)
+            task = self._turns.next(self._tasks, ())
+            if task is not None:
+                self._tasks.remove(task)
+                self._turns.served(task, self._tasks)
+            return task
+
     def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            submit, refuse, came = task
+        while (task := self._next()) is not None:
             try:
                 if self._closed:
                     raise CancelledError("the server is stopping")
-                if (waited := time.monotonic() - came) > self._most_seconds:
+                if (waited := time.monotonic() - task.came) > self._most_seconds:
                     limit = f"at most {self._most_seconds:g} s may be waited for {self._waits_for}"
                     raise OverloadedError(f"{limit}, and it took {waited:.0f} s; try again")
-                submit()
+                task.submit()
             except Exception as exc:
-                refuse(exc)
+                task.refuse(exc)

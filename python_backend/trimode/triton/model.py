@@ -20,6 +20,7 @@ from ..config import ServerConfig
 from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError, engine_failure
 from ..metrics import Recorder
 from ..runtime import Runtime
+from ..scheduling.job import Claim
 from .arrays import ask_for_outputs, caller_of, cancel_target, read_request, tag_of, token_rate_of
 from .housekeeper import Housekeeper
 from .instance import Instance
@@ -80,22 +81,26 @@ class TritonPythonModel:
             ask_for_outputs(given, request.requested_output_names())
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
             submit = partial(self._submit, live, given, timeout_ms, caller, time.monotonic())
-            self._hand_on(given, submit, partial(self._refuse, live, recorder, given))
+            self._hand_on(given, submit, partial(self._refuse, live, recorder, given), _claim(given, caller))
         except Exception as exc:
             self._refuse(live, recorder, given, exc)
 
     def _hand_on(
-        self, given: dict[str, object], submit: Callable[[], None], refuse: Callable[[Exception], None]
+        self,
+        given: dict[str, object],
+        submit: Callable[[], None],
+        refuse: Callable[[Exception], None],
+        claim: Claim,
     ) -> None:
         """Let a request be queued where it holds up none that needs less: one with a new grammar, a chat, or here.
 
         A chat whose grammar was dropped while it waited for the chat template goes on to where grammars are compiled.
         """
         if self._runtime.must_compile(given):
-            self._grammars.put(submit, refuse)
+            self._grammars.put(submit, refuse, claim)
         elif RENDERED & given.keys():
             again = {name: value for name, value in given.items() if name not in RENDERED}
-            self._chats.put(partial(self._hand_on, again, submit, refuse), refuse)
+            self._chats.put(partial(self._hand_on, again, submit, refuse, claim), refuse, claim)
         else:
             submit()
 
@@ -125,3 +130,9 @@ class TritonPythonModel:
         self._grammars.close()
         self._runtime.close(GRACE_SECONDS)
         self._housekeeper.close()
+
+
+def _claim(given: dict[str, object], caller: str) -> Claim:
+    """Return whose a request is, before it is checked."""
+    user, priority = given.get("user"), given.get("priority")
+    return Claim(caller, user if isinstance(user, str) else "", priority if isinstance(priority, int) else 0)

@@ -6,6 +6,7 @@ import threading
 
 import pytest
 from trimode.errors import CancelledError, OverloadedError
+from trimode.scheduling.job import Claim
 from trimode.triton import intake
 from trimode.triton.intake import Intake
 
@@ -22,6 +23,64 @@ def test_requests_are_queued_in_turn() -> None:
     assert done.wait(20)
     made.close()
     assert found == [0, 1, 2, 3, 4]
+
+
+def held(made: Intake) -> threading.Event:
+    """Keep the thread busy until the event that is returned is set."""
+    began, go = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        began.set()
+        assert go.wait(60)
+
+    made.put(hold, no_refusal, Claim("many"))
+    assert began.wait(20)
+    return go
+
+
+def test_many_of_one_caller_do_not_keep_another_waiting() -> None:
+    made, found, done = Intake("the grammars of others"), list[str](), threading.Event()
+    go = held(made)
+    for _ in range(60):
+        made.put(lambda: found.append("many"), no_refusal, Claim("many"))
+    made.put(lambda: found.append("one"), no_refusal, Claim("one"))
+    made.put(lambda: found.append("urgent"), no_refusal, Claim("many", priority=-1))
+    made.put(done.set, no_refusal, Claim("many", priority=1))
+    go.set()
+    assert done.wait(60)
+    made.close()
+    assert len(found) == 62
+    assert found.index("one") <= 1, "the other caller's turn comes next"
+    assert found.index("urgent") <= 1
+
+
+def test_users_of_one_caller_take_turns() -> None:
+    made, found, done = Intake("the grammars of others"), list[str](), threading.Event()
+    go = held(made)
+    for number in range(6):
+        user = "a" if number < 5 else "b"
+        made.put(lambda user=user: found.append(user), no_refusal, Claim("many", user))  # type: ignore[misc]
+    made.put(done.set, no_refusal, Claim("many", priority=1))
+    go.set()
+    assert done.wait(60)
+    made.close()
+    assert found.index("b") <= 1
+
+
+def test_the_caller_with_the_most_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "MOST_WAITING", 3)
+    made, causes, found = Intake("the grammars of others"), list[Exception](), threading.Event()
+    go = held(made)
+    for _ in range(3):
+        made.put(lambda: None, causes.append, Claim("many"))
+    made.put(found.set, no_refusal, Claim("one"))
+    assert [type(cause) for cause in causes] == [OverloadedError]
+    assert "made room for a caller with fewer" in str(causes[0])
+    with pytest.raises(OverloadedError):
+        made.put(no_task, no_refusal, Claim("many"))
+    go.set()
+    assert found.wait(60)
+    made.close()
 
 
 def test_one_that_fails_is_refused_and_the_next_goes_on() -> None:
