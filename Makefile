@@ -34,7 +34,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults test-train test-clients lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults soak test-train test-clients lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -54,6 +54,10 @@ test-quick: $(VENV)/test ## Run the tests that need no server, no other process 
 
 test-faults: $(VENV)/test ## Hurt real servers for ten minutes at most: nothing wrong, lost or left; RECORD=file for the times
 	$(PY) -m pytest -q tests/faults $(if $(value RECORD),--faults-record $(call quoted,RECORD))
+
+soak: build $(VENV)/perf ## Load a server with all kinds of request for MINUTES=20, compare every answer; write perf/RELIABILITY.md
+	$(PY) -m trimode_perf soak --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) $(if $(MINUTES),--minutes $(MINUTES))
+	$(PY) -m scripts.render_reliability
 
 test-train: $(VENV)-train/ready ## Run the tests of train/, which need PyTorch
 	$(VENV)-train/bin/python -m pytest tests/train

@@ -26,10 +26,11 @@ _LOG_CHARACTERS = 600  # of the end of the log that an error shows: the last few
 
 @dataclass(frozen=True)
 class Addresses:
-    """host:port of a server's gRPC and HTTP."""
+    """host:port of a server's gRPC and HTTP, and the id of its process; 0 where that is not known."""
 
     grpc: str
     http: str
+    pid: int = 0
 
 
 @contextmanager
@@ -41,12 +42,12 @@ def serving(bundle: Path, log: Path) -> Iterator[Addresses]:
     """
     http, grpc, metrics = free_ports(3)
     ports = ("--http-port", str(http), "--grpc-port", str(grpc), "--metrics-port", str(metrics))
-    addresses = Addresses(grpc=f"127.0.0.1:{grpc}", http=f"127.0.0.1:{http}")
     command = [sys.executable, "-m", "trimode.server", "--bundle", str(bundle), *ports]
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as output:
         # A session of its own: Ctrl-C reaches this process only, which then stops the server.
         process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        addresses = Addresses(grpc=f"127.0.0.1:{grpc}", http=f"127.0.0.1:{http}", pid=process.pid)
         try:
             _wait(process, addresses, log)
             yield addresses

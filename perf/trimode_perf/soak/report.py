@@ -1,0 +1,87 @@
+"""The section of a soak in perf/RELIABILITY.md, and what must hold of it. Needs nothing but Python."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..common.claims import Claim
+from .watch import FRONT, HELPERS, STUB, TRITON
+
+FLAT = 1.05
+"""The most that the last third of a soak may hold in the stub, as a multiple of the second third."""
+SPARE_FILES, SPARE_THREADS = 16, 4
+"""What may be there more than before: a kept connection to Triton for each caller and a few, some threads of Triton."""
+Found = Mapping[str, Any]
+
+
+def claims(found: Found) -> list[Claim]:
+    """Return what must hold."""
+    stub = [held["memory_mib"].get(STUB, 0.0) for held in found["minutes"]]
+    limit = sum(found["bound_mib"].values())
+    third = max(len(stub) // 3, 1)
+    second, last = max(stub[third : 2 * third] or stub), max(stub[-third:])
+    made = [
+        Claim(f"{len(found['wrong'])} answers are wrong, none may be", not found["wrong"]),
+        Claim(f"{len(found['lost'])} answers are lost, none may be", not found["lost"]),
+        Claim(f"the stub held {max(stub):.0f} MiB, {limit:.0f} at most", max(stub) <= limit),
+        Claim(f"it held {last:.0f} MiB in the last third, {second:.0f} in the second", last <= second * FLAT),
+    ]
+    for name, spare in (("files", SPARE_FILES), ("threads", SPARE_THREADS)):
+        before, after = found["before"][name], found["after"][name]
+        for role in (FRONT, TRITON, STUB):
+            text = f"{role} has {after[role]} {name} afterwards, {before[role]} before"
+            made.append(Claim(text, after[role] <= before[role] + spare))
+    return made
+
+
+def section(found: Found) -> str:
+    """Return the section."""
+    asked = sum(found["answered"].values())
+    kinds = "\n".join(f"| {kind} | {count:,} |" for kind, count in sorted(found["answered"].items()))
+    ways = ", ".join(f"{way} {count:,}" for way, count in sorted(found["ways"].items()))
+    parts = "\n".join(f"| {part} | {mib:.0f} |" for part, mib in found["bound_mib"].items())
+    held = "\n".join(_row(f"minute {at}", minute) for at, minute in _shown(found["minutes"]))
+    return f"""
+## Under mixed load
+
+`{found["command"]}`, at commit {found["commit"]}, on {found["measured_at"]}, {found["machine"]["cores"]} cores: {found["callers"]} callers
+at once for {len(found["minutes"])} minutes. Each of {found["requests"]} requests was asked by itself before, and every answer was held
+to that one: {asked:,} whole answers, {len(found["wrong"])} wrong, {len(found["lost"])} lost. In {found["left"]:,} cases more the caller left in
+the middle, {found["refused"]:,} requests that nobody can answer got their error, and {found["slow"]:,} answers had a slow reader.
+By way: {ways}.
+
+| request | answers |
+| --- | --- |
+{kinds}
+
+What the processes held, the most within the minute, memory in MiB. Pages that they share are divided among them. Helpers
+are the processes that render templates and try grammars, and the reaper.
+
+| | {STUB} | {FRONT} | {TRITON} | {HELPERS} | /dev/shm | files | threads | requests |
+| --- | --- | --- | --- | --- | --- | --- | --- | --- |
+{_row("before", found["before"])}
+{held}
+{_row("afterwards", found["after"])}
+
+![memory by the minute](plots/soak.png)
+
+The bound on the stub's memory with nano and the settings that ship, {sum(found["bound_mib"].values()):.0f} MiB, has these parts.
+[Operations](../docs/operations.md#memory-and-devshm) says what sets each.
+
+| part | MiB |
+| --- | --- |
+{parts}
+"""  # noqa: E501
+
+
+def _shown(minutes: list[Found]) -> list[tuple[int, Found]]:
+    """Return some ten minutes, the first and the last among them, with their numbers."""
+    step = max(len(minutes) // 10, 1)
+    return [(at, one) for at, one in enumerate(minutes, 1) if at == 1 or at % step == 0 or at == len(minutes)]
+
+
+def _row(name: str, held: Found) -> str:
+    memory = " | ".join(f"{held['memory_mib'].get(role, 0):.0f}" for role in (STUB, FRONT, TRITON, HELPERS))
+    files, threads = sum(held["files"].values()), sum(held["threads"].values())
+    return f"| {name} | {memory} | {held['shm_mib']:.1f} | {files} | {threads} | {held['requests']} |"

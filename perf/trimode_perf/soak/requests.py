@@ -1,0 +1,121 @@
+"""The requests of a soak: every operation, mode, kind of prompt and form of an answer, drawn once from a seed.
+
+Knows the fields of a request, as they are on the wire. Sends nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..common.prompts import Prompt
+
+Fields = dict[str, Any]
+CHAT, TEXT = "chat.completions", "completions"
+"""The calls of OpenAI's API that ask for the same as a request here, where one does."""
+
+MODES: tuple[Fields, ...] = (
+    {"mode": "auto"},
+    {"mode": "autoregressive"},
+    {"mode": "diffusion"},
+    {"mode": "diffusion", "effort": 0.7},
+    {"mode": "self_speculation"},
+    {"mode": "self_speculation", "speculation": "quadratic", "block_length": 6},
+)
+SAMPLED: Fields = {"temperature": 0.8, "top_p": 0.95}
+LENGTHS = (1, 15, 17, 64, 250, 257, 600, 1200, 1880)
+"""Tokens of prompts that are given as ids: around the sizes of a page, a bucket and a chunk, up to the capacity."""
+FIRST_ID, LAST_ID = 300, 2000  # of such prompts: no special token of a vocabulary that has at least so many
+SCHEMA = {
+    "type": "object",
+    "properties": {"name": {"type": "string", "maxLength": 12}, "age": {"type": "integer"}},
+    "required": ["name", "age"],
+}
+FORMS: tuple[Fields, ...] = (
+    {"guided_decoding_guide_type": "json_schema", "guided_decoding_guide": json.dumps(SCHEMA)},
+    {"guided_decoding_guide_type": "regex", "guided_decoding_guide": "[a-c]{3,12}[0-9]{2}"},
+    {"guided_decoding_guide_type": "choice", "guided_decoding_guide": '["yes", "no", "perhaps"]'},
+)
+REFUSED: tuple[tuple[Fields, str], ...] = (
+    ({"text_input": "Once", "max_tokens": 0}, "invalid_value"),
+    ({"text_input": "Once", "top_p": 2.0}, "invalid_value"),
+    ({"text_input": "Once", "text": "Once"}, "bad_prompt"),
+    ({"text_input": "Once", "guided_decoding_guide_type": "regex", "guided_decoding_guide": "(("}, "bad_grammar"),
+)
+"""Requests that nobody can answer, and the type of the error that says so."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """One request. `kind` names it in the record; `openai` is the call of OpenAI's API that asks the same, or ""."""
+
+    kind: str
+    fields: Fields
+    openai: str = ""
+
+
+def catalogue(prompts: Sequence[Prompt], seed: int = 0) -> list[Request]:
+    """Return some 200 requests, the same for the same prompts and seed."""
+    draw = random.Random(seed)
+    return [*_answers(prompts, draw), *_lengths(draw), *_forms(prompts, draw), *_edits(prompts, draw)]
+
+
+def _answers(prompts: Sequence[Prompt], draw: random.Random) -> Iterator[Request]:
+    """Chats and texts in every mode, greedy and sampled with a seed; every third chat has an earlier turn."""
+    for at, prompt in enumerate(prompts):
+        fields = dict(prompt.wire)
+        if prompt.messages is not None and at % 3 == 0:
+            earlier = prompts[at - 1].messages or prompt.messages
+            turns = [*earlier, {"role": "assistant", "content": "It is."}, *prompt.messages]
+            fields["messages"] = json.dumps(turns)
+        fields |= MODES[at % len(MODES)] | {"max_tokens": draw.choice((8, 40, 120))}
+        if at % 4 == 3:
+            fields |= SAMPLED | {"seed": at}
+        what = "a text" if prompt.messages is None else "a chat"
+        yield Request(f"{what}, {fields['mode']}", fields, TEXT if prompt.messages is None else CHAT)
+
+
+def _lengths(draw: random.Random) -> Iterator[Request]:
+    for length in LENGTHS:
+        for mode in MODES:
+            ids = [draw.randint(FIRST_ID, LAST_ID) for _ in range(length)]
+            yield Request(f"a prompt of ids, {mode['mode']}", {"input_ids": ids, "max_tokens": 12, "end_id": -1, **mode})
+
+
+def _forms(prompts: Sequence[Prompt], draw: random.Random) -> Iterator[Request]:
+    """Answers that must match something."""
+    chats = [prompt for prompt in prompts if prompt.messages is not None]
+    for at, form in enumerate(FORMS * 4):
+        mode = ("auto", "autoregressive", "diffusion", "self_speculation")[at // len(FORMS)]
+        fields = {**draw.choice(chats).wire, **form, "mode": mode, "max_tokens": 60}
+        yield Request("an answer of a given form", fields)
+
+
+def _edits(prompts: Sequence[Prompt], draw: random.Random) -> Iterator[Request]:
+    """Texts with gaps of known and unknown size, and texts to revise."""
+    texts = [prompt.answer or prompt.text or "" for prompt in prompts if len(prompt.answer or prompt.text or "") > 60]
+    for at, text in enumerate(texts[:24]):
+        cut = sorted(draw.sample(range(5, len(text) - 5), 2))
+        left, middle, right = text[: cut[0]], text[cut[0] : cut[1]], text[cut[1] :]
+        if at % 3 == 0:
+            yield Request("one gap of unknown size", {"text_input": left, "suffix": right, "max_tokens": 16})
+        elif at % 3 == 1:
+            gaps = [left, {"infill_tokens": 6}, middle, {"infill_tokens": 3}, right]
+            yield Request("two gaps of known size", {"segments": json.dumps(gaps)})
+        else:
+            spoiled = left + middle[::-1] + right
+            yield Request("a revision", {"text": spoiled, "effort": draw.choice((0.2, 0.8))})
+
+
+def as_openai(request: Request, model: str) -> Fields:
+    """Return the body of `request.openai` that asks for the same answer."""
+    fields = dict(request.fields)
+    body: Fields = {"model": f"{model}:{fields.pop('mode')}"}
+    if request.openai == CHAT:
+        body["messages"] = json.loads(fields.pop("messages"))
+    else:
+        body["prompt"] = fields.pop("text_input")
+    return body | fields
