@@ -6,7 +6,7 @@ Looks for all that belongs to one server while it runs, and for what is still th
 from __future__ import annotations
 
 import socket
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -67,3 +67,13 @@ def _taken(port: int) -> bool:
 def reapers(server: Server) -> list[psutil.Process]:
     """The server's processes that end what it started when it dies."""
     return [child for child in psutil.Process(server.process.pid).children() if "trimode-reaper" in _arguments(child)]
+
+
+def started_with(name: str, value: str) -> list[psutil.Process]:
+    """The processes that run and were started with this variable in their environment, whoever their parent is."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.environ().get(name) == value and runs(process):
+                found.append(process)
+    return found

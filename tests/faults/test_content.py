@@ -11,6 +11,7 @@ from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
+from trimode.bundle import digests
 
 from tests.faults.callers import CHAT, SHORT, WAYS, Answer, Crowd, over_http, seconds_to_serve
 from tests.faults.conftest import NANO, Record
@@ -35,6 +36,7 @@ def edited(bundle: Path, out: Path, name: str, text: str) -> Path:
     manifest = json.loads((made / "manifest.json").read_text())
     manifest["files"][name] = len(text.encode())
     (made / "manifest.json").write_text(json.dumps(manifest))
+    digests.write(made)
     return made
 
 

@@ -12,10 +12,12 @@ import pytest
 
 from tests.faults.callers import CHAT, SHORT, WAYS, Asking, Crowd, over_http, seconds_to_serve
 from tests.faults.conftest import Record
-from tests.faults.left import Belongings, reapers
+from tests.faults.left import Belongings, reapers, started_with
 from tests.server.server import Server, runs, template_workers, wait_until
 
 KILL, STOP, TERM = signal.SIGKILL, signal.SIGSTOP, signal.SIGTERM
+STARTS, RECORDED_STARTS = 6, 20
+"""How many starts are cut short, each later than the one before."""
 VICTIMS: dict[str, Callable[[Server], psutil.Process]] = {
     "tritonserver": lambda server: server.triton,
     "stub": lambda server: server.stub,
@@ -119,6 +121,26 @@ def test_nothing_is_left_of_a_server_that_is_killed_in_the_middle_of_answers(
         Asking(made, way)
     made.kill()
     belongings.wait_gone()
+
+
+def test_nothing_is_left_of_a_server_that_is_killed_while_it_starts(
+    bundle: Path, tmp_path: Path, starter: Callable[..., Server], request: pytest.FixtureRequest
+) -> None:
+    """At moments spread over the whole of a start: between any two processes, files and ports that it makes."""
+    began = time.monotonic()
+    whole = starter(bundle)
+    seconds = time.monotonic() - began
+    whole.stop()
+    starts = RECORDED_STARTS if request.config.getoption("--faults-record") else STARTS
+    for number in range(starts):
+        (temporary := tmp_path / str(number)).mkdir()
+        made = starter(bundle, ready=False, TMPDIR=str(temporary))
+        time.sleep(seconds * number / (starts - 1))
+        belongings = Belongings.of(made)
+        made.kill()
+        wait_until(lambda: not started_with("TMPDIR", str(temporary)), lambda: "a process is left")
+        wait_until(lambda: not list(temporary.iterdir()), lambda: f"{list(temporary.iterdir())}")
+        belongings.wait_gone()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)

@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import shutil
 import socket
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
 from trimode.api.tensors import MODEL_NAME
+from trimode.bundle import digests
+from trimode.bundle.manifest import MANIFEST, Manifest
 from trimode.errors import ERROR_TYPES
 
 from tests.faults.callers import SHORT, WAYS, over_http
 from tests.faults.conftest import ROOT
 from tests.faults.left import Belongings
 from tests.server.server import Server, wait_until
-from tests.server.wire import generate
 
 FILES = (
     "manifest.json", "model.onnx", "model.data", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
-    "generation_config.json", "effort.json",
+    "generation_config.json", "effort.json", "digests.json",
 )  # fmt: skip
 ODD = ("my project", "prøject", "a'b$c;d:e&f")
 MOUNTS = (
@@ -76,23 +79,36 @@ def test_a_file_of_the_bundle_is_missing_or_cut(
         assert str(tmp_path / name) in failed(server)
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name != "model.data"])
+@pytest.mark.parametrize("name", FILES)
 def test_a_byte_of_a_file_of_the_bundle_is_another(
     bundle: Path, tmp_path: Path, starter: Callable[..., Server], name: str
 ) -> None:
-    """It is refused with a reason, or served without an accident; weights have no check sum that would tell."""
+    """It is refused, with the file and the place."""
     broken = copy(bundle, tmp_path / "broken")
     data = bytearray((broken / name).read_bytes())
-    data[len(data) // 2] ^= 0x80
+    data[len(data) // 2] ^= 0x01
     (broken / name).write_bytes(data)
-    server = starter(broken, ready=False)
-    wait_until(lambda: server.ready() or server.process.poll() is not None, lambda: server.log.read_text(), 60)
-    if server.process.poll() is not None:
-        assert failed(server)
-        return
-    status, body = generate(server.http_port, SHORT)
-    assert status == 200 or body["error"].partition(":")[0] in ERROR_TYPES
+    last = failed(starter(broken, ready=False))
+    assert f"bad_bundle: {broken / name}" in last
+    assert name in ("manifest.json", "digests.json") or f"{name} is damaged between bytes " in last
+
+
+def test_a_byte_that_a_disk_has_lost_is_found_where_all_is_to_be_read(
+    bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]
+) -> None:
+    """A record that says the files were checked is believed unless all is to be read."""
+    lost = copy(bundle, tmp_path / "lost")
+    with (lost / "model.data").open("r+b") as file:
+        file.seek(10**6)
+        byte = file.read(1)
+        file.seek(10**6)
+        file.write(bytes([byte[0] ^ 0x01]))
+    manifest = Manifest.load(lost)
+    (lost / digests.CHECKED).write_text(json.dumps(digests._state(lost, [MANIFEST, *manifest.files])))
+    server = starter(lost)
+    assert over_http(server, SHORT).whole
     assert server.stop() == 0
+    assert "model.data is damaged between bytes 0 and 16777216" in failed(starter(lost, "--verify", ready=False))
 
 
 @pytest.mark.parametrize(
@@ -182,6 +198,31 @@ def test_nothing_is_written_into_the_home_folder_and_nothing_is_for_other_users(
     assert not [part for process in belongings.processes for part in process.cmdline() if "key=" in part]
     listening = [one.laddr for one in server.triton.net_connections("tcp") if one.status == "LISTEN"]
     assert listening == []
+    assert server.stop() == 0
+
+
+def test_a_tritonserver_that_is_installed_shows_no_key_and_listens_on_no_port(
+    bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]
+) -> None:
+    """The wheel's own stands for it, in the folders that NVIDIA's container has."""
+    (wheel,) = Path(sys.prefix).glob("lib/python3.*/site-packages/pytriton/tritonserver")
+    libraries = wheel.parents[1] / "nvidia_pytriton.libs"
+    stub = f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
+    (backend := tmp_path / "backends" / "python").mkdir(parents=True)
+    for file in (*(wheel / "backends" / "python").iterdir(), wheel / stub):
+        (backend / file.name).symlink_to(file)
+    (binary := tmp_path / "bin" / "tritonserver").parent.mkdir()
+    binary.write_text(f'#!/bin/sh\nexec "{wheel}/bin/tritonserver" "$@" --pinned-memory-pool-byte-size=0\n')
+    binary.chmod(0o755)
+    paths = f"{sysconfig.get_config_var('LIBDIR')}:{libraries}"
+    server = starter(bundle, TRITONSERVER_BIN=str(binary), LD_LIBRARY_PATH=paths)
+    for way in WAYS.values():
+        assert way(server, SHORT).text == right["short"]
+    assert "--pinned-memory-pool-byte-size=0" in server.triton.cmdline()
+    shown = subprocess.check_output(["ps", "-ww", "-e", "-o", "args"], text=True).splitlines()
+    mine = [line for line in shown if str(server.triton.cmdline()[1]) in line]
+    assert mine and not [line for line in mine if "key" in line or "restricted" in line]
+    assert [one for one in server.triton.net_connections("tcp") if one.status == "LISTEN"] == []
     assert server.stop() == 0
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.bundle import digests
 from trimode.bundle.compilation import Compilation
 from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
 from trimode.engines.tensorrt.cuda import BINDINGS
@@ -44,12 +45,14 @@ def make_bundle(
     compiled = Compilation("tensorrt_rtx", "1.7.1.116", ("8.6", "8.9"), profiles)
     files[PLAN] = (folder / PLAN).stat().st_size
     dataclasses.replace(draft.manifest, compiled=compiled, files=files).save(folder)
+    digests.write(folder)
     return folder
 
 
 def edit(bundle: Path, **changes: Any) -> None:
     """Change a bundle's manifest."""
     dataclasses.replace(Manifest.load(bundle), **changes).save(bundle)
+    digests.write(bundle)
 
 
 def install(patch: pytest.MonkeyPatch, cuda: FakeCuda, version: str = "1.7.1.116") -> FakeTensorRt:

@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 
 STARTS = {
-    "subprocess", "create_subprocess_exec", "multiprocessing", "TritonProcess", "Comparison", "conversion", "FETCH",
+    "subprocess", "create_subprocess_exec", "multiprocessing", "TritonProcess", "Reaper", "Comparison", "conversion",
+    "FETCH",
 }  # fmt: skip
 """What starts a process: the library's names, and the product's that lie behind a module."""
 

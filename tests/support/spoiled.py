@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from trimode.bundle import digests
 from trimode.bundle.manifest import WEIGHTS
 from trimode_convert.checkpoint.checkpoint import EMBEDDING, Checkpoint
 
@@ -25,4 +26,5 @@ def spoil(bundle: Path, checkpoint: Path, out: Path, token: int, kind: np.dtype[
     at = weights.find(row.tobytes())
     weights[at : at + row.nbytes] = np.full_like(row, np.nan).tobytes()
     (out / WEIGHTS).write_bytes(weights)
+    digests.write(out)  # as of weights that were damaged before the bundle was made
     return out

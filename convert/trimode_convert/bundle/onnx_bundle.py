@@ -15,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import onnxruntime
+from trimode.bundle import digests
 from trimode.bundle.manifest import (
     ALL_MODES,
     CAUSAL_MODES,
@@ -153,9 +154,10 @@ def code_digest(package: Path) -> str:
 def is_up_to_date(draft: BundleDraft, out: Path) -> bool:
     """Tell whether the bundle at `out` is what the draft would become: same manifest, graph and side files."""
     try:
-        return Manifest.load(out) == draft.manifest and all(
+        same = Manifest.load(out) == draft.manifest and all(
             (out / name).read_bytes() == content for name, content in {GRAPH: draft.graph, **draft.side_files}.items()
         )
+        return same and bool(digests.check(out, draft.manifest))  # which refuses one that is damaged
     except (BundleError, OSError):
         return False
 
@@ -175,6 +177,7 @@ def write_bundle(draft: BundleDraft, out: Path, advance: Advance = lambda _: Non
         for name, content in draft.side_files.items():
             (folder / name).write_bytes(content)
         draft.manifest.save(folder)
+        digests.write(folder)
 
 
 def buckets(capacity: int) -> tuple[int, ...]:

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from trimode.bundle import digests
 from trimode.bundle.compilation import Compilation
 from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
 from trimode.errors import BundleError
@@ -109,9 +110,10 @@ class TensorRtBuild:
         try:
             found = Manifest.load(out)
             files = {name: size for name, size in found.files.items() if name != PLAN}
-            return dataclasses.replace(found, files=files) == self.manifest and all(
+            same = dataclasses.replace(found, files=files) == self.manifest and all(
                 (out / name).read_bytes() == content for name, content in self.draft.side_files.items()
             )
+            return same and bool(digests.check(out, found))  # which refuses one that is damaged
         except (BundleError, OSError):
             return False
 
@@ -174,6 +176,7 @@ class TensorRtBuild:
                 (folder / name).write_bytes(content)
             manifest = self.manifest
             dataclasses.replace(manifest, files={PLAN: size, **manifest.files}).save(folder)
+            digests.write(folder)
 
     def _timing_cache(self, out: Path) -> Path | None:
         """The file of kernel timings, shared by all builds in the same folder; TensorRT-RTX takes none."""

@@ -9,7 +9,9 @@ from trimode.bundle.manifest import WEIGHTS, Manifest
 from trimode.config import ServerConfig
 
 MIB = 2**20
-BASE_MIB = 90.0  # Python, its packages, ONNX Runtime and the tokenizer: a stub of nano that has loaded, less its weights
+BASE_MIB = (
+    90.0  # Python, its packages, ONNX Runtime and the tokenizer: a stub of nano that has loaded, less its weights
+)
 CALL_ROWS = 512  # rows of one call's results, unless `prefill_chunk` is above
 INTERMEDIATE_MIB = 300.0  # of ONNX Runtime, for the largest call of a model like nano
 GRAMMARS_MIB = 64.0

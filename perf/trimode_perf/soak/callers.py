@@ -22,8 +22,8 @@ from tritonclient.grpc import service_pb2_grpc
 
 from .requests import CHAT, Request, as_openai
 
-SECONDS = 120.0
-"""A caller that hears nothing for so long counts its answer as lost."""
+SECONDS = 900.0
+"""A caller that hears nothing for so long counts its answer as lost; on a machine that is busy some take minutes."""
 SLOW_BYTES, SLOW_SECONDS = 512, 0.01
 """What a slow reader takes at once, and how long it waits then."""
 EVENT, DONE = b"data: ", b"[DONE]"

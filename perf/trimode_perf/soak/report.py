@@ -1,4 +1,4 @@
-"""The section of a soak in perf/RELIABILITY.md, and what must hold of it. Needs nothing but Python."""
+"""The section of a soak in perf/RELIABILITY.md, and what must hold of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..common.claims import Claim
 from .watch import FRONT, HELPERS, STUB, TRITON
 
 FLAT = 1.05
-"""The most that the last third of a soak may hold in the stub, as a multiple of the second third."""
+"""The most that the stub may hold in the last third of a soak, as a multiple of what it held when that began."""
 SPARE_FILES, SPARE_THREADS = 16, 4
 """What may be there more than before: a kept connection to Triton for each caller and a few, some threads of Triton."""
 Found = Mapping[str, Any]
@@ -20,12 +20,15 @@ def claims(found: Found) -> list[Claim]:
     stub = [held["memory_mib"].get(STUB, 0.0) for held in found["minutes"]]
     limit = sum(found["bound_mib"].values())
     third = max(len(stub) // 3, 1)
-    second, last = max(stub[third : 2 * third] or stub), max(stub[-third:])
+    began, last = stub[-third], max(stub[-third:])
     made = [
         Claim(f"{len(found['wrong'])} answers are wrong, none may be", not found["wrong"]),
         Claim(f"{len(found['lost'])} answers are lost, none may be", not found["lost"]),
         Claim(f"the stub held {max(stub):.0f} MiB, {limit:.0f} at most", max(stub) <= limit),
-        Claim(f"it held {last:.0f} MiB in the last third, {second:.0f} in the second", last <= second * FLAT),
+        Claim(
+            f"in the last third it grew from {began:.0f} to {last:.0f} MiB, {FLAT:g} times at most",
+            last <= began * FLAT,
+        ),
     ]
     for name, spare in (("files", SPARE_FILES), ("threads", SPARE_THREADS)):
         before, after = found["before"][name], found["after"][name]

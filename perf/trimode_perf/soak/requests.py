@@ -82,7 +82,9 @@ def _lengths(draw: random.Random) -> Iterator[Request]:
     for length in LENGTHS:
         for mode in MODES:
             ids = [draw.randint(FIRST_ID, LAST_ID) for _ in range(length)]
-            yield Request(f"a prompt of ids, {mode['mode']}", {"input_ids": ids, "max_tokens": 12, "end_id": -1, **mode})
+            yield Request(
+                f"a prompt of ids, {mode['mode']}", {"input_ids": ids, "max_tokens": 12, "end_id": -1, **mode}
+            )
 
 
 def _forms(prompts: Sequence[Prompt], draw: random.Random) -> Iterator[Request]:

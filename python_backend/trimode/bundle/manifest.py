@@ -20,6 +20,7 @@ from .compilation import Compilation
 FORMAT_VERSION = 2
 """The version of manifest.json's format. A bundle of another version must be built again."""
 MANIFEST = "manifest.json"
+DIGESTS = "digests.json"
 GRAPH = "model.onnx"
 WEIGHTS = "model.data"
 PLAN = "model.plan"

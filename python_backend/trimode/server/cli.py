@@ -12,9 +12,11 @@ import contextlib
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from ..api.tensors import MODEL_NAME
+from ..bundle import digests
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import ServeError, TrimodeError
@@ -34,6 +36,7 @@ from .launch.log_lines import log_lines
 from .launch.options import parser as parser
 from .launch.output import output_aside
 from .launch.private_folder import private_folder
+from .launch.reaper import Reaper
 from .liveness import Liveness
 from .metrics_front.front import MOST_CONNECTIONS as MOST_METRICS
 from .metrics_front.front import MetricsFront
@@ -46,6 +49,8 @@ from .process import log
 from .serving import Limits
 from .shared_memory import close_shm, own_prefix
 from .supervisor import Supervisor
+
+MUCH_TO_READ = 2**30  # bytes of a bundle from which the log says that they are read
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -62,25 +67,29 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 async def _serve(options: argparse.Namespace) -> None:
-    on_signals(lambda: stop())  # the loop calls it once this function waits: `stop` is there
     settle_ports(options)
     limits = limits_of(options)
     repository = options.model_repository.resolve()
     config = ServerConfig.load(repository / MODEL_NAME / "model.yaml")
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
     manifest = Manifest.load(bundle)
+    state = checked(bundle, manifest, everything=options.verify)
     check_limits(bundle)
     gpus = gpus_for(options.gpus, manifest)
     facts = Facts.load(bundle, manifest, config, options.served_model_name)
     entry = Entry.of(options, max(len(gpus), 1))
-    with private_folder() as folder:
+    async with contextlib.AsyncExitStack() as stack:
+        reaper = await stack.enter_async_context(Reaper())
+        on_signals(lambda: stop())  # the loop calls it once this function waits again: `stop` is there
+        folder = stack.enter_context(private_folder(reaper.folder))
         launch = Launch.prepare(options, repository, bundle, gpus, folder, manifest.modes)
+        launch.environment[digests.STATE] = state
         ports = launch.ports
         backend = BackendClient(ports.http, ports.http_socket)
         metrics = BackendClient(ports.metrics, ports.metrics_socket)
         seconds = {"ready_seconds": options.ready_timeout, "canary_seconds": options.canary_timeout}
         liveness = Liveness(backend, metrics, **seconds)
-        supervisor = Supervisor(launch.start, liveness, options.exit_timeout)
+        supervisor = Supervisor(partial(launch.start, reaper), liveness, options.exit_timeout)
         guard = Guard(backend, supervisor, limits, entry)
         model = Model(facts.names.names[0], manifest, config.max_slots)
         source = MetricsSource(metrics, supervisor, model, entry.refusals)
@@ -94,12 +103,6 @@ async def _serve(options: argparse.Namespace) -> None:
             supervisor.stop()
             front.drain()
 
-        async def ready() -> None:
-            close_shm(own_prefix())
-            await front.connect()
-            with contextlib.suppress(OSError):  # a full disk, or nobody reads
-                print(banner(options, manifest, bundle), flush=True)
-
         most_http, most_grpc, most_metrics = affordable(options.max_connections, MOST_GRPC, MOST_METRICS)
         http = (options.host, options.http_port, most_http, entry.tls)
         async with (
@@ -110,7 +113,16 @@ async def _serve(options: argparse.Namespace) -> None:
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):
             log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
+            ready = partial(_ready, front, banner(options, manifest, bundle))
             await supervisor.run(ready, lambda: guard.running + front.running)
+
+
+async def _ready(front: GrpcFront, text: str) -> None:
+    """Say that the server is ready, once gRPC is connected."""
+    close_shm(own_prefix())
+    await front.connect()
+    with contextlib.suppress(OSError):  # a full disk, or nobody reads
+        print(text, flush=True)
 
 
 def on_signals(stop: Callable[[], None]) -> None:
@@ -148,6 +160,18 @@ def settle_ports(options: argparse.Namespace) -> None:
         port = getattr(options, f"{name}_port") or free_port(given)
         setattr(options, f"{name}_port", port)
         check_port_free(f"{name}-port", host, port)
+
+
+def checked(bundle: Path, manifest: Manifest, *, everything: bool) -> str:
+    """Check the bundle's files, and return the state in which they are; `everything` reads those that were checked too.
+
+    Raises:
+        BundleError: a file is damaged.
+    """
+    size = digests.total_bytes(bundle, manifest)
+    if size > MUCH_TO_READ and (everything or not digests.is_checked(bundle, manifest)):
+        log(f"reading the {size / 1e9:.1f} GB of {bundle} to check them")
+    return digests.check(bundle, manifest, everything=everything)
 
 
 def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:

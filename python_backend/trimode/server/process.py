@@ -17,6 +17,7 @@ from typing import BinaryIO
 
 import psutil
 
+from .launch.reaper import WAITING, Reaper
 from .shared_memory import SHM, clear_shm
 
 STUB_NAME = "triton_python_backend_stub"
@@ -25,12 +26,7 @@ NOISE = (b"CudaDriverHelper has not been initialized", b"NODELAY NOT SUPPORTED")
 """What Triton logs at each start, on every machine without a GPU, and about every Unix socket."""
 LOG_PART = 65536  # bytes read at a time, a pipe's capacity on Linux; a longer line is passed on in parts
 LAST_WORDS_SECONDS = 0.5  # for the rest of the log of a server that has just ended
-REAPER_SECONDS = 1.0  # between looks whether the reaper is stopped; that it ended is known at once
 OWNER_ONLY = 0o077  # what files and sockets that the server makes do not allow: anything to others
-
-# Waits until this process has ended in whatever way, and then kills the server's process group. Asking the kernel to
-# kill the server when its parent dies would not do: its stub may then wait for ever for a lock that the server held.
-REAPER = 'read _; kill -s KILL -- "-$1"; rm -rf "$2"* "$3"'
 
 
 @dataclass(frozen=True)
@@ -54,30 +50,29 @@ class TritonProcess:
 
     @classmethod
     async def start(
-        cls, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path
+        cls, command: list[str], environment: dict[str, str], shm_prefix: str, scratch: Path, reaper: Reaper
     ) -> TritonProcess:
-        """Start `command` in a process group of its own, and a reaper.
+        """Start `command` in a process group of its own, once `reaper` knows of the group and its shared memory files.
 
-        When this process dies, the reaper kills the group and deletes its shared memory files and the folder `scratch`.
+        Sockets in the folder `scratch`, of a server before this one, are deleted first.
         """
         clear_shm(shm_prefix)
         for socket in filter(Path.is_socket, scratch.glob("*")):  # of a server before this one, which was killed
             socket.unlink()
         process = await asyncio.create_subprocess_exec(
-            *command,
+            *("/bin/sh", "-c", WAITING, "trimode-waiting", *command),
             env=environment,
-            stdin=asyncio.subprocess.DEVNULL,
+            stdin=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
             umask=OWNER_ONLY,
         )
-        arguments = str(process.pid), str(SHM / shm_prefix), str(scratch)
-        try:
-            reaper = await Reaper.start(*arguments)
-        except BaseException:  # without a reaper the server could outlive this process
-            process.kill()
-            await process.wait()
-            raise
+        reaper.files(SHM / shm_prefix)
+        reaper.group(process.pid)
+        assert process.stdin is not None
+        with contextlib.suppress(OSError):  # somebody ended it already
+            process.stdin.write(b"\n")
+            process.stdin.close()
         return cls(process, reaper, shm_prefix)
 
     @property
@@ -112,64 +107,11 @@ class TritonProcess:
             with contextlib.suppress(psutil.Error, OSError):
                 stub.kill()
         await self._process.wait()
-        await self._reaper.end()
+        self._reaper.group(None)
         await asyncio.wait({self._log}, timeout=LAST_WORDS_SECONDS)
         self._log.cancel()
         with contextlib.suppress(OSError):  # for want of file descriptors; the next start clears them
             clear_shm(self._shm_prefix)
-
-
-class Reaper:
-    """The process that ends what this one started when this one dies; it is replaced when somebody ends or stops it."""
-
-    def __init__(self, arguments: tuple[str, ...], process: asyncio.subprocess.Process) -> None:
-        self._arguments = arguments
-        self.process = process
-        self._keeping = asyncio.create_task(self._keep())
-
-    @classmethod
-    async def start(cls, *arguments: str) -> Reaper:
-        """Start one; the arguments are REAPER's: the process group, prefix of shared memory, private folder."""
-        return cls(arguments, await _new_reaper(arguments))
-
-    async def end(self) -> None:
-        """End the reaper, which has nothing to do any more; a second call does nothing."""
-        self._keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._keeping
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
-        await self.process.wait()
-
-    async def _keep(self) -> None:
-        while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), REAPER_SECONDS)
-            if self.process.returncode is None and not _is_stopped(self.process.pid):
-                continue
-            try:
-                replacement = await _new_reaper(self._arguments)
-            except OSError:  # for want of file descriptors or memory, which may pass
-                await asyncio.sleep(REAPER_SECONDS)
-                continue
-            old, self.process = self.process, replacement
-            with contextlib.suppress(ProcessLookupError):
-                old.kill()
-            log(f"the reaper {old.pid} was ended or stopped, {replacement.pid} is in its place")
-
-
-async def _new_reaper(arguments: tuple[str, ...]) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        *("/bin/sh", "-c", REAPER, "trimode-reaper", *arguments),
-        stdin=asyncio.subprocess.PIPE,
-        start_new_session=True,
-    )
-
-
-def _is_stopped(pid: int) -> bool:
-    with contextlib.suppress(psutil.Error, OSError):
-        return bool(psutil.Process(pid).status() == psutil.STATUS_STOPPED)
-    return False
 
 
 def _signal_name(status: int) -> str:

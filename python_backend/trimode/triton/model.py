@@ -5,6 +5,7 @@ Knows how requests come in and where responses go; the runtime decides what is v
 
 from __future__ import annotations
 
+import os
 import time
 import traceback
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from ..api.tensors import CANARY_TAG
+from ..bundle import digests
+from ..bundle.manifest import Manifest
 from ..config import ServerConfig
 from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError, engine_failure
 from ..metrics import Recorder
@@ -47,7 +50,9 @@ class TritonPythonModel:
             if instance.gpu is not None:
                 config = replace(config, device=instance.gpu)
             # A relative bundle is relative to the project, in which this folder is model_repository/nemotron_diffusion.
-            self._runtime = Runtime.open(replace(config, bundle=folder.parents[1] / config.bundle))
+            bundle = folder.parents[1] / config.bundle
+            digests.check(bundle, Manifest.load(bundle), known=os.environ.get(digests.STATE, ""))
+            self._runtime = Runtime.open(replace(config, bundle=bundle))
         except TrimodeError as exc:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
         self._recorder = Recorder()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.bundle import digests
 from trimode.bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 
 from tests.server.server import Server, template_workers, wait_until
@@ -33,6 +34,7 @@ def hostile(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     (copy / TOKENIZER).write_text(json.dumps(tokenizer))
     files = {path.name: path.stat().st_size for path in copy.iterdir() if path.name in Manifest.load(bundle).files}
     dataclasses.replace(Manifest.load(bundle), files=files).save(copy)
+    digests.write(copy)
     made = Server(copy, folder / "log")
     made.wait_ready()
     try:

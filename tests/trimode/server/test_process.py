@@ -7,16 +7,18 @@ import resource
 import socket
 import sys
 from collections.abc import Awaitable, Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
 import psutil
 import pytest
-from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, Reaper, TritonProcess, forward_log, log
+from trimode.server.launch.reaper import Reaper
+from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, TritonProcess, forward_log, log
 from trimode.server.shared_memory import own_prefix
 
+PATH = {"PATH": "/bin"}
 Look = Callable[[TritonProcess, psutil.Process], Awaitable[None]]
 
 
@@ -79,16 +81,17 @@ def with_stub(folder: Path, look: Look) -> None:
 
     async def run() -> None:
         command = ["/bin/sh", "-c", f"{folder / STUB_NAME} 60 & exec sleep 60"]
-        process = await TritonProcess.start(command, {"PATH": "/bin"}, f"{own_prefix()}test_", folder / "scratch")
-        try:
-            async with asyncio.timeout(60):
-                while not (found := stubs_of_this_process()):
-                    await asyncio.sleep(0.01)
-            process.find_stubs()
-            assert process.fault() is None
-            await look(process, found[0])
-        finally:
-            await process.kill()
+        async with Reaper() as reaper:
+            process = await TritonProcess.start(command, PATH, f"{own_prefix()}test_", folder / "scratch", reaper)
+            try:
+                async with asyncio.timeout(60):
+                    while not (found := stubs_of_this_process()):
+                        await asyncio.sleep(0.01)
+                process.find_stubs()
+                assert process.fault() is None
+                await look(process, found[0])
+            finally:
+                await process.kill()
         assert stubs_of_this_process() == []
 
     (folder / STUB_NAME).symlink_to("/bin/sleep")
@@ -163,54 +166,17 @@ def test_another_process_with_the_pid_of_a_stub_is_none(tmp_path: Path, monkeypa
     with_stub(tmp_path, look)
 
 
-def reapers_of_this_process() -> list[psutil.Process]:
-    found = []
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):  # it ended while it was looked at; a zombie counts as ended
-            if "trimode-reaper" in child.cmdline():
-                found.append(child)
-    return found
-
-
-@pytest.mark.parametrize("hurt", [psutil.Process.kill, psutil.Process.terminate, psutil.Process.suspend])
-def test_a_reaper_that_is_ended_or_stopped_is_replaced(tmp_path: Path, hurt: Callable[[psutil.Process], None]) -> None:
-    async def look(process: TritonProcess, stub: psutil.Process) -> None:
-        (first,) = reapers_of_this_process()
-        hurt(first)
-        async with asyncio.timeout(60):
-            while [reaper.pid for reaper in reapers_of_this_process()] in ([first.pid], []):
-                await asyncio.sleep(0.01)
-            while first.is_running() and first.status() != psutil.STATUS_ZOMBIE:
-                await asyncio.sleep(0.01)
-        assert process.fault() is None
-
-    with_stub(tmp_path, look)
-    assert reapers_of_this_process() == []
-
-
-def test_no_server_is_left_where_no_reaper_can_be_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def none(*arguments: str) -> None:
-        raise OSError("Too many open files")
-
-    async def run() -> None:
-        with pytest.raises(OSError, match="Too many open files"):
-            await TritonProcess.start(["/bin/sleep", "60"], {}, f"{own_prefix()}test_", tmp_path)
-
-    monkeypatch.setattr(Reaper, "start", none)
-    asyncio.run(run())
-    assert [child for child in psutil.Process().children() if child.name() == "sleep"] == []
-
-
 def test_what_the_server_makes_is_for_its_user_alone_and_sockets_of_its_predecessor_are_gone(tmp_path: Path) -> None:
     async def run() -> None:
         command = ["/bin/sh", "-c", f"test ! -e {tmp_path}/http && echo > {tmp_path}/made && exec sleep 60"]
-        process = await TritonProcess.start(command, {"PATH": "/bin"}, f"{own_prefix()}test_", tmp_path)
-        try:
-            async with asyncio.timeout(60):
-                while not (tmp_path / "made").exists():
-                    await asyncio.sleep(0.01)
-        finally:
-            await process.kill()
+        async with Reaper() as reaper:
+            process = await TritonProcess.start(command, PATH, f"{own_prefix()}test_", tmp_path, reaper)
+            try:
+                async with asyncio.timeout(60):
+                    while not (tmp_path / "made").exists():
+                        await asyncio.sleep(0.01)
+            finally:
+                await process.kill()
 
     with closing(socket.socket(socket.AF_UNIX)) as old:
         old.bind(str(tmp_path / "http"))

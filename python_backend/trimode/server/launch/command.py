@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from ...api.fields import SHIPPED_REVEALS
@@ -19,6 +19,7 @@ from ..ports import Ports, free_port
 from ..process import TritonProcess
 from ..shared_memory import own_prefix
 from .private_folder import plain_path
+from .reaper import Reaper
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,8 @@ class Launch:
         for _ in range(3):
             internal.append(free_port({*taken, *internal}))
         http, grpc, metrics = internal
-        ports = Ports(http, grpc, metrics)
-        if installation.from_wheel:  # Triton 2.51 takes Unix sockets; that other releases do was not tried
-            ports = replace(ports, sockets=folder)
+        # tried with 2.51; github.com/triton-inference-server/server/issues/4095 has Unix sockets of later releases
+        ports = Ports(http, grpc, metrics, sockets=None if options.triton_ports else folder)
         if gpus or modes != ALL_MODES:
             repository = on_gpus(repository, gpus, folder, modes)
         command = installation.command(
@@ -81,10 +81,10 @@ class Launch:
             environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
         return cls(command, environment, ports, folder)
 
-    async def start(self) -> TritonProcess:
-        """Start it.
+    async def start(self, reaper: Reaper) -> TritonProcess:
+        """Start it; `reaper` ends it when this process dies.
 
         Raises:
             OSError: this process has no files or memory for another one.
         """
-        return await TritonProcess.start(self.command, self.environment, own_prefix(), self.folder)
+        return await TritonProcess.start(self.command, self.environment, own_prefix(), self.folder, reaper)

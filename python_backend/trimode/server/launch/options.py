@@ -68,12 +68,28 @@ def parser() -> argparse.ArgumentParser:
         action="store_false",
         help="serve no page under /playground; its files need no key, what it asks for does",
     )
+    _add_start(made)
     _add_access(made)
     _add_tls(made)
     _add_rates(made)
     _add_origins(made)
     _add_limits(made)
     return made
+
+
+def _add_start(made: argparse.ArgumentParser) -> None:
+    """Add how the server starts."""
+    made.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the whole bundle before serving, also where its files look unchanged since they were checked",
+    )
+    made.add_argument(
+        "--triton-ports",
+        action="store_true",
+        help="let tritonserver listen on free loopback ports, for a release that cannot listen on Unix sockets; every "
+        "user of this machine can then ask it, past the limits and keys of this server",
+    )
 
 
 def _add_access(made: argparse.ArgumentParser) -> None:

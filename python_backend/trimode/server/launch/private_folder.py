@@ -9,11 +9,12 @@ from __future__ import annotations
 import fcntl
 import os
 import re
+import secrets
 import shutil
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from ...errors import ServeError
 PLAIN = re.compile(r"[A-Za-z0-9._/+-]+")
 """Paths that mean the same to a shell, to a list that is separated by colons or commas, and in ASCII."""
 PREFIX = "trimode-"  # of a private folder's name
+NAME_BYTES = 8  # random ones of its name
 OWNER = "owner"
 """The file in it that its server keeps locked: the system unlocks it when the server dies, in whatever way."""
 BASE_BYTES = 70  # longest path of the folder that holds the private one: a socket's path has 107 bytes at most
@@ -38,10 +40,11 @@ def is_plain(path: Path) -> bool:
 
 
 @contextmanager
-def private_folder() -> Iterator[Path]:
+def private_folder(announce: Callable[[Path], None]) -> Iterator[Path]:
     """Give a folder that only this user can look into; it is deleted at the end.
 
-    First those are deleted that servers of this user left there when they were killed.
+    First those are deleted that servers of this user left there when they were killed. `announce` is called with the
+    folder's path before it is made.
 
     Raises:
         ServeError: there is no folder for temporary files that Triton can take and that this user can write to.
@@ -61,8 +64,10 @@ def private_folder() -> Iterator[Path]:
         )
     with ExitStack() as stack:
         try:
-            made = tempfile.TemporaryDirectory(prefix=PREFIX, dir=base, ignore_cleanup_errors=True)
-            folder = Path(stack.enter_context(made))
+            folder = Path(base) / f"{PREFIX}{secrets.token_hex(NAME_BYTES)}"  # which nobody can guess and make before
+            announce(folder)
+            folder.mkdir(mode=0o700)
+            stack.callback(shutil.rmtree, folder, ignore_errors=True)
             owner = stack.enter_context((folder / f"{OWNER}.new").open("w"))
             fcntl.flock(owner, fcntl.LOCK_EX)
             os.rename(owner.name, folder / OWNER)  # locked from the moment that it has this name

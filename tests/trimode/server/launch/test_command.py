@@ -17,8 +17,7 @@ def prepared(
     monkeypatch: pytest.MonkeyPatch,
     folder: Path,
     place: Path,
-    *,
-    from_wheel: bool = True,
+    *given: str,
     gpus: tuple[int, ...] = (),
     modes: tuple[str, ...] = ALL_MODES,
 ) -> Launch:
@@ -26,9 +25,9 @@ def prepared(
     (place / "models" / MODEL_NAME).mkdir(parents=True)
     (place / "models" / MODEL_NAME / "config.pbtxt").touch()
     folder.mkdir()
-    installation = Installation(Path("/bin/true"), environment={"HOME": "/nowhere"}, from_wheel=from_wheel)
+    installation = Installation(Path("/bin/true"), environment={"HOME": "/nowhere"})
     monkeypatch.setattr(command, "find", lambda folder: installation)
-    options = parser().parse_args([])
+    options = parser().parse_args(given)
     return Launch.prepare(options, place / "models", place / "bundle", gpus, folder, modes)
 
 
@@ -49,13 +48,13 @@ def test_other_paths_are_given_as_links(tmp_path: Path, monkeypatch: pytest.Monk
     assert (private / "bundle").resolve() == tmp_path / name / "bundle"
 
 
-def test_the_wheels_server_listens_on_sockets_and_another_one_on_ports(
+def test_triton_listens_on_sockets_unless_it_is_to_listen_on_ports(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ours = prepared(monkeypatch, tmp_path / "a", tmp_path / "one")
-    other = prepared(monkeypatch, tmp_path / "b", tmp_path / "two", from_wheel=False)
-    assert (ours.ports.sockets, other.ports.sockets) == (tmp_path / "a", None)
-    assert not [argument for argument in ours.command if "key" in argument]
+    made = prepared(monkeypatch, tmp_path / "a", tmp_path / "one")
+    ports = prepared(monkeypatch, tmp_path / "b", tmp_path / "two", "--triton-ports")
+    assert (made.ports.sockets, ports.ports.sockets) == (tmp_path / "a", None)
+    assert not [argument for argument in made.command if "key" in argument]
 
 
 def test_gpus_are_numbered_as_nvidia_smi_numbers_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

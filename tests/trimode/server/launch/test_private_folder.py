@@ -13,6 +13,11 @@ from trimode.errors import ServeError
 from trimode.server.launch import private_folder as module
 from trimode.server.launch.private_folder import plain_path, plain_python, private_folder
 
+
+def ignore(folder: Path) -> None:
+    """Whoever would delete it if this process died."""
+
+
 ODD = ("my project", "prøject", "a:b", "a'b", "$HOME", "a;b", "*")
 
 
@@ -31,7 +36,9 @@ def test_a_plain_path_stays_as_it_is(tmp_path: Path) -> None:
 
 
 def test_the_private_folder_is_for_its_user_alone_and_does_not_stay() -> None:
-    with private_folder() as folder:
+    announced: list[tuple[Path, bool]] = []
+    with private_folder(lambda folder: announced.append((folder, folder.exists()))) as folder:
+        assert announced == [(folder, False)]  # before it is made
         assert folder.parent == Path(tempfile.gettempdir())
         assert oct(folder.stat().st_mode & 0o777) == "0o700"
     assert not folder.exists()
@@ -54,14 +61,14 @@ def left(base: Path, name: str = "trimode-left") -> Path:
 
 def test_folders_of_servers_that_were_killed_go_with_the_next_start(base: Path) -> None:
     folders = [left(base, f"trimode-{number}") for number in range(3)]
-    with private_folder() as folder:
+    with private_folder(ignore) as folder:
         assert list(base.iterdir()) == [folder]
     assert not any(folder.exists() for folder in folders)
 
 
 def test_the_folder_of_a_server_that_lives_stays(base: Path) -> None:
-    with private_folder() as first:
-        with private_folder() as second:
+    with private_folder(ignore) as first:
+        with private_folder(ignore) as second:
             assert first.exists() and second.exists()
         assert first.exists()
 
@@ -72,7 +79,7 @@ def test_what_may_be_somebody_elses_stays(base: Path) -> None:
     (target := base / "target").mkdir()
     (target / "owner").touch()
     (link := base / "trimode-link").symlink_to(target)
-    with private_folder():
+    with private_folder(ignore):
         pass
     assert all(path.exists() for path in (unowned, other, target, link))
 
@@ -80,19 +87,19 @@ def test_what_may_be_somebody_elses_stays(base: Path) -> None:
 def test_the_folder_of_another_user_stays(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = left(base)
     monkeypatch.setattr(os, "getuid", lambda: folder.stat().st_uid + 1)
-    with private_folder():
+    with private_folder(ignore):
         assert folder.exists()
 
 
 def test_a_folder_that_a_process_still_runs_on_stays(base: Path) -> None:
     folder = left(base)
     with subprocess.Popen(["sh", "-c", 'read _; exit "$1"', "sh", "0", f"unix:{folder}/http"], stdin=-1) as running:
-        with private_folder():
+        with private_folder(ignore):
             assert folder.exists()
         assert running.stdin is not None
         running.stdin.close()
         running.wait(20)
-    with private_folder():
+    with private_folder(ignore):
         assert not folder.exists()
 
 
@@ -105,7 +112,7 @@ def test_another_place_is_taken_where_the_one_for_temporary_files_has_no_plain_s
     monkeypatch.setattr(tempfile, "tempdir", str(odd))
     monkeypatch.setattr(module, "OTHER_BASES", (str(other),))
     monkeypatch.setattr(module, "BASE_BYTES", len(str(other)))
-    with private_folder() as folder:
+    with private_folder(ignore) as folder:
         assert folder.parent == other
 
 
@@ -113,7 +120,10 @@ def test_no_place_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     (odd := tmp_path / "my temp").mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(odd))
     monkeypatch.setattr(module, "OTHER_BASES", (str(tmp_path / "nowhere"),))
-    with pytest.raises(ServeError, match=r"/my temp has a name that Triton cannot take.*set TMPDIR"), private_folder():
+    with (
+        pytest.raises(ServeError, match=r"/my temp has a name that Triton cannot take.*set TMPDIR"),
+        private_folder(ignore),
+    ):
         pass
 
 
