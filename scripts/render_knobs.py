@@ -76,8 +76,7 @@ def attribute(field: Field) -> str:
         said.append(f"From {field.low:g} to {limit(field.high)}.")
     if field.default:
         said.append(f"Default: {field.default}.")
-    lines = wrap(" ".join(said), WIDTH)
-    text = lines[0] if len(lines) == 1 else "\n    ".join(lines) + "\n    "
+    text = "\n    ".join(wrap(" ".join(said), WIDTH))
     return f'    {field.name}: {kind}\n    """{text}"""\n'
 
 

@@ -26,13 +26,11 @@ class Knobs(TypedDict, total=False):
 
     continue_final_message: bool
     """With messages whose last one is the assistant's: true continues it. Otherwise the answer is a new turn after
-    it. With suffix such a message is always continued. Default: false.
-    """
+    it. With suffix such a message is always continued. Default: false."""
 
     allow_special_tokens: bool
     """With messages or instruction: true reads special tokens that are written in them as such, so that a text can
-    end its own turn. Otherwise they are plain text. In other texts special tokens always count. Default: false.
-    """
+    end its own turn. Otherwise they are plain text. In other texts special tokens always count. Default: false."""
 
     mode: Mode | ModeName
     """auto, autoregressive, diffusion or self_speculation. Default: auto."""
@@ -54,31 +52,26 @@ class Knobs(TypedDict, total=False):
 
     bad_words: Sequence[str]
     """Texts that do not stand in the answer: a token that would complete one of them is not chosen. At most 64, of
-    4096 characters in all. Default: none.
-    """
+    4096 characters in all. Default: none."""
 
     logit_bias: Mapping[int, float] | Mapping[str, float]
     """What is added to the logits of tokens before one is chosen: a JSON object of token ids and numbers from -100
-    to 100, at most 300. Default: none.
-    """
+    to 100, at most 300. Default: none."""
 
     allowed_token_ids: Sequence[int]
     """The only tokens that may be chosen; an answer that is to end needs the end token among them. From 0 to 2**31
-    - 1. Default: all.
-    """
+    - 1. Default: all."""
 
     bad_token_ids: Sequence[int]
     """Tokens that are not chosen. From 0 to 2**31 - 1. Default: none."""
 
     min_tokens: int
     """Least tokens to generate: before that no token ends the answer, and no stop word does. From 0 to 2**31 - 1.
-    Default: 0.
-    """
+    Default: 0."""
 
     stop_token_ids: Sequence[int]
     """Tokens that end the answer too, at most 64. The answer's text does not hold the one that did. From 0 to 2**31
-    - 1. Default: none.
-    """
+    - 1. Default: none."""
 
     include_stop_str_in_output: bool
     """true leaves the stop word or the stop token that ended the answer in its text. Default: false."""
@@ -90,34 +83,33 @@ class Knobs(TypedDict, total=False):
     """What the answer must match, and what guided_decoding_guide holds of it: json, any JSON object, without a
     guide; json_schema, a JSON schema; regex, a regular expression; choice, a JSON list of texts, of which the
     answer is one; ebnf_grammar, a grammar in the notation of Lark or GBNF. A thought is not part of the answer.
-    Default: none.
-    """
+    Default: none."""
 
     guided_decoding_guide: str
     """With guided_decoding_guide_type: the schema, expression, list or grammar. Default: none."""
 
     guided_decoding_scope: str
     """With gaps and guided_decoding_guide_type: gap, each filling matches by itself; whole, the text as a whole
-    does, with its gaps filled and without instruction and earlier messages. Default: gap.
-    """
+    does, with its gaps filled and without instruction and earlier messages. Default: gap."""
+
+    disable_any_whitespace: bool
+    """With guided_decoding_guide_type json or json_schema: true leaves no whitespace between the parts of JSON.
+    Default: false."""
 
     effort: float
     """From 0, cheap, to 1, careful: sets diffusion's knobs by a measured table. From 0 to 1. Default: none."""
 
     block_length: int
     """Tokens drafted in parallel; with auto, the maximum. Values above the model's own lower quality. From 1 to 64.
-    Default: the model's.
-    """
+    Default: the model's."""
 
     denoise_steps: int
     """Upper bound on the passes that refine one block, its revisions included, or a window of a text. From 1 to 64.
-    Default: block_length.
-    """
+    Default: block_length."""
 
     speculation: str
     """linear drafts and verifies in turn; quadratic in one pass of block_length * (block_length + 1) tokens.
-    Default: linear.
-    """
+    Default: linear."""
 
     threshold: float
     """Probability from which a token is kept at once. From 0 to 1. Default: 0.9, drafts 0."""
@@ -127,13 +119,11 @@ class Knobs(TypedDict, total=False):
 
     infill_tokens: int
     """Size of the gap: tokens of the text that fills it, tokenized by itself. A filling of exactly this size is
-    preferred. From 1 to 1024. Default: searched.
-    """
+    preferred. From 1 to 1024. Default: searched."""
 
     infill_lengths: Sequence[int]
     """Up to 16 sizes of the gap to try, as infill_tokens; the likeliest text wins. From 1 to 1024. Default:
-    searched.
-    """
+    searched."""
 
     return_candidates: bool
     """Return infill_candidates: every filling tried, its text and its score. Default: false."""
@@ -152,8 +142,7 @@ class Knobs(TypedDict, total=False):
 
     revise_rounds: int
     """Most times the text is revised, or each block generated while it has denoise_steps left. From 0 to 16.
-    Default: text 2, else 0.
-    """
+    Default: text 2, else 0."""
 
     accept: AcceptRule
     """likelihood keeps a change only if its block becomes likelier; always keeps every change. Default: likelihood."""
@@ -196,31 +185,32 @@ class Knobs(TypedDict, total=False):
 
     priority: int
     """Of the waiting requests of one caller the lowest goes first; other callers' turns do not depend on it. From
-    -2.14748e+09 to 2**31 - 1. Default: 0.
-    """
+    -2.14748e+09 to 2**31 - 1. Default: 0."""
 
     user: str
-    """Whom the request is for: the users of one caller take turns. Default: none."""
+    """Whom it is for: users of one caller take turns. Default: none."""
+
+    cache_salt: str
+    """What is cached of a prompt serves requests with the same salt alone, so that no one else can time it.
+    Default: none."""
 
     exclude_input_in_output: bool
     """false puts the prompt's text in front of the answer. Default: true."""
 
     return_log_probs: bool
-    """Return output_log_probs and cum_log_probs, of the tokens of output_ids. Default: false."""
+    """Return output_log_probs and cum_log_probs, of output_ids. Default: false."""
 
     log_probs_kind: LogProbsKind
     """With return_log_probs, in diffusion: reveal returns the log-probability with which a token was chosen, given
     what was known of its block then. causal returns that of the token after those before it, as other modes do;
-    it costs a scoring pass for the last block. Default: reveal.
-    """
+    it costs a scoring pass for the last block. Default: reveal."""
 
     top_log_probs: int
     """Likeliest tokens that come with each log-probability. From 0 to 20. Default: 0."""
 
     return_prompt_log_probs: bool
     """Return prompt_ids, and prompt_log_probs of every token of the prompt but the first. The prefix cache is not
-    used then. Default: false.
-    """
+    used then. Default: false."""
 
 
 KNOBS = tuple(Knobs.__annotations__)

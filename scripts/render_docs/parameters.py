@@ -39,7 +39,9 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("repetition_penalty", "presence_penalty", "frequency_penalty"),
     ),
     "Tokens that may be chosen": ("logit_bias", "allowed_token_ids", "bad_token_ids", "bad_words"),
-    "Form of the answer": ("guided_decoding_guide_type", "guided_decoding_guide", "guided_decoding_scope"),
+    "Form of the answer": (
+        *("guided_decoding_guide_type", "guided_decoding_guide", "guided_decoding_scope", "disable_any_whitespace"),
+    ),
     "Gaps": ("infill_tokens", "infill_lengths", "return_candidates"),
     "Revising": ("spans", "revise_threshold", "revise_fraction", "revise_rounds", "accept"),
     "Output": (
@@ -47,7 +49,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "top_log_probs",
         *(field.name for field in FIELDS if field.name.startswith("return_") and field.name != "return_candidates"),
     ),
-    "Limits and turns": ("timeout_ms", "priority", "user"),
+    "Limits and turns": ("timeout_ms", "priority", "user", "cache_salt"),
 }
 """The sections of the page and their fields; every field stands in one."""
 

@@ -66,6 +66,7 @@ VALUES: dict[str, Any] = {
     "repetition_penalty": 1.5,
     "max_thinking_tokens": 5,
     "user": "somebody",
+    "cache_salt": "s",
     "log_probs_kind": "causal",
     "bad_words": ["a"],
     "logit_bias": {"5": 1.0},
@@ -82,6 +83,7 @@ COMPANIONS: dict[str, dict[str, Any]] = {
     "guided_decoding_guide_type": {"guided_decoding_guide": "a+"},
     "guided_decoding_guide": {"guided_decoding_guide_type": "regex"},
     "guided_decoding_scope": {"guided_decoding_guide_type": "regex", "guided_decoding_guide": "a+"},
+    "disable_any_whitespace": {"guided_decoding_guide_type": "json"},
     "top_log_probs": {"return_log_probs": True},
     **{name: {"revise_rounds": 1} for name in ("revise_threshold", "revise_fraction", "accept")},
 }

@@ -25,7 +25,6 @@ AllowedMode = Literal["diffusion"]
 """What auto may choose in addition to modes whose text is exact."""
 AcceptRule = Literal["likelihood", "always"]
 """Which changes of a revision stay."""
-
 Speculation = Literal["linear", "quadratic"]
 """How self-speculation verifies a draft: in a pass of its own, or in the pass that makes the next draft."""
 LogProbsKind = Literal["reveal", "causal"]
@@ -38,7 +37,7 @@ MAX_GAPS = 16
 MAX_GAP_TOKENS = 1024
 MAX_GAP_SIZES = 16
 MAX_STOP_WORD_CHARACTERS = 256
-MAX_USER_CHARACTERS = 128
+MAX_USER_CHARACTERS = MAX_SALT_CHARACTERS = 128
 """Longest `user`: several times a UUID; it is kept and compared for as long as the request runs."""
 
 
@@ -251,16 +250,18 @@ FIELDS: tuple[Field, ...] = (
         INT32_MAX,
     ),
     Field(
-        "user",
+        "user", "string", "none", "Whom it is for: users of one caller take turns.", most_characters=MAX_USER_CHARACTERS
+    ),
+    Field(
+        "cache_salt",
         "string",
         "none",
-        "Whom the request is for: the users of one caller take turns.",
-        most_characters=MAX_USER_CHARACTERS,
+        "What is cached of a prompt serves requests with the same salt alone, so that no one else can time it.",
+        most_characters=MAX_SALT_CHARACTERS,
+        empty_is_none=True,
     ),
     Field("exclude_input_in_output", "bool", "true", "false puts the prompt's text in front of the answer."),
-    Field(
-        "return_log_probs", "bool", "false", "Return output_log_probs and cum_log_probs, of the tokens of output_ids."
-    ),
+    Field("return_log_probs", "bool", "false", "Return output_log_probs and cum_log_probs, of output_ids."),
     Field(
         "log_probs_kind",
         "string",

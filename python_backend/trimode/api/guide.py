@@ -13,6 +13,7 @@ GuideScope = Literal["gap", "whole"]
 """What guided_decoding_guide is about where gaps are filled."""
 GUIDE_SCOPES: tuple[GuideScope, ...] = get_args(GuideScope)
 GUIDE_TYPES: tuple[GuideType, ...] = get_args(GuideType)
+OF_JSON: tuple[GuideType, ...] = ("json", "json_schema")
 MAX_GUIDE_CHARACTERS = 65_536
 """Of a grammar; the largest of those that are published for JSON have some ten thousand."""
 
@@ -43,6 +44,12 @@ GUIDE_FIELDS: tuple[Field, ...] = (
         "does, with its gaps filled and without instruction and earlier messages.",
         choices=GUIDE_SCOPES,
     ),
+    Field(
+        "disable_any_whitespace",
+        "bool",
+        "false",
+        "With guided_decoding_guide_type json or json_schema: true leaves no whitespace between the parts of JSON.",
+    ),
 )
 
 
@@ -53,6 +60,8 @@ def resolve_guide(values: dict[str, Any]) -> None:
         RequestError: one of the two fields is missing, or the end of a thought could not be found.
     """
     kind, guide = values.get("guided_decoding_guide_type"), values.get("guided_decoding_guide")
+    if values.get("disable_any_whitespace") and kind not in OF_JSON:
+        raise _refused("disable_any_whitespace", "needs guided_decoding_guide_type json or json_schema", True)
     if kind is None:
         for name in ("guided_decoding_guide", "guided_decoding_scope"):
             if values.get(name) is not None:

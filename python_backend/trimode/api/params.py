@@ -91,6 +91,7 @@ class GuideParams:
     guided_decoding_guide_type: GuideType | None = None
     guided_decoding_guide: str = ""
     guided_decoding_scope: GuideScope | None = None
+    disable_any_whitespace: bool = False
 
 
 @dataclass(frozen=True)
@@ -204,6 +205,7 @@ class GenerationParams:
     timeout_ms: int | None = None
     priority: int = 0
     user: str = ""
+    cache_salt: str = ""
     reference: bool = False
 
     @classmethod
@@ -267,8 +269,8 @@ class GenerationParams:
         return own
 
 
-NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "min_length")
-"""Fields of which `effective_params` says nothing, but for the gaps of `segments`: the prompt, and a second name."""
+NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "min_length", "cache_salt")
+"""Fields of which `effective_params` says nothing, but for the gaps of `segments`: prompts, a second name, a secret."""
 ECHO_ORDER = (
     *("mode", "max_tokens", "end_id", "block_length", "denoise_steps", "threshold", "reveal", "seed", "auto_allow"),
     *("speculation",),
@@ -278,17 +280,12 @@ ECHO_ORDER = (
     *("stream", "stream_provisional", "stop_words", "bad_words", "draft_adapter"),
     *("logit_bias", "allowed_token_ids", "bad_token_ids", "min_tokens", "min_length", "stop_token_ids"),
     *("include_stop_str_in_output", "skip_special_tokens", "guided_decoding_guide_type", "guided_decoding_guide"),
-    *("guided_decoding_scope",),
+    *("guided_decoding_scope", "disable_any_whitespace"),
     *("temperature", "top_k", "top_p", "min_p", "repetition_penalty", "presence_penalty", "frequency_penalty"),
-    *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "exclude_input_in_output"),
-    *("return_log_probs", "log_probs_kind", "top_log_probs", "return_prompt_log_probs", "return_token_ids"),
-    *(
-        "return_num_input_tokens",
-        "return_num_output_tokens",
-        "return_finish_reason",
-        "return_perf_metrics",
-        "return_effective_params",
-    ),
+    *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "cache_salt"),
+    *("exclude_input_in_output", "return_log_probs", "log_probs_kind", "top_log_probs", "return_prompt_log_probs"),
+    *("return_token_ids", "return_num_input_tokens", "return_num_output_tokens", "return_finish_reason"),
+    *("return_perf_metrics", "return_effective_params"),
 )
 """The order of `effective_params` on the wire. It has every field of the table."""
 

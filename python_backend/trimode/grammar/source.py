@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from llguidance import LLMatcher
 from llguidance.gbnf_to_lark import any_to_lark
 
-from ..api.guide import MAX_GUIDE_CHARACTERS, GuideType
+from ..api.guide import MAX_GUIDE_CHARACTERS, OF_JSON, GuideType
 from .refusal import bad_grammar
 from .schema_check import check_schema
 from .weights import MOST_REPEATS, weight
@@ -21,6 +21,8 @@ from .weights import MOST_REPEATS, weight
 MOST_CHOICES = 1_024
 BLANKS = r"( |\n {0,16})?"
 """Between the parts of JSON: nothing, a space, or a line's end and an indentation of at most eight levels of two."""
+COMPACT = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+"""How JSON is laid out without whitespace."""
 JSON_LAYOUT = {
     "whitespace_flexible": True,
     "whitespace_pattern": BLANKS,
@@ -30,10 +32,14 @@ JSON_LAYOUT = {
 
 
 class Source(NamedTuple):
-    """What a request says: one of GUIDE_TYPES, and the text that goes with it; "" for `json`."""
+    """What a request says: one of GUIDE_TYPES, and the text that goes with it; "" for `json`.
+
+    `compact` says that JSON has no whitespace between its parts.
+    """
 
     kind: GuideType
     text: str
+    compact: bool = False
 
 
 def grammar_text(source: Source) -> str:
@@ -44,27 +50,22 @@ def grammar_text(source: Source) -> str:
     """
     if len(source.text) > MAX_GUIDE_CHARACTERS:
         raise bad_grammar(f"must be at most {MAX_GUIDE_CHARACTERS} characters", f"{len(source.text)} characters")
+    if source.kind in OF_JSON:
+        schema = {"type": "object"} if source.kind == "json" else _schema(source.text)
+        layout: Any = COMPACT if source.compact else JSON_LAYOUT
+        return LLMatcher.grammar_from_json_schema(schema, overrides=layout)
     return _KINDS[source.kind](source.text)
 
 
-def _any_object(text: str) -> str:
-    del text
-    return _of_schema({"type": "object"})
-
-
-def _json_schema(text: str) -> str:
+def _schema(text: str) -> dict[str, Any]:
     schema = _read_json(text)
     check_schema(schema)
     if isinstance(schema, bool):
         if not schema:
             raise bad_grammar("must be a schema that some value fits", "false")
         schema = {}
-    return _of_schema(schema)
-
-
-def _of_schema(schema: object) -> str:
     assert isinstance(schema, dict)
-    return LLMatcher.grammar_from_json_schema(schema, overrides=JSON_LAYOUT)  # type: ignore[arg-type]  # a TypedDict
+    return schema
 
 
 def _regex(text: str) -> str:
@@ -103,8 +104,6 @@ def _read_json(text: str) -> object:
 
 
 _KINDS: dict[GuideType, Callable[[str], str]] = {
-    "json": _any_object,
-    "json_schema": _json_schema,
     "regex": _regex,
     "choice": _choice,
     "ebnf_grammar": _ebnf,

@@ -40,7 +40,7 @@ class Trial(LimitedProcess):
             EngineError: the process cannot be started, or ended for a reason that is not the grammar's.
         """
         try:
-            reply = self._ask({"kind": source.kind, "text": source.text}, WALL_SECONDS)
+            reply = self._ask(source._asdict(), WALL_SECONDS)
         except TooMuchError as exc:
             limit = f"must be compiled and followed within {PROCESSOR_SECONDS:.0f} s of processor time"
             raise bad_grammar(limit, "one that takes longer") from exc

@@ -75,7 +75,7 @@ def main() -> None:
         if lexicon is None:
             lexicon = Lexicon(message["tokenizer"], message["size"], message["end_id"])
             return {}
-        return answer(lexicon, Source(message["kind"], message["text"]))
+        return answer(lexicon, Source(message["kind"], message["text"], message["compact"]))
 
     serve(reply, processor_seconds=PROCESSOR_SECONDS, memory_bytes=MEMORY_BYTES)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..api.guide import GUIDE_TYPES
+from ..api.guide import GUIDE_TYPES, OF_JSON
 from ..api.params import GenerationParams
 from ..decoding.guide import Guide
 from ..grammar.compiled import Compiled
@@ -19,7 +19,8 @@ def must_compile(given: Mapping[str, object], services: Services) -> bool:
     kind, text = given.get("guided_decoding_guide_type"), given.get("guided_decoding_guide") or ""
     if services.grammars is None or kind not in GUIDE_TYPES or not isinstance(text, str):
         return False  # nothing to compile, or to be refused before that
-    return not services.grammars.knows(Source(kind, text))
+    compact = given.get("disable_any_whitespace") is True and kind in OF_JSON
+    return not services.grammars.knows(Source(kind, text, compact))
 
 
 def guide_of(params: GenerationParams, services: Services) -> Guide | None:
@@ -48,9 +49,10 @@ def compiled_of(params: GenerationParams, services: Services) -> Compiled | None
         RequestError: the grammar is refused, or there is no tokenizer for it.
         EngineError: the process that tries grammars failed.
     """
-    kind = params.guide.guided_decoding_guide_type
+    guide = params.guide
+    kind = guide.guided_decoding_guide_type
     if kind is None:
         return None
     services.tokenizer_for("guided_decoding_guide_type", kind)
     assert services.grammars is not None
-    return services.grammars.compile(Source(kind, params.guide.guided_decoding_guide))
+    return services.grammars.compile(Source(kind, guide.guided_decoding_guide, guide.disable_any_whitespace))

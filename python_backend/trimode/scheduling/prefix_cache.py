@@ -17,7 +17,7 @@ PAGE = 16
 """Tokens of a page: shared beginnings are found up to the last whole page."""
 
 Pages = npt.NDArray[np.float32]
-Key = tuple[int, tuple[int, ...]]  # the number of the page before, 0 for none, and the page's tokens
+Key = tuple[int | str, tuple[int, ...]]  # the number of the page before, or the salt if there is none, and its tokens
 
 
 @dataclass
@@ -54,9 +54,15 @@ class PrefixCache:
         self.asked_tokens += asked
         self.found_tokens += PAGE * pages
 
-    def find(self, prompt: Sequence[int]) -> list[Pages]:
-        """Return the pages that `prompt` begins with, first to last; at least its last token is always left to read."""
-        found, keys, before = [], [], 0
+    def find(self, prompt: Sequence[int], salt: str = "") -> list[Pages]:
+        """Return the pages that `prompt` begins with, first to last; at least its last token is always left to read.
+
+        Args:
+            salt: pages that were kept with another one are not found.
+        """
+        found: list[Pages] = []
+        keys: list[Key] = []
+        before: int | str = salt
         for at in range(0, (len(prompt) - 1) // PAGE * PAGE, PAGE):
             key = (before, tuple(prompt[at : at + PAGE]))
             page = self._pages.get(key)
@@ -68,15 +74,17 @@ class PrefixCache:
         self._touch(keys)
         return found
 
-    def keep(self, tokens: Sequence[int], read: Callable[[int, int], Pages]) -> None:
+    def keep(self, tokens: Sequence[int], read: Callable[[int, int], Pages], salt: str = "") -> None:
         """Keep the whole pages of `tokens` that are not held yet.
 
         Args:
             read: from (start, count) to a copy of the keys and values of those tokens.
+            salt: they are found with the same one alone.
         """
         if not self.enabled:
             return
-        keys, before = [], 0
+        keys: list[Key] = []
+        before: int | str = salt
         for at in range(0, len(tokens) // PAGE * PAGE, PAGE):
             key = (before, tuple(tokens[at : at + PAGE]))
             page = self._pages.get(key)

@@ -6,10 +6,14 @@ Knows the engine's slots only through `copy_in` and `copy_out`. Not thread-safe:
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from ..decoding.sequence import Phase, SequenceState
 from ..engines.base import Engine
 from .prefix_cache import PAGE, PrefixCache
+
+Reading = tuple[str, list[int]]
+"""A prompt that is read, after its salt."""
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +25,7 @@ class PrefixSharing:
         self._cache = cache
         self._engine = engine
 
-    def take_over(self, seq: SequenceState, being_read: list[list[int]]) -> bool:
+    def take_over(self, seq: SequenceState, being_read: list[Reading]) -> bool:
         """Copy in what is cached of a new prompt's beginning; return False while it waits for another to read that.
 
         A prompt waits while another prompt is being read that begins with at least the same half.
@@ -33,9 +37,11 @@ class PrefixSharing:
             return True
         if seq.prompt_log_probs is not None:
             return True  # every token of it has to go through the model
+        salt = seq.params.cache_salt
         if not seq.cached:
-            pages, half = self._cache.find(seq.prompt), len(seq.prompt) // 2
-            shared = half >= 2 * PAGE and any(other[:half] == seq.prompt[:half] for other in being_read)
+            pages, half = self._cache.find(seq.prompt, salt), len(seq.prompt) // 2
+            same = (other for other_salt, other in being_read if other_salt == salt)
+            shared = half >= 2 * PAGE and any(other[:half] == seq.prompt[:half] for other in same)
             if shared and PAGE * len(pages) < half:
                 return False
             self._cache.count(len(seq.prompt), len(pages))
@@ -43,7 +49,7 @@ class PrefixSharing:
                 self._engine.copy_in(seq.slot, number * PAGE, page)
             seq.mark_cached(PAGE * len(pages))
             seq.counters.cached_tokens = PAGE * len(pages)
-        being_read.append(seq.prompt)
+        being_read.append((salt, seq.prompt))
         return True
 
     def keep(self, seq: SequenceState, tokens: list[int]) -> None:
@@ -52,6 +58,7 @@ class PrefixSharing:
         A failure is logged and does not fail the answer. The engine refuses to give out what is not finite.
         """
         try:
-            self._cache.keep(tokens, lambda start, count: self._engine.copy_out(seq.slot, start, count))
+            read = partial(self._engine.copy_out, seq.slot)
+            self._cache.keep(tokens, read, seq.params.cache_salt)
         except Exception:
             logger.exception("the prefix cache could not keep %d tokens", len(tokens))

@@ -25,7 +25,7 @@ from . import delivery
 from .batching import pack, reading_order, reads_text
 from .job import Job
 from .prefix_cache import PrefixCache
-from .prefix_sharing import PrefixSharing
+from .prefix_sharing import PrefixSharing, Reading
 from .queue import JobQueue
 from .snapshot import BlockSnapshot
 from .step_timer import StepTimer
@@ -121,7 +121,7 @@ class Scheduler:
         """Return the next pass of every live sequence; of those that read a text, about one chunk's worth in all."""
         planned: list[tuple[Job, Row]] = []
         self._oldest_next = not self._oldest_next
-        left, being_read = self._prefill_chunk, list[list[int]]()
+        left, being_read = self._prefill_chunk, list[Reading]()
         for job in reading_order(self._queue.running, oldest_next=self._oldest_next):
             if left > 0:
                 self._plan_reading(job, planned, being_read)
@@ -132,7 +132,7 @@ class Scheduler:
         return planned
 
     @blaming
-    def _plan_reading(self, job: Job, planned: list[tuple[Job, Row]], being_read: list[list[int]]) -> None:
+    def _plan_reading(self, job: Job, planned: list[tuple[Job, Row]], being_read: list[Reading]) -> None:
         """Add the next chunk of a job that reads a text, unless it waits for another to read the same beginning."""
         if self._prefixes.take_over(job.sequence, being_read):
             self._plan_one(job, planned)

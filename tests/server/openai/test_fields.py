@@ -85,6 +85,21 @@ def test_the_room_is_that_of_generate(client: openai.OpenAI, mode: str) -> None:
         client.chat.completions.create(**asked, max_tokens=room + 1)
 
 
+def test_what_is_cached_of_a_prompt_serves_the_same_salt_alone(server: Server) -> None:
+    def cached(salt: str | None, path: str = "/v1/completions", **prompt: Any) -> int:
+        status, found = post(server, path, {**prompt, "cache_salt": salt})
+        assert status == 200, found
+        usage = found["usage"]
+        return int((usage.get("prompt_tokens_details") or usage["input_tokens_details"])["cached_tokens"])
+
+    prompt = [70 + at % 50 for at in range(200)]
+    assert [cached(salt, prompt=prompt, max_tokens=1) for salt in ("one", "two", None)] == [0, 0, 0]
+    assert all(cached(salt, prompt=prompt, max_tokens=1) >= 192 for salt in ("one", "two", None))
+    long = "What is 23 + 2221? " * 20
+    found = [cached("three", "/v1/responses", input=long, max_output_tokens=1) for _ in range(2)]
+    assert found[0] == 0 < found[1]
+
+
 def test_ignore_eos_and_min_tokens_hold_the_length(client: openai.OpenAI) -> None:
     for extra in ({"ignore_eos": True}, {"min_tokens": 100}):
         found = client.chat.completions.create(model="nano", messages=QUESTION, max_tokens=100, extra_body=extra)

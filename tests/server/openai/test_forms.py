@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from tests.server.openai.asking import MODES, QUESTION, post, refused
 from tests.server.server import Server
+from tests.server.wire import generate
 
 
 class Step(BaseModel):
@@ -83,6 +84,29 @@ def test_the_forms_of_vllm_hold(client: openai.OpenAI, form: dict[str, Any], pat
             model=f"nano:{mode}", prompt="Say: ", max_tokens=20, extra_body={"structured_outputs": form}
         )
         assert re.fullmatch(pattern, found.choices[0].text)
+
+
+def spaces(text: str) -> list[str]:
+    """The whitespace of JSON outside of its texts."""
+    return re.findall(r"\s", re.sub(r'"(\\.|[^"\\])*"', "", text))
+
+
+def test_json_may_have_no_whitespace(client: openai.OpenAI, server: Server) -> None:
+    schema = Solution.model_json_schema()
+    form = {"json": schema, "disable_any_whitespace": True}
+    asked: dict[str, Any] = {"messages": QUESTION, "max_tokens": 120, "temperature": 1.0, "seed": 5}
+    for mode in MODES:
+        found = client.chat.completions.create(model=f"nano:{mode}", **asked, extra_body={"structured_outputs": form})
+        text = found.choices[0].message.content
+        assert not spaces(text)
+        Solution.model_validate_json(text)
+    fields = {"guided_decoding_guide_type": "json_schema", "guided_decoding_guide": json.dumps(schema)}
+    assert not spaces(generate(server.http_port, {**asked, "disable_any_whitespace": True, **fields})[1]["text_output"])
+    tools: Any = [{"type": "function", "function": {"name": "solve", "parameters": schema}}]
+    called = client.chat.completions.create(
+        model="nano", **asked, tools=tools, tool_choice="required", extra_body={"disable_any_whitespace": True}
+    )
+    assert not spaces(called.choices[0].message.tool_calls[0].function.arguments)
 
 
 def test_a_form_that_cannot_be_enforced_is_refused_by_its_own_name(server: Server) -> None:

@@ -8,7 +8,7 @@ import pytest
 from trimode.api.guide import GUIDE_FIELDS, GUIDE_TYPES, resolve_guide
 from trimode.errors import RequestError
 
-TYPE, GUIDE, SCOPE = (field.name for field in GUIDE_FIELDS)
+TYPE, GUIDE, SCOPE, COMPACT = (field.name for field in GUIDE_FIELDS)
 
 
 @pytest.mark.parametrize(
@@ -18,6 +18,8 @@ TYPE, GUIDE, SCOPE = (field.name for field in GUIDE_FIELDS)
         ({SCOPE: "whole"}, SCOPE, "needs guided_decoding_guide_type"),
         ({TYPE: "regex"}, TYPE, "needs guided_decoding_guide unless it is json"),
         ({TYPE: "json", GUIDE: "{}"}, GUIDE, "does not apply to guided_decoding_guide_type json"),
+        ({COMPACT: True}, COMPACT, "needs guided_decoding_guide_type json or json_schema"),
+        ({TYPE: "regex", GUIDE: "a", COMPACT: True}, COMPACT, "needs guided_decoding_guide_type json or json_schema"),
         ({TYPE: "json", "enable_thinking": True, "end_think_token_id": None}, TYPE, "needs end_think_token_id"),
         ({TYPE: "json", "max_thinking_tokens": 3, "end_think_token_id": None}, TYPE, "needs end_think_token_id"),
     ],

@@ -9,10 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trimode.api.guide import MAX_GUIDE_CHARACTERS, GuideType
 from trimode.errors import RequestError
+from trimode.grammar.compiled import compile_grammar
 from trimode.grammar.matcher import Matcher
 from trimode.grammar.source import MOST_CHOICES, Source, grammar_text
 
-from tests.support.grammars import ids, matcher, shown
+from tests.support.grammars import END, ids, matcher, nano_lexicon, shown
 
 
 def follows(text: Matcher, said: str) -> bool:
@@ -43,6 +44,15 @@ def test_what_is_not_of_its_kind_is_refused(kind: GuideType, text: str, limit: s
     with pytest.raises(RequestError) as caught:
         grammar_text(Source(kind, text))
     assert (caught.value.error_type, caught.value.limit) == ("bad_grammar", limit)
+
+
+@pytest.mark.parametrize(("kind", "guide"), [("json", ""), ("json_schema", '{"type": "object"}')])
+def test_json_without_whitespace_has_none_outside_of_texts(kind: GuideType, guide: str) -> None:
+    said = '{"a b":[1,{"c": 2}],"d":"e f"}'
+    compact = compile_grammar(grammar_text(Source(kind, guide, compact=True)), nano_lexicon())
+    free = compile_grammar(grammar_text(Source(kind, guide)), nano_lexicon())
+    assert not follows(compact.matcher([END], None), said) and follows(free.matcher([END], None), said)
+    assert follows(compact.matcher([END], None), said.replace(": ", ":"))
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
 from trimode.decoding.sequence import SequenceState
 from trimode.scheduling.prefix_cache import PAGE, PrefixCache
-from trimode.scheduling.prefix_sharing import PrefixSharing
+from trimode.scheduling.prefix_sharing import PrefixSharing, Reading
 
 from tests.support.arrays import Array
 from tests.support.toy import EOS, MASK, VOCAB, ToyEngine
@@ -32,8 +32,9 @@ class Copies(ToyEngine):
         self.copied.append((slot, start))
 
 
-def sequence(prompt: list[int], slot: int = 0, **more: Any) -> SequenceState:
-    params = GenerationParams.parse({"input_ids": prompt, "seed": 1}, Defaults(VOCAB + 1, 8, EOS), **more)
+def sequence(prompt: list[int], slot: int = 0, salt: str = "", **more: Any) -> SequenceState:
+    given = {"input_ids": prompt, "seed": 1, "cache_salt": salt}
+    params = GenerationParams.parse(given, Defaults(VOCAB + 1, 8, EOS), **more)
     return SequenceState(params, prompt, MASK, slot=slot)
 
 
@@ -45,9 +46,9 @@ def engine() -> Copies:
 def test_a_new_prompt_is_read_and_the_next_one_takes_its_pages_over(engine: Copies) -> None:
     cache = PrefixCache(2**20)
     sharing, first, second = PrefixSharing(cache, engine), sequence(LONG), sequence(LONG, slot=7)
-    being_read: list[list[int]] = []
+    being_read: list[Reading] = []
     assert sharing.take_over(first, being_read)
-    assert (first.cached, being_read, engine.copied) == (0, [LONG], [])
+    assert (first.cached, being_read, engine.copied) == (0, [("", LONG)], [])
     sharing.keep(first, LONG)
     assert sharing.take_over(second, [])
     assert (second.cached, second.counters.cached_tokens) == (4 * PAGE, 4 * PAGE)  # the last token is left to read
@@ -55,19 +56,28 @@ def test_a_new_prompt_is_read_and_the_next_one_takes_its_pages_over(engine: Copi
     assert (cache.asked_tokens, cache.found_tokens) == (2 * len(LONG), 4 * PAGE)
 
 
+def test_what_was_read_with_a_salt_serves_the_same_salt_alone(engine: Copies) -> None:
+    sharing = PrefixSharing(PrefixCache(2**20), engine)
+    sharing.keep(sequence(LONG, salt="ours"), LONG)
+    for salt, found in (("", 0), ("theirs", 0), ("ours", 4 * PAGE)):
+        seq = sequence(LONG, salt=salt)
+        assert sharing.take_over(seq, []) and seq.cached == found
+
+
 def test_a_prompt_waits_while_half_of_it_is_being_read(engine: Copies) -> None:
     sharing, half = PrefixSharing(PrefixCache(2**20), engine), len(LONG) // 2
     alike = [*LONG[:half], *[90] * half]
-    assert not sharing.take_over(sequence(alike), [LONG])
-    assert sharing.take_over(sequence([*LONG[: half - 1], *[90] * (half + 1)]), [LONG])
-    assert sharing.take_over(sequence(LONG[: 2 * PAGE]), [LONG])  # too short to be worth waiting
+    assert not sharing.take_over(sequence(alike), [("", LONG)])
+    assert sharing.take_over(sequence(alike), [("salt", LONG)])
+    assert sharing.take_over(sequence([*LONG[: half - 1], *[90] * (half + 1)]), [("", LONG)])
+    assert sharing.take_over(sequence(LONG[: 2 * PAGE]), [("", LONG)])  # too short to be worth waiting
 
 
 @pytest.mark.parametrize(("budget", "reference"), [(0, False), (2**20, True)])
 def test_without_a_cache_and_in_reference_mode_nothing_is_taken_over(
     engine: Copies, budget: int, reference: bool
 ) -> None:
-    sharing, being_read = PrefixSharing(PrefixCache(budget), engine), list[list[int]]()
+    sharing, being_read = PrefixSharing(PrefixCache(budget), engine), list[Reading]()
     seq = sequence(LONG, reference=reference)
     sharing.keep(seq, LONG)
     assert sharing.take_over(seq, being_read)

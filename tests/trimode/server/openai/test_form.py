@@ -14,7 +14,7 @@ from tests.support.openai_facts import error_of
 TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
 
 
-def form(**body: Any) -> tuple[dict[str, str], dict[str, str]]:
+def form(**body: Any) -> tuple[dict[str, Any], dict[str, str]]:
     return form_of(sort_fields("chat", body))
 
 
@@ -40,10 +40,14 @@ def form(**body: Any) -> tuple[dict[str, str], dict[str, str]]:
         ({"structured_outputs": {"choice": ["a", "b"]}}, {TYPE: "choice", GUIDE: '["a", "b"]'}),
         ({"structured_outputs": {"grammar": "root ::= x"}}, {TYPE: "ebnf_grammar", GUIDE: "root ::= x"}),
         ({"structured_outputs": {"json_object": True, "disable_any_whitespace": False}}, {TYPE: "json"}),
+        (
+            {"structured_outputs": {"json_object": True, "disable_any_whitespace": True}},
+            {TYPE: "json", "disable_any_whitespace": True},
+        ),
         ({TYPE: "regex", GUIDE: "b+"}, {TYPE: "regex", GUIDE: "b+"}),
     ],
 )
-def test_each_form_is_one_of_generates(body: dict[str, Any], asked: dict[str, str]) -> None:
+def test_each_form_is_one_of_generates(body: dict[str, Any], asked: dict[str, Any]) -> None:
     found, called = form(**body)
     assert found == asked
     own = not asked or TYPE in body
@@ -111,10 +115,16 @@ def test_what_is_no_form_there_is_refused(endpoint: Endpoint, body: dict[str, An
         ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs.structural_tag", "unknown_field"),
         ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice", "given_twice"),
         (
-            {"structured_outputs": {"json_object": True, "disable_any_whitespace": True}},
+            {"structured_outputs": {"regex": "a", "disable_any_whitespace": True}},
             "structured_outputs.disable_any_whitespace",
-            "invalid_value",
+            "not_applicable",
         ),
+        (
+            {"structured_outputs": {"disable_any_whitespace": 1}},
+            "structured_outputs.disable_any_whitespace",
+            "wrong_type",
+        ),
+        ({"structured_outputs": {"disable_fallback": True}}, "structured_outputs.disable_fallback", "invalid_value"),
         ({"structured_outputs": {"regex": 5}}, "structured_outputs.regex", "wrong_type"),
         ({"structured_outputs": {"regex": "a"}, TYPE: "json"}, TYPE, "given_twice"),
         (

@@ -6,24 +6,31 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from ....api.guide import OF_JSON
 from ....errors import Described
 from .errors import refused
 from .fields import Given
+from .kinds import boolean
 
 TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
 _KINDS = {"json": "json_schema", "regex": "regex", "choice": "choice", "grammar": "ebnf_grammar"}
 """vLLM's keys of structured_outputs, and what generate calls them."""
-_IDLE = {"disable_fallback": False, "disable_any_whitespace": False, "disable_additional_properties": False}
+_COMPACT = "disable_any_whitespace"
+_IDLE = {"disable_fallback": False, "disable_additional_properties": False}
 """vLLM's options whose values here are always the same; others would change the answer."""
 
 
-def form_of(given: Given) -> tuple[dict[str, str], dict[str, str]]:
+Form = dict[str, Any]
+"""The fields of generate that say a form."""
+
+
+def form_of(given: Given) -> tuple[Form, dict[str, str]]:
     """Return what generate is asked for, and what the client calls its fields; nothing where the answer is free.
 
     Raises:
         FaceError: a value that says no form, or two fields that both say one.
     """
-    own = {name: str(given.knobs[name]) for name in (TYPE, GUIDE) if name in given.knobs}
+    own: Form = {name: str(given.knobs[name]) for name in (TYPE, GUIDE) if name in given.knobs}
     said = [(name, form) for name, form in (
         ("response_format", _of_response_format(given.get("response_format"))),
         ("text", _of_format("text.format", given.get("text", {}).get("format"))),
@@ -38,7 +45,7 @@ def form_of(given: Given) -> tuple[dict[str, str], dict[str, str]]:
     return (said[0][1], dict.fromkeys((TYPE, GUIDE), said[0][0])) if said and said[0][1] is not own else (own, {})
 
 
-def _of_response_format(value: Mapping[str, Any] | None, field: str = "response_format") -> dict[str, str]:
+def _of_response_format(value: Mapping[str, Any] | None, field: str = "response_format") -> Form:
     if value is None or value.get("type") == "text":
         return {}
     if value.get("type") == "json_object":
@@ -54,7 +61,7 @@ def _of_response_format(value: Mapping[str, Any] | None, field: str = "response_
     return {TYPE: "json_schema", GUIDE: json.dumps(inside["schema"])}
 
 
-def _of_format(field: str, value: object) -> dict[str, str]:
+def _of_format(field: str, value: object) -> Form:
     """Return the form that clients of responses, and Anthropic's, give: the schema stands in the object itself."""
     if value is None:
         return {}
@@ -70,12 +77,14 @@ def _of_format(field: str, value: object) -> dict[str, str]:
     return {TYPE: "json_schema", GUIDE: json.dumps(value["schema"])}
 
 
-def _of_structured_outputs(value: Mapping[str, Any] | None) -> dict[str, str]:
+def _of_structured_outputs(value: Mapping[str, Any] | None) -> Form:
     """Return the form of vLLM's field: one of json, regex, choice, grammar and json_object."""
-    found: dict[str, str] = {}
-    for name, one in (value or {}).items():
+    said = {name: one for name, one in (value or {}).items() if one is not None}
+    compact = boolean(f"structured_outputs.{_COMPACT}", said.pop(_COMPACT, False))
+    found: Form = {}
+    for name, one in said.items():
         field = f"structured_outputs.{name}"[:80]
-        if one is None or (name in _IDLE and one is _IDLE[name]) or (name == "json_object" and one is False):
+        if (name in _IDLE and one is _IDLE[name]) or (name == "json_object" and one is False):
             continue
         if name in _IDLE:
             raise refused(field, f"must be {json.dumps(_IDLE[name])}, the only way that is served", one)
@@ -84,7 +93,9 @@ def _of_structured_outputs(value: Mapping[str, Any] | None) -> dict[str, str]:
         if found:
             raise refused(field, "must be the only form", one, "given_twice")
         found = {TYPE: "json"} if name == "json_object" else {TYPE: _KINDS[name], GUIDE: _text(name, field, one)}
-    return found
+    if compact and found.get(TYPE) not in OF_JSON:
+        raise refused(f"structured_outputs.{_COMPACT}", "needs json or json_object", True, "not_applicable")
+    return {**found, _COMPACT: True} if compact else found
 
 
 def _text(name: str, field: str, value: object) -> str:

@@ -123,8 +123,8 @@ _SERVED = (
     _served("thinking_token_budget", CHAT, "Tokens after which the end of thinking is forced.", TOKENS),
     _served("response_format", OPENAI, "`type` is text, json_object or json_schema; the answer then matches "
             "`json_schema.schema`, whatever `strict` says.", mapping),
-    _served("structured_outputs", ALL, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and `json_object`.",
-            mapping),
+    _served("structured_outputs", ALL, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and `json_object`; also "
+            "`disable_any_whitespace`.", mapping),
     _served("text", RESPONSES, "`format`: `type` is text, json_object or json_schema; the answer then matches its "
             "`schema`. `verbosity` is medium.", mapping),
     _served("output_config", MESSAGES, "`format`: `type` is json_schema, and the answer matches `schema`. `effort` "
@@ -159,6 +159,8 @@ _IGNORED = (
     *_ignored("Prompts are cached in any case.", MESSAGES, "cache_control"),
 )  # fmt: skip
 
+_OF: dict[str, tuple[Endpoint, ...]] = {"enable_thinking": CALLING}
+"""Knobs that not every endpoint has: a text has no thought."""
 _OTHER_NAME = "Its name here is `response_format` or `structured_outputs`."
 _NO_TOOLS = "The server runs no tools."
 _OLD_TOOLS = "Its name is `tools` and `tool_choice` now."
@@ -173,7 +175,6 @@ _REFUSED = (
     _refused("prompt_logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
     _refused("truncate_prompt_tokens", FIM, "A gap's prompt is never cut."),
     _refused("truncation", RESPONSES, "A prompt is never cut.", "disabled", "auto"),
-    _refused("cache_salt", OPENAI, "The prefix cache is shared."),
     _refused("echo", CHAT, _WHOLE, False),
     _refused("documents", CHAT, _WHOLE, []),
     _refused("chat_template", CHAT, "The checkpoint's own template counts."),
@@ -207,7 +208,7 @@ _ELSEWHERE = {"text_input", "input_ids", "segments", "text", "messages", "suffix
 _TAKEN = {row.name for row in (*_SERVED, *_IGNORED, *_REFUSED)} - {"text"}
 _KNOBS = (
     *(
-        Row(name, ALL, "passed on", BY_NAME[name].help)
+        Row(name, _OF.get(name, ALL), "passed on", BY_NAME[name].help)
         for name in BY_NAME
         if name not in _ELSEWHERE and name not in _TAKEN
     ),
