@@ -74,19 +74,22 @@ def close_after(
     """Return the same for the place after `token`, which is allowed.
 
     Args:
-        hint: tokens that ended the text a little earlier, and may still do so: to try them takes no time.
+        hint: tokens that ended the text a little earlier. The last of them may still do so: to try takes no time.
     """
     if at.try_consume_tokens([token]) == 0:
         return None
     try:
         if ends(at):
             return ()
-        if hint and len(hint) <= limit:
-            done = at.try_consume_tokens(list(hint))
-            ended = done == len(hint) and ends(at)
-            at.rollback(done)
+        for first in range(max(0, len(hint) - limit), len(hint)):
+            rest = list(hint[first:])
+            if at.validate_tokens(rest) < len(rest):
+                continue
+            at.try_consume_tokens(rest)
+            ended = ends(at)
+            at.rollback(len(rest))
             if ended:
-                return hint
+                return tuple(rest)
         found = close(at, lexicon, limit, ends=ends)
         return None if found is None else tuple(found)
     finally:

@@ -10,6 +10,7 @@ from llguidance import LLMatcher, LLParserLimits
 from .closing import close
 from .lexicon import Lexicon
 from .matcher import Matcher
+from .need import MOST
 from .refusal import bad_grammar
 
 LIMITS = LLParserLimits(
@@ -28,11 +29,17 @@ LONGEST_SEARCHED = 2_048
 
 @dataclass(frozen=True)
 class Compiled:
-    """A grammar at its beginning; `shortest` is the shortest text known, in tokens, None if none is."""
+    """A grammar at its beginning.
+
+    Attributes:
+        shortest: the shortest text known, in tokens, None if none is.
+        need: most tokens that a text needs at once to be ended.
+    """
 
     start: LLMatcher
     lexicon: Lexicon
     shortest: tuple[int, ...] | None
+    need: int = MOST
 
     def after(self, text: bytes) -> LLMatcher | None:
         """Return the library's matcher after `text`; None if no text that matches begins so."""
@@ -41,7 +48,8 @@ class Compiled:
 
     def matcher(self, ends: Sequence[int] = (), begins_after: int | None = None) -> Matcher:
         """Return a matcher of its own for one text; see there for the arguments."""
-        return Matcher(self.start.deep_copy(), self.lexicon, self.shortest, ends=ends, begins_after=begins_after)
+        at = self.start.deep_copy()
+        return Matcher(at, self.lexicon, self.shortest, ends=ends, begins_after=begins_after, need=self.need)
 
 
 def compile_grammar(text: str, lexicon: Lexicon, shortest: Sequence[int] | None = None) -> Compiled:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cached_property
 from typing import TypeVar
 
 from ..errors import CancelledError, RequestError
 from .compiled import Compiled, compile_grammar
 from .lexicon import Lexicon
+from .need import most_needed
 from .refusal import bad_grammar
 from .source import Source, grammar_text
 from .trial import Trial
@@ -67,6 +69,7 @@ class Compiler:
                     self._trial = Trial(self._json(), self._size, self._end_id)
                 tried = self._trial.run(source)
                 made = compile_grammar(grammar_text(source), self.lexicon, tried.shortest)
+                made = replace(made, need=most_needed(source))
             except RequestError as exc:
                 with self._lock:
                     _keep(self._refusals, source, (exc.limit, exc.given), MOST_REFUSALS)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from llguidance import LLExecutor, LLMatcher
 from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask_par_with_draft_tokens
 
@@ -15,19 +16,26 @@ _EXECUTOR = LLExecutor(1)  # one thread: the scheduler has no more than one core
 
 
 class Foreseen(NamedTuple):
-    """Masks (N + 1, V) of the place at which `first` tokens were taken, and of those along `draft`, N tokens."""
+    """Masks of the place at which `first` tokens were taken, and of those along `draft`, N tokens.
+
+    Attributes:
+        words: (N + 1, ceil(V / 32)) int32, a bit for each id: most places of a draft are never asked for.
+    """
 
     first: int
     draft: tuple[int, ...]
-    masks: Bools
+    words: npt.NDArray[np.int32]
 
-    def at(self, taken: int) -> Bools | None:
+    def at(self, taken: int, lexicon: Lexicon, ends: Sequence[int]) -> Bools | None:
         """Return the mask (V,) of the place at which `taken` tokens were taken; None if it is not among these."""
         ahead = taken - self.first
-        if not 0 <= ahead < len(self.masks):
+        if not 0 <= ahead < len(self.words):
             return None
-        mask: Bools = self.masks[ahead]
-        return mask
+        bits = np.unpackbits(self.words[ahead].view(np.uint8), count=lexicon.size, bitorder="little").view(np.bool_)
+        accepting = bool(bits[lexicon.end_id])
+        bits[lexicon.special] = False
+        bits[list(ends)] = accepting
+        return bits
 
     def goes_on(self, taken: int, token: int) -> bool:
         """Whether the masks still hold when `token` is taken after `taken` others."""
@@ -35,7 +43,7 @@ class Foreseen(NamedTuple):
         return 0 <= ahead < len(self.draft) and self.draft[ahead] == token
 
 
-NOTHING = Foreseen(0, (), np.zeros((0, 0), dtype=np.bool_))
+NOTHING = Foreseen(0, (), np.zeros((0, 0), dtype=np.int32))
 
 
 def foresee(at: LLMatcher, lexicon: Lexicon, ends: Sequence[int], draft: Sequence[int], *, first: int) -> Foreseen:
@@ -49,11 +57,4 @@ def foresee(at: LLMatcher, lexicon: Lexicon, ends: Sequence[int], draft: Sequenc
         return NOTHING
     words = allocate_token_bitmask(len(tokens) + 1, lexicon.size)
     fill_next_token_bitmask_par_with_draft_tokens(_EXECUTOR, [(at, 0, tokens)], words)
-    masks = np.zeros((len(tokens) + 1, lexicon.size), dtype=np.bool_)
-    for row, word in enumerate(words):
-        bits = np.unpackbits(word.view(np.uint8), count=lexicon.size, bitorder="little").view(np.bool_)
-        accepting = bool(bits[lexicon.end_id])
-        bits[lexicon.special] = False
-        bits[list(ends)] = accepting
-        masks[row] = bits
-    return Foreseen(first, tuple(tokens), masks)
+    return Foreseen(first, tuple(tokens), words)

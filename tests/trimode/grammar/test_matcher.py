@@ -134,11 +134,11 @@ def test_masks_reach_as_far_as_the_draft_fits() -> None:
     at, lexicon = compiled("regex", "abc").start, nano_lexicon()
     (a,), (x,) = ids("a"), ids("x")
     found = foresee(at, lexicon, (END,), [a, x, a], first=3)
-    assert (found.first, found.draft, len(found.masks)) == (3, (a,), 2)
+    assert (found.first, found.draft, len(found.words)) == (3, (a,), 2)
     assert found.goes_on(3, a)
     assert not found.goes_on(3, x)
-    assert found.at(5) is None
-    assert NOTHING.at(0) is None
+    assert found.at(5, lexicon, (END,)) is None
+    assert NOTHING.at(0, lexicon, ()) is None
 
 
 def test_before_the_text_begins_anything_but_an_end_may_come() -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 from trimode.api.answer import Chunk
 from trimode.api.fields import Mode
+from trimode.grammar import compiler
+from trimode.grammar.need import MOST
 from trimode.runtime import Runtime
 
 from tests.support.refused import refused
@@ -179,3 +181,18 @@ def test_the_likeliest_tokens_are_the_models_own_at_each_place(runtime: Runtime,
     answer = ask(runtime, mode, return_log_probs=True, top_log_probs=2)
     assert set(json.loads(answer.text)) == {"n", "tags"}
     assert [len(ids) for ids, _ in answer.top] == [2] * len(answer.token_ids)
+
+
+@pytest.mark.parametrize("how", [GREEDY, DRAWN], ids=["greedy", "drawn"])
+def test_texts_are_the_same_where_their_end_is_looked_at_from_the_beginning(
+    build: Build, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]
+) -> None:
+    asked = [(mode, prompt) for mode in MODES for prompt in ([3, 4], [9], [20, 30, 40])]
+    quick = build(ToyEngine(eos_rate=0.05))
+    found = [ask(quick, mode, input_ids=prompt, max_tokens=120, **how).text for mode, prompt in asked]
+    assert quick.services.grammars is not None
+    (made,) = quick.services.grammars._kept.values()
+    assert made.need < 100
+    monkeypatch.setattr(compiler, "most_needed", lambda source: MOST)
+    careful = build(ToyEngine(eos_rate=0.05))
+    assert [ask(careful, mode, input_ids=prompt, max_tokens=120, **how).text for mode, prompt in asked] == found
