@@ -107,10 +107,6 @@ class Knobs(TypedDict, total=False):
     """Upper bound on the passes that refine one block, its revisions included, or a window of a text. From 1 to 64.
     Default: block_length."""
 
-    speculation: str
-    """linear drafts and verifies in turn; quadratic in one pass of block_length * (block_length + 1) tokens.
-    Default: linear."""
-
     threshold: float
     """Probability from which a token is kept at once. From 0 to 1. Default: 0.9, drafts 0."""
 
@@ -147,8 +143,18 @@ class Knobs(TypedDict, total=False):
     accept: AcceptRule
     """likelihood keeps a change only if its block becomes likelier; always keeps every change. Default: likelihood."""
 
+    speculation: str
+    """linear drafts and verifies in turn; quadratic in one pass of block_length * (block_length + 1) tokens.
+    Default: linear."""
+
     draft_adapter: bool
     """Self-speculation drafts with the checkpoint's draft adapter. Default: if there is one."""
+
+    prediction: str
+    """A text expected as the answer: drafts are taken from it, and the answer stays the same. Default: none."""
+
+    prompt_lookup: bool
+    """true drafts what followed the last tokens earlier in prompt or answer; no answer changes. Default: false."""
 
     temperature: float
     """0 picks the most likely token, above it samples. From 0 to 100. Default: 0."""

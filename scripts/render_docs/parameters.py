@@ -28,7 +28,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("text_input", "input_ids", "messages", "segments", "text", "suffix", "instruction"),
         *("enable_thinking", "continue_final_message", "allow_special_tokens"),
     ),
-    "Mode": ("mode", "auto_allow", "effort", "speculation", "draft_adapter"),
+    "Mode": ("mode", "auto_allow", "effort", "speculation", "draft_adapter", "prediction", "prompt_lookup"),
     "Length and stop": (
         *("max_tokens", "min_tokens", "min_length", "stop_words", "end_id", "stop_token_ids"),
         *("include_stop_str_in_output", "max_thinking_tokens", "end_think_token_id"),

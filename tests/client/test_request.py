@@ -26,6 +26,7 @@ EXAMPLES: dict[str, Any] = {
     "mode": "diffusion",
     "reveal": "entropy",
     "speculation": "linear",
+    "prediction": "an edited file",
     "guided_decoding_guide_type": "regex",
     "guided_decoding_guide": "[0-9]+",
     "guided_decoding_scope": "whole",
@@ -277,6 +278,7 @@ def knobs_of_mode(mode: Mode) -> dict[str, Any]:
     known = {
         name: value for name, value in knobs_of(Operation.GENERATE).items() if mode in FIELDS_OF_MODES.get(name, Mode)
     }
+    known.pop("auto_allow", None)  # which free drafts rule out
     return known | {"mode": str(mode)}
 
 

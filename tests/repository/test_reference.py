@@ -56,6 +56,7 @@ VALUES: dict[str, Any] = {
     "denoise_steps": 4,
     "reveal": "threshold",
     "speculation": "linear",
+    "prediction": "an edited file",
     "infill_tokens": 2,
     "infill_lengths": [2, 3],
     "spans": [[0, 1]],

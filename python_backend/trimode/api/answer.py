@@ -40,8 +40,9 @@ class PromptLogProbs:
 class Decisions:
     """What `auto` chose for a request: cycles by choice, and what they were expected to take.
 
-    Choices are named "autoregressive" and, with the length of the draft, "self_speculation/16"; "diffusion" stands for
-    a whole answer. `expected_ms` is the predicted time of all engine calls in those cycles, overhead included;
+    Choices are named "autoregressive" and, with the length of the draft, "self_speculation/16"; "prediction" and
+    "prompt_lookup" verified a draft of theirs; "diffusion" stands for a whole answer.
+    `expected_ms` is the predicted time of all engine calls in those cycles, overhead included;
     other requests share these calls. `expected_tokens` is what all of the cycles were expected to give.
     """
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Container
 
 from .fields import Mode, Operation
+from .rows.drafts import FREE
 
 _IN_BLOCKS = (Mode.DIFFUSION, Mode.SELF_SPECULATION)
 FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
@@ -15,6 +16,7 @@ FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
     "reveal": _IN_BLOCKS,
     "draft_adapter": (Mode.SELF_SPECULATION, Mode.AUTO),
     "speculation": (Mode.SELF_SPECULATION,),
+    **dict.fromkeys(FREE, (Mode.AUTOREGRESSIVE, Mode.SELF_SPECULATION, Mode.AUTO)),
     "effort": (Mode.DIFFUSION,),
     "log_probs_kind": (Mode.DIFFUSION, Mode.AUTO),
     "stream_provisional": (*_IN_BLOCKS, Mode.AUTO),
@@ -36,6 +38,7 @@ _OF_GENERATION = (
     *("min_tokens", "min_length", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens"),
     *("max_thinking_tokens", "end_think_token_id", "enable_thinking", "continue_final_message", "log_probs_kind"),
     *("top_log_probs", "return_prompt_log_probs"),
+    *FREE,
 )
 REVISING = ("revise_threshold", "revise_fraction", "accept")
 """Fields that say how something is revised; they need revise_rounds above 0."""

@@ -7,6 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from itertools import zip_longest
+from typing import Literal, get_args
+
+FreeDraft = Literal["prediction", "prompt_lookup"]
+"""Where drafts come from that no pass makes: the fields of a request that ask for them."""
+FREE_DRAFTS: tuple[FreeDraft, ...] = get_args(FreeDraft)
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ MEANINGS: dict[str, Meaning] = {
     "decode_forwards": Meaning("passes", "Passes that gave a single token."),
     "draft_forwards": Meaning("passes", "Passes of self-speculation that drafted a block."),
     "denoise_forwards": Meaning("passes", "Passes that refined a block of diffusion, or a window of a gap or text."),
-    "verify_forwards": Meaning("passes", "Passes of self-speculation that judged a draft."),
+    "verify_forwards": Meaning("passes", "Passes that judged a draft: one of self-speculation, or a free one."),
     "commit_forwards": Meaning(
         "passes",
         "Passes that put a block into the cache. With `revise_rounds`, passes that score a block of diffusion do that "
@@ -34,11 +39,27 @@ MEANINGS: dict[str, Meaning] = {
         "tokens", "Tokens of the prompt that the prefix cache knew from an earlier request, and that were not read."
     ),
     "total_draft_tokens": Meaning(
-        "tokens", "Tokens drafted: `block_length` - 1 in each cycle, fewer in mode auto or at the end of the answer."
+        "tokens",
+        "Tokens drafted: `block_length` - 1 in each cycle, fewer in mode auto or at the end of the answer. Those of "
+        "free drafts, which no pass made, are among them.",
     ),
     "total_accepted_draft_tokens": Meaning(
         "tokens",
         "Drafted tokens that verification confirmed. The bonus token that each verification adds is not one of them.",
+    ),
+    "accepted_prediction_tokens": Meaning(
+        "tokens", "Drafted tokens that came from `prediction` and that verification confirmed."
+    ),
+    "rejected_prediction_tokens": Meaning(
+        "tokens",
+        "Drafted tokens that came from `prediction` and that verification did not confirm; one that was drafted twice "
+        "counts twice.",
+    ),
+    "accepted_prompt_lookup_tokens": Meaning(
+        "tokens", "Drafted tokens that `prompt_lookup` found and that verification confirmed."
+    ),
+    "rejected_prompt_lookup_tokens": Meaning(
+        "tokens", "Drafted tokens that `prompt_lookup` found and that verification did not confirm."
     ),
     "output_tokens": Meaning("tokens", "Tokens of the answer; `num_output_tokens` on the wire."),
     "tokens_per_forward": Meaning("tokens per pass", "Tokens of the answer over `forwards`; 0 if there was no pass."),
@@ -76,6 +97,10 @@ class Counters:
     score_forwards: int = 0
     total_draft_tokens: int = 0
     total_accepted_draft_tokens: int = 0
+    accepted_prediction_tokens: int = 0
+    rejected_prediction_tokens: int = 0
+    accepted_prompt_lookup_tokens: int = 0
+    rejected_prompt_lookup_tokens: int = 0
     cached_tokens: int = 0
     output_tokens: int = 0
     acceptance: tuple[int, ...] = ()
@@ -86,11 +111,20 @@ class Counters:
         sums = {name: value + getattr(other, name) for name, value in self._counts().items()}
         return Counters(**sums, acceptance=tuple(acceptance))
 
-    def verified(self, drafted: int, accepted: int) -> None:
-        """Count a verification of `drafted` tokens that confirmed `accepted` of them."""
+    def verified(self, drafted: int, accepted: int, free: FreeDraft | None = None) -> None:
+        """Count a verification of `drafted` tokens that confirmed `accepted` of them; `free` says where they came from.
+
+        None stands for a draft that the model made.
+        """
         self.verify_forwards += 1
         self.total_draft_tokens += drafted
         self.total_accepted_draft_tokens += accepted
+        if free == "prediction":
+            self.accepted_prediction_tokens += accepted
+            self.rejected_prediction_tokens += drafted - accepted
+        elif free == "prompt_lookup":
+            self.accepted_prompt_lookup_tokens += accepted
+            self.rejected_prompt_lookup_tokens += drafted - accepted
         counts = [*self.acceptance, *(0 for _ in range(len(self.acceptance), accepted + 1))]
         counts[accepted] += 1
         self.acceptance = tuple(counts)

@@ -17,6 +17,7 @@ from .block_defaults import MAX_QUADRATIC_LENGTH, resolve_block
 from .effort import EffortTable
 from .fields import ALLOWED, MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
 from .guide import resolve_guide
+from .rows.drafts import check_free_drafts
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,7 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
     _check_tokens(values, defaults)
     values.setdefault("seed", secrets.randbits(31))
     resolve_block(values, mode, defaults.block_length, defaults.quadratic_length)
+    check_free_drafts(values)
     _resolve_thinking(values, defaults)
     resolve_guide(values)
     return values

@@ -18,6 +18,7 @@ from .kinds import MAX_INPUT_IDS as MAX_INPUT_IDS
 from .kinds import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
 from .reveals import REVEALS as REVEALS
 from .reveals import SHIPPED_REVEALS as SHIPPED_REVEALS
+from .rows.drafts import DRAFT_FIELDS
 
 ModeName = Literal["auto", "autoregressive", "diffusion", "self_speculation"]
 """The values of Mode, for typed applications."""
@@ -25,8 +26,6 @@ AllowedMode = Literal["diffusion"]
 """What auto may choose in addition to modes whose text is exact."""
 AcceptRule = Literal["likelihood", "always"]
 """Which changes of a revision stay."""
-Speculation = Literal["linear", "quadratic"]
-"""How self-speculation verifies a draft: in a pass of its own, or in the pass that makes the next draft."""
 LogProbsKind = Literal["reveal", "causal"]
 """Which log-probabilities of a diffused answer are returned."""
 
@@ -159,13 +158,6 @@ FIELDS: tuple[Field, ...] = (
         1,
         64,
     ),
-    Field(
-        "speculation",
-        "string",
-        "linear",
-        "linear drafts and verifies in turn; quadratic in one pass of block_length * (block_length + 1) tokens.",
-        choices=get_args(Speculation),
-    ),
     Field("threshold", "float", "0.9, drafts 0", "Probability from which a token is kept at once.", 0.0, 1.0),
     Field(
         "reveal",
@@ -229,7 +221,7 @@ FIELDS: tuple[Field, ...] = (
         "likelihood keeps a change only if its block becomes likelier; always keeps every change.",
         choices=ACCEPTS,
     ),
-    Field("draft_adapter", "bool", "if there is one", "Self-speculation drafts with the checkpoint's draft adapter."),
+    *DRAFT_FIELDS,
     Field("temperature", "float", "0", "0 picks the most likely token, above it samples.", 0.0, 100.0),
     Field("top_k", "int", "0", "Sample among the k most likely tokens; 0 for all.", 0, INT32_MAX),
     Field("top_p", "float", "1", "Sample among the most likely tokens that hold this much probability.", 0.0, 1.0),

@@ -57,6 +57,8 @@ HINTS: dict[str, str] = {
     "request_id": "use id",
     "pad_id": "nothing is padded, so leave it out",
     "add_generation_prompt": "it is always added, unless continue_final_message is true",
+    **dict.fromkeys(("predicted_output", "predicted_outputs", "predicted_text"), "use prediction, a text"),
+    **dict.fromkeys(("prompt_lookup_num_tokens", "prompt_lookup_max", "ngram"), "use prompt_lookup, true or false"),
     "steps": "use denoise_steps, for each block",
     "remasking": "use reveal",
     "confidence_threshold": "use threshold",

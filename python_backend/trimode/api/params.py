@@ -99,6 +99,7 @@ class BlockParams:
     """How a block is refined, or drafted. Without a `threshold` the steps alone decide what a pass keeps.
 
     `speculation` says how a draft is verified: linear, in a pass of its own, or quadratic, in the one that drafts.
+    `prediction` and `prompt_lookup` ask for drafts that no pass makes.
     """
 
     block_length: int
@@ -107,6 +108,8 @@ class BlockParams:
     reveal: str
     draft_adapter: bool = False
     speculation: str = "linear"
+    prediction: str = ""
+    prompt_lookup: bool = False
 
 
 @dataclass(frozen=True)
@@ -269,11 +272,11 @@ class GenerationParams:
         return own
 
 
-NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "min_length", "cache_salt")
-"""Fields of which `effective_params` says nothing, but for the gaps of `segments`: prompts, a second name, a secret."""
+NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "prediction", "min_length", "cache_salt")
+"""Fields of which `effective_params` says nothing, but for the gaps of `segments`: texts, a second name, a secret."""
 ECHO_ORDER = (
     *("mode", "max_tokens", "end_id", "block_length", "denoise_steps", "threshold", "reveal", "seed", "auto_allow"),
-    *("speculation",),
+    *("speculation", "prediction", "prompt_lookup"),
     *("text_input", "input_ids", "messages", "segments", "suffix", "infill_tokens", "infill_lengths"),
     *("return_candidates", "text", "instruction", "spans", "revise_threshold", "revise_fraction", "revise_rounds"),
     *("accept", "effort", "enable_thinking", "continue_final_message", "allow_special_tokens"),

@@ -85,6 +85,10 @@ COUNTS = (
     "cached_tokens",
     "total_draft_tokens",
     "total_accepted_draft_tokens",
+    "accepted_prediction_tokens",
+    "rejected_prediction_tokens",
+    "accepted_prompt_lookup_tokens",
+    "rejected_prompt_lookup_tokens",
 )
 """Outputs that are integers of Counters."""
 RATIOS = ("tokens_per_forward", "tokens_per_cycle", "acceptance_rate")
@@ -228,8 +232,7 @@ OUTPUTS: tuple[Output, ...] = (
         "TYPE_INT32",
         -1,
         unit="verifications",
-        help="How many verifications of self-speculation confirmed 0, 1, 2 … drafted tokens; not there if there was "
-        "none.",
+        help="How many verifications of drafts confirmed 0, 1, 2 … drafted tokens; not there if there was none.",
         asked_by="return_perf_metrics",
     ),
     Output(

@@ -17,7 +17,8 @@ from ..api.fields import Mode
 from ..decoding.committed import Committed
 from ..decoding.modes import registry as modes
 from ..decoding.sequence import Phase, SequenceState
-from .cost_curve import CostCurve
+from . import free_drafts
+from .cost_curve import CostCurve, Overhead
 from .request_state import AutoState
 from .similar_requests import SimilarRequests, token_buckets
 from .throughput import DraftOutlook, Load, best_choice, drafts_could_pay
@@ -51,8 +52,7 @@ class Auto:
         self._chosen_for = 0  # the number of requests for which it was made
         self._all_single = False  # whether all requests in mode auto decode single tokens, as was chosen
         self._step_seconds = 0.0  # of a step in which they do
-        # seconds around a call, by the binary digits of its number of rows
-        self._overhead_seconds: dict[int, float] = {}
+        self._overhead = Overhead()
         self._block_size = block_size
 
     def state_of(self, seq: SequenceState) -> AutoState | None:
@@ -89,18 +89,20 @@ class Auto:
         new = [seq for seq in deciding if not self._states[seq].joined]
         if len(new) == len(deciding):
             self._chosen_for = 0
+        fixed = _load([seq for seq in running if seq.params.mode is not Mode.AUTO])
+        taken = free_drafts.choose(self.curve, deciding, self._states, fixed, capacity)
         self._steps_left -= 1
         self._turnover += 2 * len(new) + self._last_count - len(deciding)
         self._last_count = len(deciding)
         if self._steps_left < 0 or self._turnover > TUNING.crowd_change * len(deciding):
-            self._choose(deciding, _load([seq for seq in running if seq.params.mode is not Mode.AUTO]), capacity)
+            self._choose(deciding, fixed, capacity)
         elif new:
             for seq in new:
                 self._join(seq, self._length)
         elif self._all_single:
             return
         for seq in deciding:
-            if seq.between_cycles:
+            if seq.between_cycles and seq not in taken:
                 self._follow(seq, len(deciding), capacity)
         self._all_single = all(seq.mode is Mode.AUTOREGRESSIVE for seq in deciding)
 
@@ -112,22 +114,20 @@ class Auto:
                 the average for about as many rows is used.
         """
         for call in calls:
-            size = call.rows.bit_length()
-            if around is not None:
-                share = around / len(calls)
-                average = self._overhead_seconds.get(size, share)
-                self._overhead_seconds[size] = share + (1.0 - TUNING.overhead_rate) * (average - share)
-            elif size in self._overhead_seconds:
-                share = self._overhead_seconds[size]
-            else:
-                continue
-            self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + share)
+            share = self._overhead.seconds(call.rows, None if around is None else around / len(calls))
+            if share is not None:
+                self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + share)
 
     def verified(self, seq: SequenceState, outcome: Committed) -> None:
         """Record what a verification confirmed, for a request in mode auto."""
         state = self._states.get(seq)
-        if state is not None:
-            assert outcome.drafted is not None
+        if state is None:
+            return
+        assert outcome.drafted is not None
+        if outcome.free is not None:
+            state.count_free(outcome.free)
+            self.cycles[outcome.free, outcome.drafted + 1] += 1
+        else:
             count = len(outcome.tokens)
             state.stats.add_verification(count, outcome.drafted + 1, len(seq.tokens) - count)
 

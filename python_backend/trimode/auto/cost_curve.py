@@ -71,6 +71,26 @@ class CostCurve:
         return max(flat + rows * per_entry * (capacity - self._capacity), TUNING.least_share * flat)
 
 
+class Overhead:
+    """What surrounds calls, on average: a step does more than its calls."""
+
+    def __init__(self) -> None:
+        self._seconds: dict[int, float] = {}  # by the binary digits of a call's number of rows
+
+    def seconds(self, rows: int, share: float | None) -> float | None:
+        """Return what surrounds a call of about `rows` rows, None if it is not known.
+
+        Args:
+            share: what surrounded this one, which the average learns; None if that is not known.
+        """
+        size = rows.bit_length()
+        if share is None:
+            return self._seconds.get(size)
+        average = self._seconds.get(size, share)
+        self._seconds[size] = share + (1.0 - TUNING.overhead_rate) * (average - share)
+        return share
+
+
 @lru_cache(maxsize=1024)
 def _corners(rows: int, tokens: int) -> tuple[tuple[int, int, float], ...]:
     """Return the table's entries around a call and their weights, bilinear in the logarithms, 1 in sum."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from ..api.counters import FreeDraft
 from .acceptance import DraftStats, Prior
 from .similar_requests import Buckets
 from .tuning import TUNING
@@ -24,6 +25,7 @@ class AutoState:
         cycles: cycles by choice, such as "self_speculation/16".
         runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications and the range of
             the answer for which this was worked out.
+        free_tokens, free_seconds: what its next verification of a free draft should give and take.
         expected_seconds, expected_tokens: what all of its cycles should have taken and given; for diffusion, a block.
     """
 
@@ -39,8 +41,16 @@ class AutoState:
     cycles: dict[str, int] = field(default_factory=dict)
     runs: list[float] = field(default_factory=list)
     runs_at: tuple[int, int] | None = None
+    free_tokens: float = 0.0
+    free_seconds: float = 0.0
     expected_seconds: float = 0.0
     expected_tokens: float = 0.0
+
+    def count_free(self, source: FreeDraft) -> None:
+        """Count a verification of a free draft, and what it should have given and taken."""
+        self.cycles[source] = self.cycles.get(source, 0) + 1
+        self.expected_tokens += self.free_tokens
+        self.expected_seconds += self.free_seconds
 
     def expected_runs(self, at: int) -> list[float]:
         """Return the expected tokens of a cycle by length of draft, `at` tokens into the answer.

@@ -37,6 +37,12 @@ class AutoTuning:
             the cost of calls that were never made is a guess.
         trial_draft_length: tokens; the longest draft of a trial.
 
+    Free drafts (free_drafts.py), which no pass makes.
+
+    Attributes:
+        free_draft_lengths: tokens of a verification to choose among, as far as the draft is that long.
+        free_draft_gain: relative gain that verifying free drafts needs.
+
     What drafts are worth (acceptance.py). A token's chance is a request's own counts plus a prior.
 
     Attributes:
@@ -102,6 +108,9 @@ class AutoTuning:
     trusted_verifications: float = 8.0
     forced_trial_factor: int = 8
     trial_draft_length: int = 8
+
+    free_draft_lengths: tuple[int, ...] = (2, 4, 8, 16, 32)
+    free_draft_gain: float = 0.02
 
     first_acceptance: float = 0.9
     first_acceptance_weight: float = 3.0

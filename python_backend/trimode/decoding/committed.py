@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from ..api.counters import FreeDraft
+
 
 class Committed(NamedTuple):
     """The outcome of one pass.
@@ -14,6 +16,7 @@ class Committed(NamedTuple):
         verified: how many of these it confirmed.
         denoised: whether the pass refined a block, which a client may watch.
         prompt_read: whether the whole prompt is in the cache since this pass.
+        free: where the draft came from if no pass made it, else None.
     """
 
     tokens: list[int]
@@ -21,6 +24,7 @@ class Committed(NamedTuple):
     verified: int = 0
     denoised: bool = False
     prompt_read: bool = False
+    free: FreeDraft | None = None
 
 
 NOTHING = Committed([])

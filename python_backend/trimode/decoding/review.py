@@ -72,7 +72,7 @@ def _picked(seq: SequenceState, log_probs: npt.NDArray[np.float64]) -> Ints:
     """Return the offsets to reconsider; what ends the answer and what the thinking budget forces stay."""
     block, params = seq.current, seq.params
     offsets = np.arange(1, len(log_probs) + 1)
-    free = ~seq.ends(block.tokens[offsets]) & ~np.isin(offsets, list(_forced(seq)))
+    free = ~ends_of(seq, block.tokens[offsets]) & ~np.isin(offsets, list(_forced(seq)))
     known = np.flatnonzero(free)
     return offsets[unlikely(log_probs, known, params.revise.revise_threshold, params.revise.revise_fraction)]
 
@@ -85,7 +85,7 @@ def _forced(seq: SequenceState) -> dict[int, int]:
 def answer_length(seq: SequenceState) -> int:
     """Return how many of the block's tokens are the answer's: up to its end token, or to the request's limit."""
     tokens = seq.current.tokens[: seq.remaining]
-    ends = np.flatnonzero(seq.ends(tokens))
+    ends = np.flatnonzero(ends_of(seq, tokens))
     return int(ends[0]) + 1 if len(ends) else len(tokens)
 
 
@@ -106,3 +106,11 @@ def unlikely(
         return np.sort(known[np.argsort(log_probs[known], kind="stable")[:count]])
     assert threshold is not None
     return known[log_probs[known] < threshold]
+
+
+def ends_of(seq: SequenceState, tokens: Ints) -> npt.NDArray[np.bool_]:
+    """Return which of `tokens` (N,) end the answer, (N,)."""
+    found: npt.NDArray[np.bool_] = tokens == seq.params.end_id
+    for stop in seq.params.choice.stop_token_ids:
+        found = found | (tokens == stop)
+    return found

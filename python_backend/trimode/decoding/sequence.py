@@ -8,14 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-import numpy as np
-import numpy.typing as npt
-
 from ..api.answer import FinishReason, PromptLogProbs, Top
 from ..api.counters import Counters
 from ..api.fields import Mode
 from ..api.params import GenerationParams
 from .block import Block
+from .free_drafts.drafts import FreeDrafts
 from .guide import Guide, follow
 from .infill_state import InfillState
 from .quadratic_shape import QuadraticShape
@@ -55,6 +53,7 @@ class SequenceState:
         revise: the text to reconsider, when the request is that; `tokens` are then the text's, at the end.
         rules: what changes logits before a token is chosen from them, in this order.
         guide: what the answer must match; it stands where `tokens` end.
+        free_drafts: drafts that no pass makes, where the request asks for them.
         mode, block_length: how the next cycle is decoded; the request's own, unless that is left to `auto`.
         shape: of the passes that verify a draft and make the next one; None where drafts have passes of their own.
     """
@@ -77,6 +76,7 @@ class SequenceState:
     revise: ReviseState | None = None
     rules: tuple[LogitRule, ...] = ()
     guide: Guide | None = None
+    free_drafts: FreeDrafts | None = None
     mode: Mode = field(init=False)
     block_length: int = field(init=False)
     shape: QuadraticShape | None = None
@@ -91,11 +91,20 @@ class SequenceState:
             self.prompt_log_probs = PromptLogProbs(self.prompt)
 
     @property
+    def single(self) -> bool:
+        """Whether all of its passes are of single tokens, as its mode stands."""
+        return self.mode is Mode.AUTOREGRESSIVE and self.free_drafts is None
+
+    @property
     def between_cycles(self) -> bool:
         """Whether its next pass begins a cycle, so that the mode may change: a single token, or a draft."""
-        if self.phase is Phase.DECODE:
-            return self.length - self.cached == 1  # more where a guide dictated some
-        return self.phase in (Phase.DRAFT, Phase.VERIFY) and self.current.step == 0
+        return self.begins_cycle and self.length - self.cached == 1  # more where a guide dictated some
+
+    @property
+    def begins_cycle(self) -> bool:
+        """Whether its next pass begins a cycle, over one token or several that are not cached."""
+        begins_draft = self.phase in (Phase.DRAFT, Phase.VERIFY) and self.current.step == 0
+        return self.phase is Phase.DECODE or begins_draft
 
     @property
     def length(self) -> int:
@@ -213,13 +222,6 @@ class SequenceState:
         while not self.done and (tokens := self.dictated):
             committed += self.commit([*tokens], [0.0] * len(tokens))
         return committed
-
-    def ends(self, tokens: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
-        """Return which of `tokens` (N,) end the answer, (N,)."""
-        found: npt.NDArray[np.bool_] = tokens == self.params.end_id
-        for stop in self.params.choice.stop_token_ids:
-            found = found | (tokens == stop)
-        return found
 
     def finish(self, reason: FinishReason) -> None:
         """Record why the answer ends; no further pass is needed."""

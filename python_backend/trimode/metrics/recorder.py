@@ -12,15 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..api.answer import Chunk, Timing
+from ..api.counters import FREE_DRAFTS
 from ..errors import TrimodeError
 from .table import (
     ACCEPTED,
+    ACCEPTED_FREE,
     DECODE,
     DRAFT_TOKENS,
     DURATION,
     FIRST_CHUNK,
     FORWARD_KINDS,
     FORWARDS,
+    FREE_DRAFT_TOKENS,
     INFERENCE,
     INTER_CHUNK,
     INTER_TOKEN,
@@ -74,6 +77,10 @@ class Recorder:
         self._samples.append(Sample(OUTPUT_TOKENS, counters.output_tokens, (mode,)))
         self._samples.append(Sample(DRAFT_TOKENS, counters.total_draft_tokens, (mode,)))
         self._samples.append(Sample(ACCEPTED, counters.total_accepted_draft_tokens, (mode,)))
+        for source in FREE_DRAFTS:
+            accepted, rejected = (getattr(counters, f"{fate}_{source}_tokens") for fate in ("accepted", "rejected"))
+            self._samples.append(Sample(FREE_DRAFT_TOKENS, accepted + rejected, (mode, source)))
+            self._samples.append(Sample(ACCEPTED_FREE, accepted, (mode, source)))
         for kind in FORWARD_KINDS:
             self._samples.append(Sample(FORWARDS, getattr(counters, f"{kind}_forwards"), (mode, kind)))
         for confirmed, count in enumerate(counters.acceptance):

@@ -47,6 +47,18 @@ FORWARDS = Metric(
 )
 DRAFT_TOKENS = Metric("trimode_draft_tokens_total", "counter", "Tokens drafted for answered requests", ("mode",))
 ACCEPTED = Metric("trimode_accepted_draft_tokens_total", "counter", "Drafted tokens that verification kept", ("mode",))
+FREE_DRAFT_TOKENS = Metric(
+    "trimode_free_draft_tokens_total",
+    "counter",
+    "Tokens drafted for answered requests without a pass, by the field that asked for it",
+    ("mode", "source"),
+)
+ACCEPTED_FREE = Metric(
+    "trimode_accepted_free_draft_tokens_total",
+    "counter",
+    "Tokens drafted without a pass that verification kept",
+    ("mode", "source"),
+)
 FIRST_CHUNK = Metric(
     "trimode_first_chunk_seconds", "histogram", "Seconds from arrival to the first chunk sent", ("mode",), SECONDS
 )
@@ -135,7 +147,8 @@ PREFIX_BYTES = Metric("trimode_prefix_cache_bytes", "gauge", "Memory that the pr
 AUTO_CYCLES = Metric(
     "trimode_auto_cycles_total",
     "counter",
-    "Cycles by what mode auto chose: the mode and the length of its draft (0 without one; for diffusion, answers)",
+    "Cycles by what mode auto chose: the mode, or the source of a free draft, and the length of the draft "
+    "(0 without one; for diffusion, answers)",
     ("mode", "block_length"),
 )
 PASS_SECONDS = Metric(
@@ -152,6 +165,8 @@ METRICS: tuple[Metric, ...] = (
     FORWARDS,
     DRAFT_TOKENS,
     ACCEPTED,
+    FREE_DRAFT_TOKENS,
+    ACCEPTED_FREE,
     FIRST_CHUNK,
     DURATION,
     QUEUE,
@@ -181,7 +196,7 @@ UNITS: dict[str, str] = {
         "requests": (REQUESTS, RUNNING, WAITING),
         "tokens": (
             *(PROMPT_TOKENS, OUTPUT_TOKENS, DRAFT_TOKENS, ACCEPTED, PREFIX_QUERIES, PREFIX_HITS),
-            *(PROMPT_SIZE, OUTPUT_SIZE, MOST_TOKENS),
+            *(PROMPT_SIZE, OUTPUT_SIZE, MOST_TOKENS, FREE_DRAFT_TOKENS, ACCEPTED_FREE),
         ),
         "verifications": (VERIFICATIONS,),
         "share, 0 to 1": (SLOTS_USED,),
@@ -200,11 +215,13 @@ UNITS: dict[str, str] = {
 LABELS: dict[str, str] = {
     "mode": "The mode of a request that generates (`auto` for one in mode auto), or its operation, `infill` or "
     "`revise`. A request that never ran counts as `invalid`, or, if it was refused for another reason, as the mode "
-    "that it named, or `default`. In `trimode_auto_cycles_total`, the mode that auto chose for the cycles.",
+    "that it named, or `default`. In `trimode_auto_cycles_total`, the mode that auto chose for the cycles, or the "
+    "source of the free draft that they verified.",
     "outcome": "How a request ended: `stop`, `length`, `invalid`, `overloaded`, `cancelled`, `deadline` or `error`.",
     "kind": "What a pass was for: `prefill`, `decode`, `draft`, `denoise`, `verify`, `commit` or `score`.",
+    "source": "Where a draft came from: `prediction` or `prompt_lookup`.",
     "confirmed": "Tokens of the draft that were kept, from 0.",
-    "block_length": "Tokens of the draft; 0 for single tokens.",
+    "block_length": "Tokens of the draft, the one before it included; 0 for single tokens.",
     "rows": "Rows of the call.",
     "tokens": "Tokens of each row.",
     INSTANCE: "Triton's name of the instance of the model, such as `nemotron_diffusion_0_0`.",

@@ -15,6 +15,7 @@ from ..scheduling.snapshot import BlockSnapshot
 from ..text.answer_text import AnswerText
 from ..text.prompt import block_beside, read_text, room_after
 from ..text.tokenizer import Tokenizer
+from .free_drafts import free_drafts_of
 from .guides import guide_of
 from .services import Handle, Request, Services
 from .token_rules import rules_of
@@ -34,6 +35,7 @@ def start(request: Request, services: Services) -> Handle:
             params.block.draft_adapter,
             rules=rules_of(params, services),
             guide=guide_of(params, services),
+            free_drafts=free_drafts_of(params, prompt, services),
         ),
         text=AnswerText(
             tokenizer,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..api.fields import MAX_BLOCK_LENGTH, Mode
+from ..api.fields import MAX_BLOCK_LENGTH
 from ..decoding.sequence import Phase, SequenceState
 from ..engines.base import Row
 from .job import Job
@@ -37,8 +37,9 @@ def pack(planned: list[tuple[Job, Row]]) -> list[list[tuple[Job, Row]]]:
     """Group passes into engine calls: single tokens together, blocks together, prompt chunks by themselves.
 
     Padding a single token to a block, or a block to a prompt chunk, costs more than a second call; two blocks of
-    different length in one call cost less. Passes with a mask of their own, which are longer than blocks, go together.
-    The groups are those of `Engine.place`, whose slots are neighbours.
+    different length in one call cost less. So the single tokens of a sequence that has longer passes now and then go
+    with blocks: its slot would have to move for each change. Passes with a mask of their own, which are longer than
+    blocks, go together. The groups are those of `Engine.place`, whose slots are neighbours.
     """
     if len(planned) == 1:
         return [planned]
@@ -52,7 +53,7 @@ def pack(planned: list[tuple[Job, Row]]) -> list[list[tuple[Job, Row]]]:
             groups.append([(job, row)])
         elif own_mask:
             masked.append((job, row))
-        elif job.sequence.mode is Mode.AUTOREGRESSIVE:
+        elif job.sequence.single:
             singles.append((job, row))
         else:
             blocks.append((job, row))

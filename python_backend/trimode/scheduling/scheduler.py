@@ -14,7 +14,6 @@ from functools import wraps
 from typing import TypeVar
 
 from ..api.answer import Chunk
-from ..api.fields import Mode
 from ..auto.chooser import Auto
 from ..decoding.committed import Committed
 from ..decoding.modes import registry as modes
@@ -95,7 +94,7 @@ class Scheduler:
     def _admit(self, job: Job) -> None:
         seq = job.sequence
         self._auto.admit(seq, [other.sequence for other in self._queue.running], self._engine.capacity)
-        seq.slot = self._engine.allocate(block=seq.mode is not Mode.AUTOREGRESSIVE)
+        seq.slot = self._engine.allocate(block=not seq.single)
         job.timing.admitted = time.monotonic()
         self._queue.start(job)
 
@@ -146,7 +145,7 @@ class Scheduler:
         """Run one engine call, once the slots of its rows lie side by side; return what it gave and its seconds."""
         if len(group) > 1:
             for job, _ in group:
-                self._engine.place(job.sequence.slot, block=job.sequence.mode is not Mode.AUTOREGRESSIVE)
+                self._engine.place(job.sequence.slot, block=not job.sequence.single)
         began = time.perf_counter()
         results = self._engine.run([row for _, row in group])
         return results, time.perf_counter() - began

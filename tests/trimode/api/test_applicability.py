@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from trimode.api.applicability import FIELDS_OF_MODES
 from trimode.api.fields import Mode, Operation
-from trimode.api.params import GenerationParams
+from trimode.api.params import NOT_ECHOED, GenerationParams
 
 from tests.support.parsing import DEFAULTS, unparsed
 
@@ -20,6 +20,8 @@ OF_SOME_MODES: dict[str, object] = {
     "reveal": "margin",
     "draft_adapter": False,
     "speculation": "linear",
+    "prediction": "an edited file",
+    "prompt_lookup": True,
     "auto_allow": ["diffusion"],
     "revise_rounds": 1,
     "effort": 0.5,
@@ -34,7 +36,8 @@ OF_REVISING: dict[str, object] = {"revise_threshold": -1.0, "revise_fraction": 0
 def test_a_knob_is_refused_by_the_modes_that_do_not_have_it(name: str, value: object, mode: Mode) -> None:
     given = {"text_input": "a", "mode": str(mode), name: value}
     if mode in FIELDS_OF_MODES[name]:
-        echoed = GenerationParams.parse(given, DEFAULTS).echo()[name]
+        params = GenerationParams.parse(given, DEFAULTS)
+        echoed = getattr(params.block, name) if name in NOT_ECHOED else params.echo()[name]
         assert (list(echoed) if isinstance(echoed, tuple) else echoed) == value
     else:
         error = unparsed(given)

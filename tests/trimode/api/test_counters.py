@@ -18,6 +18,10 @@ FULL = Counters(
     cached_tokens=9,
     total_draft_tokens=8,
     total_accepted_draft_tokens=2,
+    accepted_prediction_tokens=1,
+    rejected_prediction_tokens=4,
+    accepted_prompt_lookup_tokens=0,
+    rejected_prompt_lookup_tokens=2,
     output_tokens=60,
 )
 
@@ -42,6 +46,16 @@ def test_verifications_are_counted_by_what_they_confirmed() -> None:
     assert (one + two).verify_forwards == 4
 
 
+def test_free_drafts_are_counted_by_their_source_and_with_all_others() -> None:
+    counters = Counters()
+    counters.verified(7, 2)
+    counters.verified(7, 5, "prediction")
+    counters.verified(3, 1, "prompt_lookup")
+    assert (counters.total_draft_tokens, counters.total_accepted_draft_tokens) == (17, 8)
+    assert (counters.accepted_prediction_tokens, counters.rejected_prediction_tokens) == (5, 2)
+    assert (counters.accepted_prompt_lookup_tokens, counters.rejected_prompt_lookup_tokens) == (1, 2)
+
+
 def test_ratios() -> None:
     assert (FULL.tokens_per_forward, FULL.tokens_per_cycle, FULL.acceptance_rate) == (60 / 27, 60 / 24, 0.25)
 
@@ -63,6 +77,10 @@ def test_the_wire_gets_every_counter_and_ratio() -> None:
         "cached_tokens": 9,
         "total_draft_tokens": 8,
         "total_accepted_draft_tokens": 2,
+        "accepted_prediction_tokens": 1,
+        "rejected_prediction_tokens": 4,
+        "accepted_prompt_lookup_tokens": 0,
+        "rejected_prompt_lookup_tokens": 2,
         "output_tokens": 60,
         "forwards": 27,
         "tokens_per_forward": 60 / 27,

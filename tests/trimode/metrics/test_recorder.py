@@ -7,8 +7,10 @@ from trimode.api.counters import Counters
 from trimode.errors import OverloadedError
 from trimode.metrics.recorder import Recorder, Sample
 from trimode.metrics.table import (
+    ACCEPTED_FREE,
     DECODE,
     FIRST_CHUNK,
+    FREE_DRAFT_TOKENS,
     INFERENCE,
     INTER_CHUNK,
     INTER_TOKEN,
@@ -92,3 +94,16 @@ def test_verifications_count_by_the_tokens_that_they_kept() -> None:
     recorder.answered("self_speculation", "stop", 1.0, Chunk(counters=Counters(acceptance=(3, 0, 2))), 10)
     found = {sample.labels: sample.value for sample in recorder.drain() if sample.metric is VERIFICATIONS}
     assert found == {("0",): 3, ("2",): 2}
+
+
+def test_free_drafts_count_by_their_source() -> None:
+    counters = Counters()
+    counters.verified(7, 5, "prediction")
+    counters.verified(3, 1, "prompt_lookup")
+    recorder = Recorder()
+    recorder.answered("autoregressive", "stop", 1.0, Chunk(counters=counters), 10)
+    samples = recorder.drain()
+    for metric, of_prediction, of_lookup in ((FREE_DRAFT_TOKENS, 7, 3), (ACCEPTED_FREE, 5, 1)):
+        found = {sample.labels: sample.value for sample in samples if sample.metric is metric}
+        expected = {"prediction": of_prediction, "prompt_lookup": of_lookup}
+        assert found == {("autoregressive", source): value for source, value in expected.items()}

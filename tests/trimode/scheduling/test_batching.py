@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
+from trimode.decoding.free_drafts.drafts import FreeDrafts
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row
 from trimode.scheduling.batching import MAX_CALL_TOKENS, pack
@@ -70,3 +71,9 @@ def test_a_call_of_blocks_stays_below_its_limit(width: int, count: int, sizes: l
 def test_every_pass_is_in_exactly_one_call() -> None:
     passes = planned(*[(phase, width) for phase in (Phase.PREFILL, Phase.DRAFT) for width in (1, 7, 64)] * 5)
     assert sorted(slot for group in slots_of(pack(passes)) for slot in group) == list(range(30))
+
+
+def test_the_single_tokens_of_a_sequence_with_free_drafts_go_with_blocks_beside_which_its_slot_lies() -> None:
+    passes = planned((Phase.DECODE, 1), (Phase.DECODE, 1), (Phase.DRAFT, 8))
+    passes[1][0].sequence.free_drafts = FreeDrafts([3], max_tokens=9, longest=8, prediction=[4])
+    assert slots_of(pack(passes)) == [[0], [1, 2]]

@@ -12,7 +12,7 @@ from ..committed import NOTHING, Committed
 from ..quadratic_shape import QuadraticShape
 from ..sequence import Phase, SequenceState
 from ..shaping import shaped
-from . import autoregressive, diffusion, infill, quadratic, revise, self_speculation
+from . import autoregressive, diffusion, free_drafts, infill, quadratic, revise, self_speculation
 
 
 @dataclass(frozen=True)
@@ -63,11 +63,15 @@ def switch(seq: SequenceState, mode: Mode, block_length: int, shape: QuadraticSh
     """
     drafted = shape is not None and seq.shape is not None
     seq.switch(mode, block_length, shape)
-    if drafted:
-        return
-    if mode is Mode.AUTOREGRESSIVE:
+    if not drafted:
+        _resume(seq)
+
+
+def _resume(seq: SequenceState) -> None:
+    """Go on in a sequence's mode after the last committed token, which is not in the cache."""
+    if seq.mode is Mode.AUTOREGRESSIVE:
         autoregressive.resume(seq)
-    elif shape is not None:
+    elif seq.shape is not None:
         quadratic.resume(seq)
     else:
         self_speculation.resume(seq)
@@ -77,7 +81,7 @@ def plan(seq: SequenceState, prefill_chunk: int) -> Row:
     """Return the sequence's next pass; one that reads text has at most `prefill_chunk` tokens."""
     if seq.phase is Phase.PREFILL:
         return decoder_of(seq).plan_prompt(seq, prefill_chunk)
-    return decoder_of(seq).plan(seq, prefill_chunk)
+    return free_drafts.plan(seq) or decoder_of(seq).plan(seq, prefill_chunk)
 
 
 def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
@@ -91,8 +95,14 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
         if not prefill.apply(seq, row, result):
             return NOTHING
         row, result = prefill.last_of(row, result)
-    if seq.rules and not decoder.shapes:
+    free = free_drafts.planned(seq)
+    if seq.rules and (free or not decoder.shapes):
         result = shaped(seq, row, result)
+    if free:
+        outcome = free_drafts.apply(seq, row, result)
+        if not seq.done:
+            _resume(seq)
+        return outcome
     if not begins:
         return decoder.apply(seq, row, result)
     return Committed(decoder.start(seq, result), prompt_read=True)

@@ -14,7 +14,6 @@ from ...engines.base import Ints, Row, RowResult
 from .. import guided_block, refine
 from ..choice import CAUSAL_STREAM, next_token
 from ..committed import Committed
-from ..guide import Guide
 from ..sequence import Phase, SequenceState
 
 
@@ -82,31 +81,17 @@ def verified_run(seq: SequenceState, draft: Ints, result: RowResult) -> tuple[li
     Args:
         draft: (W,) int64; row t of `result` predicts what follows its token t. Rows from W on are not looked at.
     """
-    params = seq.params
-    if seq.guide is not None:
-        return _verified_with(seq.guide, seq, draft, result)
+    params, guide = seq.params, seq.guide
     base, width = len(seq.tokens), len(draft)
     unforced = params.reference or params.max_thinking_tokens is None
-    if params.sampling.plain and not params.returns.return_log_probs and unforced and not result.stuck():
+    quick = params.sampling.plain and not params.returns.return_log_probs and unforced and guide is None
+    if quick and not result.stuck():
         ids = result.logits.argmax(axis=-1) if params.reference else result.top_id  # (S,)
         agree = ids[: width - 1] == draft[1:]
         count = width if agree.all() else int(np.argmin(agree)) + 1
         return [int(token) for token in ids[:count]], [0.0] * count
-    run: list[int] = []
-    log_probs: list[float] = []
-    for offset in range(width):
-        token, log_prob = next_token(seq, result, offset, base + offset, tuple(run))
-        run.append(token)
-        log_probs.append(log_prob)
-        if offset + 1 == width or token != draft[offset + 1]:
-            break
-    return run, log_probs
-
-
-def _verified_with(guide: Guide, seq: SequenceState, draft: Ints, result: RowResult) -> tuple[list[int], list[float]]:
-    """Return the same where a guide holds the answer: it goes along with the run, and back to where it was."""
-    base, width, begin = len(seq.tokens), len(draft), guide.taken
-    if not seq.params.sampling.greedy:
+    begin = 0 if guide is None else guide.taken
+    if guide is not None and not params.sampling.greedy:
         guide.look_ahead(draft[1:].tolist())
     run: list[int] = []
     log_probs: list[float] = []
@@ -116,8 +101,10 @@ def _verified_with(guide: Guide, seq: SequenceState, draft: Ints, result: RowRes
         log_probs.append(log_prob)
         if offset + 1 == width or token != draft[offset + 1]:
             break
-        guide.take(token)
-        if guide.complete:
-            break
-    guide.back(guide.taken - begin)
+        if guide is not None:
+            guide.take(token)
+            if guide.complete:
+                break
+    if guide is not None:  # commit takes the run
+        guide.back(guide.taken - begin)
     return run, log_probs

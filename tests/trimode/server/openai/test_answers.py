@@ -125,6 +125,12 @@ def test_prompts_count_once() -> None:
     assert found["prompt_tokens_details"] == {"cached_tokens": 12}  # of each prompt at most all
 
 
+def test_the_usage_says_what_a_prediction_gave() -> None:
+    last = [{**COUNTS, "accepted_prediction_tokens": 7, "rejected_prediction_tokens": at} for at in (1, 4)]
+    details = usage(last, 1)["completion_tokens_details"]
+    assert details == {"reasoning_tokens": 0, "accepted_prediction_tokens": 14, "rejected_prediction_tokens": 5}
+
+
 def test_the_metrics_of_one_answer() -> None:
     counts = {"verify_forwards": 2, "total_draft_tokens": 8, "total_accepted_draft_tokens": 6}
     drafted = {**COUNTS, **counts, "acceptance_histogram": [0, 0, 1, 0, 1]}

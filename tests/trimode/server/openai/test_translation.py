@@ -126,6 +126,38 @@ def test_values_that_mean_nothing_here_are_turned_into_those_of_generate() -> No
     assert len(found["user"]) == 64 and "stop_words" not in found
 
 
+def test_a_prediction_is_a_text_or_parts_of_one() -> None:
+    for content in ("def f():", [{"type": "text", "text": "def "}, {"type": "text", "text": "f():"}]):
+        prediction = {"type": "content", "content": content}
+        assert job(chat(prediction=prediction))["prediction"] == "def f():"
+        assert job(text(prediction=prediction))["prediction"] == "def f():"
+    assert job(chat(prediction="def f():"))["prediction"] == "def f():"
+    assert "prediction" not in job(chat(prediction=None))
+    assert job(chat(prompt_lookup=True))["prompt_lookup"] is True
+
+
+@pytest.mark.parametrize(
+    ("prediction", "param", "code"),
+    [
+        (3, "prediction", "wrong_type"),
+        ({"content": "a"}, "prediction.type", "invalid_value"),
+        ({"type": "text", "content": "a"}, "prediction.type", "invalid_value"),
+        ({"type": "content"}, "prediction.content", "wrong_type"),
+        ({"type": "content", "content": [{"type": "image_url"}]}, "prediction.content[0].type", "invalid_value"),
+        ({"type": "content", "content": "a", "more": 1}, "prediction.more", "unknown_field"),
+    ],
+)
+def test_what_is_no_prediction_is_refused(prediction: object, param: str, code: str) -> None:
+    assert refused_in_chat(prediction=prediction) == (param, code)
+
+
+def test_other_endpoints_take_no_prediction() -> None:
+    error = error_of(fim_completions.translate, {"prompt": "a", "suffix": "b", "prediction": "c"}, facts())
+    assert (error.param, error.code) == ("prediction", "not_applicable")
+    error = error_of(messages.translate, {"messages": QUESTION, "max_tokens": 5, "prediction": "c"}, facts())
+    assert (error.param, error.code) == ("prediction", "not_applicable")
+
+
 def test_the_end_token_may_be_ignored() -> None:
     assert job(text(ignore_eos=True))["end_id"] == -1
     assert "end_id" not in job(text(min_tokens=3, ignore_eos=False))

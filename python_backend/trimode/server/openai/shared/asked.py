@@ -14,10 +14,12 @@ from ....api.checks import check_field
 from ....api.fields import MAX_GAP_TOKENS, MAX_STOP_WORDS, MAX_USER_CHARACTERS, Mode
 from ....errors import Described
 from ..tools.wanted import Tools
+from .dialogue import read_content
 from .errors import NAMES, refused
 from .facts import Facts
 from .fields import Given
 from .form import form_of
+from .kinds import mapping, text
 
 SEEDS = 2**63  # generate takes 0 to 2**63 - 1
 NEUTRAL = {"presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0, "min_tokens": 0,
@@ -110,7 +112,7 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         for name, neutral in NEUTRAL.items():
             if job.get(name) == neutral:
                 del job[name]
-    job |= form_of(given)[0]
+    job |= form_of(given)[0] | _prediction(given)
     extras = tuple(name for name in ("return_perf_metrics", "return_effective_params") if job.get(name))
     options = given.get("stream_options", {})
     return_ids = bool(given.get("return_token_ids"))
@@ -164,6 +166,22 @@ def _set_sampling(job: dict[str, Any], given: Given, facts: Facts) -> None:
         job["seed"] = seed % SEEDS
     if user := given.get("user"):
         job["user"] = user if len(user) <= MAX_USER_CHARACTERS else hashlib.sha256(user.encode()).hexdigest()
+
+
+def _prediction(given: Given) -> dict[str, str]:
+    """Return the text that a client expects, given as OpenAI has it or as the text alone; nothing without one."""
+    value = given.get("prediction")
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        return {"prediction": text("prediction", value)}
+    found = mapping("prediction", value)
+    if found.get("type") != "content":
+        raise refused("prediction.type", "must be content", found.get("type"))
+    for name in found:
+        if name not in ("type", "content"):
+            raise refused(f"prediction.{name}"[:80], "is not a key", found[name], "unknown_field")
+    return {"prediction": read_content("prediction.content", found.get("content"))}
 
 
 def _stops(given: Given) -> list[str]:

@@ -131,6 +131,8 @@ _SERVED = (
             "has no effect.", mapping),
     _served("output_format", MESSAGES, "As `output_config.format`, in older clients.", mapping),
     _served("tools", CALLING, "Functions that the answer may call, each with the schema of its arguments.", listing),
+    _served("prediction", CHOICES, "A text that the answer should be for the most part, from which drafts are taken: "
+            "`{\"type\": \"content\", \"content\"}`, or the text itself. The answer is the same without it."),
     _served("tool_choice", CHAT, "none; auto, the model decides; required, the answer is made of calls; or the "
             "function to call, `{\"type\": \"function\", \"function\": {\"name\"}}`."),
     _served("tool_choice", RESPONSES, "none, auto, required, or `{\"type\": \"function\", \"name\"}`."),
@@ -147,7 +149,6 @@ _IGNORED = (
     *_ignored("There is one tier.", ALL, "service_tier"),
     *_ignored("A hint for other servers' caches and logs.", ALL, "safety_identifier", "prompt_cache_key",
               "prompt_cache_retention", "session_id", "request_id"),
-    *_ignored("Accepted; its usage counts are 0.", CHAT, "prediction"),
     *_ignored("Says how often to send, which follows from what is committed.", OPENAI, "stream_interval"),
     *_ignored("Thought and answer always come apart, and as they are made.", OPENAI, "separate_reasoning",
               "stream_reasoning"),
@@ -171,6 +172,8 @@ _REFUSED = (
         "guided_json_object", "json_schema", "regex", "ebnf")),
     _refused("functions", CHAT, _OLD_TOOLS, []),
     _refused("function_call", CHAT, _OLD_TOOLS, "none", "auto"),
+    _refused("prediction", FIM, "A gap is filled without drafts."),
+    _refused("prediction", RESPONSES + MESSAGES, "Chat completions and completions take it."),
     _refused("logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
     _refused("prompt_logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
     _refused("truncate_prompt_tokens", FIM, "A gap's prompt is never cut."),

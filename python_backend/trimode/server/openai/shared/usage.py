@@ -7,9 +7,12 @@ from typing import Any
 
 from .work import Piece
 
+PREDICTED = ("accepted_prediction_tokens", "rejected_prediction_tokens")
+"""Outputs whose sums the usage has under the same names."""
 COUNTS = (
     *("num_input_tokens", "num_output_tokens", "cached_tokens"),
     *("verify_forwards", "total_draft_tokens", "total_accepted_draft_tokens", "acceptance_histogram"),
+    *PREDICTED,
 )
 """Outputs of a last piece that the usage and the metrics are made of."""
 
@@ -33,8 +36,7 @@ def usage(last: Sequence[Piece], prompts: int, reasoning_tokens: int = 0) -> dic
         "prompt_tokens_details": {"cached_tokens": cached},
         "completion_tokens_details": {
             "reasoning_tokens": reasoning_tokens,
-            "accepted_prediction_tokens": 0,
-            "rejected_prediction_tokens": 0,
+            **{name: sum(piece[name] for piece in last) for name in PREDICTED},
         },
     }
 
