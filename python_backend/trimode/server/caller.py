@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ..errors import ServeError
 
@@ -69,6 +70,7 @@ EVERY_PEER = Callers()
 """Trusts no proxy: the other end of a connection is the caller."""
 
 
+@lru_cache(maxsize=1024)
 def address_in(text: str) -> Address | None:
     """Return the address in `text`, which may have a port; None if there is none.
 

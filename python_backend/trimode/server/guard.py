@@ -29,6 +29,7 @@ from .body_check import check_body
 from .error_answer import error_response, error_text
 from .http_front import trace
 from .http_front.body import read_body
+from .http_front.event_stream import EventStream
 from .serving import Limits, ServingState, check_model, lost_error, not_serving, silent_error
 
 logger = logging.getLogger(__name__)
@@ -235,11 +236,14 @@ class Guard:
         if answer.status != 200:
             return await self._whole(request, answer)
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
-        response = web.StreamResponse(headers={**headers, **self.entry.origins.headers(request)})
+        response = EventStream(headers={**headers, **self.entry.origins.headers(request)})
         await response.prepare(request)
         try:
-            async for event in answer.parts():
-                await response.write(event)
+            while events := await answer.next():
+                if answer.complete:
+                    await response.write_eof(events)
+                    return response
+                await response.write(events)
         except (LostError, TimeoutError) as exc:
             error = silent_error() if isinstance(exc, TimeoutError) else lost_error(self._state)
             await response.write(b"data: " + json.dumps({"error": error.on_the_wire()}).encode() + b"\n\n")

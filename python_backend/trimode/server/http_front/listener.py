@@ -207,4 +207,5 @@ async def listen(
         server.pre_shutdown()
         await server.shutdown(SHUTDOWN_SECONDS)
         watching.cancel()
+        await asyncio.wait({watching})
         loop.set_exception_handler(before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +14,7 @@ from .shared.asked import Asked, ask, repeated
 from .shared.choice import Choice, Delta
 from .shared.dialogue import prompt_for, read_messages, thought_is_open
 from .shared.errors import refused
-from .shared.exchange import DONE, Exchange, error_event, event, new_id
+from .shared.exchange import DONE, Exchange, Last, TextFrame, error_event, event, new_id
 from .shared.facts import Facts
 from .shared.fields import Given, sort_fields
 from .shared.kinds import boolean
@@ -118,6 +118,7 @@ class Shape:
     id: str
     created: int
     asked: Asked
+    _frames: dict[int, TextFrame] = field(default_factory=dict)
 
     def whole(self, choices: Sequence[Choice], seconds: float) -> dict[str, Any]:
         """Return the answer."""
@@ -178,6 +179,14 @@ class Shape:
         delta = {"role": "assistant", "content": None if self.asked.calls_only else ""}
         return self.chunk([{"index": index, "delta": delta, "logprobs": None, "finish_reason": None}])
 
+    def said(self, index: int, delta: Delta) -> bytes:
+        """Return the event of what a piece adds. Where that is text alone, all around it is the same in each."""
+        if not delta.only_text:
+            return event(self.middle(index, delta))
+        if index not in self._frames:
+            self._frames[index] = TextFrame(lambda text: self.middle(index, Delta(text)))
+        return self._frames[index].event(delta.text)
+
     def middle(self, index: int, delta: Delta) -> dict[str, Any]:
         """Return the chunk of what a piece adds."""
         said: dict[str, Any] = {"content": delta.text} if delta.text or not (delta.thought or self.asked.tools) else {}
@@ -220,25 +229,27 @@ async def events(exchange: Exchange, shape: Shape) -> AsyncGenerator[bytes]:
     choices = [Choice(asked, service.facts) for _ in asked.jobs]
     begun: set[int] = set()
     first: float | None = None
+    left, made = len(choices), list[bytes]()
     async with contextlib.aclosing(service.worker.pieces(asked, exchange.visit)) as pieces:
         async for index, piece in pieces:
             choice, made = choices[index], []
             delta = choice.take(piece)
             if index not in begun:
                 begun.add(index)
-                made.append(shape.opening(index))
+                made.append(event(shape.opening(index)))
             if delta.says:
                 first = exchange.seconds if first is None else first
                 if delta.says_more_than_calls:
-                    made.append(shape.middle(index, delta))
-                made += [shape.calling(index, call) for call in delta.calls]
+                    made.append(shape.said(index, delta))
+                made += [event(shape.calling(index, call)) for call in delta.calls]
             if delta.last:
-                made.append(shape.closing(index, choice))
-            if made:
-                yield b"".join(map(event, made))
+                made.append(event(shape.closing(index, choice)))
+                left -= 1
+            if made and left:
+                yield b"".join(made)
     if asked.include_usage:
-        yield event(shape.costs(choices, first, exchange.seconds))
-    yield DONE
+        made.append(event(shape.costs(choices, first, exchange.seconds)))
+    yield Last(b"".join((*made, DONE)))
 
 
 async def reply(exchange: Exchange, asked: Asked) -> web.StreamResponse:

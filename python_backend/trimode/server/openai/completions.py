@@ -16,7 +16,7 @@ from .chat_completions import with_logprobs
 from .shared.asked import Asked, ask, repeated
 from .shared.choice import Choice, Delta
 from .shared.errors import refused
-from .shared.exchange import DONE, Exchange, error_event, event, new_id
+from .shared.exchange import DONE, Exchange, Last, error_event, event, new_id
 from .shared.facts import Facts
 from .shared.fields import Given, sort_fields
 from .shared.kinds import integer, listing, text
@@ -258,16 +258,19 @@ async def events(exchange: Exchange, shape: Shape) -> AsyncGenerator[bytes]:
     choices = [Choice(asked, service.facts) for _ in asked.jobs]
     begun: set[int] = set()
     first: float | None = None
+    left, said = len(choices), b""
     async with contextlib.aclosing(pieces_of(exchange, asked)) as pieces:
         async for index, piece in pieces:
             delta = choices[index].take(piece)
             if delta.says or delta.last:
                 first = exchange.seconds if first is None else first
-                yield event(shape.part(index, choices[index], delta, index not in begun))
+                said = event(shape.part(index, choices[index], delta, index not in begun))
                 begun.add(index)
-    if asked.include_usage:
-        yield event(shape.costs(choices, first, exchange.seconds))
-    yield DONE
+                left -= delta.last
+                if left:
+                    yield said
+    costs = event(shape.costs(choices, first, exchange.seconds)) if asked.include_usage else b""
+    yield Last(said + costs + DONE)
 
 
 async def create(exchange: Exchange, _: str) -> web.StreamResponse:

@@ -10,7 +10,7 @@ from typing import Any
 from ..shared.asked import Asked
 from ..shared.choice import Choice
 from ..shared.errors import FaceError
-from ..shared.exchange import Exchange, named_event, new_id
+from ..shared.exchange import Exchange, Last, named_event, new_id
 from ..shared.prompt import ids_of
 from ..tools.calls import CallPiece
 from .answer import call_block, costs, ending, error_body
@@ -42,7 +42,8 @@ async def events(exchange: Exchange, asked: Asked) -> AsyncGenerator[bytes]:
     if blocks.kind is None and choice.has_words:
         yield blocks.add("text", "")
     last = {"type": "message_delta", "delta": ending(choice), "usage": costs(choice), **choice.extras()}
-    yield blocks.close() + named_event("message_delta", last) + named_event("message_stop", {"type": "message_stop"})
+    stop = named_event("message_stop", {"type": "message_stop"})
+    yield Last(blocks.close() + named_event("message_delta", last) + stop)
 
 
 def opening(asked: Asked, tokens: int) -> bytes:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
-from ..shared.exchange import Exchange, named_event
+from ..shared.exchange import Exchange, Last, named_event
 from ..tools.calls import Call, CallPiece
 from .reply import Reply, call_item, call_item_id, text_item, text_part, thought_item
 
@@ -106,4 +106,4 @@ async def events(exchange: Exchange, reply: Reply) -> AsyncGenerator[bytes]:
             said += b"".join(map(made.call, delta.calls))
             if said:
                 yield said
-    yield made.close() + made.state("completed" if reply.status() == "completed" else "incomplete")
+    yield Last(made.close() + made.state("completed" if reply.status() == "completed" else "incomplete"))

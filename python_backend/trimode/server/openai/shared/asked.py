@@ -222,6 +222,8 @@ def _include_usage(options: Mapping[str, Any], *, stream: bool) -> bool:
 def repeated(asked: Asked, prompts: list[dict[str, Any]], count: int) -> Asked:
     """Return `asked` with `count` jobs for each prompt; of the jobs of a prompt each takes the next seed."""
     (job,) = asked.jobs
+    if count == 1 and prompts == [{}]:
+        return asked
     jobs = []
     for prompt in prompts:
         for at in range(count):

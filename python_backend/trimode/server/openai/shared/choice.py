@@ -39,6 +39,11 @@ class Delta:
     last: bool = False
 
     @property
+    def only_text(self) -> bool:
+        """Whether there is text, and nothing beside it but what calls add."""
+        return bool(self.text) and not (self.thought or self.ids or self.tokens or self.provisional)
+
+    @property
     def says(self) -> bool:
         """Whether a client sees anything of it."""
         return bool(self.says_more_than_calls or self.calls)

@@ -23,6 +23,7 @@ from ...access.refusals import OPENAI
 from ...access.turnstile import Visit
 from ...body_check import read_object
 from ...http_front.body import read_body
+from ...http_front.event_stream import EventStream
 from ...metrics_front.source import MetricsSource
 from ...serving import Limits, ServingState
 from .asked import Asked
@@ -60,6 +61,10 @@ class Service:
     limits: Limits
     metrics: MetricsSource
     entry: Entry
+
+
+class Last(bytes):
+    """The last events of a stream."""
 
 
 class Exchange:
@@ -123,7 +128,9 @@ class Exchange:
         return self.json(body(error), error.status, error.headers())
 
     async def stream(self, events: AsyncGenerator[bytes], on_error: Callable[[FaceError], bytes]) -> web.StreamResponse:
-        """Send `events` as they come; an error before the first one has its status, a later one is the last event.
+        """Send `events` as they come, `Last` with the end of the answer.
+
+        An error before the first one has its status, a later one is the last event.
 
         Raises:
             FaceError: there was no first event.
@@ -132,15 +139,17 @@ class Exchange:
             first = await anext(events)
             headers = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
             headers |= self.service.entry.origins.headers(self.request)
-            response = web.StreamResponse(headers={**self.headers(), **headers, "X-Accel-Buffering": "no"})
+            response = EventStream(headers={**self.headers(), **headers, "X-Accel-Buffering": "no"})
             await response.prepare(self.request)
+            end, event = b"", first
             try:
-                await response.write(first)
-                async for event in events:
+                while not isinstance(event, Last):
                     await response.write(event)
+                    event = await anext(events)
+                end = event
             except FaceError as exc:
-                await response.write(on_error(exc))
-            await response.write_eof()
+                end = on_error(exc)
+            await response.write_eof(end)
         return response
 
 
@@ -152,6 +161,19 @@ def dumps(data: object) -> str:
 def event(data: object) -> bytes:
     """Return one server-sent event."""
     return f"data: {dumps(data)}\n\n".encode("utf-8", "replace")
+
+
+class TextFrame:
+    """Events that differ in one text: what stands around it is encoded once, by `made` of a text that is a mark."""
+
+    MARK = "\0text\0"  # no id and no name of a model has a NUL
+
+    def __init__(self, made: Callable[[str], object]) -> None:
+        self._head, self._tail = event(made(self.MARK)).split(dumps(self.MARK).encode())
+
+    def event(self, text: str) -> bytes:
+        """Return the event with this text."""
+        return b"%b%b%b" % (self._head, dumps(text).encode("utf-8", "replace"), self._tail)
 
 
 def named_event(name: str, data: object) -> bytes:

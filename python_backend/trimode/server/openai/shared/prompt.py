@@ -68,6 +68,8 @@ def with_room(asked: Asked, facts: Facts) -> Asked:
         FaceError: a prompt leaves no room; see also ids_of.
     """
     asked = _with_ids(asked, facts)
+    if not any(_open(job) for job in asked.jobs):
+        return asked
     each = len(asked.jobs) // asked.prompts
     jobs: list[dict[str, Any]] = []
     for at in range(0, len(asked.jobs), each):

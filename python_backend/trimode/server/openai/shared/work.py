@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
@@ -28,6 +28,7 @@ Piece = dict[str, Any]
 AT_ONCE = 8
 """Most jobs of one request that run at once: half the default slots, so that a batch does not fill the queue."""
 _END = object()
+_DECODER = json.JSONDecoder()
 
 
 class Asking(Protocol):
@@ -44,17 +45,15 @@ class Worker:
         self._asking = asking
         self._state = state
 
-    async def pieces(self, asked: Asked, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
+    def pieces(self, asked: Asked, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
         """Yield the pieces of all jobs as they come, each with its job's number. Closing it cancels what runs.
 
         Raises:
             FaceError: a job failed; the others are cancelled.
         """
-        if len(asked.jobs) == 1:
-            async with contextlib.aclosing(self._one(asked, 0, visit)) as pieces:
-                async for piece in pieces:
-                    yield 0, piece
-            return
+        return self._one(asked, 0, visit) if len(asked.jobs) == 1 else self._several(asked, visit)
+
+    async def _several(self, asked: Asked, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
         queue: asyncio.Queue[Any] = asyncio.Queue()
         turns = asyncio.Semaphore(AT_ONCE)
 
@@ -62,7 +61,7 @@ class Worker:
             try:
                 async with turns, contextlib.aclosing(self._one(asked, number, visit)) as pieces:
                     async for piece in pieces:
-                        queue.put_nowait((number, piece))
+                        queue.put_nowait(piece)
                 queue.put_nowait((number, _END))
             except Exception as exc:
                 queue.put_nowait((number, exc))
@@ -91,7 +90,7 @@ class Worker:
                 found[number] = piece
         return [found[number] for number in range(len(asked.jobs))]
 
-    async def _one(self, asked: Asked, number: int, visit: Visit) -> AsyncGenerator[Piece]:
+    async def _one(self, asked: Asked, number: int, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
         job = dict(asked.jobs[number])
         streams = bool(job.get("stream"))
         tag = secrets.token_hex(8)
@@ -105,13 +104,17 @@ class Worker:
                     found = json.loads(await answer.read())
                     if "error" in found:  # Triton sends some errors with status 200
                         raise error_in(str(found["error"]), asked.names)
-                    yield found
+                    yield number, found
                     return
-                async with contextlib.aclosing(_events(answer)) as events:
-                    async for event in events:
+                events = Events()
+                while part := await answer.next():
+                    for event in events.read(part):
                         if "error" in event:
                             raise error_in(str(event["error"]), asked.names)
-                        yield event
+                        yield number, event
+                    if events.ended:  # the end of the body says nothing more
+                        return
+                raise LostError("the stream ended before its last event")
         except RequestError as exc:
             raise face_error(exc, asked.names) from exc
         except TimeoutError as exc:
@@ -124,19 +127,21 @@ class Worker:
             raise face_error(exc) from exc
 
 
-async def _events(answer: Answer) -> AsyncGenerator[Piece]:
-    """Yield the events of Triton's stream.
+class Events:
+    """Reads the events of one of Triton's streams.
 
-    Raises:
-        LostError: it ended before its last event.
+    Attributes:
+        ended: the last one was read.
     """
-    held, last = b"", False
-    parts: AsyncIterator[bytes] = answer.parts()
-    async for part in parts:
-        *whole, held = (held + part).split(b"\n\n")
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._held = ""
+
+    def read(self, part: bytes) -> Iterator[Piece]:
+        """Take the next bytes, whole characters; yield the events that are whole."""
+        *whole, self._held = (self._held + part.decode("utf-8")).split("\n\n")
         for event in whole:
-            found = json.loads(event.removeprefix(b"data: "))
-            last = "error" in found or "finish_reason" in found
+            found = _DECODER.decode(event.removeprefix("data: "))
+            self.ended = "error" in found or "finish_reason" in found
             yield found
-    if not last:
-        raise LostError("the stream ended before its last event")
