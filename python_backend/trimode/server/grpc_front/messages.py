@@ -21,6 +21,7 @@ from ..access.turnstile import Visit
 from ..error_answer import with_type
 from ..serving import check_id, check_model
 from .framing import PREFIX, framed
+from .message_scan import check_fields, not_of
 
 ASK_FINAL = "triton_enable_empty_final_response"
 FINAL = "triton_final_response"
@@ -32,6 +33,7 @@ INFER_RESPONSE = 0x12  # in protobuf's form: the key of ModelStreamInferResponse
 RESERVED = (TAG, CALLER, CANCEL, TOKEN_RATE)
 """Parameters by which the front speaks to the model; from a caller they would end or rename another's request."""
 MOST_NAMES = 2 * len(BY_NAME)  # inputs, outputs or parameters of a request, each of which is a field or an output
+MOST_DIMENSIONS = 8  # of a tensor; those of the model have one, or two with a batch's
 MOST_NAME_CHARACTERS = 64  # the longest name of a field has 23; hints for longer ones would take seconds
 
 
@@ -52,15 +54,13 @@ def parsed(kind: Any, message: bytes) -> Any:
     """Return the message of class `kind` in the bytes.
 
     Raises:
-        RequestError: the bytes are none.
+        RequestError: the bytes are none, or hold more fields than can be read in a moment.
     """
+    check_fields(kind.DESCRIPTOR, message)
     try:
         return kind.FromString(message)
     except DecodeError as exc:
-        limit = f"must be a {kind.DESCRIPTOR.name} of KServe's protocol"
-        raise RequestError(
-            "the message", limit, Described(f"{len(message)} other bytes"), error_type="wrong_type"
-        ) from exc
+        raise not_of(kind.DESCRIPTOR, message) from exc
 
 
 def checked(request: Any, message: bytes, visit: Visit) -> Request:
@@ -82,6 +82,9 @@ def checked(request: Any, message: bytes, visit: Visit) -> Request:
     for tensor in request.inputs:  # Triton's own error would have no hint, and the name as it came
         if tensor.name not in BY_NAME:
             raise unknown_field(tensor.name[:MOST_NAME_CHARACTERS], Described("a tensor"))
+        if len(tensor.shape) > MOST_DIMENSIONS:
+            shown = Described(f"{len(tensor.shape)}")
+            raise RequestError(tensor.name, f"may have at most {MOST_DIMENSIONS} dimensions", shown, error_type="wrong_type")
         if any(not 0 <= size <= len(message) for size in tensor.shape) or math.prod(tensor.shape) > len(message):
             limit = "must have a shape that the message can fill"
             raise RequestError(tensor.name, limit, list(tensor.shape)[:4], error_type="wrong_type")

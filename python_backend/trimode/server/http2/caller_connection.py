@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from ...errors import Refusal
 from ..caller import neighbours
 from .connection import Connection
 from .frames import (
@@ -55,23 +56,50 @@ WRITE_SECONDS = 60.0
 """For a caller to take LEAST_TAKEN bytes more of what waits for it, or all of that."""
 LEFT_SECONDS = 1.0
 """For a caller to read why its connection ended."""
-RESETS, RESET_SECONDS = 512, 10.0
-"""Calls that one connection may give up within so many seconds: twice what it may have open at once. Opening and giving
-up calls without end is an attack (CVE-2023-44487). Header fields for a call that is over count as one."""
-
-MOST_SETTINGS, SETTINGS_SECONDS = 100, 10.0
-"""Changes of settings that one connection may send within so many seconds. Libraries send one at the start, and a few
-as they learn how fast the network is; each is applied to all streams."""
+FLOOD_SECONDS = 10.0
+"""In which one connection may do what follows so many times."""
+RESETS = 512
+"""Calls that it gives up: twice what it may have open at once. Opening and giving up calls without end is an attack
+(CVE-2023-44487). Header fields for a call that is over count as one."""
+MOST_SETTINGS = 100
+"""Changes of settings. Libraries send one at the start, and a few as they learn how fast the network is; each is
+applied to all streams."""
+MANY_FIELDS, MOST_MANY = 64, 512
+"""Calls with more header fields than MANY_FIELDS: clients and proxies send some twenty, and reading each takes as long
+as a call's other bookkeeping together."""
 
 
 class Connections(Protocol):
     """Who keeps the connections of a port."""
 
-    def add(self, connection: CallerConnection) -> bool:
-        """Return whether there is room for one more, which is kept then."""
+    def add(self, connection: CallerConnection) -> Refusal | None:
+        """Take a new connection, or return why there is no room for it."""
 
     def discard(self, connection: CallerConnection) -> None:
         """Forget a connection that has ended."""
+
+
+class Flood:
+    """Counts what one connection may do `most` times in FLOOD_SECONDS; `what` is what a caller hears of more."""
+
+    def __init__(self, most: int, what: str) -> None:
+        self._most = most
+        self._what = what
+        self._count = 0
+        self._since = 0.0
+
+    def note(self) -> None:
+        """Count once more.
+
+        Raises:
+            ConnectionFault: that is too often.
+        """
+        now = time.monotonic()
+        if now - self._since > FLOOD_SECONDS:
+            self._count, self._since = 0, now
+        self._count += 1
+        if self._count > self._most:
+            raise ConnectionFault(ENHANCE_YOUR_CALM, self._what)
 
 
 @dataclass(frozen=True)
@@ -104,10 +132,9 @@ class CallerConnection(Connection):
         self._leaving = False
         self._early_pings = 0
         self._next_ping = 0.0
-        self._resets = 0
-        self._resets_since = 0.0
-        self._settings = 0
-        self._settings_since = 0.0
+        self._resets = Flood(RESETS, "too many calls were given up")
+        self._settings = Flood(MOST_SETTINGS, f"more than {MOST_SETTINGS} settings in {FLOOD_SECONDS:.0f} s")
+        self._many_fields = Flood(MOST_MANY, f"too many calls had more than {MANY_FIELDS} header fields")
         self._peer = ""
         self.caller = ""
         """What stands for all connections of one caller; see caller.neighbours."""
@@ -118,7 +145,7 @@ class CallerConnection(Connection):
         name = transport.get_extra_info("peername")
         self._peer = str(name[0]) if isinstance(name, tuple) else "unix:"
         self.caller = neighbours(name)
-        if not self._connections.add(self):
+        if self._connections.add(self) is not None:
             assert self.transport is not None
             self.transport.abort()
             return
@@ -150,6 +177,16 @@ class CallerConnection(Connection):
         """Whether something runs on one of its streams."""
         return any(stream.receiver.busy for stream in self.streams.values())
 
+    @property
+    def idle_since(self) -> float | None:
+        """When (time.monotonic) it was last heard, if nothing runs on it; None if something does."""
+        return None if self.busy else self.heard_at
+
+    def drop(self) -> None:
+        """End at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
     def begin(self, number: int, receiver: Receiver) -> Stream:
         """Return the new stream of this number."""
         stream = self.streams[number] = Stream(self, number, receiver, self._first_window, STREAM_WINDOW)
@@ -158,6 +195,8 @@ class CallerConnection(Connection):
     def on_block(self, block: Block) -> None:
         """Begin a stream, or take its trailers, which mean nothing to gRPC."""
         number = block.number
+        if len(block.fields) > MANY_FIELDS:
+            self._many_fields.note()
         if stream := self.streams.get(number):
             if not block.last:
                 raise ConnectionFault(PROTOCOL_ERROR, "header fields in the middle of a stream")
@@ -198,24 +237,14 @@ class CallerConnection(Connection):
 
     def on_settings(self) -> None:
         """Take the settings, unless they change too often."""
-        now = time.monotonic()
-        if now - self._settings_since > SETTINGS_SECONDS:
-            self._settings, self._settings_since = 0, now
-        self._settings += 1
-        if self._settings > MOST_SETTINGS:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, f"more than {MOST_SETTINGS} settings in {SETTINGS_SECONDS:.0f} s")
+        self._settings.note()
         early = self._early_pings
         super().on_settings()
         self._early_pings = early  # that they came is no answer of ours
 
     def on_reset(self) -> None:
         """End the connection where too many calls are given up."""
-        now = time.monotonic()
-        if now - self._resets_since > RESET_SECONDS:
-            self._resets, self._resets_since = 0, now
-        self._resets += 1
-        if self._resets > RESETS:
-            raise ConnectionFault(ENHANCE_YOUR_CALM, "too many calls were given up")
+        self._resets.note()
 
     def forget(self, stream: Stream) -> None:
         """Know a stream no more; a connection that is to end does so with its last one."""

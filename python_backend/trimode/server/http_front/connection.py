@@ -73,12 +73,6 @@ class Connections(Protocol):
     def discard(self, connection: Connection) -> None:
         """Forget a connection that has ended."""
 
-    def note_busy(self, connection: Connection) -> None:
-        """Note that a connection has something to do."""
-
-    def note_idle(self, connection: Connection) -> None:
-        """Note that a connection waits for its caller's next request."""
-
 
 class Connection(web.RequestHandler):
     """Serves one connection of `connections`.
@@ -216,6 +210,15 @@ class Connection(web.RequestHandler):
                 self.transport.write_eof()
 
     @property
+    def idle_since(self) -> float | None:
+        """Since when (time.monotonic) it waits for its caller's next request; None if it does not."""
+        return self._since if self._phase is IDLE else None
+
+    def drop(self) -> None:
+        """End at once."""
+        self.force_close()
+
+    @property
     def waiting_since(self) -> float | None:
         """Since when (time.monotonic) it waits for its caller in the midst of a request; None if it does not."""
         if self._paused_since is not None:
@@ -239,8 +242,6 @@ class Connection(web.RequestHandler):
             self.force_close()
 
     def _enter(self, phase: Phase) -> None:
-        if self._phase is IDLE:
-            self._connections.note_busy(self)
         self._phase = phase
         self._since = time.monotonic()
 
@@ -248,7 +249,6 @@ class Connection(web.RequestHandler):
         """Wait for the next request."""
         self._request, self._begun = None, b""
         self._enter(IDLE)
-        self._connections.note_idle(self)
         try:
             ahead = self._ahead.take()
         except Refusal as exc:

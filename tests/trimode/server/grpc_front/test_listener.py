@@ -65,7 +65,7 @@ def test_a_caller_that_holds_all_connections_keeps_no_other_out_and_no_request_e
                 caller.close()
 
     play(act, lambda: Triton(lambda asked: []))
-    assert "silent gRPC connections made room: 4 are open" in caplog.text
+    assert "idle gRPC connections made room: 4 are open" in caplog.text
 
 
 def test_a_caller_with_few_connections_makes_no_room_for_one_with_many() -> None:

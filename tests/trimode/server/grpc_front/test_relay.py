@@ -72,6 +72,7 @@ def with_input_parameter(name: str) -> Any:
             with_shape(2**62),
             "wrong_type: text_input must have a shape that the message can fill, got [4611686018427387904]",
         ),
+        (with_shape(*[0] * 9), "wrong_type: text_input may have at most 8 dimensions, got 9"),
         (with_shape(-1), "wrong_type: text_input must have a shape that the message can fill, got [-1]"),
         (with_shape(3000, 3000), "wrong_type: text_input must have a shape that the message can fill"),
         (with_many_inputs(), "invalid_value: inputs may hold at most "),

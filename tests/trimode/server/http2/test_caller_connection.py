@@ -200,6 +200,21 @@ def test_calls_that_are_given_up_without_end_end_the_connection() -> None:
     with_caller(act)
 
 
+def test_calls_with_many_header_fields_end_the_connection_when_they_are_many(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(caller_connection, "MOST_MANY", 3)
+    many = [(f"x-{at}", "1") for at in range(caller_connection.MANY_FIELDS)]
+
+    async def act(scene: Scene, caller: RawCaller) -> None:
+        for number in range(1, 11, 2):
+            caller.call(number, LIVE)
+        for number in range(11, 19, 2):
+            caller.call(number, LIVE, *many)
+        text = "too many calls had more than 64 header fields"
+        assert await caller.fault() == (frames.ENHANCE_YOUR_CALM, text)
+
+    with_caller(act)
+
+
 def test_more_data_than_was_granted_is_a_fault() -> None:
     async def act(scene: Scene, caller: RawCaller) -> None:
         caller.call(1, "/nothing")  # is answered at once, and so nothing more is granted

@@ -56,7 +56,8 @@ def test_where_all_are_busy_a_caller_is_refused_until_one_is_free(caplog: pytest
 
     play(act, most=3)
     assert [record.getMessage() for record in caplog.records] == [
-        "a connection was refused: 3 are open and busy, see --max-connections"
+        "a connection was refused: 3 are open and busy, see --max-connections",
+        "idle connections made room: 3 are open, see --max-connections",
     ]
 
 
