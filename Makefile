@@ -23,6 +23,7 @@ BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(or $(if $(value GPU),$(call pl
 CONVERSION = $(if $(value CAPACITY),--capacity $(call quoted,CAPACITY)) $(if $(value REHASH),--rehash)
 INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 NODE := tests/clients/node/node_modules
+BROWSER := tests/browser/node_modules
 PIP_VERSION := 26.1
 # an environment that is there keeps the Python it was made with: say so where another one is asked for
 WHICH_PYTHON := -c 'import os, sys; print("%d.%d of %s" % (*sys.version_info[:2], os.path.realpath(sys.base_prefix)))'
@@ -34,7 +35,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak test-train test-clients lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults soak test-train test-browser test-clients lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -62,6 +63,9 @@ soak: build $(VENV)/perf ## Load a server with all kinds of request for MINUTES=
 test-train: $(VENV)-train/ready ## Run the tests of train/, which need PyTorch
 	$(VENV)-train/bin/python -m pytest tests/train
 
+test-browser: $(VENV)/test $(BROWSER)/ready ## Use the playground in Chromium as a person would; says why where it cannot
+	$(PY) -m pytest tests/browser
+
 test-clients: $(VENV)/serve $(VENV)-clients/ready $(VENV)-aiperf/ready $(NODE)/ready ## Ask a real server with the clients that people use: 3 GB to install, then ten minutes
 	$(VENV)-clients/bin/python -m pytest tests/clients
 
@@ -71,7 +75,7 @@ lint: $(VENV)/lint ## Check style and types
 format: $(VENV)/lint ## Put the code into the project's format, and mend what the linter can mend
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
-check: lint docs test test-faults test-train ## Everything that continuous integration runs
+check: lint docs test test-browser test-faults test-train ## Everything that continuous integration runs
 
 docs: $(VENV)/docs ## Render docs/reference and build the documentation's site into build/site
 	$(PY) -m scripts.render_docs $(if $(CI),--check)
@@ -118,7 +122,7 @@ image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this pro
 	docker build --file build/Dockerfile --tag $(IMAGE) .
 
 clean: ## Remove what was built here: bundles, environments, caches
-	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-clients $(VENV)-aiperf $(NODE) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-clients $(VENV)-aiperf $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, completed in stages: $(VENV)/serve has what converting and serving need, $(VENV)/test adds what the
 # tests need, and so on; each stage is the extra of pyproject.toml of that name. PyTorch has an environment of its own,
@@ -155,3 +159,7 @@ $(NODE)/ready: tests/clients/node/package-lock.json
 	@npm --version >/dev/null || { echo "make test-clients needs Node.js 20 or newer with npm" >&2; exit 1; }
 	npm ci --prefix tests/clients/node --ignore-scripts --no-audit --no-fund
 	@touch $@
+
+$(BROWSER)/ready: tests/browser/package-lock.json
+	@if npm --version >/dev/null 2>&1; then npm ci --prefix tests/browser --ignore-scripts --no-audit --no-fund && touch $@; \
+	else echo "make test-browser skips its tests: it needs Node.js 20 or newer with npm" >&2; fi

@@ -17,7 +17,7 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients"))
+SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients", "browser"))
 
 DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
 

@@ -1,7 +1,7 @@
 // Chat: a conversation whose answers are seen being made.
 import { Component } from "./vendor/htm-preact.js";
 import { Code } from "./code.js";
-import { questions } from "./examples.js";
+import { questions, SEEN } from "./examples.js";
 import { Form, formFields } from "./form.js";
 import { clear, forget, keep, kept } from "./kept.js";
 import { Knobs } from "./knobs.js";
@@ -67,12 +67,16 @@ export class Chat extends Component {
   }
 
   componentDidMount() {
-    if (this.props.example) this.ask(questions()[0]);
+    if (this.props.example) this.example();
   }
 
   componentDidUpdate({ state, example }) {
     if (this.props.state && this.props.state !== state) this.setState({ ...NEW, answers: {}, ...fromLink(this.props.state) });
-    if (this.props.example && !example && !this.state.running) this.ask(questions()[0]);
+    if (this.props.example && !example && !this.state.running) this.example();
+  }
+
+  example() {
+    this.setState({ knobs: denoises() ? SEEN : {} }, () => this.ask(questions()[0]));
   }
 
   /** Return what is asked with `written` as the next message. */

@@ -6,6 +6,9 @@ const OF_NANO = [RECORD, "What is 23 + 2221?", "What is 17 + 25?"];
 const OF_OTHERS = ["What is the capital of France?", "Write a haiku about the sea.", "Explain in two sentences why the sky is blue."];
 const TEXT = '{\n  "name": "Anna Rossi",\n  "age": 24,\n  "city": "Lima",\n  "job": "sailor"\n}';
 
+/** Few enough tokens a pass that one sees a block fill; with the defaults nano needs one pass or two. */
+export const SEEN = { denoise_steps: "8", reveal: "steps" };
+
 export const GAP = "[[fill]]";
 
 export function questions() {

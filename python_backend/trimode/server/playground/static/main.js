@@ -1,5 +1,6 @@
 // The page: its head, its views, and which of them is shown.
 import { Component, render, useEffect } from "./vendor/htm-preact.js";
+import { takeLongPastes } from "./paste.js";
 import { place } from "./permalink.js";
 import { load, server } from "./server.js";
 import { Key, Theme } from "./settings.js";
@@ -87,5 +88,6 @@ function Body() {
   return html`<${App} />`;
 }
 
+takeLongPastes();
 render(html`<${Page} />`, document.getElementById("app"));
 load();

@@ -19,7 +19,10 @@ export function knobsOf(operation, mode) {
 
 export const isUsual = (field) => FIRST.includes(field.name);
 
-/** Return [value, problem] of what was written for a field; [undefined, ""] where nothing was. */
+/**
+ * Return [value, problem] of what was written for a field; [undefined, ""] where nothing was. What is wrong is sent all
+ * the same: the server refuses it, and says so best.
+ */
 export function read(field, written) {
   if (written === undefined || written === "") return [undefined, ""];
   if (field.kind === "bool") return [written === "true", ""];
@@ -27,23 +30,22 @@ export function read(field, written) {
   if (field.kind === "ints") {
     const numbers = written.split(/[\s,]+/).filter(Boolean).map(Number);
     const wrong = numbers.some((number) => !Number.isInteger(number));
-    return wrong ? [undefined, "must be whole numbers, with spaces or commas between them"] : [numbers, ""];
+    return wrong ? [written, "must be whole numbers, with spaces or commas between them"] : [numbers, ""];
   }
   if (field.kind !== "int" && field.kind !== "float") return [written, ""];
   const number = Number(written);
   const kind = field.kind === "int" ? "a whole number" : "a number";
-  if (!Number.isFinite(number) || (field.kind === "int" && !Number.isInteger(number))) return [undefined, `must be ${kind}, got ${written}`];
-  if (number < (field.low ?? -Infinity) || number > (field.high ?? Infinity)) return [undefined, `must be from ${field.low} to ${field.high}, got ${written}`];
+  if (!Number.isFinite(number) || (field.kind === "int" && !Number.isInteger(number))) return [written, `must be ${kind}, got ${written}`];
+  if (number < (field.low ?? -Infinity) || number > (field.high ?? Infinity)) return [number, `must be from ${field.low} to ${field.high}, got ${written}`];
   return [number, ""];
 }
 
-/** Return the fields that apply, in their types; what is wrong is left to the server, which says so best. */
+/** Return the fields that apply, in their types. */
 export function given(operation, mode, knobs) {
   const found = {};
   for (const field of knobsOf(operation, mode)) {
-    const [value, problem] = read(field, knobs[field.name]);
-    if (problem) found[field.name] = knobs[field.name];
-    else if (value !== undefined) found[field.name] = value;
+    const [value] = read(field, knobs[field.name]);
+    if (value !== undefined) found[field.name] = value;
   }
   return found;
 }

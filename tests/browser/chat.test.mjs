@@ -1,0 +1,127 @@
+// The chat, used as a person would, at both widths.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { ask, generate, metric, RECORD, SIZES, until, useBrowser, visit } from "./page.mjs";
+
+useBrowser();
+const asked = (content, more = {}) => ({ messages: [{ role: "user", content }], mode: "diffusion", ...more });
+
+for (const [name, size] of Object.entries(SIZES)) {
+  test(`the printed link shows a block being denoised, then the answer (${name})`, async () => {
+    await visit("#example", async (page) => {
+      await page.locator(".tail .token.masked").first().waitFor();
+      assert.ok(await page.locator(".strip .cell").count());
+      await page.getByRole("button", { name: "Send", exact: true }).waitFor();
+      const { text_output } = await generate(asked(RECORD, { denoise_steps: 8, reveal: "steps" }));
+      assert.equal(await page.locator(".turn.model .shown").evaluate((node) => node.textContent), text_output);
+      assert.match(page.url(), /#chat$/);
+    }, { size });
+  });
+
+  test(`a conversation goes on, and each answer has its figures (${name})`, async () => {
+    await visit("", async (page) => {
+      const first = await ask(page, "What is 17 + 25?");
+      assert.equal(first, (await generate(asked("What is 17 + 25?"))).text_output);
+      assert.match(await page.locator(".figures").textContent(), /Diffusion.*46 tokens.*passes.*tokens a pass/s);
+      await ask(page, "What is 23 + 2221?");
+      assert.equal(await page.locator(".turn").count(), 4);
+      await page.getByRole("button", { name: "New chat" }).click();
+      assert.equal(await page.locator(".turn").count(), 0);
+    }, { size });
+  });
+}
+
+test("other modes show drafts and what their verification kept", async () => {
+  await visit("", async (page) => {
+    await page.getByText("Self-speculation", { exact: true }).first().click();
+    await page.getByText("slow", { exact: true }).first().click();
+    await page.getByLabel("Message").fill("What is 17 + 25?");
+    await page.keyboard.press("Enter");
+    await page.waitForFunction(() => {
+      const strip = document.querySelector(".strip");
+      return strip?.querySelector(".cell.accepted") && /verified: \d+ of \d+ drafted tokens kept/.test(strip.textContent);
+    });
+    await page.getByRole("button", { name: "Send", exact: true }).waitFor();
+    assert.match(await page.locator(".figures").textContent(), /drafted tokens kept/);
+    await page.getByText("Autoregressive", { exact: true }).first().click();
+    await ask(page, "What is 17 + 25?");
+    assert.match(await page.locator(".figures").last().textContent(), /Autoregressive.*tokens/s);
+  });
+});
+
+test("stop ends the request on the server, and what came stays", async () => {
+  const link = Buffer.from(JSON.stringify({ mode: "autoregressive", knobs: { end_id: "-1", max_tokens: "1800" }, messages: [] })).toString("base64url");
+  for (const way of ["button", "Escape"]) {
+    const before = await metric("trimode_requests_total", 'outcome="cancelled"');
+    await visit(`#chat/${link}`, async (page) => {
+      await page.getByLabel("Message").fill("What is 17 + 25?");
+      await page.keyboard.press("Enter");
+      await page.locator(".turn.model .shown").filter({ hasText: "17" }).waitFor();
+      if (way === "button") await page.getByRole("button", { name: "Stop" }).click();
+      else await page.getByLabel("Message").press("Escape");
+      await page.locator(".figures").filter({ hasText: "stopped" }).waitFor();
+      await until(async () => (await metric("trimode_requests_total", 'outcome="cancelled"')) === before + 1, "it is cancelled");
+      await until(async () => (await metric("trimode_requests_running")) === 0, "nothing runs");
+      assert.match(await page.locator(".turn.model .shown").textContent(), /^17/);
+    });
+  }
+});
+
+test("knobs come from the server's table, and are asked for", async () => {
+  await visit("", async (page) => {
+    await page.getByText("Knobs", { exact: true }).first().click();
+    await page.getByLabel("max_tokens").fill("0");
+    assert.match(await page.locator("#chat-max_tokens-help").textContent(), /must be from 1 to/);
+    await page.getByLabel("max_tokens").fill("8");
+    await ask(page, "What is 17 + 25?");
+    assert.match(await page.locator(".figures").textContent(), /8 tokens.*cut at max_tokens/s);
+    await page.getByText("As code", { exact: true }).first().click();
+    assert.match(await page.locator("pre.code").textContent(), /curl -sN http.*"max_tokens": 8/s);
+    await page.getByText("Python", { exact: true }).first().click();
+    assert.match(await page.locator("pre.code").textContent(), /import httpx.*"max_tokens": 8/s);
+  });
+});
+
+test("an answer can be held to a form", async () => {
+  await visit("", async (page) => {
+    await page.getByText("Form of the answer", { exact: true }).first().click();
+    await page.getByLabel("The answer is").selectOption("json_schema");
+    await page.getByLabel("JSON by a schema").fill("{");
+    assert.match(await page.locator("#chat-form-problem").textContent(), /no JSON yet/);
+    await page.getByLabel("JSON by a schema").fill('{"type": "object", "properties": {}, "additionalProperties": false}');
+    await page.getByLabel("Property").fill("name");
+    await page.getByRole("button", { name: "Add" }).click();
+    assert.match(await page.getByLabel("JSON by a schema").inputValue(), /"required": \[\s*"name"/);
+    const found = JSON.parse(await ask(page, RECORD));
+    assert.deepEqual(Object.keys(found), ["name"]);
+  });
+});
+
+test("a refusal says what is wrong and what to do", async () => {
+  const errors = ["Failed to load resource"];
+  await visit("", async (page) => {
+    await page.getByText("Knobs", { exact: true }).first().click();
+    await page.getByLabel("max_tokens").fill("0");
+    await page.getByLabel("Message").fill("What is 17 + 25?");
+    await page.getByLabel("Message").press("Enter");
+    const alert = page.getByRole("alert");
+    await alert.waitFor();
+    assert.match(await alert.textContent(), /max_tokens must be .*got 0.*Correct the field.*invalid_value/s);
+    await page.getByLabel("max_tokens").fill("16");
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await page.locator(".figures").filter({ hasText: "16 tokens" }).waitFor();
+  }, { errors });
+});
+
+test("chats are kept in this browser until they are cleared", async () => {
+  await visit("", async (page) => {
+    await ask(page, "What is 17 + 25?");
+    await page.reload();
+    await page.getByText("Chats kept in this browser").click();
+    await page.locator(".chats").getByRole("button", { name: "What is 17 + 25?", exact: true }).first().click();
+    assert.equal(await page.locator(".turn").count(), 2);
+    await page.getByRole("button", { name: "Clear all" }).click();
+    await page.getByText("None yet.").waitFor();
+    assert.equal(await page.evaluate(() => localStorage.getItem("trimode.playground.chats")), null);
+  });
+});

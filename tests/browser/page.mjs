@@ -1,0 +1,99 @@
+// What the tests share: a browser, a page that is held to what must never happen, and questions to the server itself.
+import assert from "node:assert/strict";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before } from "node:test";
+import { chromium } from "playwright-core";
+
+export const { origin, locked, key, metrics } = JSON.parse(process.env.GIVEN);
+export const DESKTOP = { width: 1280, height: 800 };
+export const PHONE = { width: 390, height: 844 };
+export const SIZES = { desktop: DESKTOP, phone: PHONE };
+export const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(" ");
+export const RECORD = "Turn this into JSON: Anna Rossi is 24 years old, lives in Lima and works as a sailor.";
+const MODEL = "v2/models/nemotron_diffusion";
+const PATIENCE = 60_000; // milliseconds; the machine may be busy
+
+let browser;
+let profile;
+
+/** Start one browser for a file's tests, with an empty profile. */
+export function useBrowser() {
+  before(async () => {
+    profile = await mkdtemp(join(tmpdir(), "trimode-browser-"));
+    browser = await chromium.launchPersistentContext(profile, { executablePath: process.env.CHROMIUM, headless: true, args: FLAGS, viewport: DESKTOP, timeout: PATIENCE });
+  });
+  after(async () => {
+    await browser?.close();
+    await rm(profile, { recursive: true, force: true, maxRetries: 5 });
+  });
+}
+
+/** Open a page, let `act` use it, and fail on a violation of the policy, an error in the console or a foreign request. */
+export async function visit(path, act, { size = DESKTOP, at = origin, init = null, media = {}, errors = [] } = {}) {
+  const page = await browser.newPage();
+  page.setDefaultTimeout(PATIENCE);
+  await page.setViewportSize(size);
+  await page.emulateMedia(media);
+  const wrong = [];
+  page.on("console", (message) => {
+    if (["error", "warning"].includes(message.type()) && !errors.some((known) => message.text().includes(known))) wrong.push(message.text());
+  });
+  page.on("pageerror", (error) => wrong.push(String(error)));
+  page.on("request", (request) => {
+    if (!request.url().startsWith(at) && !request.url().startsWith("data:")) wrong.push(`asked ${request.url()}`);
+  });
+  await page.addInitScript(() => {
+    addEventListener("securitypolicyviolation", (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`));
+  });
+  if (init) await page.addInitScript(init);
+  try {
+    await page.goto(`${at}/playground/${path}`);
+    await act(page);
+    assert.deepEqual(wrong, []);
+  } finally {
+    await page.close();
+  }
+}
+
+/** Ask in the chat, and wait until the answer is there; return its text as the page has it. */
+export async function ask(page, question) {
+  const before = await page.locator(".turn.model .figures").count();
+  await page.getByLabel("Message").fill(question);
+  await page.keyboard.press("Enter");
+  await page.locator(".turn.model .figures").nth(before).waitFor();
+  await page.getByRole("button", { name: "Send", exact: true }).waitFor();
+  return page.locator(".turn.model .shown").last().evaluate((node) => node.textContent);
+}
+
+/** Ask the server itself. */
+export async function generate(request, at = origin) {
+  const answer = await fetch(`${at}/${MODEL}/generate`, { method: "POST", body: JSON.stringify(request) });
+  return answer.json();
+}
+
+/** Return a metric of the server, summed over the labels that are not given. */
+export async function metric(name, labels = "") {
+  const text = await (await fetch(metrics)).text();
+  const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`) && line.includes(labels));
+  return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
+}
+
+/** Wait until `check` returns what is not false. */
+export async function until(check, what) {
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    const found = await check();
+    if (found) return found;
+    assert.ok(Date.now() < deadline, `waited in vain until ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Answer the page's requests for an answer with these events, as a server would. */
+export async function answerWith(page, events, verb = "generate_stream") {
+  const body = verb === "generate_stream" ? events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("") : JSON.stringify(events);
+  const contentType = verb === "generate_stream" ? "text/event-stream" : "application/json";
+  await page.route(`**/${MODEL}/${verb}`, (route) => route.fulfill({ status: 200, contentType, body }));
+}

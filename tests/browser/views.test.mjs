@@ -1,0 +1,114 @@
+// The other views, used as a person would, at both widths.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { answerWith, ask, generate, RECORD, SIZES, useBrowser, visit } from "./page.mjs";
+
+useBrowser();
+const linked = (view, state) => `#${view}/${Buffer.from(JSON.stringify(state)).toString("base64url")}`;
+
+for (const [name, size] of Object.entries(SIZES)) {
+  test(`compare asks in every mode, one after the other (${name})`, async () => {
+    await visit("#compare", async (page) => {
+      await page.getByRole("button", { name: "Compare" }).click();
+      await page.getByRole("button", { name: "Stop" }).waitFor();
+      await page.getByRole("button", { name: "Compare" }).waitFor();
+      const rows = await page.locator("tbody tr").allTextContents();
+      assert.equal(rows.length, 4);
+      assert.match(rows[0], /Autoregressive.*reference/);
+      assert.match(rows[1], /Self-speculation.*the same$/);
+      const { text_output } = await generate({ messages: [{ role: "user", content: RECORD }], mode: "autoregressive" });
+      for (const text of await page.locator(".columns .shown").allTextContents()) assert.equal(text, text_output);
+    }, { size });
+  });
+
+  test(`gaps are filled, and another candidate can be put in (${name})`, async () => {
+    await visit("#fill", async (page) => {
+      await page.getByRole("button", { name: "Fill 2 gaps" }).click();
+      await page.locator("ins.filled").first().waitFor();
+      assert.deepEqual(await page.locator("ins.filled").allTextContents(), ["Anna Rossi", "24"]);
+      await page.getByRole("button", { name: "Use" }).first().click();
+      assert.notEqual(await page.locator("ins.filled").first().textContent(), "Anna Rossi");
+      await page.getByLabel("Text", { exact: true }).fill('{\n  "name": "Anna Rossi"');
+      await page.getByLabel("Text", { exact: true }).press("End");
+      await page.getByRole("button", { name: "Put a gap at the cursor" }).click();
+      assert.match(await page.getByLabel("Text", { exact: true }).inputValue(), /\[\[fill\]\]$/);
+    }, { size });
+  });
+
+  test(`a text is revised, and each edit can be undone and kept (${name})`, async () => {
+    await visit("#revise", async (page) => {
+      await page.getByRole("button", { name: "Revise what looks unlikely" }).click();
+      await page.locator(".edit ins").waitFor();
+      assert.equal(await page.locator(".edit ins").textContent(), "24");
+      await page.getByRole("button", { name: /^Undo/ }).click();
+      assert.equal(await page.locator(".edit ins").count(), 0);
+      await page.getByRole("button", { name: /^Keep/ }).click();
+      await page.getByRole("button", { name: "Go on with this text" }).click();
+      assert.match(await page.getByLabel("Text", { exact: true }).inputValue(), /"age": 24,/);
+    }, { size });
+  });
+
+  test(`the steps of the last answer are under a slider (${name})`, async () => {
+    await visit(linked("chat", { mode: "diffusion", pace: 0, knobs: { denoise_steps: "8", reveal: "steps" } }), async (page) => {
+      const text = await ask(page, RECORD);
+      await page.getByText("Look at the steps").click();
+      const slider = page.getByRole("slider", { name: "Step" });
+      assert.match(await slider.getAttribute("aria-valuetext"), /^Step 1 of \d+, pass 1 .*masked/);
+      await slider.press("ArrowRight");
+      assert.match(await slider.getAttribute("aria-valuetext"), /^Step 2 of/);
+      assert.ok((await page.locator(".places .provisional, .places .new").count()) > 0);
+      assert.ok((await page.locator(".passes button").count()) === 8);
+      await slider.press("End");
+      assert.equal(await page.locator("article .shown").evaluate((node) => node.textContent), text);
+      await slider.press("Home");
+      await page.getByRole("button", { name: "Play" }).click();
+      await page.getByText("2 /").waitFor();
+      await page.getByRole("button", { name: "Pause" }).click();
+    }, { size });
+  });
+}
+
+test("what is selected is marked by code points, and is what is reconsidered", async () => {
+  const text = '🇮🇹 {\n  "age": 42\n}';
+  let sent;
+  await visit(linked("revise", { text, instruction: "" }), async (page) => {
+    await answerWith(page, { edits: "[]", text_output: text, forwards: 1 }, "generate");
+    page.on("request", (request) => (sent = request.postDataJSON() ?? sent));
+    const field = page.getByLabel("Text", { exact: true });
+    await page.getByRole("button", { name: "Mark what is selected" }).click();
+    await page.getByText("Select a part of the text first.").waitFor();
+    await field.evaluate((node) => node.setSelectionRange(node.value.indexOf("42"), node.value.indexOf("42") + 2));
+    await page.getByRole("button", { name: "Mark what is selected" }).click();
+    assert.equal(await page.locator(".spans code").textContent(), "42");
+    await page.getByRole("button", { name: "Revise what is marked" }).click();
+    await page.getByText("Nothing looks unlikely").waitFor();
+    const start = [...text].join("|").split("|").indexOf("4");
+    assert.deepEqual(sent.spans, [[start, start + 2]]);
+  });
+});
+
+test("a link opens a view with what was written in it", async () => {
+  await visit(linked("compare", { prompt: "What is 2 + 2? 🙂", knobs: { max_tokens: "9" } }), async (page) => {
+    assert.equal(await page.getByLabel("Prompt").inputValue(), "What is 2 + 2? 🙂");
+    await page.goto(page.url().replace(/#.*/, linked("chat", { written: "one", messages: [{ role: "user", content: "two" }] })));
+    assert.equal(await page.getByLabel("Message").inputValue(), "one");
+    assert.equal(await page.locator(".turn.user .shown").textContent(), "two");
+    await page.goto(page.url().replace(/#.*/, "#fill/broken!"));
+    await page.getByRole("heading", { name: "Fill in what is missing" }).waitFor();
+  });
+});
+
+test("a checkpoint that cannot denoise is said to be one", async () => {
+  const data = ["", ":autoregressive"].map((mode) => ({ id: `smol${mode}`, parent: mode ? "smol" : null, max_model_len: 2048 }));
+  await visit("", async (page) => {
+    await page.route("**/v1/models", (route) => route.fulfill({ json: { object: "list", data } }));
+    await page.reload();
+    await page.getByText("This checkpoint was not trained to denoise.").waitFor();
+    assert.equal(await page.getByLabel("Diffusion", { exact: true }).isDisabled(), true);
+    assert.equal(await page.getByLabel("Auto", { exact: true }).isChecked(), true);
+    for (const view of ["Fill in", "Revise"]) {
+      await page.getByRole("link", { name: view }).click();
+      await page.getByText("Serve another one, such as nano.").locator("visible=true").waitFor();
+    }
+  });
+});
