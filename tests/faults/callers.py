@@ -100,11 +100,11 @@ def _plain(value: Any) -> str:
 class Asking:
     """A request whose answer has begun, in a thread of its own."""
 
-    def __init__(self, server: Server, way: str) -> None:
+    def __init__(self, server: Server, way: str, request: dict[str, Any] = LONG) -> None:
         begun = threading.Event()
         self._answer: list[Answer] = []
         self._thread = threading.Thread(
-            target=lambda: self._answer.append(WAYS[way](server, LONG, begun.set)), daemon=True
+            target=lambda: self._answer.append(WAYS[way](server, request, begun.set)), daemon=True
         )
         self._thread.start()
         assert begun.wait(30), "no answer began"

@@ -1,4 +1,4 @@
-"""Bundles that spoil answers or stop the backend, and a clock that jumps: only what is asked of them fails."""
+"""Bundles that spoil answers or stop the backend: only what is asked of them fails."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
-from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
@@ -26,7 +25,6 @@ TEMPLATES = {
     "large": "{{ 'x' * 100000000 }}",
     "failing": "{{ 1 / 0 }}",
 }
-FAKETIME = find_library("faketime")
 
 
 def edited(bundle: Path, out: Path, name: str, text: str) -> Path:
@@ -109,15 +107,4 @@ def test_a_tokenizer_that_makes_texts_grow_without_end_ends_one_request(
         assert (answer.text, answer.error_type) == ("", "invalid_value"), answer.error
         assert "within the time and the memory" in answer.error
         assert way(server, SHORT).text == right["short"]
-    assert server.stop() == 0
-
-
-@pytest.mark.skipif(FAKETIME is None, reason="libfaketime is not installed")
-def test_the_clock_jumps(bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]) -> None:
-    (offset := tmp_path / "offset").write_text("+0")
-    server = starter(bundle, LD_PRELOAD=str(FAKETIME), FAKETIME_TIMESTAMP_FILE=str(offset), FAKETIME_NO_CACHE="1")
-    for jump in ("+1d", "-1d", "+0"):
-        offset.write_text(jump)
-        for way in WAYS.values():
-            assert way(server, SHORT).text == right["short"]
     assert server.stop() == 0

@@ -9,7 +9,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from tests.faults.callers import SHORT, WAYS, over_http
 from tests.faults.conftest import ROOT
 from tests.faults.left import Belongings
 from tests.server.server import Server, wait_until
+from tests.support.installed_triton import install_triton
 
 FILES = (
     "manifest.json", "model.onnx", "model.data", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja",
@@ -205,17 +205,8 @@ def test_a_tritonserver_that_is_installed_shows_no_key_and_listens_on_no_port(
     bundle: Path, tmp_path: Path, starter: Callable[..., Server], right: dict[str, str]
 ) -> None:
     """The wheel's own stands for it, in the folders that NVIDIA's container has."""
-    (wheel,) = Path(sys.prefix).glob("lib/python3.*/site-packages/pytriton/tritonserver")
-    libraries = wheel.parents[1] / "nvidia_pytriton.libs"
-    stub = f"python_backend_stubs/{sys.version_info.major}.{sys.version_info.minor}/triton_python_backend_stub"
-    (backend := tmp_path / "backends" / "python").mkdir(parents=True)
-    for file in (*(wheel / "backends" / "python").iterdir(), wheel / stub):
-        (backend / file.name).symlink_to(file)
-    (binary := tmp_path / "bin" / "tritonserver").parent.mkdir()
-    binary.write_text(f'#!/bin/sh\nexec "{wheel}/bin/tritonserver" "$@" --pinned-memory-pool-byte-size=0\n')
-    binary.chmod(0o755)
-    paths = f"{sysconfig.get_config_var('LIBDIR')}:{libraries}"
-    server = starter(bundle, TRITONSERVER_BIN=str(binary), LD_LIBRARY_PATH=paths)
+    installed = install_triton(tmp_path, 'exec "$0" "$@" --pinned-memory-pool-byte-size=0')
+    server = starter(bundle, **installed)
     for way in WAYS.values():
         assert way(server, SHORT).text == right["short"]
     assert "--pinned-memory-pool-byte-size=0" in server.triton.cmdline()
