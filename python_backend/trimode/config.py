@@ -6,14 +6,18 @@ Facts about the engine are in the bundle's manifest, never here.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from .api.fields import Mode
+from .api.reveals import RULE_FILES
+from .bundle.digests import STATE
 from .errors import ConfigError
 
 MANY = 1_000_000
@@ -131,7 +135,7 @@ class ServerConfig:
         """Read `path`, then let TRIMODE_* variables win.
 
         Raises:
-            ConfigError: unreadable, an unknown key or a value of the wrong kind.
+            ConfigError: unreadable, an unknown key or variable, or a value of the wrong kind.
         """
         try:
             raw = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -140,6 +144,7 @@ class ServerConfig:
             raise ConfigError(f"{path} cannot be read: {exc}") from exc
         if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
             raise ConfigError(f"{path} must hold a mapping of keys to values")
+        check_names(environment)
         for variable, key in ENVIRONMENT.items():
             if variable in environment:
                 raw[key] = environment[variable]
@@ -162,6 +167,26 @@ def settings() -> dict[str, Setting]:
 
 ENVIRONMENT = {setting.environment: key for key, setting in settings().items() if setting.environment}
 """The environment variables that win over model.yaml, and the key that each of them sets."""
+
+PREFIX = "TRIMODE_"
+OTHERS = (RULE_FILES, STATE, "TRIMODE_URL", "TRIMODE_API_KEY")
+"""Variables with our prefix that have a meaning elsewhere: the last two are the client's."""
+SERVICE_LINK = re.compile(r"TRIMODE_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)")
+"""Variables that Kubernetes sets in every container for a service whose name begins with trimode."""
+
+
+def check_names(environment: Collection[str]) -> None:
+    """Refuse variables with our prefix that set nothing: they are misspelt.
+
+    Raises:
+        ConfigError: names the first of them, and the variable that it is like.
+    """
+    known = [*ENVIRONMENT, *OTHERS]
+    for name in sorted(environment):
+        if name.startswith(PREFIX) and name not in known and not SERVICE_LINK.fullmatch(name):
+            near = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
+            hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(ENVIRONMENT)}"
+            raise ConfigError(f"the environment variable {name} sets nothing; {hint}")
 
 
 def _like(default: object, key: str, value: object) -> Any:

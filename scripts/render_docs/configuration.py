@@ -25,7 +25,8 @@ and cannot be set.
 
 KEYS = """
 Every key may be left out; an unknown key or a value out of range keeps the model from loading, with an error that says
-what was expected. A variable is read when the model loads.
+what was expected. So does a variable that begins with `TRIMODE_` and is none of these. A variable is read when the
+model loads.
 """
 
 OTHER_VARIABLES = {

@@ -14,10 +14,11 @@ from tests.support.layout import PACKAGES, ROOT, house_of, imports_of, layout, m
 
 TABLE = {
     # server to text, see below; the room grammar, which needs api, errors and text, and which requests and runtime use;
+    # config to bundle: the environment variable that names what was checked is none that is misspelt
     # triton to bundle: under a tritonserver alone, nobody else checks that the bundle is not damaged
     # text to api: both ends read a prompt by text/prompt.py, which takes the prompt's group of fields
     # triton to scheduling: callers take turns before grammars by the rule of slots, scheduling/turns.py
-    "trimode": (16, 9, 57),
+    "trimode": (16, 9, 58),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),
     "trimode_client": (10, 6, 26),

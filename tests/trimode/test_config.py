@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -48,6 +49,28 @@ def test_a_variable_wins_over_the_file(tmp_path: Path, variable: str, value: str
 
 def test_every_variable_names_a_key() -> None:
     assert set(ENVIRONMENT.values()) <= set(ServerConfig.__dataclass_fields__)
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("TRIMODE_MAX_SLOT", "did you mean TRIMODE_MAX_SLOTS?"),
+        ("TRIMODE_PREFIX_CACHE_MB", "did you mean TRIMODE_PREFIX_CACHE_MIB?"),
+        ("TRIMODE_BUNDEL", "did you mean TRIMODE_BUNDLE?"),
+        ("TRIMODE_QQQ", "known are TRIMODE_BUNDLE, TRIMODE_THREADS, "),
+    ],
+)
+def test_a_variable_that_sets_nothing_is_refused_with_the_nearest(tmp_path: Path, name: str, hint: str) -> None:
+    (path := tmp_path / "model.yaml").write_text("")
+    with pytest.raises(ConfigError, match=re.escape(f"the environment variable {name} sets nothing; {hint}")):
+        ServerConfig.load(path, {name: "1"})
+
+
+def test_variables_of_the_client_and_of_kubernetes_are_none_of_ours(tmp_path: Path) -> None:
+    (path := tmp_path / "model.yaml").write_text("")
+    links = ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR", "NANO_SERVICE_HOST")
+    names = [*(f"TRIMODE_{link}" for link in links), "TRIMODE_URL", "TRIMODE_API_KEY", "TRIMODE_REVEAL_RULES", "PATH"]
+    assert ServerConfig.load(path, dict.fromkeys(names, "tcp://10.0.0.1:80")) == ServerConfig()
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 """Requests of wrong types, nulls, unknown names and huge values: each is answered or refused, and the server lives on.
 
-TRIMODE_FUZZ_REQUESTS and TRIMODE_FUZZ_SEED ask for more of them, or for others.
+FUZZ_REQUESTS and TRIMODE_FUZZ_SEED ask for more of them, or for others.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from tests.server.openai.asking import ANSWER, CHAT, QUESTION, post
 from tests.server.server import Server
 from tests.support.openai_requests import Requests
 
-COUNT = int(os.environ.get("TRIMODE_FUZZ_REQUESTS", "3000"))
-SEED = int(os.environ.get("TRIMODE_FUZZ_SEED", "1"))
+COUNT = int(os.environ.get("FUZZ_REQUESTS", "3000"))
+SEED = int(os.environ.get("FUZZ_SEED", "1"))
 AT_ONCE = 8  # each runs up to 8 answers at once, and 80 may run or wait
 SECONDS = 60.0
 
