@@ -83,8 +83,8 @@ def checked(request: Any, message: bytes, visit: Visit) -> Request:
         if tensor.name not in BY_NAME:
             raise unknown_field(tensor.name[:MOST_NAME_CHARACTERS], Described("a tensor"))
         if len(tensor.shape) > MOST_DIMENSIONS:
-            shown = Described(f"{len(tensor.shape)}")
-            raise RequestError(tensor.name, f"may have at most {MOST_DIMENSIONS} dimensions", shown, error_type="wrong_type")
+            limit, shown = f"may have at most {MOST_DIMENSIONS} dimensions", Described(f"{len(tensor.shape)}")
+            raise RequestError(tensor.name, limit, shown, error_type="wrong_type")
         if any(not 0 <= size <= len(message) for size in tensor.shape) or math.prod(tensor.shape) > len(message):
             limit = "must have a shape that the message can fill"
             raise RequestError(tensor.name, limit, list(tensor.shape)[:4], error_type="wrong_type")
