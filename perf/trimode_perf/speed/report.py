@@ -24,6 +24,7 @@ from . import (
     Part,
     auto,
     domains,
+    grammar,
     int8,
     knobs,
     layers,
@@ -50,7 +51,7 @@ PARTS: tuple[Part, ...] = (
         lengths.PART,
         startup.PART,
     ),
-    *(domains.PART, passes.PART, passes.OPENVINO, knobs.PART, int8.PART, perf_analyzer.PART),
+    *(domains.PART, passes.PART, passes.OPENVINO, knobs.PART, int8.PART, grammar.PART, perf_analyzer.PART),
 )
 """In the order of the report, which is that of a run."""
 HEAD = ("bench", "decoding", "sweep")
