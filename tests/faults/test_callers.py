@@ -6,9 +6,11 @@ Others are answered meanwhile, or afterwards where the fault took all there was,
 from __future__ import annotations
 
 import json
+import queue
 import socket
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
@@ -20,12 +22,13 @@ import pytest
 from trimode.api.tensors import MODEL_NAME
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
-from tests.faults.callers import LONG, SHORT, WAYS, Crowd, seconds_to_serve
+from tests.faults.callers import LONG, SHORT, WAYS, Crowd, over_grpc, seconds_to_serve
 from tests.faults.conftest import Record
 from tests.server.server import Server, wait_until
 from tests.server.wire import PATH, GrpcStream, events, generate, tensor
 
 IDLE = 300
+ROUNDS = 60  # of one stream: a good request and one for what is not there
 FEW_FILES = 256
 HEAD = f"POST {PATH}/generate HTTP/1.1\r\nHost: x\r\n".encode()
 
@@ -196,6 +199,71 @@ def test_a_slow_reader_of_grpc_gets_all_of_it_and_holds_nobody_up(server: Server
                 raw = response.infer_response.raw_output_contents[outputs.index("text_output")]
                 texts.append(raw[4:].decode())  # after the length of the one string
     assert "".join(texts) == right["long"]
+
+
+def message(model: str, version: str, fields: dict[str, Any]) -> Any:
+    made = service_pb2.ModelInferRequest(model_name=model, model_version=version)
+    made.parameters["triton_enable_empty_final_response"].bool_param = True
+    for name, value in fields.items():
+        one = tensor(name, value)
+        made.inputs.append(one._get_tensor())
+        made.raw_input_contents.append(one._get_content())
+    return made
+
+
+def whole_text(answers: Iterator[Any]) -> str:
+    """The text of one answer on a stream that goes on."""
+    text, final = "", False
+    while not final:
+        part = next(answers).infer_response
+        names = [output.name for output in part.outputs]
+        if "text_output" in names:
+            text += part.raw_output_contents[names.index("text_output")][4:].decode()  # after the length of the string
+        final = part.parameters["triton_final_response"].bool_param
+    return text
+
+
+def test_unknown_models_on_streams_that_were_answered_hurt_nobody(server: Server, right: dict[str, str]) -> None:
+    """Triton 2.51 by itself ends at one of some hundred of these."""
+    server.settle()
+    before = {server.triton, server.stub}
+    texts: list[str] = []
+    errors: Counter[str] = Counter()
+
+    def alternate() -> None:
+        asked: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+            answers = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelStreamInfer(iter(asked.get, None))
+            for at in range(ROUNDS):
+                asked.put(message(MODEL_NAME, "", SHORT | {"max_tokens": 2}))
+                texts.append(whole_text(answers))
+                asked.put(message("x", "", SHORT) if at % 2 else message(MODEL_NAME, "9", SHORT))
+                errors[next(answers).error_message.partition(":")[0]] += 1
+            asked.put(None)
+
+    threads = [threading.Thread(target=alternate) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    assert errors == {"not_found": 4 * ROUNDS}
+    assert len(texts) == 4 * ROUNDS
+    assert all(text and right["short"].startswith(text) for text in texts)
+    assert {server.triton, server.stub} == before
+
+
+def test_a_message_of_fifty_megabytes_leaves_no_memory_taken(server: Server, right: dict[str, str]) -> None:
+    server.settle()
+    held = [server.triton, server.stub, psutil.Process(server.process.pid)]
+    before = sum(process.memory_info().rss for process in held)
+    files = sum(file.stat().st_size for file in server.shared_memory())
+    for _ in range(3):
+        answer = over_grpc(server, SHORT | {"text_input": "x" * 50_000_000})
+        assert (answer.text, answer.error_type) == ("", "too_large")
+        assert over_grpc(server, SHORT).text == right["short"]
+    server.settle()
+    assert sum(file.stat().st_size for file in server.shared_memory()) == files
+    assert sum(process.memory_info().rss for process in held) - before < 30 * 2**20
 
 
 def test_a_full_queue_and_a_deadline_answer_every_request(
