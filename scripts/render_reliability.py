@@ -1,6 +1,6 @@
-"""Render perf/RELIABILITY.md from the record that `make test-faults` writes.
+"""Render perf/RELIABILITY.md from the records that `make test-faults` and `make soak` write.
 
-`python -m scripts.render_reliability [record] [page]`.
+`python -m scripts.render_reliability [faults] [soak] [page]`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from trimode_perf.soak.report import section
+
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "perf" / "results" / "reliability.json"
+SOAK = ROOT / "perf" / "results" / "soak.json"
 PAGE = ROOT / "perf" / "RELIABILITY.md"
 STOPS = (
     "\n## Stops\n\n"
@@ -50,8 +53,8 @@ def stops(record: dict[str, Any]) -> list[str]:
     return made
 
 
-def page(record: dict[str, Any]) -> str:
-    """Return the whole page."""
+def page(record: dict[str, Any], soak: dict[str, Any]) -> str:
+    """Return the whole page: what faults did, ordinary stops, and what mixed load did."""
     hardware = record["hardware"]
     head = (
         "# Reliability\n\n"
@@ -69,13 +72,14 @@ def page(record: dict[str, Any]) -> str:
     made = head + table + "\n".join(rows(record)) + "\n"
     if stopped := stops(record):
         made += STOPS + "\n".join(stopped) + "\n"
-    return made
+    return made + section(soak)
 
 
 def main(arguments: list[str]) -> int:
-    """Read the record, write the page."""
-    record, out = [Path(given) for given in arguments] + [RECORD, PAGE][len(arguments) :]
-    out.write_text(page(json.loads(record.read_text(encoding="utf-8"))), encoding="utf-8")
+    """Read the records, write the page."""
+    record, soak, out = [Path(given) for given in arguments] + [RECORD, SOAK, PAGE][len(arguments) :]
+    made = page(json.loads(record.read_text(encoding="utf-8")), json.loads(soak.read_text(encoding="utf-8")))
+    out.write_text(made, encoding="utf-8")
     return 0
 
 

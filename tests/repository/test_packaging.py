@@ -11,7 +11,7 @@ import pytest
 import trimode
 from trimode.server.playground.files import STATIC
 
-from tests.support.layout import ROOT
+from tests.support.layout import PACKAGES, ROOT
 
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = PYPROJECT["project"]
@@ -104,6 +104,11 @@ def test_a_client_loads_the_library_of_its_own_protocol_alone() -> None:
     code = "import sys, trimode_client.cli.main\nprint(*{name.partition('.')[0] for name in sys.modules})"
     loaded = subprocess.check_output([sys.executable, "-c", code], text=True).split()
     assert not set(loaded) & {*SERVERS, "numpy", "grpc", "tritonclient", "httpx", "aiohttp", "urllib3"}
+
+
+@pytest.mark.parametrize("name", ["trimode", "trimode_client", "trimode_convert"])
+def test_users_of_a_package_get_its_types(name: str) -> None:
+    assert (PACKAGES[name] / "py.typed").is_file()
 
 
 @pytest.mark.parametrize("module", ["trimode.server", "trimode_client.cli.main", "trimode_convert"])
