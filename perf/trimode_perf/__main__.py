@@ -11,6 +11,7 @@ import sys
 
 COMMANDS = {
     "speed": ("speed.run", "time every mode, part by part, and write perf/RESULTS.md: `make perf`"),
+    "record-drafts": ("speed.speculation.recording", "record how long drafts are right, for replays on any device"),
     "report": ("speed.report", "write perf/RESULTS.md again from what was measured"),
     "perf-analyzer": ("speed.perf_analyzer", "load a server that runs with NVIDIA's perf_analyzer"),
     "aiperf": ("speed.aiperf", "write perf/AIPERF.md from what NVIDIA's AIPerf exported"),

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from .api.answer import Chunk
-from .api.block_defaults import MAX_QUADRATIC_LENGTH
+from .api.block_defaults import MAX_QUADRATIC_LENGTH, SMALLEST_QUADRATIC
 from .api.defaults import Defaults
 from .api.effort import EffortTable
 from .api.fields import MAX_BLOCK_LENGTH, Mode
 from .api.params import GenerationParams
+from .auto.ahead import PassLimits
 from .auto.chooser import Auto
 from .auto.cost_benchmark import measure_costs
 from .auto.cost_curve import CostCurve
@@ -31,6 +32,7 @@ from .grammar.compiler import Compiler
 from .requests import registry
 from .requests.guides import must_compile
 from .requests.services import Handle, Request, Services
+from .scheduling.batching import MAX_CALL_TOKENS
 from .scheduling.outbox import Outbox, Sink
 from .scheduling.prefix_cache import PrefixCache
 from .scheduling.queue import JobQueue
@@ -88,7 +90,7 @@ class Runtime:
         self.tokenizer = tokenizer
         costs = curve or measure_costs(engine, config.max_slots)
         drafts = self.manifest.block_size if Mode.SELF_SPECULATION in self.manifest.modes else 0
-        self.auto = Auto(costs, drafts, self.manifest.capacity)
+        self.auto = Auto(costs, drafts, self.manifest.capacity, _pass_limits(self.manifest))
         self.defaults = _defaults(self.manifest, tokenizer, config, efforts)
         self._max_slots = config.max_slots
         self._queue = JobQueue(max_slots=config.max_slots, max_queue=config.max_queue)
@@ -272,6 +274,14 @@ def _defaults(
         max_tokens=config.default_max_tokens,
         quadratic_length=manifest.compiled.quadratic_length if manifest.compiled else MAX_QUADRATIC_LENGTH,
     )
+
+
+def _pass_limits(manifest: Manifest) -> PassLimits | None:
+    """Return what a quadratic pass may have in mode auto; None where the engine holds none."""
+    longest = manifest.compiled.quadratic_length if manifest.compiled else MAX_QUADRATIC_LENGTH
+    if longest < SMALLEST_QUADRATIC:
+        return None
+    return PassLimits(longest * (longest + 1), longest**2, MAX_CALL_TOKENS, manifest.kv_form == "scatter")
 
 
 def _banned(manifest: Manifest, tokenizer: Tokenizer | None) -> tuple[int, ...]:

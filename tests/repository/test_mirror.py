@@ -24,7 +24,7 @@ BY_THE_SERVER = {"triton", "server"}
 
 REACHED = {
     "trimode": {
-        "auto.request_state", "decoding.modes.autoregressive",
+        "decoding.modes.autoregressive",
         "decoding.modes.diffusion", "decoding.modes.self_speculation", "decoding.refine", "engines.onnx.binding",
         "engines.tensorrt.cache", "engines.tensorrt.call", "engines.tensorrt.memory",
     },

@@ -130,7 +130,7 @@ class ToyEngine:
         past = self._slots[row.slot][: row.start]
         assert len(past) == row.start, "a row must start where its slot's kept tokens end, or before"
         tokens = [int(token) for token in row.tokens]
-        length = row.start + len(tokens)
+        length = row.start + (len(tokens) if isinstance(row.sees, str) else row.stored)
         if length > self.manifest.capacity:
             raise EngineError(
                 f"a sequence of {length} tokens exceeds the engine's capacity of {self.manifest.capacity}"

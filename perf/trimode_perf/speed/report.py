@@ -38,6 +38,7 @@ from . import (
 from .domains import headline
 from .fronts import part as fronts
 from .knobs import fastest
+from .speculation import part as speculation
 
 PARTS: tuple[Part, ...] = (
     *(
@@ -48,6 +49,8 @@ PARTS: tuple[Part, ...] = (
         peers.PART,
         domains.GAIN,
         auto.PART,
+        speculation.PART,
+        speculation.PAIRS,
         lengths.PART,
         startup.PART,
     ),

@@ -39,7 +39,7 @@ class DraftStats:
 
     def __init__(self) -> None:
         self.counts: Floats = np.zeros((2, 1 + TUNING.answer_ranges, MAX_BLOCK_LENGTH))
-        self.refused = 0
+        self.refused = 0.0
         self.verifications = 0
         self.blocks = BlockCounts()
 
@@ -60,15 +60,22 @@ class DraftStats:
         """Whether nothing was counted."""
         return not self.verifications and self.blocks == BlockCounts()
 
-    def add_verification(self, committed: int, width: int, at: int) -> None:
+    def add_verification(self, committed: int, width: int, at: int, share: float = 1.0) -> None:
         """Record that `committed` tokens of a block became the answer's, from `at` on; `width` counts its seed too.
 
         A run that the answer's end cuts short counts as refused there, because tokens after the end are worth nothing.
+
+        Args:
+            share: what a refusal counts for: less than 1 where the draft was of a kind that is refused more often.
         """
+        refused = committed < width
         for row in (0, TUNING.answer_range(at)):
             self.trials[row, 1 : min(committed, width - 1) + 1] += 1
             self.hits[row, 1:committed] += 1
-        self.refused += committed < width
+            if refused and share < 1.0:
+                self.hits[row, committed] += 1.0 - share
+        if refused:
+            self.refused += share
         self.verifications += 1
 
     def add_blocks(self, blocks: int, passes: int, tokens: int) -> None:

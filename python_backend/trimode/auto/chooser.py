@@ -8,17 +8,18 @@ is chosen only where a request allows it, once for the whole answer. Knows nothi
 from __future__ import annotations
 
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 from ..api.answer import Decisions
 from ..api.fields import Mode
 from ..decoding.committed import Committed
-from ..decoding.modes import registry as modes
+from ..decoding.quadratic_shape import QuadraticShape
 from ..decoding.sequence import Phase, SequenceState
 from . import free_drafts
+from .ahead import AheadDrafts, PassLimits
 from .cost_curve import CostCurve, Overhead
+from .cycles import Cycles
 from .request_state import AutoState
 from .similar_requests import SimilarRequests, token_buckets
 from .throughput import DraftOutlook, Load, best_choice, drafts_could_pay
@@ -37,23 +38,39 @@ class Call(NamedTuple):
 class Auto:
     """The chooser. Not thread-safe: the scheduler's thread owns it."""
 
-    def __init__(self, curve: CostCurve, block_size: int, most_tokens: int = sys.maxsize) -> None:
-        """Choose drafts of at most `block_size` tokens, shorter ones where a sequence nears its `most_tokens`."""
+    def __init__(
+        self, curve: CostCurve, block_size: int, most_tokens: int = sys.maxsize, passes: PassLimits | None = None
+    ) -> None:
+        """Choose drafts of at most `block_size` tokens, shorter ones where a sequence nears its `most_tokens`.
+
+        Args:
+            passes: what a quadratic pass may have; None for none.
+        """
         self.curve = curve
-        self._most_tokens = most_tokens
         self.similar = SimilarRequests()
-        self.cycles: Counter[tuple[str, int]] = Counter()
+        self._most_tokens = most_tokens
+        self._cycles = Cycles(curve, None if passes is None else AheadDrafts(passes), block_size, most_tokens)
+        self.cycles = self._cycles.counts
         """Cycles since the start, by mode and length of draft, 0 without one. For diffusion, answers."""
-        self._states: dict[SequenceState, AutoState] = {}
+        self._states = self._cycles.states
         self._steps_left = 0  # of the current choice
         self._last_count = 0  # requests in the last step
         self._turnover = 0  # requests that came or went since the last choice
         self._length = 0  # the current choice: length of its drafts
+        self._shape: QuadraticShape | None = None  # of the passes that it has in place of those
         self._chosen_for = 0  # the number of requests for which it was made
         self._all_single = False  # whether all requests in mode auto decode single tokens, as was chosen
-        self._step_seconds = 0.0  # of a step in which they do
         self._overhead = Overhead()
         self._block_size = block_size
+
+    @property
+    def ahead(self) -> AheadDrafts | None:
+        """What is known of quadratic passes; None where they are not chosen."""
+        return self._cycles.ahead
+
+    @ahead.setter
+    def ahead(self, drafts: AheadDrafts | None) -> None:
+        self._cycles.ahead = drafts
 
     def state_of(self, seq: SequenceState) -> AutoState | None:
         """Return the state of a request in mode auto; None for one with a fixed mode."""
@@ -98,12 +115,12 @@ class Auto:
             self._choose(deciding, fixed, capacity)
         elif new:
             for seq in new:
-                self._join(seq, self._length)
+                self._cycles.join(seq, self._length, self._shape)
         elif self._all_single:
             return
         for seq in deciding:
             if seq.between_cycles and seq not in taken:
-                self._follow(seq, len(deciding), capacity)
+                self._cycles.follow(seq, len(deciding), capacity)
         self._all_single = all(seq.mode is Mode.AUTOREGRESSIVE for seq in deciding)
 
     def observe(self, calls: Sequence[Call], around: float | None) -> None:
@@ -124,19 +141,22 @@ class Auto:
         if state is None:
             return
         assert outcome.drafted is not None
+        count, width, share = len(outcome.tokens), outcome.drafted + 1, 1.0
         if outcome.free is not None:
-            state.count_free(outcome.free)
-            self.cycles[outcome.free, outcome.drafted + 1] += 1
-        else:
-            count = len(outcome.tokens)
-            state.stats.add_verification(count, outcome.drafted + 1, len(seq.tokens) - count)
+            state.count(outcome.free, state.free_tokens, state.free_seconds)
+            self.cycles[outcome.free, width] += 1
+            return
+        if seq.shape is not None and self.ahead is not None:
+            share = 1.0 / self.ahead.factor
+            self.ahead.learn(count, width, state.runs)
+        state.stats.add_verification(count, width, len(seq.tokens) - count, share)
 
     def decisions(self, seq: SequenceState) -> Decisions | None:
         """Return what was chosen for a request in mode auto, for its client; None for one with a fixed mode."""
         state = self._states.get(seq)
         if state is None:
             return None
-        self._count_singles(seq)
+        self._cycles.count_singles(seq)
         blocks = -(-len(seq.tokens) // seq.block_length) if seq.mode is Mode.DIFFUSION else 1
         return Decisions(
             dict(state.cycles),
@@ -153,13 +173,16 @@ class Auto:
             blocks = -(-len(seq.tokens) // seq.block_length)
             state.stats.add_blocks(blocks, seq.counters.forwards, len(seq.tokens))
         self.similar.add(state.prompt, state.stats)
+        if self.ahead is not None:
+            self.ahead.forget()
 
     def _offer_diffusion(self, seq: SequenceState, state: AutoState, load: Load, capacity: int) -> None:
         """Decode a request by diffusion if that should be quicker, or if nothing is known about that yet."""
         known = state.prior.blocks
         seconds = self.curve.seconds(1 + load.blocks, max(seq.block_length, load.width), capacity)
         per_token = seconds * known.passes / known.tokens if known.tokens else 0.0
-        exact, _ = best_choice(self.curve, load, capacity, [self._outlook(seq)], None)
+        exact, _ = best_choice(self.curve, load, capacity, outlooks := [self._cycles.outlook(seq)], None)
+        exact = max(exact, self._best_shape([seq], outlooks, load, capacity, exact)[0])
         # Diffusion gives a different text, so it must be clearly faster.
         if per_token * exact * TUNING.needed_factor(1) < 1.0:
             seq.diffuse()
@@ -172,72 +195,48 @@ class Auto:
     def _choose(self, deciding: list[SequenceState], load: Load, capacity: int) -> None:
         """Choose what each of `deciding` does next."""
         for seq in deciding:
-            self._count_singles(seq)
-        outlooks = [self._outlook(seq) for seq in deciding]
+            self._cycles.count_singles(seq)
+        outlooks = [self._cycles.outlook(seq) for seq in deciding]
         # a choice that was made for far fewer requests does not count
         last = self._length if len(deciding) <= TUNING.crowd_growth * self._chosen_for else None
-        _, length = best_choice(self.curve, load, capacity, outlooks, last) if self._block_size > 1 else (0.0, 0)
-        self._length, self._chosen_for, trying = length, len(deciding), False
+        rate, length = best_choice(self.curve, load, capacity, outlooks, last) if self._block_size > 1 else (0.0, 0)
+        bar = rate * (1.0 if self._shape is not None else TUNING.needed_factor(len(deciding)))
+        _, shape = self._best_shape(deciding, outlooks, load, capacity, bar * (1.0 + TUNING.ahead_gain))
+        self._length, self._shape, self._chosen_for, trying = length, shape, len(deciding), False
         for seq in deciding:
-            if not length and self._wants_trial(seq, len(deciding), load, capacity):
+            if not length and shape is None and self._wants_trial(seq, len(deciding), load, capacity):
                 self._states[seq].trial_after *= 2
-                self._join(seq, TUNING.trial_draft_length)
+                self._cycles.join(seq, TUNING.trial_draft_length, None)
                 trying = True
             else:
-                self._join(seq, length)
-        steps = 2 * TUNING.drafts_kept if length else TUNING.single_steps_kept
+                self._cycles.join(seq, length, shape)
+        steps = 2 * TUNING.drafts_kept if length or shape is not None else TUNING.single_steps_kept
         self._steps_left = (2 if trying else steps) - 1
         self._turnover = 0
-        self._step_seconds = self.curve.seconds(len(deciding), 1, capacity)
+        self._cycles.step_seconds = self.curve.seconds(len(deciding), 1, capacity)
 
-    def _join(self, seq: SequenceState, length: int) -> None:
-        """Set drafts of `length` for a sequence, or of the longest that it may have if that is less; 0 sets none."""
-        state = self._states[seq]
-        state.drafts, state.joined = min(length, self._longest(seq)), True
-        if state.drafts:
-            state.waited, state.cycle_tokens = 0, state.expected_runs(len(seq.tokens))[state.drafts]
+    def _best_shape(
+        self,
+        seqs: Sequence[SequenceState],
+        outlooks: Sequence[DraftOutlook],
+        load: Load,
+        capacity: int,
+        bar: float,
+    ) -> tuple[float, QuadraticShape | None]:
+        """Return the rate and the shape of quadratic passes for `seqs`, 0 and None where none exceeds `bar`.
 
-    def _follow(self, seq: SequenceState, running: int, capacity: int) -> None:
-        """Apply the choice to a sequence between two cycles; count a draft's cycle and its expected time."""
-        state = self._states[seq]
-        length = min(state.drafts, self._longest(seq))
-        if not length:
-            if seq.mode is not Mode.AUTOREGRESSIVE:
-                modes.switch(seq, Mode.AUTOREGRESSIVE, seq.params.block.block_length)
-            return
-        if seq.mode is not Mode.SELF_SPECULATION or seq.block_length != length:
-            modes.switch(seq, Mode.SELF_SPECULATION, length)
-        name = f"{Mode.SELF_SPECULATION}/{length}"
-        state.cycles[name] = state.cycles.get(name, 0) + 1
-        state.expected_tokens += state.cycle_tokens
-        state.expected_seconds += 2 * self.curve.seconds(running, length, capacity)
-        self.cycles[str(Mode.SELF_SPECULATION), length] += 1
-
-    def _count_singles(self, seq: SequenceState) -> None:
-        """Count the single tokens since the last time, and their expected time."""
-        state = self._states[seq]
-        more = seq.counters.decode_forwards - state.singles
-        if more:
-            state.singles += more
-            state.waited += more
-            state.cycles[str(Mode.AUTOREGRESSIVE)] = state.singles
-            state.expected_tokens += more
-            state.expected_seconds += more * self._step_seconds
-            self.cycles[str(Mode.AUTOREGRESSIVE), 0] += more
-
-    def _outlook(self, seq: SequenceState) -> DraftOutlook:
-        return DraftOutlook(self._states[seq].expected_runs(len(seq.tokens)), self._longest(seq), seq.remaining)
-
-    def _longest(self, seq: SequenceState) -> int:
-        """Return the longest draft that a request may have; its first token is the last one that was committed."""
-        room = self._most_tokens - (seq.length - 1)
-        return min(seq.params.block.block_length, max(self._block_size, 1), room)
+        Drafts of a request whose form is prescribed follow that form only in passes of their own.
+        """
+        longest = min((one.longest for one in outlooks if one.longest > 1), default=0)
+        if self.ahead is None or longest < 2 or any(seq.guide is not None for seq in seqs):
+            return 0.0, None
+        return self.ahead.best(self.curve, load, capacity, [one.runs[: longest + 1] for one in outlooks], bar)
 
     def _wants_trial(self, seq: SequenceState, count: int, load: Load, capacity: int) -> bool:
         """Whether a request took single tokens for so long that a draft is tried, to see whether drafts pay now."""
         state = self._states[seq]
         enough = state.trial_after * count
-        if state.waited < enough or self._longest(seq) < 2:
+        if state.waited < enough or self._cycles.longest(seq) < 2:
             return False
         if state.waited >= TUNING.forced_trial_factor * enough:
             return True
@@ -251,6 +250,7 @@ def _decodes(seq: SequenceState) -> bool:
 def _load(seqs: Sequence[SequenceState]) -> Load:
     """Return the rows of `seqs` as they are decoded now; prompts that are being read are not part of these calls."""
     others = [seq for seq in seqs if seq.phase is not Phase.PREFILL]
-    blocks = [seq for seq in others if seq.mode is not Mode.AUTOREGRESSIVE]
-    width = max((seq.block_length for seq in blocks), default=0)
-    return Load(len(others) - len(blocks), len(blocks), width)
+    quadratic = [seq.block_length * (seq.block_length + 1) for seq in others if seq.shape is not None]
+    blocks = [seq.block_length for seq in others if seq.mode is not Mode.AUTOREGRESSIVE and seq.shape is None]
+    singles = len(others) - len(blocks) - len(quadratic)
+    return Load(singles, len(blocks), max(blocks, default=0), len(quadratic), max(quadratic, default=0))

@@ -8,6 +8,7 @@ from math import log
 
 import numpy as np
 
+from ..api.fields import MAX_BLOCK_LENGTH
 from ..engines.base import Engine, Row
 from .cost_curve import CostCurve, Floats
 from .tuning import TUNING
@@ -29,8 +30,9 @@ class _Benchmark:
 
     def __init__(self, engine: Engine, max_slots: int, clock: Clock) -> None:
         self._engine, self._clock = engine, clock
-        room = engine.manifest.capacity - max(TUNING.grid_tokens)
+        room = engine.manifest.capacity - MAX_BLOCK_LENGTH
         self._near, self._far = min(TUNING.measured_at_entries, room), min(TUNING.growth_at_entries, room)
+        self._widest = min(_widest(engine), engine.manifest.capacity - self._near)
         self._slots = [engine.allocate(block=True) for _ in range(min(max_slots, max(TUNING.grid_rows)))]
         self._began = clock()
 
@@ -43,7 +45,9 @@ class _Benchmark:
         capacity, most = self._engine.capacity, max(b for b in TUNING.grid_rows if b <= len(self._slots))
         block = TUNING.reference_tokens
         first = [(1, 1), (1, block), (most, 1)]
-        others = [(b, s) for b in TUNING.grid_rows for s in TUNING.grid_tokens if b <= most and (b, s) not in first]
+        sizes = [s for s in TUNING.grid_tokens if s <= self._widest]
+        calls = [(b, s) for b in TUNING.grid_rows for s in sizes if b <= most and (b, s) not in first]
+        others = [(b, s) for b, s in calls if s <= MAX_BLOCK_LENGTH or b * s <= TUNING.grid_most]
         found: dict[tuple[int, int], float] = {}
         for call in [*first, *sorted(others, key=lambda call: call[0] * call[1])]:
             if self._late() and call not in first:
@@ -83,6 +87,13 @@ class _Benchmark:
             self._engine.run(call)
             taken.append(self._clock() - began)
         return max(float(np.median(taken[2:])), 1e-7)
+
+
+def _widest(engine: Engine) -> int:
+    """Return the tokens of the largest pass with logits of all of them: a block, or more if a plan holds that."""
+    compiled = engine.manifest.compiled
+    most = max(TUNING.grid_tokens) if compiled is None else compiled.quadratic_length**2
+    return max(MAX_BLOCK_LENGTH, most)
 
 
 def _filled(found: dict[tuple[int, int], float]) -> Floats:

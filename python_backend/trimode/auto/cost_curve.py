@@ -36,7 +36,10 @@ class CostCurve:
         self._seen = self._steps = 0
 
     def seconds(self, rows: int, tokens: int, capacity: int) -> float:
-        """Return what a call of `rows` rows of `tokens` tokens each, at least one, takes at `capacity`."""
+        """Return what a call of `rows` rows of `tokens` tokens each, at least one, takes at `capacity`.
+
+        Beyond the grid's longest row, each further token is taken to cost as much as those before.
+        """
         key = (rows, tokens, capacity)
         known = self._known.get(key)
         if known is None:
@@ -53,7 +56,7 @@ class CostCurve:
         surprise, bound = log(max(seconds, 1e-9) / self.seconds(rows, tokens, capacity)), TUNING.largest_surprise
         step = TUNING.learning_rate * max(-bound, min(bound, surprise))
         self._drift += TUNING.shared_drift * step
-        for row, column, weight in _corners(rows, tokens):
+        for row, column, weight in _corners(rows, min(tokens, TUNING.grid_tokens[-1])):
             self._log[row][column] += (1.0 - TUNING.shared_drift) * step * weight
         self._seen += 1
         if self._seen % TUNING.refresh_calls == 0:
@@ -64,8 +67,9 @@ class CostCurve:
         return {(b, s): self._estimate(b, s, self._capacity) for b in rows for s in tokens}
 
     def _estimate(self, rows: int, tokens: int, capacity: int) -> float:
-        found = sum(weight * self._log[row][column] for row, column, weight in _corners(rows, tokens))
-        flat = exp(found + self._drift)
+        inside = min(tokens, TUNING.grid_tokens[-1])
+        found = sum(weight * self._log[row][column] for row, column, weight in _corners(rows, inside))
+        flat = exp(found + self._drift) * tokens / inside
         single, block = self._growth
         per_entry = single + (block - single) * (tokens - 1) / (TUNING.reference_tokens - 1)
         return max(flat + rows * per_entry * (capacity - self._capacity), TUNING.least_share * flat)

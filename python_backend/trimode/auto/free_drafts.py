@@ -118,6 +118,9 @@ def _without(seq: SequenceState, state: AutoState) -> tuple[float, int]:
 
     A draft that a pass makes takes a second pass to be verified, unless that one makes the next draft.
     """
+    if seq.shape is not None and state.shape is not None:
+        heads = len(seq.current.tokens)
+        return state.shape_tokens[min(heads, state.shape.length)], heads + sum(seq.shape.masks(heads))
     if seq.mode is Mode.AUTOREGRESSIVE or not state.drafts:
         return 1.0, 1
-    return state.cycle_tokens / (2 if seq.shape is None else 1), state.drafts
+    return state.cycle_tokens / 2, state.drafts

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ..api.counters import FreeDraft
+from ..decoding.quadratic_shape import QuadraticShape
 from .acceptance import DraftStats, Prior
 from .similar_requests import Buckets
 from .tuning import TUNING
@@ -19,6 +19,8 @@ class AutoState:
         stats: what its own drafts and blocks were worth so far.
         joined: whether a choice holds for it.
         drafts: length of the drafts chosen for it, 0 for single tokens.
+        shape: of the quadratic passes chosen for it in place of those, None if there are none.
+        shape_tokens: tokens that each should give, by tokens of the draft that it verifies.
         cycle_tokens: tokens that a cycle of these should give.
         waited, trial_after: single tokens since the last draft, and how many until a draft is tried again.
         singles: single tokens that are counted in the fields below.
@@ -34,6 +36,8 @@ class AutoState:
     stats: DraftStats = field(default_factory=DraftStats)
     joined: bool = False
     drafts: int = 0
+    shape: QuadraticShape | None = None
+    shape_tokens: list[float] = field(default_factory=list)
     cycle_tokens: float = 1.0
     waited: int = 0
     trial_after: int = 0
@@ -46,11 +50,11 @@ class AutoState:
     expected_seconds: float = 0.0
     expected_tokens: float = 0.0
 
-    def count_free(self, source: FreeDraft) -> None:
-        """Count a verification of a free draft, and what it should have given and taken."""
-        self.cycles[source] = self.cycles.get(source, 0) + 1
-        self.expected_tokens += self.free_tokens
-        self.expected_seconds += self.free_seconds
+    def count(self, cycle: str, tokens: float, seconds: float, times: int = 1) -> None:
+        """Count cycles of a kind, and what each should have given and taken."""
+        self.cycles[cycle] = self.cycles.get(cycle, 0) + times
+        self.expected_tokens += times * tokens
+        self.expected_seconds += times * seconds
 
     def expected_runs(self, at: int) -> list[float]:
         """Return the expected tokens of a cycle by length of draft, `at` tokens into the answer.

@@ -22,11 +22,18 @@ class Costs(Protocol):
 
 @dataclass(frozen=True)
 class Load:
-    """Rows that are in the next calls whatever is chosen: single tokens, blocks, and the longest of these blocks."""
+    """Rows that are in the next calls whatever is chosen.
+
+    Attributes:
+        singles, blocks: single tokens, and blocks. width: tokens of the longest of these blocks.
+        quadratic: quadratic passes, whose call is their own. quadratic_tokens: tokens of the largest of them.
+    """
 
     singles: int = 0
     blocks: int = 0
     width: int = 0
+    quadratic: int = 0
+    quadratic_tokens: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,8 @@ def tokens_per_second(
         seconds += costs.seconds(singles + load.singles, 1, capacity)
     if blocks + load.blocks:
         seconds += costs.seconds(blocks + load.blocks, max(length, load.width), capacity)
+    if load.quadratic:
+        seconds += costs.seconds(load.quadratic, load.quadratic_tokens, capacity)
     return (singles + gain / 2) / seconds
 
 

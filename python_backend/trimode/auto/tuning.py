@@ -43,6 +43,24 @@ class AutoTuning:
         free_draft_lengths: tokens of a verification to choose among, as far as the draft is that long.
         free_draft_gain: relative gain that verifying free drafts needs.
 
+    Quadratic passes (shapes.py, ahead.py), which verify a draft and make the next one.
+
+    Attributes:
+        shape_lengths: tokens of the longest draft; the lengths to choose among, as far as the model allows them.
+        mask_prices: expected tokens that a mask must be worth in the shapes to choose among; 0 is the released shape.
+        price_stride: of these, every third is tried with every length.
+        ahead_weight: refusals that the first guess counts for: drafts made ahead are refused as often as others.
+        ahead_fading: factor on the older refusals at each verification.
+        ahead_forgetting: factor by which what was found returns to the first guess with each request.
+        ahead_most: most times as often as others that such drafts may be taken to be refused.
+        ahead_gain: relative gain over the best other choice that quadratic passes need.
+        shapes_kept: shapes remembered by what they were chosen for; when there are more, all are worked out again.
+        shapes_renewed: choices after which one is worked out again, since costs change.
+        shape_wait: choices between two that are worked out, which takes milliseconds: about a hundredth of the time of
+            the passes between them.
+        shape_marks: lengths of draft whose expected runs say what a shape was chosen for.
+        shape_step: relative step in which expected runs are rounded to find a shape that was chosen before.
+
     What drafts are worth (acceptance.py). A token's chance is a request's own counts plus a prior.
 
     Attributes:
@@ -78,6 +96,7 @@ class AutoTuning:
     Attributes:
         grid_rows, grid_tokens: rows, and tokens per row, of the calls measured; between them the logarithm is
             interpolated.
+        grid_most: tokens of the largest call of passes longer than blocks, as no call over blocks has more.
         measured_at_entries: cache entries that a measured row sees.
         growth_at_entries: cache entries at which the growth with the cache's capacity is measured.
         repeats: timed calls of each kind; their median counts.
@@ -112,6 +131,20 @@ class AutoTuning:
     free_draft_lengths: tuple[int, ...] = (2, 4, 8, 16, 32)
     free_draft_gain: float = 0.02
 
+    shape_lengths: tuple[int, ...] = (4, 8, 16, 32)
+    price_stride: int = 3
+    mask_prices: tuple[float, ...] = (0.0, *(0.001 * 1.6**power for power in range(14)))
+    ahead_weight: float = 3.0
+    ahead_fading: float = 0.98
+    ahead_forgetting: float = 0.995
+    ahead_most: float = 4.0
+    ahead_gain: float = 0.03
+    shapes_kept: int = 64
+    shapes_renewed: int = 1024
+    shape_wait: int = 16
+    shape_marks: tuple[int, ...] = (4, 32)
+    shape_step: float = 0.25
+
     first_acceptance: float = 0.9
     first_acceptance_weight: float = 3.0
     prior_weight: float = 3.0
@@ -136,7 +169,8 @@ class AutoTuning:
     everyone_fading: float = 0.9
 
     grid_rows: tuple[int, ...] = (1, 2, 4, 8, 16, 32)
-    grid_tokens: tuple[int, ...] = (1, 4, 8, 16, 32, 64)
+    grid_tokens: tuple[int, ...] = (1, 4, 8, 16, 32, 64, 128, 256)
+    grid_most: int = 512
     measured_at_entries: int = 96
     growth_at_entries: int = 768
     repeats: int = 3

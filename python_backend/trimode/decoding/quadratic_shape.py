@@ -7,7 +7,7 @@ reached, or makes them smaller; that changes the drafts and never the text. Pure
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,11 @@ class QuadraticShape:
     def length(self) -> int:
         """Tokens of the longest draft, L."""
         return len(self.last)
+
+    @cached_property
+    def most_tokens(self) -> int:
+        """Tokens of the largest pass."""
+        return max(heads + sum(self.masks(heads)) for heads in range(1, self.length + 1))
 
     def masks(self, heads: int) -> tuple[int, ...]:
         """Return (heads,) the masks behind each token of a draft of `heads` tokens; none behind what is beyond L."""

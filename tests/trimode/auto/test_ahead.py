@@ -1,0 +1,99 @@
+"""What is learnt of drafts that quadratic passes make, which shapes they suggest, and that these are remembered."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from trimode.auto.ahead import AheadDrafts, PassLimits
+from trimode.auto.shapes import Outlook
+from trimode.auto.throughput import Load
+from trimode.auto.tuning import TUNING
+
+RUNS = np.concatenate(([0.0], np.cumsum(0.9 ** np.arange(32)))).tolist()
+"""Expected tokens of a cycle by length of draft, if each token is right with a chance of 0.9."""
+
+
+class Flat:
+    """A device on which calls up to so many tokens take the same; counts what it is asked."""
+
+    def __init__(self, most: int = 300) -> None:
+        self.most = most
+        self.asked = 0
+
+    def seconds(self, rows: int, tokens: int, capacity: int) -> float:
+        self.asked += 1
+        return max(1.0, rows * tokens / self.most)
+
+
+def test_drafts_made_ahead_are_taken_for_as_good_as_others_until_they_were_tried() -> None:
+    drafts = AheadDrafts(PassLimits())
+    assert drafts.factor == 1.0
+    assert drafts.expected_tokens(RUNS, 8) == pytest.approx(RUNS[:9])
+
+
+@pytest.mark.parametrize("times", [1.0, 2.0, 3.0])
+def test_how_much_more_often_they_are_refused_is_learnt(times: float) -> None:
+    drafts, rng = AheadDrafts(PassLimits()), np.random.default_rng(0)
+    for _ in range(600):
+        right = rng.random(7) > 0.1 * times
+        committed = 8 if right.all() else int(right.argmin()) + 1
+        drafts.learn(committed, 8, RUNS)
+    assert drafts.factor == pytest.approx(times, rel=0.3)
+    expected = Outlook([1.0, *[1 - 0.1 * drafts.factor] * 7]).tokens
+    assert drafts.expected_tokens(RUNS, 8) == pytest.approx([0.0, *expected])
+
+
+def test_what_was_found_is_forgotten_with_time() -> None:
+    drafts = AheadDrafts(PassLimits())
+    for _ in range(100):
+        drafts.learn(1, 8, RUNS)
+    assert drafts.factor == TUNING.ahead_most
+    for _ in range(2000):
+        drafts.forget()
+    assert drafts.factor < 1.2
+
+
+def test_a_single_token_says_nothing() -> None:
+    drafts = AheadDrafts(PassLimits())
+    drafts.learn(1, 1, RUNS)
+    assert drafts.factor == 1.0
+
+
+def test_a_shape_is_found_that_beats_the_bar_and_none_that_does_not() -> None:
+    drafts = AheadDrafts(PassLimits())
+    rate, shape = drafts.best(Flat(), Load(), 64, [RUNS], bar=5.0)
+    assert shape is not None and 6.0 < rate < 10.0
+    assert AheadDrafts(PassLimits()).best(Flat(), Load(), 64, [RUNS], bar=11.0) == (0.0, None)
+
+
+def test_what_was_worked_out_is_taken_again_on_a_machine_that_became_slower() -> None:
+    class Slow(Flat):
+        def seconds(self, rows: int, tokens: int, capacity: int) -> float:
+            return 3 * super().seconds(rows, tokens, capacity)
+
+    drafts, slow = AheadDrafts(PassLimits()), Slow()
+    rate, shape = drafts.best(Flat(), Load(), 64, [RUNS], bar=1.0)
+    slower, same = drafts.best(slow, Load(), 64, [RUNS], bar=0.1)
+    assert same is shape and slower == pytest.approx(rate / 3)
+    assert slow.asked == 1
+
+
+def test_requests_together_have_passes_for_which_a_call_has_room() -> None:
+    """A call has at most so many tokens, and what does not fit takes another one."""
+    limits = PassLimits(call_tokens=512)
+    drafts, costs = AheadDrafts(limits), Flat()
+    assert drafts.pass_seconds(costs, Load(), 64, 4, 272) == 4.0
+    assert drafts.pass_seconds(costs, Load(), 64, 4, 100) == pytest.approx(400 / 300)
+    assert drafts.pass_seconds(costs, Load(), 64, 6, 100) == pytest.approx(500 / 300 + 1.0)
+    assert drafts.pass_seconds(costs, Load(singles=2, blocks=1, width=8), 64, 1, 100) == 3.0
+    assert drafts.pass_seconds(costs, Load(quadratic=1, quadratic_tokens=272), 64, 1, 100) == 2.0
+
+
+def test_an_engines_limits_are_kept() -> None:
+    drafts = AheadDrafts(PassLimits(tokens=30, logits=25))
+    _, shape = drafts.best(Flat(), Load(), 64, [RUNS], bar=0.5)
+    assert shape is not None
+    for heads in {1, *filter(None, shape.inner), *filter(None, shape.last)}:
+        masks = shape.masks(heads)
+        assert heads + sum(masks) <= 30 or heads not in {max(1, m) for m in masks}
+    assert drafts.limits.fit(30, 25) and not drafts.limits.fit(31, 25) and not drafts.limits.fit(30, 26)

@@ -1,0 +1,156 @@
+"""The best shape of quadratic passes: closed forms, and all shapes of short drafts tried one by one."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trimode.auto.shapes import Outlook, best_shape, most_tokens_per_second
+from trimode.decoding.quadratic_shape import QuadraticShape
+
+from tests.support.arrays import Array
+
+
+def flat(tokens: int) -> float:
+    """Any pass takes a second."""
+    return 1.0
+
+
+def per_token(tokens: int) -> float:
+    return float(tokens)
+
+
+def constant(length: int, chance: float) -> Array:
+    return np.array([1.0, *[chance] * (length - 1)])
+
+
+def every_shape(length: int) -> Iterator[QuadraticShape]:
+    counts = [0, *range(2, length + 1)]
+    for inner in itertools.product(counts, repeat=length - 1):
+        for last in itertools.product(counts, repeat=length):
+            yield QuadraticShape(inner, last)
+
+
+def simulated(shape: QuadraticShape, chances: Array, passes: int, seed: int) -> tuple[float, float]:
+    """Return the mean tokens of a pass, and its mean size, by drawing whether each token is right."""
+    rng, width, tokens, sizes = np.random.default_rng(seed), 1, 0, 0
+    for _ in range(passes):
+        masks = shape.masks(width)
+        right = rng.random(width - 1) < chances[1:width]
+        run = width if right.all() else int(right.argmin()) + 1
+        tokens, sizes = tokens + run, sizes + width + sum(masks)
+        width = max(1, masks[run - 1])
+    return tokens / passes, sizes / passes
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [QuadraticShape.official(4), QuadraticShape.two_pass(4), QuadraticShape((2, 0, 3), (4, 2, 0, 4))],
+)
+def test_the_rate_is_that_of_drawing_whether_each_token_is_right(shape: QuadraticShape) -> None:
+    chances = np.array([1.0, 0.9, 0.6, 0.8])
+    tokens, size = simulated(shape, chances, 40_000, 1)
+    assert Outlook(chances).rate(shape, flat) == pytest.approx(tokens, rel=0.02)
+    assert Outlook(chances).rate(shape, per_token) == pytest.approx(tokens / size, rel=0.02)
+
+
+@pytest.mark.parametrize("chance", [0.3, 0.8, 0.97])
+@pytest.mark.parametrize("length", [2, 8, 16])
+def test_the_released_shape_gives_the_expected_run_in_every_pass(length: int, chance: float) -> None:
+    run = (1 - chance**length) / (1 - chance)
+    shape = QuadraticShape.official(length)
+    assert Outlook(constant(length, chance)).rate(shape, flat) == pytest.approx(run)
+    assert Outlook(constant(length, chance)).rate(shape, per_token) == pytest.approx(run / (length * (length + 1)))
+
+
+@pytest.mark.parametrize("chance", [0.3, 0.8, 0.97])
+def test_two_passes_give_the_expected_run_and_one_token_more(chance: float) -> None:
+    run = (1 - chance**8) / (1 - chance)
+    assert Outlook(constant(8, chance)).rate(QuadraticShape.two_pass(8), flat) == pytest.approx((run + 1) / 2)
+
+
+def test_where_drafts_are_always_right_only_the_last_group_is_needed() -> None:
+    rate, shape = best_shape(constant(16, 1.0), lambda tokens: 100.0 + tokens)
+    assert shape is not None and shape.masks(16) == (*[0] * 15, 16)
+    assert rate == pytest.approx(16 / 132, rel=1e-3)
+
+
+def test_where_drafts_are_always_wrong_no_mask_is_worth_its_price() -> None:
+    rate, shape = best_shape(constant(16, 0.0), per_token)
+    assert rate <= 1.0
+    assert Outlook(constant(16, 0.0)).priced(0.001) == QuadraticShape((0,) * 15, (0,) * 16)
+    assert shape is None or sum(shape.masks(1)) <= 4  # any mask costs, and gives nothing
+
+
+@pytest.mark.parametrize("chance", [0.5, 0.9, 0.97])
+def test_where_a_pass_costs_the_same_however_large_the_released_shape_is_best(chance: float) -> None:
+    rate, shape = best_shape(constant(16, chance), flat)
+    assert shape is not None
+    assert rate == pytest.approx(Outlook(constant(16, chance)).rate(QuadraticShape.official(16), flat), rel=0.01)
+
+
+def test_with_room_for_fewer_tokens_the_masks_go_where_runs_end() -> None:
+    """Where 200 tokens cost no more than one: the released form of 13 has 182, the priced one of 32 longer drafts."""
+    chances = constant(32, 0.95)
+    rate, shape = best_shape(chances, lambda tokens: max(1.0, tokens / 200))
+    official = max(
+        Outlook(chances[:length]).rate(QuadraticShape.official(length), lambda tokens: max(1.0, tokens / 200))
+        for length in range(2, 33)
+    )
+    assert shape is not None and shape.length == 32
+    assert rate > 1.03 * official
+
+
+def test_shapes_whose_passes_do_not_fit_are_left_out() -> None:
+    assert best_shape(constant(16, 0.9), flat, lambda tokens, logits: False) == (0.0, None)
+    _, shape = best_shape(constant(16, 0.9), flat, lambda tokens, logits: tokens <= 72 and logits <= 64)
+    assert shape is not None
+    for heads in range(1, shape.length + 1):
+        masks = shape.masks(heads)
+        if heads in (1, *shape.inner, *shape.last):
+            assert heads + sum(masks) <= 72
+            assert heads + sum(max(0, count - 1) for count in masks) <= 64
+
+
+COSTS: dict[str, tuple[Callable[[int], float], float]] = {
+    "flat": (flat, 0.99),
+    "per token": (lambda tokens: 4.0 + tokens, 0.95),
+    "steep": (lambda tokens: 1.0 + 0.05 * tokens**1.5, 0.95),
+    "steps": (lambda tokens: 1.0 + 0.4 * (tokens // 8), 0.8),
+}
+"""Costs, and the least share of the best shape's rate that the shape chosen has."""
+
+
+@pytest.mark.parametrize("cost", COSTS)
+@pytest.mark.parametrize("seed", range(6))
+def test_the_shape_chosen_is_nearly_the_best_of_all(cost: str, seed: int) -> None:
+    """All 243 shapes of drafts of three; a price for masks says little of costs that rise in steps."""
+    rng = np.random.default_rng(seed)
+    chances = np.array([1.0, *rng.uniform(0.3, 0.99, 2)])
+    outlook, (seconds, least) = Outlook(chances), COSTS[cost]
+    best = max(outlook.rate(shape, seconds) for shape in every_shape(3))
+    chosen, _ = best_shape(chances, seconds)
+    assert least * best <= chosen <= best * (1 + 1e-9) or best <= 1 / seconds(1)
+
+
+@given(
+    chances=st.lists(st.floats(0.05, 0.99), min_size=1, max_size=7),
+    fixed=st.floats(0.1, 300.0),
+    inner=st.lists(st.sampled_from([0, 2, 3, 5, 8]), min_size=7, max_size=7),
+    last=st.lists(st.sampled_from([0, 2, 3, 5, 8]), min_size=8, max_size=8),
+)
+def test_no_shape_exceeds_the_bound(chances: list[float], fixed: float, inner: list[int], last: list[int]) -> None:
+    every = [1.0, *chances]
+    size = len(every)
+    shape = QuadraticShape(tuple(min(m, size) for m in inner[: size - 1]), tuple(min(m, size) for m in last[:size]))
+
+    def seconds(tokens: int) -> float:
+        return fixed + tokens
+
+    outlook = Outlook(every)
+    assert outlook.rate(shape, seconds) <= most_tokens_per_second(every, seconds) * (1 + 1e-9)
+    assert outlook.ends.sum(axis=1) == pytest.approx(np.ones(size))
