@@ -18,6 +18,9 @@ from .lexicon import Bools, Lexicon
 from .need import MOST
 from .refusal import bad_grammar
 
+MASKS_KEPT = 64
+"""Places whose masks are kept: as many as the longest block has tokens. One takes an eighth of a byte for each id."""
+
 
 @dataclass(eq=False)
 class _Place:
@@ -32,6 +35,7 @@ class _Place:
         hopeless: no way to end in time was found.
         settled: of tokens that were settled here, which one may come, and what would end the text after that.
         last: the token that was taken here last, and the place after it.
+        bits: the library's mask, once it was made.
     """
 
     inside: int
@@ -43,6 +47,7 @@ class _Place:
     hopeless: bool = False
     settled: dict[int, tuple[int, tuple[int, ...] | None]] = field(default_factory=dict)
     last: tuple[int, _Place] | None = None
+    bits: bytes | None = None
 
     def after(self, token: int) -> tuple[tuple[int, ...] | None, bool]:
         """Return what would end the text after `token`, if that is known, and whether there is no hope of it."""
@@ -52,6 +57,24 @@ class _Place:
             if settled == token:
                 return path, path is None
         return None, self.hopeless
+
+    def next(self, token: int, at: LLMatcher, begins_after: int | None, *, inside: bool) -> _Place:
+        """Return the place after `token`, which the library has taken if it is `inside` the text."""
+        if self.waits:
+            begins = token == begins_after
+            return _Place(0, not begins, forced=_dictated(at) if begins else (), path=self.path)
+        if not inside:
+            return _Place(self.inside, waits=False, ended=True, path=())
+        forced = self.forced[1:] if self.forced[:1] == (token,) else ()
+        path, hopeless = self.after(token)
+        return _Place(
+            inside=self.inside + 1,
+            waits=False,
+            forced=forced or _dictated(at),
+            path=path,
+            hint=self.hint if self.path is None else self.path,
+            hopeless=hopeless,
+        )
 
 
 class Matcher:
@@ -117,6 +140,8 @@ class Matcher:
     def fits(self, token: int) -> bool:
         """Whether `token` may come next."""
         place = self._place
+        if place.last is not None and place.last[0] == token:  # it was taken here before
+            return True
         if token in self._ends:
             return self.accepting and not place.ended
         if place.waits:
@@ -146,8 +171,10 @@ class Matcher:
         if self.complete:
             allowed = np.zeros(self._lexicon.size, dtype=np.bool_)
         else:
-            allowed = self._lexicon.unpack(self._at.compute_bitmask())
-            self._check()
+            if self._place.bits is None:
+                self._place.bits = self._at.compute_bitmask()
+                self._check()
+            allowed = self._lexicon.unpack(self._place.bits)
         if self._ends and not self._place.ended:
             allowed[list(self._ends)] = self.accepting
         return allowed
@@ -157,8 +184,8 @@ class Matcher:
 
         They hold as long as what is taken is the draft; those after a token that does not fit are never asked for.
         """
-        if self._place.waits or self.complete:
-            return
+        if self._place.waits or self.complete or self._place.bits is not None:
+            return  # where one mask was made, a draft was chosen by masks, which are there still
         self._foreseen = foresee(self._at, self._lexicon, self._ends, draft, first=len(self._history))
         self._check()
 
@@ -170,6 +197,8 @@ class Matcher:
         """
         place = self._place
         self._history.append(place)
+        if len(self._history) > MASKS_KEPT:
+            self._history[-MASKS_KEPT].bits = None
         self._forget(token)
         known = place.last is not None and place.last[0] == token
         inside = not (place.waits or token in self._ends or self.complete)
@@ -177,30 +206,10 @@ class Matcher:
             self._check()
             raise AssertionError(f"token {token} does not fit the grammar")
         if not known:
-            place.last = token, self._next(place, token, inside=inside)
+            place.last = token, place.next(token, self._at, self._begins_after, inside=inside)
             self._check()
         assert place.last is not None
         self._place = place.last[1]
-
-    def _next(self, place: _Place, token: int, *, inside: bool) -> _Place:
-        """Return the place after `token`, which the library has taken if it is `inside` the text."""
-        if place.waits:
-            begins = token == self._begins_after
-            forced = _dictated(self._at) if begins else ()
-            return _Place(0, not begins, forced=forced, path=place.path)
-        if not inside:
-            return _Place(place.inside, waits=False, ended=True, path=())
-        forced = place.forced[1:] if place.forced[:1] == (token,) else ()
-        path, hopeless = place.after(token)
-        hint = place.hint if place.path is None else place.path
-        return _Place(
-            inside=place.inside + 1,
-            waits=False,
-            forced=forced or _dictated(self._at),
-            path=path,
-            hint=hint,
-            hopeless=hopeless,
-        )
 
     def back(self, count: int) -> None:
         """Take back the last `count` tokens."""
