@@ -35,7 +35,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak test-train test-browser test-clients lint format check docs layout demo perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults soak test-train test-browser test-clients lint format check docs layout demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -110,6 +110,9 @@ editing: build $(VENV)/perf ## Count how well gaps are filled, corrupted answers
 peers: build $(VENV)/perf $(PEERS_READY) ## Compare with llama.cpp, torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf)
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE)
 	$(PY) -m trimode_perf peers --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --peers-python $(PEERS)/bin/python
+
+pictures: $(VENV)/test $(BROWSER)/ready build ## Take the pictures of the playground's guide, with MODEL=nano
+	$(PY) -m scripts.playground_pictures --bundle $(BUNDLE)
 
 gpu-check: ## Check and time the engines on this machine's NVIDIA GPU; needs PYTHON to have torch, and nothing else
 	PYTHONPATH=perf:train:python_backend:convert $(PYTHON) -m trimode_perf gpu

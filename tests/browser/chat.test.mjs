@@ -25,6 +25,8 @@ for (const [name, size] of Object.entries(SIZES)) {
       assert.match(await page.locator(".figures").textContent(), /Diffusion.*46 tokens.*passes.*tokens a pass/s);
       await ask(page, "What is 23 + 2221?");
       assert.equal(await page.locator(".turn").count(), 4);
+      const [figures, prompt] = await Promise.all([page.locator(".figures").last().boundingBox(), page.locator(".prompt").boundingBox()]);
+      assert.ok(figures.y + figures.height <= Math.min(prompt.y + 1, size.height), "the page scrolled along");
       await page.getByRole("button", { name: "New chat" }).click();
       assert.equal(await page.locator(".turn").count(), 0);
     }, { size });

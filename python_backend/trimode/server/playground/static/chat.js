@@ -58,6 +58,7 @@ function Turn({ message, answer, running }) {
 
 export class Chat extends Component {
   #player = null;
+  #follows = true; // the page scrolls along, until its reader scrolls
 
   constructor(props) {
     super(props);
@@ -67,10 +68,18 @@ export class Chat extends Component {
   }
 
   componentDidMount() {
+    for (const kind of ["wheel", "touchmove"]) addEventListener(kind, this.leave, { passive: true });
     if (this.props.example) this.example();
   }
 
-  componentDidUpdate({ state, example }) {
+  componentWillUnmount() {
+    for (const kind of ["wheel", "touchmove"]) removeEventListener(kind, this.leave);
+  }
+
+  leave = () => (this.#follows = false);
+
+  componentDidUpdate({ state, example }, { answers }) {
+    if (this.#follows && answers !== this.state.answers) this.end?.scrollIntoView({ block: "nearest" });
     if (this.props.state && this.props.state !== state) this.setState({ ...NEW, answers: {}, ...fromLink(this.props.state) });
     if (this.props.example && !example && !this.state.running) this.example();
   }
@@ -92,6 +101,7 @@ export class Chat extends Component {
     const { mode, pace } = this.state;
     const request = this.request(written);
     const id = this.state.id || String(Date.now());
+    this.#follows = true;
     const place = request.messages.length;
     const draw = (answer) => this.setState(({ answers }) => ({ answers: { ...answers, [place]: answer } }));
     this.#player = new Player({ ...request, ...watching(mode) }, mode, draw, pace);
@@ -131,6 +141,7 @@ export class Chat extends Component {
           ${messages.map((message, index) => html`<${Turn} key=${index} message=${message} answer=${answers[index]} />`)}
           ${pending && html`<${Turn} key=${place} answer=${pending} running=${running} />`}
         </div>
+        <div class="end" ref=${(node) => (this.end = node)}></div>
         <${Heard} answer=${current} />
         <${Failure} error=${pending?.error} again=${() => this.ask("")} />
         <form class="prompt card" onSubmit=${(event) => (event.preventDefault(), this.ask(this.input.value))}>

@@ -5,7 +5,7 @@ import { Painter } from "./painter.js";
 import { server, isWatched } from "./server.js";
 
 export const PACES = { 0: "as it comes", 150: "calm", 600: "slow" };
-const LONGEST_LAG = 2400; // milliseconds that a slower pace may be behind the server
+const MOST_WAITING = 40; // steps that a slower pace may be behind the server; with more it hurries
 
 /** What an answer is asked to return, so that the page can show it. */
 export function watching(mode) {
@@ -48,19 +48,21 @@ export class Player {
       if (!queue.length) await new Promise((resolve) => (wake = resolve));
       const next = queue.shift();
       if (next === undefined) continue;
-      if (next === null || this.#abort.signal.aborted) break;
+      if (next === null) break;
+      const steps = answer.steps.length;
       if (next.error) answer.fail(next.error);
       else answer.take(next.event, next.now);
       this.#painter.ask();
-      if (this.pace && (next.event?.provisional || answer.steps.at(-1)?.kind === "verify") && !answer.done) await this.#rest(Math.min(this.pace, LONGEST_LAG / (queue.length + 1)));
+      if (answer.steps.length > steps && !answer.done) await this.#rest((this.pace * MOST_WAITING) / Math.max(queue.length, MOST_WAITING));
     }
-    if (this.#abort.signal.aborted && !answer.done) answer.fail(this.#abort.signal.reason);
     await arrived;
     this.#painter.ask();
     return answer;
   }
 
+  /** Let a step be seen; once it was stopped, what came already is shown at once. */
   #rest(milliseconds) {
+    if (!milliseconds || this.#abort.signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, milliseconds);
       this.#abort.signal.addEventListener("abort", () => (clearTimeout(timer), resolve()), { once: true });
