@@ -24,6 +24,7 @@ MOST_CHARACTERS = 8 * 2**20
 """Characters of a rendered prompt; a request's body has no more bytes than that by default."""
 MOST_REASON = 200
 """Characters of the reason why a template failed: the template may write it, and it goes into the answer."""
+Tools = Sequence[Mapping[str, Any]] | None
 
 
 class ChatTemplate:
@@ -35,16 +36,22 @@ class ChatTemplate:
         Raises:
             jinja2.TemplateError: it is not a template.
         """
+        self.text = text
         self._template = _environment().from_string(text)
         self._special = dict(special)
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool, field: str) -> str:
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool, field: str, tools: Tools = None
+    ) -> str:
         """Return the prompt text of `messages`, ready for the assistant's turn; `field` is where they came from.
+
+        Args:
+            tools: those that the template lists, each {type, function}; None for none.
 
         Raises:
             RequestError: the template refuses these messages.
         """
-        values = {**self._special, "messages": list(messages), "enable_thinking": enable_thinking}
+        values = {**self._special, "messages": list(messages), "enable_thinking": enable_thinking, "tools": tools}
         try:
             return _joined(self._template.generate(**values, add_generation_prompt=True))
         except Exception as exc:  # the template is the checkpoint's code: it may fail in any way

@@ -7,6 +7,8 @@ survives a template, which may trim or cut what it writes. Knows nothing of temp
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import tokenizers
 from tokenizers import models
@@ -47,6 +49,15 @@ class SpecialTokens:
             parts += [text[at:start].replace(MARK, MARK * 2), MARK, name.encode().hex(), MARK]
             at = start + len(name)
         return "".join([*parts, text[at:].replace(MARK, MARK * 2)])
+
+
+def in_every_text(change: Callable[[str], str], value: Any) -> Any:
+    """Return JSON data with `change` applied to every text in it, keys of objects included."""
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, Mapping):
+        return {change(key): in_every_text(change, one) for key, one in value.items()}
+    return [in_every_text(change, one) for one in value] if isinstance(value, list) else value
 
 
 def unmarked(text: str) -> str:

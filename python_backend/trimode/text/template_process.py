@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..errors import Described, RequestError
-from .chat_template import MOST_CHARACTERS, check_syntax
+from .chat_template import MOST_CHARACTERS, Tools, check_syntax
 from .limited_process import LimitedProcess, TooMuchError
 from .template_worker import PROCESSOR_SECONDS
 
@@ -40,20 +40,23 @@ class TemplateProcess(LimitedProcess):
         Raises:
             jinja2.TemplateError: it is not a template.
         """
+        self.text = text
         super().__init__(WORKER, THE_PROCESS, {"template": text, "special": dict(special)}, MOST_BYTES)
         self._lock = threading.Lock()
         self._too_much = 0  # renderings in a row
         self._rests_until = 0.0  # of time.monotonic()
         check_syntax(text)
 
-    def render(self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool, field: str) -> str:
-        """Return the prompt text of `messages`, ready for the assistant's turn; `field` is where they came from.
+    def render(
+        self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool, field: str, tools: Tools = None
+    ) -> str:
+        """Return the prompt text of `messages`, ready for the assistant's turn; see ChatTemplate.render.
 
         Raises:
             RequestError: the template refuses these messages, or takes too long or too much memory.
             EngineError: the process cannot be started, or ended for a reason that is not the template's.
         """
-        asked = {"messages": list(messages), "enable_thinking": enable_thinking}
+        asked = {"messages": list(messages), "enable_thinking": enable_thinking, "tools": tools}
         with self._lock:
             if time.monotonic() < self._rests_until:
                 raise RequestError(field, TOO_MUCH, Described(f"{len(messages)} messages"))

@@ -20,7 +20,8 @@ MEMORY_BYTES = 512 * 2**20
 def answer(template: ChatTemplate, asked: dict[str, Any]) -> dict[str, Any]:
     """Render one request; the answer holds its text, or what is wrong with it."""
     try:
-        return {"text": template.render(asked["messages"], enable_thinking=asked["enable_thinking"], field="")}
+        messages, tools = asked["messages"], asked["tools"]
+        return {"text": template.render(messages, enable_thinking=asked["enable_thinking"], field="", tools=tools)}
     except RequestError as exc:
         return {"refused": exc.limit}
 

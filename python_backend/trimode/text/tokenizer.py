@@ -17,11 +17,11 @@ from tokenizers import processors
 
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 from ..errors import BundleError, Described, PromptTooLongError, RequestError, TrimodeError, shorten
-from .chat_template import ChatTemplate, special_tokens
+from .chat_template import ChatTemplate, Tools, special_tokens
 from .encoder.parts import unusual
 from .encoder.process import EncoderProcess
 from .library_errors import is_failure, raising
-from .special_tokens import MARK, SpecialTokens, places, unmarked
+from .special_tokens import MARK, SpecialTokens, in_every_text, places, unmarked
 from .template_process import TemplateProcess
 from .vocabulary import Vocabulary
 
@@ -59,6 +59,7 @@ class Tokenizer:
         # Nothing is ever added to a text, so this only counts a token's spaces among the characters it belongs to.
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
         self._template = ChatTemplate(template, special) if isinstance(template, str) else template
+        self.template_text = "" if self._template is None else self._template.text
         self._apart = apart
         names = backend.get_vocab(with_added_tokens=True)
         limit = max(names.values(), default=-1) + 1 if vocab_size is None else vocab_size
@@ -70,7 +71,8 @@ class Tokenizer:
         self.longest = max(map(len, names), default=1)
         """Most characters one token can stand for."""
         added = backend.get_added_tokens_decoder()
-        self.special_ids = tuple(sorted(number for number, token in added.items() if token.special))
+        self.special_tokens = {token.content: number for number, token in added.items() if token.special}
+        self.special_ids = tuple(sorted(self.special_tokens.values()))
 
     @classmethod
     def load(cls, bundle: Path, vocab_size: int | None = None, capacity: int | None = None) -> Tokenizer | None:
@@ -211,11 +213,13 @@ class Tokenizer:
         enable_thinking: bool,
         field: str = "messages",
         allow_special_tokens: bool = True,
+        tools: Tools = None,
     ) -> str:
         """Return the prompt text of `messages`, ready for the assistant's turn.
 
         Args:
             field: where the messages came from.
+            tools: those that the template lists, each {type, function}; None for none.
             allow_special_tokens: special tokens that are written in the messages count as such. Otherwise they are
                 marked: `encode` the text with `marked`, and show it `unmarked`.
 
@@ -228,17 +232,13 @@ class Tokenizer:
             if field == "messages":
                 limit += "; plain text goes into text_input"
             raise RequestError(field, limit, Described("none"), error_type="not_applicable")
-        self._check_length([str(message.get("content", "")) for message in messages], field)
+        written = [json.dumps(tools, ensure_ascii=False)] if tools else []
+        if self._capacity is not None:
+            texts = [*written, *(str(message.get("content", "")) for message in messages)]
+            _check_length(texts, self._capacity, self.longest, field)
         if not allow_special_tokens:
-            messages = [{**message, "content": self.mark(message["content"])} for message in messages]
-        return self._template.render(messages, enable_thinking=enable_thinking, field=field)
-
-    def _check_length(self, texts: Sequence[str], field: str) -> None:
-        """Refuse messages that cannot fit: finding the special tokens of a million characters takes a second."""
-        characters = sum(map(len, texts))
-        if self._capacity is not None and (characters > self._capacity * self.longest or len(texts) > self._capacity):
-            limit = f"must fit the capacity of {self._capacity} tokens"
-            raise PromptTooLongError(field, limit, f"{len(texts)} messages of {characters} characters")
+            messages, tools = in_every_text(self.mark, list(messages)), in_every_text(self.mark, tools)
+        return self._template.render(messages, enable_thinking=enable_thinking, field=field, tools=tools)
 
     def mark(self, text: str) -> str:
         """Return `text` with the special tokens in it marked, so that they are text to `encode` with `marked`."""
@@ -257,3 +257,11 @@ def _opened(written: str) -> tuple[tokenizers.Tokenizer, EncoderProcess | None]:
         raise ValueError(f"decoder: {part} is not one whose work is known to be bounded")
     apart = unusual(content, "normalizer") or unusual(content, "pre_tokenizer")
     return tokenizers.Tokenizer.from_str(written), EncoderProcess(written) if apart else None
+
+
+def _check_length(texts: Sequence[str], capacity: int, longest: int, field: str) -> None:
+    """Refuse messages that cannot fit: finding the special tokens of a million characters takes a second."""
+    characters = sum(map(len, texts))
+    if characters > capacity * longest or len(texts) > capacity:
+        limit = f"must fit the capacity of {capacity} tokens"
+        raise PromptTooLongError(field, limit, f"{len(texts)} messages of {characters} characters")

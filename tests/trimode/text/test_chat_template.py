@@ -21,6 +21,16 @@ def test_the_template_sees_messages_thinking_and_special_tokens() -> None:
     assert rendered(template, thinking=True) == '<eos>user:say "é"True'
 
 
+def test_the_template_sees_tools_in_which_special_tokens_are_text() -> None:
+    tokenizer = byte_tokenizer("{% if tools %}{{ tools[0].function.name }}{% endif %}{{ messages[0].calls[0].a }}")
+    tools = [{"type": "function", "function": {"name": "<eos>"}}]
+    said = [{"role": "user", "content": "", "calls": [{"a": "<eos>"}]}]
+    text = tokenizer.render_chat(said, enable_thinking=False, tools=tools, allow_special_tokens=False)
+    assert tokenizer.decode(tokenizer.encode(text, marked=True), special=False) == "<eos><eos>"
+    assert tokenizer.render_chat(said, enable_thinking=False) == "<eos>"
+    assert tokenizer.template_text.startswith("{% if tools %}") and byte_tokenizer().template_text == ""
+
+
 def test_blocks_leave_no_lines_behind() -> None:
     assert rendered("{% if add_generation_prompt %}\n  {% set x = 1 %}\nhi{% endif %}") == "hi"
 

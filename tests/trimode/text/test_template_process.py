@@ -208,7 +208,7 @@ def test_the_interpreter_is_found_inside_of_another_program(
 def test_messages_between_the_processes() -> None:
     stream = io.BytesIO(frame({"a": "é"}) + frame([1]))
     assert [read(stream), read(stream), read(stream)] == [{"a": "é"}, [1], None]
-    asked = {"messages": CHAT, "enable_thinking": False}
+    asked = {"messages": CHAT, "enable_thinking": False, "tools": None}
     assert answer(ChatTemplate("{{ messages[0].role }}", {}), asked) == {"text": "user"}
     refused = answer(ChatTemplate("{{ raise_exception('no') }}", {}), asked)["refused"]
     assert refused == "could not be rendered by the chat template: no"

@@ -24,8 +24,8 @@ from .shared.usage import metrics, usage
 from .tools.calls import CallPiece
 from .tools.choices import of_chat
 from .tools.form import with_tools
-from .tools.history import History
-from .tools.prompt import messages_of
+from .tools.history import History, Turn
+from .tools.prompt import Message, listed_of, messages_of
 from .tools.wanted import Tools
 
 NOT_THINKING = ("none", "minimal")
@@ -44,9 +44,11 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     if given.get("max_tokens") == 0:
         raise refused("max_tokens", "must be at least 1", 0)
     thinking = thinks(given)
-    tools = of_chat(given)
-    prompt = _prompt(given, tools, thinking=thinking)
-    asked = with_tools(ask(given, facts, thinking=thought_is_open(prompt)), tools)
+    tools = of_chat(given, facts.calls)
+    turns = read_messages("messages", given.get("messages"), History())
+    prompt = _prompt(given, turns, messages_of(turns, tools, facts.calls), tools, thinking=thinking)
+    asked = with_tools(ask(given, facts, thinking=thought_is_open(prompt)), tools, facts)
+    asked = replace(asked, listed=listed_of(turns, tools, facts.calls))
     (job,) = asked.jobs
     job.pop("enable_thinking", None)
     if "thinking_token_budget" in given.served:
@@ -74,9 +76,10 @@ def thinks(given: Given) -> bool:
     return bool(keywords.get("enable_thinking", given.knobs.get("enable_thinking", fallback)))
 
 
-def _prompt(given: Given, tools: Tools | None, *, thinking: bool) -> dict[str, Any]:
+def _prompt(
+    given: Given, turns: list[Turn], messages: list[Message], tools: Tools | None, *, thinking: bool
+) -> dict[str, Any]:
     """Return the field of generate that has the prompt, and whether to think."""
-    turns = read_messages("messages", given.get("messages"), History())
     goes_on, turn = given.get("continue_final_message", False), given.get("add_generation_prompt")
     if not goes_on and turn is False:
         raise refused("add_generation_prompt", "must be true without continue_final_message", turn)
@@ -87,7 +90,7 @@ def _prompt(given: Given, tools: Tools | None, *, thinking: bool) -> dict[str, A
         raise refused("continue_final_message", limit, True, "not_applicable")
     if goes_on and tools is not None and tools.choice == "required":
         raise refused("continue_final_message", "needs tool_choice none or auto", True, "not_applicable")
-    return prompt_for(messages_of(turns, tools), thinking=thinking, goes_on=goes_on)
+    return prompt_for(messages, thinking=thinking, goes_on=goes_on)
 
 
 def with_logprobs(asked: Asked, given: Given, top: int | None, facts: Facts) -> Asked:

@@ -16,7 +16,7 @@ from .shared.facts import Facts
 from .shared.kinds import boolean, integer, listing, mapping, text
 from .shared.prompt import ids_of, tokenizer_of
 from .tools.history import History
-from .tools.prompt import messages_of
+from .tools.prompt import listed_of, messages_of
 from .tools.reading import CHAT, read_tools
 from .tools.wanted import Tools
 
@@ -44,9 +44,10 @@ def tokenize(body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
     if "messages" in given:
         keywords = mapping("chat_template_kwargs", given.get("chat_template_kwargs", {}))
         thinking = boolean("chat_template_kwargs.enable_thinking", keywords.get("enable_thinking", False))
-        tools = Tools.of(read_tools(given.get("tools", []), CHAT), "auto", parallel=True)
-        messages = messages_of(read_messages("messages", given["messages"], History()), tools)
-        ids = ids_of({"messages": messages, "enable_thinking": thinking}, facts)
+        tools = Tools.of(read_tools(given.get("tools", []), CHAT), facts.calls, "auto", parallel=True)
+        turns = read_messages("messages", given["messages"], History())
+        job = {"messages": messages_of(turns, tools, facts.calls), "enable_thinking": thinking}
+        ids = ids_of(job, facts, listed_of(turns, tools, facts.calls))
     else:
         ids = tokenizer_of(facts, "prompt").encode(text("prompt", given["prompt"]), field="prompt")
     names = None

@@ -15,7 +15,7 @@ __all__ = ["count_tokens", "create", "error_body"]
 
 async def create(exchange: Exchange, _: str) -> web.StreamResponse:
     """Answer POST /v1/messages."""
-    asked = await exchange.translated(translate)
+    asked = await exchange.with_room(await exchange.translated(translate))
     if asked.stream:
         return await exchange.stream(events(exchange, asked), error_event)
     choice = Choice(asked, exchange.service.facts)

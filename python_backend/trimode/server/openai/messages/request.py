@@ -17,7 +17,7 @@ from ..shared.prompt import ids_of
 from ..tools.choices import of_messages
 from ..tools.form import with_tools
 from ..tools.history import MESSAGES, History, Turn
-from ..tools.prompt import messages_of
+from ..tools.prompt import listed_of, messages_of
 
 BUDGET = integer(0, 2**31 - 1)
 EFFORT = one_of("low", "medium", "high", "xhigh", "max")
@@ -39,7 +39,7 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     turns = read_turns("messages", given.get("messages"))
     if "system" in given.served:
         turns = [Turn("system", read_content("system", given.get("system"))), *turns]
-    tools = of_messages(given)
+    tools = of_messages(given, facts.calls)
     thinking, budget = _thinking(given)
     _check_output(given.get("output_config", {}))
     given.served["stop"] = given.get("stop_sequences", [])
@@ -49,14 +49,14 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     if goes_on and tools is not None and tools.choice == "required":
         limit = "must not end with the assistant where tool_choice is any or tool"
         raise refused("messages", limit, Described("such messages"), "not_applicable")
-    prompt = prompt_for(messages_of(turns, tools), thinking=thinking, goes_on=goes_on)
-    asked = with_tools(ask(given, facts, thinking=thought_is_open(prompt)), tools)
+    prompt = prompt_for(messages_of(turns, tools, facts.calls), thinking=thinking, goes_on=goes_on)
+    asked = with_tools(ask(given, facts, thinking=thought_is_open(prompt)), tools, facts)
     (job,) = asked.jobs
     job.pop("enable_thinking", None)
     if budget is not None:
         job["max_thinking_tokens"] = budget
     names = {**asked.names, "stop_words": "stop_sequences"}
-    return replace(asked, jobs=({**job, **prompt},), names=names)
+    return replace(asked, jobs=({**job, **prompt},), names=names, listed=listed_of(turns, tools, facts.calls))
 
 
 def count(body: Mapping[str, Any], facts: Facts) -> dict[str, int]:
@@ -66,7 +66,7 @@ def count(body: Mapping[str, Any], facts: Facts) -> dict[str, int]:
         FaceError: it is refused.
     """
     asked = translate({**body, "max_tokens": 1}, facts)
-    return {"input_tokens": len(ids_of(asked.jobs[0], facts))}
+    return {"input_tokens": len(ids_of(asked.jobs[0], facts, asked.listed))}
 
 
 def read_turns(name: str, value: object) -> list[Turn]:

@@ -17,7 +17,7 @@ from ..shared.kinds import listing, one_of, text
 from ..tools.choices import of_responses
 from ..tools.form import with_tools
 from ..tools.history import RESPONSES, History, Turn
-from ..tools.prompt import messages_of
+from ..tools.prompt import listed_of, messages_of
 
 EFFORT = one_of("none", "minimal", "low", "medium", "high", "xhigh", "max")
 VERBOSITY = one_of("medium")  # the only one that is served
@@ -45,12 +45,14 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Wanted:
     turns = read_input(given.get("input"))
     if "instructions" in given.served:
         turns = [Turn("system", given.get("instructions")), *turns]
-    tools = of_responses(given)
+    tools = of_responses(given, facts.calls)
     thinking, effort = _thinking(given)
-    asked = with_tools(ask(given, facts, thinking=thinking), tools)
+    asked = with_tools(ask(given, facts, thinking=thinking), tools, facts)
     (job,) = asked.jobs
-    job = {**job, "messages": messages_of(turns, tools), "enable_thinking": thinking}
-    asked = replace(asked, jobs=(job,), names={**asked.names, "messages": "input"})
+    job = {**job, "messages": messages_of(turns, tools, facts.calls), "enable_thinking": thinking}
+    asked = replace(
+        asked, jobs=(job,), names={**asked.names, "messages": "input"}, listed=listed_of(turns, tools, facts.calls)
+    )
     echo = {name: given.get(name) for name in ECHOED}
     echo |= {"metadata": echo["metadata"] or {}, "reasoning": {"effort": effort, "summary": None}}
     return Wanted(asked, {**echo, **_repeated(given)})

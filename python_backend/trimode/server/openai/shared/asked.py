@@ -55,6 +55,8 @@ class Asked:
         keep: of the answers to a prompt, how many likeliest ones are returned; None for all.
         extras: return_perf_metrics and return_effective_params, where the client asks for what they give.
         tools: those that the answer may call, None if there are none.
+        listed: the tools that the chat template lists; None where it has no part in them.
+        opens: a special token with which the answer begins, as the last of the prompt.
         names: what the client calls generate's fields, for errors.
     """
 
@@ -82,6 +84,8 @@ class Asked:
     keep: int | None = None
     extras: tuple[str, ...] = ()
     tools: Tools | None = None
+    listed: tuple[dict[str, Any], ...] | None = None
+    opens: int | None = None
     names: Mapping[str, str] = field(default_factory=lambda: NAMES)
 
     @property

@@ -17,6 +17,7 @@ from ....bundle.manifest import GENERATION_CONFIG, Manifest
 from ....config import ServerConfig
 from ....errors import BundleError
 from ....text.tokenizer import Tokenizer
+from ..tools.form_table import ARRAY, Form, form_of
 from .model_names import ModelNames
 from .table import MAX_TEMPERATURE
 
@@ -32,6 +33,7 @@ class Facts:
         end_id: the token that ends an answer.
         mode: the mode of a request that names none.
         temperature, top_p: of a request that does not say; None leaves it to generate.
+        calls: how the model writes calls of tools.
         created: when the server started, in seconds since 1970; models have such a date.
     """
 
@@ -43,6 +45,7 @@ class Facts:
     mode: Mode = Mode.AUTO
     temperature: float | None = None
     top_p: float | None = None
+    calls: Form = ARRAY
     created: int = field(default_factory=lambda: int(time.time()))
 
     @classmethod
@@ -54,15 +57,17 @@ class Facts:
         """
         generation = _read(bundle / GENERATION_CONFIG)
         sampled = generation.get("do_sample") is not False
+        tokenizer = Tokenizer.load(bundle, manifest.vocab_size, manifest.capacity)
         return cls(
             ModelNames.of(names, manifest.model, manifest.modes),
-            Tokenizer.load(bundle, manifest.vocab_size, manifest.capacity),
+            tokenizer,
             manifest.capacity,
             min(manifest.block_size, MAX_BLOCK_LENGTH),
             manifest.eos_token_id,
             config.default_mode,
             _number(generation.get("temperature"), MAX_TEMPERATURE) if sampled else None,
             _number(generation.get("top_p"), 1.0) if sampled else None,
+            form_of("" if tokenizer is None else tokenizer.template_text),
         )
 
 

@@ -15,7 +15,7 @@ from .kinds import boolean
 TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
 _KINDS = {"json": "json_schema", "regex": "regex", "choice": "choice", "grammar": "ebnf_grammar"}
 """vLLM's keys of structured_outputs, and what generate calls them."""
-_COMPACT = "disable_any_whitespace"
+COMPACT = "disable_any_whitespace"
 _IDLE = {"disable_fallback": False, "disable_additional_properties": False}
 """vLLM's options whose values here are always the same; others would change the answer."""
 
@@ -80,7 +80,7 @@ def _of_format(field: str, value: object) -> Form:
 def _of_structured_outputs(value: Mapping[str, Any] | None) -> Form:
     """Return the form of vLLM's field: one of json, regex, choice, grammar and json_object."""
     said = {name: one for name, one in (value or {}).items() if one is not None}
-    compact = boolean(f"structured_outputs.{_COMPACT}", said.pop(_COMPACT, False))
+    compact = boolean(f"structured_outputs.{COMPACT}", said.pop(COMPACT, False))
     found: Form = {}
     for name, one in said.items():
         field = f"structured_outputs.{name}"[:80]
@@ -94,8 +94,8 @@ def _of_structured_outputs(value: Mapping[str, Any] | None) -> Form:
             raise refused(field, "must be the only form", one, "given_twice")
         found = {TYPE: "json"} if name == "json_object" else {TYPE: _KINDS[name], GUIDE: _text(name, field, one)}
     if compact and found.get(TYPE) not in OF_JSON:
-        raise refused(f"structured_outputs.{_COMPACT}", "needs json or json_object", True, "not_applicable")
-    return {**found, _COMPACT: True} if compact else found
+        raise refused(f"structured_outputs.{COMPACT}", "needs json or json_object", True, "not_applicable")
+    return {**found, COMPACT: True} if compact else found
 
 
 def _text(name: str, field: str, value: object) -> str:

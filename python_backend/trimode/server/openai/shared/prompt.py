@@ -5,7 +5,7 @@ The rules are text/prompt.py's; here is when they are applied, and what an error
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -36,14 +36,19 @@ def tokenizer_of(facts: Facts, param: str) -> Tokenizer:
     return facts.tokenizer
 
 
-def ids_of(job: Mapping[str, Any], facts: Facts) -> list[int]:
+def ids_of(job: Mapping[str, Any], facts: Facts, listed: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
     """Return the tokens of a job's prompt: of messages, a text or ids.
+
+    Args:
+        listed: the tools that the chat template lists; None where the messages have neither tools nor calls.
 
     Raises:
         FaceError: the template refuses the messages, it cannot fit, or there is no tokenizer.
     """
     if "input_ids" in job:
         return list(job["input_ids"])
+    if listed is not None:
+        return _with_tools(job, tokenizer_of(facts, "tools"), listed)
     given = {name: job[name] for name in PROMPT if name in job}
     prompt = PromptParams(**{**given, "messages": tuple(given["messages"])} if "messages" in given else given)
     try:
@@ -52,9 +57,25 @@ def ids_of(job: Mapping[str, Any], facts: Facts) -> list[int]:
         raise face_error(exc) from exc
 
 
+def _with_tools(job: Mapping[str, Any], tokenizer: Tokenizer, listed: Sequence[Mapping[str, Any]]) -> list[int]:
+    """Return the tokens of messages with tools and calls, which generate does not know."""
+    messages, begun = job["messages"], ""
+    if job.get("continue_final_message"):
+        messages, begun = messages[:-1], messages[-1]["content"]
+    thinking, special = bool(job.get("enable_thinking")), bool(job.get("allow_special_tokens"))
+    try:
+        text = tokenizer.render_chat(
+            messages, enable_thinking=thinking, allow_special_tokens=special, tools=list(listed) or None
+        )
+        text += begun if special else tokenizer.mark(begun)
+        return tokenizer.encode(text, marked=not special, field="messages")
+    except TrimodeError as exc:
+        raise face_error(exc) from exc
+
+
 def is_quick(asked: Asked) -> bool:
     """Return whether with_room takes no time that others would notice: no template is rendered, no long text read."""
-    if asked.truncate is not None or asked.return_ids:
+    if asked.truncate is not None or asked.return_ids or asked.listed is not None:
         return False
     return not any(_open(job) and ("messages" in job or len(job.get("text_input", "")) > LONG) for job in asked.jobs)
 
@@ -74,30 +95,39 @@ def with_room(asked: Asked, facts: Facts) -> Asked:
     jobs: list[dict[str, Any]] = []
     for at in range(0, len(asked.jobs), each):
         same = asked.jobs[at : at + each]
-        room = {"max_tokens": _room(same[0], facts)} if _open(same[0]) else {}
+        room = {"max_tokens": _room(same[0], facts, asked.names)} if _open(same[0]) else {}
         jobs += [{**job, **room} for job in same]
     return replace(asked, jobs=tuple(jobs))
 
 
 def _with_ids(asked: Asked, facts: Facts) -> Asked:
     """Return `asked` with the tokens of its prompts, where they are to be cut or are part of the answer."""
-    if any("suffix" in job for job in asked.jobs) or not (asked.return_ids or asked.truncate is not None):
+    as_ids = asked.truncate is not None or asked.listed is not None
+    if any("suffix" in job for job in asked.jobs) or not (asked.return_ids or as_ids):
         return asked
     each = len(asked.jobs) // asked.prompts
-    found = [ids_of(job, facts) for job in asked.jobs[::each]]
-    if asked.truncate is None:
+    found = [ids_of(job, facts, asked.listed) for job in asked.jobs[::each]]
+    if not as_ids:
         return replace(asked, prompt_ids=tuple(map(tuple, found)))
-    jobs: list[dict[str, Any]] = []
-    for at, job in enumerate(asked.jobs):
+    jobs = [_of_ids(job, found[at // each], asked, facts) for at, job in enumerate(asked.jobs)]
+    if asked.listed is not None:
+        asked = replace(asked, names={**asked.names, "input_ids": asked.names.get("messages", "messages")})
+    cut = [tuple(job["input_ids"]) for job in jobs[::each]]
+    echo = asked.echo and tuple(tokenizer_of(facts, "echo").decode(job["input_ids"], special=True) for job in jobs)
+    return replace(asked, jobs=tuple(jobs), prompt_ids=tuple(cut) if asked.return_ids else (), echo=echo)
+
+
+def _of_ids(job: Mapping[str, Any], ids: list[int], asked: Asked, facts: Facts) -> dict[str, Any]:
+    """Return a job with the ids of its prompt in place of what they were made of."""
+    kept = ids if asked.opens is None else [*ids, asked.opens]
+    if asked.truncate is not None:
         most = asked.truncate if asked.truncate >= 0 else facts.capacity - _block(job, facts) - job.get("max_tokens", 1)
         if most < 1:
             limit = "must leave at least one token of the prompt"
             raise refused("truncate_prompt_tokens", limit, asked.truncate)
-        kept = found[at // each][-most:]
-        jobs.append({**{name: value for name, value in job.items() if name not in PROMPT}, "input_ids": kept})
-    cut = [tuple(job["input_ids"]) for job in jobs[::each]]
-    echo = asked.echo and tuple(tokenizer_of(facts, "echo").decode(job["input_ids"], special=True) for job in jobs)
-    return replace(asked, jobs=tuple(jobs), prompt_ids=tuple(cut) if asked.return_ids else (), echo=echo)
+        kept = kept[-most:]
+    thought = {"max_thinking_tokens": facts.capacity} if asked.thinking and "max_thinking_tokens" not in job else {}
+    return {**{name: value for name, value in job.items() if name not in PROMPT}, **thought, "input_ids": kept}
 
 
 def _open(job: Mapping[str, Any]) -> bool:
@@ -105,13 +135,13 @@ def _open(job: Mapping[str, Any]) -> bool:
     return "max_tokens" not in job and "suffix" not in job
 
 
-def _room(job: Mapping[str, Any], facts: Facts) -> int:
+def _room(job: Mapping[str, Any], facts: Facts, names: Mapping[str, str]) -> int:
     name = next(name for name in ("messages", "input_ids", "text_input") if name in job)
     count = len(ids_of(job, facts))
     try:
         return room_after(count, block=_block(job, facts), capacity=facts.capacity, field=name)
     except TrimodeError as exc:
-        raise face_error(exc) from exc
+        raise face_error(exc, names) from exc
 
 
 def _block(job: Mapping[str, Any], facts: Facts) -> int:

@@ -10,10 +10,7 @@ from typing import NoReturn
 
 from .wanted import Tools
 
-BEGINNING = '[{"name":'
-"""How an answer begins that is made of calls; whitespace between the parts does not count."""
-_HEAD = re.compile(r'(?:\s*\[|\s*\}\s*,)\s*\{\s*"name"\s*:\s*"([^"]*)"\s*,\s*"arguments"\s*:\s*(?=\{)')
-_TAIL = re.compile(r"\s*\}\s*\]\s*")
+_LONGEST_BEGINNING = 256  # characters in which an answer shows whether it is made of calls
 
 
 @dataclass
@@ -43,7 +40,11 @@ class CallReader:
     """
 
     def __init__(self, tools: Tools) -> None:
-        self._tools = tools
+        self._tools, form = tools, tools.form
+        self._first = re.compile(form.pattern(form.prefix + form.head) + r"(?=\{)")
+        self._next = re.compile(form.pattern(form.tail + form.separator + form.head) + r"(?=\{)")
+        self._end = re.compile(form.pattern(form.tail + form.suffix))
+        self._beginnings = tuple(form.beginnings(tools.callable))
         self._sure = tools.choice == "required"
         self._plain = False
         self._held = ""
@@ -63,8 +64,8 @@ class CallReader:
         self._held += text
         if self._sure:
             return "", self._read()
-        begun = "".join(self._held[:256].split())
-        if begun[: len(BEGINNING)] != BEGINNING[: len(begun)]:
+        begun = "".join(self._held[:_LONGEST_BEGINNING].split())
+        if not any(begun[: len(one)] == one[: len(begun)] for one in self._beginnings):
             self._plain = True
         elif not last:
             return "", []
@@ -92,13 +93,13 @@ class CallReader:
                 end = self._end_of_arguments()
                 pieces.append(self._add(self._held[:end]))
                 self._held = self._held[end:]
-            elif head := _HEAD.match(self._held):
+            elif head := (self._next if self.calls else self._first).match(self._held):
                 pieces.append(self._begin(head[1]))
                 self._held = self._held[head.end() :]
                 self._inside = True
             else:
-                self.whole = bool(self.calls and _TAIL.fullmatch(self._held))
                 break
+        self.whole = bool(self.calls) and not self._inside and bool(self._end.fullmatch(self._held))
         return pieces
 
     def _end_of_arguments(self) -> int:
@@ -125,20 +126,18 @@ class CallReader:
     def _all(self) -> list[tuple[str, str]]:
         """Return the names and arguments of an answer that is made of calls as a whole; none if it is not."""
         try:
-            found = json.loads(self._held, parse_constant=_no_constant)
+            found = list(self._tools.form.read(self._held, _DECODER))
         except (ValueError, RecursionError):
             return []
         if len(found) > self._tools.most_calls:
             return []
-        calls = []
-        for one in found:
-            if not isinstance(one, dict) or set(one) != {"name", "arguments"}:
-                return []
-            if one["name"] not in self._tools.callable or not isinstance(one["arguments"], dict):
-                return []
-            calls.append((one["name"], json.dumps(one["arguments"], ensure_ascii=False)))
-        return calls
+        if not all(name in self._tools.callable and isinstance(arguments, dict) for name, arguments in found):
+            return []
+        return [(str(name), json.dumps(arguments, ensure_ascii=False)) for name, arguments in found]
 
 
 def _no_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)

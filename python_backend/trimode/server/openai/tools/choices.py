@@ -9,12 +9,13 @@ from ..shared.errors import refused
 from ..shared.fields import Given
 from ..shared.kinds import boolean
 from . import reading
+from .form_table import Form
 from .reading import named, read_tools
 from .wanted import Tool, Tools
 
 
-def of_chat(given: Given) -> Tools | None:
-    """Return what a chat says of tools; None if nothing may be called.
+def of_chat(given: Given, form: Form) -> Tools | None:
+    """Return what a chat says of tools, whose calls have this form; None if nothing may be called.
 
     Raises:
         FaceError: a tool is no function, there are too many, or a choice that does not go with them.
@@ -22,25 +23,25 @@ def of_chat(given: Given) -> Tools | None:
     tools = read_tools(given.get("tools", []), reading.CHAT)
     chosen = given.get("tool_choice")
     if not isinstance(chosen, Mapping):
-        return _by_word(chosen, tools, given)
+        return _by_word(chosen, tools, given, form)
     _must_be_function(chosen)
     inside = chosen.get("function")
     name = inside.get("name") if isinstance(inside, Mapping) else None
-    return Tools.of(tools, "required", parallel=False, name=named("tool_choice.function.name", name, tools))
+    return Tools.of(tools, form, "required", parallel=False, name=named("tool_choice.function.name", name, tools))
 
 
-def of_responses(given: Given) -> Tools | None:
+def of_responses(given: Given, form: Form) -> Tools | None:
     """Return what a request for a response says of tools; the rest is as in `of_chat`."""
     tools = read_tools(given.get("tools", []), reading.RESPONSES)
     chosen = given.get("tool_choice")
     if not isinstance(chosen, Mapping):
-        return _by_word(chosen, tools, given)
+        return _by_word(chosen, tools, given, form)
     _must_be_function(chosen)
     name = named("tool_choice.name", chosen.get("name"), tools)
-    return Tools.of(tools, "required", parallel=False, name=name)
+    return Tools.of(tools, form, "required", parallel=False, name=name)
 
 
-def of_messages(given: Given) -> Tools | None:
+def of_messages(given: Given, form: Form) -> Tools | None:
     """Return what a request of Anthropic's clients says of tools; the rest is as in `of_chat`."""
     tools = read_tools(given.get("tools", []), reading.MESSAGES)
     chosen = given.get("tool_choice", {"type": "auto"})
@@ -51,24 +52,26 @@ def of_messages(given: Given) -> Tools | None:
     kind = chosen.get("type")
     if kind == "tool":
         name = named("tool_choice.name", chosen.get("name"), tools)
-        return Tools.of(tools, "required", parallel=False, name=name)
+        return Tools.of(tools, form, "required", parallel=False, name=name)
     if "name" in chosen:
         raise refused("tool_choice.name", "needs the type tool", chosen["name"], "not_applicable")
     if kind == "any":
         _needs_tools("any", tools)
-        return Tools.of(tools, "required", parallel=not single)
+        return Tools.of(tools, form, "required", parallel=not single)
     if kind not in ("auto", "none"):
         raise refused("tool_choice.type", "must be auto, any, tool or none", kind)
-    return Tools.of(tools, "auto" if kind == "auto" else "none", parallel=not single)
+    return Tools.of(tools, form, "auto" if kind == "auto" else "none", parallel=not single)
 
 
-def _by_word(chosen: object, tools: tuple[Tool, ...], given: Given) -> Tools | None:
+def _by_word(chosen: object, tools: tuple[Tool, ...], given: Given, form: Form) -> Tools | None:
     if chosen not in (None, "none", "auto", "required"):
         raise refused("tool_choice", "must be none, auto, required or an object that names a function", chosen)
     if chosen == "required":
         _needs_tools(chosen, tools)
-        return Tools.of(tools, "required", parallel=given.get("parallel_tool_calls", True))
-    return Tools.of(tools, "none" if chosen == "none" else "auto", parallel=given.get("parallel_tool_calls", True))
+        return Tools.of(tools, form, "required", parallel=given.get("parallel_tool_calls", True))
+    return Tools.of(
+        tools, form, "none" if chosen == "none" else "auto", parallel=given.get("parallel_tool_calls", True)
+    )
 
 
 def _must_be_function(chosen: Mapping[str, object]) -> None:

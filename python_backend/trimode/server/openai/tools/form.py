@@ -7,11 +7,12 @@ from dataclasses import replace
 from ....errors import Described
 from ..shared.asked import Asked
 from ..shared.errors import refused
-from ..shared.form import GUIDE, TYPE
+from ..shared.facts import Facts
+from ..shared.form import COMPACT, GUIDE, TYPE
 from .wanted import Tools
 
 
-def with_tools(asked: Asked, tools: Tools | None) -> Asked:
+def with_tools(asked: Asked, tools: Tools | None, facts: Facts) -> Asked:
     """Return `asked` with what may be called; the answer has the form of calls if it is to be made of them.
 
     Raises:
@@ -25,6 +26,11 @@ def with_tools(asked: Asked, tools: Tools | None) -> Asked:
     if TYPE in job:
         limit = f"must not be given together with {asked.names.get(TYPE, TYPE)}, but for auto and none"
         raise refused("tool_choice", limit, Described("both"), "given_twice")
-    form = {TYPE: "json_schema", GUIDE: tools.schema()}
+    if tools.form.of_template:
+        special = {} if facts.tokenizer is None else facts.tokenizer.special_tokens
+        form = {TYPE: "ebnf_grammar", GUIDE: tools.grammar(special, compact=bool(job.pop(COMPACT, False)))}
+        asked = replace(asked, opens=None if asked.thinking else special.get(tools.form.opening))
+    else:
+        form = {TYPE: "json_schema", GUIDE: tools.schema()}
     names = {**asked.names, **dict.fromkeys(form, "tools")}
     return replace(asked, jobs=({**job, **form},), tools=tools, names=names)

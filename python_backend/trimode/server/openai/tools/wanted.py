@@ -6,8 +6,11 @@ Knows the schema of calls. Knows nothing of how clients write tools, of messages
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from .form_table import ARRAY, Form, grammar
 
 MAX_CALLS = 8
 """Calls of one answer. A model that was not trained for tools would go on with them until its tokens are spent."""
@@ -16,6 +19,9 @@ INSTRUCTION = (
     '{"name": NAME, "arguments": OBJECT}.\n'
 )
 """Stands before the list of functions."""
+COMPACT_LAYOUT: dict[str, Any] = {"whitespace_flexible": False, "item_separator": ",", "key_separator": ":"}
+LAYOUT = {**COMPACT_LAYOUT, "whitespace_flexible": True, "whitespace_pattern": r"( |\n {0,16})?"}
+"""Whitespace of arguments in the form of a template: bounded, as that of every JSON; see grammar/source.py."""
 Choice = Literal["none", "auto", "required"]
 _MAPS = ("properties", "patternProperties", "$defs", "definitions")
 _LISTS = ("anyOf", "oneOf", "allOf", "prefixItems")
@@ -40,21 +46,47 @@ class Tools:
         choice: "auto", the model decides; "required", the answer is made of calls.
         callable: the names of those that may be called.
         most_calls: of one answer.
+        form: how calls are written.
     """
 
     tools: tuple[Tool, ...]
     choice: Literal["auto", "required"]
     callable: tuple[str, ...]
     most_calls: int
+    form: Form = ARRAY
 
     @classmethod
-    def of(cls, tools: tuple[Tool, ...], choice: Choice, *, parallel: bool, name: str | None = None) -> Tools | None:
+    def of(
+        cls, tools: tuple[Tool, ...], form: Form, choice: Choice, *, parallel: bool, name: str | None = None
+    ) -> Tools | None:
         """Return what may be called, None if nothing may; with a `name` this tool is called, and once."""
         if name is not None:
-            return cls(tools, "required", (name,), 1)
+            return cls(tools, "required", (name,), 1, form)
         if choice == "none" or not tools:
             return None
-        return cls(tools, choice, tuple(one.name for one in tools), MAX_CALLS if parallel else 1)
+        return cls(tools, choice, tuple(one.name for one in tools), MAX_CALLS if parallel else 1, form)
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return the tools as a chat template takes them."""
+        return [
+            {"type": "function", "function": {"name": one.name, "description": one.description,
+                                              "parameters": one.parameters}}
+            for one in self.tools
+        ]  # fmt: skip
+
+    def grammar(self, special: Collection[str], *, compact: bool) -> str:
+        """Return the grammar of the calls of one answer in the form of a chat template.
+
+        Args:
+            special: the texts of special tokens.
+            compact: arguments have no whitespace between their parts.
+        """
+        layout = {"x-guidance": COMPACT_LAYOUT if compact else LAYOUT}
+        chosen = {one.name: json.dumps(_closed(one.parameters) | layout) for one in self._chosen()}
+        return grammar(self.form, chosen, self.most_calls, special)
+
+    def _chosen(self) -> list[Tool]:
+        return [one for one in self.tools if one.name in self.callable]
 
     def prompt(self) -> str:
         """Return what the model reads of them."""
@@ -67,7 +99,7 @@ class Tools:
 
     def schema(self) -> str:
         """Return the JSON schema of the calls of one answer; a path in it has the name of the function."""
-        chosen = [one for one in self.tools if one.name in self.callable]
+        chosen = self._chosen()
         return json.dumps(
             {
                 "type": "array",
