@@ -38,6 +38,7 @@ from . import (
 from .domains import headline
 from .fronts import part as fronts
 from .knobs import fastest
+from .speculation import free_drafts
 from .speculation import part as speculation
 
 PARTS: tuple[Part, ...] = (
@@ -51,6 +52,7 @@ PARTS: tuple[Part, ...] = (
         auto.PART,
         speculation.PART,
         speculation.PAIRS,
+        free_drafts.PART,
         lengths.PART,
         startup.PART,
     ),

@@ -19,6 +19,7 @@ PAGES = (
     "README.md",
     "docs/index.md",
     "docs/quickstart.md",
+    "docs/guides/free-drafts.md",
     "docs/guides/infill.md",
     "docs/guides/revise.md",
     "docs/guides/clients.md",
