@@ -23,7 +23,7 @@ from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft, write_
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.gguf_source.file import GgufFile
 
-from scripts.smol_figures import conversations
+from scripts.conversations import conversations
 from tests.support import llama_checkpoints as factory
 from tests.support.checkpoints import write_safetensors
 from tests.support.layout import ROOT
@@ -85,8 +85,7 @@ def test_int8_leaves_the_ids_of_llama_cpp_at_near_ties_only(int8_runtime: Runtim
 
 @pytest.mark.subprocess  # renders the chat template in another process
 def test_sixteen_conversations_at_once_have_the_ids_of_each_alone(bundle_of: Callable[..., Path]) -> None:
-    bundle = bundle_of(GGUF, "int8")
-    found = conversations(bundle, bundle, answer=4)
+    found = conversations(bundle_of(GGUF, "int8"), answer=4)
     assert found["turns"] == found["same_ids"] == 160
     for how in ("alone", "at_once"):
         assert found[how]["cached_share"] > 0.5

@@ -1,4 +1,4 @@
-"""Medians with their spread, and ratios of what was measured side by side."""
+"""Medians with their spread, ratios of what was measured side by side, and how soon answers depart."""
 
 from __future__ import annotations
 
@@ -39,3 +39,15 @@ def paired(one: Mapping[K, float], other: Mapping[K, float]) -> Spread:
 def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> Spread:
     """Return the spread of the ratios of pairs that were measured side by side."""
     return Spread.of([a / b for a, b in zip(numerators, denominators, strict=True)])
+
+
+def departures(pairs: Sequence[tuple[list[int], list[int]]]) -> dict[str, float]:
+    """Return how many answers differ, the tokens up to the first difference, and departures per 1000 of those."""
+    compared = differing = 0
+    for one, other in pairs:
+        both = list(zip(one, other, strict=False))
+        same = next((at for at, (a, b) in enumerate(both) if a != b), len(both))
+        compared += same + (one != other)
+        differing += one != other
+    share = 1000 * differing / compared if compared else 0.0
+    return {"differing_answers": differing, "tokens_compared": compared, "per_1000_tokens": share}

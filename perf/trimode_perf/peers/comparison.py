@@ -35,14 +35,14 @@ class Comparison:
         self._samples: list[Sample] = []
 
     def run(self, pace: Pace) -> dict[str, Any]:
-        """Take whole rounds, at least MIN_ROUNDS, until the time is up; the first warms up and is not kept.
+        """Take whole rounds, at least MIN_ROUNDS, until the time is up; a few prompts warm up and are not kept.
 
         Every prompt is asked of everyone in every mode, prompts and calls shuffled: what is paired lies close in time.
         Where time is short fewer prompts are timed, at least MIN_PROMPTS.
         """
         calls = [(name, mode) for name, runtime in self._runtimes.items() for mode in modes_of(runtime)]
         calls += [(name, mode) for name, modes in self._workers.modes.items() for mode in modes]
-        prompts: Sequence[int] = range(len(self._prompts))
+        prompts: Sequence[int] = ()
         done, draw = 0, random.Random(0)
 
         def ask_all(number: int, show: Callable[[], None]) -> None:
@@ -51,10 +51,11 @@ class Comparison:
                     self._sample(number, prompt, peer, mode)
                     show()
 
+        prompts = spread(range(len(self._prompts)), MIN_PROMPTS)
         began = time.perf_counter()
         ask_all(0, lambda: None)
-        affordable = pace.seconds / MIN_ROUNDS / (time.perf_counter() - began)
-        prompts = spread(prompts, max(MIN_PROMPTS, int(affordable * len(prompts))))
+        affordable = pace.seconds / MIN_ROUNDS / (time.perf_counter() - began) * len(prompts)
+        prompts = spread(range(len(self._prompts)), max(MIN_PROMPTS, int(affordable)))
         self._samples.clear()
         draw = random.Random(0)
         for done in pace.rounds(MIN_ROUNDS, warm_up=0):

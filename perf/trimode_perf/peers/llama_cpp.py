@@ -38,7 +38,11 @@ def load(checkpoint: Path, threads: int, kind: str) -> Peer:
 def peer(model: Model, words: str) -> Peer:
     """Return a loaded model as a peer."""
 
+    before = 0  # tokens that stand for a pass's context
+
     def generate(prompt: list[int], max_tokens: int, eos: int) -> Answer:
+        nonlocal before
+        before = 0
         model.crop(0)
         ids = [int(np.argmax(model.decode(prompt)))]
         while len(ids) < max_tokens and ids[-1] != eos:
@@ -46,8 +50,11 @@ def peer(model: Model, words: str) -> Peer:
         return Answer(ids, len(ids) - 1)
 
     def one_pass(tokens: int, context: int, causal: bool) -> float:
-        model.crop(0)
-        model.decode([0] * context)
+        nonlocal before
+        model.crop(before if before == context else 0)
+        if before != context:
+            model.decode([0] * context)
+            before = context
         began = time.perf_counter()
         model.decode(range(tokens), every=True, causal=causal)
         return time.perf_counter() - began

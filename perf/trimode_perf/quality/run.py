@@ -8,13 +8,17 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from trimode.bundle.manifest import Manifest
+from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
 
-from ..common import BUNDLE, NANO
+from ..common import BUNDLE, MODEL_YAML, NANO, QUESTIONS
+from ..common import RESULTS as FOLDER
 from ..common.claims import conclusion
-from ..common.progress import progress, run
-from ..common.results import read
-from . import card
+from ..common.progress import MeasureError, progress, run
+from ..common.prompts import load
+from ..common.results import about, describe, read, save
+from . import card, causal
 from .claims import conclude, held
 from .measure import measure
 from .settings import Plan
@@ -44,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def count(options: argparse.Namespace) -> int:
     """Ask everything, or read what was counted before, and write it; return the status."""
+    if not Manifest.load(options.bundle).denoises:
+        return count_causal(options)
     out: Path = options.out or options.checkpoint
     if options.card_only:
         results = read(out / RESULTS)
@@ -63,3 +69,24 @@ def count(options: argparse.Namespace) -> int:
     status = conclusion(held(results))
     print(f"quality: wrote {out / RESULTS}, the card and its plots")
     return status
+
+
+def count_causal(options: argparse.Namespace) -> int:
+    """Count what there is to count of a checkpoint that was not trained to denoise; write results/MODEL-quality.json.
+
+    Raises:
+        MeasureError: a card is asked for, which such a checkpoint has from its own makers.
+    """
+    manifest = Manifest.load(options.bundle)
+    if options.card_only:
+        raise MeasureError(f"--card-only: {manifest.model} was not trained to denoise, and no card is made of it")
+    bundles = {"float32": options.bundle} | ({"int8": options.int8_bundle} if options.int8_bundle else {})
+    scored = causal.texts(min(options.human_eval, causal.PROBLEMS))
+    total = len(scored) + (2 * len(load(QUESTIONS, 1)) if "int8" in bundles else 0)
+    with progress(total) as bar:
+        found = causal.measure(bundles, scored, QUESTIONS, bar.step)
+    head = about("make quality MODEL=" + manifest.model, describe(manifest, ServerConfig.load(MODEL_YAML)))
+    target = (options.out or FOLDER) / f"{manifest.model}-quality.json"
+    save(target, {**head, **found}, sort_keys=True)
+    print(causal.text(found), f"quality: wrote {target}; python -m trimode_perf report shows it", sep="\n")
+    return conclusion(causal.claims(found))

@@ -13,11 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 from trimode_client.local_server import Addresses, serving
 
-from ..common import NANO, RESULTS, WORK
+from ..common import NANO, QUESTIONS, RESULTS, WORK
 from ..common.claims import Claim
 from ..common.progress import Pace
 from ..common.prompts import HELD_OUT, Prompt, claimed, load, spread
@@ -39,7 +40,7 @@ class Options:
     int8_bundle: Path | None = None
     model: str = "nano"
     checkpoint: Path = NANO
-    heldout: Path = NANO / HELD_OUT
+    heldout: Path | None = None
     per_domain: int = 4
     prompts: int = 12
     max_tokens: int = 128
@@ -52,7 +53,7 @@ def options() -> argparse.ArgumentParser:
     made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
     made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
     made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="what the peers load [nano]")
-    made.add_argument("--heldout", type=Path, default=Options.heldout, metavar="JSONL", help="the prompts [nano's]")
+    made.add_argument("--heldout", type=Path, metavar="JSONL", help="the prompts [nano's; questions, where it chats]")
     made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")
     made.add_argument("--prompts", type=int, default=12, metavar="N", help="of those, timed ones [%(default)s]")
     made.add_argument("--max-tokens", type=int, default=128, metavar="N", help="per answer [%(default)s]")
@@ -85,21 +86,34 @@ class Context:
         """The bundle, loaded when first asked for; it knows no request of another part."""
         return Runtime.open(replace(self.config, bundle=self.options.bundle.resolve()))
 
+    @property
+    def bundles(self) -> dict[str, Path]:
+        """The bundles of the checkpoint, by precision."""
+        int8 = self.options.int8_bundle
+        return {"float32": self.options.bundle} | ({"int8": int8} if int8 else {})
+
     @contextmanager
     def server(self) -> Iterator[Addresses]:
         """Serve the bundle inside the block."""
         with serving(self.options.bundle.resolve(), WORK / "server.log") as at:
             yield at
 
+    @property
+    def heldout(self) -> Path:
+        """The file of prompts: nano's, or questions where the checkpoint was not trained to denoise."""
+        if self.options.heldout is not None:
+            return self.options.heldout
+        return NANO / HELD_OUT if Manifest.load(self.options.bundle).denoises else QUESTIONS
+
     @cached_property
     def every(self) -> list[Prompt]:
         """One held-out prompt of every domain."""
-        return load(self.options.heldout, 1)
+        return load(self.heldout, 1)
 
     @cached_property
     def prompts(self) -> list[Prompt]:
-        """The prompts that are timed: of domains that the checkpoint claims."""
-        return spread(claimed(self.every), self.options.prompts)
+        """The prompts that are timed: of domains that the checkpoint claims, of all where no answer can be checked."""
+        return spread(claimed(self.every) or self.every, self.options.prompts)
 
     def pace(self, begins: float = 0.0, ends: float = 1.0) -> Pace:
         """Return the pace of what has this stretch of the part's time."""
@@ -140,3 +154,18 @@ class Part:
     def can_read(self, found: Found) -> bool:
         """Whether all that it is written from was measured."""
         return all(name in found for name in self.reads)
+
+
+@dataclass(frozen=True)
+class Book:
+    """A report of one checkpoint: its parts, and how it is written from their results."""
+
+    parts: tuple[Part, ...]
+    write: Callable[[Path], Path | None]
+    """Writes it from the results in a folder's results/; None where what its head needs was never measured."""
+    shown: Callable[[Path], str]
+    """What is printed of them when a run ends."""
+    head: tuple[str, ...]
+    """The results that its head needs."""
+    prefix: str = ""
+    """What the names of its results begin with in their folder."""

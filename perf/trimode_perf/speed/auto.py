@@ -50,7 +50,7 @@ BATCH_AT, BATCH = 8, 2.5
 def measure(context: Context) -> dict[str, Data]:
     """Compare by domain on half of the prompts, where auto knows the other half, then by concurrency on all domains."""
     asked = context.options
-    timed, familiar = halves(load(asked.heldout, 2 * asked.per_domain))
+    timed, familiar = halves(load(context.heldout, 2 * asked.per_domain))
     learnt = Learnt(context.runtime, familiar, asked.max_tokens)
     return {
         "domains": by_domain(learnt, timed, context.pace(0.0, DOMAINS_SHARE)),

@@ -46,7 +46,7 @@ def measure(context: Context) -> dict[str, Data]:
 
     The domains take turns; no new turn begins once the time is up.
     """
-    prompts, max_tokens = load(context.options.heldout, context.options.per_domain), context.options.max_tokens
+    prompts, max_tokens = load(context.heldout, context.options.per_domain), context.options.max_tokens
     answers: list[Answer] = []
     domains = sorted({prompt.domain for prompt in prompts})
     began = time.perf_counter()

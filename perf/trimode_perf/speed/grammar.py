@@ -123,7 +123,7 @@ def tasks(prompts: Sequence[Prompt]) -> list[tuple[Prompt, object]]:
 
 def measure(context: Context) -> dict[str, Data]:
     """Return counts by mode and way of asking; nothing where no held-out answer is JSON."""
-    asked = tasks(load(context.options.heldout, PER_DOMAIN))
+    asked = tasks(load(context.heldout, PER_DOMAIN))
     if not asked:
         return {}
     ways: dict[str, dict[str, Any]] = {"free": {}, "held": {}, "all chosen": ALL_CHOSEN, "drawn": DRAWN}

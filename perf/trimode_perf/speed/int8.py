@@ -14,6 +14,7 @@ from trimode.runtime import Runtime
 
 from ..common.markdown import table
 from ..common.prompts import Prompt, load
+from ..common.statistics import departures
 from . import Context, Data, Found, Part
 from .layers import ask_runtime
 
@@ -23,7 +24,7 @@ def measure(context: Context) -> dict[str, Data]:
     asked = context.options
     if asked.int8_bundle is None:
         return {}
-    prompts = load(asked.heldout, 2 * asked.per_domain)
+    prompts = load(context.heldout, 2 * asked.per_domain)
     with closing(Runtime.open(replace(context.config, bundle=asked.int8_bundle.resolve()))) as int8:
         return {"int8": compare({"float32": context.runtime, "int8": int8}, prompts, context)}
 
@@ -56,18 +57,6 @@ def compare(runtimes: Mapping[str, Runtime], prompts: Sequence[Prompt], context:
         "speed_per_token": spent["float32"] / spent["int8"],
         **{name: departures(found) for name, found in pairs.items()},
     }
-
-
-def departures(pairs: Sequence[tuple[list[int], list[int]]]) -> dict[str, float]:
-    """Return how many answers differ, the tokens up to the first difference, and departures per 1000 of those."""
-    compared = differing = 0
-    for one, other in pairs:
-        both = list(zip(one, other, strict=False))
-        same = next((at for at, (a, b) in enumerate(both) if a != b), len(both))
-        compared += same + (one != other)
-        differing += one != other
-    share = 1000 * differing / compared if compared else 0.0
-    return {"differing_answers": differing, "tokens_compared": compared, "per_1000_tokens": share}
 
 
 def section(found: Found) -> str:

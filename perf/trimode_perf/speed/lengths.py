@@ -18,11 +18,13 @@ from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 
 from ..common.markdown import spread, table
+from ..common.progress import Pace
 from ..common.prompts import Prompt
 from ..common.statistics import Spread, ratios
 from . import MODES, Context, Data, Found, Part
+from .layers import BASELINE
 
-PROMPTS = (64, 128, 256, 512, 1024, 1536, 2048, 4096)
+PROMPTS = (64, 128, 256, 512, 1024, 1536, 2048, 3072, 4000)
 OUTPUTS = (16, 32, 64, 128, 256, 512)
 PROMPT_FOR_OUTPUTS = 64
 OUTPUT_FOR_PROMPTS = 33
@@ -33,37 +35,39 @@ SHARED, SHARED_QUESTIONS = 1024, 12
 def measure(context: Context) -> dict[str, Data]:
     """Time both kinds of lengths, then a shared text with the prefix cache and without."""
     config = replace(context.config, bundle=context.options.bundle.resolve())
-    return {"growth": {**by_length(context), "shared": shared_prefix(config, context.every)}}
+    grown = by_length(context, context.runtime, context.pace())
+    return {"growth": {**grown, "shared": shared_prefix(config, context.every)}}
 
 
-def by_length(context: Context) -> Data:
+def by_length(context: Context, runtime: Runtime, pace: Pace) -> Data:
     """Return milliseconds by length of prompt (to the first token, and of the whole) and of answer.
 
-    At least MIN_ROUNDS rounds; fewer where the warm-up shows that time is short, but one.
+    At least MIN_ROUNDS rounds; fewer where the warm-up shows that time is short, but one. A checkpoint that was not
+    trained to denoise is asked in one mode, and of prompts only: its answers cost the same token by token.
     """
-    runtime = context.runtime
+    modes = MODES if runtime.manifest.denoises else (BASELINE,)
     block, capacity = runtime.manifest.block_size, runtime.manifest.capacity
     ids = _text(runtime, context.every, max(PROMPTS))
     room = capacity - block
     asked = [n for n in PROMPTS if n + OUTPUT_FOR_PROMPTS <= room]
     given = [n for n in OUTPUTS if n + PROMPT_FOR_OUTPUTS <= room]
     points = [
-        *((mode, "prompt", n, n, OUTPUT_FOR_PROMPTS) for mode in MODES for n in asked),
-        *((mode, "output", n, PROMPT_FOR_OUTPUTS, n) for mode in MODES for n in given),
+        *((mode, "prompt", n, n, OUTPUT_FOR_PROMPTS) for mode in modes for n in asked),
+        *((mode, "output", n, PROMPT_FOR_OUTPUTS, n) for mode in modes for n in given if len(modes) > 1),
     ]
     taken: defaultdict[tuple[str, str, int], list[tuple[float, float]]] = defaultdict(list)
     began = time.perf_counter()
     for mode, _, _, prompt, output in points:  # warms up
         _ask(runtime, ids[:prompt], mode, output)
-    affordable = max(1, int(context.seconds / (time.perf_counter() - began)))
-    for _, (mode, axis, value, prompt, output) in context.pace().shuffled(points, min(MIN_ROUNDS, affordable), 0):
+    affordable = max(1, int(pace.seconds / (time.perf_counter() - began)))
+    for _, (mode, axis, value, prompt, output) in pace.shuffled(points, min(MIN_ROUNDS, affordable), 0):
         whole, first = _ask(runtime, ids[:prompt], mode, output)
         taken[mode, axis, value].append((1000 * whole, 1000 * first))
     rounds = max(map(len, taken.values()))
     rows = []
     for (mode, axis, value), pairs in sorted(taken.items()):
         whole_ms, first_ms = ([pair[place] for pair in pairs] for place in (0, 1))
-        base = [pair[0] for pair in taken["autoregressive", axis, value]]
+        base = [pair[0] for pair in taken[BASELINE, axis, value]]
         times = {"milliseconds": asdict(Spread.of(whole_ms)), "first_milliseconds": asdict(Spread.of(first_ms))}
         speed = {"speed_against_autoregressive": asdict(ratios(base, whole_ms))}
         rows.append({"mode": mode, "axis": axis, "tokens": value, **times, **speed})
@@ -145,7 +149,7 @@ def section(found: Found) -> str:
 One request at a time in process, {growth["rounds"]} rounds in shuffled order; answers go on past their end to the
 length given, where the checkpoint has little to say: what blocks gain there is not what they gain on its domains.
 
-Prompts of 64 to 4096 tokens, as far as the checkpoint's {growth["capacity"]} hold them with the answer, which is of {growth["output"]} tokens:
+Prompts of 64 to 4000 tokens, as far as the checkpoint's {growth["capacity"]} hold them with the answer, which is of {growth["output"]} tokens:
 
 {table(("prompt tokens", *titles), cells["prompt"])}
 

@@ -27,6 +27,8 @@ TORCH = 4.0
 """Least time that torch eager takes, in times ours."""
 ANSWERS = 0.8
 """Of the time, what is spent on whole answers; the rest is for single passes."""
+LONGEST = 48
+"""Tokens of an answer of a checkpoint that talks: its last ones cost what its first ones cost."""
 HELD = {"llama.cpp F32": 1.0, "llama.cpp Q8_0": 1.0}
 """Least time that llama.cpp takes for an autoregressive answer, in times ours of equal width."""
 AUTO = {"llama.cpp F32": 2.5, "llama.cpp Q8_0": 1.6}
@@ -46,7 +48,8 @@ def measure(context: Context) -> dict[str, Data]:
             if asked.int8_bundle:
                 opened = Runtime.open(replace(config, bundle=asked.int8_bundle.resolve()))
                 runtimes[OURS_INT8] = stack.enter_context(closing(opened))
-            comparison = Comparison(runtimes, context.prompts, asked.max_tokens, workers)
+            tokens = asked.max_tokens if context.runtime.manifest.denoises else min(asked.max_tokens, LONGEST)
+            comparison = Comparison(runtimes, context.prompts, tokens, workers)
             answers = comparison.run(context.pace(0.0, ANSWERS))
         passes = grid.measure(bundles, workers, config, context.pace(ANSWERS))
     return {"peers": {**answers, "grid": passes, "threads": threads}}

@@ -19,6 +19,7 @@ from ..common.progress import MeasureError, run
 from ..common.results import read as read_file
 from . import (
     MODES,
+    Book,
     Data,
     Found,
     Part,
@@ -35,6 +36,7 @@ from . import (
     startup,
     timeline,
 )
+from .causal import report as causal
 from .domains import headline
 from .fronts import part as fronts
 from .knobs import fastest
@@ -71,6 +73,8 @@ Where a line fails: "What the control loop and Triton add" has what is added in 
 a pass costs" and a domain's tokens per forward bound what a mode can gain there. The loop is set against the engine
 time of the same request, Triton against that of another one in the same round, and the machine may be faster for one.
 """
+OTHERS = f"-{causal.HEAD[0]}.json"
+"""The end of the name of the results that a report of another model has."""
 README_MODES = {
     "autoregressive": "`autoregressive`",
     "self_speculation": "`self_speculation`",
@@ -213,15 +217,27 @@ is the checkpoint's, {facts["block_size"]}; the fastest in the sweep below: {fas
 """  # noqa: E501
 
 
+def shown(results: Path) -> str:
+    """Return the first table and the claims."""
+    found = read(results)
+    return f"{headline(found)}\n{text_of(claims(found))}"
+
+
+BOOK = Book(PARTS, lambda out: write(out, PROJECT if out == PERF else None), shown, HEAD)
+"""The report of a checkpoint with all modes; the one in perf/ also writes the blocks of README.md and of a page."""
+
+
 def main(arguments: list[str] | None = None) -> int:
-    """Write the report again, its plots, and the blocks of README.md and docs/benchmarks.md, from what was measured."""
+    """Write every report again, plots, and the blocks of README.md and docs/benchmarks.md, from what was measured."""
     argparse.ArgumentParser(prog="python -m trimode_perf report", description=main.__doc__).parse_args(arguments)
 
     def work() -> int:
         written = write(PERF, PROJECT)
         if written is None:
             raise MeasureError(f"the head needs the results {', '.join(HEAD)}: make perf")
-        print(f"report: wrote {written}")
+        models = sorted(path.name.removesuffix(OTHERS) for path in (PERF / "results").glob(f"*{OTHERS}"))
+        for one in [written, *(causal.write(model, PERF) for model in models)]:
+            print(f"report: wrote {one}")
         return 0
 
     return run("report", work)

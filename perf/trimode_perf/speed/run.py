@@ -18,28 +18,34 @@ from trimode.config import ServerConfig
 from trimode.errors import BundleError, TrimodeError
 from trimode_client import TrimodeClientError
 
-from ..common import MODEL_YAML, PERF, PROJECT, claims
+from ..common import MODEL_YAML, PERF
 from ..common.progress import progress, run
 from ..common.results import about, describe, rounded, save
-from . import MODES, Context, Data, Options, Part, options, report
-from .domains import headline
+from . import Book, Context, Data, Options, Part, options, report
+from .causal import report as causal
 
 ERRORS = (TrimodeError, TrimodeClientError)
 MEASURED = [part for part in report.PARTS if part.measure]
+CAUSAL = [part for part in causal.PARTS if part.measure]
+NAMES = list(dict.fromkeys(part.name for part in (*MEASURED, *CAUSAL)))
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    listed = "\n".join(f"  {part.name:14}{part.seconds_hint:5.0f} s  {part.title}" for part in MEASURED)
-    fixed = ", ".join(part.name for part in MEASURED if part.fixed)
+    listed, others = (
+        "\n".join(f"  {part.name:14}{part.seconds_hint:5.0f} s  {part.title}" for part in parts)
+        for parts in (MEASURED, CAUSAL)
+    )
+    fixed = ", ".join(sorted({part.name for part in (*MEASURED, *CAUSAL) if part.fixed}))
     made = argparse.ArgumentParser(
         prog="python -m trimode_perf speed",
         description="Measure every mode through engine, control loop and Triton.",
-        epilog=f"parts, and how long each takes, about; --seconds is not for {fixed}:\n{listed}",
+        epilog=f"parts, and how long each takes, about; --seconds is not for {fixed}:\n{listed}\n"
+        f"of a checkpoint that was not trained to denoise:\n{others}",
         parents=[options()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("--part", choices=[part.name for part in MEASURED], help="this one only")
+    made.add_argument("--part", choices=NAMES, help="this one only")
     made.add_argument("--out", type=Path, default=PERF, metavar="DIR", help="where results/ and RESULTS.md go [perf]")
     made.add_argument("--model", default="nano", help="what `make serve` calls it [%(default)s]")
     return made
@@ -50,49 +56,65 @@ def main(arguments: list[str] | None = None) -> int:
     read = parser()
     given = vars(read.parse_args(arguments))
     only, limit, out = given.pop("part"), given.pop("seconds"), given.pop("out")
-    parts = [part for part in MEASURED if only in (None, part.name)]
-    if limit is not None and all(part.fixed for part in parts):
-        read.error(f"--seconds: {only} takes a fixed number of rounds, about {parts[0].seconds_hint:.0f} s")
-    command = f"make perf PART={only}" if only else "make perf"
+    named = [part for part in (*MEASURED, *CAUSAL) if only == part.name]
+    if limit is not None and named and all(part.fixed for part in named):
+        read.error(f"--seconds: {only} takes a fixed number of rounds, about {named[0].seconds_hint:.0f} s")
     done: list[str] = []
     return run(
         "perf",
-        lambda: measure(parts, Options(**given), out, command, limit, done),
+        lambda: choose(only, Options(**given), out, limit, done),
         *ERRORS,
         kept=lambda: f"the results of {', '.join(done)} were written" if done else "nothing was written",
     )
 
 
-def measure(
-    parts: Sequence[Part], asked: Options, out: Path, command: str, limit: float | None, done: list[str]
-) -> int:
-    """Run `parts`, and note in `done` whose results are written; whatever stops one, report those before it.
+def choose(only: str | None, asked: Options, out: Path, limit: float | None, done: list[str]) -> int:
+    """Run the parts of the report that the bundle's checkpoint has, or one of them.
 
     Raises:
-        BundleError: the bundle's checkpoint lacks modes: the parts compare all of them.
+        BundleError: `only` is a part of the other report.
     """
     manifest = Manifest.load(asked.bundle)
-    if missing := [mode for mode in MODES if mode not in manifest.modes]:
-        raise BundleError(f"{asked.bundle}: modes: the parts of perf need {', '.join(missing)}, which it does not have")
+    model = manifest.model
+    if manifest.denoises:
+        book, parts, others = report.BOOK, MEASURED, CAUSAL
+    else:
+        book, parts, others = causal.book(model), CAUSAL, MEASURED
+    own = {part.name for part in parts}
+    if only is not None and only not in own:
+        why = f"is for checkpoints that were{' not' if manifest.denoises else ''} trained to denoise"
+        raise BundleError(f"{asked.bundle}: part {only} {why}; {model} has {', '.join(part.name for part in parts)}")
+    if not manifest.denoises and only is None:
+        left = ", ".join(part.name for part in others if part.name not in own)
+        print(f"perf: left out, because {model} was not trained to denoise: {left}", flush=True)
+    target = "make perf" + ("" if asked.model == Options.model else f" MODEL={asked.model}")
+    command = f"{target} PART={only}" if only else target
+    return measure(book, [part for part in parts if only in (None, part.name)], asked, out, command, limit, done)
+
+
+def measure(
+    book: Book, parts: Sequence[Part], asked: Options, out: Path, command: str, limit: float | None, done: list[str]
+) -> int:
+    """Run `parts`, and note in `done` whose results are written; whatever stops one, report those before it."""
     os.environ["TRIMODE_PREFIX_CACHE_MIB"] = "0"  # of the servers that are started here too
     config, results = ServerConfig.load(MODEL_YAML), out / "results"
     results.mkdir(parents=True, exist_ok=True)  # for what is no JSON
-    head = about(command, describe(manifest, config))
+    head = about(command, describe(Manifest.load(asked.bundle), config))
     try:
         for number, part in enumerate(parts, 1):
             context = Context(asked, config, part.seconds_hint if limit is None else limit, results=results)
             began = time.monotonic()
             for name, data in measure_part(part, context, f"{number}/{len(parts)} {part.title}").items():
-                save(results / f"{name}.json", rounded({**head, **data}), sort_keys=True)
+                save(results / f"{book.prefix}{name}.json", rounded({**head, **data}), sort_keys=True)
                 done.append(name)
             print(f"perf: {part.name} took {time.monotonic() - began:.0f} s", flush=True)
     except BaseException:
         try:
-            show(out, done)
+            show(book, out, done)
         except Exception as exc:  # what stopped the part is what the caller must see
             print(f"perf: the report could not be written: {exc!r}", file=sys.stderr)
         raise
-    show(out, done)
+    show(book, out, done)
     return 0
 
 
@@ -107,13 +129,12 @@ def measure_part(part: Part, context: Context, text: str) -> dict[str, Data]:
             context.close()
 
 
-def show(out: Path, done: list[str]) -> None:
-    """Write the report and print its table and claims; the README's block too, if it is perf's own report."""
+def show(book: Book, out: Path, done: list[str]) -> None:
+    """Write the report and print what it shows."""
     if not done:
         return
-    written = report.write(out, PROJECT if out == PERF else None)
+    written = book.write(out)
     if written is None:
-        print(f"perf: no RESULTS.md yet: its head needs the results {', '.join(report.HEAD)}")
+        print(f"perf: no report yet: its head needs the results {', '.join(book.head)}")
         return
-    found = report.read(out / "results")
-    print(headline(found), claims.text(report.claims(found)), f"perf: wrote {written}", sep="\n")
+    print(book.shown(out / "results"), f"perf: wrote {written}", sep="\n")

@@ -24,8 +24,10 @@ PAGES = (
     "docs/guides/revise.md",
     "docs/guides/clients.md",
 )
-PAIR = re.compile(r"^```bash\n((?:(?!^```).)*)^```\n\n```json\n((?:(?!^```).)*)^```$", re.MULTILINE | re.DOTALL)
-"""A command, and straight after it what it prints."""
+PAIR = re.compile(
+    r"(?<!<!-- smol -->\n)^```bash\n((?:(?!^```).)*)^```\n\n```json\n((?:(?!^```).)*)^```$", re.MULTILINE | re.DOTALL
+)
+"""A command, and straight after it what it prints; those for smol are test_smol_documents.py's."""
 PAIRS = [
     pytest.param(command, shown, id=f"{page} {number}")
     for page in PAGES
