@@ -1,4 +1,6 @@
-"""What each face of the server adds to Triton's own: gRPC, HTTP, and OpenAI's chat. A round asks both, in turn first.
+"""What each face of the server adds to Triton's own: gRPC, HTTP, and OpenAI's chat. Each is asked first in turn.
+
+A bare relay is asked too, which passes bytes on and does nothing else: the least that anything in front of Triton adds.
 
 Every figure is of pairs: the same request through the face and on Triton's socket behind it, one after the other.
 Autoregressive answers, a token a response: the most responses that an engine can give, so the dearest case.
@@ -7,7 +9,7 @@ Autoregressive answers, a token a response: the most responses that an engine ca
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -23,8 +25,9 @@ from ...common.statistics import Spread, ratios
 from .. import Context, Data, Found, Part
 from .behind import Behind, behind, server_at, spent
 from .callers import GrpcCaller, HttpCaller, Taken, message
+from .relay import relaying
 
-SIDES = ("front", "triton")
+SIDES = ("front", "triton", "relay")
 TOKENS = 128  # of a streamed answer
 STREAMS = 8
 SHORT_ANSWERS = 10  # of one token each, that a round asks of each side
@@ -80,8 +83,9 @@ def chat(model: str, tokens: int) -> dict[str, Any]:
 class Bench:
     """Callers of both sides, and the ways to ask them."""
 
-    def __init__(self, at: Addresses, triton: Behind, model: str, stack: ExitStack) -> None:
-        grpc, http = {"front": at.grpc, "triton": triton.grpc}, {"front": at.http, "triton": triton.http}
+    def __init__(self, at: Addresses, triton: Behind, relay: Addresses, model: str, stack: ExitStack) -> None:
+        grpc = dict(zip(SIDES, (at.grpc, triton.grpc, relay.grpc), strict=True))
+        http = dict(zip(SIDES, (at.http, triton.http, relay.http), strict=True))
         self._streams = {
             side: [stack.enter_context(closing(GrpcCaller(grpc[side]))) for _ in range(STREAMS)] for side in SIDES
         }
@@ -161,40 +165,65 @@ def together(calls: Sequence[Callable[[], Taken]]) -> list[Taken]:
     return [one for one in found if isinstance(one, Taken)]
 
 
-def compare(case: Case, run: Run, pace: Pace, server: psutil.Process) -> Data:
-    """Ask both sides in every round, each first in turn; return the pairs' spread and the server's processor time."""
+def compare(case: Case, run: Run, pace: Pace, processes: Mapping[str, psutil.Process]) -> Data:
+    """Ask every side in every round, each first in turn.
+
+    Returns:
+        The spread of each side, that of the pairs with Triton, of front and relay, and the processor time of these.
+    """
     found: dict[str, list[float]] = {side: [] for side in SIDES}
-    processor, parts = 0.0, 0
+    processor, parts = dict.fromkeys(processes, 0.0), dict.fromkeys(processes, 0)
     for number in pace.rounds(MIN_ROUNDS):
-        for side in SIDES if number % 2 else reversed(SIDES):
-            began = spent(server)
+        turn = number % len(SIDES)
+        for side in (*SIDES[turn:], *SIDES[:turn]):
+            process = processes.get(side)
+            began = spent(process) if process else 0.0
             value, count = run(side)
             if number < 1:
                 continue  # it warms up
             found[side].append(value)
-            if side == "front":
-                processor, parts = processor + spent(server) - began, parts + count
+            if process:
+                processor[side] += spent(process) - began
+                parts[side] += count
         pace.show()
-    front, triton = (found[side] for side in SIDES)
-    pairs = (
-        Spread.of([one - other for one, other in zip(front, triton, strict=True)])
-        if case.unit
-        else ratios(front, triton)
-    )
     sides = {side: asdict(Spread.of(found[side])) for side in SIDES}
-    return {"rounds": len(front), "pairs": asdict(pairs), **sides, "processor_us": US * processor / parts}
+    return {
+        "rounds": len(found["front"]),
+        **sides,
+        "pairs": _pairs(case, found["front"], found["triton"]),
+        "processor_us": US * processor["front"] / parts["front"],
+        "relay_pairs": _pairs(case, found["relay"], found["triton"]),
+        "relay_processor_us": US * processor["relay"] / parts["relay"],
+    }
+
+
+def _pairs(case: Case, one: list[float], other: list[float]) -> Data:
+    """Return the spread of a case's differences or ratios."""
+    if not case.unit:
+        return asdict(ratios(one, other))
+    return asdict(Spread.of([value - beside for value, beside in zip(one, other, strict=True)]))
 
 
 def measure(context: Context) -> dict[str, Data]:
     """Return a row of each case."""
     with context.server() as at, ExitStack() as stack:
         server = server_at(at.grpc)
-        bench = Bench(at, behind(server), context.options.model, stack)
+        triton = behind(server)
+        relay, process = stack.enter_context(relaying(triton))
+        bench = Bench(at, triton, relay, context.options.model, stack)
+        processes = {"front": server, "relay": process}
         runs, begins, rows = bench.runs(), 0.0, {}
         for case in CASES:
-            rows[case.name] = compare(case, runs[case.name], context.pace(begins, begins + case.share), server)
+            rows[case.name] = compare(case, runs[case.name], context.pace(begins, begins + case.share), processes)
             begins += case.share
     return {"fronts": {"tokens": TOKENS, "streams": STREAMS, "cases": rows}}
+
+
+def _added(case: Case, pairs: Data | None) -> str:
+    """Return a cell; empty where results are older than the relay."""
+    if pairs is None:
+        return ""
+    return f"{spread(pairs, 0 if case.unit == 'µs' else 2)} {case.unit or 'times'}"
 
 
 def section(found: Found) -> str:
@@ -204,16 +233,21 @@ def section(found: Found) -> str:
     for case in CASES:
         row = fronts["cases"][case.name]
         digits = 0 if case.unit == "µs" or not case.unit else 2
-        added = f"{spread(row['pairs'], 2 if not case.unit else digits)}{' ' + case.unit if case.unit else ' times'}"
-        sides = (spread(row[side], digits) for side in SIDES)
-        rows.append([case.text, *sides, added, f"{row['processor_us']:.0f}", row["rounds"]])
-    titles = ("path", "through the front", "Triton's own", "difference or ratio", "processor time µs", "rounds")
+        sides = (spread(row[side], digits) for side in ("front", "triton"))
+        added = (_added(case, row.get(pairs)) for pairs in ("pairs", "relay_pairs"))
+        spent_us = (f"{row[of]:.0f}" if of in row else "" for of in ("processor_us", "relay_processor_us"))
+        rows.append([case.text, *sides, *added, *spent_us, row["rounds"]])
+    titles = (
+        *("path", "through the front", "Triton's own", "difference or ratio", "that of a bare relay"),
+        *("processor time µs", "a bare relay's", "rounds"),
+    )
     return f"""## What the server's faces add
 
 Each face against Triton's own socket behind it, in pairs: the same request, one token a response, {fronts["tokens"]} tokens where it is
 streamed. The caller is a process on the same cores. Answers and first tokens in ms, responses and chunks in µs,
 tokens per second over {fronts["streams"]} streams. Processor time is that of the server's own process for one answer, response or
-chunk; it hardly depends on what else the machine does.
+chunk; it hardly depends on what else the machine does. The bare relay is a process of Python's asyncio that passes
+bytes on and reads none of them: a bound below what it adds can be met by nothing that runs so.
 
 {table(titles, rows)}
 """  # noqa: E501
@@ -232,4 +266,4 @@ def claims(found: Found) -> list[Claim]:
     return made
 
 
-PART = Part("fronts", "gRPC, HTTP and OpenAI against Triton's own", ("fronts",), 70, measure, section, claims)
+PART = Part("fronts", "gRPC, HTTP and OpenAI against Triton's own", ("fronts",), 100, measure, section, claims)

@@ -23,16 +23,20 @@ def compared(name: str, front: float, triton: float) -> Any:
 
     def run(side: str) -> tuple[float, int]:
         asked.append(side)
-        return (front if side == "front" else triton), 1
+        return (front if side == "front" else triton), 1  # the relay takes as long as Triton
 
-    row = part.compare(CASES[name], run, Pace(1e-9), psutil.Process(os.getpid()))
-    assert asked == ["triton", "front", "front", "triton", "triton", "front", "front", "triton"]
+    own = psutil.Process(os.getpid())
+    row = part.compare(CASES[name], run, Pace(1e-9), {"front": own, "relay": own})
+    once = [asked[at : at + 3] for at in range(0, len(asked), 3)]
+    assert [sides[0] for sides in once] == ["front", "triton", "relay", "front"]
+    assert all(set(sides) == {"front", "triton", "relay"} for sides in once)
     return row
 
 
 def test_a_cost_is_the_difference_of_pairs_that_take_turns() -> None:
     row = compared("grpc_answer", 3.0, 2.5)
     assert (row["rounds"], row["pairs"]["median"], row["triton"]["median"]) == (3, 0.5, 2.5)
+    assert row["relay_pairs"]["median"] == 0.0
 
 
 def test_tokens_a_second_are_a_ratio_of_pairs() -> None:
@@ -70,6 +74,7 @@ def results(**changed: float) -> Any:
         value = changed.get(case.name, case.bound)
         one = {"median": value, "low": value, "high": value}
         rows[case.name] = {"rounds": 3, "pairs": one, "front": one, "triton": one, "processor_us": 12.3}
+        rows[case.name] |= {"relay_pairs": one, "relay_processor_us": 4.5}
     return {"fronts": {"tokens": 128, "streams": 8, "cases": rows}}
 
 
@@ -96,7 +101,8 @@ def test_beyond_its_bound_a_claim_fails_with_its_figure(name: str, value: float,
 def test_the_section_has_a_row_of_each_case() -> None:
     text = part.section(results())
     assert text.count("\n| ") == len(part.CASES) + 2
-    assert "| tokens a second over 8 gRPC streams | 1 (1 to 1) | 1 (1 to 1) | 0.97 (0.97 to 0.97) times | 12 |" in text
+    same = "0.97 (0.97 to 0.97) times"
+    assert f"| tokens a second over 8 gRPC streams | 1 (1 to 1) | 1 (1 to 1) | {same} | {same} | 12 | 4 | 3 |" in text
 
 
 @pytest.mark.subprocess
@@ -105,4 +111,5 @@ def test_a_real_server_and_the_triton_behind_it_are_measured(bundle_of: Any, con
     found = part.measure(Context(options, context.config, 0.01))["fronts"]
     assert set(found["cases"]) == set(CASES)
     assert all(row["rounds"] >= 3 for row in found["cases"].values())
-    assert sum(row["processor_us"] for row in found["cases"].values()) > 0
+    for of in ("processor_us", "relay_processor_us"):
+        assert sum(row[of] for row in found["cases"].values()) > 0

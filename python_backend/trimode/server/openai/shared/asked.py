@@ -116,9 +116,9 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         for name, neutral in NEUTRAL.items():
             if job.get(name) == neutral:
                 del job[name]
-    job |= form_of(given)[0] | _prediction(given)
+    form, form_names = form_of(given)
+    job |= form | _prediction(given)
     extras = tuple(name for name in ("return_perf_metrics", "return_effective_params") if job.get(name))
-    options = given.get("stream_options", {})
     return_ids = bool(given.get("return_token_ids"))
     stop_ids = check_field("stop_token_ids", job.get("stop_token_ids")) or ()
     if return_ids or ((stops or stop_ids) and not infill) or thinking:
@@ -131,7 +131,7 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         model=model,
         jobs=(job,),
         stream=stream,
-        include_usage=_include_usage(options, stream=stream),
+        include_usage=_include_usage(given.get("stream_options", {}), stream=stream),
         thinking=thinking,
         show_thought=given.get("include_reasoning", True),
         stops=tuple(stops),
@@ -142,7 +142,7 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         return_ids=return_ids,
         truncate=given.get("truncate_prompt_tokens"),
         extras=extras,
-        names={**NAMES, **_length_names(given), **form_of(given)[1]},
+        names={**NAMES, **_length_names(given), **form_names},
     )
 
 
