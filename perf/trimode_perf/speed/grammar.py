@@ -185,8 +185,7 @@ def section(found: Found) -> str:
 
 {count} held-out tasks whose answer is a JSON object, greedy, free → held to the schema of the answer (keys, their order
 and types). *Passes saved* are those that dictated tokens save, against the same requests with every token chosen by a
-pass. Quadratic drafts are free, others follow the schema. A free answer has an end token more, which drafts foresee:
-so more of them are accepted.
+pass. Drafts follow the schema. A free answer has an end token more, which drafts foresee: so more of them are accepted.
 *Share* is the processor time of the loop's thread in grammars against that in passes, greedy and drawn at
 temperature 1, with at most {grammar["max_tokens"]} tokens.
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from trimode.api.answer import Chunk
 from trimode.api.fields import Mode
+from trimode.decoding.modes import quadratic
 from trimode.grammar import compiler
 from trimode.grammar.need import MOST
 from trimode.runtime import Runtime
@@ -71,6 +72,17 @@ def test_drafts_give_the_text_of_single_tokens(runtime: Runtime, mode: str, how:
         knobs: list[dict[str, Any]] = [{}, {"speculation": "quadratic"}] if mode == "self_speculation" else [{}]
         for other in [ask(runtime, mode, input_ids=prompt, **how, **more) for more in knobs]:
             assert (other.text, other.token_ids) == (one.text, one.token_ids)
+
+
+@pytest.mark.parametrize("how", [GREEDY, DRAWN, BIASED], ids=["greedy", "drawn", "biased"])
+def test_quadratic_drafts_follow_too(build: Build, monkeypatch: pytest.MonkeyPatch, how: dict[str, Any]) -> None:
+    """The same text from fewer passes, since more of a draft is accepted."""
+    asked = {"speculation": "quadratic", **how}
+    one = ask(build(ToyEngine(hit=0.7)), "self_speculation", **asked)
+    monkeypatch.setattr(quadratic, "_follow", lambda *args: None)
+    other = ask(build(ToyEngine(hit=0.7)), "self_speculation", **asked)
+    assert one.token_ids == other.token_ids
+    assert one.counters.forwards < other.counters.forwards
 
 
 @pytest.mark.parametrize("mode", MODES)

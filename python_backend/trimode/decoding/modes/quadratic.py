@@ -18,8 +18,9 @@ import numpy as np
 
 from ...engines.base import Ints, Row, RowResult
 from .. import prefill
-from ..choice import CAUSAL_STREAM, choose, next_token
+from ..choice import CAUSAL_STREAM, choose, guided_token, next_token
 from ..committed import Committed
+from ..guide import Guide, NoTokenError
 from ..quadratic_pass import QuadraticPass
 from ..rules.base import Places
 from ..sequence import SequenceState
@@ -136,7 +137,31 @@ def _open(seq: SequenceState, first: int, rows: slice, result: RowResult) -> Non
         for offset in range(1, len(draft)):
             forced = seq.forced_at(len(seq.tokens) - 1 + offset)
             draft[offset] = draft[offset] if forced is None else forced
+        if seq.guide is not None:
+            _follow(seq, seq.guide, draft, result, rows.start or 0)
     seq.open_draft(draft)
+
+
+def _follow(seq: SequenceState, guide: Guide, draft: list[int], result: RowResult, line: int) -> None:
+    """Put what the guide allows into a draft, whose tokens from the second on the rows from `line` on predict.
+
+    It is only proposed: from where no token is left, or nothing may follow, it stays as it is.
+    """
+    begin = guide.taken
+    try:
+        for offset in range(1, len(draft)):
+            row, index = line + offset - 1, len(seq.tokens) - 1 + offset
+            if guide.complete or result.stuck(row):
+                break
+            if seq.forced_at(index) is None:
+                dictated, ahead = seq.dictated, tuple(draft[1:offset])
+                chosen = dictated[0] if dictated else guided_token(seq, result, row, index, CAUSAL_STREAM, ahead)
+                draft[offset] = chosen
+            guide.take(draft[offset])
+    except NoTokenError:  # where verification comes to this place, it says so
+        return
+    finally:
+        guide.back(guide.taken - begin)
 
 
 def _with_end_of_thinking(seq: SequenceState, draft: list[int]) -> list[int]:
