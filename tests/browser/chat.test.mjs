@@ -51,6 +51,19 @@ test("other modes show drafts and what their verification kept", async () => {
   });
 });
 
+test("a pass that verifies a draft and makes the next one is shown as both", async () => {
+  const link = Buffer.from(JSON.stringify({ mode: "self_speculation", pace: 0, knobs: { speculation: "quadratic", block_length: "8" } })).toString("base64url");
+  await visit(`#chat/${link}`, async (page) => {
+    assert.match(await ask(page, "What is 17 + 25?"), /Answer: 42$/);
+    await page.getByText("Look at the steps").click();
+    const slider = page.getByRole("slider", { name: "Step" });
+    await slider.press("ArrowRight");
+    assert.match(await slider.getAttribute("aria-valuetext"), /^Step 2 of \d+, verification: \d+ of 7 drafted tokens kept/);
+    await slider.press("ArrowRight");
+    assert.match(await slider.getAttribute("aria-valuetext"), /^Step 3 of \d+, pass \d over the block/);
+  });
+});
+
 test("stop ends the request on the server, and what came stays", async () => {
   const link = Buffer.from(JSON.stringify({ mode: "autoregressive", knobs: { end_id: "-1", max_tokens: "1800" }, messages: [] })).toString("base64url");
   for (const way of ["button", "Escape"]) {

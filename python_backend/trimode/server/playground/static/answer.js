@@ -29,11 +29,13 @@ export class Answer {
     const ids = listed(event.output_ids);
     const block = event.provisional ? JSON.parse(event.provisional) : null;
     this.tokens += ids.length;
-    if (!block && this.draft) this.#verify(ids);
+    const verified = Boolean(this.draft && ids.length);
+    if (verified) this.#verify(ids);
     this.text += event.text_output ?? "";
+    if (verified) this.draft = null;
     if (block) this.#show(block);
-    else if (ids.length && !this.draft) this.#plain();
-    if (!block) this.draft = null;
+    else this.tail = [];
+    if (ids.length || block) this.passes += 1; // one that verifies a draft may make the next one too
     if (event.finish_reason) {
       this.finish = event.finish_reason;
       this.counters = event;
@@ -51,7 +53,6 @@ export class Answer {
     const places = block.tokens.map((token, place) => ({ id: token.id, text: token.text, prob: token.prob, kind: kindOf(token, same[place], whole) }));
     this.tail = places.filter((place) => !isFinal(place));
     this.draft = !whole && places.some(isFinal) ? places : null;
-    this.passes += 1;
     this.#note("denoise", block.start, block.step, places);
   }
 
@@ -64,15 +65,8 @@ export class Answer {
       const offset = index - (this.draft.length - proposed.length);
       return { ...place, kind: offset < 0 ? "committed" : offset < kept ? "accepted" : "refused" };
     });
-    this.passes += 1;
-    this.tail = [];
     const before = this.steps.at(-1);
     this.#note("verify", before?.start ?? 0, (before?.pass ?? 0) + 1, places, { kept, drafted: proposed.length });
-  }
-
-  #plain() {
-    this.passes += 1;
-    this.tail = [];
   }
 
   #note(kind, start, pass, places, more = {}) {

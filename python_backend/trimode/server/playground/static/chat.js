@@ -1,7 +1,7 @@
 // Chat: a conversation whose answers are seen being made.
 import { Component } from "./vendor/htm-preact.js";
 import { Code } from "./code.js";
-import { questions, SEEN } from "./examples.js";
+import { questions, SEEN, TALKING } from "./examples.js";
 import { Form, formFields } from "./form.js";
 import { clear, forget, keep, kept } from "./kept.js";
 import { Knobs } from "./knobs.js";
@@ -63,7 +63,7 @@ export class Chat extends Component {
   constructor(props) {
     super(props);
     const { state } = props;
-    const first = { ...NEW, mode: firstMode(), pace: CALM, knobs: {}, form: { type: "", guide: "" }, answers: {}, running: false };
+    const first = { ...NEW, mode: firstMode(), pace: CALM, knobs: denoises() ? {} : TALKING, form: { type: "", guide: "" }, answers: {}, running: false };
     this.state = { ...first, ...fromLink(state) };
   }
 
@@ -85,7 +85,7 @@ export class Chat extends Component {
   }
 
   example() {
-    this.setState({ knobs: denoises() ? SEEN : {} }, () => this.ask(questions()[0]));
+    this.setState(denoises() ? { knobs: SEEN } : {}, () => this.ask(questions()[0]));
   }
 
   /** Return what is asked with `written` as the next message. */

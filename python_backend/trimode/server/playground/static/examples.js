@@ -9,6 +9,9 @@ const TEXT = '{\n  "name": "Anna Rossi",\n  "age": 24,\n  "city": "Lima",\n  "jo
 /** Few enough tokens a pass that one sees a block fill; with the defaults nano needs one pass or two. */
 export const SEEN = { denoise_steps: "8", reveal: "steps" };
 
+/** What a model that answers token by token is asked with, so that it does not repeat itself and may tell a story. */
+export const TALKING = { max_tokens: "512", temperature: "0.7", top_p: "0.95", repetition_penalty: "1.1" };
+
 export const GAP = "[[fill]]";
 
 export function questions() {
