@@ -31,6 +31,9 @@ def counted(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             request = {"text_input": PROMPT, "max_tokens": 24, "mode": mode, "end_id": -1}
             assert generate(made.http_port, request)[0] == 200
             list(events(made.http_port, {**request, "stream": True}))
+        serial = {"text_input": PROMPT, "max_tokens": 24, "mode": "autoregressive", "end_id": -1}
+        text = generate(made.http_port, serial)[1]["text_output"]
+        assert generate(made.http_port, {**serial, "prediction": text})[0] == 200
         assert generate(made.http_port, {"max_tokens": 0})[0] == 400
         assert send(made.http_port, "GET", "/v1/nothing")[0] == 404
         over_grpc(made.grpc_port, {"text_input": PROMPT}, parameters={"tag": "x"})
