@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from google.protobuf.message import DecodeError
@@ -92,12 +93,19 @@ def checked(request: Any, message: bytes, visit: Visit) -> Request:
         for name in tensor.parameters:
             limit = f"is no parameter that {shorten(tensor.name)} may have"
             raise RequestError(name, limit, Described("a value"), error_type="unknown_field")
+    return Request(request.id, message + _ours(visit.caller, visit.token_rate))
+
+
+@lru_cache(maxsize=1024)
+def _ours(caller: str, token_rate: int | None) -> bytes:
+    """Return the parameters that are added to each request of a caller."""
     ours = pb.ModelInferRequest()
-    ours.parameters[CALLER].string_param = visit.caller
-    if visit.token_rate is not None:
-        ours.parameters[TOKEN_RATE].int64_param = visit.token_rate
+    ours.parameters[CALLER].string_param = caller
+    if token_rate is not None:
+        ours.parameters[TOKEN_RATE].int64_param = token_rate
     ours.parameters[ASK_FINAL].bool_param = True
-    return Request(request.id, message + ours.SerializeToString())
+    made: bytes = ours.SerializeToString()
+    return made
 
 
 def read_end(message: bytes) -> Any:
