@@ -38,14 +38,14 @@ def measure(context: Context) -> dict[str, Data]:
     rounds = {}
     for number, (precision, bundle) in enumerate(bundles.items()):
         pace = context.pace(number / len(bundles), (number + 1) / len(bundles))
-        found, rounds[precision] = _of(bundle, context.prompts, pace)
+        found, rounds[precision] = _of(bundle, context.every, pace)
         rows += [{"precision": precision, **row} for row in found]
     return {"load": {"tokens": TOKENS, "rounds": rounds, "rows": rows}}
 
 
 def _of(bundle: Path, prompts: Sequence[Prompt], pace: Pace) -> tuple[list[Data], int]:
-    """Return a row a level, and the number of rounds."""
-    requests = [message(_fields(prompt)) for prompt in prompts]
+    """Return a row a level, and the number of rounds; every caller of the largest crowd has a question."""
+    requests = [message(_fields(prompts[number % len(prompts)])) for number in range(max(LEVELS))]
     crowds: defaultdict[int, list[tuple[list[Taken], float]]] = defaultdict(list)
     with serving(bundle.resolve(), WORK / "server.log") as at, ExitStack() as stack:
         callers = [stack.enter_context(closing(GrpcCaller(at.grpc))) for _ in range(max(LEVELS))]
