@@ -102,6 +102,8 @@ def _take(walk: _Walk, at: LLMatcher, lexicon: Lexicon) -> list[int] | None:
     try:
         while not walk.ends(at):
             step = at.compute_ff_tokens()
+            if step and walk.ends is not accepts:
+                step = _ends_within(at, lexicon, walk.ends) or step
             if not step:
                 step = _choose(walk, choices, at, lexicon)
                 choices += 1
@@ -117,6 +119,19 @@ def _take(walk: _Walk, at: LLMatcher, lexicon: Lexicon) -> list[int] | None:
             at.rollback(len(taken))
 
 
+def _ends_within(at: LLMatcher, lexicon: Lexicon, ends: Ends) -> list[int] | None:
+    """Return ids of a beginning of what must come next after which the text may end, such as a part of a word."""
+    dictated = bytes(at.compute_ff_bytes())
+    for size in range(1, len(dictated)):
+        tokens = lexicon.spell(dictated[:size])
+        done = at.try_consume_tokens(tokens)
+        ended = done == len(tokens) and ends(at)
+        at.rollback(done)
+        if ended:
+            return tokens
+    return None
+
+
 def _choose(walk: _Walk, choices: int, at: LLMatcher, lexicon: Lexicon) -> list[int]:
     mask = lexicon.unpack(at.compute_bitmask())
     allowed = np.flatnonzero(mask)
@@ -127,8 +142,9 @@ def _choose(walk: _Walk, choices: int, at: LLMatcher, lexicon: Lexicon) -> list[
     if walk.careful:
         heads = _heads(mask, lexicon)
         for token in heads:
-            if _ends(at, int(token), walk.ends):
-                return [int(token)]
+            rest = _rest(at, int(token), lexicon, walk.ends)
+            if rest is not None:
+                return [int(token), *rest]
         if choices == walk.place:
             return _other(best, heads, lexicon)
     return [best]
@@ -151,10 +167,13 @@ def _heads(mask: Bools, lexicon: Lexicon) -> Ints:
     return heads
 
 
-def _ends(at: LLMatcher, token: int, ends: Ends) -> bool:
-    """Whether the text may end after `token`, which is allowed."""
+def _rest(at: LLMatcher, token: int, lexicon: Lexicon, ends: Ends) -> list[int] | None:
+    """Return what ends the text after `token`, which is allowed: nothing, or a part of what is dictated then."""
     if at.try_consume_tokens([token]) == 0:
-        return False
-    ended = ends(at)
-    at.rollback(1)
-    return ended
+        return None
+    try:
+        if ends(at):
+            return []
+        return None if ends is accepts else _ends_within(at, lexicon, ends)
+    finally:
+        at.rollback(1)

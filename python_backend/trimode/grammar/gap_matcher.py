@@ -8,6 +8,7 @@ request.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
@@ -69,8 +70,15 @@ class GapMatcher:
 
     @property
     def forced(self) -> tuple[int, ...]:
-        """The tokens that must come next; none where the gap may end."""
-        return () if self._place.head or self.accepting else self._text.forced
+        """The tokens that must come next; none where the gap may end, and none that could reach beyond its end."""
+        if self._place.head or self.accepting:
+            return ()
+        forced = self._text.forced
+        pieces = [self._lexicon.pieces[token] for token in forced]
+        whole, after = b"".join(pieces), self._after
+        ends = (at for at in range(1, len(whole)) if after and whole[at : at + len(after)] == after[: len(whole) - at])
+        end = next(ends, len(whole))
+        return tuple(token for token, reach in zip(forced, accumulate(map(len, pieces)), strict=True) if reach <= end)
 
     def fits(self, token: int) -> bool:
         """Whether `token` may come next."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -114,6 +116,22 @@ def test_a_gap_ends_in_time_whatever_is_chosen(left: str, right: str, size: int)
             guide.take(token)
             taken.append(token)
         assert guide.accepting or guide.complete, (left, shown(taken), right)
+
+
+@pytest.mark.parametrize(("left", "right", "filling"), [('{"v', 'ue": 1}', "al"), ("{", 'ue": 1}', '"val')])
+def test_a_gap_may_end_inside_of_what_is_dictated(left: str, right: str, filling: str) -> None:
+    record = {"type": "object", "properties": {"value": {"const": 1}}, "required": ["value"]}
+    schema = json.dumps({**record, "additionalProperties": False})
+    ends = followed_by(nano_lexicon().spell(right.encode()), closed=True)
+    for seed in range(4):
+        guide, chance = gap("json_schema", schema, left=left, after=right, ends=ends), np.random.default_rng(seed)
+        taken = list[int]()
+        while not guide.accepting:
+            token = guide.forced[0] if guide.forced else int(chance.choice(np.flatnonzero(guide.allowed())))
+            token = guide.settle(token, 8 - len(taken))
+            guide.take(token)
+            taken.append(token)
+        assert shown(taken).strip() == filling
 
 
 @given(st.lists(st.integers(0, 6), max_size=8))
