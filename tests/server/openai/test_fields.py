@@ -100,6 +100,24 @@ def test_what_is_cached_of_a_prompt_serves_the_same_salt_alone(server: Server) -
     assert found[0] == 0 < found[1]
 
 
+def test_every_chunk_may_have_the_usage(client: openai.OpenAI) -> None:
+    options: Any = {"include_usage": True, "continuous_usage_stats": True}
+    asked: dict[str, Any] = {"model": "nano", "messages": QUESTION, "n": 2, "temperature": 1.0, "seed": 1}
+    chunks = list(client.chat.completions.create(**asked, stream=True, stream_options=options))
+    usages = [chunk.usage for chunk in chunks if chunk.usage is not None]
+    counts = [usage.completion_tokens for usage in usages]
+    assert len(counts) == len(chunks) and counts == sorted(counts) and 0 < counts[-2] == counts[-1]
+    assert len({usage.prompt_tokens for usage in usages[:-1]}) == 1
+    whole = client.chat.completions.create(**asked).usage
+    assert whole is not None and whole.total_tokens == usages[-1].total_tokens == usages[-2].total_tokens
+    extra: dict[str, Any] = {"model": "nano", "prompt": "Once", "max_tokens": 5, "stream": True}
+    texts = [chunk.usage for chunk in client.completions.create(**extra, stream_options=options)]
+    assert [usage and usage.completion_tokens for usage in texts[-2:]] == [5, 5]
+    alone: Any = {"continuous_usage_stats": True}
+    plain = client.chat.completions.create(**asked, max_tokens=3, stream=True, stream_options=alone)
+    assert not any(chunk.usage for chunk in plain)
+
+
 def test_ignore_eos_and_min_tokens_hold_the_length(client: openai.OpenAI) -> None:
     for extra in ({"ignore_eos": True}, {"min_tokens": 100}):
         found = client.chat.completions.create(model="nano", messages=QUESTION, max_tokens=100, extra_body=extra)

@@ -20,7 +20,7 @@ from .shared.fields import Given, sort_fields
 from .shared.kinds import boolean
 from .shared.logprobs import chat_logprobs, prompt_logprobs
 from .shared.prompt import tokenizer_of
-from .shared.usage import metrics, usage
+from .shared.usage import metrics, running, usage
 from .tools.calls import CallPiece
 from .tools.choices import of_chat
 from .tools.form import with_tools
@@ -233,26 +233,41 @@ async def events(exchange: Exchange, shape: Shape) -> AsyncGenerator[bytes]:
     begun: set[int] = set()
     first: float | None = None
     left, made = len(choices), list[bytes]()
+    prompts = await exchange.prompt_tokens(asked)
+
+    def sent(chunk: dict[str, Any]) -> bytes:
+        return event(with_usage(chunk, asked, choices, prompts))
+
     async with contextlib.aclosing(service.worker.pieces(asked, exchange.visit)) as pieces:
         async for index, piece in pieces:
             choice, made = choices[index], []
             delta = choice.take(piece)
             if index not in begun:
                 begun.add(index)
-                made.append(event(shape.opening(index)))
+                made.append(sent(shape.opening(index)))
             if delta.says:
                 first = exchange.seconds if first is None else first
                 if delta.says_more_than_calls:
-                    made.append(shape.said(index, delta))
-                made += [event(shape.calling(index, call)) for call in delta.calls]
+                    made.append(sent(shape.middle(index, delta)) if asked.continuous else shape.said(index, delta))
+                made += [sent(shape.calling(index, call)) for call in delta.calls]
             if delta.last:
-                made.append(event(shape.closing(index, choice)))
+                made.append(sent(shape.closing(index, choice)))
                 left -= 1
             if made and left:
                 yield b"".join(made)
     if asked.include_usage:
         made.append(event(shape.costs(choices, first, exchange.seconds)))
     yield Last(b"".join((*made, DONE)))
+
+
+def with_usage(chunk: dict[str, Any], asked: Asked, choices: Sequence[Choice], prompt_tokens: int) -> dict[str, Any]:
+    """Return a chunk with the usage as it is now, if every chunk is to have it."""
+    if not asked.continuous:
+        return chunk
+    last = [choice.last for choice in choices]
+    if all(last):
+        return {**chunk, "usage": usage(last, asked.prompts, sum(choice.reasoning_tokens for choice in choices))}
+    return {**chunk, "usage": running(prompt_tokens, ((choice.last, len(choice.ids)) for choice in choices))}
 
 
 async def reply(exchange: Exchange, asked: Asked) -> web.StreamResponse:

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from ...api.fields import INT32_MAX
 from ...errors import Described
-from .chat_completions import with_logprobs
+from .chat_completions import with_logprobs, with_usage
 from .shared.asked import Asked, ask, repeated
 from .shared.choice import Choice, Delta
 from .shared.errors import refused
@@ -259,12 +259,14 @@ async def events(exchange: Exchange, shape: Shape) -> AsyncGenerator[bytes]:
     begun: set[int] = set()
     first: float | None = None
     left, said = len(choices), b""
+    prompts = await exchange.prompt_tokens(asked)
     async with contextlib.aclosing(pieces_of(exchange, asked)) as pieces:
         async for index, piece in pieces:
             delta = choices[index].take(piece)
             if delta.says or delta.last:
                 first = exchange.seconds if first is None else first
-                said = event(shape.part(index, choices[index], delta, index not in begun))
+                chunk = shape.part(index, choices[index], delta, index not in begun)
+                said = event(with_usage(chunk, asked, choices, prompts))
                 begun.add(index)
                 left -= delta.last
                 if left:

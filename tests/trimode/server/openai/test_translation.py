@@ -239,7 +239,10 @@ def test_streams_have_options() -> None:
     assert chat(stream=True, stream_options={"include_usage": True, "continuous_usage_stats": None}).include_usage
     assert refused_in_chat(stream_options={"include_usage": True})[0] == "stream_options"
     assert refused_in_chat(stream=True, stream_options={"x": 1})[0] == "stream_options.x"
-    assert refused_in_chat(stream=True, stream_options={"continuous_usage_stats": True})[1] == "not_applicable"
+    assert refused_in_chat(stream=True, stream_options={"include_obfuscation": True})[1] == "not_applicable"
+    both = chat(stream=True, stream_options={"include_usage": True, "continuous_usage_stats": True})
+    assert both.continuous and both.jobs[0]["return_token_ids"]
+    assert not chat(stream=True, stream_options={"continuous_usage_stats": True}).continuous
 
 
 def test_no_tokens_make_sense_with_echo_alone() -> None:

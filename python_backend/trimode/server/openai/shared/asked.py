@@ -38,7 +38,7 @@ class Asked:
         jobs: a request to generate for each answer, in the order of the choices.
         prompts: how many prompts there are; each has the same number of jobs.
         stream: whether to send text as it is committed.
-        include_usage: whether a stream ends with the usage.
+        include_usage: whether a stream ends with the usage; `continuous` says that every chunk has it as it is then.
         thinking: whether the answer begins with a thought; `show_thought` says whether it is sent.
         stops: the texts that end an answer; `cut` says that the front cuts there, not the model.
         stop_ids: the tokens that end an answer in addition to the model's own; `show_stop` says whether what ended it
@@ -65,6 +65,7 @@ class Asked:
     prompts: int = 1
     stream: bool = False
     include_usage: bool = False
+    continuous: bool = False
     thinking: bool = False
     show_thought: bool = True
     stops: tuple[str, ...] = ()
@@ -113,17 +114,16 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
     show_stop = bool(job.get("include_stop_str_in_output"))
     if infill:
         job.pop("include_stop_str_in_output", None)  # the front cuts
-        for name, neutral in NEUTRAL.items():
-            if job.get(name) == neutral:
-                del job[name]
+        job = {name: value for name, value in job.items() if name not in NEUTRAL or value != NEUTRAL[name]}
     form, form_names = form_of(given)
     job |= form | _prediction(given)
     extras = tuple(name for name in ("return_perf_metrics", "return_effective_params") if job.get(name))
     return_ids = bool(given.get("return_token_ids"))
     stop_ids = check_field("stop_token_ids", job.get("stop_token_ids")) or ()
-    if return_ids or ((stops or stop_ids) and not infill) or thinking:
-        job["return_token_ids"] = True
     stream = bool(given.get("stream"))
+    include_usage, continuous = _usage_wanted(given.get("stream_options", {}), stream=stream)
+    if return_ids or ((stops or stop_ids) and not infill) or thinking or continuous:
+        job["return_token_ids"] = True
     job |= dict.fromkeys(ALWAYS, True)
     if stream and not infill:
         job["stream"] = True
@@ -131,7 +131,8 @@ def ask(given: Given, facts: Facts, *, infill: bool = False, thinking: bool = Fa
         model=model,
         jobs=(job,),
         stream=stream,
-        include_usage=_include_usage(given.get("stream_options", {}), stream=stream),
+        include_usage=include_usage,
+        continuous=continuous,
         thinking=thinking,
         show_thought=given.get("include_reasoning", True),
         stops=tuple(stops),
@@ -209,18 +210,20 @@ def _length_names(given: Given) -> dict[str, str]:
     return next(({"max_tokens": name} for name in names if name in given.served), {})
 
 
-def _include_usage(options: Mapping[str, Any], *, stream: bool) -> bool:
+def _usage_wanted(options: Mapping[str, Any], *, stream: bool) -> tuple[bool, bool]:
+    """Return whether a stream has the usage, and whether every chunk of it does, which vLLM wants both said for."""
     known = {"include_usage", "continuous_usage_stats", "include_obfuscation"}
     for name, value in options.items():
         if name not in known:
             raise refused(f"stream_options.{name}"[:80], "is not an option of streams", value, "unknown_field")
         if not isinstance(value, bool):
             raise refused(f"stream_options.{name}", "must be true or false", value, "wrong_type")
-        if value and name != "include_usage":
+        if value and name == "include_obfuscation":
             raise refused(f"stream_options.{name}", "must be false", value, "not_applicable")
     if options and not stream:
         raise refused("stream_options", "needs stream", dict(options), "not_applicable")
-    return bool(options.get("include_usage"))
+    include = bool(options.get("include_usage"))
+    return include, include and bool(options.get("continuous_usage_stats"))
 
 
 def repeated(asked: Asked, prompts: list[dict[str, Any]], count: int) -> Asked:

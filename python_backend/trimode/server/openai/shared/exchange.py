@@ -29,7 +29,7 @@ from ...serving import Limits, ServingState
 from .asked import Asked
 from .errors import FaceError, face_error
 from .facts import Facts
-from .prompt import is_quick, with_room
+from .prompt import is_quick, prompt_tokens, with_room
 from .work import Worker
 
 REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
@@ -109,6 +109,10 @@ class Exchange:
         """Return `asked` with the lengths of its answers; see prompt.with_room."""
         facts = self.service.facts
         return with_room(asked, facts) if is_quick(asked) else await asyncio.to_thread(with_room, asked, facts)
+
+    async def prompt_tokens(self, asked: Asked) -> int:
+        """Return how many tokens the prompts of a request have, where every chunk is to say it; 0 otherwise."""
+        return await asyncio.to_thread(prompt_tokens, asked, self.service.facts) if asked.continuous else 0
 
     def headers(self) -> dict[str, str]:
         """Return the headers of every answer."""

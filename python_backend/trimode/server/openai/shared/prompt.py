@@ -73,6 +73,12 @@ def _with_tools(job: Mapping[str, Any], tokenizer: Tokenizer, listed: Sequence[M
         raise face_error(exc) from exc
 
 
+def prompt_tokens(asked: Asked, facts: Facts) -> int:
+    """Return how many tokens all prompts of a request have together; of a gap, the text before it counts."""
+    each = len(asked.jobs) // asked.prompts
+    return sum(len(ids_of(job, facts, asked.listed)) for job in asked.jobs[::each])
+
+
 def is_quick(asked: Asked) -> bool:
     """Return whether with_room takes no time that others would notice: no template is rendered, no long text read."""
     if asked.truncate is not None or asked.return_ids or asked.listed is not None:

@@ -109,7 +109,8 @@ _SERVED = (
     _served("truncate_prompt_tokens", CHOICES, "The last so many tokens of a longer prompt count; -1: as many as leave "
             "room for `max_tokens`. Not with `suffix`.", integer(-1, INT32_MAX)),
     _served("stream", ALL, "Sends text as it is committed, as server-sent events.", boolean),
-    _served("stream_options", OPENAI, "`include_usage`: a last chunk has the usage.", mapping),
+    _served("stream_options", OPENAI, "`include_usage`: a last chunk has the usage; with vLLM's "
+            "`continuous_usage_stats` every chunk has it as it is then.", mapping),
     _served("user", OPENAI + RESPONSES, "Whom the request is for: users of one caller take turns.", text),
     _served("metadata", MESSAGES, "`user_id` is as `user`.", mapping),
     _served("ignore_eos", OPENAI, "true: the answer goes on to `max_tokens`.", boolean),

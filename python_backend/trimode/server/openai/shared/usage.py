@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from .work import Piece
@@ -39,6 +39,17 @@ def usage(last: Sequence[Piece], prompts: int, reasoning_tokens: int = 0) -> dic
             **{name: sum(piece[name] for piece in last) for name in PREDICTED},
         },
     }
+
+
+def running(prompt_tokens: int, answers: Iterable[tuple[Piece, int]]) -> dict[str, Any]:
+    """Return the usage while answers are made.
+
+    Args:
+        prompt_tokens: of all prompts.
+        answers: of each its last piece, which is empty before its end, and how many tokens it has so far.
+    """
+    tokens = sum(piece["num_output_tokens"] if piece else count for piece, count in answers)
+    return {"prompt_tokens": prompt_tokens, "completion_tokens": tokens, "total_tokens": prompt_tokens + tokens}
 
 
 def metrics(last: Sequence[Piece], first_seconds: float | None, seconds: float) -> dict[str, Any] | None:
