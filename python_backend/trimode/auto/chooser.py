@@ -225,7 +225,7 @@ class Auto:
     ) -> tuple[float, QuadraticShape | None]:
         """Return the rate and the shape of quadratic passes for `seqs`, 0 and None where none exceeds `bar`.
 
-        Drafts of a request whose form is prescribed follow that form only in passes of their own.
+        A request whose form is prescribed has none: what is dictated is written into drafts of their own.
         """
         longest = min((one.longest for one in outlooks if one.longest > 1), default=0)
         if self.ahead is None or longest < 2 or any(seq.guide is not None for seq in seqs):

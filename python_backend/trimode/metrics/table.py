@@ -147,8 +147,8 @@ PREFIX_BYTES = Metric("trimode_prefix_cache_bytes", "gauge", "Memory that the pr
 AUTO_CYCLES = Metric(
     "trimode_auto_cycles_total",
     "counter",
-    "Cycles by what mode auto chose: the mode, or the source of a free draft, and the length of the draft "
-    "(0 without one; for diffusion, answers)",
+    "Cycles by what mode auto chose: the mode, `quadratic` for quadratic passes, or the source of a free "
+    "draft, and the length of the draft (0 without one; for diffusion, answers)",
     ("mode", "block_length"),
 )
 PASS_SECONDS = Metric(
