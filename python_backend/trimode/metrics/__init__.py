@@ -3,6 +3,7 @@
 from .recorder import Recorder, Sample
 from .table import (
     ACCEPTED,
+    ACCEPTED_FREE,
     AUTO_CYCLES,
     DECODE,
     DRAFT_TOKENS,
@@ -10,6 +11,7 @@ from .table import (
     FIRST_CHUNK,
     FORWARD_KINDS,
     FORWARDS,
+    FREE_DRAFT_TOKENS,
     INFERENCE,
     INSTANCE,
     INTER_CHUNK,
@@ -44,6 +46,7 @@ from .table import (
 
 __all__ = [
     "ACCEPTED",
+    "ACCEPTED_FREE",
     "AUTO_CYCLES",
     "DECODE",
     "DRAFT_TOKENS",
@@ -51,6 +54,7 @@ __all__ = [
     "FIRST_CHUNK",
     "FORWARDS",
     "FORWARD_KINDS",
+    "FREE_DRAFT_TOKENS",
     "INFERENCE",
     "INSTANCE",
     "INTER_CHUNK",
