@@ -12,10 +12,10 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -187,29 +187,19 @@ class Guard:
             async with self.ask(path_of(request), checked, tag) as answer:
                 return await (self._stream if streaming else self._whole)(request, answer)
 
-    @contextlib.asynccontextmanager
-    async def ask(self, path: str, body: bytes, tag: str) -> AsyncIterator[Answer]:
+    def ask(self, path: str, body: bytes, tag: str) -> AbstractAsyncContextManager[Answer]:
         """Send a checked request for an answer; one that was sent and is not read to its end is cancelled by its tag.
 
         Raises:
             Refusal: no backend serves.
             ConnectionRefusedError, ExhaustedError, LostError, TimeoutError: see BackendClient.request.
         """
-        call = self._call("POST", path, body)
-        answer: Answer | None = None
-        sent = True
-        self.running += 1
-        try:
-            async with call as answer:
-                yield answer
-        except (ConnectionRefusedError, ExhaustedError):
-            sent = answer is not None
-            raise
-        finally:
-            self.running -= 1
-            if sent and (answer is None or not answer.complete):
-                self._cancelling.add(task := asyncio.create_task(self._cancel(tag)))
-                task.add_done_callback(self._cancelling.discard)
+        return _Asked(self, self._call("POST", path, body), tag)
+
+    def cancel(self, tag: str) -> None:
+        """End the request with this tag, whose caller left; nobody waits for that."""
+        self._cancelling.add(task := asyncio.create_task(self._cancel(tag)))
+        task.add_done_callback(self._cancelling.discard)
 
     def _call(self, method: str, path: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
         if not self._state.alive:
@@ -249,6 +239,40 @@ class Guard:
             await response.write(b"data: " + json.dumps({"error": error.on_the_wire()}).encode() + b"\n\n")
         await response.write_eof()
         return response
+
+
+class _Asked(AbstractAsyncContextManager[Answer]):
+    """A request for an answer, from when it is sent until its answer was read or left; see Guard.ask."""
+
+    def __init__(self, guard: Guard, call: AbstractAsyncContextManager[Answer], tag: str) -> None:
+        self._guard = guard
+        self._call = call
+        self._tag = tag
+        self._answer: Answer | None = None
+
+    async def __aenter__(self) -> Answer:
+        self._guard.running += 1
+        sent = True
+        try:
+            self._answer = await self._call.__aenter__()
+        except (ConnectionRefusedError, ExhaustedError):
+            sent = False
+            raise
+        finally:
+            if self._answer is None:
+                self._end(sent=sent)
+        return self._answer
+
+    async def __aexit__(self, *why: Any) -> None:
+        try:
+            await self._call.__aexit__(*why)
+        finally:
+            self._end(sent=True)
+
+    def _end(self, *, sent: bool) -> None:
+        self._guard.running -= 1
+        if sent and (self._answer is None or not self._answer.complete):
+            self._guard.cancel(self._tag)
 
 
 def path_of(request: web.BaseRequest) -> str:
