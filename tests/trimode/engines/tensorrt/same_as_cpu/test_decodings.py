@@ -15,6 +15,7 @@ from trimode.engines.tensorrt.engine import TensorRtEngine
 from trimode.runtime import Runtime
 
 from tests.parity.decoding import load_cases, run_row
+from tests.support.devices import FLAT
 from tests.support.fake_cuda import FakeCuda
 from tests.support.fake_gpu import make_bundle, open_engine
 from tests.support.toy import toy_curve
@@ -93,6 +94,27 @@ def test_auto_gives_the_autoregressive_ids(engine: TensorRtEngine) -> None:
             assert runtime.generate({**given, "mode": "auto"}).token_ids == plain
     finally:
         runtime.close()
+
+
+def test_auto_takes_quadratic_passes_on_a_plan_that_holds_them(
+    gpu: FakeCuda, parity_kit: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Every pass is stored as a whole there, so that none begins where the cache has no room for it."""
+    folder = tmp_path_factory.mktemp("auto")
+    bundle = make_bundle(parity_kit / "checkpoints" / "plain", folder, capacity=384, quadratic=8)
+    opened = open_engine(bundle, max_slots=2)
+    runtime = Runtime(opened, None, ServerConfig(max_slots=2), curve=FLAT)
+    taken: dict[str, int] = {}
+    try:
+        for prompt, most in ((20, 60), (20, 60), (290, 94)):
+            given = {"input_ids": [101 + at % 20 for at in range(prompt)], "max_tokens": most, "end_id": -1}
+            plain = runtime.generate({**given, "mode": "autoregressive"}).token_ids
+            chunk = runtime.generate({**given, "mode": "auto"})
+            assert chunk.token_ids == plain and chunk.auto is not None
+            taken |= chunk.auto.cycles
+    finally:
+        runtime.close()
+    assert any(name.startswith("quadratic/") for name in taken)
 
 
 class Unclosed:
