@@ -130,6 +130,7 @@ def test_seeds_and_streams_keep_their_meaning(runtime: Runtime) -> None:
     one = runtime.generate(asked)
     sink = Sink()
     runtime.submit({**asked, "stream": True, "return_log_probs": True}, sink)
+    assert sink.done.wait(120)
     assert sink.only.error is None
     assert sink.only.text == one.text
     assert len(sink.only.log_probs) == len(sink.only.token_ids)
