@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from trimode.bundle import digests
 from trimode.bundle.manifest import WEIGHTS, Manifest
 
 from tests.support import checkpoints as factory
@@ -57,14 +58,23 @@ def test_verify_compares_every_kind_of_pass(checkpoint: Path, tmp_path: Path, pr
 
 def test_verify_fails_on_a_wrong_bundle(checkpoint: Path, tmp_path: Path) -> None:
     run(checkpoint, "--out", tmp_path / "out")
-    with (tmp_path / "out" / WEIGHTS).open("r+b") as stream:  # same size, other embedding: still "up to date"
+    with (tmp_path / "out" / WEIGHTS).open("r+b") as stream:  # same size, other embedding
         stream.write(np.ones(200, np.float32).tobytes())
+    digests.write(tmp_path / "out")  # of what was written: the bundle counts as up to date
     done = run(checkpoint, "--out", tmp_path / "out", "--verify")
     assert done.returncode == 1
     assert done.stderr.startswith(
         "error: 3 of 3 checks failed and the bundle was removed, first: causal prefill FAILED"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_a_damaged_bundle_is_built_again(checkpoint: Path, tmp_path: Path) -> None:
+    run(checkpoint, "--out", tmp_path / "out")
+    with (tmp_path / "out" / WEIGHTS).open("r+b") as stream:
+        stream.write(np.ones(200, np.float32).tobytes())
+    done = run(checkpoint, "--out", tmp_path / "out")
+    assert (done.returncode, "built" in done.stdout) == (0, True)
 
 
 def test_error_is_one_line_without_traceback(checkpoint: Path, tmp_path: Path) -> None:

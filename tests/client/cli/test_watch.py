@@ -62,7 +62,12 @@ def test_json_is_a_line_for_each_piece(capsys: pytest.CaptureFixture[str]) -> No
     run("--json")
     pieces = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [piece["text"] for piece in pieces] == ["", "Hel", "lo"]
-    assert pieces[0]["provisional"]["tokens"][1] == {"id": None, "text": "░", "state": "masked"}
+    assert pieces[0]["provisional"]["tokens"][1] == {
+        "id": None,
+        "text": "░",
+        "state": "masked",
+        "prob": None,
+    }
     assert pieces[2]["provisional"] is None
 
 
