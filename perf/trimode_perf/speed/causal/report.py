@@ -15,6 +15,7 @@ from ...common.markdown import spread, table
 from ...common.results import read as read_file
 from ...quality import causal
 from .. import Book, Context, Data, Found, Part, lengths, peers, startup
+from ..speculation import free_drafts
 from . import chats, load
 
 HEAD = ("peers",)
@@ -67,6 +68,7 @@ PARTS = (
     load.PART,
     Part("lengths", "prompts of up to 4,000 tokens", ("lengths",), 60, measure_lengths, lengths_section),
     chats.PART,
+    replace(free_drafts.PART, seconds_hint=100.0),
     replace(startup.PART, claims=lambda found: []),
     Part("quality", "what make quality counted", ("quality",), section=quality_section, claims=quality_claims),
 )

@@ -38,7 +38,7 @@ QUOTING = (
 )
 """Chats whose answers repeat parts of what was asked; nano learned the first two, larger models answer the last."""
 QUOTE_TOKENS = 160
-MIN_ROUNDS = 3
+MIN_ROUNDS = 1  # after one that warms up; a file of a large checkpoint takes long
 
 
 @dataclass(frozen=True)
