@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.api.answer import Chunk
+from trimode.auto.ahead import AheadDrafts, PassLimits
 from trimode.config import ServerConfig
+from trimode.decoding.quadratic_shape import QuadraticShape
 from trimode.runtime import Runtime
 
 pytestmark = [pytest.mark.slow, pytest.mark.subprocess]  # chats are rendered in a process of their own
@@ -52,6 +56,59 @@ def test_greedy(runtime: Runtime, knobs: dict[str, Any]) -> None:
         drafted = runtime.generate({**prompt, "mode": "self_speculation", "max_tokens": 96, **knobs})
         assert drafted.token_ids == serial.token_ids, prompt
         assert drafted.text == serial.text
+
+
+WAYS: dict[str, dict[str, Any]] = {
+    "linear": {"mode": "self_speculation", "block_length": 16},
+    "quadratic": {"mode": "self_speculation", **QUADRATIC, "block_length": 8},
+    "auto": {"mode": "auto"},
+    "few masks": {"mode": "auto"},
+    "two passes": {"mode": "auto"},
+}
+SHAPES = {"few masks": QuadraticShape((8, *(0,) * 14), (16, *(0,) * 14, 8)), "two passes": QuadraticShape.two_pass(16)}
+
+
+class Always(AheadDrafts):
+    """Has auto take one shape whatever it is worth."""
+
+    def __init__(self, shape: QuadraticShape) -> None:
+        super().__init__(PassLimits())
+        self._shape = shape
+
+    def best(self, *asked: object, **more: object) -> tuple[float, QuadraticShape | None]:
+        return 1.0, self._shape
+
+
+def every_answer(runtime: Runtime, prompts: list[dict[str, Any]], fields: dict[str, Any]) -> list[tuple[int, ...]]:
+    """Return the ids of all answers, asked at once."""
+    found: dict[int, tuple[int, ...]] = {}
+    done = threading.Semaphore(0)
+    for number, prompt in enumerate(prompts):
+
+        def sink(chunk: Chunk, number: int = number) -> None:
+            found[number] = tuple(chunk.token_ids)
+            done.release()
+
+        runtime.submit({**prompt, **fields, "max_tokens": 24}, sink)
+    for _ in prompts:
+        assert done.acquire(timeout=600)
+    return [found[number] for number in range(len(prompts))]
+
+
+def test_greedy_texts_in_every_shape_of_drafts(bundle_of: Callable[[Path], Path]) -> None:
+    """The same in every mode that gives the autoregressive text, many at once."""
+    prompts = held_out(PROMPTS)
+    runtime = Runtime.open(ServerConfig(bundle=bundle_of(NANO), max_slots=8, max_queue=len(prompts)))
+    own = runtime.auto.ahead
+    try:
+        serial = every_answer(runtime, prompts, {"mode": "autoregressive"})
+        for name, fields in WAYS.items():
+            runtime.auto.ahead = Always(SHAPES[name]) if name in SHAPES else own
+            found = every_answer(runtime, prompts, fields)
+            differing = [prompt for prompt, one, other in zip(prompts, serial, found, strict=True) if one != other]
+            assert differing == [], name
+    finally:
+        runtime.close()
 
 
 def test_sampled(runtime: Runtime) -> None:
