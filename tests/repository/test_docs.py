@@ -26,6 +26,8 @@ INLINE = re.compile(r"(`+)(?!`).+?(?<!`)\1(?!`)", re.DOTALL)
 NOT_OURS = {
     "config.json",
     "manifest.json",
+    "digests.json",
+    "checked.json",
     "model.yaml",
     "effort.json",
     "tokenizer.json",
