@@ -24,8 +24,14 @@ class Guided(NamedTuple):
     holds: Callable[[str], bool]
 
 
+LARGE_EVERY, LARGE_AT = 35, 13
+"""Of so many seeds in a row one is a schema whose shortest text has more tokens than grammar/need.py's MOST."""
+
+
 def any_guide(seed: int) -> Guided:
     chance = Random(seed)
+    if seed % LARGE_EVERY == LARGE_AT:
+        return _checked(_large(chance))
     make = chance.choices((_schema_guide, _regex_guide, _grammar_guide, _choice_guide), (6, 2, 2, 1))[0]
     return make(chance)
 
@@ -41,6 +47,17 @@ def _schema_guide(chance: Random) -> Guided:
             "additionalProperties": False,
             "$defs": names,
         }
+    return _checked(schema)
+
+
+def _large(chance: Random) -> dict[str, Any]:
+    names = [f"name{at}" for at in range(chance.randrange(31, 44))]
+    more = chance.choice([False, {"type": "integer"}, True])
+    properties = {name: {"type": "string"} for name in names}
+    return {"type": "object", "properties": properties, "required": names, "additionalProperties": more}
+
+
+def _checked(schema: dict[str, Any]) -> Guided:
     jsonschema.Draft202012Validator.check_schema(schema)
     checker = jsonschema.Draft202012Validator(schema)
 

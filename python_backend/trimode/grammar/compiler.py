@@ -69,7 +69,7 @@ class Compiler:
                     self._trial = Trial(self._json(), self._size, self._end_id)
                 tried = self._trial.run(source)
                 made = compile_grammar(grammar_text(source), self.lexicon, tried.shortest)
-                made = replace(made, need=most_needed(source))
+                made = replace(made, need=most_needed(source, tried.shortest))
             except RequestError as exc:
                 with self._lock:
                     _keep(self._refusals, source, (exc.limit, exc.given), MOST_REFUSALS)

@@ -245,7 +245,7 @@ class Matcher:
     @property
     def is_stuck(self) -> bool:
         """Whether no way to end is found from here on, however many tokens may come."""
-        return close(self._at, self._lexicon, MOST, ends=self._may_end) is None
+        return close(self._at, self._lexicon, max(MOST, self._need), ends=self._may_end) is None
 
     def _settled(self, place: _Place, token: int, room: int) -> tuple[int, tuple[int, ...] | None]:
         """Return which token may come for `token`, and what would end the text after it, None if nothing may."""

@@ -8,30 +8,48 @@ byte at least, so that bytes bound tokens.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from .source import Source
 
 MOST = 256
-"""What is assumed where it is not known, as for free JSON, which can be nested without end, and for expressions."""
+"""What is assumed at least where it is not known, as for free JSON, which nests without end, and for expressions."""
 SLACK = 16
 """Tokens beside it: what just begins may be written otherwise than shortest."""
 NUMBER, FORMAT = 24, 64
-"""Bytes of the longest shortest number, and of a text of a named format."""
+"""Bytes of the longest shortest number without its limits, and of a text of a named format."""
+CHOOSING = ("$ref", "anyOf", "oneOf", "allOf")
+"""Keywords whose schemas hold beside what else a schema says."""
+SAYING_NOTHING = frozenset(
+    (
+        *("$defs", "definitions", "$schema", "$id", "$anchor", "$comment", "title", "description"),
+        *("default", "example", "examples", "deprecated", "readOnly", "writeOnly", "discriminator"),
+    )
+)
+"""Keywords that ask for nothing."""
+OF_OBJECTS = frozenset(("properties", "required", "additionalProperties"))
+LIMITS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf")
 
 
 class _UnknownError(Exception):
     """No bound is known."""
 
 
-def most_needed(source: Source) -> int:
-    """Return how many tokens any beginning of a text needs at most to be ended; MOST where no bound is known."""
+def most_needed(source: Source, shortest: Sequence[int] | None = None) -> int:
+    """Return how many tokens any beginning of a text needs at most to be ended.
+
+    Args:
+        shortest: the shortest text known; where no bound is known, at least so many tokens are assumed, and MOST.
+    """
     try:
-        found = _BYTES[source.kind](source.text) if source.kind in _BYTES else MOST
+        if source.kind in _BYTES:
+            return _BYTES[source.kind](source.text) + SLACK
     except _UnknownError:
-        return MOST
-    return min(MOST, found + SLACK)
+        pass
+    return max(MOST, len(shortest or ()) + SLACK)
 
 
 def _of_choice(text: str) -> int:
@@ -40,60 +58,100 @@ def _of_choice(text: str) -> int:
 
 def _of_json_schema(text: str) -> int:
     schema = json.loads(text)
-    return _of_schema(schema, schema, ())
+    return _Bound(schema).of(schema)
 
 
-def _of_schema(schema: object, root: object, inside: tuple[str, ...]) -> int:
-    """Return the bytes of a text in which everything is that may be, each in its shortest form.
+class _Bound:
+    """Bytes of a text in which everything is that may be, each in its shortest form. Raises where these have no end."""
 
-    Args:
-        inside: the references that lead here; one that leads to itself has no end.
-    """
-    if not isinstance(schema, Mapping):
-        raise _UnknownError
-    if "$ref" in schema:
-        name = str(schema["$ref"])
-        if name in inside or not name.startswith("#/"):
+    def __init__(self, root: object, inside: tuple[str, ...] = (), *, joined: bool = False) -> None:
+        """Take where references are looked up.
+
+        Args:
+            inside: the references that lead here; one that leads to itself has no end.
+            joined: whether something else holds at the same place. What both ask for is their sum, unless one says how
+                often, and the other what.
+        """
+        self._root, self._inside, self._joined = root, inside, joined
+
+    def of(self, schema: object) -> int:
+        if not isinstance(schema, Mapping):
             raise _UnknownError
-        return _of_schema(_at(root, name[2:].split("/")), root, (*inside, name))
-    if "const" in schema or "enum" in schema:
-        return max(len(json.dumps(one)) for one in (schema.get("enum") or [schema.get("const")]))
+        if "const" in schema or "enum" in schema:
+            return max(len(json.dumps(one)) for one in (schema.get("enum") or [schema.get("const")]))
+        own = {name: value for name, value in schema.items() if name not in SAYING_NOTHING}
+        chosen = {name: own.pop(name) for name in CHOOSING if name in own}
+        count = len(chosen) + bool(own) + max(0, len(chosen.get("allOf", ())) - 1)
+        bound = _Bound(self._root, self._inside, joined=True) if count > 1 else self
+        size = bound._of_chosen(chosen)
+        if own or not chosen:
+            size += bound._of_own(own, beside=bool(chosen))
+        return size
 
-    def within(one: object) -> int:
-        return _of_schema(one, root, inside)
+    def _of_chosen(self, chosen: Mapping[str, Any]) -> int:
+        size = sum(max(map(self.of, chosen[name]), default=0) for name in ("anyOf", "oneOf") if name in chosen)
+        size += sum(map(self.of, chosen.get("allOf", ())))
+        if "$ref" in chosen:
+            name = str(chosen["$ref"])
+            if name in self._inside or not name.startswith("#/"):
+                raise _UnknownError
+            there = _Bound(self._root, (*self._inside, name), joined=self._joined)
+            size += there.of(_at(self._root, name[2:].split("/")))
+        return size
 
-    parts = sum(max(map(within, schema[name])) for name in ("anyOf", "oneOf") if name in schema)
-    parts += sum(map(within, schema.get("allOf", ())))
-    kinds = schema.get("type", () if parts else None)
-    if kinds is None:
-        raise _UnknownError
-    kinds = [kinds] if isinstance(kinds, str) else kinds
-    return parts + max((_of_kind(kind, schema, within) for kind in kinds), default=0)
+    def _of_own(self, own: Mapping[str, Any], *, beside: bool) -> int:
+        """Return the same of what a schema says itself, `beside` others that may say of what type the text is."""
+        if "type" in own:
+            kinds = [own["type"]] if isinstance(own["type"], str) else own["type"]
+            return max((self._of_kind(kind, own) for kind in kinds), default=0)
+        if not beside or not own.keys() <= OF_OBJECTS:
+            raise _UnknownError
+        return self._of_object({"additionalProperties": False, **own})
 
+    def _of_kind(self, kind: str, schema: Mapping[str, Any]) -> int:
+        if kind == "object":
+            return self._of_object(schema)
+        if kind == "array":
+            return self._of_array(schema)
+        if kind == "string":
+            if "pattern" in schema:
+                raise _UnknownError
+            return max(FORMAT if "format" in schema else 0, 2 + int(schema.get("minLength", 0)))
+        if kind in ("number", "integer"):
+            return NUMBER + sum(_digits(schema[name]) for name in LIMITS if name in schema)
+        return NUMBER
 
-def _of_kind(kind: str, schema: Mapping[str, Any], within: Callable[[object], int]) -> int:
-    if kind == "object":
-        return _of_object(schema, within)
-    if kind == "array":
-        known = sum(map(within, schema.get("prefixItems", ())))
-        items = schema.get("items")
-        if items is None:
+    def _of_array(self, schema: Mapping[str, Any]) -> int:
+        first, items = schema.get("prefixItems", ()), schema.get("items", True)
+        if self._joined:
             raise _UnknownError
         count = max(1, int(schema.get("minItems", 0)))
-        return 2 + known + count + len(schema.get("prefixItems", ())) + (count * within(items) if items else 0)
-    if kind == "string":
-        if "pattern" in schema:
+        rest = 0 if items is False else count * self.of(items)
+        return 2 + sum(map(self.of, first)) + count + len(first) + rest
+
+    def _of_object(self, schema: Mapping[str, Any]) -> int:
+        if schema.get("minProperties") or "patternProperties" in schema:
             raise _UnknownError
-        return FORMAT if "format" in schema else 2 + int(schema.get("minLength", 0))
-    return NUMBER
+        known, more = schema.get("properties", {}), schema.get("additionalProperties", True)
+        size = 2 + sum(_key(name) + self.of(one) for name, one in known.items())
+        if more is False:
+            return size
+        if self._joined:
+            raise _UnknownError
+        others = ["", *(name for name in schema.get("required", ()) if name not in known)]
+        return size + sum(map(_key, others)) + len(others) * self.of(more)
 
 
-def _of_object(schema: Mapping[str, Any], within: Callable[[object], int]) -> int:
-    if schema.get("minProperties") or "patternProperties" in schema:
+def _key(name: str) -> int:
+    """Return the bytes of a key with its colon and comma."""
+    return len(json.dumps(name)) + 2
+
+
+def _digits(limit: float) -> int:
+    """Return how many characters a number has that is written without an exponent."""
+    if not math.isfinite(limit):
         raise _UnknownError
-    size = 2 + sum(len(json.dumps(name)) + 2 + within(one) for name, one in schema.get("properties", {}).items())
-    more = schema.get("additionalProperties", True)
-    return size if more is False else size + 4 + within(more)
+    return len(f"{Decimal(str(limit)):f}")
 
 
 def _at(root: object, names: list[str]) -> object:

@@ -53,7 +53,10 @@ def grammar_text(source: Source) -> str:
     if source.kind in OF_JSON:
         schema = {"type": "object"} if source.kind == "json" else _schema(source.text)
         layout: Any = COMPACT if source.compact else JSON_LAYOUT
-        return LLMatcher.grammar_from_json_schema(schema, overrides=layout)
+        try:
+            return LLMatcher.grammar_from_json_schema(schema, overrides=layout)
+        except ValueError as exc:  # an integer of more than 64 bits
+            raise bad_grammar("must be a schema that the grammar library reads", str(exc)[:200]) from exc
     return _KINDS[source.kind](source.text)
 
 

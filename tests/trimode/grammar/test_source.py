@@ -31,6 +31,7 @@ def follows(text: Matcher, said: str) -> bool:
         ("json_schema", "nope", "must be valid JSON"),
         ("json_schema", "[" * 100_00, "must be valid JSON"),
         ("json_schema", "false", "must be a schema that some value fits"),
+        ("json_schema", '{"minimum": 1%s}' % ("0" * 60), "must be a schema that the grammar library reads"),
         ("choice", "[]", f"must be a JSON list of 1 to {MOST_CHOICES} texts, none of them empty"),
         ("choice", '["a", ""]', f"must be a JSON list of 1 to {MOST_CHOICES} texts, none of them empty"),
         ("choice", '["a", 1]', f"must be a JSON list of 1 to {MOST_CHOICES} texts, none of them empty"),
