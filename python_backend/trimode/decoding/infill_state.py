@@ -22,6 +22,7 @@ class InfillState:
         first_ids: (A,) int64, ids of which its first token must be one; None if it may be any.
         needs_score: whether a score is wanted even if there is only one reading.
         given: what fills the gap when that is known and only to be scored.
+        scores_given: whether that itself is being scored, since its log-probabilities are wanted and were not known.
         reading: the text that was taken.
         score: the mean log-probability of it and of what follows under the causal model, if there is anything to score.
         unscored: readings still to be scored.
@@ -35,6 +36,7 @@ class InfillState:
     first_ids: npt.NDArray[np.int64] | None = None
     needs_score: bool = False
     given: list[int] | None = None
+    scores_given: bool = False
     reading: Reading | None = None
     score: float | None = None
     unscored: list[Reading] = field(default_factory=list)

@@ -48,7 +48,11 @@ class GapJobs:
         given: list[int] | None = None,
         log_probs: Sequence[float] = (),
     ) -> Job:
-        """Return the job that fills the gap with `size` tokens, or scores those that are `given`."""
+        """Return the job that fills the gap with `size` tokens, or scores those that are `given`.
+
+        Args:
+            log_probs: of what is given; where they are wanted and not known, the job finds them.
+        """
         services = self._services
         state = InfillState(
             size,
@@ -95,8 +99,7 @@ class GapJobs:
         gap.last_hope = 2
         if tokens is None:
             return []
-        log_probs = [0.0] * len(tokens) if self._params.returns.return_log_probs else []
-        return [self.filling(gap, last, len(tokens), tokens, log_probs)]
+        return [self.filling(gap, last, len(tokens), tokens)]
 
     def _job(self, seq: SequenceState, start: Start) -> Job:
         request = self._request

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 
 import numpy as np
@@ -36,3 +37,24 @@ def test_jobs_are_of_one_request_and_none_is_left_where_a_free_gap_was_tried(run
     assert continuation.sequence.params.max_tokens == 5
     assert len(made.last_hope(gap)) == (1 if len(context.starts) > 1 else 0)
     assert made.last_hope(gap) == []
+
+
+def test_what_is_given_gets_the_probabilities_that_the_model_has(runtime: Runtime) -> None:
+    params, done = (
+        runtime._check({"text_input": "ab", "suffix": "cd", "return_log_probs": True}, False),
+        threading.Event(),
+    )
+    tokenizer, engine = runtime.tokenizer, runtime.engine
+    assert tokenizer is not None and isinstance(engine, ToyEngine)
+    made = GapJobs(Request(params, {}, lambda chunk: None, None), runtime.services, object(), lambda *args: done.set())
+    context = GapContext(tokenizer, "ab", "cd", block=8, end_id=None, capacity=512)
+    given, start = tokenizer.encode("xyz"), context.starts[-1]
+    job = made.filling(GapSearch.of(context, (3,), 3), start, 3, given)
+    runtime.services.queue.submit(job)
+    assert done.wait(60)
+    expected = []
+    for at, token in enumerate(given):
+        logits = engine.causal_logits([*start.prompt, *given[:at]]).astype(np.float64)
+        expected.append(float(logits[token] - np.log(np.exp(logits).sum())))
+    assert job.sequence.log_probs == pytest.approx(expected, abs=1e-4)
+    assert job.sequence.tokens == given

@@ -16,7 +16,7 @@ from .. import guided_block, refine
 from ..block import Block
 from ..committed import NOTHING, Committed
 from ..guide import NoTokenError
-from ..infill_state import InfillState
+from ..infill_state import InfillState, Reading
 from ..prefill import NO_ROWS
 from ..refine import DENOISE_STREAM
 from ..sampling import log_probs_of
@@ -152,6 +152,16 @@ def _choose_reading(seq: SequenceState) -> None:
     """Decide what text the filled gap stands for: at once if there is no choice and no score is wanted."""
     gap = _gap(seq)
     gap.unscored = gap.interpret(seq.tokens)
+    if gap.unscored and gap.given is not None and seq.params.returns.return_log_probs and not seq.log_probs:
+        gap.scores_given = True
+        gap.unscored.insert(0, Reading("", [*seq.prompt, *seq.tokens], len(seq.prompt)))
+        _open_score(seq)
+    else:
+        _choose_among_unscored(seq)
+
+
+def _choose_among_unscored(seq: SequenceState) -> None:
+    gap = _gap(seq)
     if gap.unscored and (gap.needs_score or len(gap.unscored) > 1):
         _open_score(seq)
     else:
@@ -182,6 +192,12 @@ def _take_score(seq: SequenceState) -> list[int]:
     """Take in a reading's score; go on to the next one, or finish with the likeliest, the first among equals."""
     gap = _gap(seq)
     reading = gap.unscored.pop(0)
+    if gap.scores_given:
+        gap.scores_given = False
+        found = gap.log_probs[-len(seq.tokens) :]
+        seq.log_probs += [0.0] * (len(seq.tokens) - len(found)) + found  # a text's first token follows nothing
+        _choose_among_unscored(seq)
+        return []
     counted = gap.log_probs[-(len(gap.scored) - reading.first) :] if reading.first < len(gap.scored) else []
     score = float(np.mean(counted)) if counted else None
     if gap.reading is None or (score is not None and (gap.score is None or score > gap.score)):
