@@ -6,6 +6,7 @@ requests; whose turn it is, scheduling/turns.py says.
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
@@ -16,9 +17,12 @@ from ..errors import CancelledError, OverloadedError
 from ..scheduling.job import Claim
 from ..scheduling.turns import Turns, makes_room
 
+logger = logging.getLogger(__name__)
+
 MOST_WAITING = 256
 """Requests that may wait here; usually they take some milliseconds each. More than the queue and all slots hold."""
 NOBODY = Claim()
+STOPPING = "the server is stopping"
 JOIN_SECONDS = 5.0  # for the request that is being prepared when the server ends
 
 
@@ -69,9 +73,12 @@ class Intake:
 
         Raises:
             OverloadedError: too many wait, and nobody makes room.
+            CancelledError: the intake was closed.
         """
         task, too_many = _Task(submit, refuse, claim), f"{MOST_WAITING} requests wait for {self._waits_for}"
         with self._changed:
+            if self._closed:
+                raise CancelledError(STOPPING)
             displaced = makes_room(task, self._tasks, ()) if len(self._tasks) >= MOST_WAITING else []
             if len(self._tasks) >= MOST_WAITING and not displaced:
                 raise OverloadedError(too_many)
@@ -80,7 +87,7 @@ class Intake:
             self._tasks.append(task)
             self._changed.notify()
         for one in displaced:
-            one.refuse(OverloadedError(f"{too_many}, and this one made room for a caller with fewer; try again"))
+            _refuse(one, OverloadedError(f"{too_many}, and this one made room for a caller with fewer; try again"))
 
     def close(self) -> None:
         """Refuse what waits, and end."""
@@ -103,10 +110,18 @@ class Intake:
         while (task := self._next()) is not None:
             try:
                 if self._closed:
-                    raise CancelledError("the server is stopping")
+                    raise CancelledError(STOPPING)
                 if (waited := time.monotonic() - task.came) > self._most_seconds:
                     limit = f"at most {self._most_seconds:g} s may be waited for {self._waits_for}"
                     raise OverloadedError(f"{limit}, and it took {waited:.0f} s; try again")
                 task.submit()
             except Exception as exc:
-                task.refuse(exc)
+                _refuse(task, exc)
+
+
+def _refuse(task: _Task, cause: Exception) -> None:
+    """Refuse a task; what that raises is logged, since others are still to be answered."""
+    try:
+        task.refuse(cause)
+    except Exception:
+        logger.exception("a request that waited could not be refused")

@@ -137,3 +137,39 @@ def test_one_that_waited_too_long_is_refused() -> None:
 
 def no_task() -> None:
     raise AssertionError
+
+
+def raises(cause: Exception) -> None:
+    raise ConnectionError from cause
+
+
+def fails() -> None:
+    raise ZeroDivisionError
+
+
+def test_what_comes_after_the_end_is_refused() -> None:
+    made = Intake("the chat template")
+    made.close()
+    with pytest.raises(CancelledError, match="the server is stopping"):
+        made.put(no_task, no_refusal)
+
+
+def test_a_refusal_that_fails_is_logged_and_the_next_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    made, done = Intake("the chat template"), threading.Event()
+    made.put(fails, raises)
+    made.put(done.set, no_refusal)
+    assert done.wait(20)
+    made.close()
+    assert "a request that waited could not be refused" in caplog.text and "ZeroDivisionError" in caplog.text
+
+
+def test_a_refusal_of_what_makes_room_that_fails_keeps_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(intake, "MOST_WAITING", 3)
+    made, found = Intake("the grammars of others"), threading.Event()
+    go = held(made)
+    for _ in range(3):
+        made.put(lambda: None, raises, Claim("many"))
+    made.put(found.set, no_refusal, Claim("one"))
+    go.set()
+    assert found.wait(60)
+    made.close()
