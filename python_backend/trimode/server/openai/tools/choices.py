@@ -20,34 +20,19 @@ def of_chat(given: Given, form: Form) -> Tools | None:
     Raises:
         FaceError: a tool is no function, there are too many, or a choice that does not go with them.
     """
-    tools = read_tools(given.get("tools", []), reading.CHAT)
-    chosen = given.get("tool_choice")
-    if not isinstance(chosen, Mapping):
-        return _by_word(chosen, tools, given, form)
-    _must_be_function(chosen)
-    inside = chosen.get("function")
-    name = inside.get("name") if isinstance(inside, Mapping) else None
-    return Tools.of(tools, form, "required", parallel=False, name=named("tool_choice.function.name", name, tools))
+    return _of_functions(given, form, reading.CHAT)
 
 
 def of_responses(given: Given, form: Form) -> Tools | None:
     """Return what a request for a response says of tools; the rest is as in `of_chat`."""
-    tools = read_tools(given.get("tools", []), reading.RESPONSES)
-    chosen = given.get("tool_choice")
-    if not isinstance(chosen, Mapping):
-        return _by_word(chosen, tools, given, form)
-    _must_be_function(chosen)
-    name = named("tool_choice.name", chosen.get("name"), tools)
-    return Tools.of(tools, form, "required", parallel=False, name=name)
+    return _of_functions(given, form, reading.RESPONSES)
 
 
 def of_messages(given: Given, form: Form) -> Tools | None:
     """Return what a request of Anthropic's clients says of tools; the rest is as in `of_chat`."""
     tools = read_tools(given.get("tools", []), reading.MESSAGES)
     chosen = given.get("tool_choice", {"type": "auto"})
-    for key in chosen:
-        if key not in ("type", "name", "disable_parallel_tool_use"):
-            raise refused(f"tool_choice.{key}"[:80], "is not a key of a choice", chosen[key], "unknown_field")
+    _no_others("tool_choice", chosen, "type", "name", "disable_parallel_tool_use")
     single = boolean("tool_choice.disable_parallel_tool_use", chosen.get("disable_parallel_tool_use", False))
     kind = chosen.get("type")
     if kind == "tool":
@@ -63,6 +48,28 @@ def of_messages(given: Given, form: Form) -> Tools | None:
     return Tools.of(tools, form, "auto" if kind == "auto" else "none", parallel=not single)
 
 
+def _of_functions(given: Given, form: Form, shape: reading.Shape) -> Tools | None:
+    tools = read_tools(given.get("tools", []), shape)
+    chosen, field = given.get("tool_choice"), "tool_choice"
+    if not isinstance(chosen, Mapping):
+        return _by_word(chosen, tools, given, form)
+    if chosen.get("type") != "function":
+        raise refused("tool_choice.type", "must be function", chosen.get("type"), "not_applicable")
+    _no_others(field, chosen, "type", shape.inside or "name")
+    if shape.inside:
+        field, chosen = f"{field}.{shape.inside}", chosen.get(shape.inside)
+        if isinstance(chosen, Mapping):
+            _no_others(field, chosen, "name")
+    name = named(f"{field}.name", chosen.get("name") if isinstance(chosen, Mapping) else None, tools)
+    return Tools.of(tools, form, "required", parallel=False, name=name)
+
+
+def _no_others(field: str, chosen: Mapping[str, object], *known: str) -> None:
+    for key in chosen:
+        if key not in known:
+            raise refused(f"{field}.{key}"[:80], "is not a key of a choice", chosen[key], "unknown_field")
+
+
 def _by_word(chosen: object, tools: tuple[Tool, ...], given: Given, form: Form) -> Tools | None:
     if chosen not in (None, "none", "auto", "required"):
         raise refused("tool_choice", "must be none, auto, required or an object that names a function", chosen)
@@ -72,11 +79,6 @@ def _by_word(chosen: object, tools: tuple[Tool, ...], given: Given, form: Form) 
     return Tools.of(
         tools, form, "none" if chosen == "none" else "auto", parallel=given.get("parallel_tool_calls", True)
     )
-
-
-def _must_be_function(chosen: Mapping[str, object]) -> None:
-    if chosen.get("type") != "function":
-        raise refused("tool_choice.type", "must be function", chosen.get("type"), "not_applicable")
 
 
 def _needs_tools(chosen: object, tools: tuple[Tool, ...]) -> None:

@@ -64,6 +64,8 @@ def test_none_says_nothing_of_tools(asked: Asked) -> None:
         ({"tools": [FLAT, FLAT]}, "tools[1].name", "given_twice"),
         ({"tools": [{**FLAT, "parameters": 5}]}, "tools[0].parameters", "wrong_type"),
         ({"tool_choice": {"type": "function", "name": "g"}}, "tool_choice.name", "invalid_value"),
+        ({"tool_choice": {"type": "function", "name": "f", "strict": True}}, "tool_choice.strict", "unknown_field"),
+        ({"tool_choice": {"type": "function", "function": {"name": "f"}}}, "tool_choice.function", "unknown_field"),
         ({"tool_choice": {"type": "mcp"}}, "tool_choice.type", "not_applicable"),
         ({"tool_choice": "required", "tools": []}, "tool_choice", "not_applicable"),
         ({"tool_choice": "required", "text": {"format": {"type": "json_object"}}}, "tool_choice", "given_twice"),
