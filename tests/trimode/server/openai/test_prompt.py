@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from trimode.server.openai.shared.prompt import ids_of
+from trimode.server.openai import chat_completions
+from trimode.server.openai.shared.prompt import ids_of, with_room
 
 from tests.support.openai_facts import error_of, facts
 
@@ -24,3 +25,14 @@ def test_the_fields_that_make_a_prompt_are_the_jobs() -> None:
 def test_what_the_template_refuses_is_an_error_of_the_messages() -> None:
     twice = [{"role": "system", "content": "a"}, {"role": "system", "content": "b"}]
     assert error_of(ids_of, {"messages": twice}, facts()).param == "messages"
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [({}, {}), ({"structured_outputs": {"regex": "[a-z]+"}}, {"max_thinking_tokens": facts().capacity})],
+)
+def test_a_form_waits_for_the_end_of_a_thought_that_ids_have_begun(form: dict[str, Any], said: dict[str, int]) -> None:
+    body = {"messages": [{"role": "user", "content": "Hi"}], "reasoning_effort": "low", "truncate_prompt_tokens": 4}
+    made = with_room(chat_completions.translate({**body, **form}, facts()), facts())
+    assert {name: value for name, value in made.jobs[0].items() if name == "max_thinking_tokens"} == said
+    assert len(made.jobs[0]["input_ids"]) == 4

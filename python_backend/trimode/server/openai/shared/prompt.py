@@ -18,6 +18,7 @@ from ....text.tokenizer import Tokenizer
 from .asked import Asked
 from .errors import NAMES, face_error, refused
 from .facts import Facts
+from .form import TYPE
 
 PROMPT = ("messages", "text_input", "enable_thinking", "continue_final_message", "allow_special_tokens")
 """Fields of generate that make the tokens of a prompt; they say nothing once it is given as ids."""
@@ -132,8 +133,8 @@ def _of_ids(job: Mapping[str, Any], ids: list[int], asked: Asked, facts: Facts) 
             limit = "must leave at least one token of the prompt"
             raise refused("truncate_prompt_tokens", limit, asked.truncate)
         kept = kept[-most:]
-    thought = {"max_thinking_tokens": facts.capacity} if asked.thinking and "max_thinking_tokens" not in job else {}
-    return {**{name: value for name, value in job.items() if name not in PROMPT}, **thought, "input_ids": kept}
+    begun = {"max_thinking_tokens": facts.capacity} if asked.thinking and TYPE in job else {}  # the form waits for it
+    return {**begun, **{name: value for name, value in job.items() if name not in PROMPT}, "input_ids": kept}
 
 
 def _open(job: Mapping[str, Any]) -> bool:
