@@ -234,7 +234,7 @@ class Tokenizer:
             raise RequestError(field, limit, Described("none"), error_type="not_applicable")
         written = [json.dumps(tools, ensure_ascii=False)] if tools else []
         if self._capacity is not None:
-            texts = [*written, *(str(message.get("content", "")) for message in messages)]
+            texts = [*written, *map(_written, messages)]
             _check_length(texts, self._capacity, self.longest, field)
         if not allow_special_tokens:
             messages, tools = in_every_text(self.mark, list(messages)), in_every_text(self.mark, tools)
@@ -257,6 +257,12 @@ def _opened(written: str) -> tuple[tokenizers.Tokenizer, EncoderProcess | None]:
         raise ValueError(f"decoder: {part} is not one whose work is known to be bounded")
     apart = unusual(content, "normalizer") or unusual(content, "pre_tokenizer")
     return tokenizers.Tokenizer.from_str(written), EncoderProcess(written) if apart else None
+
+
+def _written(message: Mapping[str, Any]) -> str:
+    """Return what a message says, the arguments of its calls included."""
+    given = [call["function"]["arguments"] for call in message.get("tool_calls", ())]
+    return "".join([str(message.get("content", "")), *(json.dumps(one, ensure_ascii=False) for one in given)])
 
 
 def _check_length(texts: Sequence[str], capacity: int, longest: int, field: str) -> None:

@@ -10,6 +10,7 @@ from trimode.text.tokenizer import Tokenizer
 
 from tests.support.toy import byte_tokenizer
 
+CALL = {"type": "function", "function": {"name": "f", "arguments": {"a": ["x" * 100_000]}}}
 NEVER = "{{ raise_exception('rendered') }}"
 
 
@@ -20,10 +21,14 @@ def tokenizer(capacity: int) -> Tokenizer:
 
 @pytest.mark.parametrize(
     "messages",
-    [[{"role": "user", "content": "x" * 100_000}], [{"role": "user", "content": ""}] * 65],
-    ids=["characters", "messages"],
+    [
+        [{"role": "user", "content": "x" * 100_000}],
+        [{"role": "user", "content": ""}] * 65,
+        [{"role": "assistant", "content": "", "tool_calls": [CALL]}],
+    ],
+    ids=["characters", "messages", "arguments"],
 )
 @pytest.mark.parametrize("allowed", [False, True])
-def test_what_cannot_fit_is_refused_before_it_is_rendered(messages: list[dict[str, str]], allowed: bool) -> None:
+def test_what_cannot_fit_is_refused_before_it_is_rendered(messages: list[dict[str, Any]], allowed: bool) -> None:
     with pytest.raises(PromptTooLongError, match=r"messages must fit the capacity of 64 tokens, got \d+ messages of"):
         tokenizer(64).render_chat(messages, enable_thinking=False, allow_special_tokens=allowed)
