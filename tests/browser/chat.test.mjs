@@ -1,9 +1,11 @@
 // The chat, used as a person would, at both widths.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ask, generate, metric, RECORD, SIZES, until, useBrowser, visit } from "./page.mjs";
+import { ask, generate, linked, metric, RECORD, SIZES, until, useBrowser, visit } from "./page.mjs";
 
 useBrowser();
+const KEPT = "trimode.playground.chats";
+const LONG = linked("chat", { mode: "autoregressive", pace: 0, knobs: { end_id: "-1", max_tokens: "1800" } });
 const asked = (content, more = {}) => ({ messages: [{ role: "user", content }], mode: "diffusion", ...more });
 
 for (const [name, size] of Object.entries(SIZES)) {
@@ -137,6 +139,47 @@ test("chats are kept in this browser until they are cleared", async () => {
     assert.equal(await page.locator(".turn").count(), 2);
     await page.getByRole("button", { name: "Clear all" }).click();
     await page.getByText("None yet.").waitFor();
-    assert.equal(await page.evaluate(() => localStorage.getItem("trimode.playground.chats")), null);
+    assert.equal(await page.evaluate((name) => localStorage.getItem(name), KEPT), null);
+  });
+});
+
+/** Ask what is answered at length, and return once the answer has begun. */
+async function askAtLength(page, question) {
+  await page.getByLabel("Message").fill(question);
+  await page.keyboard.press("Enter");
+  await page.locator(".turn.model .shown").last().filter({ hasText: /\S/ }).waitFor();
+}
+
+test("a kept chat that is opened while another answer comes keeps what it has", async () => {
+  await visit("", async (page) => {
+    const answer = await ask(page, "What is 17 + 25?");
+    await page.goto(page.url().replace(/#.*|$/, LONG));
+    await askAtLength(page, "What is 23 + 2221?");
+    await page.getByText("Chats kept in this browser").click();
+    await page.locator(".chats").getByRole("button", { name: "What is 17 + 25?", exact: true }).click();
+    await page.getByRole("button", { name: "Send", exact: true }).waitFor();
+    const turns = page.locator(".turn .shown");
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    assert.deepEqual(await turns.allTextContents(), ["What is 17 + 25?", answer]);
+    assert.equal(await page.locator(".figures").count(), 0);
+    await page.locator("summary").filter({ hasText: /^Knobs/ }).click();
+    await page.getByRole("button", { name: "Set all to their defaults" }).click();
+    await ask(page, "What is 1 + 2?");
+    const chats = await page.evaluate((name) => JSON.parse(localStorage.getItem(name)), KEPT);
+    const questions = chats.map(({ messages }) => messages.filter(({ role }) => role === "user").map(({ content }) => content));
+    assert.deepEqual(questions, [["What is 17 + 25?", "What is 1 + 2?"], ["What is 23 + 2221?"]]);
+    await page.evaluate(() => localStorage.clear());
+  });
+});
+
+test("a link that is opened while an answer comes shows what is in the link", async () => {
+  await visit(LONG, async (page) => {
+    await askAtLength(page, "What is 17 + 25?");
+    const messages = [{ role: "user", content: "two" }, { role: "assistant", content: "three" }];
+    await page.goto(page.url().replace(/#.*/, linked("chat", { messages })));
+    await page.getByRole("button", { name: "Send", exact: true }).waitFor();
+    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+    assert.deepEqual(await page.locator(".turn .shown").allTextContents(), ["two", "three"]);
+    await page.evaluate(() => localStorage.clear());
   });
 });

@@ -57,6 +57,9 @@ export async function visit(path, act, { size = DESKTOP, at = origin, init = nul
   }
 }
 
+/** Return the end of an address that opens a view with a state. */
+export const linked = (view, state) => `#${view}/${Buffer.from(JSON.stringify(state)).toString("base64url")}`;
+
 /** Ask in the chat, and wait until the answer is there; return its text as the page has it. */
 export async function ask(page, question) {
   const before = await page.locator(".turn.model .figures").count();

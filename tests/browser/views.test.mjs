@@ -1,10 +1,9 @@
 // The other views, used as a person would, at both widths.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { answerWith, ask, generate, RECORD, SIZES, useBrowser, visit } from "./page.mjs";
+import { answerWith, ask, generate, linked, RECORD, SIZES, useBrowser, visit } from "./page.mjs";
 
 useBrowser();
-const linked = (view, state) => `#${view}/${Buffer.from(JSON.stringify(state)).toString("base64url")}`;
 
 for (const [name, size] of Object.entries(SIZES)) {
   test(`compare asks in every mode, one after the other (${name})`, async () => {
@@ -95,6 +94,50 @@ test("a link opens a view with what was written in it", async () => {
     assert.equal(await page.locator(".turn.user .shown").textContent(), "two");
     await page.goto(page.url().replace(/#.*/, "#fill/broken!"));
     await page.getByRole("heading", { name: "Fill in what is missing" }).waitFor();
+  });
+});
+
+const STRANGE_VALUES = [5, null, true, "toString", [5, null, ["a"]], { toString: 5, role: "user", content: 5 }];
+const PARTS = ["text", "instruction", "spans", "prompt", "messages", "written", "mode", "pace", "form"];
+const FOUND = { chat: "Message", compare: "Prompt", fill: "Text", revise: "Text" };
+
+for (const [view, label] of Object.entries(FOUND)) {
+  test(`parts of a link that have another form are left out (${view})`, async () => {
+    const states = STRANGE_VALUES.map((value) => ({ ...Object.fromEntries(PARTS.map((name) => [name, value])), knobs: { max_tokens: value, stop_words: value, seed: "7" } }));
+    const field = (page) => page.getByLabel(label, { exact: true }).locator("visible=true");
+    for (const state of states) {
+      await visit(linked(view, state), async (page) => {
+        await field(page).waitFor();
+        for (const next of states) {
+          await page.goto(page.url().replace(/#.*/, linked(view, { ...next, running: true, result: { segments: 5 }, error: 5, answers: 5 })));
+          await field(page).waitFor();
+          assert.equal(await page.getByRole("button", { name: "Stop" }).count(), 0);
+        }
+        await page.goto(page.url().replace(/#.*/, linked(view, { text: "one [[fill]]", written: "one", prompt: "one" })));
+        await page.waitForFunction(() => [...document.querySelectorAll("textarea")].some((node) => node.value.startsWith("one")));
+      });
+    }
+  });
+}
+
+test("a link that is opened while a view is at work stops it, and shows what is in the link", async () => {
+  for (const [view, button] of [["fill", "Fill 2 gaps"], ["revise", "Revise what looks unlikely"]]) {
+    await visit(`#${view}`, async (page) => {
+      await page.route("**/generate", () => {}); // no answer comes
+      await page.getByRole("button", { name: button }).click();
+      await page.getByRole("button", { name: "Stop" }).waitFor();
+      await page.goto(page.url().replace(/#.*/, linked(view, { text: "one [[fill]]" })));
+      await page.getByRole("button", { name: /^(Fill the gap|Revise what looks unlikely)$/ }).waitFor();
+      assert.equal(await page.getByLabel("Text", { exact: true }).inputValue(), "one [[fill]]");
+    });
+  }
+  await visit(linked("compare", { prompt: "What is 17 + 25?", knobs: { end_id: "-1", max_tokens: "1800" } }), async (page) => {
+    await page.getByRole("button", { name: "Compare" }).click();
+    await page.locator(".columns .shown").first().waitFor();
+    await page.goto(page.url().replace(/#.*/, linked("compare", { prompt: "one" })));
+    await page.getByRole("button", { name: "Compare" }).waitFor();
+    assert.equal(await page.getByLabel("Prompt").inputValue(), "one");
+    assert.equal(await page.locator(".columns .shown").count(), 0);
   });
 });
 

@@ -46,24 +46,28 @@ class PageFile:
     Attributes:
         content: its bytes.
         packed: the same, compressed by gzip.
-        content_type, etag: its headers of these names.
+        content_type: its header of this name. digest: of its content.
     """
 
     content: bytes
     packed: bytes
     content_type: str
-    etag: str
+    digest: str
 
     @classmethod
     def of(cls, content: bytes, ending: str) -> PageFile:
         """Make one of its content; `ending` is one of CONTENT_TYPES."""
-        etag = f'"{hashlib.sha256(content).hexdigest()[:20]}"'
-        return cls(content, gzip.compress(content, mtime=0), CONTENT_TYPES[ending], etag)
+        digest = hashlib.sha256(content).hexdigest()[:20]
+        return cls(content, gzip.compress(content, mtime=0), CONTENT_TYPES[ending], digest)
+
+    def etag(self, *, packed: bool) -> str:
+        """Return the strong entity tag of its bytes as they are sent; packed bytes have their own (RFC 9110, 8.8.3)."""
+        return f'"{self.digest}{"-gzip" if packed else ""}"'
 
     def headers(self, *, packed: bool) -> dict[str, str]:
         """Return the headers of an answer that holds it."""
         encoding = {"Content-Encoding": "gzip"} if packed else {}
-        return {**HEADERS, "Content-Type": self.content_type, "ETag": self.etag, **encoding}
+        return {**HEADERS, "Content-Type": self.content_type, "ETag": self.etag(packed=packed), **encoding}
 
 
 def page_files(folder: Path = STATIC) -> dict[str, PageFile]:

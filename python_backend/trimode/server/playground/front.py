@@ -38,7 +38,9 @@ class PlaygroundFront:
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer one request with a file."""
         if path == ROOT:
-            return web.Response(status=308, headers={**HEADERS, "Location": f"{ROOT[1:]}/"})
+            query = request.rel_url.raw_query_string
+            location = f"{ROOT[1:]}/?{query}" if query else f"{ROOT[1:]}/"
+            return web.Response(status=308, headers={**HEADERS, "Location": location})
         page = self._files.get(path.removeprefix(f"{ROOT}/") or INDEX)
         if page is None:
             return self._refused(Refusal("not_found", f"{shorten(Described(path))} is no file of the playground"))
@@ -48,8 +50,9 @@ class PlaygroundFront:
             refused = Refusal("not_allowed", f"{request.method} {shorten(Described(path))}")
             return self._refused(refused, {"Allow": METHODS})
         packed = GZIP.search(request.headers.get("Accept-Encoding", "")) is not None
-        if page.etag in request.headers.get("If-None-Match", ""):
-            return web.Response(status=304, headers={**HEADERS, "ETag": page.etag})
+        etag = page.etag(packed=packed)
+        if etag in request.headers.get("If-None-Match", ""):
+            return web.Response(status=304, headers={**HEADERS, "ETag": etag})
         content = page.packed if packed else page.content
         return web.Response(body=content, headers=page.headers(packed=packed))
 

@@ -10,7 +10,7 @@ from trimode.server.playground.fields import fields_json
 from trimode.server.playground.files import CONTENT_TYPES, HEADERS, STATIC, PageFile, page_files
 
 FILES = page_files()
-FIRST_LOAD_BYTES = 50_000
+FIRST_LOAD_BYTES = 50 * 1024
 LINKS = re.compile(r"""(?:src|href|from|import)\s*(?:=|\()?\s*["']([^"'#]+)["']""")
 
 
@@ -58,5 +58,11 @@ def test_a_file_has_the_headers_that_hold_browsers_to_it() -> None:
 
 
 def test_an_etag_is_of_the_content() -> None:
-    one, same, other = (PageFile.of(content, ".css").etag for content in (b"a", b"a", b"b"))
+    one, same, other = (PageFile.of(content, ".css").etag(packed=False) for content in (b"a", b"a", b"b"))
     assert one == same != other
+
+
+def test_packed_bytes_have_an_etag_of_their_own() -> None:
+    page = PageFile.of(b"a", ".css")
+    plain, packed = (page.headers(packed=packed)["ETag"] for packed in (False, True))
+    assert plain != packed and all(etag[0] == etag[-1] == '"' for etag in (plain, packed))

@@ -69,6 +69,7 @@ def test_the_address_without_a_slash_leads_there_under_any_prefix() -> None:
     def act(ask: Ask) -> None:
         status, headers, _ = ask("/playground")
         assert (status, headers["Location"]) == (308, "playground/")
+        assert ask("/playground?a=%0D%0Ab&c")[1]["Location"] == "playground/?a=%0D%0Ab&c"
 
     asked(act)
 
@@ -79,6 +80,9 @@ def test_a_file_that_is_still_the_same_is_not_sent_again() -> None:
         status, headers, body = ask("/playground/main.js", If_None_Match=f'"other", W/{etag}')
         assert (status, headers["ETag"], body) == (304, etag, b"")
         assert ask("/playground/main.js", If_None_Match='"other"')[0] == 200
+        packed = ask("/playground/main.js", If_None_Match=etag, Accept_Encoding="gzip")
+        assert packed[0] == 200 and packed[1]["ETag"] != etag
+        assert ask("/playground/main.js", If_None_Match=packed[1]["ETag"], Accept_Encoding="gzip")[0] == 304
 
     asked(act)
 

@@ -5,7 +5,7 @@ import { questions, SEEN, TALKING } from "./examples.js";
 import { Form, formFields } from "./form.js";
 import { clear, forget, keep, kept } from "./kept.js";
 import { Knobs } from "./knobs.js";
-import { permalink } from "./permalink.js";
+import { fromLink, permalink } from "./permalink.js";
 import { PACES, Player, watching } from "./player.js";
 import { given } from "./request.js";
 import { denoises, firstMode, MODE_HELP, MODE_NAMES, MODES, server } from "./server.js";
@@ -16,6 +16,7 @@ import { Choice, Copy, Failure, Figures, Fold, Heard, html } from "./ui.js";
 
 const NEW = { id: "", messages: [], written: "" };
 const CALM = 150;
+const LINKED = ["messages", "written", "mode", "pace", "knobs", "form"];
 
 export function ModeChoice({ name, mode, onChange }) {
   const options = MODES.map((id) => ({ id, text: MODE_NAMES[id], help: MODE_HELP[id], off: !server.value.modes.includes(id) }));
@@ -58,13 +59,14 @@ function Turn({ message, answer, running }) {
 
 export class Chat extends Component {
   #player = null;
+  #asked = Promise.resolve(); // the end of the last question
   #follows = true; // the page scrolls along, until its reader scrolls
 
   constructor(props) {
     super(props);
     const { state } = props;
     const first = { ...NEW, mode: firstMode(), pace: CALM, knobs: denoises() ? {} : TALKING, form: { type: "", guide: "" }, answers: {}, running: false };
-    this.state = { ...first, ...fromLink(state) };
+    this.state = { ...first, ...fromLink(state, LINKED) };
   }
 
   componentDidMount() {
@@ -80,7 +82,10 @@ export class Chat extends Component {
 
   componentDidUpdate({ state, example }, { answers }) {
     if (this.#follows && answers !== this.state.answers) this.end?.scrollIntoView({ block: "nearest" });
-    if (this.props.state && this.props.state !== state) this.setState({ ...NEW, answers: {}, ...fromLink(this.props.state) });
+    if (this.props.state && this.props.state !== state) {
+      const linked = fromLink(this.props.state, LINKED);
+      this.#show(() => ({ ...NEW, ...linked }));
+    }
     if (this.props.example && !example && !this.state.running) this.example();
   }
 
@@ -96,18 +101,21 @@ export class Chat extends Component {
   }
 
   /** Ask; without a text, ask the last message again. */
-  async ask(written) {
-    if (this.state.running || !(written || this.state.messages.length)) return;
+  ask(written) {
+    if (!this.state.running && (written || this.state.messages.length)) this.#asked = this.#ask(written);
+  }
+
+  async #ask(written) {
     const { mode, pace } = this.state;
     const request = this.request(written);
     const id = this.state.id || String(Date.now());
     this.#follows = true;
     const place = request.messages.length;
-    const draw = (answer) => this.setState(({ answers }) => ({ answers: { ...answers, [place]: answer } }));
-    this.#player = new Player({ ...request, ...watching(mode) }, mode, draw, pace);
-    const { answer } = this.#player;
+    const draw = (answer) => player === this.#player && this.setState(({ answers }) => ({ answers: { ...answers, [place]: answer } }));
+    const player = (this.#player = new Player({ ...request, ...watching(mode) }, mode, draw, pace));
+    const { answer } = player;
     this.setState({ id, messages: request.messages, written: "", running: true, answers: { ...this.state.answers, [place]: answer } });
-    await this.#player.play();
+    await player.play();
     last.set({ answer, question: request.messages.at(-1).content });
     const messages = answer.error || !answer.text ? request.messages : [...request.messages, { role: "assistant", content: answer.text }];
     this.setState(({ answers }) => ({ messages, running: false, answers: { ...answers, [place]: answer } }));
@@ -117,10 +125,19 @@ export class Chat extends Component {
 
   stop = () => this.#player?.stop();
 
-  open = (chat) => {
+  /** Show another conversation, which `made` returns, once the answer that is being made has ended in its own. */
+  async #show(made) {
     this.stop();
-    this.setState({ id: chat.id, messages: chat.messages, mode: server.value.modes.includes(chat.mode) ? chat.mode : firstMode(), answers: {} });
-  };
+    await this.#asked;
+    this.#player = null; // the last frame of its answer is not drawn here
+    this.setState({ ...made(), answers: {} });
+  }
+
+  open = (chat) =>
+    this.#show(() => {
+      const { id, messages, mode } = kept.value.chats.find((one) => one.id === chat.id) ?? chat;
+      return { id, messages, mode: server.value.modes.includes(mode) ? mode : firstMode() };
+    });
 
   keys = (event) => {
     if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
@@ -174,17 +191,4 @@ function Welcome({ ask }) {
     <p>${denoises() ? "A block of tokens starts as masks. Each pass reveals those that the model is sure of, until the block is final." : "This checkpoint writes one token at a time."}</p>
     <div class="row wrap">${questions().map((text) => html`<button type="button" onClick=${() => ask(text)}>${text}</button>`)}</div>
   </div>`;
-}
-
-/** Return what a permalink sets, in the forms that the view takes. */
-function fromLink(state) {
-  if (!state) return {};
-  const found = {};
-  if (Array.isArray(state.messages)) found.messages = state.messages.filter((one) => ["system", "user", "assistant"].includes(one?.role) && typeof one.content === "string");
-  if (typeof state.written === "string") found.written = state.written;
-  if (server.value.modes.includes(state.mode)) found.mode = state.mode;
-  if (state.pace in PACES) found.pace = Number(state.pace);
-  if (state.knobs && typeof state.knobs === "object") found.knobs = state.knobs;
-  if (state.form && typeof state.form.guide === "string") found.form = { type: String(state.form.type ?? ""), guide: state.form.guide };
-  return found;
 }

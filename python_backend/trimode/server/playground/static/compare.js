@@ -3,7 +3,7 @@ import { Component } from "./vendor/htm-preact.js";
 import { Code } from "./code.js";
 import { questions } from "./examples.js";
 import { Knobs } from "./knobs.js";
-import { permalink } from "./permalink.js";
+import { fromLink, permalink } from "./permalink.js";
 import { Player, watching } from "./player.js";
 import { given } from "./request.js";
 import { MODE_NAMES, server } from "./server.js";
@@ -11,6 +11,7 @@ import { Shown, Strip } from "./shown.js";
 import { last } from "./steps.js";
 import { Copy, Failure, html } from "./ui.js";
 
+const LINKED = ["prompt", "knobs"];
 const ORDER = ["autoregressive", "self_speculation", "diffusion", "auto"];
 
 /** Return what `text` has in common with `reference`, in words. */
@@ -40,14 +41,21 @@ function Row({ mode, answer, reference, most }) {
 export class Compare extends Component {
   #player = null;
   #stopped = false;
+  #round = 0; // of comparisons
+  #compared = Promise.resolve(); // the end of the last comparison
 
   constructor(props) {
     super(props);
-    this.state = { prompt: props.state?.prompt ?? questions()[0], knobs: props.state?.knobs ?? {}, answers: {}, running: false };
+    this.state = { prompt: questions()[0], knobs: {}, ...fromLink(props.state, LINKED), answers: {}, running: false };
   }
 
-  componentDidUpdate({ state }) {
-    if (this.props.state && this.props.state !== state) this.setState({ prompt: this.props.state.prompt ?? "", knobs: this.props.state.knobs ?? {}, answers: {} });
+  async componentDidUpdate({ state }) {
+    if (!this.props.state || this.props.state === state) return;
+    const linked = fromLink(this.props.state, LINKED);
+    this.stop();
+    await this.#compared;
+    this.#round += 1; // the last frame of its answers is not drawn here
+    this.setState({ prompt: "", knobs: {}, ...linked, answers: {} });
   }
 
   get modes() {
@@ -59,21 +67,25 @@ export class Compare extends Component {
     return { messages: [{ role: "user", content: prompt }], mode, ...given("generate", mode, knobs) };
   }
 
-  run = async (event) => {
+  run = (event) => {
     event?.preventDefault();
-    if (this.state.running) return;
+    if (!this.state.running) this.#compared = this.#compare();
+  };
+
+  async #compare() {
+    const round = (this.#round += 1);
     this.#stopped = false;
     this.setState({ answers: {}, running: true });
     for (const mode of this.modes) {
       if (this.#stopped) break;
-      const draw = (answer) => this.setState(({ answers }) => ({ answers: { ...answers, [mode]: answer } }));
+      const draw = (answer) => round === this.#round && this.setState(({ answers }) => ({ answers: { ...answers, [mode]: answer } }));
       this.#player = new Player({ ...this.request(mode), ...watching(mode) }, mode, draw);
       const answer = await this.#player.play();
       if (answer.steps.length) last.set({ answer, question: this.state.prompt });
       if (answer.error) break;
     }
     this.setState({ running: false });
-  };
+  }
 
   stop = () => {
     this.#stopped = true;

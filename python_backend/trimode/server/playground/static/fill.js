@@ -4,12 +4,13 @@ import { generate } from "./api.js";
 import { Code } from "./code.js";
 import { GAP, gapped } from "./examples.js";
 import { Knobs } from "./knobs.js";
-import { permalink } from "./permalink.js";
+import { fromLink, permalink } from "./permalink.js";
 import { given } from "./request.js";
 import { denoises, server } from "./server.js";
 import { segmentsOf } from "./texts.js";
 import { Copy, Failure, html } from "./ui.js";
 
+const LINKED = ["text", "instruction", "knobs"];
 const LEAST_SCORE = -6; // of the bar that shows a mean log-probability
 
 /** Return what was tried, the likeliest first; a text that several sizes gave stands there once. */
@@ -49,11 +50,13 @@ export class Fill extends Component {
 
   constructor(props) {
     super(props);
-    this.state = { ...gapped, knobs: {}, ...props.state, result: null, error: null, running: false };
+    this.state = { ...gapped, knobs: {}, ...fromLink(props.state, LINKED), result: null, error: null, running: false };
   }
 
   componentDidUpdate({ state }) {
-    if (this.props.state && this.props.state !== state) this.setState({ ...this.props.state, result: null, error: null });
+    if (!this.props.state || this.props.state === state) return;
+    this.stop();
+    this.setState({ ...fromLink(this.props.state, LINKED), result: null, error: null });
   }
 
   request() {

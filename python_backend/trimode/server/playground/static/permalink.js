@@ -1,4 +1,6 @@
 // Permalinks: a view and what is written in it, behind the # of the page's address. No key and no answer is in one.
+import { PACES } from "./player.js";
+import { server } from "./server.js";
 
 const VIEWS = ["chat", "compare", "fill", "revise", "steps"];
 
@@ -31,4 +33,30 @@ export function place(hash = location.hash) {
   }
   const found = state && typeof state === "object" && !Array.isArray(state) ? state : null;
   return { view: VIEWS.includes(view) ? view : "chat", state: found, example: false };
+}
+
+const isText = (value) => typeof value === "string";
+const isRecord = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
+const isSpan = (value) => Array.isArray(value) && value.length === 2 && value.every((one) => Number.isInteger(one) && one >= 0) && value[0] < value[1];
+const isMessage = (value) => isRecord(value) && ["system", "user", "assistant"].includes(value.role) && isText(value.content);
+const text = (value) => (isText(value) ? value : undefined);
+
+/** What each part of a state becomes in the form that a view takes; undefined where it has another form. */
+const READERS = {
+  form: (value) => (isRecord(value) && isText(value.type) && isText(value.guide) ? { type: value.type, guide: value.guide } : undefined),
+  instruction: text,
+  knobs: (value) => (isRecord(value) ? Object.fromEntries(Object.entries(value).filter(([, written]) => isText(written))) : undefined),
+  messages: (value) => (Array.isArray(value) ? value.filter(isMessage).map(({ role, content }) => ({ role, content })) : undefined),
+  mode: (value) => (server.value.modes.includes(value) ? value : undefined),
+  pace: (value) => (["number", "string"].includes(typeof value) && Object.hasOwn(PACES, value) ? Number(value) : undefined),
+  prompt: text,
+  spans: (value) => (Array.isArray(value) ? value.filter(isSpan) : undefined),
+  text,
+  written: text,
+};
+
+/** Return the parts `names` of a permalink's state that have the form a view takes; anybody may have written the rest. */
+export function fromLink(state, names) {
+  const read = names.filter((name) => state && Object.hasOwn(state, name)).map((name) => [name, READERS[name](state[name])]);
+  return Object.fromEntries(read.filter(([, value]) => value !== undefined));
 }

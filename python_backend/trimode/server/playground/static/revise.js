@@ -4,12 +4,13 @@ import { generate } from "./api.js";
 import { Code } from "./code.js";
 import { wrong } from "./examples.js";
 import { Knobs } from "./knobs.js";
-import { permalink } from "./permalink.js";
+import { fromLink, permalink } from "./permalink.js";
 import { given } from "./request.js";
 import { denoises, server } from "./server.js";
 import { editedParts, pointsTo } from "./texts.js";
 import { Copy, Failure, html } from "./ui.js";
 
+const LINKED = ["text", "instruction", "spans", "knobs"];
 const SHOWN_CHARACTERS = 40;
 
 function Edit({ edit, kept, toggle }) {
@@ -24,11 +25,13 @@ export class Revise extends Component {
 
   constructor(props) {
     super(props);
-    this.state = { ...wrong, spans: [], knobs: {}, ...props.state, result: null, error: null, running: false };
+    this.state = { ...wrong, spans: [], knobs: {}, ...fromLink(props.state, LINKED), result: null, error: null, running: false };
   }
 
   componentDidUpdate({ state }) {
-    if (this.props.state && this.props.state !== state) this.setState({ ...this.props.state, result: null, error: null });
+    if (!this.props.state || this.props.state === state) return;
+    this.stop();
+    this.setState({ spans: [], ...fromLink(this.props.state, LINKED), result: null, error: null });
   }
 
   request() {

@@ -105,7 +105,7 @@ export class Heard extends Component {
 
   #say() {
     this.#timer = 0;
-    const { text } = this.props.answer;
+    const text = this.props.answer?.text ?? ""; // another chat may have been opened meanwhile
     if (text.length <= this.#said) return;
     const part = text.slice(this.#said);
     this.#said = text.length;
