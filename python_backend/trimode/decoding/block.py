@@ -20,7 +20,7 @@ class Block:
         open: (L,) bool, positions still to be filled.
         unrevealed: how many positions the steps left must still fill.
         step: passes spent on it.
-        log_probs: (L,) float32, log-probability of each token at the moment it was kept.
+        log_probs: (L,) float32, log-probability of each token at the moment it was kept; NaN where it is not known.
         end: the offset from which on everything is known and stays; None if nothing is.
         review: what the block was before unlikely tokens of it were masked again, if that happened.
     """
@@ -35,11 +35,17 @@ class Block:
     end: int | None = None
 
     @classmethod
-    def drafted(cls, start: int, tokens: list[int]) -> Block:
-        """Return a block of a whole draft at `start`, its first token already right."""
+    def drafted(cls, start: int, tokens: list[int], log_probs: npt.NDArray[np.float64] | None = None) -> Block:
+        """Return a block of a whole draft at `start`, its first token already right.
+
+        Args:
+            log_probs: (L - 1,) log-probabilities of the tokens after the first; None where they are not known.
+        """
         count = len(tokens)
-        no_log_probs = np.zeros(count, dtype=np.float32)
-        return cls(start, np.array(tokens, dtype=np.int64), np.zeros(count, dtype=bool), 0, 0, no_log_probs)
+        known = np.full(count, np.nan, dtype=np.float32)
+        if log_probs is not None:
+            known[1:] = log_probs
+        return cls(start, np.array(tokens, dtype=np.int64), np.zeros(count, dtype=bool), 0, 0, known)
 
     @classmethod
     def masked(cls, start: int, length: int, mask_token_id: int, last: int) -> Block:

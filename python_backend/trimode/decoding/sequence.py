@@ -8,6 +8,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+import numpy as np
+import numpy.typing as npt
+
 from ..api.answer import FinishReason, PromptLogProbs, Top
 from ..api.counters import Counters
 from ..api.fields import Mode
@@ -234,9 +237,9 @@ class SequenceState:
         del self.log_probs[count:]
         self.counters.output_tokens = count
 
-    def open_draft(self, tokens: list[int]) -> None:
-        """Start a block of a whole draft, its first token already right; the next pass verifies it."""
-        self.block, self.phase = Block.drafted(self.cached, tokens), Phase.VERIFY
+    def open_draft(self, tokens: list[int], log_probs: npt.NDArray[np.float64] | None = None) -> None:
+        """Start a block of a whole draft, see `Block.drafted`; the next pass verifies it."""
+        self.block, self.phase = Block.drafted(self.cached, tokens, log_probs), Phase.VERIFY
 
     def open_block(self, seed: int, forced: dict[int, int], last: int) -> None:
         """Start a block: `seed` at offset 0, `forced` offsets fixed, the offsets from `last` on never filled.

@@ -50,7 +50,9 @@ class BlockSnapshot:
             if seq.params.is_end(token):
                 break
         values = np.exp(block.log_probs[: len(tokens)], dtype=np.float64).round(PROB_DIGITS).tolist()
-        probs = [None if token is None else value for token, value in zip(tokens, values, strict=True)]
+        probs = [
+            None if token is None or np.isnan(value) else value for token, value in zip(tokens, values, strict=True)
+        ]
         if seq.mode is Mode.SELF_SPECULATION:
             probs[0] = None  # what verified it is no part of the draft
         special = not seq.params.returns.skip_special_tokens

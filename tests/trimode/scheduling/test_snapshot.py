@@ -34,22 +34,22 @@ def snapshot(tokens: list[int | None], committed: int = 0, done: int = 0, **give
     return BlockSnapshot.of(seq)
 
 
-def states(told: Provisional) -> str:
-    return "".join(token.state[0] for token in told.tokens)
+def states(block: Provisional) -> str:
+    return "".join(token.state[0] for token in block.tokens)
 
 
 def test_tokens_are_committed_provisional_or_masked() -> None:
     a, b, c = TOKENIZER.encode("abc")
-    told = snapshot([a, b, None, c], committed=1, done=4).shown(TOKENIZER)
-    assert (told.start, told.step, told.text, states(told)) == (4, 3, f"ab{PLACEHOLDER}c", "cpmp")
-    assert [token.id for token in told.tokens] == [a, b, None, c]
+    block = snapshot([a, b, None, c], committed=1, done=4).shown(TOKENIZER)
+    assert (block.start, block.step, block.text, states(block)) == (4, 3, f"ab{PLACEHOLDER}c", "cpmp")
+    assert [token.id for token in block.tokens] == [a, b, None, c]
 
 
 def test_nothing_behind_the_end_is_shown() -> None:
     (a,) = TOKENIZER.encode("a")
-    told = snapshot([a, None, EOS, a, None]).shown(TOKENIZER)
-    assert (told.text, states(told)) == (f"a{PLACEHOLDER}", "pmp")
-    assert told.tokens[-1].text == "" and told.tokens[-1].id == EOS
+    block = snapshot([a, None, EOS, a, None]).shown(TOKENIZER)
+    assert (block.text, states(block)) == (f"a{PLACEHOLDER}", "pmp")
+    assert block.tokens[-1].text == "" and block.tokens[-1].id == EOS
 
 
 def test_nothing_beyond_max_tokens_is_shown() -> None:
@@ -59,19 +59,19 @@ def test_nothing_beyond_max_tokens_is_shown() -> None:
 
 
 def test_a_character_over_several_tokens_is_the_text_of_its_last() -> None:
-    told = snapshot([*TOKENIZER.encode("é🙂")]).shown(TOKENIZER)
-    assert [token.text for token in told.tokens] == ["", "é", "", "", "", "🙂"]
+    block = snapshot([*TOKENIZER.encode("é🙂")]).shown(TOKENIZER)
+    assert [token.text for token in block.tokens] == ["", "é", "", "", "", "🙂"]
 
 
 def test_a_character_cut_by_a_mask_is_broken_on_both_sides() -> None:
     first, second = TOKENIZER.encode("é")
-    told = snapshot([first, None, second]).shown(TOKENIZER)
-    assert told.text == f"\ufffd{PLACEHOLDER}\ufffd"
+    block = snapshot([first, None, second]).shown(TOKENIZER)
+    assert block.text == f"\ufffd{PLACEHOLDER}\ufffd"
 
 
 def test_without_a_tokenizer_tokens_have_no_text() -> None:
-    told = snapshot([4, None, 5]).shown(None)
-    assert told.text == PLACEHOLDER and [token.id for token in told.tokens] == [4, None, 5]
+    block = snapshot([4, None, 5]).shown(None)
+    assert block.text == PLACEHOLDER and [token.id for token in block.tokens] == [4, None, 5]
 
 
 def test_a_token_has_the_probability_with_which_it_was_chosen() -> None:
@@ -84,7 +84,16 @@ def test_a_token_has_the_probability_with_which_it_was_chosen() -> None:
                 assert token.prob == pytest.approx(np.exp(answered[place]), abs=1e-4)
 
 
-@pytest.mark.parametrize("knobs", [{"mode": "diffusion"}, {"mode": "self_speculation", "threshold": 0.0}], ids=str)
+QUADRATIC = {"mode": "self_speculation", "speculation": "quadratic"}
+WATCHED: list[dict[str, Any]] = [
+    {"mode": "diffusion"},
+    {"mode": "self_speculation", "threshold": 0.0},
+    QUADRATIC,
+    {**QUADRATIC, "temperature": 0.8, "repetition_penalty": 1.2},
+]
+
+
+@pytest.mark.parametrize("knobs", WATCHED, ids=str)
 def test_probabilities_are_the_same_whether_log_probs_are_returned(knobs: dict[str, Any]) -> None:
     alone, beside = (ask(**knobs, stream_provisional=True, return_log_probs=more) for more in (False, True))
     blocks = [chunk.provisional for chunk in alone if chunk.provisional]
@@ -92,8 +101,9 @@ def test_probabilities_are_the_same_whether_log_probs_are_returned(knobs: dict[s
     assert any(token.prob not in (None, 1.0) for block in blocks for token in block.tokens)
 
 
-def test_the_token_that_a_draft_starts_with_has_no_probability() -> None:
-    for chunk in ask(mode="self_speculation", stream_provisional=True):
+@pytest.mark.parametrize("speculation", ["linear", "quadratic"])
+def test_the_token_that_a_draft_starts_with_has_no_probability(speculation: str) -> None:
+    for chunk in ask(mode="self_speculation", speculation=speculation, stream_provisional=True):
         if chunk.provisional is not None:
             assert [token.prob is None for token in chunk.provisional.tokens][:2] == [True, False]
 
@@ -101,9 +111,9 @@ def test_the_token_that_a_draft_starts_with_has_no_probability() -> None:
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(2, VOCAB - 1)), min_size=1, max_size=12))
 def test_the_tokens_texts_are_the_text(tokens: list[int | None]) -> None:
-    told = snapshot(tokens).shown(TOKENIZER)
-    assert "".join(token.text for token in told.tokens) == told.text
-    assert told.text.count(PLACEHOLDER) == tokens.count(None)
+    block = snapshot(tokens).shown(TOKENIZER)
+    assert "".join(token.text for token in block.tokens) == block.text
+    assert block.text.count(PLACEHOLDER) == tokens.count(None)
 
 
 # Beside the stream
@@ -149,11 +159,11 @@ def test_the_committed_stream_is_the_same_with_it(knobs: dict[str, Any]) -> None
 @pytest.mark.parametrize("knobs", KNOBS, ids=str)
 def test_every_denoising_pass_tells_of_its_block_once(knobs: dict[str, Any]) -> None:
     chunks = ask(**knobs, stream_provisional=True)
-    told = [chunk.provisional for chunk in chunks if chunk.provisional is not None]
+    blocks = [chunk.provisional for chunk in chunks if chunk.provisional is not None]
     counts = chunks[-1].counters
-    assert len(told) == counts.denoise_forwards + counts.draft_forwards > 0
-    assert all(low.start <= high.start for low, high in pairwise(told))
-    assert len(chunks) <= len(told) + counts.verify_forwards + counts.score_forwards + counts.commit_forwards + 1
+    assert len(blocks) == counts.denoise_forwards + counts.draft_forwards > 0
+    assert all(low.start <= high.start for low, high in pairwise(blocks))
+    assert len(chunks) <= len(blocks) + counts.verify_forwards + counts.score_forwards + counts.commit_forwards + 1
 
 
 @pytest.mark.parametrize("knobs", KNOBS, ids=str)

@@ -23,6 +23,7 @@ from ..committed import Committed
 from ..guide import Guide, NoTokenError
 from ..quadratic_pass import QuadraticPass
 from ..rules.base import Places
+from ..sampling import log_probs_of
 from ..sequence import SequenceState
 from ..shaping import shaped_at
 from . import self_speculation
@@ -132,14 +133,18 @@ def _open(seq: SequenceState, first: int, rows: slice, result: RowResult) -> Non
     positions = seq.cached + 1 + np.arange(count)
     draft = [first, *choose(seq, result, rows, positions, CAUSAL_STREAM).tolist()]
     if seq.params.reference:
-        draft = _with_end_of_thinking(seq, draft)
+        chosen, draft = draft, _with_end_of_thinking(seq, draft)
+        if draft is not chosen:  # no row stands for the place of a token any more
+            seq.open_draft(draft)
+            return
     else:
         for offset in range(1, len(draft)):
             forced = seq.forced_at(len(seq.tokens) - 1 + offset)
             draft[offset] = draft[offset] if forced is None else forced
         if seq.guide is not None:
             _follow(seq, seq.guide, draft, result, rows.start or 0)
-    seq.open_draft(draft)
+    wanted = seq.params.returns.wants_probs
+    seq.open_draft(draft, log_probs_of(result.raw[rows], np.array(draft[1:], dtype=np.int64)) if wanted else None)
 
 
 def _follow(seq: SequenceState, guide: Guide, draft: list[int], result: RowResult, line: int) -> None:
