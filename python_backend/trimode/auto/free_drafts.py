@@ -25,12 +25,14 @@ class Candidate:
         chance: that a token of it is right, if those before it are.
         longest: tokens of the verification at most; the token before the draft is one of them.
         otherwise: tokens that one of its passes gives without a free draft; width: tokens of that pass.
+        quadratic: whether that pass is a quadratic one.
     """
 
     chance: float
     longest: int
     otherwise: float = 1.0
     width: int = 1
+    quadratic: bool = False
 
     def expected_tokens(self, length: int) -> float:
         """Return what a verification of `length` tokens should give: those that are right, and one more."""
@@ -48,18 +50,21 @@ def best_length(costs: Costs, load: Load, capacity: int, others: float, candidat
     All rows of a call are as long as its longest, so one length is chosen for all candidates.
 
     Args:
-        load: the rows of the next calls but for the candidates', which go with the blocks.
-        others: tokens that these rows give.
+        load: the rows of the next calls but for the candidates', which go with the blocks unless they are quadratic.
+        others: tokens that the rows of requests in mode auto give; other rows count by the time they take.
     """
-    beside = costs.seconds(load.singles, 1, capacity) if load.singles else 0.0
 
     def rate(length: int) -> float:
-        tokens, width = others, load.width
+        tokens, blocks, width = others, load.blocks, load.width
+        quadratic, largest = load.quadratic, load.quadratic_tokens
         for one in candidates:
             gains = length > 0 and one.gains(length)
             tokens += one.expected_tokens(length) if gains else one.otherwise
-            width = max(width, min(length, one.longest) if gains else one.width)
-        return tokens / (beside + costs.seconds(load.blocks + len(candidates), width, capacity))
+            if one.quadratic and not gains:
+                quadratic, largest = quadratic + 1, max(largest, one.width)
+            else:
+                blocks, width = blocks + 1, max(width, min(length, one.longest) if gains else one.width)
+        return tokens / Load(load.singles, blocks, width, quadratic, largest).seconds(costs, capacity)
 
     limit = max(one.longest for one in candidates)
     bar, chosen = rate(0) * (1.0 + TUNING.free_draft_gain), 0
@@ -79,7 +84,7 @@ def choose(
     """Say for all of `deciding` how long a free draft may be next; return those that have one.
 
     Args:
-        load: the rows of requests that are not in mode auto.
+        load: the rows of requests that are not in mode auto. They count by the time that they take, not by tokens.
     """
     asking = {seq: seq.free_drafts for seq in deciding if seq.free_drafts is not None}
     for free in asking.values():
@@ -88,16 +93,23 @@ def choose(
     if not found:
         return set()
     singles, blocks, width, tokens = load.singles, load.blocks, load.width, 0.0
+    quadratic, largest = load.quadratic, load.quadratic_tokens
     for seq in deciding:
         if seq in found:
             continue
-        otherwise, size = _without(seq, states[seq])
+        otherwise, size, is_quadratic = _without(seq, states[seq])
         tokens += otherwise
-        singles, blocks, width = singles + seq.single, blocks + (not seq.single), max(width, size * (not seq.single))
-    rest = Load(singles, blocks, width)
+        if is_quadratic:
+            quadratic, largest = quadratic + 1, max(largest, size)
+        elif seq.single:
+            singles += 1
+        else:
+            blocks, width = blocks + 1, max(width, size)
+    rest = Load(singles, blocks, width, quadratic, largest)
     length = best_length(costs, rest, capacity, tokens, list(found.values()))
     taken = {seq for seq, one in found.items() if length and one.gains(length)}
-    seconds = costs.seconds(blocks + len(found), max(width, length), capacity) if taken else 0.0
+    blocks += sum(seq in taken or not one.quadratic for seq, one in found.items())
+    seconds = costs.seconds(blocks, max(width, length), capacity) if taken else 0.0
     for seq in taken:
         asking[seq].limit = length
         states[seq].free_tokens, states[seq].free_seconds = found[seq].expected_tokens(length), seconds
@@ -113,14 +125,14 @@ def _candidate(seq: SequenceState, free: FreeDrafts, state: AutoState) -> Candid
     return Candidate(free.chance(offer), longest, *_without(seq, state)) if longest > 1 else None
 
 
-def _without(seq: SequenceState, state: AutoState) -> tuple[float, int]:
-    """Return the tokens that a pass of a request should give without a free draft, and those that it has.
+def _without(seq: SequenceState, state: AutoState) -> tuple[float, int, bool]:
+    """Return the tokens that a pass of a request should give without a free draft, those it has, if it is quadratic.
 
     A draft that a pass makes takes a second pass to be verified, unless that one makes the next draft.
     """
     if seq.shape is not None and state.shape is not None:
         heads = len(seq.current.tokens)
-        return state.shape_tokens[min(heads, state.shape.length)], heads + sum(seq.shape.masks(heads))
+        return state.shape_tokens[min(heads, state.shape.length)], heads + sum(seq.shape.masks(heads)), True
     if seq.mode is Mode.AUTOREGRESSIVE or not state.drafts:
-        return 1.0, 1
-    return state.cycle_tokens / 2, state.drafts
+        return 1.0, 1, False
+    return state.cycle_tokens / 2, state.drafts, False

@@ -35,6 +35,11 @@ class Load:
     quadratic: int = 0
     quadratic_tokens: int = 0
 
+    def seconds(self, costs: Costs, capacity: int) -> float:
+        """Return what its calls take together: one for each kind of rows."""
+        kinds = ((self.singles, 1), (self.blocks, self.width), (self.quadratic, self.quadratic_tokens))
+        return sum(costs.seconds(rows, tokens, capacity) for rows, tokens in kinds if rows)
+
 
 @dataclass(frozen=True)
 class DraftOutlook:
@@ -64,14 +69,9 @@ def tokens_per_second(
         length: tokens of each of the `blocks` more rows.
         gain: tokens that all of them give in a cycle, which is two calls: a draft and its verification.
     """
-    seconds = 0.0
-    if singles + load.singles:
-        seconds += costs.seconds(singles + load.singles, 1, capacity)
-    if blocks + load.blocks:
-        seconds += costs.seconds(blocks + load.blocks, max(length, load.width), capacity)
-    if load.quadratic:
-        seconds += costs.seconds(load.quadratic, load.quadratic_tokens, capacity)
-    return (singles + gain / 2) / seconds
+    width = max(length, load.width)
+    rows = Load(singles + load.singles, blocks + load.blocks, width, load.quadratic, load.quadratic_tokens)
+    return (singles + gain / 2) / rows.seconds(costs, capacity)
 
 
 def best_choice(

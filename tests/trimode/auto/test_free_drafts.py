@@ -5,11 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from trimode.api.params import GenerationParams
+from trimode.auto import free_drafts
 from trimode.auto.chooser import Auto
 from trimode.auto.free_drafts import Candidate, best_length
 from trimode.auto.throughput import Load
 from trimode.decoding.committed import Committed
 from trimode.decoding.free_drafts.drafts import FreeDrafts
+from trimode.decoding.quadratic_shape import QuadraticShape
 from trimode.decoding.sequence import Phase, SequenceState
 
 from tests.support.devices import (
@@ -38,6 +40,18 @@ class Costs:
 
     def seconds(self, rows: int, tokens: int, capacity: int) -> float:
         return self.fixed + self.each * rows * tokens
+
+
+class Asked(Costs):
+    """The same; it records for which rows and tokens of each it was asked."""
+
+    def __init__(self, fixed: float, each: float) -> None:
+        super().__init__(fixed, each)
+        self.asked: list[tuple[int, int]] = []
+
+    def seconds(self, rows: int, tokens: int, capacity: int) -> float:
+        self.asked.append((rows, tokens))
+        return super().seconds(rows, tokens, capacity)
 
 
 def test_a_verification_gives_the_tokens_that_are_right_and_one_more() -> None:
@@ -74,6 +88,30 @@ def test_a_draft_of_a_pass_is_not_given_up_for_a_worse_free_one() -> None:
     costs = Costs(1.0, 0.0)
     assert best_length(costs, Load(), 64, 0.0, [Candidate(0.5, 16, otherwise=4.0, width=8)]) == 0
     assert best_length(costs, Load(), 64, 0.0, [Candidate(0.95, 16, otherwise=4.0, width=8)]) == 16
+
+
+def test_a_quadratic_pass_has_a_call_of_its_own_and_makes_no_draft_longer() -> None:
+    costs, one, ahead = Asked(1.0, 0.1), Candidate(0.9, 16), Candidate(0.0, 16, 6.0, 272, quadratic=True)
+    best_length(costs, Load(quadratic=1, quadratic_tokens=90), 64, 6.0, [one, ahead])
+    assert {(rows, tokens) for rows, tokens in costs.asked if rows == 2} == {(2, 272)}
+    assert {tokens for rows, tokens in costs.asked if rows == 1} <= {1, 2, 4, 8, 16}
+
+
+def test_requests_beside_a_quadratic_pass_choose_as_without_a_longer_block() -> None:
+    auto, costs = Auto(FLAT, 16), Asked(1.0, 0.1)
+    params = GenerationParams.parse({**asked(), "mode": "auto"}, DEFAULTS)
+    seq, ahead = SequenceState(params, [3, 4], MASK), SequenceState(params, [3, 4], MASK)
+    seq.free_drafts = FreeDrafts([3, 4], max_tokens=60, longest=8, prediction=[5, 6, 7, 8])
+    for one in (seq, ahead):
+        auto.admit(one, [], 64)
+        one.phase, one.tokens, one.cached = Phase.DECODE, [5], 2
+    states = {one: state for one in (seq, ahead) if (state := auto.state_of(one)) is not None}
+    shape = QuadraticShape.official(16)
+    ahead.shape = states[ahead].shape = shape
+    states[ahead].shape_tokens = [1.0] * 17
+    ahead.open_draft([5] * 16)
+    free_drafts.choose(costs, [seq, ahead], states, Load(quadratic=1, quadratic_tokens=90), 64)
+    assert (2, 272) in costs.asked and all(tokens <= 8 for rows, tokens in costs.asked if rows == 1)
 
 
 def saying(**given: object) -> dict[str, object]:
