@@ -20,7 +20,7 @@ from .prompt_lookup import PromptLookup
 
 Ints = npt.NDArray[np.int64]
 
-FIRST_ROWS, LEAST_ROWS = 16, 4
+FIRST_TOKENS, LEAST_TOKENS = 16, 4
 """Tokens of a verification at first, and at least; the token before the draft is one of them."""
 FIRST_CHANCE: dict[FreeDraft, tuple[float, ...]] = {
     "prediction": (0.5, 0.8, 0.95, 0.95, 0.95),
@@ -97,7 +97,7 @@ class FreeDrafts:
         self._longest = self.limit = longest
         self._sources: list[Source] = [Prediction(prediction)] if len(prediction) else []
         self._sources += [PromptLookup()] if prompt_lookup else []
-        self._rows = {source.kind: min(FIRST_ROWS, longest) for source in self._sources}
+        self._lengths = {source.kind: min(FIRST_TOKENS, longest) for source in self._sources}
         self._tallies: dict[tuple[FreeDraft, int], _Tally] = {}
         self._offer: Offer | None = None
         self._offered = False
@@ -136,7 +136,7 @@ class FreeDrafts:
     def _find(self) -> Offer | None:
         for source in self._sources:
             text = self._text[self._begin if source.kind == Prediction.kind else 0 : self._length]
-            agreed, tokens = source.next(text, self._rows[source.kind] - 1)
+            agreed, tokens = source.next(text, self._lengths[source.kind] - 1)
             if len(tokens):
                 return Offer(source.kind, agreed, tokens)
         return None
@@ -164,9 +164,9 @@ class FreeDrafts:
         tally = self._tallies.setdefault((offer.kind, offer.agreed), _Tally())
         tally.add(min(right + 1, compared), right)
         if self._drafted:
-            rows = self._rows[offer.kind]
+            length = self._lengths[offer.kind]
             if right >= self._drafted:
-                rows *= 2
+                length *= 2
             elif 2 * right < self._drafted:
-                rows //= 2
-            self._rows[offer.kind] = min(max(rows, LEAST_ROWS), self._longest)
+                length //= 2
+            self._lengths[offer.kind] = min(max(length, LEAST_TOKENS), self._longest)

@@ -12,11 +12,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ...api.counters import FreeDraft
+from .matches import LONGEST_MATCH, matches
 
 Ints = npt.NDArray[np.int64]
 
-LONGEST_MATCH = 4
-"""Tokens of the answer that are looked for after a difference, at first."""
 SURE_MATCH = 2
 """Tokens that must be found where one alone would be found by chance: for a place to count, or far away."""
 NEAR = 64
@@ -73,18 +72,9 @@ class Prediction:
 
     def _nearest(self, answer: Ints, expected: int, reach: int, least: int) -> tuple[int | None, int]:
         """Return the end of the longest match, at least `least` tokens, within `reach`; of equals the nearest one."""
-        first, last = max(0, expected - reach), expected + reach + 1
-        if not len(answer):
-            return None, 0
-        ends = first + np.flatnonzero(self._ids[first : max(last, 0)] == answer[-1])  # each match's last token
         found: int | None = None
-        matched, size = 0, 1
-        while len(ends):
+        matched = 0
+        for size, ends in matches(self._ids, answer, max(0, expected - reach), max(0, expected + reach + 1)):
             if size >= least:
                 matched, found = size, 1 + int(ends[np.abs(ends + 1 - expected).argmin()])
-            if size == min(LONGEST_MATCH, len(answer)):
-                break
-            ends = ends[ends >= size]
-            ends = ends[self._ids[ends - size] == answer[-1 - size]]
-            size += 1
         return found, matched

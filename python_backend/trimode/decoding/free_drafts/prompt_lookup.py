@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ...api.counters import FreeDraft
+from .matches import matches
 
 Ints = npt.NDArray[np.int64]
 
-LONGEST_MATCH, LEAST_MATCH = 4, 2
-"""Tokens that must stand there: as many as possible up to the first number."""
+LEAST_MATCH = 2
+"""Tokens that must stand there; more of them, up to LONGEST_MATCH, go before fewer."""
 
 
 class PromptLookup:
@@ -31,17 +32,10 @@ class PromptLookup:
         Returns:
             The tokens of the match before them; and (n,) int64, empty where there is none.
         """
-        size = 1
-        ends = np.flatnonzero(text[:-1] == text[-1])  # each match's last token
-        found, matched = ends[:0], 0
-        while len(ends):
+        matched, end = 0, 0
+        for size, ends in matches(text, text, last=-1):  # all but the last token itself
             if size >= LEAST_MATCH:
-                found, matched = ends, size
-            if size == LONGEST_MATCH:
-                break
-            ends = ends[ends >= size]
-            ends = ends[text[ends - size] == text[-1 - size]]
-            size += 1
-        if not len(found):
+                matched, end = size, int(ends[-1])
+        if not matched:
             return 0, text[:0]
-        return matched, np.resize(text[found[-1] + 1 :], count)  # repeated where it ends too soon
+        return matched, np.resize(text[end + 1 :], count)  # repeated where it ends too soon

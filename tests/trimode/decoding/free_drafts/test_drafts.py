@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from trimode.decoding.free_drafts.drafts import FIRST_ROWS, LEAST_ROWS, FreeDrafts
+from trimode.decoding.free_drafts.drafts import FIRST_TOKENS, LEAST_TOKENS, FreeDrafts
 
 PROMPT = [1, 2, 3, 4, 5, 6, 1, 2]
 TEXT = list(range(100, 400))
@@ -61,8 +61,8 @@ def test_without_a_source_there_is_no_draft() -> None:
 
 
 def test_drafts_double_while_they_are_right_up_to_the_longest() -> None:
-    assert right(drafts(), [], 4) == [FIRST_ROWS - 1, 31, 63, 63]
-    assert right(drafts(longest=20), [], 2) == [FIRST_ROWS - 1, 19]
+    assert right(drafts(), [], 4) == [FIRST_TOKENS - 1, 31, 63, 63]
+    assert right(drafts(longest=20), [], 2) == [FIRST_TOKENS - 1, 19]
     assert right(drafts(longest=3), [], 2) == [2, 2]
 
 
@@ -73,13 +73,13 @@ def test_a_longest_of_one_token_has_room_for_no_draft() -> None:
 def test_drafts_halve_while_they_are_wrong_down_to_the_least() -> None:
     free, answer = drafts(), list[int]()
     lengths = [cycle(free, answer, [TEXT[len(answer)], 7, *TEXT[len(answer) + 2 :][:4]]) for _ in range(4)]
-    assert lengths == [FIRST_ROWS - 1, 7, LEAST_ROWS - 1, LEAST_ROWS - 1]
+    assert lengths == [FIRST_TOKENS - 1, 7, LEAST_TOKENS - 1, LEAST_TOKENS - 1]
 
 
 def test_a_draft_that_is_right_for_the_most_part_keeps_its_length() -> None:
     free = drafts()
-    assert cycle(free, [], [*TEXT[:9], 7, *TEXT[10:14]]) == FIRST_ROWS - 1
-    assert len(free.draft([*TEXT[:9], 7, *TEXT[10:14]], 999)) == FIRST_ROWS - 1
+    assert cycle(free, [], [*TEXT[:9], 7, *TEXT[10:14]]) == FIRST_TOKENS - 1
+    assert len(free.draft([*TEXT[:9], 7, *TEXT[10:14]], 999)) == FIRST_TOKENS - 1
 
 
 def test_a_draft_is_as_short_as_it_must_be() -> None:
@@ -128,7 +128,7 @@ def test_a_draft_that_was_not_verified_keeps_the_length() -> None:
     free = drafts()
     free.offer([])
     free.offer([7, 8, 9])
-    assert len(free.draft([7, 8, 9, *TEXT[:4]], 999)) == FIRST_ROWS - 1
+    assert len(free.draft([7, 8, 9, *TEXT[:4]], 999)) == FIRST_TOKENS - 1
 
 
 def test_a_planned_draft_names_its_source_until_something_was_committed() -> None:

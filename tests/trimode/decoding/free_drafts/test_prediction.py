@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.decoding.free_drafts.prediction import LONGEST_MATCH, NEAR, Prediction
+from trimode.decoding.free_drafts.matches import LONGEST_MATCH
+from trimode.decoding.free_drafts.prediction import NEAR, Prediction
 
 TEXT = list(range(100, 400))
 """No token occurs twice."""

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.decoding.free_drafts.prompt_lookup import LEAST_MATCH, LONGEST_MATCH, PromptLookup
+from trimode.decoding.free_drafts.matches import LONGEST_MATCH
+from trimode.decoding.free_drafts.prompt_lookup import LEAST_MATCH, PromptLookup
 
 
 def found(text: list[int], count: int = 4) -> tuple[int, list[int]]:
