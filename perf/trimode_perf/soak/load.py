@@ -103,8 +103,9 @@ class Load:
         pieces.close()  # type: ignore[attr-defined]  # a generator
         heard = caller.heard
         with self._lock:
-            self.tally.answered[request.kind] += not leaves
-            self.tally.ways[way] += not leaves
+            whole = not leaves and not heard.error
+            self.tally.answered[request.kind] += whole
+            self.tally.ways[way] += whole
             self.tally.left += leaves
             self.tally.slow += slow
         if heard.error:

@@ -19,7 +19,7 @@ from ..api.tensors import MODEL_NAME
 from ..bundle import digests
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
-from ..errors import ServeError, TrimodeError
+from ..errors import BundleError, ServeError, TrimodeError
 from .access.entry import Entry
 from .access.keys import OPEN
 from .backend_client import BackendClient
@@ -166,9 +166,12 @@ def checked(bundle: Path, manifest: Manifest, *, everything: bool) -> str:
     """Check the bundle's files, and return the state in which they are; `everything` reads those that were checked too.
 
     Raises:
-        BundleError: a file is damaged.
+        BundleError: a file is damaged, or cannot be read.
     """
-    size = digests.total_bytes(bundle, manifest)
+    try:
+        size = digests.total_bytes(bundle, manifest)
+    except OSError as exc:
+        raise BundleError(f"a file of {bundle} cannot be read: {exc}") from exc
     if size > MUCH_TO_READ and (everything or not digests.is_checked(bundle, manifest)):
         log(f"reading the {size / 1e9:.1f} GB of {bundle} to check them")
     return digests.check(bundle, manifest, everything=everything)

@@ -15,6 +15,8 @@ from trimode_perf.soak import load, run
 from trimode_perf.soak.callers import WAYS, Caller, Heard, ways_of
 from trimode_perf.soak.requests import CHAT, TEXT, Request
 
+from tests.server.server import wait_until
+
 pytestmark = pytest.mark.subprocess
 MESSAGES = json.dumps([{"role": "user", "content": "What is 23 + 2221?"}])
 REQUESTS = [
@@ -54,8 +56,7 @@ def test_a_refusal_is_heard_over_every_way(at: Addresses) -> None:
 def test_a_wrong_answer_is_noted(at: Addresses) -> None:
     right = load.ask_alone(at, "nano", REQUESTS[:1], lambda: None)
     with load.Load(at, "nano", REQUESTS[:1], {0: Heard(right[0].text + "!", "stop")}) as asking:
-        while not asking.tally.wrong:
-            pass
+        wait_until(lambda: bool(asking.tally.wrong), lambda: "no wrong answer was noted", 300)
     assert "in place of" in asking.tally.wrong[0]
     assert not asking.tally.lost
 

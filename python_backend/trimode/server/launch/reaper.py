@@ -55,6 +55,7 @@ class Reaper:
         except OSError as exc:  # nothing may be made without a reaper
             raise ServeError(f"no process can be started: {exc}") from exc
         self._keeping = asyncio.create_task(self._keep())
+        self._keeping.add_done_callback(_say_why)
         return self
 
     async def __aexit__(
@@ -62,8 +63,7 @@ class Reaper:
     ) -> None:
         """End it; nothing is ended or deleted."""
         self._keeping.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._keeping
+        await asyncio.wait({self._keeping})
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         await self.process.wait()
@@ -107,6 +107,12 @@ class Reaper:
                 old.kill()
             _tell(replacement, self._things)  # what was said to the old one meanwhile
             logger.warning("the reaper %d was ended or stopped, %d is in its place", old.pid, replacement.pid)
+
+
+def _say_why(keeping: asyncio.Task[None]) -> None:
+    """Log the defect by which nobody looks after the reaper any more."""
+    if not keeping.cancelled() and (defect := keeping.exception()) is not None:
+        logger.error("nobody looks after the reaper any more", exc_info=defect)
 
 
 def _tell(process: asyncio.subprocess.Process, things: dict[str, str]) -> None:

@@ -62,7 +62,7 @@ def test_nothing_is_left_at_whatever_moment_the_process_is_killed(tmp_path: Path
     (tmp_path / "another").touch()
     mark = {"TEST_OF_THE_REAPER": str(tmp_path)}
     command = [sys.executable, "-c", KILLED, str(tmp_path), moment]
-    assert subprocess.run(command, env={**os.environ, **mark}).returncode == -signal.SIGKILL
+    assert subprocess.run(command, env={**os.environ, **mark}, timeout=120).returncode == -signal.SIGKILL
     wait_until(lambda: not started_with("TEST_OF_THE_REAPER", str(tmp_path)), lambda: "a process is left")
     wait_until(lambda: os.listdir(tmp_path) == ["another"], lambda: str(os.listdir(tmp_path)))
 
@@ -85,8 +85,9 @@ def test_one_that_is_ended_or_stopped_is_replaced_and_its_successor_knows_the_sa
     async def run() -> None:
         async with Reaper() as reaper:
             reaper.folder(folder)
-            while not (found := reapers_of_this_process()):
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(60):
+                while not (found := reapers_of_this_process()):
+                    await asyncio.sleep(0.01)
             (first,) = found
             hurt(first)
             async with asyncio.timeout(60):
@@ -95,8 +96,9 @@ def test_one_that_is_ended_or_stopped_is_replaced_and_its_successor_knows_the_sa
                 while runs(first):
                     await asyncio.sleep(0.01)
             assert folder.exists()
-            while reaper.process.pid == first.pid:
-                await asyncio.sleep(0.01)
+            async with asyncio.timeout(60):
+                while reaper.process.pid == first.pid:
+                    await asyncio.sleep(0.01)
             assert reaper.process.stdin is not None
             reaper.process.stdin.close()  # as if this process had died
             async with asyncio.timeout(60):

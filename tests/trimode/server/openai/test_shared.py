@@ -15,7 +15,7 @@ import pytest
 from trimode.api.fields import BY_NAME, PROMPT_FIELDS
 from trimode.bundle.manifest import GENERATION_CONFIG, Manifest
 from trimode.config import ServerConfig
-from trimode.errors import ERROR_TYPES, BundleError, Refusal, RequestError
+from trimode.errors import ERROR_TYPES, BundleError, LostError, Refusal, RequestError
 from trimode.server.access.turnstile import Visit
 from trimode.server.openai.completions import translate
 from trimode.server.openai.models import model
@@ -252,6 +252,41 @@ def test_a_job_that_fails_ends_the_others() -> None:
     error = error_of(lambda: asyncio.run(Worker(backend, Living()).whole(jobs(20), Visit("caller"))))
     assert (error.status, error.param) == (400, "seed")
     assert backend.running == 0 and backend.left > 0
+
+
+class LateEnd:
+    """A stream whose body ends some time after its last event; `complete` once that was read."""
+
+    status = 200
+    complete = False
+
+    def __init__(self, end: Exception | None = None) -> None:
+        self.end = end
+
+    async def next(self) -> bytes:
+        return b'data: {"text_output": "a", "finish_reason": "stop"}\n\n'
+
+    async def read(self) -> bytes:
+        await asyncio.sleep(0)
+        if self.end is not None:
+            raise self.end
+        self.complete = True
+        return b""
+
+
+@pytest.mark.parametrize("end", [None, LostError("gone"), TimeoutError()])
+def test_a_stream_is_read_to_its_end_and_its_answer_is_whole_whatever_comes_then(end: Exception | None) -> None:
+    stream = LateEnd(end)
+
+    class Streaming:
+        @asynccontextmanager
+        async def ask(self, path: str, body: bytes, tag: str) -> AsyncIterator[Any]:
+            yield stream
+
+    asked = translate({"prompt": "a", "stream": True}, facts())
+    found = asyncio.run(Worker(Streaming(), Living()).whole(asked, Visit("caller")))
+    assert [piece["text_output"] for piece in found] == ["a"]
+    assert stream.complete == (end is None)
 
 
 def test_the_list_names_the_modes_that_the_model_has() -> None:

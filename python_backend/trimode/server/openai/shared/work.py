@@ -54,17 +54,17 @@ class Worker:
         return self._one(asked, 0, visit) if len(asked.jobs) == 1 else self._several(asked, visit)
 
     async def _several(self, asked: Asked, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
-        queue: asyncio.Queue[Any] = asyncio.Queue()
+        queue: asyncio.Queue[Any] = asyncio.Queue(AT_ONCE)  # a slow reader slows the jobs down
         turns = asyncio.Semaphore(AT_ONCE)
 
         async def run(number: int) -> None:
             try:
                 async with turns, contextlib.aclosing(self._one(asked, number, visit)) as pieces:
                     async for piece in pieces:
-                        queue.put_nowait(piece)
-                queue.put_nowait((number, _END))
+                        await queue.put(piece)
+                await queue.put((number, _END))
             except Exception as exc:
-                queue.put_nowait((number, exc))
+                await queue.put((number, exc))
 
         tasks = [asyncio.create_task(run(number)) for number in range(len(asked.jobs))]
         try:
@@ -112,7 +112,9 @@ class Worker:
                         if "error" in event:
                             raise error_in(str(event["error"]), asked.names)
                         yield number, event
-                    if events.ended:  # the end of the body says nothing more
+                    if events.ended:
+                        with contextlib.suppress(LostError, TimeoutError):  # the answer is whole already
+                            await answer.read()  # or else the request counts as one that its caller left
                         return
                 raise LostError("the stream ended before its last event")
         except RequestError as exc:
