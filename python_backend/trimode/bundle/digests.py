@@ -47,7 +47,7 @@ def is_checked(folder: Path, manifest: Manifest, known: str = "") -> bool:
     try:
         state = _state(folder, _names(manifest))
         return state == known or json.loads((folder / CHECKED).read_text(encoding="utf-8")) == state
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):  # a record that cannot be read is none
         return False
 
 
@@ -105,7 +105,7 @@ def _read(folder: Path, names: set[str]) -> dict[str, list[str]]:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         files: dict[str, list[str]] = raw["files"]
         sound = raw["block_bytes"] == BLOCK_BYTES and raw["own"] == _own(files) and set(files) == names
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         sound = False
     if not sound:
         raise BundleError(f"{path} is damaged, or of another bundle. {rebuild_hint(folder)}")

@@ -176,7 +176,7 @@ def _read(folder: Path) -> dict[str, Any]:
         raise BundleError(f"no engine bundle at {folder}: {MANIFEST} is missing. {rebuild_hint(folder)}")
     try:
         raw: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as exc:
+    except (ValueError, OSError, RecursionError) as exc:
         raise BundleError(f"{path} cannot be read: {exc}. {rebuild_hint(folder)}") from exc
     if not isinstance(raw, dict) or raw.get("format_version") != FORMAT_VERSION:
         found = raw.get("format_version") if isinstance(raw, dict) else None

@@ -67,6 +67,13 @@ def test_the_manifest_and_the_digests_are_checked_too(bundle: Path) -> None:
         (bundle / DIGESTS).write_bytes(whole)
 
 
+@pytest.mark.parametrize("name", [MANIFEST, DIGESTS])
+def test_a_file_of_endless_lists_is_damaged(bundle: Path, name: str) -> None:
+    (bundle / name).write_text("[" * 100_000)
+    with pytest.raises(BundleError, match=name):
+        digests.check(bundle, Manifest.load(bundle))
+
+
 def test_a_bundle_without_digests_is_refused(bundle: Path) -> None:
     (bundle / DIGESTS).unlink()
     with pytest.raises(BundleError, match=r"digests\.json is missing\. Build it with"):
@@ -111,8 +118,9 @@ def test_files_that_changed_just_now_are_not_trusted(bundle: Path, monkeypatch: 
 
 
 def test_a_record_that_cannot_be_read_or_written_costs_a_reading(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (bundle / digests.CHECKED).write_text("{")
-    assert not digests.is_checked(bundle, Manifest.load(bundle))
+    for text in ("{", "[" * 100_000):
+        (bundle / digests.CHECKED).write_text(text)
+        assert not digests.is_checked(bundle, Manifest.load(bundle))
 
     def none(*_: object, **__: object) -> None:
         raise PermissionError("read-only")

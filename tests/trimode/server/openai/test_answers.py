@@ -126,9 +126,16 @@ def test_prompts_count_once() -> None:
 
 
 def test_the_usage_says_what_a_prediction_gave() -> None:
-    last = [{**COUNTS, "accepted_prediction_tokens": 7, "rejected_prediction_tokens": at} for at in (1, 4)]
+    counts = {**COUNTS, "num_output_tokens": 9, "accepted_prediction_tokens": 7}
+    last = [{**counts, "rejected_prediction_tokens": at} for at in (1, 4)]
     details = usage(last, 1)["completion_tokens_details"]
     assert details == {"reasoning_tokens": 0, "accepted_prediction_tokens": 14, "rejected_prediction_tokens": 5}
+
+
+def test_predicted_tokens_that_a_stop_string_took_back_are_not_of_the_answer() -> None:
+    last = [{**COUNTS, "num_output_tokens": 3, "accepted_prediction_tokens": 9, "rejected_prediction_tokens": 1}]
+    details = usage(last, 1)["completion_tokens_details"]
+    assert (details["accepted_prediction_tokens"], details["rejected_prediction_tokens"]) == (3, 7)
 
 
 def test_the_metrics_of_one_answer() -> None:

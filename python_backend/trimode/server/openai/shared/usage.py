@@ -36,9 +36,19 @@ def usage(last: Sequence[Piece], prompts: int, reasoning_tokens: int = 0) -> dic
         "prompt_tokens_details": {"cached_tokens": cached},
         "completion_tokens_details": {
             "reasoning_tokens": reasoning_tokens,
-            **{name: sum(piece[name] for piece in last) for name in PREDICTED},
+            **dict(zip(PREDICTED, _predicted(last), strict=True)),
         },
     }
+
+
+def _predicted(last: Sequence[Piece]) -> tuple[int, int]:
+    """Return how many predicted tokens answers show, and how many others were verified.
+
+    One that a stop string took back was confirmed and is not shown. OpenAI counts no more than an answer has.
+    """
+    accepted, rejected = (sum(piece[name] for piece in last) for name in PREDICTED)
+    shown = sum(min(piece[PREDICTED[0]], piece["num_output_tokens"]) for piece in last)
+    return shown, rejected + accepted - shown
 
 
 def running(prompt_tokens: int, answers: Iterable[tuple[Piece, int]]) -> dict[str, Any]:

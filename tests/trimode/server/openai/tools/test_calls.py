@@ -63,6 +63,7 @@ def test_where_the_model_decides_an_answer_is_calls_or_words(size: int) -> None:
         "Hello", "", "[", "[1, 2]", '[{"name": "g", "arguments": {}}]', '[{"name": "f"}]', '[{"name": ["f"]}]',
         '[{"name": "f", "arguments": "{}"}]', '[{"name": "f", "arguments": {}}] So.', '[{"name": "f", "argum',
         '[{"name": "f", "arguments": {}, "id": 1}]', '[{"name": "f", "arguments": {"a": NaN}}]',
+        '[{"name": "f", "arguments": {"a": 1e999}}]',
         "[" + ", ".join(['{"name": "f", "arguments": {}}'] * 3) + "]", '[{"name": "f", "arguments": ' + '{"a":' * 9000,
         '[{"name": "f", "arguments": {}}, 5]',
     ],
