@@ -15,7 +15,7 @@ from trimode.errors import TrimodeError
 from ..common import BUNDLE, MODEL_YAML, NANO, QUESTIONS
 from ..common import RESULTS as FOLDER
 from ..common.claims import conclusion
-from ..common.progress import MeasureError, progress, run
+from ..common.progress import progress, run
 from ..common.prompts import load
 from ..common.results import about, describe, read, save
 from . import card, causal
@@ -48,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def count(options: argparse.Namespace) -> int:
     """Ask everything, or read what was counted before, and write it; return the status."""
-    if not Manifest.load(options.bundle).denoises:
+    if not options.card_only and not Manifest.load(options.bundle).denoises:
         return count_causal(options)
     out: Path = options.out or options.checkpoint
     if options.card_only:
@@ -72,14 +72,8 @@ def count(options: argparse.Namespace) -> int:
 
 
 def count_causal(options: argparse.Namespace) -> int:
-    """Count what there is to count of a checkpoint that was not trained to denoise; write results/MODEL-quality.json.
-
-    Raises:
-        MeasureError: a card is asked for, which such a checkpoint has from its own makers.
-    """
+    """Count what can be counted of a checkpoint that was not trained to denoise; write results/MODEL-quality.json."""
     manifest = Manifest.load(options.bundle)
-    if options.card_only:
-        raise MeasureError(f"--card-only: {manifest.model} was not trained to denoise, and no card is made of it")
     bundles = {"float32": options.bundle} | ({"int8": options.int8_bundle} if options.int8_bundle else {})
     scored = causal.texts(min(options.human_eval, causal.PROBLEMS))
     total = len(scored) + (2 * len(load(QUESTIONS, 1)) if "int8" in bundles else 0)

@@ -28,6 +28,7 @@ def test_an_interrupted_command_writes_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "measure", interrupted)
+    monkeypatch.setattr(run.Manifest, "load", lambda *_: SimpleNamespace(denoises=True))
     monkeypatch.setattr(settings.Plan, "load", lambda *_: SimpleNamespace(parts=lambda: [("table", 1)]))
     out = tmp_path / "out"
     assert run.main(["--checkpoint", str(checkpoint), "--out", str(out)]) == 130

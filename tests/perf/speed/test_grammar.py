@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,6 +35,7 @@ def test_tasks_are_those_whose_answer_is_an_object() -> None:
 
 
 def test_every_mode_is_counted_free_and_held(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Context, "heldout", Path("prompts"))
     monkeypatch.setattr(grammar, "load", lambda path, count: [prompt({"a": 1}), prompt({"b": "x"})])
     make = vars(generate)["guide_of"]
     context.options = replace(context.options, max_tokens=40)
@@ -61,5 +63,6 @@ def test_a_worse_answer_is_said(context: Context) -> None:
 
 
 def test_without_such_tasks_there_is_nothing(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Context, "heldout", Path("prompts"))
     monkeypatch.setattr(grammar, "load", lambda path, count: [prompt([1])])
     assert grammar.measure(context) == {}

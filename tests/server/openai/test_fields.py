@@ -94,7 +94,8 @@ def test_what_is_cached_of_a_prompt_serves_the_same_salt_alone(server: Server) -
 
     prompt = [70 + at % 50 for at in range(200)]
     assert [cached(salt, prompt=prompt, max_tokens=1) for salt in ("one", "two", None)] == [0, 0, 0]
-    assert all(cached(salt, prompt=prompt, max_tokens=1) >= 192 for salt in ("one", "two", None))
+    found = [cached(salt, prompt=prompt, max_tokens=1) for salt in ("one", "two", None)]
+    assert min(found) >= 192, found
     long = "What is 23 + 2221? " * 20
     found = [cached("three", "/v1/responses", input=long, max_output_tokens=1) for _ in range(2)]
     assert found[0] == 0 < found[1]

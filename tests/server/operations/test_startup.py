@@ -8,6 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from trimode.bundle import digests
 
 from tests.server.server import Server, runs, wait_until
 
@@ -45,6 +46,7 @@ def test_a_graph_that_cannot_be_read_ends_the_start(bundle: Path, tmp_path: Path
     broken = Path(shutil.copytree(bundle, tmp_path / "broken"))
     graph = broken / "model.onnx"
     graph.write_bytes(b"\xff" * graph.stat().st_size)
+    digests.write(broken)  # of what was written: the bytes are right, and no graph
     log = failed_start(Server(broken, tmp_path / "log"))
     assert "bad_bundle: " in log
     assert "serve_failed: " in log

@@ -205,6 +205,6 @@ def test_texts_are_the_same_where_their_end_is_looked_at_from_the_beginning(
     assert quick.services.grammars is not None
     (made,) = quick.services.grammars._kept.values()
     assert made.need < 100
-    monkeypatch.setattr(compiler, "most_needed", lambda source: MOST)
+    monkeypatch.setattr(compiler, "most_needed", lambda source, shortest: MOST)
     careful = build(ToyEngine(eos_rate=0.05))
     assert [ask(careful, mode, input_ids=prompt, max_tokens=120, **how).text for mode, prompt in asked] == found
