@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from trimode.bundle.manifest import Manifest
 from trimode_perf.quality import card, run, settings
 
 
@@ -28,7 +29,7 @@ def test_an_interrupted_command_writes_nothing(
         raise KeyboardInterrupt
 
     monkeypatch.setattr(run, "measure", interrupted)
-    monkeypatch.setattr(run.Manifest, "load", lambda *_: SimpleNamespace(denoises=True))
+    monkeypatch.setattr(Manifest, "load", lambda *_: SimpleNamespace(denoises=True))
     monkeypatch.setattr(settings.Plan, "load", lambda *_: SimpleNamespace(parts=lambda: [("table", 1)]))
     out = tmp_path / "out"
     assert run.main(["--checkpoint", str(checkpoint), "--out", str(out)]) == 130
