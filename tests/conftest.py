@@ -19,6 +19,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients", "browser"))
 
+ENVIRONMENT = pytest.StashKey[dict[str, str]]()
 DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
 
 
@@ -49,6 +50,24 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None]:
     else:
         with without_processes(item.nodeid):
             yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
+    item.stash[ENVIRONMENT] = environment()
+    yield
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
+    """Hold every test to leave the environment as it was: the servers of those after it would start in another one."""
+    yield
+    left = dict(environment().items() ^ item.stash.get(ENVIRONMENT, environment()).items())
+    assert not left, f"it leaves another environment: {', '.join(left)}"
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 def kit_folder(config: pytest.Config) -> Path:

@@ -97,7 +97,7 @@ class Server:
     def metric(self, name: str, **labels: str) -> float:
         """The value of one metric, summed over the labels not given; 0 when it is not there yet."""
         url = f"http{'s' if self.trusting else ''}://127.0.0.1:{self.metrics_port}/metrics"
-        with urllib.request.urlopen(url, timeout=5, context=self.trusting) as answer:
+        with urllib.request.urlopen(url, timeout=30, context=self.trusting) as answer:
             families = text_string_to_metric_families(answer.read().decode())
         samples = [sample for family in families for sample in family.samples if sample.name == name]
         return sum(sample.value for sample in samples if labels.items() <= sample.labels.items())

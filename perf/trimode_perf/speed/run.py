@@ -10,7 +10,8 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from trimode.bundle.manifest import Manifest
@@ -92,11 +93,25 @@ def choose(only: str | None, asked: Options, out: Path, limit: float | None, don
     return measure(book, [part for part in parts if only in (None, part.name)], asked, out, command, limit, done)
 
 
+@contextmanager
+def without_prefix_cache() -> Iterator[None]:
+    """Keep the prefix cache off in what is opened meanwhile, servers that are started too."""
+    name = "TRIMODE_PREFIX_CACHE_MIB"
+    before = os.environ.get(name)
+    os.environ[name] = "0"
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if before is not None:
+            os.environ[name] = before
+
+
+@without_prefix_cache()
 def measure(
     book: Book, parts: Sequence[Part], asked: Options, out: Path, command: str, limit: float | None, done: list[str]
 ) -> int:
     """Run `parts`, and note in `done` whose results are written; whatever stops one, report those before it."""
-    os.environ["TRIMODE_PREFIX_CACHE_MIB"] = "0"  # of the servers that are started here too
     config, results = ServerConfig.load(MODEL_YAML), out / "results"
     results.mkdir(parents=True, exist_ok=True)  # for what is no JSON
     head = about(command, describe(Manifest.load(asked.bundle), config))

@@ -94,7 +94,7 @@ def test_leaving_early_cancels(monkeypatch: pytest.MonkeyPatch) -> None:
     script = Script(*SEEN[:1], STALL)
     with http_server(script) as url:
         assert main(["watch", "hi", "--url", url, "--protocol", "http"]) == 130
-        assert script.left.wait(10)
+        assert script.left.wait(30)
 
 
 # On a terminal

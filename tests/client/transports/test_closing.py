@@ -74,7 +74,7 @@ def test_closing_the_client_ends_its_streams(protocol: str) -> None:
         with pytest.raises(ClosedError):
             next(stream)
         closing.join()
-        assert script.left.wait(5)
+        assert script.left.wait(30)
 
 
 @protocols

@@ -159,7 +159,7 @@ def test_leaving_a_stream_closes_its_connection_and_the_next_request_opens_one(l
         if left == "closed":
             stream.close()
         del stream
-        assert server.left.wait(5)
+        assert server.left.wait(30)
         server.answer = events(event(LAST))
         assert client.stream("hi").finish().text == "lo"
 

@@ -271,4 +271,4 @@ def test_leaving_a_stream_that_is_tried_again_cancels_it() -> None:
     with SERVERS["grpc"](script) as url, Client(url) as client:
         with client.stream("hi") as stream:
             assert next(stream).text == "Hel"
-        assert script.left.wait(5)
+        assert script.left.wait(30)

@@ -174,7 +174,7 @@ def test_giving_up_cancels_on_the_server(ask: Asker, protocol: Protocol) -> None
     with SERVERS[protocol](script) as url:
         with pytest.raises(StalledError):
             ask(url, protocol, stream=True, inactivity=0.05)
-        assert script.left.wait(5)
+        assert script.left.wait(30)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)
@@ -267,7 +267,7 @@ def test_dropping_a_stream_cancels_it(protocol: Protocol) -> None:
     with SERVERS[protocol](script) as url, Client(url, protocol, **LIMITS) as client:
         for _ in client.stream("hi"):
             break
-        assert script.left.wait(5)
+        assert script.left.wait(30)
 
 
 @pytest.mark.parametrize("protocol", PROTOCOLS)

@@ -121,7 +121,7 @@ def test_prompts_alike_that_come_together_are_read_once() -> None:
             given = {"input_ids": [*head, last], "mode": "autoregressive", "max_tokens": 1, "end_id": -1, "seed": 1}
             runtime.submit(given, sink)
         for _ in range(3):
-            assert over.acquire(timeout=10)
+            assert over.acquire(timeout=60)
         assert sorted(done) == [0, 5 * PAGE, 5 * PAGE]
     finally:
         runtime.close()
