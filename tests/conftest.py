@@ -19,6 +19,7 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients", "browser"))
 
+SET_ON_PURPOSE = {"PYTEST_CURRENT_TEST", "GRPC_VERBOSITY"}  # by pytest, and by the client's command for its own logs
 ENVIRONMENT = pytest.StashKey[dict[str, str]]()
 DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
 
@@ -67,7 +68,7 @@ def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    return {name: value for name, value in os.environ.items() if name not in SET_ON_PURPOSE}
 
 
 def kit_folder(config: pytest.Config) -> Path:

@@ -5,15 +5,15 @@ The front hands the bytes on, whatever their protocol; HTTP/2, and so gRPC, is a
 
 from __future__ import annotations
 
-import socket
+import asyncio
 import ssl
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import asynccontextmanager, contextmanager, suppress
+from threading import Thread
 
 from tests.support.certificates import Authority, Identity
-
-SECONDS = 10  # for a front's sockets
 
 
 @contextmanager
@@ -31,46 +31,52 @@ def tls_front(
     if mutual:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(authority.ca.cert)
-    host, port = plain.split(":")
-    listening = socket.create_server(("127.0.0.1", 0))
-    open_sockets: list[socket.socket] = [listening]
+    address: Future[str] = Future()
+    over = asyncio.Event()
 
-    def carry(source: socket.socket, sink: socket.socket) -> None:
-        with suppress(OSError):
-            while data := source.recv(65536):
-                sink.sendall(data)
-        for end in (source, sink):
-            with suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+    async def serve() -> None:
+        async with _front(plain, context) as at:
+            address.set_result(at)
+            await over.wait()
 
-    def serve(raw: socket.socket) -> None:
-        with suppress(OSError), context.wrap_socket(raw, server_side=True) as caller:
-            open_sockets.append(caller)
-            with socket.create_connection((host, int(port))) as inner:
-                open_sockets.append(inner)
-                back = threading.Thread(target=carry, args=(inner, caller))
-                back.start()
-                carry(caller, inner)
-                back.join()
-
-    def accept() -> None:
-        threads = []
-        with suppress(OSError):  # of the end of the block
-            while True:
-                raw, _ = listening.accept()
-                raw.settimeout(SECONDS)
-                threads.append(threading.Thread(target=serve, args=(raw,)))
-                threads[-1].start()
-        for thread in threads:
-            thread.join()
-
-    accepting = threading.Thread(target=accept)
-    accepting.start()
+    loop = asyncio.new_event_loop()
+    thread = Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
     try:
-        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        yield address.result(60)
     finally:
-        for one in open_sockets:
+        loop.call_soon_threadsafe(over.set)
+        thread.join()
+        loop.close()
+
+
+@asynccontextmanager
+async def _front(plain: str, context: ssl.SSLContext) -> AsyncIterator[str]:
+    writers: set[StreamWriter] = set()
+    tasks: set[asyncio.Task[None]] = set()
+
+    async def carry(source: StreamReader, sink: StreamWriter) -> None:
+        try:
             with suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-        listening.close()
-        accepting.join()
+                while data := await source.read(65536):
+                    sink.write(data)
+                    await sink.drain()
+        finally:
+            sink.close()
+
+    async def serve(reader: StreamReader, writer: StreamWriter) -> None:
+        writers.add(writer)
+        host, port = plain.split(":")
+        inner_reader, inner_writer = await asyncio.open_connection(host, int(port))
+        writers.add(inner_writer)
+        await asyncio.gather(carry(reader, inner_writer), carry(inner_reader, writer))
+
+    def accept(reader: StreamReader, writer: StreamWriter) -> None:
+        tasks.add(asyncio.create_task(serve(reader, writer)))
+
+    async with await asyncio.start_server(accept, "127.0.0.1", 0, ssl=context) as server:
+        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        await asyncio.gather(*tasks)
