@@ -22,6 +22,9 @@ from ...common.progress import MeasureError
 from .behind import SOCKET
 
 SECONDS = 120.0
+"""For one answer over HTTP."""
+STREAM_SECONDS = 3600.0
+"""For a gRPC stream, which stays open for a whole part: longer than any."""
 METHOD = "/inference.GRPCInferenceService/ModelStreamInfer"
 FINAL = "triton_final_response"
 EVENT = b"data: "
@@ -80,7 +83,7 @@ class GrpcCaller:
         self._requests: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         self._channel = grpc.insecure_channel(target, options=(("grpc.use_local_subchannel_pool", 1),))
         open_stream: Any = self._channel.stream_stream(METHOD)
-        self._call = open_stream(iter(self._requests.get, None), timeout=SECONDS)
+        self._call = open_stream(iter(self._requests.get, None), timeout=STREAM_SECONDS)
 
     def ask(self, request: bytes) -> Taken:
         """Send what `message` made, and time the responses."""
