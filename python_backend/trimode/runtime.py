@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from .decoding.reveal import add_rules
 from .engines.base import Engine
 from .engines.registry import open_engine, warm_up
 from .grammar.compiler import Compiler
+from .metrics import StepTally
 from .requests import registry
 from .requests.guides import must_compile
 from .requests.services import Handle, Request, Services
@@ -59,6 +60,7 @@ class Stats:
         prompt_tokens, cached_tokens: of prompts looked up in the prefix cache; those found there.
         prefix_bytes: what the prefix cache holds.
         auto_cycles: cycles by the mode and the length of draft that `auto` chose.
+        steps: steps of the scheduler by their tokens, as they are counted.
         pass_seconds: what a call takes, with what is done around it, by rows and tokens per row, as `auto` sees it.
     """
 
@@ -71,6 +73,7 @@ class Stats:
     prefix_bytes: int
     auto_cycles: dict[tuple[str, int], int]
     pass_seconds: dict[tuple[int, int], float]
+    steps: StepTally = field(default_factory=StepTally)
 
 
 class Runtime:
@@ -210,6 +213,7 @@ class Runtime:
             self._prefixes.size,
             dict(self.auto.cycles),
             self.auto.curve.table(SHOWN_ROWS, SHOWN_TOKENS),
+            self._scheduler.steps,
         )
 
     def close(self, grace_seconds: float = 0.0) -> None:

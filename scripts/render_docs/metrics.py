@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimode.metrics import INSTANCE, LABELS, METRICS, SECONDS, SHORT_SECONDS, TOKENS, UNITS, Metric
+from trimode.metrics import INSTANCE, LABELS, METRICS, SECONDS, SHORT_SECONDS, STEP_SIZES, TOKENS, UNITS, Metric
 from trimode.server.access.refusals import FACES
 from trimode.server.metrics_front.source import CACHE_INFO, INFO, REFUSALS
 from trimode.server.metrics_front.vllm_names import TWINS, Twin
@@ -25,7 +25,7 @@ def _bounds(buckets: tuple[float, ...]) -> str:
 
 BUCKETS = (
     f"Histograms of seconds have the buckets {_bounds(SECONDS)}, those between tokens {_bounds(SHORT_SECONDS)}, and "
-    f"those of tokens {_bounds(TOKENS)}. Each has the series `_bucket`, `_sum` and `_count`. A metric without the "
+    f"those of tokens {_bounds(TOKENS)}; those of a step are {_bounds(STEP_SIZES)}. Each has the series `_bucket`, `_sum` and `_count`. A metric without the "
     f"label `{INSTANCE}` adds up over the instances of the model."
 )
 
@@ -66,7 +66,7 @@ VLLM = """
 Dashboards and routers that know vLLM's metrics find them too, with the label `model_name`: the same numbers, summed
 over the modes. `vllm:request_success_total` has the label `finished_reason`: `stop`, `length`, `abort` (`cancelled` and
 `deadline` here) and `error`. `vllm:kv_cache_usage_perc` is the share of slots that are held, since a slot is what a new
-request needs. `vllm:iteration_tokens_total` and `vllm:diffusion_num_canvas_positions_total` are not there.
+request needs. `vllm:diffusion_num_canvas_positions_total` is not there.
 """
 
 

@@ -1,6 +1,7 @@
 """What the server counts of itself: the table of its metrics, what records them, and the last minute of anything."""
 
 from .recorder import Recorder, Sample
+from .step_tally import StepTally
 from .table import (
     ACCEPTED,
     ACCEPTED_FREE,
@@ -36,6 +37,8 @@ from .table import (
     SECONDS,
     SHORT_SECONDS,
     SLOTS_USED,
+    STEP_SIZES,
+    STEP_TOKENS,
     TALLY,
     TOKENS,
     UNITS,
@@ -79,6 +82,8 @@ __all__ = [
     "SECONDS",
     "SHORT_SECONDS",
     "SLOTS_USED",
+    "STEP_SIZES",
+    "STEP_TOKENS",
     "TALLY",
     "TOKENS",
     "UNITS",
@@ -87,4 +92,5 @@ __all__ = [
     "Metric",
     "Recorder",
     "Sample",
+    "StepTally",
 ]

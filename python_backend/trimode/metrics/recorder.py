@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from ..api.answer import Chunk, Timing
 from ..api.counters import FREE_DRAFTS
 from ..errors import TrimodeError
+from .step_tally import StepTally
 from .table import (
     ACCEPTED,
     ACCEPTED_FREE,
@@ -36,6 +37,8 @@ from .table import (
     PROMPT_TOKENS,
     QUEUE,
     REQUESTS,
+    STEP_SIZES,
+    STEP_TOKENS,
     VERIFICATIONS,
     Metric,
 )
@@ -47,14 +50,15 @@ INFINITE = "+Inf"  # the bound of the last bucket
 class Sample:
     """One observation: an amount to add (counter), to observe (histogram) or to set (gauge).
 
-    Of a tallied histogram it is, once drained, how many observations its bucket `le` got, or with `le` "" their sum.
+    Of a tallied histogram it is, once tallied, how many observations its bucket `le` got, or with `le` "" their sum;
+    `le` is None before that.
     """
 
     metric: Metric
     value: float
     labels: tuple[str, ...] = ()
     times: int = 1
-    le: str = ""
+    le: str | None = None
 
 
 class Recorder:
@@ -62,7 +66,7 @@ class Recorder:
 
     def __init__(self) -> None:
         self._samples: deque[Sample] = deque()
-        self._before: dict[tuple[Metric, tuple[str, ...]], float] = {}
+        self._before: dict[tuple[Metric, tuple[str, ...], str | None], float] = {}
 
     def first_chunk(self, mode: str, seconds: float) -> None:
         """Note the time to a request's first chunk."""
@@ -115,20 +119,30 @@ class Recorder:
 
     def total(self, metric: Metric, value: float, labels: tuple[str, ...] = ()) -> None:
         """Note how far a count has come that somebody else keeps. From one thread alone."""
-        grown = value - self._before.get((metric, labels), 0.0)
-        self._before[metric, labels] = value
-        self._samples.append(Sample(metric, grown, labels))
+        self._grown(metric, value, None, labels)
+
+    def _grown(self, metric: Metric, value: float, le: str | None, labels: tuple[str, ...] = ()) -> None:
+        grown = value - self._before.get((metric, labels, le), 0.0)
+        self._before[metric, labels, le] = value
+        if grown:
+            self._samples.append(Sample(metric, grown, labels, le=le))
+
+    def steps(self, tally: StepTally) -> None:
+        """Note the steps of a loop that were counted so far. From one thread alone."""
+        for bound, steps in zip((*map(bucket_name, STEP_SIZES), INFINITE), tally.steps, strict=True):
+            self._grown(STEP_TOKENS, steps, bound)
+        self._grown(STEP_TOKENS, tally.tokens, "")
 
     def drain(self) -> list[Sample]:
         """Return what came in since the last call: counters summed, the newest of each gauge, every observation."""
-        merged: dict[tuple[str, tuple[str, ...], str], Sample] = {}
+        merged: dict[tuple[str, tuple[str, ...], str | None], Sample] = {}
         observed: list[Sample] = []
         while self._samples:
             sample = self._samples.popleft()
             if sample.metric.kind == "histogram" and not sample.metric.tallied:
                 observed.append(sample)
                 continue
-            for one in _tallied(sample) if sample.metric.tallied else (sample,):
+            for one in _tallied(sample) if sample.metric.tallied and sample.le is None else (sample,):
                 key = (one.metric.name, one.labels, one.le)
                 before = merged.get(key)
                 if before is not None and one.metric.kind != "gauge":
@@ -145,7 +159,7 @@ def _tallied(sample: Sample) -> Iterator[Sample]:
     at = bisect_left(buckets, sample.value)
     le = bucket_name(buckets[at]) if at < len(buckets) else INFINITE
     yield replace(sample, value=sample.times, times=1, le=le)
-    yield replace(sample, value=sample.value * sample.times, times=1)
+    yield replace(sample, value=sample.value * sample.times, times=1, le="")
 
 
 def bucket_name(bound: float) -> str:

@@ -11,6 +11,7 @@ TALLY = ("_tally_total", "_tally_sum_total")
 """Endings of the two counters of a tallied histogram: observations by bucket (`le`, not added up), and their sum."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 SHORT_SECONDS = (0.0005, 0.001, 0.0025, *SECONDS[:9])
+STEP_SIZES = (1.0, *(float(2**power) for power in range(3, 15)))  # 1, 8, 16 to 16,384 tokens, as vLLM has them
 TOKENS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 50000.0)
 
 
@@ -130,6 +131,15 @@ MOST_TOKENS = Metric(
     TOKENS,
     tallied=True,
 )
+STEP_TOKENS = Metric(
+    "trimode_step_tokens",
+    "histogram",
+    "Tokens of a step of the scheduler: those of prompts that it read, and those of answers that it gave, none where "
+    "it only denoised or drafted",
+    (),
+    STEP_SIZES,
+    tallied=True,
+)
 VERIFICATIONS = Metric(
     "trimode_verifications_total", "counter", "Verified drafts by how many of their tokens were kept", ("confirmed",)
 )
@@ -179,6 +189,7 @@ METRICS: tuple[Metric, ...] = (
     PROMPT_SIZE,
     OUTPUT_SIZE,
     MOST_TOKENS,
+    STEP_TOKENS,
     VERIFICATIONS,
     SLOTS_USED,
     RUNNING,
@@ -196,7 +207,7 @@ UNITS: dict[str, str] = {
         "requests": (REQUESTS, RUNNING, WAITING),
         "tokens": (
             *(PROMPT_TOKENS, OUTPUT_TOKENS, DRAFT_TOKENS, ACCEPTED, PREFIX_QUERIES, PREFIX_HITS),
-            *(PROMPT_SIZE, OUTPUT_SIZE, MOST_TOKENS, FREE_DRAFT_TOKENS, ACCEPTED_FREE),
+            *(PROMPT_SIZE, OUTPUT_SIZE, MOST_TOKENS, STEP_TOKENS, FREE_DRAFT_TOKENS, ACCEPTED_FREE),
         ),
         "verifications": (VERIFICATIONS,),
         "share, 0 to 1": (SLOTS_USED,),

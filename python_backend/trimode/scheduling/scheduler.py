@@ -17,9 +17,10 @@ from ..api.answer import Chunk
 from ..auto.chooser import Auto
 from ..decoding.committed import Committed
 from ..decoding.modes import registry as modes
-from ..decoding.sequence import SequenceState
+from ..decoding.sequence import Phase, SequenceState
 from ..engines.base import Engine, Row, RowResult
 from ..errors import EngineError, NotFiniteError, TrimodeError, engine_failure
+from ..metrics import StepTally
 from . import delivery
 from .batching import pack, reading_order, reads_text
 from .job import Job
@@ -51,7 +52,11 @@ def blaming(method: Callable[..., R]) -> Callable[..., R | None]:
 
 
 class Scheduler:
-    """Continuous batching: a job joins and leaves between passes, whatever its mode and length."""
+    """Continuous batching: a job joins and leaves between passes, whatever its mode and length.
+
+    Attributes:
+        steps: how many tokens each step read of prompts and gave to answers.
+    """
 
     def __init__(
         self, engine: Engine, auto: Auto, prefixes: PrefixCache, queue: JobQueue, *, prefill_chunk: int
@@ -67,6 +72,7 @@ class Scheduler:
         self._queue = queue
         self._prefill_chunk = prefill_chunk
         self._oldest_next = False
+        self.steps = StepTally()
         self._thread = threading.Thread(target=self._loop, name="trimode-scheduler", daemon=True)
         self._thread.start()
 
@@ -103,6 +109,7 @@ class Scheduler:
         running = self._queue.running
         timer = StepTimer(len(running), observed=self._auto.curve.due())
         self._auto.choose([job.sequence for job in running], self._engine.capacity)
+        tokens, ran = 0, False
         for group in pack(self._plan()):
             try:
                 results, seconds = self._run(group)
@@ -111,8 +118,10 @@ class Scheduler:
                 self._blame([job for job, _ in group], exc)
                 continue
             timer.ran(group, seconds, self._engine)
-            for (job, row), result in zip(group, results, strict=True):
-                self._apply(job, row, result)
+            tokens += sum(self._apply(job, row, result) or 0 for (job, row), result in zip(group, results, strict=True))
+            ran = True
+        if ran:
+            self.steps.add(tokens)
         if timer.calls:
             self._auto.observe(timer.calls, timer.around(len(running)))
 
@@ -151,8 +160,10 @@ class Scheduler:
         return results, time.perf_counter() - began
 
     @blaming
-    def _apply(self, job: Job, row: Row, result: RowResult) -> None:
+    def _apply(self, job: Job, row: Row, result: RowResult) -> int:
+        """Apply a pass; return the tokens of a prompt that it read, or of the answer that it gave."""
         seq = job.sequence
+        read = len(row.tokens) if seq.phase is Phase.PREFILL else 0
         if not result.finite:
             logger.error("a pass of %s gave values that are not finite at token %d", seq.mode.value, row.start)
             raise NotFiniteError(NOT_FINITE)
@@ -162,6 +173,7 @@ class Scheduler:
         self._deliver(job, outcome)
         if outcome.prompt_read and not seq.done:
             self._prefixes.keep(seq, seq.prompt)
+        return read + len(outcome.tokens)
 
     def _deliver(self, job: Job, outcome: Committed) -> None:
         """Turn new tokens into text and send a chunk when there is one to send, or a block to watch."""

@@ -117,6 +117,7 @@ class Housekeeper:
         record.level(SLOTS_USED, round(stats.slots_used, 4), own)
         record.level(PREFIX_BYTES, stats.prefix_bytes, own)
         record.total(PASSES, stats.passes_total, own)
+        record.steps(stats.steps)
         record.total(PREFIX_QUERIES, stats.prompt_tokens)
         record.total(PREFIX_HITS, stats.cached_tokens)
         for (mode, length), cycles in stats.auto_cycles.items():

@@ -54,7 +54,7 @@ class Publisher:
             of_buckets, of_sum = TALLY
             name += of_buckets if sample.le else of_sum
             named |= {"le": sample.le} if sample.le else {}
-        key = (name, (*labels, sample.le))
+        key = (name, (*labels, sample.le or ""))
         if key not in self._metrics:
             extra = {"buckets": list(metric.buckets)} if metric.buckets and not metric.tallied else {}
             self._metrics[key] = self._families[name].Metric(labels=named, **extra)

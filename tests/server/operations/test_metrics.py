@@ -83,6 +83,15 @@ def test_vllms_names_have_the_same_numbers(counted: Server) -> None:
         assert values(text, f"{theirs}_sum", **nano) == pytest.approx(values(text, f"{ours}_sum"))
 
 
+def test_the_tokens_of_each_step_are_counted_by_both_names(counted: Server) -> None:
+    """The supervisor's own requests take steps too: there are more tokens than in answers."""
+    text = read(counted.metrics_port)
+    assert values(text, "vllm:iteration_tokens_total_sum") == values(text, "trimode_step_tokens_sum") > 144
+    assert values(text, "vllm:iteration_tokens_total_count") == values(text, "trimode_step_tokens_count")
+    passes = values(text, "trimode_engine_passes_total")
+    assert 0 < values(text, "trimode_step_tokens_count") <= passes
+
+
 def test_every_token_after_the_first_pass_has_its_time(counted: Server) -> None:
     """Autoregressive, a pass gives a token: 23 times between 24 of them, in two requests."""
     text = read(counted.metrics_port)

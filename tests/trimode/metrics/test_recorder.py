@@ -6,6 +6,7 @@ from trimode.api.answer import Chunk, Timing
 from trimode.api.counters import Counters
 from trimode.errors import OverloadedError
 from trimode.metrics.recorder import Recorder, Sample
+from trimode.metrics.step_tally import StepTally
 from trimode.metrics.table import (
     ACCEPTED_FREE,
     DECODE,
@@ -22,6 +23,7 @@ from trimode.metrics.table import (
     QUEUE,
     REQUESTS,
     RUNNING,
+    STEP_TOKENS,
     VERIFICATIONS,
     Metric,
 )
@@ -29,7 +31,7 @@ from trimode.metrics.table import (
 
 def tally(samples: list[Sample], metric: Metric) -> dict[str, float]:
     """What a tallied histogram got, by bucket, and its sum as ""."""
-    return {sample.le: sample.value for sample in samples if sample.metric is metric}
+    return {sample.le or "": sample.value for sample in samples if sample.metric is metric}
 
 
 def test_counters_are_summed_gauges_are_the_newest_and_observations_stay() -> None:
@@ -61,6 +63,19 @@ def test_a_tallied_histogram_counts_by_bucket_of_which_the_bound_belongs_to_it()
     for most in (1, 2, 3, 60_000):
         recorder.answered("diffusion", "stop", 1.0, Chunk(), most)
     assert tally(recorder.drain(), MOST_TOKENS) == {"1.0": 1, "2.0": 1, "5.0": 1, "+Inf": 1, "": 60_006}
+
+
+def test_steps_that_another_thread_counts_are_published_by_what_they_grew() -> None:
+    recorder, counted = Recorder(), StepTally()
+    for tokens in (0, 1, 2, 8, 9, 100_000):
+        counted.add(tokens)
+    recorder.steps(counted)
+    assert tally(recorder.drain(), STEP_TOKENS) == {"1.0": 2, "8.0": 2, "16.0": 1, "+Inf": 1, "": 100_020}
+    counted.add(7)
+    recorder.steps(counted)
+    assert tally(recorder.drain(), STEP_TOKENS) == {"8.0": 1, "": 7}
+    recorder.steps(counted)
+    assert recorder.drain() == []
 
 
 def test_the_times_of_an_answer_are_those_between_its_moments() -> None:

@@ -28,6 +28,27 @@ def test_a_request_is_answered(build: Build) -> None:
     assert (answer.last.num_input_tokens, answer.last.counters.forwards) == (2, 4)
 
 
+def test_the_tokens_of_each_step_are_counted(build: Build) -> None:
+    """A step reads the prompt of 20 in chunks of 8 and gives the first token, four give a token each."""
+    bench = build(prefill_chunk=8)
+    assert len(bench.submit(prompt=20, max_tokens=5).last.token_ids) == 5
+    bench.scheduler.close(1.0)  # a step is counted once its answers are out
+    assert bench.scheduler.steps.tokens == 25
+    assert [*filter(None, bench.scheduler.steps.steps)] == [4, 3]  # of one token; of 8, 8 and 4 + 1
+
+
+def test_a_step_that_failed_is_not_counted(build: Build) -> None:
+    bench = build()
+
+    def fail(rows: object) -> None:
+        raise RuntimeError("broken")
+
+    bench.engine.before = fail
+    assert isinstance(bench.submit().last.error, EngineError)
+    bench.scheduler.close(1.0)
+    assert (bench.scheduler.steps.tokens, sum(bench.scheduler.steps.steps)) == (0, 0)
+
+
 def test_a_slot_is_given_back(build: Build) -> None:
     bench = build()
     assert bench.submit().last.error is None

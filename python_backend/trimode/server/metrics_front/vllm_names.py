@@ -1,7 +1,7 @@
 """The same numbers by vLLM's names, with its label model_name, for dashboards and routers that know those alone.
 
 Source: https://docs.vllm.ai/en/latest/usage/metrics/. What has no number of ours behind it is not there, such as
-`vllm:iteration_tokens_total` and `vllm:diffusion_num_canvas_positions_total`. Knows names; nothing of how they get out.
+`vllm:diffusion_num_canvas_positions_total`. Knows names; nothing of how they get out.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from ...metrics import (
     REQUESTS,
     RUNNING,
     SLOTS_USED,
+    STEP_TOKENS,
     VERIFICATIONS,
     WAITING,
     Metric,
@@ -76,6 +77,7 @@ HISTOGRAMS = (
     Twin("vllm:request_prompt_tokens", PROMPT_SIZE),
     Twin("vllm:request_generation_tokens", OUTPUT_SIZE),
     Twin("vllm:request_max_num_generation_tokens", MOST_TOKENS),
+    Twin("vllm:iteration_tokens_total", STEP_TOKENS),
 )
 KV_USE = Twin("vllm:kv_cache_usage_perc", SLOTS_USED)
 FINISHED = Twin("vllm:request_success", REQUESTS)
