@@ -26,9 +26,17 @@ def test_tokens_and_text(server: Server) -> None:
     _, found = post(server, "/tokenize", {"prompt": "hello 🙂", "return_token_strs": True})
     assert found["count"] == len(found["tokens"]) == len(found["token_strs"]) and found["max_model_len"] == 2048
     assert post(server, "/detokenize", {"tokens": found["tokens"]}) == (200, {"prompt": "hello 🙂"})
+
     _, chat = post(server, "/tokenize", {"messages": QUESTION})
     _, answer = post(server, "/v1/chat/completions", {"messages": QUESTION, "max_tokens": 1})
     assert chat["count"] == answer["usage"]["prompt_tokens"]
+
+
+def test_what_the_tokenizer_is(server: Server) -> None:
+    status, body = send(server.http_port, "GET", "/tokenizer_info")
+    said = json.loads(body)
+    assert (status, said["tokenizer_class"], said["eos_token"]) == (200, "PreTrainedTokenizerFast", "<|im_end|>")
+    assert said["added_tokens_decoder"]["1"] == "<s>" and "messages" in said["chat_template"]
 
 
 def test_health_version_and_metrics(server: Server) -> None:

@@ -19,9 +19,9 @@ from ..process import log
 from .file_state import file_state
 
 LOOK_SECONDS = 1.0  # between two looks at the files' state
-NOT_ASKED, REQUIRED = int(ssl.CERT_NONE), int(ssl.CERT_REQUIRED)
-CERT_REQS = (NOT_ASKED, REQUIRED)
-"""What `--ssl-cert-reqs` takes, in Python's numbers. 1, a certificate that may be left out, is none of gRPC's."""
+NOT_ASKED, OPTIONAL, REQUIRED = int(ssl.CERT_NONE), int(ssl.CERT_OPTIONAL), int(ssl.CERT_REQUIRED)
+CERT_REQS = (NOT_ASKED, OPTIONAL, REQUIRED)
+"""What `--ssl-cert-reqs` takes, in Python's numbers, as uvicorn and vLLM do."""
 SHORT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the machine is short of something, and may have it soon
 HTTP_1, HTTP_2 = ["http/1.1"], ["h2"]  # what HTTP's face and gRPC's speak, as TLS names them
 
@@ -37,12 +37,14 @@ class TlsFiles:
     Attributes:
         cert: the server's certificate and those between it and its authority, in PEM format.
         key: its key, without a password; None where `cert` holds it too.
-        authorities: those that callers' certificates may come from; None where callers need none.
+        authorities: those that callers' certificates may come from; None where callers are asked for none.
+        optional: whether callers may do without a certificate; one that they show must come from these authorities.
     """
 
     cert: Path
     key: Path | None = None
     authorities: Path | None = None
+    optional: bool = False
 
     @classmethod
     def of(cls, cert: Path | None, key: Path | None, authorities: Path | None, reqs: int) -> TlsFiles | None:
@@ -58,10 +60,11 @@ class TlsFiles:
             return None
         if (authorities is None) != (reqs == NOT_ASKED):
             raise ServeError(
-                f"--ssl-ca-certs and --ssl-cert-reqs {REQUIRED} need each other: the first says whose certificates "
-                f"count, the second that callers need one; got --ssl-ca-certs {authorities}, --ssl-cert-reqs {reqs}"
+                f"--ssl-ca-certs and --ssl-cert-reqs {OPTIONAL} or {REQUIRED} need each other: the first says whose "
+                f"certificates count, the second whether callers need one; got --ssl-ca-certs {authorities}, "
+                f"--ssl-cert-reqs {reqs}"
             )
-        return cls(cert, key, authorities)
+        return cls(cert, key, authorities, reqs == OPTIONAL)
 
     @property
     def named(self) -> dict[str, Path]:
@@ -101,7 +104,7 @@ class Certificates:
             if authorities is not None:
                 _check_certificates("--ssl-ca-certs", files.authorities, authorities)
                 context.load_verify_locations(cadata=authorities.decode("ascii"))
-                context.verify_mode = ssl.CERT_REQUIRED
+                context.verify_mode = ssl.CERT_OPTIONAL if files.optional else ssl.CERT_REQUIRED
             made.append(context)
         return cls(*made)
 

@@ -143,7 +143,7 @@ def _add_tls(made: argparse.ArgumentParser) -> None:
     for name, text in (
         ("certfile", "speak TLS alone, with this certificate and those between it and its authority, in PEM format"),
         ("keyfile", "its key, without a password [in --ssl-certfile]"),
-        ("ca-certs", "authorities that callers' certificates may come from; with --ssl-cert-reqs 2"),
+        ("ca-certs", "authorities that callers' certificates may come from; with --ssl-cert-reqs 1 or 2"),
     ):
         made.add_argument(f"--ssl-{name}", type=Path, metavar="FILE", help=f"{text}; read again when it changes [none]")
     made.add_argument(
@@ -151,7 +151,8 @@ def _add_tls(made: argparse.ArgumentParser) -> None:
         type=int,
         choices=CERT_REQS,
         default=NOT_ASKED,
-        help="2: callers need a certificate of --ssl-ca-certs; 0: they need none [%(default)s]",
+        help="2: callers need a certificate of --ssl-ca-certs; 1: they may do without, but one that they show must be of "
+        "these; 0: they are asked for none [%(default)s]",
     )
 
 

@@ -27,6 +27,12 @@ from .shared.usage import COUNTS, metrics, usage
 from .shared.work import Piece
 
 TOKEN_ID = integer(0, INT32_MAX)
+_NO_GAP_LOGPROBS = "does not go together with suffix: tokens of a gap may begin before it and end after it"
+_NOT_OF_GAPS = {
+    "logprobs": _NO_GAP_LOGPROBS,
+    "prompt_logprobs": _NO_GAP_LOGPROBS,
+    "truncate_prompt_tokens": "does not go together with suffix",
+}
 
 
 def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
@@ -43,9 +49,9 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     if given.get("max_tokens") == 0:
         asked = _only_echo(given, asked)
     if suffix is not None:
-        for name in ("logprobs", "prompt_logprobs", "truncate_prompt_tokens"):
+        for name in _NOT_OF_GAPS:
             if name in given.served:
-                raise refused(name, "does not go together with suffix", given.get(name), "not_applicable")
+                raise refused(name, _NOT_OF_GAPS[name], given.get(name), "not_applicable")
     asked = replace(with_logprobs(asked, given, given.get("logprobs"), facts), with_end=True)
     (job,) = asked.jobs
     if given.get("echo") and asked.logprobs is not None:

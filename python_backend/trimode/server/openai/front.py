@@ -49,13 +49,14 @@ ENDPOINTS = (
     Endpoint("POST", re.compile("/v1/messages/count_tokens()"), messages.count_tokens, messages.error_body),
     Endpoint("POST", re.compile("(?:/v1)?/tokenize()"), tokenize.to_ids),
     Endpoint("POST", re.compile("(?:/v1)?/detokenize()"), tokenize.to_text),
+    Endpoint("GET", re.compile("(?:/v1)?/tokenizer_info()"), tokenize.tell_info),
     Endpoint("GET", re.compile("/health()|/v1/health/ready()"), server_facts.ready, open=True),
     Endpoint("GET", re.compile("/v1/health/live()"), server_facts.live, open=True),
     Endpoint("GET", re.compile("/version()"), server_facts.version),
     Endpoint("GET", re.compile("/metrics()"), server_facts.metrics),
 )
 """What is served; the first that matches answers."""
-PATHS = re.compile(r"/v1(/.*)?|/tokenize|/detokenize|/health|/version|/metrics")
+PATHS = re.compile(r"/v1(/.*)?|/tokenize|/detokenize|/tokenizer_info|/health|/version|/metrics")
 """The paths of this face; what is not served among them gets an error in its form."""
 
 

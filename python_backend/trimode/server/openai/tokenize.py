@@ -1,4 +1,4 @@
-"""POST /tokenize and /detokenize, in vLLM's shape: a text or a conversation to ids, and ids to text."""
+"""/tokenize, /detokenize and /tokenizer_info, in vLLM's shapes: texts and conversations to ids, and what makes them."""
 
 from __future__ import annotations
 
@@ -25,6 +25,8 @@ WITHOUT_EFFECT = {"add_special_tokens": (True, False), "add_generation_prompt": 
                   "continue_final_message": (False,)}  # fmt: skip
 """Keys that are accepted with these values: no token is ever added, and the assistant's turn always comes."""
 TOKEN_ID = integer(0, INT32_MAX)
+PATHS = ("vocab_file", "merges_file", "tokenizer_file", "special_tokens_map_file")
+"""Keys of a tokenizer_config.json that name files of the machine where it was written."""
 
 
 def tokenize(body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
@@ -72,6 +74,35 @@ def detokenize(body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
         raise refused("tokens", f"may hold at most {MAX_INPUT_IDS} ids", Described(f"{len(ids)} ids"))
     contents = tokenizer_of(facts, "tokens").vocabulary.of([TOKEN_ID("tokens", item) for item in ids])
     return {"prompt": b"".join(contents).decode("utf-8", "replace")}
+
+
+def info(facts: Facts) -> dict[str, Any]:
+    """Return the answer to /tokenizer_info: what tokenizer_config.json says, its class and the chat template.
+
+    Source: vllm/entrypoints/serve/tokenize/serving.py, TokenizerInfo.
+
+    Raises:
+        FaceError: the checkpoint has no tokenizer.
+    """
+    tokenizer = tokenizer_of(facts, "model")
+    said = {name: _plain(value) for name, value in facts.tokenizer_config.items() if name not in PATHS}
+    said.setdefault("tokenizer_class", "PreTrainedTokenizerFast")  # what transformers takes for a tokenizer.json alone
+    return {**said, "chat_template": tokenizer.template_text} if tokenizer.template_text else said
+
+
+def _plain(value: Any) -> Any:
+    """Return a value of the file with the text of each token in place of what is said of it, at any depth."""
+    if isinstance(value, Mapping):
+        content = value.get("content")
+        if isinstance(content, str) and "lstrip" in value:
+            return content
+        return {name: _plain(one) for name, one in value.items()}
+    return [*map(_plain, value)] if isinstance(value, list) else value
+
+
+async def tell_info(exchange: Exchange, _: str) -> web.StreamResponse:
+    """Answer GET /tokenizer_info."""
+    return exchange.json(info(exchange.service.facts))
 
 
 async def to_ids(exchange: Exchange, _: str) -> web.StreamResponse:

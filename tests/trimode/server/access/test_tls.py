@@ -19,7 +19,7 @@ import pytest
 from aiohttp import web
 from trimode.errors import ServeError
 from trimode.server.access.entry import Entry
-from trimode.server.access.tls import NOT_ASKED, REQUIRED, ServerTls, TlsFiles
+from trimode.server.access.tls import NOT_ASKED, OPTIONAL, REQUIRED, ServerTls, TlsFiles
 from trimode.server.grpc_front.front import GrpcFront
 from trimode.server.grpc_front.listener import listen as listen_grpc
 from trimode.server.http_front.listener import listen
@@ -73,6 +73,7 @@ def test_one_file_may_hold_the_certificate_and_its_key(ours: Authority, tmp_path
         ((None, None, Path("a"), NOT_ASKED), "--ssl-ca-certs a needs --ssl-certfile"),
         ((None, None, None, REQUIRED), "--ssl-cert-reqs 2 needs --ssl-certfile"),
         ((Path("c"), None, Path("a"), NOT_ASKED), "need each other.*got --ssl-ca-certs a, --ssl-cert-reqs 0"),
+        ((Path("c"), None, None, OPTIONAL), "need each other.*got --ssl-ca-certs None, --ssl-cert-reqs 1"),
         ((Path("c"), None, None, REQUIRED), "need each other.*got --ssl-ca-certs None, --ssl-cert-reqs 2"),
     ],
 )
@@ -262,6 +263,23 @@ def test_callers_need_a_certificate_where_the_server_says_so(ours: Authority, ot
                 assert await faces.over_http(ours.ca, own) == b""
             with pytest.raises(grpc.aio.AioRpcError):
                 await faces.over_grpc(ours.ca, own)
+
+    play(tls, act)
+
+
+def test_callers_may_do_without_a_certificate_where_the_server_says_so(ours: Authority, other: Authority) -> None:
+    files = TlsFiles.of(ours.server.cert, ours.server.key, ours.ca.cert, OPTIONAL)
+    assert files is not None
+    tls = ServerTls(files)
+
+    async def act(faces: Faces) -> None:
+        for own in (None, ours.client):
+            assert b"hello" in await faces.over_http(ours.ca, own)
+            assert await faces.over_grpc(ours.ca, own)
+        with contextlib.suppress(ssl.SSLError, ConnectionError):  # TLS 1.3 says so after the handshake, or ends
+            assert await faces.over_http(ours.ca, other.client) == b""
+        with pytest.raises(grpc.aio.AioRpcError):
+            await faces.over_grpc(ours.ca, other.client)
 
     play(tls, act)
 

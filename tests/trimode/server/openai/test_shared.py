@@ -19,13 +19,13 @@ from trimode.errors import ERROR_TYPES, BundleError, LostError, Refusal, Request
 from trimode.server.access.turnstile import Visit
 from trimode.server.openai.completions import translate
 from trimode.server.openai.models import model
-from trimode.server.openai.shared.errors import TOO_LONG, error_in, face_error
+from trimode.server.openai.shared.errors import TOO_LONG, FaceError, error_in, face_error
 from trimode.server.openai.shared.facts import Facts
 from trimode.server.openai.shared.fields import sort_fields
 from trimode.server.openai.shared.model_names import ModelNames, sane
 from trimode.server.openai.shared.table import TABLE, Endpoint, rows_of
 from trimode.server.openai.shared.work import AT_ONCE, Worker
-from trimode.server.openai.tokenize import detokenize, tokenize
+from trimode.server.openai.tokenize import detokenize, info, tokenize
 
 from tests.support.openai_facts import error_of, facts
 
@@ -191,6 +191,37 @@ def test_a_checkpoint_without_a_tokenizer_takes_ids_alone() -> None:
     bare = replace(facts(), tokenizer=None)
     assert error_of(tokenize, {"prompt": "a"}, bare).code == "not_applicable"
     assert error_of(detokenize, {"tokens": [1]}, bare).code == "not_applicable"
+    with pytest.raises(FaceError, match="a checkpoint with a tokenizer"):
+        info(bare)
+
+
+def test_what_is_said_of_a_tokenizer_is_its_config_with_tokens_as_texts() -> None:
+    token = {"content": "</s>", "lstrip": False, "normalized": False, "rstrip": False, "special": True}
+    config = {
+        "tokenizer_class": "LlamaTokenizer",
+        "eos_token": {"__type": "AddedToken", **token},
+        "added_tokens_decoder": {"2": token},
+        "extra_special_tokens": [token, "<x>"],
+        "chat_template": [{"name": "default", "template": "old"}],
+        "vocab_file": "/home/somebody/vocab.json",
+        "model_max_length": 2048,
+    }
+    known = facts()
+    assert known.tokenizer is not None
+    assert info(replace(known, tokenizer_config=config)) == {
+        "tokenizer_class": "LlamaTokenizer",
+        "eos_token": "</s>",
+        "added_tokens_decoder": {"2": "</s>"},
+        "extra_special_tokens": ["</s>", "<x>"],
+        "chat_template": known.tokenizer.template_text,
+        "model_max_length": 2048,
+    }
+
+
+def test_a_tokenizer_without_a_config_has_the_class_that_transformers_takes() -> None:
+    said = info(replace(facts(), tokenizer_config={}))
+    assert said.pop("chat_template")
+    assert said == {"tokenizer_class": "PreTrainedTokenizerFast"}
 
 
 # -- work --------------------------------------------------------------------------------------------------------------

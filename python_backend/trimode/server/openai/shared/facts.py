@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ....api.fields import MAX_BLOCK_LENGTH, Mode
-from ....bundle.manifest import GENERATION_CONFIG, Manifest
+from ....bundle.manifest import GENERATION_CONFIG, TOKENIZER_CONFIG, Manifest
 from ....config import ServerConfig
 from ....errors import BundleError
 from ....text.tokenizer import Tokenizer
@@ -34,6 +34,7 @@ class Facts:
         mode: the mode of a request that names none.
         temperature, top_p: of a request that does not say; None leaves it to generate.
         calls: how the model writes calls of tools.
+        tokenizer_config: what tokenizer_config.json says; nothing without one.
         created: when the server started, in seconds since 1970; models have such a date.
     """
 
@@ -46,11 +47,12 @@ class Facts:
     temperature: float | None = None
     top_p: float | None = None
     calls: Form = ARRAY
+    tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
     created: int = field(default_factory=lambda: int(time.time()))
 
     @classmethod
     def load(cls, bundle: Path, manifest: Manifest, config: ServerConfig, names: Sequence[str]) -> Facts:
-        """Read the bundle's tokenizer and generation_config.json; `names` are those that the operator gave.
+        """Read the bundle's tokenizer, its config and generation_config.json; `names` are those that the operator gave.
 
         Raises:
             BundleError: a file is there but cannot be read.
@@ -68,6 +70,7 @@ class Facts:
             _number(generation.get("temperature"), MAX_TEMPERATURE) if sampled else None,
             _number(generation.get("top_p"), 1.0) if sampled else None,
             form_of("" if tokenizer is None else tokenizer.template_text),
+            _read(bundle / TOKENIZER_CONFIG),
         )
 
 

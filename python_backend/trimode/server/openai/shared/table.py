@@ -97,8 +97,9 @@ _SERVED = (
             integer(1, MAX_CHOICES)),
     _served("echo", COMPLETIONS, "Puts the prompt in front of the answer, its `logprobs` too; not with `suffix`.",
             boolean),
-    _served("logprobs", COMPLETIONS, "Log-probabilities of the tokens, and so many of the likeliest at each place.",
-            integer(0, MAX_TEXT_LOGPROBS)),
+    _served("logprobs", COMPLETIONS, "Log-probabilities of the tokens, and so many of the likeliest at each place. "
+            "Not with `suffix`: tokens of a gap may begin before it and end after it, so that they are not those of its "
+            "text; `output_log_probs` of generate has them as they are.", integer(0, MAX_TEXT_LOGPROBS)),
     _served("logprobs", CHAT, "Log-probabilities of the tokens chosen.", boolean),
     _served("top_logprobs", CHAT, "How many of the likeliest tokens come with each.", integer(0, MAX_TOP_LOG_PROBS)),
     _served("prompt_logprobs", CHOICES, "vLLM's: log-probabilities of the prompt, and so many of the likeliest tokens "
@@ -167,6 +168,7 @@ _OTHER_NAME = "Its name here is `response_format` or `structured_outputs`."
 _NO_TOOLS = "The server runs no tools."
 _OLD_TOOLS = "Its name is `tools` and `tool_choice` now."
 _WHOLE = "Not served."
+_GAP_TOKENS = "Tokens of a gap may begin before it and end after it."
 _REFUSED = (
     *(_refused(name, OPENAI, _OTHER_NAME) for name in (
         "guided_json", "guided_regex", "guided_choice", "guided_grammar",
@@ -175,8 +177,8 @@ _REFUSED = (
     _refused("function_call", CHAT, _OLD_TOOLS, "none", "auto"),
     _refused("prediction", FIM, "A gap is filled without drafts."),
     _refused("prediction", RESPONSES + MESSAGES, "Chat completions and completions take it."),
-    _refused("logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
-    _refused("prompt_logprobs", FIM, "Tokens of a gap may begin before it.", False, 0),
+    _refused("logprobs", FIM, _GAP_TOKENS, False, 0),
+    _refused("prompt_logprobs", FIM, _GAP_TOKENS, False, 0),
     _refused("truncate_prompt_tokens", FIM, "A gap's prompt is never cut."),
     _refused("truncation", RESPONSES, "A prompt is never cut.", "disabled", "auto"),
     _refused("echo", CHAT, _WHOLE, False),
