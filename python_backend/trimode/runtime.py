@@ -15,6 +15,7 @@ from typing import Any
 
 from .api.answer import Chunk
 from .api.block_defaults import MAX_QUADRATIC_LENGTH, SMALLEST_QUADRATIC
+from .api.counters import StepTally
 from .api.defaults import Defaults
 from .api.effort import EffortTable
 from .api.fields import MAX_BLOCK_LENGTH, Mode
@@ -29,7 +30,6 @@ from .decoding.reveal import add_rules
 from .engines.base import Engine
 from .engines.registry import open_engine, warm_up
 from .grammar.compiler import Compiler
-from .metrics import StepTally
 from .requests import registry
 from .requests.guides import must_compile
 from .requests.services import Handle, Request, Services

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from trimode.metrics import INSTANCE, LABELS, METRICS, SECONDS, SHORT_SECONDS, STEP_SIZES, TOKENS, UNITS, Metric
+from trimode.api.counters import STEP_SIZES
+from trimode.metrics import INSTANCE, LABELS, METRICS, SECONDS, SHORT_SECONDS, TOKENS, UNITS, Metric
 from trimode.server.access.refusals import FACES
 from trimode.server.metrics_front.source import CACHE_INFO, INFO, REFUSALS
 from trimode.server.metrics_front.vllm_names import TWINS, Twin
@@ -25,8 +26,8 @@ def _bounds(buckets: tuple[float, ...]) -> str:
 
 BUCKETS = (
     f"Histograms of seconds have the buckets {_bounds(SECONDS)}, those between tokens {_bounds(SHORT_SECONDS)}, and "
-    f"those of tokens {_bounds(TOKENS)}; those of a step are {_bounds(STEP_SIZES)}. Each has the series `_bucket`, `_sum` and `_count`. A metric without the "
-    f"label `{INSTANCE}` adds up over the instances of the model."
+    f"those of tokens {_bounds(TOKENS)}; those of a step are {_bounds(STEP_SIZES)}. Each has the series `_bucket`, "
+    f"`_sum` and `_count`. A metric without the label `{INSTANCE}` adds up over the instances of the model."
 )
 
 TRITON = {

@@ -5,6 +5,7 @@ Numbers are data here; who prints or sends them is decided elsewhere.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import dataclass, fields
 from itertools import zip_longest
 from typing import Literal, get_args
@@ -172,3 +173,28 @@ class Counters:
         """Return every counter and ratio by its name on the wire."""
         ratios = ("forwards", "tokens_per_forward", "tokens_per_cycle", "acceptance_rate")
         return {**self._counts(), **{name: getattr(self, name) for name in ratios}}
+
+
+STEP_SIZES = (1.0, *(float(2**power) for power in range(3, 15)))
+"""Tokens by which steps are counted: 1, 8, 16 and on to 16,384, as vLLM has them."""
+
+
+class StepTally:
+    """Steps of the scheduler's loop by their number of tokens. One thread counts them, another may read.
+
+    A step may last a millisecond: it is counted in place, for a tenth of what a sample of the metrics takes.
+
+    Attributes:
+        steps: for each bound of STEP_SIZES, how many steps had so many tokens or fewer, and more than the bound before;
+            the last entry is of those beyond all bounds.
+        tokens: of all steps.
+    """
+
+    def __init__(self) -> None:
+        self.steps = [0] * (len(STEP_SIZES) + 1)
+        self.tokens = 0
+
+    def add(self, tokens: int) -> None:
+        """Count a step."""
+        self.steps[bisect_left(STEP_SIZES, tokens)] += 1
+        self.tokens += tokens

@@ -1,7 +1,6 @@
 """What the server counts of itself: the table of its metrics, what records them, and the last minute of anything."""
 
 from .recorder import Recorder, Sample
-from .step_tally import StepTally
 from .table import (
     ACCEPTED,
     ACCEPTED_FREE,
@@ -37,7 +36,6 @@ from .table import (
     SECONDS,
     SHORT_SECONDS,
     SLOTS_USED,
-    STEP_SIZES,
     STEP_TOKENS,
     TALLY,
     TOKENS,
@@ -82,7 +80,6 @@ __all__ = [
     "SECONDS",
     "SHORT_SECONDS",
     "SLOTS_USED",
-    "STEP_SIZES",
     "STEP_TOKENS",
     "TALLY",
     "TOKENS",
@@ -92,5 +89,4 @@ __all__ = [
     "Metric",
     "Recorder",
     "Sample",
-    "StepTally",
 ]

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..api.answer import Chunk, Timing
-from ..api.counters import FREE_DRAFTS
+from ..api.counters import FREE_DRAFTS, STEP_SIZES, StepTally
 from ..errors import TrimodeError
-from .step_tally import StepTally
 from .table import (
     ACCEPTED,
     ACCEPTED_FREE,
@@ -37,7 +36,6 @@ from .table import (
     PROMPT_TOKENS,
     QUEUE,
     REQUESTS,
-    STEP_SIZES,
     STEP_TOKENS,
     VERIFICATIONS,
     Metric,

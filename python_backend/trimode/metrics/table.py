@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from ..api.counters import STEP_SIZES
+
 INSTANCE = "model_instance"
 """Label of what instances must not add up or overwrite; they share every metric whose labels are the same."""
 TALLY = ("_tally_total", "_tally_sum_total")
 """Endings of the two counters of a tallied histogram: observations by bucket (`le`, not added up), and their sum."""
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 SHORT_SECONDS = (0.0005, 0.001, 0.0025, *SECONDS[:9])
-STEP_SIZES = (1.0, *(float(2**power) for power in range(3, 15)))  # 1, 8, 16 to 16,384 tokens, as vLLM has them
 TOKENS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0, 500.0, 1000.0, 2000.0, 5000.0, 10000.0, 20000.0, 50000.0)
 
 

@@ -14,13 +14,13 @@ from functools import wraps
 from typing import TypeVar
 
 from ..api.answer import Chunk
+from ..api.counters import StepTally
 from ..auto.chooser import Auto
 from ..decoding.committed import Committed
 from ..decoding.modes import registry as modes
 from ..decoding.sequence import Phase, SequenceState
 from ..engines.base import Engine, Row, RowResult
 from ..errors import EngineError, NotFiniteError, TrimodeError, engine_failure
-from ..metrics import StepTally
 from . import delivery
 from .batching import pack, reading_order, reads_text
 from .job import Job

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from trimode.api.answer import Chunk, Timing
-from trimode.api.counters import Counters
+from trimode.api.counters import Counters, StepTally
 from trimode.errors import OverloadedError
 from trimode.metrics.recorder import Recorder, Sample
-from trimode.metrics.step_tally import StepTally
 from trimode.metrics.table import (
     ACCEPTED_FREE,
     DECODE,

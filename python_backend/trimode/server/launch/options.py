@@ -151,8 +151,8 @@ def _add_tls(made: argparse.ArgumentParser) -> None:
         type=int,
         choices=CERT_REQS,
         default=NOT_ASKED,
-        help="2: callers need a certificate of --ssl-ca-certs; 1: they may do without, but one that they show must be of "
-        "these; 0: they are asked for none [%(default)s]",
+        help="2: callers need a certificate of --ssl-ca-certs; 1: they may do without, but one that they show must be "
+        "of these; 0: they are asked for none [%(default)s]",
     )
 
 

@@ -98,8 +98,8 @@ _SERVED = (
     _served("echo", COMPLETIONS, "Puts the prompt in front of the answer, its `logprobs` too; not with `suffix`.",
             boolean),
     _served("logprobs", COMPLETIONS, "Log-probabilities of the tokens, and so many of the likeliest at each place. "
-            "Not with `suffix`: tokens of a gap may begin before it and end after it, so that they are not those of its "
-            "text; `output_log_probs` of generate has them as they are.", integer(0, MAX_TEXT_LOGPROBS)),
+            "Not with `suffix`: tokens of a gap may begin before it and end after it, so that they are not those of "
+            "its text; `output_log_probs` of generate has them as they are.", integer(0, MAX_TEXT_LOGPROBS)),
     _served("logprobs", CHAT, "Log-probabilities of the tokens chosen.", boolean),
     _served("top_logprobs", CHAT, "How many of the likeliest tokens come with each.", integer(0, MAX_TOP_LOG_PROBS)),
     _served("prompt_logprobs", CHOICES, "vLLM's: log-probabilities of the prompt, and so many of the likeliest tokens "
