@@ -19,6 +19,7 @@ from .api.fields import Mode
 from .api.reveals import RULE_FILES
 from .bundle.digests import STATE
 from .errors import ConfigError
+from .logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
 
 MANY = 1_000_000
 """An upper bound that no real setting reaches; it catches a slip of the keyboard."""
@@ -31,18 +32,16 @@ class Setting:
     Attributes:
         help: what it does, with its unit.
         low, high: inclusive range of an integer; None for any other kind.
-        environment: the variable that wins over the file, or "".
     """
 
     help: str
     low: int | None = None
     high: int | None = None
-    environment: str = ""
 
 
-def _about(help: str, low: int | None = None, high: int | None = None, environment: str = "") -> dict[str, Setting]:
+def _about(help: str, low: int | None = None, high: int | None = None) -> dict[str, Setting]:
     """Return the metadata of a field of ServerConfig: its row."""
-    return {"setting": Setting(help, low, high, environment)}
+    return {"setting": Setting(help, low, high)}
 
 
 @dataclass(frozen=True)
@@ -52,13 +51,12 @@ class ServerConfig:
     bundle: Path = field(
         default=Path("build/out/nano-float32"),
         metadata=_about(
-            "Folder of the engine bundle. A relative path starts at the folder that holds `model_repository`.",
-            environment="TRIMODE_BUNDLE",
+            "Folder of the engine bundle. A relative path starts at the folder that holds `model_repository`."
         ),
     )
     threads: int = field(
         default=0,
-        metadata=_about("Threads of an engine on the CPU; 0 takes every core.", 0, 1024, "TRIMODE_THREADS"),
+        metadata=_about("Threads of an engine on the CPU; 0 takes every core.", 0, 1024),
     )
     spin: bool = field(
         default=True,
@@ -69,7 +67,7 @@ class ServerConfig:
     )
     max_slots: int = field(
         default=16,
-        metadata=_about("Most sequences that are decoded at once.", 1, 1024, "TRIMODE_MAX_SLOTS"),
+        metadata=_about("Most sequences that are decoded at once.", 1, 1024),
     )
     max_queue: int = field(
         default=64,
@@ -78,7 +76,6 @@ class ServerConfig:
             "waiting requests makes room for it.",
             0,
             MANY,
-            "TRIMODE_MAX_QUEUE",
         ),
     )
     prefill_chunk: int = field(default=256, metadata=_about("Most prompt tokens that one pass reads.", 1, 8192))
@@ -88,7 +85,6 @@ class ServerConfig:
             "Memory in MiB for the keys and values of texts read before; 0 turns the prefix cache off.",
             0,
             MANY,
-            "TRIMODE_PREFIX_CACHE_MIB",
         ),
     )
     default_mode: Mode = field(default=Mode.AUTO, metadata=_about("`mode` of a request that does not give it."))
@@ -102,7 +98,6 @@ class ServerConfig:
             "An instance that Triton placed on a GPU takes that one instead.",
             0,
             1023,
-            "TRIMODE_DEVICE",
         ),
     )
 
@@ -131,8 +126,13 @@ class ServerConfig:
             raise ConfigError(f"default_mode {limit}, got {self.default_mode.value!r}")
 
     @classmethod
-    def load(cls, path: Path, environment: Mapping[str, str] = os.environ) -> ServerConfig:
+    def load(
+        cls, path: Path, environment: Mapping[str, str] = os.environ, others: Collection[str] = ()
+    ) -> ServerConfig:
         """Read `path`, then let TRIMODE_* variables win.
+
+        Args:
+            others: further variables of that name which have a meaning: those of the command line.
 
         Raises:
             ConfigError: unreadable, an unknown key or variable, or a value of the wrong kind.
@@ -144,10 +144,10 @@ class ServerConfig:
             raise ConfigError(f"{path} cannot be read: {exc}") from exc
         if not isinstance(raw, dict) or not all(isinstance(key, str) for key in raw):
             raise ConfigError(f"{path} must hold a mapping of keys to values")
-        check_names(environment)
+        check_names(environment, others)
         for variable, key in ENVIRONMENT.items():
             if variable in environment:
-                raw[key] = environment[variable]
+                raw[key] = _value_of(key, environment[variable])
         return cls.from_mapping(raw)
 
     @classmethod
@@ -165,28 +165,35 @@ def settings() -> dict[str, Setting]:
     return {one.name: one.metadata["setting"] for one in fields(ServerConfig)}
 
 
-ENVIRONMENT = {setting.environment: key for key, setting in settings().items() if setting.environment}
-"""The environment variables that win over model.yaml, and the key that each of them sets."""
-
 PREFIX = "TRIMODE_"
-OTHERS = (RULE_FILES, STATE, "TRIMODE_URL", "TRIMODE_API_KEY")
+ENVIRONMENT = {f"{PREFIX}{key.upper()}": key for key in settings()}
+"""The environment variables that win over model.yaml, and the key that each of them sets."""
+OTHERS = (RULE_FILES, STATE, FORM_VARIABLE, LEVEL_VARIABLE, "TRIMODE_URL", "TRIMODE_API_KEY")
 """Variables with our prefix that have a meaning elsewhere: the last two are the client's."""
 SERVICE_LINK = re.compile(r"TRIMODE_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)")
 """Variables that Kubernetes sets in every container for a service whose name begins with trimode."""
 
 
-def check_names(environment: Collection[str]) -> None:
-    """Refuse variables with our prefix that set nothing: they are misspelt.
+def check_names(environment: Collection[str], others: Collection[str] = ()) -> None:
+    """Refuse variables with our prefix that set nothing: they are misspelt. `others` have a meaning elsewhere.
 
     Raises:
         ConfigError: names the first of them, and the variable that it is like.
     """
-    known = [*ENVIRONMENT, *OTHERS]
+    known = [*ENVIRONMENT, *OTHERS, *others]
     for name in sorted(environment):
         if name.startswith(PREFIX) and name not in known and not SERVICE_LINK.fullmatch(name):
             near = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
             hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(ENVIRONMENT)}"
             raise ConfigError(f"the environment variable {name} sets nothing; {hint}")
+
+
+def _value_of(key: str, text: str) -> object:
+    """Return what a variable says: true and false are words there, all else is checked as it is in the file."""
+    words = {"1": True, "true": True, "0": False, "false": False}
+    if isinstance(getattr(ServerConfig, key), bool):
+        return words.get(text.lower(), text)
+    return text
 
 
 def _like(default: object, key: str, value: object) -> Any:

@@ -145,6 +145,7 @@ class Runtime:
         caller: str = "",
         arrived: float | None = None,
         reference: bool = False,
+        name: str = "",
     ) -> Handle:
         """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
 
@@ -154,6 +155,7 @@ class Runtime:
             caller: who sent it; slots go to callers in turn (see scheduling/turns.py).
             arrived: when it came, in seconds of time.monotonic(); None for now.
             reference: follow the released loops to the letter (see GenerationParams).
+            name: what lines of the log name the request by.
 
         Raises:
             RequestError: a field is bad, or prompt and answer do not fit the engine.
@@ -163,7 +165,7 @@ class Runtime:
         params = self._check(given, reference)
         limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
         seconds = min(limits) / 1000 if limits else None
-        request = Request(params, given, sink, seconds, caller, time.monotonic() if arrived is None else arrived)
+        request = Request(params, given, sink, seconds, caller, time.monotonic() if arrived is None else arrived, name)
         if arrived is not None:
             request.check_time()
         return self._start(request)

@@ -90,9 +90,12 @@ def usage(parser: argparse.ArgumentParser) -> str:
     return " ".join(words)
 
 
-def options_table(parser: argparse.ArgumentParser) -> str:
-    """Return the table of a program's arguments and options, without --help."""
-    return _table(_shown(parser))
+def options_table(parser: argparse.ArgumentParser, variable: Callable[[argparse.Action], str] | None = None) -> str:
+    """Return the table of a program's arguments and options, without --help; `variable` fills a column of its own."""
+    if variable is None:
+        return _table(_shown(parser))
+    rows = [(_flags(action), variable(action), plain(_help(action))) for action in _shown(parser)]
+    return table(("option", "variable", "meaning"), rows)
 
 
 def _table(actions: Iterable[argparse.Action]) -> str:

@@ -18,7 +18,8 @@ TABLE = {
     # triton to bundle: under a tritonserver alone, nobody else checks that the bundle is not damaged
     # text to api: both ends read a prompt by text/prompt.py, which takes the prompt's group of fields
     # triton to scheduling: callers take turns before grammars by the rule of slots, scheduling/turns.py
-    "trimode": (16, 9, 58),
+    # the room logs, which the server and all that works for a request name requests by
+    "trimode": (17, 9, 64),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),
     "trimode_client": (10, 6, 26),
@@ -32,22 +33,23 @@ FOUNDATION = {"errors", "api", "bundle"}
 MAY_IMPORT = {
     "errors": set[str](),
     "moved": set[str](),
+    "logs": {"errors"},
     "api": {"errors"},
     "bundle": {"errors"},
     "text": FOUNDATION,
     "grammar": {*FOUNDATION, "text"},
     "engines": FOUNDATION,
     "metrics": FOUNDATION,
-    "config": FOUNDATION,
+    "config": {*FOUNDATION, "logs"},
     "decoding": {"errors", "api", "engines"},
     "auto": {"errors", "api", "engines", "decoding", "moved"},
-    "scheduling": {*FOUNDATION, "engines", "text", "decoding", "auto"},
-    "requests": {*FOUNDATION, "engines", "text", "grammar", "decoding", "auto", "scheduling"},
+    "scheduling": {*FOUNDATION, "logs", "engines", "text", "decoding", "auto"},
+    "requests": {*FOUNDATION, "logs", "engines", "text", "grammar", "decoding", "auto", "scheduling"},
     "runtime": {*FOUNDATION, "engines", "text", "grammar", "config", "decoding", "auto", "scheduling", "requests"},
-    "triton": {*FOUNDATION, "config", "metrics", "scheduling", "requests", "runtime"},
+    "triton": {*FOUNDATION, "logs", "config", "metrics", "scheduling", "requests", "runtime"},
     # text: server/openai/ answers /tokenize without a way through Triton, which routers ask for every request, shows
     # the tokens of log-probabilities, and counts a prompt's tokens, since an answer may take what the context leaves.
-    "server": {*FOUNDATION, "config", "metrics", "text"},
+    "server": {*FOUNDATION, "logs", "config", "metrics", "text"},
 }
 """What each room of the runtime may import; rooms that come later stand above those that they use."""
 ENGINE_CONTRACT = {"trimode.engines.base"}

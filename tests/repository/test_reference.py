@@ -183,7 +183,7 @@ def test_every_key_of_the_configuration_is_explained() -> None:
     assert list(settings()) == list(vars(ServerConfig()))
     for key, setting in settings().items():
         assert f"| `{key}` |" in page and setting.help in page
-        assert setting.environment in page
+        assert f"`TRIMODE_{key.upper()}`" in page
 
 
 def options(parser: argparse.ArgumentParser) -> set[str]:

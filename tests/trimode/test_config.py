@@ -40,6 +40,11 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("TRIMODE_MAX_QUEUE", "0", 0),
         ("TRIMODE_PREFIX_CACHE_MIB", "0", 0),
         ("TRIMODE_DEVICE", "3", 3),
+        ("TRIMODE_SPIN", "false", False),
+        ("TRIMODE_SPIN", "1", True),
+        ("TRIMODE_PREFILL_CHUNK", "64", 64),
+        ("TRIMODE_DEFAULT_MODE", "diffusion", Mode.DIFFUSION),
+        ("TRIMODE_DEFAULT_MAX_TOKENS", "7", 7),
     ],
 )
 def test_a_variable_wins_over_the_file(tmp_path: Path, variable: str, value: str, expected: object) -> None:
@@ -48,7 +53,20 @@ def test_a_variable_wins_over_the_file(tmp_path: Path, variable: str, value: str
 
 
 def test_every_variable_names_a_key() -> None:
-    assert set(ENVIRONMENT.values()) <= set(ServerConfig.__dataclass_fields__)
+    assert list(ENVIRONMENT.values()) == list(ServerConfig.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("value", ["", "2", "maybe"])
+def test_a_variable_of_a_switch_takes_no_other_word(tmp_path: Path, value: str) -> None:
+    with pytest.raises(ConfigError, match="spin must be bool"):
+        load(tmp_path, "", TRIMODE_SPIN=value)
+
+
+def test_variables_of_the_command_line_are_none_of_the_file_and_not_misspelt(tmp_path: Path) -> None:
+    (path := tmp_path / "model.yaml").write_text("")
+    assert ServerConfig.load(path, {"TRIMODE_HTTP_PORT": "8000"}, ["TRIMODE_HTTP_PORT"]) == ServerConfig()
+    with pytest.raises(ConfigError, match=r"TRIMODE_HTP_HOST sets nothing; did you mean TRIMODE_HTTP_HOST\?"):
+        ServerConfig.load(path, {"TRIMODE_HTP_HOST": "::1"}, ["TRIMODE_HTTP_HOST"])
 
 
 @pytest.mark.parametrize(

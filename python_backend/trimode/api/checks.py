@@ -5,6 +5,7 @@ Knows nothing of how the fields of one request hang together.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
@@ -141,21 +142,30 @@ def _segments(field: Field, items: list[object]) -> tuple[str | int | None, ...]
 def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, str], ...]:
     """Return messages as chat templates read them: the role developer as system, parts of text as one text."""
     checked = []
-    for at, message in enumerate(messages):
+    for at, given in enumerate(messages):
+        message = _from_json(given) if isinstance(given, str) else given
         if not isinstance(message, Mapping) or set(message) - {"role", "content"} or "role" not in message:
             raise RequestError(field.name, "must hold objects with the keys role and content", message)
         role = message["role"]
         if role not in ROLES:
             raise RequestError(f"messages[{at}].role", "must be system, user or assistant", role)
         content = replace(field, name=f"messages[{at}].content")
-        given = message.get("content", Described("nothing"))
-        if isinstance(given, list):
-            given = "".join(_part(content, number, part) for number, part in enumerate(given))
-        elif isinstance(given, Described) or not isinstance(given, str):
+        said = message.get("content", Described("nothing"))
+        if isinstance(said, list):
+            said = "".join(_part(content, number, part) for number, part in enumerate(said))
+        elif isinstance(said, Described) or not isinstance(said, str):
             limit = "must be a string, or a list of parts of text"
-            raise RequestError(content.name, limit, given, error_type="wrong_type")
-        checked.append({"role": "system" if role == "developer" else role, "content": as_text(content, given)})
+            raise RequestError(content.name, limit, said, error_type="wrong_type")
+        checked.append({"role": "system" if role == "developer" else role, "content": as_text(content, said)})
     return tuple(checked)
+
+
+def _from_json(text: str) -> object:
+    """Return the message that a text holds as JSON: Triton's own HTTP takes lists of texts, and none of objects."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
 
 
 def _part(content: Field, number: int, part: object) -> str:

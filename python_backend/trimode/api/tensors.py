@@ -17,10 +17,14 @@ CANARY_TAG = "trimode-canary"  # of the supervisor's own requests; they are left
 MODEL_VERSION = "1"
 MODES = "modes"  # a parameter of config.pbtxt, there unless the model has all modes: their names, separated by commas
 # Parameters that are no fields: a request's id and, set by the front and by nobody else, the front's own name for the
-# request, the name of one to be cancelled, who called, and the tokens a minute that the caller may have.
-ID, TAG, CANCEL, CALLER, TOKEN_RATE = "id", "tag", "cancel", "caller", "token_rate"
+# request, the name of one to be cancelled, who called, the tokens a minute that the caller may have, and the id that
+# lines of the log have.
+ID, TAG, CANCEL, CALLER, TOKEN_RATE, LOG_ID = "id", "tag", "cancel", "caller", "token_rate", "log_id"
 MAX_ID_CHARACTERS = 128  # several times a UUID; the id is kept and compared for as long as the request runs
 MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS  # UTF-8 needs at most 4 bytes a character
+
+IN_PARTS = ("messages",)
+"""Fields that are a JSON list, which may also come as a tensor with one JSON text for each item."""
 
 DATA_TYPES: dict[Kind, str] = {
     "string": "TYPE_STRING",
@@ -65,7 +69,7 @@ def _input(field: Field) -> Tensor:
     data_type = DATA_TYPES[field.kind]
     if field.kind == "int" and field.high is not None and field.high > INT32_MAX:
         data_type = "TYPE_INT64"
-    return Tensor(field.name, data_type, -1 if field.kind in ("strings", "ints") else 1)
+    return Tensor(field.name, data_type, -1 if field.kind in ("strings", "ints") or field.name in IN_PARTS else 1)
 
 
 def _counter(name: str, data_type: str) -> Output:

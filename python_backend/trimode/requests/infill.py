@@ -18,6 +18,7 @@ from ..api.fields import Mode
 from ..decoding.guide import NoTokenError
 from ..decoding.sequence import SequenceState
 from ..errors import CancelledError, PromptTooLongError, TrimodeError, engine_failure
+from ..logs.request_id import named
 from ..scheduling.job import Job
 from .gap_guides import GapGuides
 from .gap_jobs import GapJobs
@@ -143,7 +144,7 @@ class InfillRequest:
         except TrimodeError as error:
             answer = Chunk(error=error)
         except Exception as exc:
-            logger.exception("a gap could not be filled")
+            logger.exception("a gap could not be filled", extra=named(self._request.name))
             answer = Chunk(error=engine_failure("a gap could not be filled", exc))
         if answer is None:
             return

@@ -17,6 +17,7 @@ from ..decoding.modes.revise import go_on
 from ..decoding.revise_state import ReviseState
 from ..decoding.sequence import SequenceState
 from ..errors import RequestError, engine_failure
+from ..logs.request_id import working_for
 from ..scheduling.job import Job
 from ..text.answer_text import AnswerText
 from ..text.tokenizer import Tokenizer
@@ -40,7 +41,8 @@ def start(request: Request, services: Services) -> Handle:
         raise RequestError("text", limit, original.text)
 
     def take(chunk: Chunk) -> None:
-        request.sink(answer(chunk, seq, original, tokenizer))
+        with working_for(request.name):
+            request.sink(answer(chunk, seq, original, tokenizer))
 
     job = Job(seq, AnswerText(None, (), at_once=True), services.post(take))
     return services.submit(job, request)

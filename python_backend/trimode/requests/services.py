@@ -77,6 +77,7 @@ class Request:
         seconds: the time it may take, queueing included; None for any.
         caller: who sent it, by the address that the front saw; "" if it did not come by the front.
         arrived: when it came, in seconds of time.monotonic(): it may have waited before it was checked.
+        name: what lines of the log name it by.
     """
 
     params: GenerationParams
@@ -85,6 +86,7 @@ class Request:
     seconds: float | None
     caller: str = ""
     arrived: float = field(default_factory=time.monotonic)
+    name: str = ""
 
     @property
     def deadline(self) -> float | None:
@@ -103,7 +105,7 @@ class Request:
     @property
     def claim(self) -> Claim:
         """What its place in the queue depends on."""
-        return Claim(self.caller, self.params.user, self.params.priority)
+        return Claim(self.caller, self.params.user, self.params.priority, self.name)
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,13 @@ class Claim:
         caller: who sent it, by the address that the front saw; "" if it did not come by the front.
         user: whom the caller sent it for, as the caller says.
         priority: among the requests of one caller the lowest goes first.
+        name: what lines of the log name the request by.
     """
 
     caller: str = ""
     user: str = ""
     priority: int = 0
+    name: str = field(default="", compare=False)
 
 
 @dataclass(eq=False)

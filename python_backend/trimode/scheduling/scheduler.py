@@ -21,6 +21,7 @@ from ..decoding.modes import registry as modes
 from ..decoding.sequence import Phase, SequenceState
 from ..engines.base import Engine, Row, RowResult
 from ..errors import EngineError, NotFiniteError, TrimodeError, engine_failure
+from ..logs.request_id import named, working_for
 from . import delivery
 from .batching import pack, reading_order, reads_text
 from .job import Job
@@ -103,6 +104,8 @@ class Scheduler:
         seq.slot = self._engine.allocate(block=not seq.single)
         job.timing.admitted = time.monotonic()
         self._queue.start(job)
+        facts = job.timing.admitted - job.submitted, seq.mode.value, len(seq.prompt)
+        logger.debug("has a slot after %.3f s: mode %s, %d tokens of prompt", *facts, extra=named(job.claim.name))
 
     def _step(self) -> None:
         """Choose, plan, run and apply one pass of every live sequence."""
@@ -157,7 +160,12 @@ class Scheduler:
                 self._engine.place(job.sequence.slot, block=not job.sequence.single)
         began = time.perf_counter()
         results = self._engine.run([row for _, row in group])
-        return results, time.perf_counter() - began
+        seconds = time.perf_counter() - began
+        if logger.isEnabledFor(logging.DEBUG):
+            tokens = sum(len(row.tokens) for _, row in group)
+            names = named(*(job.claim.name for job, _ in group))
+            logger.debug("a pass of %d rows and %d tokens took %.1f ms", len(group), tokens, seconds * 1e3, extra=names)
+        return results, seconds
 
     @blaming
     def _apply(self, job: Job, row: Row, result: RowResult) -> int:
@@ -165,14 +173,16 @@ class Scheduler:
         seq = job.sequence
         read = len(row.tokens) if seq.phase is Phase.PREFILL else 0
         if not result.finite:
-            logger.error("a pass of %s gave values that are not finite at token %d", seq.mode.value, row.start)
+            said, place = "a pass of %s gave values that are not finite at token %d", (seq.mode.value, row.start)
+            logger.error(said, *place, extra=named(job.claim.name))
             raise NotFiniteError(NOT_FINITE)
         outcome = modes.apply(seq, row, result)
         if outcome.drafted is not None:
             self._auto.verified(seq, outcome)
         self._deliver(job, outcome)
         if outcome.prompt_read and not seq.done:
-            self._prefixes.keep(seq, seq.prompt)
+            with working_for(job.claim.name):
+                self._prefixes.keep(seq, seq.prompt)
         return read + len(outcome.tokens)
 
     def _deliver(self, job: Job, outcome: Committed) -> None:
@@ -198,7 +208,8 @@ class Scheduler:
         except BaseException:
             self._queue.running.append(job)
             raise
-        self._release(job.sequence)
+        with working_for(job.claim.name):
+            self._release(job.sequence)
 
     def _send(self, job: Job, chunk: Chunk, snapshot: BlockSnapshot | None) -> None:
         delivery.send(job, chunk, snapshot)
@@ -210,7 +221,8 @@ class Scheduler:
         ):
             error: TrimodeError = cause
         else:
-            logger.error("a decoding step failed", exc_info=cause)
+            names = named(*(job.claim.name for job in jobs))
+            logger.error("a decoding step failed", exc_info=cause, extra=names)
             error = engine_failure("a decoding step failed", cause)
         for job in jobs:
             self._fail(job, error)
@@ -224,7 +236,8 @@ class Scheduler:
             decisions = self._auto.decisions(seq)
         finally:
             if ran:
-                self._release(seq, sound=not isinstance(error, EngineError))
+                with working_for(job.claim.name):
+                    self._release(seq, sound=not isinstance(error, EngineError))
             else:
                 self._auto.finished(seq, learn=False)
         job.deliver(delivery.last_chunk(job, decisions, error))

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 from ..api.checks import check_field
 from ..api.fields import BY_NAME
-from ..api.tensors import CALLER, ID, TAG, TOKEN_RATE
+from ..api.tensors import CALLER, ID, LOG_ID, TAG, TOKEN_RATE
 from ..errors import RequestError
+from ..logs.request_id import current_id, suggest
 from .access.turnstile import Visit
 from .serving import check_id
 
@@ -52,9 +53,11 @@ def check_request(request: dict[str, Any], tag: str, visit: Visit, *, streaming:
             given[name] = json.dumps(value, ensure_ascii=False)  # a text's limit counts characters, not escapes
     if request_id is not None:
         check_id(request_id)
+        suggest(request_id)
+    logged = {LOG_ID: name} if (name := current_id()) else {}
     own = {} if request_id is None else {ID: request_id}
     rate = {} if visit.token_rate is None else {TOKEN_RATE: visit.token_rate}
-    return json.dumps({**given, **own, **rate, TAG: tag, CALLER: visit.caller}).encode("ascii")
+    return json.dumps({**given, **own, **rate, **logged, TAG: tag, CALLER: visit.caller}).encode("ascii")
 
 
 def read_object(body: bytes) -> dict[str, Any]:

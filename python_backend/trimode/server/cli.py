@@ -9,7 +9,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import logging
+import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -20,6 +23,8 @@ from ..bundle import digests
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..config import ServerConfig
 from ..errors import BundleError, ServeError, TrimodeError
+from ..logs.lines import FORMS, line_of
+from ..logs.setup import DEFAULT_FORM, log_lines, serve_log
 from .access.entry import Entry
 from .access.keys import OPEN
 from .backend_client import BackendClient
@@ -31,10 +36,11 @@ from .guard import Guard
 from .http_front.bodies import Bodies
 from .http_front.listener import listen
 from .launch.command import Launch
+from .launch.environment import variables
 from .launch.limits import affordable, check_limits, raise_file_limit
-from .launch.log_lines import log_lines
+from .launch.options import TRITON_OPTIONS, read
 from .launch.options import parser as parser
-from .launch.output import output_aside
+from .launch.output import DROPPED, output_aside
 from .launch.private_folder import private_folder
 from .launch.reaper import Reaper
 from .liveness import Liveness
@@ -45,7 +51,6 @@ from .openai.front import add_openai
 from .openai.shared.facts import Facts
 from .playground.front import ROOT, PlaygroundFront
 from .ports import check_port_free, free_port, in_url
-from .process import log
 from .serving import Limits
 from .shared_memory import close_shm, own_prefix
 from .supervisor import Supervisor
@@ -55,22 +60,27 @@ MUCH_TO_READ = 2**30  # bytes of a bundle from which the log says that they are 
 
 def main(arguments: list[str] | None = None) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit status."""
-    options = parser().parse_args(arguments)
+    options = read(sys.argv[1:] if arguments is None else arguments, os.environ)
     raise_file_limit()
-    with output_aside(), log_lines():
+    with output_aside(partial(dropped_note, options.log_format)), log_lines(options.log_format, options.log_level):
         try:
             asyncio.run(_serve(options))
         except TrimodeError as exc:
-            log(exc.on_the_wire(), "ERROR")
+            serve_log.error("%s", exc.on_the_wire())
             return 1
     return 0
+
+
+def dropped_note(form: str, lines: int) -> bytes:
+    """Return the line of the log that says how many were dropped."""
+    return line_of(FORMS[form](), logging.WARNING, serve_log.name, DROPPED.format(lines))
 
 
 async def _serve(options: argparse.Namespace) -> None:
     settle_ports(options)
     limits = limits_of(options)
     repository = options.model_repository.resolve()
-    config = ServerConfig.load(repository / MODEL_NAME / "model.yaml")
+    config = configuration(repository)
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
     manifest = Manifest.load(bundle)
     state = checked(bundle, manifest, everything=options.verify)
@@ -112,17 +122,26 @@ async def _serve(options: argparse.Namespace) -> None:
             listen(scraped.handle, options.metrics_host, options.metrics_port, most_metrics, entry.tls),
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):
-            log(f"loading {manifest.model} ({manifest.precision}) from {bundle}")
-            ready = partial(_ready, front, banner(options, manifest, bundle))
+            serve_log.info("loading %s (%s) from %s", manifest.model, manifest.precision, bundle)
+            ready = partial(_ready, front, banner(options, manifest, bundle), options.log_format)
             await supervisor.run(ready, lambda: guard.running + front.running)
 
 
-async def _ready(front: GrpcFront, text: str) -> None:
-    """Say that the server is ready, once gRPC is connected."""
+async def _ready(front: GrpcFront, text: str, form: str) -> None:
+    """Say that the server is ready, once gRPC is connected: to people on the standard output, else in the log."""
     close_shm(own_prefix())
     await front.connect()
+    if form != DEFAULT_FORM:
+        serve_log.info("%s", text.partition("\n")[0])
+        return
     with contextlib.suppress(OSError):  # a full disk, or nobody reads
         print(text, flush=True)
+
+
+def configuration(repository: Path) -> ServerConfig:
+    """Return what model.yaml and the environment set; variables of the command line are not misspelt ones."""
+    path, others = repository / MODEL_NAME / "model.yaml", [*variables(parser()), TRITON_OPTIONS]
+    return ServerConfig.load(path, os.environ, others)
 
 
 def on_signals(stop: Callable[[], None]) -> None:
@@ -173,7 +192,7 @@ def checked(bundle: Path, manifest: Manifest, *, everything: bool) -> str:
     except OSError as exc:
         raise BundleError(f"a file of {bundle} cannot be read: {exc}") from exc
     if size > MUCH_TO_READ and (everything or not digests.is_checked(bundle, manifest)):
-        log(f"reading the {size / 1e9:.1f} GB of {bundle} to check them")
+        serve_log.info("reading the %.1f GB of %s to check them", size / 1e9, bundle)
     return digests.check(bundle, manifest, everything=everything)
 
 

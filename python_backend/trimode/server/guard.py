@@ -12,6 +12,7 @@ import json
 import logging
 import re
 import secrets
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from aiohttp import web
 
 from ..api.tensors import CANCEL, MODEL_NAME
 from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
+from ..logs.request_id import begin, current_id
 from .access.entry import EVERYBODY, Entry
 from .access.refusals import HTTP
 from .backend_client import JSON, Answer, BackendClient
@@ -101,9 +103,15 @@ class Guard:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request; every error is JSON `{"error": "<error_type>: <message>"}`."""
         trace.begin(request.headers)
+        began = time.monotonic()
+        if talkative := logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s %s from %s", request.method, shorten(Described(path_of(request))), request.remote)
         response = self.entry.origins.preflight(request) or await self._answer(request)
         if not response.prepared:  # a stream was sent with them
-            response.headers.update(self.entry.origins.headers(request))
+            response.headers.update({trace.REQUEST_ID: current_id(), **self.entry.origins.headers(request)})
+        if talkative:
+            logger.debug("answered with %d after %.3f s%s", response.status, time.monotonic() - began, trace.named())
+        begin("")  # the connection's task waits for the next one; what it logs until then is of none
         return response
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -126,6 +134,7 @@ class Guard:
             logger.exception("a request could not be answered%s", trace.named())
             error = TrimodeError(UNFORESEEN)
         self.entry.refusals.count(HTTP, error.error_type)
+        logger.debug("refused: %s", error)
         return error_response(error.on_the_wire())
 
     def refusal(self, path: str, error: TrimodeError) -> web.Response:
@@ -225,7 +234,7 @@ class Guard:
         """Pass events on as they come; a stream that ends early gets a last event that says so."""
         if answer.status != 200:
             return await self._whole(request, answer)
-        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache"}
+        headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", trace.REQUEST_ID: current_id()}
         response = EventStream(headers={**headers, **self.entry.origins.headers(request)})
         await response.prepare(request)
         try:

@@ -46,7 +46,9 @@ class Installation:
     options: tuple[str, ...] = ()
     environment: dict[str, str] = field(default_factory=dict)
 
-    def command(self, repository: Path, ports: Ports, *, ready_timeout: int, shm_prefix: str) -> list[str]:
+    def command(
+        self, repository: Path, ports: Ports, *, ready_timeout: int, shm_prefix: str, talkative: bool = False
+    ) -> list[str]:
         """Return the command line.
 
         On loopback ports, where every user of the machine can call it, Triton refuses what administers it without a
@@ -57,6 +59,7 @@ class Installation:
             ports: where to listen.
             ready_timeout: seconds that the backend may take to load the model.
             shm_prefix: what the names of the server's shared memory files begin with.
+            talkative: let it log what only informs, too.
         """
         admin = f"model-repository,shared-memory,trace,logging:admin-key={secrets.token_urlsafe(ADMIN_KEY_BYTES)}"
         restricted = () if ports.sockets else (f"--http-restricted-api={admin}", f"--grpc-restricted-protocol={admin}")
@@ -74,7 +77,7 @@ class Installation:
             f"--metrics-port={ports.metrics}",
             *restricted,
             f"--exit-timeout-secs={EXIT_SECONDS}",
-            "--log-info=false",
+            f"--log-info={str(talkative).lower()}",
             f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
             f"--backend-config=python,stub-timeout-seconds={ready_timeout}",
         ]

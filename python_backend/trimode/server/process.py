@@ -9,15 +9,14 @@ import asyncio
 import contextlib
 import os
 import signal
-import sys
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import psutil
 
 from .launch.reaper import WAITING, Reaper
+from .launch.triton_log import pass_on
 from .shared_memory import SHM, clear_shm
 
 STUB_NAME = "triton_python_backend_stub"
@@ -46,7 +45,7 @@ class TritonProcess:
         self._shm_prefix = shm_prefix
         self._stubs: set[psutil.Process] = set()  # known by pid and start, so that no other passes for one of them
         assert process.stderr is not None
-        self._log = asyncio.create_task(forward_log(process.stderr, sys.stderr.buffer))
+        self._log = asyncio.create_task(forward_log(process.stderr, pass_on))
 
     @classmethod
     async def start(
@@ -142,29 +141,18 @@ def _fault(what: str, process: psutil.Process) -> Fault | None:
     return None
 
 
-async def forward_log(source: asyncio.StreamReader, sink: BinaryIO) -> None:
-    """Pass the server's log on, whole lines at a time, without NOISE, until it ends."""
+async def forward_log(source: asyncio.StreamReader, take: Callable[[bytes], None]) -> None:
+    """Hand the server's log to `take`, line by line, without NOISE, until it ends."""
     unfinished = b""  # the last line, as long as its end is missing
     while part := await source.read(LOG_PART):
         *lines, unfinished = (unfinished + part).splitlines(keepends=True)
         if unfinished.endswith(b"\n") or len(unfinished) > LOG_PART:
             lines, unfinished = [*lines, unfinished], b""
-        _write(sink, lines)
-    _write(sink, [unfinished])
+        _hand_on(lines, take)
+    _hand_on([unfinished], take)
 
 
-def _write(sink: BinaryIO, lines: list[bytes]) -> None:
-    with contextlib.suppress(OSError):  # a full disk, or nobody reads; the server would wait if its log were not read
-        sink.writelines(line for line in lines if not _is_noise(line))
-        sink.flush()
-
-
-def log(text: str, level: str = "INFO") -> None:
-    """Write one line for operators; where it cannot be written, serving goes on without it."""
-    with contextlib.suppress(OSError):
-        moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        print(f"{moment} {level} trimode-serve: {text}", file=sys.stderr, flush=True)
-
-
-def _is_noise(line: bytes) -> bool:
-    return any(noise in line for noise in NOISE)
+def _hand_on(lines: list[bytes], take: Callable[[bytes], None]) -> None:
+    for line in lines:
+        if line and not any(noise in line for noise in NOISE):
+            take(line)

@@ -12,8 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 
 from ..errors import ServeError
+from ..logs.setup import serve_log
 from .liveness import Liveness
-from .process import TritonProcess, log
+from .process import TritonProcess
 
 FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.5, 30.0  # between restarts of a server that fails again and again
 SETTLED_SECONDS = 60.0  # a server that lived this long failed for a new reason; its failure counts as the first
@@ -85,7 +86,8 @@ class Supervisor:
             failures = 1 if settled else failures + 1
             restarts += 1
             pause = backoff_seconds(failures)
-            log(f"{fault}; its streams were ended, restart {restarts} in {pause:g} s (failure {failures} in a row)")
+            said = "%s; its streams were ended, restart %d in %g s (failure %d in a row)"
+            serve_log.warning(said, fault, restarts, pause, failures)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
                 return
@@ -112,14 +114,14 @@ class Supervisor:
         Triton is killed, since nothing runs in it then: its own way to end polls each second and takes three or more.
         """
         if requests := running():
-            log(f"stopping: {requests} requests may finish within {self._exit_seconds:g} s")
+            serve_log.info("stopping: %d requests may finish within %g s", requests, self._exit_seconds)
         deadline = time.monotonic() + self._exit_seconds
         while running() and time.monotonic() < deadline and not self._at_once.is_set():
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         cut = running()
         await process.kill()
         if cut:
-            log(f"{cut} requests were cut off")
+            serve_log.warning("%d requests were cut off", cut)
             deadline = time.monotonic() + LAST_ANSWERS_SECONDS
             while running() and time.monotonic() < deadline:
                 await asyncio.sleep(DRAIN_POLL_SECONDS)

@@ -17,7 +17,20 @@ from ..api.answer import Chunk, Top
 from ..api.applicability import NOT_OF_OPERATIONS, fields_of_others, operation_of
 from ..api.fields import BY_NAME, MAX_TEXT_CHARACTERS, Operation
 from ..api.params import GenerationParams
-from ..api.tensors import CALLER, CANCEL, COUNTS, ID, MAX_TEXT_BYTES, OUTPUTS, RATIOS, TAG, TOKEN_RATE, Tensor
+from ..api.tensors import (
+    CALLER,
+    CANCEL,
+    COUNTS,
+    ID,
+    IN_PARTS,
+    LOG_ID,
+    MAX_TEXT_BYTES,
+    OUTPUTS,
+    RATIOS,
+    TAG,
+    TOKEN_RATE,
+    Tensor,
+)
 from ..errors import Described, RequestError
 
 Array = npt.NDArray[Any]
@@ -34,7 +47,7 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
     given: dict[str, object] = {name: _python_value(name, array) for name, array in inputs}
     for name, value in _parameters(parameters).items():
         # e.g. triton_enable_empty_final_response
-        if name in (ID, TAG, CANCEL, CALLER, TOKEN_RATE) or name.startswith("triton_"):
+        if name in (ID, TAG, CANCEL, CALLER, TOKEN_RATE, LOG_ID) or name.startswith("triton_"):
             continue
         if name in given:
             raise RequestError(name, "must be given once, as a tensor or a parameter", value, error_type="given_twice")
@@ -67,6 +80,11 @@ def caller_of(parameters: str) -> str:
     return str(_parameters(parameters).get(CALLER, ""))
 
 
+def log_id_of(parameters: str) -> str:
+    """Return what lines of the log name a request by; "" if it did not come by the front."""
+    return str(_parameters(parameters).get(LOG_ID, ""))
+
+
 def token_rate_of(parameters: str) -> int | None:
     """Return the tokens a minute that a request's caller may have, None for any number."""
     found = _parameters(parameters).get(TOKEN_RATE)
@@ -87,6 +105,8 @@ def _parameters(text: str) -> dict[str, object]:
 def _python_value(name: str, array: Array) -> object:
     kind = BY_NAME[name].kind
     flat = array.reshape(-1)
+    if name in IN_PARTS and (flat.size != 1 or flat[0].lstrip().startswith(b"{")):
+        return [_decode(name, item) for item in flat]
     if kind in ("string", "json", "object"):
         return _decode(name, flat[0])
     if kind == "strings":

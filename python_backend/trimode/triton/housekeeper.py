@@ -5,11 +5,10 @@ Knows live requests by name, their cancellations and counts, never tokens.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
-
-import triton_python_backend_utils as pb_utils
 
 from ..metrics import (
     AUTO_CYCLES,
@@ -27,6 +26,8 @@ from ..runtime import Stats
 from .live_request import LiveRequest
 from .publisher import Publisher
 from .recent_names import RecentNames
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.02  # between checks whether callers left, whose requests hold a slot of the engine until then
 POLL_SECONDS_PER_REQUEST = 0.005  # added for each live one: a check takes 0.05 ms of processor time, 1 % of this
@@ -106,7 +107,7 @@ class Housekeeper:
         except Exception as exc:
             if time.monotonic() - self._warned >= WARN_SECONDS:
                 self._warned = time.monotonic()
-                pb_utils.Logger.log_warn(f"a step of housekeeping failed, the others go on: {exc}")
+                logger.warning("a step of housekeeping failed, the others go on: %s", exc)
 
     def _publish(self) -> None:
         stats = self._stats()

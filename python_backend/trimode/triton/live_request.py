@@ -6,6 +6,7 @@ how chunks are made.
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
@@ -15,9 +16,12 @@ import triton_python_backend_utils as pb_utils
 
 from ..api.answer import Chunk
 from ..errors import UNFORESEEN, TrimodeError
+from ..logs import request_id
 from ..metrics import Recorder
 from ..requests.services import Handle
 from .arrays import response_arrays
+
+logger = logging.getLogger(__name__)
 
 FINAL = pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL
 
@@ -46,6 +50,7 @@ class LiveRequest:
         recorder: Recorder | None,
         on_closed: Callable[[LiveRequest], None],
         used: Callable[[int], None] | None = None,
+        log_id: str = "",
     ) -> None:
         """Begin one.
 
@@ -55,8 +60,10 @@ class LiveRequest:
             recorder: takes what the request did; None for the server's own requests.
             on_closed: informed of the end.
             used: informed then how many tokens the prompt and the answer had; None if nobody counts them.
+            log_id: what lines of the log name it by.
         """
         self.name = name
+        self.log_id = log_id
         self._sender = sender
         self._recorder = recorder
         self._on_closed = on_closed
@@ -83,10 +90,12 @@ class LiveRequest:
         with self._lock:
             self.closed = True
             self._on_closed(self)
+            logger.debug("refused: %s", error.on_the_wire(), extra=request_id.named(self.log_id))
             refuse(self._sender, error)
 
     def sink(self, chunk: Chunk) -> None:
         """Send one chunk; if that fails, cancel the request and send an error."""
+        request_id.begin(self.log_id)
         self._ready.wait()
         assert self._handle is not None
         with self._lock:
@@ -104,10 +113,10 @@ class LiveRequest:
         handle.cancel()
         self._close(chunk, "error")
         try:
-            pb_utils.Logger.log_error(f"an answer could not be sent: {cause!r}")
+            logger.error("an answer could not be sent: %r", cause)
             refuse(self._sender, TrimodeError(UNFORESEEN))
         except Exception as second:
-            pb_utils.Logger.log_warn(f"a response sender took neither the answer nor the error: {second}")
+            logger.warning("a response sender took neither the answer nor the error: %s", second)
 
     def _send(self, chunk: Chunk, handle: Handle) -> None:
         if chunk.error is not None:
@@ -118,6 +127,8 @@ class LiveRequest:
             response = pb_utils.InferenceResponse([pb_utils.Tensor(name, array) for name, array in arrays.items()])
             self._sender.send(response, flags=FINAL if chunk.last else 0)
         if chunk.token_ids or chunk.last:  # any other chunk only shows a block before its tokens are committed
+            if not self._sent and chunk.error is None:
+                logger.debug("the first part of the answer is sent")
             if not self._sent and self._recorder and chunk.error is None:
                 self._recorder.first_chunk(handle.params.kind, time.monotonic() - self._started)
             self._sent = True
@@ -128,8 +139,10 @@ class LiveRequest:
         assert self._handle is not None
         self.closed = True
         self._on_closed(self)
+        seconds = time.monotonic() - self._started
+        tokens = chunk.num_input_tokens, chunk.counters.output_tokens
+        logger.debug("ended with %s after %.3f s: %d tokens read, %d given", outcome, seconds, *tokens)
         if self._recorder:
-            seconds = time.monotonic() - self._started
             mode = self._handle.params.kind
             self._recorder.answered(mode, outcome, seconds, chunk, self._handle.params.max_tokens)
 

@@ -5,9 +5,10 @@ Knows how requests come in and where responses go; the runtime decides what is v
 
 from __future__ import annotations
 
+import logging
 import os
+import sys
 import time
-import traceback
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,15 +22,19 @@ from ..bundle import digests
 from ..bundle.manifest import Manifest
 from ..config import ServerConfig
 from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError, engine_failure
+from ..logs import request_id
+from ..logs.setup import asked_for, log_to
 from ..metrics import Recorder
 from ..runtime import Runtime
 from ..scheduling.job import Claim
-from .arrays import ask_for_outputs, caller_of, cancel_target, read_request, tag_of, token_rate_of
+from .arrays import ask_for_outputs, caller_of, cancel_target, log_id_of, read_request, tag_of, token_rate_of
 from .housekeeper import Housekeeper
 from .instance import Instance
 from .intake import Intake
 from .live_request import LiveRequest, refuse
 from .token_budgets import TokenBudgets
+
+logger = logging.getLogger(__name__)
 
 RENDERED = {"messages", "instruction"}
 """Fields that a chat template renders, which can take seconds: these requests are queued by a thread of their own."""
@@ -46,6 +51,7 @@ class TritonPythonModel:
         folder = Path(args["model_repository"]).resolve()
         instance = Instance.of(args)
         try:
+            log_to(sys.stderr, *asked_for(os.environ))
             config = ServerConfig.load(folder / "model.yaml")
             if instance.gpu is not None:
                 config = replace(config, device=instance.gpu)
@@ -76,7 +82,9 @@ class TritonPythonModel:
         recorder = None if name == CANARY_TAG else self._recorder
         caller, rate = caller_of(parameters), token_rate_of(parameters)
         used = None if rate is None else partial(self._budgets.use, caller)
-        live = LiveRequest(name, sender, recorder, self._housekeeper.forget, used)
+        log_id = log_id_of(parameters) or str(request.request_id())
+        request_id.begin(log_id)
+        live = LiveRequest(name, sender, recorder, self._housekeeper.forget, used, log_id)
         given: dict[str, object] = {}
         try:
             if rate is not None:
@@ -114,7 +122,9 @@ class TritonPythonModel:
     ) -> None:
         if live.cancelled:
             raise CancelledError("the request was cancelled")
-        live.attach(self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, caller=caller, arrived=arrived))
+        request_id.begin(live.log_id)
+        submit = partial(self._runtime.submit, timeout_ms=timeout_ms, caller=caller, arrived=arrived, name=live.log_id)
+        live.attach(submit(given, live.sink))
 
     def _refuse(self, live: LiveRequest, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
         """Answer a request that could not be read or queued; a defect of ours is logged in full."""
@@ -122,8 +132,8 @@ class TritonPythonModel:
         if isinstance(cause, MemoryError):
             error = engine_failure("the request could not be read or queued", cause)
         if error is not cause:
-            trace = "".join(traceback.format_exception(cause))
-            pb_utils.Logger.log_error(f"a request could not be read or queued: {trace}")
+            named = request_id.named(live.log_id)
+            logger.error("a request could not be read or queued", exc_info=cause, extra=named)
         if recorder:
             mode = "invalid" if isinstance(error, RequestError) else str(given.get("mode", "default"))
             recorder.refused(mode, error)

@@ -43,7 +43,7 @@ class Backend(ModuleType):
     def __init__(self) -> None:
         super().__init__(TRITONS)
         self.TRITONSERVER_RESPONSE_COMPLETE_FINAL = 1
-        self.MetricFamily, self.Logger = MagicMock(), MagicMock()
+        self.MetricFamily = MagicMock()
         self.TritonError = MagicMock(side_effect=lambda text, code: text)
         self.InferenceResponse = MagicMock(side_effect=lambda tensors=(), error=None: error)
         self.Tensor = MagicMock()
@@ -57,6 +57,7 @@ class Asked:
                                for name, value in given.items()]  # fmt: skip
         self.parameters = lambda: json.dumps(parameters or {})
         self.timeout = lambda: timeout
+        self.request_id = lambda: ""
         self.requested_output_names = lambda: ["text_output"]
         self.get_response_sender = lambda: self
         self.left, self.error, self.done = False, None, threading.Event()

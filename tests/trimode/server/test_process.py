@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import resource
 import socket
-import sys
 from collections.abc import Awaitable, Callable
 from contextlib import closing
-from io import BytesIO, StringIO
 from pathlib import Path
-from typing import BinaryIO, cast
 
 import psutil
 import pytest
+from trimode.logs.setup import log_to, serve_log
 from trimode.server.launch.reaper import Reaper
-from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, TritonProcess, forward_log, log
+from trimode.server.launch.triton_log import pass_on
+from trimode.server.process import LOG_PART, NOISE, STUB_NAME, Fault, TritonProcess, forward_log
 from trimode.server.shared_memory import own_prefix
 
 PATH = {"PATH": "/bin"}
@@ -26,14 +27,14 @@ def forwarded(*parts: bytes) -> bytes:
     """Return what is passed on of a log that arrives in these parts."""
 
     async def run() -> bytes:
-        source, sink = asyncio.StreamReader(), BytesIO()
-        task = asyncio.create_task(forward_log(source, sink))
+        source, lines = asyncio.StreamReader(), list[bytes]()
+        task = asyncio.create_task(forward_log(source, lines.append))
         for part in parts:
             source.feed_data(part)
             await asyncio.sleep(0)
         source.feed_eof()
         await task
-        return sink.getvalue()
+        return b"".join(lines)
 
     return asyncio.run(run())
 
@@ -57,23 +58,23 @@ def test_a_line_without_end_is_passed_on_in_parts() -> None:
     assert forwarded(*(line[at : at + LOG_PART] for at in range(0, len(line), LOG_PART))) == line
 
 
-class Full(StringIO):
-    def write(self, text: str) -> int:
-        raise OSError("No space left on device")
-
-
-def test_a_log_that_cannot_be_written_is_read_to_its_end_and_serving_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_log_that_cannot_be_written_is_read_to_its_end_and_serving_goes_on() -> None:
     async def run() -> None:
         source = asyncio.StreamReader()
         source.feed_data(b"one\n" * LOG_PART)
         source.feed_eof()
-        with Path("/dev/full").open("wb", buffering=0) as full:
-            await forward_log(source, cast(BinaryIO, full))
+        await forward_log(source, pass_on)
         assert source.at_eof()
 
-    asyncio.run(run())
-    monkeypatch.setattr(sys, "stderr", Full())
-    log("nobody reads this")
+    with Path("/dev/full").open("w", encoding="utf-8") as full:
+        handler = log_to(full, "text", "info")
+        try:
+            asyncio.run(run())
+            serve_log.info("nobody reads this")
+        finally:
+            logging.getLogger().removeHandler(handler)
+            with contextlib.suppress(OSError):
+                full.close()
 
 
 def with_stub(folder: Path, look: Look) -> None:

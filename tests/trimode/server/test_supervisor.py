@@ -26,7 +26,7 @@ def intervals_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "LONGEST_PAUSE_SECONDS", 0.004)
 
 
-def test_a_stuck_engine_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_stuck_engine_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
     def after_start(run: Run) -> None:
         if run.ready == 1:
             run.engine.answer = None
@@ -37,7 +37,7 @@ def test_a_stuck_engine_is_replaced(capsys: pytest.CaptureFixture[str]) -> None:
     assert (run.ready, run.error) == (2, "")
     assert [process.killed for process in run.processes] == [True, True]
     said = r"the engine made no pass and answered nothing for \d+ s; its streams were ended, restart 1"
-    assert re.search(said, capsys.readouterr().err)
+    assert re.search(said, caplog.text)
 
 
 def test_an_engine_that_makes_passes_is_left_alone() -> None:
@@ -85,7 +85,7 @@ class Ending(Engine):
             yield answer
 
 
-def test_a_server_that_does_not_listen_any_more_is_replaced_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_does_not_listen_any_more_is_replaced_at_once(caplog: pytest.LogCaptureFixture) -> None:
     def after_start(run: Run) -> None:
         run.liveness.stuck_seconds = 3600
         if run.ready == 1:
@@ -95,7 +95,7 @@ def test_a_server_that_does_not_listen_any_more_is_replaced_at_once(capsys: pyte
 
     run = Run(Ending(OK), after_start)
     assert (run.ready, run.error) == (2, "")
-    assert "the engine made no pass and refused a connection; its streams were ended" in capsys.readouterr().err
+    assert "the engine made no pass and refused a connection; its streams were ended" in caplog.text
 
 
 class Unreachable(Engine):
@@ -199,7 +199,7 @@ def test_an_engine_is_stuck_after_64_times_the_first_token() -> None:
     assert found[1] >= CANARY_SECONDS
 
 
-def test_a_server_that_has_served_is_replaced_for_as_long_as_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_has_served_is_replaced_for_as_long_as_it_takes(caplog: pytest.LogCaptureFixture) -> None:
     def after_start(run: Run) -> None:
         if run.ready < 9:
             run.processes[-1].ill = DEAD
@@ -208,7 +208,7 @@ def test_a_server_that_has_served_is_replaced_for_as_long_as_it_takes(capsys: py
 
     run = Run(Engine(OK), after_start)
     assert (run.error, len(run.processes)) == ("", 9)
-    assert "restart 8 in 0.004 s (failure 8 in a row)" in capsys.readouterr().err
+    assert "restart 8 in 0.004 s (failure 8 in a row)" in caplog.text
 
 
 def test_no_files_for_another_process_is_no_reason_to_end() -> None:
@@ -245,7 +245,7 @@ def test_pauses_between_restarts_double_up_to_the_longest(monkeypatch: pytest.Mo
 
 
 def test_a_server_that_lived_long_starts_a_new_count(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def after_start(run: Run) -> None:
         if run.ready < 5:
@@ -255,7 +255,7 @@ def test_a_server_that_lived_long_starts_a_new_count(
 
     monkeypatch.setattr(supervisor, "SETTLED_SECONDS", 0.0)
     Run(Engine(OK), after_start)
-    assert "restart 4 in 0 s (failure 1 in a row)" in capsys.readouterr().err
+    assert "restart 4 in 0 s (failure 1 in a row)" in caplog.text
 
 
 def test_a_process_stopped_for_a_moment_is_no_fault() -> None:
@@ -275,26 +275,26 @@ def test_a_stop_in_order_ends_with_the_server() -> None:
     assert not run.supervisor.alive
 
 
-def test_requests_that_run_may_finish(capsys: pytest.CaptureFixture[str]) -> None:
+def test_requests_that_run_may_finish(caplog: pytest.LogCaptureFixture) -> None:
     def after_start(run: Run) -> None:
         run.requests = 1
         run.supervisor.stop()
         asyncio.get_running_loop().call_later(0.005, setattr, run, "requests", 0)
 
     Run(Engine(OK), after_start)
-    said = capsys.readouterr().err
+    said = caplog.text
     assert "stopping: 1 requests may finish within 0.02 s" in said
     assert "cut off" not in said
 
 
-def test_requests_that_run_for_too_long_are_cut_off(capsys: pytest.CaptureFixture[str]) -> None:
+def test_requests_that_run_for_too_long_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
     def after_start(run: Run) -> None:
         run.requests = 2
         run.supervisor.stop()
 
     run = Run(Engine(OK), after_start)
     assert run.processes[0].killed
-    assert "2 requests were cut off" in capsys.readouterr().err
+    assert "2 requests were cut off" in caplog.text
 
 
 def test_a_second_stop_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -307,7 +307,7 @@ def test_a_second_stop_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None
     assert Run(Engine(OK), after_start).processes[0].killed
 
 
-def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(caplog: pytest.LogCaptureFixture) -> None:
     class Two(Engine):
         @asynccontextmanager
         async def request(self, method: str, path: str, *rest: object, silence: float) -> AsyncIterator[Answer]:
@@ -319,4 +319,4 @@ def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(capsys: pytest.
     run = Run(Two(OK), lambda run: run.supervisor.stop() if run.ready == 2 else None)
     assert (run.ready, run.error) == (2, "")
     said = r"the engine of b made no pass for \d+ s while it had requests; its streams were ended"
-    assert re.search(said, capsys.readouterr().err)
+    assert re.search(said, caplog.text)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from ...logs.setup import serve_log
 from ..caller import EVERY_PEER, FORWARDED_FOR, Callers
-from ..process import log
 from .keys import API_KEY, AUTHORIZATION, OPEN, Access
 from .origins import Origins
 from .rates import Rates
@@ -65,7 +65,7 @@ class Entry:
     async def renewing(self) -> AsyncIterator[None]:
         """Say which keys there are, and take up changed certificates inside the block."""
         if names := self.access.names():
-            log(f"{len(names)} API keys: {', '.join(names)}")
+            serve_log.info("%d API keys: %s", len(names), ", ".join(names))
         watching = None if self.tls is None else asyncio.create_task(self.tls.watch())
         try:
             yield

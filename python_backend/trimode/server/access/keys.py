@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import Refusal, ServeError
-from ..process import log
+from ...logs.setup import serve_log
 from .file_state import file_state
 from .rates import NAMES, UNLIMITED, UNLIMITED_WORD, Rates
 
@@ -129,9 +129,9 @@ class Access:
         try:
             self._keys = (*self._given, *_read(self._file, self._usual))
         except ServeError as exc:
-            log(f"{exc}; the former keys stay", "WARNING")
+            serve_log.warning("%s; the former keys stay", exc)
             return
-        log(f"{len(self._keys)} API keys: {', '.join(key.name for key in self._keys)}")
+        serve_log.info("%d API keys: %s", len(self._keys), ", ".join(key.name for key in self._keys))
 
 
 def _read(file: Path, usual: Rates) -> list[Key]:

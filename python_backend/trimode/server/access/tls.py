@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import ServeError
-from ..process import log
+from ...logs.setup import serve_log
 from .file_state import file_state
 
 LOOK_SECONDS = 1.0  # between two looks at the files' state
@@ -153,15 +153,16 @@ class ServerTls:
         except NotNowError as exc:
             if state != self._tried:  # the next look tries again, and says nothing new
                 self._tried = state
-                log(f"{exc}; the former certificates stay until they can be read", "WARNING")
+                serve_log.warning("%s; the former certificates stay until they can be read", exc)
             return
         except ServeError as exc:
             self._state = state
-            log(f"{exc}; the former certificates stay", "WARNING")
+            serve_log.warning("%s; the former certificates stay", exc)
             return
         self._state = self._tried = state
         self._show()
-        log(f"{', '.join(map(str, self._files.named.values()))}: new connections get what these files hold now")
+        named = ", ".join(map(str, self._files.named.values()))
+        serve_log.info("%s: new connections get what these files hold now", named)
 
     def _show(self) -> None:
         self.context.newest, self.http2_context.newest = self._now.http, self._now.grpc

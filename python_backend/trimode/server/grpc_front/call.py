@@ -7,14 +7,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+import secrets
 from collections.abc import Callable
+from functools import cached_property
 
 import grpc
 
 from ...errors import Refusal, TrimodeError
+from ...logs.request_id import NAME
 from ..http2.caller_connection import Begun
 from ..http2.frames import CANCEL, header_block
 from ..http2.header_reader import Fields
+from ..http_front.trace import ID_BYTES, REQUEST_ID
 from ..serving import Limits
 from .framing import framed
 from .incoming import Incoming
@@ -56,6 +60,12 @@ class Call(Incoming):
     def is_grpc(self) -> bool:
         """Whether it is a call of gRPC's at all."""
         return self._head.get(":method") == "POST" and bool(KIND.fullmatch(self._head.get("content-type", "")))
+
+    @cached_property
+    def request_id(self) -> str:
+        """What lines of the log name it by: the caller's x-request-id, or an id of ours."""
+        given = next((value for name, value in self.metadata if name == REQUEST_ID), "")
+        return given if NAME.fullmatch(given) else secrets.token_hex(ID_BYTES)
 
     @property
     def busy(self) -> bool:

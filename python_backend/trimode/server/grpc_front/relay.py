@@ -7,6 +7,7 @@ unless its caller is slow. Knows nothing of other calls.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,11 +15,14 @@ from collections.abc import Callable
 from tritonclient.grpc import service_pb2 as pb
 
 from ...errors import Refusal, TrimodeError
+from ...logs.request_id import NAME, named
 from ..access.turnstile import Visit
 from ..serving import Limits, ServingState, lost_error, not_serving, silent_error
 from .backend import BackendCall
 from .call import Call
 from .messages import checked, is_last, parsed, read_end, refusal, with_error_type
+
+logger = logging.getLogger(__name__)
 
 MOST_RUNNING = 1024
 """Requests of one stream that may run or wait at once; more than the server's own queue and slots together hold."""
@@ -77,6 +81,7 @@ class Relay:
         self._idle_since = time.monotonic()
         self._finished = False  # the caller sends no more
         self._refused = 0  # messages in a row
+        self._messages = 0  # that came
         self._why: TrimodeError | None = None  # why the stream is to end once nothing runs
         self.over = False
 
@@ -97,27 +102,37 @@ class Relay:
 
     def message(self, message: bytes) -> None:
         """Send a request on, or answer it with an error."""
-        request_id = ""
+        request_id = log_id = ""
         try:
             request = parsed(pb.ModelInferRequest, message)
             request_id = request.id
+            log_id = self._log_id(request_id)
             if not self._state.alive or self._why is not None:
                 raise not_serving(self._state)
             if self.running >= MOST_RUNNING:
                 raise Refusal("overloaded", f"at most {MOST_RUNNING} requests of a stream may run at once")
             visit = self._enter()
             try:
-                accepted = checked(request, message, visit)
+                accepted = checked(request, message, visit, log_id)
                 up = self._upstream()
             except TrimodeError:
                 visit.leave()
                 raise
         except TrimodeError as exc:
+            logger.debug("refused: %s", exc.on_the_wire(), extra=named(log_id or self._call.request_id))
             self._refuse(request_id, exc)
             return
+        logger.debug("a request over gRPC, %d bytes, goes on to the model", len(message), extra=named(log_id))
         self._refused = 0
         up.begin(accepted.id, visit)
         up.call.send(accepted.message)
+
+    def _log_id(self, request_id: str) -> str:
+        """Return what the log names a message by: its own id, or the call's with the number of the message."""
+        if NAME.fullmatch(request_id):
+            return request_id
+        self._messages += 1
+        return f"{self._call.request_id}-{self._messages}"
 
     def refused(self, error: TrimodeError) -> None:
         """Answer a message that was not read."""

@@ -7,27 +7,34 @@ that of W3C Trace Context, version 00.
 from __future__ import annotations
 
 import re
+import secrets
 from collections.abc import Mapping
 from contextvars import ContextVar
 
+from ...logs import request_id
+
 TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 TRACESTATE = re.compile(r"[\x20-\x7e]{1,512}")  # characters; the recommendation has systems pass on so many
-NAMED = ("x-request-id", "x-correlation-id", "x-session-affinity", "traceparent")
-"""Headers that routers and load generators name a request by."""
-NAME = re.compile(r"[\x21-\x7e]{1,128}")
+REQUEST_ID = "x-request-id"  # a caller's own id for its request, which answers and lines of the log carry
+NAMED = ("x-correlation-id", "x-session-affinity", "traceparent")
+"""Other headers that routers and load generators name a request by."""
+ID_BYTES = 8  # random ones of an id of ours
 
 _CURRENT: ContextVar[tuple[Mapping[str, str], str]] = ContextVar("trace", default=({}, ""))
 
 
 def begin(headers: Mapping[str, str]) -> None:
-    """Take the trace of a request that begins, from its headers; one of another form counts as none."""
+    """Take the trace and the id of a request that begins, from its headers; what has another form counts as none."""
+    own = headers.get(REQUEST_ID, "")
+    given = request_id.NAME.fullmatch(own) is not None
+    request_id.begin(own if given else secrets.token_hex(ID_BYTES), given=given)
     found: dict[str, str] = {}
     if TRACEPARENT.fullmatch(parent := headers.get("traceparent", "")):
         found["traceparent"] = parent
         if TRACESTATE.fullmatch(state := headers.get("tracestate", "")):
             found["tracestate"] = state
-    given = ((name, headers.get(name, "")) for name in NAMED)
-    _CURRENT.set((found, "".join(f" {name}={value}" for name, value in given if NAME.fullmatch(value))))
+    names = ((name, headers.get(name, "")) for name in NAMED)
+    _CURRENT.set((found, "".join(f" {name}={value}" for name, value in names if request_id.NAME.fullmatch(value))))
 
 
 def passed_on() -> Mapping[str, str]:
@@ -36,5 +43,5 @@ def passed_on() -> Mapping[str, str]:
 
 
 def named() -> str:
-    """Return what names the request in a line of the log, each name with a space in front; "" if nothing does."""
+    """Return what else names the request in a line of the log, each name with a space in front; "" if nothing does."""
     return _CURRENT.get()[1]

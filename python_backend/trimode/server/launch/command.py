@@ -13,11 +13,14 @@ from pathlib import Path
 from ...api.fields import SHIPPED_REVEALS
 from ...api.reveals import RULE_FILES, check_rule_files, joined, rule_files
 from ...bundle.manifest import ALL_MODES
+from ...logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
 from ..gpu_repository import on_gpus
 from ..installation import find
 from ..ports import Ports, free_port
 from ..process import TritonProcess
 from ..shared_memory import own_prefix
+from .environment import variables
+from .options import TRITON_OPTIONS, parser
 from .private_folder import plain_path
 from .reaper import Reaper
 
@@ -73,9 +76,15 @@ class Launch:
             ports,
             ready_timeout=options.ready_timeout,
             shm_prefix=own_prefix(),
+            talkative=options.log_level == "debug",
         )
+        command += options.triton_options  # behind ours: of an option that is given twice the last counts
         bundle = plain_path(bundle, folder, "bundle")
-        environment = {**installation.environment, "TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules)}
+        logs = {FORM_VARIABLE: "json", LEVEL_VARIABLE: options.log_level}  # triton_log.py reads JSON back
+        own = {"TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules), **logs}
+        ours = {*variables(parser()), TRITON_OPTIONS}  # which the model does not know, and would refuse as misspelt
+        inherited = {name: value for name, value in installation.environment.items() if name not in ours}
+        environment = {**inherited, **own}
         if gpus:
             # CUDA numbers the fastest GPU 0 by default; an instance's index must mean what it means in nvidia-smi.
             environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")

@@ -6,19 +6,51 @@ Knows no more of them; cli.py hands them on.
 from __future__ import annotations
 
 import argparse
+import shlex
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ... import __version__
 from ...api.reveals import RULE_FILES
+from ...logs.lines import FORMS
+from ...logs.setup import DEFAULT_FORM, DEFAULT_LEVEL, LEVELS
 from ..access.tls import CERT_REQS, NOT_ASKED
 from ..http_front.bodies import MOST_BYTES
 from ..http_front.listener import MOST_CONNECTIONS
 from ..ports import LOOPBACK
+from .environment import take_environment
 from .option_types import count, grace, mebibytes, port, seconds, total_mebibytes, whole_seconds
+from .triton_options import check_triton_options, split
 
 PACKAGE = Path(__file__).resolve().parents[2]
 PROJECT = PACKAGE.parents[1]  # of a checkout: above trimode and python_backend
 DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and gRPC, until SIGTERM or SIGINT."
+
+
+TRITON_OPTIONS = "TRIMODE_TRITON_OPTIONS"
+"""The variable with options of tritonserver, as a shell would split them; those behind `--` come after them."""
+EPILOG = (
+    "What stands behind -- are options of tritonserver, such as -- --log-verbose=1; those that trimode-serve sets "
+    "itself are refused. Every option has a variable of the environment too, such as TRIMODE_HTTP_PORT for --http-port."
+)
+
+
+def read(arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
+    """Return the options that the command line and the environment give; what cannot be ends the program with status 2.
+
+    The options of tritonserver are in `triton_options`.
+    """
+    made = parser()
+    own, tritons = split(arguments)
+    take_environment(made, environment)
+    options = made.parse_args(own)
+    try:
+        options.triton_options = check_triton_options([*shlex.split(environment.get(TRITON_OPTIONS, "")), *tritons])
+    except argparse.ArgumentTypeError as exc:
+        made.error(str(exc))
+    except ValueError as exc:
+        made.error(f"variable {TRITON_OPTIONS}: {exc}")
+    return options
 
 
 def own_repository() -> Path:
@@ -29,7 +61,8 @@ def own_repository() -> Path:
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    made = argparse.ArgumentParser(prog="trimode-serve", description=DESCRIPTION)
+    made = argparse.ArgumentParser(prog="trimode-serve", description=DESCRIPTION, epilog=EPILOG)
+    made.set_defaults(triton_options=())
     made.add_argument("--version", action="version", version=f"trimode {__version__}")
     made.add_argument(
         "--model-repository",
@@ -68,6 +101,7 @@ def parser() -> argparse.ArgumentParser:
         action="store_false",
         help="serve no page under /playground; its files need no key, what it asks for does",
     )
+    _add_logs(made)
     _add_start(made)
     _add_access(made)
     _add_tls(made)
@@ -75,6 +109,23 @@ def parser() -> argparse.ArgumentParser:
     _add_origins(made)
     _add_limits(made)
     return made
+
+
+def _add_logs(made: argparse.ArgumentParser) -> None:
+    """Add what the log says and how."""
+    made.add_argument(
+        "--log-format",
+        choices=tuple(FORMS),
+        default=DEFAULT_FORM,
+        help="lines of the log, those of tritonserver included: text, or one JSON object each [%(default)s]",
+    )
+    made.add_argument(
+        "--log-level",
+        choices=LEVELS,
+        default=DEFAULT_LEVEL,
+        help="the least important lines that are logged; debug has every request and every pass, and what tritonserver "
+        "says to inform [%(default)s]",
+    )
 
 
 def _add_start(made: argparse.ArgumentParser) -> None:

@@ -12,7 +12,7 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, TextIO
 
 if TYPE_CHECKING:
@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 2**20  # that wait to be written; a start of Triton logs 3 KB
 RETRY_SECONDS = 0.05  # until a file that somebody made non-blocking is tried again
+DROPPED = "{} lines of the log were dropped, nobody read them"
 LAST_SECONDS = 1.0  # for what waits to be written when the server ends; who reads nothing gets no more
+
+
+def plain_note(lines: int) -> bytes:
+    """Return the line that says how many `lines` were dropped."""
+    return f"trimode-serve: {DROPPED.format(lines)}\n".encode()
 
 
 class Output(io.RawIOBase):
@@ -29,8 +35,10 @@ class Output(io.RawIOBase):
     Where bytes do not fit any more, whole writes are dropped. A line in their place says how many lines they had.
     """
 
-    def __init__(self, file: int) -> None:
+    def __init__(self, file: int, note: Callable[[int], bytes] = plain_note) -> None:
+        """Write to the descriptor `file`; `note` makes the line about so many dropped ones."""
         self._file = file
+        self._note = note
         self._waiting: list[bytes] = []
         self._bytes = 0  # that wait or are being written
         self._dropped = 0  # lines since the last that was taken
@@ -68,7 +76,7 @@ class Output(io.RawIOBase):
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._dropped)
                 if not self._waiting:  # all that came before the dropped lines is written
-                    note = b"trimode-serve: %d lines of the log were dropped, nobody read them\n" % self._dropped
+                    note = self._note(self._dropped)
                     self._waiting, self._dropped = [note], 0
                     self._bytes += len(note)
                 part, self._waiting = b"".join(self._waiting), []
@@ -90,11 +98,11 @@ def _write_all(file: int, data: bytes) -> None:
 
 
 @contextlib.contextmanager
-def output_aside() -> Iterator[None]:
-    """Let sys.stdout and sys.stderr be Outputs inside the block, where they have a descriptor."""
+def output_aside(note: Callable[[int], bytes] = plain_note) -> Iterator[None]:
+    """Let sys.stdout and sys.stderr be Outputs inside the block, where they have a descriptor. `note`: see Output."""
     before = sys.stdout, sys.stderr
     outputs: list[Output] = []
-    sys.stdout, sys.stderr = aside = _aside(before[0], outputs), _aside(before[1], outputs)
+    sys.stdout, sys.stderr = aside = (_aside(file, outputs, note) for file in before)
     try:
         yield
     finally:
@@ -107,11 +115,11 @@ def output_aside() -> Iterator[None]:
             output.wait_written(max(deadline - time.monotonic(), 0))
 
 
-def _aside(file: TextIO, outputs: list[Output]) -> TextIO:
+def _aside(file: TextIO, outputs: list[Output], note: Callable[[int], bytes]) -> TextIO:
     try:
         descriptor = file.fileno()
         file.flush()
     except (AttributeError, OSError, ValueError):  # none, closed, or one that a test holds in memory
         return file
-    outputs.append(made := Output(descriptor))
+    outputs.append(made := Output(descriptor, note))
     return io.TextIOWrapper(io.BufferedWriter(made), file.encoding, "backslashreplace", line_buffering=True)

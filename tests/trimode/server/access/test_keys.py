@@ -66,7 +66,7 @@ def test_a_file_without_keys_does_not_start(tmp_path: Path, content: bytes) -> N
         Access([], tmp_path / "missing")
 
 
-def test_a_file_is_read_again_when_it_changes(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_is_read_again_when_it_changes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     file, clock = tmp_path / "keys", Clock()
     file.write_text(f"# ours\nalice {ALICE}\n\n", encoding="utf-8")
     access = Access([CAROL], file, clock)
@@ -80,7 +80,7 @@ def test_a_file_is_read_again_when_it_changes(tmp_path: Path, capfd: pytest.Capt
     file.unlink()
     clock.now += LOOK_SECONDS
     assert access.admit(None, BOB) == "bob"
-    said = capfd.readouterr().err
+    said = caplog.text
     assert "bob" in said and "the former keys stay" in said
     assert not [key for key in (ALICE, BOB, CAROL) if key in said]
 

@@ -171,7 +171,7 @@ def play(tls: ServerTls, act: Callable[[Faces], Awaitable[None]]) -> None:
 
 
 def test_new_connections_get_the_new_certificate_on_both_faces(
-    ours: Authority, other: Authority, shown: Identity, capfd: pytest.CaptureFixture[str]
+    ours: Authority, other: Authority, shown: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     tls = ServerTls(TlsFiles(shown.cert, shown.key))
 
@@ -186,11 +186,11 @@ def test_new_connections_get_the_new_certificate_on_both_faces(
             await faces.over_grpc(ours.ca)
 
     play(tls, act)
-    assert f"{shown.cert}, {shown.key}: new connections get" in capfd.readouterr().err
+    assert f"{shown.cert}, {shown.key}: new connections get" in caplog.text
 
 
 def test_files_that_cannot_be_used_leave_the_certificates_and_are_logged_once(
-    ours: Authority, other: Authority, shown: Identity, capfd: pytest.CaptureFixture[str]
+    ours: Authority, other: Authority, shown: Identity, caplog: pytest.LogCaptureFixture
 ) -> None:
     tls = ServerTls(TlsFiles(shown.cert, shown.key))
 
@@ -207,13 +207,17 @@ def test_files_that_cannot_be_used_leave_the_certificates_and_are_logged_once(
         assert b"hello" in await faces.over_http(other.ca) and await faces.over_grpc(other.ca)
 
     play(tls, act)
-    logged = capfd.readouterr().err
+    logged = caplog.text
     assert logged.count("the former certificates stay") == 2
     assert "mismatch" in logged and f"--ssl-keyfile {shown.key} cannot be read" in logged
 
 
 def test_where_files_are_short_the_former_certificates_stay_and_the_new_ones_are_tried_again(
-    ours: Authority, other: Authority, shown: Identity, monkeypatch: pytest.MonkeyPatch, capfd: Any
+    ours: Authority,
+    other: Authority,
+    shown: Identity,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def short(name: str) -> int:
         raise OSError(errno.EMFILE, "Too many open files")
@@ -230,7 +234,7 @@ def test_where_files_are_short_the_former_certificates_stay_and_the_new_ones_are
         patched.setattr(Path, "read_bytes", lambda path: short("file"))
         tls.renew()
         assert tls.context.newest is before
-    logged = capfd.readouterr().err
+    logged = caplog.text
     assert logged.count("cannot be held in memory now: Too many open files; the former certificates stay") == 1
     tls.renew()
     assert tls.context.newest is not before

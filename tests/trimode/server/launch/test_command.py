@@ -10,7 +10,7 @@ from trimode.bundle.manifest import ALL_MODES
 from trimode.server.installation import Installation
 from trimode.server.launch import command
 from trimode.server.launch.command import Launch
-from trimode.server.launch.options import parser
+from trimode.server.launch.options import read
 
 
 def prepared(
@@ -27,7 +27,7 @@ def prepared(
     folder.mkdir()
     installation = Installation(Path("/bin/true"), environment={"HOME": "/nowhere"})
     monkeypatch.setattr(command, "find", lambda folder: installation)
-    options = parser().parse_args(given)
+    options = read(given, {})
     return Launch.prepare(options, place / "models", place / "bundle", gpus, folder, modes)
 
 

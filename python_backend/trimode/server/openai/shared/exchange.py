@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-import re
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -18,6 +17,7 @@ from typing import Any, TypeVar
 from aiohttp import web
 
 from ....errors import RequestError
+from ....logs.request_id import current_id
 from ...access.entry import Entry
 from ...access.refusals import OPENAI
 from ...access.turnstile import Visit
@@ -32,7 +32,6 @@ from .facts import Facts
 from .prompt import is_quick, prompt_tokens, with_room
 from .work import Worker
 
-REQUEST_ID = re.compile(r"[\x21-\x7e]{1,128}")
 VERSION = "2020-10-01"  # of OpenAI's API; its clients log it
 LARGE_BODY = 16 * 1024
 """Bytes. Reading and tokenizing a larger body would hold up every stream by more than a few milliseconds."""
@@ -81,8 +80,7 @@ class Exchange:
         self.service = service
         self.started = time.monotonic()
         self.created = int(time.time())
-        given = request.headers.get("x-request-id", "")
-        self.id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(16)
+        self.id = current_id() or secrets.token_hex(16)
 
     @property
     def seconds(self) -> float:

@@ -1,0 +1,1 @@
+"""How lines of the log look, which are written, and which request each is of. Needs the standard library alone."""
