@@ -33,7 +33,7 @@ class Foreseen(NamedTuple):
             return None
         bits = np.unpackbits(self.words[ahead].view(np.uint8), count=lexicon.size, bitorder="little").view(np.bool_)
         accepting = bool(bits[lexicon.end_id])
-        bits[lexicon.special] = False
+        bits[lexicon.end_id] = False
         bits[list(ends)] = accepting
         return bits
 

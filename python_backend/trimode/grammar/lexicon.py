@@ -34,7 +34,7 @@ class Lexicon:
         self.size, self.end_id = size, end_id
         special = [number for number in range(size) if self.tokens.is_special_token(number)]
         self.special: Ints = np.array(special, dtype=np.int64)
-        """(K,) ids that stand for no text: a grammar never allows them."""
+        """(K,) ids that stand for no text: a grammar allows one where it names it, and never the end's."""
         hidden = set(special)
         pieces = [b"" if number in hidden else self.tokens.decode_bytes([number]) for number in range(size)]
         self.pieces = pieces
@@ -52,9 +52,9 @@ class Lexicon:
         """(V,) the same where nearly anything may come next, as inside of a string."""
 
     def unpack(self, bits: bytes) -> Bools:
-        """Return a mask of the library, a bit for each id, as (V,) bool without the special ids."""
+        """Return a mask of the library, a bit for each id, as (V,) bool without the end's."""
         allowed = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=self.size, bitorder="little").view(np.bool_)
-        allowed[self.special] = False
+        allowed[self.end_id] = False
         return allowed
 
     def spell(self, data: bytes) -> list[int]:

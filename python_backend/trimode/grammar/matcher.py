@@ -146,7 +146,7 @@ class Matcher:
             return self.accepting and not place.ended
         if place.waits:
             return True
-        if self.complete or token >= self._lexicon.size or self._lexicon.is_special[token]:
+        if self.complete or token >= self._lexicon.size or token == self._lexicon.end_id:
             return False
         return bool(self._at.validate_tokens([token]) == 1)
 

@@ -24,7 +24,7 @@ PLACEHOLDER = "\N{LIGHT SHADE}"
 
 @dataclass(frozen=True)
 class BlockSnapshot:
-    """A block after a pass: where in the answer it starts, passes spent on it, its tokens, None where masked.
+    """A block after a pass: where in the answer it starts, passes spent on it from 1, its tokens, None where masked.
 
     `probs` are the tokens' probabilities when they were chosen, None where that is not known. `special` says whether
     its text shows special tokens.
@@ -56,7 +56,8 @@ class BlockSnapshot:
         if seq.mode is Mode.SELF_SPECULATION:
             probs[0] = None  # what verified it is no part of the draft
         special = not seq.params.returns.skip_special_tokens
-        return cls(start, block.step, tokens, len(seq.tokens) - start, probs, special)
+        step = max(1, block.step)  # a draft that came whole, out of a verification, has had that pass
+        return cls(start, step, tokens, len(seq.tokens) - start, probs, special)
 
     def shown(self, tokenizer: Tokenizer | None) -> Provisional:
         """Return it with every token's text; a character that is spread over tokens is the text of its last one."""

@@ -30,7 +30,7 @@ from .access.keys import OPEN
 from .backend_client import BackendClient
 from .gpu_repository import parse_gpus
 from .grpc_front.front import GrpcFront
-from .grpc_front.listener import MOST_CONNECTIONS as MOST_GRPC
+from .grpc_front.listener import MOST_CALLERS
 from .grpc_front.listener import listen as listen_grpc
 from .guard import Guard
 from .http_front.bodies import Bodies
@@ -44,8 +44,7 @@ from .launch.output import DROPPED, output_aside
 from .launch.private_folder import private_folder
 from .launch.reaper import Reaper
 from .liveness import Liveness
-from .metrics_front.front import MOST_CONNECTIONS as MOST_METRICS
-from .metrics_front.front import MetricsFront
+from .metrics_front.front import MOST_SCRAPERS, MetricsFront
 from .metrics_front.source import MetricsSource, Model
 from .openai.front import add_openai
 from .openai.shared.facts import Facts
@@ -113,7 +112,7 @@ async def _serve(options: argparse.Namespace) -> None:
             supervisor.stop()
             front.drain()
 
-        most_http, most_grpc, most_metrics = affordable(options.max_connections, MOST_GRPC, MOST_METRICS)
+        most_http, most_grpc, most_metrics = affordable(options.max_connections, MOST_CALLERS, MOST_SCRAPERS)
         http = (options.host, options.http_port, most_http, entry.tls)
         async with (
             contextlib.aclosing(liveness),

@@ -12,7 +12,7 @@ from ..access.connection_keeper import ConnectionKeeper
 from ..http2.caller_connection import HANDSHAKE_SECONDS, CallerConnection
 from .front import GrpcFront
 
-MOST_CONNECTIONS = 1024
+MOST_CALLERS = 1024
 SWEEP_SECONDS = 1.0  # between looks at all connections and streams, and so what a timer may be late
 CLOSE_SECONDS = 1.0  # for the last responses and errors to leave when the server ends
 BACKLOG = 128  # connections that the system holds until they are accepted
@@ -40,7 +40,7 @@ class Keeper(ConnectionKeeper[CallerConnection]):
 
 
 @contextlib.asynccontextmanager
-async def listen(front: GrpcFront, host: str, port: int, most: int = MOST_CONNECTIONS) -> AsyncIterator[Keeper]:
+async def listen(front: GrpcFront, host: str, port: int, most: int = MOST_CALLERS) -> AsyncIterator[Keeper]:
     """Answer gRPC on `host`:`port` inside the block, which gets its connections; `most` may be open at once.
 
     Raises:

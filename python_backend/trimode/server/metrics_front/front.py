@@ -19,7 +19,7 @@ from .source import PATH, MetricsSource
 logger = logging.getLogger(__name__)
 
 METHODS = ("GET", "HEAD", "OPTIONS")
-MOST_CONNECTIONS = 128
+MOST_SCRAPERS = 128
 """To the port of metrics. Each scraper keeps one; where one more comes, one that is idle makes room."""
 
 

@@ -20,7 +20,7 @@ ROOT = "/playground"
 INDEX = "index.html"
 FIELDS = "fields.json"
 METHODS = "GET, HEAD, OPTIONS"
-GZIP = re.compile(r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)")
+GZIP = re.compile(r"(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)", re.IGNORECASE)
 """An Accept-Encoding that takes gzip, with a weight other than 0."""
 
 

@@ -91,6 +91,8 @@ def test_a_file_that_is_still_the_same_is_not_sent_again() -> None:
     ("accepts", "packed"),
     [
         ("gzip, deflate", True),
+        ("GZIP", True),
+        ("br, X-GZip, GZip;Q=0.5", True),
         ("br;q=1, gzip;q=0.5", True),
         ("*", True),
         ("gzip;q=0", False),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from ..shared.choice import Choice
 from ..shared.errors import FaceError
+from ..shared.strict_json import loads
 from ..tools.calls import Call
 
 ERRORS = {401: "authentication_error", 404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error",
@@ -70,9 +70,9 @@ def call_block(call: Call, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 def complete(arguments: str) -> dict[str, Any]:
-    """Return the arguments of a call; none of those that `max_tokens` cut in their midst."""
+    """Return the arguments of a call; none where `max_tokens` cut them, or where a number is none that floats hold."""
     try:
-        found: dict[str, Any] = json.loads(arguments)
+        found: dict[str, Any] = loads(arguments)
     except ValueError:
         return {}
     return found

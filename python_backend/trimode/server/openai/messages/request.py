@@ -16,8 +16,9 @@ from ..shared.kinds import boolean, integer, listing, one_of, text
 from ..shared.prompt import ids_of
 from ..tools.choices import of_messages
 from ..tools.form import with_tools
-from ..tools.history import MESSAGES, History, Turn
+from ..tools.history import History, Turn
 from ..tools.prompt import listed_of, messages_of
+from ..tools.reading import MESSAGES
 
 BUDGET = integer(0, 2**31 - 1)
 EFFORT = one_of("low", "medium", "high", "xhigh", "max")

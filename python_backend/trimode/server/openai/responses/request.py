@@ -16,8 +16,9 @@ from ..shared.fields import Given, sort_fields
 from ..shared.kinds import listing, one_of, text
 from ..tools.choices import of_responses
 from ..tools.form import with_tools
-from ..tools.history import RESPONSES, History, Turn
+from ..tools.history import History, Turn
 from ..tools.prompt import listed_of, messages_of
+from ..tools.reading import RESPONSES
 
 EFFORT = one_of("none", "minimal", "low", "medium", "high", "xhigh", "max")
 VERBOSITY = one_of("medium")  # the only one that is served

@@ -56,7 +56,7 @@ class Asked:
         extras: return_perf_metrics and return_effective_params, where the client asks for what they give.
         tools: those that the answer may call, None if there are none.
         listed: the tools that the chat template lists; None where it has no part in them.
-        opens: a special token with which the answer begins, as the last of the prompt.
+        marked: generate writes special tokens into the text, by which calls are told from words.
         names: what the client calls generate's fields, for errors.
     """
 
@@ -86,7 +86,7 @@ class Asked:
     extras: tuple[str, ...] = ()
     tools: Tools | None = None
     listed: tuple[dict[str, Any], ...] | None = None
-    opens: int | None = None
+    marked: bool = False
     names: Mapping[str, str] = field(default_factory=lambda: NAMES)
 
     @property

@@ -161,7 +161,8 @@ class Choice:
         """Return the stop string that follows the answer's text among its tokens."""
         if tokenizer is None or not self.asked.stops:
             return None
-        whole, said = tokenizer.decode(self.ids, special=self.asked.show_special), self._said
+        special = self.asked.show_special or self.asked.marked
+        whole, said = tokenizer.decode(self.ids, special=special), self._said
         if self.asked.show_stop:
             return next((word for word in self.asked.stops if whole[:said].endswith(word)), None)
         return next((word for word in self.asked.stops if whole.startswith(word, said)), None)

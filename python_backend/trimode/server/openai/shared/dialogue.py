@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....text.tokenizer import END_THINK
-from ..tools.history import CHAT, History, Role, Turn
+from ..tools.history import History, Role, Turn
 from ..tools.prompt import Message
+from ..tools.reading import CHAT
 from .errors import refused
 from .kinds import listing, text
 

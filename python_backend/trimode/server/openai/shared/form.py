@@ -36,13 +36,13 @@ def form_of(given: Given) -> tuple[Form, dict[str, str]]:
         ("text", _of_format("text.format", given.get("text", {}).get("format"))),
         ("output_config", _of_format("output_config.format", given.get("output_config", {}).get("format"))),
         ("output_format", _of_format("output_format", given.get("output_format"))),
-        ("structured_outputs", _of_structured_outputs(given.get("structured_outputs"))),
+        ("structured_outputs", _of_structured_outputs(given.get("structured_outputs"), tools=bool(given.get("tools")))),
         (TYPE, own),
     ) if form]  # fmt: skip
     if len(said) > 1:
         names = [name for name, _ in said]
         raise refused(names[1], f"must not be given together with {names[0]}", Described("both"), "given_twice")
-    return (said[0][1], dict.fromkeys((TYPE, GUIDE), said[0][0])) if said and said[0][1] is not own else (own, {})
+    return (said[0][1], dict.fromkeys((TYPE, GUIDE, COMPACT), said[0][0])) if said and said[0][1] is not own else (own, {})
 
 
 def _of_response_format(value: Mapping[str, Any] | None, field: str = "response_format") -> Form:
@@ -77,8 +77,8 @@ def _of_format(field: str, value: object) -> Form:
     return {TYPE: "json_schema", GUIDE: json.dumps(value["schema"])}
 
 
-def _of_structured_outputs(value: Mapping[str, Any] | None) -> Form:
-    """Return the form of vLLM's field: one of json, regex, choice, grammar and json_object."""
+def _of_structured_outputs(value: Mapping[str, Any] | None, *, tools: bool) -> Form:
+    """Return the form of vLLM's field: one of json, regex, choice, grammar and json_object, which `tools` may have."""
     said = {name: one for name, one in (value or {}).items() if one is not None}
     compact = boolean(f"structured_outputs.{COMPACT}", said.pop(COMPACT, False))
     found: Form = {}
@@ -93,8 +93,8 @@ def _of_structured_outputs(value: Mapping[str, Any] | None) -> Form:
         if found:
             raise refused(field, "must be the only form", one, "given_twice")
         found = {TYPE: "json"} if name == "json_object" else {TYPE: _KINDS[name], GUIDE: _text(name, field, one)}
-    if compact and found.get(TYPE) not in OF_JSON:
-        raise refused(f"structured_outputs.{COMPACT}", "needs json or json_object", True, "not_applicable")
+    if compact and (found or not tools) and found.get(TYPE) not in OF_JSON:
+        raise refused(f"structured_outputs.{COMPACT}", "needs json, json_object or tools", True, "not_applicable")
     return {**found, COMPACT: True} if compact else found
 
 

@@ -126,7 +126,7 @@ def _with_ids(asked: Asked, facts: Facts) -> Asked:
 
 def _of_ids(job: Mapping[str, Any], ids: list[int], asked: Asked, facts: Facts) -> dict[str, Any]:
     """Return a job with the ids of its prompt in place of what they were made of."""
-    kept = ids if asked.opens is None else [*ids, asked.opens]
+    kept = ids
     if asked.truncate is not None:
         most = asked.truncate if asked.truncate >= 0 else facts.capacity - _block(job, facts) - job.get("max_tokens", 1)
         if most < 1:

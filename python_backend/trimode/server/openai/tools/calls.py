@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 import secrets
 from dataclasses import dataclass
-from typing import NoReturn
 
+from ....text.overlap import overlap
 from .wanted import Tools
-
-_LONGEST_BEGINNING = 256  # characters in which an answer shows whether it is made of calls
 
 
 @dataclass
@@ -41,13 +37,15 @@ class CallReader:
     """
 
     def __init__(self, tools: Tools) -> None:
-        self._tools, form = tools, tools.form
+        form = tools.form
         self._first = re.compile(form.pattern(form.prefix + form.head) + r"(?=\{)")
         self._next = re.compile(form.pattern(form.tail + form.separator + form.head) + r"(?=\{)")
         self._end = re.compile(form.pattern(form.tail + form.suffix))
-        self._beginnings = tuple(form.beginnings(tools.callable))
-        self._sure = tools.choice == "required"
-        self._plain = False
+        self._opening = form.opening
+        self._heads = () if form.opening else tuple(head + "{" for head in form.heads(tools.callable))
+        self._calling = tools.choice == "required"
+        self._plain = False  # no call can begin any more
+        self._said = False  # something but spaces
         self._held = ""
         self._inside = False  # of arguments
         self._depth = 0
@@ -58,25 +56,33 @@ class CallReader:
     def push(self, text: str, *, last: bool) -> tuple[str, list[CallPiece]]:
         """Take in the next text; return what of it is an answer in words, and what is added to calls.
 
-        Where the model decides, a text that begins as calls do is held back until its end: only then is it known.
+        The grammar has made calls, so that their form is known. Where words may come first, what may be the beginning
+        of a call is held back until more of it is there.
         """
         if self._plain:
             return text, []
         self._held += text
-        if self._sure:
-            return "", self._read()
-        begun = "".join(self._held[:_LONGEST_BEGINNING].split())
-        if not any(begun[: len(one)] == one[: len(begun)] for one in self._beginnings):
-            self._plain = True
-        elif not last:
-            return "", []
-        elif found := self._all():
-            pieces = []
-            for name, arguments in found:
-                pieces += [self._begin(name), self._add(arguments)]
-            self.whole = True
-            return "", pieces
-        return self._held, []
+        words = "" if self._calling else self._words(last=last)
+        return words, self._read() if self._calling else []
+
+    def _words(self, *, last: bool) -> str:
+        """Return what of the held text are words; find out whether the rest of it begins calls."""
+        held = self._held
+        if self._opening:
+            words, self._calling = held.partition(self._opening)[0], self._opening in held
+            kept = 0 if last or self._calling else overlap(held, self._opening, proper=True)
+            words = words[: len(words) - kept]
+        else:
+            begun = "".join(held.split())
+            self._calling = any(map(begun.startswith, self._heads)) and self._first.match(held) is not None
+            possible = any(head.startswith(begun) for head in self._heads)
+            words = "" if self._calling or (possible and not last) else held
+            self._plain = bool(words)
+        if not self._said and not words.strip() and (self._calling or not last):
+            self._held = held[len(words) :] if self._calling else held  # spaces wait for words, and are none before calls
+            return ""
+        self._held, self._said = held[len(words) :], True
+        return words
 
     def _begin(self, name: str) -> CallPiece:
         self.calls.append(Call(f"call_{secrets.token_hex(12)}", name))
@@ -87,7 +93,7 @@ class CallReader:
         return CallPiece(len(self.calls) - 1, arguments)
 
     def _read(self) -> list[CallPiece]:
-        """Return what the text adds; the grammar has made it, so that its form is known."""
+        """Return what the text adds."""
         pieces = []
         while self._held:
             if self._inside:
@@ -124,27 +130,3 @@ class CallReader:
                     return at + 1
         return len(self._held)
 
-    def _all(self) -> list[tuple[str, str]]:
-        """Return the names and arguments of an answer that is made of calls as a whole; none if it is not."""
-        try:
-            found = list(self._tools.form.read(self._held, _DECODER))
-        except (ValueError, RecursionError):
-            return []
-        if len(found) > self._tools.most_calls:
-            return []
-        if not all(name in self._tools.callable and isinstance(arguments, dict) for name, arguments in found):
-            return []
-        return [(str(name), json.dumps(arguments, ensure_ascii=False)) for name, arguments in found]
-
-
-def _no_constant(name: str) -> NoReturn:
-    raise ValueError(name)
-
-
-def _finite(number: str) -> float:
-    if math.isinf(found := float(number)):
-        raise ValueError(f"{number} is too large for a number of JSON's readers")
-    return found
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant, parse_float=_finite)

@@ -1,4 +1,4 @@
-"""Holds an answer to the form of calls, where it is to be made of them."""
+"""Holds an answer to the form of calls, where it is to be made of them or begins one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .wanted import Tools
 
 
 def with_tools(asked: Asked, tools: Tools | None, facts: Facts) -> Asked:
-    """Return `asked` with what may be called; the answer has the form of calls if it is to be made of them.
+    """Return `asked` with what may be called; an answer that is made of calls, or begins one, has their form.
 
     Raises:
         FaceError: the answer is to have another form, or to go on.
@@ -21,16 +21,15 @@ def with_tools(asked: Asked, tools: Tools | None, facts: Facts) -> Asked:
     (job,) = asked.jobs
     if tools is None or (tools.choice == "auto" and TYPE in job):
         return asked
-    if tools.choice == "auto":
-        return replace(asked, tools=tools)
     if TYPE in job:
         limit = f"must not be given together with {asked.names.get(TYPE, TYPE)}, but for auto and none"
         raise refused("tool_choice", limit, Described("both"), "given_twice")
-    if tools.form.of_template:
+    if tools.choice == "auto" or tools.form.of_template:
         special = {} if facts.tokenizer is None else facts.tokenizer.special_tokens
         form = {TYPE: "ebnf_grammar", GUIDE: tools.grammar(special, compact=bool(job.pop(COMPACT, False)))}
-        asked = replace(asked, opens=None if asked.thinking else special.get(tools.form.opening))
+        if tools.choice == "auto" and tools.form.opening in special:  # words and calls are told apart by it
+            asked, form["skip_special_tokens"] = replace(asked, marked=True), False
     else:
         form = {TYPE: "json_schema", GUIDE: tools.schema()}
-    names = {**asked.names, **dict.fromkeys(form, "tools")}
+    names = {**asked.names, **dict.fromkeys((TYPE, GUIDE), "tools")}
     return replace(asked, jobs=({**job, **form},), tools=tools, names=names)

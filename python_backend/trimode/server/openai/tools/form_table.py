@@ -6,13 +6,16 @@ https://huggingface.co/docs/transformers/chat_templating_writing (tools, tool_ca
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 NAME = "NAME"
 """Stands for the name of a function in `head`."""
+_SPACE = r"[ \t\r\n]*"
+"""Between the parts of a call: JSON's whitespace."""
+_TOKENS = re.compile(rf'"{NAME}"|{NAME}|"[^"]*"|[^\s]')
+_WORDS = r"/(.|\n)*/"
 
 
 @dataclass(frozen=True)
@@ -54,41 +57,14 @@ class Form:
             if part in self.markers:
                 found.append(f"(?:{re.escape(part)})?")
                 continue
-            for token in re.findall(rf'"{NAME}"|{NAME}|"[^"]*"|[^\s]', part):
+            for token in _TOKENS.findall(part):
                 names = {f'"{NAME}"': '"([^"]*)"', NAME: "([a-zA-Z0-9_-]+)"}
                 found.append(names.get(token) or re.escape(token))
-        return r"\s*" + r"\s*".join([*found, ""])
+        return _SPACE + _SPACE.join([*found, ""])
 
-    def beginnings(self, names: Sequence[str]) -> list[str]:
-        """Return how an answer that is made of calls may begin, without whitespace: with its markers, and without."""
-        before = (self.prefix + self.head).partition(NAME)[0]
-        without = "".join(part for part in self.parts(before) if part not in self.markers)
-        found = [before, *([without] if without else [f"{name}{{" for name in names])]
-        return ["".join(one.rstrip('"').split()) for one in found]
-
-    def read(self, text: str, decoder: json.JSONDecoder) -> Iterator[tuple[object, object]]:
-        """Yield the name and the arguments of each call of `text`, which a model wrote as it liked.
-
-        Raises:
-            ValueError: it is not made of calls as a whole.
-        """
-        skipped = "|".join([r"\s+", *map(re.escape, self.markers), *(re.escape(one) for one in self.separator.split())])
-        between, bare, at = re.compile(f"(?:{skipped})*"), re.compile("([a-zA-Z0-9_-]+)"), 0
-        while (at := between.match(text, at).end()) < len(text):  # type: ignore[union-attr]  # it fits nothing too
-            if not self.arguments:
-                if (name := bare.match(text, at)) is None:
-                    raise ValueError(text)
-                at = between.match(text, name.end()).end()  # type: ignore[union-attr]
-                arguments, at = decoder.raw_decode(text, at)
-                yield name[1], arguments
-                continue
-            found, at = decoder.raw_decode(text, at)
-            if self.prefix and not isinstance(found, list):
-                raise ValueError(text)
-            for one in found if self.prefix else [found]:
-                if not isinstance(one, dict) or set(one) != {"name", self.arguments}:
-                    raise ValueError(text)
-                yield one["name"], one[self.arguments]
+    def heads(self, names: Sequence[str]) -> list[str]:
+        """Return, for each function, all that stands before the arguments of an answer's first call, without spaces."""
+        return ["".join((self.prefix + self.head).replace(NAME, name).split()) for name in names]
 
 
 ARRAY = Form(f'{{"name": "{NAME}", "arguments": ', "}", ", ", "[", "]", of_template=False)
@@ -123,24 +99,54 @@ def form_of(template: str) -> Form:
     return next((form for marks, form in _KNOWN if all(mark in plain for mark in marks)), ARRAY)
 
 
-def grammar(form: Form, schemas: Mapping[str, str], most: int, special: Collection[str]) -> str:
+def grammar(form: Form, schemas: Mapping[str, str], most: int, special: Mapping[str, int], *, free: bool) -> str:
     """Return the grammar, in the notation of Lark, of 1 to `most` calls of functions.
 
     Args:
         schemas: of the arguments of each function, by its name, as JSON.
-        special: the texts of special tokens. No grammar allows these: markers that are special are left out.
+        special: the ids of special tokens by their texts; a marker that is one stands in the grammar by its id.
+        free: an answer may be words instead. Words may stand before calls too where calls begin with a marker; without
+            one, calls are those of an answer that begins with the first of them, up to its arguments.
     """
-    calls = "call" if most == 1 else f"call ({_literal(form, form.separator, special)} call){{0,{most - 1}}}"
-    lines = [f"start: {_literal(form, form.prefix, special)} {calls} {_literal(form, form.suffix, special)}"]
-    lines.append("call: " + " | ".join(f"call_{at}" for at in range(len(schemas))))
+    numbers = range(len(schemas))
+    more = f"({_literal(form, form.separator, special)} call){{0,{most - 1}}}" if most > 1 else ""
+    rest = f"{more} {_literal(form, form.suffix, special)}"
+    lines = []
+    if not free:
+        lines.append(f"start: {_literal(form, form.prefix, special)} call {rest}")
+    else:
+        opening = "opening " if form.opening else ""
+        lines.append(f"start: words | {opening}({' | '.join(f'first_{at}' for at in numbers)}) {rest}")
+        lines += [f"words: WORDS\nWORDS: {_WORDS}", *_openings(form, list(schemas), special)]
+    lines.append("call: " + " | ".join(f"call_{at}" for at in numbers))
     for at, (name, schema) in enumerate(schemas.items()):
         head, tail = (_literal(form, part.replace(NAME, name), special) for part in (form.head, form.tail))
         lines += [f"call_{at}: {head} arguments_{at} {tail}", f"arguments_{at}: %json {schema}"]
     return "\n".join(lines) + "\n"
 
 
-def _literal(form: Form, text: str, special: Collection[str]) -> str:
+def _openings(form: Form, names: Sequence[str], special: Mapping[str, int]) -> list[str]:
+    """Return the rules of the first call of an answer that is free until then, and of what tells it from words."""
+    lines, tail = list[str](), _literal(form, form.tail, special)
+    if form.opening in special:
+        lines.append(f"opening: WORDS {_literal(form, form.opening, special)}")
+    elif form.opening:
+        lines.append(f"opening[lazy]: WORDS {_literal(form, form.opening, special)}")
+    for at, name in enumerate(names):
+        head = (form.prefix + form.head).replace(NAME, name).removeprefix(form.opening)
+        if form.opening:
+            lines.append(f"first_{at}: {_literal(form, head, special)} arguments_{at} {tail}")
+            continue
+        parts = (re.escape(token).replace("/", r"\/") for token in _TOKENS.findall(head))
+        lines += [f"head_{at}[lazy]: /{_SPACE}{_SPACE.join(parts)}/", f'first_{at}: head_{at} " "? arguments_{at} {tail}']
+    return lines
+
+
+def _literal(form: Form, text: str, special: Mapping[str, int]) -> str:
     """Return `text` as a part of a rule."""
     escaped = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
-    kept = "".join(part for part in form.parts(text) if part not in special or part not in form.markers)
-    return f'"{kept.translate(escaped)}"'
+    parts = []
+    for part in form.parts(text):
+        is_token = part in form.markers and part in special
+        parts.append(f"<[{special[part]}]>" if is_token else f'"{part.translate(escaped)}"')
+    return " ".join(parts) or '""'

@@ -12,7 +12,8 @@ from typing import Any, Literal
 
 from ..shared.errors import refused
 from ..shared.kinds import short_text, text
-from .reading import function_name
+from ..shared.strict_json import loads
+from .reading import MESSAGES, Shape, function_name
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -42,27 +43,13 @@ class Turn:
     failed: bool = False
 
 
-@dataclass(frozen=True)
-class Keys:
-    """How one endpoint's clients write a call: the keys of its id and its arguments, and of the object inside."""
-
-    id: str = "id"
-    inside: str = ""
-    arguments: str = "arguments"
-
-
-CHAT = Keys(inside="function")
-RESPONSES = Keys(id="call_id")
-MESSAGES = Keys(arguments="input")
-
-
 class History:
     """The calls of the messages read so far."""
 
     def __init__(self) -> None:
         self._calls: dict[str, PastCall] = {}
 
-    def call(self, field: str, item: object, keys: Keys) -> PastCall:
+    def call(self, field: str, item: object, shape: Shape) -> PastCall:
         """Return a call that an assistant made.
 
         Raises:
@@ -71,16 +58,16 @@ class History:
         if not isinstance(item, Mapping):
             raise refused(field, "must be an object", item, "wrong_type")
         place, inside = field, dict[str, Any](item)
-        if keys.inside:
+        if shape.inside:
             if item.get("type", "function") != "function":
                 raise refused(f"{field}.type", "must be function", item["type"], "not_applicable")
-            place, found = f"{field}.{keys.inside}", item.get(keys.inside)
+            place, found = f"{field}.{shape.inside}", item.get(shape.inside)
             if not isinstance(found, Mapping):
                 raise refused(place, "must be an object", found, "wrong_type")
             inside = dict(found)
         name = function_name(f"{place}.name", inside.get("name"))
-        arguments = _arguments(f"{place}.{keys.arguments}", inside.get(keys.arguments), as_text=keys is not MESSAGES)
-        identity = short_text(f"{field}.{keys.id}", item.get(keys.id))
+        arguments = _arguments(f"{place}.{shape.arguments}", inside.get(shape.arguments), as_text=shape is not MESSAGES)
+        identity = short_text(f"{field}.{shape.id}", item.get(shape.id))
         made = self._calls[identity] = PastCall(identity, name, arguments)
         return made
 
@@ -97,8 +84,8 @@ class History:
 
 def _arguments(field: str, value: object, *, as_text: bool) -> dict[str, Any]:
     try:
-        read = json.loads(value) if isinstance(value, str) and as_text else value
-        written = json.dumps(read, ensure_ascii=False)
+        read = loads(value) if isinstance(value, str) and as_text else value
+        written = json.dumps(read, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
         read, written = None, ""
     if not isinstance(read, dict) or (as_text and not isinstance(value, str)):

@@ -24,24 +24,27 @@ NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 
 @dataclass(frozen=True)
 class Shape:
-    """How one endpoint's clients write a tool.
+    """How one endpoint's clients write tools and calls.
 
     Attributes:
         types: of a tool that is served; None where the key may be left out.
-        inside: the key of the object that holds the function; "" where the tool itself does.
+        inside: the key of the object that holds the function; "" where the tool or the call itself does.
         schema: the key of the arguments' schema.
         idle: keys that may be there, and change nothing here.
+        id, arguments: the keys of a call's id and arguments.
     """
 
     types: tuple[str | None, ...]
     inside: str = ""
     schema: str = "parameters"
     idle: tuple[str, ...] = ()
+    id: str = "id"
+    arguments: str = "arguments"
 
 
 CHAT = Shape(("function",), inside="function")
-RESPONSES = Shape(("function",))
-MESSAGES = Shape((None, "custom"), schema="input_schema",
+RESPONSES = Shape(("function",), id="call_id")
+MESSAGES = Shape((None, "custom"), schema="input_schema", arguments="input",
                  idle=("cache_control", "eager_input_streaming", "input_examples", "allowed_callers"))  # fmt: skip
 
 
@@ -109,11 +112,10 @@ def _tool(field: str, item: object, shape: Shape) -> Tool:
     kind = () if shape.inside else ("type",)
     _no_others(field, function, *kind, "name", "description", shape.schema, "strict", *shape.idle)
     name = function_name(f"{field}.name", function.get("name"))
-    if function.get("strict") is not None:
-        boolean(f"{field}.strict", function["strict"])
+    strict = boolean(f"{field}.strict", function.get("strict") or False)
     description = function.get("description")
     said = "" if description is None else text(f"{field}.description", description)
-    return Tool(name, said, _parameters(f"{field}.{shape.schema}", function.get(shape.schema)))
+    return Tool(name, said, _parameters(f"{field}.{shape.schema}", function.get(shape.schema)), strict)
 
 
 def _no_others(field: str, value: Mapping[str, Any], *known: str) -> None:

@@ -6,7 +6,7 @@ Knows the schema of calls. Knows nothing of how clients write tools, of messages
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,11 +30,17 @@ _ONE = ("items", "additionalProperties")
 
 @dataclass(frozen=True)
 class Tool:
-    """A function; `parameters` is the schema of its arguments, an object."""
+    """A function.
+
+    Attributes:
+        parameters: the schema of its arguments, an object.
+        strict: whether what of the schema cannot be enforced is refused even where the model decides.
+    """
 
     name: str
     description: str
     parameters: dict[str, Any]
+    strict: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,7 +49,8 @@ class Tools:
 
     Attributes:
         tools: all of them.
-        choice: "auto", the model decides; "required", the answer is made of calls.
+        choice: "auto", the model decides, and a call that it begins has the form; "required", the answer is made of
+            calls.
         callable: the names of those that may be called.
         most_calls: of one answer.
         form: how calls are written.
@@ -74,16 +81,19 @@ class Tools:
             for one in self.tools
         ]  # fmt: skip
 
-    def grammar(self, special: Collection[str], *, compact: bool) -> str:
-        """Return the grammar of the calls of one answer in the form of a chat template.
+    def grammar(self, special: Mapping[str, int], *, compact: bool) -> str:
+        """Return the grammar of an answer whose calls have their form.
 
         Args:
-            special: the texts of special tokens.
+            special: the ids of special tokens by their texts.
             compact: arguments have no whitespace between their parts.
         """
-        layout = {"x-guidance": COMPACT_LAYOUT if compact else LAYOUT}
-        chosen = {one.name: json.dumps(_closed(one.parameters) | layout) for one in self._chosen()}
-        return grammar(self.form, chosen, self.most_calls, special)
+        layout, free = COMPACT_LAYOUT if compact else LAYOUT, self.choice == "auto"
+        chosen = {}
+        for one in self._chosen():
+            said = {**layout, "lenient": True} if free and not one.strict else layout
+            chosen[one.name] = json.dumps(_moved(_closed(one.parameters), "#") | {"x-guidance": said})
+        return grammar(self.form, chosen, self.most_calls, special, free=free)
 
     def _chosen(self) -> list[Tool]:
         return [one for one in self.tools if one.name in self.callable]
@@ -123,21 +133,38 @@ def _closed(schema: dict[str, Any]) -> dict[str, Any]:
     return {**schema, "additionalProperties": False}
 
 
-def _moved(schema: Any, base: str) -> Any:
-    """Return a schema whose references begin at `base`, where it will stand."""
+def _moved(schema: Any, place: str, base: str | None = None, own: str = "") -> Any:
+    """Return a schema that will stand at `place`, with its references changed to match.
+
+    A schema with an `$id` is a document of its own: references that begin with # are inside of it, and those that begin
+    with its `$id` too. The `$id` is left out, since both kinds then begin at the whole schema.
+
+    Args:
+        base: where the document stands; None if the schema begins it. own: the `$id` of the document.
+    """
     if not isinstance(schema, dict):
         return schema
     made = dict(schema)
+    if base is None or isinstance(schema.get("$id"), str):
+        base, own = place, str(made.pop("$id", "")).removesuffix("#")
     target = schema.get("$ref")
+    if isinstance(target, str) and own:
+        target = "#" + target.removeprefix(own).removeprefix("#") if target.partition("#")[0] == own else target
     if isinstance(target, str) and target.startswith("#"):
         made["$ref"] = base + target[1:]
     for key in _MAPS:
         if isinstance(schema.get(key), dict):
-            made[key] = {name: _moved(one, base) for name, one in schema[key].items()}
+            inside = schema[key].items()
+            made[key] = {name: _moved(one, f"{place}/{key}/{_pointed(name)}", base, own) for name, one in inside}
     for key in _LISTS:
         if isinstance(schema.get(key), list):
-            made[key] = [_moved(one, base) for one in schema[key]]
+            made[key] = [_moved(one, f"{place}/{key}/{at}", base, own) for at, one in enumerate(schema[key])]
     for key in _ONE:
         if key in schema:
-            made[key] = _moved(schema[key], base)
+            made[key] = _moved(schema[key], f"{place}/{key}", base, own)
     return made
+
+
+def _pointed(name: str) -> str:
+    """Return a key as a part of a JSON pointer; source: RFC 6901."""
+    return name.replace("~", "~0").replace("/", "~1")

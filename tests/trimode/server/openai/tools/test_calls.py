@@ -1,18 +1,20 @@
-"""Calls are read out of an answer, however it is cut."""
+"""Calls are read out of an answer, however it is cut. The grammar has made them, so that their form is sure."""
 
 from __future__ import annotations
 
-import json
-
 import pytest
 from trimode.server.openai.tools.calls import CallReader
+from trimode.server.openai.tools.form_table import ARRAY, HERMES, LLAMA, MINISTRAL, Form
 from trimode.server.openai.tools.wanted import Tool, Tools
 
 TOOL = Tool("f", "", {"type": "object"})
 SURE = Tools((TOOL,), "required", ("f",), 8)
-MAYBE = Tools((TOOL,), "auto", ("f",), 2)
 ARGUMENTS = ['{"a": "}]{[\\"\\\\"}', "{}", '{ "b": [{"c": {}}, "\\u007d"]\n}']
 ANSWER = "[\n  " + ",\n  ".join(f'{{"name": "f", "arguments": {one}}}' for one in ARGUMENTS) + "\n]"
+
+
+def maybe(form: Form = ARRAY) -> CallReader:
+    return CallReader(Tools((TOOL,), "auto", ("f",), 2, form))
 
 
 def read(reader: CallReader, text: str, size: int) -> str:
@@ -31,8 +33,8 @@ def test_calls_under_a_grammar_come_as_they_are_made(size: int) -> None:
     assert reader.whole and len({call.id for call in reader.calls}) == 3
 
 
-def test_pieces_add_up_to_the_calls() -> None:
-    reader = CallReader(SURE)
+@pytest.mark.parametrize("reader", [CallReader(SURE), maybe()])
+def test_pieces_add_up_to_the_calls(reader: CallReader) -> None:
     found: dict[int, str] = {}
     for at, char in enumerate(ANSWER):
         for piece in reader.push(char, last=at == len(ANSWER) - 1)[1]:
@@ -50,33 +52,54 @@ def test_an_answer_that_is_cut_is_not_whole(end: int) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 4, 1000])
-def test_where_the_model_decides_an_answer_is_calls_or_words(size: int) -> None:
-    text = ' \n[{"name": "f", "arguments": {"é": 1}}, {"arguments": {}, "name": "f"}]\n'
-    reader = CallReader(MAYBE)
+def test_without_a_marker_an_answer_is_calls_from_its_beginning_or_words(size: int) -> None:
+    text = ' \n[{"name" :"f", "arguments": {"é": 1}}, {"name": "f", "arguments": {}}]'
+    reader = maybe()
     assert read(reader, text, size) == "" and reader.whole
-    assert [(call.name, json.loads(call.arguments)) for call in reader.calls] == [("f", {"é": 1}), ("f", {})]
+    assert [(call.name, call.arguments) for call in reader.calls] == [("f", '{"é": 1}'), ("f", "{}")]
 
 
 @pytest.mark.parametrize(
     "text",
     [
-        "Hello", "", "[", "[1, 2]", '[{"name": "g", "arguments": {}}]', '[{"name": "f"}]', '[{"name": ["f"]}]',
-        '[{"name": "f", "arguments": "{}"}]', '[{"name": "f", "arguments": {}}] So.', '[{"name": "f", "argum',
-        '[{"name": "f", "arguments": {}, "id": 1}]', '[{"name": "f", "arguments": {"a": NaN}}]',
-        '[{"name": "f", "arguments": {"a": 1e999}}]',
-        "[" + ", ".join(['{"name": "f", "arguments": {}}'] * 3) + "]", '[{"name": "f", "arguments": ' + '{"a":' * 9000,
-        '[{"name": "f", "arguments": {}}, 5]',
+        "Hello", "", " ", "[", "[1, 2]", '[{"name": "g", "arguments": {}}]', '[{"name": "f"}]', '[{"name": ["f"]}]',
+        '[{"name": "f", "argum', '[{"name": "f", "arguments": ', 'So: [{"name": "f", "arguments": {}}]',
+        '[{"na me": "f", "arguments": {}}]', '{"name": "f", "arguments": {}}',
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("size", [1, 1000])
-def test_what_is_no_list_of_calls_is_words(text: str, size: int) -> None:
-    reader = CallReader(MAYBE)
+def test_what_does_not_begin_as_calls_is_words(text: str, size: int) -> None:
+    reader = maybe()
     assert read(reader, text, size) == text
     assert not reader.calls and not reader.whole
 
 
 def test_words_are_not_held_back() -> None:
-    reader = CallReader(MAYBE)
+    reader = maybe()
     assert reader.push(" [{", last=False) == ("", [])
     assert reader.push(' "x', last=False) == (' [{ "x', [])
     assert reader.push("y", last=False) == ("y", [])
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("form", "calls"),
+    [
+        (HERMES, '<tool_call>\n{"name": "f", "arguments": {"a": 1}}\n</tool_call>'),
+        (MINISTRAL, '[TOOL_CALLS]f[ARGS]{"a": 1}'),
+    ],
+)
+def test_with_a_marker_words_may_stand_before_calls(form: Form, calls: str, size: int) -> None:
+    for words in ("I look <it up>.\n", "Five < six [1] ", "<tool_call", "[TOOL_"):
+        reader = maybe(form)
+        assert read(reader, words + calls, size) == words and reader.whole
+        assert [(call.name, call.arguments) for call in reader.calls] == [("f", '{"a": 1}')]
+        reader = maybe(form)
+        assert read(reader, words, size) == words and not reader.calls
+    reader = maybe(form)
+    assert read(reader, f" \n{calls}", size) == "" and reader.whole  # spaces alone are no words
+
+
+@pytest.mark.parametrize("form", [ARRAY, HERMES, LLAMA, MINISTRAL])
+def test_an_answer_of_spaces_is_words(form: Form) -> None:
+    assert read(maybe(form), " \n ", 1) == " \n "

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import pytest
 from llguidance import LLMatcher
+from trimode.errors import RequestError
 from trimode.grammar.compiled import compile_grammar
 from trimode.grammar.source import Source, grammar_text
 from trimode.server.openai.tools.calls import CallReader
 from trimode.server.openai.tools.form_table import ARRAY, HERMES, LLAMA, MINISTRAL, MISTRAL, NEMOTRON, Form, form_of
 from trimode.server.openai.tools.wanted import Tool, Tools
 
-from tests.support.grammars import nano_lexicon
+from tests.support.grammars import ids, nano_lexicon
 from tests.support.layout import ROOT
 from tests.support.tool_templates import TEMPLATES
 
@@ -28,14 +29,23 @@ WRITTEN = {
     MINISTRAL: '[TOOL_CALLS]f[ARGS]{"a": 5, "s": "]}"}[TOOL_CALLS]g[ARGS]{}',
     NEMOTRON: '<TOOLCALL>[{"name": "f", "arguments": {"a": 5, "s": "]}"}}, {"name": "g", "arguments": {}}]</TOOLCALL>',
     LLAMA: '{"name": "f", "parameters": {"a": 5, "s": "]}"}}; {"name": "g", "parameters": {}}',
+    ARRAY: '[{"name": "f", "arguments": {"a": 5, "s": "]}"}}, {"name": "g", "arguments": {}}]',
 }  # fmt: skip
+ONE = {
+    HERMES: '<tool_call>\n{"name": "f", "arguments": {"a": 5, "s": "]}"}}\n</tool_call>',
+    MISTRAL: '[TOOL_CALLS][{"name": "f", "arguments": {"a": 5, "s": "]}"}}]',
+    MINISTRAL: '[TOOL_CALLS]f[ARGS]{"a": 5, "s": "]}"}',
+    NEMOTRON: '<TOOLCALL>[{"name": "f", "arguments": {"a": 5, "s": "]}"}}]</TOOLCALL>',
+    LLAMA: '{"name": "f", "parameters": {"a": 5, "s": "]}"}}',
+    ARRAY: '[{"name": "f", "arguments": {"a": 5, "s": "]}"}}]',
+}
 
 
 def tools(form: Form, choice: str = "required", most: int = 8) -> Tools:
     return Tools(TOOLS, choice, ("f", "g"), most, form)  # type: ignore[arg-type]  # one of the choices
 
 
-def matcher(made: Tools, special: Collection[str], *, compact: bool = False) -> LLMatcher:
+def matcher(made: Tools, special: Mapping[str, int], *, compact: bool = False) -> LLMatcher:
     text = grammar_text(Source("ebnf_grammar", made.grammar(special, compact=compact)))
     return compile_grammar(text, nano_lexicon()).start.deep_copy()
 
@@ -68,28 +78,64 @@ def test_other_templates_get_the_stated_form(template: str) -> None:
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_grammar_takes_calls_in_the_form_and_nothing_else(form: Form) -> None:
-    assert follows(matcher(tools(form), ()), WRITTEN[form])
-    assert not follows(matcher(tools(form, most=1), ()), WRITTEN[form])
+    assert follows(matcher(tools(form), {}), WRITTEN[form])
+    assert not follows(matcher(tools(form, most=1), {}), WRITTEN[form])
     for wrong in ("Hello", WRITTEN[form].replace("5", '"5"'), WRITTEN[form].replace('"g"', '"h"').replace("g[", "h[")):
-        assert not follows(matcher(tools(form), ()), wrong)
+        assert not follows(matcher(tools(form), {}), wrong)
     spaced = WRITTEN[form].replace('{"a": 5, "s"', '{"a":5,"s"').replace(', "s": ', ',"s":').replace('"s": ', '"s":')
-    assert follows(matcher(tools(form), (), compact=True), spaced)
-    assert not follows(matcher(tools(form), (), compact=True), WRITTEN[form])
+    assert follows(matcher(tools(form), {}, compact=True), spaced)
+    assert not follows(matcher(tools(form), {}, compact=True), WRITTEN[form])
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_markers_that_are_special_tokens_are_left_out_but_for_the_first(form: Form) -> None:
-    text = WRITTEN[form]
-    for marker in form.markers:
-        text = text.replace(marker, "")
-    assert follows(matcher(tools(form), form.markers), text)
-    assert form.opening == {HERMES: "<tool_call>", NEMOTRON: "<TOOLCALL>", LLAMA: ""}.get(form, "[TOOL_CALLS]")
+def in_tokens(form: Form, text: str, special: Mapping[str, int]) -> list[int]:
+    found: list[int] = []
+    for part in form.parts(text):
+        found += [special[part]] if part in special else ids(part)
+    return found
+
+
+@pytest.mark.parametrize("form", [form for form in FORMS if form.markers])
+@pytest.mark.parametrize("choice", ["required", "auto"])
+def test_markers_that_are_special_tokens_stand_in_the_grammar_by_their_ids(form: Form, choice: str) -> None:
+    special = {marker: at for at, marker in enumerate(form.markers, start=20)}
+    at = matcher(tools(form, choice), special)
+    tokens = in_tokens(form, WRITTEN[form], special)
+    assert at.try_consume_tokens(tokens) == len(tokens) and at.is_accepting()
+    wrong = in_tokens(form, WRITTEN[form].replace("5", '"5"'), special)
+    at = matcher(tools(form, choice), special)
+    assert at.try_consume_tokens(wrong) < len(wrong)
+    assert form.opening == {HERMES: "<tool_call>", NEMOTRON: "<TOOLCALL>"}.get(form, "[TOOL_CALLS]")
+
+
+@pytest.mark.parametrize("form", [*FORMS, ARRAY])
+def test_where_the_model_decides_it_writes_words_until_it_begins_a_call(form: Form) -> None:
+    made = tools(form, "auto")
+    for words in ("Hello", "", " ", "[1, 2]", '{"name": "x"}', "<tool", "[TOOL_", "a\nb\n", '[{"name": "h", "arguments": 5}]'):
+        assert follows(matcher(made, {}), words)
+    assert follows(matcher(made, {}), WRITTEN[form])
+    before = "So:\n" if form.opening else " \n"
+    assert follows(matcher(made, {}), before + WRITTEN[form])
+    for wrong in (WRITTEN[form].replace("5", '"5"'), WRITTEN[form] + " So.", WRITTEN[form] + WRITTEN[form].replace("f", "h")):
+        assert not follows(matcher(made, {}), wrong)
+    assert follows(matcher(tools(form, "auto", most=1), {}), ONE[form])
+    assert not follows(matcher(tools(form, "auto", most=1), {}), WRITTEN[form])
+
+
+@pytest.mark.parametrize("form", [*FORMS, ARRAY])
+def test_a_schema_that_cannot_be_enforced_is_loose_where_the_model_decides(form: Form) -> None:
+    loose = {"type": "object", "properties": {"a": {"type": "array", "uniqueItems": True, "format": "odd"}}}
+    for strict in (False, True):
+        made = Tools((Tool("f", "", loose, strict),), "auto", ("f",), 8, form)
+        if strict:
+            with pytest.raises(RequestError, match="uniqueItems"):
+                matcher(made, {})
+        else:
+            assert follows(matcher(made, {}), ONE[form].replace('{"a": 5, "s": "]}"}', '{"a": [1, 1]}'))
 
 
 @pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("size", [1, 3, 1000])
-@pytest.mark.parametrize("hidden", [False, True])
-@pytest.mark.parametrize("choice", ["required", "auto"])
+@pytest.mark.parametrize(("choice", "hidden"), [("required", False), ("required", True), ("auto", False)])
 def test_calls_are_read_back_however_they_come(form: Form, size: int, hidden: bool, choice: str) -> None:
     text = WRITTEN[form]
     for marker in form.markers if hidden else ():  # special tokens leave nothing in the text

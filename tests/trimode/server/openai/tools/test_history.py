@@ -19,6 +19,8 @@ CALLS: dict[str, Any] = {
     "role": "assistant",
     "tool_calls": [{"id": one, "type": "function", "function": FUNCTION} for one in ("c1", "c2")],
 }
+NO_NUMBERS = ("NaN", "Infinity", "-Infinity", "1e999")
+FIELD = "messages[0].tool_calls[0].function.arguments"
 WRITTEN = '[{"name": "f", "arguments": {"a": "é"}}, {"name": "f", "arguments": {"a": "é"}}]'
 
 
@@ -44,6 +46,7 @@ def test_calls_have_the_form_of_answers_and_results_are_one_turn() -> None:
         ({"id": "c", "function": {"name": "a b", "arguments": "{}"}}, "messages[0].tool_calls[0].function.name"),
         ({"id": "c", "function": {"name": "f", "arguments": "["}}, "messages[0].tool_calls[0].function.arguments"),
         ({"id": "c", "function": {"name": "f", "arguments": {}}}, "messages[0].tool_calls[0].function.arguments"),
+        *(({"id": "c", "function": {"name": "f", "arguments": f'{{"a": {number}}}'}}, FIELD) for number in NO_NUMBERS),
         ({"function": FUNCTION}, "messages[0].tool_calls[0].id"),
     ],
 )
@@ -125,6 +128,8 @@ def test_blocks_of_messages_are_the_same_turns() -> None:
     ("role", "block", "param"),
     [
         ("assistant", {**USE, "input": "{}"}, "messages[0].content[1].input"),
+        ("assistant", {**USE, "input": {"a": float("nan")}}, "messages[0].content[1].input"),
+        ("assistant", {**USE, "input": {"a": [float("inf")]}}, "messages[0].content[1].input"),
         ("assistant", {**USE, "name": ""}, "messages[0].content[1].name"),
         ("assistant", {**USE, "id": None}, "messages[0].content[1].id"),
         ("assistant", RESULT, "messages[0].content[1].type"),
