@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from ..errors import RequestError
 from .field import Field
 
-GuideType = Literal["json", "json_schema", "regex", "choice", "ebnf_grammar"]
+GuideType = Literal["json", "json_schema", "regex", "choice", "ebnf_grammar", "structural_tag"]
 """What guided_decoding_guide holds: TensorRT-LLM's names, and choice, which vLLM has."""
 GuideScope = Literal["gap", "whole"]
 """What guided_decoding_guide is about where gaps are filled."""
@@ -24,7 +24,8 @@ GUIDE_FIELDS: tuple[Field, ...] = (
         "none",
         "What the answer must match, and what guided_decoding_guide holds of it: json, any JSON object, without a "
         "guide; json_schema, a JSON schema; regex, a regular expression; choice, a JSON list of texts, of which the "
-        "answer is one; ebnf_grammar, a grammar in the notation of Lark or GBNF. A thought is not part of the answer.",
+        "answer is one; ebnf_grammar, a grammar in the notation of Lark or GBNF; structural_tag, words in which JSON stands "
+        "between texts, in the form of vLLM. A thought is not part of the answer.",
         choices=GUIDE_TYPES,
         empty_is_none=True,
     ),
@@ -32,7 +33,7 @@ GUIDE_FIELDS: tuple[Field, ...] = (
         "guided_decoding_guide",
         "string",
         "none",
-        "With guided_decoding_guide_type: the schema, expression, list or grammar.",
+        "With guided_decoding_guide_type: the schema, expression, list, grammar or tags.",
         most_characters=MAX_GUIDE_CHARACTERS,
         empty_is_none=True,
     ),

@@ -16,6 +16,7 @@ from llguidance.gbnf_to_lark import any_to_lark
 from ..api.guide import MAX_GUIDE_CHARACTERS, OF_JSON, GuideType
 from .refusal import bad_grammar
 from .schema_check import check_schema
+from .structural_tag import structural_tag
 from .weights import MOST_REPEATS, weight
 
 MOST_CHOICES = 1_024
@@ -99,6 +100,10 @@ def _ebnf(text: str) -> str:
         raise bad_grammar("must be a grammar in the notation of Lark or GBNF", str(exc)[:200]) from exc
 
 
+def _structural_tag(text: str) -> str:
+    return LLMatcher.grammar_from_lark(structural_tag(_read_json(text), JSON_LAYOUT))
+
+
 def _read_json(text: str) -> object:
     try:
         return json.loads(text)
@@ -110,4 +115,5 @@ _KINDS: dict[GuideType, Callable[[str], str]] = {
     "regex": _regex,
     "choice": _choice,
     "ebnf_grammar": _ebnf,
+    "structural_tag": _structural_tag,
 }

@@ -13,13 +13,16 @@ from .fields import Given
 from .kinds import boolean
 
 TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
-_KINDS = {"json": "json_schema", "regex": "regex", "choice": "choice", "grammar": "ebnf_grammar"}
+_KINDS = {"json": "json_schema", "regex": "regex", "choice": "choice", "grammar": "ebnf_grammar",
+          "structural_tag": "structural_tag"}  # fmt: skip
 """vLLM's keys of structured_outputs, and what generate calls them."""
 COMPACT = "disable_any_whitespace"
 _IDLE = {"disable_fallback": False, "disable_additional_properties": False}
 """vLLM's options whose values here are always the same; others would change the answer."""
 
 
+_FORMATS = "text, json_object or json_schema"
+"""Kinds of a format that is no response_format."""
 Form = dict[str, Any]
 """The fields of generate that say a form."""
 
@@ -50,8 +53,11 @@ def _of_response_format(value: Mapping[str, Any] | None, field: str = "response_
         return {}
     if value.get("type") == "json_object":
         return {TYPE: "json"}
+    if value.get("type") == "structural_tag" and field == "response_format":
+        return {TYPE: "structural_tag", GUIDE: json.dumps(value)}
     if value.get("type") != "json_schema":
-        raise refused(f"{field}.type", "must be text, json_object or json_schema", value.get("type"))
+        kinds = "text, json_object, json_schema or structural_tag" if field == "response_format" else _FORMATS
+        raise refused(f"{field}.type", f"must be {kinds}", value.get("type"))
     inside = value.get("json_schema")
     if not isinstance(inside, Mapping) or not isinstance(inside.get("schema"), Mapping | bool):
         raise refused("response_format.json_schema", "must be an object with the key schema, an object", inside)
@@ -78,7 +84,7 @@ def _of_format(field: str, value: object) -> Form:
 
 
 def _of_structured_outputs(value: Mapping[str, Any] | None, *, tools: bool) -> Form:
-    """Return the form of vLLM's field: one of json, regex, choice, grammar and json_object, which `tools` may have."""
+    """Return the form of vLLM's field: one of json, regex, choice, grammar, json_object and structural_tag, which `tools` may have."""
     said = {name: one for name, one in (value or {}).items() if one is not None}
     compact = boolean(f"structured_outputs.{COMPACT}", said.pop(COMPACT, False))
     found: Form = {}
@@ -89,7 +95,7 @@ def _of_structured_outputs(value: Mapping[str, Any] | None, *, tools: bool) -> F
         if name in _IDLE:
             raise refused(field, f"must be {json.dumps(_IDLE[name])}, the only way that is served", one)
         if name not in _KINDS and name != "json_object":
-            raise refused(field, "is not one of json, regex, choice, grammar, json_object", one, "unknown_field")
+            raise refused(field, "is not one of json, regex, choice, grammar, json_object, structural_tag", one, "unknown_field")
         if found:
             raise refused(field, "must be the only form", one, "given_twice")
         found = {TYPE: "json"} if name == "json_object" else {TYPE: _KINDS[name], GUIDE: _text(name, field, one)}
@@ -102,7 +108,9 @@ def _text(name: str, field: str, value: object) -> str:
     """Return a schema or a list as JSON; an expression or a grammar is text."""
     if isinstance(value, str):
         return value
-    if (name == "json" and isinstance(value, Mapping | bool)) or (name == "choice" and isinstance(value, list)):
+    kinds_of = {"json": Mapping | bool, "choice": list, "structural_tag": Mapping}
+    if name in kinds_of and isinstance(value, kinds_of[name]):
         return json.dumps(value)
-    kinds = {"json": "a schema, or a string that holds one", "choice": "a list of texts"}
+    kinds = {"json": "a schema, or a string that holds one", "choice": "a list of texts",
+             "structural_tag": "an object, or a string that holds one"}  # fmt: skip
     raise refused(field, f"must be {kinds.get(name, 'a string')}", value, "wrong_type")

@@ -123,10 +123,10 @@ _SERVED = (
     _served("reasoning", RESPONSES, "`effort` as `reasoning_effort`.", mapping),
     _served("thinking", MESSAGES, "`type` is enabled or disabled; `budget_tokens` bounds the thought.", mapping),
     _served("thinking_token_budget", CHAT, "Tokens after which the end of thinking is forced.", TOKENS),
-    _served("response_format", OPENAI, "`type` is text, json_object or json_schema; the answer then matches "
-            "`json_schema.schema`, whatever `strict` says.", mapping),
-    _served("structured_outputs", ALL, "vLLM's: one of `json`, `regex`, `choice`, `grammar` and `json_object`; also "
-            "`disable_any_whitespace`.", mapping),
+    _served("response_format", OPENAI, "`type` is text, json_object, json_schema or structural_tag; the answer "
+            "then matches `json_schema.schema`, whatever `strict` says, or is words in which the tags hold.", mapping),
+    _served("structured_outputs", ALL, "vLLM's: one of `json`, `regex`, `choice`, `grammar`, `json_object` and "
+            "`structural_tag`; also `disable_any_whitespace`, which tools may have too.", mapping),
     _served("text", RESPONSES, "`format`: `type` is text, json_object or json_schema; the answer then matches its "
             "`schema`. `verbosity` is medium.", mapping),
     _served("output_config", MESSAGES, "`format`: `type` is json_schema, and the answer matches `schema`. `effort` "

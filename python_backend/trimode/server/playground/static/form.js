@@ -10,12 +10,14 @@ const KINDS = {
   regex: "a regular expression",
   choice: "one of several texts",
   ebnf_grammar: "a grammar (Lark or GBNF)",
+  structural_tag: "words with JSON in them",
 };
 const FIRST = {
   json_schema: JSON.stringify({ type: "object", properties: { name: { type: "string" }, age: { type: "integer" } }, required: ["name", "age"], additionalProperties: false }, null, 2),
   regex: "[0-9]{1,4}",
   choice: '["yes", "no"]',
   ebnf_grammar: 'start: "yes" | "no"',
+  structural_tag: JSON.stringify({ triggers: ["="], structures: [{ begin: "=", schema: { type: "integer" }, end: "." }] }, null, 2),
 };
 const TYPES = ["string", "integer", "number", "boolean", "array", "object"];
 
