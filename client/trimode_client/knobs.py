@@ -82,11 +82,11 @@ class Knobs(TypedDict, total=False):
     guided_decoding_guide_type: str
     """What the answer must match, and what guided_decoding_guide holds of it: json, any JSON object, without a
     guide; json_schema, a JSON schema; regex, a regular expression; choice, a JSON list of texts, of which the
-    answer is one; ebnf_grammar, a grammar in the notation of Lark or GBNF. A thought is not part of the answer.
-    Default: none."""
+    answer is one; ebnf_grammar, a grammar in the notation of Lark or GBNF; structural_tag, words in which JSON
+    stands between texts, in the form of vLLM. A thought is not part of the answer. Default: none."""
 
     guided_decoding_guide: str
-    """With guided_decoding_guide_type: the schema, expression, list or grammar. Default: none."""
+    """With guided_decoding_guide_type: the schema, expression, list, grammar or tags. Default: none."""
 
     guided_decoding_scope: str
     """With gaps and guided_decoding_guide_type: gap, each filling matches by itself; whole, the text as a whole

@@ -24,8 +24,8 @@ GUIDE_FIELDS: tuple[Field, ...] = (
         "none",
         "What the answer must match, and what guided_decoding_guide holds of it: json, any JSON object, without a "
         "guide; json_schema, a JSON schema; regex, a regular expression; choice, a JSON list of texts, of which the "
-        "answer is one; ebnf_grammar, a grammar in the notation of Lark or GBNF; structural_tag, words in which JSON stands "
-        "between texts, in the form of vLLM. A thought is not part of the answer.",
+        "answer is one; ebnf_grammar, a grammar in the notation of Lark or GBNF; structural_tag, words in which JSON "
+        "stands between texts, in the form of vLLM. A thought is not part of the answer.",
         choices=GUIDE_TYPES,
         empty_is_none=True,
     ),

@@ -79,5 +79,5 @@ def find_shortest(compiled: Compiled) -> list[int] | None:
 
 def _reason(error: str) -> str:
     """Return what the library says, without the state that it adds."""
-    said = error.partition("<state>")[0].partition("<non-verbose/>")[0]
+    said = error.partition("<state>")[0].partition("<non-verbose/>")[0].rpartition("JSON schema: ")[2]
     return " ".join(said.split())[:200] or "one that takes too long"

@@ -1,8 +1,8 @@
 """Structural tags: words in which JSON stands between given texts, as the text of a grammar. Knows nothing of tokens.
 
-The form is that of vLLM and SGLang: `{"structures": [{"begin", "schema", "end"}], "triggers": [...]}`. An answer is free
-until it holds a trigger, which one of the structures begins with; what then follows is the rest of `begin`, a value of
-`schema`, and `end`. After that the answer is free again.
+The form is that of vLLM and SGLang: `{"structures": [{"begin", "schema", "end"}], "triggers": [...]}`. An answer is
+free until it holds a trigger, which one of the structures begins with; what then follows is the rest of `begin`, a
+value of `schema`, and `end`. After that the answer is free again.
 """
 
 from __future__ import annotations

@@ -6,15 +6,22 @@ import numpy as np
 import pytest
 from trimode.grammar.lexicon import Lexicon
 
-from tests.support.grammars import END, SIZE, ids, nano_lexicon
+from tests.support.grammars import END, SIZE, ids, matcher, nano_lexicon
+
+SPECIAL = 20
 
 
-def test_special_tokens_are_never_allowed() -> None:
-    lexicon = nano_lexicon()
-    assert END in lexicon.special
-    allowed = lexicon.unpack(b"\xff" * (SIZE // 8))
-    assert allowed.sum() == SIZE - len(lexicon.special)
-    assert not allowed[lexicon.special].any()
+def test_special_tokens_are_allowed_where_a_grammar_names_them_and_the_end_never() -> None:
+    assert nano_lexicon().is_special[[END, SPECIAL]].all()
+    any_text, named = matcher("regex", r"(.|\n)*"), matcher("ebnf_grammar", f'start: /a*/ <[{END},{SPECIAL}]> "b"')
+    assert not any_text.allowed()[nano_lexicon().is_special & (np.arange(SIZE) != END)].any()
+    assert named.allowed()[SPECIAL] and not named.allowed()[END]
+    assert (any_text.fits(SPECIAL), named.fits(SPECIAL), named.fits(END)) == (False, True, False)
+    named.look_ahead([*ids("aa"), SPECIAL])
+    for token in (*ids("aa"), SPECIAL):
+        assert named.allowed()[token] and not named.allowed()[END]
+        named.take(token)
+    assert named.forced == tuple(ids("b"))
 
 
 def test_what_ends_something_is_preferred_to_what_goes_on() -> None:

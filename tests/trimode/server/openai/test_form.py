@@ -11,7 +11,7 @@ from trimode.server.openai.shared.table import Endpoint
 
 from tests.support.openai_facts import error_of
 
-TYPE, GUIDE = "guided_decoding_guide_type", "guided_decoding_guide"
+TYPE, GUIDE, COMPACT = "guided_decoding_guide_type", "guided_decoding_guide", "disable_any_whitespace"
 
 
 def form(**body: Any) -> tuple[dict[str, Any], dict[str, str]]:
@@ -44,6 +44,13 @@ def form(**body: Any) -> tuple[dict[str, Any], dict[str, str]]:
             {"structured_outputs": {"json_object": True, "disable_any_whitespace": True}},
             {TYPE: "json", "disable_any_whitespace": True},
         ),
+        ({"structured_outputs": {"structural_tag": "{}"}}, {TYPE: "structural_tag", GUIDE: "{}"}),
+        ({"structured_outputs": {"structural_tag": {"a": 1}}}, {TYPE: "structural_tag", GUIDE: '{"a": 1}'}),
+        (
+            {"response_format": {"type": "structural_tag", "triggers": ["a"]}},
+            {TYPE: "structural_tag", GUIDE: '{"type": "structural_tag", "triggers": ["a"]}'},
+        ),
+        ({"structured_outputs": {COMPACT: True}, "tools": [{}]}, {COMPACT: True}),
         ({TYPE: "regex", GUIDE: "b+"}, {TYPE: "regex", GUIDE: "b+"}),
     ],
 )
@@ -51,7 +58,8 @@ def test_each_form_is_one_of_generates(body: dict[str, Any], asked: dict[str, An
     found, called = form(**body)
     assert found == asked
     own = not asked or TYPE in body
-    assert called == ({} if own else dict.fromkeys((TYPE, GUIDE), next(iter(body))))
+    names = (TYPE, GUIDE, *({COMPACT} & asked.keys()))
+    assert called == ({} if own else dict.fromkeys(names, next(iter(body))))
 
 
 @pytest.mark.parametrize(
@@ -112,7 +120,8 @@ def test_what_is_no_form_there_is_refused(endpoint: Endpoint, body: dict[str, An
             "response_format.json_schema.sort",
             "unknown_field",
         ),
-        ({"structured_outputs": {"structural_tag": "x"}}, "structured_outputs.structural_tag", "unknown_field"),
+        ({"structured_outputs": {"structural_tag": ["x"]}}, "structured_outputs.structural_tag", "wrong_type"),
+        ({"structured_outputs": {"tags": "x"}}, "structured_outputs.tags", "unknown_field"),
         ({"structured_outputs": {"regex": "a", "choice": ["a"]}}, "structured_outputs.choice", "given_twice"),
         (
             {"structured_outputs": {"regex": "a", "disable_any_whitespace": True}},

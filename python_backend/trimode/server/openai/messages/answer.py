@@ -6,8 +6,8 @@ from typing import Any
 
 from ..shared.choice import Choice
 from ..shared.errors import FaceError
-from ..shared.strict_json import loads
 from ..tools.calls import Call
+from ..tools.strict_json import loads
 
 ERRORS = {401: "authentication_error", 404: "not_found_error", 413: "request_too_large", 429: "rate_limit_error",
           503: "overloaded_error", 504: "timeout_error"}  # fmt: skip

@@ -45,7 +45,10 @@ def form_of(given: Given) -> tuple[Form, dict[str, str]]:
     if len(said) > 1:
         names = [name for name, _ in said]
         raise refused(names[1], f"must not be given together with {names[0]}", Described("both"), "given_twice")
-    return (said[0][1], dict.fromkeys((TYPE, GUIDE, COMPACT), said[0][0])) if said and said[0][1] is not own else (own, {})
+    if not said or said[0][1] is own:
+        return own, {}
+    name, form = said[0]
+    return form, dict.fromkeys((TYPE, GUIDE, *({COMPACT} & form.keys())), name)
 
 
 def _of_response_format(value: Mapping[str, Any] | None, field: str = "response_format") -> Form:
@@ -84,7 +87,7 @@ def _of_format(field: str, value: object) -> Form:
 
 
 def _of_structured_outputs(value: Mapping[str, Any] | None, *, tools: bool) -> Form:
-    """Return the form of vLLM's field: one of json, regex, choice, grammar, json_object and structural_tag, which `tools` may have."""
+    """Return the form of vLLM's field, which has one of _KINDS or json_object, and without one with `tools` alone."""
     said = {name: one for name, one in (value or {}).items() if one is not None}
     compact = boolean(f"structured_outputs.{COMPACT}", said.pop(COMPACT, False))
     found: Form = {}
@@ -95,7 +98,9 @@ def _of_structured_outputs(value: Mapping[str, Any] | None, *, tools: bool) -> F
         if name in _IDLE:
             raise refused(field, f"must be {json.dumps(_IDLE[name])}, the only way that is served", one)
         if name not in _KINDS and name != "json_object":
-            raise refused(field, "is not one of json, regex, choice, grammar, json_object, structural_tag", one, "unknown_field")
+            raise refused(
+                field, "is not one of json, regex, choice, grammar, json_object, structural_tag", one, "unknown_field"
+            )
         if found:
             raise refused(field, "must be the only form", one, "given_twice")
         found = {TYPE: "json"} if name == "json_object" else {TYPE: _KINDS[name], GUIDE: _text(name, field, one)}

@@ -79,7 +79,9 @@ class CallReader:
             words = "" if self._calling or (possible and not last) else held
             self._plain = bool(words)
         if not self._said and not words.strip() and (self._calling or not last):
-            self._held = held[len(words) :] if self._calling else held  # spaces wait for words, and are none before calls
+            self._held = (
+                held[len(words) :] if self._calling else held
+            )  # spaces wait for words, and are none before calls
             return ""
         self._held, self._said = held[len(words) :], True
         return words
@@ -129,4 +131,3 @@ class CallReader:
                     self._inside = False
                     return at + 1
         return len(self._held)
-

@@ -138,7 +138,10 @@ def _openings(form: Form, names: Sequence[str], special: Mapping[str, int]) -> l
             lines.append(f"first_{at}: {_literal(form, head, special)} arguments_{at} {tail}")
             continue
         parts = (re.escape(token).replace("/", r"\/") for token in _TOKENS.findall(head))
-        lines += [f"head_{at}[lazy]: /{_SPACE}{_SPACE.join(parts)}/", f'first_{at}: head_{at} " "? arguments_{at} {tail}']
+        lines += [
+            f"head_{at}[lazy]: /{_SPACE}{_SPACE.join(parts)}/",
+            f'first_{at}: head_{at} " "? arguments_{at} {tail}',
+        ]
     return lines
 
 

@@ -12,8 +12,8 @@ from typing import Any, Literal
 
 from ..shared.errors import refused
 from ..shared.kinds import short_text, text
-from ..shared.strict_json import loads
 from .reading import MESSAGES, Shape, function_name
+from .strict_json import loads
 
 Role = Literal["system", "user", "assistant", "tool"]
 

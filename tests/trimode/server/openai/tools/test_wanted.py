@@ -46,7 +46,8 @@ def test_the_model_is_told_after_what_the_system_says() -> None:
 
 def test_without_a_choice_the_model_decides() -> None:
     asked = chat()
-    assert asked.tools is not None and asked.tools.choice == "auto" and TYPE not in asked.jobs[0]
+    assert asked.tools is not None and asked.tools.choice == "auto" and asked.jobs[0][TYPE] == "ebnf_grammar"
+    assert "skip_special_tokens" not in asked.jobs[0] and asked.names[GUIDE] == "tools"
     for none in (chat(tool_choice="none"), chat(tools=[]), chat(tools=None), chat(tools=[], tool_choice="auto")):
         assert none.tools is None and none.jobs[0]["messages"] == QUESTION
 
@@ -77,6 +78,35 @@ def test_references_of_a_schema_stay_inside_of_it() -> None:
         "type": "object", "properties": {"$ref": moved, "b": {"items": moved}}, "anyOf": [moved],
         "$defs": {"X": {"const": {"$ref": "#/x"}}, "Y": {"additionalProperties": {"$ref": "#/$defs/f"}}},
     }  # fmt: skip
+
+
+def test_a_schema_with_an_id_is_a_document_of_its_own() -> None:
+    parameters = {
+        "$id": "https://example.com/f.json", "$ref": "https://example.com/f.json#/$defs/X",
+        "properties": {"a": {"$ref": "#/$defs/X"}, "b/c": {"$id": "other", "items": {"$ref": "#/x"}, "x": {}}},
+        "$defs": {"X": {"$ref": "https://example.com/f.json"}, "Y": {"$ref": "else.json#/x"}},
+    }  # fmt: skip
+    at = "#/$defs/f"
+    assert schema(tools=[tool(parameters=parameters)])["$defs"]["f"] == {
+        "type": "object", "$ref": f"{at}/$defs/X",
+        "properties": {"a": {"$ref": f"{at}/$defs/X"}, "b/c": {"items": {"$ref": f"{at}/properties/b~1c/x"}, "x": {}}},
+        "$defs": {"X": {"$ref": at}, "Y": {"$ref": "else.json#/x"}},
+    }  # fmt: skip
+
+
+def test_whitespace_may_be_left_out_of_calls() -> None:
+    compact = {"structured_outputs": {"disable_any_whitespace": True}}
+    for choice in ("required", named("f")):
+        job = chat(tool_choice=choice, **compact).jobs[0]
+        assert (job[TYPE], job["disable_any_whitespace"]) == ("json_schema", True)
+    job = chat(**compact).jobs[0]
+    assert job[TYPE] == "ebnf_grammar" and "disable_any_whitespace" not in job
+    assert "whitespace_pattern" in chat().jobs[0][GUIDE] and "whitespace_pattern" not in job[GUIDE]
+
+
+def test_strict_asks_for_all_of_a_schema_where_the_model_decides() -> None:
+    assert '"lenient": true' in chat().jobs[0][GUIDE]
+    assert "lenient" not in chat(tools=[tool(strict=True)]).jobs[0][GUIDE]
 
 
 def test_arguments_that_a_schema_does_not_name_are_left_out() -> None:
@@ -139,5 +169,7 @@ def test_where_the_model_decides_it_may_call(stream: bool) -> None:
     choice = answered(asked, piece('[{"name": "f", '), piece('"arguments": {}}]', "stop"))
     assert (choice.finish_reason, choice.text, choice.calls[0].arguments) == ("tool_calls", "", "{}")
     assert answered(asked, piece('[{"name": "f"', "stop")).finish_reason == "stop"
+    cut = answered(asked, piece('[{"name": "f", '), piece('"arguments": {', "length"))
+    assert (cut.finish_reason, cut.text, cut.calls[0].arguments) == ("length", "", "{")
     message = chat_completions.Shape("c", 1, asked).whole([choice], 1.0)["choices"][0]["message"]
     assert message["content"] is None and message["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
