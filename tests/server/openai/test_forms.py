@@ -47,6 +47,22 @@ def test_a_stream_gives_the_text_of_a_whole_answer(client: openai.OpenAI) -> Non
     assert isinstance(json.loads(whole or ""), dict)
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_json_stands_in_words_where_tags_say_so(client: openai.OpenAI, server: Server, mode: str) -> None:
+    """nano answers such questions with a sum and its result: what follows its = is held to a schema."""
+    schema = {"type": "object", "properties": {"sum": {"type": "integer"}}, "required": ["sum"]}
+    structure = {"begin": "= ", "schema": {**schema, "additionalProperties": False}, "end": "."}
+    tags: Any = {"type": "structural_tag", "triggers": ["="], "structures": [structure]}
+    asked: dict[str, Any] = {"messages": QUESTION, "model": f"nano:{mode}", "max_tokens": 60}
+    whole = client.chat.completions.create(**asked, response_format=tags).choices[0].message.content or ""
+    found = re.fullmatch(r"([^=]*)= (\{[^}]*\})\.(.*)", whole, re.DOTALL)
+    assert found is not None and json.loads(found[2]).keys() == {"sum"} and found[1].strip()
+    pieces = client.chat.completions.create(**asked, response_format=tags, stream=True)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in pieces) == whole
+    vllms = {**asked, "structured_outputs": {"structural_tag": json.dumps(tags)}}
+    assert post(server, "/v1/chat/completions", vllms)[1]["choices"][0]["message"]["content"] == whole
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_gap_holds_the_form_or_the_whole_text_does(server: Server, client: openai.OpenAI, stream: bool) -> None:
     left, right = '{"name": "Anna", "age": ', ', "city": "Lima"}'

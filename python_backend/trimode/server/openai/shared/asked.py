@@ -56,7 +56,7 @@ class Asked:
         extras: return_perf_metrics and return_effective_params, where the client asks for what they give.
         tools: those that the answer may call, None if there are none.
         listed: the tools that the chat template lists; None where it has no part in them.
-        marked: generate writes special tokens into the text, by which calls are told from words.
+        marked: generate writes special tokens into the text, which tell calls from words.
         names: what the client calls generate's fields, for errors.
     """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from ....errors import Described
 from ..shared.asked import Asked
@@ -26,8 +27,8 @@ def with_tools(asked: Asked, tools: Tools | None, facts: Facts) -> Asked:
         raise refused("tool_choice", limit, Described("both"), "given_twice")
     if tools.choice == "auto" or tools.form.of_template:
         special = {} if facts.tokenizer is None else facts.tokenizer.special_tokens
-        form = {TYPE: "ebnf_grammar", GUIDE: tools.grammar(special, compact=bool(job.pop(COMPACT, False)))}
-        if tools.choice == "auto" and tools.form.opening in special:  # words and calls are told apart by it
+        form: dict[str, Any] = {TYPE: "ebnf_grammar", GUIDE: tools.grammar(special, compact=bool(job.pop(COMPACT, False)))}
+        if tools.choice == "auto" and tools.form.opening in special:  # it tells words from calls
             asked, form["skip_special_tokens"] = replace(asked, marked=True), False
     else:
         form = {TYPE: "json_schema", GUIDE: tools.schema()}
