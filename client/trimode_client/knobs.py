@@ -44,6 +44,14 @@ class Knobs(TypedDict, total=False):
     stream_provisional: bool
     """With stream: also send the block after each of its denoising passes. Default: false."""
 
+    stream_interval: int
+    """With stream: new tokens after which the next response is sent; 0 waits for stream_interval_ms alone. The
+    first response and the last do not wait. From 0 to 2**31 - 1. Default: 1."""
+
+    stream_interval_ms: int
+    """With stream: milliseconds since the last response after which new tokens are sent, however few they are; 0
+    for no such limit. Given without stream_interval, it counts alone. From 0 to 2**31 - 1. Default: 0."""
+
     stop_words: Sequence[str]
     """Generation ends before the first of these texts. Default: none."""
 

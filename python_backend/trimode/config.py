@@ -17,6 +17,7 @@ import yaml
 
 from .api.fields import Mode
 from .api.reveals import RULE_FILES
+from .api.rows.streams import conflict
 from .bundle.digests import STATE
 from .errors import ConfigError
 from .logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
@@ -100,12 +101,28 @@ class ServerConfig:
             1023,
         ),
     )
+    stream_interval: int = field(
+        default=1,
+        metadata=_about(
+            "`stream_interval` of a request that gives neither interval. 0 goes with `stream_interval_ms` alone.",
+            0,
+            MANY,
+        ),
+    )
+    stream_interval_ms: int = field(
+        default=0,
+        metadata=_about(
+            "`stream_interval_ms` of a request that gives neither interval; it needs a `stream_interval` other than 1.",
+            0,
+            MANY,
+        ),
+    )
 
     def __post_init__(self) -> None:
         """Check ranges.
 
         Raises:
-            ConfigError: a value is out of range.
+            ConfigError: a value is out of range, or two have no meaning together.
         """
         for name, setting in settings().items():
             value = getattr(self, name)
@@ -114,6 +131,9 @@ class ServerConfig:
             if not isinstance(value, int) or isinstance(value, bool) or not setting.low <= value <= setting.high:
                 limits = f"between {setting.low} and {setting.high}"
                 raise ConfigError(f"{name} must be an integer {limits}, got {value!r}")
+        if problem := conflict(self.stream_interval, self.stream_interval_ms):
+            name, limit, value = problem
+            raise ConfigError(f"{name} {limit}, got {value}")
 
     def check_modes(self, modes: Collection[str]) -> None:
         """Check that the default mode is one that the bundle's checkpoint has.

@@ -54,8 +54,7 @@ class Stats:
     """The runtime's counts at one moment.
 
     Attributes:
-        running, waiting: requests.
-        slots_used: share of the engine's slots for keys and values that sequences hold.
+        running, waiting: requests. slots_used: share of the engine's slots for keys and values that sequences hold.
         passes_total: compiled calls so far.
         prompt_tokens, cached_tokens: of prompts looked up in the prefix cache; those found there.
         prefix_bytes: what the prefix cache holds.
@@ -278,6 +277,7 @@ def _defaults(
         mode=config.default_mode,
         modes=tuple(Mode(name) for name in manifest.modes),
         max_tokens=config.default_max_tokens,
+        intervals=(config.stream_interval, config.stream_interval_ms),
         quadratic_length=manifest.compiled.quadratic_length if manifest.compiled else MAX_QUADRATIC_LENGTH,
     )
 

@@ -81,7 +81,7 @@ def page() -> str:
 
 
 def _variable_of(names: dict[int, str], action: argparse.Action) -> str:
-    given = {"bundle": "TRIMODE_BUNDLE", "reveal_rule": RULE_FILES}.get(action.dest)
+    given = {**{key: name for name, key in ENVIRONMENT.items()}, "reveal_rule": RULE_FILES}.get(action.dest)
     found = names.get(id(action), given)
     return NOTHING if found is None else code(found)
 

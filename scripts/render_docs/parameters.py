@@ -45,8 +45,8 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Gaps": ("infill_tokens", "infill_lengths", "return_candidates"),
     "Revising": ("spans", "revise_threshold", "revise_fraction", "revise_rounds", "accept"),
     "Output": (
-        *("stream", "stream_provisional", "exclude_input_in_output", "skip_special_tokens", "log_probs_kind"),
-        "top_log_probs",
+        *("stream", "stream_interval", "stream_interval_ms", "stream_provisional", "exclude_input_in_output"),
+        *("skip_special_tokens", "log_probs_kind", "top_log_probs"),
         *(field.name for field in FIELDS if field.name.startswith("return_") and field.name != "return_candidates"),
     ),
     "Limits and turns": ("timeout_ms", "priority", "user", "cache_salt"),

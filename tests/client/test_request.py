@@ -269,7 +269,7 @@ def knobs_of(operation: Operation) -> dict[str, Any]:
         "revise_fraction",
         "continue_final_message",  # which needs a message of the assistant
     }
-    without.add("stream_provisional")  # which needs a stream
+    without |= {"stream_provisional", "stream_interval", "stream_interval_ms"}  # which need a stream
     return {name: example(name) for name in KNOBS if name not in without}
 
 

@@ -79,7 +79,7 @@ VALUES: dict[str, Any] = {
 }
 """A value for each field whose value may not be true, 1 or 0.5."""
 COMPANIONS: dict[str, dict[str, Any]] = {
-    "stream_provisional": {"stream": True},
+    **{name: {"stream": True} for name in ("stream_provisional", "stream_interval_ms")},
     "log_probs_kind": {"return_log_probs": True},
     "guided_decoding_guide_type": {"guided_decoding_guide": "a+"},
     "guided_decoding_guide": {"guided_decoding_guide_type": "regex"},

@@ -27,8 +27,9 @@ def test_every_key_is_read(tmp_path: Path) -> None:
     text = (
         "bundle: /a/b\nthreads: 3\nspin: true\nmax_slots: 4\nmax_queue: 5\nprefill_chunk: 6\n"
         "prefix_cache_mib: 8\ndefault_mode: diffusion\ndefault_max_tokens: 7\ndevice: 1\n"
+        "stream_interval: 8\nstream_interval_ms: 9\n"
     )
-    assert load(tmp_path, text) == ServerConfig(Path("/a/b"), 3, True, 4, 5, 6, 8, Mode.DIFFUSION, 7, 1)
+    assert load(tmp_path, text) == ServerConfig(Path("/a/b"), 3, True, 4, 5, 6, 8, Mode.DIFFUSION, 7, 1, 8, 9)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("TRIMODE_MAX_QUEUE", "0", 0),
         ("TRIMODE_PREFIX_CACHE_MIB", "0", 0),
         ("TRIMODE_DEVICE", "3", 3),
+        ("TRIMODE_STREAM_INTERVAL", "3", 3),
         ("TRIMODE_SPIN", "false", False),
         ("TRIMODE_SPIN", "1", True),
         ("TRIMODE_PREFILL_CHUNK", "64", 64),
@@ -112,6 +114,9 @@ def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:
         "prefill_chunk: 8193",
         "default_max_tokens: 0",
         "default_mode: greedy",
+        "stream_interval: 0",
+        "stream_interval: -1",
+        "stream_interval_ms: 5",
         "bundle: null",
         "bundle: [a]",
     ],

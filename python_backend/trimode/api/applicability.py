@@ -6,6 +6,7 @@ from collections.abc import Container
 
 from .fields import Mode, Operation
 from .rows.drafts import FREE
+from .rows.streams import NAMES as INTERVALS
 
 _IN_BLOCKS = (Mode.DIFFUSION, Mode.SELF_SPECULATION)
 FIELDS_OF_MODES: dict[str, tuple[Mode, ...]] = {
@@ -38,6 +39,7 @@ _OF_GENERATION = (
     *("min_tokens", "min_length", "stop_token_ids", "include_stop_str_in_output", "skip_special_tokens"),
     *("max_thinking_tokens", "end_think_token_id", "enable_thinking", "continue_final_message", "log_probs_kind"),
     *("top_log_probs", "return_prompt_log_probs"),
+    *INTERVALS,
     *FREE,
 )
 REVISING = ("revise_threshold", "revise_fraction", "accept")

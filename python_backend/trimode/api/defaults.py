@@ -18,6 +18,7 @@ from .effort import EffortTable
 from .fields import ALLOWED, MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
 from .guide import resolve_guide
 from .rows.drafts import check_free_drafts
+from .rows.streams import EVERY_TOKEN, resolve_intervals
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Defaults:
     effort: EffortTable | str = "needs a checkpoint with a table of efforts"  # or why there is none
     mode: Mode = Mode.AUTO
     max_tokens: int = 128
+    intervals: tuple[int, int] = EVERY_TOKEN  # stream_interval and stream_interval_ms
     modes: tuple[Mode, ...] = tuple(Mode)  # those that the checkpoint was trained for
     quadratic_length: int = MAX_QUADRATIC_LENGTH  # tokens of the longest draft that one pass of the engine verifies
 
@@ -84,6 +86,8 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
             raise _not_applicable(name, f"needs {' or '.join(needed)}", values[name])
     _resolve_effort(values, operation, defaults)
     _resolve_revising(values, operation)
+    if operation is Operation.GENERATE:
+        resolve_intervals(values, defaults.intervals)
     _resolve_length(values, operation, defaults)
     _check_token("end_id", values.setdefault("end_id", defaults.end_id), defaults)
     _check_tokens(values, defaults)

@@ -19,6 +19,7 @@ from .kinds import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
 from .reveals import REVEALS as REVEALS
 from .reveals import SHIPPED_REVEALS as SHIPPED_REVEALS
 from .rows.drafts import DRAFT_FIELDS
+from .rows.streams import STREAM_FIELDS
 
 ModeName = Literal["auto", "autoregressive", "diffusion", "self_speculation"]
 """The values of Mode, for typed applications."""
@@ -128,6 +129,7 @@ FIELDS: tuple[Field, ...] = (
     Field(
         "stream_provisional", "bool", "false", "With stream: also send the block after each of its denoising passes."
     ),
+    *STREAM_FIELDS,
     Field(
         "stop_words",
         "strings",

@@ -142,6 +142,8 @@ class ReturnOptions:
 
     stream: bool = False
     stream_provisional: bool = False
+    stream_interval: int = 1
+    stream_interval_ms: int = 0
     exclude_input_in_output: bool = True
     include_stop_str_in_output: bool = False
     skip_special_tokens: bool = True
@@ -253,8 +255,7 @@ class GenerationParams:
         `segments` keeps its gaps and leaves out the texts around them.
         """
         left_out = {name for name, modes in FIELDS_OF_MODES.items() if self.mode not in modes}
-        left_out |= set(NOT_ECHOED)
-        left_out |= set(fields_of_others(self.operation))
+        left_out |= {*NOT_ECHOED, *fields_of_others(self.operation)}
         left_out |= set(NOT_OF_OPERATIONS.get(self.operation, ()))
         left_out |= set(() if self.revise.revise_rounds else REVISING)
         values = self._flat()
@@ -288,7 +289,7 @@ ECHO_ORDER = (
     *("max_thinking_tokens", "end_think_token_id", "timeout_ms", "priority", "user", "cache_salt"),
     *("exclude_input_in_output", "return_log_probs", "log_probs_kind", "top_log_probs", "return_prompt_log_probs"),
     *("return_token_ids", "return_num_input_tokens", "return_num_output_tokens", "return_finish_reason"),
-    *("return_perf_metrics", "return_effective_params"),
+    *("return_perf_metrics", "return_effective_params", "stream_interval", "stream_interval_ms"),
 )
 """The order of `effective_params` on the wire. It has every field of the table."""
 

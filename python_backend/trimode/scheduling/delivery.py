@@ -39,10 +39,19 @@ def hides_end(seq: SequenceState, last: int) -> bool:
     return last in params.choice.stop_token_ids or not params.returns.skip_special_tokens
 
 
-def has_news(job: Job) -> bool:
-    """Whether a request that streams has something to send before its answer is complete."""
+def is_due(job: Job) -> bool:
+    """Whether a request that streams is to send what it has before its answer is complete.
+
+    Its first response goes at once. Another one goes when so many tokens wait, or so long after the last one, as the
+    request says. It is asked when tokens come, so a response that time alone calls for goes with the next tokens.
+    """
     returns = job.sequence.params.returns
-    return returns.stream and bool(job.pending or returns.return_token_ids)
+    if not returns.stream or not (job.pending or returns.return_token_ids):
+        return False
+    if job.sent_at is None or 0 < returns.stream_interval <= len(job.sequence.tokens) - job.sent:
+        return True
+    limit = returns.stream_interval_ms
+    return limit > 0 and 1000 * (time.monotonic() - job.sent_at) >= limit
 
 
 def send(job: Job, chunk: Chunk, snapshot: BlockSnapshot | None = None) -> None:
@@ -53,7 +62,7 @@ def send(job: Job, chunk: Chunk, snapshot: BlockSnapshot | None = None) -> None:
     chunk.log_probs = seq.log_probs[job.sent :]
     chunk.top = [seq.tops[at] for at in range(job.sent, len(seq.tokens))] if seq.tops else []
     chunk.prompt, seq.prompt_log_probs = seq.prompt_log_probs, None
-    job.pending, job.sent = "", len(seq.tokens)
+    job.pending, job.sent, job.sent_at = "", len(seq.tokens), time.monotonic()
     if snapshot is None:
         job.deliver(chunk)
     else:

@@ -39,7 +39,8 @@ class Job:
         prompt_text: text that goes out in front of the first chunk's.
         deadline, submitted: seconds of time.monotonic().
         timing: when what happened.
-        pending: text that is certain and not sent. sent: how many tokens were sent.
+        pending: text that is certain and not sent. sent: how many tokens were sent, and sent_at: when, as `submitted`;
+            None before the first response.
         owner: jobs of one owner belong to one request and share its turn; a job without one is its own.
         claim: whose request it is, and how urgent.
         arrival: its place in the order of arrival; the queue sets it. begun: its request had a slot before.
@@ -56,6 +57,7 @@ class Job:
     cancelled: bool = False
     pending: str = ""
     sent: int = 0
+    sent_at: float | None = None
     owner: object = None
     claim: Claim = Claim()
     arrival: int = 0

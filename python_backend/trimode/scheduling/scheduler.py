@@ -197,7 +197,7 @@ class Scheduler:
         snapshot = BlockSnapshot.of(seq) if watched else None
         if seq.done:
             self._finish(job, snapshot)
-        elif snapshot or delivery.has_news(job):
+        elif snapshot or delivery.is_due(job):
             self._send(job, Chunk(), snapshot)
 
     def _finish(self, job: Job, snapshot: BlockSnapshot | None) -> None:

@@ -13,7 +13,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -35,7 +35,7 @@ from .grpc_front.listener import listen as listen_grpc
 from .guard import Guard
 from .http_front.bodies import Bodies
 from .http_front.listener import listen
-from .launch.command import Launch
+from .launch.command import Launch, keys_given
 from .launch.environment import variables
 from .launch.limits import affordable, check_limits, raise_file_limit
 from .launch.options import TRITON_OPTIONS, read
@@ -79,7 +79,7 @@ async def _serve(options: argparse.Namespace) -> None:
     settle_ports(options)
     limits = limits_of(options)
     repository = options.model_repository.resolve()
-    config = configuration(repository)
+    config = configuration(repository, keys_given(options))
     bundle = (options.bundle or repository.parent / config.bundle).resolve()
     manifest = Manifest.load(bundle)
     state = checked(bundle, manifest, everything=options.verify)
@@ -137,10 +137,10 @@ async def _ready(front: GrpcFront, text: str, form: str) -> None:
         print(text, flush=True)
 
 
-def configuration(repository: Path) -> ServerConfig:
-    """Return what model.yaml and the environment set; variables of the command line are not misspelt ones."""
+def configuration(repository: Path, given: Mapping[str, str]) -> ServerConfig:
+    """Return what model.yaml, the environment and `given` set; variables of the command line are not misspelt ones."""
     path, others = repository / MODEL_NAME / "model.yaml", [*variables(parser()), TRITON_OPTIONS]
-    return ServerConfig.load(path, os.environ, others)
+    return ServerConfig.load(path, {**os.environ, **given}, others)
 
 
 def on_signals(stop: Callable[[], None]) -> None:

@@ -58,6 +58,18 @@ def test_the_default_is_the_servers(build: Build) -> None:
     assert build(default_max_tokens=7).submit({"input_ids": PROMPT}, Sink()).params.max_tokens == 7
 
 
+def test_how_often_a_stream_sends_is_the_servers_unless_it_is_given(build: Build) -> None:
+    runtime = build(stream_interval=4)
+    asked = {"input_ids": PROMPT, "stream": True, "end_id": -1, "max_tokens": 11, "return_token_ids": True}
+    counts = []
+    for more in ({}, {"stream_interval": 1}):
+        sink = Sink()
+        runtime.submit({**asked, "mode": "autoregressive", **more}, sink)
+        assert sink.last.finish_reason == "length"
+        counts.append([len(chunk.token_ids) for chunk in sink.chunks])
+    assert counts == [[1, 4, 4, 2], [1] * 11]
+
+
 def test_an_empty_text_is_refused(build: Build) -> None:
     assert refused(build(), text_input="").field == "text_input"
 

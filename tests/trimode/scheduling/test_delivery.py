@@ -36,7 +36,7 @@ def job_of(text: str, **given: Any) -> tuple[Job, list[Chunk], list[int]]:
 def test_text_is_pending_until_it_is_sent_and_is_sent_once() -> None:
     job, sent, ids = job_of("abc")
     delivery.add_text(job, ids)
-    assert (job.pending, delivery.has_news(job)) == ("abc", False)  # it does not stream
+    assert (job.pending, delivery.is_due(job)) == ("abc", False)  # it does not stream
     job.prompt_text = "prompt:"
     delivery.send(job, Chunk())
     delivery.send(job, Chunk())
@@ -46,9 +46,33 @@ def test_text_is_pending_until_it_is_sent_and_is_sent_once() -> None:
 @pytest.mark.parametrize(("given", "news"), [({"stream": True}, True), ({"stream": False}, False)])
 def test_only_a_stream_has_news_before_the_end(given: dict[str, Any], news: bool) -> None:
     job, _, ids = job_of("abc", **given)
-    assert delivery.has_news(job) is False
+    assert delivery.is_due(job) is False
     delivery.add_text(job, ids)
-    assert delivery.has_news(job) is news
+    assert delivery.is_due(job) is news
+
+
+def test_after_the_first_response_a_stream_waits_for_its_interval() -> None:
+    job, sent, ids = job_of("abcdef", stream=True, stream_interval=3)
+    delivery.add_text(job, ids[:1])
+    job.sequence.tokens = ids[:1]
+    assert delivery.is_due(job)
+    delivery.send(job, Chunk())
+    for count, due in ((2, False), (3, False), (4, True)):
+        delivery.add_text(job, ids[count - 1 : count])
+        job.sequence.tokens = ids[:count]
+        assert delivery.is_due(job) is due
+    delivery.send(job, Chunk())
+    assert [chunk.text for chunk in sent] == ["a", "bcd"]
+
+
+@pytest.mark.parametrize(("milliseconds", "since", "due"), [(50, 1.0, True), (10**9, 1.0, False)])
+def test_tokens_wait_no_longer_than_the_interval(milliseconds: int, since: float, due: bool) -> None:
+    job, _, ids = job_of("abc", stream=True, stream_interval_ms=milliseconds)
+    delivery.send(job, Chunk())
+    assert job.sent_at is not None
+    job.sent, job.sent_at = 2, job.sent_at - since
+    delivery.add_text(job, ids[2:])
+    assert delivery.is_due(job) is due
 
 
 def test_a_stop_word_ends_the_answer_at_its_token() -> None:

@@ -25,6 +25,15 @@ from .private_folder import plain_path
 from .reaper import Reaper
 
 
+def keys_given(options: argparse.Namespace) -> dict[str, str]:
+    """Return the variables that win over model.yaml because of options; milliseconds alone count no tokens."""
+    tokens, milliseconds = options.stream_interval, options.stream_interval_ms
+    if tokens is None and milliseconds:
+        tokens = 0
+    given = {"TRIMODE_STREAM_INTERVAL": tokens, "TRIMODE_STREAM_INTERVAL_MS": milliseconds}
+    return {name: str(value) for name, value in given.items() if value is not None}
+
+
 @dataclass(frozen=True)
 class Launch:
     """How to start a tritonserver, as often as it takes.
@@ -81,7 +90,7 @@ class Launch:
         command += options.triton_options  # behind ours: of an option that is given twice the last counts
         bundle = plain_path(bundle, folder, "bundle")
         logs = {FORM_VARIABLE: "json", LEVEL_VARIABLE: options.log_level}  # triton_log.py reads JSON back
-        own = {"TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules), **logs}
+        own = {"TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules), **logs, **keys_given(options)}
         ours = {*variables(parser()), TRITON_OPTIONS}  # which the model does not know, and would refuse as misspelt
         inherited = {name: value for name, value in installation.environment.items() if name not in ours}
         environment = {**inherited, **own}

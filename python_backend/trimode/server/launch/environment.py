@@ -14,8 +14,8 @@ from ...config import PREFIX
 
 OTHERWISE = {"api_key": "TRIMODE_SERVER_API_KEY"}
 """Variables with another name than their option's: TRIMODE_API_KEY is the client's."""
-NOT_HERE = ("help", "version", "bundle", "reveal_rule")
-"""Options without a variable of this module: config.py reads TRIMODE_BUNDLE, api/reveals.py TRIMODE_REVEAL_RULES."""
+NOT_HERE = ("help", "version", "bundle", "reveal_rule", "stream_interval", "stream_interval_ms")
+"""Options without a variable of this module: config.py reads those of keys, api/reveals.py TRIMODE_REVEAL_RULES."""
 LINK = re.compile(r"(tcp|udp|sctp)://.*")
 """What Kubernetes sets as `TRIMODE_HTTP_PORT` in containers beside a service that is called `trimode-http`."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")

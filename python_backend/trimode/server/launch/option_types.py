@@ -6,6 +6,8 @@ import argparse
 import math
 from collections.abc import Callable
 
+from ...config import MANY
+
 LARGEST_MIB = 2047  # of a body: gRPC counts the bytes of a message in 31 bits
 LARGEST_TOTAL_MIB = 2**20  # of all bodies together: a TiB is more than a machine has
 LARGEST_PORT = 65535
@@ -38,6 +40,15 @@ def count(text: str) -> int:
         argparse.ArgumentTypeError: it is none.
     """
     return int(_number(int, text, lambda number: number >= 1, "a whole number of at least 1"))
+
+
+def interval(text: str) -> int:
+    """Return a whole number from 0 to MANY.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    return int(_number(int, text, lambda number: 0 <= number <= MANY, f"a whole number from 0 to {MANY}"))
 
 
 def port(text: str) -> int:

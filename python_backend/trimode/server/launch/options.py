@@ -19,7 +19,7 @@ from ..http_front.bodies import MOST_BYTES
 from ..http_front.listener import MOST_CONNECTIONS
 from ..ports import LOOPBACK
 from .environment import take_environment
-from .option_types import count, grace, mebibytes, port, seconds, total_mebibytes, whole_seconds
+from .option_types import count, grace, interval, mebibytes, port, seconds, total_mebibytes, whole_seconds
 from .triton_options import check_triton_options, split
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -101,13 +101,9 @@ def parser() -> argparse.ArgumentParser:
         action="store_false",
         help="serve no page under /playground; its files need no key, what it asks for does",
     )
-    _add_logs(made)
-    _add_start(made)
-    _add_access(made)
-    _add_tls(made)
-    _add_rates(made)
-    _add_origins(made)
-    _add_limits(made)
+    every = (_add_logs, _add_start, _add_streams, _add_access, _add_tls, _add_rates, _add_origins, _add_limits)
+    for add in every:
+        add(made)
     return made
 
 
@@ -141,6 +137,16 @@ def _add_start(made: argparse.ArgumentParser) -> None:
         help="let tritonserver listen on free loopback ports, for a release that cannot listen on Unix sockets; every "
         "user of this machine can then ask it, past the limits and keys of this server",
     )
+
+
+def _add_streams(made: argparse.ArgumentParser) -> None:
+    """Add how often streams send, the first by vLLM's name."""
+    for name, metavar, text in (
+        ("stream-interval", "N", "new tokens after which a stream sends again; 0 counts none"),
+        ("stream-interval-ms", "MS", "milliseconds after which a stream sends again; with another interval than 1"),
+    ):
+        more = "for requests that do not say; overrides model.yaml"
+        made.add_argument(f"--{name}", type=interval, metavar=metavar, help=f"{text}, {more}")
 
 
 def _add_access(made: argparse.ArgumentParser) -> None:

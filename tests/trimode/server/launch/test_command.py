@@ -38,6 +38,22 @@ def test_plain_paths_are_given_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     assert made.environment["HOME"] == "/nowhere"
 
 
+@pytest.mark.parametrize(
+    ("given", "tokens", "milliseconds"),
+    [
+        ((), None, None),
+        (("--stream-interval", "8"), "8", None),
+        (("--stream-interval-ms", "50"), "0", "50"),
+        (("--stream-interval", "8", "--stream-interval-ms", "50"), "8", "50"),
+    ],
+)
+def test_how_often_streams_send_is_a_variable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], tokens: str, milliseconds: str
+) -> None:
+    found = prepared(monkeypatch, tmp_path / "private", tmp_path / "plain", *given).environment
+    assert (found.get("TRIMODE_STREAM_INTERVAL"), found.get("TRIMODE_STREAM_INTERVAL_MS")) == (tokens, milliseconds)
+
+
 @pytest.mark.parametrize("name", ["my project", "prøject"])
 def test_other_paths_are_given_as_links(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     private = tmp_path / "private"

@@ -23,7 +23,8 @@ from .kinds import mapping, text
 
 SEEDS = 2**63  # generate takes 0 to 2**63 - 1
 NEUTRAL = {"presence_penalty": 0.0, "frequency_penalty": 0.0, "repetition_penalty": 1.0, "min_tokens": 0,
-           "min_length": 0, "skip_special_tokens": True, "include_stop_str_in_output": False}  # fmt: skip
+           "min_length": 0, "skip_special_tokens": True, "include_stop_str_in_output": False, "stream_interval": 1,
+           "stream_interval_ms": 0}  # fmt: skip
 """Values of fields that generate refuses where gaps are filled, although these ask for nothing."""
 ALWAYS = ("return_finish_reason", "return_num_input_tokens", "return_num_output_tokens", "return_perf_metrics")
 """What is asked of generate in every request: the usage is made of it."""

@@ -151,7 +151,6 @@ _IGNORED = (
     *_ignored("There is one tier.", ALL, "service_tier"),
     *_ignored("A hint for other servers' caches and logs.", ALL, "safety_identifier", "prompt_cache_key",
               "prompt_cache_retention", "session_id", "request_id"),
-    *_ignored("Says how often to send, which follows from what is committed.", OPENAI, "stream_interval"),
     *_ignored("Thought and answer always come apart, and as they are made.", OPENAI, "separate_reasoning",
               "stream_reasoning"),
     *_ignored("What routers add; it changes no text here.", OPENAI, "no_stop_trim", "spaces_between_special_tokens",
