@@ -27,7 +27,8 @@ def with_tools(asked: Asked, tools: Tools | None, facts: Facts) -> Asked:
         raise refused("tool_choice", limit, Described("both"), "given_twice")
     if tools.choice == "auto" or tools.form.of_template:
         special = {} if facts.tokenizer is None else facts.tokenizer.special_tokens
-        form: dict[str, Any] = {TYPE: "ebnf_grammar", GUIDE: tools.grammar(special, compact=bool(job.pop(COMPACT, False)))}
+        grammar = tools.grammar(special, compact=bool(job.pop(COMPACT, False)))
+        form: dict[str, Any] = {TYPE: "ebnf_grammar", GUIDE: grammar}
         if tools.choice == "auto" and tools.form.opening in special:  # it tells words from calls
             asked, form["skip_special_tokens"] = replace(asked, marked=True), False
     else:
