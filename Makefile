@@ -35,7 +35,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak test-train test-browser test-clients lint format check docs layout demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults soak test-train test-browser test-clients test-deploy lint format check docs layout demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -68,6 +68,9 @@ test-browser: $(VENV)/test $(BROWSER)/ready ## Use the playground in Chromium as
 
 test-clients: $(VENV)/serve $(VENV)-clients/ready $(VENV)-aiperf/ready $(NODE)/ready ## Ask a real server with the clients that people use: 3 GB to install, then ten minutes
 	$(VENV)-clients/bin/python -m pytest tests/clients
+
+test-deploy: $(VENV)/serve $(VENV)-deploy/ready ## Render and validate deploy/, run its pods' commands, ask its dashboards: four minutes at most
+	$(VENV)-deploy/bin/python -m pytest -p no:cloudcoil tests/deploy # whose plugin starts clusters
 
 lint: $(VENV)/lint ## Check style and types
 	$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy
@@ -125,7 +128,7 @@ image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this pro
 	docker build --file build/Dockerfile --tag $(IMAGE) .
 
 clean: ## Remove what was built here: bundles, environments, caches
-	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-clients $(VENV)-aiperf $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, completed in stages: $(VENV)/serve has what converting and serving need, $(VENV)/test adds what the
 # tests need, and so on; each stage is the extra of pyproject.toml of that name. PyTorch has an environment of its own,
@@ -156,6 +159,13 @@ $(VENV)-clients/ready $(VENV)-aiperf/ready: $(VENV)-%/ready: pyproject.toml test
 	$(VENV)-$*/bin/python $(PIP) install pip==$(PIP_VERSION)
 	$(VENV)-$*/bin/python $(PIP) install --constraint tests/clients/constraints-$*.txt --group $*
 	$(VENV)-$*/bin/python $(PIP) install --no-deps -e .
+	@touch $@
+
+$(VENV)-deploy/ready: pyproject.toml tests/deploy/constraints-deploy.txt
+	test -x $(VENV)-deploy/bin/python || $(PYTHON) -m venv $(VENV)-deploy
+	$(VENV)-deploy/bin/python $(PIP) install pip==$(PIP_VERSION)
+	$(VENV)-deploy/bin/python $(PIP) install --constraint tests/deploy/constraints-deploy.txt --group deploy
+	$(VENV)-deploy/bin/python $(PIP) install --no-deps -e .
 	@touch $@
 
 $(NODE)/ready: tests/clients/node/package-lock.json

@@ -17,7 +17,7 @@ hypothesis.settings.register_profile("ci", derandomize=True, deadline=None)
 hypothesis.settings.register_profile("here", deadline=None)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
-SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients", "browser"))
+SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients", "browser", "deploy"))
 
 SET_ON_PURPOSE = {"PYTEST_CURRENT_TEST", "GRPC_VERBOSITY"}  # by pytest, and by the client's command for its own logs
 ENVIRONMENT = pytest.StashKey[dict[str, str]]()
