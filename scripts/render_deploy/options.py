@@ -34,7 +34,7 @@ def of_parser(parser: argparse.ArgumentParser, without: Collection[str]) -> Sche
     for action in parser._actions:
         name = action.option_strings[-1].removeprefix("--") if action.option_strings else ""
         if name and name not in without and not isinstance(action, argparse._HelpAction | argparse._VersionAction):
-            found[name] = {"description": (action.help or "").replace("%%", "%"), **_of_action(action)}
+            found[name] = {"description": (action.help or "") % vars(action), **_of_action(action)}
     return mapping(found)
 
 

@@ -14,7 +14,7 @@ from tests.deploy.chart import FOLDER, VALUES, Chart, RefusedError, containers_o
 from tests.deploy.values import VALUES as ANY_VALUES
 from tests.deploy.values import contradicts
 
-EXAMPLES = 40  # renderings at random: half a minute
+EXAMPLES = 20  # renderings at random: a quarter of a minute on a machine with nothing else to do
 LOCKED = {"keys": {"secret": "keys"}}
 MONITORED = {"monitoring": {"serviceMonitor": {"enabled": True}}}
 MATRIX: dict[str, dict[str, Any]] = {
