@@ -7,7 +7,7 @@ from collections.abc import Collection
 from enum import Enum
 from typing import Any
 
-from trimode.config import ServerConfig, settings
+from trimode.config import MANY, ServerConfig, settings
 from trimode.server.launch import option_types
 
 Schema = dict[str, Any]
@@ -17,19 +17,18 @@ KINDS: dict[Any, Schema] = {
     str: {"type": "string", "minLength": 1},
     int: {"type": "integer", "minimum": 0},
     option_types.count: {"type": "integer", "minimum": 1},
+    option_types.interval: {"type": "integer", "minimum": 0, "maximum": MANY},
     option_types.seconds: {"type": "number", "exclusiveMinimum": 0, "maximum": option_types.LONGEST_SECONDS},
     option_types.mebibytes: {"type": "number", "exclusiveMinimum": 0, "maximum": option_types.LARGEST_MIB},
     option_types.total_mebibytes: {"type": "number", "exclusiveMinimum": 0, "maximum": option_types.LARGEST_TOTAL_MIB},
 }
 """By what an option's text is read with: which values it takes."""
+OTHER: Schema = {"type": ["string", "number"]}
+"""The values of an option that is read with something else; the program checks them."""
 
 
 def of_parser(parser: argparse.ArgumentParser, without: Collection[str]) -> Schema:
-    """Return the schema of a mapping of the parser's options to their values, those of `without` left out.
-
-    Raises:
-        KeyError: an option is read with something that KINDS does not have.
-    """
+    """Return the schema of a mapping of the parser's options to their values, those of `without` left out."""
     found: Schema = {}
     for action in parser._actions:
         name = action.option_strings[-1].removeprefix("--") if action.option_strings else ""
@@ -61,5 +60,5 @@ def mapping(properties: Schema) -> Schema:
 def _of_action(action: argparse.Action) -> Schema:
     if action.nargs == 0:
         return {"type": "boolean"}
-    kind = {"enum": list(action.choices)} if action.choices else KINDS[action.type]
+    kind = {"enum": list(action.choices)} if action.choices else KINDS.get(action.type, OTHER)
     return {"type": "array", "items": kind} if isinstance(action, argparse._AppendAction) else kind
