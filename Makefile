@@ -1,9 +1,14 @@
 # Every target makes the virtual environment it needs; nothing has to be installed by hand.
 #   make serve MODEL=nano|smol|3b|8b|14b|<checkpoint> PRECISION=float32|int8 PORT=8000
+#   ENGINE=torch reads the checkpoint's own files with PyTorch, on a GPU where there is one, PRECISION=bfloat16|float16|float32
 #   CAPACITY=n tokens a sequence, REHASH=1 reads all of the checkpoint again though its files look unchanged
 #   make build MODEL=8b GPU=L40S-48G   compiles for a GPU as build/8b.yaml says; make serve ... GPUS=0,1 serves it on two
 
 MODEL ?= nano
+ENGINE ?=
+ifeq ($(ENGINE),torch)
+PRECISION ?= bfloat16
+endif
 PRECISION ?= float32
 GPU ?=
 GPUS ?=
@@ -13,13 +18,17 @@ IMAGE ?= trimode
 
 VENV := .venv
 PY := $(VENV)/bin/python
+# torch is large, and has an environment of its own
+ENGINE_VENV := $(VENV)$(if $(filter torch,$(ENGINE)),-torch)
+ENGINE_READY := $(if $(filter torch,$(ENGINE)),$(VENV)-torch/ready,$(VENV)/serve)
+ENGINE_PY := $(ENGINE_VENV)/bin/python
 # one word of a shell command: the value of the variable that is named, whatever characters are in it
 quoted = '$(subst ','\'',$(value $(1)))'
 CHECKPOINT = $(if $(findstring /,$(value MODEL)),$(call quoted,MODEL),checkpoints/$(call quoted,MODEL))
 # a folder's bundle is named by its whole path: two checkpoints may have the same last name, or one that is not plain
 PLACE := $(if $(findstring /,$(value MODEL)),-$(shell realpath -msz -- $(call quoted,MODEL) | tr -d '\0' | cksum | cut -d' ' -f1))
 plain = $(shell basename -- $(call quoted,$(1)) | LC_ALL=C tr -c 'A-Za-z0-9._+\n-' _)
-BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(or $(if $(value GPU),$(call plain,GPU)),$(call plain,PRECISION))
+BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(if $(ENGINE),$(call plain,ENGINE)-)$(or $(if $(value GPU),$(call plain,GPU)),$(call plain,PRECISION))
 CONVERSION = $(if $(value CAPACITY),--capacity $(call quoted,CAPACITY)) $(if $(value REHASH),--rehash)
 INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 NODE := tests/clients/node/node_modules
@@ -39,13 +48,13 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
-	@sed -n '2,4s/^# */\n/p' $(MAKEFILE_LIST)
+	@sed -n '2,5s/^# */\n/p' $(MAKEFILE_LIST)
 
-build: $(VENV)/serve ## Convert MODEL's checkpoint into an engine bundle under build/out
-	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision $(call quoted,PRECISION) --out $(BUNDLE) $(if $(value GPU),--gpu $(call quoted,GPU)) $(CONVERSION)
+build: $(ENGINE_READY) ## Convert MODEL's checkpoint into an engine bundle under build/out
+	$(ENGINE_PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision $(call quoted,PRECISION) --out $(BUNDLE) $(if $(value ENGINE),--engine $(call quoted,ENGINE)) $(if $(value GPU),--gpu $(call quoted,GPU)) $(CONVERSION)
 
 serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
-	exec $(PY) -m trimode.server --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(value GPUS),--gpus $(call quoted,GPUS))
+	exec $(ENGINE_PY) -m trimode.server --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(value GPUS),--gpus $(call quoted,GPUS))
 
 test: $(VENV)/test ## Run the tests: unit, parity with the reference, the real server
 	$(PY) -m pytest $(if $(CI),--durations=10)
@@ -60,8 +69,9 @@ soak: build $(VENV)/perf ## Load a server with all kinds of request for MINUTES=
 	$(PY) -m trimode_perf soak --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) $(if $(MINUTES),--minutes $(MINUTES))
 	$(PY) -m scripts.render_reliability
 
-test-train: $(VENV)-train/ready ## Run the tests of train/, which need PyTorch
+test-train: $(VENV)-train/ready ## Run the tests of train/ and of the torch engine, which need PyTorch
 	$(VENV)-train/bin/python -m pytest tests/train
+	$(VENV)-train/bin/python -m pytest tests/torch
 
 test-browser: $(VENV)/test $(BROWSER)/ready ## Use the playground in Chromium as a person would; says why where it cannot
 	$(PY) -m pytest tests/browser
@@ -128,7 +138,7 @@ image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this pro
 	docker build --file build/Dockerfile --tag $(IMAGE) .
 
 clean: ## Remove what was built here: bundles, environments, caches
-	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-torch $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, completed in stages: $(VENV)/serve has what converting and serving need, $(VENV)/test adds what the
 # tests need, and so on; each stage is the extra of pyproject.toml of that name. PyTorch has an environment of its own,
@@ -151,7 +161,16 @@ $(VENV)/lint: $(VENV)/test
 
 $(VENV)-train/ready: pyproject.toml constraints.txt
 	test -x $(VENV)-train/bin/python || $(PYTHON) -m venv $(VENV)-train
+	$(VENV)-train/bin/python $(PIP) install pip==$(PIP_VERSION)
 	$(VENV)-train/bin/python $(PIP) install --constraint constraints.txt -e '.[test,peers]'
+	$(VENV)-train/bin/python $(PIP) install --no-deps --group tritonserver
+	@touch $@
+
+$(VENV)-torch/ready: pyproject.toml constraints.txt
+	test -x $(VENV)-torch/bin/python || $(PYTHON) -m venv $(VENV)-torch
+	$(VENV)-torch/bin/python $(PIP) install pip==$(PIP_VERSION)
+	$(VENV)-torch/bin/python $(PIP) install --constraint constraints.txt -e '.[convert,torch]'
+	$(VENV)-torch/bin/python $(PIP) install --no-deps --group tritonserver
 	@touch $@
 
 $(VENV)-clients/ready $(VENV)-aiperf/ready: $(VENV)-%/ready: pyproject.toml tests/clients/constraints-%.txt

@@ -26,10 +26,12 @@ from trimode.errors import BundleError, TrimodeError
 from .atomic_folder import check_place, megabytes
 from .bundle.onnx_bundle import DEFAULT_CAPACITY, BundleDraft, BundleOptions, is_up_to_date, outline, write_bundle
 from .bundle.tensorrt_bundle import TensorRtBuild, work_folder
+from .bundle.torch_bundle import TorchDraft
+from .bundle.torch_bundle import outline as torch_outline
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.known_hash import Reading
 from .checkpoint.tokenizer_file import text_remarks
-from .graph.precisions import TARGETS, TENSORRT
+from .graph.precisions import TARGETS, TENSORRT, TORCH
 from .progress import phases, progress
 from .tensorrt.footprint import GPUS, gigabytes
 from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK, DEFAULT_QUADRATIC, Shapes
@@ -147,16 +149,17 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     target = Path(options.out).resolve()  # a link's target is replaced, not the link
     asked = BundleOptions(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
+    if asked.target is TORCH and (options.verify or options.parity_logits is not None):
+        raise BundleError("--verify and --parity-logits run a graph, and --target torch has none: leave them out")
     with Checkpoint.open(options.checkpoint) as checkpoint:
-        draft = outline(checkpoint, asked)
-        if asked.target is TENSORRT and not options.graph_only:
+        draft = torch_outline(checkpoint, asked) if asked.target is TORCH else outline(checkpoint, asked)
+        if isinstance(draft, BundleDraft) and asked.target is TENSORRT and not options.graph_only:
             return _compile(options, draft, checkpoint, target, out, errors)
         reading = Reading.of(target, checkpoint.paths, partial(_read, checkpoint, errors), again=options.rehash)
         draft, state = draft.hashed(reading.hash), "up to date"
-        if options.force or not is_up_to_date(draft, target):
-            state = "built"
-            with progress(errors, "writing", draft.blueprint.weights.total_bytes) as advance:
-                write_bundle(draft, target, advance)
+        current = draft.is_up_to_date(target) if isinstance(draft, TorchDraft) else is_up_to_date(draft, target)
+        if options.force or not current:
+            state = _write(draft, target, errors)
         reading.keep(target)
         seconds = time.monotonic() - started
         outcomes = _outcomes(options, target, checkpoint)
@@ -177,6 +180,16 @@ def _outcomes(options: argparse.Namespace, bundle: Path, checkpoint: Checkpoint)
     if options.parity_logits is not None:
         found += against_kit(bundle, options.parity_logits)
     return found
+
+
+def _write(draft: BundleDraft | TorchDraft, target: Path, errors: Console) -> str:
+    """Write the bundle; return what was done."""
+    if isinstance(draft, TorchDraft):
+        draft.write(target)
+        return "linked to the checkpoint's files, which must stay where they are"
+    with progress(errors, "writing", draft.blueprint.weights.total_bytes) as advance:
+        write_bundle(draft, target, advance)
+    return "built"
 
 
 def _compile(

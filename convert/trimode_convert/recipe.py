@@ -54,22 +54,30 @@ def load_recipe(path: Path) -> dict[str, Any]:
 
 
 def arguments_for(
-    model: str, precision: str, out: Path, gpu: str | None = None, capacity: int | None = None
+    model: str,
+    precision: str,
+    out: Path,
+    gpu: str | None = None,
+    capacity: int | None = None,
+    engine: str | None = None,
 ) -> list[str]:
     """Return the converter's arguments for a recipe's name or a checkpoint, which is fetched if its recipe says how.
 
     Args:
         gpu: a GPU of the recipe's `tensorrt` table, whose precision, capacity and batch are used.
         capacity: tokens of a sequence, in place of the recipe's.
+        engine: the runtime to build for without a GPU of the table; None takes the converter's default.
 
     Raises:
         CheckpointError: `model` is neither a recipe nor a checkpoint, the recipe's checkpoint does not exist yet and
             cannot be fetched, or the recipe does not have the GPU.
     """
+    if gpu is not None and engine is not None:
+        raise CheckpointError(f"GPU={gpu} builds for TensorRT and ENGINE={engine} for another engine: give one of them")
     recipe = RECIPES / f"{model}.yaml"
     options = ["--out", str(out)]
     if gpu is None:
-        options += ["--precision", precision]
+        options += ["--precision", precision, *(["--target", engine] if engine is not None else [])]
     if "/" in model or not recipe.is_file():
         if not is_checkpoint(Path(model)):
             known = sorted(path.stem for path in RECIPES.glob("*.yaml"))
@@ -108,11 +116,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--capacity", type=int, metavar="N", help="tokens of a sequence (default: the recipe's, else the converter's)"
     )
     made.add_argument("--rehash", action="store_true", help="read all of the checkpoint even if it looks unchanged")
+    made.add_argument(
+        "--engine", choices=("onnxruntime", "torch"), help="the engine to build for (default: onnxruntime)"
+    )
     made.add_argument("--gpu", help="build for TensorRT, with the recipe's options for this GPU")
     made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
     options = made.parse_args(arguments)
     try:
-        converter = arguments_for(options.model, options.precision, options.out, options.gpu, options.capacity)
+        converter = arguments_for(
+            options.model, options.precision, options.out, options.gpu, options.capacity, options.engine
+        )
     except CheckpointError as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

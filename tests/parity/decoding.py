@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +104,31 @@ def run_row(engine: Engine, case: dict[str, Any], row: int) -> Record:
     counters = seq.counters
     forwards = len(seq.tokens) if case["mode"] == "ar" else counters.forwards + (case["mode"] == "linear_spec")
     return Record(list(seq.tokens), forwards, trace)
+
+
+def check_case(engine: Engine, case: dict[str, Any]) -> None:
+    """Decode all rows of `case` on `engine`; ids, forwards and traces must be the reference's."""
+    records = [run_row(engine, case, row) for row in range(len(case["prompt_ids"]))]
+    tokens = [record.tokens for record in records]
+    forwards = max(record.forwards for record in records)
+    if len(records) > 1 and case["mode"] == "ar":
+        forwards = batch_end(tokens, engine.manifest.eos_token_id)
+        tokens = [row[:forwards] for row in tokens]
+    limit = case["params"]["max_new_tokens"]
+    assert tokens == [row[:limit] for row in case["expected_output_ids"]]
+    traces = [record.trace for record in records]
+    if case["mode"] == "linear_spec":
+        assert traces[0] == case["trace"]
+    if case["mode"] == "diffusion":
+        # The reference steps a batch until its last row is done: a block costs as many passes as its slowest row.
+        forwards = 0
+        for number, block in enumerate(case["trace"]):
+            blocks = [trace[number] for trace in traces]
+            assert [own["start"] for own in blocks] == block["start"]
+            steps = list(zip_longest(*(own["steps"] for own in blocks)))
+            filled = [
+                [own["steps"][-1] if s is None else s for own, s in zip(blocks, step, strict=True)] for step in steps
+            ]
+            assert filled == block["steps"]
+            forwards += len(steps) + 1
+    assert forwards == case["expected_nfe"]

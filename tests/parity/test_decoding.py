@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.runtime import Runtime
 
 from tests.conftest import kit_folder
-from tests.parity.decoding import batch_end, load_cases, request_of, run_row
+from tests.parity.decoding import check_case, load_cases, request_of
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -40,31 +39,7 @@ def engine_of(parity_kit: Path, bundle_of: Callable[[Path], Path]) -> Callable[[
 
 
 def test_case(case: dict[str, Any], engine_of: Callable[[str], OnnxRuntimeEngine]) -> None:
-    engine = engine_of(case["checkpoint"])
-    records = [run_row(engine, case, row) for row in range(len(case["prompt_ids"]))]
-    tokens = [record.tokens for record in records]
-    forwards = max(record.forwards for record in records)
-    if len(records) > 1 and case["mode"] == "ar":
-        forwards = batch_end(tokens, engine.manifest.eos_token_id)
-        tokens = [row[:forwards] for row in tokens]
-    limit = case["params"]["max_new_tokens"]
-    assert tokens == [row[:limit] for row in case["expected_output_ids"]]
-    traces = [record.trace for record in records]
-    if case["mode"] == "linear_spec":
-        assert traces[0] == case["trace"]
-    if case["mode"] == "diffusion":
-        # The reference steps a batch until its last row is done: a block costs as many passes as its slowest row.
-        forwards = 0
-        for number, block in enumerate(case["trace"]):
-            blocks = [trace[number] for trace in traces]
-            assert [own["start"] for own in blocks] == block["start"]
-            steps = list(zip_longest(*(own["steps"] for own in blocks)))
-            filled = [
-                [own["steps"][-1] if s is None else s for own, s in zip(blocks, step, strict=True)] for step in steps
-            ]
-            assert filled == block["steps"]
-            forwards += len(steps) + 1
-    assert forwards == case["expected_nfe"]
+    check_case(engine_of(case["checkpoint"]), case)
 
 
 def test_all_cases_at_once_give_the_same_ids(

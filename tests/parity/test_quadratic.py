@@ -13,15 +13,12 @@ from typing import Any
 import pytest
 from trimode.api.answer import Chunk
 from trimode.config import ServerConfig
-from trimode.decoding.modes import registry as modes
-from trimode.decoding.sequence import Phase
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.runtime import Runtime
 
 from tests.conftest import kit_folder
-from tests.parity.decoding import load_cases, request_of, sequence_of
-
-FILE = "quadratic.json"
+from tests.parity.decoding import load_cases, request_of
+from tests.parity.quadratic import FILE, check_case
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -32,44 +29,9 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("checkpoint", sorted({case["checkpoint"] for case in cases}))
 
 
-def iteration(engine: OnnxRuntimeEngine, case: dict[str, Any]) -> tuple[list[int], int, list[dict[str, Any]]]:
-    """Decode a case by itself; return its ids, the forwards as the reference counts them, and the trace."""
-    seq = sequence_of(engine, case, 0)
-    length, forwards, trace = case["params"]["block_length"], 0, list[dict[str, Any]]()
-    try:
-        while not seq.done:
-            phase = seq.phase
-            plan = modes.plan(seq, prefill_chunk=1 << 20)
-            result = engine.run([plan])[0]
-            forwards += 1
-            if phase is Phase.VERIFY:
-                ids = result.logits.argmax(axis=-1).tolist()
-                heads, masks = ids[:length], ids[length:]
-                groups = [masks[j * (length - 1) : (j + 1) * (length - 1)] for j in range(length)]
-                draft = plan.tokens[:length].tolist()
-                agree = [draft[j + 1] == heads[j] for j in range(length - 1)]
-                trace.append(
-                    {
-                        "draft": draft,
-                        "verify": heads,
-                        "accepted": agree.index(False) + 1 if False in agree else length,
-                        "predictions": [[head, head, *group] for head, group in zip(heads, groups, strict=True)],
-                    }
-                )
-            modes.apply(seq, plan, result)
-    finally:
-        engine.free(seq.slot)
-    return list(seq.tokens), forwards, trace
-
-
 def test_case(case: dict[str, Any], parity_kit: Path, bundle_of: Callable[[Path], Path]) -> None:
     bundle = bundle_of(parity_kit / "checkpoints" / case["checkpoint"])
-    engine = OnnxRuntimeEngine.open(bundle, threads=1, spin=False, max_slots=1)
-    tokens, forwards, trace = iteration(engine, case)
-    assert tokens == case["expected_output_ids"][0][: case["params"]["max_new_tokens"]]
-    shown = [{name: own[name] for name in expected} for own, expected in zip(trace, case["trace"], strict=True)]
-    assert shown == case["trace"]
-    assert forwards == case["expected_nfe"]
+    check_case(OnnxRuntimeEngine.open(bundle, threads=1, spin=False, max_slots=1), case)
 
 
 def test_all_cases_at_once_with_those_of_the_other_modes_give_the_same_ids(

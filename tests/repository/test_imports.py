@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -22,8 +24,8 @@ def of_runtime(path: Path) -> set[str]:
     return {found for name in imports_of(path, RUNTIME) if (found := layout.module_of(name, known))}
 
 
-@pytest.mark.parametrize(("own", "other"), [("onnx", "tensorrt"), ("tensorrt", "onnx")])
-def test_the_cpus_engine_and_the_gpus_share_only_the_contract(own: str, other: str) -> None:
+@pytest.mark.parametrize(("own", "other"), [*permutations(("onnx", "tensorrt", "torch"), 2)])
+def test_an_engine_knows_no_other(own: str, other: str) -> None:
     used = {name for path in files(RUNTIME / "engines" / own) for name in of_runtime(path)}
     assert not {name for name in used if name.startswith(f"trimode.engines.{other}")}
 
@@ -36,9 +38,17 @@ def test_decoding_touches_no_device_clock_or_thread(path: Path) -> None:
 
 
 @pytest.mark.parametrize("package", [RUNTIME, CONVERTER, CLIENT], ids=lambda path: path.name)
-def test_nothing_imports_torch(package: Path) -> None:
-    tops = {name.split(".")[0] for path in files(package) for name in imports_of(path, package)}
+def test_nothing_but_its_engine_imports_torch(package: Path) -> None:
+    others = [path for path in files(package) if path.parent != RUNTIME / "engines" / "torch"]
+    tops = {name.split(".")[0] for path in others for name in imports_of(path, package)}
     assert not tops & {"torch", "transformers", "peft", "safetensors"}
+
+
+def test_an_engine_is_imported_where_a_bundle_names_it_alone() -> None:
+    """The registry imports each inside a function, so that nobody needs what another engine needs."""
+    tree = ast.parse((RUNTIME / "engines" / "registry.py").read_text(encoding="utf-8"))
+    tops = {node.module for node in tree.body if isinstance(node, ast.ImportFrom)}
+    assert not {name for name in tops if name and name.split(".")[0] in ("onnx", "tensorrt", "torch")}
 
 
 def test_only_the_triton_face_imports_the_python_backend() -> None:

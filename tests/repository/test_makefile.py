@@ -78,6 +78,19 @@ def test_a_gpus_name_is_one_word(tmp_path: Path) -> None:
     assert build[-4:] == ["--out", "build/out/8b-RTX_A_b", "--gpu", "RTX A b"]
 
 
+def test_another_engine_has_an_environment_and_a_bundle_of_its_own(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    shutil.copytree(folder / ".venv", folder / ".venv-torch")
+    (folder / ".venv-torch" / "ready").touch()
+    (folder / ".venv" / "bin" / "python").unlink()
+    build, serve = made(folder, "serve", "ENGINE=torch")
+    bundle = "build/out/nano-torch-bfloat16"
+    assert build[2:] == ["nano", "--precision", "bfloat16", "--out", bundle, "--engine", "torch"]
+    assert serve[:4] == ["-m", "trimode.server", "--bundle", bundle]
+    (build,) = made(folder, "build", "ENGINE=torch", "PRECISION=float32")[2:]
+    assert build[4] == "float32"
+
+
 def test_capacity_and_rehash_are_passed_on(tmp_path: Path) -> None:
     (build,) = made(project(tmp_path), "build", "CAPACITY=512", "REHASH=1")
     assert build[-3:] == ["--capacity", "512", "--rehash"]

@@ -19,6 +19,8 @@ FOLDERS = {
 }
 """The folder of each package's tests."""
 
+ELSEWHERE: dict[tuple[str, ...], Path] = {("trimode", "engines", "torch"): Path("torch")}
+"""Folders whose tests need PyTorch, and the folder of these tests."""
 BY_THE_SERVER = {"triton", "server"}
 """Rooms that run in processes of their own: tests/server tests them together."""
 
@@ -65,6 +67,11 @@ def imported(folder: Path) -> frozenset[str]:
     return frozenset(names | {name for path in helpers for name in imports_of_test(path)})
 
 
+def mirror_of(package: str, rooms: tuple[str, ...]) -> Path:
+    """The folder of the tests of a package's folder."""
+    return TESTS / ELSEWHERE.get((package, *rooms), Path(FOLDERS[package], *rooms))
+
+
 def not_mirrored(package: str) -> set[str]:
     """The modules of `package` that no test of their folder imports."""
     missing = set()
@@ -74,7 +81,7 @@ def not_mirrored(package: str) -> set[str]:
         rooms = path.relative_to(PACKAGES[package]).parent.parts
         if package == "trimode" and rooms and rooms[0] in BY_THE_SERVER:
             continue
-        own = imported(TESTS.joinpath(FOLDERS[package], *rooms))
+        own = imported(mirror_of(package, rooms))
         if not any(name == module or name.startswith(f"{module}.") for name in own):
             missing.add(module.removeprefix(f"{package}."))
     return missing
@@ -84,7 +91,7 @@ def not_mirrored(package: str) -> set[str]:
 def test_every_folder_of_a_package_has_its_folder_of_tests(package: str) -> None:
     folders = {path.parent.relative_to(PACKAGES[package]) for path in PACKAGES[package].rglob("*.py")}
     rooms = {folder for folder in folders if not (folder.parts and folder.parts[0] in BY_THE_SERVER)}
-    assert {folder for folder in rooms if not (TESTS / FOLDERS[package] / folder).is_dir()} == set()
+    assert {folder for folder in rooms if not mirror_of(package, folder.parts).is_dir()} == set()
 
 
 @pytest.mark.parametrize("package", FOLDERS)

@@ -66,6 +66,7 @@ def test_the_extras_are_those_that_the_documents_name() -> None:
         "serve",
         "tensorrt-rtx",
         "test",
+        "torch",
         "train",
     ]
 

@@ -90,25 +90,62 @@ def outline(checkpoint: Checkpoint, options: BundleOptions) -> BundleDraft:
         CheckpointError: the capacity exceeds the checkpoint's positions, the target does not have the precision, or a
             side file cannot be read.
     """
-    config, target = checkpoint.config, options.target
-    precision = options.precision or target.default
-    capacity = min(config.max_positions, DEFAULT_CAPACITY) if options.capacity is None else options.capacity
-    if not 1 <= capacity <= config.max_positions:
-        raise CheckpointError(
-            f"{checkpoint.folder}: capacity: expected 1 to {config.max_positions} (max_position_embeddings), "
-            f"found {capacity}"
-        )
+    target = options.target
+    precision, capacity = options.precision or target.default, capacity_of(checkpoint, options)
     blueprint = draw(checkpoint, target=target, precision=precision, capacity=capacity, location=WEIGHTS)
     graph = blueprint.model.SerializeToString(deterministic=True)
-    side_files = dict(checkpoint.side_files)
-    if TOKENIZER not in side_files:  # otherwise other files in the folder may be another model's
-        side_files |= _side_files(checkpoint.folder)
-    if TOKENIZER in side_files:
-        unused_tokens(checkpoint.folder / TOKENIZER, side_files[TOKENIZER], config.vocab_size)
-    manifest = Manifest(
+    side_files = side_files_of(checkpoint)
+    files = {GRAPH: len(graph), WEIGHTS: blueprint.weights.total_bytes}
+    files |= {name: len(content) for name, content in side_files.items()}
+    version = onnxruntime.__version__ if target is ONNXRUNTIME else f"opset {target.opset}"
+    return BundleDraft(manifest_of(checkpoint, options, version, files), blueprint, graph, side_files)
+
+
+def capacity_of(checkpoint: Checkpoint, options: BundleOptions) -> int:
+    """Return the tokens of a sequence: those asked for, or the default.
+
+    Raises:
+        CheckpointError: they exceed the checkpoint's positions.
+    """
+    most = checkpoint.config.max_positions
+    capacity = min(most, DEFAULT_CAPACITY) if options.capacity is None else options.capacity
+    if not 1 <= capacity <= most:
+        raise CheckpointError(
+            f"{checkpoint.folder}: capacity: expected 1 to {most} (max_position_embeddings), found {capacity}"
+        )
+    return capacity
+
+
+def side_files_of(checkpoint: Checkpoint) -> dict[str, bytes]:
+    """Return the bundle's files that hold no tensors, by name.
+
+    Raises:
+        CheckpointError: one cannot be read, or the tokenizer has tokens beyond the vocabulary.
+    """
+    found = dict(checkpoint.side_files)
+    if TOKENIZER not in found:  # otherwise other files in the folder may be another model's
+        found |= _side_files(checkpoint.folder)
+    if TOKENIZER in found:
+        unused_tokens(checkpoint.folder / TOKENIZER, found[TOKENIZER], checkpoint.config.vocab_size)
+    return found
+
+
+def manifest_of(checkpoint: Checkpoint, options: BundleOptions, version: str, files: dict[str, int]) -> Manifest:
+    """Return the manifest of a bundle, without the hash of its checkpoint.
+
+    Args:
+        version: of the runtime, or of the format that it reads. files: name -> bytes.
+
+    Raises:
+        CheckpointError: see capacity_of, or the target does not have the precision.
+    """
+    config, target, capacity = checkpoint.config, options.target, capacity_of(checkpoint, options)
+    precision = options.precision or target.default
+    target.precision(precision)
+    return Manifest(
         model=options.name or checkpoint.name,
         runtime=target.runtime,
-        runtime_version=onnxruntime.__version__ if target is ONNXRUNTIME else f"opset {target.opset}",
+        runtime_version=version,
         kv_form=target.kv_form,
         precision=precision,
         capacity=capacity,
@@ -126,10 +163,8 @@ def outline(checkpoint: Checkpoint, options: BundleOptions) -> BundleDraft:
         checkpoint_hash="",
         converter=own_digest(),
         modes=ALL_MODES if config.denoises else CAUSAL_MODES,
-        files={GRAPH: len(graph), WEIGHTS: blueprint.weights.total_bytes}
-        | {name: len(content) for name, content in side_files.items()},
+        files=files,
     )
-    return BundleDraft(manifest, blueprint, graph, side_files)
 
 
 @lru_cache(maxsize=1)

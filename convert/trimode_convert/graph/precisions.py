@@ -41,7 +41,7 @@ class Precision:
 
 @dataclass(frozen=True)
 class Target:
-    """A runtime's form of the graph, and its precisions, of which the first is the default."""
+    """A runtime's form of the graph (opset 0: it takes none), and its precisions, of which the first is the default."""
 
     runtime: str
     kv_form: str
@@ -87,4 +87,15 @@ TENSORRT = Target(
         "float32": Precision(plain_linear, joins_gate_up=True),
     },
 )
-TARGETS = {target.runtime: target for target in (ONNXRUNTIME, TENSORRT)}
+TORCH = Target(
+    "torch",
+    "scatter",
+    0,
+    {
+        "bfloat16": Precision(plain_linear, "bfloat16", joins_gate_up=True),
+        "float16": Precision(plain_linear, "float16", joins_gate_up=True),
+        "float32": Precision(plain_linear, joins_gate_up=True),
+    },
+)
+"""No graph is drawn for it: it reads the checkpoint's own tensors, and converts them as it loads them."""
+TARGETS = {target.runtime: target for target in (ONNXRUNTIME, TENSORRT, TORCH)}

@@ -41,8 +41,8 @@ class Manifest:
 
     Attributes:
         model: the checkpoint's name, as users say it.
-        runtime: "onnxruntime" or "tensorrt"; `runtime_version` is the version the bundle was built for.
-        kv_form: "delta" or "scatter", how the graph takes and returns keys and values.
+        runtime: "onnxruntime", "tensorrt" or "torch"; `runtime_version` is the version the bundle was built for.
+        kv_form: "delta" or "scatter", how a pass takes and returns keys and values.
         precision: "float32", "int8", ….
         compiled: what a TensorRT plan was compiled with and for; None where the graph itself is run.
         capacity: most tokens a sequence may hold, prompt, answer and one block together.
@@ -216,6 +216,8 @@ def _is_a(value: object, kind: Any) -> bool:
 def rebuild_hint(folder: Path, manifest: Manifest | None = None) -> str:
     """Say how a bundle is made; for TensorRT, that it is compiled on the machine that runs it."""
     command = f"python -m trimode_convert CHECKPOINT --out {folder}"
+    if manifest is not None and manifest.runtime == "torch":
+        return f"Build it with: make build ENGINE=torch (or {command} --target torch --precision {manifest.precision})"
     if manifest is not None and manifest.runtime == "tensorrt":
         options = f"--target tensorrt --precision {manifest.precision} --capacity {manifest.capacity}"
         if manifest.compiled is not None:

@@ -35,7 +35,7 @@ def choose(
         if params.reference:
             return np.asarray(result.logits[rows].argmax(axis=-1), dtype=np.int64)
         return result.top_id[rows]
-    scores = result.logits[rows] if params.reference else result.without_mask()[rows]
+    scores = result.logits[rows] if params.reference else result.without_mask(rows)
     if params.sampling.penalised:
         scores = penalise(scores, params.sampling, seq.prompt, [*seq.tokens, *extra])
     return sample(scores, params.sampling, positions, stream)

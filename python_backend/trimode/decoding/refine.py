@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..engines.base import Row, RowResult
+from ..engines.base import Floats, Row, RowResult
 from . import guided_block
 from .block import Block
 from .choice import choose, decided_in, note_top
-from .reveal import NEED_LOGITS, reveal
+from .reveal import reveal
 from .sampling import log_probs_of
 from .sequence import Phase, SequenceState
 from .shaping import settled, surest_first
@@ -53,8 +53,10 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
     quota = -(-block.unrevealed // steps_left)
     if params.block.threshold is not None:
         quota = max(1, quota)
-    masked = not params.reference and params.block.reveal in NEED_LOGITS
-    logits = result.without_mask() if masked else result.logits  # a sure mask id is no sure token
+
+    def logits() -> Floats:
+        return result.logits if params.reference else result.without_mask()  # a sure mask id is no sure token
+
     kept = reveal(params.block.reveal, logits, probs, quota, params.block.threshold)  # (R,)
     if settles:
 

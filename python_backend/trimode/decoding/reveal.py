@@ -8,7 +8,7 @@ name each of them by its file's name.
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from importlib import import_module
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -64,18 +64,20 @@ def load_rule(path: Path) -> Rule:
     return found
 
 
-def reveal(rule: str, logits: Floats, chosen: Floats, quota: int, threshold: float | None) -> Kept:
+def reveal(rule: str, logits: Callable[[], Floats], chosen: Floats, quota: int, threshold: float | None) -> Kept:
     """Return which candidates to keep, (R,) bool.
 
     Args:
         rule: a key of RULES. Some keep a run from the left, the others the surest.
-        logits: (R, V) float32; chosen: (R,) float32, probability of each candidate's token.
+        logits: gives (R, V) float32; asked only if the rule needs them, since they may lie on a device.
+        chosen: (R,) float32, probability of each candidate's token.
         quota: at least this many are kept (all, if there are fewer).
         threshold: candidates that score at least this are kept too; compared in float32, as the reference does.
             A run from the left goes on while the score holds.
     """
     found = RULES[rule]
-    score = found.score(logits, chosen)
+    looked_at = logits() if rule in NEED_LOGITS else np.empty((len(chosen), 0), dtype=np.float32)
+    score = found.score(looked_at, chosen)
     count = len(score)
     sure = np.zeros(count, dtype=bool) if threshold is None else ~(score < np.float32(threshold))
     if found.from_the_left:

@@ -181,9 +181,9 @@ class RowResult:
         made._stuck = None if self._stuck is None else self._stuck[rows]
         return made
 
-    def without_mask(self) -> Floats:
-        """(R, V) copy of the logits in which the mask id cannot be chosen."""
-        scores = self.logits.copy()
+    def without_mask(self, rows: slice = slice(None)) -> Floats:
+        """(R, V) copy of the logits, or of those of some rows, in which the mask id cannot be chosen."""
+        scores = self.logits[rows].copy()
         scores[:, self._mask_token_id] = -np.inf
         return scores
 

@@ -5,6 +5,7 @@ Knows every engine by the `runtime` that a manifest names. Knows nothing of how 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,30 @@ import numpy as np
 from ..bundle.manifest import Manifest, rebuild_hint
 from ..errors import BundleError, EngineError
 from .base import Engine, EngineOptions, Row
-from .onnx import engine as onnx
-from .tensorrt import engine as tensorrt
 
-ENGINES: dict[str, type[Engine]] = {
-    onnx.RUNTIME: onnx.OnnxRuntimeEngine,
-    tensorrt.RUNTIME: tensorrt.TensorRtEngine,
-}
-"""Engines by the `runtime` of a bundle's manifest."""
+
+def _onnx() -> type[Engine]:
+    from .onnx.engine import OnnxRuntimeEngine
+
+    return OnnxRuntimeEngine
+
+
+def _tensorrt() -> type[Engine]:
+    from .tensorrt.engine import TensorRtEngine
+
+    return TensorRtEngine
+
+
+def _torch() -> type[Engine]:
+    from .torch.engine import TorchEngine
+
+    return TorchEngine
+
+
+ENGINES: dict[str, Callable[[], type[Engine]]] = {"onnxruntime": _onnx, "tensorrt": _tensorrt, "torch": _torch}
+"""What imports the engine of a bundle, by the `runtime` of its manifest; what one engine needs, others do without."""
+EXTRAS = {"onnxruntime": "serve", "tensorrt": "gpu", "torch": "torch"}
+"""The extra of this project that installs what an engine needs."""
 
 
 def open_engine(bundle: Path, options: EngineOptions) -> Engine:
@@ -29,11 +46,16 @@ def open_engine(bundle: Path, options: EngineOptions) -> Engine:
         BundleError: the bundle is missing, broken or mismatched, or nothing on this machine can run it.
     """
     runtime = Manifest.load(bundle).runtime
-    engine = ENGINES.get(runtime)
-    if engine is None:
+    find = ENGINES.get(runtime)
+    if find is None:
         raise BundleError(
             f"{bundle}: runtime: expected one of {list(ENGINES)}, got {runtime!r}. {rebuild_hint(bundle)}"
         )
+    try:
+        engine = find()
+    except ImportError as exc:
+        install = f"pip install 'trimode[{EXTRAS[runtime]}]'"
+        raise BundleError(f"{bundle} runs on {runtime}, which cannot be imported here ({exc}): {install}") from exc
     return engine.open(
         bundle, threads=options.threads, spin=options.spin, max_slots=options.max_slots, device=options.device
     )

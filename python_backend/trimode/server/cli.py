@@ -54,6 +54,8 @@ from .serving import Limits
 from .shared_memory import close_shm, own_prefix
 from .supervisor import Supervisor
 
+ON_GPUS = ("tensorrt", "torch")
+"""The runtimes of bundles that can be served on several GPUs."""
 MUCH_TO_READ = 2**30  # bytes of a bundle from which the log says that they are read
 
 
@@ -203,8 +205,9 @@ def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:
     """
     if text is None:
         return ()
-    if manifest.runtime != "tensorrt":
-        raise ServeError(f"--gpus needs a bundle for tensorrt, {manifest.model} was built for {manifest.runtime}")
+    if manifest.runtime not in ON_GPUS:
+        limit = f"--gpus needs a bundle for {' or '.join(ON_GPUS)}"
+        raise ServeError(f"{limit}, {manifest.model} was built for {manifest.runtime}")
     return parse_gpus(text)
 
 

@@ -29,7 +29,7 @@ def logs(*rows: list[float]) -> Array:
 def kept(rule: str, chosen: list[float], quota: int, threshold: float | None) -> list[int]:
     """For rules that score by the chosen token's probability."""
     logits = np.zeros((len(chosen), 2), dtype=np.float32)
-    found = reveal(rule, logits, np.array(chosen, dtype=np.float32), quota, threshold)
+    found = reveal(rule, lambda: logits, np.array(chosen, dtype=np.float32), quota, threshold)
     return [int(at) for at in np.flatnonzero(found)]
 
 
@@ -179,13 +179,13 @@ def test_steps_keeps_the_quota(quota: int, expected: list[int]) -> None:
 def test_the_surest_of_margin_and_entropy(rule: str) -> None:
     logits = logs([0.5, 0.3, 0.2], [0.1, 0.1, 0.8], [0.4, 0.4, 0.2])
     misleading = np.array([0.9, 0.1, 0.8], dtype=np.float32)
-    assert np.flatnonzero(reveal(rule, logits, misleading, 1, None)).tolist() == [1]
+    assert np.flatnonzero(reveal(rule, lambda: logits, misleading, 1, None)).tolist() == [1]
 
 
 @pytest.mark.parametrize("rule", ["threshold", "leftmost", "margin", "entropy"])
 def test_threshold_zero_keeps_everything(rule: str) -> None:
     flat = np.zeros((3, 7), dtype=np.float32)
-    assert reveal(rule, flat, np.full(3, 1 / 7, dtype=np.float32), 1, 0.0).all()
+    assert reveal(rule, lambda: flat, np.full(3, 1 / 7, dtype=np.float32), 1, 0.0).all()
 
 
 @pytest.mark.parametrize("rule", REVEALS)
@@ -197,7 +197,7 @@ def test_threshold_zero_keeps_everything(rule: str) -> None:
 def test_at_least_the_quota_is_kept(rule: str, rows: list[list[float]], quota: int, threshold: float | None) -> None:
     logits = np.array(rows, dtype=np.float32)
     chosen = np.exp(logits.max(axis=-1)) / np.exp(logits).sum(axis=-1)
-    kept = reveal(rule, logits, chosen, quota, threshold)
+    kept = reveal(rule, lambda: logits, chosen, quota, threshold)
     assert kept.dtype == bool and kept.shape == (len(rows),)
     assert kept.sum() >= min(quota, len(rows))
     if threshold is None:

@@ -59,10 +59,10 @@ def test_a_rendered_repository_has_its_own_config_and_everything_else(tmp_path: 
 
 
 def test_gpus_need_a_bundle_that_runs_on_them() -> None:
-    with pytest.raises(ServeError, match="--gpus needs a bundle for tensorrt, toy was built for onnxruntime"):
+    with pytest.raises(ServeError, match="--gpus needs a bundle for tensorrt or torch, toy was built for onnxruntime"):
         cli.gpus_for("0", manifest("onnxruntime"))
     assert cli.gpus_for(None, manifest("onnxruntime")) == ()
-    assert cli.gpus_for("1,0", manifest("tensorrt")) == (1, 0)
+    assert cli.gpus_for("1,0", manifest("tensorrt")) == cli.gpus_for("1,0", manifest("torch")) == (1, 0)
 
 
 @pytest.mark.parametrize(("kind", "gpu"), [("GPU", 1), ("KIND_GPU", 1), ("CPU", None), ("MODEL", None)])

@@ -20,7 +20,8 @@ class Rule:
 
     Attributes:
         score: how sure each candidate is.
-        needs_logits: whether the score looks at more than the chosen token's probability.
+        needs_logits: whether the score looks at more than the chosen token's probability; a rule that does not is given
+            logits of shape (R, 0), since on a GPU they take longer to fetch than a pass.
         from_the_left: keep a run of candidates from the left rather than the surest ones.
     """
 

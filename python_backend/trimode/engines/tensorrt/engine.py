@@ -16,11 +16,12 @@ import numpy as np
 from ...bundle.manifest import PLAN, Manifest, rebuild_hint
 from ...errors import BundleError, EngineError
 from ..base import Floats, Row, RowResult
+from ..device_result import DeviceResult
 from .buffers import Buffers
 from .cache import DeviceCache
 from .cuda import Cuda
 from .executor import GraphExecutor
-from .logits import DeviceResult, LogitsStore
+from .logits import LogitsStore
 from .memory import Need, check_plan, check_slots
 from .plan import Plan, TensorRt
 from .windows import Window, Windows

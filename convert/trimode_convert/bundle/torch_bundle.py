@@ -1,0 +1,127 @@
+"""A bundle for the torch engine: links to the checkpoint's own tensor files, and an index of what is where in them.
+
+Nothing is converted and no tensor is copied. Knows the bundle's files and its manifest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+
+from trimode.bundle import digests
+from trimode.bundle.manifest import Manifest
+from trimode.bundle.tensor_index import (
+    ADAPTER,
+    EMBEDDING,
+    FINAL_NORM,
+    HEAD,
+    ITEM_BYTES,
+    LAYER,
+    TENSORS,
+    VERSION,
+    Positions,
+    StoredTensor,
+    TensorIndex,
+)
+from trimode.errors import BundleError, CheckpointError
+
+from ..atomic_folder import check_place, replacing
+from ..checkpoint import checkpoint as names
+from ..checkpoint.checkpoint import Checkpoint
+from ..checkpoint.tensor_file import Tensor
+from ..graph.rope import attention_factor, inverse_frequencies
+from .onnx_bundle import BundleOptions, manifest_of, side_files_of
+
+
+@dataclass(frozen=True)
+class TorchDraft:
+    """A bundle before it is written: its manifest, the bytes of its small files, and the files it links to by name."""
+
+    manifest: Manifest
+    files: dict[str, bytes]
+    links: dict[str, Path]
+
+    def hashed(self, checkpoint_hash: str) -> TorchDraft:
+        """Return the draft with the hash of its checkpoint."""
+        return dataclasses.replace(self, manifest=dataclasses.replace(self.manifest, checkpoint_hash=checkpoint_hash))
+
+    def is_up_to_date(self, out: Path) -> bool:
+        """Tell whether the bundle at `out` is what the draft would become: same manifest, links and small files."""
+        try:
+            same = Manifest.load(out) == self.manifest
+            same = same and all((out / name).read_bytes() == content for name, content in self.files.items())
+            same = same and all((out / name).resolve() == path for name, path in self.links.items())
+            return same and bool(digests.check(out, self.manifest))  # which refuses one that is damaged
+        except (BundleError, OSError):
+            return False
+
+    def write(self, out: Path) -> None:
+        """Write the bundle to `out`, whole or not at all.
+
+        Raises:
+            BundleError: no permission, or something other than a bundle at `out`.
+        """
+        check_place(out)
+        with replacing(out) as folder:
+            for name, path in self.links.items():
+                (folder / name).symlink_to(path)
+            for name, content in self.files.items():
+                (folder / name).write_bytes(content)
+            self.manifest.save(folder)
+            digests.write(folder)
+
+
+def outline(checkpoint: Checkpoint, options: BundleOptions) -> TorchDraft:
+    """Return the draft of a checkpoint's bundle, without the checkpoint's hash.
+
+    Raises:
+        CheckpointError: the capacity exceeds the checkpoint's positions, the engine does not have the precision, or the
+            tensors are stored in another form than plain numbers.
+    """
+    links = {f"weights-{number}.safetensors": file.path.resolve() for number, file in enumerate(checkpoint.files)}
+    places = {file.path: name for file, name in zip(checkpoint.files, links, strict=True)}
+    index = TensorIndex(
+        intermediate_size=checkpoint.config.intermediate_size,
+        num_heads=checkpoint.config.num_heads,
+        norm_epsilon=checkpoint.config.norm_epsilon,
+        positions=_positions(checkpoint),
+        adapter_scale=checkpoint.adapter.scale if checkpoint.adapter else 0.0,
+        tensors={name: _stored(tensor, places) for name, tensor in _tensors(checkpoint).items()},
+    )
+    files = {TENSORS: index.to_json(), **side_files_of(checkpoint)}
+    sizes = {name: len(content) for name, content in files.items()}
+    sizes |= {name: path.stat().st_size for name, path in links.items()}
+    return TorchDraft(manifest_of(checkpoint, options, f"{TENSORS} {VERSION}", sizes), files, links)
+
+
+def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
+    """Return every tensor by its name in tensors.json."""
+    found = {
+        EMBEDDING: checkpoint.tensors[names.EMBEDDING],
+        HEAD: checkpoint.head,
+        FINAL_NORM: checkpoint.tensors[names.FINAL_NORM],
+    }
+    for layer in range(checkpoint.config.num_layers):
+        found |= {f"{layer}.{name}": checkpoint.layer(layer, official) for name, official in LAYER.items()}
+        if checkpoint.adapter is not None:
+            for name, tensor in zip(ADAPTER, (checkpoint.adapter.down, checkpoint.adapter.up), strict=True):
+                found[f"{layer}.{name}"] = tensor(layer)
+    return found
+
+
+def _stored(tensor: Tensor, places: dict[Path, str]) -> StoredTensor:
+    if type(tensor) is not Tensor or tensor.dtype not in ITEM_BYTES or tensor.file.path not in places:
+        limit = "the torch engine reads BF16, F16 and F32 in safetensors files"
+        raise CheckpointError(f"{tensor.file.path}: tensor {tensor.name}: {limit}, found {tensor.dtype}")
+    return StoredTensor(places[tensor.file.path], tensor.dtype, tuple(tensor.shape), tensor.offset)
+
+
+def _positions(checkpoint: Checkpoint) -> Positions:
+    rope, size = checkpoint.config.rope, checkpoint.config.head_dim
+    return Positions(
+        frequencies=tuple(float(one) for one in inverse_frequencies(rope, size)),
+        factor=attention_factor(rope),
+        query_scale_beta=rope.query_scale_beta,
+        original_length=rope.original_length,
+    )

@@ -1,0 +1,247 @@
+"""The torch engine: rows go into passes over the cache, and their choices come back; logits stay until they are read.
+
+Ties together weights, network, cache, windows (which rows share a pass and where they write) and the executor.
+Its code is executed on the processor; on a GPU it was not. Knows nothing of modes, requests or text.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ...bundle.manifest import Manifest
+from ...bundle.tensor_index import TensorIndex
+from ...errors import BundleError, EngineError
+from ..base import Floats, Ints, Row, RowResult
+from ..device_result import DeviceResult
+from .cache import Cache
+from .device import Device
+from .executor import Executor
+from .memory import check_slots, slot_bytes
+from .network import Network
+from .weights import Weights
+from .windows import LONGEST, MARGIN, Window, Windows, pieces, rounded
+
+RUNTIME, KV_FORM = "torch", "scatter"
+TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
+"""torch's type of each precision."""
+
+
+@dataclass
+class _Answer:
+    """What a row asked for. logits: (R, V) on the device, overwritten by the next pass unless set aside."""
+
+    top_id: Ints
+    top_prob: Floats
+    logits: Tensor
+
+    @classmethod
+    def joined(cls, parts: Sequence[_Answer]) -> _Answer:
+        if len(parts) == 1:
+            return parts[0]
+        ids, probs = (np.concatenate([getattr(part, name) for part in parts]) for name in ("top_id", "top_prob"))
+        return cls(ids, probs, torch.cat([part.logits for part in parts]))
+
+
+class TorchEngine:
+    """Implements `base.Engine`. `busy_seconds` includes the copies to and from the device."""
+
+    def __init__(self, device: Device, network: Network, manifest: Manifest, max_slots: int) -> None:
+        """Allocate everything that a pass needs; on a GPU, capture the fixed list of shapes."""
+        self.manifest = manifest
+        self.busy_seconds = 0.0
+        self.calls = 0
+        self.device = device
+        self._runs = 0
+        self._cache = Cache(device, manifest, max_slots, _entries(manifest), network.dtype)
+        self._windows = Windows(self._cache, manifest.capacity, anchored=device.on_gpu)
+        self._executor = Executor(device, network, self._cache, manifest, rows=max_slots * rounded(manifest.block_size))
+        if device.on_gpu:
+            with device.active():
+                self._executor.capture(self._windows.fixed(manifest.block_size))
+
+    @classmethod
+    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+        """Load `bundle` on GPU number `device`, or on the processor with `threads` where PyTorch sees no GPU.
+
+        `threads` 0 takes every core. `spin` has no effect.
+
+        Raises:
+            BundleError: missing, broken, built for another engine, or the GPU or its memory is not what it takes.
+        """
+        manifest = Manifest.load(bundle)
+        manifest.check_runtime(bundle, runtime=RUNTIME, kv_form=KV_FORM)
+        if manifest.precision not in TYPES:
+            limit = f"expected one of {', '.join(TYPES)}"
+            raise BundleError(f"{bundle}: precision: {limit}, got {manifest.precision!r}")
+        index, dtype = TensorIndex.load(bundle), TYPES[manifest.precision]
+        try:
+            opened = Device.open(device)
+            if threads and not opened.on_gpu:
+                torch.set_num_threads(threads)
+            with opened.active():
+                weights = Weights.load(bundle, manifest, index, opened.device, dtype)
+                network = Network(weights, manifest, index, _entries(manifest))
+            if (memory := opened.memory()) is not None:
+                check_slots(bundle, manifest, max_slots, _need(manifest, dtype), memory)
+            return cls(opened, network, manifest, max_slots)
+        except (EngineError, RuntimeError) as exc:  # torch's own errors, out of memory among them, are RuntimeErrors
+            raise BundleError(f"{bundle} cannot be opened by PyTorch {torch.__version__}: {exc}") from exc
+
+    def allocate(self, *, block: bool) -> int:
+        """Return a free slot; slots of blocks lie near each other, and so do those of single tokens."""
+        return self._cache.allocate(block=block)
+
+    def free(self, slot: int) -> None:
+        """Give a slot back."""
+        with self.device.active():
+            self._cache.free(slot)
+
+    def place(self, slot: int, *, block: bool) -> None:
+        """Move a slot to the side of blocks, or to that of single tokens, if there is a free lane nearer to it."""
+        with self.device.active():
+            self._cache.place(slot, block=block)
+
+    def copy_out(self, slot: int, start: int, count: int) -> Floats:
+        """Return (planes, kv_heads, count, bytes / 4): the bytes of a slot's entries, whatever their type is.
+
+        Raises:
+            EngineError: they are not finite.
+        """
+        with self.device.active():
+            return self._cache.copy_out(slot, start, count)
+
+    def copy_in(self, slot: int, start: int, entries: Floats) -> None:
+        """Put what `copy_out` returned into a slot."""
+        with self.device.active():
+            self._cache.copy_in(slot, start, entries)
+
+    @property
+    def capacity(self) -> int:
+        """Entries that a pass over the fullest slot reads."""
+        return self._windows.length(self._cache.longest + 1)
+
+    def run(self, rows: Sequence[Row]) -> list[RowResult]:
+        """Run `rows`, in one pass where every lane of it has room.
+
+        Raises:
+            EngineError: a row exceeds the capacity, or PyTorch failed. The entries of a slot before its row's `start`
+                are unchanged.
+        """
+        for row in rows:
+            if (length := row.start + max(row.stored, 1)) > self.manifest.capacity:
+                limit = f"the engine's capacity of {self.manifest.capacity}"
+                raise EngineError(f"a sequence of {length} tokens exceeds {limit}")
+            if row.positions is not None and (last := int(row.positions.max(initial=0))) >= self._windows.room:
+                raise EngineError(f"positions: expected below {self._windows.room}, got {last}")
+        self._runs += 1
+        try:
+            with self.device.active():
+                answers = self._answers(rows)
+        except RuntimeError as exc:
+            sizes = [len(row.tokens) for row in rows]
+            raise EngineError(f"PyTorch failed on {len(rows)} rows of {sizes} tokens: {exc}") from exc
+        return [self._result(answer) for answer in answers]
+
+    def close(self) -> None:
+        """Do nothing: memory goes with the object."""
+
+    def _answers(self, rows: Sequence[Row]) -> list[_Answer]:
+        """Run `rows`, cut where they are too long and one by one where one of them is, or has no room."""
+        if all(len(pieces(row)) == 1 and self._windows.fits_alone(row) for row in rows):
+            return self._passes(rows)
+        found = []
+        for row in rows:
+            parts = pieces(row)
+            if len(parts) == 1 and not self._windows.fits_alone(row) and not row.keep:
+                answers = [self._in_place_of(row)]
+            else:
+                answers = [self._set_aside(self._passes([part])[0]) for part in parts]
+            found.append(_Answer.joined(answers))
+        return found
+
+    def _in_place_of(self, row: Row) -> _Answer:
+        """Run a row that is not kept where its slot's later entries are, and put these back."""
+        held = self._cache.held(row.slot)
+        kept = self._cache.entries(row.slot, row.start, held - row.start).clone()
+        self._cache.hold(row.slot, row.start)
+        try:
+            return self._set_aside(self._passes([row])[0])
+        finally:
+            self._cache.entries(row.slot, row.start, held - row.start).copy_(kept)
+            self._cache.hold(row.slot, held)
+
+    def _passes(self, rows: Sequence[Row]) -> list[_Answer]:
+        """Run rows that have room; each pass but the last sets its logits aside, as the next one writes over them."""
+        windows = self._windows.over(rows)
+        found: dict[int, _Answer] = {}
+        for window in windows:
+            answers = self._pass(window, rows)
+            for index, answer in answers.items():
+                found[index] = answer if window is windows[-1] else self._set_aside(answer)
+        return [found[index] for index in range(len(rows))]
+
+    def _pass(self, window: Window, rows: Sequence[Row]) -> dict[int, _Answer]:
+        call = self._executor.call(window.shape)
+        for line, write in enumerate(window.writes):
+            index = window.members.get(line)
+            if index is None:
+                call.idle(line, write)
+            else:
+                call.fill(line, rows[index], write)
+                self._cache.doubt(rows[index].slot)
+        began = time.perf_counter()
+        logits = self._executor.execute(call)
+        self.busy_seconds += time.perf_counter() - began
+        self.calls += 1
+        found = {}
+        for line, index in window.members.items():
+            row = rows[index]
+            ids, probs = call.choices(line, len(row.want))
+            found[index] = _Answer(ids, probs, logits[line, : len(row.want)])
+            if row.keep:
+                self._cache.hold(row.slot, row.start + row.stored)
+            if _shows_all(row) and not np.isnan(probs).any():
+                self._cache.trust(row.slot)
+        return found
+
+    def _set_aside(self, answer: _Answer) -> _Answer:
+        return _Answer(answer.top_id, answer.top_prob, answer.logits.clone())
+
+    def _result(self, answer: _Answer) -> DeviceResult:
+        fetch = partial(self._fetch, self._runs, answer.logits)
+        return DeviceResult(answer.top_id, answer.top_prob, fetch, self.manifest.mask_token_id)
+
+    def _fetch(self, run: int, logits: Tensor) -> Floats:
+        """Return (R, V) of run number `run`, copied from the device."""
+        if run != self._runs:
+            raise EngineError(f"the logits of run {run} are gone: {self._runs} runs have begun")
+        with self.device.active():
+            found: Floats = self.device.fetch(logits.float())
+            return found
+
+
+def _entries(manifest: Manifest) -> int:
+    """Return the entries of a lane."""
+    return manifest.capacity + MARGIN
+
+
+def _need(manifest: Manifest, dtype: torch.dtype) -> tuple[int, int]:
+    """Return the bytes of one slot with a block's logits, in the model's type and in float32, and those needed once."""
+    logits = rounded(manifest.block_size) * manifest.vocab_size * (dtype.itemsize + 4)
+    return slot_bytes(manifest, _entries(manifest), dtype.itemsize) + logits, LONGEST * manifest.vocab_size * 4
+
+
+def _shows_all(row: Row) -> bool:
+    """Whether the logits that a row asks for show that all that its slot holds is finite: some token sees all of it."""
+    if not isinstance(row.sees, str) or not len(row.want):
+        return False
+    return row.sees == "block" or row.want[-1] == len(row.tokens) - 1

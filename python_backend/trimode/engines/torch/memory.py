@@ -1,0 +1,46 @@
+"""How much GPU memory a torch engine needs beside its weights, and the refusal where there is less.
+
+Knows the sizes of cache and logits. Allocates nothing.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ...bundle.manifest import Manifest
+from ...errors import BundleError
+
+GB = 10**9
+RESERVE = 2 * GB
+"""Bytes for activations, CUDA's own libraries and its graphs: an allowance, not measured."""
+
+
+def slot_bytes(manifest: Manifest, entries: int, value_bytes: int) -> int:
+    """Return the bytes of one slot's keys and values for `entries` tokens."""
+    return 2 * manifest.num_layers * manifest.num_kv_heads * manifest.head_dim * entries * value_bytes
+
+
+def check_slots(bundle: Path, manifest: Manifest, slots: int, need: tuple[int, int], memory: tuple[int, int]) -> None:
+    """Refuse more slots than fit after the weights are loaded.
+
+    Args:
+        need: bytes of one slot with its rows of logits, and bytes that are needed once.
+        memory: the GPU's free bytes, and all its bytes.
+
+    Raises:
+        BundleError: names what was asked, what is free and how many slots would fit.
+    """
+    (each, once), (free, total) = need, memory
+    if slots * each + once + RESERVE <= free:
+        return
+    fit = max(0, free - once - RESERVE) // each
+    advice = f"Lower max_slots (TRIMODE_MAX_SLOTS) to {fit}" if fit else "Not even one slot fits: free GPU memory"
+    raise BundleError(
+        f"{bundle}: GPU memory: max_slots {slots} needs {_gb(slots * each)} for keys, values and logits "
+        f"({_gb(each)} each, capacity {manifest.capacity}) and {_gb(once + RESERVE)} for the rest; with the weights "
+        f"loaded, {_gb(free)} of {_gb(total)} are free. {advice}, or build with a smaller capacity"
+    )
+
+
+def _gb(size: int) -> str:
+    return f"{size / GB:.2f} GB"

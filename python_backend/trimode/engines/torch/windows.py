@@ -1,0 +1,166 @@
+"""Which rows share a pass of the torch engine, in which shape, and where each lane of the pass writes.
+
+Pure arithmetic over lanes and lengths. Knows nothing of devices or of what a row's tokens are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ...errors import EngineError
+from ..base import Row
+from ..inputs import rounded_rows
+from ..lanes import Lanes
+
+SIZES = (1, 8, 16, 32, 64)
+"""Tokens of a row, rounded up to one of these, and to a multiple of the last beyond it, so that few shapes occur."""
+MARGIN = 320
+"""Entries of a lane beyond the capacity, for what is written and not kept: the pass of a quadratic draft of 16 tokens
+has 272, which are rounded up to this. A wider pass runs where its lane has room."""
+SHORTEST = 256
+"""Entries that attention reads at least; the number doubles from here on, which keeps the shapes few."""
+LONGEST = 1024
+"""Tokens of the longest pass over a text; a longer one is read in pieces, so that its logits and masks stay small."""
+
+
+class Shape(NamedTuple):
+    """All that a pass's CUDA graph depends on.
+
+    Attributes:
+        first: the lane with which the batch begins. batch: lanes. seq: tokens of a row.
+        rows: rows of logits of each lane, at least 1. length: entries of a lane that attention reads.
+    """
+
+    first: int
+    batch: int
+    seq: int
+    rows: int
+    length: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """One pass.
+
+    Attributes:
+        members: line of the batch -> index of the row that runs there.
+        writes: for each line, the entry from which its lane is written.
+    """
+
+    shape: Shape
+    members: dict[int, int]
+    writes: list[int]
+
+
+class Windows:
+    """Makes windows for one cache.
+
+    A pass writes its padding and its lanes without a row too. All of it lands where no later row looks before that
+    entry is written again: a row that is kept writes from its `start`, any other after all that its slot holds, and so
+    does a lane without a row; the mask hides what lies between.
+    """
+
+    def __init__(self, lanes: Lanes, capacity: int, *, anchored: bool) -> None:
+        """Prepare for lanes of `capacity` + MARGIN entries.
+
+        Args:
+            anchored: begin or end each batch where the lanes do, with a power of two of them, so that the shapes are
+                those of `fixed`; otherwise a batch has the rows' lanes alone, and computes less.
+        """
+        self._lanes, self._anchored = lanes, anchored
+        self.room = capacity + MARGIN
+        self._lengths = [*_doubling(SHORTEST, self.room), self.room]
+
+    def length(self, entries: int) -> int:
+        """Return how many entries attention reads if `entries` of them matter."""
+        return next(length for length in self._lengths if length >= entries)
+
+    def over(self, rows: Sequence[Row]) -> list[Window]:
+        """Return the passes for `rows`: one if it has room in every lane, else one for each row.
+
+        Raises:
+            EngineError: a row alone has no room in its lane.
+        """
+        whole = self._window(rows, range(len(rows)), anchored=self._anchored)
+        if whole is not None:
+            return [whole]
+        found = [self._window(rows, [index], anchored=False) for index in range(len(rows))]
+        for row, window in zip(rows, found, strict=True):
+            if window is None:
+                limit = f"the {self.room} entries of its lane, of which {self._written(row)} are in use"
+                raise EngineError(f"a pass of {len(row.tokens)} tokens does not fit {limit}")
+        return [window for window in found if window is not None]
+
+    def fits_alone(self, row: Row) -> bool:
+        """Whether a row has room in its lane as it is."""
+        return self._written(row) + len(row.tokens) <= self.room
+
+    def fixed(self, block: int) -> Iterator[Shape]:
+        """Yield the shapes that anchored windows have over single tokens and over blocks of `block` tokens."""
+        total = self._lanes.lanes
+        for batch in [*_doubling(1, total), total]:
+            for length in self._lengths:
+                yield Shape(0, batch, 1, 1, length)
+                if length >= (seq := rounded(block)):
+                    yield Shape(total - batch, batch, seq, seq, length)
+
+    def _written(self, row: Row) -> int:
+        return row.start if row.keep else max(row.start, self._lanes.held(row.slot))
+
+    def _window(self, rows: Sequence[Row], chosen: Sequence[int], *, anchored: bool) -> Window | None:
+        lanes = {self._lanes.lane(rows[index].slot): index for index in chosen}
+        first, batch = self._span(min(lanes), max(lanes), anchored=anchored)
+        writes = [self._lanes.held_at(lane) for lane in range(first, first + batch)]
+        for lane, index in lanes.items():
+            writes[lane - first] = self._written(rows[index])
+        size = max(len(rows[index].tokens) for index in chosen)
+        if (room := self.room - max(writes)) < size:
+            return None
+        seq = min(rounded(size), room)
+        wanted = max(len(rows[index].want) for index in chosen)
+        asked = seq if anchored and wanted > 1 and seq <= SIZES[-1] else max(1, rounded_rows(wanted, seq))
+        shape = Shape(first, batch, seq, asked, self.length(max(writes) + seq))
+        return Window(shape, {lane - first: index for lane, index in lanes.items()}, writes)
+
+    def _span(self, low: int, high: int, *, anchored: bool) -> tuple[int, int]:
+        """Return the first lane, and the number of lanes, of a batch that contains lanes `low` to `high`."""
+        if not anchored:
+            return low, high - low + 1
+        total = self._lanes.lanes
+        from_below = high + 1 <= total - low
+        needed = high + 1 if from_below else total - low
+        batch = min(1 << (needed - 1).bit_length(), total)
+        return (0 if from_below else total - batch), batch
+
+
+def pieces(row: Row) -> list[Row]:
+    """Cut a text of more than LONGEST tokens into rows that are read one after another; any other row stays whole."""
+    if len(row.tokens) <= LONGEST or not (row.keep and isinstance(row.sees, str) and row.sees == "causal"):
+        return [row]
+    cut = []
+    for at in range(0, row.stored, LONGEST):
+        inside = (row.want >= at) & (row.want < at + LONGEST)
+        tokens, positions = row.tokens[at : at + LONGEST], row.positions
+        part = row._replace(tokens=tokens, start=row.start + at, want=row.want[inside] - at)
+        if positions is not None:
+            part = part._replace(positions=positions[at : at + LONGEST])
+        if isinstance(row.adapter, bool):
+            cut.append(part)
+        else:
+            cut.append(part._replace(adapter=row.adapter[at : at + LONGEST]))
+    return cut
+
+
+def rounded(size: int) -> int:
+    """Return how many tokens a row of `size` tokens takes, padding included."""
+    if size > SIZES[-1]:
+        return -(-size // SIZES[-1]) * SIZES[-1]
+    return next(one for one in SIZES if one >= size)
+
+
+def _doubling(first: int, below: int) -> Iterator[int]:
+    while first < below:
+        yield first
+        first *= 2
