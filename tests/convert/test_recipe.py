@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from trimode.errors import CheckpointError
 from trimode_convert import recipe
 from trimode_convert.recipe import arguments_for, load_recipe, main
 
@@ -41,6 +42,14 @@ def test_a_recipe_needs_no_table_of_gpus(recipes: Path) -> None:
     write(recipes, "capacity: 2048")
     made = arguments_for("mine", "float32", Path("out"))
     assert made == [str(recipes), "--out", "out", "--precision", "float32", "--capacity", "2048", "--name", "mine"]
+
+
+def test_another_engine_is_another_target(recipes: Path) -> None:
+    write(recipes, f"tensorrt: {{H200: {GPU}}}")
+    made = arguments_for("mine", "bfloat16", Path("out"), engine="torch")
+    assert made[:7] == [str(recipes), "--out", "out", "--precision", "bfloat16", "--target", "torch"]
+    with pytest.raises(CheckpointError, match="GPU=H200 builds for TensorRT and ENGINE=torch for another engine"):
+        arguments_for("mine", "float32", Path("out"), "H200", engine="torch")
 
 
 def test_a_capacity_that_is_given_replaces_the_recipes(recipes: Path) -> None:
