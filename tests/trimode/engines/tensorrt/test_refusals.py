@@ -266,10 +266,8 @@ def test_the_manifest_names_the_engine(monkeypatch: pytest.MonkeyPatch, bundle: 
 
 def test_a_runtime_that_no_engine_is_for(bundle: Path) -> None:
     edit(bundle, runtime="abacus")
-    with pytest.raises(
     known = r"\['onnxruntime', 'tensorrt', 'torch'\]"
     with pytest.raises(BundleError, match=rf"runtime: expected one of {known}, got 'abacus'"):
-    ):
         Runtime.open(ServerConfig(bundle=bundle))
 
 
