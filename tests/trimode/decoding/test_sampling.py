@@ -231,3 +231,48 @@ def test_the_likeliest_are_those_of_a_full_sort(size: int, count: int) -> None:
     for row, (ids, values) in enumerate(likeliest(logits, count, 2)):
         assert ids == order[row].tolist()
         assert values == pytest.approx(log_probs_of(np.tile(logits[row], (len(ids), 1)), np.array(ids)).tolist())
+
+
+def drawn_from_all(scores: Array, given: SamplingParams, at: Array, stream: int) -> Array:
+    """What `sample` draws if every filter looks at the whole vocabulary."""
+    scaled = (scores - scores.max(axis=-1, keepdims=True)) / np.float32(given.temperature)
+    kept = keep_min_p(keep_top_p(keep_top_k(scaled, given.top_k), given.top_p), given.min_p)
+    return draw(kept, uniforms(given.seed, at, stream))
+
+
+@pytest.mark.parametrize("temperature", [0.2, 1.0, 5.0])
+@pytest.mark.parametrize(
+    "filters",
+    [{"top_p": 0.9}, {"top_p": 0.999999}, {"top_k": 1}, {"top_k": 50}, {"top_k": 2900, "top_p": 0.5}, {"min_p": 0.05},
+     {"min_p": 1e-9}, {"top_k": 40, "top_p": 0.8, "min_p": 0.1}],
+)  # fmt: skip
+def test_few_tokens_give_what_the_whole_vocabulary_gives(filters: dict[str, Any], temperature: float) -> None:
+    rng = np.random.default_rng(0)
+    scores = rng.normal(0, 4, (64, 3000)).astype(np.float32)
+    scores[:, 7] = OUT
+    given = params(temperature=temperature, **filters)
+    at = np.arange(64)
+    assert sample(scores, given, at, 3).tolist() == drawn_from_all(scores, given, at, 3).tolist()
+
+
+def test_a_row_is_drawn_the_same_alone_and_among_others() -> None:
+    scores = np.random.default_rng(1).normal(0, 3, (9, 700)).astype(np.float32)
+    for filters in ({}, {"top_p": 0.8}):
+        given = params(temperature=0.9, **filters)
+        alone = [sample(scores[at : at + 1], given, np.array([at]), 0)[0] for at in range(9)]
+        assert sample(scores, given, np.arange(9), 0).tolist() == alone
+
+
+def test_no_rows_give_no_tokens() -> None:
+    for filters in ({}, {"top_p": 0.8}):
+        assert sample(np.zeros((0, 5), np.float32), params(temperature=1.0, **filters), np.arange(0), 0).tolist() == []
+
+
+@given(st.integers(1, 700), st.floats(0, 1, exclude_max=True))
+def test_a_draw_falls_where_the_sum_of_all_weights_says(size: int, u: float) -> None:
+    """Group by group, it is what one sum over all gives."""
+    scores = np.random.default_rng(size).normal(0, 2, (1, size)).astype(np.float32)
+    ends = np.cumsum(np.exp(scores[0] - scores.max()), dtype=np.float64)
+    token = int(draw(scores, np.array([u]))[0])
+    before = ends[token - 1] if token else 0.0
+    assert before <= u * ends[-1] * (1 + 1e-12) and u * ends[-1] <= ends[token] * (1 + 1e-12)
