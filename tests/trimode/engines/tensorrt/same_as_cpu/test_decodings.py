@@ -12,6 +12,7 @@ import pytest
 from trimode.api.answer import Chunk
 from trimode.config import ServerConfig
 from trimode.engines.tensorrt.engine import TensorRtEngine
+from trimode.engines.tensorrt.logits import LogitsStore
 from trimode.runtime import Runtime
 
 from tests.parity.decoding import load_cases, run_row
@@ -156,3 +157,26 @@ def test_gaps_and_revisions_of_the_shipped_checkpoint_are_the_cpus(
         ours, theirs = (found[key] for found in tried)
         assert ours.text == theirs.text
         assert ours.score == pytest.approx(theirs.score, abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"mode": "autoregressive"},
+        {"mode": "diffusion"},
+        {"mode": "diffusion", "reveal": "steps", "denoise_steps": 4},
+        {"mode": "self_speculation"},
+        {"mode": "self_speculation", "threshold": 0.8},
+        {"mode": "auto"},
+    ],
+)
+def test_greedy_modes_fetch_no_logits(
+    fields: dict[str, Any], runtimes: list[Runtime], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise AssertionError("logits were fetched from the GPU")
+
+    for name in ("_fetch", "_fetch_kept"):
+        monkeypatch.setattr(LogitsStore, name, refused)
+    answer = runtimes[0].generate({"input_ids": [101, 102, 103], "max_tokens": 24, "end_id": -1, **fields})
+    assert answer.error is None and len(answer.token_ids) == 24
