@@ -143,7 +143,7 @@ def test_nothing_is_left_of_a_server_that_is_killed_while_it_starts(
         belongings.wait_gone()
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda number: number.name)
 def test_a_signal_ends_the_server_in_order(
     bundle: Path, starter: Callable[..., Server], right: dict[str, str], number: signal.Signals
 ) -> None:

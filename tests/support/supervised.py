@@ -10,6 +10,7 @@ from typing import Any
 
 from trimode.errors import ServeError
 from trimode.metrics import INSTANCE, PASSES, RUNNING, Metric
+from trimode.server.gate import Gate
 from trimode.server.liveness import Liveness
 from trimode.server.process import Fault
 from trimode.server.supervisor import Supervisor
@@ -94,13 +95,14 @@ class Run:
         self.ready = 0
         self.error = ""
         self.requests = 0  # that have no answer
+        self.gate = Gate()
         self._after_start = after_start
         asyncio.run(asyncio.wait_for(self._run(ready_seconds), DEADLINE_SECONDS))
 
     async def _run(self, ready_seconds: float) -> None:
         client: Any = self.engine
         self.liveness = Liveness(client, client, ready_seconds=ready_seconds, canary_seconds=CANARY_SECONDS)
-        self.supervisor = Supervisor(self._start, self.liveness, EXIT_SECONDS)
+        self.supervisor = Supervisor(self._start, self.liveness, EXIT_SECONDS, self.gate)
         try:
             await self.supervisor.run(self._on_ready, lambda: self.requests)
         except ServeError as exc:

@@ -13,50 +13,43 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ..api.tensors import MODEL_NAME
-from ..bundle import digests
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
-from ..config import ServerConfig
-from ..errors import BundleError, ServeError, TrimodeError
+from ..errors import ServeError, TrimodeError
 from ..logs.lines import FORMS, line_of
 from ..logs.setup import DEFAULT_FORM, log_lines, serve_log
 from .access.entry import Entry
 from .access.keys import OPEN
 from .backend_client import BackendClient
-from .gpu_repository import parse_gpus
+from .gate import Gate
 from .grpc_front.front import GrpcFront
 from .grpc_front.listener import MOST_CALLERS
 from .grpc_front.listener import listen as listen_grpc
 from .guard import Guard
 from .http_front.bodies import Bodies
 from .http_front.listener import listen
-from .launch.command import Launch, keys_given
-from .launch.environment import variables
-from .launch.limits import affordable, check_limits, raise_file_limit
-from .launch.options import TRITON_OPTIONS, read
+from .launch.limits import affordable, raise_file_limit
 from .launch.options import parser as parser
+from .launch.options import read
 from .launch.output import DROPPED, output_aside
 from .launch.private_folder import private_folder
 from .launch.reaper import Reaper
+from .launch.renewal import Renewal, has_terminal
+from .launch.served import Served
 from .liveness import Liveness
 from .metrics_front.front import MOST_SCRAPERS, MetricsFront
 from .metrics_front.source import MetricsSource, Model
 from .openai.front import add_openai
-from .openai.shared.facts import Facts
 from .playground.front import ROOT, PlaygroundFront
 from .ports import check_port_free, free_port, in_url
 from .serving import Limits
 from .shared_memory import close_shm, own_prefix
 from .supervisor import Supervisor
-
-ON_GPUS = ("tensorrt", "torch")
-"""The runtimes of bundles that can be served on several GPUs."""
-MUCH_TO_READ = 2**30  # bytes of a bundle from which the log says that they are read
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,40 +73,38 @@ def dropped_note(form: str, lines: int) -> bytes:
 async def _serve(options: argparse.Namespace) -> None:
     settle_ports(options)
     limits = limits_of(options)
-    repository = options.model_repository.resolve()
-    config = configuration(repository, keys_given(options))
-    bundle = (options.bundle or repository.parent / config.bundle).resolve()
-    manifest = Manifest.load(bundle)
-    state = checked(bundle, manifest, everything=options.verify)
-    check_limits(bundle)
-    gpus = gpus_for(options.gpus, manifest)
-    facts = Facts.load(bundle, manifest, config, options.served_model_name)
-    entry = Entry.of(options, max(len(gpus), 1))
+    served = Served.read(options)
+    entry = Entry.of(options, max(len(served.gpus), 1))
     async with contextlib.AsyncExitStack() as stack:
         reaper = await stack.enter_async_context(Reaper())
-        on_signals(lambda: stop())  # the loop calls it once this function waits again: `stop` is there
+        # the loop calls them once this function waits again: `stop` and `renewal` are there
+        on_signals(lambda: stop(), lambda: renewal.begin(supervisor.renew))
         folder = stack.enter_context(private_folder(reaper.folder))
-        launch = Launch.prepare(options, repository, bundle, gpus, folder, manifest.modes)
-        launch.environment[digests.STATE] = state
-        ports = launch.ports
+        renewal, gate = Renewal(options, folder, reaper, served), Gate()
+        ports = renewal.launch.ports
         backend = BackendClient(ports.http, ports.http_socket)
         metrics = BackendClient(ports.metrics, ports.metrics_socket)
         seconds = {"ready_seconds": options.ready_timeout, "canary_seconds": options.canary_timeout}
         liveness = Liveness(backend, metrics, **seconds)
-        supervisor = Supervisor(partial(launch.start, reaper), liveness, options.exit_timeout)
-        guard = Guard(backend, supervisor, limits, entry)
-        model = Model(facts.names.names[0], manifest, config.max_slots)
-        source = MetricsSource(metrics, supervisor, model, entry.refusals)
+        supervisor = Supervisor(renewal.start, liveness, options.exit_timeout, gate)
+        guard = Guard(backend, supervisor, limits, entry, gate)
+        source = MetricsSource(metrics, supervisor, model_of(served), entry.refusals)
         if options.playground:
             guard.add(PlaygroundFront(entry.refusals))
-        add_openai(guard, facts, supervisor, limits, source, open_metrics=options.metrics_without_key)
-        front = GrpcFront(ports.grpc_target, supervisor, limits, entry)
+        openai = add_openai(guard, served.facts, supervisor, limits, source, open_metrics=options.metrics_without_key)
+        front = GrpcFront(ports.grpc_target, supervisor, limits, entry, gate)
         scraped = MetricsFront(source, replace(entry, access=OPEN) if options.metrics_without_key else entry)
 
         def stop() -> None:
             supervisor.stop()
             front.drain()
 
+        def take_up(served: Served) -> None:
+            _say_loading(served)
+            openai.renew(served.facts)
+            source.renew(model_of(served))
+
+        renewal.on_taken = take_up
         most_http, most_grpc, most_metrics = affordable(options.max_connections, MOST_CALLERS, MOST_SCRAPERS)
         http = (options.host, options.http_port, most_http, entry.tls)
         async with (
@@ -123,32 +114,43 @@ async def _serve(options: argparse.Namespace) -> None:
             listen(scraped.handle, options.metrics_host, options.metrics_port, most_metrics, entry.tls),
             listen_grpc(front, in_url(options.grpc_host), options.grpc_port, most_grpc),
         ):
-            serve_log.info("loading %s (%s) from %s", manifest.model, manifest.precision, bundle)
-            ready = partial(_ready, front, banner(options, manifest, bundle), options.log_format)
-            await supervisor.run(ready, lambda: guard.running + front.running)
+            _say_loading(served)
+            await supervisor.run(partial(_ready, front, renewal, options), lambda: guard.running + front.running)
 
 
-async def _ready(front: GrpcFront, text: str, form: str) -> None:
+def model_of(served: Served) -> Model:
+    """Return what metrics say of a bundle."""
+    return Model(served.facts.names.names[0], served.manifest, served.config.max_slots)
+
+
+def _say_loading(served: Served) -> None:
+    manifest = served.manifest
+    serve_log.info("loading %s (%s) from %s", manifest.model, manifest.precision, served.bundle)
+
+
+async def _ready(front: GrpcFront, renewal: Renewal, options: argparse.Namespace) -> None:
     """Say that the server is ready, once gRPC is connected: to people on the standard output, else in the log."""
     close_shm(own_prefix())
     await front.connect()
-    if form != DEFAULT_FORM:
+    text = banner(options, renewal.served.manifest, renewal.served.bundle)
+    if options.log_format != DEFAULT_FORM:
         serve_log.info("%s", text.partition("\n")[0])
         return
     with contextlib.suppress(OSError):  # a full disk, or nobody reads
         print(text, flush=True)
 
 
-def configuration(repository: Path, given: Mapping[str, str]) -> ServerConfig:
-    """Return what model.yaml, the environment and `given` set; variables of the command line are not misspelt ones."""
-    path, others = repository / MODEL_NAME / "model.yaml", [*variables(parser()), TRITON_OPTIONS]
-    return ServerConfig.load(path, {**os.environ, **given}, others)
+def on_signals(stop: Callable[[], None], renew: Callable[[], None]) -> None:
+    """Call `stop` at each signal that asks a program to end, and `renew` at SIGHUP, unless a terminal was closed."""
+    had_terminal = has_terminal()
 
+    def hang_up() -> None:
+        (stop if had_terminal and not has_terminal() else renew)()
 
-def on_signals(stop: Callable[[], None]) -> None:
-    """Call `stop` at each signal that asks a program to end."""
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+    loop = asyncio.get_running_loop()
+    loop.add_signal_handler(signal.SIGTERM, stop)
+    loop.add_signal_handler(signal.SIGINT, stop)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
 
 
 def limits_of(options: argparse.Namespace) -> Limits:
@@ -180,35 +182,6 @@ def settle_ports(options: argparse.Namespace) -> None:
         port = getattr(options, f"{name}_port") or free_port(given)
         setattr(options, f"{name}_port", port)
         check_port_free(f"{name}-port", host, port)
-
-
-def checked(bundle: Path, manifest: Manifest, *, everything: bool) -> str:
-    """Check the bundle's files, and return the state in which they are; `everything` reads those that were checked too.
-
-    Raises:
-        BundleError: a file is damaged, or cannot be read.
-    """
-    try:
-        size = digests.total_bytes(bundle, manifest)
-    except OSError as exc:
-        raise BundleError(f"a file of {bundle} cannot be read: {exc}") from exc
-    if size > MUCH_TO_READ and (everything or not digests.is_checked(bundle, manifest)):
-        serve_log.info("reading the %.1f GB of %s to check them", size / 1e9, bundle)
-    return digests.check(bundle, manifest, everything=everything)
-
-
-def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:
-    """Return the GPUs that `--gpus` names, none without it.
-
-    Raises:
-        ServeError: the text is not a list of indices, or the bundle's engine does not run on GPUs.
-    """
-    if text is None:
-        return ()
-    if manifest.runtime not in ON_GPUS:
-        limit = f"--gpus needs a bundle for {' or '.join(ON_GPUS)}"
-        raise ServeError(f"{limit}, {manifest.model} was built for {manifest.runtime}")
-    return parse_gpus(text)
 
 
 def banner(options: argparse.Namespace, manifest: Manifest, bundle: Path) -> str:

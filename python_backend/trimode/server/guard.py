@@ -29,9 +29,11 @@ from .access.refusals import HTTP
 from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
 from .error_answer import error_response, error_text
+from .gate import Gate
 from .http_front import trace
 from .http_front.body import read_body
 from .http_front.event_stream import EventStream
+from .http_front.path import path_of
 from .serving import Limits, ServingState, check_model, lost_error, not_serving, silent_error
 
 logger = logging.getLogger(__name__)
@@ -48,9 +50,6 @@ GENERATE_PATH = f"/v2/models/{MODEL_NAME}/generate"
 INSTEAD = f"use POST {GENERATE_PATH} or generate_stream, or ModelStreamInfer over gRPC"
 LARGE_BODY = 64 * 1024  # bytes; checking a larger body would delay every stream by more than a millisecond or two
 CANCEL_SECONDS = 10.0  # for the backend to confirm a cancellation; nobody waits for it
-ORIGIN = re.compile(r"https?://[^/?#]*", re.IGNORECASE)  # in front of the path, as proxies send it
-UNRESERVED = re.compile(r"%(?:2[DdEe]|3[0-9]|[46][1-9A-Fa-f]|[57][0-9Aa]|5[Ff]|7[Ee])")
-"""Letters, digits and -._~ as percent codes: RFC 3986 says that they mean the same."""
 ERROR_IN_FRONT = b'{"error":'  # of a body; Triton sends some errors with status 200
 
 
@@ -80,7 +79,16 @@ class Face(Protocol):
 class Guard:
     """An aiohttp handler in front of `backend`. To serve other URLs, add a Route, or a face with `add`."""
 
-    def __init__(self, backend: BackendClient, state: ServingState, limits: Limits, entry: Entry = EVERYBODY) -> None:
+    def __init__(
+        self,
+        backend: BackendClient,
+        state: ServingState,
+        limits: Limits,
+        entry: Entry = EVERYBODY,
+        gate: Gate | None = None,
+    ) -> None:
+        """Ask `backend`; requests for answers wait at `gate`."""
+        self._gate = gate or Gate()
         self._backend = backend
         self.entry = entry
         self._state = state
@@ -203,7 +211,11 @@ class Guard:
             Refusal: no backend serves.
             ConnectionRefusedError, ExhaustedError, LostError, TimeoutError: see BackendClient.request.
         """
-        return _Asked(self, self._call("POST", path, body), tag)
+        return _Asked(self, lambda: self._call("POST", path, body), tag)
+
+    async def passed(self) -> None:
+        """Wait while the backend is replaced in order."""
+        await self._gate.passed(self._limits.silence_seconds)
 
     def cancel(self, tag: str) -> None:
         """End the request with this tag, whose caller left; nobody waits for that."""
@@ -253,13 +265,16 @@ class Guard:
 class _Asked(AbstractAsyncContextManager[Answer]):
     """A request for an answer, from when it is sent until its answer was read or left; see Guard.ask."""
 
-    def __init__(self, guard: Guard, call: AbstractAsyncContextManager[Answer], tag: str) -> None:
+    def __init__(self, guard: Guard, make: Callable[[], AbstractAsyncContextManager[Answer]], tag: str) -> None:
         self._guard = guard
-        self._call = call
+        self._make = make
+        self._call: AbstractAsyncContextManager[Answer]
         self._tag = tag
         self._answer: Answer | None = None
 
     async def __aenter__(self) -> Answer:
+        await self._guard.passed()
+        self._call = self._make()
         self._guard.running += 1
         sent = True
         try:
@@ -282,12 +297,3 @@ class _Asked(AbstractAsyncContextManager[Answer]):
         self._guard.running -= 1
         if sent and (self._answer is None or not self._answer.complete):
             self._guard.cancel(self._tag)
-
-
-def path_of(request: web.BaseRequest) -> str:
-    """Return the path without a query, letters and digits plain: what is matched is what Triton gets."""
-    path = request.raw_path
-    if not path.startswith("/"):
-        path = ORIGIN.sub("", path, count=1)
-    path = path.partition("?")[0]
-    return UNRESERVED.sub(lambda code: unquote(code[0]), path) if "%" in path else path

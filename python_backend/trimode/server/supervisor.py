@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from ..errors import ServeError
 from ..logs.setup import serve_log
+from .gate import Gate
 from .liveness import Liveness
 from .process import TritonProcess
 
@@ -34,7 +35,16 @@ class Supervisor:
     may pass, and a growing pause leaves the machine free meanwhile.
     """
 
-    def __init__(self, start: Callable[[], Awaitable[TritonProcess]], liveness: Liveness, exit_seconds: float) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Awaitable[TritonProcess]],
+        liveness: Liveness,
+        exit_seconds: float,
+        gate: Gate | None = None,
+    ) -> None:
+        """Supervise none yet; new requests wait at `gate` while a successor is started in order."""
+        self._gate = gate or Gate()
+        self._renewing = asyncio.Event()
         self._start = start
         self._liveness = liveness
         self._exit_seconds = exit_seconds
@@ -49,6 +59,11 @@ class Supervisor:
             self._at_once.set()
         self.alive = False
         self._stopping.set()
+        self._gate.open()
+
+    def renew(self) -> None:
+        """Let `run` start a successor once nothing runs; new requests wait meanwhile."""
+        self._renewing.set()
 
     @property
     def stopping(self) -> bool:
@@ -80,8 +95,11 @@ class Supervisor:
                 self.alive = False
                 if process is not None:
                     await process.kill()
-            if fault is None:
+            if fault is None and self.stopping:
                 return
+            if fault is None:
+                continue  # a successor, for which requests wait
+            self._gate.open()
             settled = time.monotonic() - began > SETTLED_SECONDS
             failures = 1 if settled else failures + 1
             restarts += 1
@@ -95,18 +113,29 @@ class Supervisor:
     async def _serve(
         self, process: TritonProcess, on_ready: Callable[[], Awaitable[None]], running: Callable[[], int]
     ) -> str | None:
-        """Return the fault that ended `process`, None when `stop` was called."""
+        """Return the fault that ended `process`, None when `stop` was called, or `renew` and nothing runs any more."""
         following = asyncio.create_task(self._follow(process, on_ready))
         stopping = asyncio.create_task(self._stopping.wait())
+        renewing = asyncio.create_task(self._renew(running))
         try:
-            await asyncio.wait((following, stopping), return_when=asyncio.FIRST_COMPLETED)
-            if not stopping.done():
+            await asyncio.wait((following, stopping, renewing), return_when=asyncio.FIRST_COMPLETED)
+            if following.done() and not stopping.done():
                 return following.result()
         finally:
-            following.cancel()
-            stopping.cancel()
-        await self._drain(process, running)
+            for task in (following, stopping, renewing):
+                task.cancel()
+        if self.stopping:
+            await self._drain(process, running)
         return None
+
+    async def _renew(self, running: Callable[[], int]) -> None:
+        """Wait until a successor is asked for and nothing runs any more."""
+        await self._renewing.wait()
+        self._renewing.clear()
+        self._gate.close()
+        serve_log.info("a new bundle: new requests wait until %d that run have their answers", running())
+        while running():
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
 
     async def _drain(self, process: TritonProcess, running: Callable[[], int]) -> None:
         """Wait until no request runs, then end the server; what runs too long is cut off, and callers hear that.
@@ -131,4 +160,5 @@ class Supervisor:
         await self._liveness.until_ready(process)
         await on_ready()
         self._served, self.alive = True, not self.stopping
+        self._gate.open()
         return await self._liveness.until_fault(process)

@@ -59,10 +59,11 @@ __main__.main()
 STOPPED = """
 import os, signal, sys
 from trimode.server import cli
+from trimode.server.launch import served
 def prepare(*_):
     os.kill(os.getpid(), signal.{name})
     return real(*_)
-real, cli.Launch.prepare = cli.Launch.prepare, prepare
+real, served.Launch.prepare = served.Launch.prepare, prepare
 sys.exit(cli.main(["--bundle", sys.argv[1], "--http-port", "0", "--grpc-port", "0", "--metrics-port", "0"]))
 """
 
@@ -72,7 +73,7 @@ def test_an_interruption_while_the_server_is_imported_ends_it_without_a_tracebac
     assert (ended.returncode, ended.stdout, ended.stderr) == (-signal.SIGINT, "", "")
 
 
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
 def test_a_signal_before_tritonserver_is_started_ends_the_server_in_order(
     tmp_path: Path, bundle_of: Callable[..., Path], name: str
 ) -> None:

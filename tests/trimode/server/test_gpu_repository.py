@@ -11,8 +11,8 @@ import pytest
 from trimode.api.tensors import MODEL_NAME, config_pbtxt, instance_group
 from trimode.config import ServerConfig
 from trimode.errors import ServeError
-from trimode.server import cli
 from trimode.server.gpu_repository import on_gpus, parse_gpus
+from trimode.server.launch import served
 from trimode.server.launch.options import parser
 from trimode.triton.instance import Instance
 
@@ -60,9 +60,9 @@ def test_a_rendered_repository_has_its_own_config_and_everything_else(tmp_path: 
 
 def test_gpus_need_a_bundle_that_runs_on_them() -> None:
     with pytest.raises(ServeError, match="--gpus needs a bundle for tensorrt or torch, toy was built for onnxruntime"):
-        cli.gpus_for("0", manifest("onnxruntime"))
-    assert cli.gpus_for(None, manifest("onnxruntime")) == ()
-    assert cli.gpus_for("1,0", manifest("tensorrt")) == cli.gpus_for("1,0", manifest("torch")) == (1, 0)
+        served.gpus_for("0", manifest("onnxruntime"))
+    assert served.gpus_for(None, manifest("onnxruntime")) == ()
+    assert served.gpus_for("1,0", manifest("tensorrt")) == served.gpus_for("1,0", manifest("torch")) == (1, 0)
 
 
 @pytest.mark.parametrize(("kind", "gpu"), [("GPU", 1), ("KIND_GPU", 1), ("CPU", None), ("MODEL", None)])

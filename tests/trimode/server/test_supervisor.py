@@ -320,3 +320,48 @@ def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(caplog: pytest.
     assert (run.ready, run.error) == (2, "")
     said = r"the engine of b made no pass for \d+ s while it had requests; its streams were ended"
     assert re.search(said, caplog.text)
+
+
+def test_a_successor_starts_once_nothing_runs_and_new_requests_wait_until_it_serves() -> None:
+    seen: list[tuple[str, bool, bool]] = []
+
+    def after_start(run: Run) -> None:
+        seen.append(("ready", run.gate.closed, run.processes[0].killed))
+        if run.ready == 2:
+            run.stop_in(0.05)
+            return
+        run.requests = 1
+        loop = asyncio.get_running_loop()
+        loop.call_later(0.01, run.supervisor.renew)
+        loop.call_later(0.1, lambda: seen.append(("runs", run.gate.closed, run.processes[0].killed)))
+        loop.call_later(0.1, lambda: setattr(run, "requests", 0))
+
+    run = Run(Engine(OK), after_start)
+    assert seen == [("ready", False, False), ("runs", True, False), ("ready", True, True)]
+    assert (len(run.processes), run.gate.closed, run.error) == (2, False, "")
+
+
+def test_a_server_that_dies_before_its_successor_is_replaced_as_ever(caplog: pytest.LogCaptureFixture) -> None:
+    def after_start(run: Run) -> None:
+        if run.ready == 2:
+            run.supervisor.stop()
+            return
+        run.requests = 1
+        run.supervisor.renew()
+        asyncio.get_running_loop().call_later(0.05, lambda: setattr(run.processes[0], "ill", DEAD))
+
+    run = Run(Engine(OK), after_start)
+    assert (run.ready, run.gate.closed) == (2, False)
+    assert "restart 1 in 0 s" in caplog.text
+
+
+def test_a_stop_while_a_successor_is_awaited_lets_what_runs_finish() -> None:
+    def after_start(run: Run) -> None:
+        run.requests = 1
+        loop = asyncio.get_running_loop()
+        run.supervisor.renew()
+        loop.call_later(0.05, run.supervisor.stop)
+        loop.call_later(0.06, lambda: setattr(run, "requests", 0))
+
+    run = Run(Engine(OK), after_start)
+    assert (run.ready, len(run.processes), run.gate.closed) == (1, 1, False)

@@ -14,6 +14,7 @@ from tritonclient.grpc import service_pb2 as pb
 from ...errors import Described, Refusal, TrimodeError, shorten
 from ..access.entry import EVERYBODY, Entry
 from ..access.refusals import GRPC
+from ..gate import Gate
 from ..http2.caller_connection import Begun
 from ..http2.outbox import Outbox
 from ..serving import Limits, ServingState, check_model, not_serving, silent_error
@@ -42,7 +43,12 @@ IDLE_STREAM_SECONDS = 3600.0
 class GrpcFront:
     """Answers KServe's calls by the Triton at `address`, which is gRPC's name for it."""
 
-    def __init__(self, address: str, state: ServingState, limits: Limits, entry: Entry = EVERYBODY) -> None:
+    def __init__(
+        self, address: str, state: ServingState, limits: Limits, entry: Entry = EVERYBODY, gate: Gate | None = None
+    ) -> None:
+        """Ask the Triton at `address`; requests for answers wait at `gate`."""
+        self._gate = gate or Gate()
+        self._gate.on_open = self._go_on
         self.entry = entry
         self.outbox = Outbox()
         self._backend = Backend(address, self.outbox)
@@ -59,6 +65,12 @@ class GrpcFront:
         """Close every stream on which nothing runs, and the others when nothing does any more."""
         for relay in tuple(self._relays):
             relay.close(not_serving(self._state))
+
+    def _go_on(self) -> None:
+        """Read on what waited at the gate."""
+        for relay in tuple(self._relays):
+            if not relay.over:
+                relay.drained()
 
     @property
     def running(self) -> int:
@@ -103,7 +115,7 @@ class GrpcFront:
 
     def _begin_stream(self, call: Call, caller: str) -> None:
         enter = partial(self.entry.turnstile.enter, caller)
-        relay = Relay(call, self._open_stream, self._state, self._limits, enter)
+        relay = Relay(call, self._open_stream, self._state, self._limits, enter, self._gate)
         self._relays.add(relay)
         call.begin(relay)
         if self._state.stopping:

@@ -17,6 +17,7 @@ from tritonclient.grpc import service_pb2 as pb
 from ...errors import Refusal, TrimodeError
 from ...logs.request_id import NAME, named
 from ..access.turnstile import Visit
+from ..gate import Gate
 from ..serving import Limits, ServingState, lost_error, not_serving, silent_error
 from .backend import BackendCall
 from .call import Call
@@ -71,7 +72,9 @@ class Relay:
         state: ServingState,
         limits: Limits,
         enter: Callable[[], Visit],
+        gate: Gate | None = None,
     ) -> None:
+        self._gate = gate or Gate()
         self._call = call
         self._open_call = open_call
         self._state = state
@@ -97,8 +100,10 @@ class Relay:
 
     @property
     def blocked(self) -> bool:
-        """Whether requests must wait, since the caller takes no responses or Triton no requests."""
-        return self._call.waiting_since is not None or any(up.call.waiting for up in self._upstreams)
+        """Whether requests must wait, since the caller takes no responses, Triton no requests, or it is replaced."""
+        return (
+            self._gate.closed or self._call.waiting_since is not None or any(up.call.waiting for up in self._upstreams)
+        )
 
     def message(self, message: bytes) -> None:
         """Send a request on, or answer it with an error."""

@@ -41,7 +41,7 @@ class Launch:
     Attributes:
         command, environment: of the process.
         ports: where it listens.
-        folder: the server's private folder.
+        folder: where its sockets are.
     """
 
     command: list[str]
@@ -58,11 +58,13 @@ class Launch:
         gpus: tuple[int, ...],
         folder: Path,
         modes: Sequence[str] = ALL_MODES,
+        ports: Ports | None = None,
     ) -> Launch:
         """Find a tritonserver, and make the files in `folder` that it needs.
 
         Args:
             modes: those of the bundle's checkpoint.
+            ports: of the tritonserver whose place this one takes; None for the first.
 
         Raises:
             ConfigError: a file of a reveal rule is missing, or cannot have its name.
@@ -71,13 +73,7 @@ class Launch:
         rules = tuple(dict.fromkeys(path.absolute() for path in (*rule_files(), *options.reveal_rule)))
         check_rule_files(rules, SHIPPED_REVEALS)
         installation = find(folder)
-        internal: list[int] = []
-        taken = {options.http_port, options.grpc_port, options.metrics_port}
-        for _ in range(3):
-            internal.append(free_port({*taken, *internal}))
-        http, grpc, metrics = internal
-        # tried with 2.51; github.com/triton-inference-server/server/issues/4095 has Unix sockets of later releases
-        ports = Ports(http, grpc, metrics, sockets=None if options.triton_ports else folder)
+        ports = ports or _free_ports(options, folder)
         if gpus or modes != ALL_MODES:
             repository = on_gpus(repository, gpus, folder, modes)
         command = installation.command(
@@ -97,7 +93,7 @@ class Launch:
         if gpus:
             # CUDA numbers the fastest GPU 0 by default; an instance's index must mean what it means in nvidia-smi.
             environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-        return cls(command, environment, ports, folder)
+        return cls(command, environment, ports, ports.sockets or folder)
 
     async def start(self, reaper: Reaper) -> TritonProcess:
         """Start it; `reaper` ends it when this process dies.
@@ -106,3 +102,14 @@ class Launch:
             OSError: this process has no files or memory for another one.
         """
         return await TritonProcess.start(self.command, self.environment, own_prefix(), self.folder, reaper)
+
+
+def _free_ports(options: argparse.Namespace, folder: Path) -> Ports:
+    """Return where a tritonserver listens: on sockets in `folder`, unless it is to listen on ports."""
+    internal: list[int] = []
+    taken = {options.http_port, options.grpc_port, options.metrics_port}
+    for _ in range(3):
+        internal.append(free_port({*taken, *internal}))
+    http, grpc, metrics = internal
+    # tried with 2.51; github.com/triton-inference-server/server/issues/4095 has Unix sockets of later releases
+    return Ports(http, grpc, metrics, sockets=None if options.triton_ports else folder)

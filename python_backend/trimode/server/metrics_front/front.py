@@ -13,7 +13,7 @@ from ...errors import UNFORESEEN, Described, Refusal, TrimodeError, shorten
 from ..access.entry import EVERYBODY, Entry
 from ..access.refusals import METRICS
 from ..error_answer import error_response
-from ..guard import path_of
+from ..http_front.path import path_of
 from .source import PATH, MetricsSource
 
 logger = logging.getLogger(__name__)

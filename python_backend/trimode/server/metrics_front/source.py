@@ -58,6 +58,10 @@ class MetricsSource:
         self._model = model
         self._refusals = refusals
 
+    def renew(self, model: Model) -> None:
+        """Serve the metrics of another model from now on."""
+        self._model = model
+
     async def read(self) -> tuple[bytes, str]:
         """Return the metrics and their content type.
 

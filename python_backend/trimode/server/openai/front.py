@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiohttp import web
 
@@ -71,6 +71,10 @@ class OpenAiFront:
         self._service = service
         self._open_metrics = open_metrics
 
+    def renew(self, facts: Facts) -> None:
+        """Serve a model of these facts from now on."""
+        self._service = replace(self._service, facts=facts)
+
     def refusal(self, path: str, error: TrimodeError) -> web.Response:
         """Return the answer to an error of a request that never came here, in the form of its endpoint."""
         found = next((one for one in ENDPOINTS if one.path.fullmatch(path)), None)
@@ -122,7 +126,8 @@ async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_t
 
 def add_openai(
     guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: MetricsSource, *, open_metrics: bool
-) -> None:
-    """Let the guard serve this face too; `metrics` reads what scrapers get."""
+) -> OpenAiFront:
+    """Let the guard serve this face too, and return it; `metrics` reads what scrapers get."""
     service = Service(facts, Worker(guard, state), state, limits, metrics, guard.entry)
-    guard.add(OpenAiFront(service, open_metrics=open_metrics))
+    guard.add(front := OpenAiFront(service, open_metrics=open_metrics))
+    return front

@@ -1,0 +1,81 @@
+"""Renewal: the bundle that the next start of tritonserver takes, read again when the operator asks for it.
+
+Knows bundles and how they are started; nothing of when that happens, which is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import TrimodeError
+from ...logs.setup import serve_log
+from ..process import TritonProcess
+from .command import Launch
+from .reaper import Reaper
+from .served import Served
+
+TERMINAL = "/dev/tty"  # of a process that was started in one
+
+
+class Renewal:
+    """Starts what is served now, from the next start after `read` on what was read then.
+
+    Attributes:
+        served: what the last start took.
+        launch: how it is started.
+    """
+
+    def __init__(self, options: argparse.Namespace, folder: Path, reaper: Reaper, served: Served) -> None:
+        """Begin with `served`; `folder` is the server's private one."""
+        self._options, self._folder, self._reaper = options, folder, reaper
+        self.served, self.launch = served, served.launch(options, folder)
+        self.on_taken: Callable[[Served], None] = lambda served: None
+        self._next: tuple[Served, Launch] | None = None
+        self._count = 0
+        self._reading: asyncio.Task[None] | None = None
+
+    async def start(self) -> TritonProcess:
+        """Start tritonserver; `on_taken` hears of another bundle before.
+
+        Raises:
+            OSError: this process has no files or memory for another one.
+        """
+        if self._next is not None:
+            (self.served, self.launch), self._next = self._next, None
+            self.on_taken(self.served)
+        return await self.launch.start(self._reaper)
+
+    def begin(self, renew: Callable[[], None]) -> None:
+        """Read and check the bundle beside all that runs, then call `renew`; one that cannot be served is refused."""
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.create_task(self._read(renew))
+        else:
+            serve_log.warning("the bundle is being read again already")
+
+    async def _read(self, renew: Callable[[], None]) -> None:
+        try:
+            self._next = await asyncio.to_thread(self._prepared)
+        except (TrimodeError, OSError) as exc:
+            said = exc.on_the_wire() if isinstance(exc, TrimodeError) else str(exc)
+            serve_log.error("the former bundle stays, since the new one cannot be served: %s", said)
+            return
+        renew()
+
+    def _prepared(self) -> tuple[Served, Launch]:
+        served = Served.read(self._options)
+        self._count += 1
+        (folder := self._folder / str(self._count)).mkdir()
+        return served, served.launch(self._options, folder, self.launch.ports)
+
+
+def has_terminal() -> bool:
+    """Whether this process runs in a terminal that is there: where one was closed, SIGHUP asks a program to end."""
+    try:
+        os.close(os.open(TERMINAL, os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True
