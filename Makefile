@@ -44,7 +44,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak test-train test-browser test-clients test-deploy lint format check docs layout demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check docs layout demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,10 @@ test-faults: $(VENV)/test ## Hurt real servers for ten minutes at most: nothing 
 
 soak: build $(VENV)/perf ## Load a server with all kinds of request for MINUTES=20, compare every answer; write perf/RELIABILITY.md
 	$(PY) -m trimode_perf soak --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) $(if $(MINUTES),--minutes $(MINUTES))
+	$(PY) -m scripts.render_reliability
+
+fuzz: build $(VENV)/perf ## Send a server requests by chance for MINUTES=15, over every face; write perf/RELIABILITY.md
+	$(PY) -m trimode_perf fuzz --bundle $(BUNDLE) $(if $(MINUTES),--minutes $(MINUTES))
 	$(PY) -m scripts.render_reliability
 
 test-train: $(VENV)-train/ready ## Run the tests of train/ and of the torch engine, which need PyTorch

@@ -1,6 +1,6 @@
-"""Render perf/RELIABILITY.md from the records that `make test-faults` and `make soak` write.
+"""Render perf/RELIABILITY.md from the records that `make test-faults`, `make soak` and `make fuzz` write.
 
-`python -m scripts.render_reliability [faults] [soak] [page]`.
+`python -m scripts.render_reliability [faults] [soak] [fuzz] [page]`. Without a record of a fuzz there is no section of it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from trimode_perf.fuzz.report import section as fuzz_section
 from trimode_perf.soak.report import section
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "perf" / "results" / "reliability.json"
 SOAK = ROOT / "perf" / "results" / "soak.json"
+FUZZ = ROOT / "perf" / "results" / "fuzz.json"
 PAGE = ROOT / "perf" / "RELIABILITY.md"
 STOPS = (
     "\n## Stops\n\n"
@@ -53,8 +55,8 @@ def stops(record: dict[str, Any]) -> list[str]:
     return made
 
 
-def page(record: dict[str, Any], soak: dict[str, Any]) -> str:
-    """Return the whole page: what faults did, ordinary stops, and what mixed load did."""
+def page(record: dict[str, Any], soak: dict[str, Any], fuzz: dict[str, Any] | None) -> str:
+    """Return the whole page: what faults did, ordinary stops, what mixed load did, and what requests by chance did."""
     hardware = record["hardware"]
     head = (
         "# Reliability\n\n"
@@ -72,13 +74,14 @@ def page(record: dict[str, Any], soak: dict[str, Any]) -> str:
     made = head + table + "\n".join(rows(record)) + "\n"
     if stopped := stops(record):
         made += STOPS + "\n".join(stopped) + "\n"
-    return made + section(soak)
+    return made + section(soak) + ("" if fuzz is None else fuzz_section(fuzz))
 
 
 def main(arguments: list[str]) -> int:
     """Read the records, write the page."""
-    record, soak, out = [Path(given) for given in arguments] + [RECORD, SOAK, PAGE][len(arguments) :]
-    made = page(json.loads(record.read_text(encoding="utf-8")), json.loads(soak.read_text(encoding="utf-8")))
+    *records, out = [Path(given) for given in arguments] + [RECORD, SOAK, FUZZ, PAGE][len(arguments) :]
+    record, soak, fuzz = (json.loads(one.read_text(encoding="utf-8")) if one.is_file() else None for one in records)
+    made = page(record, soak, fuzz)
     out.write_text(made, encoding="utf-8")
     return 0
 

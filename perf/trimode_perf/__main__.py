@@ -19,6 +19,7 @@ COMMANDS = {
     "quality": ("quality.run", "count what a checkpoint gets right in every mode, and write its card"),
     "editing": ("editing.run", "count how gaps are filled and answers mended, and write perf/EDITING.md"),
     "soak": ("soak.run", "load a server for minutes, compare every answer, and write what it held: `make soak`"),
+    "fuzz": ("fuzz.run", "send requests by chance over every face, and write what came of them: `make fuzz`"),
     "gpu": ("gpu.check", "check and time the engines on an NVIDIA GPU; needs torch and nothing else"),
     "gpu-reference": ("gpu.parity", "write the answers that `gpu` compares with, by the CPU engine"),
     "conversion": ("conversion", "measure the memory that converting a released size takes"),

@@ -16,9 +16,12 @@ def row(seconds: float | None, answer: str, over: str = "HTTP") -> dict[str, obj
 def test_the_page_is_that_of_its_record() -> None:
     record = json.loads(render_reliability.RECORD.read_text(encoding="utf-8"))
     soak = json.loads(render_reliability.SOAK.read_text(encoding="utf-8"))
+    fuzz = (
+        json.loads(render_reliability.FUZZ.read_text(encoding="utf-8")) if render_reliability.FUZZ.is_file() else None
+    )
     assert record["command"].startswith("make test-faults")
     assert soak["command"].startswith("make soak")
-    assert render_reliability.PAGE.read_text(encoding="utf-8") == render_reliability.page(record, soak)
+    assert render_reliability.PAGE.read_text(encoding="utf-8") == render_reliability.page(record, soak, fuzz)
 
 
 def test_a_fault_that_was_tried_often_is_one_row_with_the_median() -> None:
@@ -41,7 +44,12 @@ def test_another_record_makes_another_page(tmp_path: Path) -> None:
     hardware = {"cores": 2, "memory_gib": 24}
     head = {"command": "make test-faults", "commit": "abc", "measured_at": "now", "hardware": hardware}
     (record := tmp_path / "record.json").write_text(json.dumps({**head, "rows": [row(1.0, "whole")]}))
-    assert render_reliability.main([str(record), str(render_reliability.SOAK), str(tmp_path / "page.md")]) == 0
+    assert (
+        render_reliability.main(
+            [str(record), str(render_reliability.SOAK), str(tmp_path / "none"), str(tmp_path / "page.md")]
+        )
+        == 0
+    )
     page = (tmp_path / "page.md").read_text()
     assert "| SIGKILL to stub | HTTP | whole | 1.0 s |" in page
     assert "\n## Under mixed load\n" in page

@@ -36,13 +36,17 @@ def lines(server: Server) -> list[dict[str, Any]]:
     ]
 
 
-def life_of(server: Server, name: str, last: str) -> list[dict[str, Any]]:
-    """The lines about a request, once `last` has said that it is over."""
+def life_of(server: Server, name: str, *lasts: str) -> list[dict[str, Any]]:
+    """The lines about a request, once each process has said that it is over: the model's come through a pipe."""
 
     def found() -> list[dict[str, Any]]:
         return [line for line in lines(server) if name in line.get("request_id", "").split(",")]
 
-    wait_until(lambda: any(line["message"].startswith(last) for line in found()), server.log.read_text, 60)
+    def over() -> bool:
+        said = [line["message"] for line in found()]
+        return all(any(text.startswith(last) for text in said) for last in lasts)
+
+    wait_until(over, server.log.read_text, 60)
     return found()
 
 
@@ -55,7 +59,7 @@ def test_every_line_is_json_also_tritons(talkative: Server) -> None:
 def test_a_request_over_http_has_one_id_from_the_front_to_the_pass(talkative: Server) -> None:
     status, _ = send(talkative.http_port, "POST", f"{PATH}/generate", json.dumps(ASKED).encode(), x_request_id="http-1")
     assert status == 200
-    found = life_of(talkative, "http-1", "answered with 200")
+    found = life_of(talkative, "http-1", "answered with 200", "ended with length")
     assert {FRONT, PASS, LAST} <= {line["logger"] for line in found}
     said = [line["message"] for line in found]
     assert said[0] == f"POST {PATH}/generate from 127.0.0.1"
@@ -67,19 +71,21 @@ def test_an_id_in_the_body_names_the_request_too(talkative: Server) -> None:
     assert (
         send(talkative.http_port, "POST", f"{PATH}/generate", json.dumps({**ASKED, "id": "body-1"}).encode())[0] == 200
     )
-    assert PASS in {line["logger"] for line in life_of(talkative, "body-1", "answered with 200")}
+    assert PASS in {line["logger"] for line in life_of(talkative, "body-1", "answered with 200", "ended with length")}
 
 
 def test_a_request_without_an_id_gets_one_and_is_given_it(talkative: Server) -> None:
     answer = ask(talkative.http_port, "POST", f"{PATH}/generate_stream", json.dumps(ASKED).encode())
     name = answer.headers["X-Request-Id"]
-    assert name and PASS in {line["logger"] for line in life_of(talkative, name, "answered with 200")}
+    assert name and PASS in {
+        line["logger"] for line in life_of(talkative, name, "answered with 200", "ended with length")
+    }
 
 
 def test_a_request_of_openais_api_has_its_id_at_the_pass(talkative: Server) -> None:
     body = json.dumps({"model": "nano", "prompt": [5, 6, 7], "max_tokens": 4}).encode()
     assert send(talkative.http_port, "POST", "/v1/completions", body, x_request_id="openai-1")[0] == 200
-    assert PASS in {line["logger"] for line in life_of(talkative, "openai-1", "answered with 200")}
+    assert PASS in {line["logger"] for line in life_of(talkative, "openai-1", "answered with 200", "ended with length")}
 
 
 def test_a_message_over_grpc_is_named_by_its_id_or_by_its_calls(talkative: Server) -> None:

@@ -1,0 +1,79 @@
+"""What counts as a fault of a server, by a server that is a script."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from random import Random
+
+import pytest
+from trimode_client.local_server import Addresses
+from trimode_perf.fuzz import faces
+from trimode_perf.fuzz.bodies import fields_of
+from trimode_perf.fuzz.faces import Fuzzer, message_of
+from tritonclient.grpc import service_pb2 as pb
+
+
+class Script(BaseHTTPRequestHandler):
+    status, body = 200, b"{}"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        if self.status == 0:
+            self.close_connection = True
+            return
+        self.send_response(self.status)
+        self.send_header("Content-Length", str(len(self.body)))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def fuzzer() -> Iterator[Fuzzer]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Script)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    made = Fuzzer(Addresses(grpc="127.0.0.1:1", http=f"127.0.0.1:{server.server_port}"), Random(0))
+    yield made
+    made.close()
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "word", "fault"),
+    [
+        (200, b"{}", "200", ""),
+        (400, b'{"error": "invalid_value: x"}', "400", ""),
+        (503, b'{"error": "overloaded: x"}', "503", ""),
+        (500, b'{"error": "internal: x"}', "500", "500"),
+        (404, b"<html>", "404", "is not JSON"),
+        (0, b"", "lost", "RemoteDisconnected"),
+    ],
+)
+def test_what_came_is_a_word_and_perhaps_a_fault(
+    fuzzer: Fuzzer, monkeypatch: pytest.MonkeyPatch, status: int, body: bytes, word: str, fault: str
+) -> None:
+    monkeypatch.setattr(Script, "status", status)
+    monkeypatch.setattr(Script, "body", body)
+    outcome = fuzzer.faces["HTTP"]()
+    assert outcome.word == word
+    assert (fault in outcome.fault) if fault else outcome.fault == ""
+
+
+def test_a_call_that_nobody_answers_is_no_fault_of_a_server_that_is_not_there(fuzzer: Fuzzer) -> None:
+    assert fuzzer.faces["gRPC"]().word == "UNAVAILABLE"
+
+
+def test_messages_hold_tensors_or_are_damaged() -> None:
+    draw = Random(0)
+    read = 0
+    for _ in range(300):
+        try:
+            read += pb.ModelInferRequest.FromString(message_of(fields_of(draw), draw)).model_name == faces.MODEL_NAME
+        except Exception:  # damaged
+            continue
+    assert read > 200
