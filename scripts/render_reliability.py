@@ -1,6 +1,6 @@
 """Render perf/RELIABILITY.md from the records that `make test-faults`, `make soak` and `make fuzz` write.
 
-`python -m scripts.render_reliability [faults] [soak] [fuzz] [page]`. Without a record of a fuzz there is no section of it.
+`python -m scripts.render_reliability [faults] [soak] [fuzz] [page]`. The record of a fuzz may be missing.
 """
 
 from __future__ import annotations
