@@ -77,11 +77,16 @@ def page(record: dict[str, Any], soak: dict[str, Any], fuzz: dict[str, Any] | No
     return made + section(soak) + ("" if fuzz is None else fuzz_section(fuzz))
 
 
+def _read(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found
+
+
 def main(arguments: list[str]) -> int:
     """Read the records, write the page."""
     *records, out = [Path(given) for given in arguments] + [RECORD, SOAK, FUZZ, PAGE][len(arguments) :]
-    record, soak, fuzz = (json.loads(one.read_text(encoding="utf-8")) if one.is_file() else None for one in records)
-    made = page(record, soak, fuzz)
+    record, soak, fuzz = records
+    made = page(_read(record), _read(soak), _read(fuzz) if fuzz.is_file() else None)
     out.write_text(made, encoding="utf-8")
     return 0
 

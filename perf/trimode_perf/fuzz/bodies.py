@@ -121,10 +121,11 @@ def damaged(data: bytes, draw: Random) -> bytes:
 
 
 def _prompt(name: str, draw: Random) -> Any:
-    return {
+    makers: dict[str, Callable[[], Any]] = {
         "text_input": lambda: draw.choice(("Once", "", "é" * draw.randrange(40), "<|im_start|>user")),
         "input_ids": lambda: [draw.randrange(300, 2000) for _ in range(draw.choice((1, 3, 40)))],
         "messages": lambda: draw.choice((CHAT, json.dumps(CHAT), [*CHAT, {"role": "assistant", "content": "2"}])),
         "segments": lambda: ["Once ", {"infill_tokens": 2}, draw.choice((" a time.", ""))],
         "text": lambda: "It was a dark nigth.",
-    }[name]()
+    }
+    return makers[name]()

@@ -8,8 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 
 import pytest
+from trimode.api.tensors import MODEL_NAME
 from trimode_client.local_server import Addresses
-from trimode_perf.fuzz import faces
 from trimode_perf.fuzz.bodies import fields_of
 from trimode_perf.fuzz.faces import Fuzzer, message_of
 from tritonclient.grpc import service_pb2 as pb
@@ -73,7 +73,7 @@ def test_messages_hold_tensors_or_are_damaged() -> None:
     read = 0
     for _ in range(300):
         try:
-            read += pb.ModelInferRequest.FromString(message_of(fields_of(draw), draw)).model_name == faces.MODEL_NAME
+            read += pb.ModelInferRequest.FromString(message_of(fields_of(draw), draw)).model_name == MODEL_NAME
         except Exception:  # damaged
             continue
     assert read > 200
