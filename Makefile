@@ -1,5 +1,5 @@
 # Every target makes the virtual environment it needs; nothing has to be installed by hand.
-#   make serve MODEL=nano|smol|3b|8b|14b|<checkpoint> PRECISION=float32|int8 PORT=8000
+#   make serve MODEL=nano|smol|3b|8b|14b|<checkpoint> PRECISION=float32|int8|int4 PORT=8000
 #   ENGINE=torch reads the checkpoint's own files with PyTorch, on a GPU where there is one, PRECISION=bfloat16|float16|float32
 #   CAPACITY=n tokens a sequence, REHASH=1 reads all of the checkpoint again though its files look unchanged
 #   make build MODEL=8b GPU=L40S-48G   compiles for a GPU as build/8b.yaml says; make serve ... GPUS=0,1 serves it on two
@@ -31,6 +31,7 @@ plain = $(shell basename -- $(call quoted,$(1)) | LC_ALL=C tr -c 'A-Za-z0-9._+\n
 BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(if $(ENGINE),$(call plain,ENGINE)-)$(or $(if $(value GPU),$(call plain,GPU)),$(call plain,PRECISION))
 CONVERSION = $(if $(value CAPACITY),--capacity $(call quoted,CAPACITY)) $(if $(value REHASH),--rehash)
 INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
+INT4_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int4)
 NODE := tests/clients/node/node_modules
 BROWSER := tests/browser/node_modules
 PIP_VERSION := 26.1
@@ -119,7 +120,8 @@ quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(call plain,PRECISION)=%-float32)
 quality: $(VENV)/perf ## Count what the checkpoint gets right in every mode and check what must hold; write its card
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE)
-	$(PY) -m trimode_perf quality --checkpoint $(CHECKPOINT) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE)
+	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int4 --out $(INT4_BUNDLE)
+	$(PY) -m trimode_perf quality --checkpoint $(CHECKPOINT) --bundle $(FLOAT32_BUNDLE) --int8-bundle $(INT8_BUNDLE) --int4-bundle $(INT4_BUNDLE)
 
 editing: build $(VENV)/perf ## Count how well gaps are filled, corrupted answers mended, effort spent; write perf/EDITING.md
 	$(PY) -m trimode_perf editing --checkpoint $(CHECKPOINT) --bundle $(BUNDLE)

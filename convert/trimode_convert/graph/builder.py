@@ -25,10 +25,12 @@ ELEMENT_TYPES = {
     "float8e4m3": TensorProto.FLOAT8E4M3FN,
     "float4e2m1": TensorProto.FLOAT4E2M1,
     "int8": TensorProto.INT8,
+    "uint8": TensorProto.UINT8,
     "int4": TensorProto.INT4,
     "int64": TensorProto.INT64,
     "bool": TensorProto.BOOL,
 }
+MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 Dim = int | str
 
 
@@ -64,7 +66,7 @@ class GraphBuilder:
         raise AssertionError(f"no node makes {value}")
 
     def op(self, kind: str, *inputs: str, **attributes: Any) -> str:
-        """Add a node with one output and return the output's name."""
+        """Add a node with one output and return the output's name; `domain` is an attribute too."""
         return self.ops(kind, 1, *inputs, **attributes)[0]
 
     def ops(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
@@ -106,20 +108,23 @@ class GraphBuilder:
             self.initializers[name] = TensorProto(name=name, data_type=ELEMENT_TYPES[dtype], raw_data=raw)
         return name
 
-    def external(self, blob: Blob) -> str:
-        """Return the name of a weight that lives in the weight file."""
-        tensor = TensorProto(name=blob.name, data_type=ELEMENT_TYPES[blob.dtype], dims=blob.shape)
+    def external(self, blob: Blob, name: str = "", shape: Sequence[int] = ()) -> str:
+        """Return the name of a weight that lives in the weight file; under another `name` it may have another shape."""
+        name = name or blob.name
+        tensor = TensorProto(name=name, data_type=ELEMENT_TYPES[blob.dtype], dims=shape or blob.shape)
         tensor.data_location = TensorProto.EXTERNAL
         facts = {"location": self.location, "offset": blob.offset, "length": blob.nbytes}
         for key, value in facts.items():
             tensor.external_data.add(key=key, value=str(value))
-        self.initializers[blob.name] = tensor
-        return blob.name
+        self.initializers[name] = tensor
+        return name
 
     def model(self, name: str) -> onnx.ModelProto:
         """Return the finished model, without weights."""
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self.initializers.values()))
         opsets = [helper.make_opsetid("", self.opset)]
+        if any(node.domain == MICROSOFT for node in self.nodes):
+            opsets.append(helper.make_opsetid(MICROSOFT, 1))
         return helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSIONS[self.opset], producer_name="trimode_convert"
         )

@@ -12,8 +12,10 @@ import numpy as np
 
 from ..checkpoint.checkpoint import EMBEDDING, Checkpoint
 from ..checkpoint.tensor_file import Tensor
-from ..weights.weight_file import Part, WeightLayout
-from .builder import GraphBuilder
+from ..weights.row_blocks import EIGHT_BITS
+from ..weights.weight_file import Blob, Part, WeightLayout
+from .blockwise_linear import blocks_product, int8_blocks_linear
+from .builder import MICROSOFT, GraphBuilder
 from .linear import STEP, Linear, int8_fine_linear, int8_product, plain_linear
 
 
@@ -35,6 +37,8 @@ def ends_of(checkpoint: Checkpoint, weights: WeightLayout, head: Linear, *, shar
             return Tied(weights, embedding)
         if head is int8_fine_linear:
             return TiedInt8(weights, embedding)
+    if head is int8_blocks_linear:
+        return InBlocks(weights, embedding, checkpoint.head)
     return Apart(weights, embedding, checkpoint.head, head)
 
 
@@ -97,3 +101,36 @@ class TiedInt8:
         matrix = graph.op("Transpose", self.codes, perm=[1, 0])
         product = int8_product(graph, hidden, matrix, digits=2)
         return graph.op("Mul", product, graph.op("Mul", self.scales, graph.constant(np.float32(STEP))))
+
+
+@dataclass
+class InBlocks:
+    """Both ends in blocks of 8 bits. Where they are tied they are the same bytes of the weight file.
+
+    The product keeps its matrix in an order of its own; of the file only the rows of tokens that occur are read.
+    """
+
+    weights: WeightLayout
+    embedding: Tensor
+    head: Tensor
+    stored: tuple[Blob, Blob] | None = None
+
+    def embed(self, graph: GraphBuilder, ids: str) -> str:
+        """See Ends."""
+        vocab, width = self.embedding.shape
+        self.stored = codes, scales = self.weights.row_blocks("embedding", [Part(self.embedding)], EIGHT_BITS)
+        padded = codes.shape[1] * EIGHT_BITS.size
+        rows = graph.op(
+            "GatherBlockQuantized", graph.external(codes, "embedding.rows", (vocab, padded)), ids,
+            graph.external(scales), domain=MICROSOFT, bits=8, block_size=EIGHT_BITS.size, gather_axis=0,
+            quantize_axis=1,
+        )  # fmt: skip
+        if padded == width:
+            return rows
+        return graph.op("Slice", rows, graph.ints(0), graph.ints(width), graph.ints(2))
+
+    def project(self, graph: GraphBuilder, hidden: str) -> str:
+        """See Ends."""
+        if self.head is self.embedding and self.stored is not None:
+            return blocks_product(graph, hidden, *self.stored, self.head.shape[1], EIGHT_BITS)
+        return int8_blocks_linear(graph, self.weights, hidden, "head", [Part(self.head)])

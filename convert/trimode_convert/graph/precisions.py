@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from trimode.errors import CheckpointError
 
 from ..weights.rounding import FP8, INT4, INT8, NVFP4
+from .blockwise_linear import int4_blocks_linear, int8_blocks_linear
 from .linear import Linear, int8_fine_linear, int8_linear, plain_linear
 from .quantized_linear import per_token, weight_only
 
@@ -24,7 +25,8 @@ class Precision:
         joins_gate_up: whether gate_proj and up_proj are one product. With one wide product, int8 rounds the
             activations once, not twice. In float32 two narrow products, which need no Split, measured faster on the CPU
             (hidden 256, 8 tokens: 1.05 against 1.25 ms per pass).
-        head: the output head's product where it is not `linear`: the head loses most by 4 bits, so it is not rounded.
+        head: the output head's product where it is not `linear`: the head loses most by 4 bits, so it has 8 on the CPU
+            and is not rounded on a GPU.
         causal: the products, head included, of a checkpoint that was not trained to denoise, where they are others. It
             decodes single tokens, whose passes are as slow as the weights are read: finer activations cost little.
             Blocks would pay their full price.
@@ -71,6 +73,7 @@ ONNXRUNTIME = Target(
     {
         "float32": Precision(plain_linear),
         "int8": Precision(int8_linear, joins_gate_up=True, causal=int8_fine_linear),
+        "int4": Precision(int4_blocks_linear, head=int8_blocks_linear),
     },
 )
 TENSORRT = Target(

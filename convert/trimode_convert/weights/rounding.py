@@ -20,6 +20,7 @@ ITEM_BITS = {
     "bfloat16": 16,
     "float16": 16,
     "int8": 8,
+    "uint8": 8,
     "float8e4m3": 8,
     "int4": 4,
     "float4e2m1": 4,

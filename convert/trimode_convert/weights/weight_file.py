@@ -19,6 +19,7 @@ from trimode.errors import CheckpointError
 
 from ..checkpoint.tensor_file import FloatArray, Tensor
 from .rounding import ITEM_BITS, Codes, packed, round_blocks, shared_scale, stored
+from .row_blocks import RowBlocks, round_row_blocks
 
 ALIGNMENT = 4096  # bytes; a page, so that a runtime can map each weight by itself
 TILE = 32  # rows transposed at once: they fit the processor's cache, which is three times as fast as a whole slice
@@ -127,6 +128,25 @@ class WeightLayout:
 
         self._fills.append(fill)
         return blob, scales
+
+    def row_blocks(self, name: str, parts: Sequence[Part], blocks: RowBlocks) -> tuple[Blob, Blob]:
+        """Add the parts' rows, one part after the other, as codes and scales of blocks.
+
+        Codes are uint8 [out, blocks, bytes], scales float32 [out, blocks].
+        """
+        width, rows = _joined_shape(parts)
+        count = blocks.count(width)
+        codes = self._reserve(name, "uint8", (rows, count, blocks.nbytes))
+        scales = self._reserve(f"{name}.scale", "float32", (rows, count))
+
+        def fill(sink: Sink) -> None:
+            for _, row, values in _columns(parts):
+                rounded, scale = round_row_blocks(values, blocks)
+                sink.write(codes, row * count * blocks.nbytes, rounded)
+                sink.write(scales, row * count, scale)
+
+        self._fills.append(fill)
+        return codes, scales
 
     def quantized(self, name: str, parts: Sequence[Part], codes: Codes, scale_dtype: str) -> Quantized:
         """Add a matrix [in, out] as codes, with scales in `scale_dtype`; NVFP4's are in float8 under a shared scale.

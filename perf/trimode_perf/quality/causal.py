@@ -1,4 +1,4 @@
-"""`make quality` of a checkpoint that was not trained to denoise: perplexity by precision, and what int8 changes.
+"""`make quality` of a checkpoint that was not trained to denoise: perplexity by precision, and what fewer bits change.
 
 It has no held-out prompts with one right answer. Counts and does not time; every text takes causal passes of the
 bundle's own graph. Knows no report.
@@ -42,10 +42,10 @@ WINDOW, CHUNK = 1024, 256
 """Tokens of a text that are scored, and of a pass."""
 PROBLEMS = 40
 """Of HumanEval, evenly spread."""
-PERPLEXITY_WITHIN = 0.02
-"""Most that int8 may add to the perplexity, as a share of it."""
+PERPLEXITY_WITHIN = {"int8": 0.02, "int4": 0.15}
+"""Most that a precision may add to the perplexity, as a share of it."""
 ANSWER = 64
-"""Tokens of an answer that int8 and float32 are compared by."""
+"""Tokens of an answer that a precision and float32 are compared by."""
 Advance = Callable[[str], None]
 
 
@@ -67,7 +67,7 @@ def texts(count: int) -> list[Text]:
 def measure(
     bundles: Mapping[str, Path], scored: Sequence[Text], questions: Path, advance: Advance = lambda _: None
 ) -> dict[str, Any]:
-    """Return the perplexity of each kind by precision, and what int8 changes; `bundles` are float32, then int8 if any.
+    """Return the perplexity of each kind by precision, and what each changes; of `bundles`, float32 is the first.
 
     Raises:
         MeasureError: a bundle has no tokenizer.
@@ -77,7 +77,7 @@ def measure(
     if tokenizer is None:
         raise MeasureError(f"{bundles['float32']}: the bundle has no tokenizer")
     losses: dict[str, dict[str, list[dict[str, Any]]]] = {}
-    apart = Apart()
+    apart = {precision: Apart() for precision in bundles if precision != "float32"}
     for text in scored:
         ids, passes = _passes(tokenizer, text.content)
         size = {"tokens": len(ids) - 1, "bytes": len(tokenizer.decode(ids[1:].tolist()).encode())}
@@ -86,15 +86,18 @@ def measure(
             right = ids[step.start + 1 : step.start + 1 + len(step.tokens)]
             for precision, logits in zip(runners, found, strict=True):  # (tokens of the pass, vocab)
                 lost[precision] += float(nats(logits, right).sum())
-            if len(found) > 1:
-                apart.add(found[1], found[0])
+            for one, logits in zip(apart.values(), found[1:], strict=True):
+                one.add(logits, found[0])
         for precision, total in lost.items():
             losses.setdefault(text.kind, {}).setdefault(precision, []).append({**size, "nats": total})
         advance(text.kind)
     kinds = {kind: {name: together(own) for name, own in by.items()} for kind, by in losses.items()}
     result: dict[str, Any] = {"window": WINDOW, "perplexity": kinds}
-    if "int8" in bundles:
-        result["int8"] = {**apart.figures(), "answers": _answers(bundles, questions, advance)}
+    exact = _answers(bundles["float32"], questions, advance) if apart else []
+    for precision, one in apart.items():
+        pairs = list(zip(exact, _answers(bundles[precision], questions, advance), strict=True))
+        told = {"asked": len(pairs), "max_tokens": ANSWER, **departures(pairs)}
+        result[precision] = {**one.figures(), "answers": told}
     return result
 
 
@@ -120,18 +123,13 @@ class Apart:
         return {"rows": self._rows, "relative_rms": round(rms, 4), "same_best_token": round(self._same / self._rows, 4)}
 
 
-def _answers(bundles: Mapping[str, Path], questions: Path, advance: Advance) -> dict[str, Any]:
-    """Return how often greedy answers of int8 depart from those of float32."""
-    prompts = load(questions, 1)
-    asked = [{**one.fields, "mode": "autoregressive", "max_tokens": ANSWER} for one in prompts]
-    found = {}
-    for precision, bundle in bundles.items():
-        with closing(open_runtime(bundle)) as runtime:
-            requests = [{**one, "return_token_ids": True} for one in asked]
-            answers = ask(runtime, requests, answered=lambda: advance("answers")).answers
-            found[precision] = [answer.chunk.token_ids for answer in answers]
-    pairs = list(zip(found["float32"], found["int8"], strict=True))
-    return {"asked": len(prompts), "max_tokens": ANSWER, **departures(pairs)}
+def _answers(bundle: Path, questions: Path, advance: Advance) -> list[list[int]]:
+    """Return the ids of greedy answers to the questions."""
+    asked = [{**one.fields, "mode": "autoregressive", "max_tokens": ANSWER} for one in load(questions, 1)]
+    with closing(open_runtime(bundle)) as runtime:
+        requests = [{**one, "return_token_ids": True} for one in asked]
+        answers = ask(runtime, requests, answered=lambda: advance("answers")).answers
+        return [answer.chunk.token_ids for answer in answers]
 
 
 def _passes(tokenizer: Tokenizer, text: str) -> tuple[NDArray[np.int64], list[Pass]]:
@@ -143,7 +141,7 @@ def _passes(tokenizer: Tokenizer, text: str) -> tuple[NDArray[np.int64], list[Pa
 
 
 def text(found: Mapping[str, Any]) -> str:
-    """Return the perplexities as a table, and in words what int8 changes."""
+    """Return the perplexities as a table, and in words what the other precisions change."""
     precisions = list(next(iter(found["perplexity"].values())))
     rows = [
         [kind, f"{by['float32']['tokens']:,}"]
@@ -152,22 +150,24 @@ def text(found: Mapping[str, Any]) -> str:
     ]
     grid = table(("text", "tokens", *precisions), rows, left=("text",))
     said = f"Perplexity, in brackets bits a byte, of each text's first {found['window']} tokens at most.\n\n{grid}"
-    if "int8" not in found:
-        return said
-    int8, answers = found["int8"], found["int8"]["answers"]
-    return f"""{said}
+    return "\n\n".join([said, *(_changes(name, found[name]) for name in precisions if name in found)])
 
-int8 against float32 on the same tokens: relative RMS of the logits {int8["relative_rms"]:.3f} without each row's mean, the same
-best token in {int8["same_best_token"]:.1%} of {int8["rows"]:,} rows. Of {answers["asked"]} greedy answers of at most {answers["max_tokens"]} tokens {answers["differing_answers"]} differ:
+
+def _changes(precision: str, found: Mapping[str, Any]) -> str:
+    """Return in words what a precision changes."""
+    answers = found["answers"]
+    return f"""{precision} against float32 on the same tokens: relative RMS of the logits {found["relative_rms"]:.3f} without each row's mean, the same
+best token in {found["same_best_token"]:.1%} of {found["rows"]:,} rows. Of {answers["asked"]} greedy answers of at most {answers["max_tokens"]} tokens {answers["differing_answers"]} differ:
 {answers["per_1000_tokens"]:.1f} departures per 1000 tokens, each counted where it begins."""  # noqa: E501
 
 
 def claims(found: Mapping[str, Any]) -> list[Claim]:
-    """Return how much int8 may add to the perplexity."""
+    """Return how much each precision may add to the perplexity."""
     made = []
     for kind, by in found["perplexity"].items():
-        if "int8" in by:
-            more = by["int8"]["perplexity"] / by["float32"]["perplexity"] - 1
-            said = f"int8 changes the perplexity of {kind} by {more:+.2%}, {PERPLEXITY_WITHIN:.0%} more at most"
-            made.append(Claim(said, more <= PERPLEXITY_WITHIN))
+        for precision, most in PERPLEXITY_WITHIN.items():
+            if precision in by:
+                more = by[precision]["perplexity"] / by["float32"]["perplexity"] - 1
+                said = f"{precision} changes the perplexity of {kind} by {more:+.2%}, {most:.0%} more at most"
+                made.append(Claim(said, more <= most))
     return made

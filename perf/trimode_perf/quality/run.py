@@ -32,6 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="[checkpoints/nano]")
     made.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="[build/out/nano-float32]")
     made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
+    made.add_argument("--int4-bundle", type=Path, metavar="DIR", help="the same, of a checkpoint that cannot denoise")
     made.add_argument("--out", type=Path, metavar="DIR", help="where card, JSON and plots go [the checkpoint]")
     made.add_argument("--per-domain", type=int, default=1000, metavar="N", help="prompts of a domain [all]")
     made.add_argument("--sweep-per-domain", type=int, default=8, metavar="N", help="of those, swept [%(default)s]")
@@ -74,9 +75,10 @@ def count(options: argparse.Namespace) -> int:
 def count_causal(options: argparse.Namespace) -> int:
     """Count what can be counted of a checkpoint that was not trained to denoise; write results/MODEL-quality.json."""
     manifest = Manifest.load(options.bundle)
-    bundles = {"float32": options.bundle} | ({"int8": options.int8_bundle} if options.int8_bundle else {})
+    given = {"float32": options.bundle, "int8": options.int8_bundle, "int4": options.int4_bundle}
+    bundles = {precision: folder for precision, folder in given.items() if folder is not None}
     scored = causal.texts(min(options.human_eval, causal.PROBLEMS))
-    total = len(scored) + (2 * len(load(QUESTIONS, 1)) if "int8" in bundles else 0)
+    total = len(scored) + (len(bundles) * len(load(QUESTIONS, 1)) if len(bundles) > 1 else 0)
     with progress(total) as bar:
         found = causal.measure(bundles, scored, QUESTIONS, bar.step)
     head = about("make quality MODEL=" + manifest.model, describe(manifest, ServerConfig.load(MODEL_YAML)))

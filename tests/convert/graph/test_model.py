@@ -81,6 +81,8 @@ FORMS: dict[str, dict[str, Any]] = {
     "int8, causal": {"precision": "int8", "denoises": False},
     "float32, tied": {"tie_word_embeddings": True},
     "int8, causal, tied": {"precision": "int8", "denoises": False, "tie_word_embeddings": True},
+    "int4": {"precision": "int4"},
+    "int4, tied": {"precision": "int4", "tie_word_embeddings": True},
 }
 
 
@@ -119,11 +121,14 @@ def test_adapter_adds_one_input(model: Model, adapter_model: Model) -> None:
     assert adapted - plain == {"lora_scale"}
 
 
-def test_only_standard_operators_of_opset_20(either: Model) -> None:
+def test_operators_are_standard_ones_but_for_those_of_blocks(either: Model) -> None:
     proto = onnx.load(either.path, load_external_data=False)
     onnx.checker.check_model(str(either.path), full_check=True)
-    assert [(opset.domain, opset.version) for opset in proto.opset_import] == [("", 20)]
-    assert {node.domain for node in proto.graph.node} == {""}
+    own = {node.op_type for node in proto.graph.node if node.domain == "com.microsoft"}
+    assert own in (set(), {"MatMulNBits", "GatherBlockQuantized"})
+    assert {node.domain for node in proto.graph.node} == ({"", "com.microsoft"} if own else {""})
+    domains = [(opset.domain, opset.version) for opset in proto.opset_import]
+    assert domains == [("", 20), ("com.microsoft", 1)][: 2 if own else 1]
 
 
 def test_weights_are_outside_the_graph(model: Model) -> None:

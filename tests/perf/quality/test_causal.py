@@ -17,24 +17,25 @@ SCORED = [Text("prose", "Bread is made of flour and water. " * 40), Text("code",
 
 @pytest.mark.subprocess  # renders the chat template in another process
 def test_every_kind_of_text_is_scored_in_each_precision(bundle_of: Callable[..., Path]) -> None:
-    bundles = {"float32": bundle_of(NANO), "int8": bundle_of(NANO, "int8")}
+    bundles = {precision: bundle_of(NANO, precision) for precision in ("float32", "int8", "int4")}
     seen: list[str] = []
     found = causal.measure(bundles, SCORED, QUESTIONS, seen.append)
     assert {kind: list(by) for kind, by in found["perplexity"].items()} == {
-        "prose": ["float32", "int8"], "code": ["float32", "int8"]
+        "prose": ["float32", "int8", "int4"], "code": ["float32", "int8", "int4"]
     }  # fmt: skip
     prose = found["perplexity"]["prose"]["float32"]
     assert 300 < prose["tokens"] < causal.WINDOW  # more than one pass
     assert prose["perplexity"] > 1
-    assert found["int8"]["rows"] == prose["tokens"] + found["perplexity"]["code"]["float32"]["tokens"]
-    assert 0 < found["int8"]["relative_rms"] < 0.3
-    assert found["int8"]["answers"]["asked"] == 16
-    assert seen.count("answers") == 32
+    for precision in ("int8", "int4"):
+        assert found[precision]["rows"] == prose["tokens"] + found["perplexity"]["code"]["float32"]["tokens"]
+        assert 0 < found[precision]["relative_rms"] < 0.3
+        assert found[precision]["answers"]["asked"] == 16
+    assert seen.count("answers") == 48
     text = causal.text(found)
     assert f"| prose | {prose['tokens']:,} | {prose['perplexity']:.2f} (" in text
     alone = causal.measure({"float32": bundles["float32"]}, SCORED[1:], QUESTIONS)
-    assert "int8" not in alone
-    assert "int8" not in causal.text(alone)
+    assert not {"int8", "int4"} & set(alone)
+    assert "against float32" not in causal.text(alone)
     assert causal.claims(alone) == []
 
 
@@ -52,9 +53,12 @@ def test_texts_are_pages_of_this_repository_and_problems() -> None:
     assert kinds == ["prose"] * 4 + ["code"] * 4 + [causal.HUMAN_EVAL] * 3
 
 
-def test_int8_may_add_little_to_the_perplexity() -> None:
+@pytest.mark.parametrize(("precision", "little", "much"), [("int8", 10.1, 10.3), ("int4", 11.0, 12.0)])
+def test_fewer_bits_may_add_little_to_the_perplexity(precision: str, little: float, much: float) -> None:
     found: dict[str, Any] = {
-        "perplexity": {kind: {"float32": {"perplexity": 10.0}, "int8": {"perplexity": int8}} for kind, int8 in
-                       (("prose", 10.1), ("code", 10.3))}
-    }  # fmt: skip
+        "perplexity": {
+            kind: {"float32": {"perplexity": 10.0}, precision: {"perplexity": value}}
+            for kind, value in (("prose", little), ("code", much))
+        }
+    }
     assert [claim.holds for claim in causal.claims(found)] == [True, False]

@@ -54,13 +54,13 @@ In process, one request at a time, the prefix cache off; rounds in shuffled orde
 
 
 def quality_claims(found: Found) -> list[Claim]:
-    """Return what must hold of int8."""
+    """Return what fewer bits may change."""
     return causal.claims(found["quality"])
 
 
 def quality_section(found: Found) -> str:
     """Return what `make quality` counted."""
-    return f"## Perplexity, and what int8 changes\n\n{causal.text(found['quality'])}\n"
+    return f"## Perplexity, and what fewer bits change\n\n{causal.text(found['quality'])}\n"
 
 
 PARTS = (

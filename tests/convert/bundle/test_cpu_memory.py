@@ -1,0 +1,49 @@
+"""What the released sizes need on a CPU, by their shapes, and the table of the documents that says it."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from trimode.errors import CheckpointError
+from trimode_convert.bundle.cpu_memory import CpuMemory, cpu_memory
+from trimode_convert.checkpoint.config import ModelConfig
+from trimode_convert.graph.precisions import ONNXRUNTIME
+
+from tests.support import official_shapes
+from tests.support.layout import ROOT
+
+CAPACITY = 2048
+GB = 10**9
+PAGE = ROOT / "docs" / "guides" / "quality-and-speed.md"
+
+
+@cache
+def need(size: str, precision: str) -> CpuMemory:
+    with TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text(json.dumps(official_shapes.config(size)))
+        config = ModelConfig.load(Path(folder))
+    return cpu_memory(config, precision, CAPACITY, adapter_rank=official_shapes.ADAPTER_RANK)
+
+
+@pytest.mark.parametrize(("size", "bytes_a_token"), [("3b", 212_992), ("8b", 278_528), ("14b", 327_680)])
+def test_a_slot_holds_keys_and_values_in_float32(size: str, bytes_a_token: int) -> None:
+    assert need(size, "int4").kv_per_slot == CAPACITY * bytes_a_token
+    assert need(size, "int4").total(3) == need(size, "int4").weights + 3 * CAPACITY * bytes_a_token
+
+
+@pytest.mark.parametrize("size", official_shapes.SIZES)
+def test_the_guide_says_what_is_computed(size: str) -> None:
+    for precision in ONNXRUNTIME.precisions:
+        found = need(size, precision)
+        figures = (found.weights, found.kv_per_slot, found.total(1))
+        line = f"| {size} | {precision} | {' | '.join(f'{value / GB:.2f}' for value in figures)} |"
+        assert line in PAGE.read_text().splitlines(), f"{PAGE.name} needs the line {line}"
+
+
+def test_a_precision_of_gpus_is_refused() -> None:
+    with pytest.raises(CheckpointError, match="precision: onnxruntime has float32, int8, int4, got 'fp8'"):
+        need("3b", "fp8")
