@@ -17,7 +17,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ..weights.rounding import stored
 from ..weights.weight_file import Blob
 
-IR_VERSIONS = {20: 10, 24: 11}  # by opset: the oldest version that has the opset and its types
+IR_VERSIONS = {24: 11}  # by opset: the oldest version that has the opset and its types
 ELEMENT_TYPES = {
     "float32": TensorProto.FLOAT,
     "float16": TensorProto.FLOAT16,
@@ -42,7 +42,7 @@ class GraphBuilder:
     """
 
     location: str
-    opset: int = 20
+    opset: int = 24
     dtype: str = "float32"
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import onnx
 
 from ..checkpoint.checkpoint import FINAL_NORM, Checkpoint
 from ..checkpoint.tensor_file import Tensor
 from ..weights.weight_file import Part, WeightLayout
-from .attention import KV_FORMS, Rotation, split_heads
+from .attention import KV_FORMS
 from .builder import GraphBuilder
 from .ends import ends_of
 from .head import give_logits, give_top
 from .linear import plain_linear
+from .norms import FusedNorms, StandardNorms
 from .precisions import Target
-from .rope import cos_sin, query_scale
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,9 @@ class _Drawing:
         self.position_ids = self.graph.input("position_ids", "int64", ["batch", "seq"])
         self.logit_rows = self.graph.input("logit_rows", "int64", ["batch", "rows"])
         self.chooses = target.runtime == "tensorrt"  # logits leave a GPU slowly, the best tokens at once
-        self.cache = KV_FORMS[target.kv_form](self.graph, self.config, capacity)
+        own = (self.graph, self.weights, self.config)
+        self.cache = KV_FORMS[target.kv_form](*own, capacity, self.position_ids)
+        self.norms = (StandardNorms if self.chooses else FusedNorms)(self.config.norm_epsilon)
         self.lora_scale = ""
         if checkpoint.adapter is not None:
             scale = self.graph.input("lora_scale", "float32", ["batch", "seq"])
@@ -73,45 +74,42 @@ class _Drawing:
         head, share = self.precision.head or self.linear, not self.chooses
         ends = ends_of(self.checkpoint, self.weights, head, share=share)
         hidden = ends.embed(graph, self.input_ids)  # [B, S, hidden]
-        rotation = self._rotation()
-        rows = graph.op("Unsqueeze", self.logit_rows, graph.ints(2))  # [B, R, 1]
+        normed = self.norms.first(graph, hidden, self._input_gain(0))
         for layer in range(config.num_layers):
-            normed = self._norm(f"layers.{layer}.input_norm", hidden, self._tensor(layer, "input_layernorm"))
-            query, key, value = split_heads(graph, config, rotation, self._projections(layer, normed))
-            mixed = self.cache.attend(layer, query, key, value)
-            if layer == config.num_layers - 1:
-                # After the last keys and values only the rows asked for matter: with R = 0 the work ends here.
-                hidden = graph.op("GatherND", hidden, rows, batch_dims=1)  # [B, R, hidden]
-                mixed = graph.op("GatherND", mixed, rows, batch_dims=1)
+            mixed = self.cache.attend(layer, self._projections(layer, normed))
+            if layer == config.num_layers - 1:  # only the rows asked for go on
+                hidden, mixed = self._wanted(hidden), self._wanted(mixed)
                 if self.lora_scale:
-                    self.lora_scale = graph.op("GatherND", self.lora_scale, rows, batch_dims=1)  # [B, R, 1]
-            hidden = graph.op("Add", hidden, self._output(layer, mixed))
-            hidden = graph.op("Add", hidden, self._mlp(layer, hidden))
-        hidden = self._norm("final_norm", hidden, self.checkpoint.tensors[FINAL_NORM])
-        logits = give_logits(graph, config, ends.project(graph, hidden))
+                    self.lora_scale = self._wanted(self.lora_scale)
+            hidden, normed = self.norms.after(graph, hidden, self._output(layer, mixed), self._mlp_gain(layer))
+            hidden, normed = self.norms.after(graph, hidden, self._mlp(layer, normed), self._input_gain(layer + 1))
+        logits = give_logits(graph, config, ends.project(graph, normed))
         if self.chooses:
             give_top(graph, self.weights, config, logits)
 
     def _tensor(self, layer: int, name: str) -> Tensor:
         return self.checkpoint.layer(layer, name)
 
-    def _norm(self, name: str, x: str, weight: Tensor) -> str:
-        """Add RMSNorm in float32, in the form that ONNX Runtime fuses to SimplifiedLayerNormalization."""
-        graph = self.graph
-        x = graph.widen(x)
-        power = graph.op("ReduceMean", graph.op("Pow", x, graph.constant(np.float32(2.0))), graph.ints(-1), keepdims=1)
-        padded = graph.op("Add", power, graph.constant(np.float32(self.config.norm_epsilon)))
-        unit = graph.narrow(graph.op("Div", x, graph.op("Sqrt", padded)))
-        return graph.op("Mul", unit, graph.external(self.weights.copy(name, weight, graph.dtype)))
+    def _wanted(self, x: str) -> str:
+        """Return the rows whose logits are asked for  # [B, S, n] -> [B, R, n]."""
+        rows = self.graph.op("Unsqueeze", self.logit_rows, self.graph.ints(2))  # [B, R, 1]
+        return self.graph.op("GatherND", x, rows, batch_dims=1)
+
+    def _input_gain(self, layer: int) -> str:
+        """Return the weight of the norm before a layer; after the last one that is the final norm."""
+        if layer == self.config.num_layers:
+            return self._gain("final_norm", self.checkpoint.tensors[FINAL_NORM])
+        return self._gain(f"layers.{layer}.input_norm", self._tensor(layer, "input_layernorm"))
+
+    def _mlp_gain(self, layer: int) -> str:
+        return self._gain(f"layers.{layer}.mlp_norm", self._tensor(layer, "post_attention_layernorm"))
+
+    def _gain(self, name: str, weight: Tensor) -> str:
+        return self.graph.external(self.weights.copy(name, weight, self.graph.dtype))
 
     def _projections(self, layer: int, x: str) -> str:
-        """Add queries, keys and values as one product; scaled by 1 / sqrt(D) where the cache's form folds that in."""
-        factor = self.config.head_dim**-0.5 if self.cache.folds_scale else 1.0
-        parts = [
-            Part(self._tensor(layer, "self_attn.q_proj"), factor),
-            Part(self._tensor(layer, "self_attn.k_proj")),
-            Part(self._tensor(layer, "self_attn.v_proj")),
-        ]
+        """Add queries, keys and values as one product."""
+        parts = [Part(self._tensor(layer, f"self_attn.{kind}_proj")) for kind in "qkv"]
         return self.linear(self.graph, self.weights, x, f"layers.{layer}.qkv", parts)
 
     def _output(self, layer: int, x: str) -> str:
@@ -126,10 +124,9 @@ class _Drawing:
         branch = plain_linear(graph, weights, narrow, f"{name}.lora_b", [Part(adapter.up(layer), adapter.scale)])
         return graph.op("Add", projected, branch)
 
-    def _mlp(self, layer: int, hidden: str) -> str:
+    def _mlp(self, layer: int, x: str) -> str:
         """Add down(silu(gate) * up) of the normed input; ONNX Runtime fuses x * sigmoid(x)."""
         graph, weights = self.graph, self.weights
-        x = self._norm(f"layers.{layer}.mlp_norm", hidden, self._tensor(layer, "post_attention_layernorm"))
         parts = [Part(self._tensor(layer, f"mlp.{kind}_proj")) for kind in ("gate", "up")]
         if self.precision.joins_gate_up:
             joint = self.linear(graph, weights, x, f"layers.{layer}.gate_up", parts)
@@ -139,19 +136,3 @@ class _Drawing:
             up = self.linear(graph, weights, x, f"layers.{layer}.up", parts[1:])
         inner = graph.op("Mul", graph.op("Mul", gate, graph.op("Sigmoid", gate)), up)
         return self.linear(graph, weights, inner, f"layers.{layer}.down", [Part(self._tensor(layer, "mlp.down_proj"))])
-
-    def _rotation(self) -> Rotation:
-        graph, rope, shape = self.graph, self.config.rope, (self.capacity, self.config.head_dim)
-        cos = self.weights.array("rope.cos", lambda: cos_sin(rope, shape[1], shape[0])[0], shape)
-        sin = self.weights.array("rope.sin", lambda: cos_sin(rope, shape[1], shape[0])[1], shape)
-        rows = [graph.op("Gather", graph.external(table), self.position_ids) for table in (cos, sin)]
-        at_cos, at_sin = (graph.op("Unsqueeze", row, graph.ints(1)) for row in rows)  # [B, 1, S, D]
-        scale = query_scale(rope, self.capacity)
-        softmax_scale = np.float32(1.0 if self.cache.folds_scale else self.config.head_dim**-0.5)
-        if scale is None:
-            constant = None if self.cache.folds_scale else graph.constant(softmax_scale)
-            return Rotation(at_cos, at_sin, constant)
-        scale = scale * softmax_scale
-        table = self.weights.array("rope.query_scale", lambda: scale, scale.shape)
-        scales = graph.op("Gather", graph.external(table), self.position_ids)
-        return Rotation(at_cos, at_sin, graph.op("Unsqueeze", scales, graph.ints(1, 3)))

@@ -69,7 +69,7 @@ class Target:
 ONNXRUNTIME = Target(
     "onnxruntime",
     "delta",
-    20,
+    24,
     {
         "float32": Precision(plain_linear),
         "int8": Precision(int8_linear, joins_gate_up=True, causal=int8_fine_linear),

@@ -102,7 +102,8 @@ class BundleRunner:
                 cache = {name: found[name.replace("past_", "present_")] for name in cache}
             elif step.keep:
                 for name, rows in cache.items():
-                    rows[:, :, step.start : step.start + len(step.tokens)] = found[name.replace("past_", "new_")]
+                    new = found[name.replace("past_", "new_")].reshape(len(step.tokens), *shape[1::2])  # [S, Hkv, D]
+                    rows[0, :, step.start : step.start + len(step.tokens)] = new.swapaxes(0, 1)
         return results
 
 

@@ -1,4 +1,4 @@
-"""Weights as ONNX Runtime's MatMulNBits reads them: each row in blocks of codes around a middle, each block with a scale.
+"""Weights as ONNX Runtime's MatMulNBits reads them: rows in blocks of codes around a middle, a scale for each block.
 
 A matrix stays as it is stored, [out, in]. Arrays in, arrays out. Knows nothing about files, graphs or layers.
 """
@@ -79,9 +79,7 @@ def _nearest(parts: FloatArray, blocks: RowBlocks) -> tuple[FloatArray, FloatArr
     return whole, scales
 
 
-def _placed(
-    parts: FloatArray, largest: FloatArray, blocks: RowBlocks, place: float
-) -> tuple[FloatArray, FloatArray]:
+def _placed(parts: FloatArray, largest: FloatArray, blocks: RowBlocks, place: float) -> tuple[FloatArray, FloatArray]:
     middle = 1 << (blocks.bits - 1)
     scales = (largest / np.float32(place)).astype(np.float32)
     scales[scales == 0] = 1.0  # a block of zeros

@@ -1,4 +1,4 @@
-"""Weights in blocks of 4 and 8 bits: codes times scales are the weights again, and GGUF's own blocks stay as they are."""
+"""Weights in blocks of 4 and 8 bits: codes times scales are the weights again, and GGUF's own blocks stay."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ def test_the_file_holds_the_parts_rows_one_after_the_other(
     layout.write(tmp_path / "data")
     file.close()
     raw = (tmp_path / "data").read_bytes()
-    expected = round_row_blocks(np.concatenate([W[:100] / 2, W[100:]]), blocks)
+    expected: tuple[Array, Array] = round_row_blocks(np.concatenate([W[:100] / 2, W[100:]]), blocks)
     for blob, values in zip(found, expected, strict=True):
         assert raw[blob.offset : blob.offset + blob.nbytes] == values.tobytes()
         assert blob.shape == values.shape

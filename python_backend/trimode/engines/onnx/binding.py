@@ -21,7 +21,7 @@ class Binding:
     Attributes:
         input_ids, position_ids, lora_scale: (batch, seq). past_len: (batch,). block_mask: (batch, seq, seq).
         logit_rows: (batch, rows), the rows whose logits the call returns.
-        logits: (batch, rows, V). new: (planes, batch, heads, seq, head_dim), keys and values in turn. Other bindings
+        logits: (batch, rows, V). new: (planes, batch, seq, heads, head_dim), keys and values in turn. Other bindings
             share their memory: they are what the call that ran last wrote.
         past: (planes, batch, heads, capacity, head_dim), whose planes are contiguous.
     """
@@ -30,7 +30,7 @@ class Binding:
         self, session: ort.InferenceSession, manifest: Manifest, rows: int, *, logits: Floats, new: Floats, past: Floats
     ) -> None:
         """Bind; `rows` is how many rows of logits each line of the batch asks for."""
-        batch, seq = new.shape[1], new.shape[3]
+        batch, seq = new.shape[1:3]
         self.logits, self.new, self.past = logits, new, past
         self.input_ids = np.zeros((batch, seq), dtype=np.int64)
         self.position_ids = np.zeros((batch, seq), dtype=np.int64)
@@ -46,7 +46,7 @@ class Binding:
         self._output("logits", self.logits)
         for plane in range(len(new)):
             name = ("key", "value")[plane % 2] + f".{plane // 2}"
-            self._output(f"new_{name}", new[plane])
+            self._output(f"new_{name}", new[plane].reshape(batch, seq, -1))
             self._input(f"past_{name}", past[plane])
 
     def fill(self, line: int, row: Row) -> None:

@@ -148,7 +148,7 @@ class OnnxRuntimeEngine:
         result = RowResult(binding.logits[line, : len(row.want)], self.manifest.mask_token_id)
         if row.keep:
             size = row.stored
-            new = binding.new[:, line, :, :size]  # (planes, heads, size, head_dim)
+            new = binding.new[:, line, :size].swapaxes(1, 2)  # (planes, heads, size, head_dim)
             shown = isinstance(row.sees, str) and len(row.want) > 0 and row.want[-1] == len(row.tokens) - 1
             if not (shown or _finite(new)):
                 result.spoil()
@@ -179,7 +179,7 @@ class OnnxRuntimeEngine:
     def _bind(self, batch: int, seq: int, wanted: int, first: int) -> Binding:
         """Bind a shape to the memory that all calls share; where that moves, the shapes bound so far are forgotten."""
         manifest, data = self.manifest, self._slots.data
-        logits, new = (batch, wanted, manifest.vocab_size), (len(data), batch, data.shape[2], seq, data.shape[4])
+        logits, new = (batch, wanted, manifest.vocab_size), (len(data), batch, seq, data.shape[2], data.shape[4])
         past = (len(data), batch, *data.shape[2:])
         if any([self._logits.grow(logits), self._new.grow(new), first < 0 and self._gathered.grow(past)]):
             self._bindings.clear()
@@ -213,8 +213,9 @@ def _check_graph(session: ort.InferenceSession, manifest: Manifest, bundle: Path
     if manifest.adapter:
         expected["lora_scale"] = [None, None]
     for layer in range(manifest.num_layers):
-        for kind in ("past_key", "past_value", "new_key", "new_value"):
-            expected[f"{kind}.{layer}"] = [None, manifest.num_kv_heads, None, manifest.head_dim]
+        for kind in ("key", "value"):
+            expected[f"past_{kind}.{layer}"] = [None, manifest.num_kv_heads, None, manifest.head_dim]
+            expected[f"new_{kind}.{layer}"] = [None, None, manifest.num_kv_heads * manifest.head_dim]
     if found.keys() != expected.keys():
         other = sorted(found.keys() ^ expected.keys())
         raise BundleError(f"{bundle / GRAPH} does not have the manifest's inputs and outputs: {other[:6]}")
