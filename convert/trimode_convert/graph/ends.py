@@ -13,7 +13,7 @@ import numpy as np
 from ..checkpoint.checkpoint import EMBEDDING, Checkpoint
 from ..checkpoint.tensor_file import Tensor
 from ..weights.row_blocks import EIGHT_BITS
-from ..weights.weight_file import Blob, Part, WeightLayout
+from ..weights.weight_file import Blocks, Part, WeightLayout
 from .blockwise_linear import blocks_product, int8_blocks_linear
 from .builder import MICROSOFT, GraphBuilder
 from .linear import STEP, Linear, int8_fine_linear, int8_product, plain_linear
@@ -113,16 +113,16 @@ class InBlocks:
     weights: WeightLayout
     embedding: Tensor
     head: Tensor
-    stored: tuple[Blob, Blob] | None = None
+    stored: Blocks | None = None
 
     def embed(self, graph: GraphBuilder, ids: str) -> str:
         """See Ends."""
         vocab, width = self.embedding.shape
-        self.stored = codes, scales = self.weights.row_blocks("embedding", [Part(self.embedding)], EIGHT_BITS)
-        padded = codes.shape[1] * EIGHT_BITS.size
+        self.stored = stored = self.weights.row_blocks("embedding", [Part(self.embedding)], EIGHT_BITS)
+        padded = stored.codes.shape[1] * stored.form.size
         rows = graph.op(
-            "GatherBlockQuantized", graph.external(codes, "embedding.rows", (vocab, padded)), ids,
-            graph.external(scales), domain=MICROSOFT, bits=8, block_size=EIGHT_BITS.size, gather_axis=0,
+            "GatherBlockQuantized", graph.external(stored.codes, "embedding.rows", (vocab, padded)), ids,
+            graph.external(stored.scales), domain=MICROSOFT, bits=8, block_size=stored.form.size, gather_axis=0,
             quantize_axis=1,
         )  # fmt: skip
         if padded == width:
@@ -132,5 +132,5 @@ class InBlocks:
     def project(self, graph: GraphBuilder, hidden: str) -> str:
         """See Ends."""
         if self.head is self.embedding and self.stored is not None:
-            return blocks_product(graph, hidden, *self.stored, self.head.shape[1], EIGHT_BITS)
+            return blocks_product(graph, hidden, self.stored)
         return int8_blocks_linear(graph, self.weights, hidden, "head", [Part(self.head)])

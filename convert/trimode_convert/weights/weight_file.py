@@ -61,6 +61,17 @@ class Quantized:
     shared: Blob | None  # ()
 
 
+@dataclass(frozen=True)
+class Blocks:
+    """A matrix of `width` inputs in blocks of its rows; see row_blocks.Rounded for its arrays."""
+
+    form: RowBlocks
+    width: int
+    codes: Blob  # [out, blocks, bytes]
+    scales: Blob  # [out, blocks]
+    middles: Blob | None  # [out, blocks / 2]
+
+
 Fill = Callable[["Sink"], None]
 
 
@@ -129,24 +140,24 @@ class WeightLayout:
         self._fills.append(fill)
         return blob, scales
 
-    def row_blocks(self, name: str, parts: Sequence[Part], blocks: RowBlocks) -> tuple[Blob, Blob]:
-        """Add the parts' rows, one part after the other, as codes and scales of blocks.
-
-        Codes are uint8 [out, blocks, bytes], scales float32 [out, blocks].
-        """
+    def row_blocks(self, name: str, parts: Sequence[Part], blocks: RowBlocks) -> Blocks:
+        """Add the parts' rows, one part after the other, as codes, scales and middles of blocks."""
         width, rows = _joined_shape(parts)
-        count = blocks.count(width)
+        count, pairs = blocks.count(width), -(-blocks.count(width) // 2)
         codes = self._reserve(name, "uint8", (rows, count, blocks.nbytes))
         scales = self._reserve(f"{name}.scale", "float32", (rows, count))
+        middles = self._reserve(f"{name}.middle", "uint8", (rows, pairs)) if blocks.shares else None
 
         def fill(sink: Sink) -> None:
             for _, row, values in _columns(parts):
-                rounded, scale = round_row_blocks(values, blocks)
-                sink.write(codes, row * count * blocks.nbytes, rounded)
-                sink.write(scales, row * count, scale)
+                rounded = round_row_blocks(values, blocks)
+                sink.write(codes, row * count * blocks.nbytes, rounded.codes)
+                sink.write(scales, row * count, rounded.scales)
+                if middles is not None and rounded.middles is not None:
+                    sink.write(middles, row * pairs, rounded.middles)
 
         self._fills.append(fill)
-        return codes, scales
+        return Blocks(blocks, width, codes, scales, middles)
 
     def quantized(self, name: str, parts: Sequence[Part], codes: Codes, scale_dtype: str) -> Quantized:
         """Add a matrix [in, out] as codes, with scales in `scale_dtype`; NVFP4's are in float8 under a shared scale.
