@@ -42,7 +42,7 @@ WINDOW, CHUNK = 1024, 256
 """Tokens of a text that are scored, and of a pass."""
 PROBLEMS = 40
 """Of HumanEval, evenly spread."""
-PERPLEXITY_WITHIN = {"int8": 0.02, "int4": 0.15}
+PERPLEXITY_WITHIN = {"int8": 0.02, "int4": 0.3}
 """Most that a precision may add to the perplexity, as a share of it."""
 ANSWER = 64
 """Tokens of an answer that a precision and float32 are compared by."""
