@@ -45,7 +45,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check docs layout demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check docs layout fleet demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -93,7 +93,7 @@ lint: $(VENV)/lint ## Check style and types
 format: $(VENV)/lint ## Put the code into the project's format, and mend what the linter can mend
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
-check: lint docs test test-browser test-faults test-train ## Everything that continuous integration runs
+check: lint docs test test-browser test-deploy test-faults test-train ## Everything that continuous integration runs
 
 docs: $(VENV)/docs ## Render docs/reference and build the documentation's site into build/site
 	$(PY) -m scripts.render_docs $(if $(CI),--check)
@@ -101,6 +101,9 @@ docs: $(VENV)/docs ## Render docs/reference and build the documentation's site i
 
 layout: ## Print the rooms, floors and arrows of each package, from its own imports
 	$(PYTHON) scripts/layout.py
+
+fleet: build ## Serve MODEL by REPLICAS=3 servers behind one address, http://localhost:PORT, with HAProxy; SIGHUP replaces them
+	exec $(PY) -m scripts.fleet --bundle $(BUNDLE) --port $(PORT) --replicas $(or $(REPLICAS),3)
 
 demo: build ## Serve MODEL for a moment and show one prompt in auto and the three modes
 	$(PY) -m trimode_client.cli.demo --bundle $(BUNDLE)
@@ -144,7 +147,7 @@ image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this pro
 	docker build --file build/Dockerfile --tag $(IMAGE) .
 
 clean: ## Remove what was built here: bundles, environments, caches
-	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-torch $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-torch $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools .cache/haproxy $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, completed in stages: $(VENV)/serve has what converting and serving need, $(VENV)/test adds what the
 # tests need, and so on; each stage is the extra of pyproject.toml of that name. PyTorch has an environment of its own,
