@@ -190,6 +190,8 @@ ENVIRONMENT = {f"{PREFIX}{key.upper()}": key for key in settings()}
 """The environment variables that win over model.yaml, and the key that each of them sets."""
 OTHERS = (RULE_FILES, STATE, FORM_VARIABLE, LEVEL_VARIABLE, "TRIMODE_URL", "TRIMODE_API_KEY")
 """Variables with our prefix that have a meaning elsewhere: the last two are the client's."""
+TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
+"""What a variable says for yes and for no, in letters of any case."""
 SERVICE_LINK = re.compile(r"TRIMODE_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)")
 """Variables that Kubernetes sets in every container for a service whose name begins with trimode."""
 
@@ -209,10 +211,9 @@ def check_names(environment: Collection[str], others: Collection[str] = ()) -> N
 
 
 def _value_of(key: str, text: str) -> object:
-    """Return what a variable says: true and false are words there, all else is checked as it is in the file."""
-    words = {"1": True, "true": True, "0": False, "false": False}
-    if isinstance(getattr(ServerConfig, key), bool):
-        return words.get(text.lower(), text)
+    """Return what a variable says: yes and no are words there, all else is checked as it is in the file."""
+    if isinstance(getattr(ServerConfig, key), bool) and text.lower() in (*TRUE, *FALSE):
+        return text.lower() in TRUE
     return text
 
 

@@ -40,13 +40,13 @@ those of the command line come after them. One without a value takes `true` or `
 """
 
 TRITONS = """
-What stands behind `--` goes to tritonserver, as in `trimode-serve -- --log-verbose=1 --id=blue`;
+What comes after `--` goes to tritonserver, as in `trimode-serve -- --log-verbose=1 --id=blue`;
 `TRIMODE_TRITON_OPTIONS` holds such options too, split as a shell splits them. These are refused, since `trimode-serve`
 sets them or they would open a door beside it:
 """
 
 OTHER_VARIABLES = {
-    "TRIMODE_TRITON_OPTIONS": ("the server", "Options of tritonserver, in front of those behind `--`."),
+    "TRIMODE_TRITON_OPTIONS": ("the server", "Options of tritonserver, before those after `--`."),
     RULE_FILES: (
         "the server",
         "Python files with reveal rules of your own, separated by colons; the name of a file is the name of its rule.",

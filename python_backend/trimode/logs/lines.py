@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 from datetime import UTC, datetime
 
 from .request_id import FIELD
 
 TIME, LEVEL, LOGGER, MESSAGE, EXCEPTION = "time", "level", "logger", "message", "exception"
 """Keys of a line in JSON, with FIELD; EXCEPTION and FIELD are there only where there is one."""
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029]")
+"""What would end a line or steer a terminal; a tab does neither."""
 HEAD = b'{"time":'  # of a line in JSON
 
 
@@ -29,9 +32,10 @@ class TextLine(logging.Formatter):
         return moment(record.created)
 
     def formatMessage(self, record: logging.LogRecord) -> str:
-        """Return the line without a traceback."""
+        """Return the line without a traceback: one line, whatever a caller put into what is quoted in it."""
         request = getattr(record, FIELD, "")
         record.shown_id = f" [{request}]" if request else ""
+        record.message = CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), record.message)
         return super().formatMessage(record)
 
 
@@ -70,6 +74,8 @@ def read_back(line: bytes) -> logging.LogRecord | None:
         return None
     try:
         found = json.loads(line)
+        if not all(isinstance(found[key], str) for key in (LEVEL, LOGGER, MESSAGE)):
+            return None
         return logging.makeLogRecord(
             {
                 "created": datetime.fromisoformat(found[TIME]).timestamp(),

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 FIELD = "request_id"
 """The attribute of a record, and the key of a line in JSON, that holds the id."""
 
-
 NAME = re.compile(r"[\x21-\x7e]{1,128}")
 """What an id of a caller's may be, so that it stays one word of one line; another one is not logged."""
 
@@ -55,6 +54,11 @@ def suggest(request_id: str) -> None:
     current = _CURRENT.get()
     if current is not None and not current.given and NAME.fullmatch(request_id):
         current.id, current.given = request_id, True
+
+
+def plain(request_id: str) -> str:
+    """Return an id of a caller's if it may be logged, else ""."""
+    return request_id if NAME.fullmatch(request_id) else ""
 
 
 def current_id() -> str:

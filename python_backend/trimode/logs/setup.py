@@ -28,7 +28,9 @@ class LogHandler(logging.StreamHandler[TextIO]):
     """Writes lines; where one cannot be written, to a full disk say, serving goes on without it."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Pass on: there is nowhere to say it."""
+        """Leave out a line that the file does not take; a line that cannot be made is a defect, which is shown."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 @contextlib.contextmanager
@@ -74,6 +76,6 @@ def asked_for(environment: Mapping[str, str]) -> tuple[str, str]:
 
 
 def _one_of(names: Mapping[str, object] | tuple[str, ...], variable: str, given: str) -> str:
-    if given.lower() not in names:
+    if given not in names:
         raise ConfigError(f"{variable} must be {' or '.join(names)}, got {given!r}")
-    return given.lower()
+    return given

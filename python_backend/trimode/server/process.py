@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 from collections.abc import Callable
@@ -18,6 +19,8 @@ import psutil
 from .launch.reaper import WAITING, Reaper
 from .launch.triton_log import pass_on
 from .shared_memory import SHM, clear_shm
+
+logger = logging.getLogger(__name__)
 
 STUB_NAME = "triton_python_backend_stub"
 SHORT_NAME = 15  # characters that the kernel keeps of a name; psutil adds the rest only while the process lives
@@ -155,4 +158,7 @@ async def forward_log(source: asyncio.StreamReader, take: Callable[[bytes], None
 def _hand_on(lines: list[bytes], take: Callable[[bytes], None]) -> None:
     for line in lines:
         if line and not any(noise in line for noise in NOISE):
-            take(line)
+            try:
+                take(line)
+            except Exception:  # who writes the log would wait for ever if nobody read on
+                logger.exception("a line of the log could not be passed on")

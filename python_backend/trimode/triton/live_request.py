@@ -95,7 +95,10 @@ class LiveRequest:
 
     def sink(self, chunk: Chunk) -> None:
         """Send one chunk; if that fails, cancel the request and send an error."""
-        request_id.begin(self.log_id)
+        with request_id.working_for(self.log_id):
+            self._pass_on(chunk)
+
+    def _pass_on(self, chunk: Chunk) -> None:
         self._ready.wait()
         assert self._handle is not None
         with self._lock:

@@ -82,9 +82,13 @@ class TritonPythonModel:
         recorder = None if name == CANARY_TAG else self._recorder
         caller, rate = caller_of(parameters), token_rate_of(parameters)
         used = None if rate is None else partial(self._budgets.use, caller)
-        log_id = log_id_of(parameters) or str(request.request_id())
-        request_id.begin(log_id)
+        log_id = request_id.plain(log_id_of(parameters) or str(request.request_id()))
         live = LiveRequest(name, sender, recorder, self._housekeeper.forget, used, log_id)
+        with request_id.working_for(log_id):
+            self._take(request, live, recorder, caller, rate)
+
+    def _take(self, request: Any, live: LiveRequest, recorder: Recorder | None, caller: str, rate: int | None) -> None:
+        parameters = request.parameters()
         given: dict[str, object] = {}
         try:
             if rate is not None:
@@ -122,9 +126,9 @@ class TritonPythonModel:
     ) -> None:
         if live.cancelled:
             raise CancelledError("the request was cancelled")
-        request_id.begin(live.log_id)
         submit = partial(self._runtime.submit, timeout_ms=timeout_ms, caller=caller, arrived=arrived, name=live.log_id)
-        live.attach(submit(given, live.sink))
+        with request_id.working_for(live.log_id):
+            live.attach(submit(given, live.sink))
 
     def _refuse(self, live: LiveRequest, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
         """Answer a request that could not be read or queued; a defect of ours is logged in full."""

@@ -33,6 +33,12 @@ def test_text_without_a_request_names_none() -> None:
     assert re.fullmatch(rf"{MOMENT} WARNING trimode\.guard: odd", TextLine().format(record("odd")))
 
 
+def test_a_quoted_text_makes_no_line_of_its_own() -> None:
+    line = TextLine().format(record("refused: %r\n2026-01-01T00:00:00.000Z INFO forged\r\x1b[2J\u2028\tend", "é"))
+    assert len(line.splitlines()) == 1 and "\x1b" not in line
+    assert line.endswith(r"refused: 'é'\n2026-01-01T00:00:00.000Z INFO forged\r\x1b[2J\u2028" + "\tend")
+
+
 def test_a_traceback_stands_below_its_line() -> None:
     first, *_, last = TextLine().format(record("failed", error=ValueError("why"))).splitlines()
     assert first.endswith("failed") and last == "ValueError: why"
@@ -70,3 +76,9 @@ def test_another_line_is_none(line: bytes) -> None:
 def test_a_line_past_the_loggers_has_the_form() -> None:
     found = json.loads(line_of(JsonLine(), logging.WARNING, "trimode-serve", "3 lines"))
     assert (found["level"], found["logger"], found["message"]) == ("WARNING", "trimode-serve", "3 lines")
+
+
+@pytest.mark.parametrize("key", ["level", "logger", "message"])
+def test_a_line_whose_values_are_no_texts_is_another_line(key: str) -> None:
+    found = json.loads(JsonLine().format(record("odd")))
+    assert read_back(json.dumps({**found, key: 3}, separators=(",", ":")).encode()) is None

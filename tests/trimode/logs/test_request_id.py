@@ -6,7 +6,7 @@ import asyncio
 import logging
 
 import pytest
-from trimode.logs.request_id import begin, current_id, named, stamp, suggest, working_for
+from trimode.logs.request_id import begin, current_id, named, plain, stamp, suggest, working_for
 
 
 def test_tasks_and_threads_of_a_request_see_its_id_and_no_other() -> None:
@@ -57,3 +57,8 @@ def test_a_record_names_its_own_request_before_the_current_one() -> None:
     with working_for("a"):
         assert stamp(plain) and stamp(own)
     assert (vars(plain)["request_id"], vars(own)["request_id"]) == ("a", "b,c")
+
+
+@pytest.mark.parametrize("given", ["", "two words", "a\nb", "é", "x" * 129])
+def test_an_id_that_would_not_stay_one_word_is_none(given: str) -> None:
+    assert (plain(given), plain("a-1")) == ("", "a-1")

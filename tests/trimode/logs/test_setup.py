@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import warnings
@@ -9,7 +10,7 @@ import warnings
 import pytest
 from trimode.errors import ConfigError
 from trimode.logs.request_id import working_for
-from trimode.logs.setup import asked_for, log_lines, serve_log
+from trimode.logs.setup import LogHandler, asked_for, log_lines, serve_log
 
 
 def test_every_line_has_one_form_and_its_request(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +52,25 @@ def test_warnings_of_python_are_lines_too(capsys: pytest.CaptureFixture[str]) ->
 
 def test_the_environment_says_form_and_level() -> None:
     assert asked_for({}) == ("text", "info")
-    assert asked_for({"TRIMODE_LOG_FORMAT": "JSON", "TRIMODE_LOG_LEVEL": "debug"}) == ("json", "debug")
+    assert asked_for({"TRIMODE_LOG_FORMAT": "json", "TRIMODE_LOG_LEVEL": "debug"}) == ("json", "debug")
+
+
+class Full(io.StringIO):
+    """A disk without room."""
+
+    def write(self, text: str) -> int:
+        raise OSError("no space left")
+
+
+def test_a_line_that_cannot_be_written_is_left_out_and_one_that_cannot_be_made_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    said = logging.LogRecord("trimode.x", logging.WARNING, "", 0, "a line", None, None)
+    LogHandler(Full()).handle(said)
+    assert capsys.readouterr().err == ""
+    said.args = ("no place for it",)
+    LogHandler(io.StringIO()).handle(said)
+    assert "not all arguments converted" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["TRIMODE_LOG_FORMAT", "TRIMODE_LOG_LEVEL"])

@@ -58,6 +58,27 @@ def test_a_line_without_end_is_passed_on_in_parts() -> None:
     assert forwarded(*(line[at : at + LOG_PART] for at in range(0, len(line), LOG_PART))) == line
 
 
+def test_a_line_that_cannot_be_passed_on_is_said_and_the_next_one_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    taken: list[bytes] = []
+
+    def take(line: bytes) -> None:
+        if line == b"odd\n":
+            raise TypeError("what is that?")
+        taken.append(line)
+
+    async def run() -> None:
+        source = asyncio.StreamReader()
+        source.feed_data(b"odd\nplain\n")
+        source.feed_eof()
+        await forward_log(source, take)
+
+    asyncio.run(run())
+    assert (taken, [record.getMessage() for record in caplog.records]) == (
+        [b"plain\n"],
+        ["a line of the log could not be passed on"],
+    )
+
+
 def test_a_log_that_cannot_be_written_is_read_to_its_end_and_serving_goes_on() -> None:
     async def run() -> None:
         source = asyncio.StreamReader()

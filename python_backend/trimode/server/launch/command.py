@@ -83,7 +83,7 @@ class Launch:
             shm_prefix=own_prefix(),
             talkative=options.log_level == "debug",
         )
-        command += options.triton_options  # behind ours: of an option that is given twice the last counts
+        command += options.triton_options  # after ours: of an option that is given twice the last counts
         bundle = plain_path(bundle, folder, "bundle")
         logs = {FORM_VARIABLE: "json", LEVEL_VARIABLE: options.log_level}  # triton_log.py reads JSON back
         own = {"TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules), **logs, **keys_given(options)}

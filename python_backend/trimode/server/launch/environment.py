@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ...config import PREFIX
+from ...config import FALSE, PREFIX, TRUE
 
 OTHERWISE = {"api_key": "TRIMODE_SERVER_API_KEY"}
 """Variables with another name than their option's: TRIMODE_API_KEY is the client's."""
@@ -18,7 +18,6 @@ NOT_HERE = ("help", "version", "bundle", "reveal_rule", "stream_interval", "stre
 """Options without a variable of this module: config.py reads those of keys, api/reveals.py TRIMODE_REVEAL_RULES."""
 LINK = re.compile(r"(tcp|udp|sctp)://.*")
 """What Kubernetes sets as `TRIMODE_HTTP_PORT` in containers beside a service that is called `trimode-http`."""
-TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 
 
 def variables(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:

@@ -28,9 +28,9 @@ DESCRIPTION = "Serve an engine bundle with Triton Inference Server over HTTP and
 
 
 TRITON_OPTIONS = "TRIMODE_TRITON_OPTIONS"
-"""The variable with options of tritonserver, as a shell would split them; those behind `--` come after them."""
+"""The variable with options of tritonserver, as a shell would split them; those after `--` come later."""
 EPILOG = (
-    "What stands behind -- are options of tritonserver, such as -- --log-verbose=1; those that trimode-serve sets "
+    "After -- come options of tritonserver, such as -- --log-verbose=1; those that trimode-serve sets "
     "itself are refused. Every option has a variable of the environment too, such as TRIMODE_HTTP_PORT for --http-port."
 )
 
@@ -164,7 +164,7 @@ def _add_access(made: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="FILE",
         help="let in only callers with a key of this file, one a line with or without a name in front of it, "
-        "and with limits of its own behind it, such as requests_per_minute=60; it is read again when it changes [none]",
+        "and with limits of its own after it, such as requests_per_minute=60; it is read again when it changes [none]",
     )
     made.add_argument(
         "--metrics-without-key",

@@ -1,4 +1,4 @@
-"""What stands behind `--` on the command line: options of tritonserver, but for those that this server sets itself."""
+"""What comes after `--` on the command line: options of tritonserver, but for those that this server sets itself."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MARK = "--"
 
 
 def split(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the arguments in front of the first `--`, and those behind it."""
+    """Return the arguments before the first `--`, and those after it."""
     if MARK not in arguments:
         return list(arguments), []
     at = list(arguments).index(MARK)
@@ -50,7 +50,7 @@ def check_triton_options(given: Sequence[str]) -> tuple[str, ...]:
     """
     if given and not given[0].startswith("-"):
         raise argparse.ArgumentTypeError(
-            f"behind -- are options of tritonserver, which begin with --, got {given[0]!r}"
+            f"after -- come options of tritonserver, which begin with --, got {given[0]!r}"
         )
     for argument in given:
         if not argument.startswith("-") or argument == "-":
@@ -62,7 +62,8 @@ def check_triton_options(given: Sequence[str]) -> tuple[str, ...]:
         if name in ("h", "help"):
             raise argparse.ArgumentTypeError("ask tritonserver itself for its help")
     for argument in given:
-        setting = argument.partition("--backend-config=")[2] or argument
+        option, _, value = argument.partition("=")
+        setting = value if "--backend-config".startswith(option) else argument
         for owned in OWNED_OF_PYTHON:
             if setting.startswith(f"python,{owned}="):
                 raise argparse.ArgumentTypeError(f"--backend-config=python,{owned} is set by trimode-serve itself")

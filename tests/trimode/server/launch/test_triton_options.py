@@ -1,4 +1,4 @@
-"""Options of tritonserver behind `--`: passed on, but for those that the server sets."""
+"""Options of tritonserver after `--`: passed on, but for those that the server sets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def refusal(capsys: pytest.CaptureFixture[str], *given: str) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
-def test_what_stands_behind_the_mark_is_passed_on() -> None:
+def test_what_comes_after_the_mark_is_passed_on() -> None:
     options = read(["--http-port", "1", "--", "--log-verbose=1", "--trace-config", "a,b=c"], {})
     assert (options.http_port, options.triton_options) == (1, ("--log-verbose=1", "--trace-config", "a,b=c"))
 
@@ -32,7 +32,8 @@ def test_options_of_the_environment_come_first() -> None:
         ("--log-format=ISO8601", "use --log-format and --log-level"),
         ("--allow-sagemaker=true", "--allow-sagemaker of tritonserver is set"),
         ("--backend-config=python,stub-timeout-seconds=1", "--backend-config=python,stub-timeout-seconds is set by"),
-        ("python", "behind -- are options of tritonserver, which begin with --, got 'python'"),
+        ("--backend-conf=python,stub-timeout-seconds=1", "--backend-config=python,stub-timeout-seconds is set by"),
+        ("python", "after -- come options of tritonserver, which begin with --, got 'python'"),
         ("--help", "ask tritonserver itself for its help"),
     ],
 )
