@@ -57,9 +57,8 @@ class Stats:
         running, waiting: requests. slots_used: share of the engine's slots for keys and values that sequences hold.
         passes_total: compiled calls so far.
         prompt_tokens, cached_tokens: of prompts looked up in the prefix cache; those found there.
-        prefix_bytes: what the prefix cache holds.
-        auto_cycles: cycles by the mode and the length of draft that `auto` chose.
-        steps: steps of the scheduler by their tokens, as they are counted.
+        prefix_bytes, grammar_bytes: what the prefix cache holds; what the grammars that are kept are counted with.
+        auto_cycles: cycles by the mode and the length of draft that `auto` chose. steps: of the scheduler, by their tokens.
         pass_seconds: what a call takes, with what is done around it, by rows and tokens per row, as `auto` sees it.
     """
 
@@ -72,6 +71,7 @@ class Stats:
     prefix_bytes: int
     auto_cycles: dict[tuple[str, int], int]
     pass_seconds: dict[tuple[int, int], float]
+    grammar_bytes: int = 0
     steps: StepTally = field(default_factory=StepTally)
 
 
@@ -214,6 +214,7 @@ class Runtime:
             self._prefixes.size,
             dict(self.auto.cycles),
             self.auto.curve.table(SHOWN_ROWS, SHOWN_TOKENS),
+            0 if self.services.grammars is None else self.services.grammars.kept_bytes,
             self._scheduler.steps,
         )
 

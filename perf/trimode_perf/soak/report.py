@@ -72,8 +72,8 @@ before it, in steps of ONNX Runtime's memory.
 ![memory by the minute](plots/soak.png)
 
 The bound on the stub's memory with nano and the settings that ship, {sum(found["bound_mib"].values()):.0f} MiB, has these parts.
-[Operations](../docs/operations.md#memory-and-devshm) says what sets each. The states of grammars that answers went through
-are not in it.
+[Operations](../docs/operations.md#memory-and-devshm) says what sets each. Grammars count with the states that answers
+went through.
 
 | part | MiB |
 | --- | --- |

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from llguidance import LLMatcher, LLParserLimits
 
 from .closing import close
+from .heap import Use
 from .lexicon import Lexicon
 from .matcher import Matcher
 from .need import MOST
@@ -23,6 +24,10 @@ LIMITS = LLParserLimits(
     verbose_errors=False,
 )
 """What compiling and each step may take; about half of the library's own limits."""
+MOST_BYTES_OF_STATES = 100 * 2**20
+"""Bytes that the states of one grammar may take: max_lexer_states, some 2 KB each."""
+TRIED_TOKENS = 384
+"""Tokens that are followed at random when a grammar is tried; its size is what it takes then."""
 LONGEST_SEARCHED = 2_048
 """Tokens of the longest text that is tried as the shortest one."""
 
@@ -34,22 +39,43 @@ class Compiled:
     Attributes:
         shortest: the shortest text known, in tokens, None if none is.
         need: most tokens that a text needs at once to be ended.
+        size: bytes that it took when it was tried.
+        use: how many tokens of answers were followed in it since.
     """
 
     start: LLMatcher
     lexicon: Lexicon
     shortest: tuple[int, ...] | None
     need: int = MOST
+    size: int = 0
+    use: Use = field(default_factory=Use)
+
+    @property
+    def grown_bytes(self) -> int:
+        """What the states that answers went through are counted with: the library does not say what they take.
+
+        They grow with the tokens that are followed, and slower the more were followed: as fast as they grew when the
+        grammar was tried, with tokens drawn at random, they never grow again.
+        """
+        return min(self.size * self.use.tokens // TRIED_TOKENS, MOST_BYTES_OF_STATES)
+
+    @property
+    def counted_bytes(self) -> int:
+        """What it is counted with in all."""
+        return self.size + self.grown_bytes
 
     def after(self, text: bytes) -> LLMatcher | None:
         """Return the library's matcher after `text`; None if no text that matches begins so."""
         at, tokens = self.start.deep_copy(), self.lexicon.spell(text)
+        self.use.tokens += len(tokens)
         return at if not tokens or at.try_consume_tokens(tokens) == len(tokens) else None
 
     def matcher(self, ends: Sequence[int] = (), begins_after: int | None = None) -> Matcher:
         """Return a matcher of its own for one text; see there for the arguments."""
         at = self.start.deep_copy()
-        return Matcher(at, self.lexicon, self.shortest, ends=ends, begins_after=begins_after, need=self.need)
+        made = Matcher(at, self.lexicon, self.shortest, ends=ends, begins_after=begins_after, need=self.need)
+        made.use = self.use
+        return made
 
 
 def compile_grammar(text: str, lexicon: Lexicon, shortest: Sequence[int] | None = None) -> Compiled:

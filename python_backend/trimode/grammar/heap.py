@@ -1,11 +1,19 @@
-"""How many bytes a process has allocated, by which a grammar is weighed. Knows nothing of grammars."""
+"""By what a grammar is weighed: the bytes that a process has allocated, and the tokens that were followed."""
 
 from __future__ import annotations
 
 import ctypes
+from dataclasses import dataclass
 from pathlib import Path
 
 PAGE_BYTES = 4096
+
+
+@dataclass(eq=False)
+class Use:
+    """How many tokens of all texts in one grammar were followed, each once however often it was taken back."""
+
+    tokens: int = 0
 
 
 class _Mallinfo2(ctypes.Structure):

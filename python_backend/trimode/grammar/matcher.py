@@ -14,6 +14,7 @@ from llguidance import LLMatcher
 
 from .closing import Ends, accepts, close, close_after
 from .foresight import NOTHING, foresee
+from .heap import Use
 from .lexicon import Bools, Lexicon
 from .need import MOST
 from .refusal import bad_grammar
@@ -102,6 +103,8 @@ class Matcher:
             need: most tokens that it needs to be ended: with more of them left nobody looks at how it could be.
         """
         self._need = need
+        self.use = Use()
+        """Counts what this text takes."""
         self._may_end = may_end
         self._at, self._lexicon, self._ends, self._begins_after = at, lexicon, tuple(ends), begins_after
         self._shortest = None if path is None else len(path)
@@ -206,6 +209,7 @@ class Matcher:
             self._check()
             raise AssertionError(f"token {token} does not fit the grammar")
         if not known:
+            self.use.tokens += inside
             place.last = token, place.next(token, self._at, self._begins_after, inside=inside)
             self._check()
         assert place.last is not None

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from trimode.errors import Described, RequestError, shorten
-from trimode.grammar.compiled import Compiled, compile_grammar, find_shortest
+from trimode.grammar.compiled import TRIED_TOKENS, Compiled, compile_grammar, find_shortest
 from trimode.grammar.heap import allocated
 from trimode.grammar.lexicon import Lexicon
 from trimode.grammar.source import Source, grammar_text
@@ -21,8 +21,8 @@ PROCESSOR_SECONDS = 2.0
 """Processor time of one grammar; usual ones take a hundredth of it."""
 MEMORY_BYTES = 2 * 2**30
 """Address space of the process; the tables of a tokenizer of 131,072 tokens take a tenth of it."""
-LONGEST, STEPS = 128, 384
-"""Tokens of a text that are taken at random, and of all such texts, to see whether the grammar stays simple."""
+LONGEST = 128
+"""Tokens of a text that are taken at random to see whether the grammar stays simple, of TRIED_TOKENS in all."""
 
 
 def answer(lexicon: Lexicon, source: Source) -> dict[str, Any]:
@@ -54,7 +54,7 @@ def _follow(compiled: Compiled) -> str | None:
     """Take tokens at random, text after text; return what the library says where that became too complex."""
     lexicon, chance = compiled.lexicon, Random(0)
     at, length = compiled.start.deep_copy(), 0
-    for _ in range(STEPS):
+    for _ in range(TRIED_TOKENS):
         allowed = np.flatnonzero(lexicon.unpack(at.compute_bitmask()))
         if at.is_error():
             return str(at.get_error())[:120]

@@ -155,6 +155,12 @@ PREFIX_HITS = Metric(
     "trimode_prefix_cache_hits_total", "counter", "Prompt tokens found there, which were not read again"
 )
 PREFIX_BYTES = Metric("trimode_prefix_cache_bytes", "gauge", "Memory that the prefix cache holds", (INSTANCE,))
+GRAMMAR_BYTES = Metric(
+    "trimode_grammar_bytes",
+    "gauge",
+    "Memory that the grammars which are kept are counted with, their states included",
+    (INSTANCE,),
+)
 AUTO_CYCLES = Metric(
     "trimode_auto_cycles_total",
     "counter",
@@ -199,6 +205,7 @@ METRICS: tuple[Metric, ...] = (
     PREFIX_QUERIES,
     PREFIX_HITS,
     PREFIX_BYTES,
+    GRAMMAR_BYTES,
     AUTO_CYCLES,
     PASS_SECONDS,
 )
@@ -219,7 +226,7 @@ UNITS: dict[str, str] = {
             *(FIRST_CHUNK, DURATION, PASS_SECONDS, QUEUE, PREFILL, DECODE),
             *(INFERENCE, INTER_TOKEN, INTER_CHUNK, PER_TOKEN),
         ),
-        "bytes": (PREFIX_BYTES,),
+        "bytes": (PREFIX_BYTES, GRAMMAR_BYTES),
     }.items()
     for metric in metrics
 }

@@ -30,6 +30,7 @@ class GapGuide:
         right: the text that follows the gap.
         ends: whether the gap may end where a matcher stands.
         path: the shortest filling that is known, in tokens.
+        doubtful: whether none is known though one was looked for.
     """
 
     made: Compiled
@@ -37,10 +38,12 @@ class GapGuide:
     right: str
     ends: Ends
     path: tuple[int, ...] | None = None
+    doubtful: bool = False
 
     def guide(self, start: Start) -> Guide:
         """Return the guide of tokens that begin as `start` says."""
         text = Matcher(self.at.deep_copy(), self.made.lexicon, self.path, may_end=self.ends)
+        text.use = self.made.use
         return GapMatcher(text, self.made.lexicon, start.head.encode(), self.right.encode())
 
     def accepts(self, filling: str) -> bool:
@@ -88,7 +91,9 @@ class GapGuides:
         here = made.after(self._text.begun_with(fills).encode())
         assert here is not None  # each filling was accepted with what follows it
         last = at + 1 == len(self._text.sizes)
-        return GapGuide(made, here, right, followed_by(made.lexicon.spell(right.encode()), closed=last))
+        ends = followed_by(made.lexicon.spell(right.encode()), closed=last)
+        path = close(here, made.lexicon, max(self._text.sizes[at], default=self._params.max_tokens), ends=ends)
+        return GapGuide(made, here, right, ends, None if path is None else tuple(path), doubtful=path is None)
 
     def none_found(self, gap: int, most: int) -> RequestError:
         """Return the error of a request for whose gap, counted from 0, nothing was found that matches."""

@@ -21,6 +21,9 @@ MAX_ROUNDS = 3
 """Most times that sizes are tried: twice after the ladder, each time between closer neighbours."""
 MOST_RETURNS = 16
 """Most times that a gap is filled otherwise because nothing fits into a later one."""
+DOUBTFUL_TOKENS = 32
+"""Most tokens of a gap of open size for which no filling is known: the model may find one still, but hardly a long one,
+and to try a size takes up to a pass for each of its tokens."""
 MEETING_TOKENS = 8
 """Tokens that a draft from left to right may go beyond the largest size, to meet the right side there."""
 
@@ -71,8 +74,14 @@ class GapSearch:
     @classmethod
     def of(cls, context: GapContext, given: tuple[int, ...], limit: int, guide: GapGuide | None = None) -> GapSearch:
         """Begin with the sizes given, or with the ladder up to `limit` tokens."""
+        limit = min(limit, DOUBTFUL_TOKENS) if guide is not None and guide.doubtful else limit
         sizes = given or (*(size for size in SIZE_LADDER if size < limit), limit)
         return cls(context, sizes, open=not given, guide=guide)
+
+    @property
+    def small_sizes(self) -> tuple[int, ...]:
+        """Those of the first sizes that are tried where there is little hope; all where the request gave them."""
+        return tuple(size for size in self.sizes if size <= DOUBTFUL_TOKENS or not self.open)
 
     def guide_of(self, start: Start) -> Guide | None:
         """Return the guide of tokens that begin as `start` says; None where any may fill the gap."""

@@ -65,6 +65,7 @@ class InfillRequest:
         self._answered = False
         self._made = GapJobs(request, services, self, self._collect)
         self._guides = GapGuides.of(request.params, self._text, services)
+        self._doubted: set[int] = set()  # gaps for which no filling was known, and the model was asked all the same
         self._returns = 0  # how often a gap was filled otherwise for the sake of a later one
         self._gaps: list[GapSearch] = []
         self._fills: list[str] = []
@@ -95,6 +96,11 @@ class InfillRequest:
         guide = None if self._guides is None else self._guides.after(self._fills)
         gap = GapSearch.of(context, self._text.sizes[at], self._params.max_tokens, guide)
         self._gaps.append(gap)
+        if guide is not None and guide.doubtful:
+            if at in self._doubted:
+                self._go_back()
+                return
+            self._doubted.add(at)
         largest = max(gap.sizes)
         self._check_room(largest)
         if gap.open:
@@ -202,7 +208,7 @@ class InfillRequest:
             if not before.begins_otherwise:
                 before.begins_otherwise = True
                 start = before.context.starts[-1]
-                return self._queue([self._made.filling(before, start, size) for size in before.sizes])
+                return self._queue([self._made.filling(before, start, size) for size in before.small_sizes])
         raise self._guides.none_found(failed, max(self._gaps[-1].sizes))
 
     def _score_continuation(self, seq: SequenceState, start: Start) -> None:

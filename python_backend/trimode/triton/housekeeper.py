@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from ..metrics import (
     AUTO_CYCLES,
+    GRAMMAR_BYTES,
     PASS_SECONDS,
     PASSES,
     PREFIX_BYTES,
@@ -117,6 +118,7 @@ class Housekeeper:
         record.level(WAITING, stats.waiting, own)
         record.level(SLOTS_USED, round(stats.slots_used, 4), own)
         record.level(PREFIX_BYTES, stats.prefix_bytes, own)
+        record.level(GRAMMAR_BYTES, stats.grammar_bytes, own)
         record.total(PASSES, stats.passes_total, own)
         record.steps(stats.steps)
         record.total(PREFIX_QUERIES, stats.prompt_tokens)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,13 +13,14 @@ from trimode.api.guide import GuideType
 from trimode.errors import RequestError
 from trimode.grammar import compiler as module
 from trimode.grammar import trial
-from trimode.grammar.compiled import compile_grammar
+from trimode.grammar.compiled import MOST_BYTES_OF_STATES, TRIED_TOKENS, compile_grammar
 from trimode.grammar.compiler import Compiler
 from trimode.grammar.refusal import FIELD, bad_grammar
 from trimode.grammar.source import Source
 from trimode.grammar.worker import answer
 
 from tests.support.grammars import END, NANO, SIZE, nano_lexicon, shown
+from tests.support.layout import ROOT
 
 pytestmark = pytest.mark.subprocess
 
@@ -65,6 +68,12 @@ HOSTILE: dict[str, tuple[GuideType, object]] = {
 }
 
 
+GROWING: dict[str, tuple[GuideType, str]] = {
+    "any JSON": ("json_schema", "{}"),
+    "texts with a length": ("json_schema", '{"type": "string", "minLength": 10, "maxLength": 2000}'),
+    "an expression with counts": ("regex", "([a-z]{3,30}-[0-9]{2,20}){1,40}"),
+    "a recursive grammar": ("ebnf_grammar", 'start: pair\npair: "(" pair? ")" | /[a-z]{1,20}/ ";" pair?\n'),
+}
 ENDS_ITS_PROCESS = ("products",)
 
 
@@ -102,13 +111,51 @@ def test_large_grammars_leave_room_for_few(grammars: Compiler, monkeypatch: pyte
     grammars.compile(small)
     grammars.compile(large)
     assert grammars.knows(small)
-    assert grammars._sizes[large] > 500_000 > grammars._sizes[small]
+    assert grammars._kept[large].size > 500_000 > grammars._kept[small].size
     monkeypatch.setattr(module, "MOST_BYTES_KEPT", 500_000)
     newest = Source("regex", "h+")
     grammars.compile(newest)
     assert grammars.knows(newest)
     assert not grammars.knows(large)
-    assert sum(grammars._sizes.values()) <= 500_000
+    assert 0 < grammars.kept_bytes <= 500_000
+
+
+def test_states_that_answers_went_through_count_and_are_left_out_in_time(
+    grammars: Compiler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, other = Source("json_schema", json.dumps({"type": "string", "maxLength": 500})), Source("regex", "i+")
+    first = grammars.compile(source)
+    before = grammars.kept_bytes
+    text = first.matcher()
+    for token in nano_lexicon().tokens.tokenize_str('"' + "some words " * 40):
+        text.take(int(token))
+    assert first.use.tokens == text.taken
+    assert grammars.kept_bytes - before == first.grown_bytes == first.size * text.taken // TRIED_TOKENS > 0
+    text.back(20)
+    for token in nano_lexicon().tokens.tokenize_str(" words"):
+        text.take(int(token))
+    assert grammars.compile(source) is first
+    monkeypatch.setattr(module, "MOST_BYTES_GROWN", first.grown_bytes - 1)
+    assert not grammars.knows(source)
+    renewed = grammars.compile(source)
+    assert renewed is not first and grammars.knows(source) and grammars.compile(source) is renewed
+    assert (renewed.size, renewed.need, renewed.shortest) == (first.size, first.need, first.shortest)
+    assert renewed.grown_bytes == 0 and text.allowed().any(), "the answer on its way goes on"
+    grammars.compile(other)
+    renewed.use.tokens = 10**9
+    monkeypatch.setattr(module, "MOST_BYTES_GROWN", 2 * MOST_BYTES_OF_STATES)
+    grammars.compile(other)
+    assert not grammars.knows(source), "what its states are counted with leaves no room for it"
+
+
+@pytest.mark.parametrize("name", GROWING)
+def test_what_is_counted_is_no_less_than_what_is_taken(grammars: Compiler, name: str) -> None:
+    """Tokens are drawn at random, which makes more states than texts do."""
+    made = grammars.compile(Source(*GROWING[name]))
+    script = f"import sys\nfrom tests.support.grammar_growth import grown\nprint(grown({GROWING[name]!r}, 4000))"
+    grown = int(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, cwd=ROOT).stdout)
+    counted = made.size + min(made.size * 4000 // TRIED_TOKENS, MOST_BYTES_OF_STATES)
+    assert grown <= counted
 
 
 def test_the_shortest_text_comes_with_the_grammar(grammars: Compiler) -> None:

@@ -10,8 +10,12 @@ from typing import Any
 import pytest
 from trimode.errors import RequestError
 from trimode.requests.gap_guides import GapGuides
+from trimode.requests.gap_jobs import GapJobs
+from trimode.requests.gap_search import GapSearch
 from trimode.requests.gapped_text import GappedText
+from trimode.requests.seams import Start
 from trimode.runtime import Runtime
+from trimode.scheduling.job import Job
 from trimode.text.tokenizer import Tokenizer
 
 from tests.support.knowing_engine import KnowingEngine
@@ -114,6 +118,22 @@ def test_where_nothing_is_found_nothing_is_claimed(runtime: Runtime, asked: dict
     with pytest.raises(RequestError, match=re.escape(said)) as caught:
         runtime.generate({**WHOLE, **asked})
     assert (caught.value.field, caught.value.error_type) == (GUIDE, "no_filling")
+
+
+def test_a_form_that_no_filling_fits_is_given_up_soon(runtime: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first gap's sizes are tried, the second's up to 32 tokens, and once more each, with other first tokens."""
+    sizes: list[int] = []
+    filling = GapJobs.filling
+
+    def counted(made: GapJobs, gap: GapSearch, start: Start, size: int, *more: Any) -> Job:
+        sizes.append(size)
+        return filling(made, gap, start, size, *more)
+
+    monkeypatch.setattr(GapJobs, "filling", counted)
+    asked = {"segments": ['{"a": "', {}, '", "b": ', {}, ', "c": 5} and more'], "max_tokens": 64}
+    with pytest.raises(RequestError, match="a filling of at most"):
+        runtime.generate({**WHOLE, **asked})
+    assert max(sizes) == 64 and len(sizes) <= 60
 
 
 def test_an_earlier_gap_is_filled_otherwise_for_a_later_one(build: Build) -> None:
