@@ -55,10 +55,9 @@ class Stats:
 
     Attributes:
         running, waiting: requests. slots_used: share of the engine's slots for keys and values that sequences hold.
-        passes_total: compiled calls so far.
-        prompt_tokens, cached_tokens: of prompts looked up in the prefix cache; those found there.
+        passes_total: compiled calls. prompt_tokens, cached_tokens: looked up in the prefix cache; found there.
         prefix_bytes, grammar_bytes: what the prefix cache holds; what the grammars that are kept are counted with.
-        auto_cycles: cycles by the mode and the length of draft that `auto` chose. steps: of the scheduler, by their tokens.
+        auto_cycles: by the mode and the length of draft that `auto` chose. steps: of the scheduler, by their tokens.
         pass_seconds: what a call takes, with what is done around it, by rows and tokens per row, as `auto` sees it.
     """
 
