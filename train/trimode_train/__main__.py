@@ -1,6 +1,6 @@
 """`python -m trimode_train RECIPE`, or `--archive FILE`: prepares tokenizer and documents, then trains or resumes.
 
-The program alone: no other file of the package imports it.
+Exit codes: 0 done, 2 wrong usage, 130 interrupted. The program alone: no other file of the package imports it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 
 from .data.archive import Archive
 from .data.recipe import Recipe
-from .prepare import ROOT, RUNS, prepare, unpack
+from .prepare import ROOT, RUNS, prepare, say, unpack
 from .training.clock import Clock, wall_clock
+
+INTERRUPTED = 130  # as a shell has it for SIGINT
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -35,6 +37,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         "--stop-after", type=float, metavar="MINUTES", help="save and exit then; the schedule keeps its length"
     )
     parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps, without evaluation")
+    parser.add_argument("--no-evaluation", action="store_true", help="ask no questions, not even at the end")
     parser.add_argument("--device", metavar="cpu|cuda", help="the device to train on, in place of the recipe's")
     parser.add_argument("--rows", type=int, metavar="N", help="rows of a batch, in place of the recipe's")
     parser.add_argument(
@@ -63,8 +66,17 @@ def _adjusted(recipe: Recipe, options: argparse.Namespace) -> Recipe:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
-    began, options = time.monotonic(), _parse(arguments)
+    """Run the command line; returns the exit status. Ctrl-C ends it anywhere, and what was saved can be resumed."""
+    options = _parse(arguments)
+    try:
+        return _train(options)
+    except KeyboardInterrupt:  # before the first step or after the last: in between the trainer saves and stops
+        print("interrupted; --resume continues a run that has saved a state", file=sys.stderr)
+        return INTERRUPTED
+
+
+def _train(options: argparse.Namespace) -> int:
+    began = time.monotonic()
     import torch
 
     from .training.report import Reporter
@@ -76,7 +88,8 @@ def main(arguments: list[str] | None = None) -> int:
     folder = options.out or RUNS / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
     prepared = unpack(archive, folder) if archive else prepare(folder, recipe)
-    asked = [] if options.steps else prepared.questions()
+    asked = [] if options.steps or options.no_evaluation else prepared.questions()
+    say(f"training for {recipe.minutes:g} minutes in {folder}; the first step takes longer, Ctrl-C saves and stops")
     with Reporter(folder / "log.jsonl") as reporter:
         trainer = Trainer(recipe, prepared.corpus, Clock(60 * recipe.minutes, options.until), folder, reporter)
         if options.resume and trainer.path.exists():
@@ -95,6 +108,7 @@ def main(arguments: list[str] | None = None) -> int:
             trainer.save_shards(options.save_shards)
             shutil.copyfile(folder / "tokenizer.json", options.save_shards / "tokenizer.json")
         if asked and not trainer.stopping:
+            say(f"asking {len(asked)} held-out questions; the state is saved, Ctrl-C leaves them out")
             trainer.evaluate(asked)
     return 0
 

@@ -36,6 +36,11 @@ class Prepared(NamedTuple):
     questions: Callable[[], list[Question]]
 
 
+def say(text: str) -> None:
+    """Print what begins now: what comes before the first step can take minutes."""
+    print(text, flush=True)
+
+
 def tokenizer_texts(seed: int, chats: int = 12_000, code_bytes: int = 3_000_000) -> Iterator[str]:
     """The texts that merges are learned from: chats of the mixture and some library code."""
     from .data.chat import render
@@ -61,7 +66,10 @@ def prepare_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
     if recipe.start_from and not (folder / "tokenizer.json").exists():
         shutil.copyfile(ROOT / recipe.start_from / "tokenizer.json", folder / "tokenizer.json")
     if not (folder / "tokenizer.json").exists():
-        train_tokenizer(tokenizer_texts(recipe.seed), recipe.model.vocab_size).save(str(folder / "tokenizer.json"))
+        say(f"learning a tokenizer of {recipe.model.vocab_size:,} tokens, once for this run")
+        made = folder / "tokenizer.json.new"  # whole or not there, wherever it is interrupted
+        train_tokenizer(tokenizer_texts(recipe.seed), recipe.model.vocab_size).save(str(made))
+        made.rename(folder / "tokenizer.json")
     return load_tokenizer(folder)
 
 
@@ -74,7 +82,9 @@ def prepare(folder: Path, recipe: Recipe) -> Prepared:
     """Make tokenizer, corpus and questions."""
     from .data.corpus import Corpus
 
-    corpus = Corpus(prepare_tokenizer(folder, recipe), recipe.data)
+    tokenizer = prepare_tokenizer(folder, recipe)
+    say("reading the sources that documents are drawn from")
+    corpus = Corpus(tokenizer, recipe.data)
     return Prepared(corpus, lambda: _questions(conversations(corpus)))
 
 
@@ -87,4 +97,5 @@ def unpack(archive: Archive, folder: Path) -> Prepared:
 def _questions(pairs: list[tuple[str, Document]]) -> list[Question]:
     from .evaluation.scores import Question
 
+    say(f"{len(pairs)} held-out questions are asked between steps; --no-evaluation leaves them out")
     return [Question(*pair) for pair in pairs]

@@ -117,7 +117,7 @@ def score_autoregressive(model: Model, asked: list[Question]) -> dict[str, Score
     return by_domain(asked, lambda question: (next(matches), None))
 
 
-def score_diffusion(model: Model, asked: list[Question], length: int, threshold: float = 0.9) -> dict[str, Score]:
+def score_diffusion(model: Model, asked: Iterable[Question], length: int, threshold: float = 0.9) -> dict[str, Score]:
     """Score the exact match and the tokens per forward of block diffusion."""
 
     def one(question: Question) -> tuple[bool, Decoded]:

@@ -5,10 +5,11 @@ Knows the order of a run's work. Does not know how a row, a loss or an update is
 
 from __future__ import annotations
 
+import itertools
 import json
 import signal
 import time
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Iterator, Sized
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import FrameType
@@ -247,12 +248,19 @@ class Trainer:
                 signal.signal(number, handler)
 
     def evaluate(self, asked: list[Question]) -> None:
-        """Report the exact match of greedy decoding on all questions, and of diffusion on every eighth."""
+        """Report the exact match of greedy decoding on all questions, and of diffusion on every eighth.
+
+        A run that is to stop leaves the rest of the questions out, and reports nothing.
+        """
         self.model.eval()
         ar = score_autoregressive(self.model, asked)
-        diffused = score_diffusion(self.model, asked[::8], self.recipe.model.block_size)
+        diffused = score_diffusion(self.model, self._until_stopped(asked[::8]), self.recipe.model.block_size)
         self.model.train()
-        self.reporter.scores(self.step, ar, diffused)
+        if not self.stopping:
+            self.reporter.scores(self.step, ar, diffused)
+
+    def _until_stopped(self, asked: list[Question]) -> Iterator[Question]:
+        return itertools.takewhile(lambda _: not self.stopping, asked)
 
     def stop(self) -> None:
         """End the run after the current step and save its state; may be called from another thread."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -58,7 +57,7 @@ def number(low: float, high: float) -> Check:
     def check(name: str, value: object) -> float:
         if not isinstance(value, int | float) or isinstance(value, bool):
             raise refused(name, "must be a number", value, "wrong_type")
-        if not math.isfinite(value) or not low <= value <= high:
+        if not low <= value <= high:  # nan is in no range; an integer may be too large for a float
             raise refused(name, f"must be between {low:g} and {high:g}", value)
         return float(value)
 
