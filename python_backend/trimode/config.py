@@ -197,15 +197,18 @@ SERVICE_LINK = re.compile(r"TRIMODE_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\
 
 
 def check_names(environment: Collection[str], others: Collection[str] = ()) -> None:
-    """Refuse variables with our prefix that set nothing: they are misspelt. `others` have a meaning elsewhere.
+    """Refuse variables with our prefix that set nothing, in small letters too: they are misspelt.
+
+    Args:
+        others: have a meaning elsewhere.
 
     Raises:
         ConfigError: names the first of them, and the variable that it is like.
     """
     known = [*ENVIRONMENT, *OTHERS, *others]
     for name in sorted(environment):
-        if name.startswith(PREFIX) and name not in known and not SERVICE_LINK.fullmatch(name):
-            near = get_close_matches(name.removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
+        if name.upper().startswith(PREFIX) and name not in known and not SERVICE_LINK.fullmatch(name):
+            near = get_close_matches(name.upper().removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
             hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(ENVIRONMENT)}"
             raise ConfigError(f"the environment variable {name} sets nothing; {hint}")
 

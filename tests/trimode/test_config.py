@@ -77,6 +77,8 @@ def test_variables_of_the_command_line_are_none_of_the_file_and_not_misspelt(tmp
         ("TRIMODE_MAX_SLOT", "did you mean TRIMODE_MAX_SLOTS?"),
         ("TRIMODE_PREFIX_CACHE_MB", "did you mean TRIMODE_PREFIX_CACHE_MIB?"),
         ("TRIMODE_BUNDEL", "did you mean TRIMODE_BUNDLE?"),
+        ("trimode_threads", "did you mean TRIMODE_THREADS?"),
+        ("Trimode_Foo", ""),
         ("TRIMODE_QQQ", "known are TRIMODE_BUNDLE, TRIMODE_THREADS, "),
     ],
 )

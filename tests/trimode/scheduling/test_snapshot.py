@@ -108,6 +108,12 @@ def test_the_token_that_a_draft_starts_with_has_no_probability(speculation: str)
             assert [token.prob is None for token in chunk.provisional.tokens][:2] == [True, False]
 
 
+@pytest.mark.parametrize("knobs", WATCHED, ids=str)
+def test_steps_count_from_1(knobs: dict[str, Any]) -> None:
+    blocks = [chunk.provisional for chunk in ask(**knobs, stream_provisional=True) if chunk.provisional]
+    assert min(block.step for block in blocks) == 1
+
+
 @settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(2, VOCAB - 1)), min_size=1, max_size=12))
 def test_the_tokens_texts_are_the_text(tokens: list[int | None]) -> None:
