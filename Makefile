@@ -84,7 +84,7 @@ test-browser: $(VENV)/test $(BROWSER)/ready ## Use the playground in Chromium as
 test-clients: $(VENV)/serve $(VENV)-clients/ready $(VENV)-aiperf/ready $(NODE)/ready ## Ask a real server with the clients that people use: 3 GB to install, then ten minutes
 	$(VENV)-clients/bin/python -m pytest tests/clients
 
-test-deploy: $(VENV)/serve $(VENV)-deploy/ready ## Render and validate deploy/, run its pods' commands, ask its dashboards: four minutes at most
+test-deploy: $(VENV)/serve $(VENV)-deploy/ready ## Render and validate deploy/, run its pods' commands, ask its dashboards, hurt a fleet: some four minutes
 	$(VENV)-deploy/bin/python -m pytest -p no:cloudcoil tests/deploy # whose plugin starts clusters
 
 lint: $(VENV)/lint ## Check style and types

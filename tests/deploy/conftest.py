@@ -46,6 +46,11 @@ def prometheus(tools: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
+def alertmanager(tools: Path) -> Path:
+    return tool(tools, "prometheus-alertmanager")
+
+
+@pytest.fixture(scope="session")
 def kserve_models(tools: Path) -> Path:
     return tool(tools, "kserve-models")
 

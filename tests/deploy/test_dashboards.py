@@ -55,7 +55,7 @@ def watching(bundle: Path, prometheus: Path, tmp_path_factory: pytest.TempPathFa
     server = DeployedServer(bundle, folder / "server")
     try:
         server.wait_ready()
-        made = Watching(prometheus, server, ALERTS, folder)
+        made = Watching(prometheus, server.metrics_port, ALERTS, folder)
         try:
             made.wait_scrapes(2)
             for _ in range(ROUNDS):

@@ -1,4 +1,4 @@
-"""A real Prometheus that scrapes one server as job trimode, with the alerts that ship; on loopback alone."""
+"""A real Prometheus that scrapes one port as job trimode, and a real alertmanager; on loopback alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from tests.server.server import Server, free_ports, wait_until
+from tests.server.server import free_ports, wait_until
 
 SECONDS = 120.0  # for a start, or for a few scrapes: machines are busy
 
@@ -19,14 +19,15 @@ SECONDS = 120.0  # for a start, or for a few scrapes: machines are busy
 class Watching:
     """One Prometheus; `stop` ends it."""
 
-    def __init__(self, program: Path, server: Server, rules: Path, folder: Path) -> None:
+    def __init__(self, program: Path, target: int, rules: Path, folder: Path, alertmanager: int = 0) -> None:
+        """Scrape the port `target`; alerts go to an alertmanager at that port."""
         (self.port,) = free_ports(1)
+        receivers = [{"static_configs": [{"targets": [f"127.0.0.1:{alertmanager}"]}]}] if alertmanager else []
         config = {
+            "alerting": {"alertmanagers": receivers},
             "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
             "rule_files": [str(rules)],
-            "scrape_configs": [
-                {"job_name": "trimode", "static_configs": [{"targets": [f"127.0.0.1:{server.metrics_port}"]}]}
-            ],
+            "scrape_configs": [{"job_name": "trimode", "static_configs": [{"targets": [f"127.0.0.1:{target}"]}]}],
         }
         (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
         command = [str(program), f"--config.file={folder / 'prometheus.yml'}", f"--storage.tsdb.path={folder / 'data'}"]
@@ -61,3 +62,24 @@ class Watching:
         """Wait for so many scrapes from now on."""
         before = self.scrapes()
         wait_until(lambda: self.scrapes() >= before + more, lambda: f"{self.scrapes()} scrapes", SECONDS)
+
+
+class Alerting:
+    """One alertmanager that sends each alert at once to a webhook; `stop` ends it."""
+
+    def __init__(self, program: Path, webhook: int, folder: Path) -> None:
+        (self.port,) = free_ports(1)
+        config = {
+            "route": {"receiver": "webhook", "group_wait": "0s", "group_interval": "1s"},
+            "receivers": [{"name": "webhook", "webhook_configs": [{"url": f"http://127.0.0.1:{webhook}/"}]}],
+        }
+        (folder / "alertmanager.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+        command = [str(program), f"--config.file={folder / 'alertmanager.yml'}", f"--storage.path={folder / 'alerts'}"]
+        command += [f"--web.listen-address=127.0.0.1:{self.port}", "--cluster.listen-address="]
+        self.log = folder / "alertmanager.log"
+        with self.log.open("wb") as out:
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, start_new_session=True)
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait(30)
