@@ -50,7 +50,7 @@ class Knobs(TypedDict, total=False):
 
     stream_interval_ms: int
     """With stream: milliseconds since the last response after which new tokens are sent, however few they are; 0
-    for no such limit. Given without stream_interval, it counts alone. From 0 to 2**31 - 1. Default: 0."""
+    for no such limit. Given without stream_interval, more than 0 counts alone. From 0 to 2**31 - 1. Default: 0."""
 
     stop_words: Sequence[str]
     """Generation ends before the first of these texts. Default: none."""

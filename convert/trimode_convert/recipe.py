@@ -110,7 +110,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     made.add_argument("model", metavar="MODEL", help="a recipe (nano, smol, 3b, 8b or 14b) or a checkpoint")
     made.add_argument(
-        "--precision", default="float32", help="float32, int8 or int4; ignored with --gpu (default: %(default)s)"
+        "--precision",
+        default="float32",
+        help="float32, int8 or int4; with --engine torch bfloat16, float16 or float32; ignored with --gpu "
+        "(default: %(default)s)",
     )
     made.add_argument(
         "--capacity", type=int, metavar="N", help="tokens of a sequence (default: the recipe's, else the converter's)"

@@ -17,7 +17,7 @@ import yaml
 
 from .api.fields import Mode
 from .api.reveals import RULE_FILES
-from .api.rows.streams import conflict
+from .api.rows.streams import EVERY_TOKEN, conflict
 from .bundle.digests import STATE
 from .errors import ConfigError
 from .logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
@@ -102,9 +102,10 @@ class ServerConfig:
         ),
     )
     stream_interval: int = field(
-        default=1,
+        default=0,
         metadata=_about(
-            "`stream_interval` of a request that gives neither interval. 0 goes with `stream_interval_ms` alone.",
+            "`stream_interval` of a request that gives neither interval. 0 counts no tokens; with 0 for both, each is "
+            "sent when it is there.",
             0,
             MANY,
         ),
@@ -112,7 +113,8 @@ class ServerConfig:
     stream_interval_ms: int = field(
         default=0,
         metadata=_about(
-            "`stream_interval_ms` of a request that gives neither interval; it needs a `stream_interval` other than 1.",
+            "`stream_interval_ms` of a request that gives neither interval. It has no effect with a `stream_interval` "
+            "of 1, which is refused.",
             0,
             MANY,
         ),
@@ -131,9 +133,16 @@ class ServerConfig:
             if not isinstance(value, int) or isinstance(value, bool) or not setting.low <= value <= setting.high:
                 limits = f"between {setting.low} and {setting.high}"
                 raise ConfigError(f"{name} must be an integer {limits}, got {value!r}")
-        if problem := conflict(self.stream_interval, self.stream_interval_ms):
+        if self.intervals != EVERY_TOKEN and (problem := conflict(*self.intervals)):
             name, limit, value = problem
             raise ConfigError(f"{name} {limit}, got {value}")
+
+    @property
+    def intervals(self) -> tuple[int, int]:
+        """What a request that gives neither interval has for stream_interval and stream_interval_ms."""
+        if self.stream_interval_ms:
+            return self.stream_interval, self.stream_interval_ms
+        return self.stream_interval or 1, 0
 
     def check_modes(self, modes: Collection[str]) -> None:
         """Check that the default mode is one that the bundle's checkpoint has.

@@ -277,7 +277,7 @@ def _defaults(
         mode=config.default_mode,
         modes=tuple(Mode(name) for name in manifest.modes),
         max_tokens=config.default_max_tokens,
-        intervals=(config.stream_interval, config.stream_interval_ms),
+        intervals=config.intervals,
         quadratic_length=manifest.compiled.quadratic_length if manifest.compiled else MAX_QUADRATIC_LENGTH,
     )
 

@@ -116,9 +116,8 @@ def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:
         "prefill_chunk: 8193",
         "default_max_tokens: 0",
         "default_mode: greedy",
-        "stream_interval: 0",
         "stream_interval: -1",
-        "stream_interval_ms: 5",
+        "stream_interval: 1\nstream_interval_ms: 5",
         "bundle: null",
         "bundle: [a]",
     ],
@@ -126,6 +125,24 @@ def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:
 def test_a_bad_value_is_refused_by_key(tmp_path: Path, text: str) -> None:
     with pytest.raises(ConfigError, match=text.split(":")[0]):
         load(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "variables", "expected"),
+    [
+        ("", {}, (1, 0)),
+        ("stream_interval: 0\nstream_interval_ms: 0", {"TRIMODE_STREAM_INTERVAL_MS": "50"}, (0, 50)),
+        ("stream_interval: 8", {"TRIMODE_STREAM_INTERVAL_MS": "50"}, (8, 50)),
+        ("stream_interval_ms: 50", {"TRIMODE_STREAM_INTERVAL": "8"}, (8, 50)),
+        ("stream_interval: 8", {}, (8, 0)),
+    ],
+)
+def test_streams_send_at_either_interval_wherever_it_is_set(
+    tmp_path: Path, text: str, variables: dict[str, str], expected: tuple[int, int]
+) -> None:
+    path = tmp_path / "model.yaml"
+    path.write_text(text)
+    assert ServerConfig.load(path, variables).intervals == expected
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ STREAM_FIELDS: tuple[Field, ...] = (
         "int",
         "0",
         "With stream: milliseconds since the last response after which new tokens are sent, however few they are; 0 "
-        "for no such limit. Given without stream_interval, it counts alone.",
+        "for no such limit. Given without stream_interval, more than 0 counts alone.",
         0,
         INT32_MAX,
     ),
@@ -54,7 +54,8 @@ def resolve_intervals(values: dict[str, Any], server: tuple[int, int]) -> None:
     """
     given = [name for name in NAMES if name in values]
     milliseconds = values.get("stream_interval_ms", 0)
-    asked = (values.get("stream_interval", 0 if milliseconds else 1), milliseconds) if given else server
+    tokens = values.get("stream_interval", 0 if milliseconds else server[0] or 1)
+    asked = (tokens, milliseconds) if given else server
     if given and asked != EVERY_TOKEN:
         if not values.get("stream"):
             raise _not_applicable(given[0], "needs stream", values[given[0]])

@@ -26,11 +26,11 @@ from .reaper import Reaper
 
 
 def keys_given(options: argparse.Namespace) -> dict[str, str]:
-    """Return the variables that win over model.yaml because of options; milliseconds alone count no tokens."""
-    tokens, milliseconds = options.stream_interval, options.stream_interval_ms
-    if tokens is None and milliseconds:
-        tokens = 0
-    given = {"TRIMODE_STREAM_INTERVAL": tokens, "TRIMODE_STREAM_INTERVAL_MS": milliseconds}
+    """Return the variables that win over model.yaml because of options."""
+    given = {
+        "TRIMODE_STREAM_INTERVAL": options.stream_interval,
+        "TRIMODE_STREAM_INTERVAL_MS": options.stream_interval_ms,
+    }
     return {name: str(value) for name, value in given.items() if value is not None}
 
 

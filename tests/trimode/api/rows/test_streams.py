@@ -39,6 +39,7 @@ def test_the_servers_own_hold_where_a_request_gives_neither() -> None:
     assert intervals((16, 200)) == (16, 200)
     assert intervals((16, 200), stream_interval=4) == (4, 0)
     assert intervals((16, 200), stream_interval_ms=40) == (0, 40)
+    assert intervals((16, 200), stream_interval_ms=0) == (16, 0)
     assert intervals((16, 200), mode="diffusion", stream_provisional=True) == EVERY_TOKEN
 
 

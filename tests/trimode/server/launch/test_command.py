@@ -43,12 +43,12 @@ def test_plain_paths_are_given_as_they_are(tmp_path: Path, monkeypatch: pytest.M
     [
         ((), None, None),
         (("--stream-interval", "8"), "8", None),
-        (("--stream-interval-ms", "50"), "0", "50"),
+        (("--stream-interval-ms", "50"), None, "50"),
         (("--stream-interval", "8", "--stream-interval-ms", "50"), "8", "50"),
     ],
 )
 def test_how_often_streams_send_is_a_variable(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], tokens: str, milliseconds: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: tuple[str, ...], tokens: str | None, milliseconds: str
 ) -> None:
     found = prepared(monkeypatch, tmp_path / "private", tmp_path / "plain", *given).environment
     assert (found.get("TRIMODE_STREAM_INTERVAL"), found.get("TRIMODE_STREAM_INTERVAL_MS")) == (tokens, milliseconds)

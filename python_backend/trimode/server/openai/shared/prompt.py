@@ -126,15 +126,14 @@ def _with_ids(asked: Asked, facts: Facts) -> Asked:
 
 def _of_ids(job: Mapping[str, Any], ids: list[int], asked: Asked, facts: Facts) -> dict[str, Any]:
     """Return a job with the ids of its prompt in place of what they were made of."""
-    kept = ids
     if asked.truncate is not None:
         most = asked.truncate if asked.truncate >= 0 else facts.capacity - _block(job, facts) - job.get("max_tokens", 1)
         if most < 1:
             limit = "must leave at least one token of the prompt"
             raise refused("truncate_prompt_tokens", limit, asked.truncate)
-        kept = kept[-most:]
+        ids = ids[-most:]
     begun = {"max_thinking_tokens": facts.capacity} if asked.thinking and TYPE in job else {}  # the form waits for it
-    return {**begun, **{name: value for name, value in job.items() if name not in PROMPT}, "input_ids": kept}
+    return {**begun, **{name: value for name, value in job.items() if name not in PROMPT}, "input_ids": ids}
 
 
 def _open(job: Mapping[str, Any]) -> bool:

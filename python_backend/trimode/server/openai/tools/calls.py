@@ -43,7 +43,7 @@ class CallReader:
         self._end = re.compile(form.pattern(form.tail + form.suffix))
         self._opening = form.opening
         self._heads = () if form.opening else tuple(head + "{" for head in form.heads(tools.callable))
-        self._calling = tools.choice == "required"
+        self._calling = self._required = tools.choice == "required"
         self._plain = False  # no call can begin any more
         self._said = False  # something but spaces
         self._held = ""
@@ -63,7 +63,10 @@ class CallReader:
             return text, []
         self._held += text
         words = "" if self._calling else self._words(last=last)
-        return words, self._read() if self._calling else []
+        pieces = self._read() if self._calling else []
+        if last and self._opening and not (self.calls or self._required):  # what is cut before a call begins are words
+            words, self._held = words + self._held, ""
+        return words, pieces
 
     def _words(self, *, last: bool) -> str:
         """Return what of the held text are words; find out whether the rest of it begins calls."""
@@ -79,9 +82,8 @@ class CallReader:
             words = "" if self._calling or (possible and not last) else held
             self._plain = bool(words)
         if not self._said and not words.strip() and (self._calling or not last):
-            self._held = (
-                held[len(words) :] if self._calling else held
-            )  # spaces wait for words, and are none before calls
+            if self._calling:  # spaces wait for words, and are none before calls
+                self._held = held[len(words) :]
             return ""
         self._held, self._said = held[len(words) :], True
         return words

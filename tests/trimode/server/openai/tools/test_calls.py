@@ -100,6 +100,13 @@ def test_with_a_marker_words_may_stand_before_calls(form: Form, calls: str, size
     assert read(reader, f" \n{calls}", size) == "" and reader.whole  # spaces alone are no words
 
 
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_call_that_is_cut_before_its_name_is_known_is_words(size: int) -> None:
+    reader, text = maybe(HERMES), 'Hello <tool_call>\n{"na'
+    assert read(reader, text, size) == text
+    assert not reader.calls and not reader.whole
+
+
 @pytest.mark.parametrize("form", [ARRAY, HERMES, LLAMA, MINISTRAL])
 def test_an_answer_of_spaces_is_words(form: Form) -> None:
     assert read(maybe(form), " \n ", 1) == " \n "
