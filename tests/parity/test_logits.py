@@ -46,8 +46,11 @@ def test_every_stored_logits_array_is_compared(parity_kit: Path, checkpoint: str
     assert compared == {name for name, values in arrays.items() if values.ndim == 2}
 
 
-def test_int8_stays_near_the_official_logits(parity_kit: Path, bundle_of: Callable[..., Path], checkpoint: str) -> None:
-    bundle = bundle_of(parity_kit / "checkpoints" / checkpoint, "int8")
+@pytest.mark.parametrize(("precision", "rms", "agreement"), [("int8", 0.05, 0.95), ("int4", 0.3, 0.8)])
+def test_fewer_bits_stay_near_the_official_logits(
+    parity_kit: Path, bundle_of: Callable[..., Path], checkpoint: str, precision: str, rms: float, agreement: float
+) -> None:
+    bundle = bundle_of(parity_kit / "checkpoints" / checkpoint, precision)
     outcomes = against_kit(bundle, parity_kit / "logits" / f"{checkpoint}.npz")
-    assert max(outcome.rms for outcome in outcomes) < 0.05
-    assert np.mean([outcome.agreement for outcome in outcomes]) > 0.95
+    assert max(outcome.rms for outcome in outcomes) < rms
+    assert np.mean([outcome.agreement for outcome in outcomes]) > agreement

@@ -1,4 +1,4 @@
-"""The model as one ONNX graph: embedding, layers, the rows asked for, head. Standard operators only.
+"""The model as one ONNX graph: embedding, layers, the rows asked for, head.
 
 Built from shapes alone: returns the graph and the layout of its weight file, and reads no tensor. Does not know what a
 pass is for (a step, a draft, a verification): that is in its inputs.

@@ -17,7 +17,7 @@ NONE = np.zeros(0, dtype=np.int64)
 GOOD = np.array([5, 17, 23, 42, 7, 91], dtype=np.int64)
 
 
-@pytest.fixture(params=["float32", "int8"])
+@pytest.fixture(params=["float32", "int8", "int4"])
 def engine(
     request: pytest.FixtureRequest, parity_kit: Path, bundle_of: Callable[..., Path], tmp_path: Path
 ) -> OnnxRuntimeEngine:
