@@ -201,11 +201,14 @@ OTHERS = (RULE_FILES, STATE, FORM_VARIABLE, LEVEL_VARIABLE, "TRIMODE_URL", "TRIM
 """Variables with our prefix that have a meaning elsewhere: the last two are the client's."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 """What a variable says for yes and for no, in letters of any case."""
-SERVICE_LINK = re.compile(r"TRIMODE_(\w+_)?(SERVICE_HOST|SERVICE_PORT\w*|PORT(_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?)?)")
-"""Variables that Kubernetes sets in every container for a service whose name begins with trimode."""
+SERVICE_LINK = re.compile(
+    r"TRIMODE_(\w+_)?(SERVICE_HOST=.*|SERVICE_PORT\w*=\d+|PORT=\w+://.*|PORT_\d+_(TCP|UDP|SCTP)(_[A-Z]+)?=.*)",
+    re.DOTALL,
+)
+"""What Kubernetes sets in every container for a service whose name begins with trimode: name and value."""
 
 
-def check_names(environment: Collection[str], others: Collection[str] = ()) -> None:
+def check_names(environment: Mapping[str, str], others: Collection[str] = ()) -> None:
     """Refuse variables with our prefix that set nothing, in small letters too: they are misspelt.
 
     Args:
@@ -216,7 +219,11 @@ def check_names(environment: Collection[str], others: Collection[str] = ()) -> N
     """
     known = [*ENVIRONMENT, *OTHERS, *others]
     for name in sorted(environment):
-        if name.upper().startswith(PREFIX) and name not in known and not SERVICE_LINK.fullmatch(name):
+        if (
+            name.upper().startswith(PREFIX)
+            and name not in known
+            and not SERVICE_LINK.fullmatch(f"{name}={environment[name]}")
+        ):
             near = get_close_matches(name.upper().removeprefix(PREFIX), [one.removeprefix(PREFIX) for one in known], 1)
             hint = f"did you mean {PREFIX}{near[0]}?" if near else f"known are {', '.join(ENVIRONMENT)}"
             raise ConfigError(f"the environment variable {name} sets nothing; {hint}")

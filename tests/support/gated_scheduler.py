@@ -21,7 +21,7 @@ from trimode.text.answer_text import AnswerText
 
 from tests.support.toy import EOS, MASK, ToyEngine, toy_curve
 
-WAIT = 5.0
+WAIT = 60.0
 DEFAULTS = Defaults(ToyEngine().manifest.vocab_size, 8, EOS)
 
 

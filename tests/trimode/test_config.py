@@ -79,6 +79,7 @@ def test_variables_of_the_command_line_are_none_of_the_file_and_not_misspelt(tmp
         ("TRIMODE_BUNDEL", "did you mean TRIMODE_BUNDLE?"),
         ("trimode_threads", "did you mean TRIMODE_THREADS?"),
         ("Trimode_Foo", ""),
+        ("TRIMODE_HTPP_PORT", ""),
         ("TRIMODE_QQQ", "known are TRIMODE_BUNDLE, TRIMODE_THREADS, "),
     ],
 )
@@ -90,9 +91,11 @@ def test_a_variable_that_sets_nothing_is_refused_with_the_nearest(tmp_path: Path
 
 def test_variables_of_the_client_and_of_kubernetes_are_none_of_ours(tmp_path: Path) -> None:
     (path := tmp_path / "model.yaml").write_text("")
-    links = ("SERVICE_HOST", "SERVICE_PORT_HTTP", "PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR", "NANO_SERVICE_HOST")
+    links = ("PORT", "NANO_PORT", "PORT_8000_TCP", "PORT_8000_TCP_ADDR", "SERVICE_HOST", "NANO_SERVICE_HOST")
     names = [*(f"TRIMODE_{link}" for link in links), "TRIMODE_URL", "TRIMODE_API_KEY", "TRIMODE_REVEAL_RULES", "PATH"]
-    assert ServerConfig.load(path, dict.fromkeys(names, "tcp://10.0.0.1:80")) == ServerConfig()
+    given = dict.fromkeys(names, "tcp://10.0.0.1:80")
+    given |= dict.fromkeys(("TRIMODE_SERVICE_PORT", "TRIMODE_SERVICE_PORT_HTTP"), "80")
+    assert ServerConfig.load(path, given) == ServerConfig()
 
 
 def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ class TrimodeError(Exception):
         """Return `<error_type>: <message>`, the one form in which errors leave the server."""
         return f"{self.error_type}: {self}"
 
+    def for_log(self) -> str:
+        """Return what a log says of it: nothing that may be a caller's own words."""
+        return self.error_type
+
     @property
     def type(self) -> ErrorType:
         """What this error means outside: its HTTP status, Triton code, metric outcome, and whether to try again."""
@@ -101,6 +105,10 @@ class RequestError(TrimodeError):
         if error_type is not None:
             self.error_type = error_type
         super().__init__(f"{self.field} {limit}, got {self.given}" + (f"; {hint}" if hint else ""))
+
+    def for_log(self) -> str:
+        """Return the type of the error, the field and its limit."""
+        return f"{self.error_type}: {self.field} {self.limit}"
 
 
 class PromptTooLongError(RequestError):

@@ -69,6 +69,13 @@ def send(job: Job, chunk: Chunk, snapshot: BlockSnapshot | None = None) -> None:
         job.watch(chunk, snapshot)
 
 
+def send_held_back(job: Job) -> None:
+    """Send what a stream still holds back of an answer that an error is about to end."""
+    returns = job.sequence.params.returns
+    if returns.stream and (job.pending or (returns.return_token_ids and job.sent < len(job.sequence.tokens))):
+        send(job, Chunk())
+
+
 def last_chunk(job: Job, decisions: Decisions | None, error: TrimodeError | None = None) -> Chunk:
     """Return the chunk that ends an answer: with its counters, or with the error that ended it."""
     seq = job.sequence

@@ -240,6 +240,7 @@ class Scheduler:
                     self._release(seq, sound=not isinstance(error, EngineError))
             else:
                 self._auto.finished(seq, learn=False)
+        delivery.send_held_back(job)
         job.deliver(delivery.last_chunk(job, decisions, error))
 
     def _release(self, seq: SequenceState, *, sound: bool = True) -> None:

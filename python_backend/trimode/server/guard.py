@@ -142,7 +142,7 @@ class Guard:
             logger.exception("a request could not be answered%s", trace.named())
             error = TrimodeError(UNFORESEEN)
         self.entry.refusals.count(HTTP, error.error_type)
-        logger.debug("refused: %s", error)
+        logger.debug("refused: %s", error.for_log())
         return error_response(error.on_the_wire())
 
     def refusal(self, path: str, error: TrimodeError) -> web.Response:

@@ -90,7 +90,7 @@ class LiveRequest:
         with self._lock:
             self.closed = True
             self._on_closed(self)
-            logger.debug("refused: %s", error.on_the_wire(), extra=request_id.named(self.log_id))
+            logger.debug("refused: %s", error.for_log(), extra=request_id.named(self.log_id))
             refuse(self._sender, error)
 
     def sink(self, chunk: Chunk) -> None:

@@ -101,7 +101,7 @@ def test_a_refusal_says_why_with_the_id(talkative: Server) -> None:
     body = json.dumps({**ASKED, "max_tokens": 0}).encode()
     assert send(talkative.http_port, "POST", f"{PATH}/generate", body, x_request_id="bad-1")[0] == 400
     said = [line["message"] for line in life_of(talkative, "bad-1", "answered with 400")]
-    assert any(text.startswith("refused: max_tokens") for text in said)
+    assert any(text.startswith("refused: invalid_value: max_tokens") for text in said)
 
 
 def test_a_quiet_server_says_nothing_of_requests_that_go_well(server: Server) -> None:

@@ -147,6 +147,25 @@ def test_an_engine_error_fails_only_the_rows_of_its_call(build: Build) -> None:
     assert bench.engine.slots_taken == 0
 
 
+def test_an_error_loses_nothing_that_a_stream_held_back(build: Build) -> None:
+    bench = build()
+
+    def fail_late(rows: Sequence[Row]) -> None:
+        if rows[0].start >= 8:
+            raise EngineError("out of memory")
+
+    bench.engine.before = fail_late
+    given = {"mode": "autoregressive", "max_tokens": 20, "stream": True, "return_token_ids": True}
+    each, few = (bench.submit(**given, stream_interval=interval) for interval in (1, 1000))
+    for answer in (each, few):
+        assert isinstance(answer.last.error, EngineError)
+    lengths = [[len(chunk.token_ids) for chunk in answer.chunks] for answer in (each, few)]
+    assert lengths[1] == [1, len(lengths[0]) - 2, 0]  # the first, all that was held back, and the error
+    assert [token for chunk in few.chunks for token in chunk.token_ids] == [
+        token for chunk in each.chunks for token in chunk.token_ids
+    ]
+
+
 def test_after_an_engine_error_the_next_request_is_served(build: Build) -> None:
     bench = build()
     failures = [EngineError("once")]
@@ -189,6 +208,6 @@ def test_an_engine_that_has_no_slot_fails_one_request_and_does_not_end_the_loop(
 
     monkeypatch.setattr(bench.engine, "allocate", fail_once)
     refused = bench.submit()
-    assert refused.done.wait(0.5), "the request was lost"
+    assert refused.done.wait(WAIT), "the request was lost"
     assert isinstance(refused.last.error, EngineError)
     assert bench.submit().last.finish_reason == "length"

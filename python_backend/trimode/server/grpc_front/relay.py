@@ -124,7 +124,7 @@ class Relay:
                 visit.leave()
                 raise
         except TrimodeError as exc:
-            logger.debug("refused: %s", exc.on_the_wire(), extra=named(log_id or self._call.request_id))
+            logger.debug("refused: %s", exc.for_log(), extra=named(log_id or self._call.request_id))
             self._refuse(request_id, exc)
             return
         logger.debug("a request over gRPC, %d bytes, goes on to the model", len(message), extra=named(log_id))
