@@ -50,7 +50,7 @@ def test_every_request_is_counted_and_each_fifth_is_followed_by_a_canary(
     at: Addresses, monkeypatch: pytest.MonkeyPatch, wrong: bool
 ) -> None:
     monkeypatch.setattr(Script, "wrong", wrong)
-    found = run.measure(at, 0.5, seed=0)
+    found = run.measure(at, 3.0, seed=0)  # on a machine that is busy a request may take a while
     sent = sum(sum(words.values()) for words in found["outcomes"].values())
     assert sent > 5 and found["canaries"] == sent // 5
     assert found["faults"] == []
