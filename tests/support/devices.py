@@ -8,13 +8,11 @@ from typing import Any
 import numpy as np
 from trimode.api.answer import Chunk
 from trimode.api.defaults import Defaults
-from trimode.auto.cost_curve import CostCurve
-from trimode.auto.tuning import TUNING
+from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
 from trimode.runtime import Runtime
 
 from tests.support.toy import EOS, ToyEngine, byte_tokenizer, toy_config
 
-ROWS, TOKENS = TUNING.grid_rows, TUNING.grid_tokens
 DEFAULTS = Defaults(ToyEngine().manifest.vocab_size, 8, EOS)
 
 

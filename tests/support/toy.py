@@ -16,8 +16,7 @@ import numpy as np
 import tokenizers
 from tokenizers import decoders, models, pre_tokenizers
 from trimode.api.effort import EffortTable, Level
-from trimode.auto.cost_curve import CostCurve
-from trimode.auto.tuning import TUNING
+from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
 from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
 from trimode.engines.base import Row, RowResult
@@ -181,7 +180,7 @@ def toy_config(**config: int) -> ServerConfig:
 
 def toy_curve() -> CostCurve:
     """A device on which a block of 32 takes twice as long as a token, and rows cost a tenth of the first."""
-    seconds = [[(1 + 0.1 * (b - 1)) * (1 + s / 32) / 1000 for s in TUNING.grid_tokens] for b in TUNING.grid_rows]
+    seconds = [[(1 + 0.1 * (b - 1)) * (1 + s / 32) / 1000 for s in TOKENS] for b in ROWS]
     return CostCurve(np.array(seconds), 64)
 
 

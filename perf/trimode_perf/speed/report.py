@@ -40,7 +40,7 @@ from .causal import report as causal
 from .domains import headline
 from .fronts import part as fronts
 from .knobs import fastest
-from .speculation import free_drafts
+from .speculation import auto_replay, free_drafts
 from .speculation import part as speculation
 
 PARTS: tuple[Part, ...] = (
@@ -52,6 +52,7 @@ PARTS: tuple[Part, ...] = (
         peers.PART,
         domains.GAIN,
         auto.PART,
+        auto_replay.PART,
         speculation.PART,
         speculation.PAIRS,
         free_drafts.PART,

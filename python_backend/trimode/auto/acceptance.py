@@ -5,7 +5,8 @@ Knows nothing of other requests, of engines, or of what a pass costs; similar_re
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +15,8 @@ from ..api.fields import MAX_BLOCK_LENGTH
 from .tuning import TUNING
 
 Floats = npt.NDArray[np.float64]
+FACTORS: Floats = 2.0 ** np.arange(-3.0, 4.0)
+"""(7,) how many times as often as expected a request may refuse: an eighth to eight times, for its uncertainty."""
 
 
 @dataclass
@@ -29,8 +32,8 @@ class DraftStats:
     """How often drafted tokens were right, by their place in the draft; for diffusion, what blocks took and gave.
 
     Attributes:
-        trials: (1 + answer_ranges, MAX_BLOCK_LENGTH), for the whole answer [0] and for each range of it, by k from 1:
-            verifications that reached draft token k. hits: those of them that confirmed it.
+        counts: (2, MAX_BLOCK_LENGTH), by k from 1: verifications that reached draft token k, and those of them that
+            confirmed it.
         refused: verifications in which a token was refused.
         verifications: all of them. blocks: what diffusion's blocks took and gave.
     """
@@ -38,43 +41,29 @@ class DraftStats:
     __slots__ = ("blocks", "counts", "refused", "verifications")
 
     def __init__(self) -> None:
-        self.counts: Floats = np.zeros((2, 1 + TUNING.answer_ranges, MAX_BLOCK_LENGTH))
+        self.counts: Floats = np.zeros((2, MAX_BLOCK_LENGTH))
         self.refused = 0.0
         self.verifications = 0
         self.blocks = BlockCounts()
-
-    @property
-    def trials(self) -> Floats:
-        """See the class."""
-        trials: Floats = self.counts[0]
-        return trials
-
-    @property
-    def hits(self) -> Floats:
-        """See the class."""
-        hits: Floats = self.counts[1]
-        return hits
 
     @property
     def empty(self) -> bool:
         """Whether nothing was counted."""
         return not self.verifications and self.blocks == BlockCounts()
 
-    def add_verification(self, committed: int, width: int, at: int, share: float = 1.0) -> None:
-        """Record that `committed` tokens of a block became the answer's, from `at` on; `width` counts its seed too.
+    def add_verification(self, committed: int, width: int, share: float = 1.0) -> None:
+        """Record that `committed` tokens of a block became the answer's; `width` counts its seed too.
 
         A run that the answer's end cuts short counts as refused there, because tokens after the end are worth nothing.
 
         Args:
             share: what a refusal counts for: less than 1 where the draft was of a kind that is refused more often.
         """
-        refused = committed < width
-        for row in (0, TUNING.answer_range(at)):
-            self.trials[row, 1 : min(committed, width - 1) + 1] += 1
-            self.hits[row, 1:committed] += 1
-            if refused and share < 1.0:
-                self.hits[row, committed] += 1.0 - share
-        if refused:
+        trials, hits = self.counts
+        trials[1 : min(committed, width - 1) + 1] += 1
+        hits[1:committed] += 1
+        if committed < width:
+            hits[committed] += 1.0 - share
             self.refused += share
         self.verifications += 1
 
@@ -84,75 +73,73 @@ class DraftStats:
         self.blocks.passes += passes
         self.blocks.tokens += tokens
 
-    def expected_runs(self, prior: Prior, at: int) -> Floats:
+    def expected_runs(self, prior: Prior) -> Floats:
         """Return (MAX_BLOCK_LENGTH + 1,) expected tokens of a cycle by block length; entry 1 is 1.
 
         Similar requests still differ in how often they refuse. The model: the refusal rate of a request is the prior's
         times a factor of its own, which is gamma-distributed around 1 (the frailty of survival analysis: Vaupel, Manton
         and Stallard, 1979). So a few refusals at the first places say something about later places.
+        """
+        seen, foreseen = self._refusals(prior, 1.0)
+        return _runs(self._chances(prior, seen / foreseen, 1.0))
+
+    def possible_runs(self, prior: Prior, trust: float) -> tuple[Floats, Floats]:
+        """Return (7,) the chance of each factor in FACTORS, and (7, MAX_BLOCK_LENGTH + 1) the expected runs with it.
 
         Args:
-            prior: what other requests suggest.
-            at: tokens of the answer so far.
+            trust: share of what its own drafts showed that still counts.
         """
-        refusal = prior.refusal(at)
-        chance = self._chance(prior.similarity, refusal) if self.verifications else 1.0 - refusal
-        chance[0] = 1.0
-        expected = np.zeros(MAX_BLOCK_LENGTH + 1)
-        chance.cumprod().cumsum(out=expected[1:])
-        return expected
+        seen, foreseen = self._refusals(prior, trust)
+        log_density = seen * np.log(FACTORS) - foreseen * FACTORS  # of the logarithm of the factor
+        density = np.exp(log_density - log_density.max())
+        return density / density.sum(), _runs(self._chances(prior, FACTORS[:, None], trust))
 
-    def _chance(self, similarity: float, refusal: Floats) -> Floats:
-        """Return (MAX_BLOCK_LENGTH,) chances that a drafted token is right: the expected ones and its own."""
-        trials, hits = self.counts[:, 0]
-        low, high = TUNING.refusals_unknown, TUNING.refusals_known
-        weight = low + (high - low) * similarity
-        factor = (weight + self.refused) / (weight + float(trials @ refusal))
-        foreseen = 1.0 - np.minimum(1.0, factor * refusal)
+    def _refusals(self, prior: Prior, trust: float) -> tuple[float, float]:
+        """Return the refusals seen, and those foreseen: the prior's, which are as many, and its own."""
+        own = float(self.counts[0] @ prior.refusal) if self.verifications else 0.0
+        return prior.weight + trust * self.refused, prior.weight + trust * own
+
+    def _chances(self, prior: Prior, factor: float | Floats, trust: float) -> Floats:
+        """Return (..., MAX_BLOCK_LENGTH) chances that a drafted token is right if those before it are."""
+        trials, hits = trust * self.counts
+        foreseen = 1.0 - np.minimum(1.0, factor * prior.refusal)
         chance: Floats = (hits + TUNING.prior_weight * foreseen) / (trials + TUNING.prior_weight)
+        chance[..., 0] = 1.0
         return chance
 
 
+def _runs(chances: Floats) -> Floats:
+    expected = np.zeros((*chances.shape[:-1], MAX_BLOCK_LENGTH + 1))
+    chances.cumprod(axis=-1).cumsum(axis=-1, out=expected[..., 1:])
+    return expected
+
+
+@dataclass(frozen=True)
 class Prior:
-    """What other requests suggest about one that made no draft yet."""
+    """What other requests suggest about one that made no draft yet.
 
-    def __init__(
-        self,
-        counts: Floats | None = None,
-        verifications: float = 0.0,
-        blocks: BlockCounts | None = None,
-        similarity: float = 0.0,
-        evidence: float = 0.0,
-    ) -> None:
-        """Take counts as in DraftStats, or none if nothing is known.
+    Attributes:
+        counts: as in DraftStats, weighted by how similar the others are; zeros if nothing is known.
+        blocks: what diffusion's blocks took and gave.
+    """
 
-        Args:
-            similarity: how similar those others are to the request, from 0 to 1.
-            evidence: verifications among similar requests, weighted by how similar these are.
+    counts: Floats = field(default_factory=lambda: DraftStats().counts)
+    blocks: BlockCounts = field(default_factory=BlockCounts)
+
+    @cached_property
+    def weight(self) -> float:
+        """What the others count for, in refusals: 1, and as many as they showed, up to a limit."""
+        trials, hits = self.counts
+        return min(1.0 + float(trials.sum() - hits.sum()), TUNING.prior_refusals)
+
+    @cached_property
+    def refusal(self) -> Floats:
+        """(MAX_BLOCK_LENGTH,) chances that a verification ends at a place if it comes there.
+
+        A place with few trials takes the average of all places, which takes the first guess.
         """
-        self._trials, self._hits = DraftStats().counts if counts is None else counts
-        self.verifications = verifications
-        self.blocks = blocks or BlockCounts()
-        self.similarity = similarity
-        self.evidence = evidence
-        self._everywhere: Floats | None = None
-        self._refusals: dict[int, Floats] = {}
-
-    def refusal(self, at: int) -> Floats:
-        """Return (MAX_BLOCK_LENGTH,) chances that a verification ends at a place, `at` tokens into the answer.
-
-        A place with few trials takes the average of all places, a range with few trials that of all ranges.
-        """
-        row = TUNING.answer_range(at)
-        found = self._refusals.get(row)
-        if found is None:
-            if self._everywhere is None:
-                trials, hits = self._trials[0], self._hits[0]
-                weight = TUNING.first_acceptance_weight
-                pooled = (hits.sum() + weight * TUNING.first_acceptance) / (trials.sum() + weight)
-                weight = TUNING.place_prior_weight
-                self._everywhere = (hits + weight * pooled) / (trials + weight)
-            weight = TUNING.range_prior_weight
-            chance = (self._hits[row] + weight * self._everywhere) / (self._trials[row] + weight)
-            found = self._refusals[row] = 1.0 - chance
-        return found
+        trials, hits = self.counts
+        weight = TUNING.prior_weight
+        pooled = (hits.sum() + weight * TUNING.first_acceptance) / (trials.sum() + weight)
+        refusal: Floats = 1.0 - (hits + pooled) / (trials + 1.0)
+        return refusal

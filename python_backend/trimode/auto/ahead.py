@@ -21,6 +21,18 @@ from .throughput import Costs, Load
 from .tuning import TUNING
 
 Floats = npt.NDArray[np.float64]
+KEPT = 1.0 - 1.0 / TUNING.horizon_tokens
+"""Factor on what was found of older drafts at each verification, and by which it returns to the first guess."""
+MARKS = (4, 32)
+"""Lengths of draft whose expected runs say what a shape was chosen for."""
+STEP = 0.25
+"""Relative step in which these are rounded."""
+REMEMBERED = 64
+"""Shapes remembered by what they were chosen for; when there are more, all are worked out again."""
+WAIT = 16
+"""Choices between two at which all shapes are tried, which takes milliseconds: a hundredth of the passes' time."""
+RENEWED = 1024
+"""Choices after which a shape is worked out again, since costs change."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,7 @@ class AheadDrafts:
 
     def __init__(self, limits: PassLimits) -> None:
         self.limits = limits
-        self._refused = self._expected = TUNING.ahead_weight
+        self._refused = self._expected = TUNING.prior_weight
         self._chosen: dict[tuple[object, ...], _Chosen] = {}
         self._last: QuadraticShape | None = None  # the shape that was last found among all
         self._asked = self._next = 0  # choices so far, and the one from which on all shapes may be tried again
@@ -66,7 +78,7 @@ class AheadDrafts:
     @property
     def factor(self) -> float:
         """How many times as often a token of such a draft is refused as one of a draft of a pass of its own."""
-        return min(max(self._refused / self._expected, 1.0), TUNING.ahead_most)
+        return max(self._refused / self._expected, 1.0)
 
     def learn(self, committed: int, width: int, runs: Sequence[float]) -> None:
         """Learn from the verification of such a draft of `width` tokens, of which `committed` became the answer's.
@@ -78,14 +90,13 @@ class AheadDrafts:
         if places < 1:
             return
         refusals = 1.0 - _chances(np.asarray(runs[: places + 2], dtype=np.float64), 1.0)
-        self._refused = TUNING.ahead_fading * self._refused + (committed < width)
-        self._expected = TUNING.ahead_fading * self._expected + float(refusals.sum())
+        self._refused = KEPT * self._refused + (committed < width)
+        self._expected = KEPT * self._expected + float(refusals.sum())
 
     def forget(self) -> None:
         """Trust a little less in what was found: requests change, and what is not tried is not learnt."""
-        kept, weight = TUNING.ahead_forgetting, TUNING.ahead_weight
-        self._refused = kept * self._refused + (1.0 - kept) * weight
-        self._expected = kept * self._expected + (1.0 - kept) * weight
+        guess = (1.0 - KEPT) * TUNING.prior_weight
+        self._refused, self._expected = KEPT * self._refused + guess, KEPT * self._expected + guess
 
     def best(
         self, costs: Costs, load: Load, capacity: int, runs: Sequence[Sequence[float]], bar: float
@@ -104,13 +115,13 @@ class AheadDrafts:
             return 0.0, None
         mean = np.mean(np.asarray(runs, dtype=np.float64), axis=0)  # (longest + 1,)
         factor = self.factor
-        marks = [log(mean[min(length, longest)]) / TUNING.shape_step for length in TUNING.shape_marks]
+        marks = [log(mean[min(length, longest)]) / STEP for length in MARKS]
         key = (count, load, capacity, longest, round(4 * factor), *map(round, marks))
         unit = costs.seconds(count, longest, capacity)
         self._asked += 1
         found = self._chosen.get(key)
         if found is None or self._asked > found.until:
-            if len(self._chosen) > TUNING.shapes_kept:
+            if len(self._chosen) > REMEMBERED:
                 self._chosen.clear()
 
             def seconds(tokens: int) -> float:
@@ -148,13 +159,13 @@ class AheadDrafts:
         To try all shapes takes milliseconds, so most times the one that was last found is taken, for a while.
         """
         if most_tokens_per_second(chances, seconds) <= bar:
-            return 0.0, None, self._asked + TUNING.shape_wait
+            return 0.0, None, self._asked + WAIT
         last = self._last
         if last is not None and last.length <= len(chances) and self._asked < self._next:
             return Outlook(chances[: last.length]).rate(last, seconds, self.limits.fit), last, self._next
-        self._next = self._asked + TUNING.shape_wait
+        self._next = self._asked + WAIT
         rate, self._last = best_shape(chances, seconds, self.limits.fit)
-        return rate, self._last, self._asked + TUNING.shapes_renewed
+        return rate, self._last, self._asked + RENEWED
 
 
 def _chances(runs: Floats, factor: float) -> Floats:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from math import exp
 from typing import NamedTuple
 
 from ..api.answer import Decisions
@@ -22,7 +23,7 @@ from .cost_curve import CostCurve, Overhead
 from .cycles import Cycles
 from .request_state import AutoState
 from .similar_requests import SimilarRequests, token_buckets
-from .throughput import DraftOutlook, Load, best_choice, drafts_could_pay
+from .throughput import DraftOutlook, Load, best_choice, trial_length
 from .tuning import TUNING
 
 
@@ -55,10 +56,8 @@ class Auto:
         self._states = self._cycles.states
         self._steps_left = 0  # of the current choice
         self._last_count = 0  # requests in the last step
-        self._turnover = 0  # requests that came or went since the last choice
-        self._length = 0  # the current choice: length of its drafts
+        self._length: int | None = None  # the current choice: length of its drafts
         self._shape: QuadraticShape | None = None  # of the passes that it has in place of those
-        self._chosen_for = 0  # the number of requests for which it was made
         self._all_single = False  # whether all requests in mode auto decode single tokens, as was chosen
         self._overhead = Overhead()
         self._block_size = block_size
@@ -86,36 +85,29 @@ class Auto:
         if seq.params.mode is not Mode.AUTO:
             return
         prompt = token_buckets(seq.prompt)
-        known = self.similar.prior(prompt)
-        trusted = known.evidence >= TUNING.trusted_verifications
-        wait = TUNING.trial_after_tokens_known if trusted else TUNING.trial_after_tokens
-        state = self._states[seq] = AutoState(known, prompt, trial_after=wait)
+        state = self._states[seq] = AutoState(self.similar.prior(prompt), prompt)
         room = self._most_tokens - len(seq.prompt) - seq.params.max_tokens
         if Mode.DIFFUSION.value in seq.params.auto_allow and room >= seq.block_length:
             self._offer_diffusion(seq, state, _load(running), capacity)
+        if seq.mode is Mode.AUTOREGRESSIVE and seq.free_drafts is None:
+            self._begin(seq, running, capacity)
 
     def choose(self, running: Sequence[SequenceState], capacity: int) -> None:
         """Choose for all requests in mode auto together; each applies the choice once it is between two cycles.
 
-        A choice is kept for a few steps, and requests that arrive meanwhile adopt it. It is made again early when a
-        quarter of the requests has changed.
+        A choice is kept for a few steps, and made again early when a request comes or goes.
         """
         deciding = [seq for seq in running if seq.params.mode is Mode.AUTO and _decodes(seq)]
         if not deciding:
             return
         new = [seq for seq in deciding if not self._states[seq].joined]
         if len(new) == len(deciding):
-            self._chosen_for = 0
+            self._length = self._shape = None  # what others chose before says nothing
         fixed = _load([seq for seq in running if seq.params.mode is not Mode.AUTO])
         taken = free_drafts.choose(self.curve, deciding, self._states, fixed, capacity)
         self._steps_left -= 1
-        self._turnover += 2 * len(new) + self._last_count - len(deciding)
-        self._last_count = len(deciding)
-        if self._steps_left < 0 or self._turnover > TUNING.crowd_change * len(deciding):
+        if self._steps_left < 0 or new or len(deciding) != self._last_count:
             self._choose(deciding, fixed, capacity)
-        elif new:
-            for seq in new:
-                self._cycles.join(seq, self._length, self._shape)
         elif self._all_single:
             return
         for seq in deciding:
@@ -149,7 +141,7 @@ class Auto:
         if seq.shape is not None and self.ahead is not None:
             share = 1.0 / self.ahead.factor
             self.ahead.learn(count, width, state.runs)
-        state.stats.add_verification(count, width, len(seq.tokens) - count, share)
+        state.stats.add_verification(count, width, share)
 
     def decisions(self, seq: SequenceState) -> Decisions | None:
         """Return what was chosen for a request in mode auto, for its client; None for one with a fixed mode."""
@@ -176,6 +168,18 @@ class Auto:
         if self.ahead is not None:
             self.ahead.forget()
 
+    def _begin(self, seq: SequenceState, running: Sequence[SequenceState], capacity: int) -> None:
+        """Have the prompt's pass make the first draft if quadratic passes should follow: that saves one of them."""
+        outlook, shape = self._cycles.outlook(seq), self._shape
+        if not any(other in self._states for other in running):
+            load = _load(running)
+            rate, _ = best_choice(self.curve, load, capacity, [outlook], None)
+            _, shape = self._best_shape([seq], [outlook], load, capacity, rate * TUNING.needed(1))
+        if shape is None or seq.guide is not None or shape.length > outlook.longest:
+            return
+        if len(seq.prompt) + shape.most_tokens <= self._most_tokens:
+            seq.switch(Mode.SELF_SPECULATION, shape.length, shape)
+
     def _offer_diffusion(self, seq: SequenceState, state: AutoState, load: Load, capacity: int) -> None:
         """Decode a request by diffusion if that should be quicker, or if nothing is known about that yet."""
         known = state.prior.blocks
@@ -184,7 +188,7 @@ class Auto:
         exact, _ = best_choice(self.curve, load, capacity, outlooks := [self._cycles.outlook(seq)], None)
         exact = max(exact, self._best_shape([seq], outlooks, load, capacity, exact)[0])
         # Diffusion gives a different text, so it must be clearly faster.
-        if per_token * exact * TUNING.needed_factor(1) < 1.0:
+        if per_token * exact * TUNING.needed(1) < 1.0:
             seq.diffuse()
             if known.blocks:
                 state.expected_seconds = seconds * known.passes / known.blocks
@@ -197,22 +201,17 @@ class Auto:
         for seq in deciding:
             self._cycles.count_singles(seq)
         outlooks = [self._cycles.outlook(seq) for seq in deciding]
-        # a choice that was made for far fewer requests does not count
-        last = self._length if len(deciding) <= TUNING.crowd_growth * self._chosen_for else None
+        last = None if self._shape is not None else self._length
         rate, length = best_choice(self.curve, load, capacity, outlooks, last) if self._block_size > 1 else (0.0, 0)
-        bar = rate * (1.0 if self._shape is not None else TUNING.needed_factor(len(deciding)))
-        _, shape = self._best_shape(deciding, outlooks, load, capacity, bar * (1.0 + TUNING.ahead_gain))
-        self._length, self._shape, self._chosen_for, trying = length, shape, len(deciding), False
+        bar = rate * (1.0 if self._shape is not None else TUNING.needed(len(deciding)))
+        _, shape = self._best_shape(deciding, outlooks, load, capacity, bar)
+        self._length, self._shape, self._last_count = length, shape, len(deciding)
         for seq in deciding:
-            if not length and shape is None and self._wants_trial(seq, len(deciding), load, capacity):
-                self._states[seq].trial_after *= 2
-                self._cycles.join(seq, TUNING.trial_draft_length, None)
-                trying = True
-            else:
-                self._cycles.join(seq, length, shape)
-        steps = 2 * TUNING.drafts_kept if length or shape is not None else TUNING.single_steps_kept
-        self._steps_left = (2 if trying else steps) - 1
-        self._turnover = 0
+            self._cycles.join(seq, length, shape)
+        steps = TUNING.hold_calls
+        if not length and shape is None:
+            steps = 2 if self._try_draft(deciding, outlooks, load, capacity) else 2 * steps
+        self._steps_left = steps - 1
         self._cycles.step_seconds = self.curve.seconds(len(deciding), 1, capacity)
 
     def _best_shape(
@@ -232,15 +231,21 @@ class Auto:
             return 0.0, None
         return self.ahead.best(self.curve, load, capacity, [one.runs[: longest + 1] for one in outlooks], bar)
 
-    def _wants_trial(self, seq: SequenceState, count: int, load: Load, capacity: int) -> bool:
-        """Whether a request took single tokens for so long that a draft is tried, to see whether drafts pay now."""
-        state = self._states[seq]
-        enough = state.trial_after * count
-        if state.waited < enough or self._cycles.longest(seq) < 2:
+    def _try_draft(
+        self, deciding: Sequence[SequenceState], outlooks: Sequence[DraftOutlook], load: Load, capacity: int
+    ) -> bool:
+        """Have the request whose last draft is the longest ago make one, if that is worth it; say whether it is."""
+        at = max(range(len(deciding)), key=lambda index: self._states[deciding[index]].waited)
+        seq, one = deciding[at], outlooks[at]
+        state, horizon = self._states[seq], TUNING.horizon_tokens
+        if one.longest < 2 or (state.waited < TUNING.hold_calls and state.stats.verifications):
             return False
-        if state.waited >= TUNING.forced_trial_factor * enough:
-            return True
-        return drafts_could_pay(self.curve, load, capacity, count, self._block_size)
+        possible = state.stats.possible_runs(state.prior, exp(-state.waited / horizon))
+        remaining = min(float(one.remaining), horizon)
+        length = trial_length(self.curve, load, capacity, len(deciding), possible, one.longest, remaining)
+        if length:
+            self._cycles.join(seq, length, None)
+        return length > 0
 
 
 def _decodes(seq: SequenceState) -> bool:

@@ -16,6 +16,16 @@ import numpy.typing as npt
 from .tuning import TUNING
 
 Floats = npt.NDArray[np.float64]
+ROWS, TOKENS = (1, 2, 4, 8, 16, 32), (1, 4, 8, 16, 32, 64, 128, 256)
+"""Rows, and tokens per row, of the calls in the table; between them the logarithm is interpolated."""
+BLOCK = 32
+"""Tokens of a row whose growth with the cache, and whose cost per token, stands for all blocks."""
+LEAST_SHARE = 0.1
+"""Least share of a measured cost that an estimate may have: a difference of two measurements may be anything."""
+MOST = 4.0
+"""Largest surprise in learning rates: a call that something held up must not move the curve far."""
+REFRESH = 8
+"""Observed calls after which estimates are worked out again."""
 
 
 class CostCurve:
@@ -53,13 +63,14 @@ class CostCurve:
 
     def observe(self, rows: int, tokens: int, capacity: int, seconds: float) -> None:
         """Learn what a call took: the entries of its estimate move towards that, the others half as far."""
-        surprise, bound = log(max(seconds, 1e-9) / self.seconds(rows, tokens, capacity)), TUNING.largest_surprise
-        step = TUNING.learning_rate * max(-bound, min(bound, surprise))
-        self._drift += TUNING.shared_drift * step
-        for row, column, weight in _corners(rows, min(tokens, TUNING.grid_tokens[-1])):
-            self._log[row][column] += (1.0 - TUNING.shared_drift) * step * weight
+        rate = TUNING.learning_rate
+        surprise, bound = log(max(seconds, 1e-9) / self.seconds(rows, tokens, capacity)), MOST * rate
+        step = rate * max(-bound, min(bound, surprise))
+        self._drift += step / 2
+        for row, column, weight in _corners(rows, min(tokens, TOKENS[-1])):
+            self._log[row][column] += step / 2 * weight
         self._seen += 1
-        if self._seen % TUNING.refresh_calls == 0:
+        if self._seen % REFRESH == 0:
             self._known.clear()
 
     def table(self, rows: tuple[int, ...], tokens: tuple[int, ...]) -> dict[tuple[int, int], float]:
@@ -67,12 +78,12 @@ class CostCurve:
         return {(b, s): self._estimate(b, s, self._capacity) for b in rows for s in tokens}
 
     def _estimate(self, rows: int, tokens: int, capacity: int) -> float:
-        inside = min(tokens, TUNING.grid_tokens[-1])
+        inside = min(tokens, TOKENS[-1])
         found = sum(weight * self._log[row][column] for row, column, weight in _corners(rows, inside))
         flat = exp(found + self._drift) * tokens / inside
         single, block = self._growth
-        per_entry = single + (block - single) * (tokens - 1) / (TUNING.reference_tokens - 1)
-        return max(flat + rows * per_entry * (capacity - self._capacity), TUNING.least_share * flat)
+        per_entry = single + (block - single) * (tokens - 1) / (BLOCK - 1)
+        return max(flat + rows * per_entry * (capacity - self._capacity), LEAST_SHARE * flat)
 
 
 class Overhead:
@@ -91,14 +102,14 @@ class Overhead:
         if share is None:
             return self._seconds.get(size)
         average = self._seconds.get(size, share)
-        self._seconds[size] = share + (1.0 - TUNING.overhead_rate) * (average - share)
+        self._seconds[size] = share + (1.0 - TUNING.learning_rate) * (average - share)
         return share
 
 
 @lru_cache(maxsize=1024)
 def _corners(rows: int, tokens: int) -> tuple[tuple[int, int, float], ...]:
     """Return the table's entries around a call and their weights, bilinear in the logarithms, 1 in sum."""
-    low, up = _between(TUNING.grid_rows, rows), _between(TUNING.grid_tokens, tokens)
+    low, up = _between(ROWS, rows), _between(TOKENS, tokens)
     return tuple((r, c, wr * wc) for r, wr in low for c, wc in up if wr * wc)
 
 

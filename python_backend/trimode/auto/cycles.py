@@ -44,7 +44,7 @@ class Cycles:
         """
         state, longest = self.states[seq], self.longest(seq)
         state.drafts, state.joined, state.shape = min(length, longest), True, None
-        runs = state.expected_runs(len(seq.tokens))
+        runs = state.expected_runs()
         if shape is not None and self.ahead is not None and shape.length <= longest and seq.guide is None:
             state.waited, state.shape = 0, shape
             state.shape_tokens = self.ahead.expected_tokens(runs, shape.length)
@@ -97,7 +97,7 @@ class Cycles:
 
     def outlook(self, seq: SequenceState) -> DraftOutlook:
         """Return what drafts of a request are worth now."""
-        return DraftOutlook(self.states[seq].expected_runs(len(seq.tokens)), self.longest(seq), seq.remaining)
+        return DraftOutlook(self.states[seq].expected_runs(), self.longest(seq), seq.remaining)
 
     def longest(self, seq: SequenceState) -> int:
         """Return the longest draft that a request may have; its first token is the last one that was committed."""

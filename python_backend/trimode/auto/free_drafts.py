@@ -13,7 +13,7 @@ from ..api.fields import Mode
 from ..decoding.free_drafts.drafts import FreeDrafts
 from ..decoding.sequence import SequenceState
 from .request_state import AutoState
-from .throughput import Costs, Load
+from .throughput import Costs, Load, lengths_up_to
 from .tuning import TUNING
 
 
@@ -67,8 +67,8 @@ def best_length(costs: Costs, load: Load, capacity: int, others: float, candidat
         return tokens / Load(load.singles, blocks, width, quadratic, largest).seconds(costs, capacity)
 
     limit = max(one.longest for one in candidates)
-    bar, chosen = rate(0) * (1.0 + TUNING.free_draft_gain), 0
-    for length in [*(length for length in TUNING.free_draft_lengths if length < limit), limit]:
+    bar, chosen = rate(0) * (1.0 + TUNING.margin), 0
+    for length in [2, *lengths_up_to(limit)]:
         if (found := rate(length)) > bar:
             bar, chosen = found, length
     return chosen

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from ..decoding.quadratic_shape import QuadraticShape
 from .acceptance import DraftStats, Prior
 from .similar_requests import Buckets
-from .tuning import TUNING
 
 
 @dataclass
@@ -22,11 +21,11 @@ class AutoState:
         shape: of the quadratic passes chosen for it in place of those, None if there are none.
         shape_tokens: tokens that each should give, by tokens of the draft that it verifies.
         cycle_tokens: tokens that a cycle of these should give.
-        waited, trial_after: single tokens since the last draft, and how many until a draft is tried again.
+        waited: single tokens since the last draft.
         singles: single tokens that are counted in the fields below.
         cycles: cycles by choice, such as "self_speculation/16".
-        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications and the range of
-            the answer for which this was worked out.
+        runs: tokens that its next cycle should give, by length of draft; runs_at: the verifications for which this
+            was worked out.
         free_tokens, free_seconds: what its next verification of a free draft should give and take.
         expected_seconds, expected_tokens: what all of its cycles should have taken and given; for diffusion, a block.
     """
@@ -40,11 +39,10 @@ class AutoState:
     shape_tokens: list[float] = field(default_factory=list)
     cycle_tokens: float = 1.0
     waited: int = 0
-    trial_after: int = 0
     singles: int = 0
     cycles: dict[str, int] = field(default_factory=dict)
     runs: list[float] = field(default_factory=list)
-    runs_at: tuple[int, int] | None = None
+    runs_at: int | None = None
     free_tokens: float = 0.0
     free_seconds: float = 0.0
     expected_seconds: float = 0.0
@@ -56,12 +54,8 @@ class AutoState:
         self.expected_tokens += times * tokens
         self.expected_seconds += times * seconds
 
-    def expected_runs(self, at: int) -> list[float]:
-        """Return the expected tokens of a cycle by length of draft, `at` tokens into the answer.
-
-        Recomputed when a draft was verified, or when another range of the answer has begun.
-        """
-        now = (self.stats.verifications, TUNING.answer_range(at))
-        if self.runs_at != now:
-            self.runs, self.runs_at = self.stats.expected_runs(self.prior, at).tolist(), now
+    def expected_runs(self) -> list[float]:
+        """Return the expected tokens of a cycle by length of draft."""
+        if self.runs_at != self.stats.verifications:
+            self.runs, self.runs_at = self.stats.expected_runs(self.prior).tolist(), self.stats.verifications
         return self.runs

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..decoding.quadratic_shape import QuadraticShape
-from .tuning import TUNING
+from .throughput import lengths_up_to
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -22,6 +22,10 @@ Fits = Callable[[int, int], bool]
 """Whether a pass of so many tokens, of which so many give logits, can be run."""
 RARELY = 1e-6
 """Share of passes that does not count."""
+PRICES = (0.0, *(0.001 * 1.6**power for power in range(14)))
+"""Expected tokens that a mask must be worth in the shapes to choose among; 0 is the released shape."""
+STRIDE = 3
+"""Of these, every third is tried with every length, the others with the best one."""
 
 
 class Outlook:
@@ -113,13 +117,13 @@ def best_shape(
         fits: whether a pass can be run; None if all can.
     """
     known = np.asarray(chances, dtype=np.float64)
-    outlooks = [Outlook(known[:length]) for length in (*TUNING.shape_lengths, len(known)) if length <= len(known)]
-    some = TUNING.mask_prices[:: TUNING.price_stride]
+    some = PRICES[::STRIDE]
+    outlooks = [Outlook(known[:length]) for length in lengths_up_to(len(known))]
     found = [
         _best_of(one, [QuadraticShape.two_pass(one.length), *map(one.priced, some)], seconds, fits) for one in outlooks
     ]
     at = max(range(len(found)), key=lambda index: found[index][0])
-    finer = _best_of(outlooks[at], list(map(outlooks[at].priced, TUNING.mask_prices)), seconds, fits)
+    finer = _best_of(outlooks[at], list(map(outlooks[at].priced, PRICES)), seconds, fits)
     best, chosen = max(found[at], finer, key=lambda one: one[0])
     return (best, chosen) if best > 0.0 else (0.0, None)
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from .acceptance import Floats
 from .tuning import TUNING
 
 
@@ -74,35 +75,63 @@ def tokens_per_second(
     return (singles + gain / 2) / rows.seconds(costs, capacity)
 
 
+def lengths_up_to(limit: int) -> list[int]:
+    """Return the lengths of drafts to choose among where none may be longer than `limit`."""
+    return [*(length for length in TUNING.draft_lengths if length < limit), limit]
+
+
 def best_choice(
     costs: Costs, load: Load, capacity: int, outlooks: Sequence[DraftOutlook], last: int | None
 ) -> tuple[float, int]:
     """Return the rate in tokens per second of the best choice, and the length of its drafts, 0 for single tokens.
 
     Either all outlooks draft or none does: by measurement, a call over blocks plus one over single tokens costs more
-    than the few that draft well gain. If several decode, a longer draft must beat a shorter one by a margin, as any
-    draft must beat single tokens.
+    than the few that draft well gain.
 
     Args:
-        last: what was last chosen for them, if anything was.
+        last: what was last chosen for them, if anything was; another choice must be better by a margin.
     """
     count = len(outlooks)
-    limit = max(one.longest for one in outlooks)
-    keep_factor = TUNING.needed_factor(count)
+    keep = TUNING.needed(count)
     best, chosen = tokens_per_second(costs, load, capacity, singles=count), 0
-    bar = best * TUNING.needed_draft_factor(count, drafting_is_new=last == 0)
-    for length in [*(length for length in TUNING.draft_lengths if length < limit), limit]:
+    bar = best * (keep if last == 0 else 1.0)
+    for length in lengths_up_to(max(one.longest for one in outlooks)):
         gain = sum(one.expected_tokens(length) for one in outlooks)
         rate = tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=gain)
-        worth = rate * (keep_factor if last == length else 1.0)
+        worth = rate * (keep if last == length else 1.0)
         if worth > bar:
-            best, chosen = rate, length
-            bar = worth * (TUNING.longer_draft_factor if count > 1 else 1.0)
+            best, chosen, bar = rate, length, worth
     return best, chosen
 
 
-def drafts_could_pay(costs: Costs, load: Load, capacity: int, count: int, length: int) -> bool:
-    """Return whether drafts of `length` would pay for `count` requests if every token of them were right."""
-    drafted = tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=count * float(length))
+def trial_length(
+    costs: Costs,
+    load: Load,
+    capacity: int,
+    count: int,
+    possible: tuple[Floats, Floats],
+    longest: int,
+    remaining: float,
+) -> int:
+    """Return the length of the draft that a request should try although single tokens are chosen; 0 for none.
+
+    It is worth a try if what it may show is worth more than it costs, both in tokens of all `count` requests. If its
+    drafts were like those of factor f, all requests would have the rate of the best choice then, and this one for all
+    that it still commits. Meanwhile, the others wait for the trial's two calls.
+
+    Args:
+        possible: (F,) chances and (F, lengths + 1) expected runs of what its drafts may be like.
+        remaining: tokens for which what is found should hold.
+    """
+    chances, runs = possible
+    lengths = lengths_up_to(longest)
     single = tokens_per_second(costs, load, capacity, singles=count)
-    return drafted > single * TUNING.needed_draft_factor(count, drafting_is_new=True)
+    per_token = [
+        tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=count) / single for length in lengths
+    ]
+    rates = runs[:, lengths] * per_token  # (F, lengths), relative to single tokens
+    worth = float(chances @ (rates.max(axis=1) - 1.0).clip(0.0)) * remaining
+    best = int((chances @ rates).argmax())
+    length = lengths[best]
+    cost = 2 * costs.seconds(1, length, capacity) * single - float(chances @ runs[:, length])
+    return length if worth > cost else 0

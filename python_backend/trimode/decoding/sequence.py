@@ -143,8 +143,8 @@ class SequenceState:
         return self.block
 
     def switch(self, mode: Mode, block_length: int, shape: QuadraticShape | None = None) -> None:
-        """Decode the next cycle in another way; what is committed and cached stays as it is."""
-        assert self.between_cycles
+        """Decode the next cycle in another way, or all from the prompt on; what is committed and cached stays."""
+        assert self.between_cycles or self.phase is Phase.PREFILL
         self.mode, self.block_length, self.shape = mode, block_length, shape
 
     def diffuse(self) -> None:

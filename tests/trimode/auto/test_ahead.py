@@ -7,7 +7,6 @@ import pytest
 from trimode.auto.ahead import AheadDrafts, PassLimits
 from trimode.auto.shapes import Outlook
 from trimode.auto.throughput import Load
-from trimode.auto.tuning import TUNING
 
 RUNS = np.concatenate(([0.0], np.cumsum(0.9 ** np.arange(32)))).tolist()
 """Expected tokens of a cycle by length of draft, if each token is right with a chance of 0.9."""
@@ -47,7 +46,7 @@ def test_what_was_found_is_forgotten_with_time() -> None:
     drafts = AheadDrafts(PassLimits())
     for _ in range(100):
         drafts.learn(1, 8, RUNS)
-    assert drafts.factor == TUNING.ahead_most
+    assert drafts.factor > 4.0
     for _ in range(2000):
         drafts.forget()
     assert drafts.factor < 1.2

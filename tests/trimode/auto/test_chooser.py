@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from trimode.api.params import GenerationParams
 from trimode.auto.chooser import Auto
-from trimode.auto.tuning import TUNING
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.runtime import Runtime
 
@@ -31,7 +30,7 @@ def test_drafts_that_are_always_wrong_are_given_up_and_tried_again_now_and_then(
     chunks = answers(FLAT, ToyEngine(hit=0.0, peak=0.0), *[asked(max_tokens=400)] * 4)
     counts = chunks[-1].counters
     assert counts.decode_forwards > 350
-    assert 1 <= counts.draft_forwards <= 400 / TUNING.trial_after_tokens
+    assert 1 <= counts.draft_forwards <= 400 / 16
 
 
 def test_like_requests_start_with_what_was_learnt() -> None:
@@ -55,6 +54,14 @@ def test_on_a_flat_device_passes_that_verify_and_draft_are_chosen() -> None:
     assert sum(count for name, count in chunk.auto.cycles.items() if name.startswith("quadratic/")) > 5
     assert chunk.counters.draft_forwards <= 2
     assert chunk.token_ids == engine.greedy(asked()["input_ids"], 60)
+
+
+def test_where_such_passes_follow_the_prompts_pass_makes_the_first_draft() -> None:
+    for curve, drafts in ((FLAT, True), (PER_TOKEN, False)):
+        engine = ToyEngine(hit=0.9, peak=40)
+        answers(curve, engine, *[asked()] * 4)
+        behind = [row for row in engine.rows if row.start == 0 and len(row.tokens) > len(asked()["input_ids"])]
+        assert bool(behind) is drafts
 
 
 def test_where_tokens_cost_more_the_more_there_are_such_passes_have_few_masks_or_are_not_chosen() -> None:

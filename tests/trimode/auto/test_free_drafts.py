@@ -7,6 +7,7 @@ import pytest
 from trimode.api.params import GenerationParams
 from trimode.auto import free_drafts
 from trimode.auto.chooser import Auto
+from trimode.auto.cost_curve import ROWS, TOKENS
 from trimode.auto.free_drafts import Candidate, best_length
 from trimode.auto.throughput import Load
 from trimode.decoding.committed import Committed
@@ -18,9 +19,7 @@ from tests.support.devices import (
     DEFAULTS,
     FLAT,
     PER_TOKEN,
-    ROWS,
     THIRTY_TWO_AT_ONCE,
-    TOKENS,
     Fixed,
     answers,
     asked,
@@ -78,7 +77,7 @@ def test_drafts_are_as_long_as_pays(costs: Costs, chance: float, length: int) ->
 
 def test_what_others_lose_by_a_longer_call_counts() -> None:
     costs, one = Costs(1.0, 0.1), [Candidate(0.9, 16)]
-    assert best_length(costs, Load(), 64, 0.0, one) == 8
+    assert best_length(costs, Load(), 64, 0.0, one) == 12
     assert best_length(costs, Load(blocks=30, width=1), 64, 30.0, one) == 0
     assert best_length(costs, Load(blocks=30, width=16), 64, 60.0, one) == 16
     assert best_length(costs, Load(singles=9), 64, 9.0, one) > 0
@@ -94,7 +93,7 @@ def test_a_quadratic_pass_has_a_call_of_its_own_and_makes_no_draft_longer() -> N
     costs, one, ahead = Asked(1.0, 0.1), Candidate(0.9, 16), Candidate(0.0, 16, 6.0, 272, quadratic=True)
     best_length(costs, Load(quadratic=1, quadratic_tokens=90), 64, 6.0, [one, ahead])
     assert {(rows, tokens) for rows, tokens in costs.asked if rows == 2} == {(2, 272)}
-    assert {tokens for rows, tokens in costs.asked if rows == 1} <= {1, 2, 4, 8, 16}
+    assert {tokens for rows, tokens in costs.asked if rows == 1} <= {1, 2, 4, 8, 12, 16}
 
 
 def test_requests_beside_a_quadratic_pass_choose_as_without_a_longer_block() -> None:

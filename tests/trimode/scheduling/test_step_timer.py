@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from trimode.api.answer import Chunk
 from trimode.auto.chooser import Auto, Call
-from trimode.auto.cost_curve import CostCurve
+from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
 from trimode.auto.tuning import TUNING
 from trimode.runtime import Runtime
 from trimode.scheduling.step_timer import StepTimer
@@ -24,7 +24,7 @@ class Noting(CostCurve):
     """Notes what it is told, (rows, tokens, capacity) and how many calls the engine had run; takes in every step."""
 
     def __init__(self, engine: ToyEngine) -> None:
-        super().__init__(np.full((len(TUNING.grid_rows), len(TUNING.grid_tokens)), 0.001), SMALL)
+        super().__init__(np.full((len(ROWS), len(TOKENS)), 0.001), SMALL)
         self.engine = engine
         self.noted: list[tuple[int, int, int]] = []
         self.seconds_noted: list[float] = []
@@ -117,7 +117,7 @@ def test_what_is_done_around_a_call_is_part_of_it() -> None:
     auto.observe([Call(2, 1, SMALL, 0.001)], None)  # a step that did more than decoding, and nothing known of others
     auto.observe([Call(2, 1, SMALL, 0.001), Call(1, 8, SMALL, 0.005)], 0.004)  # the same for each
     auto.observe([Call(3, 1, SMALL, 0.001)], 0.004)
-    known = 0.002 + TUNING.overhead_rate * 0.002  # of two or three rows
+    known = 0.002 + TUNING.learning_rate * 0.002  # of two or three rows
     auto.observe([Call(3, 8, SMALL, 0.005)], None)
     assert curve.noted == [(2, 1, SMALL), (1, 8, SMALL), (3, 1, SMALL), (3, 8, SMALL)]
     assert curve.seconds_noted == pytest.approx([0.003, 0.007, 0.005, 0.005 + known])

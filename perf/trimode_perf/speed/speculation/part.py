@@ -69,7 +69,7 @@ def devices(recording: Recording) -> dict[str, Seconds]:
 
 def measure(context: Context) -> dict[str, Data]:
     """Replay every way of decoding: by domain, where only counts matter, then on every device."""
-    recording = Recording.load()
+    recording = Recording.load().first(1)
     costs = devices(recording)
     domains = {domain: _only(recording, domain) for domain in sorted({one.domain for one in recording.answers})}
     steps, done = len(domains) * len(WAYS) + len(costs) * len(WAYS | AUTO), 0

@@ -10,9 +10,9 @@ import argparse
 import json
 import random
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +90,16 @@ class Recording:
         answers = [Recorded.parse(one) for one in raw["answers"]]
         seconds = {int(size): one for size, one in raw["seconds"].items()}
         return cls(answers, seconds, raw["mask_token_id"], raw["vocab_size"])
+
+    def first(self, count: int) -> Recording:
+        """Return the first answers of each domain, so many at most."""
+        seen: Counter[str] = Counter()
+        kept = []
+        for answer in self.answers:
+            seen[answer.domain] += 1
+            if seen[answer.domain] <= count:
+                kept.append(answer)
+        return replace(self, answers=kept)
 
     def save(self, path: Path) -> None:
         """Write it, a line for each answer."""
@@ -179,7 +189,7 @@ def main(arguments: list[str] | None = None) -> int:
     made = argparse.ArgumentParser(prog="python -m trimode_perf record-drafts", description=main.__doc__)
     made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
     made.add_argument("--heldout", type=Path, default=NANO / HELD_OUT, metavar="JSONL", help="the prompts [nano's]")
-    made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")
+    made.add_argument("--per-domain", type=int, default=12, metavar="N", help="prompts of a domain [%(default)s]")
     made.add_argument("--max-tokens", type=int, default=96, metavar="N", help="per answer [%(default)s]")
     made.add_argument("--out", type=Path, default=RECORDED, metavar="FILE", help="what replays read [%(default)s]")
     asked = made.parse_args(arguments)

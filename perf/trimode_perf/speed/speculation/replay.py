@@ -7,14 +7,14 @@ noise. Reading prompts is not counted: it is the same in all modes.
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 from trimode.auto.ahead import AheadDrafts
-from trimode.auto.cost_curve import CostCurve
-from trimode.auto.tuning import TUNING
+from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
 from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
 from trimode.decoding.quadratic_shape import QuadraticShape
@@ -34,7 +34,7 @@ class Fixed(CostCurve):
     @classmethod
     def of(cls, seconds: Seconds) -> Fixed:
         """Return the curve of a device."""
-        table = [[seconds(rows * tokens) for tokens in TUNING.grid_tokens] for rows in TUNING.grid_rows]
+        table = [[seconds(rows * tokens) for tokens in TOKENS] for rows in ROWS]
         return cls(np.array(table), 64)
 
     def due(self) -> bool:
@@ -86,7 +86,8 @@ class ReplayEngine:
 
     Attributes:
         taken: seconds of all passes so far that are not of a prompt.
-        passes: those passes. largest: tokens of a row of the largest of them.
+        passes: those passes. largest: tokens of a row of the largest of them. sizes: how many had so many tokens; a
+            prompt's pass with masks counts as one, less one of the prompt alone.
     """
 
     def __init__(self, recording: Recording, seconds: Seconds) -> None:
@@ -99,6 +100,7 @@ class ReplayEngine:
         self.busy_seconds = 0.0
         self.calls = 0
         self.taken, self.passes, self.largest = 0.0, 0, 0
+        self.sizes: Counter[int] = Counter()
         self._seconds = seconds
         self._answers = {one.prompt: one for one in recording.answers}
         self._slots: dict[int, list[int]] = {}
@@ -147,6 +149,12 @@ class ReplayEngine:
             longest = max(len(row.tokens) for row in rows)
             self.passes, self.largest = self.passes + 1, max(self.largest, longest)
             self.taken += self._seconds(len(rows) * longest)
+            self.sizes[len(rows) * longest] += 1
+        for row in rows:
+            if self._reads(row) and row.stored < len(row.tokens):  # masks behind a prompt, which takes longer for them
+                self.taken += self._seconds(len(row.tokens)) - self._seconds(row.stored)
+                self.sizes[len(row.tokens)] += 1
+                self.sizes[row.stored] -= 1
         return results
 
     def _reads(self, row: Row) -> bool:

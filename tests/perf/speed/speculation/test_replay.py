@@ -11,7 +11,7 @@ from trimode_perf.speed.speculation.part import AUTO, WAYS, devices
 from trimode_perf.speed.speculation.recording import Recording
 from trimode_perf.speed.speculation.replay import Replay, replay
 
-RECORDING = Recording.load()
+RECORDING = Recording.load().first(1)
 DEVICES = devices(RECORDING)
 WITHOUT = "auto without quadratic passes"
 
