@@ -136,8 +136,8 @@ peers: build $(VENV)/perf $(PEERS_READY) ## Compare with llama.cpp, torch eager,
 pictures: $(VENV)/test $(BROWSER)/ready build ## Take the pictures of the playground's guide, with MODEL=nano
 	$(PY) -m scripts.playground_pictures --bundle $(BUNDLE)
 
-gpu-check: ## Check and time the engines on this machine's NVIDIA GPU; needs PYTHON to have torch, and nothing else
-	PYTHONPATH=perf:train:python_backend:convert $(PYTHON) -m trimode_perf gpu
+gpu-check: ## Check and time the engines on this machine's NVIDIA GPU; in MINUTES=11; needs PYTHON to have torch
+	PYTHONPATH=perf:train:python_backend:convert $(PYTHON) -m trimode_perf gpu --minutes $(or $(MINUTES),11)
 
 conversion: $(VENV)/perf ## Measure the memory that converting a checkpoint of 3B's size takes (18 GB of disk)
 	$(PY) -m trimode_perf conversion --size 3b

@@ -24,10 +24,10 @@ from trimode.bundle.manifest import Manifest
 from trimode.errors import BundleError, TrimodeError
 
 from .atomic_folder import check_place, megabytes
-from .bundle.onnx_bundle import DEFAULT_CAPACITY, BundleDraft, BundleOptions, is_up_to_date, outline, write_bundle
+from .bundle import drafts
+from .bundle.facts import DEFAULT_CAPACITY
+from .bundle.onnx_bundle import BundleDraft, BundleOptions
 from .bundle.tensorrt_bundle import TensorRtBuild, work_folder
-from .bundle.torch_bundle import TorchDraft
-from .bundle.torch_bundle import outline as torch_outline
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.known_hash import Reading
 from .checkpoint.tokenizer_file import text_remarks
@@ -152,14 +152,14 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     if asked.target is TORCH and (options.verify or options.parity_logits is not None):
         raise BundleError("--verify and --parity-logits run a graph, and --target torch has none: leave them out")
     with Checkpoint.open(options.checkpoint) as checkpoint:
-        draft = torch_outline(checkpoint, asked) if asked.target is TORCH else outline(checkpoint, asked)
+        draft = drafts.outline(checkpoint, asked)
         if isinstance(draft, BundleDraft) and asked.target is TENSORRT and not options.graph_only:
             return _compile(options, draft, checkpoint, target, out, errors)
         reading = Reading.of(target, checkpoint.paths, partial(_read, checkpoint, errors), again=options.rehash)
         draft, state = draft.hashed(reading.hash), "up to date"
-        current = draft.is_up_to_date(target) if isinstance(draft, TorchDraft) else is_up_to_date(draft, target)
-        if options.force or not current:
-            state = _write(draft, target, errors)
+        if options.force or not drafts.is_up_to_date(draft, target):
+            with progress(errors, "writing", drafts.weight_bytes(draft)) as advance:
+                state = drafts.write(draft, target, advance)
         reading.keep(target)
         seconds = time.monotonic() - started
         outcomes = _outcomes(options, target, checkpoint)
@@ -180,16 +180,6 @@ def _outcomes(options: argparse.Namespace, bundle: Path, checkpoint: Checkpoint)
     if options.parity_logits is not None:
         found += against_kit(bundle, options.parity_logits)
     return found
-
-
-def _write(draft: BundleDraft | TorchDraft, target: Path, errors: Console) -> str:
-    """Write the bundle; return what was done."""
-    if isinstance(draft, TorchDraft):
-        draft.write(target)
-        return "linked to the checkpoint's files, which must stay where they are"
-    with progress(errors, "writing", draft.blueprint.weights.total_bytes) as advance:
-        write_bundle(draft, target, advance)
-    return "built"
 
 
 def _compile(

@@ -47,7 +47,7 @@ REACHED = {
     },
     "trimode_perf": {
         # these need PyTorch: tests/train has them
-        "gpu.check", "gpu.device", "gpu.engines", "gpu.model", "gpu.passes",
+        "gpu.check", "gpu.device", "gpu.engines", "gpu.model", "gpu.passes", "gpu.product",
         "peers.eager", "peers.openvino", "peers.transformers_generate", "peers.worker",
     },
 }  # fmt: skip

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from trimode_perf.common import published
-from trimode_perf.gpu import check, device, engines, model, parity, passes
+from trimode_perf.gpu import check, device, engines, model, parity, passes, product
 
 ROOT = Path(__file__).parents[2]
 # What a plain machine with torch may lack.
@@ -26,7 +26,7 @@ sys.exit(main(["gpu", *sys.argv[1:]]))
 """
 Rehearsal = tuple[subprocess.CompletedProcess[str], dict[str, Any], str]
 PLACES = os.pathsep.join(str(ROOT / folder) for folder in ("perf", "train"))  # of what Makefile names, all it needs
-SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64"]
+SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64", "--skip-product"]
 
 
 @pytest.fixture
@@ -60,6 +60,37 @@ def test_a_rehearsal_needs_torch_alone_and_gives_every_token(rehearsal: Rehearsa
     }
     assert all(row["asked"] == row["same_ids"] > 0 for row in rows)
     assert "onnxruntime cannot be imported" in found["parity"]["onnxruntime"]["skipped"]
+
+
+def test_the_products_loop_is_skipped_where_it_lacks_something(rehearsal: Rehearsal) -> None:
+    _, found, table = rehearsal
+    assert "it needs numpy, tokenizers, regex, jinja2, pyyaml and llguidance" in found["product_skipped"]
+    assert "cannot be imported" in found["parity"]["product"]["skipped"]
+    assert f"Skipped: {found['product_skipped']}." in table
+
+
+@pytest.mark.subprocess
+def test_the_products_loop_is_rehearsed_and_goes_on_where_it_was_left(tmp_path: Path) -> None:
+    out = tmp_path / "it.json"
+    options = ["--device", "cpu", "--skip-parity", "--out", str(out), *SMALL[:-1]]
+    assert check.main(options) == 0
+    found = json.loads(out.read_text())["product"]
+    assert {(row["mode"], row["rows"]) for row in found} == {(mode, rows) for mode in product.MODES for rows in (1, 2)}
+    for row in found:
+        assert row["tokens"] == 8 * row["rows"] and row["passes"] > 0 < row["seconds_in_passes"]
+        greedy = "top-p" not in row["mode"]
+        assert (row["downloads"] == row["passes"]) == greedy, row
+        assert f"| tiny | {row['mode']} | {row['rows']} | {row['passes']} |" in out.with_suffix(".md").read_text()
+    out.write_text(json.dumps({**json.loads(out.read_text()), "product": found[2:]}))
+    assert check.main(options) == 0
+    again = json.loads(out.read_text())["product"]
+    assert again[:-2] == found[2:] and len(again) == len(found)
+
+
+def test_the_products_torch_engine_gives_every_token_through_the_rehearsal() -> None:
+    told = parity.check(engines.product_engine("cpu"))
+    assert told["differing"] == []
+    assert sum(row["asked"] for row in told["rows"]) == 96
 
 
 def test_every_shape_is_measured(rehearsal: Rehearsal) -> None:

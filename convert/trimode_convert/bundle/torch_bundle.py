@@ -29,9 +29,9 @@ from trimode.errors import BundleError, CheckpointError
 from ..atomic_folder import check_place, replacing
 from ..checkpoint import checkpoint as names
 from ..checkpoint.checkpoint import Checkpoint
+from ..checkpoint.rope import attention_factor, inverse_frequencies
 from ..checkpoint.tensor_file import Tensor
-from ..graph.rope import attention_factor, inverse_frequencies
-from .onnx_bundle import BundleOptions, manifest_of, side_files_of
+from .facts import Built, capacity_of, manifest_of, side_files_of
 
 
 @dataclass(frozen=True)
@@ -72,12 +72,17 @@ class TorchDraft:
             digests.write(folder)
 
 
-def outline(checkpoint: Checkpoint, options: BundleOptions) -> TorchDraft:
+def outline(
+    checkpoint: Checkpoint, precision: str, *, capacity: int | None = None, name: str | None = None
+) -> TorchDraft:
     """Return the draft of a checkpoint's bundle, without the checkpoint's hash.
 
+    Args:
+        precision: of weights, products and cache. capacity: tokens of a sequence. name: the model's.
+
     Raises:
-        CheckpointError: the capacity exceeds the checkpoint's positions, the engine does not have the precision, or the
-            tensors are stored in another form than plain numbers.
+        CheckpointError: the capacity exceeds the checkpoint's positions, or the tensors are stored in another form than
+            plain numbers.
     """
     links = {f"weights-{number}.safetensors": file.path.resolve() for number, file in enumerate(checkpoint.files)}
     places = {file.path: name for file, name in zip(checkpoint.files, links, strict=True)}
@@ -92,7 +97,8 @@ def outline(checkpoint: Checkpoint, options: BundleOptions) -> TorchDraft:
     files = {TENSORS: index.to_json(), **side_files_of(checkpoint)}
     sizes = {name: len(content) for name, content in files.items()}
     sizes |= {name: path.stat().st_size for name, path in links.items()}
-    return TorchDraft(manifest_of(checkpoint, options, f"{TENSORS} {VERSION}", sizes), files, links)
+    built = Built("torch", f"{TENSORS} {VERSION}", "scatter", precision, capacity_of(checkpoint, capacity))
+    return TorchDraft(manifest_of(checkpoint, name, built, sizes), files, links)
 
 
 def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:

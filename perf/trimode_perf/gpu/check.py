@@ -1,4 +1,4 @@
-"""`make gpu-check`: exact ids through every engine that is here, then milliseconds per pass at the released shapes.
+"""`make gpu-check`: exact ids through every engine that is here, the product's loop, passes at the released shapes.
 
 Writes perf/results/gpu/<device>.json after every row, the table beside it after every part, and goes on where it was
 interrupted. Exit codes: 0 done, 1 no GPU, an engine that failed or gave other ids, 2 wrong usage, 130 interrupted.
@@ -24,6 +24,8 @@ from .record import Record
 GRID = Grid()
 TINY_GRID = Grid(rows=(1, 2), tokens=(1, 8, 32), contexts=(64, 128))
 TINY_SECONDS = 0.01
+WHEELS = "numpy, tokenizers, regex, jinja2, pyyaml and llguidance"
+"""The packages that the product's loop needs beside torch; a machine without a network takes them along as wheels."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--tokens", nargs="+", type=positive, metavar="N", help=f"{list(GRID.tokens)}")
     made.add_argument("--contexts", nargs="+", type=positive, metavar="N", help=f"{list(GRID.contexts)}")
     made.add_argument("--skip-parity", action="store_true", help="measure passes alone")
+    made.add_argument("--skip-product", action="store_true", help="leave out the product's loop at the released shapes")
     made.add_argument("--minutes", type=float, metavar="M", help="stop after so long; the next run goes on")
     made.add_argument("--fresh", action="store_true", help="measure again what the results have")
     made.add_argument("--out", type=Path, metavar="FILE", help="[perf/results/gpu/<device>.json]")
@@ -92,7 +95,10 @@ def fill(options: argparse.Namespace, device: Device, record: Record) -> None:
         record.save()
     plain = GRID if device.is_gpu else TINY_GRID
     grid = Grid(options.rows or plain.rows, options.tokens or plain.tokens, options.contexts or plain.contexts)
-    sizes = {size: CONFIGS[size] for size in options.sizes} if device.is_gpu else {"tiny": {**CONFIGS["3b"], **TINY}}
+    tiny = {"tiny": {**CONFIGS["3b"], **TINY}}
+    sizes = {size: CONFIGS[size] for size in options.sizes} if device.is_gpu else tiny
+    for size, config in () if options.skip_product else sizes.items():
+        measure_product(size, config, device, record, deadline)
     for size, config in sizes.items():
         measure_size(size, config, grid, device, record, deadline)
 
@@ -113,6 +119,29 @@ def check_engines(device: Device, record: Record) -> None:
         except Exception as exc:  # whatever an engine's library raises must not cost the others' results
             known[name] = {"failed": f"{type(exc).__name__}: {exc}"}
         write(record)
+
+
+def measure_product(size: str, config: dict[str, Any], device: Device, record: Record, deadline: float | None) -> None:
+    """Run the product's loop at one size, in what the record does not have; note why where it cannot run here."""
+    rows = record.found.setdefault("product", [])
+    if deadline is not None and time.monotonic() > deadline:
+        return
+    try:
+        from . import product
+    except (ImportError, OSError) as exc:
+        record.found["product_skipped"] = f"{exc}; it needs {WHEELS}"
+        print(f"gpu-check: product: skipped: {record.found['product_skipped']}", file=sys.stderr)
+        return
+    record.found.pop("product_skipped", None)
+    work = product.Work() if device.is_gpu else product.TINY_WORK
+    done = [(row["mode"], row["rows"]) for row in rows if row["size"] == size]
+    with progress(len(work.rows) * len(product.MODES) - len(done), f"gpu-check: product, {size}") as bar:
+        for row in product.measure(size, config, device, work, done):
+            rows.append(row)
+            write(record)
+            bar.step()
+            if deadline is not None and time.monotonic() > deadline:
+                break
 
 
 def measure_size(

@@ -1,7 +1,7 @@
-"""The engines that are checked: torch with CUDA graphs, and this project's own on ONNX Runtime and on TensorRT.
+"""The engines that are checked: this project's own on torch, a plain torch model, ONNX Runtime and TensorRT.
 
-Torch runs the reference's loops. The others need packages that a plain machine lacks, `Unavailable` says which; their
-bundles are built in a temporary folder. All in float32.
+The plain model runs the reference's loops. The others need packages that a plain machine lacks, `Unavailable` says
+which; their bundles are built in a temporary folder. All in float32.
 """
 
 from __future__ import annotations
@@ -120,6 +120,28 @@ def _torch_ids(model: GraphModel, asked: Question) -> list[int]:
     return answer.ids[: asked.max_tokens]
 
 
+def product_engine(device: str) -> Engine:
+    """Return the runtime's torch engine, which reads the checkpoint as it is."""
+    engine = _imported("trimode.engines.torch.engine", "trimode.runtime", "trimode_convert.bundle.torch_bundle")
+
+    @contextmanager
+    def decoding(checkpoint: Path, longest: int) -> Iterator[Decode]:
+        torch.set_float32_matmul_precision("highest")  # TF32 products are not float32
+        with tempfile.TemporaryDirectory(prefix="trimode-gpu-check-") as scratch:
+            bundle = Path(scratch) / "bundle"
+            with _imported("trimode_convert.checkpoint.checkpoint").Checkpoint.open(checkpoint) as opened:
+                capacity = min(opened.config.max_positions, -(-longest // 64) * 64)
+                linked = _imported("trimode_convert.bundle.torch_bundle")
+                linked.outline(opened, "float32", capacity=capacity).write(bundle)
+            config = _imported("trimode.config").ServerConfig(bundle=bundle, max_slots=2)
+            with closing(_imported("trimode.runtime").Runtime.open(config)) as runtime:
+                if runtime.engine.device.device.type != device:
+                    raise Unavailable(f"the engine took {runtime.engine.device.device}, not {device}")
+                yield partial(_runtime_ids, runtime)
+
+    return Engine(f"torch {torch.__version__}, this project's {engine.RUNTIME} engine and modes", decoding)
+
+
 def onnxruntime_engine(device: str) -> Engine:
     """Return the runtime's ONNX Runtime engine on the device's execution provider."""
     ort, provider = _imported("onnxruntime", *RUNTIME), PROVIDERS[device]
@@ -169,6 +191,7 @@ def _runtime_ids(runtime: Any, asked: Question) -> list[int]:
 
 
 ENGINES: dict[str, Callable[[str], Engine]] = {
+    "product": product_engine,
     "torch": torch_engine,
     "onnxruntime": onnxruntime_engine,
     "tensorrt": tensorrt_engine,

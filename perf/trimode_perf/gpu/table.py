@@ -27,7 +27,7 @@ def text(found: dict[str, Any]) -> str:
     facts = ", ".join(f"{key} {value}" for key, value in device.items() if key not in ("name", "type"))
     lines = [f"# {REHEARSED}", ""] if device["type"] != "cuda" else []
     lines += [f"# {device['name']}", "", f"{facts}. Written by `{found['command']}`.", ""]
-    for part in (_parity, _passes, _one_sequence, _implied):
+    for part in (_parity, _product, _passes, _one_sequence, _implied):
         lines += part(found)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -47,6 +47,34 @@ def _parity(found: dict[str, Any]) -> list[str]:
         for row in engine.get("rows", []):
             rows.append((engine["engine"], row["checkpoint"], row["mode"], f"{row['same_ids']} of {row['asked']}"))
     return [*lines, table(("engine", "checkpoint", "mode", "same ids"), rows, LEFT), ""]
+
+
+def _product(found: dict[str, Any]) -> list[str]:
+    """The product's loop: tokens a second, what of the bandwidth passes reach, and what the host adds to a pass."""
+    rows, ceilings = [], found.get("ceilings")
+    for row in found.get("product", []):
+        least = row["passes"] * row["weight_bytes"] / ceilings["copy_bytes_per_second"] if ceilings else 0.0
+        inside = row["seconds_in_passes"]
+        rows.append(
+            (
+                *(row["size"], row["mode"], row["rows"], row["passes"], f"{row['tokens'] / row['seconds']:.1f}"),
+                *(f"{1000 * inside / row['passes']:.3f}", f"{least / inside:.0%}"),
+                *(f"{row['host_milliseconds_a_pass']:.3f}", f"{row['downloads'] / row['passes']:.2f}"),
+            )
+        )
+    lines = ["## The product's loop", ""]
+    if "product_skipped" in found:
+        return [*lines, f"Skipped: {found['product_skipped']}.", ""]
+    if not rows:
+        return []
+    lines += [
+        "This project's scheduler and torch engine, random weights, so that next to no draft is accepted. `weights` is "
+        "the time that reading them at the measured copy bandwidth would take, over the time inside passes; `host` is "
+        "what is outside them.",
+        "",
+    ]
+    names = ("size", "mode", "rows", "passes", "tokens/s", "ms a pass", "weights", "host ms a pass", "copies a pass")
+    return [*lines, table(names, rows, LEFT), ""]
 
 
 def _passes(found: dict[str, Any]) -> list[str]:

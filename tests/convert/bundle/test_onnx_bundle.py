@@ -23,15 +23,8 @@ from trimode.bundle.manifest import (
     Manifest,
 )
 from trimode.errors import CheckpointError
-from trimode_convert.bundle.onnx_bundle import (
-    BundleDraft,
-    BundleOptions,
-    buckets,
-    code_digest,
-    is_up_to_date,
-    make_draft,
-    own_digest,
-)
+from trimode_convert.bundle.facts import buckets, code_digest, own_digest
+from trimode_convert.bundle.onnx_bundle import BundleDraft, BundleOptions, is_up_to_date, make_draft
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 
 from tests.support import checkpoints as factory

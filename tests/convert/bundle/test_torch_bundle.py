@@ -11,17 +11,16 @@ from trimode.bundle import digests
 from trimode.bundle.manifest import Manifest
 from trimode.bundle.tensor_index import TensorIndex
 from trimode.errors import BundleError, CheckpointError
+from trimode_convert.bundle import drafts
 from trimode_convert.bundle.onnx_bundle import BundleOptions
 from trimode_convert.bundle.torch_bundle import outline
 from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.checkpoint.rope import cos_sin
 from trimode_convert.cli import main
-from trimode_convert.graph.precisions import TORCH
-from trimode_convert.graph.rope import cos_sin
+from trimode_convert.graph.precisions import ONNXRUNTIME, TORCH
 
 from tests.support import checkpoints as factory
 from tests.support import llama_checkpoints
-
-OPTIONS = BundleOptions("float32", target=TORCH)
 
 
 def build(checkpoint: Path, out: Path, *options: str) -> int:
@@ -77,17 +76,25 @@ def test_a_checkpoint_that_went_away_is_named(checkpoint: Path, out: Path) -> No
 def test_shards_and_other_layouts_are_linked_too(tmp_path: Path) -> None:
     folder = factory.write(tmp_path / "shards", shards=3)
     with Checkpoint.open(folder) as opened:
-        draft = outline(opened, OPTIONS)
+        draft = outline(opened, "float32")
     assert len(draft.links) == 3
     plain = llama_checkpoints.write_llama(tmp_path / "llama")
     with Checkpoint.open(plain) as opened:
-        assert outline(opened, OPTIONS).manifest.modes == ("auto", "autoregressive")
+        assert outline(opened, "float32").manifest.modes == ("auto", "autoregressive")
 
 
 def test_what_is_not_stored_as_plain_numbers_is_refused(tmp_path: Path) -> None:
     path = llama_checkpoints.write_gguf(tmp_path / "some.gguf")
     with Checkpoint.open(path) as opened, pytest.raises(CheckpointError, match="the torch engine reads BF16, F16 and"):
-        outline(opened, OPTIONS)
+        outline(opened, "float32")
+
+
+def test_a_draft_of_links_has_no_weights_to_write(checkpoint: Path) -> None:
+    with Checkpoint.open(checkpoint) as opened:
+        linked, drawn = (drafts.outline(opened, BundleOptions(target=target)) for target in (TORCH, ONNXRUNTIME))
+        assert drafts.weight_bytes(linked) == 0 < drafts.weight_bytes(drawn)
+        with pytest.raises(CheckpointError, match="torch has bfloat16, float16, float32, got 'int8'"):
+            drafts.outline(opened, BundleOptions("int8", target=TORCH))
 
 
 def test_the_graphs_checks_are_refused(checkpoint: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
