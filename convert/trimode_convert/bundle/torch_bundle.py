@@ -29,8 +29,8 @@ from trimode.errors import BundleError, CheckpointError
 from ..atomic_folder import check_place, replacing
 from ..checkpoint import checkpoint as names
 from ..checkpoint.checkpoint import Checkpoint
-from ..checkpoint.rope import attention_factor, inverse_frequencies
 from ..checkpoint.tensor_file import Tensor
+from ..graph.rope import attention_factor, inverse_frequencies
 from .facts import Built, capacity_of, manifest_of, side_files_of
 
 

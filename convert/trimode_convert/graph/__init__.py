@@ -1,5 +1,4 @@
-"""The model as an ONNX graph: layers, rotation, heads, and the precisions of its products. Reads no tensor."""
+"""The model as an ONNX graph: layers, rotation, heads, and the precisions of its products. Reads no tensor.
 
-from .model import Blueprint, draw
-
-__all__ = ["Blueprint", "draw"]
+Nothing is imported here: rope.py needs no package that draws a graph.
+"""

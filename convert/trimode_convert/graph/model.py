@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import onnx
 
 from ..checkpoint.checkpoint import FINAL_NORM, Checkpoint
-from ..checkpoint.rope import cos_sin, query_scale
 from ..checkpoint.tensor_file import Tensor
 from ..weights.weight_file import Part, WeightLayout
 from .attention import KV_FORMS

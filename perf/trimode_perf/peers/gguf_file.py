@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from trimode_convert.checkpoint.checkpoint import EMBEDDING, FINAL_NORM, HEAD, Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
-from trimode_convert.checkpoint.rope import attention_factor, inverse_frequencies
+from trimode_convert.graph.rope import attention_factor, inverse_frequencies
 
 from .peer import PeerError
 

@@ -110,7 +110,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "trimode_convert.quantized": ("trimode_convert.graph.quantized_linear",),
     "trimode_convert.reference": ("trimode_convert.verify.numpy_model",),
     "trimode_convert.reference_session": ("trimode_convert.verify.onnx_reference",),
-    "trimode_convert.rope": ("trimode_convert.checkpoint.rope",),
+    "trimode_convert.rope": ("trimode_convert.graph.rope",),
     "trimode_convert.rounding": ("trimode_convert.weights.rounding",),
     "trimode_convert.tensor_file": ("trimode_convert.checkpoint.tensor_file",),
     "trimode_convert.tensorrt_build": ("trimode_convert.tensorrt.compiler",),

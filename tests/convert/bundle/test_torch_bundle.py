@@ -15,9 +15,9 @@ from trimode_convert.bundle import drafts
 from trimode_convert.bundle.onnx_bundle import BundleOptions
 from trimode_convert.bundle.torch_bundle import outline
 from trimode_convert.checkpoint.checkpoint import Checkpoint
-from trimode_convert.checkpoint.rope import cos_sin
 from trimode_convert.cli import main
 from trimode_convert.graph.precisions import ONNXRUNTIME, TORCH
+from trimode_convert.graph.rope import cos_sin
 
 from tests.support import checkpoints as factory
 from tests.support import llama_checkpoints

@@ -20,9 +20,9 @@ from numpy.typing import NDArray
 from onnx.helper import make_tensor_value_info
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
-from trimode_convert.checkpoint.rope import cos_sin
 from trimode_convert.graph.model import draw
 from trimode_convert.graph.precisions import ONNXRUNTIME, TENSORRT, Target
+from trimode_convert.graph.rope import cos_sin
 
 from tests.support import official_shapes
 

@@ -11,8 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .config import Rope
-from .tensor_file import FloatArray
+from ..checkpoint.config import Rope
+from ..checkpoint.tensor_file import FloatArray
 
 
 def inverse_frequencies(rope: Rope, head_dim: int) -> NDArray[np.float64]:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from trimode_convert.checkpoint.config import Rope
-from trimode_convert.checkpoint.rope import attention_factor, cos_sin, inverse_frequencies, query_scale
+from trimode_convert.graph.rope import attention_factor, cos_sin, inverse_frequencies, query_scale
 from trimode_convert.verify.numpy_model import turn
 
 PLAIN = Rope("default", 1e4)
