@@ -19,7 +19,6 @@ hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients", "browser", "deploy"))
 
-SET_ON_PURPOSE = {"PYTEST_CURRENT_TEST", "GRPC_VERBOSITY"}  # by pytest, and by the client's command for its own logs
 ENVIRONMENT = pytest.StashKey[dict[str, str]]()
 DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
 
@@ -61,14 +60,14 @@ def pytest_runtest_setup(item: pytest.Item) -> Generator[None]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item) -> Generator[None]:
-    """Hold every test to leave the environment as it was: the servers of those after it would start in another one."""
+    """Hold every test to leave our variables as they were: servers of the tests after it would start with others."""
     yield
     left = dict(environment().items() ^ item.stash.get(ENVIRONMENT, environment()).items())
     assert not left, f"it leaves another environment: {', '.join(left)}"
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name not in SET_ON_PURPOSE}
+    return {name: value for name, value in os.environ.items() if name.startswith("TRIMODE_")}
 
 
 def kit_folder(config: pytest.Config) -> Path:
