@@ -191,10 +191,10 @@ def test_one_address_has_every_mode_by_name_and_by_field(fleet: Fleet) -> None:
         for body in (chat("Hello.", model=f"nano:{mode}"), chat("Hello.", mode=mode)):
             status, text = ask(fleet.port, body)
             assert status == 200, text
-    counted = {
-        line.split('mode="')[1].split('"')[0]
-        for replica in fleet.replicas
-        for line in scraped(replica)
-        if line.startswith("trimode_requests_total{")
-    }
-    assert {"autoregressive", "diffusion", "self_speculation"} <= counted
+
+    def counted() -> set[str]:
+        lines = [line for one in fleet.replicas for line in scraped(one) if line.startswith("trimode_requests_total{")]
+        return {line.split('mode="')[1].split('"')[0] for line in lines}
+
+    modes = {"autoregressive", "diffusion", "self_speculation"}
+    wait_until(lambda: modes <= counted(), lambda: f"{counted()} are counted", SECONDS)  # published a moment later
