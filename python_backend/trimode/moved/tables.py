@@ -60,7 +60,12 @@ MOVED: dict[str, tuple[str, ...]] = {
     "trimode.sampling": ("trimode.decoding.sampling",),
     "trimode.scheduler": ("trimode.scheduling.scheduler", "trimode.scheduling.queue", "trimode.scheduling.delivery"),
     "trimode.sequence": ("trimode.decoding.sequence",),
-    "trimode.serve": ("trimode.server.cli", "trimode.server.launch.options", "trimode.server.ports"),
+    "trimode.serve": (
+        "trimode.server.cli",
+        "trimode.server.launch.options",
+        "trimode.server.launch.served",
+        "trimode.server.ports",
+    ),
     "trimode.slots": ("trimode.engines.onnx.slots",),
     "trimode.steering": ("trimode.auto.request_state",),
     "trimode.stop": ("trimode.text.stop_words", "trimode.text.answer_text", "trimode.text.overlap"),
