@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +152,43 @@ def test_a_device_counts_what_leaves_it() -> None:
         found = device.fetch(device.send(np.arange(6, dtype=np.float32).reshape(2, 3)))
     np.testing.assert_array_equal(found, [[0, 1, 2], [3, 4, 5]])
     assert (device.downloads, device.downloaded_bytes, device.waits) == (1, 24, 1)
+
+
+def test_all_memory_is_allocated_where_passes_are_captured(
+    linked: Linked, parity_kit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Zeros that another stream writes may come after what a pass wrote."""
+    zeros, active = Device.zeros, []
+
+    def noted(device: Device, shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
+        active.append(torch.is_inference_mode_enabled())
+        return zeros(device, shape, dtype)
+
+    monkeypatch.setattr(Device, "zeros", noted)
+    TorchEngine.open(linked(parity_kit / "checkpoints" / "plain"), threads=1, spin=False, max_slots=1)
+    assert active == [True, True], "the cache and the logits"
+
+
+@pytest.mark.parametrize(("threads", "expected"), [(0, len(os.sched_getaffinity(0))), (3, 3)])
+def test_threads_are_those_asked_for_or_one_for_each_core_of_the_process(
+    threads: int, expected: int, linked: Linked, parity_kit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(torch, "set_num_threads", asked.append)
+    TorchEngine.open(linked(parity_kit / "checkpoints" / "plain"), threads=threads, spin=False, max_slots=1)
+    assert asked == [expected]
+
+
+def test_a_row_that_starts_before_entries_in_doubt_does_not_show_them(opened: Opened) -> None:
+    engine = opened("plain")
+    with torch.inference_mode():
+        engine._executor._network._weights.embedding[11] = torch.nan
+    slot = engine.allocate(block=False)
+    engine.run([Row(slot, np.array([7, 7, 11]), 0, "causal", NONE, keep=True)])
+    step(engine, slot, 1, 7)
+    assert engine._cache.doubts(slot)
+    engine.free(slot)
+    assert bool(torch.isfinite(engine._cache.data).all())
 
 
 def test_the_registry_opens_it(linked: Linked, parity_kit: Path) -> None:

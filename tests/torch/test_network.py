@@ -33,8 +33,9 @@ def test_the_mask_is_never_chosen_and_counts_among_the_probabilities() -> None:
 
 
 def test_a_row_that_is_no_number_has_no_probability() -> None:
-    _, probs, _ = chosen([0.0, np.nan, 0.0, 0.0], [0.0, np.inf, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0])
-    assert [bool(np.isnan(one)) for one in probs] == [True, True, False]
+    of_mask = [[0.0, 0.0, value, 0.0] for value in (np.nan, np.inf, -np.inf)]
+    _, probs, _ = chosen([0.0, np.nan, 0.0, 0.0], [0.0, np.inf, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], *of_mask)
+    assert [bool(np.isnan(one)) for one in probs] == [True, True, False, True, True, False]
 
 
 def test_tables_turn_by_position_and_scale_late_queries() -> None:

@@ -101,8 +101,11 @@ def test_a_long_text_is_cut_and_every_wanted_row_is_in_one_piece() -> None:
         (5, 7 + 2 * LONGEST, [4]),
     ]
     assert all(one.adapter is True for one in cut)
-    for whole in (row(0, LONGEST), row(0, LONGEST + 1, keep=False), row(0, LONGEST + 1, sees="block")):
+    long = row(0, LONGEST + 1)
+    partly, all_of_it = (long._replace(leading=kept) for kept in (LONGEST, LONGEST + 1))
+    for whole in (row(0, LONGEST), row(0, LONGEST + 1, keep=False), row(0, LONGEST + 1, sees="block"), partly):
         assert pieces(whole) == [whole]
+    assert [len(one.tokens) for one in pieces(all_of_it)] == [LONGEST, 1]
 
 
 def test_positions_and_adapters_of_tokens_are_cut_with_them() -> None:

@@ -1,11 +1,12 @@
 """Lanes: which lane of a device's cache each slot has, and how much it holds.
 
-Knows nothing of tokens, calls or of how memory is copied: an engine's cache says how a lane is moved and cleared.
+Knows nothing of calls or of how memory is copied: an engine's cache says how a lane is moved and cleared.
 """
 
 from __future__ import annotations
 
 from ..errors import EngineError
+from .base import Row
 
 
 class Lanes:
@@ -22,7 +23,7 @@ class Lanes:
         self._blocks: dict[int, bool] = {}
         self._held: dict[int, int] = {}
         self._slot_at: dict[int, int] = {}
-        self._doubtful: set[int] = set()
+        self._doubtful: dict[int, int] = {}
         self._free_lanes = set(range(lanes))
         self._free_slots = list(range(lanes - 1, -1, -1))
 
@@ -46,7 +47,7 @@ class Lanes:
         del self._blocks[slot], self._held[slot]
         self._free_slots.append(slot)
         if slot in self._doubtful:
-            self._doubtful.remove(slot)
+            del self._doubtful[slot]
             self._clear(lane)
 
     def place(self, slot: int, *, block: bool) -> None:
@@ -79,13 +80,18 @@ class Lanes:
         """Note that a slot holds `count` entries; nothing will read those after them."""
         self._held[slot] = count
 
-    def doubt(self, slot: int) -> None:
-        """Note that what a slot holds may not be finite: a pass writes to it whose logits have not shown that."""
-        self._doubtful.add(slot)
+    def doubt(self, row: Row) -> None:
+        """Note that what `row` leaves in its slot may not be finite: no logits have shown that yet."""
+        self._doubtful[row.slot] = max(self._doubtful.get(row.slot, 0), row.start + row.stored)
 
-    def trust(self, slot: int) -> None:
-        """Note that all that a slot holds is finite: logits of a token that sees all of it were."""
-        self._doubtful.discard(slot)
+    def trust(self, row: Row) -> None:
+        """Note that the logits `row` asked for are finite, and with them all that the token of one of them sees.
+
+        The slot stays in doubt unless that is all that was in doubt: a row that starts before entries which an earlier
+        one left does not see these.
+        """
+        if _sees_all(row) and row.start + row.stored >= self._doubtful.get(row.slot, 0):
+            self._doubtful.pop(row.slot, None)
 
     def doubts(self, slot: int) -> bool:
         """Whether what a slot holds may not be finite."""
@@ -115,3 +121,10 @@ class Lanes:
         lane = self._lane_of.pop(slot)
         del self._slot_at[lane]
         self._free_lanes.add(lane)
+
+
+def _sees_all(row: Row) -> bool:
+    """Whether a token whose logits a row asks for sees all its tokens, and all its slot's entries before them."""
+    if not isinstance(row.sees, str) or not len(row.want):
+        return False
+    return row.sees == "block" or bool(row.want[-1] == len(row.tokens) - 1)

@@ -207,7 +207,7 @@ class TensorRtEngine:
             else:
                 call.fill(line, rows[index], write)
         for row in rows:
-            self._cache.doubt(row.slot)
+            self._cache.doubt(row)
         began = time.perf_counter()
         self._executor.execute(call)
         self.busy_seconds += time.perf_counter() - began
@@ -216,12 +216,8 @@ class TensorRtEngine:
         for row, result in zip(rows, results, strict=True):
             if row.keep:
                 self._cache.hold(row.slot, row.start + row.stored)
-            # the last token sees all that the slot holds, and so does each of a block
-            whole_block = isinstance(row.sees, str) and row.sees == "block"
-            last = isinstance(row.sees, str) and len(row.want) > 0 and row.want[-1] == len(row.tokens) - 1
-            shown = last or (whole_block and len(row.want) > 0)
-            if shown and result.finite:
-                self._cache.trust(row.slot)
+            if result.finite:
+                self._cache.trust(row)
         return results
 
 

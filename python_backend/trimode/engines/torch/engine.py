@@ -6,6 +6,7 @@ Its code is executed on the processor; on a GPU it was not. Knows nothing of mod
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,11 +62,12 @@ class TorchEngine:
         self.calls = 0
         self.device = device
         self._runs = 0
-        self._cache = Cache(device, manifest, max_slots, _entries(manifest), network.dtype)
-        self._windows = Windows(self._cache, manifest.capacity, anchored=device.on_gpu)
-        self._executor = Executor(device, network, self._cache, manifest, rows=max_slots * rounded(manifest.block_size))
-        if device.on_gpu:
-            with device.active():
+        rows = max_slots * rounded(manifest.block_size)
+        with device.active():  # the stream that writes zeros over what is allocated must be the one that captures
+            self._cache = Cache(device, manifest, max_slots, _entries(manifest), network.dtype)
+            self._windows = Windows(self._cache, manifest.capacity, anchored=device.on_gpu)
+            self._executor = Executor(device, network, self._cache, manifest, rows=rows)
+            if device.on_gpu:
                 self._executor.capture(self._windows.fixed(manifest.block_size))
 
     @classmethod
@@ -85,8 +87,8 @@ class TorchEngine:
         index, dtype = TensorIndex.load(bundle), TYPES[manifest.precision]
         try:
             opened = Device.open(device)
-            if threads and not opened.on_gpu:
-                torch.set_num_threads(threads)
+            if not opened.on_gpu:
+                torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
             with opened.active():
                 weights = Weights.load(bundle, manifest, index, opened.device, dtype)
                 network = Network(weights, manifest, index, _entries(manifest))
@@ -197,7 +199,7 @@ class TorchEngine:
                 call.idle(line, write)
             else:
                 call.fill(line, rows[index], write)
-                self._cache.doubt(rows[index].slot)
+                self._cache.doubt(rows[index])
         began = time.perf_counter()
         logits = self._executor.execute(call)
         self.busy_seconds += time.perf_counter() - began
@@ -209,8 +211,8 @@ class TorchEngine:
             found[index] = _Answer(ids, probs, logits[line, : len(row.want)])
             if row.keep:
                 self._cache.hold(row.slot, row.start + row.stored)
-            if _shows_all(row) and not np.isnan(probs).any():
-                self._cache.trust(row.slot)
+            if not np.isnan(probs).any():
+                self._cache.trust(row)
         return found
 
     def _set_aside(self, answer: _Answer) -> _Answer:
@@ -238,10 +240,3 @@ def _need(manifest: Manifest, dtype: torch.dtype) -> tuple[int, int]:
     """Return the bytes of one slot with a block's logits, in the model's type and in float32, and those needed once."""
     logits = rounded(manifest.block_size) * manifest.vocab_size * (dtype.itemsize + 4)
     return slot_bytes(manifest, _entries(manifest), dtype.itemsize) + logits, LONGEST * manifest.vocab_size * 4
-
-
-def _shows_all(row: Row) -> bool:
-    """Whether the logits that a row asks for show that all that its slot holds is finite: some token sees all of it."""
-    if not isinstance(row.sees, str) or not len(row.want):
-        return False
-    return row.sees == "block" or row.want[-1] == len(row.tokens) - 1

@@ -143,7 +143,7 @@ def choose(logits: Tensor, mask_token_id: int, top_id: Tensor, top_prob: Tensor)
 
     Args:
         logits: (N, V); the mask's column is written and put back.
-        top_id: (N,) int64; of equal logits the first wins. top_prob: (N,) float32, NaN where any logit is.
+        top_id: (N,) int64; of equal logits the first wins. top_prob: (N,) float32, NaN where any logit is NaN or +inf.
     """
     of_all = torch.logsumexp(logits.float(), dim=-1)  # (N,)
     of_mask = logits[:, mask_token_id].clone()
@@ -152,7 +152,8 @@ def choose(logits: Tensor, mask_token_id: int, top_id: Tensor, top_prob: Tensor)
     top = logits.gather(1, best[:, None])[:, 0].float()
     logits[:, mask_token_id] = of_mask
     top_id.copy_(best)
-    top_prob.copy_((top - of_all).exp())
+    probs = (top - of_all).exp()
+    top_prob.copy_(probs.masked_fill(~of_all.isfinite(), torch.nan))  # of the mask alone, +inf would give 0
 
 
 def tables(positions: Positions, size: int, length: int) -> tuple[Floats, Floats, Floats]:

@@ -136,14 +136,18 @@ class Windows:
 
 
 def pieces(row: Row) -> list[Row]:
-    """Cut a text of more than LONGEST tokens into rows that are read one after another; any other row stays whole."""
-    if len(row.tokens) <= LONGEST or not (row.keep and isinstance(row.sees, str) and row.sees == "causal"):
+    """Cut a text of more than LONGEST tokens into rows that are read one after another; any other row stays whole.
+
+    A text is causal, and all of it is kept.
+    """
+    causal = isinstance(row.sees, str) and row.sees == "causal"
+    if len(row.tokens) <= LONGEST or not causal or row.stored < len(row.tokens):
         return [row]
     cut = []
     for at in range(0, row.stored, LONGEST):
         inside = (row.want >= at) & (row.want < at + LONGEST)
         tokens, positions = row.tokens[at : at + LONGEST], row.positions
-        part = row._replace(tokens=tokens, start=row.start + at, want=row.want[inside] - at)
+        part = row._replace(tokens=tokens, start=row.start + at, want=row.want[inside] - at, leading=None)
         if positions is not None:
             part = part._replace(positions=positions[at : at + LONGEST])
         if isinstance(row.adapter, bool):
