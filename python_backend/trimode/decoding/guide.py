@@ -37,6 +37,11 @@ class Guide(Protocol):
         ...
 
     @property
+    def whole(self) -> bool:
+        """Whether a text that the limit cuts here is a whole one; words that could go on anyhow are not."""
+        ...
+
+    @property
     def complete(self) -> bool:
         """Whether nothing may follow."""
         ...
@@ -67,7 +72,10 @@ class Guide(Protocol):
         ...
 
     def settle(self, token: int, room: int) -> int:
-        """Return `token`, which fits, or another one where after it the text could not end within `room` tokens."""
+        """Return `token`, which fits, or another one where after it the text could not end within `room` tokens.
+
+        Words are free, and so is what follows them: nothing is chosen for the sake of an end there.
+        """
         ...
 
 

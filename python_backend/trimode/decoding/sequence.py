@@ -190,7 +190,7 @@ class SequenceState:
     def commit(self, tokens: list[int], log_probs: list[float]) -> list[int]:
         """Append final tokens up to the end token or the limit, and finish there; return those appended.
 
-        An answer that a guide holds ends where nothing may follow, and is complete at the limit if it may end there.
+        An answer that a guide holds ends where nothing may follow, and is complete at the limit if it is whole there.
         """
         room = self.remaining
         taken = tokens[:room]
@@ -203,7 +203,7 @@ class SequenceState:
         if end is not None:
             self.finish("stop")
         elif len(taken) == room:
-            self.finish("stop" if self.guide is not None and self.guide.accepting else "length")
+            self.finish("stop" if self.guide is not None and self.guide.whole else "length")
         self.tokens += taken
         if self.params.returns.return_log_probs:
             self.log_probs += log_probs[: len(taken)]

@@ -64,6 +64,11 @@ class GapMatcher:
         return place.tail is not None or (place.text and not place.head and self._text.accepting)
 
     @property
+    def whole(self) -> bool:
+        """Whether the gap is whole where it is cut here: what follows it may come."""
+        return self.accepting
+
+    @property
     def complete(self) -> bool:
         """Whether nothing of the gap may follow."""
         return not self._place.text or (not self._place.head and self._text.complete)

@@ -11,6 +11,9 @@ from llguidance import LLTokenizer
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
+NEARLY_ALL = 0.9
+"""Share of the tokens with a text that may follow where words are free. More may, but for parts of letters and the
+last part of a marker; of letters, digits and spaces alone it is less."""
 CLOSERS = b"}])>"
 """Bytes that end what was begun."""
 
@@ -56,6 +59,10 @@ class Lexicon:
         allowed = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=self.size, bitorder="little").view(np.bool_)
         allowed[self.end_id] = False
         return allowed
+
+    def is_nearly_all(self, allowed: Bools) -> bool:
+        """Whether a mask (V,) allows nearly any text to follow."""
+        return bool((allowed & ~self.is_special).sum() > NEARLY_ALL * (self.size - len(self.special)))
 
     def spell(self, data: bytes) -> list[int]:
         """Return ids that together stand for `data`: the longest at each place, whatever the tokenizer would take.

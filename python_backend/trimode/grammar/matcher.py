@@ -37,6 +37,7 @@ class _Place:
         settled: of tokens that were settled here, which one may come, and what would end the text after that.
         last: the token that was taken here last, and the place after it.
         bits: the library's mask, once it was made.
+        free: what `Matcher.free` says, once it was asked.
     """
 
     inside: int
@@ -49,6 +50,7 @@ class _Place:
     settled: dict[int, tuple[int, tuple[int, ...] | None]] = field(default_factory=dict)
     last: tuple[int, _Place] | None = None
     bits: bytes | None = None
+    free: bool | None = None
 
     def after(self, token: int) -> tuple[tuple[int, ...] | None, bool]:
         """Return what would end the text after `token`, if that is known, and whether there is no hope of it."""
@@ -131,6 +133,18 @@ class Matcher:
         return not self._place.waits and (self._place.ended or self._may_end(self._at))
 
     @property
+    def free(self) -> bool:
+        """Whether the text may end here, and nearly anything may follow, as in words that nothing bounds."""
+        if self._place.free is None:
+            self._place.free = self.accepting and not self.complete and self._lexicon.is_nearly_all(self.allowed())
+        return self._place.free
+
+    @property
+    def whole(self) -> bool:
+        """Whether a text that is cut here is a whole one: it may end here, and is not free."""
+        return self.accepting and not self.free
+
+    @property
     def complete(self) -> bool:
         """Whether nothing may follow."""
         return self._place.ended or (not self._place.waits and self._at.is_stopped() and self.accepting)
@@ -202,7 +216,8 @@ class Matcher:
         self._history.append(place)
         if len(self._history) > MASKS_KEPT:
             self._history[-MASKS_KEPT].bits = None
-        self._forget(token)
+        if not self._foreseen.goes_on(len(self._history) - 1, token):
+            self._foreseen = NOTHING
         known = place.last is not None and place.last[0] == token
         inside = not (place.waits or token in self._ends or self.complete)
         if inside and not self._at.consume_token(token):
@@ -233,9 +248,11 @@ class Matcher:
         """
         place = self._place
         if place.waits:
-            need = 1 + (self._shortest or 0)
-            return self._begins_after if room - 1 < need <= room and self._begins_after is not None else token
+            last = room == 1 + (self._shortest or 0)
+            return self._begins_after if last and self._begins_after is not None else token
         if room > self._need or place.hopeless or token in self._ends or self.complete:
+            return token
+        if self._may_end is accepts and self.free:  # words are left as they are
             return token
         if token not in place.settled:
             place.settled[token] = self._settled(place, token, room)
@@ -268,11 +285,6 @@ class Matcher:
         if path:
             return path[0], path[1:]
         return (self._ends[0], ()) if self._ends else (token, None)
-
-    def _forget(self, token: int) -> None:
-        """Drop what was foreseen unless `token` is the next of it."""
-        if not self._foreseen.goes_on(len(self._history) - 1, token):
-            self._foreseen = NOTHING
 
     def _check(self) -> None:
         if self._at.is_error():

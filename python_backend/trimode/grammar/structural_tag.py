@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from itertools import permutations
 from typing import Any
 
 from .refusal import bad_grammar
@@ -53,11 +54,16 @@ def _parts(said: object) -> tuple[list[dict[str, Any]], list[str]]:
     for name in said:
         if name not in ("type", "structures", "triggers"):
             raise bad_grammar("must have no key but type, structures and triggers", name[:80])
+    if said.get("type", "structural_tag") != "structural_tag":
+        raise bad_grammar("must have structural_tag as type, if any", repr(said["type"])[:80])
     structures, triggers = said.get("structures"), said.get("triggers")
     if not isinstance(structures, list) or not 1 <= len(structures) <= MOST_STRUCTURES:
         raise bad_grammar(f"must hold 1 to {MOST_STRUCTURES} structures in a list", repr(structures)[:80])
     if not isinstance(triggers, list) or not triggers or not all(isinstance(one, str) and one for one in triggers):
         raise bad_grammar("must hold a list of triggers, texts that are not empty", repr(triggers)[:80])
+    for trigger, other in permutations(dict.fromkeys(triggers), 2):
+        if other in trigger:  # the shorter one would always come first
+            raise bad_grammar("must hold no trigger that contains another", f"{trigger!r} and {other!r}"[:80])
     for at, one in enumerate(structures):
         place = f"structures[{at}]"
         if not isinstance(one, dict) or set(one) != set(_KEYS):

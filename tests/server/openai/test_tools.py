@@ -117,6 +117,26 @@ def test_an_answer_that_is_cut_ends_with_length(client: openai.OpenAI) -> None:
     assert (choice.finish_reason, choice.message.content) == ("length", None)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_words_that_are_cut_end_with_length_in_every_api(client: openai.OpenAI, server: Server, stream: bool) -> None:
+    """nano answers this question with more than three tokens."""
+    if stream:
+        chunks = list(client.chat.completions.create(**ASKED | {"max_completion_tokens": 3}, model="nano", stream=True))
+        assert chunks[-1].choices[0].finish_reason == "length"
+        return
+    tags: Any = {"type": "structural_tag", "triggers": ["="],
+                 "structures": [{"begin": "= ", "schema": {"type": "integer"}, "end": "."}]}  # fmt: skip
+    for more in ({"tools": TOOLS}, {"response_format": tags}):
+        found = post(server, CHAT, {"messages": QUESTION, "max_tokens": 3, **more})[1]
+        assert found["choices"][0]["finish_reason"] == "length"
+    flat = [{"type": "function", **one["function"]} for one in TOOLS]
+    found = post(server, "/v1/responses", {"input": QUESTION, "tools": flat, "max_output_tokens": 3})[1]
+    assert found["status"] == "incomplete"
+    theirs = [{"name": name, "input_schema": schema} for name, schema in SCHEMAS.items()]
+    found = post(server, "/v1/messages", {"messages": QUESTION, "tools": theirs, "max_tokens": 3})[1]
+    assert found["stop_reason"] == "max_tokens"
+
+
 def test_calls_and_results_of_earlier_turns_are_told(client: openai.OpenAI, server: Server) -> None:
     calls = [{"id": "c1", "type": "function", "function": {"name": "add", "arguments": '{"a": 23, "b": 2221}'}}]
     result = {"role": "tool", "tool_call_id": "c1", "content": "2244"}

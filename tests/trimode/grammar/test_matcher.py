@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from trimode.api.guide import GuideType
 from trimode.grammar.foresight import NOTHING, foresee
 from trimode.grammar.matcher import Matcher
+from trimode.server.openai.tools.wanted import Tool, Tools
 
 from tests.support.grammars import END, compiled, ids, matcher, nano_lexicon, shown
 
@@ -187,6 +189,45 @@ def test_where_the_shortest_text_does_not_fit_what_there_is_is_a_beginning() -> 
     for token in taken:
         assert other.fits(token)
         other.take(token)
+
+
+ADD = Tool("add", "", {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]})
+CALLS = Tools((ADD,), "auto", ("add",), 8).grammar({}, compact=False)
+TAGS = {"structures": [{"begin": "<f>", "schema": {"type": "integer"}, "end": "</f>"}], "triggers": ["<f>"]}
+
+
+@pytest.mark.parametrize(
+    ("kind", "guide", "said", "whole"),
+    [
+        ("ebnf_grammar", CALLS, "Some words", False),
+        ("ebnf_grammar", CALLS, '[{"name": "add", "arguments', False),
+        ("ebnf_grammar", CALLS, '[{"name": "add", "arguments": {"a": 4}}]', True),
+        ("structural_tag", TAGS, "Some words", False),
+        ("structural_tag", TAGS, "So <f>5</f>", False),
+        ("regex", r"(.|\n)*", "Some words", False),
+        ("regex", r"[0-9]+", "42", True),
+        ("json_schema", {"type": "integer"}, "42", True),
+        ("json_schema", SCHEMA, TEXT, True),
+    ],
+)
+def test_words_that_could_go_on_are_not_whole(kind: GuideType, guide: object, said: str, whole: bool) -> None:
+    text = matcher(kind, guide)
+    for token in ids(said):
+        text.take(token)
+    assert text.accepting
+    assert text.whole == whole
+
+
+@pytest.mark.parametrize(
+    ("kind", "guide", "said"),
+    [("ebnf_grammar", CALLS, '[{"name": "add", "arguments": {"a": 4'), ("structural_tag", TAGS, "So <f>12")],
+)
+def test_what_begins_in_words_and_does_not_fit_is_cut_as_it_is(kind: GuideType, guide: object, said: str) -> None:
+    text, tokens = matcher(kind, guide), ids(said)
+    for at, token in enumerate(tokens):
+        assert text.settle(token, len(tokens) - at) == token
+        text.take(token)
+    assert not text.whole
 
 
 def test_a_thought_ends_in_time_for_the_text() -> None:

@@ -46,6 +46,10 @@ def test_what_breaks_a_tag_does_not_fit(text: str) -> None:
     ("change", "limit"),
     [
         ({"format": {}}, "must have no key but"),
+        ({"type": "json_schema"}, "must have structural_tag as type"),
+        ({"type": None}, "must have structural_tag as type"),
+        ({"triggers": ["<f=", "LIST", "<f"]}, "must hold no trigger that contains another, got '<f=' and '<f'"),
+        ({"triggers": ["LIST", "IS", "<f="]}, "must hold no trigger that contains another"),
         ({"structures": []}, f"must hold 1 to {MOST_STRUCTURES} structures"),
         ({"structures": [NUMBER] * (MOST_STRUCTURES + 1)}, f"must hold 1 to {MOST_STRUCTURES} structures"),
         ({"structures": {}}, f"must hold 1 to {MOST_STRUCTURES} structures"),

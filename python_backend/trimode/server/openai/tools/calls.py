@@ -38,12 +38,13 @@ class CallReader:
 
     def __init__(self, tools: Tools) -> None:
         form = tools.form
-        self._first = re.compile(form.pattern(form.prefix + form.head) + r"(?=\{)")
-        self._next = re.compile(form.pattern(form.tail + form.separator + form.head) + r"(?=\{)")
+        names = tools.callable
+        self._first = re.compile(form.pattern(form.prefix + form.head, names) + r"(?=\{)")
+        self._next = re.compile(form.pattern(form.tail + form.separator + form.head, names) + r"(?=\{)")
         self._end = re.compile(form.pattern(form.tail + form.suffix))
         self._opening = form.opening
-        self._heads = () if form.opening else tuple(head + "{" for head in form.heads(tools.callable))
-        self._calling = self._required = tools.choice == "required"
+        self._heads = tuple(head + "{" for head in form.heads(names))
+        self._calling = tools.choice == "required"
         self._plain = False  # no call can begin any more
         self._said = False  # something but spaces
         self._held = ""
@@ -57,29 +58,22 @@ class CallReader:
         """Take in the next text; return what of it is an answer in words, and what is added to calls.
 
         The grammar has made calls, so that their form is known. Where words may come first, what may be the beginning
-        of a call is held back until more of it is there.
+        of a call is held back until more of it is there; a call of what is none of the functions is words.
         """
         if self._plain:
             return text, []
         self._held += text
         words = "" if self._calling else self._words(last=last)
-        pieces = self._read() if self._calling else []
-        if last and self._opening and not (self.calls or self._required):  # what is cut before a call begins are words
-            words, self._held = words + self._held, ""
-        return words, pieces
+        return words, self._read() if self._calling else []
 
     def _words(self, *, last: bool) -> str:
         """Return what of the held text are words; find out whether the rest of it begins calls."""
         held = self._held
         if self._opening:
-            words, self._calling = held.partition(self._opening)[0], self._opening in held
-            kept = 0 if last or self._calling else overlap(held, self._opening, proper=True)
-            words = words[: len(words) - kept]
+            words = self._before_marker(last=last)
         else:
-            begun = "".join(held.split())
-            self._calling = any(map(begun.startswith, self._heads)) and self._first.match(held) is not None
-            possible = any(head.startswith(begun) for head in self._heads)
-            words = "" if self._calling or (possible and not last) else held
+            self._calling = self._first.match(held) is not None
+            words = "" if self._calling or (not last and self._may_begin_call(held)) else held
             self._plain = bool(words)
         if not self._said and not words.strip() and (self._calling or not last):
             if self._calling:  # spaces wait for words, and are none before calls
@@ -87,6 +81,22 @@ class CallReader:
             return ""
         self._held, self._said = held[len(words) :], True
         return words
+
+    def _before_marker(self, *, last: bool) -> str:
+        """Return the words of the held text up to a marker that begins a call, or may still begin one."""
+        held = self._held
+        at = held.find(self._opening)
+        while at >= 0:
+            self._calling = self._first.match(held, at) is not None
+            if self._calling or (not last and self._may_begin_call(held[at:])):
+                return held[:at]
+            at = held.find(self._opening, at + 1)
+        kept = 0 if last else overlap(held, self._opening, proper=True)
+        return held[: len(held) - kept]
+
+    def _may_begin_call(self, text: str) -> bool:
+        begun = "".join(text.split())
+        return any(head.startswith(begun) for head in self._heads)
 
     def _begin(self, name: str) -> CallPiece:
         self.calls.append(Call(f"call_{secrets.token_hex(12)}", name))

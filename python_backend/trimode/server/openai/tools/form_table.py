@@ -15,7 +15,7 @@ NAME = "NAME"
 _SPACE = r"[ \t\r\n]*"
 """Between the parts of a call: JSON's whitespace."""
 _TOKENS = re.compile(rf'"{NAME}"|{NAME}|"[^"]*"|[^\s]')
-_WORDS = r"/(.|\n)*/"
+_WORDS = r"(.|\n)*"
 
 
 @dataclass(frozen=True)
@@ -50,21 +50,25 @@ class Form:
         first = self.parts(self.prefix + self.head)[0]
         return first if first in self.markers else ""
 
-    def pattern(self, text: str) -> str:
-        """Return an expression for `text` in an answer: whitespace is free, and markers may be missing."""
-        found = []
+    def pattern(self, text: str, names: Sequence[str] = ()) -> str:
+        """Return an expression for `text` in an answer, with one of `names`; spaces are free, markers may miss."""
+        found, one = [], f"({'|'.join(map(re.escape, names))})"
         for part in self.parts(text):
             if part in self.markers:
                 found.append(f"(?:{re.escape(part)})?")
                 continue
             for token in _TOKENS.findall(part):
-                names = {f'"{NAME}"': '"([^"]*)"', NAME: "([a-zA-Z0-9_-]+)"}
-                found.append(names.get(token) or re.escape(token))
+                found.append(re.escape(token).replace(NAME, one))
         return _SPACE + _SPACE.join([*found, ""])
 
     def heads(self, names: Sequence[str]) -> list[str]:
-        """Return, for each function, all that stands before the arguments of an answer's first call, without spaces."""
-        return ["".join((self.prefix + self.head).replace(NAME, name).split()) for name in names]
+        """Return all that stands before the arguments of an answer's first call, without spaces.
+
+        One for each function, and one without the markers after the first, which leave nothing where they are special.
+        """
+        whole = "".join((self.prefix + self.head).split())
+        rest = "".join(part for part in self.parts(whole.removeprefix(self.opening)) if part not in self.markers)
+        return [head.replace(NAME, name) for name in names for head in (whole, self.opening + rest)]
 
 
 ARRAY = Form(f'{{"name": "{NAME}", "arguments": ', "}", ", ", "[", "]", of_template=False)
@@ -106,7 +110,8 @@ def grammar(form: Form, schemas: Mapping[str, str], most: int, special: Mapping[
         schemas: of the arguments of each function, by its name, as JSON.
         special: the ids of special tokens by their texts; a marker that is one stands in the grammar by its id.
         free: an answer may be words instead. Words may stand before calls too where calls begin with a marker; without
-            one, calls are those of an answer that begins with the first of them, up to its arguments.
+            one, calls are those of an answer that begins with the first of them, up to its arguments. A marker that
+            is a special token is not spelled in words: it would be read as that token.
     """
     numbers = range(len(schemas))
     more = f"({_literal(form, form.separator, special)} call){{0,{most - 1}}}" if most > 1 else ""
@@ -117,7 +122,8 @@ def grammar(form: Form, schemas: Mapping[str, str], most: int, special: Mapping[
     else:
         opening = "opening " if form.opening else ""
         lines.append(f"start: words | {opening}({' | '.join(f'first_{at}' for at in numbers)}) {rest}")
-        lines += [f"words: WORDS\nWORDS: {_WORDS}", *_openings(form, list(schemas), special)]
+        spelled = f" & ~/{_WORDS}{_pattern(form.opening)}{_WORDS}/" if form.opening in special else ""
+        lines += [f"words: WORDS\nWORDS: /{_WORDS}/{spelled}", *_openings(form, list(schemas), special)]
     lines.append("call: " + " | ".join(f"call_{at}" for at in numbers))
     for at, (name, schema) in enumerate(schemas.items()):
         head, tail = (_literal(form, part.replace(NAME, name), special) for part in (form.head, form.tail))
@@ -137,12 +143,17 @@ def _openings(form: Form, names: Sequence[str], special: Mapping[str, int]) -> l
         if form.opening:
             lines.append(f"first_{at}: {_literal(form, head, special)} arguments_{at} {tail}")
             continue
-        parts = (re.escape(token).replace("/", r"\/") for token in _TOKENS.findall(head))
+        parts = map(_pattern, _TOKENS.findall(head))
         lines += [
             f"head_{at}[lazy]: /{_SPACE}{_SPACE.join(parts)}/",
             f'first_{at}: head_{at} " "? arguments_{at} {tail}',
         ]
     return lines
+
+
+def _pattern(text: str) -> str:
+    """Return `text` as a part of an expression."""
+    return re.escape(text).replace("/", r"\/")
 
 
 def _literal(form: Form, text: str, special: Mapping[str, int]) -> str:

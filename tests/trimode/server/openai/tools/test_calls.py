@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from trimode.server.openai.tools.calls import CallReader
-from trimode.server.openai.tools.form_table import ARRAY, HERMES, LLAMA, MINISTRAL, Form
+from trimode.server.openai.tools.form_table import ARRAY, HERMES, LLAMA, MINISTRAL, MISTRAL, Form
 from trimode.server.openai.tools.wanted import Tool, Tools
 
 TOOL = Tool("f", "", {"type": "object"})
@@ -110,3 +110,28 @@ def test_a_call_that_is_cut_before_its_name_is_known_is_words(size: int) -> None
 @pytest.mark.parametrize("form", [ARRAY, HERMES, LLAMA, MINISTRAL])
 def test_an_answer_of_spaces_is_words(form: Form) -> None:
     assert read(maybe(form), " \n ", 1) == " \n "
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        (MINISTRAL, '[TOOL_CALLS]rm[ARGS]{"a": 1}'),
+        (MINISTRAL, '[TOOL_CALLS]ff[ARGS]{"a": 1}'),
+        (MISTRAL, '[TOOL_CALLS][{"name": "rm", "arguments": {}}]'),
+        (HERMES, 'So <tool_call>{"name": "rm", "arguments": {}}</tool_call> <tool_call>'),
+        (ARRAY, '[{"name": "rm", "arguments": {}}]'),
+        (LLAMA, '{"name": "rm", "parameters": {}}'),
+    ],
+)
+def test_a_call_of_no_function_is_words(form: Form, text: str, size: int) -> None:
+    reader = maybe(form)
+    assert read(reader, text, size) == text
+    assert not reader.calls and not reader.whole
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_call_may_follow_a_marker_that_is_words(size: int) -> None:
+    reader, words = maybe(MINISTRAL), "[TOOL_CALLS]rm[ARGS]{} "
+    assert read(reader, words + '[TOOL_CALLS]f{"a": 1}', size) == words  # [ARGS] may be hidden
+    assert [(call.name, call.arguments) for call in reader.calls] == [("f", '{"a": 1}')]

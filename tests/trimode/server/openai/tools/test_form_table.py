@@ -107,6 +107,15 @@ def test_markers_that_are_special_tokens_stand_in_the_grammar_by_their_ids(form:
     assert form.opening == {HERMES: "<tool_call>", NEMOTRON: "<TOOLCALL>"}.get(form, "[TOOL_CALLS]")
 
 
+@pytest.mark.parametrize("form", [form for form in FORMS if form.markers])
+def test_a_marker_that_is_a_special_token_cannot_be_spelled_in_words(form: Form) -> None:
+    special = {marker: at for at, marker in enumerate(form.markers, start=20)}
+    made = tools(form, "auto")
+    assert follows(matcher(made, special), f"Words and {form.opening[:-1]}")
+    for text in (form.opening, f"Words {form.opening} and", WRITTEN[form], WRITTEN[form].replace('"f"', '"rm"')):
+        assert not follows(matcher(made, special), text)
+
+
 @pytest.mark.parametrize("form", [*FORMS, ARRAY])
 def test_where_the_model_decides_it_writes_words_until_it_begins_a_call(form: Form) -> None:
     made = tools(form, "auto")
