@@ -21,6 +21,8 @@ OF_THE_CHART = (
 """Options of trimode-serve that the chart sets itself, or that have no meaning in a pod."""
 OF_THE_BUILD = ("out", "name", "graph-only", "parity-logits")
 """Options of the converter that the chart sets itself, or that leave no bundle to serve."""
+NOT_SERVED = ("torch",)
+"""Engines that no pod serves: the image has no PyTorch, whose bundles link to a checkpoint that no pod mounts."""
 
 TEXT: Schema = {"type": "string"}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}
@@ -76,7 +78,7 @@ def _what_runs() -> dict[str, Any]:
     build = {
         "enabled": SWITCH,
         "checkpoint": mapping({"claim": NAME, "path": FOLDER}),
-        "options": of_parser(convert_parser(), OF_THE_BUILD),
+        "options": _of_the_converter(),
         "deadlineSeconds": SECONDS,
         "resources": RESOURCES,
     }
@@ -90,6 +92,14 @@ def _what_runs() -> dict[str, Any]:
         "bundle": {**mapping(bundle), **_needs_containers()},
         "build": mapping(build),
     }
+
+
+def _of_the_converter() -> Schema:
+    """Return the schema of the converter's options, with the engines that a pod serves."""
+    found = of_parser(convert_parser(), OF_THE_BUILD)
+    target = found["properties"]["target"]
+    target["enum"] = [one for one in target["enum"] if one not in NOT_SERVED]
+    return found
 
 
 def _needs_containers() -> Schema:

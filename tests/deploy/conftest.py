@@ -11,11 +11,15 @@ from tests.deploy.chart import Chart
 from tests.deploy.served import SERVING
 from tests.support.layout import ROOT
 
+FETCH_SECONDS = 1800.0  # the script gives each of its downloads 300 s, and there are four
+CONVERT_SECONDS = 600.0  # nano takes a few seconds; machines are busy
+
 
 @pytest.fixture(scope="session")
 def tools() -> Path:
     """The folder of the tools; what could not be fetched is not in it."""
-    done = subprocess.run([ROOT / "scripts" / "fetch-deploy-tools"], stdout=subprocess.PIPE, text=True, check=True)
+    command = [ROOT / "scripts" / "fetch-deploy-tools"]
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=FETCH_SECONDS)
     return Path(done.stdout.strip())
 
 
@@ -59,5 +63,5 @@ def kserve_models(tools: Path) -> Path:
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("bundle") / "nano"
     command = [str(SERVING), "-m", "trimode_convert", str(ROOT / "checkpoints" / "nano"), "--out", str(out)]
-    subprocess.run(command, check=True, capture_output=True)
+    subprocess.run(command, check=True, capture_output=True, timeout=CONVERT_SECONDS)
     return out

@@ -86,6 +86,13 @@ def answers_may_end(deployment: dict[str, Any]) -> None:
 def settings_are_passed_on(values: dict[str, Any], manifests: list[dict[str, Any]]) -> None:
     model = yaml.safe_load(kind(manifests, "ConfigMap")["data"]["model.yaml"])
     assert model == values.get("model", {})
+    if values.get("build", {}).get("enabled"):
+        (verify,) = pod_of(kind(manifests, "Job"))["containers"]
+        given = {one["name"]: one["value"] for one in verify["env"] if one["name"].startswith("TRIMODE_")}
+        assert given == {
+            f"TRIMODE_{key.upper()}": str(value).lower() if isinstance(value, bool) else str(value)
+            for key, value in model.items()
+        }
     server = pod_of(kind(manifests, "Deployment"))["containers"][0]
     for name, value in values.get("serve", {}).items():
         said = [word.partition("=")[2] for word in server["args"] if word.partition("=")[0] == f"--{name}"]
@@ -149,6 +156,7 @@ def test_the_alerts_are_those_of_the_file(chart: Chart) -> None:
         ({"model": {"bundle": "/x"}}, "bundle"),
         ({"serve": {"host": "1.2.3.4"}}, "host"),
         ({"build": {"options": {"out": "/x"}}}, "out"),
+        ({"build": {"options": {"target": "torch"}}}, "target"),
         ({"bundle": {"source": "init"}}, "initContainers"),
         ({"bundle": {"name": "../x"}}, "name"),
         ({"gpu": {"resource": "amd.com/gpu"}}, "resource"),

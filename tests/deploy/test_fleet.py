@@ -29,7 +29,7 @@ PATH = "/v1/chat/completions"
 
 @pytest.fixture(scope="module")
 def haproxy() -> Path:
-    done = subprocess.run([ROOT / "scripts" / "fetch-haproxy"], capture_output=True, text=True)
+    done = subprocess.run([ROOT / "scripts" / "fetch-haproxy"], capture_output=True, text=True, timeout=2 * SECONDS)
     if done.returncode:
         pytest.skip(done.stderr.strip().splitlines()[-1])
     return Path(done.stdout.strip())

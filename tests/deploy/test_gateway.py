@@ -24,6 +24,12 @@ KINDS = {
     "LLMInferenceService": "v1alpha2_llm_inference_service",
 }
 """The module of KServe's package in which each kind's model is."""
+NOT_IN_THE_PACKAGE = {
+    "V1ObjectMeta", "V1Container", "V1Volume",  # Kubernetes' own
+    "dict(str, str)",
+    "V1alpha2LLMInferenceServiceSpec",
+}  # fmt: skip
+"""Types of fields without a model in KServe's package: what is below them is not compared."""
 PLAIN = {"str": str, "int": int, "bool": bool, "float": (int, float)}
 
 
@@ -63,8 +69,10 @@ class Models:
         if name in PLAIN:
             return [] if isinstance(value, PLAIN[name]) else [f"{place}: {value!r} is no {name}"]  # type: ignore[arg-type]
         fields = self.fields(name)
-        if fields is None or not isinstance(value, dict):
-            return [] if fields is None else [f"{place}: no mapping"]
+        if fields is None:
+            return [] if name in NOT_IN_THE_PACKAGE else [f"{place}: KServe has no model {name}"]
+        if not isinstance(value, dict):
+            return [f"{place}: no mapping"]
         found = [f"{place}.{key}" for key in value if key not in fields]
         return found + [
             fault
@@ -105,6 +113,11 @@ def test_the_check_finds_a_field_that_kserve_does_not_have(models: Models) -> No
         ".spec.predictor.replicas",
         ".spec.predictor.maxReplicas: 'four' is no int",
     ]
+
+
+def test_the_check_finds_a_type_that_it_does_not_know(models: Models) -> None:
+    assert models.faults({}, "V1beta1NoSuchSpec", ".spec") == [".spec: KServe has no model V1beta1NoSuchSpec"]
+    assert [name for name in NOT_IN_THE_PACKAGE if models.fields(name)] == []
 
 
 @pytest.mark.parametrize("path", KSERVE, ids=lambda path: path.stem)

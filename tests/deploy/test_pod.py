@@ -12,6 +12,8 @@ import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +26,9 @@ from tests.support.layout import ROOT
 
 NANO = FOLDER / "values" / "nano-cpu.yaml"
 ENTRY_POINT = "/opt/nvidia/nvidia_entrypoint.sh"
-SECONDS = 240.0  # for a build, or an answer in every mode: machines are busy
+SECONDS = 600.0  # for a build, or answers up to the capacity: machines are busy
+STREAMS = 8
+LONGEST = 1900  # tokens of each: near the capacity of 2048, so that no answer ends before the probes were asked
 CHECK = """
 import json, sys
 from pathlib import Path
@@ -34,7 +38,8 @@ from trimode_convert.cli import parser as converter
 for pod in json.load(sys.stdin):
     options = parser().parse_args(pod["serve"])
     Path("model.yaml").write_text(pod["model"])
-    ServerConfig.load(Path("model.yaml"), {})
+    Path("empty.yaml").write_text("")
+    assert ServerConfig.load(Path("model.yaml"), {}) == ServerConfig.load(Path("empty.yaml"), pod["verify"])
     converter().parse_args(pod["build"])
 print("parsed")
 """
@@ -77,7 +82,7 @@ class Volumes:
 
 @pytest.fixture(scope="module")
 def manifests(chart: Chart) -> list[dict[str, Any]]:
-    return chart.render({"drain": {"preStopSeconds": 1, "longestAnswerSeconds": 180}}, NANO)
+    return chart.render({"drain": {"preStopSeconds": 1, "longestAnswerSeconds": 600}}, NANO)
 
 
 @pytest.fixture(scope="module")
@@ -151,6 +156,11 @@ class PodServer(Server):
 
         wait_until(started, self.log.read_text, SECONDS)
 
+    def unready(self) -> bool:
+        """Whether the readiness probe fails on a server that still runs."""
+        assert self.process.poll() is None, f"it ended before a probe said so:\n{self.log.read_text()}"
+        return self.probe("readiness") == 503
+
     def probe(self, name: str) -> int:
         """The status that a probe gets; 0 without an answer."""
         asked = self.container[f"{name}Probe"]["httpGet"]
@@ -180,16 +190,17 @@ def test_the_probes_of_the_server_say_when_it_serves(server: PodServer) -> None:
 
 def test_a_pod_that_ends_is_live_and_not_ready_until_its_answers_are_given(server: PodServer) -> None:
     server.wait_started()
-    body = {"text_input": "What is 2 + 2?", "max_tokens": 800, "mode": "autoregressive", "min_tokens": 800}
+    body = {"text_input": "What is 2 + 2?", "max_tokens": LONGEST, "mode": "autoregressive", "min_tokens": LONGEST}
     url = f"http://127.0.0.1:{server.http_port}/v2/models/nemotron_diffusion/generate_stream"
     request = urllib.request.Request(url, data=json.dumps({**body, "stream": True}).encode())
-    with urllib.request.urlopen(request, timeout=SECONDS) as answer:
-        assert answer.readline().startswith(b"data:")
+    with ExitStack() as streams, ThreadPoolExecutor(STREAMS) as readers:
+        answers = [streams.enter_context(urllib.request.urlopen(request, timeout=SECONDS)) for _ in range(STREAMS)]
+        assert all(answer.readline().startswith(b"data:") for answer in answers)
         server.process.terminate()
-        wait_until(lambda: server.probe("readiness") == 503, server.log.read_text, SECONDS)
+        rest = [readers.submit(answer.read) for answer in answers]
+        wait_until(server.unready, server.log.read_text, SECONDS)
         assert server.probe("liveness") == 200
-        rest = answer.read().decode()
-    assert "error" not in rest
+        assert [b"error" in one.result() for one in rest] == [False] * STREAMS
     assert server.wait(SECONDS) == 0
 
 
@@ -197,11 +208,13 @@ def test_the_programs_take_the_arguments_of_every_file_of_values(chart: Chart, t
     pods = []
     for path in VALUES:
         found = chart.render({}, path)
-        (builder,) = pod_of(kind(found, "Job"))["initContainers"]
+        job = pod_of(kind(found, "Job"))
+        (builder,), (verifier,) = job["initContainers"], job["containers"]
         pods.append(
             {
                 "serve": pod_of(kind(found, "Deployment"))["containers"][0]["args"],
                 "build": builder["args"],
+                "verify": {one["name"]: one["value"] for one in verifier["env"]},
                 "model": kind(found, "ConfigMap")["data"]["model.yaml"],
             }
         )

@@ -16,6 +16,19 @@ from tests.server.server import free_ports, wait_until
 SECONDS = 120.0  # for a start, or for a few scrapes: machines are busy
 
 
+END_SECONDS = 30.0  # for an end in order
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Terminate a process, and kill it if it does not end in its time."""
+    process.terminate()
+    try:
+        process.wait(END_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait(END_SECONDS)
+
+
 class Watching:
     """One Prometheus; `stop` ends it."""
 
@@ -37,8 +50,7 @@ class Watching:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, start_new_session=True)
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
+        end(self.process)
 
     def get(self, path: str, **query: str) -> Any:
         """The data of an answer of Prometheus' API."""
@@ -81,5 +93,4 @@ class Alerting:
             self.process = subprocess.Popen(command, stdout=out, stderr=out, cwd=folder, start_new_session=True)
 
     def stop(self) -> None:
-        self.process.terminate()
-        self.process.wait(30)
+        end(self.process)
