@@ -19,7 +19,8 @@ TABLE = {
     # text to api: both ends read a prompt by text/prompt.py, which takes the prompt's group of fields
     # triton to scheduling: callers take turns before grammars by the rule of slots, scheduling/turns.py
     # the room logs, which the server and all that works for a request name requests by
-    "trimode": (17, 9, 64),
+    # server to grammar: see below
+    "trimode": (17, 9, 65),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),
     "trimode_client": (10, 6, 26),
@@ -50,7 +51,8 @@ MAY_IMPORT = {
     "triton": {*FOUNDATION, "logs", "config", "metrics", "scheduling", "requests", "runtime"},
     # text: server/openai/ answers /tokenize without a way through Triton, which routers ask for every request, shows
     # the tokens of log-probabilities, and counts a prompt's tokens, since an answer may take what the context leaves.
-    "server": {*FOUNDATION, "logs", "config", "metrics", "text"},
+    # grammar: what weighs an expression, before the schemas of tools are tried.
+    "server": {*FOUNDATION, "logs", "config", "metrics", "text", "grammar"},
 }
 """What each room of the runtime may import; rooms that come later stand above those that they use."""
 ENGINE_CONTRACT = {"trimode.engines.base"}

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from .form_table import ARRAY, Form, grammar
+from .loosening import loosened
 
 MAX_CALLS = 8
 """Calls of one answer. A model that was not trained for tools would go on with them until its tokens are spent."""
@@ -91,8 +92,10 @@ class Tools:
         layout, free = COMPACT_LAYOUT if compact else LAYOUT, self.choice == "auto"
         chosen = {}
         for one in self._chosen():
-            said = {**layout, "lenient": True} if free and not one.strict else layout
-            chosen[one.name] = json.dumps(_moved(_closed(one.parameters), "#") | {"x-guidance": said})
+            loose = free and not one.strict
+            said = {**layout, "lenient": True} if loose else layout
+            schema = json.dumps(_moved(_closed(one.parameters), "#") | {"x-guidance": said}, ensure_ascii=False)
+            chosen[one.name] = loosened(schema) if loose else schema
         return grammar(self.form, chosen, self.most_calls, special, free=free)
 
     def _chosen(self) -> list[Tool]:

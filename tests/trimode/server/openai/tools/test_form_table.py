@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import pytest
 from llguidance import LLMatcher
@@ -141,6 +142,36 @@ def test_a_schema_that_cannot_be_enforced_is_loose_where_the_model_decides(form:
                 matcher(made, {})
         else:
             assert follows(matcher(made, {}), ONE[form].replace('{"a": 5, "s": "]}"}', '{"a": [1, 1]}'))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"properties": {"a": {"type": "string", "pattern": "^(?=a)b"}}},
+        {"properties": {"a": {"type": "string", "pattern": r"(a)\1"}}},
+        {"properties": {"a": {"type": "string", "pattern": "(a{1000}){1000000}"}}},
+        {"properties": {"a": {"$ref": "#/$defs/none"}}},
+        {"properties": {"a": {"$ref": "https://example.org/a"}}, "required": ["a"]},
+        {"properties": {"a": {"type": "integer", "minimum": 2**70}}},
+        {"properties": {"a": {"type": "integer", "minimum": 5, "maximum": 3}}, "required": ["a"]},
+        {"properties": {"a": {"enum": []}}, "required": ["a"]},
+        {"properties": {"a": {"type": "string", "minLength": -1}}},
+        {"properties": {"a": {"type": "nope"}}},
+        {"patternProperties": {"(?=a)": {"type": "null"}}},
+        {"$ref": "https://example.org/a"},
+        {"properties": 5},
+        {"required": 5},
+    ],
+)
+def test_what_no_grammar_takes_is_passed_over_where_the_model_decides(schema: dict[str, Any]) -> None:
+    whole, arguments = {"type": "object", **schema}, '{"s": "x"}'
+    if isinstance(schema.get("properties"), dict):
+        whole["properties"], arguments = {**schema["properties"], "s": {"type": "string"}}, '{"a": 5, "s": "x"}'
+    made = Tools((Tool("f", "", whole),), "auto", ("f",), 8, ARRAY)
+    if schema.get("required") != 5:
+        assert follows(matcher(made, {}), f'[{{"name": "f", "arguments": {arguments}}}]')
+    if isinstance(schema.get("properties"), dict):  # the rest of the schema holds
+        assert not follows(matcher(made, {}), '[{"name": "f", "arguments": {"a": 5, "s": 5}}]')
 
 
 @pytest.mark.parametrize("form", FORMS)
