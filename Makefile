@@ -32,6 +32,8 @@ BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(if $(ENGINE),$(call plain,ENGI
 CONVERSION = $(if $(value CAPACITY),--capacity $(call quoted,CAPACITY)) $(if $(value REHASH),--rehash)
 INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 INT4_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int4)
+NOT_ON_TORCH := $(if $(filter torch,$(ENGINE)),$(filter demo editing fleet fuzz peers perf pictures quality soak,$(MAKECMDGOALS)))
+$(if $(NOT_ON_TORCH),$(error make $(NOT_ON_TORCH) runs in $(VENV), which has no PyTorch: ENGINE=torch is for build and serve))
 NODE := tests/clients/node/node_modules
 BROWSER := tests/browser/node_modules
 PIP_VERSION := 26.1

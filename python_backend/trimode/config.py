@@ -63,7 +63,7 @@ class ServerConfig:
         default=True,
         metadata=_about(
             "Threads of an engine on the CPU wait for the next operator of a call by spinning, for up to 50 µs. "
-            "False leaves more processor time to other programs on the machine."
+            "False leaves more processor time to other programs on the machine. PyTorch ignores it."
         ),
     )
     max_slots: int = field(

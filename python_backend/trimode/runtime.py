@@ -111,8 +111,8 @@ class Runtime:
         self._scheduler = Scheduler(engine, self.auto, self._prefixes, self._queue, prefill_chunk=config.prefill_chunk)
 
     @classmethod
-    def open(cls, config: ServerConfig) -> Runtime:
-        """Load the bundle that `config` names, with the engine its manifest names, and run a first pass.
+    def open(cls, config: ServerConfig, gpu: int | None = None) -> Runtime:
+        """Load the bundle that `config` names, on GPU number `gpu` if one is asked for, and run a first pass.
 
         Raises:
             BundleError: missing, broken or mismatched bundle.
@@ -121,7 +121,7 @@ class Runtime:
         """
         add_rules()
         bundle = Path(config.bundle)
-        engine = open_engine(bundle, config)
+        engine = open_engine(bundle, config, gpu)
         try:
             warm_up(engine)
             return cls(

@@ -91,6 +91,16 @@ def test_another_engine_has_an_environment_and_a_bundle_of_its_own(tmp_path: Pat
     assert build[4] == "float32"
 
 
+@pytest.mark.parametrize("target", ["demo", "editing", "fleet", "fuzz", "peers", "perf", "pictures", "quality", "soak"])
+def test_what_runs_without_pytorch_refuses_its_engine(tmp_path: Path, target: str) -> None:
+    folder = project(tmp_path)
+    command = ["make", "--silent", target, "ENGINE=torch"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert f"make {target} runs in .venv, which has no PyTorch: ENGINE=torch is for build and serve" in done.stderr
+    assert not (folder / "called").exists()
+
+
 def test_capacity_and_rehash_are_passed_on(tmp_path: Path) -> None:
     (build,) = made(project(tmp_path), "build", "CAPACITY=512", "REHASH=1")
     assert build[-3:] == ["--capacity", "512", "--rehash"]

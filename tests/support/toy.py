@@ -72,7 +72,9 @@ class ToyEngine:
         self._slots: dict[int, list[int]] = {}
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+    def open(
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+    ) -> Self:
         raise NotImplementedError("a toy has no bundle")
 
     def allocate(self, *, block: bool) -> int:

@@ -28,6 +28,10 @@ ONE = np.zeros(1, dtype=np.int64)
 NONE = np.zeros(0, dtype=np.int64)
 
 
+class Options:
+    threads, spin, max_slots, device = 1, False, 2, 0
+
+
 def step(engine: TorchEngine, slot: int, start: int = 0, token: int = 5, **more: Any) -> RowResult:
     return engine.run([Row(slot, np.array([token]), start, "causal", ONE, keep=True, **more)])[0]
 
@@ -191,10 +195,17 @@ def test_a_row_that_starts_before_entries_in_doubt_does_not_show_them(opened: Op
     assert bool(torch.isfinite(engine._cache.data).all())
 
 
-def test_the_registry_opens_it(linked: Linked, parity_kit: Path) -> None:
-    class Options:
-        threads, spin, max_slots, device = 1, False, 2, 0
+def test_without_cuda_a_gpu_that_was_asked_for_is_missed(
+    linked: Linked, parity_kit: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    bundle = linked(parity_kit / "checkpoints" / "plain")
+    with pytest.raises(BundleError, match=r"device: GPU 1 was asked for, and PyTorch sees none: it (was|finds)"):
+        open_engine(bundle, Options(), gpu=1)
+    assert isinstance(open_engine(bundle, Options()), TorchEngine)
 
+
+def test_the_registry_opens_it(linked: Linked, parity_kit: Path) -> None:
     engine = open_engine(linked(parity_kit / "checkpoints" / "plain"), Options())
     assert isinstance(engine, TorchEngine)
     assert engine.capacity == 256

@@ -46,7 +46,7 @@ def load_rule(path: Path) -> Rule:
     """Run a Python file and return its RULE; it may import from `.base` and `..sampling`, as the shipped rules do.
 
     Raises:
-        ConfigError: the file cannot be run, or has no RULE that is a Rule.
+        ConfigError: the file cannot be run, has no RULE that is a Rule, or its score looks at logits it will not get.
     """
     name = f"{__package__}.reveal_rules.{path.stem}"
     spec = spec_from_file_location(name, path)
@@ -61,7 +61,21 @@ def load_rule(path: Path) -> Rule:
     if not isinstance(found, Rule):
         got = "nothing" if found is None else f"a value of type {type(found).__name__}"
         raise ConfigError(f"reveal rule {path} must define RULE, a trimode.decoding.reveal_rules.base.Rule, got {got}")
+    if not found.needs_logits:
+        _check_without_logits(path, found)
     return found
+
+
+def _check_without_logits(path: Path, rule: Rule) -> None:
+    """Score one candidate without logits, as every pass will: a rule that looks at them would fail each request."""
+    try:
+        scores = np.asarray(rule.score(np.empty((1, 0), dtype=np.float32), np.array([0.5], dtype=np.float32)))
+        if scores.shape != (1,):
+            raise ValueError(f"expected scores of shape (1,), got {scores.shape}")
+    except Exception as exc:
+        limit = "needs_logits is False, so its score gets logits of shape (R, 0)"
+        failed = f"{type(exc).__name__}: {exc}"
+        raise ConfigError(f"reveal rule {path}: {limit}; of one candidate it gave {failed}") from exc
 
 
 def reveal(rule: str, logits: Callable[[], Floats], chosen: Floats, quota: int, threshold: float | None) -> Kept:

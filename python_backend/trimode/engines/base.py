@@ -222,11 +222,16 @@ class Engine(Protocol):
     """Compiled calls so far."""
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+    def open(
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+    ) -> Self:
         """Load `bundle`; `threads` and `spin` are for an engine on the CPU, `device` is a GPU's number.
 
+        Args:
+            on_gpu: a GPU was asked for: an engine that can do without one must not.
+
         Raises:
-            BundleError: the bundle is missing, broken or made for another runtime.
+            BundleError: the bundle is missing, broken or made for another runtime, or there is no GPU that it needs.
         """
         ...
 

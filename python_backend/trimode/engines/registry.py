@@ -39,8 +39,11 @@ EXTRAS = {"onnxruntime": "serve", "tensorrt": "gpu", "torch": "torch"}
 """The extra of this project that installs what an engine needs."""
 
 
-def open_engine(bundle: Path, options: EngineOptions) -> Engine:
+def open_engine(bundle: Path, options: EngineOptions, gpu: int | None = None) -> Engine:
     """Open `bundle` with the engine that its manifest names.
+
+    Args:
+        gpu: the number of a GPU that was asked for; None leaves it to the engine whether it needs that of `options`.
 
     Raises:
         BundleError: the bundle is missing, broken or mismatched, or nothing on this machine can run it.
@@ -57,7 +60,12 @@ def open_engine(bundle: Path, options: EngineOptions) -> Engine:
         install = f"pip install 'trimode[{EXTRAS[runtime]}]'"
         raise BundleError(f"{bundle} runs on {runtime}, which cannot be imported here ({exc}): {install}") from exc
     return engine.open(
-        bundle, threads=options.threads, spin=options.spin, max_slots=options.max_slots, device=options.device
+        bundle,
+        threads=options.threads,
+        spin=options.spin,
+        max_slots=options.max_slots,
+        device=options.device if gpu is None else gpu,
+        on_gpu=gpu is not None,
     )
 
 

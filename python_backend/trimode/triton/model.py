@@ -53,12 +53,10 @@ class TritonPythonModel:
         try:
             log_to(sys.stderr, *asked_for(os.environ))
             config = ServerConfig.load(folder / "model.yaml")
-            if instance.gpu is not None:
-                config = replace(config, device=instance.gpu)
             # A relative bundle is relative to the project, in which this folder is model_repository/nemotron_diffusion.
             bundle = folder.parents[1] / config.bundle
             digests.check(bundle, Manifest.load(bundle), known=os.environ.get(digests.STATE, ""))
-            self._runtime = Runtime.open(replace(config, bundle=bundle))
+            self._runtime = Runtime.open(replace(config, bundle=bundle), instance.gpu)
         except TrimodeError as exc:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
         self._recorder = Recorder()

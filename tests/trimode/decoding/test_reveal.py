@@ -104,6 +104,22 @@ def test_a_file_without_a_rule_is_named_in_the_error(tmp_path: Path, text: str, 
     assert expected in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("score", "failed"),
+    [
+        ("logits.max(axis=-1)", "ValueError: "),
+        ("logits[:, 0]", "IndexError: "),
+        ("logits", r"ValueError: expected scores of shape \(1,\), got \(1, 0\)"),
+    ],
+)
+def test_a_rule_that_looks_at_logits_must_say_so(tmp_path: Path, score: str, failed: str) -> None:
+    text = f"from .base import Rule\nRULE = Rule(lambda logits, chosen: {score}{{}})"
+    path = a_file(tmp_path, text.format(""))
+    with pytest.raises(ConfigError, match=rf"^reveal rule {path}: needs_logits is False.* it gave {failed}"):
+        load_rule(path)
+    assert load_rule(a_file(tmp_path, text.format(", needs_logits=True"))).needs_logits
+
+
 def test_files_are_checked_before_one_is_run(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file"):
         add_rules([a_file(tmp_path, "raise SystemExit"), tmp_path / "missing.py"])

@@ -97,8 +97,7 @@ class ReplayEngine:
             block_size=32, mask_token_id=recording.mask_token_id, eos_token_id=recording.vocab_size - 1,
             bos_token_id=None, adapter=True, checkpoint_hash="", files={},
         )  # fmt: skip
-        self.busy_seconds = 0.0
-        self.calls = 0
+        self.busy_seconds, self.calls = 0.0, 0
         self.taken, self.passes, self.largest = 0.0, 0, 0
         self.sizes: Counter[int] = Counter()
         self._seconds = seconds
@@ -107,7 +106,9 @@ class ReplayEngine:
         self._of: dict[int, Recorded] = {}
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+    def open(
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+    ) -> Self:
         """There is no bundle to open."""
         raise NotImplementedError("a replay has no bundle")
 

@@ -48,10 +48,12 @@ class OnnxRuntimeEngine:
         self._logits, self._new, self._gathered = Room(), Room(), Room()
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+    def open(
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+    ) -> Self:
         """Load `bundle`; `threads` 0 takes every core, `spin` lets them wait for the next operator by spinning.
 
-        They spin for SPIN_MICROSECONDS at most, and never past the end of a call. `device` has no effect.
+        They spin for SPIN_MICROSECONDS at most, and never past the end of a call. `device` and `on_gpu` have no effect.
 
         Raises:
             BundleError: missing, broken, or built for another runtime or graph form.

@@ -62,8 +62,12 @@ class TensorRtEngine:
         cuda.wait()
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+    def open(
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+    ) -> Self:
         """Load `bundle` on GPU number `device`; `threads` and `spin` are for engines on the CPU and have no effect.
+
+        Nor has `on_gpu`: it runs on a GPU always.
 
         Raises:
             BundleError: TensorRT, cuda-python, driver or GPU is missing or is not what the plan was compiled for, the

@@ -11,9 +11,9 @@ from pathlib import Path
 from ...bundle.compilation import QUADRATIC
 from ...bundle.manifest import PLAN, Manifest, rebuild_hint
 from ...errors import BundleError
+from ..device_memory import GB, advice, gb
 from .layout import ALIGNMENT, Shape, Types, choices, inputs
 
-GB = 10**9
 RESERVE = GB // 2
 """Bytes for what TensorRT keeps with every context and CUDA with every graph: an allowance, not measured."""
 
@@ -79,7 +79,7 @@ def check_plan(bundle: Path, manifest: Manifest, memory: tuple[int, int]) -> Non
     size = manifest.files[PLAN]
     if size > free:
         raise BundleError(
-            f"GPU memory: {bundle / PLAN} holds {_gb(size)}, but {_gb(free)} of {_gb(total)} are free. Stop other "
+            f"GPU memory: {bundle / PLAN} holds {gb(size)}, but {gb(free)} of {gb(total)} are free. Stop other "
             f"programs that use this GPU, or choose a smaller precision. {rebuild_hint(bundle, manifest)}"
         )
 
@@ -102,17 +102,11 @@ def check_slots(bundle: Path, manifest: Manifest, need: Need, slots: int, memory
             f"{rebuild_hint(bundle, manifest)}"
         )
     each = need.slot + need.kept
-    if slots * each + need.once > free:
-        fit = max(0, free - need.once) // each
-        advice = f"Lower max_slots (TRIMODE_MAX_SLOTS) to {fit}" if fit else "Not even one slot fits: free GPU memory"
+    if (todo := advice(slots, each, need.once, free)) is not None:
         raise BundleError(
-            f"GPU memory: max_slots {slots} needs {_gb(slots * need.slot)} for keys and values ({_gb(need.slot)} each, "
-            f"capacity {manifest.capacity}), {_gb(slots * need.kept)} for their logits and {_gb(need.once)} for the "
-            f"rest (workspace {_gb(need.workspace)}, logits {_gb(need.logits)}, reserve {_gb(RESERVE)}); with the "
-            f"plan loaded, {_gb(free)} of {_gb(total)} are free. {advice}, or choose a smaller capacity. "
+            f"GPU memory: max_slots {slots} needs {gb(slots * need.slot)} for keys and values ({gb(need.slot)} each, "
+            f"capacity {manifest.capacity}), {gb(slots * need.kept)} for their logits and {gb(need.once)} for the "
+            f"rest (workspace {gb(need.workspace)}, logits {gb(need.logits)}, reserve {gb(RESERVE)}); with the "
+            f"plan loaded, {gb(free)} of {gb(total)} are free. {todo}, or choose a smaller capacity. "
             f"{rebuild_hint(bundle, manifest)}"
         )
-
-
-def _gb(size: int) -> str:
-    return f"{size / GB:.2f} GB"

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ...bundle.manifest import Manifest
 from ...errors import EngineError
 from ..base import Ints, Row
 from ..inputs import rounded_rows
+from ..lanes import Lanes
 from .layout import Shape
 
 TOKENS_STEP = 64
@@ -24,18 +24,6 @@ SMALLEST_BLOCK = 4
 """Tokens of the shortest block; the number of a block's tokens is rounded up to a power of two from this on."""
 PREFILL = "prefill"
 """The profile whose calls are one row each: a prompt's chunk fills the GPU alone, and its mask is the largest."""
-
-
-class Lanes(Protocol):
-    """The questions that windows ask the cache."""
-
-    def lane(self, slot: int) -> int:
-        """Return the lane of a slot."""
-        ...
-
-    def held_at(self, lane: int) -> int:
-        """Return how many entries of a lane matter to a later row."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -43,14 +43,16 @@ class Device:
             self._pool = torch.cuda.graph_pool_handle()
 
     @classmethod
-    def open(cls, number: int) -> Self:
+    def open(cls, number: int, *, on_gpu: bool = False) -> Self:
         """Open GPU `number`, or the processor where PyTorch sees no GPU at all, which is logged.
 
         Raises:
-            EngineError: there are GPUs, but none of that number.
+            EngineError: there are GPUs, but none of that number; or there is none, and `on_gpu` asks for one.
         """
         if not torch.cuda.is_available():
             reason = "it was built without CUDA" if torch.version.cuda is None else "it finds no NVIDIA GPU"
+            if on_gpu:
+                raise EngineError(f"device: GPU {number} was asked for, and PyTorch sees none: {reason}")
             logger.warning("PyTorch %s runs on the processor: %s", torch.__version__, reason)
             return cls(torch.device("cpu"))
         if number >= (count := torch.cuda.device_count()):

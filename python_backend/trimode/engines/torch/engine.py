@@ -71,10 +71,12 @@ class TorchEngine:
                 self._executor.capture(self._windows.fixed(manifest.block_size))
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0) -> Self:
+    def open(
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+    ) -> Self:
         """Load `bundle` on GPU number `device`, or on the processor with `threads` where PyTorch sees no GPU.
 
-        `threads` 0 takes every core. `spin` has no effect.
+        `threads` 0 takes every core. `spin` has no effect. With `on_gpu` the processor will not do.
 
         Raises:
             BundleError: missing, broken, built for another engine, or the GPU or its memory is not what it takes.
@@ -86,7 +88,7 @@ class TorchEngine:
             raise BundleError(f"{bundle}: precision: {limit}, got {manifest.precision!r}")
         index, dtype = TensorIndex.load(bundle), TYPES[manifest.precision]
         try:
-            opened = Device.open(device)
+            opened = Device.open(device, on_gpu=on_gpu)
             if not opened.on_gpu:
                 torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
             with opened.active():

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ...bundle.manifest import Manifest
 from ...errors import BundleError
+from ..device_memory import GB, advice, gb
 
-GB = 10**9
 RESERVE = 2 * GB
 """Bytes for activations, CUDA's own libraries and its graphs: an allowance, not measured."""
 
@@ -31,16 +31,10 @@ def check_slots(bundle: Path, manifest: Manifest, slots: int, need: tuple[int, i
         BundleError: names what was asked, what is free and how many slots would fit.
     """
     (each, once), (free, total) = need, memory
-    if slots * each + once + RESERVE <= free:
+    if (todo := advice(slots, each, once + RESERVE, free)) is None:
         return
-    fit = max(0, free - once - RESERVE) // each
-    advice = f"Lower max_slots (TRIMODE_MAX_SLOTS) to {fit}" if fit else "Not even one slot fits: free GPU memory"
     raise BundleError(
-        f"{bundle}: GPU memory: max_slots {slots} needs {_gb(slots * each)} for keys, values and logits "
-        f"({_gb(each)} each, capacity {manifest.capacity}) and {_gb(once + RESERVE)} for the rest; with the weights "
-        f"loaded, {_gb(free)} of {_gb(total)} are free. {advice}, or build with a smaller capacity"
+        f"{bundle}: GPU memory: max_slots {slots} needs {gb(slots * each)} for keys, values and logits "
+        f"({gb(each)} each, capacity {manifest.capacity}) and {gb(once + RESERVE)} for the rest; with the weights "
+        f"loaded, {gb(free)} of {gb(total)} are free. {todo}, or build with a smaller capacity"
     )
-
-
-def _gb(size: int) -> str:
-    return f"{size / GB:.2f} GB"

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from trimode.bundle.compilation import Compilation, Profile
 from trimode.engines.base import Row
+from trimode.engines.lanes import Lanes
 from trimode.engines.tensorrt.layout import Shape
 from trimode.engines.tensorrt.windows import Windows
 from trimode.errors import EngineError
@@ -22,21 +23,18 @@ PREFILL = Profile("prefill", (1, 1, 1), (1, 200, 200), (0, 1, 32), LENGTHS)
 COMPILED = Compilation("tensorrt", "11.4", ("9.0",), (STEP, BLOCK, PREFILL))
 
 
-class Lanes:
-    """Slots are lanes."""
-
-    def __init__(self, *held: int) -> None:
-        self.held = [*held, *[0] * 20]
-
-    def lane(self, slot: int) -> int:
-        return slot
-
-    def held_at(self, lane: int) -> int:
-        return self.held[lane]
+def slots_as_lanes(*held: int) -> Lanes:
+    """As many slots as lanes, each with the number of its lane."""
+    made = Lanes(len(held) + 20)
+    for lane, count in enumerate([*held, *[0] * 20]):
+        slot = made.allocate(block=False)
+        assert made.lane(slot) == slot == lane
+        made.hold(slot, count)
+    return made
 
 
 def windows(*held: int) -> Windows:
-    return Windows(dataclasses.replace(manifest(capacity=512), compiled=COMPILED), Lanes(*held))
+    return Windows(dataclasses.replace(manifest(capacity=512), compiled=COMPILED), slots_as_lanes(*held))
 
 
 def row(slot: int, size: int = 1, start: int = 0, want: int = 1, *, keep: bool = True, sees: Any = "causal") -> Row:
@@ -73,7 +71,7 @@ def test_tokens_and_rows_are_rounded_so_that_shapes_recur(
 def test_what_asks_for_more_logits_than_a_block_is_of_the_profile_of_quadratic_passes() -> None:
     quadratic = Profile("quadratic", (1, 1, 2), (1, 72, 72), (0, 64, 64), LENGTHS)
     compiled = dataclasses.replace(COMPILED, profiles=(*COMPILED.profiles, quadratic))
-    made = Windows(dataclasses.replace(manifest(capacity=512), compiled=compiled), Lanes())
+    made = Windows(dataclasses.replace(manifest(capacity=512), compiled=compiled), slots_as_lanes())
     found = [made.over(rows) for rows in ([row(0, 72, want=64)], [row(slot, 40, want=33) for slot in (0, 1)])]
     assert [window.shape[:5] for window in found if window] == [(3, 0, 1, 72, 64), (3, 0, 2, 64, 40)]
     smaller = made.over([row(0, 72, want=32)])
