@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -15,22 +16,30 @@ FETCH_SECONDS = 1800.0  # the script gives each of its downloads 300 s, and ther
 CONVERT_SECONDS = 600.0  # nano takes a few seconds; machines are busy
 
 
+class Tools(NamedTuple):
+    """The folder of the tools, and why those that could not be fetched are not in it."""
+
+    folder: Path
+    missing: str
+
+
 @pytest.fixture(scope="session")
-def tools() -> Path:
-    """The folder of the tools; what could not be fetched is not in it."""
+def tools() -> Tools:
     command = [ROOT / "scripts" / "fetch-deploy-tools"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=FETCH_SECONDS)
-    return Path(done.stdout.strip())
+    done = subprocess.run(command, capture_output=True, text=True, timeout=FETCH_SECONDS)
+    assert done.returncode == 0, done.stderr
+    own = [line for line in done.stderr.splitlines() if line.startswith("fetch-deploy-tools: ")]
+    return Tools(Path(done.stdout.strip()), "; ".join(own))
 
 
-def tool(tools: Path, name: str) -> Path:
-    if not (tools / name).exists():
-        pytest.skip(f"there is no {name} here: scripts/fetch-deploy-tools says why")
-    return tools / name
+def tool(tools: Tools, name: str) -> Path:
+    if not (tools.folder / name).exists():
+        pytest.skip(f"there is no {name} here: {tools.missing}")
+    return tools.folder / name
 
 
 @pytest.fixture(scope="session")
-def helm(tools: Path) -> Path:
+def helm(tools: Tools) -> Path:
     return tool(tools, "helm")
 
 
@@ -40,22 +49,22 @@ def chart(helm: Path) -> Chart:
 
 
 @pytest.fixture(scope="session")
-def promtool(tools: Path) -> Path:
+def promtool(tools: Tools) -> Path:
     return tool(tools, "promtool")
 
 
 @pytest.fixture(scope="session")
-def prometheus(tools: Path) -> Path:
+def prometheus(tools: Tools) -> Path:
     return tool(tools, "prometheus")
 
 
 @pytest.fixture(scope="session")
-def alertmanager(tools: Path) -> Path:
+def alertmanager(tools: Tools) -> Path:
     return tool(tools, "prometheus-alertmanager")
 
 
 @pytest.fixture(scope="session")
-def kserve_models(tools: Path) -> Path:
+def kserve_models(tools: Tools) -> Path:
     return tool(tools, "kserve-models")
 
 
