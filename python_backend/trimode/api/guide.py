@@ -14,8 +14,9 @@ GuideScope = Literal["gap", "whole"]
 GUIDE_SCOPES: tuple[GuideScope, ...] = get_args(GuideScope)
 GUIDE_TYPES: tuple[GuideType, ...] = get_args(GuideType)
 OF_JSON: tuple[GuideType, ...] = ("json", "json_schema")
-MAX_GUIDE_CHARACTERS = 65_536
-"""Of a grammar; the largest of those that are published for JSON have some ten thousand."""
+MAX_GUIDE_CHARACTERS = 262_144
+"""Of a grammar; the largest of those that are published for JSON have some ten thousand, and one that is made of 128
+functions has some hundred thousand."""
 
 GUIDE_FIELDS: tuple[Field, ...] = (
     Field(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ....api.guide import MAX_GUIDE_CHARACTERS
 from ....errors import Described
 from ..shared.asked import Asked
 from ..shared.errors import refused
@@ -33,5 +34,8 @@ def with_tools(asked: Asked, tools: Tools | None, facts: Facts) -> Asked:
             asked, form["skip_special_tokens"] = replace(asked, marked=True), False
     else:
         form = {TYPE: "json_schema", GUIDE: tools.schema()}
+    if (size := len(form[GUIDE])) > MAX_GUIDE_CHARACTERS:
+        limit = f"must make a grammar of at most {MAX_GUIDE_CHARACTERS} characters"
+        raise refused("tools", limit, Described(f"one of {size} characters"))
     names = {**asked.names, **dict.fromkeys((TYPE, GUIDE), "tools")}
     return replace(asked, jobs=({**job, **form},), tools=tools, names=names)

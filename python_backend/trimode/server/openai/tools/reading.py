@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ....api.guide import MAX_GUIDE_CHARACTERS
 from ....errors import Described
 from ..shared.errors import refused
 from ..shared.kinds import boolean, listing, text
@@ -16,8 +15,8 @@ from .wanted import Tool
 
 MAX_TOOLS = 128
 """Tools of one request; OpenAI's limit."""
-MAX_TOOLS_CHARACTERS = MAX_GUIDE_CHARACTERS
-"""Characters of all tools as JSON: their schemas make one grammar, which may have so many."""
+MAX_TOOLS_CHARACTERS = 65_536
+"""Characters of all tools as JSON, as the caller wrote them. The grammar that they make has a bound of its own."""
 NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 """OpenAI's rule for the names of functions; Anthropic's has the same characters."""
 

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from trimode.grammar.source import Source, grammar_text
 from trimode.server.openai import chat_completions
 from trimode.server.openai.shared.asked import Asked
 from trimode.server.openai.shared.form import GUIDE, TYPE
@@ -173,3 +174,19 @@ def test_where_the_model_decides_it_may_call(stream: bool) -> None:
     assert (cut.finish_reason, cut.text, cut.calls[0].arguments) == ("length", "", "{")
     message = chat_completions.Shape("c", 1, asked).whole([choice], 1.0)["choices"][0]["message"]
     assert message["content"] is None and message["tool_calls"][0]["function"] == {"name": "f", "arguments": "{}"}
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+def test_as_many_functions_as_there_may_be_make_a_grammar(choice: str) -> None:
+    arguments = {name: {"type": "string", "description": "é" * 30} for name in ("one", "two", "three", "four")}
+    parameters = {"type": "object", "properties": arguments}
+    tools = [tool(f"a_function_with_number_{at}", parameters=parameters) for at in range(MAX_TOOLS)]
+    assert MAX_TOOLS_CHARACTERS * 0.8 < len(json.dumps(tools, ensure_ascii=False)) < MAX_TOOLS_CHARACTERS
+    guide = chat(tools=tools, tool_choice=choice).jobs[0][GUIDE]
+    grammar_text(Source("ebnf_grammar" if choice == "auto" else "json_schema", guide))
+
+
+def test_a_grammar_that_is_too_large_is_named_apart_from_what_was_sent() -> None:
+    many = {"oneOf": [{"$ref": "#"}] * 4000}
+    error = error_of(lambda: chat(tools=[tool("f" * 64, parameters=many)], tool_choice="required"))
+    assert "must make a grammar of at most 262144 characters" in str(error)
