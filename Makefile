@@ -95,7 +95,7 @@ lint: $(VENV)/lint ## Check style and types
 format: $(VENV)/lint ## Put the code into the project's format, and mend what the linter can mend
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
-check: lint docs test test-browser test-deploy test-faults test-train ## Everything that continuous integration runs
+check: lint docs test test-browser test-faults test-train ## Everything that continuous integration runs
 
 docs: $(VENV)/docs ## Render docs/reference and build the documentation's site into build/site
 	$(PY) -m scripts.render_docs $(if $(CI),--check)
