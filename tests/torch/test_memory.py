@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from trimode.engines.device_memory import GB
+from trimode.engines.slot_memory import GB
 from trimode.engines.torch.memory import RESERVE, check_slots, slot_bytes
 from trimode.errors import BundleError
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from ...bundle.compilation import QUADRATIC
 from ...bundle.manifest import PLAN, Manifest, rebuild_hint
 from ...errors import BundleError
-from ..device_memory import GB, advice, gb
+from ..slot_memory import GB, advice, gb
 from .layout import ALIGNMENT, Shape, Types, choices, inputs
 
 RESERVE = GB // 2

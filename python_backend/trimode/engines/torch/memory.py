@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...bundle.manifest import Manifest
 from ...errors import BundleError
-from ..device_memory import GB, advice, gb
+from ..slot_memory import GB, advice, gb
 
 RESERVE = 2 * GB
 """Bytes for activations, CUDA's own libraries and its graphs: an allowance, not measured."""

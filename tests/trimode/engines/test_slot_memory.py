@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from trimode.engines.device_memory import GB, advice, gb
+from trimode.engines.slot_memory import GB, advice, gb
 
 
 @pytest.mark.parametrize(
