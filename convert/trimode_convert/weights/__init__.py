@@ -1,6 +1,6 @@
 """Weights as an engine stores them: rounded to a storage type, packed, laid out in one file. Knows no graph."""
 
-from .weight_file import ALIGNMENT, TILE, Blob, Fill, Part, Quantized, Sink, WeightLayout, round_rows
+from .weight_file import ALIGNMENT, TILE, Blob, Blocks, Fill, Part, Quantized, Sink, WeightLayout, round_rows
 
 WeightPlan = WeightLayout  # its earlier name, kept for one release
 
@@ -8,6 +8,7 @@ __all__ = [
     "ALIGNMENT",
     "TILE",
     "Blob",
+    "Blocks",
     "Fill",
     "Part",
     "Quantized",

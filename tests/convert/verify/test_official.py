@@ -72,16 +72,13 @@ class Model:
 
     def _values(self, name: str, shape: tuple[int, ...], pattern: NDArray[np.float32]) -> NDArray[np.float32]:
         if name.startswith("rope."):
-            return cos_sin(self.config.rope, self.config.head_dim, CAPACITY)[name == "rope.sin"]
+            whole = cos_sin(self.config.rope, self.config.head_dim, CAPACITY)[name == "rope.sin"]
+            return whole[:, -shape[1] :]  # one form takes a value for each pair of channels, the second half's
         if name == "head.mask_penalty":
             return np.where(np.arange(VOCAB) == self.config.mask_token_id, -1e9, 0).astype(np.float32)
         if name.endswith("norm"):
             return np.ones(shape, np.float32)
-        values = self._window(name, shape, pattern)
-        if name == "qkv" and self.target is DELTA:  # where the softmax scale is folded in
-            values = values.copy()
-            values[:, : self.config.query_width] *= np.float32(self.config.head_dim**-0.5)
-        return values
+        return self._window(name, shape, pattern)
 
     @staticmethod
     def _window(name: str, shape: tuple[int, ...], pattern: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -111,7 +108,8 @@ class Model:
             self.cache = {name: found[name.replace("past", "present")] for name in self.cache}
         elif keep:
             for name, rows in self.cache.items():
-                rows[:, :, start : start + size] = found[name.replace("past", "new")]
+                new = found[name.replace("past", "new")].reshape(1, size, self.config.num_kv_heads, -1)
+                rows[:, :, start : start + size] = new.swapaxes(1, 2)
         return found["logits"][0]
 
 
