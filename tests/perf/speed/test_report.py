@@ -28,6 +28,7 @@ def test_a_part_that_was_not_measured_has_no_section_and_claims_nothing() -> Non
 
 def test_a_part_that_was_measured_by_itself_says_when() -> None:
     found = report.read(PERF / "results")
+    found["int8"] |= {"measured_at": found["bench"]["measured_at"]}  # as if they had been measured together
     others = report.text(found).count("Measured by itself")
     found["int8"] = {**found["int8"], "measured_at": "2031-01-01 00:00 UTC", "command": "make perf PART=int8"}
     said = "Measured by itself, by `make perf PART=int8` on 2031-01-01 00:00 UTC.\n"
@@ -54,6 +55,7 @@ def test_the_report_and_the_blocks_of_pages_are_written_from_the_results(tmp_pat
     for name, block in blocks.items():
         assert (tmp_path / name).read_text() == f"# A\n\n<!-- results -->\n{block}\n<!-- /results -->\n\nB\n"
     assert sorted(path.name for path in (tmp_path / "plots").iterdir()) == [
+        "auto.png",
         "latency.png",
         "steps.png",
         "throughput.png",
