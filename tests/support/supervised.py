@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import pytest
 from trimode.errors import ServeError
 from trimode.metrics import INSTANCE, PASSES, RUNNING, Metric
+from trimode.server import liveness, supervisor
 from trimode.server.gate import Gate
 from trimode.server.liveness import Liveness
 from trimode.server.process import Fault
@@ -20,6 +22,15 @@ DEAD = Fault("the backend process 5 died")
 MALFORMED = (" many", "", '{instance="a', "{instance=a} 1", "} 1", '{instance="a",instance="b"} 1', "\t\tTe\\{, ={\\}")
 EXIT_SECONDS = 0.02
 DEADLINE_SECONDS = 120.0  # for a whole run, on a machine that is busy with something else
+
+
+def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the supervisor look and wait for milliseconds."""
+    for name in ("PROCESS", "PROGRESS", "IDLE", "START_POLL", "RETRY", "LAST_WORDS"):
+        monkeypatch.setattr(liveness, f"{name}_SECONDS", 0.002)
+    for name in ("DRAIN_POLL", "LAST_ANSWERS", "FIRST_PAUSE"):
+        monkeypatch.setattr(supervisor, f"{name}_SECONDS", 0.002)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE_SECONDS", 0.004)
 
 
 def lines(metric: Metric, **values: float) -> str:

@@ -11,19 +11,15 @@ from typing import Any
 import pytest
 from trimode.errors import ExhaustedError
 from trimode.metrics import PASSES, RUNNING
-from trimode.server import liveness, supervisor
+from trimode.server import supervisor
 from trimode.server.process import Fault
 
-from tests.support.supervised import CANARY_SECONDS, DEAD, MALFORMED, OK, Answer, Engine, Run, lines
+from tests.support.supervised import CANARY_SECONDS, DEAD, MALFORMED, OK, Answer, Engine, Run, hurry, lines
 
 
 @pytest.fixture(autouse=True)
 def intervals_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("PROCESS", "PROGRESS", "IDLE", "START_POLL", "RETRY", "LAST_WORDS"):
-        monkeypatch.setattr(liveness, f"{name}_SECONDS", 0.002)
-    for name in ("DRAIN_POLL", "LAST_ANSWERS", "FIRST_PAUSE"):
-        monkeypatch.setattr(supervisor, f"{name}_SECONDS", 0.002)
-    monkeypatch.setattr(supervisor, "LONGEST_PAUSE_SECONDS", 0.004)
+    hurry(monkeypatch)
 
 
 def test_a_stuck_engine_is_replaced(caplog: pytest.LogCaptureFixture) -> None:
@@ -269,44 +265,6 @@ def test_a_process_stopped_for_a_moment_is_no_fault() -> None:
     assert (len(run.processes), run.error) == (1, "")
 
 
-def test_a_stop_in_order_ends_with_the_server() -> None:
-    run = Run(Engine(OK), lambda run: run.supervisor.stop())
-    assert run.error == ""
-    assert not run.supervisor.alive
-
-
-def test_requests_that_run_may_finish(caplog: pytest.LogCaptureFixture) -> None:
-    def after_start(run: Run) -> None:
-        run.requests = 1
-        run.supervisor.stop()
-        asyncio.get_running_loop().call_later(0.005, setattr, run, "requests", 0)
-
-    Run(Engine(OK), after_start)
-    said = caplog.text
-    assert "stopping: 1 requests may finish within 0.02 s" in said
-    assert "cut off" not in said
-
-
-def test_requests_that_run_for_too_long_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
-    def after_start(run: Run) -> None:
-        run.requests = 2
-        run.supervisor.stop()
-
-    run = Run(Engine(OK), after_start)
-    assert run.processes[0].killed
-    assert "2 requests were cut off" in caplog.text
-
-
-def test_a_second_stop_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    def after_start(run: Run) -> None:
-        run.requests = 1
-        run.supervisor._exit_seconds = 3600
-        run.supervisor.stop()
-        run.supervisor.stop()
-
-    assert Run(Engine(OK), after_start).processes[0].killed
-
-
 def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(caplog: pytest.LogCaptureFixture) -> None:
     class Two(Engine):
         @asynccontextmanager
@@ -320,48 +278,3 @@ def test_one_of_two_that_is_stuck_does_not_hide_behind_the_other(caplog: pytest.
     assert (run.ready, run.error) == (2, "")
     said = r"the engine of b made no pass for \d+ s while it had requests; its streams were ended"
     assert re.search(said, caplog.text)
-
-
-def test_a_successor_starts_once_nothing_runs_and_new_requests_wait_until_it_serves() -> None:
-    seen: list[tuple[str, bool, bool]] = []
-
-    def after_start(run: Run) -> None:
-        seen.append(("ready", run.gate.closed, run.processes[0].killed))
-        if run.ready == 2:
-            run.stop_in(0.05)
-            return
-        run.requests = 1
-        loop = asyncio.get_running_loop()
-        loop.call_later(0.01, run.supervisor.renew)
-        loop.call_later(0.1, lambda: seen.append(("runs", run.gate.closed, run.processes[0].killed)))
-        loop.call_later(0.1, lambda: setattr(run, "requests", 0))
-
-    run = Run(Engine(OK), after_start)
-    assert seen == [("ready", False, False), ("runs", True, False), ("ready", True, True)]
-    assert (len(run.processes), run.gate.closed, run.error) == (2, False, "")
-
-
-def test_a_server_that_dies_before_its_successor_is_replaced_as_ever(caplog: pytest.LogCaptureFixture) -> None:
-    def after_start(run: Run) -> None:
-        if run.ready == 2:
-            run.supervisor.stop()
-            return
-        run.requests = 1
-        run.supervisor.renew()
-        asyncio.get_running_loop().call_later(0.05, lambda: setattr(run.processes[0], "ill", DEAD))
-
-    run = Run(Engine(OK), after_start)
-    assert (run.ready, run.gate.closed) == (2, False)
-    assert "restart 1 in 0 s" in caplog.text
-
-
-def test_a_stop_while_a_successor_is_awaited_lets_what_runs_finish() -> None:
-    def after_start(run: Run) -> None:
-        run.requests = 1
-        loop = asyncio.get_running_loop()
-        run.supervisor.renew()
-        loop.call_later(0.05, run.supervisor.stop)
-        loop.call_later(0.06, lambda: setattr(run, "requests", 0))
-
-    run = Run(Engine(OK), after_start)
-    assert (run.ready, len(run.processes), run.gate.closed) == (1, 1, False)

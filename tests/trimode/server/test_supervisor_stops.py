@@ -1,0 +1,104 @@
+"""How a supervised server ends in order: at a stop, and where a successor takes its place."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from tests.support.supervised import DEAD, OK, Engine, Run, hurry
+
+
+@pytest.fixture(autouse=True)
+def intervals_of_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    hurry(monkeypatch)
+
+
+def test_a_stop_in_order_ends_with_the_server() -> None:
+    run = Run(Engine(OK), lambda run: run.supervisor.stop())
+    assert run.error == ""
+    assert not run.supervisor.alive
+
+
+def test_requests_that_run_may_finish(caplog: pytest.LogCaptureFixture) -> None:
+    def after_start(run: Run) -> None:
+        run.requests = 1
+        run.supervisor.stop()
+        asyncio.get_running_loop().call_later(0.005, setattr, run, "requests", 0)
+
+    Run(Engine(OK), after_start)
+    said = caplog.text
+    assert "stopping: 1 requests may finish within 0.02 s" in said
+    assert "cut off" not in said
+
+
+def test_requests_that_run_for_too_long_are_cut_off(caplog: pytest.LogCaptureFixture) -> None:
+    def after_start(run: Run) -> None:
+        run.requests = 2
+        run.supervisor.stop()
+
+    run = Run(Engine(OK), after_start)
+    assert run.processes[0].killed
+    assert "2 requests were cut off" in caplog.text
+
+
+def test_a_second_stop_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    def after_start(run: Run) -> None:
+        run.requests = 1
+        run.supervisor._exit_seconds = 3600
+        run.supervisor.stop()
+        run.supervisor.stop()
+
+    assert Run(Engine(OK), after_start).processes[0].killed
+
+
+def test_a_successor_starts_once_nothing_runs_and_new_requests_wait_until_it_serves() -> None:
+    seen: list[tuple[str, bool, bool]] = []
+
+    def after_start(run: Run) -> None:
+        seen.append(("ready", run.gate.closed, run.processes[0].killed))
+        if run.ready == 2:
+            run.stop_in(0.05)
+            return
+        run.requests = 1
+        loop = asyncio.get_running_loop()
+
+        def once_new_requests_wait() -> None:
+            if not run.gate.closed:
+                loop.call_later(0.01, once_new_requests_wait)
+                return
+            seen.append(("runs", run.gate.closed, run.processes[0].killed))
+            loop.call_later(0.05, lambda: setattr(run, "requests", 0))
+
+        loop.call_later(0.01, run.supervisor.renew)
+        once_new_requests_wait()
+
+    run = Run(Engine(OK), after_start)
+    assert seen == [("ready", False, False), ("runs", True, False), ("ready", True, True)]
+    assert (len(run.processes), run.gate.closed, run.error) == (2, False, "")
+
+
+def test_a_server_that_dies_before_its_successor_is_replaced_as_ever(caplog: pytest.LogCaptureFixture) -> None:
+    def after_start(run: Run) -> None:
+        if run.ready == 2:
+            run.supervisor.stop()
+            return
+        run.requests = 1
+        run.supervisor.renew()
+        asyncio.get_running_loop().call_later(0.05, lambda: setattr(run.processes[0], "ill", DEAD))
+
+    run = Run(Engine(OK), after_start)
+    assert (run.ready, run.gate.closed) == (2, False)
+    assert "restart 1 in 0 s" in caplog.text
+
+
+def test_a_stop_while_a_successor_is_awaited_lets_what_runs_finish() -> None:
+    def after_start(run: Run) -> None:
+        run.requests = 1
+        loop = asyncio.get_running_loop()
+        run.supervisor.renew()
+        loop.call_later(0.05, run.supervisor.stop)
+        loop.call_later(0.06, lambda: setattr(run, "requests", 0))
+
+    run = Run(Engine(OK), after_start)
+    assert (run.ready, len(run.processes), run.gate.closed) == (1, 1, False)
