@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
+from trimode.api.answer import Chunk
 from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
 from trimode.bundle.manifest import Manifest
+from trimode.config import ServerConfig
 from trimode.decoding.modes import registry as modes
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Engine
+from trimode.runtime import Runtime
 
 MODES = {
     "ar": "autoregressive",
@@ -104,6 +108,25 @@ def run_row(engine: Engine, case: dict[str, Any], row: int) -> Record:
     counters = seq.counters
     forwards = len(seq.tokens) if case["mode"] == "ar" else counters.forwards + (case["mode"] == "linear_spec")
     return Record(list(seq.tokens), forwards, trace)
+
+
+def check_at_once(bundle: Path, cases: list[dict[str, Any]]) -> type[Engine]:
+    """Hold all rows of cases of one checkpoint, submitted together, to their ids; return the kind of the engine."""
+    runtime = Runtime.open(ServerConfig(bundle=bundle, threads=1, max_slots=8, max_queue=999))
+    answers: dict[tuple[str, int], Chunk] = {}
+    expected: dict[tuple[str, int], list[int]] = {}
+    try:
+        for case in cases:
+            for row, tokens in enumerate(case["expected_output_ids"]):
+                key = (case["id"], row)
+                expected[key] = tokens[: case["params"]["max_new_tokens"]]
+                given = request_of(case, row, runtime.manifest)
+                runtime.submit(given, partial(answers.__setitem__, key), reference=True)
+        runtime.close(grace_seconds=120)
+    finally:
+        runtime.close()
+    assert {key: chunk.token_ids[: len(expected[key])] for key, chunk in answers.items()} == expected
+    return type(runtime.engine)
 
 
 def check_case(engine: Engine, case: dict[str, Any]) -> None:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.api.answer import Chunk
-from trimode.config import ServerConfig
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
-from trimode.runtime import Runtime
 
 from tests.conftest import kit_folder
-from tests.parity.decoding import check_case, load_cases, request_of
+from tests.parity.decoding import check_at_once, check_case, load_cases
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -46,22 +42,5 @@ def test_all_cases_at_once_give_the_same_ids(
     checkpoint: str, parity_kit: Path, bundle_of: Callable[[Path], Path]
 ) -> None:
     """Continuous batching: all rows of all cases submitted together, mixed modes, lengths and block lengths."""
-    config = ServerConfig(
-        bundle=bundle_of(parity_kit / "checkpoints" / checkpoint), threads=1, max_slots=8, max_queue=999
-    )
-    runtime = Runtime.open(config)
-    answers: dict[tuple[str, int], Chunk] = {}
-    expected: dict[tuple[str, int], list[int]] = {}
-    try:
-        for case in load_cases(parity_kit):
-            if case["checkpoint"] != checkpoint:
-                continue
-            for row, tokens in enumerate(case["expected_output_ids"]):
-                key = (case["id"], row)
-                expected[key] = tokens[: case["params"]["max_new_tokens"]]
-                given = request_of(case, row, runtime.manifest)
-                runtime.submit(given, partial(answers.__setitem__, key), reference=True)
-        runtime.close(grace_seconds=120)
-    finally:
-        runtime.close()
-    assert {key: chunk.token_ids[: len(expected[key])] for key, chunk in answers.items()} == expected
+    cases = [case for case in load_cases(parity_kit) if case["checkpoint"] == checkpoint]
+    check_at_once(bundle_of(parity_kit / "checkpoints" / checkpoint), cases)

@@ -6,18 +6,14 @@ Run another kit that holds quadratic.json with `pytest tests/parity --parity-kit
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.api.answer import Chunk
-from trimode.config import ServerConfig
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
-from trimode.runtime import Runtime
 
 from tests.conftest import kit_folder
-from tests.parity.decoding import load_cases, request_of
+from tests.parity.decoding import check_at_once, load_cases
 from tests.parity.quadratic import FILE, check_case
 
 
@@ -37,21 +33,6 @@ def test_case(case: dict[str, Any], parity_kit: Path, bundle_of: Callable[[Path]
 def test_all_cases_at_once_with_those_of_the_other_modes_give_the_same_ids(
     checkpoint: str, parity_kit: Path, bundle_of: Callable[[Path], Path]
 ) -> None:
-    config = ServerConfig(
-        bundle=bundle_of(parity_kit / "checkpoints" / checkpoint), threads=1, max_slots=8, max_queue=999
-    )
-    runtime = Runtime.open(config)
-    answers: dict[tuple[str, int], Chunk] = {}
-    expected: dict[tuple[str, int], list[int]] = {}
     cases = [*load_cases(parity_kit), *load_cases(parity_kit, FILE)]
-    try:
-        for case in cases:
-            for row, tokens in enumerate(case["expected_output_ids"] if case["checkpoint"] == checkpoint else ()):
-                key = (case["id"], row)
-                expected[key] = tokens[: case["params"]["max_new_tokens"]]
-                given = request_of(case, row, runtime.manifest)
-                runtime.submit(given, partial(answers.__setitem__, key), reference=True)
-        runtime.close(grace_seconds=120)
-    finally:
-        runtime.close()
-    assert {key: chunk.token_ids[: len(expected[key])] for key, chunk in answers.items()} == expected
+    own = [case for case in cases if case["checkpoint"] == checkpoint]
+    check_at_once(bundle_of(parity_kit / "checkpoints" / checkpoint), own)

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.api.answer import Chunk
-from trimode.config import ServerConfig
 from trimode.engines.torch.engine import TorchEngine
-from trimode.runtime import Runtime
 
 from tests.conftest import kit_folder
 from tests.parity import quadratic
-from tests.parity.decoding import check_case, load_cases, request_of
+from tests.parity.decoding import check_at_once, check_case, load_cases
 from tests.torch.conftest import Linked, Opened
 
 CHECKPOINTS = ("plain", "wide", "yarn")
@@ -44,19 +40,5 @@ def test_quadratic_case(own_mask_case: dict[str, Any], engines: dict[str, TorchE
 @pytest.mark.parametrize("checkpoint", CHECKPOINTS)
 def test_all_cases_at_once_give_the_same_ids(checkpoint: str, parity_kit: Path, linked: Linked) -> None:
     """Continuous batching: all rows of all cases submitted together, mixed modes, lengths and block lengths."""
-    bundle = linked(parity_kit / "checkpoints" / checkpoint)
-    runtime = Runtime.open(ServerConfig(bundle=bundle, threads=1, max_slots=8, max_queue=999))
-    answers: dict[tuple[str, int], Chunk] = {}
-    expected: dict[tuple[str, int], list[int]] = {}
-    try:
-        assert isinstance(runtime.engine, TorchEngine)
-        for case in load_cases(parity_kit):
-            for row, tokens in enumerate(case["expected_output_ids"] if case["checkpoint"] == checkpoint else ()):
-                key = (case["id"], row)
-                expected[key] = tokens[: case["params"]["max_new_tokens"]]
-                given = request_of(case, row, runtime.manifest)
-                runtime.submit(given, partial(answers.__setitem__, key), reference=True)
-        runtime.close(grace_seconds=120)
-    finally:
-        runtime.close()
-    assert {key: chunk.token_ids[: len(expected[key])] for key, chunk in answers.items()} == expected
+    cases = [case for case in load_cases(parity_kit) if case["checkpoint"] == checkpoint]
+    assert check_at_once(linked(parity_kit / "checkpoints" / checkpoint), cases) is TorchEngine
