@@ -25,6 +25,7 @@ from ..common import BUNDLE, MODEL_YAML, PERF, WORK
 from ..common.claims import conclusion
 from ..common.progress import progress, run
 from ..common.results import about, describe, rounded, save
+from ..common.until_stopped import UntilStopped
 from ..soak.run import commit
 from .faces import GENERATE, SECONDS, Fuzzer
 from .report import claims
@@ -78,7 +79,7 @@ def measure(at: Addresses, seconds: float, seed: int) -> dict[str, Any]:
     return load.found()
 
 
-class Load:
+class Load(UntilStopped):
     """Callers that send requests until they are stopped; the block is left when each has its last answer."""
 
     def __init__(self, at: Addresses, seed: int) -> None:
@@ -87,19 +88,8 @@ class Load:
         self._outcomes: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._faults: list[str] = []
         self._canaries = self._wrong = 0
-        self._over, self._lock = threading.Event(), threading.Lock()
-        numbers = range(seed, seed + CALLERS)
-        self._threads = [threading.Thread(target=self._call, args=(number,), daemon=True) for number in numbers]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *rest: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        self._lock = threading.Lock()
+        super().__init__(self._call, range(seed, seed + CALLERS))
 
     def found(self) -> dict[str, Any]:
         """Return what came of all requests so far."""
@@ -116,7 +106,7 @@ class Load:
         draw = Random(seed)
         caller = Fuzzer(self._at, draw)
         faces, weights = list(WEIGHTS), list(WEIGHTS.values())
-        while not self._over.is_set():
+        while not self.over.is_set():
             (face,) = draw.choices(faces, weights)
             outcome = caller.faces[face]()
             with self._lock:

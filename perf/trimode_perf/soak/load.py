@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from trimode_client.local_server import Addresses
 
 from ..common.progress import MeasureError
+from ..common.until_stopped import UntilStopped
 from .callers import STREAMED, WAYS, Caller, Heard, ways_of
 from .requests import REFUSED, Request
 
@@ -56,29 +57,18 @@ def ask_alone(at: Addresses, model: str, requests: Sequence[Request], step: Call
     return found
 
 
-class Load:
+class Load(UntilStopped):
     """Callers that ask until they are stopped; the block is left when the last has its answer."""
 
     def __init__(self, at: Addresses, model: str, requests: Sequence[Request], right: Right) -> None:
         self.tally = Tally()
         self._at, self._model, self._requests, self._right = at, model, requests, right
-        self._over = threading.Event()
         self._lock = threading.Lock()
-        self._threads = [threading.Thread(target=self._call, args=(seed,), daemon=True) for seed in range(CALLERS)]
-
-    def __enter__(self) -> Load:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *rest: object) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join()
+        super().__init__(self._call, range(CALLERS))
 
     def _call(self, seed: int) -> None:
         draw, caller = random.Random(seed), Caller(self._at, self._model)
-        while not self._over.is_set():
+        while not self.over.is_set():
             number = draw.randrange(len(self._requests))
             try:
                 if draw.random() < IS_WRONG:

@@ -1,0 +1,30 @@
+"""UntilStopped: threads that ask for as long as a block lasts. Knows nothing of what they ask."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from typing import Self
+
+
+class UntilStopped:
+    """Threads that run until they are stopped; the block is left when each has its last answer.
+
+    Attributes:
+        over: set once they are to end.
+    """
+
+    def __init__(self, call: Callable[[int], None], numbers: Iterable[int]) -> None:
+        """Make a thread for each number, which runs `call(number)`; that has to look at `over`."""
+        self.over = threading.Event()
+        self._threads = [threading.Thread(target=call, args=(number,), daemon=True) for number in numbers]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *rest: object) -> None:
+        self.over.set()
+        for thread in self._threads:
+            thread.join()

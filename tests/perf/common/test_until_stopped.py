@@ -1,0 +1,22 @@
+"""Threads that run for as long as a block lasts."""
+
+from __future__ import annotations
+
+import threading
+
+from trimode_perf.common.until_stopped import UntilStopped
+
+
+def test_each_number_has_a_thread_until_the_block_ends() -> None:
+    begun, ended = threading.Barrier(4), list[int]()
+
+    def call(number: int) -> None:
+        begun.wait(60)
+        assert asking.over.wait(60)
+        ended.append(number)
+
+    asking = UntilStopped(call, range(3))
+    with asking as same:
+        begun.wait(60)  # all three run
+        assert same is asking and not ended
+    assert sorted(ended) == [0, 1, 2]
