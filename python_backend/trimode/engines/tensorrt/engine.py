@@ -17,14 +17,16 @@ from ...bundle.manifest import PLAN, Manifest, rebuild_hint
 from ...errors import BundleError, EngineError
 from ..base import Floats, Row, RowResult
 from ..device_result import DeviceResult
+from ..window import Window
 from .buffers import Buffers
 from .cache import DeviceCache
 from .cuda import Cuda
 from .executor import GraphExecutor
+from .layout import Shape
 from .logits import LogitsStore
 from .memory import Need, check_plan, check_slots
 from .plan import Plan, TensorRt
-from .windows import Window, Windows
+from .windows import Windows
 
 RUNTIME = "tensorrt"
 HALF_EXPONENT = np.uint16(0x7C00)
@@ -201,7 +203,7 @@ class TensorRtEngine:
                 top_prob[answered] = result.top_prob
         return DeviceResult(top_id, top_prob, lambda: logits, self.manifest.mask_token_id)
 
-    def _pass(self, window: Window, rows: Sequence[Row]) -> list[DeviceResult]:
+    def _pass(self, window: Window[Shape], rows: Sequence[Row]) -> list[DeviceResult]:
         """Run one compiled call; results in the order of `rows`."""
         call = self._executor.call(window.shape)
         for line, write in enumerate(window.writes):

@@ -14,10 +14,11 @@ from ...bundle.manifest import Manifest
 from ...errors import EngineError
 from ..base import Floats, Row
 from ..device_result import DeviceResult
+from ..window import Window
 from .buffers import Buffers
 from .call import Call
 from .cuda import Cuda, Pitched
-from .windows import Window
+from .layout import Shape
 
 
 class LogitsStore:
@@ -39,7 +40,7 @@ class LogitsStore:
         self._runs += 1
         self._aside = 0
 
-    def results(self, call: Call, window: Window, rows: Sequence[Row]) -> list[DeviceResult]:
+    def results(self, call: Call, window: Window[Shape], rows: Sequence[Row]) -> list[DeviceResult]:
         """Return the results of a call that has just run, in the order of `rows`."""
         self._calls += 1
         results, lines = [], window.lines
@@ -50,7 +51,7 @@ class LogitsStore:
             results.append(DeviceResult(ids, probs, fetch, self._mask_token_id))
         return results
 
-    def set_aside(self, window: Window, rows: Sequence[Row], results: Sequence[DeviceResult]) -> None:
+    def set_aside(self, window: Window[Shape], rows: Sequence[Row], results: Sequence[DeviceResult]) -> None:
         """Copy the logits of the call that ran last to where the run's further calls do not write.
 
         That is on the GPU, and in the host's memory where there is no more room for them.

@@ -6,7 +6,6 @@ Pure arithmetic over lanes and lengths. Knows nothing of devices or of what a ro
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from ...errors import EngineError
 from ..base import Ints, Row
 from ..inputs import rounded_rows
 from ..lanes import Lanes
+from ..window import Window
 from .layout import Shape
 
 TOKENS_STEP = 64
@@ -24,25 +24,6 @@ SMALLEST_BLOCK = 4
 """Tokens of the shortest block; the number of a block's tokens is rounded up to a power of two from this on."""
 PREFILL = "prefill"
 """The profile whose calls are one row each: a prompt's chunk fills the GPU alone, and its mask is the largest."""
-
-
-@dataclass(frozen=True)
-class Window:
-    """One compiled call.
-
-    Attributes:
-        members: line of the batch -> index of the row that runs there.
-        writes: for each line, the entry from which its lane is written.
-    """
-
-    shape: Shape
-    members: dict[int, int]
-    writes: list[int]
-
-    @property
-    def lines(self) -> dict[int, int]:
-        """Index of a row -> its line in the batch."""
-        return {index: line for line, index in self.members.items()}
 
 
 class Windows:
@@ -64,7 +45,7 @@ class Windows:
         self._buckets, self._capacity = manifest.buckets, manifest.capacity
         self._lanes = lanes
 
-    def over(self, rows: Sequence[Row]) -> Window | None:
+    def over(self, rows: Sequence[Row]) -> Window[Shape] | None:
         """Return one call for all `rows`; None if their lanes, their lengths or the plan's profiles do not allow it."""
         size, wanted = max(len(row.tokens) for row in rows), max(len(row.want) for row in rows)
         number = self._profile(size, wanted)

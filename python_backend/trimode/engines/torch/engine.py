@@ -23,13 +23,14 @@ from ...bundle.tensor_index import TensorIndex
 from ...errors import BundleError, EngineError
 from ..base import Floats, Ints, Row, RowResult
 from ..device_result import DeviceResult
+from ..window import Window
 from .cache import Cache
 from .device import Device
 from .executor import Executor
 from .memory import check_slots, slot_bytes
 from .network import Network
 from .weights import Weights
-from .windows import LONGEST, MARGIN, Window, Windows, pieces, rounded
+from .windows import LONGEST, MARGIN, Shape, Windows, pieces, rounded
 
 RUNTIME, KV_FORM = "torch", "scatter"
 TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
@@ -193,7 +194,7 @@ class TorchEngine:
                 found[index] = answer if window is windows[-1] else self._set_aside(answer)
         return [found[index] for index in range(len(rows))]
 
-    def _pass(self, window: Window, rows: Sequence[Row]) -> dict[int, _Answer]:
+    def _pass(self, window: Window[Shape], rows: Sequence[Row]) -> dict[int, _Answer]:
         call = self._executor.call(window.shape)
         for line, write in enumerate(window.writes):
             index = window.members.get(line)

@@ -6,13 +6,13 @@ Pure arithmetic over lanes and lengths. Knows nothing of devices or of what a ro
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from ...errors import EngineError
 from ..base import Row
 from ..inputs import rounded_rows
 from ..lanes import Lanes
+from ..window import Window
 
 SIZES = (1, 8, 16, 32, 64)
 """Tokens of a row, rounded up to one of these, and to a multiple of the last beyond it, so that few shapes occur."""
@@ -40,20 +40,6 @@ class Shape(NamedTuple):
     length: int
 
 
-@dataclass(frozen=True)
-class Window:
-    """One pass.
-
-    Attributes:
-        members: line of the batch -> index of the row that runs there.
-        writes: for each line, the entry from which its lane is written.
-    """
-
-    shape: Shape
-    members: dict[int, int]
-    writes: list[int]
-
-
 class Windows:
     """Makes windows for one cache.
 
@@ -77,7 +63,7 @@ class Windows:
         """Return how many entries attention reads if `entries` of them matter."""
         return next(length for length in self._lengths if length >= entries)
 
-    def over(self, rows: Sequence[Row]) -> list[Window]:
+    def over(self, rows: Sequence[Row]) -> list[Window[Shape]]:
         """Return the passes for `rows`: one if it has room in every lane, else one for each row.
 
         Raises:
@@ -109,7 +95,7 @@ class Windows:
     def _written(self, row: Row) -> int:
         return row.start if row.keep else max(row.start, self._lanes.held(row.slot))
 
-    def _window(self, rows: Sequence[Row], chosen: Sequence[int], *, anchored: bool) -> Window | None:
+    def _window(self, rows: Sequence[Row], chosen: Sequence[int], *, anchored: bool) -> Window[Shape] | None:
         lanes = {self._lanes.lane(rows[index].slot): index for index in chosen}
         first, batch = self._span(min(lanes), max(lanes), anchored=anchored)
         writes = [self._lanes.held_at(lane) for lane in range(first, first + batch)]

@@ -14,7 +14,7 @@ from trimode.engines.tensorrt.buffers import Buffers
 from trimode.engines.tensorrt.cuda import Cuda, Pitched
 from trimode.engines.tensorrt.layout import Shape
 from trimode.engines.tensorrt.logits import LogitsStore
-from trimode.engines.tensorrt.windows import Window
+from trimode.engines.window import Window
 from trimode.errors import EngineError
 
 from tests.support.toy import manifest
