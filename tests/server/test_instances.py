@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from trimode.api.tensors import MODEL_NAME, config_pbtxt, instance_group
-from trimode.server.gpu_repository import on_gpus
+from trimode.server.launch.gpu_repository import on_gpus
 
 from tests.server.server import Server, wait_until
 from tests.server.wire import GrpcStream, generate

@@ -99,7 +99,13 @@ OK = Answer(200, b"{}")
 class Run:
     """One supervised engine; `after_start` is called with it each time that it has become ready. A start heals it."""
 
-    def __init__(self, engine: Engine, after_start: Callable[[Run], None], ready_seconds: float = 5.0) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        after_start: Callable[[Run], None],
+        ready_seconds: float = 5.0,
+        exit_seconds: float = EXIT_SECONDS,
+    ) -> None:
         self.engine = engine
         self._healthy = engine.answer
         self.processes: list[Process] = []
@@ -108,12 +114,13 @@ class Run:
         self.requests = 0  # that have no answer
         self.gate = Gate()
         self._after_start = after_start
+        self._exit_seconds = exit_seconds
         asyncio.run(asyncio.wait_for(self._run(ready_seconds), DEADLINE_SECONDS))
 
     async def _run(self, ready_seconds: float) -> None:
         client: Any = self.engine
         self.liveness = Liveness(client, client, ready_seconds=ready_seconds, canary_seconds=CANARY_SECONDS)
-        self.supervisor = Supervisor(self._start, self.liveness, EXIT_SECONDS, self.gate)
+        self.supervisor = Supervisor(self._start, self.liveness, self._exit_seconds, self.gate)
         try:
             await self.supervisor.run(self._on_ready, lambda: self.requests)
         except ServeError as exc:

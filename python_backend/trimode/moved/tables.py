@@ -47,7 +47,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     "trimode.params": ("trimode.api.params", "trimode.api.defaults", "trimode.api.applicability"),
     "trimode.prefix": ("trimode.scheduling.prefix_cache", "trimode.scheduling.prefix_sharing"),
     "trimode.provisional": ("trimode.scheduling.snapshot",),
-    "trimode.repository": ("trimode.server.gpu_repository",),
+    "trimode.repository": ("trimode.server.launch.gpu_repository",),
     "trimode.request_check": ("trimode.server.body_check",),
     "trimode.reveal": (
         "trimode.decoding.reveal",

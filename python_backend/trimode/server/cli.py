@@ -101,6 +101,7 @@ async def _serve(options: argparse.Namespace) -> None:
 
         def take_up(served: Served) -> None:
             _say_loading(served)
+            gate.generation += 1
             openai.renew(served.facts)
             source.renew(model_of(served))
 

@@ -8,12 +8,17 @@ from collections.abc import Callable
 
 
 class Gate:
-    """Open, unless `close` was called last. What waits at it goes on when it opens, in whatever way."""
+    """Open, unless `close` was called last. What waits at it goes on when it opens, in whatever way.
+
+    Attributes:
+        generation: how many bundles were taken up in place of another; what was made of one may not suit the next.
+    """
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
         self._open.set()
         self.on_open: Callable[[], None] = lambda: None
+        self.generation = 0
 
     @property
     def closed(self) -> bool:
@@ -30,8 +35,10 @@ class Gate:
             self._open.set()
             self.on_open()
 
-    async def passed(self, seconds: float) -> None:
-        """Wait until it is open, at most so long; who waited for longer finds that no backend serves."""
-        if self.closed:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._open.wait(), seconds)
+    async def passed(self, seconds: float) -> bool:
+        """Wait until it is open, at most so long; return whether it is."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.closed:  # it may be closed again before who waits has its turn
+                    await self._open.wait()
+        return not self.closed

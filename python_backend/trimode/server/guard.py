@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any, NoReturn, Protocol
+from typing import NoReturn, Protocol
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -26,6 +26,7 @@ from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, 
 from ..logs.request_id import begin, current_id
 from .access.entry import EVERYBODY, Entry
 from .access.refusals import HTTP
+from .asked import Asked
 from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
 from .error_answer import error_response, error_text
@@ -204,18 +205,35 @@ class Guard:
             async with self.ask(path_of(request), checked, tag) as answer:
                 return await (self._stream if streaming else self._whole)(request, answer)
 
-    def ask(self, path: str, body: bytes, tag: str) -> AbstractAsyncContextManager[Answer]:
+    @property
+    def generation(self) -> int:
+        """Which of the bundles that followed each other is served."""
+        return self._gate.generation
+
+    def ask(
+        self, path: str, body: bytes, tag: str, generation: int | None = None
+    ) -> AbstractAsyncContextManager[Answer]:
         """Send a checked request for an answer; one that was sent and is not read to its end is cancelled by its tag.
 
+        Args:
+            generation: of the bundle by whose facts the request was made, if it was.
+
         Raises:
-            Refusal: no backend serves.
+            Refusal: no backend serves, or one with another bundle.
             ConnectionRefusedError, ExhaustedError, LostError, TimeoutError: see BackendClient.request.
         """
-        return _Asked(self, lambda: self._call("POST", path, body), tag)
+        return Asked(self, lambda: self._call("POST", path, body), tag, generation)
 
-    async def passed(self) -> None:
-        """Wait while the backend is replaced in order."""
-        await self._gate.passed(self._limits.silence_seconds)
+    async def passed(self, generation: int | None = None) -> None:
+        """Wait while the backend is replaced in order.
+
+        Raises:
+            Refusal: it takes too long, or what serves now is of another generation.
+        """
+        if not await self._gate.passed(self._limits.silence_seconds):
+            raise not_serving(self._state)
+        if generation not in (None, self.generation):
+            raise Refusal("unavailable", "the model was replaced while the request waited, try again")
 
     def cancel(self, tag: str) -> None:
         """End the request with this tag, whose caller left; nobody waits for that."""
@@ -260,40 +278,3 @@ class Guard:
             await response.write(b"data: " + json.dumps({"error": error.on_the_wire()}).encode() + b"\n\n")
         await response.write_eof()
         return response
-
-
-class _Asked(AbstractAsyncContextManager[Answer]):
-    """A request for an answer, from when it is sent until its answer was read or left; see Guard.ask."""
-
-    def __init__(self, guard: Guard, make: Callable[[], AbstractAsyncContextManager[Answer]], tag: str) -> None:
-        self._guard = guard
-        self._make = make
-        self._call: AbstractAsyncContextManager[Answer]
-        self._tag = tag
-        self._answer: Answer | None = None
-
-    async def __aenter__(self) -> Answer:
-        await self._guard.passed()
-        self._call = self._make()
-        self._guard.running += 1
-        sent = True
-        try:
-            self._answer = await self._call.__aenter__()
-        except (ConnectionRefusedError, ExhaustedError):
-            sent = False
-            raise
-        finally:
-            if self._answer is None:
-                self._end(sent=sent)
-        return self._answer
-
-    async def __aexit__(self, *why: Any) -> None:
-        try:
-            await self._call.__aexit__(*why)
-        finally:
-            self._end(sent=True)
-
-    def _end(self, *, sent: bool) -> None:
-        self._guard.running -= 1
-        if sent and (self._answer is None or not self._answer.complete):
-            self._guard.cancel(self._tag)

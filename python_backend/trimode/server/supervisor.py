@@ -7,7 +7,6 @@ end them either. Killing the server does, at once, and costs 0.3 s more than a r
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Awaitable, Callable
 
@@ -84,6 +83,7 @@ class Supervisor:
         while True:
             began = time.monotonic()
             process = None
+            self._renewing.clear()  # what is started now is the newest
             try:
                 process = await self._start()
                 fault = await self._serve(process, on_ready, running)
@@ -106,9 +106,18 @@ class Supervisor:
             pause = backoff_seconds(failures)
             said = "%s; its streams were ended, restart %d in %g s (failure %d in a row)"
             serve_log.warning(said, fault, restarts, pause, failures)
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._stopping.wait(), pause)
+            await self._pause(pause)
+            if self.stopping:
                 return
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait so long before another start, unless the server is to stop or has another bundle to start on."""
+        waits = [asyncio.create_task(event.wait()) for event in (self._stopping, self._renewing)]
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def _serve(
         self, process: TritonProcess, on_ready: Callable[[], Awaitable[None]], running: Callable[[], int]
@@ -131,11 +140,13 @@ class Supervisor:
     async def _renew(self, running: Callable[[], int]) -> None:
         """Wait until a successor is asked for and nothing runs any more."""
         await self._renewing.wait()
-        self._renewing.clear()
+        if self.stopping:
+            return
         self._gate.close()
         serve_log.info("a new bundle: new requests wait until %d that run have their answers", running())
         while running():
             await asyncio.sleep(DRAIN_POLL_SECONDS)
+        self.alive = False  # in this same moment: nothing may be sent to a server that is about to end
 
     async def _drain(self, process: TritonProcess, running: Callable[[], int]) -> None:
         """Wait until no request runs, then end the server; what runs too long is cut off, and callers hear that.

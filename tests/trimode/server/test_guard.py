@@ -18,10 +18,12 @@ from typing import Any
 
 import pytest
 from trimode.api.tensors import CANCEL, MODEL_NAME, TAG
+from trimode.errors import Refusal
 from trimode.server import guard
 from trimode.server.access.turnstile import Visit
 from trimode.server.backend_client import BackendClient
 from trimode.server.body_check import check_body
+from trimode.server.gate import Gate
 from trimode.server.guard import LARGE_BODY, Guard
 from trimode.server.http_front.listener import listen
 from trimode.server.serving import Limits
@@ -172,12 +174,37 @@ def test_what_was_not_sent_is_not_cancelled(state: type[Starting] | type[Living]
     assert asyncio.run(run()) == (503, 0)
 
 
-class Counting(BackendClient):
-    """Counts the cancellations that it is to send."""
+def test_who_waits_too_long_or_for_another_bundle_is_refused_and_nothing_is_sent() -> None:
+    async def run() -> None:
+        (inner,) = free_ports(1)
+        client, gate = Counting(inner), Gate()
+        made = Guard(client, Living(), Limits(silence_seconds=0.01), gate=gate)
+        async with contextlib.aclosing(client):
+            gate.close()
+            with pytest.raises(Refusal, match="try again"):
+                async with made.ask("/x", b"{}", "tag"):
+                    pass
+            gate.open()
+            gate.generation = 1
+            with pytest.raises(Refusal, match="the model was replaced while the request waited"):
+                async with made.ask("/x", b"{}", "tag", 0):
+                    pass
+            assert (made.running, client.sent) == (0, 0)
+            with pytest.raises(ConnectionRefusedError):
+                async with made.ask("/x", b"{}", "tag", 1):
+                    pass
+            assert (made.running, client.sent) == (0, 1)
 
-    cancellations = 0
+    asyncio.run(run())
+
+
+class Counting(BackendClient):
+    """Counts what it is to send, and the cancellations among that."""
+
+    cancellations = sent = 0
 
     def request(self, method: str, path: str, body: bytes = b"", *args: Any, **named: Any) -> Any:
+        self.sent += 1
         self.cancellations += CANCEL in json.loads(body)
         return super().request(method, path, body, *args, **named)
 

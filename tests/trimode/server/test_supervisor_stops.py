@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from trimode.server import supervisor
 
 from tests.support.supervised import DEAD, OK, Engine, Run, hurry
 
@@ -26,9 +27,9 @@ def test_requests_that_run_may_finish(caplog: pytest.LogCaptureFixture) -> None:
         run.supervisor.stop()
         asyncio.get_running_loop().call_later(0.005, setattr, run, "requests", 0)
 
-    Run(Engine(OK), after_start)
+    Run(Engine(OK), after_start, exit_seconds=3600)
     said = caplog.text
-    assert "stopping: 1 requests may finish within 0.02 s" in said
+    assert "stopping: 1 requests may finish within 3600 s" in said
     assert "cut off" not in said
 
 
@@ -42,14 +43,13 @@ def test_requests_that_run_for_too_long_are_cut_off(caplog: pytest.LogCaptureFix
     assert "2 requests were cut off" in caplog.text
 
 
-def test_a_second_stop_waits_for_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_second_stop_waits_for_nobody() -> None:
     def after_start(run: Run) -> None:
         run.requests = 1
-        run.supervisor._exit_seconds = 3600
         run.supervisor.stop()
         run.supervisor.stop()
 
-    assert Run(Engine(OK), after_start).processes[0].killed
+    assert Run(Engine(OK), after_start, exit_seconds=3600).processes[0].killed
 
 
 def test_a_successor_starts_once_nothing_runs_and_new_requests_wait_until_it_serves() -> None:
@@ -92,13 +92,42 @@ def test_a_server_that_dies_before_its_successor_is_replaced_as_ever(caplog: pyt
     assert "restart 1 in 0 s" in caplog.text
 
 
-def test_a_stop_while_a_successor_is_awaited_lets_what_runs_finish() -> None:
+def test_another_bundle_ends_the_pause_of_a_server_that_fails_and_is_started_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_PAUSE_SECONDS", 3600)
+    monkeypatch.setattr(supervisor, "LONGEST_PAUSE_SECONDS", 3600)
+
+    def after_start(run: Run) -> None:
+        if run.ready == 3:
+            run.stop_in(0.1)  # a start too many would follow at once
+            return
+        run.processes[-1].ill = DEAD
+        if run.ready == 2:  # the second failure in a row has a pause
+            asyncio.get_running_loop().call_later(0.05, run.supervisor.renew)
+
+    run = Run(Engine(OK), after_start)
+    assert (run.ready, len(run.processes), run.gate.closed, run.error) == (3, 3, False, "")
+
+
+def test_a_stop_while_a_successor_is_awaited_lets_what_runs_finish(caplog: pytest.LogCaptureFixture) -> None:
+    killed: list[bool] = []
+
     def after_start(run: Run) -> None:
         run.requests = 1
         loop = asyncio.get_running_loop()
-        run.supervisor.renew()
-        loop.call_later(0.05, run.supervisor.stop)
-        loop.call_later(0.06, lambda: setattr(run, "requests", 0))
 
-    run = Run(Engine(OK), after_start)
+        def finish() -> None:
+            killed.append(run.processes[0].killed)
+            run.requests = 0
+
+        def stop() -> None:
+            run.supervisor.stop()
+            loop.call_later(0.02, finish)
+
+        run.supervisor.renew()
+        loop.call_later(0.05, stop)
+
+    run = Run(Engine(OK), after_start, exit_seconds=3600)
     assert (run.ready, len(run.processes), run.gate.closed) == (1, 1, False)
+    assert killed == [False] and "cut off" not in caplog.text

@@ -14,12 +14,12 @@ from ...api.fields import SHIPPED_REVEALS
 from ...api.reveals import RULE_FILES, check_rule_files, joined, rule_files
 from ...bundle.manifest import ALL_MODES
 from ...logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
-from ..gpu_repository import on_gpus
 from ..installation import find
 from ..ports import Ports, free_port
 from ..process import TritonProcess
 from ..shared_memory import own_prefix
 from .environment import variables
+from .gpu_repository import on_gpus
 from .options import TRITON_OPTIONS, parser
 from .private_folder import plain_path
 from .reaper import Reaper

@@ -18,6 +18,7 @@ from .command import Launch
 from .reaper import Reaper
 from .served import Served
 
+STAYS = "the former bundle stays, since the new one cannot be served"
 TERMINAL = "/dev/tty"  # of a process that was started in one
 
 
@@ -36,6 +37,7 @@ class Renewal:
         self.on_taken: Callable[[Served], None] = lambda served: None
         self._next: tuple[Served, Launch] | None = None
         self._count = 0
+        self._asked = False
         self._reading: asyncio.Task[None] | None = None
 
     async def start(self) -> TritonProcess:
@@ -50,20 +52,26 @@ class Renewal:
         return await self.launch.start(self._reaper)
 
     def begin(self, renew: Callable[[], None]) -> None:
-        """Read and check the bundle beside all that runs, then call `renew`; one that cannot be served is refused."""
+        """Read and check the bundle beside all that runs, then call `renew`; one that cannot be served is refused.
+
+        If that goes on already, the bundle is read once more after it: it may have changed meanwhile.
+        """
+        self._asked = True
         if self._reading is None or self._reading.done():
             self._reading = asyncio.create_task(self._read(renew))
-        else:
-            serve_log.warning("the bundle is being read again already")
 
     async def _read(self, renew: Callable[[], None]) -> None:
-        try:
-            self._next = await asyncio.to_thread(self._prepared)
-        except (TrimodeError, OSError) as exc:
-            said = exc.on_the_wire() if isinstance(exc, TrimodeError) else str(exc)
-            serve_log.error("the former bundle stays, since the new one cannot be served: %s", said)
-            return
-        renew()
+        while self._asked:
+            self._asked = False
+            try:
+                self._next = await asyncio.to_thread(self._prepared)
+            except (TrimodeError, OSError) as exc:
+                said = exc.on_the_wire() if isinstance(exc, TrimodeError) else str(exc)
+                serve_log.error("%s: %s", STAYS, said)
+            except Exception:
+                serve_log.exception("%s", STAYS)
+            else:
+                renew()
 
     def _prepared(self) -> tuple[Served, Launch]:
         served = Served.read(self._options)

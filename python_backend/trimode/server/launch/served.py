@@ -14,11 +14,11 @@ from ...bundle.manifest import Manifest
 from ...config import ServerConfig
 from ...errors import BundleError, ServeError
 from ...logs.setup import serve_log
-from ..gpu_repository import parse_gpus
 from ..openai.shared.facts import Facts
 from ..ports import Ports
 from .command import Launch, keys_given
 from .environment import variables
+from .gpu_repository import parse_gpus
 from .limits import check_limits
 from .options import TRITON_OPTIONS, parser
 

@@ -73,7 +73,12 @@ class OpenAiFront:
 
     def renew(self, facts: Facts) -> None:
         """Serve a model of these facts from now on."""
-        self._service = replace(self._service, facts=facts)
+        self._service = replace(self._service, facts=facts, worker=self._service.worker.renewed())
+
+    async def _settled(self) -> Service:
+        """Return what the server has once no bundle takes the place of another."""
+        await self._service.worker.passed()
+        return self._service
 
     def refusal(self, path: str, error: TrimodeError) -> web.Response:
         """Return the answer to an error of a request that never came here, in the form of its endpoint."""
@@ -90,7 +95,8 @@ class OpenAiFront:
         for endpoint, match in matching:
             if method == endpoint.method:
                 open_to_all = endpoint.open or (self._open_metrics and endpoint.answer is server_facts.metrics)
-                return await _answered(exchange, endpoint, match[match.lastindex or 0], open_to_all=open_to_all)
+                part = match[match.lastindex or 0]
+                return await _answered(exchange, endpoint, part, self._settled, open_to_all=open_to_all)
         shown = f"{request.method} {shorten(Described(path))}"
         if not matching:
             return exchange.error(FaceError("not_found", f"{shown} is not served here"))
@@ -104,10 +110,13 @@ class OpenAiFront:
         return answer
 
 
-async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_to_all: bool) -> web.StreamResponse:
+async def _answered(
+    exchange: Exchange, endpoint: Endpoint, part: str, settled: Callable[[], Awaitable[Service]], *, open_to_all: bool
+) -> web.StreamResponse:
     try:
         if endpoint.counted:
             with exchange.service.entry.visit(exchange.request) as exchange.visit:
+                exchange.service = await settled()
                 return await endpoint.answer(exchange, part)
         if not open_to_all:
             exchange.service.entry.admit_request(exchange.request)

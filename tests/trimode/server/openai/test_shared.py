@@ -232,7 +232,16 @@ class Living:
     stopping = False
 
 
-class Backend:
+class Open:
+    """A gate before one bundle, which no other follows."""
+
+    generation = 0
+
+    async def passed(self) -> None:
+        """It is open."""
+
+
+class Backend(Open):
     """Answers each job with its seed as text, after as many turns of the event loop as its seed says."""
 
     def __init__(self, failing: int | None = None) -> None:
@@ -240,7 +249,7 @@ class Backend:
         self.running = self.most = self.left = 0
 
     @asynccontextmanager
-    async def ask(self, path: str, body: bytes, tag: str) -> AsyncIterator[Any]:
+    async def ask(self, path: str, body: bytes, tag: str, generation: int) -> AsyncIterator[Any]:
         self.running += 1
         self.most = max(self.most, self.running)
         try:
@@ -309,9 +318,9 @@ class LateEnd:
 def test_a_stream_is_read_to_its_end_and_its_answer_is_whole_whatever_comes_then(end: Exception | None) -> None:
     stream = LateEnd(end)
 
-    class Streaming:
+    class Streaming(Open):
         @asynccontextmanager
-        async def ask(self, path: str, body: bytes, tag: str) -> AsyncIterator[Any]:
+        async def ask(self, path: str, body: bytes, tag: str, generation: int) -> AsyncIterator[Any]:
             yield stream
 
     asked = translate({"prompt": "a", "stream": True}, facts())

@@ -34,16 +34,32 @@ _DECODER = json.JSONDecoder()
 class Asking(Protocol):
     """The guard, as far as this face needs it."""
 
-    def ask(self, path: str, body: bytes, tag: str) -> AbstractAsyncContextManager[Answer]:
-        """Send a checked request; cancel it if its answer is not read to the end."""
+    @property
+    def generation(self) -> int:
+        """Which of the bundles that followed each other is served."""
+
+    def ask(self, path: str, body: bytes, tag: str, generation: int) -> AbstractAsyncContextManager[Answer]:
+        """Send a checked request to that generation's; cancel it if its answer is not read to the end."""
+
+    async def passed(self) -> None:
+        """Wait while one bundle takes the place of another."""
 
 
 class Worker:
-    """Sends jobs through the guard."""
+    """Sends jobs through the guard, to the bundle that was served when it was made: their tokens are that one's."""
 
     def __init__(self, asking: Asking, state: ServingState) -> None:
         self._asking = asking
+        self._generation = asking.generation
         self._state = state
+
+    def renewed(self) -> Worker:
+        """Return one for the bundle that is served now."""
+        return Worker(self._asking, self._state)
+
+    async def passed(self) -> None:
+        """Wait while one bundle takes the place of another."""
+        await self._asking.passed()
 
     def pieces(self, asked: Asked, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
         """Yield the pieces of all jobs as they come, each with its job's number. Closing it cancels what runs.
@@ -97,7 +113,7 @@ class Worker:
         path = f"{GENERATE_PATH}_stream" if streams else GENERATE_PATH
         try:
             body = check_request(job, tag, visit, streaming=streams)
-            async with self._asking.ask(path, body, tag) as answer:
+            async with self._asking.ask(path, body, tag, self._generation) as answer:
                 if answer.status != 200:
                     raise error_in(error_text(await answer.read()), asked.names)
                 if not streams:

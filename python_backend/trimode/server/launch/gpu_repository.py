@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..api.tensors import MODEL_NAME, config_pbtxt
-from ..bundle.manifest import ALL_MODES
-from ..errors import ServeError
+from ...api.tensors import MODEL_NAME, config_pbtxt
+from ...bundle.manifest import ALL_MODES
+from ...errors import ServeError
 
 MAX_GPU = 1023  # an index; as in ServerConfig.device, far above what a machine has
 

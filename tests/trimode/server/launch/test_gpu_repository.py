@@ -11,12 +11,12 @@ import pytest
 from trimode.api.tensors import MODEL_NAME, config_pbtxt, instance_group
 from trimode.config import ServerConfig
 from trimode.errors import ServeError
-from trimode.server.gpu_repository import on_gpus, parse_gpus
 from trimode.server.launch import served
+from trimode.server.launch.gpu_repository import on_gpus, parse_gpus
 from trimode.server.launch.options import parser
 from trimode.triton.instance import Instance
 
-REPOSITORY = Path(__file__).parents[3] / "model_repository"
+REPOSITORY = Path(__file__).parents[4] / "model_repository"
 
 
 def manifest(runtime: str) -> Any:
