@@ -39,6 +39,7 @@ from . import (
 from .causal import report as causal
 from .domains import headline
 from .fronts import part as fronts
+from .fronts import watched
 from .knobs import fastest
 from .speculation import auto_replay, free_drafts
 from .speculation import part as speculation
@@ -58,6 +59,7 @@ PARTS: tuple[Part, ...] = (
         free_drafts.PART,
         lengths.PART,
         startup.PART,
+        watched.PART,
     ),
     *(domains.PART, passes.PART, passes.OPENVINO, knobs.PART, int8.PART, grammar.PART, perf_analyzer.PART),
 )
