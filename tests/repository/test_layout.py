@@ -20,7 +20,8 @@ TABLE = {
     # triton to scheduling: callers take turns before grammars by the rule of slots, scheduling/turns.py
     # the room logs, which the server and all that works for a request name requests by
     # server to grammar: see below
-    "trimode": (17, 9, 65),
+    # the room vision, which turns files into pictures and needs api and errors
+    "trimode": (18, 9, 67),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),
     "trimode_client": (10, 6, 26),
@@ -39,6 +40,7 @@ MAY_IMPORT = {
     "api": {"errors"},
     "bundle": {"errors"},
     "text": FOUNDATION,
+    "vision": FOUNDATION,
     "grammar": {*FOUNDATION, "text"},
     "engines": FOUNDATION,
     "metrics": FOUNDATION,

@@ -70,6 +70,15 @@ ERROR_TYPES: dict[str, ErrorType] = {
             meaning="What the answer must match, a schema, an expression or a grammar, is not valid, is too large, "
             "fits no text, or asks for what cannot be enforced.",
             remedy="Correct it; the message names what is refused, and where it stands."),
+        ErrorType("bad_image", 400, "INVALID_ARG", "invalid",
+            meaning="A picture is empty, too large, broken or of another format; or the places for pictures in the "
+            "prompt are not as many as the pictures.",
+            remedy="Send a PNG, JPEG, WebP or GIF within the limits that the message gives, and a place for each."),
+        ErrorType("bad_image_url", 400, "INVALID_ARG", "invalid",
+            meaning="The URL of a picture cannot be read, leads to a host or an address that is not allowed, or gave "
+            "no picture in time.",
+            remedy="Send the picture itself, base64 or a `data:` URL, or have the operator name the host with "
+            "`--allowed-media-domains`."),
         ErrorType("no_filling", 400, "INVALID_ARG", "invalid",
             meaning="No text was found for a gap with which the gap, or the whole text, matches what it must match.",
             remedy="Allow more tokens with `max_tokens` or other sizes of the gap, or see whether the text around "
