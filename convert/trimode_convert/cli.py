@@ -25,13 +25,14 @@ from trimode.errors import BundleError, TrimodeError
 
 from .atomic_folder import check_place, megabytes
 from .bundle import drafts
+from .bundle.cpu_memory import CpuMemory
 from .bundle.facts import DEFAULT_CAPACITY
 from .bundle.onnx_bundle import BundleDraft, BundleOptions
 from .bundle.tensorrt_bundle import TensorRtBuild, work_folder
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.known_hash import Reading
 from .checkpoint.tokenizer_file import text_remarks
-from .graph.precisions import TARGETS, TENSORRT, TORCH
+from .graph.precisions import ONNXRUNTIME, TARGETS, TENSORRT, TORCH
 from .progress import phases, progress
 from .tensorrt.footprint import GPUS, gigabytes
 from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK, DEFAULT_QUADRATIC, Shapes
@@ -163,7 +164,14 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
         reading.keep(target)
         seconds = time.monotonic() - started
         outcomes = _outcomes(options, target, checkpoint)
-    out.print(_summary(target, draft.manifest, checkpoint, state, seconds, outcomes, read=reading.read))
+    table = _summary(target, draft.manifest, checkpoint, state, seconds, outcomes, read=reading.read)
+    if asked.target is ONNXRUNTIME:
+        need = CpuMemory.of(draft.manifest)
+        table.add_row(
+            "memory to serve",
+            f"weights {megabytes(need.weights)}, keys and values {megabytes(need.kv_per_slot)} a slot at most",
+        )
+    out.print(table)
     if failed := [outcome for outcome in outcomes if not outcome.passed]:
         shutil.rmtree(target)  # otherwise the next build would call it up to date
         text = f"error: {len(failed)} of {len(outcomes)} checks failed and the bundle was removed, first: {failed[0]}"

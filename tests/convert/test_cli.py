@@ -33,7 +33,7 @@ def test_build_prints_a_summary(checkpoint: Path, tmp_path: Path) -> None:
     done = run(checkpoint, "--out", tmp_path / "out")
     assert (done.returncode, done.stderr) == (0, "")
     parameters = sum(values.size for values in factory.tensors(factory.config()).values())
-    for part in ("built", "some-model, float32, capacity 512", f"{parameters:,}", "peak memory"):
+    for part in ("built", "some-model, float32, capacity 512", f"{parameters:,}", "peak memory", "memory to serve"):
         assert part in done.stdout
 
 

@@ -1,34 +1,50 @@
-"""The memory of a bundle for ONNX Runtime, from shapes alone: weights, keys and values. Reads no tensor."""
+"""The memory that a bundle takes in ONNX Runtime, from its manifest or from shapes alone. Reads no tensor."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trimode.bundle.manifest import WEIGHTS, Manifest
+
 from ..checkpoint.checkpoint import Checkpoint
 from ..checkpoint.config import ModelConfig
 from ..graph.model import draw
 from ..graph.precisions import ONNXRUNTIME
+from .facts import buckets
 
 
 @dataclass(frozen=True)
 class CpuMemory:
-    """Bytes: the weight file, and the keys and values of one sequence of full capacity, which are float32."""
+    """Bytes: the weight file, and the most that the keys and values of a slot take.
+
+    They are float32. The engine keeps an array for each bucket that was used, so a sequence that grows to the full
+    capacity leaves entries in all of them: nearly twice its capacity.
+    """
 
     weights: int
     kv_per_slot: int
 
+    @classmethod
+    def of(cls, manifest: Manifest) -> CpuMemory:
+        """Return what a bundle takes."""
+        return cls(manifest.files[WEIGHTS], _kv_bytes(manifest) * sum(manifest.buckets))
+
     def total(self, slots: int) -> int:
-        """Return the bytes with `slots` sequences."""
+        """Return the bytes with `slots` slots."""
         return self.weights + slots * self.kv_per_slot
 
 
 def cpu_memory(config: ModelConfig, precision: str, capacity: int, *, adapter_rank: int = 0) -> CpuMemory:
-    """Return what a model needs on the CPU for sequences of `capacity` tokens.
+    """Return what a model needs on the CPU for sequences of `capacity` tokens, of which no file has to be there.
 
     Raises:
         CheckpointError: ONNX Runtime does not have the precision.
     """
     checkpoint = Checkpoint.of_shapes(config, adapter_rank)
     drawn = draw(checkpoint, target=ONNXRUNTIME, precision=precision, capacity=capacity, location="none")
-    kv = 2 * config.num_layers * config.num_kv_heads * config.head_dim * 4 * capacity
-    return CpuMemory(drawn.weights.total_bytes, kv)
+    return CpuMemory(drawn.weights.total_bytes, _kv_bytes(config) * sum(buckets(capacity)))
+
+
+def _kv_bytes(facts: Manifest | ModelConfig) -> int:
+    """Return the bytes of a token's keys and values in all layers."""
+    return 2 * facts.num_layers * facts.num_kv_heads * facts.head_dim * 4

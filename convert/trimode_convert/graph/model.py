@@ -72,8 +72,8 @@ class _Drawing:
         """Draw everything."""
         graph, config = self.graph, self.config
         head, share = self.precision.head or self.linear, not self.chooses
-        ends = ends_of(self.checkpoint, self.weights, head, share=share)
-        hidden = ends.embed(graph, self.input_ids)  # [B, S, hidden]
+        ends = ends_of(graph, self.checkpoint, self.weights, head, share=share)
+        hidden = ends.embed(self.input_ids)  # [B, S, hidden]
         normed = self.norms.first(graph, hidden, self._input_gain(0))
         for layer in range(config.num_layers):
             mixed = self.cache.attend(layer, self._projections(layer, normed))
@@ -83,7 +83,7 @@ class _Drawing:
                     self.lora_scale = self._wanted(self.lora_scale)
             hidden, normed = self.norms.after(graph, hidden, self._output(layer, mixed), self._mlp_gain(layer))
             hidden, normed = self.norms.after(graph, hidden, self._mlp(layer, normed), self._input_gain(layer + 1))
-        logits = give_logits(graph, config, ends.project(graph, normed))
+        logits = give_logits(graph, config, ends.project(normed))
         if self.chooses:
             give_top(graph, self.weights, config, logits)
 

@@ -8,11 +8,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from trimode.engines.onnx.slots import Slots
 from trimode.errors import CheckpointError
 from trimode_convert.bundle.cpu_memory import CpuMemory, cpu_memory
+from trimode_convert.bundle.onnx_bundle import BundleOptions, outline
+from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.graph.precisions import ONNXRUNTIME
 
+from tests.support import checkpoints as factory
 from tests.support import official_shapes
 from tests.support.layout import ROOT
 
@@ -30,9 +34,26 @@ def need(size: str, precision: str) -> CpuMemory:
 
 
 @pytest.mark.parametrize(("size", "bytes_a_token"), [("3b", 212_992), ("8b", 278_528), ("14b", 327_680)])
-def test_a_slot_holds_keys_and_values_in_float32(size: str, bytes_a_token: int) -> None:
-    assert need(size, "int4").kv_per_slot == CAPACITY * bytes_a_token
-    assert need(size, "int4").total(3) == need(size, "int4").weights + 3 * CAPACITY * bytes_a_token
+def test_a_slot_holds_keys_and_values_in_float32_in_every_bucket(size: str, bytes_a_token: int) -> None:
+    buckets = 64 + 128 + 256 + 512 + 1024 + CAPACITY
+    assert need(size, "int4").kv_per_slot == buckets * bytes_a_token
+    assert need(size, "int4").total(3) == need(size, "int4").weights + 3 * buckets * bytes_a_token
+
+
+def test_a_bundle_takes_what_its_shapes_say(tmp_path: Path) -> None:
+    with Checkpoint.open(factory.write(tmp_path)) as checkpoint:
+        found = CpuMemory.of(outline(checkpoint, BundleOptions("int8", 256)).manifest)
+        rank = 0 if checkpoint.adapter is None else checkpoint.adapter.rank
+        assert found == cpu_memory(checkpoint.config, "int8", 256, adapter_rank=rank)
+
+
+def test_the_engine_has_an_array_for_each_bucket() -> None:
+    """Which is what a slot's bytes are counted by."""
+    slots = Slots(planes=4, heads=2, head_dim=8, buckets=(64, 128, 200), max_slots=1)
+    slot = slots.allocate(block=True)
+    for length in (64, 128, 200):
+        slots.reserve(slot, length)
+    assert sum(array.nbytes for array in slots._arrays.values()) == 4 * 2 * 8 * 4 * (64 + 128 + 200)
 
 
 @pytest.mark.parametrize("size", official_shapes.SIZES)

@@ -11,9 +11,11 @@ import pytest
 from trimode.bundle.manifest import GRAPH, WEIGHTS
 from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft, write_bundle
 from trimode_convert.checkpoint.checkpoint import Checkpoint
+from trimode_convert.graph.blockwise_linear import int8_blocks_linear
+from trimode_convert.graph.builder import GraphBuilder
 from trimode_convert.graph.ends import Apart, Tied, TiedInt8, ends_of
-from trimode_convert.graph.linear import int8_fine_linear, int8_linear, plain_linear
-from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.graph.linear import Linear, int8_fine_linear, int8_linear, plain_linear
+from trimode_convert.graph.precisions import ONNXRUNTIME, TENSORRT
 from trimode_convert.verify.passes import BundleRunner, Pass
 from trimode_convert.verify.verify import against_reference
 from trimode_convert.weights.weight_file import WeightLayout
@@ -43,6 +45,10 @@ def checkpoint_of(folder: Path, *, stored: bool, denoises: bool = True, outlier:
         del arrays[HEAD]
     opened = Checkpoint.open(factory.write(folder, settings, arrays))
     return replace(opened, config=replace(opened.config, denoises=denoises))
+
+
+def builder() -> GraphBuilder:
+    return GraphBuilder("weights", ONNXRUNTIME.opset, "float32")
 
 
 def bundle_of(checkpoint: Checkpoint, out: Path, precision: str) -> Path:
@@ -87,11 +93,25 @@ def test_a_tied_int8_head_is_the_embeddings_codes(tmp_path: Path) -> None:
         (int8_linear, True, Apart),  # its embedding stays in float32
     ],
 )
-def test_which_tied_ends_are_one_matrix(tmp_path: Path, head: object, share: bool, form: type) -> None:
+def test_which_tied_ends_are_one_matrix(tmp_path: Path, head: Linear, share: bool, form: type) -> None:
     with checkpoint_of(tmp_path, stored=False) as checkpoint:
-        assert type(ends_of(checkpoint, WeightLayout(), head, share=share)) is form  # type: ignore[arg-type]
+        assert type(ends_of(builder(), checkpoint, WeightLayout(), head, share=share)) is form
     with checkpoint_of(tmp_path / "stored", stored=True) as checkpoint:
-        assert type(ends_of(checkpoint, WeightLayout(), head, share=share)) is Apart  # type: ignore[arg-type]
+        assert type(ends_of(builder(), checkpoint, WeightLayout(), head, share=share)) is Apart
+
+
+@pytest.mark.parametrize("head", [plain_linear, int8_fine_linear, int8_blocks_linear])
+def test_the_head_does_not_depend_on_the_embedding_being_drawn_first(tmp_path: Path, head: Linear) -> None:
+    with checkpoint_of(tmp_path, stored=False) as checkpoint:
+        found = {}
+        for first in ("embed", "project"):
+            graph, weights = builder(), WeightLayout()
+            ends = ends_of(graph, checkpoint, weights, head, share=True)
+            draw = {"embed": lambda ends=ends: ends.embed("ids"), "project": lambda ends=ends: ends.project("hidden")}
+            for name in (first, *(set(draw) - {first})):
+                draw[name]()
+            found[first] = sorted((blob.name, blob.nbytes) for blob in weights.blobs)
+    assert found["embed"] == found["project"]
 
 
 def test_tensorrt_keeps_two_matrices(tmp_path: Path) -> None:
