@@ -1,0 +1,109 @@
+"""What is tried with a fleet, each as a function that returns counts: no time, which a busy machine would falsify."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+from ..fleet.fleet import Fleet
+from ..fleet.waiting import wait
+from .asking import SECONDS, Load, Stream, ask, chat, metric, scraped, shares
+
+MODES = ("autoregressive", "diffusion", "self_speculation")
+CACHE = ("trimode_prefix_cache_hits_total", "trimode_prefix_cache_queries_total", "trimode_request_seconds_count")
+CALLERS = 6
+LONG: dict[str, Any] = {"stream": True, "max_tokens": 900, "min_tokens": 900, "mode": "autoregressive"}
+"""A stream that still runs when something happens to its server."""
+
+
+def affinity(fleet: Fleet, model: str, prefixes: int, turns: int) -> dict[str, float]:
+    """Return the hit rate of the prefix caches at the one address, and that of asking the servers in turns.
+
+    Each of `prefixes` texts begins `turns` requests. Their number should be no multiple of the servers', or turns
+    would be affinity.
+    """
+
+    def totals() -> list[float]:
+        return [sum(metric(one, name) for one in fleet.replicas) for name in CACHE]
+
+    def rate(name: str, ports: Iterator[int]) -> float:
+        hits, queries, answers = totals()
+        texts = [f"{name} {number}: " + f"the sailor of ship {number} sings. " * 30 for number in range(prefixes)]
+        for turn in range(turns):
+            for text in texts:
+                ask(next(ports), chat(model, text, f"What is {turn} + 1?"))
+        counted = answers + prefixes * turns
+        wait(lambda: totals()[2] >= counted, SECONDS, lambda: f"{totals()[2]} answers of {counted} are counted")
+        now = totals()
+        return (now[0] - hits) / (now[1] - queries)
+
+    ours = rate("By affinity", itertools.repeat(fleet.port))
+    theirs = rate("In turns", itertools.cycle([one.http for one in fleet.replicas]))
+    return {"prefixes": prefixes, "turns": turns, "affinity": ours, "in_turns": theirs}
+
+
+def replaced(fleet: Fleet, model: str, requests: int) -> dict[str, Any]:
+    """Replace every server, one after the other, under a load of at least `requests`; return what failed."""
+    before = {one.name: one.process.pid for one in fleet.replicas if one.process}
+    with Load(fleet, model, CALLERS) as load:
+        between = requests // (len(fleet.replicas) + 1)
+        load.goes_on(between)
+        for replica in fleet.replace_all():
+            load.goes_on(between)
+            wait(lambda one=replica: metric(one, "trimode_requests_total") > 0, SECONDS, lambda: "it gets none")  # type: ignore[misc]
+        load.goes_on(max(requests - len(load.answers), 0))
+    renewed = [one.name for one in fleet.replicas if one.process and one.process.pid != before[one.name]]
+    failed = load.failed()
+    return {
+        "requests": len(load.answers),
+        "failed": len(failed),
+        "errors": sorted({f"{answer.status} {answer.text[-200:]}" for answer in failed}),
+        "renewed": len(renewed),
+        "callers": CALLERS,
+    }
+
+
+def killed(fleet: Fleet, model: str) -> dict[str, Any]:
+    """Kill the server with most streams (SIGKILL) while all of them run, and ask on; then start it again."""
+    streams = [Stream(fleet.port, chat(model, f"Caller {number}.", **LONG)) for number in range(CALLERS)]
+    for stream in streams:
+        if not stream.begun.wait(SECONDS):
+            raise TimeoutError("a stream did not begin")
+    here = {one.name: [stream for stream in streams if stream.server in (one.name, one.url)] for one in fleet.replicas}
+    victim = max(fleet.replicas, key=lambda one: len(here[one.name]))
+    if victim.process is None:
+        raise RuntimeError(f"{victim.name} does not run")
+    victim.process.kill()
+    victim.process.wait()
+    after = [ask(fleet.port, chat(model, f"New {number}.")) for number in range(2 * CALLERS)]
+    wait(lambda: not fleet.router.sends_to(victim), SECONDS, lambda: f"{fleet.router.title} still sends to it")
+    theirs = [stream for stream in streams if stream not in here[victim.name]]
+    found = {
+        "streams": CALLERS,
+        "of_the_victim": len(here[victim.name]),
+        "cut": sum(not stream.ended().whole for stream in here[victim.name]),
+        "others": len(theirs),
+        "others_whole": sum(stream.ended().whole for stream in theirs),
+        "asked_after": len(after),
+        "answered_after": sum(answer.whole for answer in after),
+        "errors_after": sorted({answer.text[-200:] for answer in after if not answer.whole}),
+    }
+    fleet.replace(victim)
+    with Load(fleet, model, CALLERS) as load:
+        wait(lambda: shares(load.answers, [victim])[victim.name] > 0, SECONDS, lambda: "it gets no requests again")
+    return {**found, "failed_when_joined": len(load.failed())}
+
+
+def modes(fleet: Fleet, model: str) -> dict[str, Any]:
+    """Ask for each mode by the field and by the model's name; return the status, and which modes were counted."""
+    by_field = {mode: ask(fleet.port, chat(model, "Hello.", mode=mode)).status for mode in MODES}
+    by_name = {mode: ask(fleet.port, chat(f"{model}:{mode}", "Hello.")).status for mode in MODES}
+
+    def counted() -> set[str]:
+        lines = [line for one in fleet.replicas for line in scraped(one) if line.startswith("trimode_requests_total{")]
+        return {line.split('mode="')[1].split('"')[0] for line in lines} & set(MODES)
+
+    asked = {mode for mode in MODES if 200 in (by_field[mode], by_name[mode])}
+    wait(lambda: asked <= counted(), SECONDS, lambda: f"{counted()} are counted")  # published a moment later
+    return {"by_field": by_field, "by_name": by_name, "counted": sorted(counted())}
