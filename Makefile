@@ -32,7 +32,7 @@ BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(if $(ENGINE),$(call plain,ENGI
 CONVERSION = $(if $(value CAPACITY),--capacity $(call quoted,CAPACITY)) $(if $(value REHASH),--rehash)
 INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 INT4_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int4)
-NOT_ON_TORCH := $(if $(filter torch,$(ENGINE)),$(filter demo editing fleet fuzz peers perf pictures quality soak,$(MAKECMDGOALS)))
+NOT_ON_TORCH := $(if $(filter torch,$(ENGINE)),$(filter demo editing fleet fleet-check fuzz peers perf pictures quality soak,$(MAKECMDGOALS)))
 $(if $(NOT_ON_TORCH),$(error make $(NOT_ON_TORCH) runs in $(VENV), which has no PyTorch: ENGINE=torch is for build and serve))
 NODE := tests/clients/node/node_modules
 BROWSER := tests/browser/node_modules
@@ -47,7 +47,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check docs layout fleet demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -104,8 +104,11 @@ docs: $(VENV)/docs ## Render docs/reference and build the documentation's site i
 layout: ## Print the rooms, floors and arrows of each package, from its own imports
 	$(PYTHON) scripts/layout.py
 
-fleet: build ## Serve MODEL by REPLICAS=3 servers behind one address, http://localhost:PORT, with HAProxy; SIGHUP replaces them
-	exec $(PY) -m scripts.fleet --bundle $(BUNDLE) --port $(PORT) --replicas $(or $(REPLICAS),3)
+fleet: build ## Serve MODEL by REPLICAS=3 servers behind one address, http://localhost:PORT, with ROUTER=haproxy|smg; SIGHUP replaces them
+	exec $(PY) -m scripts.fleet --bundle $(BUNDLE) --port $(PORT) --replicas $(or $(REPLICAS),3) $(if $(value ROUTER),--router $(call quoted,ROUTER))
+
+fleet-check: build ## Replace, kill, slow down and overload three servers under load; write perf/FLEET.md; ROUTER=haproxy|smg, or both
+	$(PY) -m scripts.fleet_check --bundle $(BUNDLE) $(if $(value ROUTER),--router $(call quoted,ROUTER))
 
 demo: build ## Serve MODEL for a moment and show one prompt in auto and the three modes
 	$(PY) -m trimode_client.cli.demo --bundle $(BUNDLE)
@@ -149,7 +152,7 @@ image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this pro
 	docker build --file build/Dockerfile --tag $(IMAGE) .
 
 clean: ## Remove what was built here: bundles, environments, caches
-	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-torch $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools .cache/haproxy $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-torch $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools .cache/haproxy .cache/smg $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, completed in stages: $(VENV)/serve has what converting and serving need, $(VENV)/test adds what the
 # tests need, and so on; each stage is the extra of pyproject.toml of that name. PyTorch has an environment of its own,

@@ -17,11 +17,12 @@ from . import __doc__ as description
 from .fleet import Fleet
 from .haproxy import HAProxy
 from .router import Router
+from .smg import Smg
 from .waiting import POLL_SECONDS, FleetError, end_of
 
 SCRIPTS = Path(__file__).resolve().parents[1]
 MOST_REPLICAS = 64
-ROUTERS: dict[str, type[Router]] = {"haproxy": HAProxy}
+ROUTERS: dict[str, type[Router]] = {"haproxy": HAProxy, "smg": Smg}
 """Each has a script that gets it, fetch- and its name."""
 
 

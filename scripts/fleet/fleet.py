@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,7 +22,13 @@ class Fleet:
     """The servers and their router; a context that starts all of them and leaves none behind."""
 
     def __init__(
-        self, bundle: Path, replicas: int, router: Router, *, python: str = sys.executable, options: Sequence[str] = ()
+        self,
+        bundle: Path,
+        replicas: int,
+        router: Router,
+        *,
+        python: str = sys.executable,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Choose ports; nothing runs yet.
 
@@ -31,10 +37,11 @@ class Fleet:
             replicas: how many servers there are.
             router: what is in front of them; their logs are in its folder.
             python: the interpreter that serves.
-            options: those of every server beside its ports.
+            environment: variables of every server, such as TRIMODE_MAX_QUEUE, beside this process's own.
         """
         self.router = router
-        self.command = [python, "-m", "trimode.server", "--bundle", str(bundle), *options]
+        self.command = [python, "-m", "trimode.server", "--bundle", str(bundle)]
+        self.environment = dict(environment or {})
         taken = set(router.ports)
         self.replicas: list[Replica] = []
         for number in range(replicas):
@@ -78,7 +85,7 @@ class Fleet:
 
     def start(self, replica: Replica) -> None:
         """Start the process of a server, which must not have one that runs."""
-        replica.start(self.command)
+        replica.start(self.command, self.environment)
 
     def replace(self, replica: Replica) -> None:
         """Put a new process in a server's place, after it was drained: no request fails for it.
@@ -122,9 +129,16 @@ class Fleet:
 
 @contextmanager
 def held_back(signals: set[signal.Signals]) -> Iterator[None]:
-    """Let signals wait until the end of a context. Only of use on the thread that takes them, the main one."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    """Let signals wait until the end of a context. Only the main thread may do so.
+
+    Their handlers are replaced, since a mask would hold for one thread alone, and the kernel may choose another.
+    """
+    came: set[int] = set()
+    before = {one: signal.signal(one, lambda number, _: came.add(number)) for one in signals}
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        for number in came:
+            signal.raise_signal(number)

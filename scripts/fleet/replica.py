@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -51,13 +52,19 @@ class Replica:
         except OSError:
             return False
 
-    def start(self, command: Sequence[str]) -> None:
-        """Start its process, of which none may run."""
+    def start(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+        """Start its process, of which none may run, with `environment` beside this process's own."""
         ports = {"http": self.http, "grpc": self.grpc, "metrics": self.metrics}
         words = [word for name, port in ports.items() for word in (f"--{name}-port", str(port))]
         words += ["--trusted-proxies", LOOPBACK, "--exit-timeout", str(ANSWER_SECONDS)]
         with self.log.open("ab") as out:
-            self.process = subprocess.Popen([*command, *words], stdout=out, stderr=out, start_new_session=True)
+            self.process = subprocess.Popen(
+                [*command, *words],
+                env={**os.environ, **environment},
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
 
     def wait_ready(self) -> None:
         """Wait until it takes requests.

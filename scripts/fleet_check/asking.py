@@ -18,6 +18,8 @@ from ..fleet.waiting import wait
 PATH = "/v1/chat/completions"
 SECONDS = 300.0  # for an answer, or for what a router should notice: machines are busy
 SERVED_BY = ("x-served-by", "x-smg-routed-worker-id")  # a server's name from HAProxy, its URL from smg
+EVENT = "data:"
+TURNS = 4  # requests of a caller that begin alike: a server that joins gets those that begin otherwise
 TOKENS = 8  # of an answer that is only to come
 
 
@@ -31,8 +33,14 @@ class Answer:
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is missing: a stream has its end."""
-        return self.status == 200 and ("data:" not in self.text or self.text.rstrip().endswith("data: [DONE]"))
+        """Whether nothing is missing: a stream has its end, and no error before it."""
+        ended = not self.text.startswith(EVENT) or self.text.rstrip().endswith(f"{EVENT} [DONE]")
+        return self.status == 200 and ended and f'{EVENT} {{"error"' not in self.text
+
+    @property
+    def refused(self) -> bool:
+        """Whether it was refused for an overload."""
+        return self.status in (429, 503)
 
     def by(self, replica: Replica) -> bool:
         """Whether this server answered."""
@@ -131,7 +139,7 @@ class Load:
         turn = 0
         while not self._stopped.is_set():
             turn += 1
-            body = chat(self._model, f"You are caller {number}.", f"What is {turn} + {number}?")
+            body = chat(self._model, f"{number}-{turn // TURNS}: the caller.", f"What is {turn} + {number}?")
             self.answers.append(ask(self._port, body))
 
     def goes_on(self, more: int) -> None:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import psutil
+
 from ..fleet.fleet import Fleet
+from ..fleet.replica import Replica
 from ..fleet.waiting import wait
 from .asking import SECONDS, Load, Stream, ask, chat, metric, scraped, shares
 
 MODES = ("autoregressive", "diffusion", "self_speculation")
 CACHE = ("trimode_prefix_cache_hits_total", "trimode_prefix_cache_queries_total", "trimode_request_seconds_count")
 CALLERS = 6
+BRAKE_SECONDS = 0.05
+SHORTER = {"max_tokens": 150, "min_tokens": 150}
+OVERLOADED = 'outcome="overloaded"'
 LONG: dict[str, Any] = {"stream": True, "max_tokens": 900, "min_tokens": 900, "mode": "autoregressive"}
 """A stream that still runs when something happens to its server."""
 
@@ -107,3 +115,62 @@ def modes(fleet: Fleet, model: str) -> dict[str, Any]:
     asked = {mode for mode in MODES if 200 in (by_field[mode], by_name[mode])}
     wait(lambda: asked <= counted(), SECONDS, lambda: f"{counted()} are counted")  # published a moment later
     return {"by_field": by_field, "by_name": by_name, "counted": sorted(counted())}
+
+
+def slow(fleet: Fleet, model: str, requests: int) -> dict[str, Any]:
+    """Let one server stand still for three quarters of the time, under a load of `requests`; return who answered."""
+    victim = fleet.replicas[0]
+    with Load(fleet, model, CALLERS) as load:
+        with slowed(victim):
+            load.goes_on(requests)
+        slowly = list(load.answers)
+    return {"requests": len(load.answers), "failed": len(load.failed()), "by": shares(slowly, fleet.replicas)}
+
+
+def overloaded(fleet: Fleet, model: str, burst: int) -> dict[str, Any]:
+    """Send `burst` requests at once, more than the servers have slots and places in their queues; return their ends."""
+
+    def refusals() -> float:
+        lines = [line for one in fleet.replicas for line in scraped(one) if OVERLOADED in line]
+        return sum(float(line.rsplit(" ", 1)[1]) for line in lines if line.startswith("trimode_requests_total{"))
+
+    before = refusals()
+    streams = [Stream(fleet.port, chat(model, f"{number} of a burst.", **LONG | SHORTER)) for number in range(burst)]
+    answers = [stream.ended() for stream in streams]
+    refused = sum(answer.refused for answer in answers)
+    wait(lambda: refusals() >= before + refused, SECONDS, lambda: f"{refusals()} refusals are counted")
+    answered = sum(answer.whole for answer in answers)
+    return {
+        "burst": burst,
+        "answered": answered,
+        "refused": refused,
+        "lost": burst - answered - refused,
+        "refusals_of_servers": round(refusals() - before),
+        "answered_after": ask(fleet.port, chat(model, "After the burst.")).status,
+    }
+
+
+@contextmanager
+def slowed(replica: Replica) -> Iterator[None]:
+    """Let the processes of a server that compute stand still for three quarters of the time."""
+    if replica.process is None:
+        raise RuntimeError(f"{replica.name} does not run")
+    stubs = psutil.Process(replica.process.pid).children(recursive=True)
+    done = threading.Event()
+
+    def brake() -> None:
+        while not done.is_set():
+            for one in stubs:
+                one.suspend()
+            done.wait(3 * BRAKE_SECONDS)
+            for one in stubs:
+                one.resume()
+            done.wait(BRAKE_SECONDS)
+
+    braking = threading.Thread(target=brake)
+    braking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        braking.join()

@@ -14,6 +14,7 @@ import pytest
 
 from scripts.fleet.fleet import Fleet
 from scripts.fleet.haproxy import HAProxy
+from scripts.fleet.smg import Smg
 from scripts.fleet.waiting import FleetError
 from scripts.fleet_check import trials
 from scripts.fleet_check.asking import SECONDS, Load, ask, chat
@@ -25,14 +26,25 @@ REPLICAS = 3
 MODEL = "nano"
 PREFIXES, TURNS = 5, 4  # not in step with the servers
 REQUESTS = 100
+FETCH_SECONDS = 1200.0  # the scripts give their downloads 300 and 600 s
+
+
+def fetched(router: str) -> Path:
+    script = ROOT / "scripts" / f"fetch-{router}"
+    done = subprocess.run([script], capture_output=True, text=True, timeout=FETCH_SECONDS)
+    if done.returncode:
+        pytest.skip(done.stderr.strip().splitlines()[-1])
+    return Path(done.stdout.strip())
 
 
 @pytest.fixture(scope="module")
 def haproxy() -> Path:
-    done = subprocess.run([ROOT / "scripts" / "fetch-haproxy"], capture_output=True, text=True, timeout=2 * SECONDS)
-    if done.returncode:
-        pytest.skip(done.stderr.strip().splitlines()[-1])
-    return Path(done.stdout.strip())
+    return fetched("haproxy")
+
+
+@pytest.fixture(scope="module")
+def smg() -> Path:
+    return fetched("smg")
 
 
 @pytest.fixture(scope="module")
@@ -90,12 +102,37 @@ def test_a_server_that_cannot_be_replaced_leaves_the_others(fleet: Fleet) -> Non
     assert fleet.router.sends_to(fleet.replicas[0])
 
 
+def test_smg_goes_on_where_a_server_is_killed_or_replaced_and_passes_modes_by_field(bundle: Path, smg: Path) -> None:
+    with (
+        tempfile.TemporaryDirectory(prefix="fleet-", dir="/tmp") as folder,
+        Fleet(bundle, 2, Smg(smg, Path(folder)), python=str(SERVING)) as fleet,
+    ):
+        asked = trials.modes(fleet, MODEL)
+        assert (asked["by_field"], asked["counted"]) == (dict.fromkeys(trials.MODES, 200), sorted(trials.MODES))
+        assert asked["by_name"] == dict.fromkeys(trials.MODES, 404)  # as the guide says: smg knows one name of a server
+        found = trials.killed(fleet, MODEL)
+        assert found["cut"] > 0 and found["others_whole"] == found["others"], found
+        assert (found["answered_after"], found["failed_when_joined"]) == (found["asked_after"], 0), found
+        rolled = trials.replaced(fleet, MODEL, REQUESTS // 2)
+        assert (rolled["failed"], rolled["renewed"]) == (0, 2), rolled
+
+
 class Program:
     """`python -m scripts.fleet` with one server, and what it says."""
 
     def __init__(self, bundle: Path, log: Path) -> None:
         (self.port,) = free_ports(1)
-        command = [str(SERVING), "-m", "scripts.fleet", "--bundle", str(bundle), "--replicas", "1", "--port", str(self.port)]
+        command = [
+            str(SERVING),
+            "-m",
+            "scripts.fleet",
+            "--bundle",
+            str(bundle),
+            "--replicas",
+            "1",
+            "--port",
+            str(self.port),
+        ]
         with log.open("wb") as out:
             self.process = subprocess.Popen(command, cwd=ROOT, stdout=out, stderr=out, start_new_session=True)
         self.log = log

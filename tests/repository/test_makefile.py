@@ -91,7 +91,9 @@ def test_another_engine_has_an_environment_and_a_bundle_of_its_own(tmp_path: Pat
     assert build[4] == "float32"
 
 
-@pytest.mark.parametrize("target", ["demo", "editing", "fleet", "fuzz", "peers", "perf", "pictures", "quality", "soak"])
+@pytest.mark.parametrize(
+    "target", ["demo", "editing", "fleet", "fleet-check", "fuzz", "peers", "perf", "pictures", "quality", "soak"]
+)
 def test_what_runs_without_pytorch_refuses_its_engine(tmp_path: Path, target: str) -> None:
     folder = project(tmp_path)
     command = ["make", "--silent", target, "ENGINE=torch"]
