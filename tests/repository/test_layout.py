@@ -20,8 +20,9 @@ TABLE = {
     # triton to scheduling: callers take turns before grammars by the rule of slots, scheduling/turns.py
     # the room logs, which the server and all that works for a request name requests by
     # server to grammar: see below
-    # the room vision, which turns files into pictures and needs api and errors
-    "trimode": (18, 9, 67),
+    # the room vision, which turns files into pictures; it stands between engines and decoding: pictures are encoded by a
+    # part of the engine, before a request is one of the scheduler's, and a sequence knows which rows stand for them
+    "trimode": (18, 10, 74),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),
     "trimode_client": (10, 6, 26),
@@ -40,16 +41,19 @@ MAY_IMPORT = {
     "api": {"errors"},
     "bundle": {"errors"},
     "text": FOUNDATION,
-    "vision": FOUNDATION,
     "grammar": {*FOUNDATION, "text"},
     "engines": FOUNDATION,
     "metrics": FOUNDATION,
+    "vision": {*FOUNDATION, "engines"},
     "config": {*FOUNDATION, "logs"},
-    "decoding": {"errors", "api", "engines"},
+    "decoding": {"errors", "api", "engines", "vision"},
     "auto": {"errors", "api", "engines", "decoding", "moved"},
     "scheduling": {*FOUNDATION, "logs", "engines", "text", "decoding", "auto"},
-    "requests": {*FOUNDATION, "logs", "engines", "text", "grammar", "decoding", "auto", "scheduling"},
-    "runtime": {*FOUNDATION, "engines", "text", "grammar", "config", "decoding", "auto", "scheduling", "requests"},
+    "requests": {*FOUNDATION, "logs", "engines", "text", "grammar", "vision", "decoding", "auto", "scheduling"},
+    "runtime": {
+        *FOUNDATION,
+        *("engines", "text", "grammar", "vision", "config", "decoding", "auto", "scheduling", "requests"),
+    },
     "triton": {*FOUNDATION, "logs", "config", "metrics", "scheduling", "requests", "runtime"},
     # text: server/openai/ answers /tokenize without a way through Triton, which routers ask for every request, shows
     # the tokens of log-probabilities, and counts a prompt's tokens, since an answer may take what the context leaves.

@@ -16,6 +16,7 @@ from typing import Any
 
 from ..errors import BundleError
 from .compilation import Compilation
+from .vision_facts import VisionFacts
 
 FORMAT_VERSION = 2
 """The version of manifest.json's format. A bundle of another version must be built again."""
@@ -24,11 +25,16 @@ DIGESTS = "digests.json"
 GRAPH = "model.onnx"
 WEIGHTS = "model.data"
 PLAN = "model.plan"
+TOWER_GRAPH = "vision.onnx"
+TOWER_WEIGHTS = "vision.data"
+TOWER_PLAN = "vision.plan"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 GENERATION_CONFIG = "generation_config.json"
 EFFORT = "effort.json"
+NESTED = ("compiled", "vision")
+"""The keys that hold an object of their own, or null."""
 CAUSAL_MODES = ("auto", "autoregressive")
 """The modes of a checkpoint that was trained to predict the next token and not to denoise."""
 ALL_MODES = (*CAUSAL_MODES, "diffusion", "self_speculation")
@@ -52,6 +58,7 @@ class Manifest:
         files: name -> size in bytes, of every file but the manifest.
         converter: digest of the converter's own code; a bundle that another converter wrote is built again.
         modes: what the checkpoint was trained for: ALL_MODES or CAUSAL_MODES. Filling gaps and revising need diffusion.
+        vision: the tower that encodes pictures; None where the checkpoint reads text alone.
     """
 
     model: str
@@ -76,6 +83,7 @@ class Manifest:
     compiled: Compilation | None = None
     converter: str = ""
     modes: tuple[str, ...] = ALL_MODES
+    vision: VisionFacts | None = None
     format_version: int = FORMAT_VERSION
 
     @classmethod
@@ -87,13 +95,14 @@ class Manifest:
         """
         raw = _read(folder)
         try:
-            compiled = None if raw.get("compiled") is None else Compilation.parse(raw.pop("compiled"))
+            compiled = None if raw.get("compiled") is None else Compilation.parse(raw["compiled"])
+            vision = None if raw.get("vision") is None else VisionFacts.parse(raw["vision"])
         except ValueError as exc:
             raise BundleError(f"{folder / MANIFEST}: {exc}. {rebuild_hint(folder)}") from exc
-        raw.pop("compiled", None)
+        raw = {name: value for name, value in raw.items() if name not in NESTED}
         _check_keys(folder, raw)
         lists: dict[str, Any] = {name: tuple(raw[name]) for name in ("buckets", "modes") if name in raw}
-        manifest = cls(**{**raw, **lists, "compiled": compiled})
+        manifest = cls(**{**raw, **lists, "compiled": compiled, "vision": vision})
         manifest._check(folder)
         return manifest
 
@@ -118,6 +127,10 @@ class Manifest:
                 f"{path}: buckets must ascend to capacity {self.capacity}, got {list(self.buckets)}. "
                 f"{rebuild_hint(folder)}"
             )
+        tower = {TOWER_GRAPH, TOWER_PLAN} & set(self.files)
+        if self.runtime != "torch" and bool(tower) != (self.vision is not None):
+            state = f"given, but files has no {TOWER_GRAPH}" if not tower else f"missing, but files has {tower.pop()}"
+            raise BundleError(f"{path}: vision: {state}. {rebuild_hint(folder)}")
         if (PLAN in self.files) != (self.compiled is not None):
             state = "missing" if self.compiled is None else f"given, but files has no {PLAN}"
             raise BundleError(f"{path}: compiled: {state}. {rebuild_hint(folder, self)}")
@@ -187,13 +200,13 @@ def _read(folder: Path) -> dict[str, Any]:
 
 
 def _check_keys(folder: Path, raw: dict[str, Any]) -> None:
-    """Check the keys of manifest.json without `compiled`, and the kinds of their values.
+    """Check the keys of manifest.json without those of NESTED, and the kinds of their values.
 
     Raises:
         BundleError: names every unknown, missing or wrong key.
     """
     path = folder / MANIFEST
-    hints = {name: kind for name, kind in typing.get_type_hints(Manifest).items() if name != "compiled"}
+    hints = {name: kind for name, kind in typing.get_type_hints(Manifest).items() if name not in NESTED}
     required = {field.name for field in dataclasses.fields(Manifest) if field.default is dataclasses.MISSING}
     if unknown := sorted(set(raw) - set(hints)):
         raise BundleError(f"{path} has unknown keys {unknown}. {rebuild_hint(folder)}")

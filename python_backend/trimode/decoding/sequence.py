@@ -15,6 +15,7 @@ from ..api.answer import FinishReason, PromptLogProbs, Top
 from ..api.counters import Counters
 from ..api.fields import Mode
 from ..api.params import GenerationParams
+from ..vision.encoded import PromptPictures
 from .block import Block
 from .free_drafts.drafts import FreeDrafts
 from .guide import Guide, follow
@@ -43,7 +44,7 @@ class SequenceState:
     """One request's decoding state, compared by identity.
 
     Attributes:
-        prompt: token ids of the prompt.
+        prompt: token ids of the prompt; pictures: those that stand in it, None for none.
         mask_token_id: what stands in undecided positions.
         adapter: whether drafts run with the draft adapter.
         tokens, log_probs: what was committed, in order; log_probs only when the request asked for them.
@@ -80,6 +81,7 @@ class SequenceState:
     rules: tuple[LogitRule, ...] = ()
     guide: Guide | None = None
     free_drafts: FreeDrafts | None = None
+    pictures: PromptPictures | None = None
     mode: Mode = field(init=False)
     block_length: int = field(init=False)
     shape: QuadraticShape | None = None

@@ -22,6 +22,18 @@ Bools = npt.NDArray[np.bool_]
 Sees = Literal["causal", "block"]
 
 
+class Features(NamedTuple):
+    """Rows that a pass reads in place of the embeddings of some of its tokens: those of pictures.
+
+    Attributes:
+        places: (F,) int64, ascending, which of the row's new tokens.
+        rows: (F, hidden) float32.
+    """
+
+    places: Ints
+    rows: Floats
+
+
 class Row(NamedTuple):
     """One sequence's share of an engine call.
 
@@ -36,6 +48,7 @@ class Row(NamedTuple):
         adapter: run this row with the draft adapter; or (S,) bool, the tokens that run with it.
         positions: (S,) int64, the position of each token; None where they follow each other from `start` on.
         leading: with `keep`, store only so many of the first new tokens; None stores all.
+        features: what stands for tokens of pictures; None where the row reads none.
     """
 
     slot: int
@@ -47,6 +60,7 @@ class Row(NamedTuple):
     adapter: bool | Bools = False
     positions: Ints | None = None
     leading: int | None = None
+    features: Features | None = None
 
     @property
     def stored(self) -> int:

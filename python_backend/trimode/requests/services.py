@@ -14,6 +14,7 @@ from ..scheduling.job import Claim, Job
 from ..scheduling.outbox import Outbox, Sink
 from ..scheduling.queue import JobQueue
 from ..text.tokenizer import Tokenizer
+from ..vision.encoder import Encoder
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Services:
         banned: ids that must not stand in a text that is filled or revised.
         adapter: whether the checkpoint has a draft adapter.
         grammars: compiles what answers must match; None without a tokenizer.
+        encoder: encodes pictures, off the scheduler's thread; None where the checkpoint reads text alone.
         stores_passes: whether the cache must hold every token of a pass, also those that do not stay.
     """
 
@@ -37,6 +39,7 @@ class Services:
     adapter: bool
     grammars: Compiler | None = None
     stores_passes: bool = False
+    encoder: Encoder | None = None
 
     def capacity_for(self, params: GenerationParams) -> int:
         """Return the most tokens that the sequence of a request may hold beside one block of it.

@@ -1,7 +1,8 @@
 """PrefixCache: keys and values of texts read before, page by page, so that a shared beginning is read once.
 
 A page is the keys and values of PAGE tokens after one particular text; it is found by that text exactly, not by a
-hash of it. What was used longest ago goes first. Knows nothing of engines: pages are read and written by the caller.
+hash of it. What was used longest ago goes first. Where a picture stands, a key of what it shows
+stands in place of its pads' id. Knows nothing of engines: pages are read and written by the caller.
 """
 
 from __future__ import annotations

@@ -39,17 +39,18 @@ class PrefixSharing:
             return True  # every token of it has to go through the model
         salt = seq.params.cache_salt
         if not seq.cached:
-            pages, half = self._cache.find(seq.prompt, salt), len(seq.prompt) // 2
+            prompt = _keyed(seq, seq.prompt)
+            pages, half = self._cache.find(prompt, salt), len(prompt) // 2
             same = (other for other_salt, other in being_read if other_salt == salt)
-            shared = half >= 2 * PAGE and any(other[:half] == seq.prompt[:half] for other in same)
+            shared = half >= 2 * PAGE and any(other[:half] == prompt[:half] for other in same)
             if shared and PAGE * len(pages) < half:
                 return False
-            self._cache.count(len(seq.prompt), len(pages))
+            self._cache.count(len(prompt), len(pages))
             for number, page in enumerate(pages):
                 self._engine.copy_in(seq.slot, number * PAGE, page)
             seq.mark_cached(PAGE * len(pages))
             seq.counters.cached_tokens = PAGE * len(pages)
-        being_read.append((salt, seq.prompt))
+        being_read.append((salt, _keyed(seq, seq.prompt)))
         return True
 
     def keep(self, seq: SequenceState, tokens: list[int]) -> None:
@@ -59,6 +60,11 @@ class PrefixSharing:
         """
         try:
             read = partial(self._engine.copy_out, seq.slot)
-            self._cache.keep(tokens, read, seq.params.cache_salt)
+            self._cache.keep(_keyed(seq, tokens), read, seq.params.cache_salt)
         except Exception:
             logger.exception("the prefix cache could not keep %d tokens", len(tokens))
+
+
+def _keyed(seq: SequenceState, tokens: list[int]) -> list[int]:
+    """Return tokens that begin with a sequence's prompt as the cache knows them: a picture by what it shows."""
+    return tokens if seq.pictures is None else seq.pictures.keyed(tokens)

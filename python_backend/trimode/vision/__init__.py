@@ -1,1 +1,1 @@
-"""From the bytes of a picture to what the vision tower reads, and to the places that it takes in a prompt."""
+"""From the bytes of a picture to what the tower reads, to rows for the language model, and to places in a prompt."""

@@ -79,6 +79,13 @@ def _resume(seq: SequenceState) -> None:
 
 def plan(seq: SequenceState, prefill_chunk: int) -> Row:
     """Return the sequence's next pass; one that reads text has at most `prefill_chunk` tokens."""
+    row = _plan(seq, prefill_chunk)
+    if seq.pictures is None or row.start >= len(seq.prompt):
+        return row
+    return row._replace(features=seq.pictures.within(row.start, len(row.tokens)))
+
+
+def _plan(seq: SequenceState, prefill_chunk: int) -> Row:
     if seq.phase is Phase.PREFILL:
         return decoder_of(seq).plan_prompt(seq, prefill_chunk)
     return free_drafts.plan(seq) or decoder_of(seq).plan(seq, prefill_chunk)

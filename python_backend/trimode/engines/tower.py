@@ -1,0 +1,27 @@
+"""Tower: the part of a model that encodes pictures, as every engine offers it. Knows nothing of the language model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from .base import Floats
+
+
+class Tower(Protocol):
+    """The part of a model that encodes pictures. Not thread-safe, and apart from the engine: another thread runs it."""
+
+    def encode(self, pictures: Sequence[Floats]) -> list[Floats]:
+        """Return the rows that stand for each picture, (cells, hidden) float32, cells row by row.
+
+        Args:
+            pictures: (3, H, W) float32 each, normalised, of sides that are whole cells; they may differ in size.
+
+        Raises:
+            EngineError: the pass failed.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release what the tower holds. A second call does nothing."""
+        ...

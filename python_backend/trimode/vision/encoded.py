@@ -1,0 +1,97 @@
+"""Encoded: a picture as the language model reads it. PromptPictures: where in a prompt pictures stand.
+
+Knows nothing of files, of how a picture is encoded, or of how a prompt is made.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from ..engines.base import Features, Floats, Ints
+
+
+class Pixels(Protocol):
+    """A picture that was prepared for the tower."""
+
+    @property
+    def pixels(self) -> Floats:
+        """(3, H, W) float32, normalised; both sides are whole cells."""
+        ...
+
+    @property
+    def cells(self) -> tuple[int, int]:
+        """How many cells wide and high it is."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """A digest of what was sent, or of the pixels: equal ones in cells of equal number have equal pixels."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Encoded:
+    """What stands for a picture in a prompt.
+
+    Attributes:
+        features: (cells, hidden) float32, row by row of cells; do not write to it.
+        key: a number below 0 that stands for the picture's content, its size and what encoded it: where two are equal,
+            so are their features. It is what the prefix cache sees in place of the pads' id.
+    """
+
+    features: Floats
+    key: int
+
+
+@dataclass(frozen=True, eq=False)
+class PromptPictures:
+    """The pictures of one prompt, in its order.
+
+    Attributes:
+        places: (P,) int64, ascending, the positions of all pads in the prompt.
+        features: (P, hidden) float32, what the model reads there.
+        keys: of each of these positions, the number that stands for its picture.
+        count: pictures.
+    """
+
+    places: Ints
+    features: Floats
+    keys: tuple[int, ...]
+    count: int
+
+    @classmethod
+    def of(cls, prompt: Sequence[int], pad: int, pictures: Sequence[Encoded]) -> PromptPictures | None:
+        """Return the pictures of an expanded prompt, whose tokens `pad` take their rows in order; None without any.
+
+        Raises:
+            ValueError: the prompt has more or fewer pads than the pictures have rows.
+        """
+        places = np.flatnonzero(np.asarray(prompt, dtype=np.int64) == pad)
+        rows = sum(len(one.features) for one in pictures)
+        if len(places) != rows:
+            raise ValueError(f"expected {rows} tokens {pad} for {len(pictures)} pictures, found {len(places)}")
+        if not pictures:
+            return None
+        features = np.concatenate([one.features for one in pictures])
+        keys = [one.key for one in pictures for _ in range(len(one.features))]
+        return cls(places, features, tuple(keys), len(pictures))
+
+    def within(self, start: int, count: int) -> Features | None:
+        """Return what the model reads in place of embeddings among the `count` tokens from `start` on; None if none."""
+        first, last = np.searchsorted(self.places, (start, start + count))
+        return Features(self.places[first:last] - start, self.features[first:last]) if first < last else None
+
+    def keyed(self, tokens: Sequence[int]) -> list[int]:
+        """Return a text that begins with the prompt, or a part of it, with its picture's key for each pad's id.
+
+        Two such texts that are equal have equal keys and values in the model's cache.
+        """
+        found = list(tokens)
+        for place, key in zip(self.places.tolist(), self.keys, strict=True):
+            if place < len(found):
+                found[place] = key
+        return found
