@@ -36,6 +36,7 @@ from .graph.precisions import ONNXRUNTIME, TARGETS, TENSORRT, TORCH
 from .progress import phases, progress
 from .tensorrt.footprint import GPUS, gigabytes
 from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK, DEFAULT_QUADRATIC, Shapes
+from .verify import vision
 from .verify.verify import Outcome, against_kit, against_reference
 
 LONG_BYTES = 256 << 20  # bytes of a checkpoint whose reading takes seconds, so that it is announced
@@ -80,6 +81,12 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FILE",
         help="compare the bundle with the logits of the official model in a .npz file",
+    )
+    made.add_argument(
+        "--parity-pictures",
+        type=Path,
+        metavar="FILE",
+        help="compare the bundle's tower with the rows of pictures that a kit stores in a .npz file",
     )
     _add_tensorrt_options(made)
     return made
@@ -150,8 +157,8 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     target = Path(options.out).resolve()  # a link's target is replaced, not the link
     asked = BundleOptions(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
-    if asked.target is TORCH and (options.verify or options.parity_logits is not None):
-        raise BundleError("--verify and --parity-logits run a graph, and --target torch has none: leave them out")
+    if asked.target is TORCH and (options.verify or options.parity_logits or options.parity_pictures):
+        raise BundleError("--verify and --parity-… run a graph, and --target torch has none: leave them out")
     with Checkpoint.open(options.checkpoint) as checkpoint:
         draft = drafts.outline(checkpoint, asked)
         if isinstance(draft, BundleDraft) and asked.target is TENSORRT and not options.graph_only:
@@ -184,9 +191,11 @@ def _outcomes(options: argparse.Namespace, bundle: Path, checkpoint: Checkpoint)
     """Run the checks that the user asked for on a graph on disk."""
     found: list[Outcome] = []
     if options.verify:
-        found += against_reference(bundle, checkpoint)
+        found += [*against_reference(bundle, checkpoint), *vision.against_reference(bundle, checkpoint)]
     if options.parity_logits is not None:
         found += against_kit(bundle, options.parity_logits)
+    if options.parity_pictures is not None:
+        found += vision.against_kit(bundle, options.parity_pictures)
     return found
 
 
@@ -221,7 +230,7 @@ def _compile(
         errors.print(f"about {cost.seconds / 60:.0f} min, {room} to build (estimates)")
         if options.force:
             shutil.rmtree(work_folder(target), ignore_errors=True)
-        with progress(errors, "exporting", draft.blueprint.weights.total_bytes) as advance, phases(errors) as report:
+        with progress(errors, "exporting", draft.weight_bytes) as advance, phases(errors) as report:
             fused = build.run(
                 target, checkpoint_bytes=checkpoint.size(), advance=advance, report=report, check_export=check
             )

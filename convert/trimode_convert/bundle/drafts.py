@@ -36,7 +36,7 @@ def is_up_to_date(draft: Draft, out: Path) -> bool:
 
 def weight_bytes(draft: Draft) -> int:
     """Return the bytes of weights that writing the draft converts."""
-    return 0 if isinstance(draft, TorchDraft) else draft.blueprint.weights.total_bytes
+    return 0 if isinstance(draft, TorchDraft) else draft.weight_bytes
 
 
 def write(draft: Draft, out: Path, advance: Advance) -> str:

@@ -21,14 +21,16 @@ from trimode.bundle.manifest import (
     TOKENIZER_CONFIG,
     Manifest,
 )
+from trimode.bundle.vision_facts import VisionFacts
 from trimode.errors import CheckpointError
 
 import trimode_convert
 
 from ..checkpoint import plain_file
 from ..checkpoint.checkpoint import Checkpoint
-from ..checkpoint.config import Keys
+from ..checkpoint.keys import Keys
 from ..checkpoint.tokenizer_file import unused_tokens
+from ..checkpoint.vision_config import IMAGE_IDS, VisionConfig
 
 DEFAULT_CAPACITY = 4096  # tokens of a sequence; the official models allow 262,144, whose cache takes tens of gigabytes
 SMALLEST_BUCKET = 64  # tokens of the shortest cache; doubling from here keeps the buckets few
@@ -97,8 +99,13 @@ def manifest_of(checkpoint: Checkpoint, name: str | None, built: Built, files: d
         checkpoint_hash="",
         converter=own_digest(),
         modes=ALL_MODES if config.denoises else CAUSAL_MODES,
+        vision=None if config.vision is None else _vision_facts(config.vision),
         files=files,
     )
+
+
+def _vision_facts(config: VisionConfig) -> VisionFacts:
+    return VisionFacts(config.patch, config.merge, config.side, *IMAGE_IDS)
 
 
 @lru_cache(maxsize=1)

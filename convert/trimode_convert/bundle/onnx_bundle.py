@@ -13,13 +13,15 @@ from pathlib import Path
 
 import onnxruntime
 from trimode.bundle import digests
-from trimode.bundle.manifest import GRAPH, WEIGHTS, Manifest
+from trimode.bundle.manifest import GRAPH, TOWER_GRAPH, TOWER_WEIGHTS, WEIGHTS, Manifest
 from trimode.errors import BundleError
 
 from ..atomic_folder import check_place, check_space, replacing
 from ..checkpoint.checkpoint import Checkpoint
 from ..graph.model import Blueprint, draw
 from ..graph.precisions import ONNXRUNTIME, Target
+from ..graph.tower import draw_tower
+from ..weights.weight_file import WeightLayout
 from .facts import Built, capacity_of, manifest_of, side_files_of
 
 Advance = Callable[[int], None]  # called with a number of bytes that were read or written since the last call
@@ -37,17 +39,34 @@ class BundleOptions:
 
 @dataclass(frozen=True)
 class BundleDraft:
-    """A bundle before it is written: its manifest, and the bytes of every file but the weights."""
+    """A bundle before it is written: its manifest, and the bytes of every file but the weights.
+
+    Attributes:
+        blueprint: of the language model. tower: of what encodes pictures; None where the checkpoint reads text alone.
+        graphs, side_files: name -> bytes.
+    """
 
     manifest: Manifest
     blueprint: Blueprint
-    graph: bytes
+    tower: Blueprint | None
+    graphs: dict[str, bytes]
     side_files: dict[str, bytes]
 
     @property
     def total_bytes(self) -> int:
         """The bytes of all files except the manifest."""
         return sum(self.manifest.files.values())
+
+    @property
+    def weights(self) -> dict[str, WeightLayout]:
+        """The files of weights by name."""
+        towers = {} if self.tower is None else {TOWER_WEIGHTS: self.tower.weights}
+        return {WEIGHTS: self.blueprint.weights, **towers}
+
+    @property
+    def weight_bytes(self) -> int:
+        """The bytes of all weights."""
+        return sum(layout.total_bytes for layout in self.weights.values())
 
     def hashed(self, checkpoint_hash: str) -> BundleDraft:
         """Return the draft with the hash of its checkpoint."""
@@ -64,7 +83,7 @@ def make_draft(checkpoint: Checkpoint, options: BundleOptions, advance: Advance 
 
 
 def outline(checkpoint: Checkpoint, options: BundleOptions) -> BundleDraft:
-    """Draw the graph; the draft lacks only the checkpoint's hash, for which all of the checkpoint must be read.
+    """Draw the graph, and a tower's; the draft lacks only the checkpoint's hash, for which all of it must be read.
 
     Raises:
         CheckpointError: the capacity exceeds the checkpoint's positions, the target does not have the precision, or a
@@ -73,20 +92,26 @@ def outline(checkpoint: Checkpoint, options: BundleOptions) -> BundleDraft:
     target = options.target
     precision, capacity = options.precision or target.default, capacity_of(checkpoint, options.capacity)
     blueprint = draw(checkpoint, target=target, precision=precision, capacity=capacity, location=WEIGHTS)
-    graph = blueprint.model.SerializeToString(deterministic=True)
+    tower = None
+    if checkpoint.config.vision is not None:
+        tower = draw_tower(checkpoint, target=target, precision=precision, location=TOWER_WEIGHTS)
+    drawn = {GRAPH: (WEIGHTS, blueprint)} | ({} if tower is None else {TOWER_GRAPH: (TOWER_WEIGHTS, tower)})
+    graphs = {name: one.model.SerializeToString(deterministic=True) for name, (_, one) in drawn.items()}
     side_files = side_files_of(checkpoint)
-    files = {GRAPH: len(graph), WEIGHTS: blueprint.weights.total_bytes}
+    files: dict[str, int] = {}
+    for name, (weights, one) in drawn.items():
+        files |= {name: len(graphs[name]), weights: one.weights.total_bytes}
     files |= {name: len(content) for name, content in side_files.items()}
     version = onnxruntime.__version__ if target is ONNXRUNTIME else f"opset {target.opset}"
     built = Built(target.runtime, version, target.kv_form, precision, capacity)
-    return BundleDraft(manifest_of(checkpoint, options.name, built, files), blueprint, graph, side_files)
+    return BundleDraft(manifest_of(checkpoint, options.name, built, files), blueprint, tower, graphs, side_files)
 
 
 def is_up_to_date(draft: BundleDraft, out: Path) -> bool:
     """Tell whether the bundle at `out` is what the draft would become: same manifest, graph and side files."""
     try:
         same = Manifest.load(out) == draft.manifest and all(
-            (out / name).read_bytes() == content for name, content in {GRAPH: draft.graph, **draft.side_files}.items()
+            (out / name).read_bytes() == content for name, content in {**draft.graphs, **draft.side_files}.items()
         )
         return same and bool(digests.check(out, draft.manifest))  # which refuses one that is damaged
     except (BundleError, OSError):
@@ -103,9 +128,9 @@ def write_bundle(draft: BundleDraft, out: Path, advance: Advance = lambda _: Non
     check_place(out)
     check_space(out, draft.total_bytes)
     with replacing(out) as folder:
-        draft.blueprint.weights.write(folder / WEIGHTS, advance)
-        (folder / GRAPH).write_bytes(draft.graph)
-        for name, content in draft.side_files.items():
+        for name, layout in draft.weights.items():
+            layout.write(folder / name, advance)
+        for name, content in {**draft.graphs, **draft.side_files}.items():
             (folder / name).write_bytes(content)
         draft.manifest.save(folder)
         digests.write(folder)

@@ -11,7 +11,8 @@ from typing import Any
 
 from trimode.errors import CheckpointError
 
-from .config import Keys, ModelConfig
+from .config import ModelConfig
+from .keys import Keys
 from .tensor_file import Tensor, TensorFile
 
 FOLDER = "linear_spec_lora"

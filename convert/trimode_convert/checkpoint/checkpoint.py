@@ -17,7 +17,8 @@ from trimode.errors import CheckpointError
 from . import llama_layout, official_layout
 from .adapter import FOLDER as ADAPTER_FOLDER
 from .adapter import Adapter, adapter_shapes
-from .config import CONFIG, MODEL_TYPE, Keys, ModelConfig
+from .config import ARCHITECTURES, CONFIG, ModelConfig
+from .keys import Keys
 from .source import Source
 from .tensor_file import Tensor, TensorFile
 
@@ -152,7 +153,7 @@ def layer_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
-    """Return the name and shape of every tensor of the architecture: 9 per layer and 3 more."""
+    """Return the name and shape of every tensor of the architecture: 9 per layer, 3 more, and a tower's."""
     shapes: dict[str, tuple[int, ...]] = {
         EMBEDDING: (config.vocab_size, config.hidden_size),
         FINAL_NORM: (config.hidden_size,),
@@ -160,7 +161,7 @@ def expected_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     }
     for index in range(config.num_layers):
         shapes |= {f"encoder.layers.{index}.{name}.weight": shape for name, shape in layer_shapes(config).items()}
-    return shapes
+    return shapes if config.vision is None else shapes | config.vision.shapes(config.hidden_size)
 
 
 def is_checkpoint(path: Path) -> bool:
@@ -186,8 +187,8 @@ def _read(path: Path, files: list[TensorFile]) -> Source:
     kind = keys.get("model_type")
     if kind in llama_layout.ARCHITECTURES:
         return llama_layout.read(path, keys, files)
-    if kind != MODEL_TYPE:
-        raise keys.error("model_type", f"one of {', '.join([MODEL_TYPE, *llama_layout.ARCHITECTURES])}", kind)
+    if kind not in ARCHITECTURES:
+        raise keys.error("model_type", f"one of {', '.join([*ARCHITECTURES, *llama_layout.ARCHITECTURES])}", kind)
     return official_layout.read(path, files)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 
 from trimode.errors import CheckpointError
 
-from .config import CONFIG, Keys, ModelConfig, Rope, check_heads, read_rope
+from .config import CONFIG, ModelConfig, Rope, check_heads, read_rope
+from .keys import Keys
 from .shards import open_shards, remarks
 from .source import Source
 from .special_tokens import TokenTable, unused_special

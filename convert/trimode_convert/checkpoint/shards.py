@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trimode.errors import CheckpointError
 
-from .config import Keys
+from .keys import Keys
 from .tensor_file import Tensor, TensorFile
 
 SINGLE = "model.safetensors"

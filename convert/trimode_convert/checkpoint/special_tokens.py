@@ -12,7 +12,7 @@ from typing import Any
 
 from trimode.bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
 
-from .config import Keys
+from .keys import Keys
 
 ROLES = ("bos_token", "eos_token", "unk_token", "pad_token", "sep_token", "cls_token")
 

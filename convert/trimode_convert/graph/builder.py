@@ -5,7 +5,7 @@ Knows ONNX's containers. Knows nothing about transformers, and never holds a wei
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,6 +48,7 @@ class GraphBuilder:
     inputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     outputs: list[onnx.ValueInfoProto] = field(default_factory=list)
     initializers: dict[str, TensorProto] = field(default_factory=dict)
+    prefix: str = ""
 
     def input(self, name: str, dtype: str, shape: Sequence[Dim]) -> str:
         """Declare a graph input and return its name."""
@@ -71,10 +72,32 @@ class GraphBuilder:
 
     def ops(self, kind: str, count: int, *inputs: str, **attributes: Any) -> list[str]:
         """Add a node with `count` outputs and return their names."""
-        number = len(self.nodes)
-        outputs = [f"{kind}_{number}" if count == 1 else f"{kind}_{number}.{index}" for index in range(count)]
-        self.nodes.append(helper.make_node(kind, list(inputs), outputs, name=f"{kind}_{number}", **attributes))
+        name = f"{self.prefix}{kind}_{len(self.nodes)}"
+        outputs = [name if count == 1 else f"{name}.{index}" for index in range(count)]
+        self.nodes.append(helper.make_node(kind, list(inputs), outputs, name=name, **attributes))
         return outputs
+
+    def loop(self, times: str, state: str, body: Callable[[GraphBuilder, str, str], str]) -> str:
+        """Return what `state` becomes after `body` ran `times` (int64) times.
+
+        Args:
+            body: from a builder of its nodes, the number of the round (int64) and the state before it to the state
+                after it; it may use every value of this graph.
+        """
+        prefix = f"{self.prefix}loop_{len(self.nodes)}."
+        inner = GraphBuilder(self.location, self.opset, self.dtype, initializers=self.initializers, prefix=prefix)
+        number, going, before = f"{prefix}number", f"{prefix}going", f"{prefix}before"
+        after = body(inner, number, before)
+        on = inner.op("Identity", going)
+        types = ((number, TensorProto.INT64), (going, TensorProto.BOOL))
+        given = [helper.make_tensor_value_info(name, kind, []) for name, kind in types]
+        given.append(helper.make_tensor_value_info(before, ELEMENT_TYPES[self.dtype], None))
+        made = [
+            helper.make_tensor_value_info(on, TensorProto.BOOL, []),
+            helper.make_tensor_value_info(after, ELEMENT_TYPES[self.dtype], None),
+        ]
+        graph = helper.make_graph(inner.nodes, prefix.rstrip("."), given, made)
+        return self.op("Loop", times, "", state, body=graph)
 
     def cast(self, value: str, dtype: str) -> str:
         """Return `value` in another type."""
@@ -123,7 +146,7 @@ class GraphBuilder:
         """Return the finished model, without weights."""
         graph = helper.make_graph(self.nodes, name, self.inputs, self.outputs, list(self.initializers.values()))
         opsets = [helper.make_opsetid("", self.opset)]
-        if any(node.domain == MICROSOFT for node in self.nodes):
+        if any(_uses_microsoft(node) for node in self.nodes):
             opsets.append(helper.make_opsetid(MICROSOFT, 1))
         return helper.make_model(
             graph, opset_imports=opsets, ir_version=IR_VERSIONS[self.opset], producer_name="trimode_convert"
@@ -134,3 +157,10 @@ class GraphBuilder:
             for index, used in enumerate(node.input):
                 if used == old:
                     node.input[index] = new
+
+
+def _uses_microsoft(node: onnx.NodeProto) -> bool:
+    """Whether a node, or one of a graph inside it, is ONNX Runtime's own."""
+    return node.domain == MICROSOFT or any(
+        _uses_microsoft(inner) for attribute in node.attribute for inner in attribute.g.node
+    )

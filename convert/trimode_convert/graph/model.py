@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import onnx
 
 from ..checkpoint.checkpoint import FINAL_NORM, Checkpoint
@@ -58,6 +59,7 @@ class _Drawing:
         self.graph = GraphBuilder(location, target.opset, dtype or self.precision.dtype)
         self.input_ids = self.graph.input("input_ids", "int64", ["batch", "seq"])
         self.position_ids = self.graph.input("position_ids", "int64", ["batch", "seq"])
+        self.pictures = () if self.config.vision is None else self._picture_inputs()
         self.logit_rows = self.graph.input("logit_rows", "int64", ["batch", "rows"])
         self.chooses = target.runtime == "tensorrt"  # logits leave a GPU slowly, the best tokens at once
         own = (self.graph, self.weights, self.config)
@@ -74,6 +76,8 @@ class _Drawing:
         head, share = self.precision.head or self.linear, not self.chooses
         ends = ends_of(graph, self.checkpoint, self.weights, head, share=share)
         hidden = ends.embed(self.input_ids)  # [B, S, hidden]
+        if self.pictures:
+            hidden = self._with_pictures(hidden, *self.pictures)
         normed = self.norms.first(graph, hidden, self._input_gain(0))
         for layer in range(config.num_layers):
             mixed = self.cache.attend(layer, self._projections(layer, normed))
@@ -86,6 +90,18 @@ class _Drawing:
         logits = give_logits(graph, config, ends.project(normed))
         if self.chooses:
             give_top(graph, self.weights, config, logits)
+
+    def _picture_inputs(self) -> tuple[str, str]:
+        """Declare the rows that stand for pictures, at least one, and for each token which of them it is, or -1."""
+        rows = self.graph.input("image_rows", "float32", ["images", self.config.hidden_size])
+        return rows, self.graph.input("image_index", "int64", ["batch", "seq"])
+
+    def _with_pictures(self, hidden: str, rows: str, index: str) -> str:
+        """Return the embeddings with the rows of pictures in the places that have one  # [B, S, hidden] -> the same."""
+        graph, first = self.graph, self.graph.constant(np.int64(0))
+        shown = graph.op("Gather", graph.narrow(rows), graph.op("Max", index, first))
+        placed = graph.op("Unsqueeze", graph.op("GreaterOrEqual", index, first), graph.ints(2))  # [B, S, 1]
+        return graph.op("Where", placed, shown, hidden)
 
     def _tensor(self, layer: int, name: str) -> Tensor:
         return self.checkpoint.layer(layer, name)

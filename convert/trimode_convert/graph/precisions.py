@@ -30,6 +30,7 @@ class Precision:
         causal: the products, head included, of a checkpoint that was not trained to denoise, where they are others. It
             decodes single tokens, whose passes are as slow as the weights are read: finer activations cost little.
             Blocks would pay their full price.
+        tower: the products of the tower that encodes pictures, if they are not plain ones in `dtype`.
         compute_capability: the lowest that has the arithmetic, for TensorRT.
     """
 
@@ -38,6 +39,7 @@ class Precision:
     joins_gate_up: bool = False
     head: Linear | None = None
     causal: Linear | None = None
+    tower: Linear | None = None
     compute_capability: str = "7.5"
 
 
@@ -72,8 +74,8 @@ ONNXRUNTIME = Target(
     24,
     {
         "float32": Precision(plain_linear),
-        "int8": Precision(int8_linear, joins_gate_up=True, causal=int8_fine_linear),
-        "int4": Precision(int4_blocks_linear, head=int8_blocks_linear),
+        "int8": Precision(int8_linear, joins_gate_up=True, causal=int8_fine_linear, tower=int8_fine_linear),
+        "int4": Precision(int4_blocks_linear, head=int8_blocks_linear, tower=int8_blocks_linear),
     },
 )
 TENSORRT = Target(

@@ -23,6 +23,9 @@ def forward(checkpoint: Checkpoint, passes: Sequence[Pass]) -> list[FloatArray]:
     config = checkpoint.config
     embedding = checkpoint.tensors[EMBEDDING]
     hidden = [np.concatenate([embedding.rows(t, t + 1) for t in step.tokens.tolist()]) for step in passes]
+    for step, rows in zip(passes, hidden, strict=True):
+        if step.pictures is not None:
+            rows[step.pictures.places] = step.pictures.rows
     for layer in range(config.num_layers):
         weights = {
             name: checkpoint.layer(layer, name).read() for name in ("input_layernorm", "post_attention_layernorm")

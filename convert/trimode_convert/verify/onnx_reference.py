@@ -36,6 +36,7 @@ class ReferenceSession:
             )
         self._evaluator = ReferenceEvaluator(str(graph))
         self.names: list[str] = list(self._evaluator.output_names)
+        self.inputs: list[str] = list(self._evaluator.input_names)
 
     def run(self, names: Sequence[str] | None, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
         """Return the outputs asked for, or all of them."""

@@ -6,10 +6,10 @@ what the right logits are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
@@ -22,6 +22,13 @@ from ..checkpoint.tensor_file import FloatArray
 from .onnx_reference import ReferenceSession, needs_reference
 
 
+class Pictures(NamedTuple):
+    """What stands for pictures in a pass: the places of its tokens, and what is read there for their embeddings."""
+
+    places: NDArray[np.int64]  # (F,)
+    rows: FloatArray  # (F, hidden)
+
+
 @dataclass(frozen=True)
 class Pass:
     """One forward pass over tokens that follow `start` kept ones. Causal, or each new token sees all new tokens."""
@@ -32,6 +39,7 @@ class Pass:
     causal: bool
     keep: bool = False
     adapter: bool = False
+    pictures: Pictures | None = None
 
     @property
     def sees(self) -> NDArray[np.bool_]:
@@ -115,6 +123,12 @@ def _shared_feeds(step: Pass, manifest: Manifest) -> dict[str, NDArray[Any]]:
     }
     if manifest.adapter:
         feeds["lora_scale"] = np.full((1, len(step.tokens)), step.adapter, np.float32)
+    if manifest.vision is not None:
+        index = np.full((1, len(step.tokens)), -1)
+        places, rows = step.pictures or Pictures(np.zeros(0, np.int64), np.zeros((0, manifest.hidden_size), np.float32))
+        index[0, places] = np.arange(len(places))
+        spare = np.zeros((1, manifest.hidden_size), np.float32)  # the graph takes at least one
+        feeds |= {"image_rows": np.concatenate([rows, spare]), "image_index": index}
     return feeds
 
 
@@ -129,24 +143,33 @@ def _scatter(step: Pass, length: int) -> dict[str, NDArray[Any]]:
     return {"write_indices": np.array([step.start]), "attn_mask": mask}
 
 
-def kit_passes(arrays: dict[str, NDArray[np.generic]]) -> list[tuple[Pass, ...]]:
+def kit_passes(
+    arrays: dict[str, NDArray[np.generic]], rows_of: Callable[[str], FloatArray] | None = None, pad: int = -1
+) -> list[tuple[Pass, ...]]:
     """Return the passes whose logits the kit's .npz stores; a pass is named after the array of its expected logits.
 
     A pass whose logits are not stored (the prefill of the cut prompt) has the name "".
+
+    Args:
+        rows_of: from the name of a picture to its rows, for a kit with pictures. pad: the id of a picture's cells.
     """
     groups: list[tuple[Pass, ...]] = []
     index = 0
     while f"prompt{index}_ids" in arrays:
         prefix = f"prompt{index}"
         ids = arrays[f"{prefix}_ids"].astype(np.int64)
-        cut = int(arrays[f"{prefix}_cut"])
         block = arrays[f"{prefix}_block_ids"].astype(np.int64)
-        prompt = Pass(f"{prefix}_causal", ids, 0, causal=True, keep=True)
+        pictures = None
+        if rows_of is not None and len(names := arrays[f"{prefix}_images"]):
+            pictures = Pictures(np.flatnonzero(ids == pad), np.concatenate([rows_of(str(name)) for name in names]))
+        prompt = Pass(f"{prefix}_causal", ids, 0, causal=True, keep=True, pictures=pictures)
         drafts = [Pass(f"{prefix}_block", block, len(ids), causal=False)]
         if f"{prefix}_block_lora" in arrays:
             drafts.append(Pass(f"{prefix}_block_lora", block, len(ids), causal=False, adapter=True))
         groups.append((prompt, *drafts))
-        head = Pass("", ids[:cut], 0, causal=True, keep=True)
-        groups.append((head, Pass(f"{prefix}_causal_chunk", ids[cut:], cut, causal=True)))
+        if f"{prefix}_cut" in arrays:
+            cut = int(arrays[f"{prefix}_cut"])
+            head = Pass("", ids[:cut], 0, causal=True, keep=True)
+            groups.append((head, Pass(f"{prefix}_causal_chunk", ids[cut:], cut, causal=True)))
         index += 1
     return groups

@@ -5,18 +5,19 @@ Knows the tolerances and the reasons for them. Does not know the graph, or how a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+from trimode.bundle.manifest import Manifest
 from trimode.errors import CheckpointError
 
 from ..checkpoint.checkpoint import Checkpoint
 from ..checkpoint.config import ModelConfig
 from ..checkpoint.tensor_file import FloatArray
 from .numpy_model import forward
-from .passes import BundleRunner, Pass, kit_passes
+from .passes import BundleRunner, Pass, Pictures, kit_passes
 
 FLOAT32_TOLERANCE = 2e-4  # share of the largest logit; reordered float32 sums of the tiny models differ by about 1e-6
 # int8 measured a relative RMS of 0.006 to 0.03 on the trained tiny checkpoints, and of 0.06 (6 layers) and 0.13 (12) on
@@ -74,14 +75,16 @@ def against_reference(bundle: Path, checkpoint: Checkpoint) -> list[Outcome]:
 
 
 def against_kit(bundle: Path, path: Path) -> list[Outcome]:
-    """Compare with the official model's logits, as the parity kit stores them.
+    """Compare with the official model's logits, as the parity kit stores them; of a long prompt's it has the last rows.
+
+    The rows of a kit's pictures are in the file of the same name in the folder `vision` beside that of `path`.
 
     Raises:
         CheckpointError: the file is no .npz of the kit, or belongs to a model with another vocabulary.
     """
     try:
         arrays = dict(np.load(path))
-        groups = kit_passes(arrays)
+        groups = _kit_groups(bundle, path, arrays)
         expected = {step.name: arrays[step.name] for group in groups for step in group if step.name}
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as exc:
         raise CheckpointError(f"{path}: cannot be read as stored logits: {exc}") from exc
@@ -94,11 +97,20 @@ def against_kit(bundle: Path, path: Path) -> list[Outcome]:
                 f"{path}: {name}: expected {runner.manifest.vocab_size} logits a row, found {logits.shape[-1]}"
             )
     return [
-        compare(step.name, ours, expected[step.name], runner.manifest.precision)
+        compare(step.name, ours[-len(expected[step.name]) :], expected[step.name], runner.manifest.precision)
         for group in groups
         for step, ours in zip(group, runner.run(group), strict=True)
         if step.name
     ]
+
+
+def _kit_groups(bundle: Path, path: Path, arrays: dict[str, FloatArray]) -> list[tuple[Pass, ...]]:
+    """Return the kit's passes with what stands for pictures in them, for a bundle that reads any."""
+    facts = Manifest.load(bundle).vision
+    if facts is None or "prompt0_images" not in arrays:
+        return kit_passes(arrays)
+    pictures = np.load(path.parents[1] / "vision" / path.name)
+    return kit_passes(arrays, lambda name: pictures[f"{name}/features"], facts.pad)
 
 
 def sample_passes(config: ModelConfig, capacity: int, *, adapter: bool) -> list[Pass]:
@@ -119,6 +131,10 @@ def sample_passes(config: ModelConfig, capacity: int, *, adapter: bool) -> list[
         Pass("cached chunk", tokens[prefill:after], prefill, causal=True, keep=True),
         Pass("block", draft, after, causal=False),
     ]
+    if config.vision is not None:
+        places = np.arange(1, prefill, 2)
+        rows = np.random.default_rng(1).standard_normal((len(places), config.hidden_size), np.float32)
+        passes[0] = replace(passes[0], pictures=Pictures(places, rows))
     if adapter:
         passes.append(Pass("block with adapter", draft, after, causal=False, adapter=True))
     return [step for step in passes if len(step.tokens)]

@@ -13,6 +13,7 @@ import numpy as np
 from ..bundle.manifest import Manifest, rebuild_hint
 from ..errors import BundleError, EngineError
 from .base import Engine, EngineOptions, Row
+from .tower import Tower
 
 
 def _onnx() -> type[Engine]:
@@ -67,6 +68,21 @@ def open_engine(bundle: Path, options: EngineOptions, gpu: int | None = None) ->
         device=options.device if gpu is None else gpu,
         on_gpu=gpu is not None,
     )
+
+
+def open_tower(bundle: Path, manifest: Manifest, options: EngineOptions) -> Tower | None:
+    """Open what encodes pictures in `bundle`, whose engine is open; None where the checkpoint reads text alone.
+
+    Raises:
+        BundleError: it is broken, or its engine has no tower.
+    """
+    if manifest.vision is None:
+        return None
+    if manifest.runtime == "onnxruntime":
+        from .onnx.tower import OnnxRuntimeTower
+
+        return OnnxRuntimeTower.open(bundle, threads=options.threads)
+    raise BundleError(f"{bundle}: {manifest.runtime} has no tower for pictures yet. Build it for onnxruntime")
 
 
 def warm_up(engine: Engine) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 from trimode.bundle.manifest import TOKENIZER
 from trimode.errors import CheckpointError
 
-from ..config import Keys, ModelConfig, Rope, check_heads
+from ..config import ModelConfig, Rope, check_heads
+from ..keys import Keys
 from ..llama_layout import BLOCK_SIZE, DEFAULT_THETA
 from ..source import Source
 from ..special_tokens import unused_special

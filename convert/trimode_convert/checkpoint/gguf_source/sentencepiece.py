@@ -10,7 +10,7 @@ from typing import Any
 
 from trimode.errors import CheckpointError
 
-from ..config import Keys
+from ..keys import Keys
 
 MODEL = "llama"  # llama.cpp's name for it
 SPACE = "▁"  # what stands for a space in the table

@@ -14,7 +14,7 @@ from typing import Any
 from trimode.bundle.manifest import CHAT_TEMPLATE, TOKENIZER_CONFIG
 from trimode.errors import CheckpointError
 
-from ..config import Keys
+from ..keys import Keys
 from ..special_tokens import TokenTable
 from . import sentencepiece
 

@@ -7,7 +7,6 @@ Knows nothing of modes, requests or text.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
@@ -17,20 +16,18 @@ from typing import Self
 import numpy as np
 import onnxruntime as ort
 
-from ...bundle.manifest import GRAPH, Manifest, rebuild_hint
+from ...bundle.manifest import GRAPH, Manifest
 from ...errors import BundleError, EngineError
 from ..base import Floats, Row, RowResult
 from ..inputs import rounded_rows
 from .binding import Binding
-from .processor import byte_products_are_exact
 from .room import Room
+from .session import open_session
 from .slots import Slots
 
 RUNTIME = "onnxruntime"
 MAX_BINDINGS = 256
 """Call shapes that stay bound, with inputs of up to about 100 KB each; the shape used longest ago goes first."""
-SPIN_MICROSECONDS = "50"
-"""Microseconds: longer than nearly every operator of a small model, far shorter than a time slice of the system."""
 
 
 class OnnxRuntimeEngine:
@@ -45,37 +42,20 @@ class OnnxRuntimeEngine:
             2 * manifest.num_layers, manifest.num_kv_heads, manifest.head_dim, manifest.buckets, max_slots
         )
         self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
-        self._logits, self._new, self._gathered = Room(), Room(), Room()
+        self._logits, self._new, self._gathered, self._images = Room(), Room(), Room(), Room()
 
     @classmethod
     def open(
         cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
     ) -> Self:
-        """Load `bundle`; `threads` 0 takes every core, `spin` lets them wait for the next operator by spinning.
-
-        They spin for SPIN_MICROSECONDS at most, and never past the end of a call. `device` and `on_gpu` have no effect.
+        """Load `bundle`; for `threads` and `spin` see open_session. `device` and `on_gpu` have no effect.
 
         Raises:
             BundleError: missing, broken, or built for another runtime or graph form.
         """
         manifest = Manifest.load(bundle)
         manifest.check_runtime(bundle, runtime=RUNTIME, kv_form="delta")
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
-        options.inter_op_num_threads = 1
-        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spin)))
-        if spin:
-            options.add_session_config_entry("session.intra_op.spin_duration_us", SPIN_MICROSECONDS)
-            options.add_session_config_entry("session.force_spinning_stop", "1")
-        options.log_severity_level = 3
-        if manifest.precision == "int8" and not byte_products_are_exact():
-            # without it they saturate; with it the same integers take twice the time (SmolLM2, passes of 32 tokens)
-            options.add_session_config_entry("session.x64quantprecision", "1")
-        try:
-            session = ort.InferenceSession(str(bundle / GRAPH), options, providers=["CPUExecutionProvider"])
-        except Exception as exc:  # onnxruntime's exceptions have no base class of their own
-            raise BundleError(f"{bundle / GRAPH} cannot be loaded: {exc}. {rebuild_hint(bundle)}") from exc
+        session = open_session(bundle / GRAPH, manifest.precision, threads=threads, spin=spin)
         _check_graph(session, manifest, bundle)
         return cls(session, manifest, max_slots)
 
@@ -116,7 +96,8 @@ class OnnxRuntimeEngine:
         wanted = rounded_rows(max(len(row.want) for row in rows), seq)
         first, batch = lanes[order[0]], len(rows)
         neighbours = lanes[order[-1]] - first == batch - 1
-        binding = self._bound(batch, seq, wanted, first if neighbours else -1)
+        shown = any(row.features is not None for row in rows)
+        binding = self._bound(batch, seq, wanted, first if neighbours else -1, shown)
         for line, index in enumerate(order):
             binding.fill(line, rows[index])
             if not neighbours:
@@ -136,7 +117,7 @@ class OnnxRuntimeEngine:
         slots, size, wanted = self._slots, len(row.tokens), len(row.want)
         slots.reserve(row.slot, row.start + row.stored)
         lane = slots.lane(row.slot)
-        binding = self._bound(1, size, rounded_rows(wanted, size), lane)
+        binding = self._bound(1, size, rounded_rows(wanted, size), lane, row.features is not None)
         binding.fill(0, row)
         self._call(binding, 1, size)
         return self._take(binding, 0, row, lane)
@@ -167,23 +148,28 @@ class OnnxRuntimeEngine:
         self.busy_seconds += time.perf_counter() - started
         self.calls += 1
 
-    def _bound(self, batch: int, seq: int, wanted: int, first: int) -> Binding:
-        """Return the tensors for a call over `batch` lanes from `first` on (-1: gathered); made once a shape."""
-        key = (batch, seq, wanted, first, self._slots.capacity)
+    def _bound(self, batch: int, seq: int, wanted: int, first: int, shown: bool) -> Binding:
+        """Return the tensors for a call over `batch` lanes from `first` on (-1: gathered); made once a shape.
+
+        `shown` says that tokens of pictures are among those of the call.
+        """
+        key = (batch, seq, wanted, first, shown, self._slots.capacity)
         binding = self._bindings.get(key)
         if binding is None:
-            binding = self._bindings[key] = self._bind(batch, seq, wanted, first)
+            binding = self._bindings[key] = self._bind(batch, seq, wanted, first, shown)
             if len(self._bindings) > MAX_BINDINGS:
                 self._bindings.popitem(last=False)
         self._bindings.move_to_end(key)
         return binding
 
-    def _bind(self, batch: int, seq: int, wanted: int, first: int) -> Binding:
+    def _bind(self, batch: int, seq: int, wanted: int, first: int, shown: bool) -> Binding:
         """Bind a shape to the memory that all calls share; where that moves, the shapes bound so far are forgotten."""
         manifest, data = self.manifest, self._slots.data
         logits, new = (batch, wanted, manifest.vocab_size), (len(data), batch, seq, data.shape[2], data.shape[4])
         past = (len(data), batch, *data.shape[2:])
-        if any([self._logits.grow(logits), self._new.grow(new), first < 0 and self._gathered.grow(past)]):
+        images = (batch * seq if shown else 1, manifest.hidden_size)
+        grown = [self._logits.grow(logits), self._new.grow(new), first < 0 and self._gathered.grow(past)]
+        if any([*grown, manifest.vision is not None and self._images.grow(images)]):
             self._bindings.clear()
         return Binding(
             self._session,
@@ -192,6 +178,7 @@ class OnnxRuntimeEngine:
             logits=self._logits.array(logits),
             new=self._new.array(new),
             past=self._gathered.array(past) if first < 0 else data[:, first : first + batch],
+            images=None if manifest.vision is None else self._images.array(images),
         )
 
 
@@ -212,6 +199,8 @@ def _check_graph(session: ort.InferenceSession, manifest: Manifest, bundle: Path
         "logit_rows": [None, None],
         "logits": [None, None, manifest.vocab_size],
     }
+    if manifest.vision is not None:
+        expected |= {"image_rows": [None, manifest.hidden_size], "image_index": [None, None]}
     if manifest.adapter:
         expected["lora_scale"] = [None, None]
     for layer in range(manifest.num_layers):

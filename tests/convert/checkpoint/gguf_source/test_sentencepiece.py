@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 from trimode.errors import CheckpointError
-from trimode_convert.checkpoint.config import Keys
+from trimode_convert.checkpoint.keys import Keys
 from trimode_convert.checkpoint.gguf_source.sentencepiece import BYTE, MODEL, SPACE
 from trimode_convert.checkpoint.gguf_source.tokenizer import tokenizer_json
 
