@@ -88,6 +88,14 @@ class ServerConfig:
             MANY,
         ),
     )
+    picture_cache_mib: int = field(
+        default=64,
+        metadata=_about(
+            "Memory in MiB for pictures that were encoded; 0 keeps none. A model that reads text alone takes none.",
+            0,
+            MANY,
+        ),
+    )
     default_mode: Mode = field(default=Mode.AUTO, metadata=_about("`mode` of a request that does not give it."))
     default_max_tokens: int = field(
         default=128, metadata=_about("`max_tokens` of a request that does not give it.", 1, MANY)

@@ -9,13 +9,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .api.answer import Chunk
 from .api.block_defaults import MAX_QUADRATIC_LENGTH, SMALLEST_QUADRATIC
-from .api.counters import StepTally
+from .api.counters import Stats
 from .api.defaults import Defaults
 from .api.effort import EffortTable
 from .api.fields import MAX_BLOCK_LENGTH, Mode
@@ -39,6 +39,7 @@ from .scheduling.prefix_cache import PrefixCache
 from .scheduling.queue import JobQueue
 from .scheduling.scheduler import Scheduler
 from .text.tokenizer import Tokenizer
+from .vision.encoder import Encoder, open_encoder
 
 SHOWN_ROWS, SHOWN_TOKENS = (1, 8), (1, 8, 32)
 """Rows, and tokens per row, of the calls whose cost is shown to operators."""
@@ -47,31 +48,6 @@ NO_EFFORTS = (
     "set denoise_steps or threshold instead"
 )
 STALE_EFFORTS = "needs effort.json of this checkpoint, but it was measured on another one; run `make quality`"
-
-
-@dataclass(frozen=True)
-class Stats:
-    """The runtime's counts at one moment.
-
-    Attributes:
-        running, waiting: requests. slots_used: share of the engine's slots for keys and values that sequences hold.
-        passes_total: compiled calls. prompt_tokens, cached_tokens: looked up in the prefix cache; found there.
-        prefix_bytes, grammar_bytes: what the prefix cache holds; what the grammars that are kept are counted with.
-        auto_cycles: by the mode and the length of draft that `auto` chose. steps: of the scheduler, by their tokens.
-        pass_seconds: what a call takes, with what is done around it, by rows and tokens per row, as `auto` sees it.
-    """
-
-    running: int
-    waiting: int
-    slots_used: float
-    passes_total: int
-    prompt_tokens: int
-    cached_tokens: int
-    prefix_bytes: int
-    auto_cycles: dict[tuple[str, int], int]
-    pass_seconds: dict[tuple[int, int], float]
-    grammar_bytes: int = 0
-    steps: StepTally = field(default_factory=StepTally)
 
 
 class Runtime:
@@ -84,8 +60,9 @@ class Runtime:
         config: ServerConfig,
         efforts: EffortTable | None = None,
         curve: CostCurve | None = None,
+        encoder: Encoder | None = None,
     ) -> None:
-        """Start the threads; without a `curve` the engine's is measured first."""
+        """Start the threads; without a `curve` the engine's is measured first. Engine and encoder are its own now."""
         self.engine = engine
         self.manifest: Manifest = engine.manifest
         self.tokenizer = tokenizer
@@ -106,6 +83,7 @@ class Runtime:
             adapter=self.manifest.adapter,
             grammars=_grammars(self.manifest, tokenizer),
             stores_passes=self.manifest.kv_form == "scatter",
+            encoder=encoder,
         )
         self._prefixes = PrefixCache(config.prefix_cache_mib * 2**20)
         self._scheduler = Scheduler(engine, self.auto, self._prefixes, self._queue, prefill_chunk=config.prefill_chunk)
@@ -129,6 +107,7 @@ class Runtime:
                 Tokenizer.load(bundle, engine.manifest.vocab_size, engine.manifest.capacity),
                 config,
                 EffortTable.load(bundle / EFFORT),
+                encoder=open_encoder(bundle, engine.manifest, config, config.picture_cache_mib * 2**20),
             )
         except BaseException:
             engine.close()
@@ -203,6 +182,8 @@ class Runtime:
 
     def stats(self) -> Stats:
         """Return what is running, waiting and done at the moment."""
+        encoder = self.services.encoder
+        pictures = (0, 0, 0) if encoder is None else (encoder.encoded, encoder.found, encoder.held_bytes)
         return Stats(
             self._queue.running_requests,
             self._queue.waiting_requests,
@@ -215,6 +196,7 @@ class Runtime:
             self.auto.curve.table(SHOWN_ROWS, SHOWN_TOKENS),
             0 if self.services.grammars is None else self.services.grammars.kept_bytes,
             self._scheduler.steps,
+            *pictures,
         )
 
     def close(self, grace_seconds: float = 0.0) -> None:
@@ -223,6 +205,8 @@ class Runtime:
         self._outbox.close()
         if self.services.grammars is not None:
             self.services.grammars.close()
+        if self.services.encoder is not None:
+            self.services.encoder.close()
         self.engine.close()
 
     @contextmanager

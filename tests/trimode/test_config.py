@@ -26,10 +26,10 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 def test_every_key_is_read(tmp_path: Path) -> None:
     text = (
         "bundle: /a/b\nthreads: 3\nspin: true\nmax_slots: 4\nmax_queue: 5\nprefill_chunk: 6\n"
-        "prefix_cache_mib: 8\ndefault_mode: diffusion\ndefault_max_tokens: 7\ndevice: 1\n"
+        "prefix_cache_mib: 8\npicture_cache_mib: 2\ndefault_mode: diffusion\ndefault_max_tokens: 7\ndevice: 1\n"
         "stream_interval: 8\nstream_interval_ms: 9\n"
     )
-    assert load(tmp_path, text) == ServerConfig(Path("/a/b"), 3, True, 4, 5, 6, 8, Mode.DIFFUSION, 7, 1, 8, 9)
+    assert load(tmp_path, text) == ServerConfig(Path("/a/b"), 3, True, 4, 5, 6, 8, 2, Mode.DIFFUSION, 7, 1, 8, 9)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("TRIMODE_MAX_SLOTS", "3", 3),
         ("TRIMODE_MAX_QUEUE", "0", 0),
         ("TRIMODE_PREFIX_CACHE_MIB", "0", 0),
+        ("TRIMODE_PICTURE_CACHE_MIB", "1", 1),
         ("TRIMODE_DEVICE", "3", 3),
         ("TRIMODE_STREAM_INTERVAL", "3", 3),
         ("TRIMODE_SPIN", "false", False),

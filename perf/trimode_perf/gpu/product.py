@@ -27,7 +27,7 @@ from trimode.engines.torch.network import Network
 from trimode.engines.torch.weights import Layer, Weights
 from trimode.engines.torch.windows import MARGIN
 from trimode.runtime import Runtime
-from trimode_convert.checkpoint.config import Keys, read_rope
+from trimode_convert.checkpoint.config import read_rope
 from trimode_convert.graph.rope import attention_factor, inverse_frequencies
 
 from .device import Device

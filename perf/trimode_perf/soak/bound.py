@@ -31,5 +31,6 @@ def bound(manifest: Manifest, config: ServerConfig) -> dict[str, float]:
         "results of a call": 2 * rows * (manifest.vocab_size * VALUE_BYTES + token) / MIB,
         "intermediate values of a call": INTERMEDIATE_MIB,
         "prefix cache": float(config.prefix_cache_mib),
+        **({} if manifest.vision is None else {"pictures": float(config.picture_cache_mib)}),
         "grammars": GRAMMARS_MIB,
     }

@@ -6,7 +6,7 @@ Numbers are data here; who prints or sends them is decided elsewhere.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from itertools import zip_longest
 from typing import Literal, get_args
 
@@ -198,3 +198,33 @@ class StepTally:
         """Count a step."""
         self.steps[bisect_left(STEP_SIZES, tokens)] += 1
         self.tokens += tokens
+
+
+@dataclass(frozen=True)
+class Stats:
+    """The runtime's counts at one moment.
+
+    Attributes:
+        running, waiting: requests. slots_used: share of the engine's slots for keys and values that sequences hold.
+        passes_total: compiled calls. prompt_tokens, cached_tokens: looked up in the prefix cache; found there.
+        prefix_bytes, grammar_bytes: what the prefix cache holds; what the grammars that are kept are counted with.
+        auto_cycles: by the mode and the length of draft that `auto` chose. steps: of the scheduler, by their tokens.
+        encoded_pictures, found_pictures: those that went through the tower, and those that had before.
+        picture_bytes: what is kept of pictures that were encoded.
+        pass_seconds: what a call takes, with what is done around it, by rows and tokens per row, as `auto` sees it.
+    """
+
+    running: int
+    waiting: int
+    slots_used: float
+    passes_total: int
+    prompt_tokens: int
+    cached_tokens: int
+    prefix_bytes: int
+    auto_cycles: dict[tuple[str, int], int]
+    pass_seconds: dict[tuple[int, int], float]
+    grammar_bytes: int = 0
+    steps: StepTally = field(default_factory=StepTally)
+    encoded_pictures: int = 0
+    found_pictures: int = 0
+    picture_bytes: int = 0

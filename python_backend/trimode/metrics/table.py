@@ -155,6 +155,11 @@ PREFIX_HITS = Metric(
     "trimode_prefix_cache_hits_total", "counter", "Prompt tokens found there, which were not read again"
 )
 PREFIX_BYTES = Metric("trimode_prefix_cache_bytes", "gauge", "Memory that the prefix cache holds", (INSTANCE,))
+PICTURES_ENCODED = Metric("trimode_pictures_encoded_total", "counter", "Pictures that went through the tower")
+PICTURES_FOUND = Metric(
+    "trimode_pictures_found_total", "counter", "Pictures that had been encoded before, and were not again"
+)
+PICTURE_BYTES = Metric("trimode_picture_bytes", "gauge", "Memory that encoded pictures hold", (INSTANCE,))
 GRAMMAR_BYTES = Metric(
     "trimode_grammar_bytes",
     "gauge",
@@ -205,6 +210,9 @@ METRICS: tuple[Metric, ...] = (
     PREFIX_QUERIES,
     PREFIX_HITS,
     PREFIX_BYTES,
+    PICTURES_ENCODED,
+    PICTURES_FOUND,
+    PICTURE_BYTES,
     GRAMMAR_BYTES,
     AUTO_CYCLES,
     PASS_SECONDS,
@@ -226,7 +234,8 @@ UNITS: dict[str, str] = {
             *(FIRST_CHUNK, DURATION, PASS_SECONDS, QUEUE, PREFILL, DECODE),
             *(INFERENCE, INTER_TOKEN, INTER_CHUNK, PER_TOKEN),
         ),
-        "bytes": (PREFIX_BYTES, GRAMMAR_BYTES),
+        "pictures": (PICTURES_ENCODED, PICTURES_FOUND),
+        "bytes": (PREFIX_BYTES, PICTURE_BYTES, GRAMMAR_BYTES),
     }.items()
     for metric in metrics
 }

@@ -15,6 +15,9 @@ from ..metrics import (
     GRAMMAR_BYTES,
     PASS_SECONDS,
     PASSES,
+    PICTURE_BYTES,
+    PICTURES_ENCODED,
+    PICTURES_FOUND,
     PREFIX_BYTES,
     PREFIX_HITS,
     PREFIX_QUERIES,
@@ -23,7 +26,6 @@ from ..metrics import (
     WAITING,
     Recorder,
 )
-from ..runtime import Stats
 from .live_request import LiveRequest
 from .publisher import Publisher
 from .recent_names import RecentNames
@@ -121,6 +123,9 @@ class Housekeeper:
         record.level(GRAMMAR_BYTES, stats.grammar_bytes, own)
         record.total(PASSES, stats.passes_total, own)
         record.steps(stats.steps)
+        record.level(PICTURE_BYTES, stats.picture_bytes, own)
+        record.total(PICTURES_ENCODED, stats.encoded_pictures)
+        record.total(PICTURES_FOUND, stats.found_pictures)
         record.total(PREFIX_QUERIES, stats.prompt_tokens)
         record.total(PREFIX_HITS, stats.cached_tokens)
         for (mode, length), cycles in stats.auto_cycles.items():

@@ -9,11 +9,14 @@ import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from ..bundle.manifest import Manifest
 from ..bundle.vision_facts import VisionFacts
-from ..engines.base import Floats
+from ..engines.base import EngineOptions, Floats
+from ..engines.registry import open_tower
 from ..engines.tower import Tower
 from ..errors import NotFiniteError
 from .encoded import Encoded, Pixels
@@ -21,6 +24,21 @@ from .encoded import Encoded, Pixels
 PASS_PATCHES = 4096
 """Patches of one pass of the tower over several pictures: small ones share a pass, and a large one has its own."""
 NOT_FINITE = "the model's values for a picture are not finite numbers"
+
+
+def open_encoder(bundle: Path, manifest: Manifest, options: EngineOptions, budget: int) -> Encoder | None:
+    """Open the tower of a bundle; None where its checkpoint reads text alone.
+
+    Args:
+        budget: bytes of what is kept of pictures.
+
+    Raises:
+        BundleError: the tower is broken, or its engine has none.
+    """
+    tower = open_tower(bundle, manifest, options)
+    if tower is None or manifest.vision is None:
+        return None
+    return Encoder(tower, manifest.vision, f"{manifest.checkpoint_hash} {manifest.precision}", budget)
 
 
 class Encoder:

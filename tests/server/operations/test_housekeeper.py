@@ -13,8 +13,8 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
+from trimode.api.counters import Stats
 from trimode.metrics import Recorder
-from trimode.runtime import Stats
 from trimode.triton.recent_names import RecentNames
 
 from tests.server.server import wait_until

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer
 from trimode.errors import CheckpointError
-from trimode_convert.checkpoint.keys import Keys
 from trimode_convert.checkpoint.gguf_source.sentencepiece import BYTE, MODEL, SPACE
 from trimode_convert.checkpoint.gguf_source.tokenizer import tokenizer_json
+from trimode_convert.checkpoint.keys import Keys
 
 from tests.support import llama_checkpoints as factory
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from tokenizers import Tokenizer
-from trimode_convert.checkpoint.keys import Keys
 from trimode_convert.checkpoint.gguf_source.tokenizer import PRE_TOKENIZERS, side_files, token_table, tokenizer_json
+from trimode_convert.checkpoint.keys import Keys
 from trimode_convert.checkpoint.special_tokens import TokenTable, unused_special
 
 from tests.support import llama_checkpoints as factory
