@@ -89,7 +89,7 @@ class ServerConfig:
         ),
     )
     picture_cache_mib: int = field(
-        default=64,
+        default=256,
         metadata=_about(
             "Memory in MiB for pictures that were encoded; 0 keeps none. A model that reads text alone takes none.",
             0,

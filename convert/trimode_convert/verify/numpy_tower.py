@@ -55,7 +55,8 @@ def _spin(config: VisionConfig, down: int, across: int) -> NDArray[np.complex128
         for row in range(down)
         for column in range(across)
     ]
-    return np.exp(1j * np.array(turns))
+    spin: NDArray[np.complex128] = np.exp(1j * np.array(turns))
+    return spin
 
 
 def _attend(

@@ -6,7 +6,7 @@ what the right logits are.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -144,7 +144,7 @@ def _scatter(step: Pass, length: int) -> dict[str, NDArray[Any]]:
 
 
 def kit_passes(
-    arrays: dict[str, NDArray[np.generic]], rows_of: Callable[[str], FloatArray] | None = None, pad: int = -1
+    arrays: Mapping[str, NDArray[Any]], rows_of: Callable[[str], FloatArray] | None = None, pad: int = -1
 ) -> list[tuple[Pass, ...]]:
     """Return the passes whose logits the kit's .npz stores; a pass is named after the array of its expected logits.
 

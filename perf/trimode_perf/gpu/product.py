@@ -28,6 +28,7 @@ from trimode.engines.torch.weights import Layer, Weights
 from trimode.engines.torch.windows import MARGIN
 from trimode.runtime import Runtime
 from trimode_convert.checkpoint.config import read_rope
+from trimode_convert.checkpoint.keys import Keys
 from trimode_convert.graph.rope import attention_factor, inverse_frequencies
 
 from .device import Device

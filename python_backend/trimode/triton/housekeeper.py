@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from ..api.counters import Stats
 from ..metrics import (
     AUTO_CYCLES,
     GRAMMAR_BYTES,
