@@ -21,11 +21,13 @@ SERVED = tuple(Path(__file__).parent / name for name in ("server", "clients", "b
 
 ENVIRONMENT = pytest.StashKey[dict[str, str]]()
 DEFAULT_KIT = Path(__file__).parent / "fixtures" / "parity"
+DEFAULT_VLM_KIT = Path(__file__).parent / "fixtures" / "parity-vlm"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--guides", type=int, default=160, help="random schemas and grammars to ask for")
     parser.addoption("--guides-from", type=int, default=0, help="the number of the first of them")
+    parser.addoption("--vlm-kit", type=Path, default=DEFAULT_VLM_KIT, help="folder of a kit of pictures (its README)")
     parser.addoption("--parity-kit", type=Path, default=DEFAULT_KIT, help="folder of a parity kit (see its README)")
 
 
@@ -72,6 +74,15 @@ def environment() -> dict[str, str]:
 
 def kit_folder(config: pytest.Config) -> Path:
     return Path(config.getoption("--parity-kit"))
+
+
+def vlm_kit_folder(config: pytest.Config) -> Path:
+    return Path(config.getoption("--vlm-kit"))
+
+
+@pytest.fixture(scope="session")
+def vlm_kit(request: pytest.FixtureRequest) -> Path:
+    return vlm_kit_folder(request.config)
 
 
 @pytest.fixture(scope="session")

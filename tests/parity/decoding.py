@@ -18,6 +18,7 @@ from trimode.decoding.modes import registry as modes
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Engine
 from trimode.runtime import Runtime
+from trimode.vision.encoded import PromptPictures
 
 MODES = {
     "ar": "autoregressive",
@@ -46,8 +47,8 @@ def request_of(case: dict[str, Any], row: int, manifest: Manifest) -> dict[str, 
         "mode": MODES[case["mode"]],
         "max_tokens": params["max_new_tokens"],
         "end_id": manifest.eos_token_id if params["eos_token_id"] is None else params["eos_token_id"],
-        "max_thinking_tokens": params["max_thinking_tokens"],
-        "end_think_token_id": params["end_think_token_id"],
+        "max_thinking_tokens": params.get("max_thinking_tokens"),
+        "end_think_token_id": params.get("end_think_token_id"),
     }
     if len(case["prompt_ids"]) > 1:
         given["end_id"] = -1  # the reference ends a batch as one; see batch_end
@@ -55,15 +56,26 @@ def request_of(case: dict[str, Any], row: int, manifest: Manifest) -> dict[str, 
         given |= {"speculation": "quadratic", "block_length": params["block_length"]}
     elif case["mode"] != "ar":
         given |= {"block_length": params["block_length"], "threshold": params["threshold"]}
+    if case["mode"] == "diffusion" and params.get("steps") is not None:  # of the whole answer, a share for each block
+        length = params["block_length"]
+        given["denoise_steps"] = min(length, params["steps"] // (params["max_new_tokens"] // length))
     return given
 
 
-def sequence_of(engine: Engine, case: dict[str, Any], row: int) -> SequenceState:
+def parameters_of(case: dict[str, Any], row: int, manifest: Manifest) -> GenerationParams:
+    """Return row `row` of `case` as a checked request that follows the released loop to the letter."""
+    defaults = Defaults(manifest.vocab_size, manifest.block_size, manifest.eos_token_id)
+    return GenerationParams.parse(request_of(case, row, manifest), defaults, reference=True)
+
+
+def sequence_of(
+    engine: Engine, case: dict[str, Any], row: int, pictures: PromptPictures | None = None
+) -> SequenceState:
     """Return row `row` of `case` as a sequence in a slot of `engine`, following the released loop to the letter."""
     manifest = engine.manifest
-    defaults = Defaults(manifest.vocab_size, manifest.block_size, manifest.eos_token_id)
-    params = GenerationParams.parse(request_of(case, row, manifest), defaults, reference=True)
-    seq = SequenceState(params, list(case["prompt_ids"][row]), manifest.mask_token_id, case["lora"])
+    params = parameters_of(case, row, manifest)
+    adapter = case.get("lora", False)
+    seq = SequenceState(params, list(case["prompt_ids"][row]), manifest.mask_token_id, adapter, pictures=pictures)
     seq.slot = engine.allocate(block=False)
     return seq
 
@@ -76,9 +88,9 @@ def batch_end(rows: list[list[int]], eos: int) -> int:
     return len(rows[0])
 
 
-def run_row(engine: Engine, case: dict[str, Any], row: int) -> Record:
+def run_row(engine: Engine, case: dict[str, Any], row: int, pictures: PromptPictures | None = None) -> Record:
     """Decode one row of `case` on `engine` by itself."""
-    seq = sequence_of(engine, case, row)
+    seq = sequence_of(engine, case, row, pictures)
     trace: list[dict[str, Any]] = []
     try:
         while not seq.done:
@@ -129,9 +141,9 @@ def check_at_once(bundle: Path, cases: list[dict[str, Any]]) -> type[Engine]:
     return type(runtime.engine)
 
 
-def check_case(engine: Engine, case: dict[str, Any]) -> None:
+def check_case(engine: Engine, case: dict[str, Any], pictures: PromptPictures | None = None) -> None:
     """Decode all rows of `case` on `engine`; ids, forwards and traces must be the reference's."""
-    records = [run_row(engine, case, row) for row in range(len(case["prompt_ids"]))]
+    records = [run_row(engine, case, row, pictures) for row in range(len(case["prompt_ids"]))]
     tokens = [record.tokens for record in records]
     forwards = max(record.forwards for record in records)
     if len(records) > 1 and case["mode"] == "ar":

@@ -7,15 +7,18 @@ from typing import Any
 from trimode.decoding.modes import registry as modes
 from trimode.decoding.sequence import Phase
 from trimode.engines.base import Engine
+from trimode.vision.encoded import PromptPictures
 
 from tests.parity.decoding import sequence_of
 
 FILE = "quadratic.json"
 
 
-def iteration(engine: Engine, case: dict[str, Any]) -> tuple[list[int], int, list[dict[str, Any]]]:
+def iteration(
+    engine: Engine, case: dict[str, Any], pictures: PromptPictures | None = None
+) -> tuple[list[int], int, list[dict[str, Any]]]:
     """Decode a case by itself; return its ids, the forwards as the reference counts them, and the trace."""
-    seq = sequence_of(engine, case, 0)
+    seq = sequence_of(engine, case, 0, pictures)
     length, forwards, trace = case["params"]["block_length"], 0, list[dict[str, Any]]()
     try:
         while not seq.done:
@@ -43,9 +46,9 @@ def iteration(engine: Engine, case: dict[str, Any]) -> tuple[list[int], int, lis
     return list(seq.tokens), forwards, trace
 
 
-def check_case(engine: Engine, case: dict[str, Any]) -> None:
+def check_case(engine: Engine, case: dict[str, Any], pictures: PromptPictures | None = None) -> None:
     """Decode `case` on `engine`; ids, forwards and traces must be the reference's."""
-    tokens, forwards, trace = iteration(engine, case)
+    tokens, forwards, trace = iteration(engine, case, pictures)
     assert tokens == case["expected_output_ids"][0][: case["params"]["max_new_tokens"]]
     shown = [{name: own[name] for name in expected} for own, expected in zip(trace, case["trace"], strict=True)]
     assert shown == case["trace"]

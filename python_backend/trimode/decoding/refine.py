@@ -52,7 +52,8 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
     steps_left = params.block.denoise_steps - block.step
     quota = -(-block.unrevealed // steps_left)
     if params.block.threshold is not None:
-        quota = max(1, quota)
+        # The released loops with a threshold and too few steps end with positions left open.
+        quota = 1 if params.reference else max(1, quota)
 
     def logits() -> Floats:
         return result.logits if params.reference else result.without_mask()  # a sure mask id is no sure token

@@ -24,12 +24,12 @@ class Pixels(Protocol):
 
     @property
     def cells(self) -> tuple[int, int]:
-        """How many cells wide and high it is."""
+        """How many cells it is across and down."""
         ...
 
     @property
-    def digest(self) -> str:
-        """A digest of what was sent, or of the pixels: equal ones in cells of equal number have equal pixels."""
+    def digest(self) -> bytes:
+        """A digest of the pixels, and of the setting by which they were made: equal ones have equal pixels."""
         ...
 
 

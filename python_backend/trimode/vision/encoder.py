@@ -90,8 +90,9 @@ class Encoder:
             self._tower.close()
 
     def _key(self, picture: Pixels) -> int:
-        text = f"{self._origin} {picture.cells} {picture.digest}"
-        return -1 - int.from_bytes(hashlib.sha256(text.encode()).digest())
+        made = hashlib.sha256(f"{self._origin} {picture.cells} ".encode())
+        made.update(picture.digest)
+        return -1 - int.from_bytes(made.digest())
 
     def _keep(self, used: dict[int, Encoded]) -> None:
         for key, one in used.items():
