@@ -33,6 +33,7 @@ MODEL = st.fixed_dictionaries(
         "max_slots": st.integers(1, 1024),
         "max_queue": st.integers(0, 10**6),
         "prefix_cache_mib": st.integers(0, 10**6),
+        "picture_cache_mib": st.integers(0, 10**6),
         "default_mode": st.sampled_from(["auto", "autoregressive", "diffusion", "self_speculation"]),
     },
 )

@@ -21,7 +21,6 @@ from ..checkpoint.checkpoint import Checkpoint
 from ..graph.model import Blueprint, draw
 from ..graph.precisions import ONNXRUNTIME, Target
 from ..graph.tower import draw_tower
-from ..weights.weight_file import WeightLayout
 from .facts import Built, capacity_of, manifest_of, side_files_of
 
 Advance = Callable[[int], None]  # called with a number of bytes that were read or written since the last call
@@ -58,15 +57,14 @@ class BundleDraft:
         return sum(self.manifest.files.values())
 
     @property
-    def weights(self) -> dict[str, WeightLayout]:
-        """The files of weights by name."""
-        towers = {} if self.tower is None else {TOWER_WEIGHTS: self.tower.weights}
-        return {WEIGHTS: self.blueprint.weights, **towers}
+    def blueprints(self) -> dict[str, Blueprint]:
+        """What was drawn, by the name of its file of weights."""
+        return {WEIGHTS: self.blueprint} | ({} if self.tower is None else {TOWER_WEIGHTS: self.tower})
 
     @property
     def weight_bytes(self) -> int:
         """The bytes of all weights."""
-        return sum(layout.total_bytes for layout in self.weights.values())
+        return sum(drawn.weights.total_bytes for drawn in self.blueprints.values())
 
     def hashed(self, checkpoint_hash: str) -> BundleDraft:
         """Return the draft with the hash of its checkpoint."""
@@ -128,8 +126,8 @@ def write_bundle(draft: BundleDraft, out: Path, advance: Advance = lambda _: Non
     check_place(out)
     check_space(out, draft.total_bytes)
     with replacing(out) as folder:
-        for name, layout in draft.weights.items():
-            layout.write(folder / name, advance)
+        for name, drawn in draft.blueprints.items():
+            drawn.weights.write(folder / name, advance)
         for name, content in {**draft.graphs, **draft.side_files}.items():
             (folder / name).write_bytes(content)
         draft.manifest.save(folder)

@@ -45,8 +45,7 @@ class SequenceState:
 
     Attributes:
         prompt: token ids of the prompt; pictures: those that stand in it, None for none.
-        mask_token_id: what stands in undecided positions.
-        adapter: whether drafts run with the draft adapter.
+        mask_token_id: what stands in undecided positions. adapter: whether drafts run with the draft adapter.
         tokens, log_probs: what was committed, in order; log_probs only when the request asked for them.
         tops: the likeliest tokens by place in the answer, if they were asked for; those of places that are not
             committed are not final.

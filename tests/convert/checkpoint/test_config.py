@@ -49,7 +49,7 @@ def test_missing_rope_key_is_named(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("model_type", "nemotron_labs_diffusion_vlm", "'nemotron_labs_diffusion'"),
+        ("model_type", "nemotron_h", "one of nemotron_labs_diffusion, nemotron_labs_diffusion_vlm"),
         ("architectures", ["LlamaForCausalLM"], "NemotronLabsDiffusionModel"),
         ("hidden_act", "gelu", "'silu'"),
         ("rope_rope_type", "longrope", "'default' or 'yarn'"),
