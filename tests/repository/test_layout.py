@@ -20,8 +20,8 @@ TABLE = {
     # triton to scheduling: callers take turns before grammars by the rule of slots, scheduling/turns.py
     # the room logs, which the server and all that works for a request name requests by
     # server to grammar: see below
-    # the room vision, which turns files into pictures; it stands between engines and decoding: pictures are encoded by a
-    # part of the engine, before a request is one of the scheduler's, and a sequence knows which rows stand for them
+    # the room vision, which turns files into pictures; it stands between engines and decoding: pictures are encoded by
+    # a part of the engine, before a request is one of the scheduler's, and a sequence knows which rows stand for them
     "trimode": (18, 10, 74),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),

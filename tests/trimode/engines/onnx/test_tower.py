@@ -13,6 +13,7 @@ from trimode.engines.base import Features, Row
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.engines.onnx.session import open_session
 from trimode.engines.onnx.tower import OnnxRuntimeTower
+from trimode.engines.tower import Tower
 from trimode.errors import BundleError, EngineError
 from trimode.vision.encoded import Encoded, PromptPictures
 
@@ -33,7 +34,8 @@ def picture(across: int, down: int) -> Array:
 
 
 def test_pictures_together_are_pictures_apart(bundle: Path) -> None:
-    tower, given = OnnxRuntimeTower.open(bundle, threads=1), [picture(3, 2), picture(1, 1), picture(2, 4)]
+    tower: Tower = OnnxRuntimeTower.open(bundle, threads=1)
+    given = [picture(3, 2), picture(1, 1), picture(2, 4)]
     for one, together in zip(given, tower.encode(given), strict=True):
         assert_close(together, tower.encode([one])[0])
 
