@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from trimode.bundle.vision_facts import VisionFacts
+from trimode.engines.base import Floats
 from trimode.engines.patches import cut
 from trimode.errors import EngineError
 
 FACTS = VisionFacts(patch=2, merge=2, side=6, start=18, pad=19, row_break=20, end=21)
 
 
-def picture(height: int, width: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.float32]]:
+def picture(height: int, width: int) -> Floats:
     """Each value says its channel, row and column."""
     channels, rows, columns = np.indices((3, height, width))
-    return (channels * 10000 + rows * 100 + columns).astype(np.float32)
+    return np.asarray(channels * 10000 + rows * 100 + columns, dtype=np.float32)
 
 
 def test_patches_of_a_cell_lie_side_by_side() -> None:

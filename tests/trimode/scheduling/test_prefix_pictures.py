@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -38,9 +40,9 @@ class Shown:
 def opened(vlm_kit: Path, bundle_of: Callable[..., Path]) -> Iterator[Callable[..., Runtime]]:
     made: list[Runtime] = []
 
-    def open_runtime(**settings: int) -> Runtime:
+    def open_runtime(**settings: Any) -> Runtime:
         bundle = bundle_of(vlm_kit / "checkpoints" / "plain")
-        made.append(Runtime.open(ServerConfig(bundle=bundle, threads=1, max_slots=4, **settings)))
+        made.append(Runtime.open(replace(ServerConfig(bundle=bundle, threads=1, max_slots=4), **settings)))
         return made[-1]
 
     yield open_runtime
