@@ -76,18 +76,10 @@ def parser() -> argparse.ArgumentParser:
         "--rehash", action="store_true", help="read all of the checkpoint even if its files look unchanged"
     )
     made.add_argument("--verify", action="store_true", help="compare the bundle with a plain numpy model")
-    made.add_argument(
-        "--parity-logits",
-        type=Path,
-        metavar="FILE",
-        help="compare the bundle with the logits of the official model in a .npz file",
-    )
-    made.add_argument(
-        "--parity-pictures",
-        type=Path,
-        metavar="FILE",
-        help="compare the bundle's tower with the rows of pictures that a kit stores in a .npz file",
-    )
+    logits = "compare the bundle with the logits of the official model in a .npz file"
+    made.add_argument("--parity-logits", type=Path, metavar="FILE", help=logits)
+    rows = "compare the bundle's tower with the rows of pictures that a kit stores in a .npz file"
+    made.add_argument("--parity-pictures", type=Path, metavar="FILE", help=rows)
     _add_tensorrt_options(made)
     return made
 
