@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 from types import FrameType
+from typing import NoReturn
 
 from trimode.server.ports import LOOPBACK
 
@@ -81,7 +82,7 @@ def show(fleet: Fleet) -> None:
         print(f"  {one.name}  {one.url}  metrics at {one.metrics}", flush=True)
 
 
-def watch(fleet: Fleet, wanted: list[int]) -> None:
+def watch(fleet: Fleet, wanted: list[int]) -> NoReturn:
     """Replace the servers whenever something was put into `wanted`, and say which of them ended by themselves.
 
     Raises:

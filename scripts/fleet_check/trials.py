@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -118,13 +118,14 @@ def modes(fleet: Fleet, model: str) -> dict[str, Any]:
 
 
 def slow(fleet: Fleet, model: str, requests: int) -> dict[str, Any]:
-    """Let one server stand still for three quarters of the time, under a load of `requests`; return who answered."""
+    """Let one server stand still for half of the time, under a load of `requests`; return who answered."""
     victim = fleet.replicas[0]
     with Load(fleet, model, CALLERS) as load:
-        with slowed(victim):
+        with slowed(victim) as ended:
             load.goes_on(requests)
         slowly = list(load.answers)
-    return {"requests": len(load.answers), "failed": len(load.failed()), "by": shares(slowly, fleet.replicas)}
+    by = shares(slowly, fleet.replicas)
+    return {"requests": len(load.answers), "failed": len(load.failed()), "by": by, "given_up": len(ended)}
 
 
 def overloaded(fleet: Fleet, model: str, burst: int) -> dict[str, Any]:
@@ -151,26 +152,40 @@ def overloaded(fleet: Fleet, model: str, burst: int) -> dict[str, Any]:
 
 
 @contextmanager
-def slowed(replica: Replica) -> Iterator[None]:
-    """Let the processes of a server that compute stand still for three quarters of the time."""
+def slowed(replica: Replica) -> Iterator[list[psutil.Process]]:
+    """Let the processes of a server that compute stand still for half of the time.
+
+    They are tritonserver and its stub. Helpers have limits on their time: the server would end one that stands still.
+    Gives a list of those that ended meanwhile: the server replaces a backend that takes too long.
+    """
     if replica.process is None:
         raise RuntimeError(f"{replica.name} does not run")
-    stubs = psutil.Process(replica.process.pid).children(recursive=True)
+    below = psutil.Process(replica.process.pid).children(recursive=True)
+    stubs = [one for one in below if one.name().startswith("triton")]
+    if not stubs:
+        raise RuntimeError(f"{replica.name} has no processes that compute")
     done = threading.Event()
+    ended: list[psutil.Process] = []
+
+    def each(change: Callable[[psutil.Process], None]) -> None:
+        for one in stubs:
+            try:
+                change(one)
+            except psutil.NoSuchProcess:
+                ended.append(one)
+        stubs[:] = [one for one in stubs if one not in ended]
 
     def brake() -> None:
         while not done.is_set():
-            for one in stubs:
-                one.suspend()
-            done.wait(3 * BRAKE_SECONDS)
-            for one in stubs:
-                one.resume()
+            each(psutil.Process.suspend)
+            done.wait(BRAKE_SECONDS)
+            each(psutil.Process.resume)
             done.wait(BRAKE_SECONDS)
 
     braking = threading.Thread(target=brake)
     braking.start()
     try:
-        yield
+        yield ended
     finally:
         done.set()
         braking.join()

@@ -70,6 +70,19 @@ def test_the_client_is_of_the_images_triton() -> None:
     assert version_in_table("cuda-bindings") == pinned("cuda-bindings")
 
 
+def test_the_tables_versions_are_within_the_ranges_of_the_project() -> None:
+    ranges = [*PROJECT["dependencies"], *(one for extra in PROJECT["optional-dependencies"].values() for one in extra)]
+    for part, package in {
+        "tritonclient": "tritonclient",
+        "ONNX Runtime": "onnxruntime",
+        "cuda-bindings": "cuda-bindings",
+    }.items():
+        (given,) = {one for one in ranges if re.match(rf"{package}[\[><=]", one)}
+        least, below = re.findall(r"[<>]=?([\d.]+)", given)
+        version, lowest, limit = (tuple(map(int, text.split("."))) for text in (version_in_table(part), least, below))
+        assert lowest <= version < limit, given
+
+
 def test_the_images_python_is_one_of_ours() -> None:
     major, minor = map(int, version_in_table("Python in the image").split("."))
     least, below = (tuple(map(int, found)) for found in re.findall(r"[<>=]+(\d+)\.(\d+)", PROJECT["requires-python"]))

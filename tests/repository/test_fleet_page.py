@@ -1,0 +1,26 @@
+"""perf/FLEET.md is what its record says, and the record is of whole trials."""
+
+from __future__ import annotations
+
+import json
+
+from scripts.fleet_check.__main__ import PAGE, RECORD, TRIALS
+from scripts.fleet_check.report import claims, page
+
+
+def test_the_page_is_that_of_its_record() -> None:
+    record = json.loads(RECORD.read_text(encoding="utf-8"))
+    assert PAGE.read_text(encoding="utf-8") == page(record)
+    for title, found in record.items():
+        assert set(TRIALS) <= set(found), title
+
+
+def test_a_claim_fails_where_the_figures_do_not_hold() -> None:
+    found = json.loads(RECORD.read_text(encoding="utf-8"))["HAProxy"]
+    found["affinity"] = {"affinity": 0.5, "in_turns": 0.3}
+    found["replaced"] = found["replaced"] | {"failed": 1}
+    found["killed"] = found["killed"] | {"answered_after": 0}
+    failing = [claim.text for claim in claims("HAProxy", found) if not claim.holds]
+    assert failing[0] == "HAProxy: hit rate 50% by affinity, 30% in turns"
+    assert failing[1].startswith("HAProxy: 1 of ")
+    assert failing[2].startswith("HAProxy: 0 of ")
