@@ -12,13 +12,18 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .data.archive import Archive
 from .data.recipe import Recipe
 from .prepare import ROOT, RUNS, prepare, say, unpack
 from .training.clock import Clock, wall_clock
 
+if TYPE_CHECKING:
+    from .training.trainer import Trainer
+
 INTERRUPTED = 130  # as a shell has it for SIGINT
+WRONG_USAGE = 2  # as argparse has it
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -30,8 +35,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     given.add_argument(
         "--archive", type=Path, metavar="FILE", help="take recipe, tokenizer and documents from this file"
     )
+    parser.add_argument("--stage", metavar="NAME", help="run this stage of the recipe alone")
     parser.add_argument("--resume", action="store_true", help="continue the run's latest state, if there is one")
-    parser.add_argument("--minutes", type=float, help="length of the schedule, in place of the recipe's")
+    parser.add_argument("--minutes", type=float, help="length of the schedule of all stages, in place of the recipe's")
     parser.add_argument("--until", type=wall_clock, metavar="HH:MM", help="end the schedule by this hour at the latest")
     parser.add_argument(
         "--stop-after", type=float, metavar="MINUTES", help="save and exit then; the schedule keeps its length"
@@ -54,15 +60,29 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _adjusted(recipe: Recipe, options: argparse.Namespace) -> Recipe:
+def _adjusted(recipe: Recipe, options: argparse.Namespace, whole: float) -> Recipe:
+    """Return a recipe with what the command line says; `whole` is the minutes of all stages together."""
     return dataclasses.replace(
         recipe,
-        minutes=options.minutes or recipe.minutes,
+        minutes=recipe.minutes * options.minutes / whole if options.minutes else recipe.minutes,
         device=options.device or recipe.device,
         workers=recipe.workers if options.workers is None else options.workers,
         compile=recipe.compile and not options.no_compile,
         data=dataclasses.replace(recipe.data, rows=options.rows or recipe.data.rows),
     )
+
+
+def _stages(options: argparse.Namespace) -> list[Recipe]:
+    """Return the stages to run. Raises ValueError that names the stages there are, for one there is not."""
+    recipes = Recipe.stages(options.recipe)
+    whole = sum(recipe.minutes for recipe in recipes)
+    names = [recipe.name.split("/")[-1] for recipe in recipes]
+    if options.stage and options.stage not in names:
+        raise ValueError(f"--stage {options.stage}: {options.recipe.name} has {', '.join(names)}")
+    chosen = [recipe for name, recipe in zip(names, recipes, strict=True) if options.stage in (None, name)]
+    if len(chosen) > 1 and (options.out or options.from_shards or options.save_shards):
+        raise ValueError("--out, --from-shards and --save-shards are for one stage: name it by --stage")
+    return [_adjusted(recipe, options, whole) for recipe in chosen]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,27 +97,42 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _train(options: argparse.Namespace) -> int:
     began = time.monotonic()
+    archive = Archive.load(options.archive) if options.archive else None
+    try:
+        recipes = [_adjusted(archive.recipe, options, archive.recipe.minutes)] if archive else _stages(options)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return WRONG_USAGE
+    for number, recipe in enumerate(recipes, 1):
+        if len(recipes) > 1:
+            say(f"stage {number} of {len(recipes)}: {recipe.name}")
+        if not _train_stage(recipe, archive, options, began, is_last=number == len(recipes)):
+            break
+    return 0
+
+
+def _train_stage(
+    recipe: Recipe, archive: Archive | None, options: argparse.Namespace, began: float, *, is_last: bool
+) -> bool:
+    """Train or resume one stage; returns whether it came to its end, so that the next one may begin."""
     import torch
 
     from .training.report import Reporter
     from .training.trainer import Trainer
 
-    archive = Archive.load(options.archive) if options.archive else None
-    recipe = _adjusted(archive.recipe if archive else Recipe.load(options.recipe), options)
     torch.set_num_threads(recipe.threads)
     folder = options.out or RUNS / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
-    prepared = unpack(archive, folder) if archive else prepare(folder, recipe)
-    asked = [] if options.steps or options.no_evaluation else prepared.questions()
-    say(f"training for {recipe.minutes:g} minutes in {folder}; the first step takes longer, Ctrl-C saves and stops")
     with Reporter(folder / "log.jsonl") as reporter:
+        prepared = unpack(archive, folder) if archive else prepare(folder, recipe)
         trainer = Trainer(recipe, prepared.corpus, Clock(60 * recipe.minutes, options.until), folder, reporter)
-        if options.resume and trainer.path.exists():
-            trainer.resume()
-        elif options.from_shards:
-            trainer.load_shards(options.from_shards)
-        elif recipe.start_from:
-            trainer.start_from(ROOT / recipe.start_from)
+        _begin(trainer, options)
+        if options.resume and trainer.progress >= 1 and not is_last:
+            say(f"{folder} is done")
+            return True
+        asked = [] if options.steps or options.no_evaluation else prepared.questions()
+        say(f"training for {recipe.minutes:.3g} minutes in {folder}")
+        say("the first step takes longer; Ctrl-C saves and stops")
         if options.stop_after:
             left = max(0.0, 60 * options.stop_after - (time.monotonic() - began))
             timer = threading.Timer(left, trainer.stop)
@@ -110,7 +145,19 @@ def _train(options: argparse.Namespace) -> int:
         if asked and not trainer.stopping:
             say(f"asking {len(asked)} held-out questions; the state is saved, Ctrl-C leaves them out")
             trainer.evaluate(asked)
-    return 0
+        return not trainer.stopping
+
+
+def _begin(trainer: Trainer, options: argparse.Namespace) -> None:
+    """Give a trainer its weights: those of its latest state, of shards, or those that its recipe names."""
+    if options.resume and trainer.path.exists():
+        trainer.resume()
+    elif options.from_shards:
+        trainer.load_shards(options.from_shards)
+    else:
+        from .training.start import first_weights
+
+        first_weights(trainer.model, trainer.recipe, ROOT, RUNS)
 
 
 if __name__ == "__main__":

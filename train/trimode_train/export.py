@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from tokenizers import Tokenizer
 
-from .data.chat import TEMPLATE
+from .data.chat import IMAGE_TEMPLATE, TEMPLATE
 from .data.corpus import draw
 from .data.sources import SOURCES, texts
 from .data.tasks import TASKS
@@ -76,8 +76,10 @@ def export(
             },
         )
         tokenizer.save(str(temporary / "tokenizer.json"))
-        write_json(temporary / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"]))
-        shutil.copyfile(TEMPLATE, temporary / "chat_template.jinja")
+        added = [(number, token.content) for number, token in sorted(tokenizer.get_added_tokens_decoder().items())]
+        write_json(temporary / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"], added))
+        template = IMAGE_TEMPLATE if "vision_config" in config else TEMPLATE
+        shutil.copyfile(template, temporary / "chat_template.jinja")
         if with_held_out:
             lines = [json.dumps(record, ensure_ascii=False) for record in held_out()]
             (temporary / "heldout.jsonl").write_text("\n".join(lines) + "\n")
@@ -101,6 +103,11 @@ def stages(state: dict[str, Any], run: str, folder: Path) -> list[dict[str, Any]
     """
     own = {"recipe": state.get("recipe", run), "steps": state["step"], "tokens": state["tokens"]}
     own["minutes"] = round(state["elapsed"] / 60, 1)
+    if state.get("weights_of"):  # a stage: the states of the stages before it lie beside it
+        before = resumable.load(RUNS / state["weights_of"] / "latest.pt")
+        inherited = stages({**state, "weights_of": None}, run, folder)[:-1]
+        earlier = stages(before, state["weights_of"], folder)
+        return [*(stage for stage in inherited if stage not in earlier), *earlier, own]
     start = ROOT / state["start_from"] if state.get("start_from") else folder if "start_from" not in state else None
     if start is None or not (start / TRAINING).exists():
         return [own]

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
     from .data.corpus import Corpus
+    from .data.picture_corpus import PictureCorpus
     from .evaluation.scores import Question
 
 ROOT = Path(__file__).parents[2]
@@ -61,19 +62,29 @@ def tokenizer_texts(seed: int, chats: int = 12_000, code_bytes: int = 3_000_000)
 
 def prepare_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
     """Load the run's tokenizer; on the first start, copy that of the checkpoint it starts from, or train one."""
-    from .data.tokenizer import load_tokenizer, train_tokenizer
+    from .data.tokenizer import EXTRA, load_tokenizer, train_tokenizer, with_images
 
-    if recipe.start_from and not (folder / "tokenizer.json").exists():
-        shutil.copyfile(ROOT / recipe.start_from / "tokenizer.json", folder / "tokenizer.json")
+    source = recipe.tokenizer_of or recipe.start_from
+    if source and not (folder / "tokenizer.json").exists():
+        shutil.copyfile(ROOT / source / "tokenizer.json", folder / "tokenizer.json")
     if not (folder / "tokenizer.json").exists():
         say(f"learning a tokenizer of {recipe.model.vocab_size:,} tokens, once for this run")
         made = folder / "tokenizer.json.new"  # whole or not there, wherever it is interrupted
         train_tokenizer(tokenizer_texts(recipe.seed), recipe.model.vocab_size).save(str(made))
         made.rename(folder / "tokenizer.json")
-    return load_tokenizer(folder)
+    tokenizer = load_tokenizer(folder)
+    if recipe.model.vision and tokenizer.token_to_id(EXTRA) is None:
+        tokenizer = with_images(tokenizer)
+        tokenizer.save(str(folder / "tokenizer.json"))
+    if tokenizer.get_vocab_size() > recipe.model.vocab_size:
+        raise ValueError(
+            f"{recipe.name}: model.vocab_size is {recipe.model.vocab_size}, "
+            f"the tokenizer has {tokenizer.get_vocab_size()} tokens"
+        )
+    return tokenizer
 
 
-def conversations(corpus: Corpus) -> list[tuple[str, Document]]:
+def conversations(corpus: Corpus | PictureCorpus) -> list[tuple[str, Document]]:
     """The held-out conversations, with their domains, that a run is asked about between steps."""
     return corpus.held_out(per_domain=12, seed=7)
 
@@ -81,10 +92,14 @@ def conversations(corpus: Corpus) -> list[tuple[str, Document]]:
 def prepare(folder: Path, recipe: Recipe) -> Prepared:
     """Make tokenizer, corpus and questions."""
     from .data.corpus import Corpus
+    from .data.picture_corpus import PictureCorpus
 
     tokenizer = prepare_tokenizer(folder, recipe)
-    say("reading the sources that documents are drawn from")
-    corpus = Corpus(tokenizer, recipe.data)
+    text = None
+    if recipe.pictures.share < 1:
+        say("reading the sources that documents are drawn from")
+        text = Corpus(tokenizer, recipe.data)
+    corpus = text if text and not recipe.pictures.share else PictureCorpus(tokenizer, recipe.pictures, text)
     return Prepared(corpus, lambda: _questions(conversations(corpus)))
 
 

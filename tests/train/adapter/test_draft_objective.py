@@ -7,7 +7,7 @@ from random import Random
 import pytest
 import torch
 from trimode_train.adapter.draft_objective import Drafts, draft_losses, encode_drafts, hybrid
-from trimode_train.data.packing import Document, NoiseOptions, pack, plan
+from trimode_train.data.packing import Document, NoiseOptions, Shape, pack, plan
 from trimode_train.model import lora
 from trimode_train.model.config import MASK_ID
 from trimode_train.model.model import Model, bias_from
@@ -20,7 +20,7 @@ ALL_MASKED = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0
 @pytest.fixture
 def batch(pool: list[Document]) -> Tensors:
     rng = Random(2)
-    return Tensors.of(pack([plan(d, rng, ALL_MASKED, 128) for d in pool], 2, 128, rng, ALL_MASKED))
+    return Tensors.of(pack([plan(d, rng, ALL_MASKED, 128) for d in pool], Shape(2, 128), rng, ALL_MASKED))
 
 
 # -- the loss ----------------------------------------------------------------------------------------------------------

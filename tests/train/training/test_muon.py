@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 from trimode_train.data.recipe import OptimOptions
-from trimode_train.training.trainer import as_torchs, muon
+from trimode_train.training.start import muon
+from trimode_train.training.trainer import as_torchs
 
 OPTIONS = OptimOptions(muon_lr=0.01, weight_decay=0.1)
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_mask
-from trimode_train.data.packing import Batch, Document, NoiseOptions, pack, plan
+from trimode_train.data.packing import Batch, Document, NoiseOptions, Shape, pack, plan
 from trimode_train.evaluation.decode import Session
 from trimode_train.model.config import EOS_ID, MASK_ID
 from trimode_train.model.model import Model, bias_from, causal_bias, grouped_attention
@@ -34,7 +34,7 @@ def batch() -> Batch:
         Document([rng.randrange(128, 512) for _ in range(n - 1)] + [EOS_ID], start) for n, start in
         ((30, 12), (25, 5), (40, 20), (9, 3))
     ]  # fmt: skip
-    return pack([plan(d, rng, options, 128) for d in documents], 2, 128, rng, options)
+    return pack([plan(d, rng, options, 128) for d in documents], Shape(2, 128), rng, options)
 
 
 @torch.no_grad()
@@ -151,7 +151,7 @@ def test_a_wrong_reveal_costs_more_and_a_right_one_the_same(model: Model, batch:
 def test_a_span_is_one_hole_between_known_sides() -> None:
     rng, options = Random(4), NoiseOptions(block_lengths=(8,), block_odds=(1.0,), shifted=0, span_masked=1.0)
     document = Document([rng.randrange(128, 512) for _ in range(40)], start=8, closed=False)
-    batch = pack([plan(document, rng, options, 128)], 1, 128, rng, options)
+    batch = pack([plan(document, rng, options, 128)], Shape(1, 128), rng, options)
     blocks = [(batch.block[0] == b) for b in range(1, batch.block[0].max() + 1)]
     sizes = set()
     for mine in blocks:

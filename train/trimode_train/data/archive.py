@@ -47,7 +47,9 @@ class ArchiveCorpus:
 
     @classmethod
     def of(cls, documents: list[Document]) -> ArchiveCorpus:
-        """Keep documents. Raises ValueError for an id that does not fit into uint16."""
+        """Keep documents. Raises ValueError for an id that does not fit into uint16, and for pictures."""
+        if any(document.pictures for document in documents):
+            raise ValueError("an archive holds no pictures: train a recipe with pictures.share without one")
         ids = np.array([i for d in documents for i in d.ids])
         if ids.max(initial=0) > np.iinfo(np.uint16).max:
             raise ValueError(f"id {ids.max()}: an archive holds ids up to {np.iinfo(np.uint16).max}")

@@ -35,7 +35,7 @@ def plans(rng: Random, corpus: Documents, recipe: Recipe) -> Iterator[Planned]:
 def batch_for(number: int, corpus: Documents, recipe: Recipe) -> Batch:
     """Make a batch; it depends on the seed and its number only."""
     rng = batch_rng(number, recipe)
-    return pack(list(plans(rng, corpus, recipe)), recipe.data.rows, recipe.data.row_length, rng, recipe.noise)
+    return pack(list(plans(rng, corpus, recipe)), recipe.data, rng, recipe.noise)
 
 
 _work: tuple[Documents, Recipe]  # of a worker process

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import jinja2
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 TEMPLATE = Path(__file__).with_name("chat_template.jinja")
+IMAGE_TEMPLATE = Path(__file__).with_name("chat_template_images.jinja")
+"""The same for a model that sees: the parts of a message's content are rendered in their order."""
 
-Message = dict[str, str]
+Message = dict[str, Any]
+"""Its `role`, and its `content`: a text, or for IMAGE_TEMPLATE a list of parts."""
 
 
 def _raise(message: str) -> NoReturn:

@@ -12,18 +12,24 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
-from ..model.config import EOS_ID, MASK_ID
+from ..model.config import EOS_ID, IMAGE_BREAK_ID, IMAGE_END_ID, IMAGE_PAD_ID, IMAGE_START_ID, MASK_ID
+from .patches import Gallery, PictureRows, Pixels
 
 Ints = npt.NDArray[np.int64]
+IMAGE_IDS = frozenset((IMAGE_START_ID, IMAGE_PAD_ID, IMAGE_BREAK_ID, IMAGE_END_ID))
 
 
 @dataclass(frozen=True)
 class Document:
-    """One conversation or stretch of code. `ids[start:]` is the reply (for chats, with its <|im_end|>)."""
+    """One conversation or stretch of code. `ids[start:]` is the reply (for chats, with its <|im_end|>).
+
+    The ids of a picture stand in the prompt where it is; `pictures` are the pixels, in their order.
+    """
 
     ids: list[int]
     start: int
     closed: bool = True  # the reply ends here, so a block that covers more is padded with end-of-text
+    pictures: tuple[Pixels, ...] = ()
 
 
 class Documents(Protocol):
@@ -64,6 +70,7 @@ class Batch:
     limit: Ints  # clean tokens of the document are visible when their position is below this
     targets: Ints
     weights: npt.NDArray[np.float32]
+    pictures: PictureRows | None = None  # of a model that sees
 
 
 class _Row:
@@ -74,6 +81,7 @@ class _Row:
         self.weights: list[float] = []
         self.length, self.blocks = length, 0
         self.documents: list[Document] = []
+        self.cells: dict[int, int] = {}  # of a place of the row that takes a feature, the cell's number in the batch
 
     @property
     def room(self) -> int:
@@ -148,15 +156,25 @@ def _add_block(row: _Row, number: int, start: int, stop: int, rng: Random, optio
     row.weights += [(weight if start + i < len(ids) else beyond) if h else 0.0 for i, h in enumerate(hidden)]
 
 
-def _place(row: _Row, planned: Planned, rng: Random, options: NoiseOptions) -> None:
-    """Append a document: its noisy blocks, then its clean copy."""
+def _place(row: _Row, planned: Planned, cells: list[int], rng: Random, options: NoiseOptions) -> None:
+    """Append a document: its noisy blocks, then its clean copy, whose pictures have these cells."""
     document, number = planned.document, len(row.documents)
     row.documents.append(document)
     for start, stop in planned.blocks:
         _add_block(row, number, start, stop, rng, options)
-    end = len(document.ids)
+    end, first = len(document.ids), len(row.weights)
     row.add(number, 0, document.ids, range(end), list(range(1, end + 1)), [*document.ids[1:], 0])
-    row.weights += [options.prompt_weight if i + 1 < document.start else 1.0 for i in range(end - 1)] + [0.0]
+    row.weights += [_clean_weight(document, i, options) for i in range(end - 1)] + [0.0]
+    if document.pictures:
+        pads = (first + i for i, token in enumerate(document.ids) if token == IMAGE_PAD_ID)
+        row.cells.update(zip(pads, cells, strict=True))
+
+
+def _clean_weight(document: Document, place: int, options: NoiseOptions) -> float:
+    """Return the weight of predicting the token after `place`; a picture's places say nothing."""
+    if place + 1 >= document.start:
+        return 1.0
+    return 0.0 if document.pictures and document.ids[place + 1] in IMAGE_IDS else options.prompt_weight
 
 
 def _fill(row: _Row, rng: Random, options: NoiseOptions) -> None:
@@ -171,14 +189,25 @@ def _fill(row: _Row, rng: Random, options: NoiseOptions) -> None:
         _add_block(row, number, start, stop, rng, options)
 
 
-def pack(planned: list[Planned], rows: int, length: int, rng: Random, options: NoiseOptions) -> Batch:
-    """Pack into `rows` rows of `length` tokens, largest document first; leave out what does not fit."""
-    open_rows = [_Row(length) for _ in range(rows)]
+@dataclass(frozen=True)
+class Shape:
+    """The shape of a batch: rows of tokens, and rows of patches for a model that sees, 0 for another."""
+
+    rows: int = 32
+    row_length: int = 256
+    patch_rows: int = 0
+    patch_length: int = 64
+
+
+def pack(planned: list[Planned], shape: Shape, rng: Random, options: NoiseOptions) -> Batch:
+    """Pack into rows, largest document first; leave out what does not fit, text or pictures."""
+    length = shape.row_length
+    open_rows = [_Row(length) for _ in range(shape.rows)]
+    gallery = Gallery(shape.patch_rows, shape.patch_length)
     for item in sorted(planned, key=lambda p: -p.size):
-        for row in open_rows:
-            if item.size <= row.room:
-                _place(row, item, rng, options)
-                break
+        row = next((row for row in open_rows if item.size <= row.room), None)
+        if row is not None and (cells := gallery.add(item.document.pictures)) is not None:
+            _place(row, item, cells, rng, options)
     for row in open_rows:
         if row.documents:
             _fill(row, rng, options)
@@ -187,4 +216,12 @@ def pack(planned: list[Planned], rows: int, length: int, rng: Random, options: N
         np.array([row.columns[c] + [fill[c]] * row.room for row in open_rows], dtype=np.int64) for c in range(6)
     )
     weights = np.array([row.weights + [0.0] * row.room for row in open_rows], dtype=np.float32)
-    return Batch(ids, positions, document, block, limit, targets, weights)
+    pictures = gallery.rows(_pads(open_rows)) if shape.patch_rows else None
+    return Batch(ids, positions, document, block, limit, targets, weights, pictures)
+
+
+def _pads(rows: list[_Row]) -> Ints:
+    pads = np.full((len(rows), rows[0].length), -1, dtype=np.int64)
+    for number, row in enumerate(rows):
+        pads[number, list(row.cells)] = list(row.cells.values())
+    return pads

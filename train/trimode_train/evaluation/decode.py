@@ -14,7 +14,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ..model.config import EOS_ID, MASK_ID
+from ..model.config import EOS_ID, IMAGE_PAD_ID, MASK_ID
 from ..model.model import Attend, Model, Past, causal_bias, grouped_attention
 
 
@@ -59,15 +59,16 @@ class Decodes(Protocol):
 class Session:
     """Implements `Passes` on a model of train, its keys and values kept. Only causal chunks are kept in them."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, features: Tensor | None = None) -> None:
         self.model = model
+        self.features = features  # (cells, hidden), of those places of pictures that are still to come
         self.past: Past | None = None
         self.length = 0
 
     def causal(self, ids: Sequence[int] | Tensor, *, last: bool = False) -> Tensor:
         """Append a chunk; returns logits (length or 1, vocab), whose row i predicts the token after token i."""
         attend = grouped_attention(causal_bias(len(ids), self.length + len(ids), self.model.device))
-        logits, new = self._forward(ids, attend)
+        logits, new = self._forward(ids, attend, seen=self._seen(torch.as_tensor(ids)))
         if self.past is None:
             self.past = new
         else:
@@ -91,13 +92,42 @@ class Session:
         self.past = [(k[:, :, :length], v[:, :, :length]) for k, v in self.past]
         self.length = length
 
-    def _forward(self, ids: Sequence[int] | Tensor, attend: Attend, draft: bool = False) -> tuple[Tensor, Past]:
+    def _seen(self, ids: Tensor) -> tuple[Tensor, Tensor] | None:
+        """Take the features of the places of pictures among `ids`, in order."""
+        if self.features is None or not (taken := int((ids == IMAGE_PAD_ID).sum())):
+            return None
+        if taken > len(self.features):
+            raise ValueError(f"the prompt has {taken} places of pictures, and {len(self.features)} features are left")
+        features, self.features = self.features[:taken], self.features[taken:]
+        cell = torch.full((1, len(ids)), -1)
+        cell[0, ids == IMAGE_PAD_ID] = torch.arange(taken)
+        return features, cell.to(self.model.device)
+
+    def _forward(
+        self,
+        ids: Sequence[int] | Tensor,
+        attend: Attend,
+        draft: bool = False,
+        seen: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[Tensor, Past]:
         device = self.model.device
         tokens = torch.as_tensor(ids, device=device)[None]  # (1, length)
         positions = torch.arange(self.length, self.length + len(ids), device=device)[None]
         marked = torch.ones(1, len(ids), 1, device=device) if draft else None
-        logits, new = self.model(tokens, positions, attend, self.past, marked)
+        logits, new = self.model(tokens, positions, attend, self.past, marked, seen)
         return logits[0], new
+
+
+@dataclass(frozen=True)
+class Seeing:
+    """Implements `Decodes`: a model with what its tower made of a prompt's pictures, (cells, hidden) in their order."""
+
+    model: Model
+    features: Tensor
+
+    def session(self, room: int) -> Session:
+        """Return an empty text."""
+        return Session(self.model, self.features)
 
 
 def _open(model: Model | Decodes, room: int) -> Passes:

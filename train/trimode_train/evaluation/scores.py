@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
+from torch import Tensor
 
 from ..data.packing import Document
+from ..data.patches import Gallery, Pixels, cells_of
+from ..model.config import IMAGE_PAD_ID
 from ..model.model import Model, causal_bias, grouped_attention
-from .decode import Decoded, diffusion
+from .decode import Decoded, Decodes, Seeing, diffusion
 
 if TYPE_CHECKING:  # a machine that trains from an archive does not have what a corpus needs
     from ..data.corpus import Corpus
@@ -46,6 +49,33 @@ def questions(corpus: Corpus, per_domain: int, seed: int) -> list[Question]:
 
 
 @torch.no_grad()
+def features_of(model: Model, pictures: tuple[Pixels, ...]) -> Tensor:
+    """Return what the tower and the projector make of pictures, (cells, hidden) in their order."""
+    largest = max(4 * across * down for across, down in map(cells_of, pictures))
+    gallery = Gallery(len(pictures), largest)  # a row has room for any of them, so all find theirs
+    cells = gallery.add(pictures)
+    rows = (gallery.patches, gallery.places, gallery.picture)
+    return model.encoder.features(*(torch.from_numpy(array).to(model.device) for array in rows))[cells]
+
+
+def opened(model: Model, document: Document) -> Model | Decodes:
+    """Return what a decoding loop takes for a document: the model, with the features of its pictures."""
+    return Seeing(model, features_of(model, document.pictures)) if document.pictures else model
+
+
+def _seen(model: Model, documents: list[Document], ids: Tensor) -> tuple[Tensor, Tensor] | None:
+    """Return the features of all documents, and which of them each id (documents, length) takes."""
+    pictures = tuple(pixels for document in documents for pixels in document.pictures)
+    if not pictures:
+        return None
+    seeing = torch.tensor([bool(document.pictures) for document in documents], device=ids.device)
+    pads = (ids == IMAGE_PAD_ID) & seeing[:, None]
+    cell = torch.full_like(ids, -1)
+    cell[pads] = torch.arange(int(pads.sum()), device=ids.device)
+    return features_of(model, pictures), cell
+
+
+@torch.no_grad()
 def greedy_matches(model: Model, asked: list[Question], batch: int = 32) -> list[bool]:
     """Return for each question whether greedy decoding gives exactly the right reply.
 
@@ -60,7 +90,7 @@ def greedy_matches(model: Model, asked: list[Question], batch: int = 32) -> list
         ids = ids.to(model.device)  # (batch, length)
         positions = torch.arange(length, device=model.device)[None].expand_as(ids)
         attend = grouped_attention(causal_bias(length, length, model.device))
-        best = model(ids, positions, attend)[0].argmax(-1)  # (batch, length)
+        best = model(ids, positions, attend, seen=_seen(model, documents, ids))[0].argmax(-1)  # (batch, length)
         for document, row in zip(documents, best.tolist(), strict=True):
             matches.append(row[document.start - 1 : len(document.ids) - 1] == document.ids[document.start :])
     return matches
@@ -121,7 +151,7 @@ def score_diffusion(model: Model, asked: Iterable[Question], length: int, thresh
     """Score the exact match and the tokens per forward of block diffusion."""
 
     def one(question: Question) -> tuple[bool, Decoded]:
-        decoded = diffusion(model, question.prompt, MAX_NEW, length, threshold)
+        decoded = diffusion(opened(model, question.document), question.prompt, MAX_NEW, length, threshold)
         return decoded.ids == question.reply, decoded
 
     return by_domain(asked, one)

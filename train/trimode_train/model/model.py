@@ -14,7 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .config import ModelConfig
+from .layers import RMSNorm
 from .rope import inverse_frequencies, query_scale, rotate
+from .vision import Projector, Tower
 
 Attend = Callable[[Tensor, Tensor, Tensor], Tensor]
 """(q, k, v), each (batch, heads, length, head_dim) with k and v on the KV heads -> (batch, heads, length, head_dim)."""
@@ -23,19 +25,8 @@ Past = list[tuple[Tensor, Tensor]]
 """Per layer the cached keys (after rotation) and values, each (batch, kv_heads, cached, head_dim)."""
 
 
-class RMSNorm(nn.Module):
-    """Root-mean-square norm computed in float32, cast back, then scaled."""
-
-    def __init__(self, size: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(…, size) -> (…, size), same dtype."""
-        y = x.float()
-        y = y * torch.rsqrt(y.pow(2).mean(-1, keepdim=True) + self.eps)
-        return self.weight.to(x.dtype) * y.to(x.dtype)
+SEEING = ("encoder.vision_tower.", "encoder.multi_modal_projector.")
+"""How the names of the weights begin that a model without pictures lacks."""
 
 
 class DraftBranch(nn.Module):
@@ -151,15 +142,33 @@ class Encoder(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         frequencies = inverse_frequencies(config.to_official()["rope_parameters"], config.head_dim)
         self.register_buffer("inv_freq", frequencies, persistent=False)
+        if config.vision:
+            self.vision_tower = Tower(config.vision)
+            self.multi_modal_projector = Projector(config.vision.hidden_size, config.hidden_size, config.rms_norm_eps)
+
+    def features(self, patches: Tensor, places: Tensor, picture: Tensor) -> Tensor:
+        """Rows of patches in the order of cells, as `data.patches.PictureRows` -> features (cells, hidden)."""
+        return self.multi_modal_projector(self.vision_tower(patches, places, picture).flatten(0, 1))
 
     def forward(
-        self, ids: Tensor, positions: Tensor, attend: Attend, past: Past | None = None, draft: Tensor | None = None
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        attend: Attend,
+        past: Past | None = None,
+        draft: Tensor | None = None,
+        seen: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Past]:
         """Ids and positions (batch, length) -> hidden (batch, length, hidden) after the final norm, and new K/V.
 
         `draft` (batch, length, 1), 0 or 1, marks the tokens that see the draft adapter; without it none does.
+        `seen` is features (cells, hidden) and which of them a token takes in place of its embedding (batch, length),
+        -1 where none.
         """
         x = self.embed_tokens(ids)  # (batch, length, hidden)
+        if seen is not None:
+            features, cell = seen
+            x = torch.where(cell[..., None] >= 0, features.to(x.dtype)[cell.clamp(min=0)], x)
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(torch.get_autocast_dtype(x.device.type))
         angle = positions.float()[:, None, :, None] * self.inv_freq.float()  # (batch, 1, length, head_dim / 2)
@@ -184,7 +193,7 @@ class Model(nn.Module):
         self.encoder = Encoder(config)
         self.diffusion_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         for name, parameter in self.named_parameters():
-            if parameter.dim() == 2:
+            if parameter.dim() == 2 and not name.startswith(SEEING):  # those begin as they are made
                 std = config.initializer_range
                 if name.endswith(("o_proj.weight", "down_proj.weight")):
                     std /= math.sqrt(2 * config.num_hidden_layers)  # keep the residual stream's variance flat
@@ -196,10 +205,16 @@ class Model(nn.Module):
         return self.diffusion_head.weight.device
 
     def forward(
-        self, ids: Tensor, positions: Tensor, attend: Attend, past: Past | None = None, draft: Tensor | None = None
+        self,
+        ids: Tensor,
+        positions: Tensor,
+        attend: Attend,
+        past: Past | None = None,
+        draft: Tensor | None = None,
+        seen: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Past]:
-        """Ids and positions (batch, length) -> logits (batch, length, vocab) and new K/V; `draft` as in Encoder."""
-        hidden, new = self.encoder(ids, positions, attend, past, draft)
+        """Ids and positions (batch, length) -> logits (batch, length, vocab), new K/V; the rest as in Encoder."""
+        hidden, new = self.encoder(ids, positions, attend, past, draft, seen)
         return self.diffusion_head(hidden), new
 
 

@@ -9,20 +9,33 @@ import dataclasses
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import numpy.typing as npt
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 
 from ..data.packing import Batch
+from ..data.patches import PictureRows
 from ..model.config import MASK_ID
 from ..model.model import Attend, Model, bias_from, grouped_attention
 
 
 @dataclass(frozen=True)
+class Pictures:
+    """The pictures of a batch on its device, as in `PictureRows`."""
+
+    patches: Tensor
+    places: Tensor
+    picture: Tensor
+    pads: Tensor
+
+
+@dataclass(frozen=True)
 class Tensors:
-    """A batch on its device; all (rows, length)."""
+    """A batch on its device; all (rows, length), and its pictures."""
 
     ids: Tensor
     positions: Tensor
@@ -31,11 +44,31 @@ class Tensors:
     limit: Tensor
     targets: Tensor
     weights: Tensor
+    pictures: Pictures | None = None
 
     @classmethod
-    def of(cls, batch: Batch, device: torch.device | str = "cpu") -> Tensors:
-        """Copy a packed batch to a device."""
-        return cls(*(torch.from_numpy(getattr(batch, name)).to(device) for name in cls.__dataclass_fields__))
+    def of(cls, batch: Batch, device: torch.device | str = "cpu", pinned: bool = False) -> Tensors:
+        """Copy a packed batch to a device; with `pinned` a GPU fetches it while it works."""
+
+        def copied(array: npt.NDArray[Any]) -> Tensor:
+            tensor = torch.from_numpy(array)
+            return tensor.pin_memory().to(device, non_blocking=True) if pinned else tensor.to(device)
+
+        values = {name: copied(getattr(batch, name)) for name in TEXT_FIELDS}
+        return cls(**values, pictures=pictures_of(batch.pictures, copied) if batch.pictures else None)
+
+    @property
+    def text(self) -> list[Tensor]:
+        """The tensors, without those of the pictures, as `Tensors` takes them."""
+        return [getattr(self, name) for name in TEXT_FIELDS]
+
+
+TEXT_FIELDS = tuple(name for name in Tensors.__dataclass_fields__ if name != "pictures")
+
+
+def pictures_of(rows: PictureRows, copied: Callable[[npt.NDArray[Any]], Tensor] = torch.from_numpy) -> Pictures:
+    """Return rows of pictures as tensors."""
+    return Pictures(*(copied(getattr(rows, name)) for name in Pictures.__dataclass_fields__))
 
 
 def visibility(t: Tensors) -> Tensor:
@@ -70,13 +103,18 @@ def training_mask(t: Tensors, dtype: torch.dtype) -> Tensor | BlockMask:
     return bias_from(visibility(t), dtype)
 
 
-def encode(model: Model, ids: Tensor, positions: Tensor, mask: Tensor | BlockMask) -> Tensor:
+def encode(
+    model: Model, ids: Tensor, positions: Tensor, mask: Tensor | BlockMask, pictures: Pictures | None = None
+) -> Tensor:
     """Return hidden states (rows, length, hidden) under a mask. Worth compiling, because shapes never change."""
     if isinstance(mask, BlockMask):
         attend: Attend = functools.partial(flex_attention, block_mask=mask, enable_gqa=True)
     else:
         attend = grouped_attention(mask)
-    return model.encoder(ids, positions, attend)[0]
+    seen = None
+    if pictures is not None:
+        seen = model.encoder.features(pictures.patches, pictures.places, pictures.picture), pictures.pads
+    return model.encoder(ids, positions, attend, seen=seen)[0]
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ from . import resumable
 from .clock import Clock
 from .objective import Losses, Tensors, encode, losses, second_look, training_mask
 from .report import Reporter
+from .start import freeze, load_checkpoint, optimisers_of
 
 
 def learning_rate(progress: float, options: OptimOptions) -> float:
@@ -38,13 +39,6 @@ def learning_rate(progress: float, options: OptimOptions) -> float:
     if progress < options.decay_from:
         return 1.0
     return max(0.0, (1 - progress) / (1 - options.decay_from))
-
-
-def muon(matrices: list[Tensor], options: OptimOptions) -> torch.optim.Optimizer:
-    """Return the optimiser of the layers' matrices, its updates as large as AdamW's, so that it takes such rates."""
-    return torch.optim.Muon(
-        matrices, lr=options.muon_lr, weight_decay=options.weight_decay, adjust_lr_fn="match_rms_adamw"
-    )
 
 
 def as_torchs(optimiser: torch.optim.Optimizer, saved: dict[str, Any]) -> dict[str, Any]:
@@ -68,18 +62,9 @@ class Trainer:
         self.step, self.tokens = 0, 0  # updates, tokens
         self.drawn, self.documents = 0, 0  # batches drawn from the corpus, documents in them
         self.real = 0  # tokens of the last new batch that are not filling
-        options = recipe.optim
-        matrices = [p for p in self.model.encoder.layers.parameters() if p.dim() == 2]
-        ours = {id(p) for p in matrices}
-        others = [p for p in self.model.parameters() if id(p) not in ours]
-        self.optimisers: list[tuple[torch.optim.Optimizer, float]] = [
-            (muon(matrices, options), options.muon_lr),
-            (
-                torch.optim.AdamW(others, lr=options.adam_lr, betas=(0.9, 0.98), weight_decay=0.01),
-                options.adam_lr,
-            ),
-        ]
-        self.encode: Callable[[Model, Tensor, Tensor, Tensor | BlockMask], Tensor] = encode
+        freeze(self.model, recipe.frozen)
+        self.optimisers = optimisers_of(self.model, recipe.optim)
+        self.encode: Callable[..., Tensor] = encode
         self.mask: Callable[[Tensors, torch.dtype], Tensor | BlockMask] = training_mask
         if recipe.compile:
             self.encode = torch.compile(encode, dynamic=False)
@@ -109,18 +94,26 @@ class Trainer:
 
     def start_from(self, folder: Path) -> None:
         """Begin with the weights of a checkpoint folder, not with random ones."""
-        self.model.load_state_dict({name: tensor.float() for name, tensor in shards.load(folder).items()})
+        load_checkpoint(self.model, folder)
+
+    @property
+    def progress(self) -> float:
+        """The share of the run that is done, by its time or its documents, whichever is further."""
+        documents = self.documents / self.recipe.documents if self.recipe.documents else 0.0
+        return min(1.0, max(self.clock.progress, documents))
 
     def _place(self) -> dict[str, Any]:
         """How far the run is, and what it trains."""
         return {
             "recipe": self.recipe.name,
             "start_from": self.recipe.start_from,
+            "weights_of": self.recipe.weights_of,
             "step": self.step,
             "tokens": self.tokens,
             "elapsed": self.clock.elapsed,
             "drawn": self.drawn,
             "documents": self.documents,
+            "done": self.progress,
             "config": self.recipe.model.to_official(),
         }
 
@@ -136,7 +129,7 @@ class Trainer:
                 **self._place(),
                 "model": self.model.state_dict(),
                 "optimisers": [optimiser.state_dict() for optimiser, _ in self.optimisers],
-                "looked_at": self.looked_at and [*vars(self.looked_at[0]).values(), self.looked_at[1]],
+                "looked_at": self.looked_at and [*self.looked_at[0].text, self.looked_at[1]],
             },
         )
 
@@ -170,14 +163,14 @@ class Trainer:
 
     def train_step(self, tensors: Tensors) -> Losses:
         """Make one update."""
-        factor = learning_rate(self.clock.progress, self.recipe.optim)
+        factor = learning_rate(self.progress, self.recipe.optim)
         for optimiser, peak in self.optimisers:
             for group in optimiser.param_groups:
                 group["lr"] = peak * factor
         dtype = torch.bfloat16 if self.recipe.bfloat16 else torch.float32
         mask = self.mask(tensors, dtype)
         with self._autocast():
-            hidden = self.encode(self.model, tensors.ids, tensors.positions, mask)
+            hidden = self.encode(self.model, tensors.ids, tensors.positions, mask, tensors.pictures)
             result = losses(self.model, hidden, tensors, self.recipe.noise.wrong_weight)
         result.total.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optim.clip)
@@ -190,10 +183,7 @@ class Trainer:
 
     def _to_device(self, batch: Batch) -> Tensors:
         """Copy a batch to the device; a GPU fetches it while it still works on the step before."""
-        if not self.on_gpu:
-            return Tensors.of(batch, self.recipe.device)
-        pinned = (tensor.pin_memory() for tensor in vars(Tensors.of(batch)).values())
-        return Tensors(*(tensor.to(self.recipe.device, non_blocking=True) for tensor in pinned))
+        return Tensors.of(batch, self.recipe.device, pinned=self.on_gpu)
 
     def _fresh(self, batches: Batches) -> Tensors:
         """Take the next batch and count its tokens here, so that the device need not be asked."""
@@ -222,7 +212,7 @@ class Trainer:
         saved = evaluated = time.monotonic()
         try:
             with Batches(self.corpus, self.recipe, self.drawn) as batches:
-                while not self.stopping and self.clock.left > 0 and (max_steps is None or self.step < max_steps):
+                while not self.stopping and self.progress < 1 and (max_steps is None or self.step < max_steps):
                     began = time.monotonic()
                     tensors = self._second_look()
                     if fresh := tensors is None:
@@ -232,7 +222,7 @@ class Trainer:
                         self.looked_at = tensors, result.sure
                     seconds = time.monotonic() - began
                     self.clock.step(seconds)
-                    done, size = self.clock.progress, tensors.ids.numel()
+                    done, size = self.progress, tensors.ids.numel()
                     self.reporter.step(self.step, done, result.next_token, result.masked, size, seconds, self.epochs)
                     if time.monotonic() - saved > 60 * self.recipe.save_minutes:
                         self.save()

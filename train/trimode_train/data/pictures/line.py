@@ -14,7 +14,7 @@ SIZES = (16, 18, 20, 22, 24, 26, 28, 32)
 CANVASES = ((3, 1), (4, 1), (5, 1), (3, 2), (4, 2))
 """Cells across and down."""
 COARSE = 7
-"""Pixels by which places are told apart in the description of a layout."""
+"""Pixels of a step by which places differ in the description of a layout."""
 
 
 class Line(NamedTuple):
