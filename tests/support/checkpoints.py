@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 Arrays = dict[str, NDArray[Any]]
 
+MASK_ROW = "base_model.model.encoder.embed_tokens.token_adapter.trainable_tokens_delta"
+
 
 def config(**changes: Any) -> dict[str, Any]:
     """A tiny model's config.json with changes; rope_<key> changes a key of rope_parameters."""
@@ -118,10 +120,13 @@ def write(
     return folder
 
 
-def write_adapter(folder: Path, settings: Mapping[str, Any], rank: int, *, alpha: int = 16, **changes: Any) -> None:
-    """Write a PEFT LoRA on every o_proj."""
+def write_adapter(
+    folder: Path, settings: Mapping[str, Any], rank: int, *, alpha: int = 16, mask: int | None = None, **changes: Any
+) -> None:
+    """Write a PEFT LoRA on every o_proj; with `mask`, an embedding of this token too."""
     folder.mkdir(exist_ok=True)
-    facts = {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "target_modules": ["o_proj"], "bias": "none"}
+    facts: dict[str, Any] = {"peft_type": "LORA", "r": rank, "lora_alpha": alpha, "target_modules": ["o_proj"]}
+    facts |= {"bias": "none"} | ({} if mask is None else {"trainable_token_indices": {"embed_tokens": [mask]}})
     (folder / "adapter_config.json").write_text(json.dumps(facts | changes))
     random = np.random.default_rng(7)
     wide = settings["head_dim"] * settings["num_attention_heads"]
@@ -130,6 +135,8 @@ def write_adapter(folder: Path, settings: Mapping[str, Any], rank: int, *, alpha
         prefix = f"base_model.model.encoder.layers.{layer}.self_attn.o_proj.lora_"
         arrays[f"{prefix}A.weight"] = random.standard_normal((rank, wide), np.float32) / np.float32(np.sqrt(wide))
         arrays[f"{prefix}B.weight"] = random.standard_normal((settings["hidden_size"], rank), np.float32) * 0.1
+    if mask is not None:
+        arrays[MASK_ROW] = random.standard_normal((1, settings["hidden_size"]), np.float32)
     write_safetensors(folder / "adapter_model.safetensors", arrays)
 
 

@@ -17,7 +17,8 @@ from trimode.engines.torch import windows
 from trimode.engines.torch.engine import TorchEngine
 from trimode.errors import EngineError
 
-from tests.torch.conftest import Opened
+from tests.support import checkpoints, llama_checkpoints
+from tests.torch.conftest import Linked, Opened
 
 SLOTS, LONG = 6, 250
 """Slots, and entries up to which the random calls fill them."""
@@ -202,3 +203,24 @@ def test_entries_travel_between_slots(opened: Opened, on_onnx: Callable[[str], O
             page = engine.copy_out(twins.taken[one][which], start, count)
             engine.copy_in(twins.taken[two][which], start, page)
     twins.run(row(two, [8], 5))
+
+
+def test_a_causal_model_drafts_the_same_with_its_masks_embedding(
+    tmp_path: Path, linked: Linked, bundle_of: Callable[..., Path]
+) -> None:
+    folder = llama_checkpoints.write_llama(tmp_path / "llama")
+    mask = llama_checkpoints.SPARE
+    checkpoints.write_adapter(folder / "linear_spec_lora", llama_checkpoints.settings(), 4, mask=mask)
+    ours = TorchEngine.open(linked(folder), threads=1, spin=False, max_slots=SLOTS)
+    theirs = OnnxRuntimeEngine.open(bundle_of(folder), threads=1, spin=False, max_slots=SLOTS)
+    try:
+        twins = Twins(ours, theirs)
+        slot = twins.take()
+        twins.run(row(slot, [5, 9, mask, 31], keep=True, want=np.arange(4)))
+        for adapter in (False, True):
+            twins.run(row(slot, [8, mask, mask, 40], 4, "block", adapter=adapter, want=np.arange(4)))
+            twins.run(quadratic(slot, 4, 3, mask, adapter=adapter))
+        assert twins.compared == 5
+    finally:
+        ours.close()
+        theirs.close()

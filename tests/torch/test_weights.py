@@ -17,6 +17,7 @@ from trimode.errors import BundleError
 from trimode_convert.checkpoint.checkpoint import EMBEDDING, HEAD, Checkpoint
 
 from tests.support import checkpoints as factory
+from tests.support import llama_checkpoints
 from tests.torch.conftest import Linked
 
 CPU = torch.device("cpu")
@@ -90,3 +91,17 @@ def test_a_file_cut_short_and_an_index_without_a_tensor_are_refused(tmp_path: Pa
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(BundleError, match=r"weights-0\.safetensors: cut short: expected \d+ bytes at \d+, found \d+"):
         Weights.load(bundle, manifest, index, CPU, torch.float32)
+
+
+def test_a_masks_embedding_is_read_where_an_adapter_brings_one(tmp_path: Path, linked: Linked) -> None:
+    folder = llama_checkpoints.write_llama(tmp_path / "llama")
+    settings = llama_checkpoints.settings()
+    factory.write_adapter(folder / "linear_spec_lora", settings, 4, mask=llama_checkpoints.SPARE)
+    mask = load(linked(folder)).mask
+    with Checkpoint.open(folder) as opened:
+        assert mask is not None and opened.adapter is not None and opened.adapter.mask is not None
+        np.testing.assert_array_equal(mask.numpy(), opened.adapter.mask.read())
+
+
+def test_other_adapters_have_none(checkpoint: Path, linked: Linked) -> None:
+    assert load(linked(checkpoint)).mask is None

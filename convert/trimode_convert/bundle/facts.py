@@ -15,6 +15,7 @@ from trimode.bundle.manifest import (
     ALL_MODES,
     CAUSAL_MODES,
     CHAT_TEMPLATE,
+    DRAFTING_MODES,
     EFFORT,
     GENERATION_CONFIG,
     TOKENIZER,
@@ -98,7 +99,7 @@ def manifest_of(checkpoint: Checkpoint, name: str | None, built: Built, files: d
         adapter=checkpoint.adapter is not None,
         checkpoint_hash="",
         converter=own_digest(),
-        modes=ALL_MODES if config.denoises else CAUSAL_MODES,
+        modes=ALL_MODES if config.denoises else CAUSAL_MODES if checkpoint.adapter is None else DRAFTING_MODES,
         vision=None if config.vision is None else _vision_facts(config.vision),
         files=files,
     )

@@ -18,6 +18,7 @@ from trimode.bundle.tensor_index import (
     HEAD,
     ITEM_BYTES,
     LAYER,
+    MASK_EMBEDDING,
     TENSORS,
     VERSION,
     Positions,
@@ -108,6 +109,8 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
         HEAD: checkpoint.head,
         FINAL_NORM: checkpoint.tensors[names.FINAL_NORM],
     }
+    if checkpoint.adapter is not None and checkpoint.adapter.mask is not None:
+        found[MASK_EMBEDDING] = checkpoint.adapter.mask
     for layer in range(checkpoint.config.num_layers):
         found |= {f"{layer}.{name}": checkpoint.layer(layer, official) for name, official in LAYER.items()}
         if checkpoint.adapter is not None:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trimode.errors import CheckpointError
 
 from . import llama_layout, official_layout
 from .adapter import FOLDER as ADAPTER_FOLDER
-from .adapter import Adapter, adapter_shapes
+from .adapter import Adapter, adapter_shapes, embeds_mask
 from .config import ARCHITECTURES, CONFIG, ModelConfig
 from .keys import Keys
 from .source import Source
@@ -26,6 +26,8 @@ GGUF = ".gguf"
 EMBEDDING = "encoder.embed_tokens.weight"
 FINAL_NORM = "encoder.norm.weight"
 HEAD = "diffusion_head.weight"
+DRAFT_BLOCK = 16
+"""Tokens of the longest draft that `auto` tries of a causal model with an adapter, which was trained on 4 to 12."""
 HASH_CHUNK = 4 << 20  # bytes read at once: large enough that the calls cost nothing, small enough for any memory
 
 
@@ -61,8 +63,9 @@ class Checkpoint:
         try:
             source = _read(path, files)
             _check(source)
-            if source.config.denoises and (source.folder / ADAPTER_FOLDER).is_dir():
-                adapter = Adapter.open(source.folder / ADAPTER_FOLDER, source.config)
+            beside = source.folder / ADAPTER_FOLDER
+            if beside.is_dir() and (source.config.denoises or embeds_mask(beside)):
+                adapter = Adapter.open(beside, source.config)
                 files.append(adapter.file)
         except CheckpointError:
             for file in files:
@@ -70,6 +73,8 @@ class Checkpoint:
             raise
         hashed = (*source.hashed, *([adapter.config_path] if adapter else []))
         name, config, tensors, said = source.name, source.config, source.tensors, source.remarks
+        if adapter is not None and not config.denoises:
+            config = replace(config, block_size=DRAFT_BLOCK)
         if config.tied and HEAD in tensors:
             said = (*said, f"the head is the stored tensor {source.spelled(HEAD)}, though the model ties its head")
         return cls(name, source.folder, config, tensors, adapter, tuple(files), hashed, source.side_files, said)

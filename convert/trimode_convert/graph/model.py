@@ -75,7 +75,7 @@ class _Drawing:
         graph, config = self.graph, self.config
         head, share = self.precision.head or self.linear, not self.chooses
         ends = ends_of(graph, self.checkpoint, self.weights, head, share=share)
-        hidden = ends.embed(self.input_ids)  # [B, S, hidden]
+        hidden = self._with_masks(ends.embed(self.input_ids))  # [B, S, hidden]
         if self.pictures:
             hidden = self._with_pictures(hidden, *self.pictures)
         normed = self.norms.first(graph, hidden, self._input_gain(0))
@@ -102,6 +102,18 @@ class _Drawing:
         shown = graph.op("Gather", graph.narrow(rows), graph.op("Max", index, first))
         placed = graph.op("Unsqueeze", graph.op("GreaterOrEqual", index, first), graph.ints(2))  # [B, S, 1]
         return graph.op("Where", placed, shown, hidden)
+
+    def _with_masks(self, hidden: str) -> str:
+        """Put the adapter's embedding of masks, if it has one, where it is on  # [B, S, hidden] -> the same."""
+        adapter = self.checkpoint.adapter
+        if adapter is None or adapter.mask is None:
+            return hidden
+        graph = self.graph
+        is_mask = graph.op("Equal", self.input_ids, graph.constant(np.int64(self.config.mask_token_id)))  # [B, S]
+        is_on = graph.cast(self.lora_scale, "bool")  # [B, S, 1]
+        drafted = graph.op("And", graph.op("Unsqueeze", is_mask, graph.ints(2)), is_on)
+        row = graph.external(self.weights.copy("mask_embedding", adapter.mask, graph.dtype))  # [1, hidden]
+        return graph.op("Where", drafted, row, hidden)
 
     def _tensor(self, layer: int, name: str) -> Tensor:
         return self.checkpoint.layer(layer, name)

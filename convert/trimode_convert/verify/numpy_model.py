@@ -21,8 +21,7 @@ from .passes import Pass
 def forward(checkpoint: Checkpoint, passes: Sequence[Pass]) -> list[FloatArray]:
     """Return the logits of every token of every pass over one sequence, in order  # (S, vocab) each."""
     config = checkpoint.config
-    embedding = checkpoint.tensors[EMBEDDING]
-    hidden = [np.concatenate([embedding.rows(t, t + 1) for t in step.tokens.tolist()]) for step in passes]
+    hidden = [np.concatenate([_embedded(checkpoint, step, t) for t in step.tokens.tolist()]) for step in passes]
     for step, rows in zip(passes, hidden, strict=True):
         if step.pictures is not None:
             rows[step.pictures.places] = step.pictures.rows
@@ -40,6 +39,14 @@ def forward(checkpoint: Checkpoint, passes: Sequence[Pass]) -> list[FloatArray]:
         hidden = [h + d for h, d in zip(hidden, downs, strict=True)]
     final = checkpoint.tensors[FINAL_NORM].read()
     return _linear(checkpoint.head, [_norm(h, final, config) for h in hidden])
+
+
+def _embedded(checkpoint: Checkpoint, step: Pass, token: int) -> FloatArray:
+    """Return a token's embedding; with the adapter, a mask may have one of its own  # (1, H)."""
+    adapter = checkpoint.adapter
+    if step.adapter and adapter is not None and adapter.mask is not None and token == checkpoint.config.mask_token_id:
+        return adapter.mask.read()
+    return checkpoint.tensors[EMBEDDING].rows(token, token + 1)
 
 
 def _attention(checkpoint: Checkpoint, layer: int, passes: Sequence[Pass], x: list[FloatArray]) -> list[FloatArray]:

@@ -152,7 +152,7 @@ def _random_weights(config: Mapping[str, Any], device: Device) -> Weights:
 
     vocab = config["vocab_size"]
     layers = tuple(layer() for _ in range(config["num_hidden_layers"]))
-    return Weights(make(vocab, hidden), make(vocab, hidden), make(hidden), layers)
+    return Weights(make(vocab, hidden), make(vocab, hidden), make(hidden), None, layers)
 
 
 def _ask(runtime: Runtime, mode: str, rows: int, tokens: int) -> dict[str, Any]:

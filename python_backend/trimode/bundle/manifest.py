@@ -37,6 +37,8 @@ NESTED = ("compiled", "vision")
 """The keys that hold an object of their own, or null."""
 CAUSAL_MODES = ("auto", "autoregressive")
 """The modes of a checkpoint that was trained to predict the next token and not to denoise."""
+DRAFTING_MODES = (*CAUSAL_MODES, "self_speculation")
+"""The modes of such a checkpoint with an adapter by which it drafts: all of them give its own text."""
 ALL_MODES = (*CAUSAL_MODES, "diffusion", "self_speculation")
 """The modes of a checkpoint that was trained to denoise, too."""
 
@@ -57,7 +59,8 @@ class Manifest:
         checkpoint_hash: sha256 over the checkpoint's config and tensor files.
         files: name -> size in bytes, of every file but the manifest.
         converter: digest of the converter's own code; a bundle that another converter wrote is built again.
-        modes: what the checkpoint was trained for: ALL_MODES or CAUSAL_MODES. Filling gaps and revising need diffusion.
+        modes: what the checkpoint was trained for: ALL_MODES, DRAFTING_MODES or CAUSAL_MODES. Filling gaps and revising
+            need diffusion.
         vision: the tower that encodes pictures; None where the checkpoint reads text alone.
     """
 
@@ -118,8 +121,8 @@ class Manifest:
             BundleError: names what does not agree.
         """
         path = folder / MANIFEST
-        if self.modes not in (ALL_MODES, CAUSAL_MODES):
-            limit = f"must be {list(ALL_MODES)} or {list(CAUSAL_MODES)}"
+        if self.modes not in (known := (ALL_MODES, DRAFTING_MODES, CAUSAL_MODES)):
+            limit = f"must be {' or '.join(str(list(modes)) for modes in known)}"
             raise BundleError(f"{path}: modes {limit}, got {list(self.modes)}. {rebuild_hint(folder)}")
         ascending = all(a < b for a, b in itertools.pairwise(self.buckets))
         if not ascending or self.buckets[-1:] != (self.capacity,):

@@ -21,6 +21,8 @@ VERSION = 1
 ITEM_BYTES = {"BF16": 2, "F16": 2, "F32": 4}
 """Bytes of a value, by the name that safetensors gives its type."""
 EMBEDDING, HEAD, FINAL_NORM = "embedding", "head", "final_norm"
+MASK_EMBEDDING = "mask_embedding"
+"""The embedding of masks while the draft adapter is on, (1, hidden), where the adapter brings one."""
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,8 @@ class TensorIndex:
         intermediate_size: width of the inner layer.
         num_heads: query heads.
         adapter_scale: of the draft adapter's branch; 0 without an adapter.
-        tensors: by name: `embedding`, `head`, `final_norm`, and for each layer `<layer>.<name>` with the names of
-            `LAYER`, and of `ADAPTER` where the checkpoint has a draft adapter.
+        tensors: by name: `embedding`, `head`, `final_norm`, perhaps `mask_embedding`, and for each layer
+            `<layer>.<name>` with the names of `LAYER`, and of `ADAPTER` where the checkpoint has a draft adapter.
     """
 
     intermediate_size: int

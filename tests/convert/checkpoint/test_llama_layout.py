@@ -8,12 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from trimode.bundle.manifest import DRAFTING_MODES
 from trimode.errors import CheckpointError
+from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import Rope
 from trimode_convert.checkpoint.llama_layout import ARCHITECTURES
 from trimode_convert.checkpoint.shards import INDEX, SINGLE
 
+from tests.support import checkpoints as official
 from tests.support import llama_checkpoints as factory
 
 YARN = {
@@ -113,7 +116,7 @@ def test_of_several_ends_the_tokenizers_own_is_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"model_type": "qwen2"}, "model_type: expected one of nemotron_labs_diffusion, llama, .*, found 'qwen2'"),
+        ({"model_type": "qwen2"}, "model_type: expected one of nemotron_labs_diffusion, .*llama, .*, found 'qwen2'"),
         ({"architectures": ["LlamaForSequenceClassification"]}, r"architectures: expected \['LlamaForCausalLM'\]"),
         ({"attention_bias": True}, "attention_bias: expected False, found True"),
         ({"mlp_bias": True}, "mlp_bias: expected False"),
@@ -153,11 +156,28 @@ def test_a_stored_buffer_of_old_checkpoints_is_left_out(tmp_path: Path) -> None:
         assert set(checkpoint.tensors) == set(factory.tensors())
 
 
-def test_a_draft_adapter_belongs_to_the_official_layout_alone(tmp_path: Path) -> None:
+def test_an_adapter_without_a_masks_embedding_belongs_to_the_official_layout_alone(tmp_path: Path) -> None:
     folder = factory.write_llama(tmp_path)
     (folder / "linear_spec_lora").mkdir()
     with Checkpoint.open(folder) as checkpoint:
         assert checkpoint.adapter is None
+
+
+def test_an_adapter_with_a_masks_embedding_lets_the_model_draft(tmp_path: Path) -> None:
+    folder = factory.write_llama(tmp_path)
+    official.write_adapter(folder / "linear_spec_lora", factory.settings(), 4, mask=factory.SPARE)
+    with Checkpoint.open(folder) as checkpoint:
+        assert checkpoint.adapter is not None and checkpoint.adapter.mask is not None
+        assert checkpoint.config.block_size == 16 and not checkpoint.config.denoises
+        draft = make_draft(checkpoint, BundleOptions())
+        assert draft.manifest.modes == DRAFTING_MODES and draft.manifest.adapter
+
+
+def test_a_trained_embedding_of_another_token_is_refused(tmp_path: Path) -> None:
+    folder = factory.write_llama(tmp_path)
+    official.write_adapter(folder / "linear_spec_lora", factory.settings(), 4, mask=factory.SPARE + 1)
+    with pytest.raises(CheckpointError, match=r"trainable_token_indices: expected .*the mask alone"):
+        Checkpoint.open(folder)
 
 
 LLAMA3 = {

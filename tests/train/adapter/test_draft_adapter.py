@@ -13,9 +13,10 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from trimode_train.adapter import draft_adapter
-from trimode_train.adapter.draft_adapter import AdapterRecipe, AdapterRun
+from trimode_train.adapter.draft_adapter import PackedRun
 from trimode_train.adapter.draft_objective import DraftLosses
 from trimode_train.adapter.own_text import OwnText
+from trimode_train.adapter.recipe import AdapterRecipe
 from trimode_train.data.batches import batch_for
 from trimode_train.data.packing import Document, NoiseOptions
 from trimode_train.data.recipe import DataOptions, OptimOptions
@@ -35,15 +36,15 @@ ALL_MASKED = NoiseOptions(block_lengths=(8, 4), block_odds=(0.5, 0.5), shifted=0
 
 
 @pytest.fixture
-def make_run(tiny_config: ModelConfig, pool: list[Document], tmp_path: Path) -> Callable[[str], AdapterRun]:
-    def make(name: str) -> AdapterRun:
+def make_run(tiny_config: ModelConfig, pool: list[Document], tmp_path: Path) -> Callable[[str], PackedRun]:
+    def make(name: str) -> PackedRun:
         torch.manual_seed(0)
         recipe = AdapterRecipe(
             "tiny", compile=False, bfloat16=False, model=tiny_config, rank=RANK, alpha=ALPHA, noise=ALL_MASKED,
             data=DataOptions(rows=2, row_length=128), optim=OptimOptions(adam_lr=1e-2, weight_decay=0.0),
         )  # fmt: skip
         (tmp_path / name).mkdir(exist_ok=True)
-        return AdapterRun(recipe, Model(tiny_config), OwnText(pool), StillClock(), tmp_path / name, Bar("training"))
+        return PackedRun(recipe, Model(tiny_config), OwnText(pool), StillClock(), tmp_path / name, Bar("training"))
 
     return make
 
@@ -65,7 +66,7 @@ def test_no_adapter_changes_the_greedy_text(model: Model) -> None:
 
 
 def test_training_raises_acceptance_and_leaves_the_base_alone(
-    make_run: Callable[[str], AdapterRun], monkeypatch: pytest.MonkeyPatch
+    make_run: Callable[[str], PackedRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = make_run("a")
     base = {k: v.clone() for k, v in run.model.state_dict().items() if "draft_branch" not in k}
@@ -83,7 +84,7 @@ def test_training_raises_acceptance_and_leaves_the_base_alone(
         assert torch.equal(run.model.state_dict()[name], tensor), name
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(make_run: Callable[[str], AdapterRun]) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one(make_run: Callable[[str], PackedRun]) -> None:
     whole = make_run("whole")
     whole.run([], max_steps=6)
     make_run("parts").run([], max_steps=3)
@@ -94,7 +95,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(make_run: Callable[[str], Ada
         assert torch.equal(tensor, lora.snapshot(resumed.model)[name]), name
 
 
-def test_a_signal_saves_and_stops(make_run: Callable[[str], AdapterRun], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_signal_saves_and_stops(make_run: Callable[[str], PackedRun], monkeypatch: pytest.MonkeyPatch) -> None:
     run = make_run("a")
     step = run.train_step
 
@@ -112,7 +113,7 @@ def test_a_signal_saves_and_stops(make_run: Callable[[str], AdapterRun], monkeyp
 
 
 def test_the_best_measured_adapter_is_exported(
-    make_run: Callable[[str], AdapterRun], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    make_run: Callable[[str], PackedRun], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     run, measured = make_run("a"), iter([2.0, 3.0, 2.5])  # without adapter, then twice with it
     monkeypatch.setattr(draft_adapter, "tokens_per_cycle", lambda *_, **__: next(measured))
@@ -127,7 +128,7 @@ def test_the_best_measured_adapter_is_exported(
 
 
 def test_the_export_has_the_official_names_shapes_dtypes_and_fields(
-    make_run: Callable[[str], AdapterRun], tiny_config: ModelConfig, tmp_path: Path
+    make_run: Callable[[str], PackedRun], tiny_config: ModelConfig, tmp_path: Path
 ) -> None:
     run, c = make_run("a"), tiny_config
     (tmp_path / "training.json").write_text('{"stages": [1]}')

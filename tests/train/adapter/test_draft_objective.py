@@ -6,7 +6,7 @@ from random import Random
 
 import pytest
 import torch
-from trimode_train.adapter.draft_objective import Drafts, draft_losses, encode_drafts, hybrid
+from trimode_train.adapter.draft_objective import Drafts, Weighing, draft_losses, encode_drafts, hybrid
 from trimode_train.data.packing import Document, NoiseOptions, Shape, pack, plan
 from trimode_train.model import lora
 from trimode_train.model.config import MASK_ID
@@ -64,5 +64,7 @@ def test_accepted_is_the_share_that_verification_would_accept(model: Model, batc
             if not here or best[i] != best[j]:
                 break
             accepted += 1
-    result = draft_losses(model, hidden, drafts)
+    flat, real = hidden.flatten(0, 1), drafts.real
+    student, teacher = flat[drafts.noisy[real]], flat[drafts.teacher[real]]
+    result = draft_losses(model.diffusion_head, student, teacher, real, Weighing())
     assert result.accepted.item() == pytest.approx(accepted / int(drafts.real.sum()))

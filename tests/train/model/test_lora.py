@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from trimode_train.model import lora
-from trimode_train.model.config import ModelConfig
+from trimode_train.model.config import MASK_ID, ModelConfig
 from trimode_train.model.model import Model, causal_bias, grouped_attention
 
 from tests.support.lora import prompt, randomise
@@ -59,10 +60,44 @@ def test_the_branch_equals_a_merged_projection(model: Model, tiny_config: ModelC
 def test_a_loaded_adapter_is_the_saved_one(model: Model, tiny_config: ModelConfig, tmp_path: Path) -> None:
     lora.attach(model, RANK, ALPHA)
     randomise(model)
-    lora.save(lora.snapshot(model), RANK, ALPHA, tmp_path)
+    lora.save(lora.snapshot(model), RANK, ALPHA, tmp_path, mask_id=MASK_ID, dtype=torch.float32)
     other = Model(tiny_config).eval()
     other.load_state_dict({k: v for k, v in model.state_dict().items() if "draft_branch" not in k})
     lora.attach(other, RANK, ALPHA)
     lora.restore(other, load_file(tmp_path / "linear_spec_lora/adapter_model.safetensors"))
     on = torch.ones(1, 12, 1)
     assert torch.equal(logits(model, on), logits(other, on))
+
+
+# -- the mask's embedding ----------------------------------------------------------------------------------------------
+
+
+def with_mask(model: Model, ids: list[int], *, on: bool) -> Tensor:
+    tokens = torch.tensor([ids])
+    places, attend = torch.arange(len(ids))[None], grouped_attention(causal_bias(len(ids), len(ids)))
+    with torch.no_grad():
+        return model(tokens, places, attend, draft=torch.ones(1, len(ids), 1) if on else None)[0][0]
+
+
+def test_the_masks_embedding_acts_on_masks_in_drafts_alone(model: Model) -> None:
+    ids = [*prompt()[:4], MASK_ID, *prompt()[:3]]
+    before = with_mask(model, ids, on=False)
+    lora.attach(model, RANK, ALPHA)
+    lora.attach_mask(model)
+    assert model.encoder.mask_row is not None
+    model.encoder.mask_row.data += 1.0
+    assert torch.equal(with_mask(model, ids, on=False), before)
+    drafted = with_mask(model, ids, on=True)
+    torch.testing.assert_close(drafted[:4], before[:4])
+    assert (drafted[4:] - before[4:]).abs().max() > 0.1
+
+
+def test_the_masks_embedding_travels_with_the_adapter_in_bfloat16(model: Model, tmp_path: Path) -> None:
+    lora.attach(model, RANK, ALPHA)
+    lora.attach_mask(model)
+    lora.save(lora.snapshot(model), RANK, ALPHA, tmp_path, mask_id=7, dtype=torch.bfloat16)
+    config = json.loads((tmp_path / "linear_spec_lora/adapter_config.json").read_text())
+    assert config["trainable_token_indices"] == {"embed_tokens": [7]}
+    tensors = load_file(tmp_path / "linear_spec_lora/adapter_model.safetensors")
+    assert {tensor.dtype for tensor in tensors.values()} == {torch.bfloat16}
+    assert tensors[lora.MASK_ROW].shape == (1, model.config.hidden_size)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from trimode.api.fields import Mode
-from trimode.bundle.manifest import ALL_MODES, CAUSAL_MODES, FORMAT_VERSION, MANIFEST, Manifest
+from trimode.bundle.manifest import ALL_MODES, CAUSAL_MODES, DRAFTING_MODES, FORMAT_VERSION, MANIFEST, Manifest
 from trimode.errors import BundleError
 
 from tests.support.toy import manifest
@@ -115,6 +115,11 @@ def test_a_bundle_without_modes_has_all(bundle: Path) -> None:
 def test_a_bundle_says_that_its_checkpoint_does_not_denoise(bundle: Path) -> None:
     manifest = Manifest.load(edited(bundle, lambda raw: raw.update(modes=list(CAUSAL_MODES))))
     assert manifest.modes == CAUSAL_MODES and not manifest.denoises
+
+
+def test_a_bundle_says_that_its_checkpoint_drafts_and_does_not_denoise(bundle: Path) -> None:
+    manifest = Manifest.load(edited(bundle, lambda raw: raw.update(modes=list(DRAFTING_MODES))))
+    assert set(manifest.modes) == {Mode.AUTO, Mode.AUTOREGRESSIVE, Mode.SELF_SPECULATION} and not manifest.denoises
 
 
 @pytest.mark.parametrize("modes", [[], ["auto"], ["auto", "autoregressive", "diffusion"], ["auto", 5], "auto"])

@@ -8,14 +8,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from itertools import count
 from pathlib import Path
-from types import FrameType
 
 import torch
 from torch import Tensor
@@ -24,33 +22,20 @@ from ..data.batches import Batches
 from ..data.chat import render
 from ..data.corpus import Corpus
 from ..data.packing import Documents
-from ..data.recipe import Recipe
 from ..data.tokenizer import load_tokenizer
 from ..evaluation.decode import Decoded, self_speculation
 from ..evaluation.scores import MAX_NEW, Question, by_domain, questions
 from ..model import lora
-from ..model.checkpoint import TRAINING, load_model, write_json
+from ..model.checkpoint import load_model
 from ..model.model import Model, bias_from
 from ..prepare import ROOT, RUNS
-from ..training import resumable
 from ..training.bar import Bar
 from ..training.clock import Clock, wall_clock
 from ..training.objective import Tensors, visibility
-from ..training.trainer import learning_rate
-from .draft_objective import DraftLosses, Drafts, draft_losses, encode_drafts
+from .adapter_run import AdapterRun
+from .draft_objective import DraftLosses, Drafts, Weighing, draft_losses, encode_drafts
 from .own_text import own_text
-
-
-@dataclass(frozen=True)
-class AdapterRecipe(Recipe):
-    """A recipe with the adapter's shape and loss. Its model is the checkpoint's; AdamW updates the adapter."""
-
-    start_from: str = "checkpoints/nano"
-    rank: int = 32
-    alpha: int = 128
-    documents: int = 4000  # that the model answers before the adapter's training begins
-    temperature: float = 1.0  # of both distributions in the hybrid loss
-    behind: float = 0.5  # a position k after the first rejected one weighs `behind` ** k
+from .recipe import AdapterRecipe
 
 
 def tokens_per_cycle(model: Model, asked: list[Question], adapter: bool) -> float:
@@ -63,133 +48,44 @@ def tokens_per_cycle(model: Model, asked: list[Question], adapter: bool) -> floa
     return by_domain(asked, one)["all"].per_block
 
 
-class AdapterRun:
-    """A frozen model, its adapter, and how far the adapter's training is."""
+class PackedRun(AdapterRun[Tensors, Question]):
+    """A run on packed rows of [noisy | clean] text, compiled as a whole: worth it where the clean text is short."""
 
     def __init__(
         self, recipe: AdapterRecipe, model: Model, corpus: Documents, clock: Clock, folder: Path, bar: Bar
     ) -> None:
-        self.recipe, self.model, self.corpus, self.clock, self.bar = recipe, model.eval(), corpus, clock, bar
-        self.folder, self.path = folder, folder / "latest.pt"
-        torch.manual_seed(recipe.seed)
-        lora.attach(self.model, recipe.rank, recipe.alpha)
-        self.parameters = list(lora.weights(self.model).values())
-        self.optimiser = torch.optim.AdamW(self.parameters, betas=(0.9, 0.98), weight_decay=recipe.optim.weight_decay)
+        super().__init__(recipe, model, clock, folder, bar)
+        self.corpus = corpus
         self.encode: Callable[[Model, Tensor, Tensor, Tensor, Tensor], Tensor] = encode_drafts
         if recipe.compile:
             self.encode = torch.compile(encode_drafts, dynamic=False)
-        self.step = self.tokens = 0
-        self.base_per_cycle: float | None = None  # measured without the adapter
-        self.best_per_cycle, self.best_step = 0.0, 0
-        self.best: dict[str, Tensor] = {}
-        self.stopping = False
 
-    def save(self) -> None:
-        """Write the resumable state."""
-        state = {
-            "step": self.step,
-            "tokens": self.tokens,
-            "elapsed": self.clock.elapsed,
-            "adapter": lora.snapshot(self.model),
-            "optimiser": self.optimiser.state_dict(),
-            "best": self.best,
-            "best_per_cycle": self.best_per_cycle,
-            "best_step": self.best_step,
-            "base_per_cycle": self.base_per_cycle,
-        }
-        resumable.save(self.path, state)
+    @contextmanager
+    def batches(self) -> Iterator[Iterator[Tensors]]:
+        """See AdapterRun."""
+        with Batches(self.corpus, self.recipe, self.step) as made:
+            yield (Tensors.of(next(made), self.recipe.device) for _ in count())
 
-    def resume(self) -> None:
-        """Continue from the resumable state."""
-        state = resumable.load(self.path)
-        lora.restore(self.model, state["adapter"])
-        self.optimiser.load_state_dict(state["optimiser"])
-        self.step, self.tokens, self.clock.elapsed = state["step"], state["tokens"], state["elapsed"]
-        self.best, self.best_per_cycle = state["best"], state["best_per_cycle"]
-        self.best_step = state["best_step"]
-        self.base_per_cycle = state["base_per_cycle"]
+    def losses(self, batch: Tensors) -> DraftLosses:
+        """See AdapterRun."""
+        recipe = self.recipe
+        dtype = torch.bfloat16 if recipe.bfloat16 else torch.float32
+        with torch.autocast(recipe.device, dtype) if recipe.bfloat16 else nullcontext():
+            on = (batch.block > 0)[..., None].to(dtype)  # (rows, length, 1): clean keys and values stay the base's
+            hidden = self.encode(self.model, batch.ids, batch.positions, bias_from(visibility(batch), dtype), on)
+            drafts = Drafts.of(batch, max(recipe.noise.block_lengths))
+            flat, real = hidden.flatten(0, 1), drafts.real
+            student, teacher = flat[drafts.noisy[real]], flat[drafts.teacher[real]]
+            weighing = Weighing(recipe.temperature, recipe.behind)
+            return draft_losses(self.model.diffusion_head, student, teacher, real, weighing)
 
-    def train_step(self, t: Tensors) -> DraftLosses:
-        """Update the adapter once."""
-        for group in self.optimiser.param_groups:
-            group["lr"] = self.recipe.optim.adam_lr * learning_rate(self.clock.progress, self.recipe.optim)
-        dtype = torch.bfloat16 if self.recipe.bfloat16 else torch.float32
-        with torch.autocast(self.recipe.device, dtype) if self.recipe.bfloat16 else nullcontext():
-            on = (t.block > 0)[..., None].to(dtype)  # (rows, length, 1): clean keys and values stay the base's
-            hidden = self.encode(self.model, t.ids, t.positions, bias_from(visibility(t), dtype), on)
-            drafts = Drafts.of(t, max(self.recipe.noise.block_lengths))
-            result = draft_losses(self.model, hidden, drafts, self.recipe.temperature, self.recipe.behind)
-        result.total.backward()
-        torch.nn.utils.clip_grad_norm_(self.parameters, self.recipe.optim.clip)
-        self.optimiser.step()
-        self.optimiser.zero_grad(set_to_none=True)
-        self.step += 1
-        self.tokens += int((t.block > 0).sum())
-        return result
+    def tokens_of(self, batch: Tensors) -> int:
+        """See AdapterRun."""
+        return int((batch.block > 0).sum())
 
-    def evaluate(self, asked: list[Question]) -> None:
-        """Measure tokens per cycle, and keep the adapter if it is the best so far."""
-        if self.base_per_cycle is None:
-            self.base_per_cycle = tokens_per_cycle(self.model, asked, adapter=False)
-        now = tokens_per_cycle(self.model, asked, adapter=True)
-        if now > max(self.best_per_cycle, self.base_per_cycle):
-            self.best, self.best_per_cycle, self.best_step = lora.snapshot(self.model), now, self.step
-        self.bar.print(f"step {self.step}  tokens per cycle {now:.3f}, without adapter {self.base_per_cycle:.3f}")
-        self._record(step=self.step, tokens_per_cycle=now, without_adapter=self.base_per_cycle)
-
-    def run(self, asked: list[Question], max_steps: int | None = None) -> None:
-        """Train until the clock, a step limit or a signal ends the run, then save. Measures on `asked`, if any."""
-        handlers = {s: signal.signal(s, self._stop) for s in (signal.SIGTERM, signal.SIGINT)}
-        saved = evaluated = said = time.monotonic()
-        try:
-            with Batches(self.corpus, self.recipe, self.step) as batches:
-                while not self.stopping and self.clock.left > 0 and (max_steps is None or self.step < max_steps):
-                    began = time.monotonic()
-                    result = self.train_step(Tensors.of(next(batches), self.recipe.device))
-                    self.clock.step(time.monotonic() - began)
-                    distance, accepted = float(result.distance), float(result.accepted)
-                    line = f"step {self.step}  distance {distance:.3f}  accepted {accepted:.1%}"
-                    self.bar.update(self.clock.progress, line)
-                    now = time.monotonic()
-                    if now - said > 20:
-                        said = now
-                        if not self.bar.is_shown:
-                            self.bar.print(f"{time.strftime('%H:%M:%S')} {self.clock.progress:6.1%}  {line}")
-                        self._record(step=self.step, distance=distance, accepted=accepted)
-                    if now - saved > 60 * self.recipe.save_minutes:
-                        saved = now
-                        self.save()
-                    if asked and now - evaluated > 60 * self.recipe.evaluate_minutes:
-                        self.evaluate(asked)
-                        evaluated = time.monotonic()
-                        self.clock.elapsed += min(evaluated - now, 60)  # evaluation is part of the run's time
-            if asked and not self.stopping:
-                self.evaluate(asked)
-            self.save()
-        finally:
-            for number, handler in handlers.items():
-                signal.signal(number, handler)
-
-    def export(self, checkpoint: Path) -> None:
-        """Write the best adapter that was measured, and its entry in `training.json`."""
-        lora.save(self.best, self.recipe.rank, self.recipe.alpha, checkpoint)
-        path = checkpoint / TRAINING
-        facts = json.loads(path.read_text()) if path.exists() else {}
-        facts["draft_adapter"] = {
-            "rank": self.recipe.rank,
-            "alpha": self.recipe.alpha,
-            "steps": self.best_step,
-            "minutes": round(self.clock.elapsed / 60, 1),
-            "tokens": self.tokens,
-        }
-        write_json(path, facts)
-
-    def _record(self, **values: float) -> None:
-        with (self.folder / "log.jsonl").open("a") as file:
-            file.write(json.dumps(values) + "\n")
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.stopping = True
+    def per_cycle(self, asked: list[Question], adapter: bool) -> float:
+        """See AdapterRun."""
+        return tokens_per_cycle(self.model, asked, adapter=adapter)
 
 
 def unpublished(asked: list[Question], checkpoint: Path) -> list[Question]:
@@ -245,7 +141,7 @@ def main(arguments: list[str] | None = None) -> int:
         clock = Clock(
             max(60 * recipe.minutes - spent, 60.0), options.until
         )  # the seconds spent count, but warm-up begins with the steps
-        run = AdapterRun(recipe, model, pool, clock, folder, bar)
+        run = PackedRun(recipe, model, pool, clock, folder, bar)
         if options.resume and run.path.exists():
             run.resume()
         run.run(asked, options.steps)

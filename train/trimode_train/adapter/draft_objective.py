@@ -5,6 +5,7 @@ Knows where a batch's drafts are and when a token is accepted. Knows nothing abo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,9 @@ from torch.nn import functional as F
 
 from ..model.model import Model, grouped_attention
 from ..training.objective import Tensors
+
+Head = Callable[[Tensor], Tensor]
+"""Hidden states (n, hidden) to logits (n, vocab)."""
 
 
 @dataclass(frozen=True)
@@ -74,26 +78,36 @@ def hybrid(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
     return share * kl + (1 - share) * tv
 
 
-def draft_losses(
-    model: Model, hidden: Tensor, drafts: Drafts, temperature: float = 1.0, behind: float = 0.5
-) -> DraftLosses:
+@dataclass(frozen=True)
+class Weighing:
+    """How the loss weighs: the temperature of both distributions, `behind` ** k for places behind a rejected one."""
+
+    temperature: float = 1.0
+    behind: float = 0.5
+
+
+def draft_losses(head: Head, student: Tensor, teacher: Tensor, real: Tensor, weighing: Weighing) -> DraftLosses:
     """Return the distance to the frozen model's own causal prediction, plus cross-entropy to its most likely token.
 
     Follows the draft LoRA of the Nemotron-Labs-Diffusion paper (arXiv:2607.05722): frozen verifier, hybrid of KL and
     TV, cross-entropy on the accepted positions and the first rejected one. A position k after the first rejected one
-    cannot be accepted yet, so its hybrid weighs `behind` ** k. The clean copies should be the model's own greedy text
-    (`own_text`): there the teacher sees exactly what verification will see.
+    cannot be accepted yet, so its hybrid weighs `behind` ** k. The clean copies should be the model's own text
+    (`own_text`, `answers`): there the teacher sees exactly what verification will see.
+
+    Args:
+        head: hidden states to logits.
+        student, teacher: (n, hidden), final hidden states of drafted tokens and of the causal rows that predict them.
+        real: (drafts, places), n of them True: where they are, in the order of the text.
     """
-    flat, real = hidden.flatten(0, 1), drafts.real
-    student = model.diffusion_head(flat[drafts.noisy[real]]).float()  # (n, vocab)
+    drafted = head(student).float()  # (n, vocab)
     with torch.no_grad():
-        teacher = model.diffusion_head(flat[drafts.teacher[real]]).float()  # (n, vocab)
-        greedy = teacher.argmax(-1)  # (n,)
+        predicted = head(teacher).float()  # (n, vocab)
+        greedy = predicted.argmax(-1)  # (n,)
         match = torch.zeros_like(real)
-        match[real] = student.argmax(-1) == greedy
+        match[real] = drafted.argmax(-1) == greedy
         accepted = match.int().cumprod(1).sum(1, keepdim=True)  # (drafts, 1)
         depth = (torch.arange(real.shape[1], device=real.device) - accepted)[real]  # (n,), 0 at the first rejected
-        weight, reached = behind ** depth.clamp(min=0), depth <= 0
-    distance = (hybrid(student, teacher, temperature) * weight).sum() / weight.sum()
-    cross_entropy = F.cross_entropy(student[reached], greedy[reached])
+        weight, reached = weighing.behind ** depth.clamp(min=0), depth <= 0
+    distance = (hybrid(drafted, predicted, weighing.temperature) * weight).sum() / weight.sum()
+    cross_entropy = F.cross_entropy(drafted[reached], greedy[reached])
     return DraftLosses(distance + cross_entropy, distance.detach(), accepted.sum() / real.sum())

@@ -136,7 +136,7 @@ def _build(kind: Any, values: dict[str, Any], where: str) -> Any:
     unknown = set(values) - set(fields)
     if unknown:
         raise ValueError(f"{where}: unknown key {sorted(unknown)[0]!r}; known: {', '.join(fields)}")
-    parts = {
+    parts: dict[str, Any] = {
         "model": ModelConfig,
         "vision": VisionConfig,
         "data": DataOptions,
@@ -144,6 +144,7 @@ def _build(kind: Any, values: dict[str, Any], where: str) -> Any:
         "noise": NoiseOptions,
         "optim": OptimOptions,
     }
+    parts |= {name: f.default_factory for name, f in fields.items() if dataclasses.is_dataclass(f.default_factory)}
     made = {
         name: _build(parts[name], value, f"{where}: {name}")
         if name in parts and isinstance(value, dict)

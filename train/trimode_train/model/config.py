@@ -88,6 +88,7 @@ class ModelConfig:
     llama_4_scaling_beta: float = 0.1
     initializer_range: float = 0.02
     block_size: int = 32
+    mask_id: int = MASK_ID
     vision: VisionConfig | None = None
 
     def __post_init__(self) -> None:
@@ -96,7 +97,7 @@ class ModelConfig:
                 f"num_attention_heads ({self.num_attention_heads}) must be a multiple of "
                 f"num_key_value_heads ({self.num_key_value_heads})"
             )
-        if self.vocab_size < RESERVED_IDS + 256:
+        if self.mask_id == MASK_ID and self.vocab_size < RESERVED_IDS + 256:  # another mask is another tokenizer's
             raise ValueError(f"vocab_size ({self.vocab_size}) must hold {RESERVED_IDS} reserved ids and 256 bytes")
 
     def to_official(self) -> dict[str, Any]:
@@ -146,7 +147,7 @@ class ModelConfig:
             "sliding_window": None,
             "bos_token_id": BOS_ID,
             "eos_token_id": EOS_ID,
-            "mask_token_id": MASK_ID,
+            "mask_token_id": self.mask_id,
             "block_size": self.block_size,
             "dlm_paradigm": "bidirectional",
             "dlm_loss_weight": None,
@@ -192,5 +193,6 @@ class ModelConfig:
             llama_4_scaling_beta=rope["llama_4_scaling_beta"],
             initializer_range=config["initializer_range"],
             block_size=config["block_size"],
+            mask_id=config["mask_token_id"],
             vision=VisionConfig.from_official(config["vision_config"]) if "vision_config" in config else None,
         )

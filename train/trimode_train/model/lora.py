@@ -10,13 +10,17 @@ import os
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from .model import DraftBranch, Model
 
 FOLDER = "linear_spec_lora"
+MASK_ROW = "base_model.model.encoder.embed_tokens.token_adapter.trainable_tokens_delta"
+"""PEFT's name for embeddings that are trained with an adapter, (tokens, hidden); ours has the mask's alone."""
 CONFIG, TENSORS = "adapter_config.json", "adapter_model.safetensors"
 
 
@@ -27,6 +31,12 @@ def attach(model: Model, rank: int, alpha: float) -> None:
         o_proj = layer.self_attn.o_proj
         branch = DraftBranch(o_proj.in_features, o_proj.out_features, rank, alpha / rank)
         layer.self_attn.draft_branch = branch.to(o_proj.weight.device)
+
+
+def attach_mask(model: Model) -> None:
+    """Give drafts a mask's embedding of their own, which begins as the mean of all tokens' embeddings."""
+    mean = model.encoder.embed_tokens.weight.detach().mean(0)  # (hidden,)
+    model.encoder.mask_row = nn.Parameter(mean.clone())
 
 
 def weights(model: Model) -> dict[str, nn.Parameter]:
@@ -40,6 +50,8 @@ def _named(model: Model) -> Iterator[tuple[str, nn.Parameter]]:
         branch: DraftBranch = layer.self_attn.draft_branch
         yield f"{prefix}.lora_A.weight", branch.lora_A.weight
         yield f"{prefix}.lora_B.weight", branch.lora_B.weight
+    if model.encoder.mask_row is not None:
+        yield MASK_ROW, model.encoder.mask_row
 
 
 def snapshot(model: Model) -> dict[str, Tensor]:
@@ -53,9 +65,14 @@ def restore(model: Model, tensors: dict[str, Tensor]) -> None:
         parameter.data.copy_(tensors[name])
 
 
-def save(tensors: dict[str, Tensor], rank: int, alpha: float, checkpoint: Path) -> None:
-    """Write `linear_spec_lora/` into a checkpoint folder, in F32; each file is replaced atomically."""
-    config = {
+def save(
+    tensors: dict[str, Tensor], rank: int, alpha: float, checkpoint: Path, *, mask_id: int, dtype: torch.dtype
+) -> None:
+    """Write `linear_spec_lora/` into a checkpoint folder; each file is replaced atomically.
+
+    `mask_id` is named where `tensors` have the mask's embedding.
+    """
+    config: dict[str, Any] = {
         "peft_type": "LORA",
         "r": rank,
         "lora_alpha": alpha,
@@ -67,11 +84,14 @@ def save(tensors: dict[str, Tensor], rank: int, alpha: float, checkpoint: Path) 
         "inference_mode": True,
         "task_type": None,
     }
+    if MASK_ROW in tensors:
+        config["trainable_token_indices"] = {"embed_tokens": [mask_id]}
+        tensors = {**tensors, MASK_ROW: tensors[MASK_ROW][None]}
     folder = checkpoint / FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=checkpoint, prefix=".adapter-") as name:
         temporary = Path(name)
-        save_file({k: v.float().contiguous() for k, v in tensors.items()}, temporary / TENSORS, {"format": "pt"})
+        save_file({k: v.to(dtype).contiguous() for k, v in tensors.items()}, temporary / TENSORS, {"format": "pt"})
         (temporary / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
         for file in (TENSORS, CONFIG):
             (temporary / file).chmod(0o644)

@@ -50,7 +50,7 @@ class Network:
 
     def __init__(self, weights: Weights, manifest: Manifest, index: TensorIndex, length: int) -> None:
         """Take the weights; prepare for positions below `length`."""
-        self._weights, self._size = weights, manifest.head_dim
+        self._weights, self._size, self._mask_id = weights, manifest.head_dim, manifest.mask_token_id
         self._heads, self._kv_heads = index.num_heads, manifest.num_kv_heads
         self._epsilon, self._adapter_scale = index.norm_epsilon, index.adapter_scale
         self.device, self.dtype = weights.embedding.device, weights.embedding.dtype
@@ -75,6 +75,9 @@ class Network:
         bias = self._bias(given, length)
         draft = (given.adapter[..., None] * self._adapter_scale).to(self.dtype)  # (B, S, 1)
         x = F.embedding(given.ids, self._weights.embedding)  # (B, S, hidden)
+        if self._weights.mask is not None:
+            drafted = (given.ids == self._mask_id) & (given.adapter > 0)  # (B, S)
+            x = torch.where(drafted[..., None], self._weights.mask, x)
         for number, layer in enumerate(self._weights.layers):
             query, key, value = self._split(F.linear(self._norm(x, layer.norm), layer.qkv), turns, scale)
             keys, values = cache[2 * number], cache[2 * number + 1]  # (B, kv_heads, entries, D)

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ...bundle.manifest import Manifest, rebuild_hint
-from ...bundle.tensor_index import EMBEDDING, FINAL_NORM, HEAD, ITEM_BYTES, StoredTensor, TensorIndex
+from ...bundle.tensor_index import EMBEDDING, FINAL_NORM, HEAD, ITEM_BYTES, MASK_EMBEDDING, StoredTensor, TensorIndex
 from ...errors import BundleError
 
 SLICE_BYTES = 64 << 20
@@ -51,11 +51,15 @@ class Layer:
 
 @dataclass(frozen=True)
 class Weights:
-    """All weights in one type. embedding, head: (vocab, hidden), the same tensor where the checkpoint ties them."""
+    """All weights in one type. embedding, head: (vocab, hidden), the same tensor where the checkpoint ties them.
+
+    mask: (1, hidden), the embedding of masks while the draft adapter is on; None where they have no other.
+    """
 
     embedding: Tensor
     head: Tensor
     final_norm: Tensor
+    mask: Tensor | None
     layers: tuple[Layer, ...]
 
     @classmethod
@@ -74,7 +78,8 @@ class Weights:
             tied = index.tensors[HEAD] == index.tensors[EMBEDDING]
             layers = tuple(_layer(reader.tensor, number, manifest.adapter) for number in range(manifest.num_layers))
             head = embedding if tied else reader.tensor(HEAD)
-            return cls(embedding, head, reader.tensor(FINAL_NORM), layers)
+            mask = reader.tensor(MASK_EMBEDDING) if MASK_EMBEDDING in index.tensors else None
+            return cls(embedding, head, reader.tensor(FINAL_NORM), mask, layers)
 
 
 def _layer(read: Callable[..., Tensor], number: int, adapter: bool) -> Layer:

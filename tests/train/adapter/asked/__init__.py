@@ -1,0 +1,1 @@
+"""Prompts: their kinds, what they are about, and which are held out."""

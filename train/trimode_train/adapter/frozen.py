@@ -1,0 +1,105 @@
+"""A frozen model of the Llama family as train's network, and what its drafts are made of and judged by.
+
+Reads the checkpoint with the converter, so every layout that can be served can be trained. Knows no optimiser.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from trimode_convert.checkpoint.checkpoint import Checkpoint
+
+from ..model.config import ModelConfig
+from ..model.model import Model, bias_from, causal_bias, fused_attention
+from .draft_batches import DraftBatch
+
+
+def config_of(checkpoint: Checkpoint) -> ModelConfig:
+    """Return the shape of an opened checkpoint of the Llama family, whose rotary positions are plain.
+
+    Raises:
+        ValueError: its rotary positions are scaled, which the network of train does not have.
+    """
+    own = checkpoint.config
+    if own.rope.kind != "default" or own.rope.divisors:
+        raise ValueError(f"{checkpoint.folder}: rotary positions must be plain, got {own.rope}")
+    return ModelConfig(
+        vocab_size=own.vocab_size,
+        hidden_size=own.hidden_size,
+        num_hidden_layers=own.num_layers,
+        num_attention_heads=own.num_heads,
+        num_key_value_heads=own.num_kv_heads,
+        head_dim=own.head_dim,
+        intermediate_size=own.intermediate_size,
+        max_position_embeddings=own.max_positions,
+        rms_norm_eps=own.norm_epsilon,
+        rope_theta=own.rope.theta,
+        rope_factor=1.0,  # YaRN by 1 is no scaling
+        original_max_position_embeddings=own.max_positions,
+        llama_4_scaling_beta=0.0,
+        block_size=own.block_size,
+        mask_id=own.mask_token_id,
+    )
+
+
+def load_frozen(path: Path) -> Model:
+    """Load a checkpoint folder or GGUF file as a model in float32; a tied head is the embedding itself."""
+    with Checkpoint.open(path) as checkpoint:
+        model = Model(config_of(checkpoint))
+        tensors = {name: torch.from_numpy(tensor.read().copy()) for name, tensor in checkpoint.tensors.items()}
+    tied = "diffusion_head.weight" not in tensors
+    if tied:
+        model.diffusion_head.weight = model.encoder.embed_tokens.weight
+    model.load_state_dict(tensors, strict=not tied)
+    return model.eval().requires_grad_(False)
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """Final hidden states of a batch's drafts: (n, hidden), in the order of the real places."""
+
+    student: Tensor
+    teacher: Tensor
+
+
+def hidden_of(model: Model, batch: DraftBatch) -> Hidden:
+    """Run a batch: the clean texts without gradients and without adapter, the noisy blocks with both.
+
+    Clean keys and values depend on nothing that is trained, so only noisy tokens cost a backward pass.
+    """
+    length = batch.clean.shape[1]
+    with torch.no_grad():
+        places = torch.arange(length)[None].expand_as(batch.clean)
+        clean, past = model.encoder(batch.clean, places, fused_attention(causal_bias(length, length)))
+    bias = bias_from(batch.sees[:, None], clean.dtype)
+    on = torch.ones(*batch.noisy.shape, 1)
+    noisy, _ = model.encoder(batch.noisy, batch.positions, fused_attention(bias), past, on)
+    real = batch.real
+    return Hidden(noisy.flatten(0, 1)[batch.drafted[real]], clean.flatten(0, 1)[batch.teacher[real]])
+
+
+def shortlist(model: Model, teacher: Tensor, most: int, each: int = 16) -> Tensor | None:
+    """Return the tokens that a batch's distributions are compared on: what the teacher finds likely anywhere in it.
+
+    At most `most` of them, those that are likely most often first; None if `most` is 0: all tokens. The union of likely
+    tokens is the released recipe's too (top 200 of each place; here the other places' tokens stand for the rest).
+    """
+    if not most:
+        return None
+    with torch.no_grad():
+        likely = model.diffusion_head(teacher).topk(each, dim=-1).indices  # (n, each)
+        tokens, counts = likely.unique(return_counts=True)
+        best = likely[:, 0].unique()
+        return torch.cat([best, tokens[counts.argsort(descending=True)[:most]]]).unique()
+
+
+def head_on(model: Model, tokens: Tensor | None) -> nn.Module:
+    """Return the head of some tokens, or of all."""
+    if tokens is None:
+        return model.diffusion_head
+    head = nn.Linear(model.config.hidden_size, len(tokens), bias=False)
+    head.weight = nn.Parameter(model.diffusion_head.weight[tokens], requires_grad=False)
+    return head
