@@ -58,7 +58,8 @@ class AsyncGrpcTransport:
         try:
             while True:
                 left = limits.seconds_left()  # first: where it raises, a read would never be awaited
-                message = await asyncio.wait_for(call.read(), left)
+                async with asyncio.timeout(left):
+                    message = await call.read()
                 if message is grpc.aio.EOF:
                     raise IncompleteError("the server closed the stream before its last response", begun=begun)
                 begun = True
@@ -67,7 +68,8 @@ class AsyncGrpcTransport:
                     yield outputs
                 if last:
                     with suppress(TimeoutError):
-                        await asyncio.wait_for(call.read(), CLOSING_SECONDS)
+                        async with asyncio.timeout(CLOSING_SECONDS):
+                            await call.read()
                     return
         except TimeoutError:
             raise limits.error() from None

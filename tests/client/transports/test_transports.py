@@ -173,7 +173,7 @@ def test_giving_up_cancels_on_the_server(ask: Asker, protocol: Protocol) -> None
     script = Script(FIRST, STALL)
     with SERVERS[protocol](script) as url:
         with pytest.raises(StalledError):
-            ask(url, protocol, stream=True, inactivity=0.05)
+            ask(url, protocol, stream=True, inactivity=3.0)
         assert script.left.wait(30)
 
 

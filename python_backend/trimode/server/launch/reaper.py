@@ -93,8 +93,9 @@ class Reaper:
 
     async def _keep(self) -> None:
         while True:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), LOOK_SECONDS)
+            with contextlib.suppress(TimeoutError):  # not wait_for: of Python 3.11 it may swallow that it is cancelled
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await self.process.wait()
             if self.process.returncode is None and not _is_stopped(self.process.pid):
                 continue
             try:

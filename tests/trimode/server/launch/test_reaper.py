@@ -122,6 +122,17 @@ def test_what_ends_in_order_is_left_alone(tmp_path: Path) -> None:
     assert folder.exists()
 
 
+def test_one_that_ends_just_as_the_block_is_left_has_no_successor() -> None:
+    async def run() -> None:
+        async with asyncio.timeout(60), Reaper() as reaper:
+            await asyncio.sleep(0)  # somebody looks after it from now on
+            reaper.process.kill()
+            await reaper.process.wait()
+
+    asyncio.run(run())
+    assert reapers_of_this_process() == []
+
+
 def test_nothing_is_made_where_no_reaper_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
     async def none(*arguments: object, **options: object) -> None:
         raise OSError("Too many open files")
