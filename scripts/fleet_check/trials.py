@@ -57,9 +57,8 @@ def replaced(fleet: Fleet, model: str, requests: int) -> dict[str, Any]:
     with Load(fleet, model, CALLERS) as load:
         between = requests // (len(fleet.replicas) + 1)
         load.goes_on(between)
-        for replica in fleet.replace_all():
+        for _ in fleet.replace_all():
             load.goes_on(between)
-            wait(lambda one=replica: metric(one, "trimode_requests_total") > 0, SECONDS, lambda: "it gets none")  # type: ignore[misc]
         load.goes_on(max(requests - len(load.answers), 0))
     renewed = [one.name for one in fleet.replicas if one.process and one.process.pid != before[one.name]]
     failed = load.failed()
@@ -99,7 +98,7 @@ def killed(fleet: Fleet, model: str) -> dict[str, Any]:
     }
     fleet.replace(victim)
     with Load(fleet, model, CALLERS) as load:
-        wait(lambda: shares(load.answers, [victim])[victim.name] > 0, SECONDS, lambda: "it gets no requests again")
+        load.goes_on(4 * CALLERS)
     return {**found, "failed_when_joined": len(load.failed())}
 
 
