@@ -7,8 +7,9 @@ How much more is one factor, learnt from what verifications found. shapes.py has
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import log
 from typing import NamedTuple
 
@@ -16,23 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ..decoding.quadratic_shape import QuadraticShape
-from .shapes import Outlook, best_shape, most_tokens_per_second
+from .shapes import best_shape, most_tokens_per_second
 from .throughput import Costs, Load
 from .tuning import TUNING
 
 Floats = npt.NDArray[np.float64]
-KEPT = 1.0 - 1.0 / TUNING.horizon_tokens
-"""Factor on what was found of older drafts at each verification, and by which it returns to the first guess."""
-MARKS = (4, 32)
-"""Lengths of draft whose expected runs say what a shape was chosen for."""
 STEP = 0.25
-"""Relative step in which these are rounded."""
+"""Step of the logarithms by which chances and costs are rounded to find a shape that was worked out before."""
 REMEMBERED = 64
 """Shapes remembered by what they were chosen for; when there are more, all are worked out again."""
-WAIT = 16
-"""Choices between two at which all shapes are tried, which takes milliseconds: a hundredth of the passes' time."""
-RENEWED = 1024
-"""Choices after which a shape is worked out again, since costs change."""
 
 
 @dataclass(frozen=True)
@@ -53,16 +46,16 @@ class PassLimits:
 
 
 class _Chosen(NamedTuple):
-    """A shape that was worked out, or that none pays.
+    """A shape that was worked out; or None, and what no shape exceeds.
 
     Attributes:
-        scaled: tokens per pass over a block, so that a slower machine changes nothing.
-        until: the choice after which it is worked out again.
+        scaled: tokens per pass over a block, as a share of the expected run of a draft of `length`: a slower machine,
+            or drafts that are a little better, change nothing.
     """
 
     scaled: float
+    length: int
     shape: QuadraticShape | None
-    until: int
 
 
 class AheadDrafts:
@@ -70,10 +63,8 @@ class AheadDrafts:
 
     def __init__(self, limits: PassLimits) -> None:
         self.limits = limits
-        self._refused = self._expected = TUNING.prior_weight
+        self._refused = self._expected = TUNING.prior_refusals
         self._chosen: dict[tuple[object, ...], _Chosen] = {}
-        self._last: QuadraticShape | None = None  # the shape that was last found among all
-        self._asked = self._next = 0  # choices so far, and the one from which on all shapes may be tried again
 
     @property
     def factor(self) -> float:
@@ -90,20 +81,21 @@ class AheadDrafts:
         if places < 1:
             return
         refusals = 1.0 - _chances(np.asarray(runs[: places + 2], dtype=np.float64), 1.0)
-        self._refused = KEPT * self._refused + (committed < width)
-        self._expected = KEPT * self._expected + float(refusals.sum())
+        self._refused += committed < width
+        self._expected += float(refusals.sum())
 
     def forget(self) -> None:
-        """Trust a little less in what was found: requests change, and what is not tried is not learnt."""
-        guess = (1.0 - KEPT) * TUNING.prior_weight
-        self._refused, self._expected = KEPT * self._refused + guess, KEPT * self._expected + guess
+        """Trust a little less in what was found, once a request ended: what is not tried is not learnt."""
+        old = 1.0 / TUNING.requests_kept
+        self._refused += old * (TUNING.prior_refusals - self._refused)
+        self._expected += old * (TUNING.prior_refusals - self._expected)
 
     def best(
         self, costs: Costs, load: Load, capacity: int, runs: Sequence[Sequence[float]], bar: float
     ) -> tuple[float, QuadraticShape | None]:
         """Return the rate in tokens per second of the best shape, and the shape; 0 and None where none exceeds `bar`.
 
-        What was worked out for nearly the same expectations is taken again.
+        What was worked out for nearly the same expectations and costs is taken again.
 
         Args:
             runs: of each request, expected tokens of a cycle with a draft of a pass of its own, by length up to the
@@ -113,23 +105,29 @@ class AheadDrafts:
         count, longest = len(runs), len(runs[0]) - 1
         if longest < 2:
             return 0.0, None
-        mean = np.mean(np.asarray(runs, dtype=np.float64), axis=0)  # (longest + 1,)
-        factor = self.factor
-        marks = [log(mean[min(length, longest)]) / STEP for length in MARKS]
-        key = (count, load, capacity, longest, round(4 * factor), *map(round, marks))
-        unit = costs.seconds(count, longest, capacity)
-        self._asked += 1
+        mean: Floats = np.mean(np.asarray(runs, dtype=np.float64), axis=0)  # (longest + 1,)
+
+        @lru_cache
+        def seconds(tokens: int) -> float:
+            return self.pass_seconds(costs, load, capacity, count, tokens)
+
+        unit, least = seconds(longest), min(TUNING.draft_lengths[0], longest)
+        marks = (mean[least], mean[longest], self.factor, unit / seconds(1))
+        key = (count, load, capacity, longest, *(round(log(mark) / STEP) for mark in marks))
         found = self._chosen.get(key)
-        if found is None or self._asked > found.until:
-            if len(self._chosen) > REMEMBERED:
+        if found is None:
+            if len(self._chosen) >= REMEMBERED:
                 self._chosen.clear()
-
-            def seconds(tokens: int) -> float:
-                return self.pass_seconds(costs, load, capacity, count, tokens)
-
-            rate, shape, until = self._work_out(_chances(mean, factor), seconds, bar / count)
-            found = self._chosen[key] = _Chosen(count * rate * unit, shape, until)
-        return (found.scaled / unit, found.shape) if found.scaled / unit > bar else (0.0, None)
+            bound = most_tokens_per_second(_chances(mean, self.factor), seconds)
+            found = self._chosen[key] = _Chosen(bound * unit / mean[longest], longest, None)
+        scale = count / unit
+        if found.shape is None and scale * found.scaled * mean[found.length] > bar:
+            rows = count + load.quadratic
+            rate, shape = best_shape(_chances(mean, self.factor), seconds, self.limits.fit, rows)
+            length = longest if shape is None else shape.length
+            found = self._chosen[key] = _Chosen(rate * unit / mean[length], length, shape)
+        rate = scale * found.scaled * float(mean[found.length])
+        return (rate, found.shape) if found.shape is not None and rate > bar else (0.0, None)
 
     def expected_tokens(self, runs: Sequence[float], longest: int) -> list[float]:
         """Return the tokens that a pass should give, by tokens of the draft that it verifies, up to `longest`.
@@ -150,22 +148,6 @@ class AheadDrafts:
         if whole:
             seconds += whole * costs.seconds(at_once, tokens, capacity)
         return seconds + (costs.seconds(rest, tokens, capacity) if rest else 0.0)
-
-    def _work_out(
-        self, chances: Floats, seconds: Callable[[int], float], bar: float
-    ) -> tuple[float, QuadraticShape | None, int]:
-        """Return the rate and the shape for these chances, and until which choice they are kept.
-
-        To try all shapes takes milliseconds, so most times the one that was last found is taken, for a while.
-        """
-        if most_tokens_per_second(chances, seconds) <= bar:
-            return 0.0, None, self._asked + WAIT
-        last = self._last
-        if last is not None and last.length <= len(chances) and self._asked < self._next:
-            return Outlook(chances[: last.length]).rate(last, seconds, self.limits.fit), last, self._next
-        self._next = self._asked + WAIT
-        rate, self._last = best_shape(chances, seconds, self.limits.fit)
-        return rate, self._last, self._asked + RENEWED
 
 
 def _chances(runs: Floats, factor: float) -> Floats:

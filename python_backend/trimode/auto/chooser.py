@@ -23,7 +23,7 @@ from .cost_curve import CostCurve, Overhead
 from .cycles import Cycles
 from .request_state import AutoState
 from .similar_requests import SimilarRequests, token_buckets
-from .throughput import DraftOutlook, Load, best_choice, trial_length
+from .throughput import DraftOutlook, Load, best_choice, shape_bar, trial_length
 from .tuning import TUNING
 
 
@@ -174,7 +174,7 @@ class Auto:
         if not any(other in self._states for other in running):
             load = _load(running)
             rate, _ = best_choice(self.curve, load, capacity, [outlook], None)
-            _, shape = self._best_shape([seq], [outlook], load, capacity, rate * TUNING.needed(1))
+            _, shape = self._best_shape([seq], [outlook], load, capacity, rate * (1.0 + TUNING.margin))
         if shape is None or seq.guide is not None or shape.length > outlook.longest:
             return
         if len(seq.prompt) + shape.most_tokens <= self._most_tokens:
@@ -188,7 +188,7 @@ class Auto:
         exact, _ = best_choice(self.curve, load, capacity, outlooks := [self._cycles.outlook(seq)], None)
         exact = max(exact, self._best_shape([seq], outlooks, load, capacity, exact)[0])
         # Diffusion gives a different text, so it must be clearly faster.
-        if per_token * exact * TUNING.needed(1) < 1.0:
+        if per_token * exact * (1.0 + TUNING.margin) < 1.0:
             seq.diffuse()
             if known.blocks:
                 state.expected_seconds = seconds * known.passes / known.blocks
@@ -203,7 +203,7 @@ class Auto:
         outlooks = [self._cycles.outlook(seq) for seq in deciding]
         last = None if self._shape is not None else self._length
         rate, length = best_choice(self.curve, load, capacity, outlooks, last) if self._block_size > 1 else (0.0, 0)
-        bar = rate * (1.0 if self._shape is not None else TUNING.needed(len(deciding)))
+        bar = shape_bar(rate, shape_kept=self._shape is not None, length_kept=length == last)
         _, shape = self._best_shape(deciding, outlooks, load, capacity, bar)
         self._length, self._shape, self._last_count = length, shape, len(deciding)
         for seq in deciding:
@@ -238,7 +238,7 @@ class Auto:
         at = max(range(len(deciding)), key=lambda index: self._states[deciding[index]].waited)
         seq, one = deciding[at], outlooks[at]
         state, horizon = self._states[seq], TUNING.horizon_tokens
-        if one.longest < 2 or (state.waited < TUNING.hold_calls and state.stats.verifications):
+        if one.longest < 2:
             return False
         possible = state.stats.possible_runs(state.prior, exp(-state.waited / horizon))
         remaining = min(float(one.remaining), horizon)

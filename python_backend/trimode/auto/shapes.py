@@ -6,7 +6,7 @@ Markov chain. Knows nothing of sequences, of how chances are estimated or of how
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -22,10 +22,8 @@ Fits = Callable[[int, int], bool]
 """Whether a pass of so many tokens, of which so many give logits, can be run."""
 RARELY = 1e-6
 """Share of passes that does not count."""
-PRICES = (0.0, *(0.001 * 1.6**power for power in range(14)))
-"""Expected tokens that a mask must be worth in the shapes to choose among; 0 is the released shape."""
-STRIDE = 3
-"""Of these, every third is tried with every length, the others with the best one."""
+PRICES: Floats = 0.001 * 1.6 ** np.arange(14)
+"""(14,) expected tokens that a mask must be worth in the shapes to choose among: a grid of 0.001 to 0.45."""
 
 
 class Outlook:
@@ -33,8 +31,9 @@ class Outlook:
 
     Attributes:
         reach: (L,) chance that token k of the draft is right and so are all before it; 1 for the first.
-        ends: (L, L) by tokens of the draft - 1, and token: the chance that the run ends at that token.
+        inner: (L - 1,) chance that the run ends at token k where more of the draft follows.
         tokens: (L,) expected tokens of a run, by tokens of the draft - 1.
+        ends: (L, L) by tokens of the draft - 1, and token: the chance that the run ends at that token.
     """
 
     def __init__(self, chances: Sequence[float] | Floats) -> None:
@@ -47,35 +46,91 @@ class Outlook:
         self.ends: Floats = np.tril(np.broadcast_to(np.append(self.inner, 0.0), (self.length, self.length)), -1)
         np.fill_diagonal(self.ends, self.reach)
 
-    def rate(self, shape: QuadraticShape, seconds: Seconds, fits: Fits | None = None) -> float:
-        """Return the tokens a second of passes of a shape of this length in the long run; 0 where one does not fit."""
-        return self.rates([shape], seconds, fits)[0]
+    def rate(self, shape: QuadraticShape, seconds: Seconds, fits: Fits | None = None, rows: int = 1) -> float:
+        """Return a row's tokens a second in the long run of passes of a shape of this length; 0 where one does not fit.
 
-    def rates(self, shapes: Sequence[QuadraticShape], seconds: Seconds, fits: Fits | None = None) -> list[float]:
-        """Return the same of several shapes."""
-        masks = np.stack([_masks(shape) for shape in shapes])  # (N, L, L) by tokens of the draft - 1, and group
-        heads = np.arange(1, self.length + 1)
-        sizes = heads + masks.sum(axis=2)
-        logits = heads + np.maximum(masks - 1, 0).sum(axis=2)
-        shares = self.shares(masks)
+        Args:
+            rows: of a call. They are padded to the longest of them, whose drafts are of lengths of their own.
+        """
+        return self._rates(np.array([[*shape.inner, *shape.last]]), seconds, fits, rows)[0]
+
+    def priced(self, price: float) -> QuadraticShape:
+        """Return the shape in which each mask is worth `price` tokens or more.
+
+        A group is worth the chance that the run ends at its token, times the tokens that its draft is then expected to
+        have right beyond the first, which is known. Its masks are in this pass; and where the run ends there, their
+        draft is in the next one, beyond its first token.
+        """
+        return self._shape(self._priced(np.array([price]))[0])
+
+    def best_priced(self, seconds: Seconds, fits: Fits | None = None, rows: int = 1) -> tuple[float, QuadraticShape]:
+        """Return the rate and the shape of the best of those in which each mask is worth one of PRICES.
+
+        Where even a single token has no masks nothing is ever drafted, and the rate is 0.
+        """
+        masks = self._priced(PRICES)
+        masks = masks[: np.count_nonzero(masks[:, self.length - 1])]  # the dearer, the fewer
+        if not len(masks):
+            return 0.0, QuadraticShape.two_pass(self.length)
+        rates = self._rates(masks, seconds, fits, rows)
+        at = int(np.argmax(rates))
+        return rates[at], self._shape(masks[at])
+
+    def _shape(self, masks: Counts) -> QuadraticShape:
+        counts = masks.tolist()
+        return QuadraticShape(tuple(counts[: self.length - 1]), tuple(counts[self.length - 1 :]))
+
+    def _priced(self, prices: Floats) -> Counts:
+        """Return (P, L - 1 + L) the masks of all groups, those where more of the draft follows first, by price."""
+        counts = np.arange(self.length + 1)
+        gains = np.append(0.0, self.tokens - 1.0)  # by masks: the draft's tokens, of which the first is known
+        ends = np.concatenate((self.inner, self.reach))[:, None]  # (groups, 1)
+        paid = counts + ends * np.maximum(counts - 1, 0)  # (groups, masks)
+        worth = ends * gains - prices[:, None, None] * paid
+        worth[:, :, 1] = -np.inf  # a single mask drafts nothing
+        most: Counts = (worth > worth.max(axis=2, keepdims=True) - 1e-12).argmax(axis=2)
+        return most
+
+    def _rates(self, masks: Counts, seconds: Seconds, fits: Fits | None, rows: int) -> list[float]:
+        """Return a row's tokens a second of N shapes, of (N, L - 1 + L) masks."""
+        inner, last = masks[:, : self.length - 1], masks[:, self.length - 1 :]
+        sizes = self._sizes(inner, last)  # (N, L) by tokens of the draft - 1
+        logits = self._sizes(np.maximum(inner - 1, 0), np.maximum(last - 1, 0))
+        shares = self._shares(inner, last)
         tokens = shares @ self.tokens
+        known: dict[int, float] = {}
         found = []
         for at, share in enumerate(shares):
-            used = np.flatnonzero(share > RARELY).tolist()
-            if fits is None or all(fits(int(sizes[at, one]), int(logits[at, one])) for one in used):
-                found.append(float(tokens[at]) / sum(float(share[one]) * seconds(int(sizes[at, one])) for one in used))
-            else:
+            used = np.flatnonzero(share > RARELY)
+            if fits is not None and not all(map(fits, sizes[at, used].tolist(), logits[at, used].tolist())):
                 found.append(0.0)
+                continue
+            used = used[sizes[at, used].argsort(kind="stable")]
+            all_below = np.minimum(share[used].cumsum(), 1.0) ** rows  # the chance that no row is longer
+            taken = 0.0
+            for often, size in zip(np.diff(all_below, prepend=0.0).tolist(), sizes[at, used].tolist(), strict=True):
+                if size not in known:
+                    known[size] = seconds(size)
+                taken += often * known[size]
+            found.append(float(tokens[at]) / taken)
         return found
 
-    def shares(self, masks: Counts) -> Floats:
+    def _sizes(self, inner: Counts, last: Counts) -> Counts:
+        """Return (N, L) the tokens of a draft and their masks, by tokens of the draft - 1."""
+        sizes = last + np.arange(1, self.length + 1)
+        sizes[:, 1:] += inner.cumsum(axis=1)
+        return sizes
+
+    def _shares(self, inner: Counts, last: Counts) -> Floats:
         """Return (N, L) the share of passes whose draft has so many tokens + 1: the long run of each shape's chain.
 
         Now and then it begins again with a single token, as an answer does, so that there is one long run.
         """
-        size, count = self.length, len(masks)
-        following = np.maximum(masks, 1) - 1 + size * np.arange(size * count).reshape(count, size, 1)
-        ends = np.broadcast_to(self.ends, masks.shape).ravel()
+        size, count = self.length, len(last)
+        following = np.repeat(np.pad(inner, ((0, 0), (0, 1)))[:, None, :], size, axis=1)  # (N, L, L) of draft, token
+        following[:, range(size), range(size)] = last
+        following = np.maximum(following, 1) - 1 + size * np.arange(size * count).reshape(count, size, 1)
+        ends = np.broadcast_to(self.ends, following.shape).ravel()
         summed = np.asarray(np.bincount(following.ravel(), ends, count * size * size), dtype=np.float64)
         chain = (1.0 - RARELY) * summed.reshape(count, size, size)
         chain[:, :, 0] += RARELY
@@ -86,55 +141,44 @@ class Outlook:
         shares: Floats = np.linalg.solve(equations, right)[:, :, 0]
         return shares
 
-    def priced(self, price: float) -> QuadraticShape:
-        """Return the shape in which each mask is worth `price` tokens or more.
-
-        A group is worth the chance that the run ends at its token, times the tokens that its draft is then expected to
-        have right beyond the first, which is known.
-        """
-        counts = np.arange(self.length + 1)
-        gains = np.append(0.0, self.tokens - 1.0)  # by masks: the draft's tokens, of which the first is known
-        paid = price * counts
-        worth = np.stack([np.append(self.inner, 0.0), self.reach])[:, :, None] * gains - paid
-        worth[:, :, 1] = -np.inf  # a single mask drafts nothing
-        inner, last = (worth > worth.max(axis=2, keepdims=True) - 1e-12).argmax(axis=2)
-        if price == 0.0:  # what costs nothing is had, also where it is hardly ever reached
-            return QuadraticShape.official(self.length)
-        return QuadraticShape(tuple(inner[:-1].tolist()), tuple(last.tolist()))
-
 
 def best_shape(
-    chances: Sequence[float] | Floats, seconds: Seconds, fits: Fits | None = None
+    chances: Sequence[float] | Floats, seconds: Seconds, fits: Fits | None = None, rows: int = 1
 ) -> tuple[float, QuadraticShape | None]:
-    """Return the rate in tokens a second of the best shape, and the shape; 0 and None where no pass fits.
+    """Return a row's tokens a second of the best shape, and the shape; 0 and None where no pass fits.
 
-    Tried are drafts of several lengths, each in two passes, in the released form, and with masks by what they are
-    worth, at a few prices of a mask; then at all prices for the length that was best.
+    Tried are drafts of several lengths in two passes and in the released form, whose rates have closed forms, and
+    masks by what they are worth, at several prices of a mask.
 
     Args:
         chances: (L,) the chance of each token of a draft to be right if those before it are; the first entry is 1.
         seconds: of a pass by its tokens.
         fits: whether a pass can be run; None if all can.
+        rows: of a call, which are padded to the longest of them.
     """
-    known = np.asarray(chances, dtype=np.float64)
-    some = PRICES[::STRIDE]
-    outlooks = [Outlook(known[:length]) for length in lengths_up_to(len(known))]
-    found = [
-        _best_of(one, [QuadraticShape.two_pass(one.length), *map(one.priced, some)], seconds, fits) for one in outlooks
-    ]
-    at = max(range(len(found)), key=lambda index: found[index][0])
-    finer = _best_of(outlooks[at], list(map(outlooks[at].priced, PRICES)), seconds, fits)
-    best, chosen = max(found[at], finer, key=lambda one: one[0])
-    return (best, chosen) if best > 0.0 else (0.0, None)
+    outlook = Outlook(chances)
+    formed = max(_formed(outlook, seconds, fits or (lambda tokens, logits: True), rows), default=(0.0, 0, False))
+    best, shape = outlook.best_priced(seconds, fits, rows)
+    rate, length, whole = formed
+    if rate >= best:
+        best, shape = rate, QuadraticShape.official(length) if whole else QuadraticShape.two_pass(length)
+    return (best, shape) if best > 0.0 else (0.0, None)
 
 
-def _best_of(
-    outlook: Outlook, shapes: Sequence[QuadraticShape], seconds: Seconds, fits: Fits | None
-) -> tuple[float, QuadraticShape]:
-    distinct = list(dict.fromkeys(shapes))
-    rates = outlook.rates(distinct, seconds, fits)
-    at = int(np.argmax(rates))
-    return rates[at], distinct[at]
+def _formed(outlook: Outlook, seconds: Seconds, fits: Fits, rows: int) -> Iterator[tuple[float, int, bool]]:
+    """Give the rates of the two-pass form and the released one by length of draft, and which is the latter.
+
+    The released form has as many masks behind each token in every pass. The other one verifies the draft, then makes
+    the next one beside a token that is verified once more.
+    """
+    shorter = 0.5**rows  # the chance that all rows of a call verify in two passes, which is a token less
+    for length in lengths_up_to(outlook.length):
+        run, size = float(outlook.tokens[length - 1]), length * (length + 1)
+        if fits(size, length * length):
+            yield run / seconds(size), length, True
+        if fits(length + 1, length) and fits(length, length):
+            mean = shorter * seconds(length) + (1.0 - shorter) * seconds(length + 1)
+            yield (run + 1.0) / (2.0 * mean), length, False
 
 
 def most_tokens_per_second(chances: Sequence[float] | Floats, seconds: Seconds) -> float:
@@ -143,13 +187,5 @@ def most_tokens_per_second(chances: Sequence[float] | Floats, seconds: Seconds) 
     In the long run a draft has at most as many tokens as there were masks, and one more, whose groups do not know where
     the run will end: a pass over drafts of w tokens has at least 2 w - 1 tokens.
     """
-    expected = Outlook(chances).tokens
-    return max(float(expected[w - 1]) / seconds(2 * w - 1) for w in range(1, len(expected) + 1))
-
-
-def _masks(shape: QuadraticShape) -> Counts:
-    """Return (L, L), by tokens of the draft - 1 and group, the masks of each group; 0 where there is no such group."""
-    size = shape.length
-    found = np.tril(np.broadcast_to(np.append(np.array(shape.inner, dtype=np.int64), 0), (size, size)), -1)
-    np.fill_diagonal(found, shape.last)
-    return found
+    expected = np.cumprod(chances).cumsum().tolist()
+    return max(run / seconds(2 * heads - 1) for heads, run in enumerate(expected, 1))

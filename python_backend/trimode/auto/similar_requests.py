@@ -31,7 +31,7 @@ class _Average:
         self._known = 0.0
 
     def add(self, counts: Floats) -> None:
-        kept = 1.0 - TUNING.learning_rate
+        kept = 1.0 - 1.0 / TUNING.requests_kept
         self._sum = kept * self._sum + counts
         self._known = kept * self._known + 1.0
 

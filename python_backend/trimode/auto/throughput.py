@@ -92,7 +92,7 @@ def best_choice(
         last: what was last chosen for them, if anything was; another choice must be better by a margin.
     """
     count = len(outlooks)
-    keep = TUNING.needed(count)
+    keep = 1.0 + TUNING.margin
     best, chosen = tokens_per_second(costs, load, capacity, singles=count), 0
     bar = best * (keep if last == 0 else 1.0)
     for length in lengths_up_to(max(one.longest for one in outlooks)):
@@ -102,6 +102,17 @@ def best_choice(
         if worth > bar:
             best, chosen, bar = rate, length, worth
     return best, chosen
+
+
+def shape_bar(rate: float, *, shape_kept: bool, length_kept: bool) -> float:
+    """Return the tokens a second that quadratic passes must exceed to be chosen in place of the best other choice.
+
+    Args:
+        rate: of the best other choice.
+        shape_kept: whether such passes were the last choice, which counts more. length_kept: whether that one was.
+    """
+    keep = 1.0 + TUNING.margin
+    return rate / keep if shape_kept else rate * keep if length_kept else rate
 
 
 def trial_length(

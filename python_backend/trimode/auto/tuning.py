@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
 
 
 @dataclass(frozen=True)
@@ -15,20 +14,21 @@ class AutoTuning:
     Attributes:
         draft_lengths: tokens; the lengths to choose among. Steps of half and a third: the rate of a length is flat
             around the best one, so that finer ones win less than `margin`.
-        margin: relative gain that another choice needs, times the root of the number of requests. A switch pads a call
-            to the longest draft, which costs about that; and the best of several estimates promises too much.
-        hold_calls: calls over drafts for which a choice is kept, and half the single tokens: two drafts and their
-            verifications. What is learnt in fewer changes no choice.
-        horizon_tokens: tokens for which what was found is taken to hold: most answers are not longer.
+        margin: relative gain that another choice needs, however many requests there are: the best of several estimates
+            promises too much.
+        hold_calls: calls for which a choice is kept: two drafts and their verifications, as what is learnt in fewer
+            changes no choice. Single tokens, which teach nothing of drafts, are kept for twice as many.
+        horizon_tokens: tokens of an answer for which what its drafts showed is taken to hold: most are not longer.
         first_acceptance: chance that a drafted token is right while nothing is known. High, so that drafts are tried:
             one verification shows what they are worth.
-        prior_weight: verifications that similar requests count for at each place of a request's own drafts.
-        prior_refusals: most refusals that similar requests count for: requests of one kind differ in how often they
-            refuse, by about 1 / sqrt(8) of that.
-        requests_kept: requests remembered, the latest. More take longer to compare than a pass.
+        prior_weight: verifications that a guess of a chance counts for beside those that were counted at that place.
+        prior_refusals: refusals that a guess of how many times as often drafts are refused counts for, at most where
+            similar requests showed it: requests of one kind differ in that by about 1 / sqrt(8).
+        requests_kept: requests remembered, the latest, one by one and in averages. More take longer to compare than a
+            pass.
         nearest_requests: most of them that a new one is compared with: fewer say too little of rare places.
         prompt_tokens: tokens of a prompt that it is compared by, the last ones, where the question stands.
-        learning_rate: share of the log-ratio observed/expected that the cost curve takes over: ten calls make it right.
+        learning_rate: share of what a call took that estimates of time take over: ten calls make them right.
         observe_every: steps of which one is timed. Drafts and verifications alternate, so it is odd.
     """
 
@@ -48,11 +48,6 @@ class AutoTuning:
     def __post_init__(self) -> None:
         """Check what the code relies on."""
         assert self.observe_every % 2 == 1
-
-    def needed(self, requests: int) -> float:
-        """Return how many times as fast as the last choice another must be for `requests` requests."""
-        return 1.0 + self.margin * sqrt(requests)
-
 
 TUNING = AutoTuning()
 """The values in use."""

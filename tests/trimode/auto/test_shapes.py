@@ -67,6 +67,22 @@ def test_the_released_shape_gives_the_expected_run_in_every_pass(length: int, ch
     assert Outlook(constant(length, chance)).rate(shape, per_token) == pytest.approx(run / (length * (length + 1)))
 
 
+def test_rows_of_a_call_are_padded_to_the_longest_of_them() -> None:
+    """Drafts of two are right in half of the cases, so a pass has one head or two, beside two masks."""
+    shape, chances = QuadraticShape((0,), (2, 2)), np.array([1.0, 0.5])
+    alone = Outlook(chances).rate(shape, per_token)  # one head of 3 tokens after each wrong draft, else two, of 4 or 2
+    rng, rows = np.random.default_rng(0), 4
+    widths, tokens, taken = np.ones(rows, dtype=int), 0, 0
+    for _ in range(20_000):
+        right = rng.random(rows) < 0.5
+        sizes = widths + 2
+        runs = np.where((widths == 2) & right, 2, 1)
+        tokens, taken = tokens + int(runs.sum()), taken + int(sizes.max())
+        widths = np.where((widths == 2) & ~right, 1, 2)
+    assert Outlook(chances).rate(shape, per_token, rows=rows) == pytest.approx(tokens / rows / taken, rel=0.02)
+    assert Outlook(chances).rate(shape, per_token, rows=rows) < alone
+
+
 @pytest.mark.parametrize("chance", [0.3, 0.8, 0.97])
 def test_two_passes_give_the_expected_run_and_one_token_more(chance: float) -> None:
     run = (1 - chance**8) / (1 - chance)
@@ -134,7 +150,7 @@ def test_the_shape_chosen_is_nearly_the_best_of_all(cost: str, seed: int) -> Non
     outlook, (seconds, least) = Outlook(chances), COSTS[cost]
     best = max(outlook.rate(shape, seconds) for shape in every_shape(3))
     chosen, _ = best_shape(chances, seconds)
-    assert least * best <= chosen <= best * (1 + 1e-9) or best <= 1 / seconds(1)
+    assert least * best <= chosen <= best * (1 + 1e-5) or best <= 1 / seconds(1)
 
 
 @given(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from trimode.auto.throughput import DraftOutlook, Load, best_choice, tokens_per_second, trial_length
+from trimode.auto.throughput import DraftOutlook, Load, best_choice, shape_bar, tokens_per_second, trial_length
 from trimode.auto.tuning import TUNING
 
 from tests.support.devices import FLAT
@@ -55,17 +55,19 @@ def test_the_last_choice_is_kept_unless_another_is_clearly_better() -> None:
     one = [DraftOutlook(slightly, 4, 90)]
     assert best_choice(costs, Load(), 64, one, None)[1] == 4
     assert best_choice(costs, Load(), 64, one, 0)[1] == 0
-    assert TUNING.needed(1) > 1.02
+    assert TUNING.margin > 0.02
 
 
-def test_more_requests_need_more_gain() -> None:
-    gains = [TUNING.needed(count) - 1.0 for count in (1, 4, 16)]
-    assert gains == pytest.approx([TUNING.margin, 2 * TUNING.margin, 4 * TUNING.margin])
+def test_the_last_choice_counts_more_whether_it_is_a_length_or_a_shape() -> None:
+    keep = 1.0 + TUNING.margin
+    assert shape_bar(100.0, shape_kept=True, length_kept=False) == 100.0 / keep
+    assert shape_bar(100.0, shape_kept=False, length_kept=True) == 100.0 * keep
+    assert shape_bar(100.0, shape_kept=False, length_kept=False) == 100.0
 
 
-@pytest.mark.parametrize(("now", "length"), [(None, 8), (0, 0), (8, 8)])
-def test_a_crowd_changes_only_for_a_clear_gain(now: int | None, length: int) -> None:
-    runs = [0.0, 1.0, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.2]  # drafts of 8 give 1.1 times the tokens of single steps
+@pytest.mark.parametrize(("gain", "now", "length"), [(1.02, 0, 0), (1.04, 0, 8), (1.02, None, 8), (1.02, 8, 8)])
+def test_a_crowd_changes_for_the_gain_that_one_request_needs(gain: float, now: int | None, length: int) -> None:
+    runs = [0.0, 1.0, 1.5, 1.6, 1.7, 1.8, 1.9, 2.0, 2.0 * gain]
     assert best_choice(FLAT, Load(), 64, [DraftOutlook(runs, 8, 89)] * 16, now)[1] == length
 
 

@@ -52,24 +52,56 @@ def halves(recording: Recording) -> tuple[list[Recorded], list[Recorded]]:
 
 
 class GatedEngine(ReplayEngine):
-    """Waits at its gate, so that all requests are queued before the first of them runs."""
+    """Waits at its gate, so that all requests are queued before the first of them runs.
 
-    def __init__(self, recording: Recording, seconds: Seconds) -> None:
+    Attributes:
+        full: of the passes, those while all slots were taken. full_tokens: tokens that these gave.
+    """
+
+    def __init__(self, recording: Recording, seconds: Seconds, at_once: int) -> None:
         super().__init__(recording, seconds)
         self.gate, self.entered = threading.Event(), threading.Event()
+        self.full: Sizes = Counter()
+        self.full_tokens = 0
+        self._at_once = at_once
+        self._reached: dict[int, int] = {}  # by slot, tokens of the prompt and the answer before its last pass
 
     def run(self, rows: Sequence[Row]) -> list[RowResult]:
         """As a replay's engine, once the gate is open."""
         self.entered.set()
         assert self.gate.wait(WAIT), "the gate was not opened"
-        return super().run(rows)
+        before = self.sizes.copy()
+        results = super().run(rows)
+        for row in rows:
+            if not self._reads(row):
+                self._reach(row.slot, row.start)
+        if self._all_taken:
+            self.full.update(self.sizes)
+            self.full.subtract(before)
+        return results
+
+    def free(self, slot: int) -> None:
+        """As a replay's engine; what its last pass gave counts too."""
+        if (answer := self._of.get(slot)) is not None and slot in self._reached:
+            self._reach(slot, len(answer.prompt) + len(answer.tokens))
+        self._reached.pop(slot, None)
+        super().free(slot)
+
+    @property
+    def _all_taken(self) -> bool:
+        return len(self._slots) == self._at_once
+
+    def _reach(self, slot: int, tokens: int) -> None:
+        if self._all_taken:
+            self.full_tokens += tokens - self._reached.get(slot, tokens)
+        self._reached[slot] = tokens
 
 
 class Bench:
     """A runtime over recorded answers on one device, which answers so many at once in the order in which they come."""
 
     def __init__(self, recording: Recording, seconds: Seconds, at_once: int) -> None:
-        self.engine = GatedEngine(recording, seconds)
+        self.engine = GatedEngine(recording, seconds, at_once)
         config = ServerConfig(prefix_cache_mib=0, max_slots=at_once, max_queue=len(recording.answers) + 1)
         self.runtime = Runtime(self.engine, None, config, curve=Fixed.of(seconds))
 
@@ -117,9 +149,11 @@ class Found:
 
     Attributes:
         loads: by device and requests at once. domains: by device and domain, one request at a time.
+        full: as loads, but seconds a token while as many were answered as may be: without the end, when few are left.
     """
 
     loads: dict[str, dict[int, dict[str, float]]]
+    full: dict[str, dict[int, dict[str, float]]]
     domains: dict[str, dict[str, dict[str, float]]]
 
 
@@ -138,6 +172,7 @@ def run(
     """
     met, counted = halves(recording)
     by_load: dict[str, dict[int, dict[str, float]]] = {device: {} for device in devices}
+    by_full: dict[str, dict[int, dict[str, float]]] = {device: {} for device in devices}
     domains: dict[str, dict[str, dict[str, float]]] = {device: defaultdict(dict) for device in devices}
     some = next(iter(devices.values()))
     for load in loads:
@@ -145,12 +180,13 @@ def run(
         for device, seconds in devices.items():
             auto = _auto(recording, seconds, met, counted, load)
             every = {**passes, "auto": auto}
-            by_load[device][load] = {name: took(_sum(parts), seconds) for name, parts in every.items()}
-            for name, parts in every.items() if load == 1 else ():
-                for domain, sizes in parts.items():
+            by_load[device][load] = {name: took(_sum(one.parts), seconds) for name, one in every.items()}
+            by_full[device][load] = {name: took(one.full, seconds) / one.full_tokens for name, one in every.items()}
+            for name, one in every.items() if load == 1 else ():
+                for domain, sizes in one.parts.items():
                     domains[device][domain][name] = took(sizes, seconds)
         progress((loads.index(load) + 1) / len(loads))
-    return Found(by_load, {device: dict(found) for device, found in domains.items()})
+    return Found(by_load, by_full, {device: dict(found) for device, found in domains.items()})
 
 
 def took(sizes: Sizes, seconds: Seconds) -> float:
@@ -165,32 +201,44 @@ def _sum(parts: dict[str, Sizes]) -> Sizes:
     return total
 
 
+@dataclass(frozen=True)
+class _Passes:
+    """The passes that answers took, by domain where one is asked at a time, and those with all slots taken."""
+
+    parts: dict[str, Sizes]
+    full: Sizes
+    full_tokens: int
+
+
 def _fixed(
     recording: Recording, seconds: Seconds, counted: Sequence[Recorded], fields: dict[str, Any], load: int
-) -> dict[str, Sizes]:
+) -> _Passes:
     bench = Bench(recording, seconds, load)
     try:
-        return _parts(bench, counted, fields, load)
+        return _passes(bench, counted, fields, load)
     finally:
         bench.close()
 
 
 def _auto(
     recording: Recording, seconds: Seconds, met: Sequence[Recorded], counted: Sequence[Recorded], load: int
-) -> dict[str, Sizes]:
+) -> _Passes:
     bench = Bench(recording, seconds, load)
     try:
         bench.answer(met, AUTO)
-        return _parts(bench, counted, AUTO, load)
+        return _passes(bench, counted, AUTO, load)
     finally:
         bench.close()
 
 
-def _parts(bench: Bench, answers: Sequence[Recorded], fields: dict[str, Any], load: int) -> dict[str, Sizes]:
+def _passes(bench: Bench, answers: Sequence[Recorded], fields: dict[str, Any], load: int) -> _Passes:
     """Return the passes by domain where one request runs at a time, and under one name where several share them."""
+    bench.engine.full.clear()
+    bench.engine.full_tokens = 0
     if load > 1:
-        return {"": bench.answer(answers, fields)}
-    parts: defaultdict[str, Sizes] = defaultdict(Counter)
+        parts = {"": bench.answer(answers, fields)}
+        return _Passes(parts, bench.engine.full, bench.engine.full_tokens)
+    found: defaultdict[str, Sizes] = defaultdict(Counter)
     for answer in answers:
-        parts[answer.domain].update(bench.answer([answer], fields))
-    return dict(parts)
+        found[answer.domain].update(bench.answer([answer], fields))
+    return _Passes(dict(found), bench.engine.full, bench.engine.full_tokens)

@@ -44,6 +44,19 @@ def test_a_replay_of_several_has_no_noise(at_once: int) -> None:
     assert passes(at_once, AUTO) == passes(at_once, AUTO)
 
 
+def test_a_full_load_ends_when_no_request_waits() -> None:
+    bench = Bench(RECORDING, DEVICES["this CPU"], 2)
+    try:
+        sizes = bench.answer(FEW[:2], FIXED["autoregressive"])
+        engine = bench.engine
+    finally:
+        bench.close()
+    shorter, longer = sorted(len(answer.tokens) for answer in FEW[:2])
+    assert longer > shorter and sizes[1] >= longer - shorter
+    assert set(+engine.full) <= {1, 2} and engine.full[2] == sizes[2]
+    assert engine.full_tokens <= sum(size * count for size, count in engine.full.items()) + 2
+
+
 def test_what_passes_take_is_the_devices() -> None:
     assert took(Sizes({1: 3, 8: 2}), lambda tokens: 0.5 * tokens) == 1.5 + 8.0
 
@@ -64,6 +77,8 @@ def test_every_choice_is_replayed_at_every_load() -> None:
     }
     assert set(found.domains["flat"]) == few and shares == [0.5, 1.0]
     alone = found.loads["flat"][1]
+    tokens = sum(len(answer.tokens) - 1 for answer in halves(some)[1])
+    assert found.full["flat"][1] == pytest.approx({name: taken / tokens for name, taken in alone.items()}, rel=0.05)
     assert alone["autoregressive"] == pytest.approx(
         sum(taken["autoregressive"] for taken in found.domains["flat"].values())
     )
