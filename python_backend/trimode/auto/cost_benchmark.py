@@ -19,7 +19,7 @@ NEAR, FAR = 96, 768
 """Entries of the cache that a measured row sees, and at which the growth with the cache's capacity is measured."""
 REPEATS = 3
 """Timed calls of each kind; their median counts."""
-MOST = 512
+MOST_TOKENS = 512
 """Tokens of the largest call of passes longer than blocks, as no call over blocks has more."""
 
 
@@ -54,7 +54,7 @@ class _Benchmark:
         first = [(1, 1), (1, block), (most, 1)]
         sizes = [s for s in TOKENS if s <= self._widest]
         calls = [(b, s) for b in ROWS for s in sizes if b <= most and (b, s) not in first]
-        others = [(b, s) for b, s in calls if s <= MAX_BLOCK_LENGTH or b * s <= MOST]
+        others = [(b, s) for b, s in calls if s <= MAX_BLOCK_LENGTH or b * s <= MOST_TOKENS]
         found: dict[tuple[int, int], float] = {}
         for call in [*first, *sorted(others, key=lambda call: call[0] * call[1])]:
             if self._late() and call not in first:

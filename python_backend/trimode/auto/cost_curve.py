@@ -22,7 +22,7 @@ BLOCK = 32
 """Tokens of a row whose growth with the cache, and whose cost per token, stands for all blocks."""
 LEAST_SHARE = 0.1
 """Least share of a measured cost that an estimate may have: a difference of two measurements may be anything."""
-MOST = 0.4
+MOST_SURPRISE = 0.4
 """Largest surprise, as a logarithm: a call that something held up counts as one that took half as long again."""
 REFRESH = 8
 """Observed calls after which estimates are worked out again."""
@@ -65,7 +65,7 @@ class CostCurve:
         """Learn what a call took: the entries of its estimate move towards that, the others half as far."""
         rate = TUNING.learning_rate
         surprise = log(max(seconds, 1e-9) / self.seconds(rows, tokens, capacity))
-        step = rate * max(-MOST, min(MOST, surprise))
+        step = rate * max(-MOST_SURPRISE, min(MOST_SURPRISE, surprise))
         self._drift += step / 2
         for row, column, weight in _corners(rows, min(tokens, TOKENS[-1])):
             self._log[row][column] += step / 2 * weight

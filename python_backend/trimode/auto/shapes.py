@@ -187,5 +187,5 @@ def most_tokens_per_second(chances: Sequence[float] | Floats, seconds: Seconds) 
     In the long run a draft has at most as many tokens as there were masks, and one more, whose groups do not know where
     the run will end: a pass over drafts of w tokens has at least 2 w - 1 tokens.
     """
-    expected = np.cumprod(chances).cumsum().tolist()
+    expected: list[float] = np.cumprod(chances).cumsum().tolist()
     return max(run / seconds(2 * heads - 1) for heads, run in enumerate(expected, 1))

@@ -49,5 +49,6 @@ class AutoTuning:
         """Check what the code relies on."""
         assert self.observe_every % 2 == 1
 
+
 TUNING = AutoTuning()
 """The values in use."""

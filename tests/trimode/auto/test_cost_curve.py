@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 from trimode.auto.cost_benchmark import measure_costs
-from trimode.auto.cost_curve import MOST, REFRESH, ROWS, TOKENS, CostCurve
+from trimode.auto.cost_curve import MOST_SURPRISE, REFRESH, ROWS, TOKENS, CostCurve
 from trimode.auto.tuning import TUNING
 from trimode.engines.base import Row, RowResult
 
@@ -121,4 +121,4 @@ def test_one_outlier_moves_it_little() -> None:
     curve.observe(1, 8, 64, 100.0)
     for _ in range(REFRESH):
         curve.observe(1, 8, 64, 0.008)
-    assert curve.seconds(1, 8, 64) <= 0.008 * np.exp(MOST * TUNING.learning_rate) * 1.001
+    assert curve.seconds(1, 8, 64) <= 0.008 * np.exp(MOST_SURPRISE * TUNING.learning_rate) * 1.001
