@@ -150,7 +150,8 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     asked = BundleOptions(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
     if asked.target is TORCH and (options.verify or options.parity_logits or options.parity_pictures):
-        raise BundleError("--verify and --parity-… run a graph, and --target torch has none: leave them out")
+        checks = "--verify, --parity-logits and --parity-pictures"
+        raise BundleError(f"{checks} run a graph, and --target torch has none: leave them out")
     with Checkpoint.open(options.checkpoint) as checkpoint:
         draft = drafts.outline(checkpoint, asked)
         if isinstance(draft, BundleDraft) and asked.target is TENSORRT and not options.graph_only:
