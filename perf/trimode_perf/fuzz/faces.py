@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import http.client
 import json
+import struct
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -36,6 +36,8 @@ OTHER_PATHS = (
     "//",
     "/%2e%2e/",
 )
+OURS = ("internal", "engine_failed")
+"""Types of errors that no request may bring about."""
 SAID_BY_HTTP = (503, 504)
 """Statuses above 499 that say what is so: no room, or no time."""
 
@@ -96,9 +98,7 @@ class Fuzzer:
             for response in self._call(iter([message]), timeout=SECONDS):
                 last = _said(response.error_message.partition(":")[0] if response.error_message else "an answer")
         except grpc.RpcError as exc:
-            code = exc.code()
-            lost = code in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN, grpc.StatusCode.DEADLINE_EXCEEDED)
-            return Outcome(code.name, f"gRPC ended with {code.name}: {exc.details()}" if lost else "")
+            return _ended(exc.code().name, exc.details() or "")
         return last
 
     def _http(self, method: str, path: str, body: bytes) -> Outcome:
@@ -115,7 +115,7 @@ class Fuzzer:
         status = answer.status
         if status >= 500 and status not in SAID_BY_HTTP:
             return Outcome(str(status), f"{method} {path}: {status} {content[:200]!r} for {body[:300]!r}")
-        if status >= 400 and method != "HEAD" and not _is_json(content):
+        if status >= 400 and not _is_json(content):
             return Outcome(str(status), f"{method} {path}: {status} is not JSON: {content[:200]!r}")
         if status == 200 and b'"internal' in content[-200:]:
             return Outcome("internal", f"{method} {path}: {content[-200:]!r} for {body[:300]!r}")
@@ -132,11 +132,13 @@ def message_of(fields: dict[str, Any], draw: Random) -> bytes:
             continue
         values = value if isinstance(value, list) else [value]
         datatype = datatype_of(name)
-        with suppress(Exception):  # a value that its tensor cannot hold is left out
+        try:
             raw = pack(datatype, [_as_text(one) for one in values] if datatype == "BYTES" else values)
-            size = len(values) if draw.random() < 0.95 else draw.choice((0, 1, 2, 1000))
-            request.inputs.add(name=name, datatype=datatype, shape=[size])
-            request.raw_input_contents.append(raw)
+        except (struct.error, OverflowError, UnicodeEncodeError):  # a value that its tensor cannot hold is left out
+            continue
+        size = len(values) if draw.random() < 0.95 else draw.choice((0, 1, 2, 1000))
+        request.inputs.add(name=name, datatype=datatype, shape=[size])
+        request.raw_input_contents.append(raw)
     message: bytes = request.SerializeToString()
     return damaged(message, draw) if draw.random() < 1 / 6 else message
 
@@ -147,8 +149,15 @@ def _as_text(value: object) -> str:
 
 def _said(word: str) -> Outcome:
     known = word == "an answer" or word in ERROR_TYPES
-    bad = word in ("internal", "engine_failed") or not known
+    bad = word in OURS or not known
     return Outcome(word if known else "untyped", f"gRPC answered with {word!r}" if bad else "")
+
+
+def _ended(status: str, details: str) -> Outcome:
+    """Return what a call was that ended with a status: a refusal names one of the server's types of errors."""
+    word = details.partition(":")[0]
+    bad = word in OURS or word not in ERROR_TYPES
+    return Outcome(status, f"gRPC ended with {status}: {details}" if bad else "")
 
 
 def _is_json(content: bytes) -> bool:

@@ -12,15 +12,21 @@ Found = Mapping[str, Any]
 
 def claims(found: Found) -> list[Claim]:
     """Return what must hold."""
-    canaries, wrong = found["canaries"], found["wrong_canaries"]
+    canaries, wrong, more = found["canaries"], found["wrong_canaries"], found["faults_not_shown"]
+    unseen = f" ({more} of them are counted in the record and not quoted)" if more else ""
     return [
         Claim(
-            f"{len(found['faults'])} requests crashed, hung or got an error of the server's, none may",
-            not found["faults"],
+            f"{faults(found)} requests crashed, hung or got an error of the server's{unseen}, none may",
+            not faults(found),
         ),
         Claim(f"{wrong} of {canaries} canaries got another answer, none may", wrong == 0 and canaries > 0),
         Claim(f"the backend was replaced {found['restarts']} times, it may not be", found["restarts"] == 0),
     ]
+
+
+def faults(found: Found) -> int:
+    """Return how many requests were at fault, those included that the record does not quote."""
+    return len(found["faults"]) + int(found["faults_not_shown"])
 
 
 def section(found: Found) -> str:
@@ -35,7 +41,7 @@ def section(found: Found) -> str:
 
 `{found["command"]}`, at commit {found["commit"]}, on {found["measured_at"]}, {cores} cores, seed {found["seed"]}:
 {asked:,} requests that nobody wrote, with fields of the table and values that fit, are at an edge or are of another
-kind, one in six with damaged bytes. {len(found["faults"])} crashed, hung for a minute, lost their answer, or got an
+kind, one in six with damaged bytes. {faults(found)} crashed, hung for a minute, lost their answer, or got an
 error that is the server's own; 503 and 504 count as answers. After every {found["canary_every"]:,} requests one with a
 known answer was sent: {right:,} of {found["canaries"]:,} got it. The backend was replaced {found["restarts"]} times.
 

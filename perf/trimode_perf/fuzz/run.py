@@ -6,11 +6,13 @@ Writes perf/results/fuzz.json, from which `python -m scripts.render_reliability`
 from __future__ import annotations
 
 import argparse
+import http.client
 import json
 import threading
 import time
 import urllib.request
 from collections import Counter, defaultdict
+from contextlib import closing
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -27,7 +29,7 @@ from ..common.progress import progress, run
 from ..common.results import about, describe, rounded, save
 from ..common.until_stopped import UntilStopped
 from ..soak.run import commit
-from .faces import GENERATE, SECONDS, Fuzzer
+from .faces import GENERATE, SECONDS, Fuzzer, Outcome
 from .report import claims
 
 RESULTS = "results/fuzz.json"
@@ -35,6 +37,8 @@ CALLERS = 4
 CANARY_EVERY = 1000
 CANARY = {"input_ids": [5, 6, 7], "mode": "autoregressive", "max_tokens": 12, "return_token_ids": True}
 MOST_SHOWN = 40  # faults that the record quotes; all count
+NO_TOKENS = (OSError, http.client.HTTPException, ValueError, KeyError, TypeError)
+"""What asking a canary ends with where no tokens came: no answer, half of one, no JSON, or JSON of another kind."""
 WEIGHTS = {"HTTP": 5, "HTTP events": 2, "OpenAI": 4, "gRPC": 4, "other paths": 1}
 """How often each face is taken."""
 
@@ -73,8 +77,7 @@ def measure(at: Addresses, seconds: float, seed: int) -> dict[str, Any]:
     load = Load(at, seed)
     with progress(seconds, "requests by chance") as bar, load:
         began = time.monotonic()
-        while (passed := time.monotonic() - began) < seconds:
-            time.sleep(min(1.0, seconds))
+        while (passed := time.monotonic() - began) < seconds and not load.over.wait(min(1.0, seconds)):
             bar.at(min(passed, seconds), f"requests by chance, {load.sent:,} sent, {load.count} faults")
     return load.found()
 
@@ -97,6 +100,7 @@ class Load(UntilStopped):
         return {
             "outcomes": outcomes,
             "faults": self._faults,
+            "faults_not_shown": self.count - len(self._faults),
             "canary_every": CANARY_EVERY,
             "canaries": self._canaries,
             "wrong_canaries": self._wrong,
@@ -104,26 +108,28 @@ class Load(UntilStopped):
 
     def _call(self, seed: int) -> None:
         draw = Random(seed)
-        caller = Fuzzer(self._at, draw)
         faces, weights = list(WEIGHTS), list(WEIGHTS.values())
-        while not self.over.is_set():
-            (face,) = draw.choices(faces, weights)
-            outcome = caller.faces[face]()
-            with self._lock:
-                self.sent += 1
-                due = self.sent % CANARY_EVERY == 0
-                self._outcomes[face][outcome.word] += 1
-                if outcome.fault:
-                    self.count += 1
-                    self._faults.append(f"{face}: {outcome.fault}" if self.count <= MOST_SHOWN else "")
-            if due:
-                self._ask_canary()
-        caller.close()
+        with closing(Fuzzer(self._at, draw)) as caller:
+            while not self.over.is_set():
+                (face,) = draw.choices(faces, weights)
+                if self._note(face, caller.faces[face]()):
+                    self._ask_canary()
+
+    def _note(self, face: str, outcome: Outcome) -> bool:
+        """Count what came of a request; return whether a canary is due."""
+        with self._lock:
+            self.sent += 1
+            self._outcomes[face][outcome.word] += 1
+            if outcome.fault:
+                self.count += 1
+                if self.count <= MOST_SHOWN:
+                    self._faults.append(f"{face}: {outcome.fault}")
+            return self.sent % CANARY_EVERY == 0
 
     def _ask_canary(self) -> None:
         try:
             right = canary(self._at) == self._right
-        except (OSError, ValueError):
+        except NO_TOKENS:
             right = False
         with self._lock:
             self._canaries += 1

@@ -79,8 +79,7 @@ def measure(at: Addresses, manifest: Manifest, options: argparse.Namespace) -> d
         Load(at, manifest.model, requests, right) as load_,
     ):
         began = time.monotonic()
-        while (passed := time.monotonic() - began) < seconds:
-            time.sleep(1)
+        while (passed := time.monotonic() - began) < seconds and not load_.over.wait(1):
             bar.at(passed, f"under load, {sum(load_.tally.answered.values())} answers")
     after = settled(at)
     return {"requests": len(requests), **vars(load_.tally), "before": before, "after": after, "minutes": watch.minutes}

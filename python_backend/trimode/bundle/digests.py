@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import threading
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -26,7 +27,13 @@ STATE = "TRIMODE_CHECKED_BUNDLE"
 BLOCK_BYTES = 2**24  # that have a digest of their own: damage is named as closely
 READ_BYTES = 2**20  # that are read at once
 SETTLED_SECONDS = 2.0  # since the last change of a file that is trusted: two changes within a tick have one time
+NEVER = threading.Event()
+"""For whoever waits for a check whatever happens."""
 MOST_THREADS = 16  # each hashes about 1 GB a second where the processor helps with SHA-256
+
+
+class StoppedError(Exception):
+    """A check ended before its end, since the process is to end: nobody knows of the bundle whether it is sound."""
 
 
 def write(folder: Path) -> None:
@@ -51,23 +58,27 @@ def is_checked(folder: Path, manifest: Manifest, known: str = "") -> bool:
         return False
 
 
-def check(folder: Path, manifest: Manifest, *, known: str = "", everything: bool = False) -> str:
+def check(
+    folder: Path, manifest: Manifest, *, known: str = "", everything: bool = False, stopping: threading.Event = NEVER
+) -> str:
     """Check every file of the bundle, unless that was done before; return the state that its files are in.
 
     Args:
         manifest: the bundle's.
         known: a state that was checked, by another process.
         everything: read all files, whatever was done before.
+        stopping: ends the reading once it is set; who sets it waits for READ_BYTES at most.
 
     Raises:
         BundleError: there are no digests, or a file has other bytes; the text names the file and the place.
+        StoppedError: `stopping` was set meanwhile.
     """
     if not (folder / DIGESTS).is_file():
         raise BundleError(f"{folder / DIGESTS} is missing. {rebuild_hint(folder)}")
     try:
         state = _state(folder, _names(manifest))
         if everything or not is_checked(folder, manifest, known):
-            _compare(folder, manifest)
+            _compare(folder, manifest, stopping)
             _remember(folder, state, _names(manifest))
     except OSError as exc:
         raise BundleError(f"{exc.filename or folder} cannot be read: {exc.strerror}") from exc
@@ -78,9 +89,9 @@ def _names(manifest: Manifest) -> list[str]:
     return [MANIFEST, *manifest.files]
 
 
-def _compare(folder: Path, manifest: Manifest) -> None:
+def _compare(folder: Path, manifest: Manifest, stopping: threading.Event) -> None:
     wanted = _read(folder, set(_names(manifest)))
-    found = _digests(folder, {name: (folder / name).stat().st_size for name in wanted})
+    found = _digests(folder, {name: (folder / name).stat().st_size for name in wanted}, stopping)
     for name, digests in wanted.items():
         for number, (one, other) in enumerate(zip(digests, found[name], strict=False)):
             if one != other:
@@ -116,24 +127,28 @@ def _own(digests: dict[str, list[str]]) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
-def _digests(folder: Path, sizes: dict[str, int]) -> dict[str, list[str]]:
+def _digests(folder: Path, sizes: dict[str, int], stopping: threading.Event = NEVER) -> dict[str, list[str]]:
     """Return the digest of each block, by file; several at a time, since hashing lets other threads run."""
     blocks = [(name, first) for name, size in sizes.items() for first in range(0, max(size, 1), BLOCK_BYTES)]
     made: dict[str, list[str]] = {name: [] for name in sizes}
     with ThreadPoolExecutor(min(MOST_THREADS, os.cpu_count() or 1)) as threads:
-        digests = threads.map(lambda block: _digest(folder / block[0], block[1]), blocks)
+        digests = threads.map(lambda block: _digest(folder / block[0], block[1], stopping), blocks)
         for (name, _), digest in zip(blocks, digests, strict=True):
             made[name].append(digest)
     return made
 
 
-def _digest(path: Path, first: int) -> str:
+def _digest(path: Path, first: int, stopping: threading.Event) -> str:
     """Return the SHA-256 of the block that begins at byte `first`."""
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as file:
         file.seek(first)
         left = BLOCK_BYTES
-        while left and (part := file.read(min(READ_BYTES, left))):
+        while left:
+            if stopping.is_set():
+                raise StoppedError(path)
+            if not (part := file.read(min(READ_BYTES, left))):
+                break
             digest.update(part)
             left -= len(part)
     return digest.hexdigest()

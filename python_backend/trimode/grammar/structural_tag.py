@@ -17,6 +17,8 @@ from .schema_check import check_schema
 
 MOST_STRUCTURES = 128
 """As many as a request may have tools."""
+MOST_TRIGGERS = MOST_STRUCTURES
+"""Each is one with which a structure begins, so more of them differ in nothing that a structure can tell."""
 WORDS = r"WORDS: /(.|\n)*/"
 """The rule of what is free, in the notation of Lark."""
 _KEYS = ("begin", "schema", "end")
@@ -61,6 +63,8 @@ def _parts(said: object) -> tuple[list[dict[str, Any]], list[str]]:
         raise bad_grammar(f"must hold 1 to {MOST_STRUCTURES} structures in a list", repr(structures)[:80])
     if not isinstance(triggers, list) or not triggers or not all(isinstance(one, str) and one for one in triggers):
         raise bad_grammar("must hold a list of triggers, texts that are not empty", repr(triggers)[:80])
+    if len(triggers) > MOST_TRIGGERS:
+        raise bad_grammar(f"must hold at most {MOST_TRIGGERS} triggers", f"{len(triggers)} triggers")
     for trigger, other in permutations(dict.fromkeys(triggers), 2):
         if other in trigger:  # the shorter one would always come first
             raise bad_grammar("must hold no trigger that contains another", f"{trigger!r} and {other!r}"[:80])

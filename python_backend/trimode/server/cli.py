@@ -11,14 +11,13 @@ import asyncio
 import contextlib
 import logging
 import os
-import signal
 import sys
-from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from ..api.tensors import MODEL_NAME
+from ..bundle.digests import StoppedError
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, Manifest
 from ..errors import ServeError, TrimodeError
 from ..logs.lines import FORMS, line_of
@@ -39,8 +38,9 @@ from .launch.options import read
 from .launch.output import DROPPED, output_aside
 from .launch.private_folder import private_folder
 from .launch.reaper import Reaper
-from .launch.renewal import Renewal, has_terminal
+from .launch.renewal import Renewal
 from .launch.served import Served
+from .launch.signals import Signals
 from .liveness import Liveness
 from .metrics_front.front import MOST_SCRAPERS, MetricsFront
 from .metrics_front.source import MetricsSource, Model
@@ -59,6 +59,8 @@ def main(arguments: list[str] | None = None) -> int:
     with output_aside(partial(dropped_note, options.log_format)), log_lines(options.log_format, options.log_level):
         try:
             asyncio.run(_serve(options))
+        except StoppedError:
+            serve_log.info("stopped before the bundle was read")
         except TrimodeError as exc:
             serve_log.error("%s", exc.on_the_wire())
             return 1
@@ -73,14 +75,13 @@ def dropped_note(form: str, lines: int) -> bytes:
 async def _serve(options: argparse.Namespace) -> None:
     settle_ports(options)
     limits = limits_of(options)
-    served = Served.read(options)
+    signals = Signals()
+    served = await asyncio.to_thread(Served.read, options, signals.stopping)
     entry = Entry.of(options, max(len(served.gpus), 1))
     async with contextlib.AsyncExitStack() as stack:
         reaper = await stack.enter_async_context(Reaper())
-        # the loop calls them once this function waits again: `stop` and `renewal` are there
-        on_signals(lambda: stop(), lambda: renewal.begin(supervisor.renew))
         folder = stack.enter_context(private_folder(reaper.folder))
-        renewal, gate = Renewal(options, folder, reaper, served), Gate()
+        renewal, gate = Renewal(options, folder, reaper, served, signals.stopping), Gate()
         ports = renewal.launch.ports
         backend = BackendClient(ports.http, ports.http_socket)
         metrics = BackendClient(ports.metrics, ports.metrics_socket)
@@ -106,6 +107,7 @@ async def _serve(options: argparse.Namespace) -> None:
             source.renew(model_of(served))
 
         renewal.on_taken = take_up
+        signals.hand_to(stop, lambda: renewal.begin(supervisor.renew))
         most_http, most_grpc, most_metrics = affordable(options.max_connections, MOST_CALLERS, MOST_SCRAPERS)
         http = (options.host, options.http_port, most_http, entry.tls)
         async with (
@@ -139,19 +141,6 @@ async def _ready(front: GrpcFront, renewal: Renewal, options: argparse.Namespace
         return
     with contextlib.suppress(OSError):  # a full disk, or nobody reads
         print(text, flush=True)
-
-
-def on_signals(stop: Callable[[], None], renew: Callable[[], None]) -> None:
-    """Call `stop` at each signal that asks a program to end, and `renew` at SIGHUP, unless a terminal was closed."""
-    had_terminal = has_terminal()
-
-    def hang_up() -> None:
-        (stop if had_terminal and not has_terminal() else renew)()
-
-    loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop)
-    loop.add_signal_handler(signal.SIGINT, stop)
-    loop.add_signal_handler(signal.SIGHUP, hang_up)
 
 
 def limits_of(options: argparse.Namespace) -> Limits:

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 
+import grpc
 import pytest
 from trimode.api.tensors import MODEL_NAME
 from trimode_client.local_server import Addresses
@@ -64,8 +67,51 @@ def test_what_came_is_a_word_and_perhaps_a_fault(
     assert (fault in outcome.fault) if fault else outcome.fault == ""
 
 
-def test_a_call_that_nobody_answers_is_no_fault_of_a_server_that_is_not_there(fuzzer: Fuzzer) -> None:
-    assert fuzzer.faces["gRPC"]().word == "UNAVAILABLE"
+def test_a_call_that_nobody_answers_is_a_fault(fuzzer: Fuzzer) -> None:
+    outcome = fuzzer.faces["gRPC"]()
+    assert outcome.word == "UNAVAILABLE" and "gRPC ended with UNAVAILABLE" in outcome.fault
+
+
+class Refusing(grpc.GenericRpcHandler):
+    """Ends every stream with a status."""
+
+    status, details = grpc.StatusCode.CANCELLED, ""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes]:
+        def end(requests: Iterator[bytes], context: grpc.ServicerContext) -> Iterator[bytes]:
+            next(requests)
+            context.abort(self.status, self.details)
+
+        return grpc.stream_stream_rpc_method_handler(end)
+
+
+@pytest.mark.parametrize(
+    ("status", "details", "fault"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, "unavailable: the server is stopping", False),
+        (grpc.StatusCode.INVALID_ARGUMENT, "invalid_value: cut", False),
+        (grpc.StatusCode.UNAVAILABLE, "Socket closed", True),
+        (grpc.StatusCode.CANCELLED, "", True),
+        (grpc.StatusCode.INVALID_ARGUMENT, "wrong", True),
+        (grpc.StatusCode.UNAVAILABLE, "engine_failed: it died", True),
+    ],
+)
+def test_a_status_is_a_refusal_where_it_names_an_error_type(
+    monkeypatch: pytest.MonkeyPatch, status: grpc.StatusCode, details: str, fault: bool
+) -> None:
+    monkeypatch.setattr(Refusing, "status", status)
+    monkeypatch.setattr(Refusing, "details", details)
+    server = grpc.server(ThreadPoolExecutor(2))
+    server.add_generic_rpc_handlers((Refusing(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with closing(Fuzzer(Addresses(grpc=f"127.0.0.1:{port}", http="127.0.0.1:1"), Random(0))) as fuzzer:
+            outcome = fuzzer.faces["gRPC"]()
+    finally:
+        server.stop(None).wait(60)
+    assert outcome.word == status.name
+    assert bool(outcome.fault) is fault
 
 
 def test_messages_hold_tensors_or_are_damaged() -> None:

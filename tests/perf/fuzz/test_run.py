@@ -11,18 +11,20 @@ from itertools import count
 import pytest
 from trimode_client.local_server import Addresses
 from trimode_perf.fuzz import run
+from trimode_perf.fuzz.faces import Outcome
 
 
 class Script(BaseHTTPRequestHandler):
     """Answers every request with tokens; those of a canary may differ from time to time."""
 
     wrong = False
+    canary: bytes | None = None
     asked = count()
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         tokens = next(self.asked) if self.wrong and body == json.dumps(run.CANARY).encode() else 1
-        content = json.dumps({"output_ids": [tokens]}).encode()
+        content = json.dumps({"output_ids": [tokens]}).encode() if self.canary is None else self.canary
         self.send_response(200)
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
@@ -55,6 +57,39 @@ def test_every_request_is_counted_and_each_fifth_is_followed_by_a_canary(
     assert sent > 5 and found["canaries"] == sent // 5
     assert found["faults"] == []
     assert (found["wrong_canaries"] > 0) is wrong
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b'{"output_ids": [2]}', b"{}", b"[]", b"null", b"{", b""],
+    ids=["other tokens", "no tokens", "a list", "null", "no JSON", "nothing"],
+)
+def test_a_canary_without_its_tokens_is_wrong_and_no_end_of_the_caller(
+    at: Addresses, monkeypatch: pytest.MonkeyPatch, content: bytes
+) -> None:
+    load = run.Load(at, 0)
+    monkeypatch.setattr(Script, "canary", content)
+    load._ask_canary()
+    found = load.found()
+    assert (found["canaries"], found["wrong_canaries"]) == (1, 1)
+
+
+def test_faults_above_those_that_are_quoted_are_counted(at: Addresses, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "MOST_SHOWN", 2)
+    load = run.Load(at, 0)
+    for number in range(5):
+        load._note("HTTP", Outcome("500", f"fault {number}"))
+    found = load.found()
+    assert (found["faults"], found["faults_not_shown"]) == (["HTTP: fault 0", "HTTP: fault 1"], 3)
+
+
+def test_a_caller_that_dies_ends_the_run(at: Addresses, monkeypatch: pytest.MonkeyPatch) -> None:
+    def dies(_: object) -> None:
+        raise LookupError("gone")
+
+    monkeypatch.setattr(run.Fuzzer, "by_http", dies)
+    with pytest.raises(LookupError, match="gone"):
+        run.measure(at, 3600.0, seed=0)
 
 
 def test_the_command_line_says_what_it_does_by_default() -> None:

@@ -54,6 +54,8 @@ def test_every_line_is_json_also_tritons(talkative: Server) -> None:
     found = lines(talkative)
     assert {"trimode-serve", "tritonserver"} <= {line["logger"] for line in found}
     assert any(line["message"].startswith("ready: nano") for line in found)
+    tables = [line["level"] for line in found if line["message"].startswith(("| Model ", "+---"))]
+    assert tables and set(tables) == {"INFO"}
 
 
 def test_a_request_over_http_has_one_id_from_the_front_to_the_pass(talkative: Server) -> None:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import http.client
 import json
 import shutil
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
 from trimode.bundle import digests
-from trimode.bundle.manifest import MANIFEST
+from trimode.bundle.manifest import MANIFEST, TOKENIZER
 
 from tests.server.server import Server, wait_until
-from tests.server.wire import GrpcStream, generate, send
+from tests.server.wire import GrpcStream, events, generate, send
 
+LONG = {"text_input": "Once", "mode": "autoregressive", "max_tokens": 1900, "end_id": -1}
 ASKED = {"input_ids": [5, 6, 7], "mode": "autoregressive", "max_tokens": 48}
 
 
@@ -30,7 +35,17 @@ def place(bundle: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def renewed(place: Path, tmp_path: Path) -> Iterator[Server]:
-    made = Server(place, tmp_path / "log")
+    yield from served(place, tmp_path / "log")
+
+
+@pytest.fixture
+def talkative(place: Path, tmp_path: Path) -> Iterator[Server]:
+    """One that logs each request as it comes."""
+    yield from served(place, tmp_path / "log", "--log-level", "debug")
+
+
+def served(place: Path, log: Path, *options: str) -> Iterator[Server]:
+    made = Server(place, log, *options)
     made.wait_ready()
     try:
         yield made
@@ -45,16 +60,46 @@ def name_of(server: Server) -> str:
     return ""
 
 
-def rename(place: Path, name: str) -> None:
-    """Put a bundle in the place of the one that is served, which differs in its model's name."""
-    other = place.with_name("other")
-    shutil.copytree(place, other)
-    manifest = json.loads((other / MANIFEST).read_text(encoding="utf-8"))
+def rename(bundle: Path, name: str) -> None:
+    """Give the model of a bundle another name."""
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     manifest["model"] = name
-    (other / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    (bundle / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+
+
+def swap_tokens(bundle: Path, one: int, other: int) -> None:
+    """Give a bundle another tokenizer, in which two ids have changed their texts; and another name."""
+    vocabulary = json.loads((bundle / TOKENIZER).read_text(encoding="utf-8"))
+    ids = vocabulary["model"]["vocab"]
+    texts = {number: text for text, number in ids.items()}
+    ids[texts[one]], ids[texts[other]] = other, one
+    (bundle / TOKENIZER).write_text(json.dumps(vocabulary), encoding="utf-8")
+    size = (bundle / TOKENIZER).stat().st_size
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"][TOKENIZER] = size
+    (bundle / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    rename(bundle, "swapped")
+
+
+def break_graph(bundle: Path) -> None:
+    """Give a bundle a graph of the size and the digest that it says, and which no engine can read."""
+    graph = bundle / "model.onnx"
+    graph.write_bytes(b"\xff" * graph.stat().st_size)
+
+
+def replace(place: Path, change: Callable[[Path], None]) -> None:
+    """Put a bundle in the place of the one that is served: the same but for `change`. That one is `former` then."""
+    other, former = place.with_name("other"), place.with_name("former")
+    shutil.copytree(place, other)
+    change(other)
     digests.write(other)
-    place.rename(place.with_name("former"))
+    shutil.rmtree(former, ignore_errors=True)
+    place.rename(former)
     other.rename(place)
+
+
+def renew(server: Server) -> None:
+    server.process.send_signal(signal.SIGHUP)
 
 
 class Callers:
@@ -96,9 +141,8 @@ def test_a_bundle_that_was_built_again_is_served_without_a_lost_answer(place: Pa
     with Callers(renewed) as callers:
         wait_until(lambda: len(callers.answers) > 4, renewed.log.read_text, 60)
         for name in ("second", "third"):
-            shutil.rmtree(place.with_name("former"), ignore_errors=True)
-            rename(place, name)
-            renewed.process.send_signal(signal.SIGHUP)
+            replace(place, partial(rename, name=name))
+            renew(renewed)
             wait_until(lambda name=name: name_of(renewed) == name, renewed.log.read_text, 120)  # type: ignore[misc]
             wait_until(renewed.ready, renewed.log.read_text, 120)
             seen = len(callers.answers)
@@ -112,8 +156,80 @@ def test_a_bundle_that_cannot_be_served_leaves_the_former_one(place: Path, renew
     first = renewed.triton.pid
     text = (place / MANIFEST).read_text(encoding="utf-8")
     (place / MANIFEST).write_text("{", encoding="utf-8")
-    renewed.process.send_signal(signal.SIGHUP)
+    renew(renewed)
     wait_until(lambda: "the former bundle stays" in renewed.log.read_text(), renewed.log.read_text, 60)
     (place / MANIFEST).write_text(text, encoding="utf-8")
     assert generate(renewed.http_port, ASKED)[0] == 200
     assert renewed.triton.pid == first
+
+
+WAITS_SECONDS = 300.0
+"""For an answer that has to wait for those before it and for a start."""
+A, E = 192, 196
+"""The ids that nano's tokenizer has for `a` and `e`."""
+
+
+def complete(server: Server) -> tuple[int, str]:
+    """Status, and the text or the error's code, of a completion of OpenAI's API."""
+    asked = {"prompt": "a seat", "max_tokens": 24, "temperature": 0}
+    with closing(http.client.HTTPConnection("127.0.0.1", server.http_port, timeout=WAITS_SECONDS)) as connection:
+        connection.request("POST", "/v1/completions", json.dumps(asked))
+        answer = connection.getresponse()
+        found = json.loads(answer.read())
+    return answer.status, found["choices"][0]["text"] if answer.status == 200 else found["error"]["code"]
+
+
+def test_a_bundle_with_another_tokenizer_reads_and_writes_by_its_own(place: Path, renewed: Server) -> None:
+    found = generate(renewed.http_port, {**ASKED, "return_token_ids": True})[1]
+    right, ids = found["text_output"], found["output_ids"]
+    one, other = list(dict.fromkeys(ids))[:2]
+    with Callers(renewed) as callers:
+        wait_until(lambda: len(callers.answers) > 2, renewed.log.read_text, 60)
+        replace(place, partial(swap_tokens, one=one, other=other))
+        swapped = Tokenizer.from_file(str(place / TOKENIZER)).decode(ids)
+        assert swapped != right
+        renew(renewed)
+        wait_until(lambda: name_of(renewed) == "swapped", renewed.log.read_text, 120)
+        wait_until(renewed.ready, renewed.log.read_text, 120)
+        wait_until(lambda: swapped in callers.answers[-2:], lambda: str(callers.answers[-2:]), 60)
+    assert set(callers.answers) == {right, swapped}
+    text = {"text_input": swapped, "mode": "autoregressive", "max_tokens": 8}
+    tokens = {**text, "input_ids": Tokenizer.from_file(str(place / TOKENIZER)).encode(swapped).ids}
+    del tokens["text_input"]
+    assert generate(renewed.http_port, text)[1]["text_output"] == generate(renewed.http_port, tokens)[1]["text_output"]
+
+
+def test_a_caller_of_openais_api_who_waits_over_the_change_is_answered_by_the_new_bundle(
+    place: Path, talkative: Server
+) -> None:
+    first = complete(talkative)
+    assert first[0] == 200
+    with ThreadPoolExecutor(2) as threads:
+        running = threads.submit(lambda: list(events(talkative.http_port, LONG)))
+        talkative.wait_metric("trimode_requests_running", 1)
+        replace(place, partial(swap_tokens, one=A, other=E))
+        renew(talkative)
+        wait_until(lambda: "a new bundle: new requests wait" in talkative.log.read_text(), talkative.log.read_text, 60)
+        waiting = threads.submit(complete, talkative)
+        wait_until(lambda: talkative.log.read_text().count("POST /v1/completions") == 2, talkative.log.read_text, 60)
+        assert not running.done()  # so it came before the change
+        found = waiting.result(WAITS_SECONDS)
+        assert "error" not in running.result(WAITS_SECONDS)[-1]
+    wait_until(talkative.ready, talkative.log.read_text, 120)
+    assert found[0] == 200 and found != first
+    assert found == complete(talkative)
+
+
+def test_a_bundle_that_passes_the_checks_and_does_not_load_waits_for_a_sound_one(place: Path, renewed: Server) -> None:
+    right = generate(renewed.http_port, ASKED)
+    replace(place, break_graph)
+    renew(renewed)
+    wait_until(lambda: "restart 1 in " in renewed.log.read_text(), renewed.log.read_text, 120)
+    status, answer = generate(renewed.http_port, ASKED)
+    assert (status, answer["error"].partition(":")[0]) == (503, "unavailable")
+    assert not renewed.ready()
+    place.rename(place.with_name("broken"))
+    place.with_name("former").rename(place)
+    renew(renewed)
+    wait_until(renewed.ready, renewed.log.read_text, 120)
+    assert generate(renewed.http_port, ASKED) == right

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import shutil
+import signal
 import socket
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 from trimode.bundle import digests
+from trimode.bundle.manifest import DIGESTS, MANIFEST
 
 from tests.server.server import Server, runs, wait_until
 
@@ -58,3 +62,43 @@ def test_nothing_outlives_a_killed_serve(bundle: Path, tmp_path: Path) -> None:
     processes = [server.triton, server.stub]
     server.kill()
     wait_until(lambda: not any(runs(process) for process in processes), lambda: f"of {processes} one still runs")
+
+
+ENDLESS_BYTES = 2**40
+"""Of a file that takes longer to read than this test may."""
+
+
+def make_endless(bundle: Path) -> None:
+    """Give a bundle one more file, of which the disk holds nothing, and sound digests that nobody gets to compare."""
+    with (bundle / "more.data").open("wb") as file:
+        file.truncate(ENDLESS_BYTES)
+    manifest = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"]["more.data"] = ENDLESS_BYTES
+    (bundle / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
+    files: dict[str, list[str]] = {name: [] for name in (MANIFEST, *manifest["files"])}
+    own = hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+    said = {"block_bytes": digests.BLOCK_BYTES, "files": files, "own": own}
+    (bundle / DIGESTS).write_text(json.dumps(said), encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stop_while_the_bundle_is_read_is_heard(bundle: Path, tmp_path: Path, number: int) -> None:
+    endless = Path(shutil.copytree(bundle, tmp_path / "endless"))
+    make_endless(endless)
+    server = Server(endless, tmp_path / "log")
+    wait_until(lambda: "to check them" in server.log.read_text(), server.log.read_text, 60)
+    server.process.send_signal(number)
+    assert server.wait(60) == 0
+    assert "stopped before the bundle was read" in server.log.read_text()
+
+
+def test_a_stop_while_a_new_bundle_is_read_is_heard(bundle: Path, tmp_path: Path) -> None:
+    place = Path(shutil.copytree(bundle, tmp_path / "place"))
+    server = Server(place, tmp_path / "log")
+    server.wait_ready()
+    make_endless(place)
+    server.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "to check them" in server.log.read_text(), server.log.read_text, 60)
+    server.process.send_signal(signal.SIGTERM)
+    assert server.wait(60) == 0
+    assert "ERROR" not in server.log.read_text()

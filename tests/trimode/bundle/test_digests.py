@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import threading
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,21 @@ def test_a_file_that_is_gone_is_no_accident(bundle: Path) -> None:
     (bundle / WEIGHTS).unlink()
     with pytest.raises(BundleError, match=r"model\.data cannot be read: No such file"):
         digests.check(bundle, known)
+
+
+def test_a_check_ends_where_the_process_is_to_end(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    stopping, read = threading.Event(), list[int]()
+    whole = digests._digest
+
+    def stopped_after_one(path: Path, first: int, stopping: threading.Event) -> str:
+        found = whole(path, first, stopping)
+        read.append(first)
+        stopping.set()
+        return found
+
+    monkeypatch.setattr(digests, "_digest", stopped_after_one)
+    monkeypatch.setattr(digests, "MOST_THREADS", 1)
+    with pytest.raises(digests.StoppedError):
+        digests.check(bundle, Manifest.load(bundle), stopping=stopping)
+    assert len(read) == 1
+    assert not (bundle / digests.CHECKED).exists()

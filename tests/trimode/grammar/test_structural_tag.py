@@ -9,7 +9,7 @@ import pytest
 from trimode.errors import RequestError
 from trimode.grammar.compiled import compile_grammar
 from trimode.grammar.source import Source, grammar_text
-from trimode.grammar.structural_tag import MOST_STRUCTURES
+from trimode.grammar.structural_tag import MOST_STRUCTURES, MOST_TRIGGERS
 
 from tests.support.grammars import ids, nano_lexicon
 
@@ -58,6 +58,10 @@ def test_what_breaks_a_tag_does_not_fit(text: str) -> None:
         ({"structures": [{**NUMBER, "schema": "{}"}]}, r"a JSON schema, an object, as schema of structures\[0\]"),
         ({"structures": [{**NUMBER, "schema": {"not": {}}}]}, "must hold no keyword that cannot be enforced"),
         ({"structures": [{**NUMBER, "begin": "x"}]}, r"a trigger with which begin of structures\[0\] begins"),
+        (
+            {"triggers": ["<f="] * (MOST_TRIGGERS + 1)},
+            f"must hold at most {MOST_TRIGGERS} triggers, got {MOST_TRIGGERS + 1} triggers",
+        ),
         ({"triggers": []}, "must hold a list of triggers"),
         ({"triggers": ["<f=", ""]}, "must hold a list of triggers"),
         ({"triggers": ["<f=", "LIST", "x"]}, "must hold only triggers with which the begin of a structure begins"),
@@ -73,3 +77,9 @@ def test_what_is_no_tag_is_refused_by_name(change: dict[str, Any], limit: str) -
 def test_what_is_no_object_is_refused(text: str) -> None:
     with pytest.raises(RequestError, match="must be"):
         grammar_text(Source("structural_tag", text))
+
+
+def test_as_many_triggers_as_structures_are_taken() -> None:
+    structures = [{**NUMBER, "begin": f"<{at}>"} for at in range(MOST_STRUCTURES)]
+    tags = {"structures": structures, "triggers": [one["begin"] for one in structures]}
+    assert grammar_text(Source("structural_tag", json.dumps(tags)))

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import os
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from ...bundle.digests import StoppedError
 from ...errors import TrimodeError
 from ...logs.setup import serve_log
 from ..process import TritonProcess
@@ -19,7 +20,6 @@ from .reaper import Reaper
 from .served import Served
 
 STAYS = "the former bundle stays, since the new one cannot be served"
-TERMINAL = "/dev/tty"  # of a process that was started in one
 
 
 class Renewal:
@@ -30,9 +30,11 @@ class Renewal:
         launch: how it is started.
     """
 
-    def __init__(self, options: argparse.Namespace, folder: Path, reaper: Reaper, served: Served) -> None:
-        """Begin with `served`; `folder` is the server's private one."""
-        self._options, self._folder, self._reaper = options, folder, reaper
+    def __init__(
+        self, options: argparse.Namespace, folder: Path, reaper: Reaper, served: Served, stopping: threading.Event
+    ) -> None:
+        """Begin with `served`; `folder` is the server's private one, and nothing is read once `stopping` is set."""
+        self._options, self._folder, self._reaper, self._stopping = options, folder, reaper, stopping
         self.served, self.launch = served, served.launch(options, folder)
         self.on_taken: Callable[[Served], None] = lambda served: None
         self._next: tuple[Served, Launch] | None = None
@@ -65,6 +67,8 @@ class Renewal:
             self._asked = False
             try:
                 self._next = await asyncio.to_thread(self._prepared)
+            except StoppedError:
+                return
             except (TrimodeError, OSError) as exc:
                 said = exc.on_the_wire() if isinstance(exc, TrimodeError) else str(exc)
                 serve_log.error("%s: %s", STAYS, said)
@@ -74,16 +78,7 @@ class Renewal:
                 renew()
 
     def _prepared(self) -> tuple[Served, Launch]:
-        served = Served.read(self._options)
+        served = Served.read(self._options, self._stopping)
         self._count += 1
         (folder := self._folder / str(self._count)).mkdir()
         return served, served.launch(self._options, folder, self.launch.ports)
-
-
-def has_terminal() -> bool:
-    """Whether this process runs in a terminal that is there: where one was closed, SIGHUP asks a program to end."""
-    try:
-        os.close(os.open(TERMINAL, os.O_RDONLY | os.O_NOCTTY))
-    except OSError:
-        return False
-    return True

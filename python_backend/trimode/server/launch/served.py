@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,10 +46,11 @@ class Served:
     facts: Facts
 
     @classmethod
-    def read(cls, options: argparse.Namespace) -> Served:
+    def read(cls, options: argparse.Namespace, stopping: threading.Event) -> Served:
         """Read model.yaml and the bundle that it or an option names, and check the bundle's files.
 
         Raises:
+            StoppedError: `stopping` was set while the files were read.
             BundleError: the bundle is missing, broken or damaged.
             ConfigError: a setting cannot be.
             ServeError: this machine or its limits are too small, or `--gpus` does not fit the bundle.
@@ -58,7 +60,7 @@ class Served:
         bundle = (options.bundle or repository.parent / config.bundle).resolve()
         manifest = Manifest.load(bundle)
         config.check_modes(manifest.modes)
-        state = checked(bundle, manifest, everything=options.verify)
+        state = checked(bundle, manifest, everything=options.verify, stopping=stopping)
         check_limits(bundle)
         gpus = gpus_for(options.gpus, manifest)
         facts = Facts.load(bundle, manifest, config, options.served_model_name)
@@ -77,11 +79,12 @@ def configuration(repository: Path, given: Mapping[str, str]) -> ServerConfig:
     return ServerConfig.load(path, {**os.environ, **given}, others)
 
 
-def checked(bundle: Path, manifest: Manifest, *, everything: bool) -> str:
+def checked(bundle: Path, manifest: Manifest, *, everything: bool, stopping: threading.Event) -> str:
     """Check the bundle's files, and return the state in which they are; `everything` reads those that were checked too.
 
     Raises:
         BundleError: a file is damaged, or cannot be read.
+        StoppedError: `stopping` was set while the files were read.
     """
     try:
         size = digests.total_bytes(bundle, manifest)
@@ -89,7 +92,7 @@ def checked(bundle: Path, manifest: Manifest, *, everything: bool) -> str:
         raise BundleError(f"a file of {bundle} cannot be read: {exc}") from exc
     if size > MUCH_TO_READ and (everything or not digests.is_checked(bundle, manifest)):
         serve_log.info("reading the %.1f GB of %s to check them", size / 1e9, bundle)
-    return digests.check(bundle, manifest, everything=everything)
+    return digests.check(bundle, manifest, everything=everything, stopping=stopping)
 
 
 def gpus_for(text: str | None, manifest: Manifest) -> tuple[int, ...]:

@@ -17,6 +17,8 @@ TRITONS_LINE = re.compile(r"([VIWEF])\d{4} \d\d:\d\d:\d\d\.\d+ +\d+ ([^\]\s]+)\]
 """Triton's default form: level and date, time, process, place in its code, text; 2.51 puts the text in quotes."""
 ONNX_LINE = re.compile(r"(?:\x1b\[[\d;]*m)?\d{4}-\d\d-\d\d [\d:.]+ \[([VIWEF]):onnxruntime:[^\]]*\] (.*)", re.DOTALL)
 """ONNX Runtime's own form, which it colours."""
+TABLE_LINE = re.compile(r"\+(-+\+)+|\| .* \|")
+"""Of a table, such as that of its settings, which Triton logs to inform and writes without level, line by line."""
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 LEVELS = {
     "V": logging.DEBUG,
@@ -39,6 +41,8 @@ def pass_on(line: bytes) -> None:
         LOGGER.log(LEVELS[found[1]], "%s (%s)", _unquoted(found[3]), found[2])
     elif found := ONNX_LINE.fullmatch(text):
         LOGGER.log(LEVELS[found[1]], "%s", COLOUR.sub("", found[2]))
+    elif TABLE_LINE.fullmatch(text):
+        LOGGER.info("%s", text)
     elif text.strip():
         LOGGER.handle(LOGGER.makeRecord(LOGGER.name, logging.WARNING, "", 0, "%s", (text,), None))
 

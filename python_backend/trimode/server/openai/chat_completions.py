@@ -49,10 +49,10 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     prompt = _prompt(given, turns, messages_of(turns, tools, facts.calls), tools, thinking=thinking)
     asked = with_tools(ask(given, facts, thinking=thought_is_open(prompt)), tools, facts)
     asked = replace(asked, listed=listed_of(turns, tools, facts.calls))
-    (job,) = asked.jobs
-    job.pop("enable_thinking", None)
+    job = {name: value for name, value in asked.jobs[0].items() if name != "enable_thinking"}
     if "thinking_token_budget" in given.served:
         job["max_thinking_tokens"] = given.get("thinking_token_budget")
+    asked = replace(asked, jobs=(job,))
     top = given.get("top_logprobs")
     if top is not None and not given.get("logprobs"):
         raise refused("top_logprobs", "needs logprobs", top, "not_applicable")

@@ -53,7 +53,7 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
             if name in given.served:
                 raise refused(name, _NOT_OF_GAPS[name], given.get(name), "not_applicable")
     asked = replace(with_logprobs(asked, given, given.get("logprobs"), facts), with_end=True)
-    (job,) = asked.jobs
+    job = dict(asked.jobs[0])
     if given.get("echo") and asked.logprobs is not None:
         job["return_prompt_log_probs"] = True
     if job.get("max_tokens") == 0 and job.get("return_prompt_log_probs"):

@@ -52,8 +52,7 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
         raise refused("messages", limit, Described("such messages"), "not_applicable")
     prompt = prompt_for(messages_of(turns, tools, facts.calls), thinking=thinking, goes_on=goes_on)
     asked = with_tools(ask(given, facts, thinking=thought_is_open(prompt)), tools, facts)
-    (job,) = asked.jobs
-    job.pop("enable_thinking", None)
+    job = {name: value for name, value in asked.jobs[0].items() if name != "enable_thinking"}
     if budget is not None:
         job["max_thinking_tokens"] = budget
     names = {**asked.names, "stop_words": "stop_sequences"}

@@ -62,7 +62,7 @@ class Asked:
     """
 
     model: str
-    jobs: tuple[dict[str, Any], ...]
+    jobs: tuple[Mapping[str, Any], ...]
     prompts: int = 1
     stream: bool = False
     include_usage: bool = False

@@ -20,7 +20,8 @@ def with_tools(asked: Asked, tools: Tools | None, facts: Facts) -> Asked:
     Raises:
         FaceError: the answer is to have another form, or to go on.
     """
-    (job,) = asked.jobs
+    (given,) = asked.jobs
+    job = dict(given)
     if tools is None or (tools.choice == "auto" and TYPE in job):
         return asked
     if TYPE in job:
