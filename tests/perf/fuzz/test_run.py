@@ -11,7 +11,7 @@ from itertools import count
 import pytest
 from trimode_client.local_server import Addresses
 from trimode_perf.fuzz import run
-from trimode_perf.fuzz.faces import Outcome
+from trimode_perf.fuzz.faces import Fuzzer, Outcome
 
 
 class Script(BaseHTTPRequestHandler):
@@ -87,7 +87,7 @@ def test_a_caller_that_dies_ends_the_run(at: Addresses, monkeypatch: pytest.Monk
     def dies(_: object) -> None:
         raise LookupError("gone")
 
-    monkeypatch.setattr(run.Fuzzer, "by_http", dies)
+    monkeypatch.setattr(Fuzzer, "by_http", dies)
     with pytest.raises(LookupError, match="gone"):
         run.measure(at, 3600.0, seed=0)
 

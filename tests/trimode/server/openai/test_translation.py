@@ -43,7 +43,7 @@ def refused_in_text(**body: Any) -> tuple[str | None, str]:
 def job(asked: Asked) -> dict[str, Any]:
     (one,) = asked.jobs
     check_request(dict(one), "tag", Visit("caller"), streaming=asked.stream)
-    return one
+    return dict(one)
 
 
 def test_the_mode_is_in_the_name_of_the_model() -> None:
