@@ -90,7 +90,9 @@ def openai_body(path: str, draw: Random) -> dict[str, Any]:
     for name in draw.sample((*own, *SHARED, "max_tokens", "unknown"), draw.choice((0, 1, 1, 2, 4))):
         made[name] = draw.choice(ODD)
     for name in ("max_tokens", "max_output_tokens", "n"):
-        if isinstance(made.get(name), int) and made[name] > MOST_TOKENS:
+        given = made.get(name)
+        unlimited = given is None and name in good  # null is no limit, and the answer would take the whole context
+        if unlimited or (isinstance(given, int) and given > MOST_TOKENS):
             made[name] = MOST_TOKENS
     return made
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -48,7 +49,16 @@ known answer was sent: {right:,} of {found["canaries"]:,} got it. The backend wa
 | face | requests | outcomes |
 | --- | --- | --- |
 {rows}
-"""
+{_quoted(found)}"""
+
+
+def _quoted(found: Found) -> str:
+    """Return what was at fault, each that came several times once, with a note that a person added to the record."""
+    if not faults(found):
+        return ""
+    shown = "".join(f"{count} times: {fault}\n" for fault, count in Counter[str](found["faults"]).most_common())
+    more = f"{found['faults_not_shown']} more, which the record does not quote\n" if found["faults_not_shown"] else ""
+    return f"\nAt fault were:\n\n```text\n{shown}{more}```\n{found.get('note', '')}"
 
 
 def _words(words: Mapping[str, int]) -> str:

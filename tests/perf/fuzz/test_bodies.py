@@ -41,3 +41,13 @@ def test_damage_changes_bytes() -> None:
     draw = Random(5)
     assert sum(damaged(b'{"a": 1}', draw) != b'{"a": 1}' for _ in range(100)) > 90
     assert isinstance(damaged(b"", draw), bytes)
+
+
+@pytest.mark.parametrize("path", OPENAI)
+def test_no_body_asks_for_more_tokens_than_it_takes_a_moment_to_make(path: str) -> None:
+    draw, good = Random(0), OPENAI[path][0]
+    for _ in range(2000):
+        made = openai_body(path, draw)
+        for name in ("max_tokens", "max_output_tokens"):
+            if name in good:
+                assert made[name] is not None and not (isinstance(made[name], int) and made[name] > MOST_TOKENS)

@@ -36,6 +36,7 @@ def test_each_finding_breaks_a_claim(found: dict[str, Any]) -> None:
 
 def test_the_section_counts_by_face() -> None:
     text = section(FOUND)
+    assert "At fault" not in text
     assert "0 crashed" in text
     assert "1,237 requests" in text and "3 of 3 got it" in text
     assert "| HTTP | 1,230 | 400 1,200, 200 30 |" in text
@@ -44,4 +45,5 @@ def test_the_section_counts_by_face() -> None:
 def test_faults_that_the_record_does_not_quote_count() -> None:
     found = {**FOUND, "faults": ["HTTP: 500"], "faults_not_shown": 7}
     assert "8 crashed" in section(found)
+    assert "1 times: HTTP: 500\n7 more, which" in section(found)
     assert claims(found)[0].text.startswith("8 requests") and "(7 of them" in claims(found)[0].text
