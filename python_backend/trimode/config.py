@@ -21,6 +21,7 @@ from .api.rows.streams import EVERY_TOKEN, conflict
 from .bundle.digests import STATE
 from .errors import ConfigError
 from .logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
+from .tracing.spans import ENDPOINT_VARIABLE
 
 MANY = 1_000_000
 """An upper bound that no real setting reaches; it catches a slip of the keyboard."""
@@ -205,7 +206,7 @@ def settings() -> dict[str, Setting]:
 PREFIX = "TRIMODE_"
 ENVIRONMENT = {f"{PREFIX}{key.upper()}": key for key in settings()}
 """The environment variables that win over model.yaml, and the key that each of them sets."""
-OTHERS = (RULE_FILES, STATE, FORM_VARIABLE, LEVEL_VARIABLE, "TRIMODE_URL", "TRIMODE_API_KEY")
+OTHERS = (RULE_FILES, STATE, FORM_VARIABLE, LEVEL_VARIABLE, ENDPOINT_VARIABLE, "TRIMODE_URL", "TRIMODE_API_KEY")
 """Variables with our prefix that have a meaning elsewhere: the last two are the client's."""
 TRUE, FALSE = ("1", "true", "yes", "on"), ("0", "false", "no", "off")
 """What a variable says for yes and for no, in letters of any case."""

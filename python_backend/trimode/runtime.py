@@ -32,7 +32,7 @@ from .engines.registry import open_engine, warm_up
 from .grammar.compiler import Compiler
 from .requests import registry
 from .requests.guides import must_compile
-from .requests.services import Handle, Request, Services
+from .requests.services import NOBODY, Handle, Request, Sender, Services
 from .scheduling.batching import MAX_CALL_TOKENS
 from .scheduling.outbox import Outbox, Sink
 from .scheduling.prefix_cache import PrefixCache
@@ -119,20 +119,18 @@ class Runtime:
         sink: Sink,
         *,
         timeout_ms: int | None = None,
-        caller: str = "",
+        sender: Sender = NOBODY,
         arrived: float | None = None,
         reference: bool = False,
-        name: str = "",
     ) -> Handle:
         """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
 
         Args:
             given: the request's fields by name, as `fields.FIELDS` lists them.
             timeout_ms: a limit that came from outside the fields; the tighter one counts.
-            caller: who sent it; slots go to callers in turn (see scheduling/turns.py).
+            sender: who sent it; slots go to callers in turn (see scheduling/turns.py).
             arrived: when it came, in seconds of time.monotonic(); None for now.
             reference: follow the released loops to the letter (see GenerationParams).
-            name: what lines of the log name the request by.
 
         Raises:
             RequestError: a field is bad, or prompt and answer do not fit the engine.
@@ -142,7 +140,7 @@ class Runtime:
         params = self._check(given, reference)
         limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
         seconds = min(limits) / 1000 if limits else None
-        request = Request(params, given, sink, seconds, caller, time.monotonic() if arrived is None else arrived, name)
+        request = Request(params, given, sink, seconds, sender, time.monotonic() if arrived is None else arrived)
         if arrived is not None:
             request.check_time()
         return self._start(request)

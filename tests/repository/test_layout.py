@@ -22,7 +22,8 @@ TABLE = {
     # server to grammar: see below
     # the room vision, which turns files into pictures; it stands between engines and decoding: pictures are encoded by
     # a part of the engine, before a request is one of the scheduler's, and a sequence knows which rows stand for them
-    "trimode": (18, 10, 74),
+    # the room tracing: what notes the passes of a request, which all that bring it to them hand on
+    "trimode": (19, 10, 81),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),
     "trimode_client": (10, 6, 26),
@@ -38,6 +39,7 @@ MAY_IMPORT = {
     "errors": set[str](),
     "moved": set[str](),
     "logs": {"errors"},
+    "tracing": {"errors"},
     "api": {"errors"},
     "bundle": {"errors"},
     "text": FOUNDATION,
@@ -45,20 +47,23 @@ MAY_IMPORT = {
     "engines": FOUNDATION,
     "metrics": FOUNDATION,
     "vision": {*FOUNDATION, "engines"},
-    "config": {*FOUNDATION, "logs"},
+    "config": {*FOUNDATION, "logs", "tracing"},
     "decoding": {"errors", "api", "engines", "vision"},
     "auto": {"errors", "api", "engines", "decoding", "moved"},
-    "scheduling": {*FOUNDATION, "logs", "engines", "text", "decoding", "auto"},
-    "requests": {*FOUNDATION, "logs", "engines", "text", "grammar", "vision", "decoding", "auto", "scheduling"},
+    "scheduling": {*FOUNDATION, "logs", "tracing", "engines", "text", "decoding", "auto"},
+    "requests": {
+        *FOUNDATION,
+        *("logs", "tracing", "engines", "text", "grammar", "vision", "decoding", "auto", "scheduling"),
+    },
     "runtime": {
         *FOUNDATION,
         *("engines", "text", "grammar", "vision", "config", "decoding", "auto", "scheduling", "requests"),
     },
-    "triton": {*FOUNDATION, "logs", "config", "metrics", "scheduling", "requests", "runtime"},
+    "triton": {*FOUNDATION, "logs", "tracing", "config", "metrics", "scheduling", "requests", "runtime"},
     # text: server/openai/ answers /tokenize without a way through Triton, which routers ask for every request, shows
     # the tokens of log-probabilities, and counts a prompt's tokens, since an answer may take what the context leaves.
     # grammar: what weighs an expression, before the schemas of tools are tried.
-    "server": {*FOUNDATION, "logs", "config", "metrics", "text", "grammar"},
+    "server": {*FOUNDATION, "logs", "tracing", "config", "metrics", "text", "grammar"},
 }
 """What each room of the runtime may import; rooms that come later stand above those that they use."""
 ENGINE_CONTRACT = {"trimode.engines.base"}

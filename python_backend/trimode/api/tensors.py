@@ -17,9 +17,10 @@ CANARY_TAG = "trimode-canary"  # of the supervisor's own requests; they are left
 MODEL_VERSION = "1"
 MODES = "modes"  # a parameter of config.pbtxt, there unless the model has all modes: their names, separated by commas
 # Parameters that are no fields: a request's id and, set by the front and by nobody else, the front's own name for the
-# request, the name of one to be cancelled, who called, the tokens a minute that the caller may have, and the id that
-# lines of the log have.
+# request, the name of one to be cancelled, who called, the tokens a minute that the caller may have, the id that lines
+# of the log have, and the traceparent of the front's span.
 ID, TAG, CANCEL, CALLER, TOKEN_RATE, LOG_ID = "id", "tag", "cancel", "caller", "token_rate", "log_id"
+TRACE = "trace"
 MAX_ID_CHARACTERS = 128  # several times a UUID; the id is kept and compared for as long as the request runs
 MAX_TEXT_BYTES = 4 * MAX_TEXT_CHARACTERS  # UTF-8 needs at most 4 bytes a character
 

@@ -150,7 +150,7 @@ class InfillRequest:
         except TrimodeError as error:
             answer = Chunk(error=error)
         except Exception as exc:
-            logger.exception("a gap could not be filled", extra=named(self._request.name))
+            logger.exception("a gap could not be filled", extra=named(self._request.sender.name))
             answer = Chunk(error=engine_failure("a gap could not be filled", exc))
         if answer is None:
             return

@@ -41,7 +41,7 @@ def start(request: Request, services: Services) -> Handle:
         raise RequestError("text", limit, original.text)
 
     def take(chunk: Chunk) -> None:
-        with working_for(request.name):
+        with working_for(request.sender.name):
             request.sink(answer(chunk, seq, original, tokenizer))
 
     job = Job(seq, AnswerText(None, (), at_once=True), services.post(take))

@@ -14,6 +14,7 @@ from ..scheduling.job import Claim, Job
 from ..scheduling.outbox import Outbox, Sink
 from ..scheduling.queue import JobQueue
 from ..text.tokenizer import Tokenizer
+from ..tracing.request_trace import RequestTrace
 from ..vision.encoder import Encoder
 
 
@@ -71,6 +72,24 @@ class Services:
 
 
 @dataclass(frozen=True)
+class Sender:
+    """Who sent a request, and what it is known by.
+
+    Attributes:
+        caller: by the address that the front saw; "" if it did not come by the front.
+        name: what lines of the log name it by.
+        trace: notes its passes; None where nobody asked for spans.
+    """
+
+    caller: str = ""
+    name: str = ""
+    trace: RequestTrace | None = None
+
+
+NOBODY = Sender()
+
+
+@dataclass(frozen=True)
 class Request:
     """One request that was checked.
 
@@ -78,18 +97,16 @@ class Request:
         given: its fields as they came, by name.
         sink: takes its chunks, in order, on the sender's thread.
         seconds: the time it may take, queueing included; None for any.
-        caller: who sent it, by the address that the front saw; "" if it did not come by the front.
+        sender: who sent it.
         arrived: when it came, in seconds of time.monotonic(): it may have waited before it was checked.
-        name: what lines of the log name it by.
     """
 
     params: GenerationParams
     given: Mapping[str, object]
     sink: Sink
     seconds: float | None
-    caller: str = ""
+    sender: Sender = NOBODY
     arrived: float = field(default_factory=time.monotonic)
-    name: str = ""
 
     @property
     def deadline(self) -> float | None:
@@ -108,7 +125,8 @@ class Request:
     @property
     def claim(self) -> Claim:
         """What its place in the queue depends on."""
-        return Claim(self.caller, self.params.user, self.params.priority, self.name)
+        sender = self.sender
+        return Claim(sender.caller, self.params.user, self.params.priority, sender.name, sender.trace)
 
 
 @dataclass(frozen=True)

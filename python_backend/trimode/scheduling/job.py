@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from ..api.answer import Chunk, Timing
 from ..decoding.sequence import SequenceState
 from ..text.answer_text import AnswerText
+from ..tracing.request_trace import RequestTrace, SequenceTrace
 from .snapshot import BlockSnapshot
 
 
@@ -21,12 +22,14 @@ class Claim:
         user: whom the caller sent it for, as the caller says.
         priority: among the requests of one caller the lowest goes first.
         name: what lines of the log name the request by.
+        trace: notes its passes; None where nobody asked for spans.
     """
 
     caller: str = ""
     user: str = ""
     priority: int = 0
     name: str = field(default="", compare=False)
+    trace: RequestTrace | None = field(default=None, compare=False)
 
 
 @dataclass(eq=False)
@@ -45,6 +48,7 @@ class Job:
         claim: whose request it is, and how urgent.
         arrival: its place in the order of arrival; the queue sets it. begun: its request had a slot before.
         displaced: it is to make room in the queue for another caller's request.
+        trace: notes its passes, from its slot on, where spans were asked for.
     """
 
     sequence: SequenceState
@@ -63,6 +67,7 @@ class Job:
     arrival: int = 0
     begun: bool = False
     displaced: bool = False
+    trace: SequenceTrace | None = None
     timing: Timing = field(init=False)
 
     def __post_init__(self) -> None:

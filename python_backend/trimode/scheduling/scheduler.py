@@ -104,6 +104,8 @@ class Scheduler:
         seq.slot = self._engine.allocate(block=not seq.single)
         job.timing.admitted = time.monotonic()
         self._queue.start(job)
+        if job.claim.trace is not None:
+            job.trace = job.claim.trace.begin(seq.mode.value)
         facts = job.timing.admitted - job.submitted, seq.mode.value, len(seq.prompt)
         logger.debug("has a slot after %.3f s: mode %s, %d tokens of prompt", *facts, extra=named(job.claim.name))
 
@@ -170,13 +172,15 @@ class Scheduler:
     @blaming
     def _apply(self, job: Job, row: Row, result: RowResult) -> int:
         """Apply a pass; return the tokens of a prompt that it read, or of the answer that it gave."""
-        seq = job.sequence
-        read = len(row.tokens) if seq.phase is Phase.PREFILL else 0
+        seq, phase = job.sequence, job.sequence.phase
+        read = len(row.tokens) if phase is Phase.PREFILL else 0
         if not result.finite:
             said, place = "a pass of %s gave values that are not finite at token %d", (seq.mode.value, row.start)
             logger.error(said, *place, extra=named(job.claim.name))
             raise NotFiniteError(NOT_FINITE)
         outcome = modes.apply(seq, row, result)
+        if job.trace is not None:
+            job.trace.passed(phase.name.lower(), len(outcome.tokens), outcome.drafted, outcome.verified)
         if outcome.drafted is not None:
             self._auto.verified(seq, outcome)
         self._deliver(job, outcome)

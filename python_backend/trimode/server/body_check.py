@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 
 from ..api.checks import check_field
 from ..api.fields import BY_NAME
-from ..api.tensors import CALLER, ID, LOG_ID, TAG, TOKEN_RATE
+from ..api.tensors import CALLER, ID, LOG_ID, TAG, TOKEN_RATE, TRACE
 from ..errors import RequestError
 from ..logs.request_id import current_id, suggest
 from .access.turnstile import Visit
@@ -56,8 +56,9 @@ def check_request(request: dict[str, Any], tag: str, visit: Visit, *, streaming:
         suggest(request_id)
     logged = {LOG_ID: name} if (name := current_id()) else {}
     own = {} if request_id is None else {ID: request_id}
+    traced = {TRACE: visit.traceparent} if visit.span is not None else {}
     rate = {} if visit.token_rate is None else {TOKEN_RATE: visit.token_rate}
-    return json.dumps({**given, **own, **rate, **logged, TAG: tag, CALLER: visit.caller}).encode("ascii")
+    return json.dumps({**given, **own, **rate, **logged, **traced, TAG: tag, CALLER: visit.caller}).encode("ascii")
 
 
 def read_object(body: bytes) -> dict[str, Any]:

@@ -203,7 +203,9 @@ class Guard:
                     checked = check_body(body, tag, visit, streaming=streaming)
             del body  # an answer may take minutes
             async with self.ask(path_of(request), checked, tag) as answer:
-                return await (self._stream if streaming else self._whole)(request, answer)
+                response = await (self._stream if streaming else self._whole)(request, answer)
+            visit.answered(response.status)
+            return response
 
     @property
     def generation(self) -> int:

@@ -29,6 +29,7 @@ from ..api.tensors import (
     RATIOS,
     TAG,
     TOKEN_RATE,
+    TRACE,
     Tensor,
 )
 from ..errors import Described, RequestError
@@ -47,7 +48,7 @@ def read_request(inputs: Iterable[tuple[str, Array]], parameters: str) -> dict[s
     given: dict[str, object] = {name: _python_value(name, array) for name, array in inputs}
     for name, value in _parameters(parameters).items():
         # e.g. triton_enable_empty_final_response
-        if name in (ID, TAG, CANCEL, CALLER, TOKEN_RATE, LOG_ID) or name.startswith("triton_"):
+        if name in (ID, TAG, CANCEL, CALLER, TOKEN_RATE, LOG_ID, TRACE) or name.startswith("triton_"):
             continue
         if name in given:
             raise RequestError(name, "must be given once, as a tensor or a parameter", value, error_type="given_twice")
@@ -83,6 +84,11 @@ def caller_of(parameters: str) -> str:
 def log_id_of(parameters: str) -> str:
     """Return what lines of the log name a request by; "" if it did not come by the front."""
     return str(_parameters(parameters).get(LOG_ID, ""))
+
+
+def trace_of(parameters: str) -> str:
+    """Return the traceparent of the front's span, "" if it has none."""
+    return str(_parameters(parameters).get(TRACE, ""))
 
 
 def token_rate_of(parameters: str) -> int | None:

@@ -20,6 +20,7 @@ from ..logs import request_id
 from ..metrics import Recorder
 from ..requests.services import Handle
 from .arrays import response_arrays
+from .traced import Traced
 
 logger = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class LiveRequest:
         self._handle: Handle | None = None
         self.cancelled = False
         self.closed = False
+        self.traced: Traced | None = None
+        """Takes what its spans say; None where nobody asked for spans."""
 
     def attach(self, handle: Handle) -> None:
         """Set the handle that submit() returned; a request cancelled before that ends now."""
@@ -91,6 +94,8 @@ class LiveRequest:
             self.closed = True
             self._on_closed(self)
             logger.debug("refused: %s", error.for_log(), extra=request_id.named(self.log_id))
+            if self.traced is not None:
+                self.traced.refused(error)
             refuse(self._sender, error)
 
     def sink(self, chunk: Chunk) -> None:
@@ -143,6 +148,8 @@ class LiveRequest:
         self.closed = True
         self._on_closed(self)
         seconds = time.monotonic() - self._started
+        if self.traced is not None:
+            self.traced.ended(chunk, self._handle.params, outcome)
         tokens = chunk.num_input_tokens, chunk.counters.output_tokens
         logger.debug("ended with %s after %.3f s: %d tokens read, %d given", outcome, seconds, *tokens)
         if self._recorder:

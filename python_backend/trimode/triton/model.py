@@ -25,14 +25,17 @@ from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError, eng
 from ..logs import request_id
 from ..logs.setup import asked_for, log_to
 from ..metrics import Recorder
+from ..requests.services import Sender
 from ..runtime import Runtime
 from ..scheduling.job import Claim
-from .arrays import ask_for_outputs, caller_of, cancel_target, log_id_of, read_request, tag_of, token_rate_of
+from ..tracing.spans import ENDPOINT_VARIABLE, Spans
+from .arrays import ask_for_outputs, caller_of, cancel_target, log_id_of, read_request, tag_of, token_rate_of, trace_of
 from .housekeeper import Housekeeper
 from .instance import Instance
 from .intake import Intake
 from .live_request import LiveRequest, refuse
 from .token_budgets import TokenBudgets
+from .traced import Traced
 
 logger = logging.getLogger(__name__)
 
@@ -53,6 +56,7 @@ class TritonPythonModel:
         try:
             log_to(sys.stderr, *asked_for(os.environ))
             config = ServerConfig.load(folder / "model.yaml")
+            spans = Spans.of(os.environ.get(ENDPOINT_VARIABLE, ""), __name__)
             # A relative bundle is relative to the project, in which this folder is model_repository/nemotron_diffusion.
             bundle = folder.parents[1] / config.bundle
             digests.check(bundle, Manifest.load(bundle), known=os.environ.get(digests.STATE, ""))
@@ -60,6 +64,7 @@ class TritonPythonModel:
         except TrimodeError as exc:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
         self._recorder = Recorder()
+        self._spans = spans
         self._budgets = TokenBudgets()
         self._chats = Intake("the chat template")
         self._grammars = Intake("the grammars of others", GRAMMAR_SECONDS)
@@ -82,6 +87,8 @@ class TritonPythonModel:
         used = None if rate is None else partial(self._budgets.use, caller)
         log_id = request_id.plain(log_id_of(parameters) or str(request.request_id()))
         live = LiveRequest(name, sender, recorder, self._housekeeper.forget, used, log_id)
+        if self._spans is not None and recorder is not None:
+            live.traced = Traced(self._runtime.manifest.model, self._spans.request(trace_of(parameters)))
         with request_id.working_for(log_id):
             self._take(request, live, recorder, caller, rate)
 
@@ -94,6 +101,8 @@ class TritonPythonModel:
             self._housekeeper.watch(live)  # before it waits for anything: a cancellation is not remembered for long
             given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), parameters)
             ask_for_outputs(given, request.requested_output_names())
+            if live.traced is not None:
+                live.traced.given = given
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
             submit = partial(self._submit, live, given, timeout_ms, caller, time.monotonic())
             self._hand_on(given, submit, partial(self._refuse, live, recorder, given), _claim(given, caller))
@@ -124,9 +133,10 @@ class TritonPythonModel:
     ) -> None:
         if live.cancelled:
             raise CancelledError("the request was cancelled")
-        submit = partial(self._runtime.submit, timeout_ms=timeout_ms, caller=caller, arrived=arrived, name=live.log_id)
+        trace = None if live.traced is None else live.traced.trace
+        sender = Sender(caller, live.log_id, trace)
         with request_id.working_for(live.log_id):
-            live.attach(submit(given, live.sink))
+            live.attach(self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, sender=sender, arrived=arrived))
 
     def _refuse(self, live: LiveRequest, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
         """Answer a request that could not be read or queued; a defect of ours is logged in full."""
@@ -147,6 +157,8 @@ class TritonPythonModel:
         self._grammars.close()
         self._runtime.close(GRACE_SECONDS)
         self._housekeeper.close()
+        if self._spans is not None:
+            self._spans.close()
 
 
 def _claim(given: dict[str, object], caller: str) -> Claim:

@@ -10,12 +10,17 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from ...errors import RateLimitedError
+from ...errors import ERROR_TYPES, RateLimitedError
 from ...metrics.sliding_minute import MINUTE, SlidingMinute
+from ...tracing.spans import ServedSpan
 from .rates import UNLIMITED, Rates
 
 FREE_SECONDS = 1.0
 """After which a caller with too many requests at once may ask again: when one of them ends is not known."""
+
+
+OTHERS: dict[type[Exception], str] = {ConnectionRefusedError: "unavailable", TimeoutError: "deadline_exceeded"}
+"""Types of errors by what stands for them until they leave the server."""
 
 
 class Visit:
@@ -24,18 +29,35 @@ class Visit:
     Attributes:
         caller: who sent it.
         token_rate: the tokens a minute that an instance of the model may give its caller, None for any number.
+        span: of the request, which ends with it; None where nobody asked for spans.
     """
 
     def __init__(self, caller: str, token_rate: int | None = None, leave: Callable[[], None] | None = None) -> None:
         self.caller = caller
         self.token_rate = token_rate
+        self.span: ServedSpan | None = None
         self._leave = leave
 
-    def leave(self) -> None:
-        """End it; a second call does nothing."""
+    @property
+    def traceparent(self) -> str:
+        """What names the span to those who work for it, "" without one."""
+        return "" if self.span is None else self.span.traceparent
+
+    def leave(self, error_type: str = "") -> None:
+        """End it, with the type of the error that its caller got, "" if it got none; a second call does nothing."""
         leave, self._leave = self._leave, None
         if leave is not None:
             leave()
+        span, self.span = self.span, None
+        if span is not None:
+            if error_type:
+                span.failed(error_type)
+            span.end()
+
+    def answered(self, status: int) -> None:
+        """Note the status of the answer over HTTP."""
+        if self.span is not None:
+            self.span.answered(status)
 
     def __enter__(self) -> Visit:
         """Return it."""
@@ -45,7 +67,18 @@ class Visit:
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End it."""
-        self.leave()
+        error_type = "" if value is None else _type_of(value)
+        if error_type in ERROR_TYPES:
+            self.answered(ERROR_TYPES[error_type].http_status)
+        self.leave(error_type)
+
+
+def _type_of(error: BaseException) -> str:
+    """Return the type of the error that a caller over HTTP gets for what ended its request."""
+    if not isinstance(error, Exception):
+        return "cancelled"  # its caller left
+    other = next((name for kind, name in OTHERS.items() if isinstance(error, kind)), "internal")
+    return str(getattr(error, "error_type", other))  # each face has errors of its own
 
 
 class _Counts:

@@ -114,7 +114,7 @@ class GrpcFront:
         call.begin(Once(call, answer))
 
     def _begin_stream(self, call: Call, caller: str) -> None:
-        enter = partial(self.entry.turnstile.enter, caller)
+        enter = partial(self.entry.visit_of_call, caller, call.metadata, call.path)
         relay = Relay(call, self._open_stream, self._state, self._limits, enter, self._gate)
         self._relays.add(relay)
         call.begin(relay)

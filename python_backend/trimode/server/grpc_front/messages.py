@@ -16,7 +16,7 @@ from tritonclient.grpc import service_pb2 as pb
 
 from ...api.checks import unknown_field
 from ...api.fields import BY_NAME
-from ...api.tensors import CALLER, CANCEL, LOG_ID, MODEL_NAME, MODEL_VERSION, TAG, TOKEN_RATE
+from ...api.tensors import CALLER, CANCEL, LOG_ID, MODEL_NAME, MODEL_VERSION, TAG, TOKEN_RATE, TRACE
 from ...errors import Described, RequestError, TrimodeError, shorten
 from ..access.turnstile import Visit
 from ..error_answer import with_type
@@ -31,7 +31,7 @@ FINAL_NAME = FINAL.encode()
 NOT_FINAL = b"\x0a" + bytes((len(FINAL_NAME),)) + FINAL_NAME + b"\x12\x02\x08\x00"
 """The parameter in protobuf's form where it is false: field 1 the name, field 2 a message whose field 1 is 0."""
 INFER_RESPONSE = 0x12  # in protobuf's form: the key of ModelStreamInferResponse's field 2
-RESERVED = (TAG, CALLER, CANCEL, TOKEN_RATE, LOG_ID)
+RESERVED = (TAG, CALLER, CANCEL, TOKEN_RATE, LOG_ID, TRACE)
 """Parameters by which the front speaks to the model; from a caller they would end or rename another's request."""
 MOST_NAMES = 2 * len(BY_NAME)  # inputs, outputs or parameters of a request, each of which is a field or an output
 MOST_DIMENSIONS = 8  # of a tensor; those of the model have one, or two with a batch's
@@ -96,7 +96,7 @@ def checked(request: Any, message: bytes, visit: Visit, log_id: str = "") -> Req
         for name in tensor.parameters:
             limit = f"is no parameter that {shorten(tensor.name)} may have"
             raise RequestError(name, limit, Described("a value"), error_type="unknown_field")
-    return Request(request.id, message + _ours(visit.caller, visit.token_rate) + _log_id(log_id))
+    return Request(request.id, message + _ours(visit.caller, visit.token_rate) + _named(log_id, visit.traceparent))
 
 
 @lru_cache(maxsize=1024)
@@ -111,11 +111,13 @@ def _ours(caller: str, token_rate: int | None) -> bytes:
     return made
 
 
-def _log_id(log_id: str) -> bytes:
-    """Return the parameter that names the request in the log, nothing for ""."""
+def _named(log_id: str, traceparent: str) -> bytes:
+    """Return the parameters that name the request in the log and its span, nothing for "" each."""
     ours = pb.ModelInferRequest()
     if log_id:
         ours.parameters[LOG_ID].string_param = log_id
+    if traceparent:
+        ours.parameters[TRACE].string_param = traceparent
     made: bytes = ours.SerializeToString()
     return made
 

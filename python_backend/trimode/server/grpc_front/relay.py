@@ -47,10 +47,10 @@ class Upstream:
             self.last_sign = time.monotonic()
         self.running.setdefault(request_id, deque()).append(visit)
 
-    def answered(self, request_id: str) -> None:
-        """Count the last response to a request, if one of this id runs; its caller has it."""
+    def answered(self, request_id: str, error_type: str = "") -> None:
+        """Count the last response to a request, if one of this id runs; its caller has it, and perhaps an error."""
         if visits := self.running.get(request_id):
-            visits.popleft().leave()
+            visits.popleft().leave(error_type)
             if not visits:
                 del self.running[request_id]
 
@@ -120,8 +120,8 @@ class Relay:
             try:
                 accepted = checked(request, message, visit, log_id)
                 up = self._upstream()
-            except TrimodeError:
-                visit.leave()
+            except TrimodeError as exc:
+                visit.leave(exc.error_type)
                 raise
         except TrimodeError as exc:
             logger.debug("refused: %s", exc.for_log(), extra=named(log_id or self._call.request_id))
@@ -152,7 +152,7 @@ class Relay:
         else:
             self._call.send_framed(with_error_type(end, message))
             if is_last(end):
-                up.answered(end.infer_response.id)
+                up.answered(end.infer_response.id, end.error_message.partition(":")[0])
         if self._call.waiting_since is not None:
             up.call.stream.hold()
         elif end is not None:
@@ -166,7 +166,7 @@ class Relay:
             for request_id in up.ids():
                 self._call.refused(why.error_type)
                 self._call.send(refusal(request_id, why))
-                up.answered(request_id)
+                up.answered(request_id, why.error_type)
             self._note_idle()
 
     def finished(self) -> None:
@@ -180,7 +180,7 @@ class Relay:
         for up in self._upstreams:
             up.call.cancel()
             for request_id in up.ids():
-                up.answered(request_id)
+                up.answered(request_id, "cancelled")
         self._upstreams.clear()
 
     def drained(self) -> None:

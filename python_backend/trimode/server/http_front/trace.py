@@ -37,6 +37,12 @@ def begin(headers: Mapping[str, str]) -> None:
     _CURRENT.set((found, "".join(f" {name}={value}" for name, value in names if request_id.NAME.fullmatch(value))))
 
 
+def follow(parent: str) -> None:
+    """Let what works for the current request from now on be parts of the span that `parent`, a traceparent, names."""
+    found, shown = _CURRENT.get()
+    _CURRENT.set(({**found, "traceparent": parent}, shown))
+
+
 def passed_on() -> Mapping[str, str]:
     """Return the headers that Triton gets, which makes its own spans parts of the same trace."""
     return _CURRENT.get()[0]

@@ -14,6 +14,7 @@ from ...api.fields import SHIPPED_REVEALS
 from ...api.reveals import RULE_FILES, check_rule_files, joined, rule_files
 from ...bundle.manifest import ALL_MODES
 from ...logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
+from ...tracing.spans import ENDPOINT_VARIABLE
 from ..installation import find
 from ..ports import Ports, free_port
 from ..process import TritonProcess
@@ -86,7 +87,8 @@ class Launch:
         command += options.triton_options  # after ours: of an option that is given twice the last counts
         bundle = plain_path(bundle, folder, "bundle")
         logs = {FORM_VARIABLE: "json", LEVEL_VARIABLE: options.log_level}  # triton_log.py reads JSON back
-        own = {"TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules), **logs, **keys_given(options)}
+        spans = {ENDPOINT_VARIABLE: options.otlp_traces_endpoint} if options.otlp_traces_endpoint else {}
+        own = {"TRIMODE_BUNDLE": str(bundle), RULE_FILES: joined(rules), **logs, **spans, **keys_given(options)}
         ours = {*variables(parser()), TRITON_OPTIONS}  # which the model does not know, and would refuse as misspelt
         inherited = {name: value for name, value in installation.environment.items() if name not in ours}
         environment = {**inherited, **own}

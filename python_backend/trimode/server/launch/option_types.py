@@ -1,10 +1,11 @@
-"""What options of the command line take: numbers with a unit and a range; errors name the range and what was given."""
+"""What options of the command line take: numbers with a unit and a range, addresses. Errors name what may be."""
 
 from __future__ import annotations
 
 import argparse
 import math
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 from ...config import MANY
 
@@ -87,6 +88,23 @@ def grace(text: str) -> float:
         argparse.ArgumentTypeError: it is none.
     """
     return _number(float, text, lambda time: 0 <= time <= LONGEST_SECONDS, f"from 0 to {LONGEST_SECONDS}")
+
+
+def url(text: str) -> str:
+    """Return an address of HTTP with a host, "" for none.
+
+    Raises:
+        argparse.ArgumentTypeError: it is none.
+    """
+    try:
+        found = urlsplit(text)
+        fits = not text or (found.scheme in ("http", "https") and bool(found.hostname))
+        _ = found.port  # which is a number up to LARGEST_PORT
+    except ValueError:
+        fits = False
+    if not fits:
+        raise argparse.ArgumentTypeError(f"must begin with http:// or https:// and a host, got {text}")
+    return text
 
 
 def _number(kind: type[float] | type[int], text: str, fits: Callable[[float], bool], allowed: str) -> float:

@@ -19,7 +19,7 @@ from ..http_front.bodies import MOST_BYTES
 from ..http_front.listener import MOST_CONNECTIONS
 from ..ports import LOOPBACK
 from .environment import take_environment
-from .option_types import count, grace, interval, mebibytes, port, seconds, total_mebibytes, whole_seconds
+from .option_types import count, grace, interval, mebibytes, port, seconds, total_mebibytes, url, whole_seconds
 from .triton_options import check_triton_options, split
 
 PACKAGE = Path(__file__).resolve().parents[2]
@@ -108,7 +108,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def _add_logs(made: argparse.ArgumentParser) -> None:
-    """Add what the log says and how."""
+    """Add what the log says and how, and where spans go, by vLLM's name."""
     made.add_argument(
         "--log-format",
         choices=tuple(FORMS),
@@ -121,6 +121,14 @@ def _add_logs(made: argparse.ArgumentParser) -> None:
         default=DEFAULT_LEVEL,
         help="the least important lines that are logged; debug has every request and every pass, and what tritonserver "
         "says to inform [%(default)s]",
+    )
+    made.add_argument(
+        "--otlp-traces-endpoint",
+        type=url,
+        default="",
+        metavar="URL",
+        help="send spans of OpenTelemetry to this collector, by OTLP over HTTP, such as "
+        "http://localhost:4318/v1/traces; needs the extra tracing [none]",
     )
 
 

@@ -117,7 +117,9 @@ async def _answered(
         if endpoint.counted:
             with exchange.service.entry.visit(exchange.request) as exchange.visit:
                 exchange.service = await settled()
-                return await endpoint.answer(exchange, part)
+                response = await endpoint.answer(exchange, part)
+                exchange.visit.answered(response.status)
+                return response
         if not open_to_all:
             exchange.service.entry.admit_request(exchange.request)
         return await endpoint.answer(exchange, part)

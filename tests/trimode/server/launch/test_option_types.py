@@ -7,7 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from trimode.server.launch.option_types import count, grace, mebibytes, port, seconds, total_mebibytes, whole_seconds
+from trimode.server.launch.option_types import (
+    count,
+    grace,
+    mebibytes,
+    port,
+    seconds,
+    total_mebibytes,
+    url,
+    whole_seconds,
+)
 
 
 @pytest.mark.parametrize(
@@ -29,3 +38,16 @@ def test_what_is_in_the_range_is_taken(kind: Callable[[str], Any], text: str, va
 def test_what_is_no_number_or_below_zero_never_is(kind: Callable[[str], Any], text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match=f"must be .*, got {text}$"):
         kind(text)
+
+
+@pytest.mark.parametrize("text", ["", "http://localhost:4318/v1/traces", "https://[::1]/v1/traces"])
+def test_an_address_is_taken_as_it_is(text: str) -> None:
+    assert url(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["localhost:4318", "grpc://a:4317", "http://", "http://a:b", "http://a:70000", "http://["]
+)
+def test_what_is_no_address_of_http_is_refused(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="must begin with http:// or https:// and a host, got"):
+        url(text)

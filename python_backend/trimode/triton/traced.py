@@ -1,0 +1,68 @@
+"""Traced: the trace of one request of the model, and what it says, by the semantic conventions for generative AI.
+
+Prompts and answers are never among it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..api.answer import Chunk
+from ..api.params import GenerationParams
+from ..errors import TrimodeError
+from ..tracing.request_trace import Attributes, RequestTrace
+
+OPERATIONS = {"messages": "chat"}
+"""gen_ai.operation.name by the field that holds the prompt; every other prompt is a text that goes on or is changed."""
+TEXT = "text_completion"
+PROVIDER = "trimode"
+
+
+class Traced:
+    """One request of `model`.
+
+    Attributes:
+        trace: notes its passes.
+        given: its fields by name, once they were read.
+    """
+
+    def __init__(self, model: str, trace: RequestTrace) -> None:
+        self.trace = trace
+        self.given: Mapping[str, object] = {}
+        self._model = model
+
+    def ended(self, chunk: Chunk, params: GenerationParams, outcome: str) -> None:
+        """End the trace with the last chunk; `outcome` is how the metrics count the request."""
+        counters = chunk.counters
+        made = self._beginning() | {
+            "gen_ai.output.type": "text",
+            "gen_ai.request.max_tokens": params.max_tokens,
+            "gen_ai.usage.input_tokens": chunk.num_input_tokens,
+            "gen_ai.usage.output_tokens": counters.output_tokens,
+            "gen_ai.usage.cache_read.input_tokens": counters.cached_tokens,
+            "trimode.mode": str(params.kind),
+            "trimode.outcome": outcome,
+            "trimode.forwards": counters.forwards,
+            "trimode.drafted_tokens": counters.total_draft_tokens,
+            "trimode.accepted_tokens": counters.total_accepted_draft_tokens,
+        }
+        if chunk.finish_reason:
+            made["gen_ai.response.finish_reasons"] = [chunk.finish_reason]
+        self.trace.end(self.trace, made, chunk.error.error_type if chunk.error else "")
+
+    def refused(self, error: TrimodeError) -> None:
+        """End the trace of a request that was not queued."""
+        self.trace.end(self.trace, self._beginning(), error.error_type)
+
+    def _beginning(self) -> Attributes:
+        operation = next((OPERATIONS[name] for name in OPERATIONS if name in self.given), TEXT)
+        made: Attributes = {
+            "gen_ai.operation.name": operation,
+            "gen_ai.provider.name": PROVIDER,
+            "gen_ai.request.model": self._model,
+        }
+        for name in ("temperature", "top_p", "top_k", "seed"):
+            value = self.given.get(name)
+            if isinstance(value, int | float):
+                made[f"gen_ai.request.{name}"] = value
+        return made
