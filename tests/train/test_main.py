@@ -75,7 +75,7 @@ def test_ctrl_c_while_a_run_is_prepared_leaves_nothing_half_done(
 
 @pytest.mark.parametrize("path", [path for path in RECIPES if path.stem != "nano-adapter"], ids=lambda path: path.stem)
 def test_every_recipe_loads(path: Path) -> None:
-    assert Recipe.load(path).name == path.stem
+    assert {recipe.name.split("/")[0] for recipe in Recipe.stages(path)} == {path.stem}
 
 
 def test_the_quick_recipe_takes_less_than_five_minutes() -> None:

@@ -126,7 +126,7 @@ def _train_stage(
     with Reporter(folder / "log.jsonl") as reporter:
         prepared = unpack(archive, folder) if archive else prepare(folder, recipe)
         trainer = Trainer(recipe, prepared.corpus, Clock(60 * recipe.minutes, options.until), folder, reporter)
-        _begin(trainer, options)
+        _begin(trainer, recipe, options)
         if options.resume and trainer.progress >= 1 and not is_last:
             say(f"{folder} is done")
             return True
@@ -148,16 +148,16 @@ def _train_stage(
         return not trainer.stopping
 
 
-def _begin(trainer: Trainer, options: argparse.Namespace) -> None:
+def _begin(trainer: Trainer, recipe: Recipe, options: argparse.Namespace) -> None:
     """Give a trainer its weights: those of its latest state, of shards, or those that its recipe names."""
     if options.resume and trainer.path.exists():
         trainer.resume()
     elif options.from_shards:
         trainer.load_shards(options.from_shards)
-    else:
+    elif recipe.start_from or recipe.weights_of:
         from .training.start import first_weights
 
-        first_weights(trainer.model, trainer.recipe, ROOT, RUNS)
+        first_weights(trainer.model, recipe, ROOT, RUNS)
 
 
 if __name__ == "__main__":

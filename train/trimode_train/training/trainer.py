@@ -113,7 +113,6 @@ class Trainer:
             "elapsed": self.clock.elapsed,
             "drawn": self.drawn,
             "documents": self.documents,
-            "done": self.progress,
             "config": self.recipe.model.to_official(),
         }
 
