@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import wrap
 
 from trimode.api.fields import FIELDS, PROMPT_FIELDS, Field
+from trimode.api.rows.images import IMAGE_FIELDS
 
 FILE = Path(__file__).parents[1] / "client" / "trimode_client" / "knobs.py"
 ALWAYS_RETURNED = (
@@ -21,8 +22,13 @@ ALWAYS_RETURNED = (
     "return_effective_params",
 )
 """Outputs that the client asks for with every request, because a Completion holds them."""
-NO_KNOBS = (*PROMPT_FIELDS, *ALWAYS_RETURNED, "suffix", "stream", "min_length")
+NO_KNOBS = (*PROMPT_FIELDS, *ALWAYS_RETURNED, *IMAGE_FIELDS, "suffix", "stream", "min_length")
 """Fields that follow from the method that is called and from its arguments, and a second name of one."""
+IMAGES = '''    images: Sequence[Image]
+    """Pictures, each a path, a URL, bytes or a picture of Pillow: they stand before the text, or before what the last
+    message of the user says. Default: none."""
+
+'''
 TYPES = {
     "string": "str",
     "int": "int",
@@ -50,6 +56,8 @@ from typing import TypedDict
 
 from trimode.api.fields import AcceptRule, AllowedMode, LogProbsKind, Mode, ModeName
 
+from .images import Image
+
 '''
 
 
@@ -63,8 +71,10 @@ def rendered() -> str:
         + '"""What the client asks for with every request, because a Completion holds it."""\n\n\n'
         + "class Knobs(TypedDict, total=False):\n"
         + '    """Every knob of a request. One that is left out, or None, takes the server\'s default."""\n\n'
+        + IMAGES
         + "\n".join(attribute(field) for field in knobs)
-        + '\n\nKNOBS = tuple(Knobs.__annotations__)\n"""The names of the knobs."""\n'
+        + '\n\nKNOBS = tuple(name for name in Knobs.__annotations__ if name != "images")\n'
+        + '"""The knobs that are fields of a request."""\n'
     )
 
 

@@ -21,6 +21,7 @@ from .errors import (
     TrimodeClientError,
     UnavailableError,
 )
+from .images import Image
 from .knobs import KNOBS, Knobs
 from .request import Message, Segment
 from .result import Completion, Piece
@@ -40,6 +41,7 @@ __all__ = [
     "Edit",
     "EngineError",
     "Health",
+    "Image",
     "IncompleteError",
     "InvalidRequestError",
     "Knobs",

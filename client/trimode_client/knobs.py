@@ -7,6 +7,8 @@ from typing import TypedDict
 
 from trimode.api.fields import AcceptRule, AllowedMode, LogProbsKind, Mode, ModeName
 
+from .images import Image
+
 ALWAYS_RETURNED = (
     "return_finish_reason",
     "return_num_input_tokens",
@@ -20,6 +22,14 @@ ALWAYS_RETURNED = (
 
 class Knobs(TypedDict, total=False):
     """Every knob of a request. One that is left out, or None, takes the server's default."""
+
+    images: Sequence[Image]
+    """Pictures, each a path, a URL, bytes or a picture of Pillow: they stand before the text, or before what the last
+    message of the user says. Default: none."""
+
+    max_image_size: int
+    """Pixels of a picture's longer side at most, a multiple of 28; fewer take fewer tokens of the prompt. From 28
+    to 1400. Default: 1400."""
 
     enable_thinking: bool
     """With messages: think first; thought and </think> precede the answer. Default: false."""
@@ -227,5 +237,5 @@ class Knobs(TypedDict, total=False):
     used then. Default: false."""
 
 
-KNOBS = tuple(Knobs.__annotations__)
-"""The names of the knobs."""
+KNOBS = tuple(name for name in Knobs.__annotations__ if name != "images")
+"""The knobs that are fields of a request."""

@@ -17,6 +17,7 @@ from trimode.api.fields import BY_NAME, INT32_MAX
 from trimode.errors import RequestError
 
 from .errors import InvalidRequestError, typed_error
+from .images import with_images
 from .knobs import ALWAYS_RETURNED, KNOBS
 
 Message = Mapping[str, object]
@@ -99,8 +100,11 @@ def _only_one(**prompts: object) -> dict[str, Any]:
 def _checked(
     prompt: Mapping[str, Any], knobs: Mapping[str, Any], *, stream: bool, timeout: float | None
 ) -> dict[str, Any]:
-    fields = dict(prompt)
+    images = knobs.get("images")
+    fields = dict(prompt) if images is None else with_images(prompt, images)
     for name, value in knobs.items():
+        if name == "images":
+            continue
         if name not in KNOBS:
             raise InvalidRequestError("unknown_field", f"{name} is not a knob; known are {', '.join(KNOBS)}")
         if value is not None:

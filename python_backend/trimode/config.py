@@ -97,6 +97,17 @@ class ServerConfig:
             MANY,
         ),
     )
+    max_images: int = field(
+        default=8,
+        metadata=_about("Most pictures of a request, where the model reads pictures.", 1, 1024),
+    )
+    allowed_media_domains: str = field(
+        default="",
+        metadata=_about(
+            "Hosts that pictures may be fetched from, separated by commas, each `NAME` or `NAME:PORT`. Without one "
+            "none is fetched. Private addresses are never asked."
+        ),
+    )
     default_mode: Mode = field(default=Mode.AUTO, metadata=_about("`mode` of a request that does not give it."))
     default_max_tokens: int = field(
         default=128, metadata=_about("`max_tokens` of a request that does not give it.", 1, MANY)
@@ -262,5 +273,8 @@ def _like(default: object, key: str, value: object) -> Any:
         case Path():
             if isinstance(value, str | Path):
                 return Path(value)
+        case str():
+            if isinstance(value, str):
+                return value
     expected = "one of " + ", ".join(Mode) if isinstance(default, Mode) else type(default).__name__
     raise ConfigError(f"{key} must be {expected}, got {value!r}")

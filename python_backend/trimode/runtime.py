@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 from .api.answer import Chunk
 from .api.block_defaults import MAX_QUADRATIC_LENGTH, SMALLEST_QUADRATIC
@@ -32,14 +32,16 @@ from .engines.registry import open_engine, warm_up
 from .grammar.compiler import Compiler
 from .requests import registry
 from .requests.guides import must_compile
-from .requests.services import NOBODY, Handle, Request, Sender, Services
+from .requests.pictures import may_hold_pictures
+from .requests.services import NOBODY, Arrival, Handle, Request, Services, with_pictures
 from .scheduling.batching import MAX_CALL_TOKENS
 from .scheduling.outbox import Outbox, Sink
 from .scheduling.prefix_cache import PrefixCache
 from .scheduling.queue import JobQueue
 from .scheduling.scheduler import Scheduler
-from .text.tokenizer import Tokenizer
+from .text.tokenizer import Tokenizer, tokenizer_of
 from .vision.encoder import Encoder, open_encoder
+from .vision.loader import Loader
 
 SHOWN_ROWS, SHOWN_TOKENS = (1, 8), (1, 8, 32)
 """Rows, and tokens per row, of the calls whose cost is shown to operators."""
@@ -84,6 +86,7 @@ class Runtime:
             grammars=_grammars(self.manifest, tokenizer),
             stores_passes=self.manifest.kv_form == "scatter",
             encoder=encoder,
+            loader=None if encoder is None else Loader.allowing(encoder, config.allowed_media_domains),
         )
         self._prefixes = PrefixCache(config.prefix_cache_mib * 2**20)
         self._scheduler = Scheduler(engine, self.auto, self._prefixes, self._queue, prefill_chunk=config.prefill_chunk)
@@ -104,7 +107,7 @@ class Runtime:
             warm_up(engine)
             return cls(
                 engine,
-                Tokenizer.load(bundle, engine.manifest.vocab_size, engine.manifest.capacity),
+                tokenizer_of(bundle, engine.manifest),
                 config,
                 EffortTable.load(bundle / EFFORT),
                 encoder=open_encoder(bundle, engine.manifest, config, config.picture_cache_mib * 2**20),
@@ -113,37 +116,46 @@ class Runtime:
             engine.close()
             raise
 
-    def submit(
-        self,
-        given: Mapping[str, object],
-        sink: Sink,
-        *,
-        timeout_ms: int | None = None,
-        sender: Sender = NOBODY,
-        arrived: float | None = None,
-        reference: bool = False,
-    ) -> Handle:
+    def submit(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Handle:
         """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
+
+        Pictures are loaded on the way, which may take seconds; `prepare` and `start` do the two parts of it.
 
         Args:
             given: the request's fields by name, as `fields.FIELDS` lists them.
-            timeout_ms: a limit that came from outside the fields; the tighter one counts.
-            sender: who sent it; slots go to callers in turn (see scheduling/turns.py).
-            arrived: when it came, in seconds of time.monotonic(); None for now.
-            reference: follow the released loops to the letter (see GenerationParams).
+            arrival: see Arrival.
 
         Raises:
             RequestError: a field is bad, or prompt and answer do not fit the engine.
             DeadlineError: its time was over before it was checked.
             OverloadedError: the queue is full.
         """
-        params = self._check(given, reference)
-        limits = [limit for limit in (timeout_ms, params.timeout_ms) if limit]
+        return self.start(self.prepare(given, sink, **arrival))
+
+    def prepare(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Request:
+        """Check a request and load its pictures, for `start`.
+
+        Raises:
+            RequestError: a field is bad, or a picture cannot be had or read.
+            DeadlineError: its time was over before it was checked.
+            EngineError: a picture could not be encoded.
+        """
+        params = self._check(given, arrival.get("reference", False))
+        limits = [limit for limit in (arrival.get("timeout_ms"), params.timeout_ms) if limit]
         seconds = min(limits) / 1000 if limits else None
+        arrived, sender = arrival.get("arrived"), arrival.get("sender", NOBODY)
         request = Request(params, given, sink, seconds, sender, time.monotonic() if arrived is None else arrived)
         if arrived is not None:
             request.check_time()
+        return with_pictures(request, self.services.loader)
+
+    def start(self, request: Request) -> Handle:
+        """Queue a request that `prepare` returned; raises what `submit` does once its fields are checked."""
         return self._start(request)
+
+    def sees(self, given: Mapping[str, object]) -> bool:
+        """Return whether `prepare` may have to load pictures; it is not sure where messages are not read yet."""
+        return self.services.loader is not None and may_hold_pictures(given)
 
     def must_compile(self, given: Mapping[str, object]) -> bool:
         """Return whether `submit` would first compile a grammar, which can take seconds."""
@@ -260,6 +272,7 @@ def _defaults(
         modes=tuple(Mode(name) for name in manifest.modes),
         max_tokens=config.default_max_tokens,
         intervals=config.intervals,
+        most_images=0 if manifest.vision is None else config.max_images,
         quadratic_length=manifest.compiled.quadratic_length if manifest.compiled else MAX_QUADRATIC_LENGTH,
     )
 

@@ -120,7 +120,7 @@ def _kind(default: object) -> str:
             return "integer"
         case Path():
             return "path"
-        case StrEnum():
+        case StrEnum() | str():
             return "string"
     raise SystemExit(f"no word for the type of {default!r}")
 

@@ -28,6 +28,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         *("text_input", "input_ids", "messages", "segments", "text", "suffix", "instruction"),
         *("enable_thinking", "continue_final_message", "allow_special_tokens"),
     ),
+    "Pictures": ("image_bytes_input", "image_url_input", "max_image_size"),
     "Mode": ("mode", "auto_allow", "effort", "speculation", "draft_adapter", "prediction", "prompt_lookup"),
     "Length and stop": (
         *("max_tokens", "min_tokens", "min_length", "stop_words", "end_id", "stop_token_ids"),

@@ -12,6 +12,7 @@ from trimode.api.applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, fields
 from trimode.api.defaults import Defaults
 from trimode.api.fields import BY_NAME, FIELDS, PROMPT_FIELDS, Mode, Operation
 from trimode.api.params import GenerationParams
+from trimode.api.rows.images import IMAGE_FIELDS
 from trimode_client import InvalidRequestError, Knobs
 from trimode_client.knobs import ALWAYS_RETURNED, KNOBS
 from trimode_client.request import build, build_infill, build_revise
@@ -20,6 +21,7 @@ from tests.support.toy import EFFORTS
 
 EXAMPLES: dict[str, Any] = {
     "auto_allow": ["diffusion"],
+    "max_image_size": 56,
     "text_input": "héllo",
     "input_ids": [1, 2, 3],
     "messages": [{"role": "user", "content": "hé"}],
@@ -63,11 +65,11 @@ def filled(left: Any = None, right: Any = None, messages: Any = None, segments: 
 
 
 def test_the_typed_knobs_are_the_fields_of_the_table() -> None:
-    assert tuple(Knobs.__annotations__) == KNOBS
+    assert tuple(Knobs.__annotations__) == ("images", *KNOBS)
 
 
 def test_every_field_of_the_table_is_a_prompt_a_knob_or_set_by_the_client() -> None:
-    others = ("suffix", "stream", "min_length")  # the last is min_tokens
+    others = (*IMAGE_FIELDS, "suffix", "stream", "min_length")  # the last is min_tokens
     assert {*PROMPT_FIELDS, *KNOBS, *ALWAYS_RETURNED, *others} == {field.name for field in FIELDS}
 
 
@@ -282,21 +284,25 @@ def knobs_of_mode(mode: Mode) -> dict[str, Any]:
     return known | {"mode": str(mode)}
 
 
-DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=1, adapter=True, effort=EFFORTS)
+DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=1, adapter=True, effort=EFFORTS, most_images=1)
+IMAGES = ["data:,a"]
 
 
 @pytest.mark.parametrize("mode", list(Mode))
 def test_the_server_accepts_a_request_with_every_knob(mode: Mode) -> None:
-    assert GenerationParams.parse(built(**knobs_of_mode(mode)), DEFAULTS).sampling.seed == 2**40
+    assert GenerationParams.parse(built(images=IMAGES, **knobs_of_mode(mode)), DEFAULTS).sampling.seed == 2**40
 
 
 def test_the_server_accepts_a_gap_with_every_knob_of_one() -> None:
     knobs = knobs_of(Operation.INFILL)
     del knobs["draft_adapter"], knobs["auto_allow"], knobs["speculation"]
-    assert GenerationParams.parse(filled("a", "b", **knobs), DEFAULTS).infill.infill_tokens == 3
+    assert GenerationParams.parse(filled("a", "b", images=IMAGES, **knobs), DEFAULTS).infill.infill_tokens == 3
 
 
 def test_the_server_accepts_a_revision_with_every_knob_of_one() -> None:
     knobs = knobs_of(Operation.REVISE)
     del knobs["draft_adapter"], knobs["auto_allow"], knobs["speculation"]
-    assert GenerationParams.parse(build_revise("abc", knobs), DEFAULTS).revise.spans == ((0, 2), (5, 9))
+    assert GenerationParams.parse(build_revise("abc", {**knobs, "images": IMAGES}), DEFAULTS).revise.spans == (
+        (0, 2),
+        (5, 9),
+    )

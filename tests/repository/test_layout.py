@@ -26,7 +26,8 @@ TABLE = {
     "trimode": (19, 10, 81),
     # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
     "trimode_convert": (11, 7, 21),
-    "trimode_client": (10, 6, 26),
+    # pictures are a room of their own, whose type the knobs have
+    "trimode_client": (11, 8, 29),
     "trimode_train": (10, 7, 28),
     # a soak is a room of its own, which needs what measurements share
     # a fuzz is one too, which names its commit as a soak does
@@ -63,7 +64,8 @@ MAY_IMPORT = {
     # text: server/openai/ answers /tokenize without a way through Triton, which routers ask for every request, shows
     # the tokens of log-probabilities, and counts a prompt's tokens, since an answer may take what the context leaves.
     # grammar: what weighs an expression, before the schemas of tools are tried.
-    "server": {*FOUNDATION, "logs", "tracing", "config", "metrics", "text", "grammar"},
+    # vision: how many tokens a picture takes by its header, where an answer may take what the context leaves.
+    "server": {*FOUNDATION, "logs", "tracing", "config", "metrics", "text", "grammar", "vision"},
 }
 """What each room of the runtime may import; rooms that come later stand above those that they use."""
 ENGINE_CONTRACT = {"trimode.engines.base"}

@@ -14,6 +14,7 @@ from trimode.api.defaults import Defaults
 from trimode.api.effort import EffortTable, Level
 from trimode.api.fields import FIELDS, PROMPT_FIELDS, Field, Mode, Operation
 from trimode.api.params import GenerationParams
+from trimode.api.rows.images import IMAGE_FIELDS
 from trimode.api.tensors import OUTPUTS
 from trimode.config import ServerConfig, settings
 from trimode.errors import ERROR_TYPES, RequestError
@@ -36,6 +37,7 @@ DEFAULTS = Defaults(
     mask_token_id=3,
     adapter=True,
     effort=EffortTable("hash", (Level(0.0, 16, 4, None, 0, 0.9, 0.1), Level(1.0, 32, 32, 0.95, 3, 0.99, 0.3))),
+    most_images=1,
 )
 PROMPTS: dict[Operation, dict[str, Any]] = {
     Operation.GENERATE: {"messages": [{"role": "user", "content": "a"}]},
@@ -43,6 +45,8 @@ PROMPTS: dict[Operation, dict[str, Any]] = {
     Operation.REVISE: {"text": "a"},
 }
 """A request for each operation."""
+BESIDE_A_TEXT = (*IMAGE_FIELDS, "max_image_size")
+"""Fields that messages do not have: their pictures are parts of them."""
 NO_PROMPTS = [field for field in FIELDS if field.name not in (*PROMPT_FIELDS, "suffix", "mode")]
 """Fields that do not ask for an operation or a mode."""
 VALUES: dict[str, Any] = {
@@ -74,6 +78,9 @@ VALUES: dict[str, Any] = {
     "allowed_token_ids": [5],
     "bad_token_ids": [5],
     "stop_token_ids": [5],
+    "image_bytes_input": ["AAAA"],
+    "image_url_input": ["data:,a"],
+    "max_image_size": 56,
     "continue_final_message": False,
     "allow_special_tokens": False,
 }
@@ -81,6 +88,7 @@ VALUES: dict[str, Any] = {
 COMPANIONS: dict[str, dict[str, Any]] = {
     **{name: {"stream": True} for name in ("stream_provisional", "stream_interval_ms")},
     "log_probs_kind": {"return_log_probs": True},
+    "max_image_size": {"image_url_input": ["data:,a"]},
     "guided_decoding_guide_type": {"guided_decoding_guide": "a+"},
     "guided_decoding_guide": {"guided_decoding_guide_type": "regex"},
     "guided_decoding_scope": {"guided_decoding_guide_type": "regex", "guided_decoding_guide": "a+"},
@@ -138,6 +146,8 @@ def test_what_a_field_is_said_to_apply_to_is_what_takes_it(field: Field) -> None
     value = VALUES[field.name] if field.name in VALUES else simple[field.kind]
     for operation, prompt in PROMPTS.items():
         for mode in Mode if operation is Operation.GENERATE else (Mode.DIFFUSION,):
+            if field.name in BESIDE_A_TEXT and operation is Operation.GENERATE:
+                prompt = {"text_input": "a"}
             request = {**prompt, "mode": mode.value, **COMPANIONS.get(field.name, {}), field.name: value}
             said = mode in applies(field.name).get(operation, ())
             assert kept_out(request) is not said, (operation, mode)

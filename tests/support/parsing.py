@@ -9,7 +9,7 @@ from trimode.errors import RequestError
 
 from tests.support.toy import EFFORTS
 
-DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9, effort=EFFORTS)
+DEFAULTS = Defaults(vocab_size=100, block_length=8, end_id=7, end_think_token_id=9, effort=EFFORTS, most_images=2)
 
 
 def parse(given: dict[str, object] | None = None, **more: object) -> GenerationParams:

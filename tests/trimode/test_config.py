@@ -26,10 +26,13 @@ def test_an_empty_file_gives_the_defaults(tmp_path: Path) -> None:
 def test_every_key_is_read(tmp_path: Path) -> None:
     text = (
         "bundle: /a/b\nthreads: 3\nspin: true\nmax_slots: 4\nmax_queue: 5\nprefill_chunk: 6\n"
-        "prefix_cache_mib: 8\npicture_cache_mib: 2\ndefault_mode: diffusion\ndefault_max_tokens: 7\ndevice: 1\n"
+        "prefix_cache_mib: 8\npicture_cache_mib: 2\nmax_images: 3\nallowed_media_domains: a.org\n"
+        "default_mode: diffusion\ndefault_max_tokens: 7\ndevice: 1\n"
         "stream_interval: 8\nstream_interval_ms: 9\n"
     )
-    assert load(tmp_path, text) == ServerConfig(Path("/a/b"), 3, True, 4, 5, 6, 8, 2, Mode.DIFFUSION, 7, 1, 8, 9)
+    assert load(tmp_path, text) == ServerConfig(
+        *(Path("/a/b"), 3, True, 4, 5, 6, 8, 2, 3, "a.org", Mode.DIFFUSION, 7, 1, 8, 9)
+    )
 
 
 @pytest.mark.parametrize(
@@ -41,6 +44,8 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("TRIMODE_MAX_QUEUE", "0", 0),
         ("TRIMODE_PREFIX_CACHE_MIB", "0", 0),
         ("TRIMODE_PICTURE_CACHE_MIB", "1", 1),
+        ("TRIMODE_MAX_IMAGES", "2", 2),
+        ("TRIMODE_ALLOWED_MEDIA_DOMAINS", "a.org,b.org:81", "a.org,b.org:81"),
         ("TRIMODE_DEVICE", "3", 3),
         ("TRIMODE_STREAM_INTERVAL", "3", 3),
         ("TRIMODE_SPIN", "false", False),

@@ -12,6 +12,7 @@ from trimode.api.fields import Mode
 
 from ..client import Client
 from ..errors import TrimodeClientError
+from ..images import with_images
 from ..knobs import Knobs
 from .generate import summary
 from .knobs import add_knobs, given_knobs, knobs_of
@@ -34,10 +35,11 @@ class Chat:
 
     def __init__(self, client: Client, knobs: Knobs, system: str | None, console: Console) -> None:
         self._client = client
+        self._images = knobs.pop("images", ())  # of the first question
         self._given = self._knobs = knobs
         self._system = system
         self._console = console
-        self.messages: list[dict[str, str]] = []
+        self.messages: list[dict[str, Any]] = []
         self.reset()
 
     def reset(self) -> None:
@@ -71,6 +73,8 @@ class Chat:
 
     def _answer(self, line: str) -> None:
         asked = [*self.messages, {"role": "user", "content": line}]
+        if self._images and not any(one["role"] == "user" for one in self.messages):
+            asked = with_images({"messages": asked}, self._images)["messages"]
         try:
             with self._client.stream(messages=asked, **self._knobs) as stream:
                 for piece in stream:

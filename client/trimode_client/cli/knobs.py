@@ -62,6 +62,8 @@ def add_knobs(
     """
     left_out = {*without, *_not_of(operation)}
     group = parser.add_argument_group("knobs", "The server has a default for each knob that is left out.")
+    shown = "A picture before the prompt, a file or a URL; may be given several times. [none]"
+    group.add_argument("--image", dest="images", action="append", metavar="FILE", help=shown)
     for name in FLAGS:
         if name in left_out:
             continue
@@ -107,7 +109,7 @@ def _span(text: str) -> list[int]:
 
 def given_knobs(arguments: argparse.Namespace) -> Knobs:
     """Return the knobs that were given."""
-    found = {name: getattr(arguments, name, None) for name in FLAGS}
+    found = {name: getattr(arguments, name, None) for name in ("images", *FLAGS)}
     knobs: Knobs = {name: value for name, value in found.items() if value is not None}  # type: ignore[assignment]
     return knobs
 

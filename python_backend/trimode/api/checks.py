@@ -32,6 +32,7 @@ from .fields import (
 )
 from .hints import HINTS
 from .kinds import KINDS, as_number, as_text, expect, in_range
+from .rows.images import Content, ImageSource, check_max_image_size, image_part
 
 ROLES = ("system", "developer", "user", "assistant")
 """Roles of messages; developer is OpenAI's newer name for system."""
@@ -139,9 +140,9 @@ def _segments(field: Field, items: list[object]) -> tuple[str | int | None, ...]
     return tuple(checked)
 
 
-def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, str], ...]:
-    """Return messages as chat templates read them: the role developer as system, parts of text as one text."""
-    checked = []
+def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, Content], ...]:
+    """Return messages: the role developer as system, parts of text as one text where no picture stands among them."""
+    checked: list[Mapping[str, Content]] = []
     for at, given in enumerate(messages):
         message = _from_json(given) if isinstance(given, str) else given
         if not isinstance(message, Mapping) or set(message) - {"role", "content"} or "role" not in message:
@@ -149,14 +150,19 @@ def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, str], 
         role = message["role"]
         if role not in ROLES:
             raise RequestError(f"messages[{at}].role", "must be system, user or assistant", role)
-        content = replace(field, name=f"messages[{at}].content")
+        content = replace(field, name=f"messages[{at}].content", most_characters=None)
         said = message.get("content", Described("nothing"))
         if isinstance(said, list):
-            said = "".join(_part(content, number, part) for number, part in enumerate(said))
+            said = _joined(content, [_part(content, number, part) for number, part in enumerate(said)])
         elif isinstance(said, Described) or not isinstance(said, str):
             limit = "must be a string, or a list of parts of text"
             raise RequestError(content.name, limit, said, error_type="wrong_type")
-        checked.append({"role": "system" if role == "developer" else role, "content": as_text(content, said)})
+        else:
+            said = as_text(content, said)
+        if not isinstance(said, str) and role != "user":
+            limit = "must hold no picture: those of the user's messages are read"
+            raise RequestError(content.name, limit, Described(f"one of the role {role}"), error_type="not_applicable")
+        checked.append({"role": "system" if role == "developer" else role, "content": said})
     return tuple(checked)
 
 
@@ -168,13 +174,21 @@ def _from_json(text: str) -> object:
         return text
 
 
-def _part(content: Field, number: int, part: object) -> str:
-    """Return the text of one part of a message."""
+def _joined(content: Field, parts: list[str | ImageSource]) -> Content:
+    """Return what a message says: one text, or texts and pictures in their order."""
+    texts = as_text(content, "".join(one for one in parts if isinstance(one, str)))
+    return tuple(parts) if any(isinstance(one, ImageSource) for one in parts) else texts
+
+
+def _part(content: Field, number: int, part: object) -> str | ImageSource:
+    """Return the text of one part of a message, or its picture."""
     name = f"{content.name}[{number}]"
     if not isinstance(part, Mapping) or "type" not in part:
         raise RequestError(name, "must be an object with the keys type and text", part, error_type="wrong_type")
+    if (image := image_part(name, part)) is not None:
+        return image
     if part["type"] != "text":
-        raise RequestError(f"{name}.type", "must be text, which is all that this model reads", part["type"])
+        raise RequestError(f"{name}.type", "must be text, image_url or image", part["type"])
     if set(part) != {"type", "text"}:
         raise RequestError(name, "must hold the keys type and text", part)
     return as_text(replace(content, name=f"{name}.text"), part["text"])
@@ -221,5 +235,6 @@ CHECKS: dict[Check, Callable[[Field, Any], Any]] = {
     "bad_words": _bad_words,
     "logit_bias": _logit_bias,
     "stop_token_ids": _stop_token_ids,
+    "image_size": lambda field, value: check_max_image_size(field.name, value),
 }
 """What a row of the table may name; each takes the field and the value that passed its kind's check."""

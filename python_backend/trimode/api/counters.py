@@ -39,6 +39,9 @@ MEANINGS: dict[str, Meaning] = {
     "cached_tokens": Meaning(
         "tokens", "Tokens of the prompt that the prefix cache knew from an earlier request, and that were not read."
     ),
+    "image_tokens": Meaning(
+        "tokens", "Tokens of the prompt that stand for pictures: one a cell, the ends of its rows, and two around them."
+    ),
     "total_draft_tokens": Meaning(
         "tokens",
         "Tokens drafted: `block_length` - 1 in each cycle, fewer in mode auto or at the end of the answer. Those of "
@@ -103,6 +106,7 @@ class Counters:
     accepted_prompt_lookup_tokens: int = 0
     rejected_prompt_lookup_tokens: int = 0
     cached_tokens: int = 0
+    image_tokens: int = 0
     output_tokens: int = 0
     acceptance: tuple[int, ...] = ()
 

@@ -18,6 +18,7 @@ from .effort import EffortTable
 from .fields import ALLOWED, MAX_GAP_TOKENS, PROMPT_FIELDS, Mode, Operation
 from .guide import resolve_guide
 from .rows.drafts import check_free_drafts
+from .rows.images import check_images
 from .rows.streams import EVERY_TOKEN, resolve_intervals
 
 
@@ -36,6 +37,7 @@ class Defaults:
     max_tokens: int = 128
     intervals: tuple[int, int] = EVERY_TOKEN  # stream_interval and stream_interval_ms
     modes: tuple[Mode, ...] = tuple(Mode)  # those that the checkpoint was trained for
+    most_images: int = 0  # pictures that a request may have; 0 where the model reads text alone
     quadratic_length: int = MAX_QUADRATIC_LENGTH  # tokens of the longest draft that one pass of the engine verifies
 
 
@@ -79,6 +81,7 @@ def resolve(values: dict[str, Any], defaults: Defaults) -> dict[str, Any]:
             rules out.
     """
     operation = _resolve_operation(values, defaults)
+    check_images(values, defaults.most_images)
     mode = _resolve_mode(values, operation, defaults)
     _resolve_adapter(values, mode, defaults)
     for name, needed in _COMPANIONS.items():

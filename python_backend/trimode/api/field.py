@@ -17,6 +17,7 @@ Check = Literal[
     "bad_words",
     "logit_bias",
     "stop_token_ids",
+    "image_size",
 ]
 """Checks that a row may name in addition to its kind's; checks.py has them."""
 

@@ -19,6 +19,8 @@ from .kinds import MAX_TEXT_CHARACTERS as MAX_TEXT_CHARACTERS
 from .reveals import REVEALS as REVEALS
 from .reveals import SHIPPED_REVEALS as SHIPPED_REVEALS
 from .rows.drafts import DRAFT_FIELDS
+from .rows.images import MOST_MESSAGES_CHARACTERS
+from .rows.images import ROWS as IMAGE_ROWS
 from .rows.streams import STREAM_FIELDS
 
 ModeName = Literal["auto", "autoregressive", "diffusion", "self_speculation"]
@@ -77,7 +79,9 @@ FIELDS: tuple[Field, ...] = (
         "json",
         "",
         "The prompt as chat messages, a JSON list of {role, content}. The content is a text, or a list of parts "
-        '{"type": "text", "text": ...}, whose texts are joined as they are.',
+        '{"type": "text", "text": ...}, whose texts are joined as they are, and pictures, {"type": "image_url", '
+        '"image_url": {"url": ...}}, where the model reads them.',
+        most_characters=MOST_MESSAGES_CHARACTERS,
         check="messages",
     ),
     Field(
@@ -88,6 +92,7 @@ FIELDS: tuple[Field, ...] = (
         check="segments",
     ),
     Field("text", "string", "", "A text to revise; the answer is the text with what was changed, and the edits."),
+    *IMAGE_ROWS,
     Field("enable_thinking", "bool", "false", "With messages: think first; thought and </think> precede the answer."),
     Field(
         "continue_final_message",

@@ -17,6 +17,7 @@ from .checks import check_field
 from .defaults import Defaults, resolve
 from .fields import PROMPT_FIELDS, Mode, Operation
 from .guide import GuideScope, GuideType
+from .rows.images import DEFAULT_MAX_IMAGE_SIZE, IMAGE_FIELDS, ImageSource, sources_of
 
 Group = TypeVar("Group")
 
@@ -35,6 +36,14 @@ class PromptParams:
     enable_thinking: bool = False
     continue_final_message: bool = False
     allow_special_tokens: bool = False
+    image_bytes_input: tuple[str, ...] = ()
+    image_url_input: tuple[str, ...] = ()
+    max_image_size: int = DEFAULT_MAX_IMAGE_SIZE
+
+    @cached_property
+    def images(self) -> tuple[ImageSource, ...]:
+        """The pictures, in the order in which they stand in the prompt."""
+        return sources_of(vars(self))
 
     @property
     def field(self) -> str:
@@ -258,6 +267,7 @@ class GenerationParams:
         left_out |= {*NOT_ECHOED, *fields_of_others(self.operation)}
         left_out |= set(NOT_OF_OPERATIONS.get(self.operation, ()))
         left_out |= set(() if self.revise.revise_rounds else REVISING)
+        left_out |= set() if self.prompt.images else {"max_image_size"}
         values = self._flat()
         echo = {name: values[name] for name in ECHO_ORDER if name not in left_out}
         if self.prompt.segments is not None:
@@ -273,7 +283,7 @@ class GenerationParams:
         return own
 
 
-NOT_ECHOED = (*PROMPT_FIELDS, "suffix", "instruction", "prediction", "min_length", "cache_salt")
+NOT_ECHOED = (*PROMPT_FIELDS, *IMAGE_FIELDS, "suffix", "instruction", "prediction", "min_length", "cache_salt")
 """Fields of which `effective_params` says nothing, but for the gaps of `segments`: texts, a second name, a secret."""
 ECHO_ORDER = (
     *("mode", "max_tokens", "end_id", "block_length", "denoise_steps", "threshold", "reveal", "seed", "auto_allow"),
@@ -281,6 +291,7 @@ ECHO_ORDER = (
     *("text_input", "input_ids", "messages", "segments", "suffix", "infill_tokens", "infill_lengths"),
     *("return_candidates", "text", "instruction", "spans", "revise_threshold", "revise_fraction", "revise_rounds"),
     *("accept", "effort", "enable_thinking", "continue_final_message", "allow_special_tokens"),
+    *(*IMAGE_FIELDS, "max_image_size"),
     *("stream", "stream_provisional", "stop_words", "bad_words", "draft_adapter"),
     *("logit_bias", "allowed_token_ids", "bad_token_ids", "min_tokens", "min_length", "stop_token_ids"),
     *("include_stop_str_in_output", "skip_special_tokens", "guided_decoding_guide_type", "guided_decoding_guide"),

@@ -88,6 +88,7 @@ COUNTS = (
     "commit_forwards",
     "score_forwards",
     "cached_tokens",
+    "image_tokens",
     "total_draft_tokens",
     "total_accepted_draft_tokens",
     "accepted_prediction_tokens",

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 
 from ..api.answer import Chunk
 from ..api.fields import Mode
+from ..api.params import GenerationParams
 from ..decoding.infill_state import InfillState
 from ..decoding.modes.infill import begin
 from ..decoding.sequence import SequenceState
@@ -69,7 +71,7 @@ class GapJobs:
             given=given,
         )
         params = replace(self._params, max_tokens=size)
-        seq = SequenceState(params, start.prompt, services.mask_token_id, log_probs=list(log_probs), infill=state)
+        seq = self._sequence(params, start, log_probs=list(log_probs), infill=state)
         seq.rules, seq.guide = self._rules, gap.guide_of(start)
         if not seq.prompt:
             begin(seq)
@@ -86,7 +88,7 @@ class GapJobs:
             draft_adapter=adapter,
         )
         params = replace(self._params, mode=Mode.SELF_SPECULATION, max_tokens=size, block=block)
-        seq = SequenceState(params, start.prompt, self._services.mask_token_id, adapter, rules=self._rules)
+        seq = self._sequence(params, start, adapter=adapter, rules=self._rules)
         seq.guide = gap.guide_of(start)
         return self._job(seq, start)
 
@@ -100,6 +102,13 @@ class GapJobs:
         if tokens is None:
             return []
         return [self.filling(gap, last, len(tokens), tokens)]
+
+    def _sequence(self, params: GenerationParams, start: Start, **state: Any) -> SequenceState:
+        """Return a sequence whose prompt is `start`'s, with the request's pictures; `state` are fields of it."""
+        pictures = self._request.pictures
+        prompt = pictures.placed(start.prompt)
+        found = pictures.of_prompt(prompt)
+        return SequenceState(params, prompt, self._services.mask_token_id, pictures=found, **state)
 
     def _job(self, seq: SequenceState, start: Start) -> Job:
         request = self._request

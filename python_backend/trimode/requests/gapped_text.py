@@ -5,13 +5,15 @@ Knows nothing of decoding or of queues.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from ..api.params import GenerationParams
+from ..api.rows.images import Content
 from ..errors import PromptTooLongError
 from ..text.special_tokens import MARK
 from ..text.tokenizer import Tokenizer
+from .pictures import before
 
 
 @dataclass(frozen=True)
@@ -42,11 +44,11 @@ class GappedText:
     def of(cls, params: GenerationParams, tokenizer: Tokenizer) -> GappedText:
         """Build it from a request; raises a RequestError when the chat template refuses its messages."""
         prompt, infill, begun = params.prompt, params.infill, ""
-        chat = list(prompt.messages or ())
+        chat: list[Mapping[str, Content]] = list(prompt.messages or ())
         if prompt.instruction is not None:
-            chat = [{"role": "user", "content": prompt.instruction}]
+            chat = [{"role": "user", "content": before(prompt, prompt.instruction)}]
         elif chat and chat[-1]["role"] == "assistant":  # the answer's beginning
-            begun = chat.pop()["content"]
+            begun = str(chat.pop()["content"])
         made = cls("", (prompt.text_input or begun, prompt.suffix or ""), (infill.sizes,), closed=False)
         if prompt.segments is not None:
             made = cls.of_segments(prompt.segments, "", closed=False)
@@ -54,8 +56,10 @@ class GappedText:
             return made
         field, special = "messages" if prompt.instruction is None else "instruction", prompt.allow_special_tokens
         context = tokenizer.render_chat(chat, enable_thinking=False, field=field, allow_special_tokens=special)
-        marks = "" if special or not begun else tokenizer.mark(begun)
-        marked = not special and MARK in context + marks
+        marks = tokenizer.mark(begun, allow_special_tokens=special) if begun else ""
+        for piece in made.pieces if prompt.images else ():
+            tokenizer.guard.check(piece, prompt.field)
+        marked = tokenizer.marks(allow_special_tokens=special) and (bool(prompt.images) or MARK in context + marks)
         return replace(made, context=context, closed=True, marked=marked, begun=marks if marked else "")
 
     def largest(self, gap: int, searched: int) -> int:

@@ -23,7 +23,8 @@ from .token_rules import rules_of
 
 def start(request: Request, services: Services) -> Handle:
     """Queue the request's only job; see registry.start."""
-    text, prompt = read_prompt(request.params, services)
+    text, ids = read_prompt(request.params, services)
+    prompt = request.pictures.placed(ids)
     asked = request.given.get("max_tokens") is not None
     params = fit(request.params, len(prompt), services.capacity_for(request.params), asked=asked)
     sink, tokenizer, outbox = request.sink, services.tokenizer, services.outbox
@@ -36,6 +37,7 @@ def start(request: Request, services: Services) -> Handle:
             rules=rules_of(params, services),
             guide=guide_of(params, services),
             free_drafts=free_drafts_of(params, prompt, services),
+            pictures=request.pictures.of_prompt(prompt),
         ),
         text=AnswerText(
             tokenizer,

@@ -55,7 +55,9 @@ class InfillRequest:
         self._request, self._services, self._params = request, services, request.params
         self._tokenizer = services.tokenizer_for(request.params.prompt.field)
         self._text = GappedText.of(request.params, self._tokenizer)
-        self._known_tokens = self._text.check(request.params, self._tokenizer, services.capacity)
+        self._capacity = services.capacity - request.pictures.extra  # for what is not a picture
+        known = self._text.check(request.params, self._tokenizer, self._capacity)
+        self._known_tokens = known + request.pictures.extra
         self._lock = threading.Lock()  # guards the next two
         self._jobs: list[Job] = []
         self._cancelled = False
@@ -89,7 +91,7 @@ class InfillRequest:
         last = at + 1 == len(self._text.sizes)
         end_id = self._params.end_id if self._text.closed and last else None
         left, right = self._text.left(self._fills), self._text.pieces[at + 1]
-        block, capacity = self._params.block.block_length, self._services.capacity
+        block, capacity = self._params.block.block_length, self._capacity
         context = GapContext(
             self._tokenizer, left, right, block=block, end_id=end_id, capacity=capacity, marked=self._text.marked
         )
@@ -118,7 +120,7 @@ class InfillRequest:
     def _check_room(self, size: int) -> None:
         """Raise if a gap of `size` does not fit; the fillings of earlier gaps may have taken more tokens."""
         prompt, block = len(self._gaps[-1].context.starts[-1].prompt), self._params.block.block_length
-        capacity = self._services.capacity
+        capacity = self._capacity
         if prompt + size + block > capacity:
             limit = f"must leave room for a gap of {size} and a block of {block} in {capacity} tokens"
             raise PromptTooLongError(self._params.prompt.field, limit, f"{prompt} tokens")
@@ -157,7 +159,8 @@ class InfillRequest:
         self._answered = True
         if answer.error is not None:
             self.cancel()  # what else runs
-        answer.counters = replace(self._counters, output_tokens=len(answer.token_ids))
+        pictures = self._request.pictures.tokens
+        answer.counters = replace(self._counters, output_tokens=len(answer.token_ids), image_tokens=pictures)
         answer.num_input_tokens = self._known_tokens
         answer.seconds = time.monotonic() - self._started
         self._request.sink(answer)

@@ -32,10 +32,11 @@ logger = logging.getLogger(__name__)
 def start(request: Request, services: Services) -> Handle:
     """Queue the request's only job; see registry.start."""
     params, tokenizer = request.params, services.tokenizer_for("text")
-    original = Original.of(params, tokenizer, services.capacity)
+    original = Original.of(params, tokenizer, services.capacity, request.pictures)
     seq = sequence_of(params, original, services.mask_token_id, services.banned)
     seq.rules = rules_of(params, services)
     seq.guide = guide_of(params, services)
+    seq.pictures = request.pictures.of_prompt(original.context)
     if seq.guide is not None and not holds(seq.guide, original.ids):
         limit = f"must match its {params.guide.guided_decoding_guide_type}, whitespace included"
         raise RequestError("text", limit, original.text)

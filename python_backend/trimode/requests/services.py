@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import TypedDict
 
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
@@ -16,6 +17,8 @@ from ..scheduling.queue import JobQueue
 from ..text.tokenizer import Tokenizer
 from ..tracing.request_trace import RequestTrace
 from ..vision.encoder import Encoder
+from ..vision.loader import Loader
+from .pictures import NO_PICTURES, RequestPictures
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Services:
         adapter: whether the checkpoint has a draft adapter.
         grammars: compiles what answers must match; None without a tokenizer.
         encoder: encodes pictures, off the scheduler's thread; None where the checkpoint reads text alone.
+        loader: gets and prepares them; None with no encoder.
         stores_passes: whether the cache must hold every token of a pass, also those that do not stay.
     """
 
@@ -41,6 +45,7 @@ class Services:
     grammars: Compiler | None = None
     stores_passes: bool = False
     encoder: Encoder | None = None
+    loader: Loader | None = None
 
     def capacity_for(self, params: GenerationParams) -> int:
         """Return the most tokens that the sequence of a request may hold beside one block of it.
@@ -63,6 +68,7 @@ class Services:
         """Queue a request's only job, with the time that the request may take."""
         job.claim, job.deadline = request.claim, request.deadline
         job.submitted = job.timing.submitted = request.arrived
+        job.sequence.counters.image_tokens = request.pictures.tokens
         self.queue.submit(job)
         return Handle(job.sequence.params, lambda: self.queue.cancel(job))
 
@@ -89,6 +95,22 @@ class Sender:
 NOBODY = Sender()
 
 
+class Arrival(TypedDict, total=False):
+    """What is known of a request beside its fields.
+
+    Attributes:
+        timeout_ms: a limit that came from outside the fields; the tighter one counts.
+        sender: who sent it; slots go to callers in turn (see scheduling/turns.py).
+        arrived: when it came, in seconds of time.monotonic(); None for now.
+        reference: follow the released loops to the letter (see GenerationParams).
+    """
+
+    timeout_ms: int | None
+    sender: Sender
+    arrived: float | None
+    reference: bool
+
+
 @dataclass(frozen=True)
 class Request:
     """One request that was checked.
@@ -99,6 +121,7 @@ class Request:
         seconds: the time it may take, queueing included; None for any.
         sender: who sent it.
         arrived: when it came, in seconds of time.monotonic(): it may have waited before it was checked.
+        pictures: those in its prompt.
     """
 
     params: GenerationParams
@@ -107,6 +130,7 @@ class Request:
     seconds: float | None
     sender: Sender = NOBODY
     arrived: float = field(default_factory=time.monotonic)
+    pictures: RequestPictures = NO_PICTURES
 
     @property
     def deadline(self) -> float | None:
@@ -139,3 +163,16 @@ class Handle:
     def cancel(self) -> None:
         """End the request; its sink gets a last chunk with a CancelledError unless it was done already."""
         self._cancel()
+
+
+def with_pictures(request: Request, loader: Loader | None) -> Request:
+    """Return a request with its pictures loaded, which may take seconds; as it is where the model reads text alone.
+
+    Raises:
+        RequestError: a picture cannot be had or read.
+        EngineError: one could not be encoded.
+    """
+    if loader is None:
+        return request
+    prompt = request.params.prompt
+    return replace(request, pictures=RequestPictures.of(prompt, loader.load(prompt.images, prompt.max_image_size)))

@@ -15,6 +15,7 @@ from ..api.answer import Edit
 from ..api.params import GenerationParams
 from ..errors import PromptTooLongError, RequestError, shorten
 from ..text.tokenizer import Tokenizer
+from .pictures import NO_PICTURES, RequestPictures, before
 
 CHARACTER = regex.compile(r"\X")
 """What people see as one character: an extended grapheme cluster of one or several code points (Unicode, UAX 29)."""
@@ -38,8 +39,10 @@ class Original:
     only: dict[int, npt.NDArray[np.int64]]
 
     @classmethod
-    def of(cls, params: GenerationParams, tokenizer: Tokenizer, capacity: int) -> Original:
-        """Read it from a request.
+    def of(
+        cls, params: GenerationParams, tokenizer: Tokenizer, capacity: int, pictures: RequestPictures = NO_PICTURES
+    ) -> Original:
+        """Read it from a request, whose pictures stand in its context.
 
         Raises:
             RequestError: the text is empty or not what its tokens stand for, a span lies outside it or cuts a
@@ -53,7 +56,7 @@ class Original:
             if span[1] > len(text):
                 raise RequestError("spans", f"must lie inside the text of {len(text)} characters", list(span))
         if params.prompt.instruction is not None:
-            asked = [{"role": "user", "content": params.prompt.instruction}]
+            asked = [{"role": "user", "content": before(params.prompt, params.prompt.instruction)}]
             rendered = tokenizer.render_chat(
                 asked, enable_thinking=False, field="instruction", allow_special_tokens=allowed
             )
@@ -62,7 +65,9 @@ class Original:
         if not tokenizer.fits(rendered + text, room):
             raise PromptTooLongError("text", limit, f"{len(rendered) + len(text)} characters")
         _check_cuts(params.revise.spans, text)
-        context = tokenizer.encode(rendered, marked=not allowed, field="instruction") if rendered else []
+        marked = tokenizer.marks(allow_special_tokens=allowed)
+        context = tokenizer.encode(rendered, marked=marked, field="instruction") if rendered else []
+        context = pictures.placed(context)
         ids = tokenizer.encode(text, field="text")
         if not ids:
             raise RequestError("text", "must hold at least one token", text)

@@ -15,6 +15,8 @@ from .tokenizer import Tokenizer
 def read_text(prompt: PromptParams, tokenizer: Tokenizer, capacity: int) -> tuple[str, list[int]]:
     """Return the text of a prompt that is a text or messages, as people read it, and its ids.
 
+    Of a picture in a message there is one id, that of its start; pictures beside a text are not among them.
+
     Args:
         capacity: how many tokens the model holds.
 
@@ -27,7 +29,8 @@ def read_text(prompt: PromptParams, tokenizer: Tokenizer, capacity: int) -> tupl
         text = render_messages(prompt, tokenizer)
     if not text:
         raise RequestError(prompt.field, "must not be empty", text)
-    marked = prompt.messages is not None and not prompt.allow_special_tokens
+    special = prompt.allow_special_tokens
+    marked = prompt.messages is not None and tokenizer.marks(allow_special_tokens=special)
     shown = unmarked(text) if marked else text
     if not tokenizer.fits(shown, capacity):
         limit = f"must fit the capacity of {capacity} tokens"
@@ -41,11 +44,11 @@ def read_text(prompt: PromptParams, tokenizer: Tokenizer, capacity: int) -> tupl
 def render_messages(prompt: PromptParams, tokenizer: Tokenizer) -> str:
     """Return the text of `messages`, ready for the answer; the assistant's begun turn is its beginning, if asked."""
     assert prompt.messages is not None
-    begun = prompt.messages[-1]["content"] if prompt.continue_final_message else ""
+    begun = str(prompt.messages[-1]["content"]) if prompt.continue_final_message else ""
     before = prompt.messages[:-1] if prompt.continue_final_message else prompt.messages
     special = prompt.allow_special_tokens
     text = tokenizer.render_chat(before, enable_thinking=prompt.enable_thinking, allow_special_tokens=special)
-    return text + (begun if special else tokenizer.mark(begun))
+    return text + tokenizer.mark(begun, allow_special_tokens=special)
 
 
 def block_beside(mode: Mode, block_length: int) -> int:

@@ -7,7 +7,7 @@ survives a template, which may trim or cut what it writes. Knows nothing of temp
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import tokenizers
@@ -40,10 +40,12 @@ class SpecialTokens:
         pieces = zip(found.offsets, found.ids, strict=True)
         return [(start, end, self._ids[own]) for (start, end), own in pieces if own in self._ids]
 
-    def mark(self, text: str) -> str:
-        """Return `text` with its special tokens marked."""
+    def mark(self, text: str, only: Collection[int] | None = None) -> str:
+        """Return `text` with its special tokens marked: all, or those of the ids `only`."""
         parts, at = list[str](), 0
-        for start, end, _ in self.find(text):
+        for start, end, number in self.find(text):
+            if only is not None and number not in only:
+                continue
             name = text[start:end].strip() or text[start:end]  # a token may take the spaces around it along
             start = text.index(name, start)
             parts += [text[at:start].replace(MARK, MARK * 2), MARK, name.encode().hex(), MARK]
@@ -57,6 +59,8 @@ def in_every_text(change: Callable[[str], str], value: Any) -> Any:
         return change(value)
     if isinstance(value, Mapping):
         return {change(key): in_every_text(change, one) for key, one in value.items()}
+    if isinstance(value, tuple):  # what a message with pictures says
+        return tuple(change(one) if isinstance(one, str) else one for one in value)
     return [in_every_text(change, one) for one in value] if isinstance(value, list) else value
 
 

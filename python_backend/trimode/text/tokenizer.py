@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 from tokenizers import processors
 
-from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG
-from ..errors import BundleError, Described, PromptTooLongError, RequestError, TrimodeError, shorten
+from ..api.rows.images import IMAGE_IDS
+from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG, Manifest
+from ..errors import BundleError, Described, RequestError, TrimodeError, shorten
+from .chat_length import check_length, written_in
 from .chat_template import ChatTemplate, Tools, special_tokens
 from .encoder.parts import unusual
 from .encoder.process import EncoderProcess
 from .library_errors import is_failure, raising
-from .special_tokens import MARK, SpecialTokens, in_every_text, places, unmarked
+from .plain_text import Guard, PlainText
+from .special_tokens import MARK, in_every_text
 from .template_process import TemplateProcess
 from .vocabulary import Vocabulary
 
@@ -45,6 +48,7 @@ class Tokenizer:
         vocab_size: int | None = None,
         capacity: int | None = None,
         apart: EncoderProcess | None = None,
+        guarded: Collection[int] = (),
     ) -> None:
         """Take the library's tokenizer and a template, or the text of one, which may write the `special` tokens.
 
@@ -52,6 +56,7 @@ class Tokenizer:
             vocab_size: how many ids the model has; a text with tokens beyond these is refused.
             capacity: how many tokens the model holds; messages that cannot fit are refused before they are rendered.
             apart: encodes in place of `backend`.
+            guarded: ids of special tokens that count as text wherever a caller writes them, those of pictures.
         """
         self._backend = backend
         self.to_json: Callable[[], str] = backend.to_str  # the text of a tokenizer.json that makes the same tokens
@@ -73,13 +78,21 @@ class Tokenizer:
         added = backend.get_added_tokens_decoder()
         self.special_tokens = {token.content: number for number, token in added.items() if token.special}
         self.special_ids = tuple(sorted(self.special_tokens.values()))
+        self.guard = Guard({name: number for name, number in self.special_tokens.items() if number in guarded})
 
     @classmethod
-    def load(cls, bundle: Path, vocab_size: int | None = None, capacity: int | None = None) -> Tokenizer | None:
+    def load(
+        cls,
+        bundle: Path,
+        vocab_size: int | None = None,
+        capacity: int | None = None,
+        guarded: Collection[int] = (),
+    ) -> Tokenizer | None:
         """Read tokenizer.json, its config and the chat template from `bundle`; None when it has no tokenizer.
 
         Args:
             vocab_size, capacity: how many ids the model has, and how many tokens it holds.
+            guarded: see Tokenizer.
 
         Raises:
             BundleError: a file is there but cannot be read.
@@ -88,14 +101,14 @@ class Tokenizer:
         if not path.is_file():
             return None
         try:
-            backend, apart = _opened(path.read_text(encoding="utf-8"))
+            backend, apart = _opened(path.read_text(encoding="utf-8"), guarded)
             template = bundle / CHAT_TEMPLATE
             text = template.read_text(encoding="utf-8") if template.is_file() else None
             config_path = bundle / TOKENIZER_CONFIG
             config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
             special = special_tokens(config)
             chats = TemplateProcess(text, special) if text else None
-            return cls(backend, chats, special, vocab_size, capacity, apart)
+            return cls(backend, chats, special, vocab_size, capacity, apart, guarded)
         except BaseException as exc:
             if not is_failure(exc):
                 raise
@@ -129,7 +142,9 @@ class Tokenizer:
             if self._apart is not None:
                 ids, offsets = self._apart.encode(text, marked=marked, field=field)
             elif marked and MARK in text:
-                ids, offsets = self._encode_marked(text)
+                ids, offsets = self._plain.encode_marked(text)
+            elif not marked and self.guard.first_in(text):
+                ids, offsets = self._plain.encode_guarded(text, self.guard.ids)
             else:
                 found = self._backend.encode(text, add_special_tokens=False)
                 ids, offsets = found.ids, found.offsets
@@ -138,30 +153,9 @@ class Tokenizer:
             raise RequestError(field, limit, Described(f"{shorten(self.beyond[unknown], 40)}, token {unknown}"))
         return ids, offsets
 
-    def _encode_marked(self, text: str) -> tuple[list[int], list[tuple[int, int]]]:
-        """Encode the special tokens that are not marked as such, and everything between two of them as text."""
-        ids, offsets, at = list[int](), list[tuple[int, int]](), 0
-        for start, end, number in [*self._special_tokens.find(text), (len(text), len(text), None)]:
-            where = places(text[at:start])
-            found = self._text_alone.encode(unmarked(text[at:start]), add_special_tokens=False)
-            ids += found.ids
-            offsets += [(at + where[first][0], at + where[max(first, last - 1)][1]) for first, last in found.offsets]
-            if number is not None:
-                ids.append(number)
-                offsets.append((start, end))
-            at = end
-        return ids, offsets
-
     @cached_property
-    def _special_tokens(self) -> SpecialTokens:
-        return SpecialTokens(self._backend)
-
-    @cached_property
-    def _text_alone(self) -> tokenizers.Tokenizer:
-        """The same tokenizer, for which special tokens are text; made for the first text that needs it."""
-        made = tokenizers.Tokenizer.from_str(self._backend.to_str())
-        made.encode_special_tokens = True
-        return made
+    def _plain(self) -> PlainText:
+        return PlainText(self._backend)
 
     def meeting(self, text: str) -> list[int]:
         """Return, in order, the ids of tokens whose text begins with `text`, or with which `text` begins."""
@@ -234,19 +228,27 @@ class Tokenizer:
             raise RequestError(field, limit, Described("none"), error_type="not_applicable")
         written = [json.dumps(tools, ensure_ascii=False)] if tools else []
         if self._capacity is not None:
-            texts = [*written, *map(_written, messages)]
-            _check_length(texts, self._capacity, self.longest, field)
-        if not allow_special_tokens:
-            messages, tools = in_every_text(self.mark, list(messages)), in_every_text(self.mark, tools)
+            texts = [*written, *map(written_in, messages)]
+            check_length(texts, self._capacity, self.longest, field)
+        if self.marks(allow_special_tokens=allow_special_tokens):
+            change = partial(self.mark, allow_special_tokens=allow_special_tokens)
+            messages, tools = in_every_text(change, list(messages)), in_every_text(change, tools)
+        messages = [{**one, "content": self.guard.with_places(one["content"])} for one in messages]
         return self._template.render(messages, enable_thinking=enable_thinking, field=field, tools=tools)
 
-    def mark(self, text: str) -> str:
-        """Return `text` with the special tokens in it marked, so that they are text to `encode` with `marked`."""
+    def marks(self, *, allow_special_tokens: bool) -> bool:
+        """Whether `render_chat` marks special tokens, so that its text is to be encoded with `marked`."""
+        return not allow_special_tokens or bool(self.guard.ids)
+
+    def mark(self, text: str, *, allow_special_tokens: bool = False) -> str:
+        """Return `text` with special tokens marked, all or the guarded ones, so that `encode` takes them for text."""
+        if allow_special_tokens and not self.guard.ids:
+            return text
         with raising(TrimodeError("the tokenizer could not find the special tokens of a text")):
-            return self._special_tokens.mark(text)
+            return self._plain.special_tokens.mark(text, self.guard.ids if allow_special_tokens else None)
 
 
-def _opened(written: str) -> tuple[tokenizers.Tokenizer, EncoderProcess | None]:
+def _opened(written: str, guarded: Collection[int]) -> tuple[tokenizers.Tokenizer, EncoderProcess | None]:
     """Return what a tokenizer.json holds, and a process that encodes with it unless all its parts are harmless.
 
     Raises:
@@ -256,18 +258,10 @@ def _opened(written: str) -> tuple[tokenizers.Tokenizer, EncoderProcess | None]:
     if (part := unusual(content, "decoder")) is not None:
         raise ValueError(f"decoder: {part} is not one whose work is known to be bounded")
     apart = unusual(content, "normalizer") or unusual(content, "pre_tokenizer")
-    return tokenizers.Tokenizer.from_str(written), EncoderProcess(written) if apart else None
+    return tokenizers.Tokenizer.from_str(written), EncoderProcess(written, guarded) if apart else None
 
 
-def _written(message: Mapping[str, Any]) -> str:
-    """Return what a message says, the arguments of its calls included."""
-    given = [call["function"]["arguments"] for call in message.get("tool_calls", ())]
-    return "".join([str(message.get("content", "")), *(json.dumps(one, ensure_ascii=False) for one in given)])
-
-
-def _check_length(texts: Sequence[str], capacity: int, longest: int, field: str) -> None:
-    """Refuse messages that cannot fit: finding the special tokens of a million characters takes a second."""
-    characters = sum(map(len, texts))
-    if characters > capacity * longest or len(texts) > capacity:
-        limit = f"must fit the capacity of {capacity} tokens"
-        raise PromptTooLongError(field, limit, f"{len(texts)} messages of {characters} characters")
+def tokenizer_of(bundle: Path, manifest: Manifest) -> Tokenizer | None:
+    """Read a bundle's tokenizer as its model uses it; see Tokenizer.load."""
+    guarded = () if manifest.vision is None else IMAGE_IDS
+    return Tokenizer.load(bundle, manifest.vocab_size, manifest.capacity, guarded)

@@ -125,8 +125,10 @@ def _python_value(name: str, array: Array) -> object:
 
 
 def _decode(name: str, raw: bytes) -> str:
-    if len(raw) > MAX_TEXT_BYTES:
-        raise RequestError(name, f"must be at most {MAX_TEXT_CHARACTERS} characters", Described(f"{len(raw)} bytes"))
+    most = max(MAX_TEXT_BYTES, BY_NAME[name].most_characters or 0)  # pictures are ASCII
+    if len(raw) > most:
+        limit = f"must be at most {max(MAX_TEXT_CHARACTERS, BY_NAME[name].most_characters or 0)} characters"
+        raise RequestError(name, limit, Described(f"{len(raw)} bytes"))
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as exc:

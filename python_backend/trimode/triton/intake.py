@@ -1,4 +1,4 @@
-"""Intake: queues requests that take long to prepare, in a thread of its own, one after another, callers in turn.
+"""Intake: prepares requests that take long to prepare, in threads of its own, usually one, callers in turn.
 
 A chat template or a grammar may take seconds, and Triton hands over no other request while `execute` runs. Knows no
 requests; whose turn it is, scheduling/turns.py says.
@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from ..errors import CancelledError, OverloadedError
 from ..scheduling.job import Claim
@@ -51,20 +52,23 @@ class _Task:
 class Intake:
     """Runs until `close`."""
 
-    def __init__(self, waits_for: str, most_seconds: float = math.inf) -> None:
-        """Start the thread.
+    def __init__(self, waits_for: str, most_seconds: float = math.inf, threads: int = 1) -> None:
+        """Start the threads.
 
         Args:
             waits_for: what errors call that for which requests wait.
             most_seconds: after so many seconds of waiting a request is refused when its turn comes.
+            threads: requests that are prepared at once.
         """
         self._waits_for, self._most_seconds = waits_for, most_seconds
         self._changed = threading.Condition()  # guards the next three
         self._tasks: list[_Task] = []
         self._turns = Turns()
         self._closed = False
-        self._thread = threading.Thread(target=self._run, name="trimode-intake", daemon=True)
-        self._thread.start()
+        run = partial(threading.Thread, target=self._run, name="trimode-intake", daemon=True)
+        self._threads = [run() for _ in range(threads)]
+        for thread in self._threads:
+            thread.start()
 
     def put(self, submit: Callable[[], None], refuse: Callable[[Exception], None], claim: Claim = NOBODY) -> None:
         """Let `submit` be called when it is the turn of `claim`; what it raises is given to `refuse`.
@@ -93,8 +97,10 @@ class Intake:
         """Refuse what waits, and end."""
         with self._changed:
             self._closed = True
-            self._changed.notify()
-        self._thread.join(JOIN_SECONDS)
+            self._changed.notify_all()
+        until = time.monotonic() + JOIN_SECONDS
+        for thread in self._threads:
+            thread.join(max(until - time.monotonic(), 0.0))
 
     def _next(self) -> _Task | None:
         """Wait for a task and return the one whose turn it is; None once all is closed and none is left."""

@@ -25,7 +25,7 @@ from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError, eng
 from ..logs import request_id
 from ..logs.setup import asked_for, log_to
 from ..metrics import Recorder
-from ..requests.services import Sender
+from ..requests.services import Arrival, Request, Sender
 from ..runtime import Runtime
 from ..scheduling.job import Claim
 from ..tracing.spans import ENDPOINT_VARIABLE, Spans
@@ -41,8 +41,11 @@ logger = logging.getLogger(__name__)
 
 RENDERED = {"messages", "instruction"}
 """Fields that a chat template renders, which can take seconds: these requests are queued by a thread of their own."""
+CANCELLED = "the request was cancelled"
 GRAMMAR_SECONDS = 30.0
 """Seconds for which a request may wait for the grammars before its own: 15 that take all the time they may."""
+PICTURE_THREADS = 4
+"""Requests whose pictures are loaded at once: most of the time goes to waiting for other hosts."""
 GRACE_SECONDS = 5.0  # for requests that still run: Triton finalizes after the last response, so no caller waits
 
 
@@ -68,6 +71,7 @@ class TritonPythonModel:
         self._budgets = TokenBudgets()
         self._chats = Intake("the chat template")
         self._grammars = Intake("the grammars of others", GRAMMAR_SECONDS)
+        self._pictures = Intake("the pictures of others", threads=PICTURE_THREADS)
         self._housekeeper = Housekeeper(self._recorder, self._runtime.stats, instance.name)
 
     def execute(self, requests: list[Any]) -> None:
@@ -104,8 +108,13 @@ class TritonPythonModel:
             if live.traced is not None:
                 live.traced.given = given
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
-            submit = partial(self._submit, live, given, timeout_ms, caller, time.monotonic())
-            self._hand_on(given, submit, partial(self._refuse, live, recorder, given), _claim(given, caller))
+            sender = Sender(caller, live.log_id, None if live.traced is None else live.traced.trace)
+            arrival = Arrival(timeout_ms=timeout_ms, sender=sender, arrived=time.monotonic())
+            refuse, claim = partial(self._refuse, live, recorder, given), _claim(given, caller)
+            if self._runtime.sees(given):
+                self._pictures.put(partial(self._load, live, given, arrival, refuse, claim), refuse, claim)
+            else:
+                self._hand_on(given, partial(self._submit, live, given, arrival), refuse, claim)
         except Exception as exc:
             self._refuse(live, recorder, given, exc)
 
@@ -128,15 +137,33 @@ class TritonPythonModel:
         else:
             submit()
 
-    def _submit(
-        self, live: LiveRequest, given: dict[str, object], timeout_ms: int | None, caller: str, arrived: float
+    def _load(
+        self,
+        live: LiveRequest,
+        given: dict[str, object],
+        arrival: Arrival,
+        refuse: Callable[[Exception], None],
+        claim: Claim,
     ) -> None:
+        """Check a request and load its pictures, then let it be queued; it may turn out to have none."""
         if live.cancelled:
-            raise CancelledError("the request was cancelled")
-        trace = None if live.traced is None else live.traced.trace
-        sender = Sender(caller, live.log_id, trace)
+            raise CancelledError(CANCELLED)
         with request_id.working_for(live.log_id):
-            live.attach(self._runtime.submit(given, live.sink, timeout_ms=timeout_ms, sender=sender, arrived=arrived))
+            request = self._runtime.prepare(given, live.sink, **arrival)
+        self._hand_on(given, partial(self._start, live, request), refuse, claim)
+
+    def _submit(self, live: LiveRequest, given: dict[str, object], arrival: Arrival) -> None:
+        if live.cancelled:
+            raise CancelledError(CANCELLED)
+        with request_id.working_for(live.log_id):
+            live.attach(self._runtime.submit(given, live.sink, **arrival))
+
+    def _start(self, live: LiveRequest, request: Request) -> None:
+        if live.cancelled:
+            raise CancelledError(CANCELLED)
+        with request_id.working_for(live.log_id):
+            request.check_time()
+            live.attach(self._runtime.start(request))
 
     def _refuse(self, live: LiveRequest, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
         """Answer a request that could not be read or queued; a defect of ours is logged in full."""
@@ -153,6 +180,7 @@ class TritonPythonModel:
 
     def finalize(self) -> None:
         """End the requests that still run, then release the metrics."""
+        self._pictures.close()
         self._chats.close()
         self._grammars.close()
         self._runtime.close(GRACE_SECONDS)

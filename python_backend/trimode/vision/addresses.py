@@ -72,11 +72,11 @@ def target_of(url: str, field: str) -> Target:
         raise RequestError(field, limit, given, error_type="bad_image_url")
     try:
         parts = urlsplit(url)
+        if parts.scheme not in PORTS:
+            raise _bad(field, "must be a URL that begins with http://, https:// or data:", url)
         host, port = _host(parts), parts.port
     except ValueError as exc:
         raise _bad(field, "must be a URL with a host", url) from exc
-    if parts.scheme not in PORTS:
-        raise _bad(field, "must be a URL that begins with http://, https:// or data:", url)
     if not re.fullmatch(r"[!-\[\]-~]+", url):  # no blanks, no backslash, ASCII alone
         raise _bad(field, "must be a URL of ASCII characters without blanks and backslashes", url)
     if "@" in parts.netloc:

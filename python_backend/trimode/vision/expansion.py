@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from ..api.rows.images import IMAGE_BREAK, IMAGE_END, IMAGE_IDS, IMAGE_PAD, IMAGE_START
 from ..errors import Described, RequestError
-
-IMAGE_START, IMAGE_PAD, IMAGE_BREAK, IMAGE_END = 18, 19, 20, 21
-"""`<|image_start|>`, one of which stands for a whole picture in a prompt that is not expanded; `<|image_pad|>`, whose
-place takes a feature row; `<|image_break|>` after each row of cells but the last; and `<|image_end|>`."""
-IMAGE_IDS = (IMAGE_START, IMAGE_PAD, IMAGE_BREAK, IMAGE_END)
 
 
 def expand(cells: tuple[int, int]) -> list[int]:

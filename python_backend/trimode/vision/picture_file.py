@@ -6,7 +6,8 @@ Nothing is decoded whose header claims more pixels than allowed, and Pillow is a
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,20 @@ def read(data: bytes, limits: ImageLimits, field: str) -> npt.NDArray[np.uint8]:
     Raises:
         RequestError: bad_image; it is empty, too large, of another format, or broken.
     """
+    with _opened(data, limits, field) as image:
+        image.load()
+        return _over_white(image)
+
+
+def size_of(data: bytes, limits: ImageLimits, field: str) -> tuple[int, int]:
+    """Return the width and height that a picture's header gives; the arguments and errors are those of `read`."""
+    with _opened(data, limits, field) as image:
+        return image.size
+
+
+@contextmanager
+def _opened(data: bytes, limits: ImageLimits, field: str) -> Iterator[Image.Image]:
+    """Open a file, whose pixels are not decoded yet; whatever a reader raises inside becomes a RequestError."""
     _check_bytes(data, limits, field)
     name, reader = _format_of(data, field)
     if name == "WebP":  # Pillow's reader allocates the whole canvas when it opens a file
@@ -46,8 +61,7 @@ def read(data: bytes, limits: ImageLimits, field: str) -> npt.NDArray[np.uint8]:
     try:
         with reader(io.BytesIO(data)) as image:
             _check_pixels(image.size, limits, field)
-            image.load()
-            return _over_white(image)
+            yield image
     except RequestError:
         raise
     except Exception as exc:  # each reader raises what it likes about broken files

@@ -160,12 +160,12 @@ def test_the_parts_of_a_message_are_joined_and_developer_is_system() -> None:
         ("a", 'messages[0].content[1] must be an object with the keys type and text, got "a"'),
         ({"text": "a"}, 'messages[0].content[1] must be an object with the keys type and text, got {"text": "a"}'),
         (
-            {"type": "image_url", "image_url": {"url": "x"}},
-            'messages[0].content[1].type must be text, which is all that this model reads, got "image_url"',
+            {"type": "input_audio", "input_audio": {}},
+            'messages[0].content[1].type must be text, image_url or image, got "input_audio"',
         ),
         ({"type": "text"}, 'messages[0].content[1] must hold the keys type and text, got {"type": "text"}'),
         ({"type": "text", "text": 5}, "messages[0].content[1].text must be a string, got 5"),
-        ({"type": ["text"], "text": "a"}, "messages[0].content[1].type must be text, which is all that this model"),
+        ({"type": ["text"], "text": "a"}, "messages[0].content[1].type must be text, image_url or image"),
     ],
 )
 def test_a_part_that_is_no_text_is_refused_by_its_place(part: object, said: str) -> None:

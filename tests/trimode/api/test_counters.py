@@ -75,6 +75,7 @@ def test_the_wire_gets_every_counter_and_ratio() -> None:
         "commit_forwards": 6,
         "score_forwards": 7,
         "cached_tokens": 9,
+        "image_tokens": 0,
         "total_draft_tokens": 8,
         "total_accepted_draft_tokens": 2,
         "accepted_prediction_tokens": 1,

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from trimode.api.rows.images import ImageSource
 from trimode.errors import PromptTooLongError
+from trimode.text.chat_length import written_in
 from trimode.text.tokenizer import Tokenizer
 
 from tests.support.toy import byte_tokenizer
@@ -32,3 +34,8 @@ def tokenizer(capacity: int) -> Tokenizer:
 def test_what_cannot_fit_is_refused_before_it_is_rendered(messages: list[dict[str, Any]], allowed: bool) -> None:
     with pytest.raises(PromptTooLongError, match=r"messages must fit the capacity of 64 tokens, got \d+ messages of"):
         tokenizer(64).render_chat(messages, enable_thinking=False, allow_special_tokens=allowed)
+
+
+def test_pictures_are_no_part_of_what_a_message_says() -> None:
+    picture = ImageSource("base64", "A" * 1000, "messages")
+    assert written_in({"role": "user", "content": ("ab", picture, "c")}) == "abc"

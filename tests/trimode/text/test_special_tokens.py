@@ -57,7 +57,7 @@ def test_marked_special_tokens_are_text(text: str) -> None:
 def test_what_is_found_is_what_the_tokenizer_takes_as_special(text: str) -> None:
     ids, offsets = TOKENIZER.encode_with_offsets(text)
     taken = [(*place, number) for number, place in zip(ids, offsets, strict=True) if number in SPECIAL]
-    assert TOKENIZER._special_tokens.find(text) == taken
+    assert TOKENIZER._plain.special_tokens.find(text) == taken
 
 
 @given(PIECES.map("".join))

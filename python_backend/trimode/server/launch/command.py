@@ -31,6 +31,7 @@ def keys_given(options: argparse.Namespace) -> dict[str, str]:
     given = {
         "TRIMODE_STREAM_INTERVAL": options.stream_interval,
         "TRIMODE_STREAM_INTERVAL_MS": options.stream_interval_ms,
+        "TRIMODE_ALLOWED_MEDIA_DOMAINS": options.allowed_media_domains,
     }
     return {name: str(value) for name, value in given.items() if value is not None}
 

@@ -14,7 +14,15 @@ from ...config import FALSE, PREFIX, TRUE
 
 OTHERWISE = {"api_key": "TRIMODE_SERVER_API_KEY"}
 """Variables with another name than their option's: TRIMODE_API_KEY is the client's."""
-NOT_HERE = ("help", "version", "bundle", "reveal_rule", "stream_interval", "stream_interval_ms")
+NOT_HERE = (
+    "help",
+    "version",
+    "bundle",
+    "reveal_rule",
+    "stream_interval",
+    "stream_interval_ms",
+    "allowed_media_domains",
+)
 """Options without a variable of this module: config.py reads those of keys, api/reveals.py TRIMODE_REVEAL_RULES."""
 LINK = re.compile(r"(tcp|udp|sctp)://.*")
 """What Kubernetes sets as `TRIMODE_HTTP_PORT` in containers beside a service that is called `trimode-http`."""

@@ -158,7 +158,13 @@ def _add_streams(made: argparse.ArgumentParser) -> None:
 
 
 def _add_access(made: argparse.ArgumentParser) -> None:
-    """Add who may ask."""
+    """Add who may ask, and who may be asked for pictures."""
+    made.add_argument(
+        "--allowed-media-domains",
+        metavar="LIST",
+        help="hosts that pictures may be fetched from, separated by commas, each NAME or NAME:PORT; private addresses "
+        "are never asked; overrides model.yaml",
+    )
     made.add_argument(
         "--api-key",
         action="append",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Collection
 
 from ...errors import Described, RequestError
 from ..limited_process import LimitedProcess, TooMuchError
@@ -24,9 +25,10 @@ logger = logging.getLogger(__name__)
 class EncoderProcess(LimitedProcess):
     """A tokenizer in a process of its own. Any thread may encode; one text is encoded at a time."""
 
-    def __init__(self, tokenizer: str) -> None:
-        """Start nothing yet; `tokenizer` is the content of its tokenizer.json."""
-        super().__init__(WORKER, "the process that encodes texts", {"tokenizer": tokenizer}, MOST_BYTES)
+    def __init__(self, tokenizer: str, guarded: Collection[int] = ()) -> None:
+        """Start nothing yet; `tokenizer` is the content of its tokenizer.json, and `guarded` as Tokenizer has it."""
+        first = {"tokenizer": tokenizer, "guarded": sorted(guarded)}
+        super().__init__(WORKER, "the process that encodes texts", first, MOST_BYTES)
         self._lock = threading.Lock()
 
     def encode(self, text: str, *, marked: bool, field: str) -> tuple[list[int], list[tuple[int, int]]]:

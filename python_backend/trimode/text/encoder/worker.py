@@ -26,7 +26,8 @@ def main() -> None:
     def reply(message: dict[str, Any]) -> dict[str, Any]:
         nonlocal encoder
         if encoder is None:
-            encoder = Tokenizer(tokenizers.Tokenizer.from_str(message["tokenizer"]), None, {})
+            backend = tokenizers.Tokenizer.from_str(message["tokenizer"])
+            encoder = Tokenizer(backend, None, {}, guarded=message["guarded"])
             return {}
         try:
             ids, offsets = encoder.encode_with_offsets(message["text"], marked=message["marked"])

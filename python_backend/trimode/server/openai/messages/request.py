@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from ....errors import Described
+from ..pictures import extra_tokens
 from ..shared.asked import Asked, ask
 from ..shared.dialogue import prompt_for, read_content, read_message, thought_is_open
 from ..shared.errors import refused
@@ -66,7 +67,8 @@ def count(body: Mapping[str, Any], facts: Facts) -> dict[str, int]:
         FaceError: it is refused.
     """
     asked = translate({**body, "max_tokens": 1}, facts)
-    return {"input_tokens": len(ids_of(asked.jobs[0], facts, asked.listed))}
+    job = asked.jobs[0]
+    return {"input_tokens": len(ids_of(job, facts, asked.listed)) + extra_tokens(job)[0]}
 
 
 def read_turns(name: str, value: object) -> list[Turn]:

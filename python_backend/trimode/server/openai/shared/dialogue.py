@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....text.tokenizer import END_THINK
+from ..pictures import KINDS, Content, joined, read_picture
 from ..tools.history import History, Role, Turn
 from ..tools.prompt import Message
 from ..tools.reading import CHAT
@@ -56,12 +57,29 @@ def read_message(name: str, item: object, history: History) -> Turn:
         if value:
             raise refused(f"{name}.{key}", "must be null or empty here", value, "not_applicable")
     content = item.get("content")
+    if role == "user":
+        return Turn("user", read_parts(f"{name}.content", content))
     said = "" if content is None and role == "assistant" else read_content(f"{name}.content", content)
     if role == "tool":
         return history.result(f"{name}.tool_call_id", item.get("tool_call_id"), said)
     field, made = f"{name}.tool_calls", item.get("tool_calls") if role == "assistant" else None
     calls = [history.call(f"{field}[{at}]", one, CHAT) for at, one in enumerate(listing(field, made or []))]
     return Turn(ROLES[role], said, tuple(calls))
+
+
+def read_parts(name: str, value: object) -> Content:
+    """Return what a user says: a text, or texts and pictures.
+
+    Raises:
+        FaceError: it is neither.
+    """
+    if not isinstance(value, list):
+        return text(name, value)
+    found: list[str | dict[str, Any]] = []
+    for at, part in enumerate(value):
+        is_picture = isinstance(part, Mapping) and part.get("type") in KINDS
+        found.append(read_picture(f"{name}[{at}]", part) if is_picture else _part(f"{name}[{at}]", part))
+    return joined(found)
 
 
 def read_content(name: str, value: object) -> str:
@@ -84,7 +102,7 @@ def _part(name: str, part: object) -> str:
     if kind in ("thinking", "redacted_thinking", "reasoning"):
         return ""  # of an earlier turn
     if kind not in TEXT_PARTS:
-        raise refused(f"{name}.type", "must be text (Images, sounds and files are not served)", kind)
+        raise refused(f"{name}.type", "must be text (pictures are the user's; sounds and files are not served)", kind)
     return text(f"{name}.text", part.get("text"))
 
 

@@ -16,7 +16,7 @@ from ....api.fields import MAX_BLOCK_LENGTH, Mode
 from ....bundle.manifest import GENERATION_CONFIG, TOKENIZER_CONFIG, Manifest
 from ....config import ServerConfig
 from ....errors import BundleError
-from ....text.tokenizer import Tokenizer
+from ....text.tokenizer import Tokenizer, tokenizer_of
 from ..tools.form_table import ARRAY, Form, form_of
 from .model_names import ModelNames
 from .table import MAX_TEMPERATURE
@@ -59,7 +59,7 @@ class Facts:
         """
         generation = _read(bundle / GENERATION_CONFIG)
         sampled = generation.get("do_sample") is not False
-        tokenizer = Tokenizer.load(bundle, manifest.vocab_size, manifest.capacity)
+        tokenizer = tokenizer_of(bundle, manifest)
         return cls(
             ModelNames.of(names, manifest.model, manifest.modes),
             tokenizer,

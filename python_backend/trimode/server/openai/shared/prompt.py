@@ -15,6 +15,7 @@ from ....api.params import PromptParams
 from ....errors import Described, TrimodeError
 from ....text.prompt import block_beside, read_text, room_after
 from ....text.tokenizer import Tokenizer
+from ..pictures import extra_tokens, for_template, has_pictures, urls_in
 from .asked import Asked
 from .errors import NAMES, face_error, refused
 from .facts import Facts
@@ -38,7 +39,7 @@ def tokenizer_of(facts: Facts, param: str) -> Tokenizer:
 
 
 def ids_of(job: Mapping[str, Any], facts: Facts, listed: Sequence[Mapping[str, Any]] | None = None) -> list[int]:
-    """Return the tokens of a job's prompt: of messages, a text or ids.
+    """Return the tokens of a job's prompt: of messages, a text or ids; of a picture in a message the first alone.
 
     Args:
         listed: the tools that the chat template lists; None where the messages have neither tools nor calls.
@@ -51,8 +52,10 @@ def ids_of(job: Mapping[str, Any], facts: Facts, listed: Sequence[Mapping[str, A
     if listed is not None:
         return _with_tools(job, tokenizer_of(facts, "tools"), listed)
     given = {name: job[name] for name in PROMPT if name in job}
-    prompt = PromptParams(**{**given, "messages": tuple(given["messages"])} if "messages" in given else given)
     try:
+        if "messages" in given:
+            given["messages"] = tuple(map(for_template, given["messages"]))
+        prompt = PromptParams(**given)
         return read_text(prompt, tokenizer_of(facts, NAMES.get(prompt.field, prompt.field)), facts.capacity)[1]
     except TrimodeError as exc:
         raise face_error(exc) from exc
@@ -60,16 +63,17 @@ def ids_of(job: Mapping[str, Any], facts: Facts, listed: Sequence[Mapping[str, A
 
 def _with_tools(job: Mapping[str, Any], tokenizer: Tokenizer, listed: Sequence[Mapping[str, Any]]) -> list[int]:
     """Return the tokens of messages with tools and calls, which generate does not know."""
-    messages, begun = job["messages"], ""
+    messages, begun = [for_template(one) for one in job["messages"]], ""
     if job.get("continue_final_message"):
-        messages, begun = messages[:-1], messages[-1]["content"]
+        messages, begun = messages[:-1], str(messages[-1]["content"])
     thinking, special = bool(job.get("enable_thinking")), bool(job.get("allow_special_tokens"))
     try:
         text = tokenizer.render_chat(
             messages, enable_thinking=thinking, allow_special_tokens=special, tools=list(listed) or None
         )
-        text += begun if special else tokenizer.mark(begun)
-        return tokenizer.encode(text, marked=not special, field="messages")
+        text += tokenizer.mark(begun, allow_special_tokens=special)
+        marked = tokenizer.marks(allow_special_tokens=special)
+        return tokenizer.encode(text, marked=marked, field="messages")
     except TrimodeError as exc:
         raise face_error(exc) from exc
 
@@ -77,14 +81,15 @@ def _with_tools(job: Mapping[str, Any], tokenizer: Tokenizer, listed: Sequence[M
 def prompt_tokens(asked: Asked, facts: Facts) -> int:
     """Return how many tokens all prompts of a request have together; of a gap, the text before it counts."""
     each = len(asked.jobs) // asked.prompts
-    return sum(len(ids_of(job, facts, asked.listed)) for job in asked.jobs[::each])
+    return sum(len(ids_of(job, facts, asked.listed)) + extra_tokens(job)[0] for job in asked.jobs[::each])
 
 
 def is_quick(asked: Asked) -> bool:
     """Return whether with_room takes no time that others would notice: no template is rendered, no long text read."""
     if asked.truncate is not None or asked.return_ids or asked.listed is not None:
         return False
-    return not any(_open(job) and ("messages" in job or len(job.get("text_input", "")) > LONG) for job in asked.jobs)
+    slow = any("messages" in job or len(job.get("text_input", "")) > LONG or has_pictures(job) for job in asked.jobs)
+    return not (slow and any(map(_open, asked.jobs)))
 
 
 def with_room(asked: Asked, facts: Facts) -> Asked:
@@ -102,7 +107,7 @@ def with_room(asked: Asked, facts: Facts) -> Asked:
     jobs: list[dict[str, Any]] = []
     for at in range(0, len(asked.jobs), each):
         same = asked.jobs[at : at + each]
-        room = {"max_tokens": _room(same[0], facts, asked.names)} if _open(same[0]) else {}
+        room = _room(same[0], facts, asked.names) if _open(same[0]) else {}
         jobs += [{**job, **room} for job in same]
     return replace(asked, jobs=tuple(jobs))
 
@@ -132,7 +137,11 @@ def _of_ids(job: Mapping[str, Any], ids: list[int], asked: Asked, facts: Facts) 
             limit = "must leave at least one token of the prompt"
             raise refused("truncate_prompt_tokens", limit, asked.truncate)
         ids = ids[-most:]
-    begun = {"max_thinking_tokens": facts.capacity} if asked.thinking and TYPE in job else {}  # the form waits for it
+    begun: dict[str, Any] = {}
+    if asked.thinking and TYPE in job:
+        begun["max_thinking_tokens"] = facts.capacity  # the form waits for it
+    if urls := urls_in(job.get("messages", ())):
+        begun["image_url_input"] = urls
     return {**begun, **{name: value for name, value in job.items() if name not in PROMPT}, "input_ids": ids}
 
 
@@ -141,11 +150,14 @@ def _open(job: Mapping[str, Any]) -> bool:
     return "max_tokens" not in job and "suffix" not in job
 
 
-def _room(job: Mapping[str, Any], facts: Facts, names: Mapping[str, str]) -> int:
+def _room(job: Mapping[str, Any], facts: Facts, names: Mapping[str, str]) -> dict[str, int]:
+    """Return `max_tokens` as what the context leaves; nothing where pictures to be fetched may leave none."""
     name = next(name for name in ("messages", "input_ids", "text_input") if name in job)
-    count = len(ids_of(job, facts))
+    count, (extra, certain) = len(ids_of(job, facts)), extra_tokens(job)
+    if not certain and count + extra + _block(job, facts) >= facts.capacity:
+        return {}
     try:
-        return room_after(count, block=_block(job, facts), capacity=facts.capacity, field=name)
+        return {"max_tokens": room_after(count + extra, block=_block(job, facts), capacity=facts.capacity, field=name)}
     except TrimodeError as exc:
         raise face_error(exc, names) from exc
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ....api.fields import BY_NAME, INT32_MAX, MAX_STOP_WORD_CHARACTERS, MAX_STOP_WORDS, MAX_TOP_LOG_PROBS
+from ....api.rows.images import IMAGE_FIELDS
 from .kinds import Check, boolean, integer, listing, mapping, number, one_of, short_text, text, texts
 
 Endpoint = Literal["chat", "completions", "fim", "responses", "messages"]
@@ -70,12 +71,13 @@ TOKENS = integer(0, INT32_MAX)
 _SERVED = (
     _served("model", ALL, "A served name, with `:MODE` for a mode; the first one if it is left out.", short_text),
     _served("messages", ("chat", "messages"), "Texts of the roles system, developer, user and assistant, calls, "
-            "and their results."),
+            "and their results. A user's message may hold pictures, where the model reads them."),
     _served("system", MESSAGES, "The system message: a text, or text blocks."),
     _served("prompt", COMPLETIONS, "A text, token ids, or a list of texts and of lists of ids."),
     _served("prompt", FIM, "The text before the gap.", text),
     _served("suffix", ("completions", "fim"), "The text after a gap to fill; an empty one counts as none.", text),
-    _served("input", RESPONSES, "A text, or a list of messages with texts, of calls and of their results."),
+    _served("input", RESPONSES, "A text, or a list of messages with texts and pictures, of calls and of their "
+            "results."),
     _served("instructions", RESPONSES, "The system message.", text),
     _served("max_tokens", OPENAI, "Most tokens of the answer; without it, what the context leaves.", TOKENS),
     _served("max_tokens", MESSAGES, "Most tokens of the answer. Required.", integer(1, INT32_MAX)),
@@ -161,8 +163,11 @@ _IGNORED = (
     *_ignored("Prompts are cached in any case.", MESSAGES, "cache_control"),
 )  # fmt: skip
 
-_OF: dict[str, tuple[Endpoint, ...]] = {"enable_thinking": CALLING}
-"""Knobs that not every endpoint has: a text has no thought."""
+_OF: dict[str, tuple[Endpoint, ...]] = {
+    "enable_thinking": CALLING,
+    **dict.fromkeys(IMAGE_FIELDS, ("completions", "fim")),
+}
+"""Knobs that not every endpoint has: a text has no thought, and pictures of messages are parts of them."""
 _OTHER_NAME = "Its name here is `response_format` or `structured_outputs`."
 _NO_TOOLS = "The server runs no tools."
 _OLD_TOOLS = "Its name is `tools` and `tool_choice` now."

@@ -10,7 +10,7 @@ from .work import Piece
 PREDICTED = ("accepted_prediction_tokens", "rejected_prediction_tokens")
 """Outputs whose sums the usage has under the same names."""
 COUNTS = (
-    *("num_input_tokens", "num_output_tokens", "cached_tokens"),
+    *("num_input_tokens", "num_output_tokens", "cached_tokens", "image_tokens"),
     *("verify_forwards", "total_draft_tokens", "total_accepted_draft_tokens", "acceptance_histogram"),
     *PREDICTED,
 )
@@ -28,12 +28,13 @@ def usage(last: Sequence[Piece], prompts: int, reasoning_tokens: int = 0) -> dic
     each = max(len(last) // prompts, 1)
     prompt = sum(piece["num_input_tokens"] for piece in last[::each])
     cached = sum(min(piece["cached_tokens"], piece["num_input_tokens"]) for piece in last[::each])
+    pictures = sum(piece["image_tokens"] for piece in last[::each])
     completion = sum(piece["num_output_tokens"] for piece in last)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": cached},
+        "prompt_tokens_details": {"cached_tokens": cached, **({"image_tokens": pictures} if pictures else {})},
         "completion_tokens_details": {
             "reasoning_tokens": reasoning_tokens,
             **dict(zip(PREDICTED, _predicted(last), strict=True)),

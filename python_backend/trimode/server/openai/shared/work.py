@@ -12,6 +12,7 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, Protocol
 
 from ....errors import LostError, RequestError, TrimodeError
@@ -21,6 +22,7 @@ from ...body_check import check_request
 from ...error_answer import error_text
 from ...guard import GENERATE_PATH
 from ...serving import ServingState, lost_error, not_serving, silent_error
+from ..pictures import has_pictures
 from .asked import Asked
 from .errors import error_in, face_error
 
@@ -112,7 +114,8 @@ class Worker:
         tag = secrets.token_hex(8)
         path = f"{GENERATE_PATH}_stream" if streams else GENERATE_PATH
         try:
-            body = check_request(job, tag, visit, streaming=streams)
+            check = partial(check_request, job, tag, visit, streaming=streams)
+            body = await asyncio.to_thread(check) if has_pictures(job) else check()
             async with self._asking.ask(path, body, tag, self._generation) as answer:
                 if answer.status != 200:
                     raise error_in(error_text(await answer.read()), asked.names)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..pictures import Content
 from ..shared.errors import refused
 from ..shared.kinds import short_text, text
 from .reading import MESSAGES, Shape, function_name
@@ -32,12 +33,13 @@ class Turn:
     """One message.
 
     Attributes:
+        content: a text; of a user, texts and pictures too.
         calls: that the assistant made, after what it said.
         result_of: the call whose result a message of the role tool is; `failed` says that it is an error.
     """
 
     role: Role
-    content: str
+    content: Content
     calls: tuple[PastCall, ...] = ()
     result_of: PastCall | None = None
     failed: bool = False

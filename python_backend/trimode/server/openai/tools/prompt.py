@@ -7,6 +7,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ..pictures import before_text
 from .form_table import Form
 from .history import PastCall, Turn
 from .wanted import Tools
@@ -66,7 +67,7 @@ def as_texts(turns: Sequence[Turn]) -> list[Message]:
             calls = written(turn.calls)
             content = f"{content}\n{calls}" if content else calls
         if after_result and role == "user":  # templates want turns that alternate
-            messages[-1]["content"] += f"\n{content}"
+            messages[-1]["content"] = before_text(f"{messages[-1]['content']}\n", content)
         else:
             messages.append({"role": role, "content": content})
         after_result = turn.result_of is not None

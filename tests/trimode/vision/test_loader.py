@@ -1,0 +1,67 @@
+"""Pictures of a request, from where they come to what the model reads, on a tower that makes rows of cells' means."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from trimode.api.rows.images import ImageSource
+from trimode.bundle.vision_facts import VisionFacts
+from trimode.engines.base import Floats
+from trimode.errors import ConfigError, RequestError
+from trimode.vision.encoder import Encoder
+from trimode.vision.fetch import Fetcher
+from trimode.vision.limits import ImageLimits
+from trimode.vision.loader import Loader
+
+from tests.support.pictures import noise, saved
+
+FACTS = VisionFacts(patch=14, merge=2, side=110, start=18, pad=19, row_break=20, end=21)
+DATA = saved(noise(60, 30))
+SOURCES = (
+    ImageSource("base64", base64.b64encode(DATA).decode(), "image_bytes_input[0]"),
+    ImageSource(
+        "url", f"data:image/png;base64,{base64.b64encode(saved(noise(28, 28))).decode()}", "image_url_input[0]"
+    ),
+)
+
+
+class Means:
+    def encode(self, pictures: Sequence[Floats]) -> list[Floats]:
+        return [np.full((one.shape[1] * one.shape[2] // 784, 2), one.mean(), dtype=np.float32) for one in pictures]
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+def encoder() -> Encoder:
+    return Encoder(Means(), FACTS, "toy", 2**20)
+
+
+def test_pictures_come_in_order_with_their_cells() -> None:
+    made = encoder()
+    loader = Loader(made, Fetcher(), ImageLimits())
+    found = loader.load(SOURCES, 1400)
+    assert [one.cells for one in found] == [(3, 2), (1, 1)]
+    assert [len(one.encoded.features) for one in found] == [6, 1]
+    assert loader.load(SOURCES[:1], 28)[0].cells == (1, 1)
+    assert (made.encoded, made.found) == (3, 0)
+    assert loader.load(SOURCES, 1400)[0].encoded.key == found[0].encoded.key
+    assert (made.encoded, made.found) == (3, 2)
+    assert loader.load((), 1400) == ()
+
+
+def test_an_error_names_the_picture() -> None:
+    loader = Loader.allowing(encoder(), "")
+    with pytest.raises(RequestError, match=r"^messages\[1\] must be a PNG"):
+        loader.load([SOURCES[0], ImageSource("base64", "AAAA", "messages[1]")], 1400)
+    with pytest.raises(RequestError, match="--allowed-media-domains"):
+        loader.load([ImageSource("url", "http://a.org/b.png", "u")], 1400)
+
+
+def test_hosts_are_read_from_a_list() -> None:
+    Loader.allowing(encoder(), "a.org, b.org:81,")
+    with pytest.raises(ConfigError, match="must hold hosts"):
+        Loader.allowing(encoder(), "http://a.org")
