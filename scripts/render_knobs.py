@@ -29,6 +29,8 @@ IMAGES = '''    images: Sequence[Image]
     message of the user says. Default: none."""
 
 '''
+OF_IMAGES = ("max_image_size",)
+"""Fields of pictures, beside the pictures themselves."""
 TYPES = {
     "string": "str",
     "int": "int",
@@ -69,10 +71,13 @@ def rendered() -> str:
         HEAD
         + f"ALWAYS_RETURNED = (\n{always})\n"
         + '"""What the client asks for with every request, because a Completion holds it."""\n\n\n'
-        + "class Knobs(TypedDict, total=False):\n"
-        + '    """Every knob of a request. One that is left out, or None, takes the server\'s default."""\n\n'
+        + "class ImageKnobs(TypedDict, total=False):\n"
+        + '    """The knobs of pictures."""\n\n'
         + IMAGES
-        + "\n".join(attribute(field) for field in knobs)
+        + "\n".join(attribute(field) for field in knobs if field.name in OF_IMAGES)
+        + "\n\nclass Knobs(ImageKnobs, total=False):\n"
+        + '    """Every knob of a request. One that is left out, or None, takes the server\'s default."""\n\n'
+        + "\n".join(attribute(field) for field in knobs if field.name not in OF_IMAGES)
         + '\n\nKNOBS = tuple(name for name in Knobs.__annotations__ if name != "images")\n'
         + '"""The knobs that are fields of a request."""\n'
     )

@@ -20,8 +20,8 @@ ALWAYS_RETURNED = (
 """What the client asks for with every request, because a Completion holds it."""
 
 
-class Knobs(TypedDict, total=False):
-    """Every knob of a request. One that is left out, or None, takes the server's default."""
+class ImageKnobs(TypedDict, total=False):
+    """The knobs of pictures."""
 
     images: Sequence[Image]
     """Pictures, each a path, a URL, bytes or a picture of Pillow: they stand before the text, or before what the last
@@ -30,6 +30,10 @@ class Knobs(TypedDict, total=False):
     max_image_size: int
     """Pixels of a picture's longer side at most, a multiple of 28; fewer take fewer tokens of the prompt. From 28
     to 1400. Default: 1400."""
+
+
+class Knobs(ImageKnobs, total=False):
+    """Every knob of a request. One that is left out, or None, takes the server's default."""
 
     enable_thinking: bool
     """With messages: think first; thought and </think> precede the answer. Default: false."""

@@ -16,6 +16,8 @@ from trimode.server import cli as server
 from .markdown import code, codes, paragraphs, plain, prose, table
 
 ROOT = Path(__file__).resolve().parents[2]
+FIELD_OF = {"images": "image_bytes_input"}
+"""Fields of the request, by knobs that have another name."""
 
 INTRODUCTION = """
 # Command lines
@@ -115,7 +117,7 @@ def _knobs(knobs: dict[str, list[argparse.Action]]) -> str:
     rows = [
         (
             _flags(first[name]),
-            f"[{code(name)}](parameters.md#{name})",
+            f"[{code(name)}](parameters.md#{FIELD_OF.get(name, name)})",
             "all" if sorted(commands) == every else ", ".join(commands),
         )
         for name, commands in having.items()

@@ -67,6 +67,7 @@ def test_the_extras_are_those_that_the_documents_name() -> None:
         "tensorrt-rtx",
         "test",
         "torch",
+        "tracing",
         "train",
     ]
 

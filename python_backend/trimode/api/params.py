@@ -18,6 +18,7 @@ from .defaults import Defaults, resolve
 from .fields import PROMPT_FIELDS, Mode, Operation
 from .guide import GuideScope, GuideType
 from .rows.images import DEFAULT_MAX_IMAGE_SIZE, IMAGE_FIELDS, ImageSource, sources_of
+from .rows.returns import ReturnOptions
 
 Group = TypeVar("Group")
 
@@ -145,40 +146,6 @@ class ReviseParams:
     accept: str = "likelihood"
 
 
-@dataclass(frozen=True)
-class ReturnOptions:
-    """What is sent back, and when."""
-
-    stream: bool = False
-    stream_provisional: bool = False
-    stream_interval: int = 1
-    stream_interval_ms: int = 0
-    exclude_input_in_output: bool = True
-    include_stop_str_in_output: bool = False
-    skip_special_tokens: bool = True
-    return_candidates: bool = False
-    return_log_probs: bool = False
-    log_probs_kind: str = "reveal"
-    top_log_probs: int = 0
-    return_prompt_log_probs: bool = False
-    return_token_ids: bool = False
-    return_num_input_tokens: bool = False
-    return_num_output_tokens: bool = False
-    return_finish_reason: bool = False
-    return_perf_metrics: bool = False
-    return_effective_params: bool = False
-
-    @property
-    def wants_probs(self) -> bool:
-        """Whether it is wanted with what probability a place of a block was filled, returned or to be watched."""
-        return self.return_log_probs or self.stream_provisional
-
-    @property
-    def causal_log_probs(self) -> bool:
-        """Whether log-probabilities are asked for that a block gets from a causal pass alone."""
-        return self.return_log_probs and self.log_probs_kind == "causal"
-
-
 GROUPS: dict[str, type[Any]] = {
     "prompt": PromptParams,
     "sampling": SamplingParams,
@@ -210,7 +177,7 @@ class GenerationParams:
     guide: GuideParams = GuideParams()
     infill: InfillParams = InfillParams()
     revise: ReviseParams = ReviseParams()
-    returns: ReturnOptions = ReturnOptions()
+    returns: ReturnOptions = field(default_factory=ReturnOptions)
     auto_allow: tuple[str, ...] = ()
     effort: float | None = None
     stop_words: tuple[str, ...] = ()
