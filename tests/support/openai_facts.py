@@ -19,6 +19,7 @@ COUNTS = {
     "num_input_tokens": 5,
     "num_output_tokens": 3,
     "cached_tokens": 2,
+    "image_tokens": 0,
     "verify_forwards": 0,
     "total_draft_tokens": 0,
     "total_accepted_draft_tokens": 0,
