@@ -110,7 +110,7 @@ class Runtime:
                 tokenizer_of(bundle, engine.manifest),
                 config,
                 EffortTable.load(bundle / EFFORT),
-                encoder=open_encoder(bundle, engine.manifest, config, config.picture_cache_mib * 2**20),
+                encoder=open_encoder(bundle, engine.manifest, config, config.picture_cache_mib * 2**20, gpu),
             )
         except BaseException:
             engine.close()

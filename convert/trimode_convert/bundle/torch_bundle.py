@@ -20,10 +20,13 @@ from trimode.bundle.tensor_index import (
     LAYER,
     MASK_EMBEDDING,
     TENSORS,
+    TOWER,
+    TOWER_LAYER,
     VERSION,
     Positions,
     StoredTensor,
     TensorIndex,
+    TowerSizes,
 )
 from trimode.errors import BundleError, CheckpointError
 
@@ -31,6 +34,7 @@ from ..atomic_folder import check_place, replacing
 from ..checkpoint import checkpoint as names
 from ..checkpoint.checkpoint import Checkpoint
 from ..checkpoint.tensor_file import Tensor
+from ..checkpoint.vision_config import NORM_EPSILON, tower_name
 from ..graph.rope import attention_factor, inverse_frequencies
 from .facts import Built, capacity_of, manifest_of, side_files_of
 
@@ -94,6 +98,7 @@ def outline(
         positions=_positions(checkpoint),
         adapter_scale=checkpoint.adapter.scale if checkpoint.adapter else 0.0,
         tensors={name: _stored(tensor, places) for name, tensor in _tensors(checkpoint).items()},
+        vision=_tower_sizes(checkpoint),
     )
     files = {TENSORS: index.to_json(), **side_files_of(checkpoint)}
     sizes = {name: len(content) for name, content in files.items()}
@@ -116,7 +121,19 @@ def _tensors(checkpoint: Checkpoint) -> dict[str, Tensor]:
         if checkpoint.adapter is not None:
             for name, tensor in zip(ADAPTER, (checkpoint.adapter.down, checkpoint.adapter.up), strict=True):
                 found[f"{layer}.{name}"] = tensor(layer)
+    if (vision := checkpoint.config.vision) is not None:
+        found |= {name: checkpoint.tensors[f"{official}.weight"] for name, official in TOWER.items()}
+        for layer in range(vision.num_layers):
+            for name, official in TOWER_LAYER.items():
+                found[f"vision.{layer}.{name}"] = checkpoint.tensors[tower_name(layer, official)]
     return found
+
+
+def _tower_sizes(checkpoint: Checkpoint) -> TowerSizes | None:
+    vision = checkpoint.config.vision
+    if vision is None:
+        return None
+    return TowerSizes(vision.hidden_size, vision.num_layers, vision.num_heads, vision.theta, NORM_EPSILON)
 
 
 def _stored(tensor: Tensor, places: dict[Path, str]) -> StoredTensor:

@@ -58,6 +58,22 @@ class Positions:
 
 
 @dataclass(frozen=True)
+class TowerSizes:
+    """What an engine needs of the tower that encodes pictures in addition to the manifest.
+
+    Attributes:
+        theta: the base of its rotation's angles.
+        norm_epsilon: of all of its norms; the projector's norm has the language model's.
+    """
+
+    hidden_size: int
+    num_layers: int
+    num_heads: int
+    theta: float
+    norm_epsilon: float
+
+
+@dataclass(frozen=True)
 class TensorIndex:
     """What an engine needs of a checkpoint in addition to the manifest.
 
@@ -66,7 +82,9 @@ class TensorIndex:
         num_heads: query heads.
         adapter_scale: of the draft adapter's branch; 0 without an adapter.
         tensors: by name: `embedding`, `head`, `final_norm`, perhaps `mask_embedding`, and for each layer
-            `<layer>.<name>` with the names of `LAYER`, and of `ADAPTER` where the checkpoint has a draft adapter.
+            `<layer>.<name>` with the names of `LAYER`, and of `ADAPTER` where the checkpoint has a draft adapter. Those
+            of a tower have the names of `TOWER`, and `vision.<layer>.<name>` with the names of `TOWER_LAYER`.
+        vision: None where the checkpoint reads text alone.
     """
 
     intermediate_size: int
@@ -75,6 +93,7 @@ class TensorIndex:
     positions: Positions
     adapter_scale: float
     tensors: Mapping[str, StoredTensor]
+    vision: TowerSizes | None = None
 
     def to_json(self) -> bytes:
         """Return the bytes of the file."""
@@ -96,11 +115,12 @@ class TensorIndex:
                 raise BundleError(f"{path} has version {found!r}, this version reads {VERSION}. {rebuild_hint(folder)}")
             positions = raw.pop("positions")
             frequencies = tuple(float(one) for one in positions.pop("frequencies"))
+            vision = None if (sizes := raw.pop("vision", None)) is None else TowerSizes(**sizes)
             tensors = {
                 name: StoredTensor(**{**entry, "shape": tuple(entry["shape"])})
                 for name, entry in raw.pop("tensors").items()
             }
-            return cls(positions=Positions(frequencies=frequencies, **positions), tensors=tensors, **raw)
+            return cls(positions=Positions(frequencies=frequencies, **positions), tensors=tensors, vision=vision, **raw)
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as exc:
             raise BundleError(f"{path} cannot be read: {exc!r}. {rebuild_hint(folder)}") from exc
 
@@ -119,3 +139,24 @@ LAYER = {
 """A layer's tensors: the name in tensors.json, and the one in a checkpoint of the official layout."""
 ADAPTER = ("lora_a", "lora_b")
 """The draft adapter's tensors of a layer: (rank, query width), and (hidden, rank) without the scale."""
+TOWER = {
+    "vision.patches": "encoder.vision_tower.patch_conv",
+    "vision.first_norm": "encoder.vision_tower.ln_pre",
+    "vision.projector_norm": "encoder.multi_modal_projector.norm",
+    "vision.merging": "encoder.multi_modal_projector.patch_merger.merging_layer",
+    "vision.widening": "encoder.multi_modal_projector.linear_1",
+    "vision.last": "encoder.multi_modal_projector.linear_2",
+}
+"""The tensors of a tower and its projector: the name in tensors.json, and the one in a checkpoint."""
+TOWER_LAYER = {
+    "input_norm": "attention_norm",
+    "q": "attention.q_proj",
+    "k": "attention.k_proj",
+    "v": "attention.v_proj",
+    "o": "attention.o_proj",
+    "post_norm": "ffn_norm",
+    "gate": "feed_forward.gate_proj",
+    "up": "feed_forward.up_proj",
+    "down": "feed_forward.down_proj",
+}
+"""The tensors of a tower's layer, likewise."""

@@ -33,6 +33,11 @@ class Features(NamedTuple):
     places: Ints
     rows: Floats
 
+    def within(self, start: int, count: int) -> Features | None:
+        """Return those among the `count` tokens from `start` on, counted from there; None if there are none."""
+        first, last = np.searchsorted(self.places, (start, start + count))
+        return Features(self.places[first:last] - start, self.rows[first:last]) if first < last else None
+
 
 class Row(NamedTuple):
     """One sequence's share of an engine call.

@@ -34,6 +34,20 @@ def _torch() -> type[Engine]:
     return TorchEngine
 
 
+def _onnx_tower() -> type[Tower]:
+    from .onnx.tower import OnnxRuntimeTower
+
+    return OnnxRuntimeTower
+
+
+def _torch_tower() -> type[Tower]:
+    from .torch.tower import TorchTower
+
+    return TorchTower
+
+
+TOWERS: dict[str, Callable[[], type[Tower]]] = {"onnxruntime": _onnx_tower, "torch": _torch_tower}
+"""What imports the tower of a bundle, by the `runtime` of its manifest."""
 ENGINES: dict[str, Callable[[], type[Engine]]] = {"onnxruntime": _onnx, "tensorrt": _tensorrt, "torch": _torch}
 """What imports the engine of a bundle, by the `runtime` of its manifest; what one engine needs, others do without."""
 EXTRAS = {"onnxruntime": "serve", "tensorrt": "gpu", "torch": "torch"}
@@ -70,19 +84,21 @@ def open_engine(bundle: Path, options: EngineOptions, gpu: int | None = None) ->
     )
 
 
-def open_tower(bundle: Path, manifest: Manifest, options: EngineOptions) -> Tower | None:
+def open_tower(bundle: Path, manifest: Manifest, options: EngineOptions, gpu: int | None = None) -> Tower | None:
     """Open what encodes pictures in `bundle`, whose engine is open; None where the checkpoint reads text alone.
+
+    Args:
+        gpu: the number of a GPU that was asked for, as in open_engine.
 
     Raises:
         BundleError: it is broken, or its engine has no tower.
     """
     if manifest.vision is None:
         return None
-    if manifest.runtime == "onnxruntime":
-        from .onnx.tower import OnnxRuntimeTower
-
-        return OnnxRuntimeTower.open(bundle, threads=options.threads)
-    raise BundleError(f"{bundle}: {manifest.runtime} has no tower for pictures yet. Build it for onnxruntime")
+    if manifest.runtime not in TOWERS:
+        raise BundleError(f"{bundle}: {manifest.runtime} encodes no pictures. Build it for one of {list(TOWERS)}")
+    device = options.device if gpu is None else gpu
+    return TOWERS[manifest.runtime]().open(bundle, threads=options.threads, device=device, on_gpu=gpu is not None)
 
 
 def warm_up(engine: Engine) -> None:

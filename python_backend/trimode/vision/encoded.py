@@ -82,8 +82,7 @@ class PromptPictures:
 
     def within(self, start: int, count: int) -> Features | None:
         """Return what the model reads in place of embeddings among the `count` tokens from `start` on; None if none."""
-        first, last = np.searchsorted(self.places, (start, start + count))
-        return Features(self.places[first:last] - start, self.features[first:last]) if first < last else None
+        return Features(self.places, self.features).within(start, count)
 
     def keyed(self, tokens: Sequence[int]) -> list[int]:
         """Return a text that begins with the prompt, or a part of it, with its picture's key for each pad's id.

@@ -26,16 +26,19 @@ PASS_PATCHES = 4096
 NOT_FINITE = "the model's values for a picture are not finite numbers"
 
 
-def open_encoder(bundle: Path, manifest: Manifest, options: EngineOptions, budget: int) -> Encoder | None:
+def open_encoder(
+    bundle: Path, manifest: Manifest, options: EngineOptions, budget: int, gpu: int | None = None
+) -> Encoder | None:
     """Open the tower of a bundle; None where its checkpoint reads text alone.
 
     Args:
+        gpu: the number of a GPU that was asked for.
         budget: bytes of what is kept of pictures.
 
     Raises:
         BundleError: the tower is broken, or its engine has none.
     """
-    tower = open_tower(bundle, manifest, options)
+    tower = open_tower(bundle, manifest, options, gpu)
     if tower is None or manifest.vision is None:
         return None
     return Encoder(tower, manifest.vision, f"{manifest.checkpoint_hash} {manifest.precision}", budget)

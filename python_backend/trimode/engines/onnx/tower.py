@@ -26,8 +26,8 @@ class OnnxRuntimeTower:
         self._facts = facts
 
     @classmethod
-    def open(cls, bundle: Path, *, threads: int) -> Self:
-        """Load the tower of a bundle that has one; `threads` 0 takes every core.
+    def open(cls, bundle: Path, *, threads: int, device: int = 0, on_gpu: bool = False) -> Self:
+        """Load the tower of a bundle that has one; `threads` 0 takes every core. The rest has no effect.
 
         Raises:
             BundleError: the bundle is broken, or has no tower.

@@ -17,7 +17,7 @@ from torch import Tensor
 from ..base import Row
 from ..inputs import fill_mask, fill_positions
 from .device import Device
-from .network import Inputs
+from .network import Inputs, Shown
 from .windows import Shape
 
 
@@ -30,6 +30,7 @@ class Call:
         host, there: (bytes,) the buffers of the inputs, on the host and on the device; one copy takes them over.
         top_id, top_prob: (B, R) the choices on the device.
         chosen, arrived: (bytes,) the buffers of the choices, on the device and on the host; one copy takes them back.
+        shown: what tokens of pictures read in the pass; the engine sets it before each, never for a captured one.
         run: enqueues the whole pass, where it was captured. logits: where its last pass left them  # (B, R, V). The
             executor sets both.
     """
@@ -65,6 +66,7 @@ class Call:
         self._diagonal = np.eye(seq, dtype=bool)
         self.run: Callable[[], None] | None = None
         self.logits: Tensor | None = None
+        self.shown: Shown | None = None
         for line in range(batch):
             self.idle(line, 0)
 

@@ -6,6 +6,7 @@ Its code is executed on the processor; on a GPU it was not. Knows nothing of mod
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Sequence
@@ -28,13 +29,12 @@ from .cache import Cache
 from .device import Device
 from .executor import Executor
 from .memory import check_slots, slot_bytes
-from .network import Network
+from .network import Network, Shown
+from .types import TYPES
 from .weights import Weights
 from .windows import LONGEST, MARGIN, Shape, Windows, pieces, rounded
 
 RUNTIME, KV_FORM = "torch", "scatter"
-TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-"""torch's type of each precision."""
 
 
 @dataclass
@@ -96,7 +96,7 @@ class TorchEngine:
                 weights = Weights.load(bundle, manifest, index, opened.device, dtype)
                 network = Network(weights, manifest, index, _entries(manifest))
             if (memory := opened.memory()) is not None:
-                check_slots(bundle, manifest, max_slots, _need(manifest, dtype), memory)
+                check_slots(bundle, manifest, max_slots, _need(manifest, index, dtype), memory)
             return cls(opened, network, manifest, max_slots)
         except (EngineError, RuntimeError) as exc:  # torch's own errors, out of memory among them, are RuntimeErrors
             raise BundleError(f"{bundle} cannot be opened by PyTorch {torch.__version__}: {exc}") from exc
@@ -195,7 +195,9 @@ class TorchEngine:
         return [found[index] for index in range(len(rows))]
 
     def _pass(self, window: Window[Shape], rows: Sequence[Row]) -> dict[int, _Answer]:
-        call = self._executor.call(window.shape)
+        shown = self._shown(window, rows)
+        call = self._executor.call(window.shape, fixed=shown is None)
+        call.shown = shown
         for line, write in enumerate(window.writes):
             index = window.members.get(line)
             if index is None:
@@ -218,6 +220,15 @@ class TorchEngine:
                 self._cache.trust(row)
         return found
 
+    def _shown(self, window: Window[Shape], rows: Sequence[Row]) -> Shown | None:
+        """Return what the rows of a pass read in place of embeddings, on the device; None if no row does."""
+        found = [(line, one) for line, index in window.members.items() if (one := rows[index].features) is not None]
+        if not found:
+            return None
+        lines = np.concatenate([np.full(len(one.places), line) for line, one in found])
+        places, values = (np.concatenate([one[which] for _, one in found]) for which in (0, 1))
+        return Shown(*(self.device.send(array) for array in (lines, places, values)))
+
     def _set_aside(self, answer: _Answer) -> _Answer:
         return _Answer(answer.top_id, answer.top_prob, answer.logits.clone())
 
@@ -239,7 +250,13 @@ def _entries(manifest: Manifest) -> int:
     return manifest.capacity + MARGIN
 
 
-def _need(manifest: Manifest, dtype: torch.dtype) -> tuple[int, int]:
-    """Return the bytes of one slot with a block's logits, in the model's type and in float32, and those needed once."""
+def _need(manifest: Manifest, index: TensorIndex, dtype: torch.dtype) -> tuple[int, int]:
+    """Return the bytes of one slot with a block's logits, in the model's type and in float32, and those needed once.
+
+    Those are the logits of the longest pass, and the weights of a tower, which is opened after the engine.
+    """
+    tower = sum(math.prod(one.shape) for name, one in index.tensors.items() if name.startswith("vision."))
     logits = rounded(manifest.block_size) * manifest.vocab_size * (dtype.itemsize + 4)
-    return slot_bytes(manifest, _entries(manifest), dtype.itemsize) + logits, LONGEST * manifest.vocab_size * 4
+    return slot_bytes(
+        manifest, _entries(manifest), dtype.itemsize
+    ) + logits, LONGEST * manifest.vocab_size * 4 + tower * dtype.itemsize

@@ -44,9 +44,9 @@ class Executor:
             call.run = self._device.capture(partial(self._enqueue, call))
         self._device.wait()
 
-    def call(self, shape: Shape) -> Call:
-        """Return the call of a shape, made if it is not remembered."""
-        if (captured := self._captured.get(shape)) is not None:
+    def call(self, shape: Shape, *, fixed: bool = True) -> Call:
+        """Return the call of a shape, made if it is not remembered; a captured one only if its inputs are `fixed`."""
+        if fixed and (captured := self._captured.get(shape)) is not None:
             return captured
         call = self._others.get(shape)
         if call is None:
@@ -75,7 +75,9 @@ class Executor:
         shape = call.shape
         logits = call.logits = self._room(shape)
         self._device.upload(call.there, call.host)
-        self._network.forward(call.inputs, self._cache.lanes_from(shape.first, shape.batch), shape.length, logits)
+        self._network.forward(
+            call.inputs, self._cache.lanes_from(shape.first, shape.batch), shape.length, logits, call.shown
+        )
         flat = logits.view(-1, self._vocab)
         choose(flat, self._mask_token_id, call.top_id.view(-1), call.top_prob.view(-1))
         self._device.download(call.arrived, call.chosen)

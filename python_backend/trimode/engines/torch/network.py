@@ -8,6 +8,7 @@ rotation and query scale in float32, rounded once. Knows nothing of slots or row
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -45,6 +46,18 @@ class Inputs:
     own: Tensor
 
 
+class Shown(NamedTuple):
+    """What tokens of pictures read in place of their embeddings: the i-th row is token `places[i]` of `lines[i]`.
+
+    Attributes:
+        lines, places: (N,) int64. rows: (N, hidden) float32.
+    """
+
+    lines: Tensor
+    places: Tensor
+    rows: Tensor
+
+
 class Network:
     """Weights, tables of positions, and the pass."""
 
@@ -58,7 +71,7 @@ class Network:
             torch.from_numpy(table).to(self.device) for table in tables(index.positions, self._size, length)
         )
 
-    def forward(self, given: Inputs, cache: Tensor, length: int, logits: Tensor) -> None:
+    def forward(self, given: Inputs, cache: Tensor, length: int, logits: Tensor, shown: Shown | None = None) -> None:
         """Run one pass.
 
         Args:
@@ -66,6 +79,7 @@ class Network:
                 written into it.
             length: how many entries of a lane attention reads; no line writes beyond.
             logits: (B, R, V) in the model's type, written.
+            shown: what tokens of pictures read.
         """
         batch, seq = given.ids.shape
         lines = torch.arange(batch, device=self.device)[:, None]  # (B, 1)
@@ -78,6 +92,8 @@ class Network:
         if self._weights.mask is not None:
             drafted = (given.ids == self._mask_id) & (given.adapter > 0)  # (B, S)
             x = torch.where(drafted[..., None], self._weights.mask, x)
+        if shown is not None:
+            x[shown.lines, shown.places] = shown.rows.to(self.dtype)
         for number, layer in enumerate(self._weights.layers):
             query, key, value = self._split(F.linear(self._norm(x, layer.norm), layer.qkv), turns, scale)
             keys, values = cache[2 * number], cache[2 * number + 1]  # (B, kv_heads, entries, D)

@@ -18,7 +18,16 @@ import torch
 from torch import Tensor
 
 from ...bundle.manifest import Manifest, rebuild_hint
-from ...bundle.tensor_index import EMBEDDING, FINAL_NORM, HEAD, ITEM_BYTES, MASK_EMBEDDING, StoredTensor, TensorIndex
+from ...bundle.tensor_index import (
+    EMBEDDING,
+    FINAL_NORM,
+    HEAD,
+    ITEM_BYTES,
+    MASK_EMBEDDING,
+    TOWER,
+    StoredTensor,
+    TensorIndex,
+)
 from ...errors import BundleError
 
 SLICE_BYTES = 64 << 20
@@ -82,9 +91,42 @@ class Weights:
             return cls(embedding, head, reader.tensor(FINAL_NORM), mask, layers)
 
 
-def _layer(read: Callable[..., Tensor], number: int, adapter: bool) -> Layer:
+@dataclass(frozen=True)
+class TowerWeights:
+    """The tower's and the projector's weights in one type.
+
+    Attributes:
+        patches: (hidden, values of a patch). first_norm, projector_norm: (hidden,).
+        merging: (hidden, patches of a cell x hidden). widening, last: (hidden of the language model, their inputs).
+    """
+
+    patches: Tensor
+    first_norm: Tensor
+    layers: tuple[Layer, ...]
+    projector_norm: Tensor
+    merging: Tensor
+    widening: Tensor
+    last: Tensor
+
+    @classmethod
+    def load(cls, bundle: Path, index: TensorIndex, layers: int, device: torch.device, dtype: torch.dtype) -> Self:
+        """Read every tensor to `device` as `dtype`.
+
+        Raises:
+            BundleError: see Weights.load.
+        """
+        with ExitStack() as opened:
+            reader = _Reader(bundle, index, device, dtype)
+            opened.callback(reader.close)
+            found = {name.removeprefix("vision."): reader.tensor(name) for name in TOWER}
+            found["patches"] = found["patches"].flatten(1)
+            read = tuple(_layer(reader.tensor, f"vision.{number}", adapter=False) for number in range(layers))
+            return cls(layers=read, **found)
+
+
+def _layer(read: Callable[..., Tensor], place: int | str, adapter: bool) -> Layer:
     def of(*names: str) -> Tensor:
-        return read(*(f"{number}.{name}" for name in names))
+        return read(*(f"{place}.{name}" for name in names))
 
     return Layer(
         norm=of("input_norm"),

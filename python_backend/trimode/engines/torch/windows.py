@@ -136,6 +136,8 @@ def pieces(row: Row) -> list[Row]:
         part = row._replace(tokens=tokens, start=row.start + at, want=row.want[inside] - at, leading=None)
         if positions is not None:
             part = part._replace(positions=positions[at : at + LONGEST])
+        if row.features is not None:
+            part = part._replace(features=row.features.within(at, LONGEST))
         if isinstance(row.adapter, bool):
             cut.append(part)
         else:
