@@ -93,7 +93,8 @@ def test_a_pass_that_was_captured_reads_no_pictures(served: dict[str, tuple[Torc
     """A captured pass repeats its own inputs, so one with pictures is another call of the same shape."""
     engine, _ = served["plain"]
     shape = windows.Shape(0, 1, 8, 1, 256)
-    engine._executor.capture([shape])
+    with engine.device.active():
+        engine._executor.capture([shape])
     captured, other = engine._executor.call(shape), engine._executor.call(shape, fixed=False)
     assert captured.run is not None and other.run is None
     assert captured is not other and captured.shown is None

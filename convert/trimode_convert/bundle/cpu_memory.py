@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from trimode.bundle.manifest import WEIGHTS, Manifest
+from trimode.bundle.manifest import TOWER_WEIGHTS, WEIGHTS, Manifest
 
 from ..checkpoint.checkpoint import Checkpoint
 from ..checkpoint.config import ModelConfig
 from ..graph.model import draw
 from ..graph.precisions import ONNXRUNTIME
+from ..graph.tower import draw_tower
 from .facts import buckets
 
 
 @dataclass(frozen=True)
 class CpuMemory:
-    """Bytes: the weight file, and the most that the keys and values of a slot take.
+    """Bytes: the files of weights, a tower's included, and the most that the keys and values of a slot take.
 
     They are float32. The engine keeps an array for each bucket that was used, so a sequence that grows to the full
     capacity leaves entries in all of them: nearly twice its capacity.
@@ -27,7 +28,8 @@ class CpuMemory:
     @classmethod
     def of(cls, manifest: Manifest) -> CpuMemory:
         """Return what a bundle takes."""
-        return cls(manifest.files[WEIGHTS], _kv_bytes(manifest) * sum(manifest.buckets))
+        weights = manifest.files[WEIGHTS] + manifest.files.get(TOWER_WEIGHTS, 0)
+        return cls(weights, _kv_bytes(manifest) * sum(manifest.buckets))
 
     def total(self, slots: int) -> int:
         """Return the bytes with `slots` slots."""
@@ -42,7 +44,11 @@ def cpu_memory(config: ModelConfig, precision: str, capacity: int, *, adapter_ra
     """
     checkpoint = Checkpoint.of_shapes(config, adapter_rank)
     drawn = draw(checkpoint, target=ONNXRUNTIME, precision=precision, capacity=capacity, location="none")
-    return CpuMemory(drawn.weights.total_bytes, _kv_bytes(config) * sum(buckets(capacity)))
+    weights = drawn.weights.total_bytes
+    if config.vision is not None:
+        tower = draw_tower(checkpoint, target=ONNXRUNTIME, precision=precision, location="none")
+        weights += tower.weights.total_bytes
+    return CpuMemory(weights, _kv_bytes(config) * sum(buckets(capacity)))
 
 
 def _kv_bytes(facts: Manifest | ModelConfig) -> int:

@@ -60,10 +60,13 @@ class TensorRtBuild:
             gpu: a key of `footprint.GPUS`, whose compute capability and memory are used.
 
         Raises:
-            BundleError: no compiler, a device that it does not compile for or that lacks the precision's arithmetic, or
-                a GPU with too little memory.
+            BundleError: the model reads pictures, no compiler, a device that it does not compile for or that lacks the
+                precision's arithmetic, or a GPU with too little memory.
         """
         manifest = draft.manifest
+        if manifest.vision is not None:
+            others = "build it for onnxruntime or torch, or check the graphs with --graph-only"
+            raise BundleError(f"pictures: no plan is compiled yet for a model that reads them: {others}")
         compiler = Compiler.load(flavour)
         here, device = local_gpu(), _device(gpu)
         asked = capabilities or ((device.compute_capability,) if device is not None else ())

@@ -17,7 +17,7 @@ from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.graph.precisions import ONNXRUNTIME
 
 from tests.support import checkpoints as factory
-from tests.support import official_shapes
+from tests.support import official_shapes, vision_checkpoints
 from tests.support.layout import ROOT
 
 CAPACITY = 2048
@@ -68,3 +68,21 @@ def test_the_guide_says_what_is_computed(size: str) -> None:
 def test_a_precision_of_gpus_is_refused() -> None:
     with pytest.raises(CheckpointError, match="precision: onnxruntime has float32, int8, int4, got 'fp8'"):
         need("3b", "fp8")
+
+
+def test_the_vision_language_model_needs_what_its_recipe_says(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text(json.dumps(official_shapes.vision_config()))
+    config = ModelConfig.load(tmp_path)
+    assert Checkpoint.of_shapes(config).parameters == 8_918_034_432
+    said = " ".join((ROOT / "build" / "vlm-8b.yaml").read_text().replace("#", " ").split())
+    for precision in ONNXRUNTIME.precisions:
+        found = cpu_memory(config, precision, 4096)
+        assert f"{found.weights / GB:.2f} GB in {precision}" in said
+        assert f"a slot takes at most {found.kv_per_slot / GB:.2f} GB" in said
+
+
+def test_a_towers_weights_are_counted(tmp_path: Path) -> None:
+    with Checkpoint.open(vision_checkpoints.write(tmp_path / "checkpoint")) as checkpoint:
+        draft = outline(checkpoint, BundleOptions("int8"))
+        found = cpu_memory(checkpoint.config, "int8", draft.manifest.capacity)
+    assert CpuMemory.of(draft.manifest).weights == found.weights == draft.weight_bytes

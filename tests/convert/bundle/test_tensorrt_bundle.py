@@ -25,6 +25,7 @@ from trimode_convert.tensorrt.profiles import Shapes
 from trimode_convert.verify import onnx_reference
 
 from tests.support import checkpoints as factory
+from tests.support import vision_checkpoints
 
 SMALL = {"hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 64}
 
@@ -214,3 +215,9 @@ def test_recipe_of_a_gpu_becomes_the_converters_options(tmp_path: Path, monkeypa
     assert arguments_for("m", "float32", Path("o"), "L40S-48G") == expected.split()
     with pytest.raises(Exception, match=r"GPU: build/m.yaml names L40S-48G, got 'H200'"):
         arguments_for("m", "float32", Path("o"), "H200")
+
+
+def test_no_plan_is_compiled_for_a_model_that_reads_pictures(tmp_path: Path) -> None:
+    said = pytest.raises(BundleError, match="pictures: no plan is compiled yet")
+    with Checkpoint.open(vision_checkpoints.write(tmp_path / "checkpoint")) as opened, said:
+        design(opened)

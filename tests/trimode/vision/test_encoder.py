@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -45,6 +46,10 @@ class Counting:
 
     passes: list[int] = field(default_factory=list)
     closed: int = 0
+
+    @classmethod
+    def open(cls, bundle: Path, *, threads: int, device: int = 0, on_gpu: bool = False) -> Self:
+        return cls()
 
     def encode(self, pictures: Sequence[Floats]) -> list[Floats]:
         self.passes.append(len(pictures))
