@@ -31,7 +31,7 @@ REACHED = {
         "engines.tensorrt.cache", "engines.tensorrt.call", "engines.tensorrt.memory",
     },
     "trimode_convert": {
-        "atomic_folder", "checkpoint.adapter", "graph.attention", "graph.head",
+        "atomic_folder", "checkpoint.adapter", "graph.attention",
         "graph.quantized_linear", "tensorrt.local_gpu", "verify.numpy_model", "verify.onnx_reference", "verify.passes",
         "verify.verify",
     },

@@ -83,10 +83,11 @@ def test_a_file_cut_short_and_an_index_without_a_tensor_are_refused(tmp_path: Pa
     bundle = linked(factory.write(tmp_path / "cut"))
     manifest, index = Manifest.load(bundle), TensorIndex.load(bundle)
     raw = json.loads((bundle / TENSORS).read_text())
-    raw["tensors"].pop("final_norm")
-    (bundle / TENSORS).write_text(json.dumps(raw))
-    with pytest.raises(BundleError, match=r"tensors\.json lacks 'final_norm'"):
-        Weights.load(bundle, manifest, TensorIndex.load(bundle), CPU, torch.float32)
+    for name in ("final_norm", "head", "embedding"):
+        tensors = {other: entry for other, entry in raw["tensors"].items() if other != name}
+        (bundle / TENSORS).write_text(json.dumps({**raw, "tensors": tensors}))
+        with pytest.raises(BundleError, match=rf"tensors\.json lacks '{name}'"):
+            Weights.load(bundle, manifest, TensorIndex.load(bundle), CPU, torch.float32)
     path = (bundle / "weights-0.safetensors").resolve()
     path.write_bytes(path.read_bytes()[:-40])
     with pytest.raises(BundleError, match=r"weights-0\.safetensors: cut short: expected \d+ bytes at \d+, found \d+"):

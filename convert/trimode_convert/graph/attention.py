@@ -6,6 +6,7 @@ weights of layers or precisions.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from ..checkpoint.config import ModelConfig
 from ..checkpoint.tensor_file import FloatArray
 from ..weights.weight_file import WeightLayout
 from .builder import Dim, GraphBuilder
-from .rope import cos_sin, query_scale
+from .rope import cosines, query_scale, sines
 
 HIDDEN_SCORE = np.float32(-1e9)  # finite, so that a row that may see nothing does not become NaN
 
@@ -152,12 +153,12 @@ def _pair_tables(
     """
     name, half = "rope" if scale is None else "rope.query", config.head_dim // 2
 
-    def table(which: int) -> FloatArray:
-        values = cos_sin(config.rope, config.head_dim, capacity)[which][:, half:]  # the halves differ in sin's sign
+    def table(function: Callable[..., FloatArray]) -> FloatArray:
+        values = function(config.rope, config.head_dim, capacity)[:, half:]  # the halves differ in the sines' sign
         return np.ascontiguousarray(values if scale is None else values * scale[:, None])
 
-    cos = weights.array(f"{name}.cos", lambda: table(0), (capacity, half))
-    sin = weights.array(f"{name}.sin", lambda: table(1), (capacity, half))
+    cos = weights.array(f"{name}.cos", lambda: table(cosines), (capacity, half))
+    sin = weights.array(f"{name}.sin", lambda: table(sines), (capacity, half))
     return graph.external(cos), graph.external(sin)
 
 
@@ -175,8 +176,8 @@ def _rotation(
 ) -> Rotation:
     """Gather the rotation of each new token; 1 / sqrt(D) comes with it, in float32, where no weights are rounded."""
     rope, shape = config.rope, (capacity, config.head_dim)
-    cos = weights.array("rope.cos", lambda: cos_sin(rope, shape[1], shape[0])[0], shape)
-    sin = weights.array("rope.sin", lambda: cos_sin(rope, shape[1], shape[0])[1], shape)
+    cos = weights.array("rope.cos", lambda: cosines(rope, shape[1], shape[0]), shape)
+    sin = weights.array("rope.sin", lambda: sines(rope, shape[1], shape[0]), shape)
     rows = [graph.op("Gather", graph.external(table), position_ids) for table in (cos, sin)]
     at_cos, at_sin = (graph.op("Unsqueeze", row, graph.ints(1)) for row in rows)  # [B, 1, S, D]
     scale, softmax_scale = query_scale(rope, capacity), np.float32(config.head_dim**-0.5)

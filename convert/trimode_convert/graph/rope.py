@@ -7,12 +7,15 @@ Knows nothing about graphs.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..checkpoint.config import Rope
 from ..checkpoint.tensor_file import FloatArray
+
+Angles = NDArray[np.float64]
 
 
 def inverse_frequencies(rope: Rope, head_dim: int) -> NDArray[np.float64]:
@@ -42,23 +45,33 @@ def attention_factor(rope: Rope) -> float:
     return _mscale(rope.factor, 1.0)
 
 
-def cos_sin(rope: Rope, head_dim: int, length: int) -> tuple[FloatArray, FloatArray]:
-    """Return the tables for positions 0 … length-1, both # (length, head_dim).
+def cosines(rope: Rope, head_dim: int, length: int) -> FloatArray:
+    """Return the cosines of positions 0 … length-1; halves are duplicated (NeoX)  # (length, head_dim)."""
+    return _table(rope, head_dim, length, lambda angles: np.tile(np.cos(angles), 2))
 
-    Halves are duplicated (NeoX), and the first half of sin is negated, so that a rotation is
-    x * cos + swap_halves(x) * sin.
+
+def sines(rope: Rope, head_dim: int, length: int) -> FloatArray:
+    """Return the sines of positions 0 … length-1  # (length, head_dim).
+
+    The first half is negated, so that a rotation is x * cosines + swap_halves(x) * sines.
     """
-    frequencies = inverse_frequencies(rope, head_dim)
-    factor = attention_factor(rope)
-    cos = np.empty((length, head_dim), np.float32)
-    sin = np.empty((length, head_dim), np.float32)
+
+    def signed(angles: Angles) -> Angles:
+        sin = np.sin(angles)
+        return np.concatenate([-sin, sin], axis=1)
+
+    return _table(rope, head_dim, length, signed)
+
+
+def _table(rope: Rope, head_dim: int, length: int, function: Callable[[Angles], Angles]) -> FloatArray:
+    """Return `function` of the angles of positions 0 … length-1, times attention's factor  # (length, head_dim)."""
+    frequencies, factor = inverse_frequencies(rope, head_dim), attention_factor(rope)
+    table = np.empty((length, head_dim), np.float32)
     step = 8192  # positions at a time, so that the float64 angles of 262,144 positions are never in memory together
     for start in range(0, length, step):
         positions = np.arange(start, min(start + step, length), dtype=np.float64)
-        angles = positions[:, None] * frequencies  # (positions, head_dim / 2)
-        cos[start : start + step] = np.tile(np.cos(angles) * factor, 2)
-        sin[start : start + step] = np.concatenate([-np.sin(angles), np.sin(angles)], axis=1) * factor
-    return cos, sin
+        table[start : start + step] = function(positions[:, None] * frequencies) * factor
+    return table
 
 
 def query_scale(rope: Rope, length: int) -> FloatArray | None:

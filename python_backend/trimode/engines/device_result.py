@@ -35,10 +35,7 @@ class DeviceResult(RowResult):
 
     @property
     def finite(self) -> bool:
-        """Whether the pass gave numbers: `top_prob` is NaN where any logit of its row is NaN, or any is +inf.
-
-        In TensorRT's graph +inf in the mask's column gives the probability 0, which counts as a number.
-        """
+        """Whether the pass gave numbers: `top_prob` is NaN where any logit of its row is NaN, or any is +inf."""
         return not (self._spoiled or np.isnan(self._top_prob).any())
 
     @property

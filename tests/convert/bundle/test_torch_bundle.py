@@ -17,7 +17,7 @@ from trimode_convert.bundle.torch_bundle import outline
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.cli import main
 from trimode_convert.graph.precisions import ONNXRUNTIME, TORCH
-from trimode_convert.graph.rope import cos_sin
+from trimode_convert.graph.rope import cosines
 
 from tests.support import checkpoints as factory
 from tests.support import llama_checkpoints
@@ -47,7 +47,7 @@ def test_the_index_says_where_every_value_is(checkpoint: Path, out: Path) -> Non
             raw = (out / place.file).read_bytes()[place.offset :][: 4 * int(np.prod(place.shape))]
             np.testing.assert_array_equal(np.frombuffer(raw, np.float32).reshape(place.shape), tensor.read())
         angles = np.outer(np.arange(9), index.positions.frequencies)
-        cos, _ = cos_sin(opened.config.rope, opened.config.head_dim, 9)
+        cos = cosines(opened.config.rope, opened.config.head_dim, 9)
         half = opened.config.head_dim // 2
         np.testing.assert_array_equal((np.cos(angles) * index.positions.factor).astype(np.float32), cos[:, :half])
         assert opened.adapter is not None and index.adapter_scale == opened.adapter.scale

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 from trimode_convert.checkpoint.config import Rope
-from trimode_convert.graph.rope import attention_factor, cos_sin, inverse_frequencies, query_scale
+from trimode_convert.graph.rope import attention_factor, cosines, inverse_frequencies, query_scale, sines
 from trimode_convert.verify.numpy_model import turn
 
 PLAIN = Rope("default", 1e4)
@@ -48,13 +48,13 @@ def test_attention_factor_of_the_file_wins() -> None:
 
 
 def test_tables_duplicate_halves_and_negate_the_first_sine() -> None:
-    cos, sin = cos_sin(PLAIN, 4, 3)
+    cos, sin = cosines(PLAIN, 4, 3), sines(PLAIN, 4, 3)
     np.testing.assert_allclose(cos[2], [math.cos(2), math.cos(0.02)] * 2, rtol=1e-6)
     np.testing.assert_allclose(sin[2], [-math.sin(2), -math.sin(0.02), math.sin(2), math.sin(0.02)], rtol=1e-6)
 
 
 def test_tables_are_accurate_at_far_positions() -> None:
-    cos, _ = cos_sin(PLAIN, 4, 9000)  # float32 angles would be off by 1e-4 here
+    cos = cosines(PLAIN, 4, 9000)  # float32 angles would be off by 1e-4 here
     assert cos[8999, 0] == pytest.approx(math.cos(8999), abs=6e-8)
 
 
@@ -75,6 +75,6 @@ def test_divisors_divide_the_plain_frequencies() -> None:
     np.testing.assert_allclose(inverse_frequencies(divided, 8), [1, 0.05, 0.0025, 0.000125], rtol=1e-12)
     positions = np.arange(5)
     x = np.random.default_rng(0).standard_normal((5, 1, 8)).astype(np.float32)
-    cos, sin = cos_sin(divided, 8, 5)
+    cos, sin = cosines(divided, 8, 5), sines(divided, 8, 5)
     ours = x[:, 0] * cos + np.roll(x[:, 0], 4, axis=-1) * sin
     np.testing.assert_allclose(turn(x, positions, divided)[:, 0], ours, atol=1e-6)

@@ -22,7 +22,7 @@ from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.graph.model import draw
 from trimode_convert.graph.precisions import ONNXRUNTIME, TENSORRT, Target
-from trimode_convert.graph.rope import cos_sin
+from trimode_convert.graph.rope import cosines, sines
 
 from tests.support import official_shapes
 
@@ -72,7 +72,8 @@ class Model:
 
     def _values(self, name: str, shape: tuple[int, ...], pattern: NDArray[np.float32]) -> NDArray[np.float32]:
         if name.startswith("rope."):
-            whole = cos_sin(self.config.rope, self.config.head_dim, CAPACITY)[name == "rope.sin"]
+            function = sines if name == "rope.sin" else cosines
+            whole = function(self.config.rope, self.config.head_dim, CAPACITY)
             return whole[:, -shape[1] :]  # one form takes a value for each pair of channels, the second half's
         if name == "head.mask_penalty":
             return np.where(np.arange(VOCAB) == self.config.mask_token_id, -1e9, 0).astype(np.float32)

@@ -84,7 +84,7 @@ class Weights:
             reader = _Reader(bundle, index, device, dtype)
             opened.callback(reader.close)
             embedding = reader.tensor(EMBEDDING)
-            tied = index.tensors[HEAD] == index.tensors[EMBEDDING]
+            tied = index.tensors.get(HEAD) == index.tensors[EMBEDDING]
             layers = tuple(_layer(reader.tensor, number, manifest.adapter) for number in range(manifest.num_layers))
             head = embedding if tied else reader.tensor(HEAD)
             mask = reader.tensor(MASK_EMBEDDING) if MASK_EMBEDDING in index.tensors else None
