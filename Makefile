@@ -1,6 +1,6 @@
 # Every target makes the virtual environment it needs; nothing has to be installed by hand.
 #   make serve MODEL=nano|smol|3b|8b|14b|<checkpoint> PRECISION=float32|int8|int4 PORT=8000
-#   ENGINE=torch reads the checkpoint's own files with PyTorch, on a GPU where there is one, PRECISION=bfloat16|float16|float32
+#   ENGINE=torch reads the checkpoint's own files with PyTorch, on a GPU where there is one, PRECISION=bfloat16|float16|fp8|float32
 #   CAPACITY=n tokens a sequence, REHASH=1 reads all of the checkpoint again though its files look unchanged
 #   make build MODEL=8b GPU=L40S-48G   compiles for a GPU as build/8b.yaml says; make serve ... GPUS=0,1 serves it on two
 

@@ -112,8 +112,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made.add_argument(
         "--precision",
         default="float32",
-        help="float32, int8 or int4; with --engine torch bfloat16, float16 or float32; ignored with --gpu "
-        "(default: %(default)s)",
+        help="float32, int8 or int4; with --engine torch bfloat16, float16, fp8 or float32; ignored "
+        "with --gpu (default: %(default)s)",
     )
     made.add_argument(
         "--capacity", type=int, metavar="N", help="tokens of a sequence (default: the recipe's, else the converter's)"

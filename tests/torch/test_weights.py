@@ -12,6 +12,7 @@ import torch
 from trimode.bundle.manifest import Manifest
 from trimode.bundle.tensor_index import TENSORS, TensorIndex
 from trimode.engines.torch import weights
+from trimode.engines.torch.products import FP8, Fp8Matrix
 from trimode.engines.torch.weights import Weights
 from trimode.errors import BundleError
 from trimode_convert.checkpoint.checkpoint import EMBEDDING, HEAD, Checkpoint
@@ -55,7 +56,23 @@ def test_every_tensor_is_the_checkpoints(checkpoint: Path, linked: Linked, monke
 def test_they_are_rounded_as_torch_rounds(checkpoint: Path, linked: Linked) -> None:
     bundle = linked(checkpoint)
     for dtype in (torch.bfloat16, torch.float16):
-        assert torch.equal(load(bundle, dtype).layers[0].down, load(bundle).layers[0].down.to(dtype))
+        exact = load(bundle).layers[0].down
+        assert isinstance(exact, torch.Tensor)
+        assert torch.equal(load(bundle, dtype).layers[0].down, exact.to(dtype))
+
+
+def test_in_fp8_the_layers_products_are_and_the_rest_is_not(checkpoint: Path, linked: Linked) -> None:
+    bundle = linked(checkpoint)
+    found = Weights.load(bundle, Manifest.load(bundle), TensorIndex.load(bundle), CPU, torch.bfloat16, fp8=True)
+    plain = load(bundle, torch.bfloat16)
+    assert torch.equal(found.head, plain.head) and torch.equal(found.embedding, plain.embedding)
+    for layer, exact in zip(found.layers, plain.layers, strict=True):
+        for name in ("qkv", "o", "gate_up", "down"):
+            matrix, expected = getattr(layer, name), getattr(exact, name)
+            assert isinstance(matrix, Fp8Matrix) and matrix.codes.dtype == FP8
+            far = (matrix.codes.float() * matrix.scales.T - expected.float()).norm() / expected.float().norm()
+            assert far < 0.04
+        assert layer.adapter is not None and layer.adapter[0].dtype == torch.bfloat16
 
 
 def test_a_tied_head_is_the_embedding_itself(tmp_path: Path, linked: Linked) -> None:

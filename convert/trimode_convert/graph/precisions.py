@@ -99,6 +99,7 @@ TORCH = Target(
     {
         "bfloat16": Precision(plain_linear, "bfloat16", joins_gate_up=True),
         "float16": Precision(plain_linear, "float16", joins_gate_up=True),
+        "fp8": Precision(per_token(FP8), "bfloat16", True, plain_linear, compute_capability="8.9"),
         "float32": Precision(plain_linear, joins_gate_up=True),
     },
 )

@@ -93,7 +93,7 @@ def test_a_draft_of_links_has_no_weights_to_write(checkpoint: Path) -> None:
     with Checkpoint.open(checkpoint) as opened:
         linked, drawn = (drafts.outline(opened, BundleOptions(target=target)) for target in (TORCH, ONNXRUNTIME))
         assert drafts.weight_bytes(linked) == 0 < drafts.weight_bytes(drawn)
-        with pytest.raises(CheckpointError, match="torch has bfloat16, float16, float32, got 'int8'"):
+        with pytest.raises(CheckpointError, match="torch has bfloat16, float16, fp8, float32, got 'int8'"):
             drafts.outline(opened, BundleOptions("int8", target=TORCH))
 
 

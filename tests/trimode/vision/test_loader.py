@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Self
 
 import numpy as np
 import pytest
@@ -29,6 +31,10 @@ SOURCES = (
 
 
 class Means:
+    @classmethod
+    def open(cls, bundle: Path, *, threads: int, device: int = 0, on_gpu: bool = False) -> Self:
+        return cls()
+
     def encode(self, pictures: Sequence[Floats]) -> list[Floats]:
         return [np.full((one.shape[1] * one.shape[2] // 784, 2), one.mean(), dtype=np.float32) for one in pictures]
 

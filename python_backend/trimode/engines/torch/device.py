@@ -64,6 +64,11 @@ class Device:
         """Whether it is a GPU."""
         return self.device.type == "cuda"
 
+    @property
+    def capability(self) -> tuple[int, int] | None:
+        """The GPU's compute capability; None on the processor."""
+        return torch.cuda.get_device_capability(self.device) if self.on_gpu else None
+
     @contextmanager
     def active(self) -> Iterator[None]:
         """Run what is inside on the device's stream, without gradients; both are properties of a thread."""

@@ -30,7 +30,8 @@ from .device import Device
 from .executor import Executor
 from .memory import check_slots, slot_bytes
 from .network import Network, Shown
-from .types import TYPES
+from .products import check_gpu
+from .types import FP8, TYPES
 from .weights import Weights
 from .windows import LONGEST, MARGIN, Shape, Windows, pieces, rounded
 
@@ -93,7 +94,9 @@ class TorchEngine:
             if not opened.on_gpu:
                 torch.set_num_threads(threads or len(os.sched_getaffinity(0)))
             with opened.active():
-                weights = Weights.load(bundle, manifest, index, opened.device, dtype)
+                if (fp8 := manifest.precision == FP8) and (capability := opened.capability) is not None:
+                    check_gpu(_widths(manifest, index), capability)
+                weights = Weights.load(bundle, manifest, index, opened.device, dtype, fp8=fp8)
                 network = Network(weights, manifest, index, _entries(manifest))
             if (memory := opened.memory()) is not None:
                 check_slots(bundle, manifest, max_slots, _need(manifest, index, dtype), memory)
@@ -243,6 +246,17 @@ class TorchEngine:
         with self.device.active():
             found: Floats = self.device.fetch(logits.float())
             return found
+
+
+def _widths(manifest: Manifest, index: TensorIndex) -> dict[str, int]:
+    """Return the widths between which the layers' products go."""
+    size = manifest.head_dim
+    return {
+        "hidden_size": manifest.hidden_size,
+        "the width of queries": index.num_heads * size,
+        "the width of keys": manifest.num_kv_heads * size,
+        "intermediate_size": index.intermediate_size,
+    }
 
 
 def _entries(manifest: Manifest) -> int:

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from ...bundle.manifest import Manifest
 from ...bundle.tensor_index import Positions, TensorIndex
 from ..base import Floats
+from .products import product
 from .weights import Layer, Weights
 
 STEP = 8192
@@ -95,7 +96,7 @@ class Network:
         if shown is not None:
             x[shown.lines, shown.places] = shown.rows.to(self.dtype)
         for number, layer in enumerate(self._weights.layers):
-            query, key, value = self._split(F.linear(self._norm(x, layer.norm), layer.qkv), turns, scale)
+            query, key, value = self._split(product(self._norm(x, layer.norm), layer.qkv), turns, scale)
             keys, values = cache[2 * number], cache[2 * number + 1]  # (B, kv_heads, entries, D)
             keys[lines, :, places] = key
             values[lines, :, places] = value
@@ -103,8 +104,8 @@ class Network:
             if number == len(self._weights.layers) - 1:  # after the last keys only the rows asked for matter
                 x, mixed, draft = x[lines, given.rows], mixed[lines, given.rows], draft[lines, given.rows]
             x = x + self._output(mixed, layer, draft)
-            gate, up = F.linear(self._norm(x, layer.mlp_norm), layer.gate_up).chunk(2, dim=-1)
-            x = x + F.linear(F.silu(gate) * up, layer.down)
+            gate, up = product(self._norm(x, layer.mlp_norm), layer.gate_up).chunk(2, dim=-1)
+            x = x + product(F.silu(gate) * up, layer.down)
         last = self._norm(x, self._weights.final_norm).flatten(0, 1)  # (B * R, hidden)
         torch.mm(last, self._weights.head.T, out=logits.view(len(last), -1))
 
@@ -146,7 +147,7 @@ class Network:
 
     def _output(self, mixed: Tensor, layer: Layer, draft: Tensor) -> Tensor:
         """Return o_proj's product, with the draft adapter's branch for the tokens that have it on."""
-        plain = F.linear(mixed, layer.o)
+        plain = product(mixed, layer.o)
         if layer.adapter is None:
             return plain
         down, up = layer.adapter

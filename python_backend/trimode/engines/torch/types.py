@@ -4,5 +4,6 @@ from __future__ import annotations
 
 import torch
 
-TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32}
-"""torch's type of each precision."""
+FP8 = "fp8"
+TYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16, "float32": torch.float32, FP8: torch.bfloat16}
+"""torch's type of activations and cache of each precision, and of its weights but for FP8's products."""

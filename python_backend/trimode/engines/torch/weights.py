@@ -29,6 +29,7 @@ from ...bundle.tensor_index import (
     TensorIndex,
 )
 from ...errors import BundleError
+from .products import Fp8Matrix, Matrix
 
 SLICE_BYTES = 64 << 20
 """Bytes of a file in the host's memory at once: large enough for full speed, small beside any model."""
@@ -50,17 +51,20 @@ class Layer:
     """
 
     norm: Tensor
-    qkv: Tensor
-    o: Tensor
+    qkv: Matrix
+    o: Matrix
     mlp_norm: Tensor
-    gate_up: Tensor
-    down: Tensor
+    gate_up: Matrix
+    down: Matrix
     adapter: tuple[Tensor, Tensor] | None
 
 
 @dataclass(frozen=True)
 class Weights:
-    """All weights in one type. embedding, head: (vocab, hidden), the same tensor where the checkpoint ties them.
+    """All weights. embedding, head: (vocab, hidden), the same tensor where the checkpoint ties them.
+
+    In fp8 the four products of each layer are, which hold nearly all of a large model's weights. Embedding, norms and
+    the adapter stay in `dtype`, as they are small, and the head, whose rounding would go into the logits as it is.
 
     mask: (1, hidden), the embedding of masks while the draft adapter is on; None where they have no other.
     """
@@ -73,9 +77,16 @@ class Weights:
 
     @classmethod
     def load(
-        cls, bundle: Path, manifest: Manifest, index: TensorIndex, device: torch.device, dtype: torch.dtype
+        cls,
+        bundle: Path,
+        manifest: Manifest,
+        index: TensorIndex,
+        device: torch.device,
+        dtype: torch.dtype,
+        *,
+        fp8: bool = False,
     ) -> Self:
-        """Read every tensor to `device` as `dtype`.
+        """Read every tensor to `device` as `dtype`; with `fp8`, round the layers' matrices.
 
         Raises:
             BundleError: a file is missing or cut short, or a value is not finite in `dtype`.
@@ -85,7 +96,10 @@ class Weights:
             opened.callback(reader.close)
             embedding = reader.tensor(EMBEDDING)
             tied = index.tensors.get(HEAD) == index.tensors[EMBEDDING]
-            layers = tuple(_layer(reader.tensor, number, manifest.adapter) for number in range(manifest.num_layers))
+            layers = tuple(
+                _layer(reader.tensor, number, adapter=manifest.adapter, fp8=fp8)
+                for number in range(manifest.num_layers)
+            )
             head = embedding if tied else reader.tensor(HEAD)
             mask = reader.tensor(MASK_EMBEDDING) if MASK_EMBEDDING in index.tensors else None
             return cls(embedding, head, reader.tensor(FINAL_NORM), mask, layers)
@@ -120,21 +134,26 @@ class TowerWeights:
             opened.callback(reader.close)
             found = {name.removeprefix("vision."): reader.tensor(name) for name in TOWER}
             found["patches"] = found["patches"].flatten(1)
-            read = tuple(_layer(reader.tensor, f"vision.{number}", adapter=False) for number in range(layers))
+            read = tuple(
+                _layer(reader.tensor, f"vision.{number}", adapter=False, fp8=False) for number in range(layers)
+            )
             return cls(layers=read, **found)
 
 
-def _layer(read: Callable[..., Tensor], place: int | str, adapter: bool) -> Layer:
+def _layer(read: Callable[..., Tensor], place: int | str, *, adapter: bool, fp8: bool) -> Layer:
     def of(*names: str) -> Tensor:
         return read(*(f"{place}.{name}" for name in names))
 
+    def matrix(*names: str) -> Matrix:
+        return Fp8Matrix.of(of(*names)) if fp8 else of(*names)
+
     return Layer(
         norm=of("input_norm"),
-        qkv=of("q", "k", "v"),
-        o=of("o"),
+        qkv=matrix("q", "k", "v"),
+        o=matrix("o"),
         mlp_norm=of("post_norm"),
-        gate_up=of("gate", "up"),
-        down=of("down"),
+        gate_up=matrix("gate", "up"),
+        down=matrix("down"),
         adapter=(of("lora_a"), of("lora_b")) if adapter else None,
     )
 

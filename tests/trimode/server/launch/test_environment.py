@@ -17,7 +17,13 @@ def refusal(capsys: pytest.CaptureFixture[str], **environment: str) -> str:
 
 
 def test_every_option_has_a_variable_of_its_own() -> None:
-    elsewhere = {"bundle", "allowed_media_domains", "reveal_rule", "stream_interval", "stream_interval_ms"}  # they are read there
+    elsewhere = {
+        "bundle",
+        "allowed_media_domains",
+        "reveal_rule",
+        "stream_interval",
+        "stream_interval_ms",
+    }  # they are read there
     without = {"help", "version", *elsewhere}
     assert {action.dest for action in variables(parser()).values()} | without == {
         action.dest for action in parser()._actions
