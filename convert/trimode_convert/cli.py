@@ -24,7 +24,7 @@ from trimode.bundle.manifest import Manifest
 from trimode.errors import BundleError, TrimodeError
 
 from .atomic_folder import check_place, megabytes
-from .bundle import drafts
+from .bundle import drafts, hf_ministral
 from .bundle.cpu_memory import CpuMemory
 from .bundle.facts import DEFAULT_CAPACITY
 from .bundle.onnx_bundle import BundleDraft, BundleOptions
@@ -56,9 +56,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--out", type=Path, required=True, metavar="BUNDLE", help="folder to write")
     made.add_argument(
         "--target",
-        choices=sorted(TARGETS),
+        choices=[*sorted(TARGETS), hf_ministral.TARGET],
         default="onnxruntime",
-        help="the runtime to build for (default: %(default)s)",
+        help=f"the runtime to build for, or {hf_ministral.TARGET}: a folder that engines of autoregressive models load "
+        "(default: %(default)s)",
     )
     precisions = sorted({name for target in TARGETS.values() for name in target.precisions})
     made.add_argument(
@@ -129,10 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a kill then cleans up as Ctrl-C does
     try:
         return _convert(options, out, errors)
-    except TrimodeError as exc:
-        errors.print(f"error: {exc}", markup=False)
-        return 1
-    except OSError as exc:  # the disk failed where no step expects it
+    except (TrimodeError, OSError) as exc:  # a disk may fail where no step expects it
         errors.print(f"error: {exc}", markup=False)
         return 1
     except KeyboardInterrupt:
@@ -147,6 +145,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     started = time.monotonic()
     target = Path(options.out).resolve()  # a link's target is replaced, not the link
+    if options.target == hf_ministral.TARGET:
+        hf_ministral.check_options(options)
+        out.print(f"{target}: {hf_ministral.write(options.checkpoint, target)}", markup=False)
+        return 0
     asked = BundleOptions(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
     if asked.target is TORCH and (options.verify or options.parity_logits or options.parity_pictures):

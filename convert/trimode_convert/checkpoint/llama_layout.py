@@ -53,7 +53,7 @@ def read(folder: Path, keys: Keys, files: list[TensorFile]) -> Source:
     stored = open_shards(folder, files)
     tensors = {_official(name): tensor for name, tensor in stored.items() if not name.endswith(OLD_BUFFER)}
     name, said, hashed = folder.resolve().name, remarks(folder), (folder / CONFIG,)
-    return Source(name, folder, config, tensors, hashed=hashed, spelled=_spelled, remarks=said)
+    return Source(name, folder, config, tensors, hashed=hashed, spelled=spelled, remarks=said)
 
 
 def _official(name: str) -> str:
@@ -62,7 +62,8 @@ def _official(name: str) -> str:
     return f"diffusion_head.{name.removeprefix('lm_head.')}" if name.startswith("lm_head.") else name
 
 
-def _spelled(name: str) -> str:
+def spelled(name: str) -> str:
+    """Return the name in this layout of a tensor of the official one."""
     return name.replace("encoder.", "model.", 1).replace("diffusion_head.", "lm_head.", 1)
 
 
