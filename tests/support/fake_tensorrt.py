@@ -48,16 +48,16 @@ class FakeTensorRt:
 
     def __init__(self, cuda: FakeCuda, version: str = real.__version__) -> None:
         self.cuda, self.__version__ = cuda, version
-        self.Runtime = partial(Runtime, cuda)
+        self.Runtime = partial(Runtime, cuda, version)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(real, name)
 
 
 class Runtime:
-    def __init__(self, cuda: FakeCuda, logger: Any) -> None:
+    def __init__(self, cuda: FakeCuda, version: str, logger: Any) -> None:
         assert isinstance(logger, real.ILogger)
-        self.cuda, self.logger = cuda, logger
+        self.cuda, self.version, self.logger = cuda, version, logger
 
     def deserialize_cuda_engine(self, content: Any) -> ICudaEngine | None:
         try:
@@ -104,14 +104,51 @@ class ICudaEngine:
         shape = self.tensors[name].shape
         return [[dim if isinstance(dim, int) else profile[dim][at] for dim in shape] for at in range(3)]
 
-    def create_execution_context(self, strategy: Any) -> IExecutionContext:
-        assert strategy == real.ExecutionContextAllocationStrategy.USER_MANAGED
-        return IExecutionContext(self)
+    def create_runtime_config(self) -> IRuntimeConfig:
+        return IRuntimeConfig(self)
+
+    def create_execution_context(self, config: IRuntimeConfig) -> IExecutionContext:
+        assert config.allocation == real.ExecutionContextAllocationStrategy.USER_MANAGED
+        return IExecutionContext(self, config)
+
+
+class IRuntimeCache:
+    """What was compiled, by name, under the version that compiled it."""
+
+    def __init__(self, version: str) -> None:
+        self.version, self.kernels = version, set[str]()
+
+    def serialize(self) -> bytes:
+        return json.dumps([self.version, sorted(self.kernels)]).encode()
+
+    def deserialize(self, blob: bytes) -> bool:
+        version, kernels = json.loads(blob)
+        if version == self.version:
+            self.kernels |= set(kernels)
+        return bool(version == self.version)
+
+
+class IRuntimeConfig:
+    def __init__(self, engine: ICudaEngine) -> None:
+        self.engine, self.allocation, self.cache = engine, None, None
+        self.dynamic_shapes_kernel_specialization_strategy = real.DynamicShapesKernelSpecializationStrategy.LAZY
+
+    def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
+        self.allocation = strategy
+
+    def create_runtime_cache(self) -> IRuntimeCache:
+        return IRuntimeCache(self.engine.runtime.version)
+
+    def set_runtime_cache(self, cache: IRuntimeCache) -> bool:
+        self.cache = cache
+        return True
 
 
 class IExecutionContext:
-    def __init__(self, engine: ICudaEngine) -> None:
-        self.engine, self.cuda = engine, engine.cuda
+    """Passes of a context whose configuration is EAGER compile their shape's kernels before they run."""
+
+    def __init__(self, engine: ICudaEngine, config: IRuntimeConfig) -> None:
+        self.engine, self.cuda, self.config = engine, engine.cuda, config
         self.profile: int | None = None
         self.shapes: dict[str, tuple[int, ...]] = {}
         self.addresses: dict[str, int] = {}
@@ -161,8 +198,13 @@ class IExecutionContext:
         assert isinstance(stream_handle, int) and self.workspace
         if self.addresses.keys() != self.engine.tensors.keys():
             return self._refuse("not all addresses are set")
+        eager = self.config.dynamic_shapes_kernel_specialization_strategy.name == "EAGER"
+        if self.cuda.recording is not None and not eager:
+            return self._refuse("a graph would keep the general kernels")
         if self.cuda.recording is not None and self.warm != self.version:
             return self._refuse("the first pass of a shape cannot be captured")
+        if eager and self.config.cache is not None:
+            self.config.cache.kernels.add(str(sorted(self.shapes.items())))
         self.warm = self.version
         here, version = weakref.ref(self), self.version
 

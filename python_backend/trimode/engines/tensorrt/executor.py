@@ -23,6 +23,8 @@ MAX_CALLS = 64
 """Shapes of calls that are remembered, and with them their CUDA graphs; the one used longest ago goes first."""
 CAPTURED_AT = 2
 """The use of a shape at which it is captured: the first runs without a graph, since many shapes come only once."""
+GIVEN_UP_AT = 4
+"""Captures that fail one after another before no more are tried: each costs a context and a pass."""
 
 logger = logging.getLogger(__name__)
 
@@ -49,7 +51,7 @@ class GraphExecutor:
         self._profiles = manifest.compiled.profiles
         self._contexts = [self._context(number) for number in range(len(self._profiles))]
         self._calls: OrderedDict[Shape, Call] = OrderedDict()
-        self._captures = True
+        self._failures = 0  # of captures, one after another
 
     def call(self, shape: Shape) -> Call:
         """Return the call of a shape, made if it is not remembered, and note its use."""
@@ -70,15 +72,16 @@ class GraphExecutor:
             return
         call.uses += 1
         profile = call.shape.profile
-        recurs = call.uses >= CAPTURED_AT and self._profiles[profile].name != PREFILL
-        capture = recurs and self._captures
+        # a shape whose capture failed is not tried again while it is remembered
+        recurs = call.uses == CAPTURED_AT and self._profiles[profile].name != PREFILL
+        capture = recurs and self._failures < GIVEN_UP_AT
         context = self._contexts[profile]
         if capture:
             try:
-                context = self._context(profile)
-            except EngineError as exc:  # no room for another: graphs that exist stay, the rest runs without
-                self._captures = capture = False
-                logger.warning("calls run without further CUDA graphs: %s", exc)
+                context = self._context(profile, captured=True)
+            except EngineError as exc:  # no room for another, perhaps: graphs that exist stay
+                capture = False
+                self._failed(exc)
         if context.bound is not call:
             context.bind(call.shapes, call.addresses)
             context.bound = call
@@ -111,13 +114,17 @@ class GraphExecutor:
         cuda.download(buffers.host_choices.ctypes.data, buffers.choices, call.choice_bytes)
 
     def _capture(self, call: Call, context: Context) -> None:
-        """Record a call that has just run as a graph; a plan that cannot be recorded runs without graphs."""
+        """Record a call that has just run as a graph; one that cannot be recorded runs without."""
         try:
             call.graph = self._cuda.capture(lambda: self._enqueue(call, context))
-            call.context = context
+            call.context, self._failures = context, 0
         except EngineError as exc:
-            self._captures = False
-            logger.warning("calls run without CUDA graphs: %s", exc)
+            self._failed(exc)
 
-    def _context(self, profile: int) -> Context:
-        return self._plan.context(profile, self._cuda.stream, self._workspace)
+    def _failed(self, cause: EngineError) -> None:
+        self._failures += 1
+        which = "calls of one shape run" if self._failures < GIVEN_UP_AT else "all further shapes run"
+        logger.warning("%s without a CUDA graph: %s", which, cause)
+
+    def _context(self, profile: int, *, captured: bool = False) -> Context:
+        return self._plan.context(profile, self._cuda.stream, self._workspace, captured=captured)

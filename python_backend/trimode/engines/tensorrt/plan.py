@@ -1,7 +1,8 @@
 """A TensorRT plan on its GPU: loaded, compared with the manifest, and made into execution contexts.
 
 The only file of the runtime that imports TensorRT, and only when a bundle asks for it. Uses only names that `tensorrt`
-11 and `tensorrt_rtx` share. Knows nothing of rows or slots, and of memory only the addresses that it is given.
+11 and `tensorrt_rtx` share; what RTX alone has is in jit.py. Knows nothing of rows or slots, and of memory only the
+addresses that it is given.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from ...bundle.compilation import Profile
 from ...bundle.manifest import PLAN, Manifest, rebuild_hint
 from ...bundle.tensorrt_log import error_log
 from ...errors import BundleError, EngineError
+from .jit import Jit
 
 INSTALL = {"tensorrt": "pip install tensorrt=={version}", "tensorrt_rtx": "pip install tensorrt-rtx-cu13=={version}"}
 CACHE_BYTES = {"FLOAT": 4, "HALF": 2, "BF16": 2}
@@ -107,6 +109,7 @@ class Plan:
         self.workspace = int(engine.device_memory_size_v2)
         self._trt, self._engine, self._runtime, self._logger = tensorrt.module, engine, runtime, logger
         self._manifest = manifest
+        self._jit: Jit | None = None
 
     @classmethod
     def load(cls, tensorrt: TensorRt, bundle: Path, manifest: Manifest) -> Self:
@@ -127,16 +130,24 @@ class Plan:
         plan = cls(tensorrt, engine, runtime, logger, manifest)
         if misfit := plan._misfit():
             raise BundleError(f"{path}: {misfit}. {rebuild_hint(bundle, manifest)}")
+        assert manifest.compiled is not None
+        if manifest.compiled.flavour == "tensorrt_rtx":
+            plan._jit = Jit(trt, engine, bundle)
         return plan
 
-    def context(self, profile: int, stream: Any, workspace: int) -> Context:
+    def context(self, profile: int, stream: Any, workspace: int, *, captured: bool = False) -> Context:
         """Return a context for one profile that runs on `stream` in the `self.workspace` bytes at `workspace`.
+
+        Args:
+            captured: its passes will be those of a CUDA graph.
 
         Raises:
             EngineError: TensorRT cannot make it; the text holds its reason.
         """
         trt, engine = self._trt, self._engine
-        context = engine.create_execution_context(trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        how = strategy if self._jit is None else self._jit.config(captured=captured)
+        context = engine.create_execution_context(how)
         if context is None or not context.set_optimization_profile_async(profile, int(stream)):
             raise EngineError(f"TensorRT cannot make a context for profile {profile}: {self._logger.words()}")
         context.set_device_memory(workspace, self.workspace)
@@ -144,6 +155,10 @@ class Plan:
 
     def close(self) -> None:
         """Release the engine, then the runtime; the engine's contexts must be released before."""
+        if self._jit is not None:
+            self._jit.save()
+            self._jit.close()
+            self._jit = None
         self._engine = None
         self._runtime = None
 

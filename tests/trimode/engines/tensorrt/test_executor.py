@@ -19,6 +19,7 @@ from tests.support.fake_tensorrt import ICudaEngine, IExecutionContext
 from tests.support.tensorrt_passes import block, step
 
 ILLEGAL = int(cudart.cudaError_t.cudaErrorIllegalAddress)
+INVALIDATED = int(cudart.cudaError_t.cudaErrorStreamCaptureInvalidated)
 
 
 def test_a_call_that_recurs_is_captured_once_and_then_launched(engine: TensorRtEngine, gpu: FakeCuda) -> None:
@@ -76,17 +77,35 @@ def test_graphs_used_longest_ago_go_first_each_before_its_context(
     assert gpu.calls["cudaGraphLaunch"] == before + 1
 
 
-def test_a_plan_that_cannot_be_captured_runs_without_graphs(
+def test_a_shape_that_cannot_be_captured_runs_without_a_graph_and_others_have_theirs(
     engine: TensorRtEngine, gpu: FakeCuda, caplog: pytest.LogCaptureFixture
 ) -> None:
-    gpu.failing["cudaStreamEndCapture"] = int(cudart.cudaError_t.cudaErrorStreamCaptureInvalidated)
+    gpu.failing["cudaStreamEndCapture"] = INVALIDATED
     slot = engine.allocate(block=False)
     with caplog.at_level(logging.WARNING):
         ids = [step(engine, slot, at).best(0) for at in range(5)]
-    assert caplog.text.count("calls run without CUDA graphs: cudaStreamEndCapture failed") == 1
+    assert caplog.text.count("calls of one shape run without a CUDA graph: cudaStreamEndCapture failed") == 1
     assert gpu.calls["cudaGraphLaunch"] == 0
     gpu.failing.clear()
     assert [step(engine, slot, at).best(0) for at in range(5)] == ids
+    assert gpu.calls["cudaGraphLaunch"] == 0
+    for _ in range(3):
+        block(engine, slot, start=5)
+    assert gpu.calls["cudaGraphLaunch"] == 1
+
+
+def test_after_some_failures_no_capture_is_tried(
+    engine: TensorRtEngine, gpu: FakeCuda, caplog: pytest.LogCaptureFixture
+) -> None:
+    gpu.failing["cudaStreamEndCapture"] = INVALIDATED
+    with caplog.at_level(logging.WARNING):
+        for _ in range(2):
+            slot = engine.allocate(block=False)
+            for start in (0, 0, 70, 70, 140, 140):
+                step(engine, slot, start)
+    assert caplog.text.count("calls of one shape run without") == executor_module.GIVEN_UP_AT - 1
+    assert caplog.text.count("all further shapes run without a CUDA graph") == 1
+    assert gpu.calls["cudaStreamBeginCapture"] == executor_module.GIVEN_UP_AT
 
 
 def test_nothing_is_allocated_made_or_bound_once_shapes_recur(
@@ -120,10 +139,10 @@ def test_where_no_context_finds_room_shapes_run_without_graphs(
 ) -> None:
     slot = engine.allocate(block=False)
     first = step(engine, slot).best(0)
-    monkeypatch.setattr(ICudaEngine, "create_execution_context", lambda self, strategy: None)
+    monkeypatch.setattr(ICudaEngine, "create_execution_context", lambda self, config: None)
     with caplog.at_level(logging.WARNING):
         assert [step(engine, slot).best(0) for _ in range(4)] == [first] * 4
-    assert caplog.text.count("calls run without further CUDA graphs") == 1
+    assert caplog.text.count("calls of one shape run without a CUDA graph") == 1
     assert "cudaGraphLaunch" not in gpu.calls
 
 

@@ -29,6 +29,7 @@ from tests.support.toy import manifest
 
 ROOT = Path(__file__).parents[4]
 PLAN_FILE = ROOT / "python_backend" / "trimode" / "engines" / "tensorrt" / "plan.py"
+JIT_FILE = PLAN_FILE.with_name("jit.py")
 CUDA = ROOT / "python_backend" / "trimode" / "engines" / "tensorrt" / "cuda.py"
 LOGGER = tensorrt_rtx.Logger(tensorrt_rtx.Logger.ERROR)
 COMPILER = ROOT / "convert" / "trimode_convert" / "tensorrt" / "compiler.py"
@@ -39,6 +40,13 @@ OBJECTS: dict[str, Any] = {
     "runtime": tensorrt_rtx.Runtime,
 }
 """What a variable of that name is, in the file that runs plans; and in the one that compiles them."""
+JITS: dict[str, Any] = {
+    "trt": tensorrt_rtx,
+    "kinds": tensorrt_rtx.DynamicShapesKernelSpecializationStrategy,
+    "engine": tensorrt_rtx.ICudaEngine,
+    "config": tensorrt_rtx.IRuntimeConfig,
+    "cache": tensorrt_rtx.IRuntimeCache,
+}
 COMPILERS: dict[str, Any] = {
     "trt": tensorrt_rtx,
     "builder": tensorrt_rtx.Builder,
@@ -93,6 +101,11 @@ def test_the_engine_asks_tensorrt_for_names_that_it_has(chain: tuple[str, ...]) 
     assert exists(OBJECTS[chain[0]], chain[1:])
 
 
+@pytest.mark.parametrize("chain", used(JIT_FILE, JITS), ids=".".join)
+def test_the_kernels_configuration_has_names_that_tensorrt_rtx_has(chain: tuple[str, ...]) -> None:
+    assert exists(JITS[chain[0]], chain[1:])
+
+
 @pytest.mark.parametrize("chain", used(COMPILER, COMPILERS), ids=".".join)
 def test_the_compiler_asks_tensorrt_for_names_that_it_has(chain: tuple[str, ...]) -> None:
     assert exists(COMPILERS[chain[0]], chain[1:])
@@ -124,6 +137,8 @@ def test_types_of_the_plan_are_tensorrts() -> None:
         (fake_tensorrt.ICudaEngine, tensorrt_rtx.ICudaEngine),
         (fake_tensorrt.IExecutionContext, tensorrt_rtx.IExecutionContext),
         (fake_tensorrt.Runtime, tensorrt_rtx.Runtime),
+        (fake_tensorrt.IRuntimeConfig, tensorrt_rtx.IRuntimeConfig),
+        (fake_tensorrt.IRuntimeCache, tensorrt_rtx.IRuntimeCache),
     ],
     ids=lambda kind: kind.__module__.split(".")[-1],
 )
