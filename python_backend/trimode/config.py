@@ -84,7 +84,8 @@ class ServerConfig:
     prefix_cache_mib: int = field(
         default=64,
         metadata=_about(
-            "Memory in MiB for the keys and values of texts read before; 0 turns the prefix cache off.",
+            "Memory in MiB for the keys and values of texts read before; 0 turns the prefix cache off, and so does an "
+            "engine on a GPU.",
             0,
             MANY,
         ),

@@ -36,7 +36,7 @@ from .requests.pictures import may_hold_pictures
 from .requests.services import NOBODY, Arrival, Handle, Request, Services, with_pictures
 from .scheduling.batching import MAX_CALL_TOKENS
 from .scheduling.outbox import Outbox, Sink
-from .scheduling.prefix_cache import PrefixCache
+from .scheduling.prefix_sharing import cache_of
 from .scheduling.queue import JobQueue
 from .scheduling.scheduler import Scheduler
 from .text.tokenizer import Tokenizer, tokenizer_of
@@ -88,7 +88,7 @@ class Runtime:
             encoder=encoder,
             loader=None if encoder is None else Loader.allowing(encoder, config.allowed_media_domains),
         )
-        self._prefixes = PrefixCache(config.prefix_cache_mib * 2**20)
+        self._prefixes = cache_of(engine, config.prefix_cache_mib * 2**20)
         self._scheduler = Scheduler(engine, self.auto, self._prefixes, self._queue, prefill_chunk=config.prefill_chunk)
 
     @classmethod

@@ -46,7 +46,7 @@ def values(model: str, gpu: str, entry: dict[str, Any]) -> dict[str, Any]:
     return {
         "modelName": model,
         # the prefix cache of a GPU would go through the host's memory: docs/guides/gpu.md
-        "model": {"max_slots": entry["slots"], "prefix_cache_mib": 0},
+        "model": {"max_slots": entry["batch"], "prefix_cache_mib": 0},
         "gpu": {"resource": RESOURCE},
         "nodeSelector": {PRODUCT_LABEL: PRODUCTS[gpu]},
         "tolerations": [{"key": RESOURCE, "operator": "Exists", "effect": "NoSchedule"}],

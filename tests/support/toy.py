@@ -63,6 +63,8 @@ def manifest(capacity: int = 512, block_size: int = 8, vocab_size: int = VOCAB +
 class ToyEngine:
     """Implements `engines.base.Engine`; a slot's keys and values are the tokens themselves."""
 
+    in_host_memory = True
+
     def __init__(self, *, hit: float = 0.7, peak: float = 6.0, seed: int = 0, eos_rate: float = 0.0) -> None:
         self.manifest = manifest()
         self.busy_seconds = 0.0

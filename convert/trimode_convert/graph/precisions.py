@@ -78,6 +78,8 @@ ONNXRUNTIME = Target(
         "int4": Precision(int4_blocks_linear, head=int8_blocks_linear, tower=int8_blocks_linear),
     },
 )
+# nvfp4 is a format of storage. In the others, TensorRT-RTX 1.7 multiplies codes, or unpacks them inside the product's
+# kernel; for nvfp4 it writes the weights in bfloat16 before every product, which is slower than bfloat16 itself.
 TENSORRT = Target(
     "tensorrt",
     "scatter",

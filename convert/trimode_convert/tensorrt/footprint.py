@@ -40,7 +40,7 @@ GPUS = {
 }
 RESERVED = 3 * GB // 2  # bytes for the CUDA context, kernels and fragmentation: an allowance, not measured
 LIVE_BYTES = 8  # bytes per channel of a token, two float32 values at once: a guess on the safe side, not measured
-LIVE_LOGITS = 3  # copies of the logits in float32: logits, scores without the mask id, exponentials
+LOGIT_BYTES = 6  # of a logit: in float32, which the engine keeps, and before that in 16 bits. The choice keeps no copy
 # Measured with TensorRT-RTX 1.7 on a 2-core CPU, for two layers of the released sizes, relative to the weights:
 # bfloat16 and fp8 took about 2.1 times their bytes of memory and 5 to 15 s per GB, int4 about 3.3 times and 49 s per
 # GB. The figures here are rounded up. A whole 3B-shaped model in int8 then took 97 s and 9.5 GB (hashing and export
@@ -104,18 +104,22 @@ def footprint(
         weights = drawn.weights.total_bytes
     item = 4 if TENSORRT.precision(precision).dtype == "float32" else 2
     kv = 2 * config.num_layers * config.num_kv_heads * config.head_dim * item * shapes.capacity
-    workspace = max(_workspace(config, shapes, one) for one in shapes.profiles())
+    workspace = max(_workspace(config, shapes, one, item) for one in shapes.profiles())
     return Footprint(weights, kv, shapes.block * config.vocab_size * 4, workspace)
 
 
-def _workspace(config: ModelConfig, shapes: Shapes, profile: Profile) -> int:
-    """Return the bytes of a profile's largest call: activations, mask and rows of logits."""
+def _workspace(config: ModelConfig, shapes: Shapes, profile: Profile, item: int) -> int:
+    """Return the bytes of a profile's largest call: activations, mask, rows of logits, and keys and values of a layer.
+
+    The graph's Slice copies these before attention reads them: `item` bytes a number, at full capacity.
+    """
     rows, tokens = profile.batch[2], profile.seq[2]
     channels = 2 * config.hidden_size + config.query_width + 2 * config.kv_width + 2 * config.intermediate_size
     activations = rows * tokens * channels * LIVE_BYTES
     mask = rows * tokens * shapes.capacity
-    logits = rows * profile.rows[2] * config.vocab_size * 4 * LIVE_LOGITS
-    return activations + mask + logits
+    logits = rows * profile.rows[2] * config.vocab_size * LOGIT_BYTES
+    copies = 2 * rows * config.kv_width * shapes.capacity * item
+    return activations + mask + logits + copies
 
 
 def build_cost(checkpoint_bytes: int, weight_bytes: int, precision: str, *, done: int = 0) -> BuildCost:

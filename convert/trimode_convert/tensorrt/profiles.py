@@ -13,7 +13,7 @@ from trimode.errors import CheckpointError
 
 from ..checkpoint.config import ModelConfig
 
-DEFAULT_BATCH = 4  # rows of a call; the workspace grows with them
+DEFAULT_BATCH = 16  # rows of a call: the default of max_slots, so that a step is one; the workspace grows with them
 DEFAULT_CHUNK = 512  # tokens of a prompt's pass; the workspace grows with them
 DEFAULT_QUADRATIC = 16  # tokens of the longest draft of quadratic speculation, as in the released loop
 QUADRATIC_DRAFTS = (2, 32)  # tokens: the shortest draft that has one, and the longest that a request may ask for

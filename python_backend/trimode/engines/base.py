@@ -239,6 +239,8 @@ class Engine(Protocol):
     """Time spent inside compiled calls so far."""
     calls: int
     """Compiled calls so far."""
+    in_host_memory: bool
+    """Whether keys and values are in the host's memory, so that `copy_out` and `copy_in` cost no more than a copy."""
 
     @classmethod
     def open(

@@ -34,6 +34,7 @@ class PrefixCache:
         self._budget = budget
         self._pages: OrderedDict[Key, _Page] = OrderedDict()
         self._size = 0
+        self._page_bytes = 0  # of the page that was read last: all are of one size
         self._numbers = 0
         self.asked_tokens = 0
         """Tokens of all prompts that were looked up."""
@@ -76,7 +77,7 @@ class PrefixCache:
         return found
 
     def keep(self, tokens: Sequence[int], read: Callable[[int, int], Pages], salt: str = "") -> None:
-        """Keep the whole pages of `tokens` that are not held yet.
+        """Keep the whole pages of `tokens` that are not held yet, first to last, as far as the budget goes.
 
         Args:
             read: from (start, count) to a copy of the keys and values of those tokens.
@@ -86,13 +87,18 @@ class PrefixCache:
             return
         keys: list[Key] = []
         before: int | str = salt
+        used = 0
         for at in range(0, len(tokens) // PAGE * PAGE, PAGE):
             key = (before, tuple(tokens[at : at + PAGE]))
             page = self._pages.get(key)
             if page is None:
+                if used + self._page_bytes > self._budget:
+                    break  # it would be the first to go
                 self._numbers += 1
                 page = self._pages[key] = _Page(self._numbers, read(at, PAGE))
+                self._page_bytes = page.data.nbytes
                 self._size += page.data.nbytes
+            used += page.data.nbytes
             keys.append(key)
             before = page.number
         self._touch(keys)

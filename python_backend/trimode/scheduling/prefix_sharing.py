@@ -18,6 +18,18 @@ Reading = tuple[str, list[int]]
 logger = logging.getLogger(__name__)
 
 
+def cache_of(engine: Engine, budget: int) -> PrefixCache:
+    """Return the prefix cache of an engine, up to `budget` bytes; without pages where these would leave a GPU.
+
+    A page that passes the host costs a copy and a wait for the GPU for every PAGE tokens, which is more than reading
+    the text again.
+    """
+    if budget and not engine.in_host_memory:
+        logger.info("the prefix cache is off: keys and values are on a GPU, and its pages are in the host's memory")
+        return PrefixCache(0)
+    return PrefixCache(budget)
+
+
 class PrefixSharing:
     """The prefix cache and the engine whose slots it fills and is filled from."""
 

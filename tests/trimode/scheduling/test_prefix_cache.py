@@ -69,6 +69,21 @@ def test_what_was_used_longest_ago_goes_first_and_ends_before_beginnings() -> No
     assert len(cache.find([2] * 99)) == 2
 
 
+def test_no_page_is_read_that_would_be_the_first_to_go() -> None:
+    cache, reads = PrefixCache(3 * PAGE_BYTES), []
+
+    def read(start: int, count: int) -> Array:
+        reads.append(start)
+        return np.zeros(count, dtype=np.float32)
+
+    cache.keep([1] * (9 * PAGE), read)
+    assert reads == [0, PAGE, 2 * PAGE] and cache.size == 3 * PAGE_BYTES
+    cache.keep([1] * (9 * PAGE), read)
+    assert len(reads) == 3
+    cache.keep([2] * (2 * PAGE), read)
+    assert len(reads) == 5 and len(cache.find([1] * 99)) == 1
+
+
 def test_without_a_budget_nothing_is_kept() -> None:
     cache = PrefixCache(0)
     kept(cache, [1] * 99)

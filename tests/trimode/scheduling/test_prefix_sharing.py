@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
 from trimode.decoding.sequence import SequenceState
 from trimode.scheduling.prefix_cache import PAGE, PrefixCache
-from trimode.scheduling.prefix_sharing import PrefixSharing, Reading
+from trimode.scheduling.prefix_sharing import PrefixSharing, Reading, cache_of
 
 from tests.support.arrays import Array
 from tests.support.toy import EOS, MASK, VOCAB, ToyEngine
@@ -88,3 +89,12 @@ def test_a_cache_that_cannot_keep_does_not_fail_the_answer(engine: Copies, caplo
     engine.copy_out = lambda *_: (_ for _ in ()).throw(RuntimeError("no memory"))  # type: ignore[method-assign]
     PrefixSharing(PrefixCache(2**20), engine).keep(sequence(LONG), LONG)
     assert "could not keep 80 tokens" in caplog.text
+
+
+def test_where_pages_would_leave_a_gpu_there_are_none(engine: Copies, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert cache_of(engine, 2**20).enabled and not cache_of(engine, 0).enabled
+        assert caplog.text == ""
+        engine.in_host_memory = False
+        assert not cache_of(engine, 2**20).enabled
+    assert "the prefix cache is off" in caplog.text

@@ -90,6 +90,8 @@ class ReplayEngine:
             prompt's pass with masks counts as one, less one of the prompt alone.
     """
 
+    in_host_memory = True
+
     def __init__(self, recording: Recording, seconds: Seconds) -> None:
         self.manifest = Manifest(
             model="replay", runtime="replay", runtime_version="0", kv_form="delta", precision="float32", capacity=2048,

@@ -33,6 +33,8 @@ MAX_BINDINGS = 256
 class OnnxRuntimeEngine:
     """Implements `base.Engine`."""
 
+    in_host_memory = True
+
     def __init__(self, session: ort.InferenceSession, manifest: Manifest, max_slots: int) -> None:
         self.manifest = manifest
         self.busy_seconds = 0.0

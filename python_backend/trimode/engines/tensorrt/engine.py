@@ -36,6 +36,8 @@ HALF_EXPONENT = np.uint16(0x7C00)
 class TensorRtEngine:
     """Implements `base.Engine`. `busy_seconds` includes the copies to and from the GPU."""
 
+    in_host_memory = False
+
     def __init__(self, cuda: Cuda, plan: Plan, need: Need, manifest: Manifest, max_slots: int) -> None:
         """Allocate everything that a pass needs; `open` checks before that it fits.
 

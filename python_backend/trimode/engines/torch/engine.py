@@ -63,6 +63,7 @@ class TorchEngine:
         self.busy_seconds = 0.0
         self.calls = 0
         self.device = device
+        self.in_host_memory = not device.on_gpu
         self._runs = 0
         rows = max_slots * rounded(manifest.block_size)
         with device.active():  # the stream that writes zeros over what is allocated must be the one that captures
