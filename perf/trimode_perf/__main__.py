@@ -21,6 +21,10 @@ COMMANDS = {
     "soak": ("soak.run", "load a server for minutes, compare every answer, and write what it held: `make soak`"),
     "fuzz": ("fuzz.run", "send requests by chance over every face, and write what came of them: `make fuzz`"),
     "gpu": ("gpu.check", "check and time the engines on an NVIDIA GPU; needs torch and nothing else"),
+    "host-side": (
+        "speed.speculation.host_side",
+        "time scheduler and engine over a device that computes nothing, at 8B's shapes",
+    ),
     "gpu-reference": ("gpu.parity", "write the answers that `gpu` compares with, by the CPU engine"),
     "conversion": ("conversion", "measure the memory that converting a released size takes"),
 }

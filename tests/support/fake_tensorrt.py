@@ -130,7 +130,9 @@ class IRuntimeCache:
 
 class IRuntimeConfig:
     def __init__(self, engine: ICudaEngine) -> None:
-        self.engine, self.allocation, self.cache = engine, None, None
+        self.engine = engine
+        self.allocation: Any = None
+        self.cache: IRuntimeCache | None = None
         self.dynamic_shapes_kernel_specialization_strategy = real.DynamicShapesKernelSpecializationStrategy.LAZY
 
     def set_execution_context_allocation_strategy(self, strategy: Any) -> None:
