@@ -20,7 +20,8 @@ from trimode.errors import BundleError, CheckpointError
 
 from ..atomic_folder import check_place, check_space, megabytes, replacing
 from ..checkpoint.checkpoint import HEAD, Checkpoint
-from ..checkpoint.config import CONFIG, Keys
+from ..checkpoint.config import CONFIG
+from ..checkpoint.keys import Keys
 from ..checkpoint.llama_layout import ARCHITECTURES, spelled
 from ..checkpoint.shards import INDEX
 
