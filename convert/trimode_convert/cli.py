@@ -152,8 +152,7 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
     asked = BundleOptions(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
     if asked.target is TORCH and (options.verify or options.parity_logits or options.parity_pictures):
-        checks = "--verify, --parity-logits and --parity-pictures"
-        raise BundleError(f"{checks} run a graph, and --target torch has none: leave them out")
+        raise BundleError("--verify, --parity-logits and --parity-pictures check a graph, and --target torch has none")
     with Checkpoint.open(options.checkpoint) as checkpoint:
         draft = drafts.outline(checkpoint, asked)
         if isinstance(draft, BundleDraft) and asked.target is TENSORRT and not options.graph_only:

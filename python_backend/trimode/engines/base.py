@@ -101,8 +101,7 @@ class RowResult:
     def finite(self) -> bool:
         """Whether the pass gave numbers: where it did not, nothing may be chosen from the logits.
 
-        The largest logit of a row is looked at and no other: it is NaN if any of the row is, and it was looked for
-        anyway to choose a token.
+        The largest logit of a row alone is looked at: it is NaN if any is, and was looked for to choose a token.
         """
         if self._spoiled:
             return False

@@ -99,5 +99,5 @@ def test_a_draft_of_links_has_no_weights_to_write(checkpoint: Path) -> None:
 
 def test_the_graphs_checks_are_refused(checkpoint: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert build(checkpoint, out, "--verify") == 1
-    assert "--verify, --parity-logits and --parity-pictures run a graph" in capsys.readouterr().err
+    assert "--verify, --parity-logits and --parity-pictures check a graph" in capsys.readouterr().err
     assert not out.exists()

@@ -86,13 +86,12 @@ class ReplayEngine:
 
     Attributes:
         taken: seconds of all passes so far that are not of a prompt.
-        passes: those passes. largest: tokens of a row of the largest of them. sizes: how many had so many tokens; a
-            prompt's pass with masks counts as one, less one of the prompt alone.
+        passes: those passes. largest: tokens of a row of the largest of them. sizes: how many had so many tokens.
+            A prompt's pass with masks counts as one, less one of the prompt alone.
     """
 
-    in_host_memory = True
-
     def __init__(self, recording: Recording, seconds: Seconds) -> None:
+        self.in_host_memory = True
         self.manifest = Manifest(
             model="replay", runtime="replay", runtime_version="0", kv_form="delta", precision="float32", capacity=2048,
             buckets=(2048,), num_layers=1, num_kv_heads=1, head_dim=2, hidden_size=2, vocab_size=recording.vocab_size,
@@ -116,8 +115,7 @@ class ReplayEngine:
 
     def allocate(self, *, block: bool) -> int:
         """Return a free slot."""
-        slot = next(number for number in range(len(self._slots) + 1) if number not in self._slots)
-        self._slots[slot] = []
+        self._slots[slot := next(free for free in range(len(self._slots) + 1) if free not in self._slots)] = []
         return slot
 
     def free(self, slot: int) -> None:
