@@ -32,7 +32,10 @@ REFUSED: dict[str, tuple[str, dict[str, Any], str, str]] = {
     "a hot temperature": (TEXT, {"prompt": "a", "temperature": 2.5}, "temperature", "invalid_value"),
     "a text for a number": (TEXT, {"prompt": "a", "max_tokens": "5"}, "max_tokens", "wrong_type"),
     "an image": (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url"}]}]},
-                 "messages[0].content[0].type", "invalid_value"),
+                 "messages[0].content[0].image_url", "wrong_type"),
+    "a picture that a model of text alone does not read": (
+        CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:,"}}]}]},
+        "messages", "not_applicable"),
     "a result of no call": (CHAT, {"messages": [{"role": "tool", "content": "a"}]}, "messages[0].tool_call_id",
                             "invalid_value"),
     "two modes": (CHAT, {"model": "nano:diffusion", "mode": "auto", "messages": QUESTION}, "mode", "given_twice"),
