@@ -5,6 +5,7 @@ Triton's face and in-process users call it. Knows nothing of tensors or of the s
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -282,7 +283,8 @@ def _pass_limits(manifest: Manifest) -> PassLimits | None:
     longest = manifest.compiled.quadratic_length if manifest.compiled else MAX_QUADRATIC_LENGTH
     if longest < SMALLEST_QUADRATIC:
         return None
-    return PassLimits(longest * (longest + 1), longest**2, MAX_CALL_TOKENS, manifest.kv_form == "scatter")
+    row = max(profile.seq[2] for profile in manifest.compiled.profiles) if manifest.compiled else sys.maxsize
+    return PassLimits(longest * (longest + 1), longest**2, MAX_CALL_TOKENS, manifest.kv_form == "scatter", row)
 
 
 def _banned(manifest: Manifest, tokenizer: Tokenizer | None) -> tuple[int, ...]:

@@ -32,13 +32,15 @@ REMEMBERED = 64
 class PassLimits:
     """What one pass may have: tokens and rows of logits; and the tokens of one call, padding included.
 
-    `stored` says that the cache must have room for all tokens of a pass, also those that do not stay.
+    `stored` says that the cache must have room for all tokens of a pass, also those that do not stay. `row` bounds the
+    tokens of a pass that reads a prompt and drafts, which is not cut.
     """
 
     tokens: int = sys.maxsize
     logits: int = sys.maxsize
     call_tokens: int = sys.maxsize
     stored: bool = False
+    row: int = sys.maxsize
 
     def fit(self, tokens: int, logits: int) -> bool:
         """Whether a pass of so many tokens, of which so many give logits, can be run."""

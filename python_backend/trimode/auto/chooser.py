@@ -175,7 +175,9 @@ class Auto:
             load = _load(running)
             rate, _ = best_choice(self.curve, load, capacity, [outlook], None)
             _, shape = self._best_shape([seq], [outlook], load, capacity, rate * (1.0 + TUNING.margin))
-        if shape is None or seq.guide is not None or shape.length > outlook.longest:
+        if shape is None or self.ahead is None or seq.guide is not None or shape.length > outlook.longest:
+            return
+        if len(seq.prompt) + shape.length > self.ahead.limits.row:
             return
         if len(seq.prompt) + shape.most_tokens <= self._most_tokens:
             seq.switch(Mode.SELF_SPECULATION, shape.length, shape)
