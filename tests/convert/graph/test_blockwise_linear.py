@@ -56,7 +56,11 @@ def test_it_is_near_the_product_of_whole_numbers(tmp_path: Path, name: str, limi
 def test_a_token_alone_has_the_numbers_that_it_has_among_others(tmp_path: Path, linear: Linear) -> None:
     whole = product(tmp_path, linear, X)
     for batch, seq in ((1, 1), (1, 9), (4, 1), (2, 3)):
-        np.testing.assert_array_equal(product(tmp_path, linear, X[:batch, :seq]), whole[:batch, :seq])
+        alone = product(tmp_path, linear, X[:batch, :seq])
+        if linear is LINEARS["4 bits"]:  # without AVX-512 ONNX Runtime's kernel for one row adds in another order
+            np.testing.assert_allclose(alone, whole[:batch, :seq], rtol=1e-5, atol=1e-4)
+        else:
+            np.testing.assert_array_equal(alone, whole[:batch, :seq])
 
 
 def test_inputs_that_are_no_whole_blocks_are_filled_up(tmp_path: Path, linear: Linear) -> None:

@@ -48,7 +48,7 @@ def test_what_nobody_foresaw_in_a_request_is_in_the_log_alone(
     backend: Backend, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = importlib.import_module("trimode.triton.model").TritonPythonModel()
-    model._housekeeper, model._recorder = MagicMock(), MagicMock()
+    model._housekeeper, model._recorder, model._spans = MagicMock(), MagicMock(), None
     request = MagicMock()
     request.parameters.return_value = ""
     request.inputs.side_effect = FileNotFoundError(SECRET)

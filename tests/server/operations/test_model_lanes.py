@@ -113,6 +113,7 @@ def model(monkeypatch: pytest.MonkeyPatch, gate: Gate) -> Iterator[Any]:
         made = module.TritonPythonModel()
         made._runtime, made._recorder = build(), Recorder()
         made._chats, made._grammars = Intake("the chat template"), Intake("the grammars of others")
+        made._pictures, made._spans = Intake("the pictures of others"), None
         made._housekeeper = housekeeper(made._recorder, made._runtime.stats, "it_0_0")
         yield made
         gate.open.set()
