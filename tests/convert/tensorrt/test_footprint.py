@@ -123,7 +123,7 @@ def test_whole_14b_checkpoint_is_planned_without_its_bytes(tmp_path: Path) -> No
 def test_gpu_that_is_too_small_is_refused_with_the_figures() -> None:
     found = need("14b")
     with pytest.raises(
-        BundleError, match=r"RTX4090-24G has 24\.00 GB, one sequence needs 30\.3\d GB: weights 27\.11 GB"
+        BundleError, match=r"RTX4090-24G has 24\.00 GB, one sequence needs 29\.9\d GB: weights 27\.11 GB"
     ):
         check_gpu(found, "RTX4090-24G", GPUS["RTX4090-24G"].memory)
     check_gpu(found, "L40S-48G", GPUS["L40S-48G"].memory)
@@ -170,13 +170,14 @@ def test_profiles_are_steps_blocks_chunks_and_quadratic_passes() -> None:
 
 @pytest.mark.parametrize("longest", [2, 8, 16, 32])
 def test_the_longest_quadratic_draft_is_stated_and_paid_for(longest: int) -> None:
-    """A call of two rows, each with L (L + 1) tokens and three float32 copies of L * L rows of logits."""
+    """A call of two rows, each with L (L + 1) tokens and L * L rows of logits in float32 and, before, in 16 bits."""
     shapes = Shapes.of(config("8b"), 4096, quadratic=longest)
     assert Compilation("tensorrt", "11", ("9.0",), shapes.profiles()).quadratic_length == max(longest, 5)
     found = footprint(config("8b"), "bfloat16", shapes, weights=0)
-    logits = 2 * longest**2 * 131_072 * 4 * 3
-    if longest >= 16:
-        assert logits < found.workspace < 1.6 * logits
+    logits = 2 * longest**2 * 131_072 * 6
+    assert logits < found.workspace
+    if longest == 32:  # most of it, where smaller drafts leave activations and copies of the cache as much
+        assert found.workspace < 1.6 * logits
     assert found.logits_per_slot == 32 * 131_072 * 4  # a block's; more of them go to the host's memory
 
 
@@ -184,7 +185,7 @@ def test_without_quadratic_passes_nothing_is_paid_for_them() -> None:
     shapes = [Shapes.of(config("8b"), 4096, batch=1, quadratic=longest) for longest in (0, 16)]
     assert len(shapes[0].profiles()) == 3
     without, with_ = (footprint(config("8b"), "bfloat16", one, weights=0).workspace for one in shapes)
-    assert with_ > 2 * without
+    assert with_ - without > 0.8 * 16**2 * 131_072 * 6
 
 
 @pytest.mark.parametrize(("capacity", "longest"), [(5, 0), (6, 2), (256, 15), (271, 15), (272, 16), (4096, 16)])
