@@ -34,8 +34,10 @@ KEPT = (
 )  # fmt: skip
 """Keys of config.json that both architectures have, and the mask id, by which this converter reads the folder too."""
 SIDE_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json", CHAT_TEMPLATE, GENERATION_CONFIG)
-UNUSED = ("precision", "capacity", "name", "force", "rehash", "verify", "parity_logits", "batch", "chunk", "quadratic",
-          "flavour", "gpu", "compute_capability", "graph_only")  # fmt: skip
+UNUSED = (
+    "precision", "capacity", "name", "force", "rehash", "verify", "parity_logits", "parity_pictures", "batch", "chunk",
+    "quadratic", "flavour", "gpu", "compute_capability", "graph_only",
+)  # fmt: skip
 """Options of the command line without a meaning here, where nothing is computed."""
 FICLONE = 0x40049409
 """Linux's ioctl that makes a file share all blocks of another one (ioctl_ficlone(2))."""

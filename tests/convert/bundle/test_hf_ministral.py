@@ -88,7 +88,10 @@ def test_a_longer_header_moves_the_values(checkpoint: Path, out: Path, monkeypat
             np.testing.assert_array_equal(tensor.read(), new.tensors[f"a.much.longer.name.for.{name}"].read())
 
 
-@pytest.mark.parametrize("options", [["--precision", "int8"], ["--capacity", "64"], ["--verify"], ["--gpu", "H200"]])
+@pytest.mark.parametrize(
+    "options",
+    [["--precision", "int8"], ["--capacity", "64"], ["--verify"], ["--gpu", "H200"], ["--parity-pictures", "x"]],
+)
 def test_options_without_a_meaning_are_refused(
     options: list[str], checkpoint: Path, out: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

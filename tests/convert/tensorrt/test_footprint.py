@@ -188,6 +188,13 @@ def test_without_quadratic_passes_nothing_is_paid_for_them() -> None:
     assert with_ - without > 0.8 * 16**2 * 131_072 * 6
 
 
+def test_the_graphs_copies_of_keys_and_values_are_paid_for() -> None:
+    """Of one layer, both, for all rows of a call at full capacity: TensorRT-RTX 1.7 took 1.08 GB."""
+    for batch, capacity in ((16, 16384), (26, 32768)):
+        copies = 2 * batch * 1024 * capacity * 2
+        assert copies < need("8b", capacity=capacity, batch=batch, quadratic=0).workspace < copies + 1.2e9
+
+
 @pytest.mark.parametrize(("capacity", "longest"), [(5, 0), (6, 2), (256, 15), (271, 15), (272, 16), (4096, 16)])
 def test_a_small_capacity_holds_shorter_quadratic_drafts(capacity: int, longest: int) -> None:
     settings = dataclasses.replace(config("3b"), block_size=4)
