@@ -65,7 +65,7 @@ test: $(VENV)/test ## Run the tests: unit, parity with the reference, the real s
 test-quick: $(VENV)/test ## Run the tests that need no server, no other process and less than two seconds each
 	$(PY) -m pytest -q -m "not subprocess and not slow" tests/trimode tests/convert tests/client tests/perf tests/parity tests/repository
 
-test-faults: $(VENV)/test ## Hurt real servers for ten minutes at most: nothing wrong, lost or left; RECORD=file for the times
+test-faults: $(VENV)/test ## Hurt real servers for some six minutes: nothing wrong, lost or left; RECORD=file for the times
 	$(PY) -m pytest -q tests/faults $(if $(value RECORD),--faults-record $(call quoted,RECORD))
 
 soak: build $(VENV)/perf ## Load a server with all kinds of request for MINUTES=20, compare every answer; write perf/RELIABILITY.md

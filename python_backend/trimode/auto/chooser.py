@@ -177,9 +177,7 @@ class Auto:
             _, shape = self._best_shape([seq], [outlook], load, capacity, rate * (1.0 + TUNING.margin))
         if shape is None or self.ahead is None or seq.guide is not None or shape.length > outlook.longest:
             return
-        if len(seq.prompt) + shape.length > self.ahead.limits.row:
-            return
-        if len(seq.prompt) + shape.most_tokens <= self._most_tokens:
+        if len(seq.prompt) <= min(self.ahead.limits.row - shape.length, self._most_tokens - shape.most_tokens):
             seq.switch(Mode.SELF_SPECULATION, shape.length, shape)
 
     def _offer_diffusion(self, seq: SequenceState, state: AutoState, load: Load, capacity: int) -> None:
