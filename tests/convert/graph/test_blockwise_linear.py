@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
+from trimode.engines.onnx.processor import byte_products_are_exact
 from trimode_convert.checkpoint.tensor_file import TensorFile
 from trimode_convert.graph.blockwise_linear import int4_blocks_linear, int8_blocks_linear
 from trimode_convert.graph.builder import GraphBuilder
@@ -57,7 +58,7 @@ def test_a_token_alone_has_the_numbers_that_it_has_among_others(tmp_path: Path, 
     whole = product(tmp_path, linear, X)
     for batch, seq in ((1, 1), (1, 9), (4, 1), (2, 3)):
         alone = product(tmp_path, linear, X[:batch, :seq])
-        if linear is LINEARS["4 bits"]:  # without AVX-512 ONNX Runtime's kernel for one row adds in another order
+        if linear is LINEARS["4 bits"] and not byte_products_are_exact():  # then one row is added in another order
             np.testing.assert_allclose(alone, whole[:batch, :seq], rtol=1e-5, atol=1e-4)
         else:
             np.testing.assert_array_equal(alone, whole[:batch, :seq])

@@ -14,8 +14,8 @@ from ...errors.table import ERROR_TYPES
 
 
 def fields_json() -> bytes:
-    """Return the fields of a request, with their kinds, limits and help, and what each type of error means."""
-    errors = {row.name: {"meaning": row.meaning, "remedy": row.remedy} for row in ERROR_TYPES.values()}
+    """Return the fields of a request, with their kinds, limits and help, and what to do about each type of error."""
+    errors = {row.name: {"remedy": row.remedy} for row in ERROR_TYPES.values()}
     found = {"version": __version__, "model": MODEL_NAME, "fields": list(map(_shown, FIELDS)), "errors": errors}
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
 

@@ -10,7 +10,7 @@ from trimode.server.playground.fields import fields_json
 from trimode.server.playground.files import CONTENT_TYPES, HEADERS, STATIC, PageFile, page_files
 
 FILES = page_files()
-FIRST_LOAD_BYTES = 60 * 1024  # packed; a page of 100 KB is still quick over a phone
+FIRST_LOAD_BYTES = 50 * 1024
 LINKS = re.compile(r"""(?:src|href|from|import)\s*(?:=|\()?\s*["']([^"'#]+)["']""")
 
 

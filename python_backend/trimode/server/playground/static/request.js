@@ -4,7 +4,7 @@ import { server } from "./server.js";
 
 /** Fields that a view sets itself, or that say what comes back, which the page decides. */
 const NOT_KNOBS = new Set(
-  "text_input input_ids messages segments text suffix instruction spans mode stream stream_interval stream_interval_ms stream_provisional user priority guided_decoding_guide_type guided_decoding_guide exclude_input_in_output top_log_probs log_probs_kind min_length continue_final_message logit_bias infill_tokens".split(" "),
+  "text_input input_ids messages segments text suffix instruction spans mode stream stream_interval stream_interval_ms stream_provisional user priority guided_decoding_guide_type guided_decoding_guide exclude_input_in_output top_log_probs log_probs_kind min_length continue_final_message logit_bias infill_tokens image_bytes_input image_url_input max_image_size".split(" "),
 );
 const FIRST = ["max_tokens", "effort", "denoise_steps", "threshold", "reveal", "block_length", "temperature", "seed"];
 
