@@ -19,7 +19,7 @@ OF_THE_CHART = (
     "ssl-ca-certs", "ssl-cert-reqs", "ready-timeout", "exit-timeout",
 )  # fmt: skip
 """Options of trimode-serve that the chart sets itself, or that have no meaning in a pod."""
-OF_THE_BUILD = ("out", "name", "graph-only", "parity-logits")
+OF_THE_BUILD = ("out", "name", "graph-only", "parity-logits", "parity-pictures")
 """Options of the converter that the chart sets itself, or that leave no bundle to serve."""
 NOT_SERVED = ("torch", "hf-ministral")
 """Targets that no pod serves. The image has no PyTorch, whose bundles link to a checkpoint that no pod mounts; and a

@@ -11,10 +11,11 @@ import re
 import subprocess
 from pathlib import Path
 
+import jsonschema
 import pytest
 import trimode
 import yaml
-from trimode.config import ENVIRONMENT
+from trimode.config import ENVIRONMENT, ServerConfig
 from trimode.metrics import METRICS
 from trimode.server.guard import LIVE, READY
 from trimode.server.launch.options import parser as serve_parser
@@ -127,6 +128,14 @@ def test_every_value_has_its_place_in_the_schema() -> None:
         known = schema["properties"][name].get("properties", {})
         if isinstance(value, dict) and value and known:
             assert set(value) == set(known), name
+
+
+def test_the_schema_is_one_and_takes_the_settings_that_a_server_has_by_itself() -> None:
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    jsonschema.Draft7Validator.check_schema(schema)
+    settings = {name: getattr(ServerConfig(), name) for name in schema["properties"]["model"]["properties"]}
+    jsonschema.validate({"model": settings}, schema)
+    jsonschema.validate({"model": {"allowed_media_domains": "example.com,images.local:8443"}}, schema)
 
 
 def test_the_chart_is_of_this_version_and_of_this_image() -> None:

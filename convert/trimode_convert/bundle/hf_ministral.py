@@ -1,8 +1,9 @@
 """A folder for engines of autoregressive models: the same tensors as a Ministral 3, as transformers reads it.
 
 Released checkpoints have Ministral 3's architecture under other names. Names change and values do not: headers of the
-tensor files are written again at their old length, and the rest is shared with the checkpoint where the file system can
-(Btrfs, XFS), or copied. The draft adapter stays behind: an autoregressive pass does not use it. Knows no engine.
+tensor files are written again at their old length, and the rest is shared with the checkpoint where both lie on one
+file system that can (Btrfs, XFS with reflink), or copied. The draft adapter stays behind: an autoregressive pass does
+not use it. Knows no engine.
 """
 
 from __future__ import annotations
@@ -60,13 +61,15 @@ def write(folder: Path, out: Path) -> str:
     """Write the folder to `out`, whole or not at all; return what was done, for people.
 
     Raises:
-        CheckpointError: the checkpoint at `folder` is broken, or not in the layout of the released ones.
+        CheckpointError: the checkpoint at `folder` is broken, in another layout than the released ones, or has a tower.
         BundleError: no room, no permission, or something at `out` already.
     """
     check_place(out)
     with Checkpoint.open(folder) as checkpoint:
         if not checkpoint.config.denoises:
             raise CheckpointError(f"{folder}: expected Nemotron-Labs-Diffusion's layout; this one needs no other names")
+        if checkpoint.config.vision is not None:
+            raise CheckpointError(f"{folder}: has a vision tower, and {ARCHITECTURES[MODEL_TYPE]} has no place for one")
         files = [file.path for file in checkpoint.files if file.path.parent == checkpoint.folder]
         check_space(out, sum(path.stat().st_size for path in files))
         with replacing(out) as made:

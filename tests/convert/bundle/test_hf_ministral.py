@@ -17,7 +17,7 @@ from trimode_convert.checkpoint.tensor_file import TensorFile
 from trimode_convert.cli import main
 
 from tests.support import checkpoints as factory
-from tests.support import llama_checkpoints
+from tests.support import llama_checkpoints, vision_checkpoints
 
 
 def rename(checkpoint: Path, out: Path, *options: str) -> int:
@@ -105,6 +105,15 @@ def test_other_layouts_and_folders_that_are_taken_are_refused(
 ) -> None:
     assert rename(llama_checkpoints.write_llama(tmp_path / "llama"), out) == 1
     assert "this one needs no other names" in capsys.readouterr().err
+    assert not out.exists()
     shutil.copytree(checkpoint, out)
     assert rename(checkpoint, out) == 1
     assert "not replaced" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_reads_pictures_is_refused(
+    out: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert rename(vision_checkpoints.write(tmp_path / "vlm"), out) == 1
+    assert "has a vision tower, and Ministral3ForCausalLM has no place for one" in capsys.readouterr().err
+    assert not out.exists()
