@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import argparse
 import signal
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
-from types import FrameType
 from typing import NoReturn
 
 from trimode.server.ports import LOOPBACK
 
 from . import __doc__ as description
 from .fleet import Fleet
-from .haproxy import HAProxy
-from .router import Router
-from .smg import Smg
+from .routers import ROUTERS, fetched
+from .signals import interrupt
 from .waiting import POLL_SECONDS, FleetError, end_of
 
-SCRIPTS = Path(__file__).resolve().parents[1]
 MOST_REPLICAS = 64
-ROUTERS: dict[str, type[Router]] = {"haproxy": HAProxy, "smg": Smg}
-"""Each has a script that gets it, fetch- and its name."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -58,19 +52,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 0
-
-
-def fetched(router: str) -> Path | None:
-    """Return a router's program, or None where there is none, which its script says."""
-    done = subprocess.run([SCRIPTS / f"fetch-{router}"], stdout=subprocess.PIPE, text=True)
-    return None if done.returncode else Path(done.stdout.strip())
-
-
-def interrupt(number: int, frame: FrameType | None) -> None:
-    """Begin to end, at the first signal that asks for it; those after it change nothing."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def show(fleet: Fleet) -> None:

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 from trimode.server.ports import free_port
 
 from .replica import READY_SECONDS, STOP_SECONDS, Replica
 from .router import Router
+from .signals import SIGNALS, held_back
 from .waiting import FleetError, wait
 
-SIGNALS = {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 AT_ONCE_SECONDS = 60.0  # until a server must have ended that nobody waits for
 
 
@@ -101,7 +100,8 @@ class Fleet:
                 self.router.drain(replica)
                 wait(lambda: self.router.drained(replica), STOP_SECONDS, lambda: f"{replica.name} still has requests")
             except (FleetError, OSError) as exc:
-                self.router.join(replica)
+                with suppress(FleetError, OSError):  # the first error says what went wrong
+                    self.router.join(replica)
                 raise FleetError(f"{replica.name} was not replaced: {exc}") from exc
             replica.ask_to_end()
             ended = replica.end()
@@ -125,20 +125,3 @@ class Fleet:
         for replica in sorted(self.replicas, key=Replica.runs):
             self.replace(replica)
             yield replica
-
-
-@contextmanager
-def held_back(signals: set[signal.Signals]) -> Iterator[None]:
-    """Let signals wait until the end of a context. Only the main thread may do so.
-
-    Their handlers are replaced, since a mask would hold for one thread alone, and the kernel may choose another.
-    """
-    came: set[int] = set()
-    before = {one: signal.signal(one, lambda number, _: came.add(number)) for one in signals}
-    try:
-        yield
-    finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
-        for number in came:
-            signal.raise_signal(number)

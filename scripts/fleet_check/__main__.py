@@ -12,11 +12,11 @@ from typing import Any
 
 from trimode_perf.common import BUNDLE, PERF
 from trimode_perf.common.claims import Claim, conclusion
-from trimode_perf.common.results import about, machine, read, rounded, save
-from trimode_perf.soak.run import commit
+from trimode_perf.common.results import about, commit, machine, read, rounded, save
 
-from ..fleet.__main__ import ROUTERS, fetched, interrupt
 from ..fleet.fleet import Fleet
+from ..fleet.routers import ROUTERS, fetched
+from ..fleet.signals import interrupt
 from ..fleet.waiting import FleetError
 from . import report, trials
 

@@ -91,6 +91,10 @@ class Stream:
 
         self.answer = ask(self._port, self._body, begun)
 
+    def on(self, replica: Replica) -> bool:
+        """Whether this server answers it."""
+        return self.server in (replica.name, replica.url)
+
     def ended(self) -> Answer:
         """Wait for its end, and return what came."""
         self._thread.join(SECONDS)
@@ -143,13 +147,18 @@ class Load:
             self.answers.append(ask(self._port, body))
 
     def goes_on(self, more: int) -> None:
-        """Wait for so many answers more.
+        """Wait for so many answers more, SECONDS for each of them.
 
         Raises:
-            FleetError: they do not come.
+            FleetError: one of them does not come.
         """
         before = len(self.answers)
-        wait(lambda: len(self.answers) >= before + more, more * SECONDS, lambda: f"{len(self.answers)} answers came")
+        for number in range(before, before + more):
+            self._comes(number)
+
+    def _comes(self, number: int) -> None:
+        """Wait until more answers than `number` are there."""
+        wait(lambda: len(self.answers) > number, SECONDS, lambda: f"{len(self.answers)} answers came, and no more")
 
     def failed(self) -> list[Answer]:
         """Return what was not a whole answer."""

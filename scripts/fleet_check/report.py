@@ -19,7 +19,7 @@ def claims(router: str, found: Found, requests: int = REQUESTS) -> list[Claim]:
     return [
         Claim(
             f"{router}: hit rate {hits['affinity']:.0%} by affinity, {hits['in_turns']:.0%} in turns",
-            hits["affinity"] >= TIMES * hits["in_turns"],
+            hits["affinity"] >= TIMES * hits["in_turns"] and hits["failed"] == 0,
         ),
         Claim(
             f"{router}: {rolled['failed']} of {rolled['requests']:,} requests fail while all servers are replaced",
@@ -28,7 +28,7 @@ def claims(router: str, found: Found, requests: int = REQUESTS) -> list[Claim]:
         Claim(
             f"{router}: {killed['cut']} of {killed['of_the_victim']} streams of a killed server end with an error, and "
             f"{killed['others_whole']} of {killed['others']} others whole",
-            killed["cut"] > 0 and killed["others_whole"] == killed["others"],
+            killed["cut"] == killed["of_the_victim"] > 0 and killed["others_whole"] == killed["others"],
         ),
         Claim(
             f"{router}: {killed['answered_after']} of {killed['asked_after']} requests after the kill are answered",

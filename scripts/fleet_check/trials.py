@@ -13,7 +13,7 @@ import psutil
 from ..fleet.fleet import Fleet
 from ..fleet.replica import Replica
 from ..fleet.waiting import wait
-from .asking import SECONDS, Load, Stream, ask, chat, metric, scraped, shares
+from .asking import SECONDS, Answer, Load, Stream, ask, chat, metric, scraped, shares
 
 MODES = ("autoregressive", "diffusion", "self_speculation")
 CACHE = ("trimode_prefix_cache_hits_total", "trimode_prefix_cache_queries_total", "trimode_request_seconds_count")
@@ -29,7 +29,7 @@ def affinity(fleet: Fleet, model: str, prefixes: int, turns: int) -> dict[str, f
     """Return the hit rate of the prefix caches at the one address, and that of asking the servers in turns.
 
     Each of `prefixes` texts begins `turns` requests. Their number should be no multiple of the servers', or turns
-    would be affinity.
+    would be affinity. `failed` counts the requests of both that were not answered.
     """
 
     def totals() -> list[float]:
@@ -38,21 +38,24 @@ def affinity(fleet: Fleet, model: str, prefixes: int, turns: int) -> dict[str, f
     def rate(name: str, ports: Iterator[int]) -> float:
         hits, queries, answers = totals()
         texts = [f"{name} {number}: " + f"the sailor of ship {number} sings. " * 30 for number in range(prefixes)]
-        for turn in range(turns):
-            for text in texts:
-                ask(next(ports), chat(model, text, f"What is {turn} + 1?"))
-        counted = answers + prefixes * turns
+        came = [ask(next(ports), chat(model, text, f"What is {turn} + 1?")) for turn in range(turns) for text in texts]
+        failed.extend(answer for answer in came if not answer.whole)
+        counted = answers + sum(answer.whole for answer in came)
         wait(lambda: totals()[2] >= counted, SECONDS, lambda: f"{totals()[2]} answers of {counted} are counted")
         now = totals()
         return (now[0] - hits) / (now[1] - queries)
 
+    failed: list[Answer] = []
     ours = rate("By affinity", itertools.repeat(fleet.port))
     theirs = rate("In turns", itertools.cycle([one.http for one in fleet.replicas]))
-    return {"prefixes": prefixes, "turns": turns, "affinity": ours, "in_turns": theirs}
+    return {"prefixes": prefixes, "turns": turns, "affinity": ours, "in_turns": theirs, "failed": len(failed)}
 
 
 def replaced(fleet: Fleet, model: str, requests: int) -> dict[str, Any]:
-    """Replace every server, one after the other, under a load of at least `requests`; return what failed."""
+    """Replace every server, one after the other, under a load of at least `requests`; return what failed.
+
+    `by` counts the answers of each server.
+    """
     before = {one.name: one.process.pid for one in fleet.replicas if one.process}
     with Load(fleet, model, CALLERS) as load:
         between = requests // (len(fleet.replicas) + 1)
@@ -66,30 +69,38 @@ def replaced(fleet: Fleet, model: str, requests: int) -> dict[str, Any]:
         "requests": len(load.answers),
         "failed": len(failed),
         "errors": sorted({f"{answer.status} {answer.text[-200:]}" for answer in failed}),
+        "by": shares(load.answers, fleet.replicas),
         "renewed": len(renewed),
         "callers": CALLERS,
     }
 
 
 def killed(fleet: Fleet, model: str) -> dict[str, Any]:
-    """Kill the server with most streams (SIGKILL) while all of them run, and ask on; then start it again."""
+    """Kill the server with most streams that run (SIGKILL), and ask on; then start it again.
+
+    `of_the_victim` counts its streams that still ran at the kill: each of them must end with an error.
+    """
     streams = [Stream(fleet.port, chat(model, f"Caller {number}.", **LONG)) for number in range(CALLERS)]
     for stream in streams:
         if not stream.begun.wait(SECONDS):
             raise TimeoutError("a stream did not begin")
-    here = {one.name: [stream for stream in streams if stream.server in (one.name, one.url)] for one in fleet.replicas}
-    victim = max(fleet.replicas, key=lambda one: len(here[one.name]))
+
+    def running(replica: Replica) -> list[Stream]:
+        return [stream for stream in streams if stream.answer is None and stream.on(replica)]
+
+    victim = max(fleet.replicas, key=lambda one: len(running(one)))
     if victim.process is None:
         raise RuntimeError(f"{victim.name} does not run")
+    cut = running(victim)
     victim.process.kill()
     victim.process.wait()
     after = [ask(fleet.port, chat(model, f"New {number}.")) for number in range(2 * CALLERS)]
     wait(lambda: not fleet.router.sends_to(victim), SECONDS, lambda: f"{fleet.router.title} still sends to it")
-    theirs = [stream for stream in streams if stream not in here[victim.name]]
+    theirs = [stream for stream in streams if not stream.on(victim)]
     found = {
         "streams": CALLERS,
-        "of_the_victim": len(here[victim.name]),
-        "cut": sum(not stream.ended().whole for stream in here[victim.name]),
+        "of_the_victim": len(cut),
+        "cut": sum(not stream.ended().whole for stream in cut),
         "others": len(theirs),
         "others_whole": sum(stream.ended().whole for stream in theirs),
         "asked_after": len(after),

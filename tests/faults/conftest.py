@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode_perf.common.results import about, machine, rounded
+from trimode_perf.common.results import about, commit, machine, rounded
 
 from tests.faults.callers import CHAT, LONG, SHORT, over_http
 from tests.faults.left import Belongings
@@ -19,8 +18,12 @@ from tests.server.server import Server
 
 ROOT = Path(__file__).parents[2]
 NANO = ROOT / "checkpoints" / "nano"
-MOST_SECONDS = 1800.0  # three times what two busy cores need: a run that hangs ends, one that is slow does not
-"""A test that would begin later than this does not run. Whole runs with 20 stops took 233 and 314 s on busy cores."""
+MOST_SECONDS = 1800.0
+"""A test that would begin later than this does not run.
+
+A whole run takes some six minutes alone on two cores, and 233 and 314 s were seen when it had fewer tests. This is five
+times as long: a run that hangs ends, and one on a machine that does other things too does not.
+"""
 BEGAN = time.monotonic()
 COMMAND = "make test-faults RECORD=perf/results/reliability.json"
 Record = Callable[..., None]
@@ -97,17 +100,13 @@ def stops() -> list[dict[str, Any]]:
 def record(request: pytest.FixtureRequest, stops: list[dict[str, Any]]) -> Iterator[Record]:
     """Note one row: what happened, over which way, the seconds until a request was answered again (None: always)."""
     rows: list[dict[str, Any]] = []
-    commit = _git("rev-parse", "--short", "HEAD") + (" with changes" if _git("status", "--porcelain") else "")
+    at = commit()
 
     def note(fault: str, over: str, seconds: float | None, **more: Any) -> None:
         rows.append({"fault": fault, "over": over, "seconds": seconds, **more})
 
     yield note
     if file := request.config.getoption("--faults-record"):
-        head = about(COMMAND, machine()) | {"commit": commit, "rows": rounded(rows), "stops": rounded(stops)}
+        head = about(COMMAND, machine()) | {"commit": at, "rows": rounded(rows), "stops": rounded(stops)}
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(head, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def _git(*words: str) -> str:
-    return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True).stdout.strip()

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.fleet import fleet, haproxy, router, waiting
+from scripts.fleet import haproxy, router, signals, waiting
+from scripts.fleet.fleet import Fleet
 from scripts.fleet.replica import Replica
 
 
@@ -51,7 +52,7 @@ def test_signals_wait_for_the_end_of_what_must_not_be_interrupted() -> None:
     came: list[str] = []
     before = signal.signal(signal.SIGHUP, lambda number, _: came.append("signal"))
     try:
-        with fleet.held_back({signal.SIGHUP}):
+        with signals.held_back({signal.SIGHUP}):
             os.kill(os.getpid(), signal.SIGHUP)
             came.append("inside")
         assert came == ["inside", "signal"]
@@ -62,3 +63,24 @@ def test_signals_wait_for_the_end_of_what_must_not_be_interrupted() -> None:
 def test_a_state_that_does_not_come_is_an_error_that_says_so() -> None:
     with pytest.raises(waiting.FleetError, match="it does not come"):
         waiting.wait(lambda: False, 0.0, lambda: "it does not come")
+
+
+class Deaf(haproxy.HAProxy):
+    """A router that takes no command."""
+
+    def drain(self, replica: Replica) -> None:
+        raise ConnectionRefusedError("no drain")
+
+    def join(self, replica: Replica) -> None:
+        raise ConnectionRefusedError("no join")
+
+
+@pytest.mark.subprocess
+def test_a_server_that_cannot_be_drained_says_the_first_error(tmp_path: Path) -> None:
+    made = Fleet(tmp_path, 1, Deaf(Path("haproxy"), tmp_path))
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as process:
+        made.replicas[0].process = process
+        with pytest.raises(waiting.FleetError, match="r0 was not replaced: no drain"):
+            made.replace(made.replicas[0])
+        assert process.poll() is None
+        process.communicate(b"\n")

@@ -17,10 +17,11 @@ def test_the_page_is_that_of_its_record() -> None:
 
 def test_a_claim_fails_where_the_figures_do_not_hold() -> None:
     found = json.loads(RECORD.read_text(encoding="utf-8"))["HAProxy"]
-    found["affinity"] = {"affinity": 0.5, "in_turns": 0.3}
+    found["affinity"] = {"affinity": 0.5, "in_turns": 0.3, "failed": 0}
     found["replaced"] = found["replaced"] | {"failed": 1}
-    found["killed"] = found["killed"] | {"answered_after": 0}
+    found["killed"] = found["killed"] | {"of_the_victim": 3, "cut": 2, "answered_after": 0}
     failing = [claim.text for claim in claims("HAProxy", found) if not claim.holds]
     assert failing[0] == "HAProxy: hit rate 50% by affinity, 30% in turns"
     assert failing[1].startswith("HAProxy: 1 of ")
-    assert failing[2].startswith("HAProxy: 0 of ")
+    assert failing[2].startswith("HAProxy: 2 of 3 streams of a killed server")
+    assert failing[3].startswith("HAProxy: 0 of ")

@@ -8,10 +8,13 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from . import PROJECT
 
 if TYPE_CHECKING:
     from trimode.bundle.manifest import Manifest
@@ -22,6 +25,15 @@ def about(command: str, hardware: dict[str, Any] | None = None) -> dict[str, Any
     """Return when and by which command something was measured, and on what."""
     head: dict[str, Any] = {"measured_at": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"), "command": command}
     return head if hardware is None else {**head, "hardware": hardware}
+
+
+def commit() -> str:
+    """Return the commit of the checkout, and whether files differ from it."""
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True).stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + (" with changes" if git("status", "--porcelain") else "")
 
 
 def machine() -> dict[str, Any]:

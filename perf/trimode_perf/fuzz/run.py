@@ -26,9 +26,8 @@ from trimode_client.local_server import Addresses, serving
 from ..common import BUNDLE, MODEL_YAML, PERF, WORK
 from ..common.claims import conclusion
 from ..common.progress import progress, run
-from ..common.results import about, describe, rounded, save
+from ..common.results import about, commit, describe, rounded, save
 from ..common.until_stopped import UntilStopped
-from ..soak.run import commit
 from .faces import GENERATE, SECONDS, Fuzzer, Outcome
 from .report import claims
 

@@ -7,7 +7,6 @@ Each request is asked once by itself first. Writes perf/results/soak.json and it
 from __future__ import annotations
 
 import argparse
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -18,11 +17,11 @@ from trimode.errors import TrimodeError
 from trimode_client.errors import TrimodeClientError
 from trimode_client.local_server import Addresses, serving
 
-from ..common import BUNDLE, MODEL_YAML, NANO, PERF, PROJECT, WORK
+from ..common import BUNDLE, MODEL_YAML, NANO, PERF, WORK
 from ..common.claims import conclusion
 from ..common.progress import MeasureError, progress, run
 from ..common.prompts import HELD_OUT, load, spread
-from ..common.results import about, describe, rounded, save
+from ..common.results import about, commit, describe, rounded, save
 from .bound import bound
 from .load import CALLERS, Load, ask_alone
 from .plot import draw
@@ -98,12 +97,3 @@ def settled(at: Addresses) -> dict[str, Any]:
         time.sleep(0.5)
     time.sleep(2)  # connections are closed, and what is counted is published
     return look(at.pid, at.http)
-
-
-def commit() -> str:
-    """Return the commit of the checkout, and whether files differ from it."""
-
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=PROJECT, capture_output=True, text=True).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + (" with changes" if git("status", "--porcelain") else "")

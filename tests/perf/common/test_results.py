@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from trimode.config import ServerConfig
-from trimode_perf.common.results import about, describe, read, rounded, save
+from trimode_perf.common.results import about, commit, describe, read, rounded, save
 
 from tests.support.toy import manifest
 
@@ -26,3 +27,7 @@ def test_what_was_measured_says_when_how_and_on_what() -> None:
     head = about("make it", describe(manifest(), ServerConfig(threads=3)))
     assert head["measured_at"].endswith(" UTC")
     assert (head["command"], head["hardware"]["threads"], head["hardware"]["model"]) == ("make it", 3, manifest().model)
+
+
+def test_a_record_names_its_commit() -> None:
+    assert re.fullmatch(r"[0-9a-f]{7,}( with changes)?", commit())
