@@ -27,7 +27,8 @@ EMBEDDING = "encoder.embed_tokens.weight"
 FINAL_NORM = "encoder.norm.weight"
 HEAD = "diffusion_head.weight"
 DRAFT_BLOCK = 16
-"""Tokens of the longest draft that `auto` tries of a causal model with an adapter, which was trained on 4 to 12."""
+"""Tokens of the longest draft that `auto` tries of a causal model with an adapter. Adapters are trained on shorter ones
+(`drafts.lengths` of their recipe); auto learns which lengths pay."""
 HASH_CHUNK = 4 << 20  # bytes read at once: large enough that the calls cost nothing, small enough for any memory
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from trimode_convert import cli
-from trimode_train.adapter.answers import Answered, Answerer, load, write
+from trimode_train.adapter.answers import Answered, Answerer, load, mend, write
 from trimode_train.adapter.asked import Asked
 from trimode_train.adapter.recipe import AnswerOptions
 from trimode_train.training.bar import Bar
@@ -69,6 +69,27 @@ def test_a_stopped_run_goes_on_and_gives_the_same_answers(answerer: Answerer, tm
         return {(one.text, one.turn): one for one in load(path)}
 
     assert by_text(parts) == by_text(whole)
+
+
+def test_a_file_is_replaced_only_where_a_line_was_cut(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text('{"kind": "a"}\n')
+    first = path.stat().st_ino
+    mend(path)
+    assert (path.stat().st_ino, path.read_text()) == (first, '{"kind": "a"}\n')
+    path.write_text('{"kind": "a"}\n{"kind": "cut sh')
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", fail)
+        with pytest.raises(OSError, match="crash"):
+            mend(path)
+    assert path.read_text().endswith("cut sh"), "what is there stays until another file can take its place"
+    mend(path)
+    assert path.read_text() == '{"kind": "a"}\n'
+    assert path.stat().st_ino != first
+
+
+def fail(path: Path, target: Path) -> Path:
+    raise OSError("crash")
 
 
 def test_a_prompt_that_is_too_long_is_left_out(answerer: Answerer) -> None:

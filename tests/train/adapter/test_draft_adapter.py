@@ -84,7 +84,7 @@ def test_training_raises_acceptance_and_leaves_the_base_alone(
         assert torch.equal(run.model.state_dict()[name], tensor), name
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(make_run: Callable[[str], PackedRun]) -> None:
+def test_a_resumed_run_on_packed_rows_equals_an_uninterrupted_one(make_run: Callable[[str], PackedRun]) -> None:
     whole = make_run("whole")
     whole.run([], max_steps=6)
     make_run("parts").run([], max_steps=3)

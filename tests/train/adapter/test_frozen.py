@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.verify.numpy_model import forward
 from trimode_convert.verify.passes import Pass
 from trimode_train.adapter.draft_batches import Block, lay_out
-from trimode_train.adapter.frozen import head_on, hidden_of, load_frozen, shortlist
+from trimode_train.adapter.frozen import config_of, head_on, hidden_of, load_frozen, shortlist
 from trimode_train.data.packing import Document
 from trimode_train.model import lora
 from trimode_train.model.model import Model, bias_from, causal_bias, grouped_attention
@@ -53,6 +54,13 @@ def test_scaled_rotary_positions_are_refused(tmp_path: Path) -> None:
     folder = factory.write_llama(tmp_path, factory.settings(rope_scaling=scaled))
     with pytest.raises(ValueError, match="rotary positions must be plain"):
         load_frozen(folder)
+
+
+def test_scaled_queries_are_refused(tmp_path: Path) -> None:
+    with Checkpoint.open(factory.write_llama(tmp_path)) as checkpoint:
+        scaled = replace(checkpoint.config.rope, query_scale_beta=0.1)
+        with pytest.raises(ValueError, match=r"rotary positions must be plain, got .*query_scale_beta=0\.1"):
+            config_of(replace(checkpoint, config=replace(checkpoint.config, rope=scaled)))
 
 
 @pytest.mark.parametrize("block", [Block(5, 4, False), Block(5, 3, True)], ids=["linear", "quadratic"])

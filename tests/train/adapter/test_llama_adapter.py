@@ -83,7 +83,7 @@ def test_training_brings_drafts_nearer_and_leaves_the_base_alone(
         assert torch.equal(run.model.state_dict()[name], tensor), name
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(make_run: Callable[[str], LlamaRun]) -> None:
+def test_a_resumed_run_on_answers_equals_an_uninterrupted_one(make_run: Callable[[str], LlamaRun]) -> None:
     whole = make_run("whole")
     whole.run([], max_steps=4)
     make_run("parts").run([], max_steps=2)
@@ -137,6 +137,13 @@ def test_a_run_writes_its_adapter(
     assert "5 answers" in capsys.readouterr().out
 
 
-def test_without_answers_it_says_how_to_make_them(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert llama_adapter.main(command) == 1
-    assert "trimode_train.adapter.answers" in capsys.readouterr().err
+def test_without_answers_it_says_how_to_make_them(
+    command: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("answers.jsonl", "heldout.jsonl"):  # without held-out ones no adapter could be measured
+        assert llama_adapter.main(command) == 1
+        said = capsys.readouterr().err
+        assert said.startswith(f"{tmp_path / 'run' / name}: no answers; run python -m trimode_train.adapter.answers")
+        write_answers(tmp_path / "run/answers.jsonl", replies(5))
+    assert not (tmp_path / "run/latest.pt").exists()
+    assert llama_adapter.main([*command, "--steps", "1"]) == 0  # measures nothing

@@ -21,3 +21,11 @@ def test_an_unknown_key_of_a_nested_table_is_named(tmp_path: Path) -> None:
     path.write_text("name: x\ndrafts: {length: 3}\n")
     with pytest.raises(ValueError, match="drafts: unknown key 'length'"):
         LlamaRecipe.load(path)
+
+
+@pytest.mark.parametrize("line", ["device: cuda", "bfloat16: true"])
+def test_what_a_run_on_a_llama_model_would_ignore_is_refused(line: str, tmp_path: Path) -> None:
+    path = tmp_path / "r.yaml"
+    path.write_text(f"name: x\n{line}\n")
+    with pytest.raises(ValueError, match=r"x: runs on device 'cpu' and without bfloat16, got device '\w+', bfloat16 "):
+        LlamaRecipe.load(path)

@@ -27,7 +27,9 @@ def test_training_reduces_the_loss(make_trainer: Callable[..., Trainer], monkeyp
 
 
 @pytest.mark.parametrize("second_look", [False, True])
-def test_a_resumed_run_equals_an_uninterrupted_one(make_trainer: Callable[..., Trainer], second_look: bool) -> None:
+def test_a_resumed_run_equals_an_uninterrupted_one_wherever_it_stopped(
+    make_trainer: Callable[..., Trainer], second_look: bool
+) -> None:
     noise = NoiseOptions(second_look=second_look)  # three steps: stopped between a first and a second look
     whole = make_trainer("whole", noise)
     whole.run([], max_steps=6)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ from ..data.packing import Document
 from ..prepare import ROOT, RUNS
 from ..training.bar import Bar
 from .asked import KINDS, Asked, listed
+from .command import recipe_parser
 from .recipe import AnswerOptions, LlamaRecipe
 
 TRAINING, HELD_OUT = "answers.jsonl", "heldout.jsonl"
@@ -54,6 +56,18 @@ def load(path: Path) -> list[Answered]:
         return []
     lines = path.read_text(encoding="utf-8").split("\n")
     return [Answered(**json.loads(line)) for line in lines[:-1]]  # what follows the last line's end is no line
+
+
+def mend(path: Path) -> None:
+    """Take a last line that was cut short out of a file of answers, which is replaced whole or not at all."""
+    if not path.exists():
+        return
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    if whole != text:
+        beside = path.with_name(f"{path.name}.partial-{os.getpid()}")
+        beside.write_text(whole, encoding="utf-8")
+        beside.replace(path)
 
 
 class Answerer:
@@ -121,10 +135,9 @@ class Answerer:
 def write(answerer: Answerer, prompts: list[Asked], path: Path, bar: Bar) -> int:
     """Append the answers to those prompts that `path` does not have yet; return how many answers it has then."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    mend(path)
     before = load(path)
     known = {one.text for one in before}
-    if path.exists():  # a line that was cut short goes
-        path.write_text("".join(json.dumps(asdict(one)) + "\n" for one in before), encoding="utf-8")
     todo = [(number, asked) for number, asked in enumerate(prompts) if asked.text not in known]
     count, tokens, stopped = len(before), 0, threading.Event()
     with path.open("a", encoding="utf-8") as file:
@@ -144,15 +157,11 @@ def write(answerer: Answerer, prompts: list[Asked], path: Path, bar: Bar) -> int
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m trimode_train.adapter.answers",
-        description="Let a served model answer prompts, for its draft adapter to learn from; goes on where it was.",
-    )
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the run's YAML file")
-    parser.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle that answers [the recipe's]")
-    parser.add_argument("--prompts", type=int, metavar="N", help="prompts to train on, in place of the recipe's number")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder [train/runs/<recipe's name>]")
-    return parser.parse_args(arguments)
+    what = "Let a served model answer prompts, for its draft adapter to learn from; goes on where it was."
+    made = recipe_parser("answers", what)
+    made.add_argument("--bundle", type=Path, metavar="DIR", help="the bundle that answers [the recipe's]")
+    made.add_argument("--prompts", type=int, metavar="N", help="prompts to train on, in place of the recipe's number")
+    return made.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -30,9 +30,10 @@ from ..model.checkpoint import load_model
 from ..model.model import Model, bias_from
 from ..prepare import ROOT, RUNS
 from ..training.bar import Bar
-from ..training.clock import Clock, wall_clock
+from ..training.clock import Clock
 from ..training.objective import Tensors, visibility
 from .adapter_run import AdapterRun
+from .command import run_parser
 from .draft_objective import DraftLosses, Drafts, Weighing, draft_losses, encode_drafts
 from .own_text import own_text
 from .recipe import AdapterRecipe
@@ -98,21 +99,10 @@ def unpublished(asked: list[Question], checkpoint: Path) -> list[Question]:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m trimode_train.adapter.draft_adapter",
-        description="Train a draft adapter and write it into its checkpoint.",
-    )
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the run's YAML file")
-    parser.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint, in place of the recipe's")
-    parser.add_argument("--resume", action="store_true", help="continue the run's latest state, if there is one")
-    parser.add_argument("--minutes", type=float, help="length of the schedule, in place of the recipe's")
-    parser.add_argument("--until", type=wall_clock, metavar="HH:MM", help="end the schedule by this hour at the latest")
-    parser.add_argument(
-        "--steps", type=int, metavar="N", help="stop after so many steps, without measuring or writing an adapter"
-    )
-    parser.add_argument("--no-compile", action="store_true", help="do not compile the model")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder [train/runs/<recipe's name>]")
-    return parser.parse_args(arguments)
+    made = run_parser("draft_adapter", "Train a draft adapter and write it into its checkpoint.")
+    made.add_argument("--checkpoint", type=Path, metavar="DIR", help="the checkpoint, in place of the recipe's")
+    made.add_argument("--no-compile", action="store_true", help="do not compile the model")
+    return made.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -21,10 +21,10 @@ def config_of(checkpoint: Checkpoint) -> ModelConfig:
     """Return the shape of an opened checkpoint of the Llama family, whose rotary positions are plain.
 
     Raises:
-        ValueError: its rotary positions are scaled, which the network of train does not have.
+        ValueError: its rotary positions or its queries are scaled, which a frozen model here would leave out.
     """
     own = checkpoint.config
-    if own.rope.kind != "default" or own.rope.divisors:
+    if own.rope.kind != "default" or own.rope.divisors or own.rope.query_scale_beta:
         raise ValueError(f"{checkpoint.folder}: rotary positions must be plain, got {own.rope}")
     return ModelConfig(
         vocab_size=own.vocab_size,

@@ -23,10 +23,11 @@ from ..model import lora
 from ..model.model import Model
 from ..prepare import ROOT, RUNS
 from ..training.bar import Bar
-from ..training.clock import Clock, wall_clock
+from ..training.clock import Clock
 from .acceptance import acceptance
 from .adapter_run import AdapterRun
 from .answers import HELD_OUT, TRAINING, Answered, load
+from .command import run_parser
 from .draft_batches import DraftBatch, draft_batch
 from .draft_objective import DraftLosses, Weighing, draft_losses
 from .frozen import head_on, hidden_of, load_frozen, shortlist
@@ -93,18 +94,9 @@ def greedy(answers: list[Answered], most: int, tokens: int) -> list[Document]:
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m trimode_train.adapter.llama_adapter",
-        description="Teach a frozen model of the Llama family to draft, and write the adapter into its folder.",
-    )
-    parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the run's YAML file")
-    parser.add_argument("--to", type=Path, metavar="DIR", help="where linear_spec_lora goes [the recipe's checkpoint]")
-    parser.add_argument("--resume", action="store_true", help="continue the run's latest state, if there is one")
-    parser.add_argument("--minutes", type=float, help="length of the schedule, in place of the recipe's")
-    parser.add_argument("--until", type=wall_clock, metavar="HH:MM", help="end the schedule by this hour at the latest")
-    parser.add_argument("--steps", type=int, metavar="N", help="stop after so many steps, without measuring")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="the run's folder [train/runs/<recipe's name>]")
-    return parser.parse_args(arguments)
+    made = run_parser("llama_adapter", "Teach a frozen model of the Llama family to draft.")
+    made.add_argument("--to", type=Path, metavar="DIR", help="where linear_spec_lora goes [the recipe's checkpoint]")
+    return made.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,12 +107,14 @@ def main(arguments: list[str] | None = None) -> int:
     torch.set_num_threads(recipe.threads)
     folder = options.out or RUNS / recipe.name
     answers = load(folder / TRAINING)
-    if not answers:
-        print(f"{folder / TRAINING}: no answers; run python -m trimode_train.adapter.answers first", file=sys.stderr)
-        return 1
+    asked = [] if options.steps else greedy(load(folder / HELD_OUT), MEASURED, MEASURED_TOKENS)
+    for name, found in ((TRAINING, answers), *([] if options.steps else [(HELD_OUT, asked)])):
+        if not found:  # without held-out ones no adapter could be measured, and none would be written
+            print(f"{folder / name}: no answers; run python -m trimode_train.adapter.answers first", file=sys.stderr)
+            return 1
     model = load_frozen(checkpoint)
     recipe = dataclasses.replace(recipe, minutes=options.minutes or recipe.minutes, model=model.config)
-    bar, asked = Bar("training"), [] if options.steps else greedy(load(folder / HELD_OUT), MEASURED, MEASURED_TOKENS)
+    bar = Bar("training")
     try:
         clock = Clock(60 * recipe.minutes, options.until)
         run = LlamaRun(recipe, model, [one.document for one in answers], clock, folder, bar)

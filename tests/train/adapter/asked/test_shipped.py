@@ -1,4 +1,4 @@
-"""Subjects from packages: functions, passages, puzzles, and the list of their sources."""
+"""Subjects from packages: functions, passages, puzzles."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from trimode_train.adapter.asked.shipped import (
     LONGEST_FUNCTION,
     PASSAGE,
     PUZZLES,
-    SOURCES,
     functions,
     passages,
     puzzle,
 )
+from trimode_train.data.sources import SOURCES
 
 
 def test_functions_are_short_and_documented() -> None:
@@ -35,4 +35,3 @@ def test_puzzles_are_the_packages() -> None:
     name, text = puzzle(Random(1))
     assert name in PUZZLES and text
     assert puzzle(Random(1)) == (name, text)
-    assert all(source.licence for source in SOURCES)

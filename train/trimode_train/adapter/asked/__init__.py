@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from .base import Asked, Kind, draw, listed
-from .shipped import SOURCES, ShippedText
 from .spoken import SPOKEN
 from .worked import WORKED
 
 KINDS: dict[str, Kind] = {kind.name: kind for kind in (*SPOKEN, *WORKED)}
 
-__all__ = ["KINDS", "SOURCES", "Asked", "Kind", "ShippedText", "draw", "listed"]
+__all__ = ["KINDS", "Asked", "Kind", "draw", "listed"]

@@ -1,4 +1,4 @@
-"""Texts of installed packages that prompts are about: functions, passages, puzzles; each source with its licence.
+"""Texts of installed packages that prompts are about: functions, passages, puzzles. train/README.md has the licences.
 
 Knows no wordings and no models.
 """
@@ -8,13 +8,12 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from random import Random
 from typing import Any
 
-from ...data.sources import SOURCES as TEXTS
+from ...data.sources import SOURCES
 
 LONGEST_FUNCTION = 700
 """Characters: about 200 tokens, so that prompt and answer fit one document."""
@@ -28,24 +27,9 @@ MOST_FUNCTIONS = 250
 """Of one source: reading more files would take longer than it is worth."""
 
 
-@dataclass(frozen=True)
-class ShippedText:
-    """A source of subjects, for the list in train/README.md."""
-
-    name: str
-    licence: str
-    gives: str
-
-
-SOURCES = (
-    *(ShippedText(one.name, one.licence, "functions" if one.kind == "code" else "passages") for one in TEXTS),
-    ShippedText("reasoning-gym 0.1.25", "Apache-2.0", "puzzles"),
-)
-
-
 def functions() -> Iterator[tuple[str, str, str]]:
     """Yield (source and file, code, its docstring's beginning): short documented functions of the sources."""
-    for source in TEXTS:
+    for source in SOURCES:
         if source.kind == "code":
             found = (one for name, text in source.texts() for one in _documented(f"{source.name} {name}", text))
             yield from islice(found, MOST_FUNCTIONS)
@@ -66,7 +50,7 @@ def _documented(place: str, text: str) -> Iterator[tuple[str, str, str]]:
 
 def passages() -> Iterator[tuple[str, str]]:
     """Yield (source and place, text): paragraphs of the prose sources, two or so together."""
-    for source in TEXTS:
+    for source in SOURCES:
         if source.kind == "prose":
             for name, text in source.texts():
                 yield from _paragraphs(f"{source.name} {name}", text)
