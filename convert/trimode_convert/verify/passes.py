@@ -13,13 +13,12 @@ from typing import Any, NamedTuple
 
 import ml_dtypes
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from trimode.bundle.manifest import GRAPH, WEIGHTS, Manifest
 from trimode.errors import BundleError
 
 from ..checkpoint.tensor_file import FloatArray
-from .onnx_reference import ReferenceSession, needs_reference
+from .onnx_reference import needs_reference, open_graph
 
 
 class Pictures(NamedTuple):
@@ -60,23 +59,12 @@ class BundleRunner:
 
     def __init__(self, folder: Path, threads: int = 0) -> None:
         self.manifest = Manifest.load(folder)
-        self.session: Any
-        if needs_reference(folder / GRAPH):
-            self.session = ReferenceSession(folder / GRAPH, folder / WEIGHTS)
-            self.names: list[str] = self.session.names
-            self.cache_type: Any = ml_dtypes.bfloat16
-            return
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.log_severity_level = 3
-        if self.manifest.precision == "int8":  # see linear.int8_linear
-            options.add_session_config_entry("session.x64quantprecision", "1")
-        if self.manifest.runtime == "tensorrt":  # ONNX Runtime 1.31 would fuse float8 into a product of integers
-            options.add_session_config_entry("session.disable_quant_qdq", "1")
-        path = str(folder / GRAPH)
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.names = [value.name for value in self.session.get_outputs()]
-        self.cache_type = next(CACHE_TYPES[v.type] for v in self.session.get_inputs() if v.name == "past_key.0")
+        by_reference = needs_reference(folder / GRAPH)
+        opened = open_graph(folder / GRAPH, folder / WEIGHTS, self.manifest, by_reference=by_reference, threads=threads)
+        self.session, self.names = opened.session, opened.outputs
+        self.cache_type: Any = ml_dtypes.bfloat16
+        if not by_reference:
+            self.cache_type = next(CACHE_TYPES[v.type] for v in self.session.get_inputs() if v.name == "past_key.0")
 
     def run(self, passes: Sequence[Pass]) -> list[FloatArray]:
         """Return the logits of every token of every pass, in order  # (S, vocab) each.

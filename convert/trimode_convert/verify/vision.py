@@ -11,7 +11,6 @@ from typing import Any
 from zipfile import BadZipFile
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 from trimode.bundle.manifest import TOWER_GRAPH, TOWER_WEIGHTS, Manifest
 from trimode.bundle.vision_facts import VisionFacts
@@ -20,7 +19,7 @@ from trimode.errors import CheckpointError
 from ..checkpoint.checkpoint import Checkpoint
 from ..checkpoint.tensor_file import FloatArray
 from .numpy_tower import encode
-from .onnx_reference import ReferenceSession
+from .onnx_reference import open_graph
 from .verify import Outcome, compare
 
 SAMPLES = ((2, 1), (1, 1), (3, 2))
@@ -31,20 +30,9 @@ class TowerRunner:
     """Runs the tower's graph of a bundle, or of an exported one, on the CPU; bfloat16 in ONNX's own reference."""
 
     def __init__(self, folder: Path, facts: VisionFacts) -> None:
-        self._facts = facts
-        self._session: Any
-        manifest = Manifest.load(folder)
-        if manifest.runtime == "tensorrt" and manifest.precision not in ("float32", "float16"):
-            self._session = ReferenceSession(folder / TOWER_GRAPH, folder / TOWER_WEIGHTS)
-            self._inputs: list[str] = self._session.inputs
-            return
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
-        if manifest.precision == "int8":  # see linear.int8_linear
-            options.add_session_config_entry("session.x64quantprecision", "1")
-        path = str(folder / TOWER_GRAPH)
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self._inputs = [value.name for value in self._session.get_inputs()]
+        self._facts, manifest = facts, Manifest.load(folder)
+        narrow = manifest.runtime == "tensorrt" and manifest.precision not in ("float32", "float16")
+        self._opened = open_graph(folder / TOWER_GRAPH, folder / TOWER_WEIGHTS, manifest, by_reference=narrow)
 
     def run(self, pictures: Sequence[FloatArray]) -> list[FloatArray]:
         """Return the rows that stand for each picture (3, H, W), all as one sequence  # (cells, hidden) each."""
@@ -62,7 +50,7 @@ class TowerRunner:
             "pictures": np.array(numbers),
             "starts": np.cumsum([0, *counts]),
         }
-        (rows,) = self._session.run(["features"], {name: feeds[name] for name in self._inputs})
+        (rows,) = self._opened.session.run(["features"], {name: feeds[name] for name in self._opened.inputs})
         ends = np.cumsum(counts)[:-1] // facts.merge**2
         return list(np.split(rows, ends))
 

@@ -16,7 +16,6 @@ from trimode.bundle.compilation import Compilation
 from trimode.errors import BundleError, CheckpointError
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
-from trimode_convert.cli import peak_memory
 from trimode_convert.graph.model import draw
 from trimode_convert.graph.precisions import TENSORRT
 from trimode_convert.tensorrt.footprint import (
@@ -33,8 +32,11 @@ from trimode_convert.tensorrt.profiles import Shapes
 
 from tests.support import checkpoints as factory
 from tests.support import official_shapes
+from tests.support.memory import Growth
 
 RECIPES = Path(__file__).parents[3] / "build"
+PLANNING_BYTES = 50_000_000
+"""Ten times what the plan of the largest checkpoint took, whose files have 27 GB."""
 
 
 @cache
@@ -53,11 +55,15 @@ def need(
     return footprint(settings, precision, shapes, adapter_rank=official_shapes.ADAPTER_RANK)
 
 
-@pytest.mark.parametrize("size", official_shapes.SIZES)
-def test_bfloat16_weights_are_two_bytes_a_parameter(size: str) -> None:
-    """Besides the adapter, position tables and padding: 1.3 percent of 3B, less of the others."""
+MARGIN = 1.25
+"""How much more than now what is beside the large figures may take."""
+
+
+@pytest.mark.parametrize(("size", "beside"), [("3b", 0.0069), ("8b", 0.0045), ("14b", 0.0037)])
+def test_bfloat16_weights_are_two_bytes_a_parameter(size: str, beside: float) -> None:
+    """The adapter, position tables and padding take little beside them."""
     weights = need(size).weights
-    assert 1 < weights / (2 * official_shapes.PARAMETERS[size]) < 1.013
+    assert 0 < weights / (2 * official_shapes.PARAMETERS[size]) - 1 < MARGIN * beside
 
 
 @pytest.mark.parametrize(("size", "bytes_a_token"), [("3b", 106_496), ("8b", 139_264), ("14b", 163_840)])
@@ -108,8 +114,7 @@ def test_whole_14b_checkpoint_is_planned_without_its_bytes(tmp_path: Path) -> No
         stream.write(struct.pack("<Q", len(text)) + text)
         stream.truncate(8 + len(text) + end)
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    before = peak_memory()
-    with Checkpoint.open(tmp_path) as checkpoint:
+    with Growth() as growth, Checkpoint.open(tmp_path) as checkpoint:
         assert checkpoint.parameters == official_shapes.PARAMETERS["14b"]
         drawn = draw(checkpoint, target=TENSORRT, precision="bfloat16", capacity=4096, location="model.data")
         shapes = Shapes.of(checkpoint.config, 4096)
@@ -117,7 +122,7 @@ def test_whole_14b_checkpoint_is_planned_without_its_bytes(tmp_path: Path) -> No
     assert end == 27_012_147_200
     assert end < found.weights < 1.001 * end
     assert len(drawn.model.SerializeToString()) < 4_000_000
-    assert peak_memory() - before < 200e6
+    assert growth.bytes < PLANNING_BYTES
 
 
 def test_gpu_that_is_too_small_is_refused_with_the_figures() -> None:
@@ -177,7 +182,7 @@ def test_the_longest_quadratic_draft_is_stated_and_paid_for(longest: int) -> Non
     logits = 2 * longest**2 * 131_072 * 6
     assert logits < found.workspace
     if longest == 32:  # most of it, where smaller drafts leave activations and copies of the cache as much
-        assert found.workspace < 1.6 * logits
+        assert found.workspace < (1 + MARGIN * 0.478) * logits
     assert found.logits_per_slot == 32 * 131_072 * 4  # a block's; more of them go to the host's memory
 
 
@@ -190,9 +195,10 @@ def test_without_quadratic_passes_nothing_is_paid_for_them() -> None:
 
 def test_the_graphs_copies_of_keys_and_values_are_paid_for() -> None:
     """Of one layer, both, for all rows of a call at full capacity: TensorRT-RTX 1.7 took 1.08 GB."""
-    for batch, capacity in ((16, 16384), (26, 32768)):
+    for batch, capacity, beside in ((16, 16384, 0.588e9), (26, 32768, 0.968e9)):
         copies = 2 * batch * 1024 * capacity * 2
-        assert copies < need("8b", capacity=capacity, batch=batch, quadratic=0).workspace < copies + 1.2e9
+        workspace = need("8b", capacity=capacity, batch=batch, quadratic=0).workspace
+        assert copies < workspace < copies + MARGIN * beside
 
 
 @pytest.mark.parametrize(("capacity", "longest"), [(5, 0), (6, 2), (256, 15), (271, 15), (272, 16), (4096, 16)])
