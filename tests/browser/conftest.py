@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -33,24 +32,14 @@ def chromium() -> str:
     return done.stdout.strip()
 
 
-@contextmanager
-def served(bundle: Path, log: Path, *options: str) -> Iterator[Server]:
-    made = Server(bundle, log, "--exit-timeout", "4", *options)
-    try:
-        yield made
-    finally:
-        made.stop()
-
-
 @pytest.fixture(scope="session")
 def environment(chromium: str, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     """What a program of this folder is started with."""
     folder = tmp_path_factory.mktemp("servers")
-    with ExitStack() as both:
-        server = both.enter_context(served(bundle, folder / "open", "--served-model-name", "nano"))
-        locked = both.enter_context(served(bundle, folder / "locked", "--api-key", KEY))
-        server.wait_ready()
-        locked.wait_ready()
+    with (
+        Server(bundle, folder / "open", "--exit-timeout", "4", "--served-model-name", "nano") as server,
+        Server(bundle, folder / "locked", "--exit-timeout", "4", "--api-key", KEY) as locked,
+    ):
         given = {
             "origin": f"http://127.0.0.1:{server.http_port}",
             "locked": f"http://127.0.0.1:{locked.http_port}",

@@ -32,12 +32,8 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def served(bundle: Path, log: Path, *options: str) -> Iterator[ClientsServer]:
-    made = ClientsServer(bundle, log, "--exit-timeout", "4", "--served-model-name", "nano", *options)
-    made.wait_ready()
-    try:
+    with ClientsServer(bundle, log, "--exit-timeout", "4", "--served-model-name", "nano", *options) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="session")

@@ -54,9 +54,7 @@ def ask(server: DeployedServer, body: dict[str, Any]) -> int:
 def watching(bundle: Path, prometheus: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watching]:
     """Prometheus beside a server that was asked for a moment."""
     folder = tmp_path_factory.mktemp("watching")
-    server = DeployedServer(bundle, folder / "server")
-    try:
-        server.wait_ready()
+    with DeployedServer(bundle, folder / "server") as server:
         made = Watching(prometheus, server.metrics_port, ALERTS, folder)
         try:
             made.wait_scrapes(2)
@@ -67,8 +65,6 @@ def watching(bundle: Path, prometheus: Path, tmp_path_factory: pytest.TempPathFa
             yield made
         finally:
             made.stop()
-    finally:
-        server.stop()
 
 
 def expressions() -> Iterator[tuple[str, str]]:

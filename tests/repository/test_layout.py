@@ -13,6 +13,7 @@ import pytest
 from tests.support.layout import PACKAGES, ROOT, house_of, imports_of, layout, modules_of
 
 TABLE = {
+    # The figures are those of the first layout, 15, 9 and 48 for trimode, and since then for each line one or more:
     # server to text, see below; the room grammar, which needs api, errors and text, and which requests and runtime use;
     # config to bundle: the environment variable that names what was checked is none that is misspelt
     # triton to bundle: under a tritonserver alone, nobody else checks that the bundle is not damaged
@@ -24,14 +25,15 @@ TABLE = {
     # a part of the engine, before a request is one of the scheduler's, and a sequence knows which rows stand for them
     # the room tracing: what notes the passes of a request, which all that bring it to them hand on
     "trimode": (19, 10, 81),
-    # a recipe fetches a checkpoint, and asks whether there is one; progress is shown by a room of its own
+    # 10, 7 and 19 at first; a recipe fetches a checkpoint, and asks whether there is one; a room shows progress
     "trimode_convert": (11, 7, 21),
-    # pictures are a room of their own, whose type the knobs have
+    # 10, 6 and 26 at first; pictures are a room of their own below requests, whose type the knobs have, and the
+    # command line stands above the local server, which stands above a client
     "trimode_client": (11, 8, 29),
-    "trimode_train": (10, 7, 28),
-    # a soak is a room of its own, which needs what measurements share
-    # a fuzz is one too, which names its commit as a soak does
-    "trimode_perf": (10, 3, 13),
+    # each program is a room: four of them stand above data, model, training and evaluation, and prepare between these
+    "trimode_train": (10, 5, 26),
+    # 8, 3 and 10 at first; a soak is a room of its own, which needs what measurements share; a fuzz is one too
+    "trimode_perf": (10, 3, 12),
 }
 """Most rooms, floors and arrows of each package. Raise a number in the commit that needs it, with the reason here."""
 
@@ -72,10 +74,10 @@ ENGINE_CONTRACT = {"trimode.engines.base"}
 """All of engines that decoding, auto, scheduling and requests may know."""
 
 MOST_MODULES = 16  # api: each group of fields with rules of its own has a file
-MOST_LINES = 300
-MOST_LINES_OF_A_CLASS = 210
-MOST_LINES_OF_A_FUNCTION = 50
-MOST_PARAMETERS = 7
+MOST_LINES = 300  # of a file, which has one noun: more of them are two
+MOST_LINES_OF_A_CLASS = 210  # Auto and SequenceState, whose parts would only be read together; others have fewer
+MOST_LINES_OF_A_FUNCTION = 50  # one screen
+MOST_PARAMETERS = 7  # more of them are a group of their own, with a name
 
 FILES = [(name, path) for name, package in PACKAGES.items() for path in sorted(package.rglob("*.py"))]
 

@@ -19,9 +19,5 @@ def bundle(bundle_of: Callable[..., Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def server(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(bundle, tmp_path_factory.mktemp("server") / "log", "--exit-timeout", "4")
-    made.wait_ready()
-    try:
+    with Server(bundle, tmp_path_factory.mktemp("server") / "log", "--exit-timeout", "4") as made:
         yield made
-    finally:
-        made.stop()

@@ -13,6 +13,7 @@ import urllib.request
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 import psutil
 from prometheus_client.parser import text_string_to_metric_families
@@ -55,7 +56,7 @@ def wait_until(true: Callable[[], bool], otherwise: Callable[[], str], seconds: 
 
 
 class Server:
-    """One `trimode.server` process; its output is in `log`."""
+    """One `trimode.server` process; its output is in `log`. A context, at whose end it is stopped in order."""
 
     trusting: ssl.SSLContext | None = None
     """What a server that speaks TLS is asked with."""
@@ -74,6 +75,14 @@ class Server:
             self.process = subprocess.Popen(
                 command, stdout=out, stderr=out, env={**os.environ, **environment}, start_new_session=True
             )
+
+    def __enter__(self) -> Self:
+        """Wait until it serves."""
+        self.wait_ready()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def wait_ready(self, seconds: float = START_SECONDS) -> None:
         deadline = time.monotonic() + seconds

@@ -30,11 +30,8 @@ def pair(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ser
     two = config_pbtxt().replace(instance_group(), "instance_group [ { count: 2, kind: KIND_CPU } ]")
     (repository / MODEL_NAME / "config.pbtxt").write_text(two, encoding="utf-8")
     limits = {"TRIMODE_THREADS": "1", "TRIMODE_MAX_SLOTS": str(SLOTS)}
-    made = Server(bundle, folder / "log", "--model-repository", str(repository), **limits)
-    made.wait_ready()
-    try:
+    with Server(bundle, folder / "log", "--model-repository", str(repository), **limits) as made:
         yield made
-    finally:
         made.kill()
 
 

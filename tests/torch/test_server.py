@@ -38,10 +38,8 @@ def server(linked: Linked, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     log = tmp_path_factory.mktemp("server") / "log"
     made = Server(linked(NANO), log, TRIMODE_THREADS="1", TRIMODE_MAX_SLOTS="4")
     made.wait_ready(START_SECONDS)
-    try:
+    with made:
         yield made
-    finally:
-        made.stop()
     assert "runs on the processor" in log.read_text()
 
 

@@ -33,12 +33,8 @@ REFUSED: tuple[dict[str, Any], ...] = (
 @pytest.fixture(scope="module")
 def causal(bundle_of: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("causal")
-    made = Server(bundle_of(factory.write_gguf(folder / "causal.gguf")), folder / "log", TRIMODE_THREADS="1")
-    made.wait_ready()
-    try:
+    with Server(bundle_of(factory.write_gguf(folder / "causal.gguf")), folder / "log", TRIMODE_THREADS="1") as made:
         yield made
-    finally:
-        made.stop()
 
 
 def test_auto_gives_the_autoregressive_text(causal: Server) -> None:

@@ -49,15 +49,11 @@ def generate(server: Server, given: dict[str, Any]) -> dict[str, Any]:
 def sighted(bundle_of: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("sighted")
     bundle = bundle_of(write(folder / "checkpoint"))
-    made = Server(
+    with Server(
         bundle, folder / "log", "--allowed-media-domains", "localhost,127.0.0.1", "--served-model-name", "eye",
         TRIMODE_THREADS="1",
-    )  # fmt: skip
-    made.wait_ready()
-    try:
+    ) as made:  # fmt: skip
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -25,12 +25,8 @@ PATIENT = 12  # repetitions, so that a server can start again meanwhile
 def small(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server with one place and no queue."""
     log = tmp_path_factory.mktemp("trouble") / "log"
-    made = Server(bundle, log, TRIMODE_MAX_SLOTS="1", TRIMODE_MAX_QUEUE="0")
-    made.wait_ready()
-    try:
+    with Server(bundle, log, TRIMODE_MAX_SLOTS="1", TRIMODE_MAX_QUEUE="0") as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.fixture(scope="module")

@@ -220,12 +220,8 @@ def patient_server(request: pytest.FixtureRequest, bundle: Path, tmp_path_factor
     """A server that has the example's reveal rule, by its command line or by the environment."""
     options = ["--reveal-rule", str(RULE)] if request.param == "option" else []
     variable = {} if options else {"TRIMODE_REVEAL_RULES": str(RULE)}
-    made = Server(bundle, tmp_path_factory.mktemp("rule") / "log", *options, **variable)
-    made.wait_ready()
-    try:
+    with Server(bundle, tmp_path_factory.mktemp("rule") / "log", *options, **variable) as made:
         yield made
-    finally:
-        made.stop()
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])

@@ -28,12 +28,8 @@ def served(
     folder = tmp_path_factory.mktemp(request.param) / "nano"
     shutil.copytree(NANO, folder)
     (folder / "chat_template.jinja").write_text(TEMPLATES[request.param][0], encoding="utf-8")
-    made = Server(bundle_of(folder), folder.parent / "log", "--exit-timeout", "4", "--served-model-name", "nano")
-    made.wait_ready()
-    try:
+    with Server(bundle_of(folder), folder.parent / "log", "--exit-timeout", "4", "--served-model-name", "nano") as made:
         yield request.param, made
-    finally:
-        made.stop()
 
 
 def prompt(server: Server, answer: dict[str, Any]) -> str:

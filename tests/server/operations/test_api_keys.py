@@ -31,12 +31,10 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def closed(bundle: Path, keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    made = Server(bundle, tmp_path_factory.mktemp("closed") / "log", "--api-key-file", str(keys), "--exit-timeout", "4")
-    made.wait_ready()
-    try:
+    with Server(
+        bundle, tmp_path_factory.mktemp("closed") / "log", "--api-key-file", str(keys), "--exit-timeout", "4"
+    ) as made:
         yield made
-    finally:
-        made.stop()
 
 
 def test_http_needs_a_key(closed: Server) -> None:

@@ -26,12 +26,8 @@ def small(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     """A server of few slots that believes this machine's own address as a proxy's, and no other."""
     log = tmp_path_factory.mktemp("small") / "log"
     limits = {"TRIMODE_MAX_SLOTS": str(SLOTS), "TRIMODE_MAX_QUEUE": str(PLACES)}
-    server = Server(bundle, log, "--trusted-proxies", "127.0.0.1/32", **limits)
-    server.wait_ready()
-    try:
+    with Server(bundle, log, "--trusted-proxies", "127.0.0.1/32", **limits) as server:
         yield server
-    finally:
-        server.stop()
 
 
 def over_http(server: Server, source: str, **headers: str) -> dict[str, Any]:
@@ -86,8 +82,6 @@ def test_one_greedy_client_of_64_keeps_none_of_the_others_waiting(
 ) -> None:
     """It sends as many long requests as there are clients; each of the others, one short one, over a way in turn."""
     limits = {"TRIMODE_MAX_SLOTS": str(SLOTS), "TRIMODE_MAX_QUEUE": str(4 * CLIENTS)}
-    server = Server(bundle, tmp_path / "log", "--trusted-proxies", "127.0.0.1/32", **limits)
-    server.wait_ready()
 
     def ask(number: int) -> dict[str, Any]:
         caller = f"198.51.100.{number}"
@@ -96,13 +90,14 @@ def test_one_greedy_client_of_64_keeps_none_of_the_others_waiting(
         ask_over = over_http if number % 3 == 1 else over_openai
         return ask_over(server, "127.0.0.1", **{"X-Forwarded-For": caller})
 
-    with greedy(server, greedy_over), ThreadPoolExecutor(CLIENTS) as callers:
-        server.wait_metric("trimode_requests_waiting", CLIENTS - SLOTS)
-        answers = list(callers.map(ask, range(1, CLIENTS)))
-        waiting = server.metric("trimode_requests_waiting")
-    assert [answer for answer in answers if "text_output" not in answer] == []
-    assert waiting > CLIENTS / 2  # of the greedy one's, which come after the others'
-    assert server.stop() == 0
+    with Server(bundle, tmp_path / "log", "--trusted-proxies", "127.0.0.1/32", **limits) as server:
+        with greedy(server, greedy_over), ThreadPoolExecutor(CLIENTS) as callers:
+            server.wait_metric("trimode_requests_waiting", CLIENTS - SLOTS)
+            answers = list(callers.map(ask, range(1, CLIENTS)))
+            waiting = server.metric("trimode_requests_waiting")
+        assert [answer for answer in answers if "text_output" not in answer] == []
+        assert waiting > CLIENTS / 2  # of the greedy one's, which come after the others'
+        assert server.stop() == 0
 
 
 @contextmanager

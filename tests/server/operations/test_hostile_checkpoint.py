@@ -35,12 +35,8 @@ def hostile(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     files = {path.name: path.stat().st_size for path in copy.iterdir() if path.name in Manifest.load(bundle).files}
     dataclasses.replace(Manifest.load(bundle), files=files).save(copy)
     digests.write(copy)
-    made = Server(copy, folder / "log")
-    made.wait_ready()
-    try:
+    with Server(copy, folder / "log") as made:
         yield made
-    finally:
-        made.stop()
 
 
 def chat(content: str) -> dict[str, Any]:

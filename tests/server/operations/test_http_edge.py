@@ -147,10 +147,8 @@ def alone(bundle: Path, tmp_path: Path) -> Iterator[Server]:
     """A server that may have 256 files open, whatever it asks for."""
     made = Server(bundle, tmp_path / "log")
     resource.prlimit(made.process.pid, resource.RLIMIT_NOFILE, (256, 256))
-    try:
-        made.wait_ready()
+    with made:
         yield made
-    finally:
         made.kill()
 
 
@@ -177,9 +175,7 @@ def test_idle_connections_do_not_hurt_a_server_with_few_files(alone: Server) -> 
 @pytest.mark.slow
 def test_a_server_that_loses_its_files_keeps_its_backend(bundle: Path, tmp_path: Path) -> None:
     """The limit comes down once the server runs, so that its own cap on connections does not help."""
-    server = Server(bundle, tmp_path / "log", "--canary-timeout", "1")
-    try:
-        server.wait_ready()
+    with Server(bundle, tmp_path / "log", "--canary-timeout", "1") as server:
         triton = server.triton
         _, hard = before = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (32, hard))
@@ -192,8 +188,6 @@ def test_a_server_that_loses_its_files_keeps_its_backend(bundle: Path, tmp_path:
         assert generate(server.http_port, {"input_ids": [5], "max_tokens": 1})[0] == 200
         assert server.triton == triton
         assert "Traceback" not in server.log.read_text()
-    finally:
-        server.kill()
 
 
 def test_ipv6_and_ports_of_the_servers_choice(bundle: Path, tmp_path: Path) -> None:

@@ -25,11 +25,8 @@ STOPPED = "engine_failed: the server stopped before the answer was complete"
 
 @pytest.fixture
 def alone(bundle: Path, tmp_path: Path) -> Iterator[Server]:
-    made = Server(bundle, tmp_path / "log", "--exit-timeout", "0")
-    try:
-        made.wait_ready()
+    with Server(bundle, tmp_path / "log", "--exit-timeout", "0") as made:
         yield made
-    finally:
         made.kill()
 
 

@@ -21,12 +21,8 @@ FRONT, PASS, LAST = "trimode.server.guard", "trimode.scheduling.scheduler", "tri
 @pytest.fixture(scope="module")
 def talkative(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     options = ("--log-format", "json", "--log-level", "debug")
-    made = Server(bundle, tmp_path_factory.mktemp("talkative") / "log", *options, "--", "--log-verbose=1")
-    made.wait_ready()
-    try:
+    with Server(bundle, tmp_path_factory.mktemp("talkative") / "log", *options, "--", "--log-verbose=1") as made:
         yield made
-    finally:
-        made.stop()
 
 
 def lines(server: Server) -> list[dict[str, Any]]:

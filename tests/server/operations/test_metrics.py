@@ -24,9 +24,7 @@ PROMPT = "Once upon a time there was"
 @pytest.fixture(scope="module")
 def counted(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that has answered one request and one stream in each mode, and refused one at each face."""
-    made = Server(bundle, tmp_path_factory.mktemp("counted") / "log", "--exit-timeout", "4")
-    made.wait_ready()
-    try:
+    with Server(bundle, tmp_path_factory.mktemp("counted") / "log", "--exit-timeout", "4") as made:
         for mode in MODES:
             request = {"text_input": PROMPT, "max_tokens": 24, "mode": mode, "end_id": -1}
             assert generate(made.http_port, request)[0] == 200
@@ -38,8 +36,6 @@ def counted(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         assert send(made.http_port, "NO SUCH", "/")[0] >= 400
         made.settle()
         yield made
-    finally:
-        made.stop()
 
 
 def read(port: int) -> str:

@@ -22,14 +22,10 @@ MODES = ["autoregressive", "diffusion", "self_speculation"]
 @pytest.fixture(scope="module", params=["0", "64"], ids=["no cache", "prefix cache"])
 def spoiled(request: pytest.FixtureRequest, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("spoiled")
-    made = Server(
+    with Server(
         spoil(bundle, CHECKPOINT, folder / "bundle", BAD), folder / "log", TRIMODE_PREFIX_CACHE_MIB=request.param
-    )
-    made.wait_ready()
-    try:
+    ) as made:
         yield made
-    finally:
-        made.stop()
 
 
 def asked(mode: str, place: int | None = None) -> dict[str, Any]:

@@ -22,12 +22,8 @@ COMPLETION = {"model": "nano", "prompt": "Once", "max_tokens": 2}
 @pytest.fixture(scope="module")
 def shared(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("origins") / "log"
-    made = Server(bundle, log, "--api-key", f"alice {KEY}", "--allowed-origins", PAGE, "--exit-timeout", "4")
-    made.wait_ready()
-    try:
+    with Server(bundle, log, "--api-key", f"alice {KEY}", "--allowed-origins", PAGE, "--exit-timeout", "4") as made:
         yield made
-    finally:
-        made.stop()
 
 
 def asked(server: Server, method: str, path: str, body: object = None, **headers: str) -> tuple[int, dict[str, str]]:

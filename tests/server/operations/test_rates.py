@@ -38,15 +38,11 @@ def limited(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         for name, secret in SECRETS.items()
     ]
     keys.write_text("\n".join(lines), encoding="utf-8")
-    made = Server(
+    with Server(
         *(bundle, folder / "log", "--api-key-file", str(keys), "--exit-timeout", "4"),
         *("--requests-per-minute", "1000", "--metrics-without-key"),
-    )
-    made.wait_ready()
-    try:
+    ) as made:
         yield made
-    finally:
-        made.stop()
 
 
 def bearer(name: str) -> dict[str, Any]:
@@ -144,9 +140,7 @@ def test_a_caller_without_a_limit_is_served_all_the_while(limited: Server) -> No
 
 
 def test_without_keys_an_address_has_the_limits(bundle: Path, tmp_path: Path) -> None:
-    server = Server(bundle, tmp_path / "log", "--concurrent-requests", "1", "--trusted-proxies", "127.0.0.1")
-    server.wait_ready()
-    try:
+    with Server(bundle, tmp_path / "log", "--concurrent-requests", "1", "--trusted-proxies", "127.0.0.1") as server:
         stream: Any = events(server.http_port, {**LONG, "stream": True})
         with closing(stream):
             next(stream)
@@ -154,8 +148,6 @@ def test_without_keys_an_address_has_the_limits(bundle: Path, tmp_path: Path) ->
             assert send(server.http_port, "POST", f"{PATH}/generate", request)[0] == 429
             other = send(server.http_port, "POST", f"{PATH}/generate", request, X_Forwarded_For="192.0.2.9")
             assert other[0] == 200
-    finally:
-        server.stop()
 
 
 class Clock:

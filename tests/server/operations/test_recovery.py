@@ -30,11 +30,8 @@ SHORT: dict[str, Any] = {**LONG, "max_tokens": 2, "stream": False}
 @pytest.fixture(scope="module")
 def small(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("small") / "log"
-    made = Server(bundle, log, TRIMODE_MAX_SLOTS="2", TRIMODE_MAX_QUEUE="0")
-    made.wait_ready()
-    try:
+    with Server(bundle, log, TRIMODE_MAX_SLOTS="2", TRIMODE_MAX_QUEUE="0") as made:
         yield made
-    finally:
         made.kill()
 
 

@@ -40,17 +40,13 @@ def renewed(place: Path, tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def talkative(place: Path, tmp_path: Path) -> Iterator[Server]:
-    """One that logs each request as it comes."""
-    yield from served(place, tmp_path / "log", "--log-level", "debug")
+    """One that logs each request as it comes, and decodes one at a time."""
+    yield from served(place, tmp_path / "log", "--log-level", "debug", TRIMODE_MAX_SLOTS="1")
 
 
-def served(place: Path, log: Path, *options: str) -> Iterator[Server]:
-    made = Server(place, log, *options)
-    made.wait_ready()
-    try:
+def served(place: Path, log: Path, *options: str, **environment: str) -> Iterator[Server]:
+    with Server(place, log, *options, **environment) as made:
         yield made
-    finally:
-        made.stop()
 
 
 def name_of(server: Server) -> str:
@@ -165,6 +161,8 @@ def test_a_bundle_that_cannot_be_served_leaves_the_former_one(place: Path, renew
 
 WAITS_SECONDS = 300.0
 """For an answer that has to wait for those before it and for a start."""
+HOLDING = 40
+"""Long answers that a server gives one after the other: it is busy for minutes, or until their caller leaves."""
 A, E = 192, 196
 """The ids that nano's tokenizer has for `a` and `e`."""
 
@@ -202,17 +200,23 @@ def test_a_bundle_with_another_tokenizer_reads_and_writes_by_its_own(place: Path
 def test_a_caller_of_openais_api_who_waits_over_the_change_is_answered_by_the_new_bundle(
     place: Path, talkative: Server
 ) -> None:
+    log = talkative.log.read_text
     first = complete(talkative)
     assert first[0] == 200
+    former = talkative.triton
     with ThreadPoolExecutor(2) as threads:
-        running = threads.submit(lambda: list(events(talkative.http_port, LONG)))
+        running = threads.submit(lambda: list(events(talkative.http_port, {**LONG, "stream": True})))
         talkative.wait_metric("trimode_requests_running", 1)
-        replace(place, partial(swap_tokens, one=A, other=E))
-        renew(talkative)
-        wait_until(lambda: "a new bundle: new requests wait" in talkative.log.read_text(), talkative.log.read_text, 60)
-        waiting = threads.submit(complete, talkative)
-        wait_until(lambda: talkative.log.read_text().count("POST /v1/completions") == 2, talkative.log.read_text, 60)
-        assert not running.done()  # so it came before the change
+        with GrpcStream(talkative.grpc_port) as holding:
+            for _ in range(HOLDING):
+                holding.send(LONG)
+            wait_until(lambda: talkative.metric("trimode_requests_waiting") >= HOLDING // 2, log, 60)
+            replace(place, partial(swap_tokens, one=A, other=E))
+            renew(talkative)
+            wait_until(lambda: "a new bundle: new requests wait" in log(), log, 60)
+            waiting = threads.submit(complete, talkative)
+            wait_until(lambda: log().count("POST /v1/completions") == 2, log, 60)
+            assert talkative.triton == former  # so it came before the change
         found = waiting.result(WAITS_SECONDS)
         assert "error" not in running.result(WAITS_SECONDS)[-1]
     wait_until(talkative.ready, talkative.log.read_text, 120)

@@ -51,11 +51,8 @@ def secure(
     files = ("--ssl-certfile", str(shown.cert), "--ssl-keyfile", str(shown.key))
     made = Server(bundle, tmp_path_factory.mktemp("secure") / "log", *files, "--exit-timeout", "4")
     made.trusting = ssl.create_default_context(cafile=ours.ca.cert)
-    made.wait_ready()
-    try:
+    with made:
         yield made
-    finally:
-        made.stop()
 
 
 def url(server: Server, protocol: Protocol) -> str:
@@ -142,8 +139,7 @@ def test_a_server_that_asks_for_certificates_lets_in_its_own_callers(
     server = Server(bundle, tmp_path / "log", *options, "--exit-timeout", "4")
     server.trusting = ssl.create_default_context(cafile=ours.ca.cert)
     server.trusting.load_cert_chain(ours.client.cert, ours.client.key)
-    server.wait_ready()
-    try:
+    with server:
         for protocol in ("grpc", "http"):
             address = f"{protocol}s://127.0.0.1:{server.grpc_port if protocol == 'grpc' else server.http_port}"
             with Client(address, tls=Tls(ours.ca.cert, ours.client.cert, ours.client.key)) as client:
@@ -151,8 +147,6 @@ def test_a_server_that_asks_for_certificates_lets_in_its_own_callers(
             for stranger in (Tls(ours.ca.cert), Tls(ours.ca.cert, other.client.cert, other.client.key)):
                 with Client(address, tls=stranger, retries=0) as client, pytest.raises(TrimodeClientError):
                     client.generate(text_input=PROMPT, max_tokens=2)
-    finally:
-        server.stop()
 
 
 def test_a_server_whose_certificate_is_missing_says_so_in_one_line(bundle: Path, tmp_path: Path) -> None:

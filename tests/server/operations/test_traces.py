@@ -35,12 +35,8 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="module")
 def traced(bundle: Path, collector: Collector, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("traced") / "log"
-    made = Server(bundle, log, "--otlp-traces-endpoint", collector.url)
-    made.wait_ready()
-    try:
+    with Server(bundle, log, "--otlp-traces-endpoint", collector.url) as made:
         yield made
-    finally:
-        made.stop()
 
 
 def by_http(server: Server, asked: dict[str, Any], parent: str) -> None:
