@@ -149,7 +149,14 @@ def test_the_export_has_the_official_names_shapes_dtypes_and_fields(
     }  # fmt: skip
     facts = json.loads((tmp_path / "training.json").read_text())
     assert facts["stages"] == [1]
-    assert facts["draft_adapter"] == {"rank": RANK, "alpha": ALPHA, "steps": 7, "minutes": 0.2, "tokens": 8}
+    assert facts["draft_adapter"] == {
+        "rank": RANK,
+        "alpha": ALPHA,
+        "steps": 7,
+        "minutes": 0.2,
+        "tokens": 8,
+        "growth": [],
+    }
 
 
 @pytest.fixture

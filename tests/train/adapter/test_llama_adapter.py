@@ -133,7 +133,12 @@ def test_a_run_writes_its_adapter(
     monkeypatch.setattr(LlamaRun, "per_cycle", lambda self, asked, adapter: 2.0 if adapter else 1.0)
     assert llama_adapter.main([*command, "--minutes", "0.01", "--to", str(tmp_path / "to")]) == 0
     assert (tmp_path / "to/linear_spec_lora/adapter_model.safetensors").exists()
-    assert json.loads((tmp_path / "to/training.json").read_text())["draft_adapter"]["rank"] == 4
+    record = json.loads((tmp_path / "to/training.json").read_text())["draft_adapter"]
+    assert record["rank"] == 4 and record["growth"][0] == [0, 1.0] and record["growth"][-1] == [record["tokens"], 2.0]
+    prompts = [json.loads(line) for line in (tmp_path / "to/heldout.jsonl").read_text().splitlines()]
+    assert prompts == [
+        {"domain": one.kind, "messages": [{"role": "user", "content": one.text}]} for one in replies(2) if one.turn == 0
+    ]
     assert "5 answers" in capsys.readouterr().out
 
 

@@ -49,6 +49,7 @@ class AdapterRun(Generic[BatchT, AskedT]):
         self.step = self.tokens = 0
         self.base_per_cycle: float | None = None  # measured without the adapter
         self.best_per_cycle, self.best_step = 0.0, 0
+        self.growth: list[tuple[int, float]] = []  # noisy tokens so far, tokens per cycle then
         self.best: dict[str, Tensor] = {}
         self.stopping = False
 
@@ -89,6 +90,7 @@ class AdapterRun(Generic[BatchT, AskedT]):
             "best_per_cycle": self.best_per_cycle,
             "best_step": self.best_step,
             "base_per_cycle": self.base_per_cycle,
+            "growth": self.growth,
         }
         resumable.save(self.path, state)
 
@@ -100,7 +102,7 @@ class AdapterRun(Generic[BatchT, AskedT]):
         self.step, self.tokens, self.clock.elapsed = state["step"], state["tokens"], state["elapsed"]
         self.best, self.best_per_cycle = state["best"], state["best_per_cycle"]
         self.best_step = state["best_step"]
-        self.base_per_cycle = state["base_per_cycle"]
+        self.base_per_cycle, self.growth = state["base_per_cycle"], state["growth"]
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 
@@ -122,7 +124,9 @@ class AdapterRun(Generic[BatchT, AskedT]):
         """Measure tokens per cycle, and keep the adapter if it is the best so far."""
         if self.base_per_cycle is None:
             self.base_per_cycle = self.per_cycle(asked, adapter=False)
+            self.growth.append((0, self.base_per_cycle))
         now = self.per_cycle(asked, adapter=True)
+        self.growth.append((self.tokens, now))
         if now > max(self.best_per_cycle, self.base_per_cycle):
             self.best, self.best_per_cycle, self.best_step = lora.snapshot(self.model), now, self.step
             self.write(self.folder)  # a run that is killed leaves its best adapter
@@ -166,6 +170,7 @@ class AdapterRun(Generic[BatchT, AskedT]):
             "steps": self.best_step,
             "minutes": round(self.clock.elapsed / 60, 1),
             "tokens": self.tokens,
+            "growth": [[tokens, round(per_cycle, 3)] for tokens, per_cycle in self.growth],
         }
         write_json(path, facts)
 

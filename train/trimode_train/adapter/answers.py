@@ -70,6 +70,13 @@ def mend(path: Path) -> None:
         beside.replace(path)
 
 
+def write_prompts(answers: Iterable[Answered], path: Path) -> None:
+    """Write the prompts of first turns as lines of a checkpoint's `heldout.jsonl`: `domain`, `messages`."""
+    first = [one for one in answers if one.turn == 0]
+    lines = [{"domain": one.kind, "messages": [{"role": "user", "content": one.text}]} for one in first]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+
+
 class Answerer:
     """A model that answers, `at_once` prompts at a time."""
 

@@ -26,7 +26,7 @@ from ..training.bar import Bar
 from ..training.clock import Clock
 from .acceptance import acceptance
 from .adapter_run import AdapterRun
-from .answers import HELD_OUT, TRAINING, Answered, load
+from .answers import HELD_OUT, TRAINING, Answered, load, write_prompts
 from .command import run_parser
 from .draft_batches import DraftBatch, draft_batch
 from .draft_objective import DraftLosses, Weighing, draft_losses
@@ -126,6 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
             bar.print(f"{checkpoint}: unchanged, as no adapter was measured that drafts better than the model alone")
             return 0 if options.steps else 1
         run.export(options.to or checkpoint)
+        write_prompts(load(folder / HELD_OUT), (options.to or checkpoint) / HELD_OUT)  # what measurements may ask
         bar.print(f"{(options.to or checkpoint) / lora.FOLDER}: {run.step} steps, {run.clock.elapsed / 60:.1f} minutes")
     finally:
         bar.stop()

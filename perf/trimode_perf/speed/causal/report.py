@@ -16,7 +16,7 @@ from ...common.results import read as read_file
 from ...quality import causal
 from .. import Book, Context, Data, Found, Part, lengths, peers, startup
 from ..speculation import free_drafts
-from . import chats, load
+from . import chats, drafts, load
 
 HEAD = ("peers",)
 """The results that the head of the report is written from."""
@@ -68,6 +68,7 @@ PARTS = (
     load.PART,
     Part("lengths", "prompts of up to 4,000 tokens", ("lengths",), 60, measure_lengths, lengths_section),
     chats.PART,
+    drafts.PART,
     replace(free_drafts.PART, seconds_hint=100.0),
     replace(startup.PART, claims=lambda found: []),
     Part("quality", "what make quality counted", ("quality",), section=quality_section, claims=quality_claims),
@@ -85,6 +86,9 @@ def write(model: str, out: Path) -> Path | None:
     found = read(model, out / "results")
     if not found.keys() >= set(HEAD):
         return None
+    for part in PARTS:
+        if part.plot is not None and part.can_read(found):
+            part.plot[1](found, out / "plots" / part.plot[0])
     target = out / f"RESULTS-{model}.md"
     target.write_text(text(found), encoding="utf-8")
     return target
