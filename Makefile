@@ -15,6 +15,7 @@ GPUS ?=
 PORT ?= 8000
 PYTHON ?= python3
 IMAGE ?= trimode
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"$$/\1/p' python_backend/trimode/__init__.py)
 
 VENV := .venv
 PY := $(VENV)/bin/python
@@ -47,7 +48,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image clean
+.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image image-pin image-check sbom clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -149,10 +150,20 @@ conversion: $(VENV)/perf ## Measure the memory that converting a checkpoint of 3
 
 image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this project) as IMAGE
 	@docker info >/dev/null 2>&1 || { echo "make image needs a running Docker daemon: docker info says why not" >&2; exit 1; }
-	docker build --file build/Dockerfile --tag $(IMAGE) .
+	docker build --file build/Dockerfile --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(or $(shell git rev-parse HEAD 2>/dev/null),unknown) \
+		--build-arg SOURCE=$(or $(shell git config --get remote.origin.url 2>/dev/null),unknown) .
+
+image-pin: $(VENV)/serve ## Write the digest of the base image's tag into build/Dockerfile; says so where the registry cannot be reached
+	$(PY) -m scripts.image pin
+
+image-check: $(VENV)/serve ## Run the steps of build/Dockerfile in a plain Debian, then build and ask nano there; needs root, some ten minutes
+	$(PY) -m scripts.image check "$$(scripts/fetch-debian-root)"
+
+sbom: $(VENV)/test $(VENV)-deploy/ready ## List what the image brings: CycloneDX and THIRD_PARTY_NOTICES, in build/out/sbom
+	$(VENV)-deploy/bin/python -m scripts.sbom --packages "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 clean: ## Remove what was built here: bundles, environments, caches
-	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-torch $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools .cache/haproxy .cache/smg $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf build/out build/site $(VENV) $(VENV)-train $(VENV)-torch $(VENV)-clients $(VENV)-aiperf $(VENV)-deploy .cache/deploy-tools .cache/haproxy .cache/smg .cache/debian-root $(NODE) $(BROWSER) perf/.tools perf/out .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One environment, completed in stages: $(VENV)/serve has what converting and serving need, $(VENV)/test adds what the
 # tests need, and so on; each stage is the extra of pyproject.toml of that name. PyTorch has an environment of its own,

@@ -14,7 +14,10 @@ from types import ModuleType
 import pytest
 from trimode.server.launch.options import parser
 from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.recipe import RECIPES
 from trimode_convert.tensorrt.compiler import INSTALL
+
+from scripts.image.dockerfile import mounts_of, read
 
 ROOT = Path(__file__).parents[2]
 TABLE = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
@@ -22,16 +25,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 ONLY_HERE = ("nvidia-pytriton", "tensorrt-rtx", "tensorrt_rtx")
 
 
-def instructions() -> list[tuple[str, str]]:
-    """The Dockerfile's (instruction, rest), continued lines joined, comments left out."""
-    text = (ROOT / "build" / "Dockerfile").read_text(encoding="utf-8")
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    joined = "\n".join(lines).replace("\\\n", " ")
-    return [(word, rest.strip()) for word, _, rest in (line.partition(" ") for line in joined.splitlines() if line)]
-
-
-STEPS = instructions()
-ARGUMENTS = dict(rest.split("=", 1) for word, rest in STEPS if word == "ARG")
+DOCKERFILE = read(ROOT / "build" / "Dockerfile")
+STEPS = [step for stage in DOCKERFILE.stages for step in stage.instructions]
+ARGUMENTS = {**DOCKERFILE.arguments, **dict(rest.split("=", 1) for word, rest in STEPS if word == "ARG")}
 
 
 def version_in_table(part: str) -> str:
@@ -42,6 +38,12 @@ def version_in_table(part: str) -> str:
 
 def of(word: str) -> list[str]:
     return [rest for instruction, rest in STEPS if instruction == word]
+
+
+def copied() -> set[str]:
+    """The files and folders that any stage takes from this repository."""
+    names = [name for rest in of("COPY") for name in rest.split()[:-1]]
+    return {path.relative_to(ROOT).as_posix() for name in names for path in sorted(ROOT.glob(name)) or [ROOT / name]}
 
 
 def pinned(package: str) -> str:
@@ -60,8 +62,7 @@ def binding() -> ModuleType:
 
 
 def test_the_image_is_the_tables() -> None:
-    (image,) = of("FROM")
-    assert image.replace("${TRITON_TAG}", ARGUMENTS["TRITON_TAG"]) == version_in_table("image")
+    assert {stage.image.partition("@")[0] for stage in DOCKERFILE.stages} == {version_in_table("image")}
 
 
 def test_the_client_is_of_the_images_triton() -> None:
@@ -105,9 +106,8 @@ def test_what_is_copied_exists_and_reaches_the_builder() -> None:
     ignore = [
         line for line in (ROOT / ".dockerignore").read_text(encoding="utf-8").splitlines() if line and line[0] != "#"
     ]
-    sources = [source for rest in of("COPY") for source in rest.split()[:-1]]
-    assert len(sources) >= 7
-    for source in sources:
+    assert len(copied()) >= 7
+    for source in copied():
         assert (ROOT / source).exists(), source
         ignored = False
         for rule in ignore:  # the last rule that matches the path or a folder above it decides
@@ -118,17 +118,18 @@ def test_what_is_copied_exists_and_reaches_the_builder() -> None:
 
 
 def test_nothing_that_the_wheel_needs_is_left_out() -> None:
-    copied = {source for rest in of("COPY") for source in rest.split()[:-1]}
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
     needed = {Path(package).parts[0] for package in (*wheel["packages"], *wheel["force-include"])}
-    assert needed | {PROJECT["readme"], "pyproject.toml"} <= copied
+    assert needed | {PROJECT["readme"], "pyproject.toml"} <= copied()
 
 
 def test_the_images_server_and_libraries_stay() -> None:
     text = "\n".join(of("RUN"))
     assert not [name for name in (*ONLY_HERE, "tensorrt-cu13-libs", "--group") if name in text]
-    assert "--no-deps" in next(rest for rest in of("RUN") if "tensorrt_binding.py requirement" in rest)
+    assert all("--no-deps" in rest for rest in of("RUN") if "tensorrt_" in rest)
     extras = PROJECT["optional-dependencies"]
+    (chosen,) = {rest for word, rest in STEPS if word == "ARG" and rest.startswith("EXTRAS=")}  # both stages' default
+    assert chosen == f"EXTRAS={ARGUMENTS['EXTRAS']}"
     wanted = [item for extra in ARGUMENTS["EXTRAS"].split(",") for item in extras[extra]]
     assert not [item for item in (*PROJECT["dependencies"], *wanted) if item.startswith(("tensorrt", *ONLY_HERE))]
 
@@ -141,12 +142,40 @@ def test_the_entry_point_is_a_command_line_of_serve_that_can_be_reached_and_adde
     options = parser().parse_args([*command[start + 3 :], "--gpus", "0,1", "--bundle", "/other"])
     assert (options.host, options.grpc_host, options.metrics_host) == ("0.0.0.0",) * 3
     assert (str(options.bundle), options.gpus) == ("/other", "0,1")
-    (workdir,) = of("WORKDIR")
+    (workdir,) = DOCKERFILE.final.of("WORKDIR")
     assert str(options.model_repository) == f"{workdir}/model_repository"
     assert {options.http_port, options.grpc_port, options.metrics_port} == {
         int(port) for port in of("EXPOSE")[0].split()
     }
     assert of("CMD") == []  # what follows the image's name is added, not put in its place
+
+
+def test_the_last_stage_asks_no_index() -> None:
+    installs = [rest for rest in DOCKERFILE.final.of("RUN") if " install " in rest]
+    assert len(installs) == 2
+    for rest in installs:
+        ((mount,), command) = mounts_of(rest)
+        assert mount == ("build", "/wheels", "/wheels")
+        assert "--no-index" in command
+    assert all("--wheel-dir /wheels" in rest for rest in DOCKERFILE.stage("build").of("RUN"))
+
+
+def test_every_recipe_is_where_the_converter_looks_for_it() -> None:
+    (workdir,) = DOCKERFILE.final.of("WORKDIR")
+    assert f"{RECIPES}/*.yaml {RECIPES}/" in DOCKERFILE.final.of("COPY")
+    assert {path.relative_to(ROOT).as_posix() for path in (ROOT / "build").glob("*.yaml")} <= copied()
+    assert f"-v $PWD/checkpoints:{workdir}/checkpoints:ro" in TABLE
+    assert "--entrypoint /opt/nvidia/nvidia_entrypoint.sh" in TABLE
+
+
+def test_the_labels_are_those_of_the_specification_and_make_gives_their_values() -> None:
+    (labels,) = of("LABEL")
+    named = dict(re.findall(r'org\.opencontainers\.image\.(\w+)="([^"]*)"', labels))
+    assert named["licenses"].startswith(f"{PROJECT['license']} AND ")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for label in ("version", "revision", "source"):
+        assert named[label] == f"${{{label.upper()}}}"
+        assert f"--build-arg {label.upper()}=" in makefile
 
 
 def test_the_health_check_asks_the_guard() -> None:

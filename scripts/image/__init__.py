@@ -1,0 +1,1 @@
+"""The container of build/Dockerfile where no Docker runs: its steps in a plain Debian, and its base's digest."""
