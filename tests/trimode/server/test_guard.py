@@ -182,17 +182,19 @@ def test_who_waits_too_long_or_for_another_bundle_is_refused_and_nothing_is_sent
         async with contextlib.aclosing(client):
             gate.close()
             with pytest.raises(Refusal, match="try again"):
-                async with made.ask("/x", b"{}", "tag"):
+                async with made.holding():
                     pass
             gate.open()
             gate.generation = 1
             with pytest.raises(Refusal, match="the model was replaced while the request waited"):
-                async with made.ask("/x", b"{}", "tag", 0):
+                async with made.holding(0):
                     pass
             assert (made.running, client.sent) == (0, 0)
             with pytest.raises(ConnectionRefusedError):
-                async with made.ask("/x", b"{}", "tag", 1):
-                    pass
+                async with made.holding(1):
+                    assert (made.running, client.sent) == (1, 0)
+                    async with made.ask("/x", b"{}", "tag"):
+                        pass
             assert (made.running, client.sent) == (0, 1)
 
     asyncio.run(run())
