@@ -29,7 +29,7 @@ from .access.refusals import HTTP
 from .answer_call import AnswerCall
 from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
-from .error_answer import error_response, error_text
+from .error_answer import ERROR_TYPE, error_response, error_text
 from .gate import Gate
 from .http_front import trace
 from .http_front.body import read_body
@@ -204,7 +204,7 @@ class Guard:
             del body  # an answer may take minutes
             async with self.holding(), self.ask(path_of(request), checked, tag) as answer:
                 response = await (self._stream if streaming else self._whole)(request, answer)
-            visit.answered(response.status)
+            visit.answered(response.status, response.get(ERROR_TYPE, ""))
             return response
 
     @property
@@ -281,6 +281,7 @@ class Guard:
                 await response.write(events)
         except (LostError, TimeoutError) as exc:
             error = silent_error() if isinstance(exc, TimeoutError) else lost_error(self._state)
+            response[ERROR_TYPE] = error.error_type
             await response.write(b"data: " + json.dumps({"error": error.on_the_wire()}).encode() + b"\n\n")
         await response.write_eof()
         return response
