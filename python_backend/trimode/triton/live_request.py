@@ -18,7 +18,7 @@ from ..api.answer import Chunk
 from ..errors import UNFORESEEN, TrimodeError
 from ..logs import request_id
 from ..metrics import Recorder
-from ..requests.services import Handle
+from ..requests.request import Handle
 from .arrays import response_arrays
 from .traced import Traced
 
