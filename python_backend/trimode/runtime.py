@@ -34,7 +34,8 @@ from .grammar.compiler import Compiler
 from .requests import registry
 from .requests.guides import must_compile
 from .requests.pictures import may_hold_pictures
-from .requests.services import NOBODY, Arrival, Handle, Request, Services, with_pictures
+from .requests.request import NOBODY, Arrival, Handle, Request, with_pictures
+from .requests.services import Services
 from .scheduling.batching import MAX_CALL_TOKENS
 from .scheduling.outbox import Outbox, Sink
 from .scheduling.prefix_sharing import cache_of

@@ -141,9 +141,7 @@ class AheadDrafts:
 
     def pass_seconds(self, costs: Costs, load: Load, capacity: int, count: int, tokens: int) -> float:
         """Return what a step takes in which `count` requests have a pass of `tokens` tokens each, beside `load`."""
-        seconds = costs.seconds(load.singles, 1, capacity) if load.singles else 0.0
-        if load.blocks:
-            seconds += costs.seconds(load.blocks, load.width, capacity)
+        seconds = Load(load.singles, load.blocks, load.width).seconds(costs, capacity)
         count, tokens = count + load.quadratic, max(tokens, load.quadratic_tokens)
         at_once = max(1, self.limits.call_tokens // tokens)
         whole, rest = divmod(count, at_once)

@@ -46,23 +46,6 @@ class Outlook:
         self.ends: Floats = np.tril(np.broadcast_to(np.append(self.inner, 0.0), (self.length, self.length)), -1)
         np.fill_diagonal(self.ends, self.reach)
 
-    def rate(self, shape: QuadraticShape, seconds: Seconds, fits: Fits | None = None, rows: int = 1) -> float:
-        """Return a row's tokens a second in the long run of passes of a shape of this length; 0 where one does not fit.
-
-        Args:
-            rows: of a call. They are padded to the longest of them, whose drafts are of lengths of their own.
-        """
-        return self._rates(np.array([[*shape.inner, *shape.last]]), seconds, fits, rows)[0]
-
-    def priced(self, price: float) -> QuadraticShape:
-        """Return the shape in which each mask is worth `price` tokens or more.
-
-        A group is worth the chance that the run ends at its token, times the tokens that its draft is then expected to
-        have right beyond the first, which is known. Its masks are in this pass; and where the run ends there, their
-        draft is in the next one, beyond its first token.
-        """
-        return self._shape(self._priced(np.array([price]))[0])
-
     def best_priced(self, seconds: Seconds, fits: Fits | None = None, rows: int = 1) -> tuple[float, QuadraticShape]:
         """Return the rate and the shape of the best of those in which each mask is worth one of PRICES.
 
@@ -72,7 +55,7 @@ class Outlook:
         masks = masks[: np.count_nonzero(masks[:, self.length - 1])]  # the dearer, the fewer
         if not len(masks):
             return 0.0, QuadraticShape.two_pass(self.length)
-        rates = self._rates(masks, seconds, fits, rows)
+        rates = self.rates(masks, seconds, fits, rows)
         at = int(np.argmax(rates))
         return rates[at], self._shape(masks[at])
 
@@ -81,7 +64,12 @@ class Outlook:
         return QuadraticShape(tuple(counts[: self.length - 1]), tuple(counts[self.length - 1 :]))
 
     def _priced(self, prices: Floats) -> Counts:
-        """Return (P, L - 1 + L) the masks of all groups, those where more of the draft follows first, by price."""
+        """Return (P, L - 1 + L) the masks of all groups, those where more of the draft follows first, by price.
+
+        A group is worth the chance that the run ends at its token, times the tokens that its draft is then expected to
+        have right beyond the first, which is known. Its masks are in this pass; and where the run ends there, their
+        draft is in the next one, beyond its first token. Each mask is worth the price or more.
+        """
         counts = np.arange(self.length + 1)
         gains = np.append(0.0, self.tokens - 1.0)  # by masks: the draft's tokens, of which the first is known
         ends = np.concatenate((self.inner, self.reach))[:, None]  # (groups, 1)
@@ -91,8 +79,13 @@ class Outlook:
         most: Counts = (worth > worth.max(axis=2, keepdims=True) - 1e-12).argmax(axis=2)
         return most
 
-    def _rates(self, masks: Counts, seconds: Seconds, fits: Fits | None, rows: int) -> list[float]:
-        """Return a row's tokens a second of N shapes, of (N, L - 1 + L) masks."""
+    def rates(self, masks: Counts, seconds: Seconds, fits: Fits | None, rows: int) -> list[float]:
+        """Return a row's tokens a second in the long run of N shapes of this length; 0 where a pass does not fit.
+
+        Args:
+            masks: (N, L - 1 + L) of all groups, those where more of the draft follows first.
+            rows: of a call. They are padded to the longest of them, whose drafts are of lengths of their own.
+        """
         inner, last = masks[:, : self.length - 1], masks[:, self.length - 1 :]
         sizes = self._sizes(inner, last)  # (N, L) by tokens of the draft - 1
         logits = self._sizes(np.maximum(inner - 1, 0), np.maximum(last - 1, 0))

@@ -18,8 +18,9 @@ from ..decoding.sequence import SequenceState
 from ..scheduling.job import Job
 from ..text.answer_text import AnswerText
 from .gap_search import GapSearch
+from .request import Request
 from .seams import Start
-from .services import Request, Services
+from .services import Services
 from .token_rules import rules_of
 
 Collect = Callable[[SequenceState, Start, Chunk], None]

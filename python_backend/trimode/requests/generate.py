@@ -17,7 +17,8 @@ from ..text.prompt import block_beside, read_text, room_after
 from ..text.tokenizer import Tokenizer
 from .free_drafts import free_drafts_of
 from .guides import guide_of
-from .services import Handle, Request, Services
+from .request import Handle, Request
+from .services import Services
 from .token_rules import rules_of
 
 

@@ -24,8 +24,9 @@ from .gap_guides import GapGuides
 from .gap_jobs import GapJobs
 from .gap_search import MEETING_TOKENS, MOST_RETURNS, Filling, GapSearch
 from .gapped_text import GappedText
+from .request import Handle, Request
 from .seams import GapContext, Start
-from .services import Handle, Request, Services
+from .services import Services
 
 logger = logging.getLogger(__name__)
 

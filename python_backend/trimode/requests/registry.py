@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 from ..api.fields import Operation
 from . import generate, infill, revise
-from .services import Handle, Request, Services
+from .request import Handle, Request
+from .services import Services
 
 OPERATIONS: dict[Operation, Callable[[Request, Services], Handle]] = {
     Operation.GENERATE: generate.start,

@@ -22,7 +22,8 @@ from ..scheduling.job import Job
 from ..text.answer_text import AnswerText
 from ..text.tokenizer import Tokenizer
 from .guides import guide_of
-from .services import Handle, Request, Services
+from .request import Handle, Request
+from .services import Services
 from .spans import Original, apply_edits
 from .token_rules import rules_of
 

@@ -41,7 +41,7 @@ class Job:
         watch: takes a chunk instead of `deliver` when a snapshot of the block goes with it.
         prompt_text: text that goes out in front of the first chunk's.
         deadline, submitted: seconds of time.monotonic().
-        timing: when what happened.
+        timing: when what happened. made: when it was made, in nanoseconds since 1970.
         pending: text that is certain and not sent. sent: how many tokens were sent, and sent_at: when, as `submitted`;
             None before the first response.
         owner: jobs of one owner belong to one request and share its turn; a job without one is its own.
@@ -58,6 +58,7 @@ class Job:
     prompt_text: str = ""
     deadline: float | None = None
     submitted: float = field(default_factory=time.monotonic)
+    made: int = field(default_factory=time.time_ns)
     cancelled: bool = False
     pending: str = ""
     sent: int = 0

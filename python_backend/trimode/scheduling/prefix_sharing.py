@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from functools import partial
+from weakref import WeakKeyDictionary
 
 from ..decoding.sequence import Phase, SequenceState
 from ..engines.base import Engine
@@ -36,6 +37,7 @@ class PrefixSharing:
     def __init__(self, cache: PrefixCache, engine: Engine) -> None:
         self._cache = cache
         self._engine = engine
+        self._prompts: WeakKeyDictionary[SequenceState, list[int]] = WeakKeyDictionary()  # those with pictures, keyed
 
     def take_over(self, seq: SequenceState, being_read: list[Reading]) -> bool:
         """Copy in what is cached of a new prompt's beginning; return False while it waits for another to read that.
@@ -49,9 +51,8 @@ class PrefixSharing:
             return True
         if seq.prompt_log_probs is not None:
             return True  # every token of it has to go through the model
-        salt = seq.params.cache_salt
+        salt, prompt = seq.params.cache_salt, self._prompt(seq)
         if not seq.cached:
-            prompt = _keyed(seq, seq.prompt)
             pages, half = self._cache.find(prompt, salt), len(prompt) // 2
             same = (other for other_salt, other in being_read if other_salt == salt)
             shared = half >= 2 * PAGE and any(other[:half] == prompt[:half] for other in same)
@@ -62,7 +63,7 @@ class PrefixSharing:
                 self._engine.copy_in(seq.slot, number * PAGE, page)
             seq.mark_cached(PAGE * len(pages))
             seq.counters.cached_tokens = PAGE * len(pages)
-        being_read.append((salt, _keyed(seq, seq.prompt)))
+        being_read.append((salt, prompt))
         return True
 
     def keep(self, seq: SequenceState, tokens: list[int]) -> None:
@@ -72,11 +73,15 @@ class PrefixSharing:
         """
         try:
             read = partial(self._engine.copy_out, seq.slot)
-            self._cache.keep(_keyed(seq, tokens), read, seq.params.cache_salt)
+            known = tokens if seq.pictures is None else seq.pictures.keyed(tokens)
+            self._cache.keep(known, read, seq.params.cache_salt)
         except Exception:
             logger.exception("the prefix cache could not keep %d tokens", len(tokens))
 
-
-def _keyed(seq: SequenceState, tokens: list[int]) -> list[int]:
-    """Return tokens that begin with a sequence's prompt as the cache knows them: a picture by what it shows."""
-    return tokens if seq.pictures is None else seq.pictures.keyed(tokens)
+    def _prompt(self, seq: SequenceState) -> list[int]:
+        """Return a prompt as the cache knows it: a picture by what it shows. Each step that reads asks for it."""
+        if seq.pictures is None:
+            return seq.prompt
+        if seq not in self._prompts:
+            self._prompts[seq] = seq.pictures.keyed(seq.prompt)
+        return self._prompts[seq]

@@ -105,7 +105,7 @@ class Scheduler:
         job.timing.admitted = time.monotonic()
         self._queue.start(job)
         if job.claim.trace is not None:
-            job.trace = job.claim.trace.begin(seq.mode.value)
+            job.trace = job.claim.trace.begin(seq.mode.value, job.made)
         facts = job.timing.admitted - job.submitted, seq.mode.value, len(seq.prompt)
         logger.debug("has a slot after %.3f s: mode %s, %d tokens of prompt", *facts, extra=named(job.claim.name))
 

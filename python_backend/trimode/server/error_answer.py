@@ -17,6 +17,8 @@ from ..errors import ERROR_TYPES, TrimodeError, seconds_to_wait
 TYPE_IN_FRONT = re.compile(r"[a-z][a-z0-9_]*(?=: )")
 RETRY_AFTER_SECONDS = 1  # a full queue moves within a second, and a start is asked about again
 ENCODINGS = "gzip, deflate"  # of a body that HTTP's face reads
+ERROR_TYPE = web.ResponseKey("error_type", str)
+"""Where a response that is an error, or that ends with one, has its type."""
 QUOTED_BYTES = 200  # of a body that is no error of Triton's
 TRITONS_WORDS = (
     ("has no available versions|not at ready state|not ready|unavailable|stopped", "unavailable"),
@@ -77,4 +79,6 @@ def error_response(text: str, headers: Mapping[str, str] | None = None) -> web.R
         own["WWW-Authenticate"] = "Bearer"
     if kind.name == "unsupported_encoding":
         own["Accept-Encoding"] = ENCODINGS
-    return web.json_response({"error": typed}, status=kind.http_status, headers={**own, **(headers or {})})
+    made = web.json_response({"error": typed}, status=kind.http_status, headers={**own, **(headers or {})})
+    made[ERROR_TYPE] = kind.name
+    return made

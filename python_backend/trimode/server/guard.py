@@ -13,7 +13,7 @@ import logging
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import NoReturn, Protocol
@@ -26,10 +26,10 @@ from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, 
 from ..logs.request_id import begin, current_id
 from .access.entry import EVERYBODY, Entry
 from .access.refusals import HTTP
-from .asked import Asked
+from .answer_call import AnswerCall
 from .backend_client import JSON, Answer, BackendClient
 from .body_check import check_body
-from .error_answer import error_response, error_text
+from .error_answer import ERROR_TYPE, error_response, error_text
 from .gate import Gate
 from .http_front import trace
 from .http_front.body import read_body
@@ -202,9 +202,9 @@ class Guard:
                 else:
                     checked = check_body(body, tag, visit, streaming=streaming)
             del body  # an answer may take minutes
-            async with self.ask(path_of(request), checked, tag) as answer:
+            async with self.holding(), self.ask(path_of(request), checked, tag) as answer:
                 response = await (self._stream if streaming else self._whole)(request, answer)
-            visit.answered(response.status)
+            visit.answered(response.status, response.get(ERROR_TYPE, ""))
             return response
 
     @property
@@ -212,30 +212,34 @@ class Guard:
         """Which of the bundles that followed each other is served."""
         return self._gate.generation
 
-    def ask(
-        self, path: str, body: bytes, tag: str, generation: int | None = None
-    ) -> AbstractAsyncContextManager[Answer]:
-        """Send a checked request for an answer; one that was sent and is not read to its end is cancelled by its tag.
-
-        Args:
-            generation: of the bundle by whose facts the request was made, if it was.
+    def ask(self, path: str, body: bytes, tag: str) -> AbstractAsyncContextManager[Answer]:
+        """Send a checked request, within `holding`; one that is not read to its end is cancelled by its tag.
 
         Raises:
-            Refusal: no backend serves, or one with another bundle.
-            ConnectionRefusedError, ExhaustedError, LostError, TimeoutError: see BackendClient.request.
+            Refusal: no backend serves. For other errors see BackendClient.request.
         """
-        return Asked(self, lambda: self._call("POST", path, body), tag, generation)
+        return AnswerCall(lambda: self._call("POST", path, body), lambda: self.cancel(tag))
 
-    async def passed(self, generation: int | None = None) -> None:
-        """Wait while the backend is replaced in order.
-
-        Raises:
-            Refusal: it takes too long, or what serves now is of another generation.
-        """
+    async def passed(self) -> None:
+        """Wait while the backend is replaced in order; raise a Refusal if that takes too long."""
         if not await self._gate.passed(self._limits.silence_seconds):
             raise not_serving(self._state)
+
+    @contextlib.asynccontextmanager
+    async def holding(self, generation: int | None = None) -> AsyncIterator[None]:
+        """Wait as `passed` does, then let no other backend take this one's place, for as long as a request runs.
+
+        Raises:
+            Refusal: that takes too long, or what serves now is not of `generation`, by which the request was made.
+        """
+        await self.passed()
         if generation not in (None, self.generation):
             raise Refusal("unavailable", "the model was replaced while the request waited, try again")
+        self.running += 1
+        try:
+            yield
+        finally:
+            self.running -= 1
 
     def cancel(self, tag: str) -> None:
         """End the request with this tag, whose caller left; nobody waits for that."""
@@ -277,6 +281,7 @@ class Guard:
                 await response.write(events)
         except (LostError, TimeoutError) as exc:
             error = silent_error() if isinstance(exc, TimeoutError) else lost_error(self._state)
+            response[ERROR_TYPE] = error.error_type
             await response.write(b"data: " + json.dumps({"error": error.on_the_wire()}).encode() + b"\n\n")
         await response.write_eof()
         return response

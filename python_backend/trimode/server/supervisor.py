@@ -171,5 +171,6 @@ class Supervisor:
         await self._liveness.until_ready(process)
         await on_ready()
         self._served, self.alive = True, not self.stopping
-        self._gate.open()
+        if not self._renewing.is_set():  # or else requests wait for a successor of this one
+            self._gate.open()
         return await self._liveness.until_fault(process)

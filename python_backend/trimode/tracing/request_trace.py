@@ -55,12 +55,14 @@ class SequenceTrace:
     """One sequence of a request, from the moment that it has a slot.
 
     Attributes:
-        mode: how it decodes. began: when it got its slot, in nanoseconds since 1970.
+        mode: how it decodes.
+        queued, began: when it came into the queue, and when it got its slot, in nanoseconds since 1970.
         stages: of its passes, one after the other without a pause: what is between two passes belongs to the later.
     """
 
-    def __init__(self, mode: str) -> None:
+    def __init__(self, mode: str, queued: int | None = None) -> None:
         self.mode, self.began = mode, time.time_ns()
+        self.queued = self.began if queued is None else queued
         self.stages: list[Stage] = []
 
     def passed(self, kind: str, tokens: int, drafted: int | None = None, accepted: int = 0) -> None:
@@ -109,7 +111,13 @@ class RequestTrace:
     arrived: int = field(default_factory=time.time_ns)
     sequences: list[SequenceTrace] = field(default_factory=list)
 
-    def begin(self, mode: str) -> SequenceTrace:
-        """Return the trace of a sequence that has a slot from now on."""
-        self.sequences.append(made := SequenceTrace(mode))
-        return made
+    def begin(self, mode: str, made: int | None = None) -> SequenceTrace:
+        """Return the trace of a sequence that has a slot from now on.
+
+        Args:
+            made: when it was made, in nanoseconds since 1970. It has been queued since then if others of the request
+                had a slot before, and else since the request came.
+        """
+        later = made is not None and any(one.began < made for one in self.sequences)
+        self.sequences.append(begun := SequenceTrace(mode, made if later else self.arrived))
+        return begun

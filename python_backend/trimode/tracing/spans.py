@@ -7,12 +7,15 @@ begins with `trimode.`.
 
 from __future__ import annotations
 
+import logging
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..errors import ConfigError
 from .request_trace import Attributes, RequestTrace
+from .tally import Tally, TallyingExporter
 
 ENDPOINT_VARIABLE = "TRIMODE_OTLP_TRACES_ENDPOINT"
 SERVICE = "trimode"
@@ -20,7 +23,10 @@ EXTRA = "needs the packages of the extra `tracing`: pip install 'trimode[tracing
 DELAY_MS = 500
 """Milliseconds between two exports, unless OTEL_BSP_SCHEDULE_DELAY says so: what was not sent is lost where a process
 is killed, and the library waits for 5 s."""
-EXPORT_SECONDS = 5  # for a collector to take what is sent; at an end nobody waits longer
+EXPORT_SECONDS = 5  # for a collector to take what is sent
+CLOSE_SECONDS = 3.0  # for it to take what is left at an end
+
+logger = logging.getLogger(__name__)
 
 
 class ServedSpan:
@@ -30,8 +36,8 @@ class ServedSpan:
         traceparent: what names it to those who work for it.
     """
 
-    def __init__(self, span: Any, traceparent: str) -> None:
-        self._span, self.traceparent = span, traceparent
+    def __init__(self, span: Any, traceparent: str, end: Callable[[Any], None]) -> None:
+        self._span, self.traceparent, self._end = span, traceparent, end
 
     def answered(self, status: int) -> None:
         """Note the status of its answer over HTTP."""
@@ -43,7 +49,7 @@ class ServedSpan:
 
     def end(self) -> None:
         """End it now."""
-        self._span.end()
+        self._end(self._span)
 
 
 class Spans:
@@ -66,7 +72,8 @@ class Spans:
             raise ConfigError(f"--otlp-traces-endpoint {EXTRA} ({exc})") from exc
         named = {} if "OTEL_SERVICE_NAME" in os.environ else {SERVICE_NAME: SERVICE}
         self._provider = TracerProvider(resource=Resource.create(named), shutdown_on_exit=False)
-        exporter = OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS)
+        self._tally = Tally()
+        exporter: Any = TallyingExporter(OTLPSpanExporter(endpoint=endpoint, timeout=EXPORT_SECONDS), self._tally)
         delay = None if "OTEL_BSP_SCHEDULE_DELAY" in os.environ else DELAY_MS  # None: as that variable says
         self._provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=delay))
         self._tracer = self._provider.get_tracer(role)
@@ -88,15 +95,19 @@ class Spans:
         span = self._tracer.start_span(name, context=context, kind=kind, attributes=attributes)
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, self._trace.set_span_in_context(span, context))
-        return ServedSpan(span, carrier.get("traceparent", ""))
+        return ServedSpan(span, carrier.get("traceparent", ""), self._tally.end)
 
     def request(self, parent: str) -> RequestTrace:
         """Return the trace of a request of the model that comes now; `parent` is the front's traceparent."""
         return RequestTrace(parent, self._end)
 
     def close(self) -> None:
-        """Send what is left, and end."""
-        self._provider.shutdown()
+        """Send what is left, for CLOSE_SECONDS at most, and end; the log says how many spans no collector took."""
+        sending = threading.Thread(target=self._provider.shutdown, name="last-spans", daemon=True)
+        sending.start()
+        sending.join(CLOSE_SECONDS)
+        if left := self._tally.left:
+            logger.warning("%d spans are lost, which the collector did not take", left)
 
     def _end(self, trace: RequestTrace, attributes: Attributes, error_type: str) -> None:
         context = self._propagator.extract({"traceparent": trace.parent})
@@ -105,16 +116,16 @@ class Spans:
         below = self._trace.set_span_in_context(span, context)
         for sequence in trace.sequences:
             mode: Attributes = {"trimode.mode": sequence.mode}
-            self._one("queue", below, trace.arrived, sequence.began, mode)
+            self._one("queue", below, sequence.queued, sequence.began, mode)
             for stage in sequence.stages:
                 self._one(stage.name, below, stage.began, stage.ended, {**mode, **stage.attributes})
         if error_type:
             _fail(span, error_type)
-        span.end()
+        self._tally.end(span)
 
     def _one(self, name: str, context: Any, began: int, ended: int, attributes: Attributes) -> None:
         span = self._tracer.start_span(name, context=context, attributes=attributes, start_time=began)
-        span.end(ended)
+        self._tally.end(span, ended)
 
 
 def _fail(span: Any, error_type: str) -> None:

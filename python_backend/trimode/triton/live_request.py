@@ -18,7 +18,7 @@ from ..api.answer import Chunk
 from ..errors import UNFORESEEN, TrimodeError
 from ..logs import request_id
 from ..metrics import Recorder
-from ..requests.services import Handle
+from ..requests.request import Handle
 from .arrays import response_arrays
 from .traced import Traced
 
@@ -94,9 +94,11 @@ class LiveRequest:
             self.closed = True
             self._on_closed(self)
             logger.debug("refused: %s", error.for_log(), extra=request_id.named(self.log_id))
-            if self.traced is not None:
-                self.traced.refused(error)
-            refuse(self._sender, error)
+            try:
+                refuse(self._sender, error)
+            finally:  # after it, since nobody waits for spans
+                if self.traced is not None:
+                    self.traced.refused(error)
 
     def sink(self, chunk: Chunk) -> None:
         """Send one chunk; if that fails, cancel the request and send an error."""

@@ -25,7 +25,7 @@ from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError, eng
 from ..logs import request_id
 from ..logs.setup import asked_for, log_to
 from ..metrics import Recorder
-from ..requests.services import Arrival, Request, Sender
+from ..requests.request import Arrival, Request, Sender
 from ..runtime import Runtime
 from ..scheduling.job import Claim
 from ..tracing.spans import ENDPOINT_VARIABLE, Spans

@@ -12,7 +12,7 @@ from trimode.api.params import GenerationParams
 from trimode.auto.chooser import Auto
 from trimode.auto.cost_curve import CostCurve
 from trimode.decoding.sequence import Phase, SequenceState
-from trimode.requests.services import Handle
+from trimode.requests.request import Handle
 from trimode.runtime import Runtime
 
 from tests.support.devices import (

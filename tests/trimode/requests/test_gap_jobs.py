@@ -10,8 +10,8 @@ import pytest
 from trimode.api.fields import Mode
 from trimode.requests.gap_jobs import GapJobs
 from trimode.requests.gap_search import GapSearch
+from trimode.requests.request import Request
 from trimode.requests.seams import GapContext
-from trimode.requests.services import Request
 from trimode.runtime import Runtime
 
 from tests.support.toy import ToyEngine, running

@@ -9,7 +9,7 @@ from trimode.api.params import GenerationParams
 from trimode.decoding.sequence import SequenceState
 from trimode.requests.gap_search import SIZE_LADDER
 from trimode.requests.infill import InfillRequest
-from trimode.requests.services import Request
+from trimode.requests.request import Request
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 

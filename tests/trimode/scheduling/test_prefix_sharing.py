@@ -12,6 +12,7 @@ from trimode.api.params import GenerationParams
 from trimode.decoding.sequence import SequenceState
 from trimode.scheduling.prefix_cache import PAGE, PrefixCache
 from trimode.scheduling.prefix_sharing import PrefixSharing, Reading, cache_of
+from trimode.vision.encoded import PromptPictures
 
 from tests.support.arrays import Array
 from tests.support.toy import EOS, MASK, VOCAB, ToyEngine
@@ -98,3 +99,26 @@ def test_where_pages_would_leave_a_gpu_there_are_none(engine: Copies, caplog: py
         engine.in_host_memory = False
         assert not cache_of(engine, 2**20).enabled
     assert "the prefix cache is off" in caplog.text
+
+
+def test_a_prompt_with_pictures_is_keyed_once_however_many_steps_read_it(
+    engine: Copies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keyed: list[list[int]] = []
+    key = PromptPictures.keyed
+
+    def noted(self: PromptPictures, tokens: list[int]) -> list[int]:
+        keyed.append(tokens)
+        return key(self, tokens)
+
+    monkeypatch.setattr(PromptPictures, "keyed", noted)
+    pictures = PromptPictures(np.array([1, 2]), np.zeros((2, 4), dtype=np.float32), (-7, -7), 1)
+    seq = sequence(LONG)
+    seq.pictures = pictures
+    sharing = PrefixSharing(PrefixCache(2**20), engine)
+    for cached in (0, PAGE, 2 * PAGE):
+        seq.mark_cached(cached)
+        being_read: list[Reading] = []
+        assert sharing.take_over(seq, being_read)
+        assert being_read == [("", [LONG[0], -7, -7, *LONG[3:]])]
+    assert keyed == [LONG]

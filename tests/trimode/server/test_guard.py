@@ -20,6 +20,7 @@ import pytest
 from trimode.api.tensors import CANCEL, MODEL_NAME, TAG
 from trimode.errors import Refusal
 from trimode.server import guard
+from trimode.server.access.entry import Entry
 from trimode.server.access.turnstile import Visit
 from trimode.server.backend_client import BackendClient
 from trimode.server.body_check import check_body
@@ -27,15 +28,18 @@ from trimode.server.gate import Gate
 from trimode.server.guard import LARGE_BODY, Guard
 from trimode.server.http_front.listener import listen
 from trimode.server.serving import Limits
+from trimode.tracing.spans import Spans
 
 from tests.server.server import free_ports
 from tests.server.wire import PATH, events, generate, send
+from tests.support.collector import collecting
 
 SILENCE = 0.2
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
 EVENT = b'data: {"text_output": "a"}\n\n'
 SILENT = "deadline_exceeded: the backend was silent for too long"
 REQUEST = {"input_ids": [5]}
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 
 class Living:
@@ -105,10 +109,10 @@ def test_a_stream_that_pauses_too_long_ends_with_an_error() -> None:
 
 
 def test_a_request_takes_its_trace_along() -> None:
-    backend, parent = Stalling(b""), "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    backend = Stalling(b"")
     body = json.dumps(REQUEST).encode()
-    behind_the_guard(backend, lambda port: send(port, "POST", f"{PATH}/generate", body, traceparent=parent))
-    assert f"traceparent: {parent}\r\n" in backend.heads[0]
+    behind_the_guard(backend, lambda port: send(port, "POST", f"{PATH}/generate", body, traceparent=PARENT))
+    assert f"traceparent: {PARENT}\r\n" in backend.heads[0]
 
 
 @pytest.mark.parametrize("start", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"], ids=["unsent", "cut"])
@@ -182,17 +186,19 @@ def test_who_waits_too_long_or_for_another_bundle_is_refused_and_nothing_is_sent
         async with contextlib.aclosing(client):
             gate.close()
             with pytest.raises(Refusal, match="try again"):
-                async with made.ask("/x", b"{}", "tag"):
+                async with made.holding():
                     pass
             gate.open()
             gate.generation = 1
             with pytest.raises(Refusal, match="the model was replaced while the request waited"):
-                async with made.ask("/x", b"{}", "tag", 0):
+                async with made.holding(0):
                     pass
             assert (made.running, client.sent) == (0, 0)
             with pytest.raises(ConnectionRefusedError):
-                async with made.ask("/x", b"{}", "tag", 1):
-                    pass
+                async with made.holding(1):
+                    assert (made.running, client.sent) == (1, 0)
+                    async with made.ask("/x", b"{}", "tag"):
+                        pass
             assert (made.running, client.sent) == (0, 1)
 
     asyncio.run(run())
@@ -285,3 +291,26 @@ def test_what_is_served_and_what_is_refused(refusing: int, method: str, path: st
 def test_a_body_is_checked_before_the_backend_is_asked(refusing: int, body: bytes, status: int, error: str) -> None:
     found, answer = generate(refusing, body)
     assert (found, answer["error"][: len(error)]) == (status, error)
+
+
+def test_the_span_of_a_request_that_triton_refuses_has_the_type_of_its_error() -> None:
+    body = b'{"error": "overloaded: the queue is full"}'
+    refusal = b"HTTP/1.1 503 Unavailable\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body)
+    with collecting() as collector:
+        spans = Spans(collector.url, "a test")
+        backend = Stalling(refusal)
+
+        async def run() -> Any:
+            inner, outer = free_ports(2)
+            async with await asyncio.start_server(backend, "127.0.0.1", inner):
+                client = BackendClient(inner)
+                served = Guard(client, Living(), Limits(), Entry(spans=spans))
+                async with contextlib.aclosing(client), listen(served.handle, "127.0.0.1", outer):
+                    return await asyncio.to_thread(
+                        send, outer, "POST", f"{PATH}/generate", b'{"input_ids": [5]}', traceparent=PARENT
+                    )
+
+        assert asyncio.run(run())[0] == 503
+        spans.close()
+        (span,) = collector.spans(PARENT[3:35])
+    assert span.failed and (span.says["http.response.status_code"], span.says["error.type"]) == (503, "overloaded")

@@ -92,6 +92,33 @@ def test_a_server_that_dies_before_its_successor_is_replaced_as_ever(caplog: pyt
     assert "restart 1 in 0 s" in caplog.text
 
 
+def test_a_successor_that_is_asked_for_during_a_restart_is_not_overtaken_by_new_requests() -> None:
+    seen: list[bool] = []
+
+    class Renewing(Run):
+        async def _on_ready(self) -> None:
+            await super()._on_ready()
+            if self.ready == 2:
+                self.requests = 1  # has an error that its caller has yet to take
+                self.supervisor.renew()
+                while not self.gate.closed:
+                    await asyncio.sleep(0.001)
+                asyncio.get_running_loop().call_later(0.02, self._finish)
+
+        def _finish(self) -> None:
+            seen.append(self.gate.closed)
+            self.requests = 0
+
+    def after_start(run: Run) -> None:
+        if run.ready == 1:
+            run.processes[0].ill = DEAD
+        elif run.ready == 3:
+            run.stop_in(0.05)
+
+    run = Renewing(Engine(OK), after_start)
+    assert (seen, run.ready, len(run.processes), run.gate.closed) == ([True], 3, 3, False)
+
+
 def test_another_bundle_ends_the_pause_of_a_server_that_fails_and_is_started_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import builtins
+import socket
 import subprocess
 import sys
+import threading
+import time
+from contextlib import closing
 from typing import Any
 
 import pytest
 from trimode.errors import ConfigError
+from trimode.tracing import spans as spans_module
 from trimode.tracing.spans import Spans
 
 from tests.support.collector import Collector, Span, collecting
@@ -73,3 +78,46 @@ def test_an_error_is_named_at_both_ends() -> None:
         served, model = sent(collector)
     assert (served.failed, served.says["error.type"]) == (True, "unavailable")
     assert (model.failed, model.says["error.type"]) == (True, "cancelled")
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """What we log; the library logs by itself."""
+    return [record.getMessage() for record in caplog.records if record.name.startswith("trimode")]
+
+
+def test_a_collector_that_does_not_answer_holds_up_no_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(spans_module, "EXPORT_SECONDS", 3600)
+    monkeypatch.setattr(spans_module, "CLOSE_SECONDS", 0.01)
+    with closing(socket.create_server(("127.0.0.1", 0))) as silent:
+        spans = Spans(f"http://127.0.0.1:{silent.getsockname()[1]}/v1/traces", "a test")
+        for flags in ("01", "01", "00"):
+            spans.serve("POST /a", {"traceparent": f"00-{TRACE}-{ABOVE}-{flags}"}, {}).end()
+        spans.close()
+        assert [thread.name for thread in threading.enumerate()].count("last-spans") == 1  # nobody waits for it
+    assert said(caplog) == ["2 spans are lost, which the collector did not take"]
+
+
+def test_what_a_collector_took_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:
+    with collecting() as collector:
+        spans = Spans(collector.url, "a test")
+        spans.serve("POST /a", {}, {}).end()
+        spans.close()
+        assert collector.count == 1
+    assert said(caplog) == []
+
+
+def test_a_sequence_is_queued_from_when_it_was_made_if_others_had_a_slot_before() -> None:
+    with collecting() as collector:
+        spans = Spans(collector.url, "a test")
+        trace = spans.request(f"00-{TRACE}-{ABOVE}-01")
+        together = [time.time_ns(), time.time_ns()]
+        first = trace.begin("infill", together[0])
+        trace.begin("infill", together[1])
+        later = first.began + 1
+        trace.begin("infill", later)
+        trace.end(trace, dict(SAYS), "")
+        spans.close()
+        queues = [span.began for span in sent(collector) if span.name == "queue"]
+    assert sorted(queues) == [trace.arrived, trace.arrived, later]

@@ -8,6 +8,7 @@ Imports no TensorRT.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 from pathlib import Path
@@ -38,7 +39,8 @@ class Jit:
             partial.rename(self.path)
         except OSError as exc:
             logger.info("%s: the compiled kernels were not kept: %s", self.path, exc.strerror)
-            partial.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                partial.unlink()
 
     def close(self) -> None:
         """Release the configurations, then the cache."""

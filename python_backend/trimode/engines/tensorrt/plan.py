@@ -153,10 +153,15 @@ class Plan:
         context.set_device_memory(workspace, self.workspace)
         return Context(context, self._logger)
 
-    def close(self) -> None:
-        """Release the engine, then the runtime; the engine's contexts must be released before."""
+    def keep_kernels(self) -> None:
+        """Write the kernels that were compiled so far, where they are compiled here."""
         if self._jit is not None:
             self._jit.save()
+
+    def close(self) -> None:
+        """Release the engine, then the runtime; the engine's contexts must be released before."""
+        self.keep_kernels()
+        if self._jit is not None:
             self._jit.close()
             self._jit = None
         self._engine = None

@@ -54,10 +54,12 @@ class Visit:
                 span.failed(error_type)
             span.end()
 
-    def answered(self, status: int) -> None:
-        """Note the status of the answer over HTTP."""
+    def answered(self, status: int, error_type: str = "") -> None:
+        """Note the status of the answer over HTTP, and the type of the error that it is."""
         if self.span is not None:
             self.span.answered(status)
+            if error_type:
+                self.span.failed(error_type)
 
     def __enter__(self) -> Visit:
         """Return it."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -238,7 +237,7 @@ async def events(exchange: Exchange, shape: Shape) -> AsyncGenerator[bytes]:
     def sent(chunk: dict[str, Any]) -> bytes:
         return event(with_usage(chunk, asked, choices, prompts))
 
-    async with contextlib.aclosing(service.worker.pieces(asked, exchange.visit)) as pieces:
+    async with service.worker.pieces(asked, exchange.visit) as pieces:
         async for index, piece in pieces:
             choice, made = choices[index], []
             delta = choice.take(piece)

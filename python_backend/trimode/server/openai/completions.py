@@ -248,7 +248,7 @@ async def pieces_of(exchange: Exchange, asked: Asked) -> AsyncGenerator[tuple[in
     """Yield the pieces of all answers; those without tokens are made here, for their prompts to be shown."""
     service = exchange.service
     if asked.jobs[0].get("max_tokens") != 0:
-        async with contextlib.aclosing(service.worker.pieces(asked, exchange.visit)) as pieces:
+        async with service.worker.pieces(asked, exchange.visit) as pieces:
             async for index, piece in pieces:
                 yield index, piece
         return

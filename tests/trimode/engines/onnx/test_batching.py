@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from trimode.api.answer import Chunk
 from trimode.config import ServerConfig
-from trimode.requests.services import Handle
+from trimode.requests.request import Handle
 from trimode.runtime import Runtime
 
 MODES = st.sampled_from(["autoregressive", "diffusion", "self_speculation"])

@@ -74,12 +74,26 @@ def test_kernels_of_another_version_are_compiled_again(
     assert json.loads(bundle.with_name("bundle.kernels").read_bytes()) == ["1.7.1.116", []]
 
 
+def test_kernels_are_kept_once_a_graph_has_them_since_a_server_may_be_killed(gpu: FakeCuda, bundle: Path) -> None:
+    path = bundle.with_name("bundle.kernels")
+    path.unlink(missing_ok=True)
+    engine = open_engine(bundle)
+    slot = engine.allocate(block=False)
+    for at in range(3):
+        step(engine, slot, at)
+    _, kernels = json.loads(path.read_bytes())
+    assert len(kernels) == 1
+    engine.close()
+
+
+@pytest.mark.parametrize(("place", "why"), [("missing", "No such file or directory"), ("a file", "Not a directory")])
 def test_where_nothing_can_be_written_the_server_ends_all_the_same(
-    engine: TensorRtEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    engine: TensorRtEngine, tmp_path: Path, caplog: pytest.LogCaptureFixture, place: str, why: str
 ) -> None:
     jit = engine._plan._jit
     assert isinstance(jit, Jit)
-    jit.path = tmp_path / "missing" / "kernels"
+    (tmp_path / "a file").touch()
+    jit.path = tmp_path / place / "kernels"
     with caplog.at_level(logging.INFO):
         engine.close()
-    assert "the compiled kernels were not kept: No such file or directory" in caplog.text
+    assert f"the compiled kernels were not kept: {why}" in caplog.text

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, get_args
@@ -15,16 +12,13 @@ import pytest
 from trimode.api.fields import BY_NAME, PROMPT_FIELDS
 from trimode.bundle.manifest import GENERATION_CONFIG, Manifest
 from trimode.config import ServerConfig
-from trimode.errors import ERROR_TYPES, BundleError, LostError, Refusal, RequestError
-from trimode.server.access.turnstile import Visit
-from trimode.server.openai.completions import translate
+from trimode.errors import ERROR_TYPES, BundleError, Refusal, RequestError
 from trimode.server.openai.models import model
 from trimode.server.openai.shared.errors import TOO_LONG, FaceError, error_in, face_error
 from trimode.server.openai.shared.facts import Facts
 from trimode.server.openai.shared.fields import sort_fields
 from trimode.server.openai.shared.model_names import ModelNames, sane
 from trimode.server.openai.shared.table import TABLE, Endpoint, rows_of
-from trimode.server.openai.shared.work import AT_ONCE, Worker
 from trimode.server.openai.tokenize import detokenize, info, tokenize
 
 from tests.support.openai_facts import error_of, facts
@@ -222,111 +216,6 @@ def test_a_tokenizer_without_a_config_has_the_class_that_transformers_takes() ->
     said = info(replace(facts(), tokenizer_config={}))
     assert said.pop("chat_template")
     assert said == {"tokenizer_class": "PreTrainedTokenizerFast"}
-
-
-# -- work --------------------------------------------------------------------------------------------------------------
-
-
-class Living:
-    alive = True
-    stopping = False
-
-
-class Open:
-    """A gate before one bundle, which no other follows."""
-
-    generation = 0
-
-    async def passed(self) -> None:
-        """It is open."""
-
-
-class Backend(Open):
-    """Answers each job with its seed as text, after as many turns of the event loop as its seed says."""
-
-    def __init__(self, failing: int | None = None) -> None:
-        self.failing = failing
-        self.running = self.most = self.left = 0
-
-    @asynccontextmanager
-    async def ask(self, path: str, body: bytes, tag: str, generation: int) -> AsyncIterator[Any]:
-        self.running += 1
-        self.most = max(self.most, self.running)
-        try:
-            yield Reply(json.loads(body)["seed"], self.failing)
-        except asyncio.CancelledError:
-            self.left += 1
-            raise
-        finally:
-            self.running -= 1
-
-
-class Reply:
-    complete = True
-
-    def __init__(self, seed: int, failing: int | None) -> None:
-        self.seed = seed
-        self.status = 400 if seed == failing else 200
-
-    async def read(self) -> bytes:
-        for _ in range(self.seed):
-            await asyncio.sleep(0)
-        if self.status != 200:
-            return b'{"error": "invalid_value: seed is bad"}'
-        return json.dumps({"text_output": str(self.seed), "finish_reason": "stop"}).encode()
-
-
-def jobs(count: int) -> Any:
-    return translate({"prompt": "a", "n": count, "seed": 1, "max_tokens": 5}, facts())
-
-
-def test_jobs_run_a_few_at_once_and_answers_keep_their_order() -> None:
-    backend = Backend()
-    found = asyncio.run(Worker(backend, Living()).whole(jobs(20), Visit("caller")))
-    assert [piece["text_output"] for piece in found] == [str(seed) for seed in range(1, 21)]
-    assert backend.most == AT_ONCE and backend.running == 0
-
-
-def test_a_job_that_fails_ends_the_others() -> None:
-    backend = Backend(failing=2)
-    error = error_of(lambda: asyncio.run(Worker(backend, Living()).whole(jobs(20), Visit("caller"))))
-    assert (error.status, error.param) == (400, "seed")
-    assert backend.running == 0 and backend.left > 0
-
-
-class LateEnd:
-    """A stream whose body ends some time after its last event; `complete` once that was read."""
-
-    status = 200
-    complete = False
-
-    def __init__(self, end: Exception | None = None) -> None:
-        self.end = end
-
-    async def next(self) -> bytes:
-        return b'data: {"text_output": "a", "finish_reason": "stop"}\n\n'
-
-    async def read(self) -> bytes:
-        await asyncio.sleep(0)
-        if self.end is not None:
-            raise self.end
-        self.complete = True
-        return b""
-
-
-@pytest.mark.parametrize("end", [None, LostError("gone"), TimeoutError()])
-def test_a_stream_is_read_to_its_end_and_its_answer_is_whole_whatever_comes_then(end: Exception | None) -> None:
-    stream = LateEnd(end)
-
-    class Streaming(Open):
-        @asynccontextmanager
-        async def ask(self, path: str, body: bytes, tag: str, generation: int) -> AsyncIterator[Any]:
-            yield stream
-
-    asked = translate({"prompt": "a", "stream": True}, facts())
-    found = asyncio.run(Worker(Streaming(), Living()).whole(asked, Visit("caller")))
-    assert [piece["text_output"] for piece in found] == ["a"]
-    assert stream.complete == (end is None)
 
 
 def test_the_list_names_the_modes_that_the_model_has() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -26,7 +25,7 @@ async def events(exchange: Exchange, asked: Asked) -> AsyncGenerator[bytes]:
     service = exchange.service
     choice, blocks = Choice(asked, service.facts), Blocks()
     begun = False
-    async with contextlib.aclosing(service.worker.pieces(asked, exchange.visit)) as pieces:
+    async with service.worker.pieces(asked, exchange.visit) as pieces:
         async for _, piece in pieces:
             delta, made = choice.take(piece), b""
             if not begun:

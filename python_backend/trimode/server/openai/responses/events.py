@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import AsyncGenerator
 from typing import Any
 
@@ -94,7 +93,7 @@ async def events(exchange: Exchange, reply: Reply) -> AsyncGenerator[bytes]:
     """Yield the events of a stream."""
     made, choice = Events(reply), reply.choice
     begun = False
-    async with contextlib.aclosing(exchange.service.worker.pieces(reply.wanted.asked, exchange.visit)) as pieces:
+    async with exchange.service.worker.pieces(reply.wanted.asked, exchange.visit) as pieces:
         async for _, piece in pieces:
             said = b"" if begun else made.state("created") + made.state("in_progress")
             begun = True

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Protocol
@@ -40,8 +40,11 @@ class Asking(Protocol):
     def generation(self) -> int:
         """Which of the bundles that followed each other is served."""
 
-    def ask(self, path: str, body: bytes, tag: str, generation: int) -> AbstractAsyncContextManager[Answer]:
-        """Send a checked request to that generation's; cancel it if its answer is not read to the end."""
+    def holding(self, generation: int) -> AbstractAsyncContextManager[None]:
+        """Wait while one bundle takes the place of another, then let no other take that of this generation."""
+
+    def ask(self, path: str, body: bytes, tag: str) -> AbstractAsyncContextManager[Answer]:
+        """Send a checked request; cancel it if its answer is not read to the end."""
 
     async def passed(self) -> None:
         """Wait while one bundle takes the place of another."""
@@ -63,13 +66,18 @@ class Worker:
         """Wait while one bundle takes the place of another."""
         await self._asking.passed()
 
-    def pieces(self, asked: Asked, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
-        """Yield the pieces of all jobs as they come, each with its job's number. Closing it cancels what runs.
+    @contextlib.asynccontextmanager
+    async def pieces(self, asked: Asked, visit: Visit) -> AsyncIterator[AsyncIterator[tuple[int, Piece]]]:
+        """Give the pieces of all jobs as they come, each with its job's number. To leave them cancels what runs.
 
         Raises:
+            Refusal: another bundle has taken the place of this one.
             FaceError: a job failed; the others are cancelled.
         """
-        return self._one(asked, 0, visit) if len(asked.jobs) == 1 else self._several(asked, visit)
+        async with self._asking.holding(self._generation):
+            made = self._one(asked, 0, visit) if len(asked.jobs) == 1 else self._several(asked, visit)
+            async with contextlib.aclosing(made) as pieces:
+                yield pieces
 
     async def _several(self, asked: Asked, visit: Visit) -> AsyncGenerator[tuple[int, Piece]]:
         queue: asyncio.Queue[Any] = asyncio.Queue(AT_ONCE)  # a slow reader slows the jobs down
@@ -103,7 +111,7 @@ class Worker:
     async def whole(self, asked: Asked, visit: Visit) -> list[Piece]:
         """Return the only piece of each job, in order; see `pieces`."""
         found: dict[int, Piece] = {}
-        async with contextlib.aclosing(self.pieces(asked, visit)) as pieces:
+        async with self.pieces(asked, visit) as pieces:
             async for number, piece in pieces:
                 found[number] = piece
         return [found[number] for number in range(len(asked.jobs))]
@@ -116,7 +124,7 @@ class Worker:
         try:
             check = partial(check_request, job, tag, visit, streaming=streams)
             body = await asyncio.to_thread(check) if has_pictures(job) else check()
-            async with self._asking.ask(path, body, tag, self._generation) as answer:
+            async with self._asking.ask(path, body, tag) as answer:
                 if answer.status != 200:
                     raise error_in(error_text(await answer.read()), asked.names)
                 if not streams:
