@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
+from ..bundle.manifest import Manifest
 from ..errors import DeadlineError, Described, RequestError
 from ..grammar.compiler import Compiler
 from ..scheduling.job import Claim, Job
@@ -176,3 +177,14 @@ def with_pictures(request: Request, loader: Loader | None) -> Request:
         return request
     prompt = request.params.prompt
     return replace(request, pictures=RequestPictures.of(prompt, loader.load(prompt.images, prompt.max_image_size)))
+
+
+def banned_ids(manifest: Manifest, tokenizer: Tokenizer | None) -> tuple[int, ...]:
+    """Return the ids that must not stand in a text that is filled or revised: the special ones."""
+    special = {*(tokenizer.special_ids if tokenizer else ()), manifest.eos_token_id}
+    return tuple(sorted(token for token in special if 0 <= token < manifest.vocab_size))  # a tokenizer may have more
+
+
+def compiler_for(tokenizer: Tokenizer, manifest: Manifest) -> Compiler:
+    """Return what compiles grammars for a checkpoint's vocabulary."""
+    return Compiler(tokenizer.to_json, manifest.vocab_size, manifest.eos_token_id)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import EngineError
+from ..lost import lost
 
 BINDINGS = "cuda.bindings.runtime"
 INSTALL = "pip install -e '.[gpu]' in the repository"
@@ -183,6 +184,7 @@ def _checked(runtime: Any, function: Any, *arguments: Any) -> Any:
 
     Raises:
         EngineError: its error code is not success; names function, code and CUDA's own words for it.
+        DeviceLostError: after this code no call succeeds any more, see `lost`.
     """
     try:
         code, *values = function(*arguments)
@@ -191,5 +193,6 @@ def _checked(runtime: Any, function: Any, *arguments: Any) -> Any:
     if code != runtime.cudaError_t.cudaSuccess:
         words = runtime.cudaGetErrorString(code)[1]
         text = words.decode() if isinstance(words, bytes) else words
-        raise EngineError(f"{function.__name__} failed with {code.name} ({int(code)}): {text}")
+        said = f"{function.__name__} failed with {code.name} ({int(code)}): {text}"
+        raise lost(int(code), said) or EngineError(said)
     return values[0] if len(values) == 1 else values or None

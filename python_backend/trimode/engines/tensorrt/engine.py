@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 
 from ...bundle.manifest import PLAN, Manifest, rebuild_hint
-from ...errors import BundleError, EngineError
+from ...errors import BundleError, DeviceLostError, EngineError
 from ..base import Floats, Row, RowResult
 from ..device_result import DeviceResult
 from ..window import Window
@@ -217,7 +217,13 @@ class TensorRtEngine:
         for row in rows:
             self._cache.doubt(row)
         began = time.perf_counter()
-        self._executor.execute(call)
+        try:
+            self._executor.execute(call)
+        except DeviceLostError:
+            raise
+        except EngineError:
+            self._cuda.wait()  # TensorRT does not say why it refuses a pass: CUDA does, where the GPU is lost
+            raise
         self.busy_seconds += time.perf_counter() - began
         self.calls += 1
         results = self._logits.results(call, window, rows)
