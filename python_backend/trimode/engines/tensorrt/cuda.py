@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from ...bundle.compilation import Device
 from ...errors import EngineError
 from ..lost import lost
 
@@ -80,6 +81,11 @@ class Cuda:
         kinds = self._rt.cudaDeviceAttr
         asked = (kinds.cudaDevAttrComputeCapabilityMajor, kinds.cudaDevAttrComputeCapabilityMinor)
         return ".".join(str(self._checked(self._rt.cudaDeviceGetAttribute, kind, self.device)) for kind in asked)
+
+    @property
+    def facts(self) -> Device:
+        """The device, or the slice of it that this process sees."""
+        return Device.of(self._checked(self._rt.cudaGetDeviceProperties, self.device))
 
     def memory(self) -> tuple[int, int]:
         """Return the device's free bytes and all of them."""
