@@ -30,14 +30,14 @@ from .config import ServerConfig
 from .decoding.reveal import add_rules
 from .engines.base import Engine
 from .engines.registry import open_engine, warm_up
-from .grammar.compiler import Compiler
+from .errors import DeviceLostError
 from .requests import registry
 from .requests.guides import must_compile
 from .requests.pictures import may_hold_pictures
 from .requests.request import NOBODY, Arrival, Handle, Request, with_pictures
-from .requests.services import Services
+from .requests.services import Services, banned_ids, compiler_for
 from .scheduling.batching import MAX_CALL_TOKENS
-from .scheduling.outbox import Outbox, Sink
+from .scheduling.outbox import LAST_ANSWERS_SECONDS, Outbox, Sink
 from .scheduling.prefix_sharing import cache_of
 from .scheduling.queue import JobQueue
 from .scheduling.scheduler import Scheduler
@@ -83,9 +83,9 @@ class Runtime:
             tokenizer=tokenizer,
             mask_token_id=self.manifest.mask_token_id,
             capacity=self.manifest.capacity,
-            banned=_banned(self.manifest, tokenizer),
+            banned=banned_ids(self.manifest, tokenizer),
             adapter=self.manifest.adapter,
-            grammars=_grammars(self.manifest, tokenizer),
+            grammars=None if tokenizer is None else compiler_for(tokenizer, self.manifest),
             stores_passes=self.manifest.kv_form == "scatter",
             encoder=encoder,
             loader=None if encoder is None else Loader.allowing(encoder, config.allowed_media_domains),
@@ -149,7 +149,11 @@ class Runtime:
         request = Request(params, given, sink, seconds, sender, time.monotonic() if arrived is None else arrived)
         if arrived is not None:
             request.check_time()
-        return with_pictures(request, self.services.loader)
+        try:
+            return with_pictures(request, self.services.loader)
+        except DeviceLostError as exc:
+            self._scheduler.lose(exc)
+            raise
 
     def start(self, request: Request) -> Handle:
         """Queue a request that `prepare` returned; raises what `submit` does once its fields are checked."""
@@ -210,6 +214,15 @@ class Runtime:
             self._scheduler.steps,
             *pictures,
         )
+
+    def when_lost(self, end: Callable[[DeviceLostError], None]) -> None:
+        """Have `end` called when the GPU is lost, after every request has ended and its callers have heard of it."""
+
+        def lost(cause: DeviceLostError) -> None:
+            self._outbox.close(at_most=LAST_ANSWERS_SECONDS)
+            end(cause)
+
+        self._scheduler.on_lost = lost
 
     def close(self, grace_seconds: float = 0.0) -> None:
         """Finish what runs within the grace period, end the rest, release the engine; every sink gets a last chunk."""
@@ -286,13 +299,3 @@ def _pass_limits(manifest: Manifest) -> PassLimits | None:
         return None
     row = max(profile.seq[2] for profile in manifest.compiled.profiles) if manifest.compiled else sys.maxsize
     return PassLimits(longest * (longest + 1), longest**2, MAX_CALL_TOKENS, manifest.kv_form == "scatter", row)
-
-
-def _banned(manifest: Manifest, tokenizer: Tokenizer | None) -> tuple[int, ...]:
-    """Return the ids that must not stand in a text that is filled or revised: the special ones."""
-    special = {*(tokenizer.special_ids if tokenizer else ()), manifest.eos_token_id}
-    return tuple(sorted(token for token in special if 0 <= token < manifest.vocab_size))  # a tokenizer may have more
-
-
-def _grammars(manifest: Manifest, tokenizer: Tokenizer | None) -> Compiler | None:
-    return None if tokenizer is None else Compiler(tokenizer.to_json, manifest.vocab_size, manifest.eos_token_id)

@@ -30,8 +30,17 @@ class Graph(list[Callable[[], None]]):
 class FakeCuda:
     """Stands for the module `cuda.bindings.runtime`; anything but functions is taken from the real one."""
 
-    def __init__(self, *, memory: int = 1 << 30, capability: tuple[int, int] = (8, 9), devices: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        memory: int = 1 << 30,
+        capability: tuple[int, int] = (8, 9),
+        devices: int = 1,
+        name: str = "NVIDIA L40S",
+        multiprocessors: int = 142,
+    ) -> None:
         self.memory, self.capability, self.devices = memory, capability, devices
+        self.name, self.multiprocessors = name, multiprocessors
         self.failing: dict[str, int] = {}
         """Functions that fail, by name, with their error code."""
         self.calls: Counter[str] = Counter()
@@ -98,6 +107,14 @@ class FakeCuda:
         assert device < self.devices
         place = kind == real.cudaDeviceAttr.cudaDevAttrComputeCapabilityMinor
         return self._result("cudaDeviceGetAttribute", self.capability[place])
+
+    def cudaGetDeviceProperties(self, device: int) -> Any:
+        assert device < self.devices
+        found = real.cudaDeviceProp()
+        found.name = self.name.encode().ljust(256, b"\0")
+        found.multiProcessorCount, found.totalGlobalMem = self.multiprocessors, self.memory
+        found.major, found.minor = self.capability
+        return self._result("cudaGetDeviceProperties", found)
 
     def cudaMemGetInfo(self) -> Any:
         return self._result("cudaMemGetInfo", self.memory - self.allocated - self.loaded, self.memory)

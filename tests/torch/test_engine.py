@@ -19,7 +19,7 @@ from trimode.engines.torch.device import Device
 from trimode.engines.torch.engine import TorchEngine
 from trimode.engines.torch.executor import MAX_CALLS, Executor
 from trimode.engines.torch.windows import Shape
-from trimode.errors import BundleError, EngineError
+from trimode.errors import BundleError, DeviceLostError, EngineError
 
 from tests.support import checkpoints as factory
 from tests.torch.conftest import Linked, Opened
@@ -209,3 +209,51 @@ def test_the_registry_opens_it(linked: Linked, parity_kit: Path) -> None:
     engine = open_engine(linked(parity_kit / "checkpoints" / "plain"), Options())
     assert isinstance(engine, TorchEngine)
     assert engine.capacity == 256
+
+
+ASYNCHRONOUS = (
+    "CUDA error: an illegal memory access was encountered\n"
+    "CUDA kernel errors might be asynchronously reported at some other API call."
+)
+
+
+def coded(words: str, code: int) -> RuntimeError:
+    """An error as PyTorch raises it, with CUDA's code."""
+    error = torch.AcceleratorError(words)
+    error.error_code = code  # type: ignore[attr-defined]
+    return error
+
+
+@pytest.mark.parametrize(
+    ("raised", "lost"),
+    [
+        (RuntimeError(ASYNCHRONOUS), True),
+        (torch.AcceleratorError(ASYNCHRONOUS), True),
+        (coded("CUDA error: words of another version", 719), True),
+        (RuntimeError("CUDA error: device-side assert triggered"), True),
+        (coded("CUDA error: out of memory", 2), False),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), False),
+        (RuntimeError("The size of tensor a (3) must match the size of tensor b (4)"), False),
+    ],
+    ids=str,
+)
+def test_errors_of_cuda_that_lose_the_gpu_are_known(
+    raised: RuntimeError, lost: bool, opened: Opened, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = opened("plain")
+    slot = engine.allocate(block=False)
+    expected = step(engine, slot).best(0)
+
+    def fail(*_: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(Executor, "execute", fail)
+    with pytest.raises(EngineError) as found:
+        step(engine, slot)
+    assert isinstance(found.value, DeviceLostError) is lost
+    assert str(raised) in str(found.value)
+    monkeypatch.setattr(Cache, "free", fail)
+    with pytest.raises(DeviceLostError if lost else RuntimeError):
+        engine.free(slot)
+    monkeypatch.undo()
+    assert step(engine, slot).best(0) == expected

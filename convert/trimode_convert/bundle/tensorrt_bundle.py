@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimode.bundle import digests
-from trimode.bundle.compilation import Compilation
+from trimode.bundle.compilation import Compilation, Device
 from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
 from trimode.errors import BundleError
 
@@ -42,6 +42,8 @@ class TensorRtBuild:
     shapes: Shapes
     compiler: Compiler
     capabilities: tuple[str, ...]
+    here: Device | None = None
+    """The GPU of this machine, if CUDA knows one."""
 
     @classmethod
     def design(
@@ -77,7 +79,7 @@ class TensorRtBuild:
             raise BundleError(
                 f"precision: {manifest.precision} needs compute capability {least} or more, got {', '.join(chosen)}"
             )
-        build = cls(draft, config, shapes, compiler, able)
+        build = cls(draft, config, shapes, compiler, able, None if here is None else here.device)
         if (target := device or here) is not None:
             check_gpu(build.footprint, gpu or "this GPU", target.memory)
         return build
@@ -91,10 +93,12 @@ class TensorRtBuild:
     @property
     def manifest(self) -> Manifest:
         """The finished bundle's manifest without the plan's size, which is known only after compiling."""
-        compiled = Compilation(self.compiler.flavour, self.compiler.version, self.capabilities, self.shapes.profiles())
+        compiler, chosen_on = self.compiler, self.here if self.compiler.times_kernels else None
+        profiles = self.shapes.profiles()
+        compiled = Compilation(compiler.flavour, compiler.version, self.capabilities, profiles, chosen_on)
         files = {name: size for name, size in self.draft.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
         return dataclasses.replace(
-            self.draft.manifest, runtime_version=self.compiler.version, compiled=compiled, files=files
+            self.draft.manifest, runtime_version=compiler.version, compiled=compiled, files=files
         )
 
     def cost(self, checkpoint_bytes: int, out: Path) -> BuildCost:

@@ -51,6 +51,11 @@ class Compiler:
             return cls(name, str(module.__version__), module)
         raise BundleError(f"flavour: expected an installed TensorRT, found {'; '.join(reasons)}. {INSTALL}")
 
+    @property
+    def times_kernels(self) -> bool:
+        """Whether it times kernels on this machine's GPU and chooses the quickest; TensorRT-RTX chooses at run time."""
+        return self.flavour == "tensorrt"
+
     def capabilities(self, asked: Sequence[str], local: str | None) -> tuple[str, ...]:
         """Return the compute capabilities that a plan is compiled for.
 

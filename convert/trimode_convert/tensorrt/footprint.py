@@ -11,7 +11,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from trimode.bundle.compilation import Profile
+from trimode.bundle.compilation import Device, Profile
 from trimode.errors import BundleError
 
 from ..atomic_folder import HEADROOM
@@ -26,10 +26,14 @@ GB = 10**9  # bytes
 
 @dataclass(frozen=True)
 class Gpu:
-    """A GPU: its nominal memory in bytes, which is a little less than it has, and its compute capability."""
+    """A GPU: its nominal memory in bytes, which is a little less than it has, and its compute capability.
+
+    `device` is what CUDA says of a GPU of this machine.
+    """
 
     memory: int
     compute_capability: str
+    device: Device | None = None
 
 
 GPUS = {

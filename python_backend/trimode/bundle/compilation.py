@@ -7,7 +7,7 @@ Knows nothing of files or of TensorRT itself.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,35 @@ class Profile:
 
 
 @dataclass(frozen=True)
+class Device:
+    """A GPU, or a slice of one (MIG), as CUDA describes it.
+
+    Attributes:
+        name: such as "NVIDIA H100 80GB HBM3"; that of a slice ends with its profile, as " MIG 1g.10gb".
+        multiprocessors: how many it has.
+        memory: all its bytes.
+    """
+
+    name: str
+    multiprocessors: int
+    memory: int
+
+    @classmethod
+    def of(cls, properties: Any) -> Device:
+        """Read CUDA's `cudaDeviceProp`; under MIG its figures are the slice's."""
+        name = bytes(properties.name).partition(b"\0")[0].decode()
+        return cls(name, int(properties.multiProcessorCount), int(properties.totalGlobalMem))
+
+    @property
+    def is_slice(self) -> bool:
+        """Whether it is a slice of a GPU."""
+        return "MIG" in self.name.split()
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.multiprocessors} multiprocessors, {self.memory / 1e9:.2f} GB)"
+
+
+@dataclass(frozen=True)
 class Compilation:
     """A plan's origin: TensorRT's flavour and version, the devices it is for, its profiles.
 
@@ -44,12 +73,14 @@ class Compilation:
         flavour: "tensorrt" (data-centre, compiled on the GPU that runs it) or "tensorrt_rtx".
         version: the exact version of that package; a plan does not load under another.
         compute_capabilities: such as "8.9", each a device generation the plan holds code for.
+        device: the GPU on which its kernels were timed and chosen; None where none was, or where nobody noted it.
     """
 
     flavour: str
     version: str
     compute_capabilities: tuple[str, ...]
     profiles: tuple[Profile, ...]
+    device: Device | None = None
 
     @classmethod
     def parse(cls, raw: object) -> Compilation:
@@ -58,7 +89,7 @@ class Compilation:
         Raises:
             ValueError: a key is missing, unknown or of another kind; the text names it.
         """
-        keys = _keys("compiled", raw, set(cls.__dataclass_fields__))
+        keys = _keys("compiled", raw, set(cls.__dataclass_fields__), optional={"device"})
         if keys["flavour"] not in FLAVOURS:
             raise ValueError(f"compiled.flavour: expected one of {list(FLAVOURS)}, found {keys['flavour']!r}")
         if not isinstance(keys["version"], str):
@@ -69,7 +100,7 @@ class Compilation:
         if not isinstance(keys["profiles"], list) or not keys["profiles"]:
             raise ValueError(f"compiled.profiles: expected a list, found {keys['profiles']!r}")
         profiles = tuple(_profile(f"compiled.profiles[{at}]", entry) for at, entry in enumerate(keys["profiles"]))
-        return cls(keys["flavour"], keys["version"], tuple(found), profiles)
+        return cls(keys["flavour"], keys["version"], tuple(found), profiles, _device(keys.get("device")))
 
     @property
     def quadratic_length(self) -> int:
@@ -96,6 +127,32 @@ class Compilation:
             return f"compute capability: the plan was compiled for {known}, this GPU has {compute_capability}"
         return None
 
+    def other_device(self, here: Device) -> str | None:
+        """Return how the GPU at hand differs from the one on which kernels were chosen; None if it does not."""
+        built = self.device
+        if built is None or (built.name, built.multiprocessors) == (here.name, here.multiprocessors):
+            return None
+        return f"its kernels were chosen on {built}, this is {here}"
+
+    def too_small(self, here: Device) -> bool:
+        """Whether `here` is a slice of a GPU with less than the GPU had on which kernels were chosen."""
+        built = self.device
+        if built is None or not here.is_slice or self.other_device(here) is None:
+            return False
+        return here.multiprocessors < built.multiprocessors or here.memory < built.memory
+
+
+def _device(raw: object) -> Device | None:
+    if raw is None:
+        return None
+    keys = _keys("compiled.device", raw, set(Device.__dataclass_fields__))
+    if not isinstance(keys["name"], str):
+        raise ValueError(f"compiled.device.name: expected text, found {keys['name']!r}")
+    for name in ("multiprocessors", "memory"):
+        if not isinstance(keys[name], int) or isinstance(keys[name], bool) or keys[name] < 1:
+            raise ValueError(f"compiled.device.{name}: expected a positive integer, found {keys[name]!r}")
+    return Device(**keys)
+
 
 def _profile(where: str, raw: object) -> Profile:
     keys = _keys(where, raw, set(Profile.__dataclass_fields__))
@@ -112,8 +169,8 @@ def _range(where: str, raw: object) -> Range:
     return raw[0], raw[1], raw[2]
 
 
-def _keys(where: str, raw: object, expected: set[str]) -> Mapping[str, Any]:
-    if not isinstance(raw, dict) or set(raw) != expected:
+def _keys(where: str, raw: object, expected: set[str], optional: Set[str] = frozenset()) -> Mapping[str, Any]:
+    if not isinstance(raw, dict) or set(raw) | optional != expected:
         found = sorted(raw) if isinstance(raw, dict) else raw
         raise ValueError(f"{where}: expected an object with {sorted(expected)}, found {found!r}")
     return raw

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BundleError
-from .compilation import Compilation
+from .compilation import Compilation, Device
 from .vision_facts import VisionFacts
 
 FORMAT_VERSION = 2
@@ -159,12 +159,17 @@ class Manifest:
                 f"{folder} was built for {found}, not {runtime} in {kv_form} form. {rebuild_hint(folder)}"
             )
 
-    def check_device(self, folder: Path, *, flavour: str, version: str, compute_capability: str) -> None:
+    def check_device(
+        self, folder: Path, *, flavour: str, version: str, compute_capability: str, device: Device
+    ) -> str | None:
         """Refuse a plan that this TensorRT or this GPU cannot run, before TensorRT refuses it in its own words.
+
+        Return how the GPU differs from the one on which the plan's kernels were chosen; None if it does not.
 
         Args:
             flavour: "tensorrt" or "tensorrt_rtx"; `version` is that package's `__version__`.
             compute_capability: the GPU's, such as "8.9".
+            device: the GPU, or the slice of one.
 
         Raises:
             BundleError: no plan, or one for something else; names the field, both values, and how to rebuild.
@@ -172,8 +177,12 @@ class Manifest:
         if self.compiled is None:
             raise BundleError(f"{folder} holds no {PLAN}. {rebuild_hint(folder, self)}")
         misfit = self.compiled.misfit(flavour, version, compute_capability)
+        other = self.compiled.other_device(device)
+        if misfit is None and self.compiled.too_small(device):
+            misfit = f"device: {other}, a slice that is smaller"
         if misfit is not None:
             raise BundleError(f"{folder / PLAN}: {misfit}. {rebuild_hint(folder, self)}")
+        return other
 
     def save(self, folder: Path) -> None:
         """Write manifest.json into `folder`."""

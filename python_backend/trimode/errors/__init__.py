@@ -10,6 +10,7 @@ TrimodeError                  error_type                 who is at fault
 ├── DeadlineError             deadline_exceeded          the request's own time limit passed
 ├── EngineError               engine_failed              the engine could not run a pass
 │   ├── NotFiniteError        engine_failed              a pass gave values that are not finite
+│   ├── DeviceLostError       engine_failed              the process has lost its GPU and must be replaced
 │   ├── OutOfMemoryError      unavailable                the server lacks memory for a pass, which may change
 │   └── LostError             engine_failed              the backend ended the connection before its answer was complete
 ├── ExhaustedError            unavailable                this process has no file or memory left to ask the backend
@@ -38,6 +39,7 @@ __all__ = [
     "ConfigError",
     "DeadlineError",
     "Described",
+    "DeviceLostError",
     "EngineError",
     "ErrorType",
     "ExhaustedError",
@@ -165,6 +167,10 @@ class NotFiniteError(EngineError):
     """A pass of the engine gave values that are not finite."""
 
 
+class DeviceLostError(EngineError):
+    """The process has lost its GPU: nothing that it asks of it succeeds any more, so it must be replaced."""
+
+
 class OutOfMemoryError(EngineError):
     """The server lacks memory for what a request needs; that may change, and says nothing against the request."""
 
@@ -218,6 +224,8 @@ def engine_failure(what: str, cause: BaseException) -> EngineError:
         what: what failed, in our words.
         cause: why; one that speaks of memory gives an OutOfMemoryError.
     """
+    if isinstance(cause, DeviceLostError):
+        return EngineError(f"{what}: the GPU failed, so the backend ends; send the request again")
     if isinstance(cause, MemoryError | OutOfMemoryError) or _MEMORY_WORDS.search(str(cause)):
         return OutOfMemoryError(f"{what}: the server lacks memory for it now")
     return EngineError(f"{what}; the server's log says why")

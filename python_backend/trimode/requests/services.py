@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
+from ..bundle.manifest import Manifest
 from ..errors import Described, RequestError
 from ..grammar.compiler import Compiler
 from ..scheduling.job import Job
@@ -72,3 +73,14 @@ class Services:
     def post(self, sink: Sink) -> Callable[[Chunk], None]:
         """Return a function that hands a chunk to `sink` on the sender's thread; it does not block."""
         return lambda chunk: self.outbox.post(sink, chunk)
+
+
+def banned_ids(manifest: Manifest, tokenizer: Tokenizer | None) -> tuple[int, ...]:
+    """Return the ids that must not stand in a text that is filled or revised: the special ones."""
+    special = {*(tokenizer.special_ids if tokenizer else ()), manifest.eos_token_id}
+    return tuple(sorted(token for token in special if 0 <= token < manifest.vocab_size))  # a tokenizer may have more
+
+
+def compiler_for(tokenizer: Tokenizer, manifest: Manifest) -> Compiler:
+    """Return what compiles grammars for a checkpoint's vocabulary."""
+    return Compiler(tokenizer.to_json, manifest.vocab_size, manifest.eos_token_id)

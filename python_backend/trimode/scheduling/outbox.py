@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 from ..api.answer import Chunk
 
+LAST_ANSWERS_SECONDS = 2.0
+"""For the errors of a process that must end to reach their callers, one of whom may take nothing."""
 Sink = Callable[[Chunk], None]
 
 logger = logging.getLogger(__name__)
@@ -29,10 +31,10 @@ class Outbox:
         """Have the thread call `sink` with `chunk`; any thread may post."""
         self._posted.put((sink, chunk))
 
-    def close(self) -> None:
-        """Wait until everything posted so far is sent, then end the thread."""
+    def close(self, *, at_most: float | None = None) -> None:
+        """Wait until everything posted so far is sent, for `at_most` seconds, then end the thread."""
         self._posted.put(None)
-        self._thread.join()
+        self._thread.join(at_most)
 
     def _send(self) -> None:
         while (item := self._posted.get()) is not None:

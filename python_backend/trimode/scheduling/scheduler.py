@@ -20,7 +20,7 @@ from ..decoding.committed import Committed
 from ..decoding.modes import registry as modes
 from ..decoding.sequence import Phase, SequenceState
 from ..engines.base import Engine, Row, RowResult
-from ..errors import EngineError, NotFiniteError, TrimodeError, engine_failure
+from ..errors import DeviceLostError, EngineError, NotFiniteError, TrimodeError, engine_failure
 from ..logs.request_id import named, working_for
 from . import delivery
 from .batching import pack, reading_order, reads_text
@@ -33,6 +33,8 @@ from .step_timer import StepTimer
 
 logger = logging.getLogger(__name__)
 
+STEP_FAILED = "a decoding step failed"
+SPOILED = "a pass of %s gave values that are not finite at token %d"
 NOT_FINITE = "the model's values for this request are not finite numbers; what it had computed was thrown away"
 
 R = TypeVar("R")
@@ -57,6 +59,7 @@ class Scheduler:
 
     Attributes:
         steps: how many tokens each step read of prompts and gave to answers.
+        on_lost: called on the loop's thread, as its last act, once a lost GPU has ended every job.
     """
 
     def __init__(
@@ -74,6 +77,8 @@ class Scheduler:
         self._prefill_chunk = prefill_chunk
         self._oldest_next = False
         self.steps = StepTally()
+        self.on_lost: Callable[[DeviceLostError], None] = lambda cause: None
+        self._lost: DeviceLostError | None = None
         self._thread = threading.Thread(target=self._loop, name="trimode-scheduler", daemon=True)
         self._thread.start()
 
@@ -82,20 +87,24 @@ class Scheduler:
         self._queue.close(grace_seconds)
         self._thread.join()
 
+    def lose(self, cause: DeviceLostError) -> None:
+        """Accept no more jobs and end all there are with an error: no pass can succeed. Any thread may call it."""
+        self._lost = cause
+        self._queue.close(0)
+
     def stages(self) -> list[tuple[object, str, str]]:
         """Return the stages of the loop that can be timed apart: object, method and name of each."""
         return [(self, "_plan", "plan"), (self, "_apply", "apply"), (self, "_send", "send")]
 
     def _loop(self) -> None:
-        while True:
-            if self._queue.needs_update:
-                if not self._queue.update(self._fail, self._admit):
-                    return
-                continue
-            try:
-                self._step()
-            except Exception as exc:  # nobody must wait for ever, whatever failed
-                self._blame([*self._queue.running], exc)
+        while self._queue.update(self._fail, self._admit):
+            while not self._queue.needs_update:
+                try:
+                    self._step()
+                except Exception as exc:  # nobody must wait for ever, whatever failed
+                    self._blame([*self._queue.running], exc)
+        if self._lost is not None:
+            self.on_lost(self._lost)
 
     @blaming
     def _admit(self, job: Job) -> None:
@@ -175,8 +184,7 @@ class Scheduler:
         seq, phase = job.sequence, job.sequence.phase
         read = len(row.tokens) if phase is Phase.PREFILL else 0
         if not result.finite:
-            said, place = "a pass of %s gave values that are not finite at token %d", (seq.mode.value, row.start)
-            logger.error(said, *place, extra=named(job.claim.name))
+            logger.error(SPOILED, seq.mode.value, row.start, extra=named(job.claim.name))
             raise NotFiniteError(NOT_FINITE)
         outcome = modes.apply(seq, row, result)
         if job.trace is not None:
@@ -219,15 +227,10 @@ class Scheduler:
         delivery.send(job, chunk, snapshot)
 
     def _blame(self, jobs: list[Job], cause: Exception) -> None:
-        """End `jobs` with `cause`; the loop goes on. What an engine says, and a defect of ours, is for the log."""
-        if isinstance(cause, NotFiniteError) or (
-            isinstance(cause, TrimodeError) and not isinstance(cause, EngineError)
-        ):
-            error: TrimodeError = cause
-        else:
-            names = named(*(job.claim.name for job in jobs))
-            logger.error("a decoding step failed", exc_info=cause, extra=names)
-            error = engine_failure("a decoding step failed", cause)
+        """End `jobs` with `cause`; the loop goes on unless the GPU is lost."""
+        if isinstance(cause, DeviceLostError):
+            self.lose(cause)
+        error = _for_callers(jobs, cause)
         for job in jobs:
             self._fail(job, error)
 
@@ -235,6 +238,7 @@ class Scheduler:
         """End a job that waits or runs with an error."""
         if job not in self._queue:
             return
+        error = error if self._lost is None else engine_failure(STEP_FAILED, self._lost)
         seq, ran = job.sequence, self._queue.remove(job)
         try:
             decisions = self._auto.decisions(seq)
@@ -260,3 +264,11 @@ class Scheduler:
             except Exception:  # the answer must go out all the same
                 logger.exception("slot %d could not be given back", seq.slot)
             self._queue.request_update()
+
+
+def _for_callers(jobs: Sequence[Job], cause: Exception) -> TrimodeError:
+    """Return what the callers of `jobs` hear of `cause`: what an engine says, and a defect of ours, is for the log."""
+    if isinstance(cause, NotFiniteError) or (isinstance(cause, TrimodeError) and not isinstance(cause, EngineError)):
+        return cause
+    logger.error(STEP_FAILED, exc_info=cause, extra=named(*(job.claim.name for job in jobs)))
+    return engine_failure(STEP_FAILED, cause)

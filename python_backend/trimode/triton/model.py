@@ -21,7 +21,7 @@ from ..api.tensors import CANARY_TAG
 from ..bundle import digests
 from ..bundle.manifest import Manifest
 from ..config import ServerConfig
-from ..errors import UNFORESEEN, CancelledError, RequestError, TrimodeError, engine_failure
+from ..errors import UNFORESEEN, CancelledError, DeviceLostError, RequestError, TrimodeError, engine_failure
 from ..logs import request_id
 from ..logs.setup import asked_for, log_to
 from ..metrics import Recorder
@@ -30,6 +30,7 @@ from ..runtime import Runtime
 from ..scheduling.job import Claim
 from ..tracing.spans import ENDPOINT_VARIABLE, Spans
 from .arrays import ask_for_outputs, caller_of, cancel_target, log_id_of, read_request, tag_of, token_rate_of, trace_of
+from .ending import end_process
 from .housekeeper import Housekeeper
 from .instance import Instance
 from .intake import Intake
@@ -66,6 +67,7 @@ class TritonPythonModel:
             self._runtime = Runtime.open(replace(config, bundle=bundle), instance.gpu)
         except TrimodeError as exc:
             raise pb_utils.TritonModelException(exc.on_the_wire()) from exc
+        self._runtime.when_lost(end_process)
         self._recorder = Recorder()
         self._spans = spans
         self._budgets = TokenBudgets()
@@ -168,7 +170,7 @@ class TritonPythonModel:
     def _refuse(self, live: LiveRequest, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
         """Answer a request that could not be read or queued; a defect of ours is logged in full."""
         error = cause if isinstance(cause, TrimodeError) else TrimodeError(UNFORESEEN)
-        if isinstance(cause, MemoryError):
+        if isinstance(cause, MemoryError | DeviceLostError):
             error = engine_failure("the request could not be read or queued", cause)
         if error is not cause:
             named = request_id.named(live.log_id)

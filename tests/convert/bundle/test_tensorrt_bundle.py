@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.bundle.compilation import Device
 from trimode.bundle.manifest import GRAPH, PLAN, TOKENIZER, WEIGHTS, Manifest
 from trimode.errors import BundleError
 from trimode_convert.bundle import tensorrt_bundle
@@ -26,6 +27,7 @@ from trimode_convert.verify import onnx_reference
 
 from tests.support import checkpoints as factory
 from tests.support import vision_checkpoints
+from tests.support.fake_cuda import FakeCuda
 
 SMALL = {"hidden_size": 128, "num_attention_heads": 4, "num_key_value_heads": 1, "head_dim": 64}
 
@@ -198,11 +200,41 @@ def test_this_machines_gpu_is_asked_of_nvidia_smi(tmp_path: Path, monkeypatch: p
     monkeypatch.setenv("PATH", str(tmp_path))
     assert local_gpu.local_gpu() is None
     script = tmp_path / "nvidia-smi"
-    script.write_text(f"#!{sys.executable}\nprint('8.9, 46068')\n")
+    script.write_text(f"#!{sys.executable}\nprint('8.9, 46068, [N/A]')\n")
     script.chmod(0o755)
     assert local_gpu.local_gpu() == Gpu(46068 << 20, "8.9")
+    script.write_text(f"#!{sys.executable}\nprint('9.0, 81559, Enabled')\n")
+    with pytest.raises(BundleError, match=r"divided into slices \(MIG\).*pip install -e '\.\[gpu\]'"):
+        local_gpu.local_gpu()
     script.write_text(f"#!{sys.executable}\nprint('no devices were found')\n")
     assert local_gpu.local_gpu() is None
+
+
+SLICE = Device("NVIDIA H100 80GB HBM3 MIG 1g.10gb", 16, 10 << 30)
+
+
+@pytest.mark.subprocess
+def test_a_slice_of_a_gpu_is_asked_of_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not of nvidia-smi, which knows the whole card alone."""
+    cuda = FakeCuda(name=SLICE.name, multiprocessors=SLICE.multiprocessors, memory=SLICE.memory, capability=(9, 0))
+    monkeypatch.setitem(sys.modules, local_gpu.BINDINGS, cuda)
+    monkeypatch.setattr(local_gpu, "QUERY", ("false",))
+    assert local_gpu.local_gpu() == Gpu(10 << 30, "9.0", SLICE)
+    cuda.failing["cudaGetDeviceProperties"] = 100
+    assert local_gpu.local_gpu() is None
+
+
+def test_a_plan_notes_the_gpu_on_which_its_kernels_are_timed(
+    checkpoint: Checkpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tensorrt_bundle, "local_gpu", lambda: Gpu(SLICE.memory, "9.0", SLICE))
+    monkeypatch.setattr(Compiler, "load", lambda flavour: Compiler(flavour, "11.2.0", None))
+    on_gpu = design(checkpoint, flavour="tensorrt").manifest.compiled
+    assert on_gpu is not None and on_gpu.device == SLICE
+    monkeypatch.undo()
+    monkeypatch.setattr(tensorrt_bundle, "local_gpu", lambda: Gpu(SLICE.memory, "9.0", SLICE))
+    elsewhere = design(checkpoint, flavour="tensorrt_rtx").manifest.compiled
+    assert elsewhere is not None and elsewhere.device is None
 
 
 def test_recipe_of_a_gpu_becomes_the_converters_options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

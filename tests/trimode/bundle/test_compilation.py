@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode.bundle.compilation import Compilation, Profile
+from trimode.bundle.compilation import Compilation, Device, Profile
 from trimode.bundle.manifest import MANIFEST, PLAN, Manifest
 from trimode.errors import BundleError
 
@@ -27,12 +27,20 @@ def bundle(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def check(bundle: Path, **changes: str) -> None:
-    device = {"flavour": "tensorrt_rtx", "version": "1.7.1.116", "compute_capability": "8.9"} | changes
-    Manifest.load(bundle).check_device(bundle, **device)
+H100 = Device("NVIDIA H100 80GB HBM3", 132, 85_000_000_000)
+H200 = Device("NVIDIA H200", 132, 150_000_000_000)
+H20 = Device("NVIDIA H20", 78, 103_000_000_000)
+HALF = Device("NVIDIA H100 80GB HBM3 MIG 3g.40gb", 60, 42_000_000_000)
+MEMORY_HALF = Device("NVIDIA H200 MIG 7g.141gb", 132, 84_000_000_000)
+LARGE_SLICE = Device("NVIDIA H200 MIG 7g.141gb", 132, 149_000_000_000)
 
 
-def refusal(bundle: Path, **changes: str) -> str:
+def check(bundle: Path, **changes: Any) -> str | None:
+    about: dict[str, Any] = {"flavour": "tensorrt_rtx", "version": "1.7.1.116", "compute_capability": "8.9"}
+    return Manifest.load(bundle).check_device(bundle, **about | {"device": H100} | changes)
+
+
+def refusal(bundle: Path, **changes: Any) -> str:
     with pytest.raises(BundleError) as caught:
         check(bundle, **changes)
     text = str(caught.value)
@@ -132,3 +140,47 @@ def test_how_to_build_such_a_plan_again_names_its_sizes() -> None:
     assert COMPILED.options == "--flavour tensorrt_rtx --batch 4 --chunk 8"
     longer = dataclasses.replace(COMPILED, profiles=(STEP, BLOCK, quadratic))
     assert longer.options == "--flavour tensorrt_rtx --batch 4 --chunk 8 --quadratic 32"
+
+
+def built_on(bundle: Path, device: Device | None) -> Path:
+    dataclasses.replace(Manifest.load(bundle), compiled=dataclasses.replace(COMPILED, device=device)).save(bundle)
+    assert Manifest.load(bundle).compiled == dataclasses.replace(COMPILED, device=device)
+    return bundle
+
+
+def test_a_bundle_from_before_devices_were_noted_opens_on_any(bundle: Path) -> None:
+    raw = json.loads((bundle / MANIFEST).read_text())
+    del raw["compiled"]["device"]
+    (bundle / MANIFEST).write_text(json.dumps(raw))
+    assert [check(bundle, device=device) for device in (H100, HALF, H20)] == [None] * 3
+
+
+@pytest.mark.parametrize("device", [H100, HALF], ids=str)
+def test_the_gpu_or_the_slice_that_it_was_built_on_is_no_other(bundle: Path, device: Device) -> None:
+    assert check(built_on(bundle, device), device=device) is None
+
+
+@pytest.mark.parametrize(("built", "here"), [(H100, H200), (H100, H20), (HALF, H100), (H100, LARGE_SLICE)], ids=str)
+def test_another_gpu_that_is_no_smaller_slice_runs_it_and_is_named(bundle: Path, built: Device, here: Device) -> None:
+    assert check(built_on(bundle, built), device=here) == f"its kernels were chosen on {built}, this is {here}"
+
+
+@pytest.mark.parametrize("here", [HALF, MEMORY_HALF], ids=str)
+def test_a_slice_with_less_than_it_was_built_on_is_refused(bundle: Path, here: Device) -> None:
+    text = refusal(built_on(bundle, H100), device=here)
+    assert f"device: its kernels were chosen on {H100}, this is {here}, a slice that is smaller" in text
+
+
+def test_what_a_device_is_not_is_refused(bundle: Path) -> None:
+    good = json.loads((built_on(bundle, H100) / MANIFEST).read_text())
+    for change, words in (
+        ({"memory": 0}, "compiled.device.memory: expected a positive integer, found 0"),
+        ({"multiprocessors": True}, "compiled.device.multiprocessors: expected a positive integer, found True"),
+        ({"name": None}, "compiled.device.name: expected text, found None"),
+        ({"uuid": "x"}, "compiled.device: expected an object with"),
+    ):
+        raw = json.loads(json.dumps(good))
+        raw["compiled"]["device"] |= change
+        (bundle / MANIFEST).write_text(json.dumps(raw))
+        with pytest.raises(BundleError, match=words):
+            Manifest.load(bundle)

@@ -16,7 +16,9 @@ from typing import Any, NamedTuple, Self
 import numpy as np
 import numpy.typing as npt
 
+from ...bundle.compilation import Device
 from ...errors import EngineError
+from ..lost import lost
 
 BINDINGS = "cuda.bindings.runtime"
 INSTALL = "pip install -e '.[gpu]' in the repository"
@@ -79,6 +81,11 @@ class Cuda:
         kinds = self._rt.cudaDeviceAttr
         asked = (kinds.cudaDevAttrComputeCapabilityMajor, kinds.cudaDevAttrComputeCapabilityMinor)
         return ".".join(str(self._checked(self._rt.cudaDeviceGetAttribute, kind, self.device)) for kind in asked)
+
+    @property
+    def facts(self) -> Device:
+        """The device, or the slice of it that this process sees."""
+        return Device.of(self._checked(self._rt.cudaGetDeviceProperties, self.device))
 
     def memory(self) -> tuple[int, int]:
         """Return the device's free bytes and all of them."""
@@ -183,6 +190,7 @@ def _checked(runtime: Any, function: Any, *arguments: Any) -> Any:
 
     Raises:
         EngineError: its error code is not success; names function, code and CUDA's own words for it.
+        DeviceLostError: after this code no call succeeds any more, see `lost`.
     """
     try:
         code, *values = function(*arguments)
@@ -191,5 +199,6 @@ def _checked(runtime: Any, function: Any, *arguments: Any) -> Any:
     if code != runtime.cudaError_t.cudaSuccess:
         words = runtime.cudaGetErrorString(code)[1]
         text = words.decode() if isinstance(words, bytes) else words
-        raise EngineError(f"{function.__name__} failed with {code.name} ({int(code)}): {text}")
+        said = f"{function.__name__} failed with {code.name} ({int(code)}): {text}"
+        raise lost(int(code), said) or EngineError(said)
     return values[0] if len(values) == 1 else values or None

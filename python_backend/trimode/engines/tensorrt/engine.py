@@ -6,6 +6,7 @@ calls and the store of their logits. Knows no function of CUDA or of TensorRT.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Self
 import numpy as np
 
 from ...bundle.manifest import PLAN, Manifest, rebuild_hint
-from ...errors import BundleError, EngineError
+from ...errors import BundleError, DeviceLostError, EngineError
 from ..base import Floats, Row, RowResult
 from ..device_result import DeviceResult
 from ..window import Window
@@ -27,6 +28,8 @@ from .logits import LogitsStore
 from .memory import Need, check_plan, check_slots
 from .plan import Plan, TensorRt
 from .windows import Windows
+
+logger = logging.getLogger(__name__)
 
 RUNTIME = "tensorrt"
 HALF_EXPONENT = np.uint16(0x7C00)
@@ -88,12 +91,15 @@ class TensorRtEngine:
             raise BundleError(f"{bundle} runs on an NVIDIA GPU: {exc}") from exc
         plan: Plan | None = None
         try:
-            manifest.check_device(
+            other = manifest.check_device(
                 bundle,
                 flavour=manifest.compiled.flavour,
                 version=tensorrt.version,
                 compute_capability=cuda.compute_capability,
+                device=cuda.facts,
             )
+            if other is not None:
+                logger.warning("%s: %s; build it here for the kernels that are quickest on it", bundle / PLAN, other)
             check_plan(bundle, manifest, cuda.memory())
             plan = Plan.load(tensorrt, bundle, manifest)
             need = Need.of(manifest, plan.host_types, cache_bytes=plan.cache_bytes, workspace=plan.workspace)
@@ -217,7 +223,13 @@ class TensorRtEngine:
         for row in rows:
             self._cache.doubt(row)
         began = time.perf_counter()
-        self._executor.execute(call)
+        try:
+            self._executor.execute(call)
+        except DeviceLostError:
+            raise
+        except EngineError:
+            self._cuda.wait()  # TensorRT does not say why it refuses a pass: CUDA does, where the GPU is lost
+            raise
         self.busy_seconds += time.perf_counter() - began
         self.calls += 1
         results = self._logits.results(call, window, rows)

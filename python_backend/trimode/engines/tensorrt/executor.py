@@ -10,7 +10,7 @@ import logging
 from collections import OrderedDict
 
 from ...bundle.manifest import Manifest
-from ...errors import EngineError
+from ...errors import DeviceLostError, EngineError
 from .buffers import Buffers
 from .cache import DeviceCache
 from .call import Call
@@ -21,10 +21,10 @@ from .windows import PREFILL
 
 MAX_CALLS = 64
 """Shapes of calls that are remembered, and with them their CUDA graphs; the one used longest ago goes first."""
-CAPTURED_AT = 2
-"""The use of a shape at which it is captured: the first runs without a graph, since many shapes come only once."""
-GIVEN_UP_AT = 4
-"""Captures that fail one after another before no more are tried: each costs a context and a pass."""
+CAPTURED_AT = (2, 32, 512)
+"""The uses of a shape at which it is captured, until that succeeds. The first use runs without a graph, since many
+shapes come only once. What failed is tried again, for memory may be free then, but less and less often: an attempt
+costs a context and a pass."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,6 @@ class GraphExecutor:
         self._profiles = manifest.compiled.profiles
         self._contexts = [self._context(number) for number in range(len(self._profiles))]
         self._calls: OrderedDict[Shape, Call] = OrderedDict()
-        self._failures = 0  # of captures, one after another
 
     def call(self, shape: Shape) -> Call:
         """Return the call of a shape, made if it is not remembered, and note its use."""
@@ -72,16 +71,14 @@ class GraphExecutor:
             return
         call.uses += 1
         profile = call.shape.profile
-        # a shape whose capture failed is not tried again while it is remembered
-        recurs = call.uses == CAPTURED_AT and self._profiles[profile].name != PREFILL
-        capture = recurs and self._failures < GIVEN_UP_AT
+        capture = call.uses in CAPTURED_AT and self._profiles[profile].name != PREFILL
         context = self._contexts[profile]
         if capture:
             try:
                 context = self._context(profile, captured=True)
             except EngineError as exc:  # no room for another, perhaps: graphs that exist stay
                 capture = False
-                self._failed(exc)
+                self._failed(call, exc)
         if context.bound is not call:
             context.bind(call.shapes, call.addresses)
             context.bound = call
@@ -118,14 +115,16 @@ class GraphExecutor:
         """Record a call that has just run as a graph; one that cannot be recorded runs without."""
         try:
             call.graph = self._cuda.capture(lambda: self._enqueue(call, context))
-            call.context, self._failures = context, 0
+            call.context = context
         except EngineError as exc:
-            self._failed(exc)
+            self._failed(call, exc)
 
-    def _failed(self, cause: EngineError) -> None:
-        self._failures += 1
-        which = "calls of one shape run" if self._failures < GIVEN_UP_AT else "all further shapes run"
-        logger.warning("%s without a CUDA graph: %s", which, cause)
+    def _failed(self, call: Call, cause: EngineError) -> None:
+        if isinstance(cause, DeviceLostError):
+            raise cause
+        later = [use for use in CAPTURED_AT if use > call.uses]
+        again = f"until use {later[0]}" if later else "from now on"
+        logger.warning("calls of one shape run without a CUDA graph %s: %s", again, cause)
 
     def _context(self, profile: int, *, captured: bool = False) -> Context:
         return self._plan.context(profile, self._cuda.stream, self._workspace, captured=captured)

@@ -16,7 +16,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ...errors import EngineError
+from ...errors import DeviceLostError, EngineError
+from ..lost import lost, lost_by_words
 
 WARM_UPS = 2
 """Runs of a pass before it is captured: libraries choose their kernels and take their memory in the first ones."""
@@ -71,13 +72,33 @@ class Device:
 
     @contextmanager
     def active(self) -> Iterator[None]:
-        """Run what is inside on the device's stream, without gradients; both are properties of a thread."""
-        with torch.inference_mode():
-            if self._stream is None:
-                yield
-            else:
-                with torch.cuda.stream(self._stream):
+        """Run what is inside on the device's stream, without gradients; both are properties of a thread.
+
+        Raises:
+            DeviceLostError: PyTorch failed with an error of CUDA after which the GPU cannot be used any more. Other
+                errors of PyTorch pass, which are RuntimeErrors.
+        """
+        try:
+            with torch.inference_mode():
+                if self._stream is None:
                     yield
+                else:
+                    with torch.cuda.stream(self._stream):
+                        yield
+        except RuntimeError as exc:
+            self._check_lost(exc)
+            raise
+
+    def _check_lost(self, cause: RuntimeError) -> None:
+        """Raise DeviceLostError if `cause` means it, or if the GPU says so now: cuBLAS does not say why it failed."""
+        found = cause
+        if self.on_gpu and _lost(cause) is None:
+            try:
+                self.wait()
+            except RuntimeError as exc:
+                found = exc
+        if (error := _lost(found)) is not None:
+            raise error from cause
 
     def memory(self) -> tuple[int, int] | None:
         """Return the GPU's free bytes and all of them; None on the processor."""
@@ -142,3 +163,9 @@ class Device:
             enqueue()
         replay: Callable[[], None] = graph.replay
         return replay
+
+
+def _lost(cause: RuntimeError) -> DeviceLostError | None:
+    """Return what an error of PyTorch means if it means a lost GPU; torch.AcceleratorError may have CUDA's code."""
+    code = getattr(cause, "error_code", None)
+    return lost_by_words(str(cause)) if code is None else lost(int(code), str(cause))

@@ -13,12 +13,14 @@ from cuda.bindings import runtime as cudart
 from trimode.engines.base import Row
 from trimode.engines.tensorrt import executor as executor_module
 from trimode.engines.tensorrt.engine import TensorRtEngine
+from trimode.errors import DeviceLostError
 
 from tests.support.fake_cuda import FakeCuda
 from tests.support.fake_tensorrt import ICudaEngine, IExecutionContext
 from tests.support.tensorrt_passes import block, step
 
 ILLEGAL = int(cudart.cudaError_t.cudaErrorIllegalAddress)
+INVALID = int(cudart.cudaError_t.cudaErrorInvalidValue)
 INVALIDATED = int(cudart.cudaError_t.cudaErrorStreamCaptureInvalidated)
 
 
@@ -84,7 +86,8 @@ def test_a_shape_that_cannot_be_captured_runs_without_a_graph_and_others_have_th
     slot = engine.allocate(block=False)
     with caplog.at_level(logging.WARNING):
         ids = [step(engine, slot, at).best(0) for at in range(5)]
-    assert caplog.text.count("calls of one shape run without a CUDA graph: cudaStreamEndCapture failed") == 1
+    said = "calls of one shape run without a CUDA graph until use 32: cudaStreamEndCapture failed"
+    assert caplog.text.count(said) == 1
     assert gpu.calls["cudaGraphLaunch"] == 0
     gpu.failing.clear()
     assert [step(engine, slot, at).best(0) for at in range(5)] == ids
@@ -94,18 +97,44 @@ def test_a_shape_that_cannot_be_captured_runs_without_a_graph_and_others_have_th
     assert gpu.calls["cudaGraphLaunch"] == 1
 
 
-def test_after_some_failures_no_capture_is_tried(
-    engine: TensorRtEngine, gpu: FakeCuda, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_capture_that_failed_once_is_tried_again_and_succeeds(engine: TensorRtEngine, gpu: FakeCuda) -> None:
+    first, second, _ = executor_module.CAPTURED_AT
+    slot = engine.allocate(block=False)
     gpu.failing["cudaStreamEndCapture"] = INVALIDATED
+    ids = [step(engine, slot).best(0) for _ in range(first)]
+    gpu.failing.clear()
+    ids += [step(engine, slot).best(0) for _ in range(second - first)]
+    assert gpu.calls["cudaGraphLaunch"] == 0
+    ids += [step(engine, slot).best(0) for _ in range(3)]
+    assert gpu.calls["cudaGraphLaunch"] == 3
+    assert len(set(ids)) == 1
+
+
+def test_captures_of_one_shape_are_tried_so_often_and_no_more_and_those_of_others_still(
+    engine: TensorRtEngine, gpu: FakeCuda, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(executor_module, "CAPTURED_AT", (2, 4, 6))
+    gpu.failing["cudaStreamEndCapture"] = INVALIDATED
+    slot = engine.allocate(block=False)
     with caplog.at_level(logging.WARNING):
-        for _ in range(2):
-            slot = engine.allocate(block=False)
-            for start in (0, 0, 70, 70, 140, 140):
+        for start in (0, 70, 140):
+            for _ in range(10):
                 step(engine, slot, start)
-    assert caplog.text.count("calls of one shape run without") == executor_module.GIVEN_UP_AT - 1
-    assert caplog.text.count("all further shapes run without a CUDA graph") == 1
-    assert gpu.calls["cudaStreamBeginCapture"] == executor_module.GIVEN_UP_AT
+    assert caplog.text.count("calls of one shape run without a CUDA graph until use") == 6
+    assert caplog.text.count("calls of one shape run without a CUDA graph from now on") == 3
+    assert gpu.calls["cudaStreamBeginCapture"] == 9
+    gpu.failing.clear()
+    for _ in range(3):
+        block(engine, slot)
+    assert gpu.calls["cudaGraphLaunch"] == 1
+
+
+def test_a_capture_that_loses_the_gpu_is_no_failed_capture(engine: TensorRtEngine, gpu: FakeCuda) -> None:
+    slot = engine.allocate(block=False)
+    step(engine, slot)
+    gpu.failing["cudaGraphInstantiate"] = ILLEGAL
+    with pytest.raises(DeviceLostError, match="cudaGraphInstantiate failed with cudaErrorIllegalAddress"):
+        step(engine, slot, 1)
 
 
 def test_nothing_is_allocated_made_or_bound_once_shapes_recur(
@@ -148,7 +177,7 @@ def test_where_no_context_finds_room_shapes_run_without_graphs(
 
 @pytest.mark.parametrize("name", ["cudaGraphInstantiate", "cudaStreamBeginCapture", "cudaGraphDestroy"])
 def test_a_capture_that_fails_leaves_the_engine_usable(engine: TensorRtEngine, gpu: FakeCuda, name: str) -> None:
-    gpu.failing[name] = ILLEGAL
+    gpu.failing[name] = INVALID
     slot = engine.allocate(block=False)
     ids = [step(engine, slot, at).best(0) for at in range(4)]
     gpu.failing.clear()

@@ -14,7 +14,7 @@ import pytest
 from cuda.bindings import runtime as cudart
 from trimode.engines.registry import warm_up
 from trimode.engines.tensorrt.engine import TensorRtEngine
-from trimode.errors import EngineError
+from trimode.errors import DeviceLostError, EngineError
 
 from tests.support.fake_cuda import FUNCTIONS, FakeCuda
 from tests.support.fake_gpu import install, open_engine
@@ -22,6 +22,7 @@ from tests.support.fake_tensorrt import IExecutionContext
 from tests.support.tensorrt_passes import step
 
 ILLEGAL = int(cudart.cudaError_t.cudaErrorIllegalAddress)
+INVALID = int(cudart.cudaError_t.cudaErrorInvalidValue)
 
 
 def test_another_thread_runs_on_the_engines_device(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
@@ -53,8 +54,16 @@ def test_a_call_that_cuda_fails_says_which_and_why(engine: TensorRtEngine, gpu: 
     if name == "cudaMemcpyAsync":
         engine.free(slot)
         slot = engine.allocate(block=True)
+    gpu.failing[name] = INVALID
+    with pytest.raises(
+        EngineError, match=rf"{name} failed with cudaErrorInvalidValue \(1\): invalid argument"
+    ) as found:
+        step(engine, slot, 3)
+    assert not isinstance(found.value, DeviceLostError)
     gpu.failing[name] = ILLEGAL
-    with pytest.raises(EngineError, match=rf"{name} failed with cudaErrorIllegalAddress \(700\): .*illegal memory"):
+    with pytest.raises(
+        DeviceLostError, match=rf"{name} failed with cudaErrorIllegalAddress \(700\): .*_ILLEGAL_ADDRESS"
+    ):
         step(engine, slot, 3)
 
 
@@ -75,6 +84,18 @@ def test_what_tensorrt_refuses_is_an_error(
         step(engine, slot)
     monkeypatch.undo()
     assert step(engine, slot).top_id.shape == (1,)
+
+
+def test_a_pass_that_tensorrt_refuses_on_a_lost_gpu_says_that_it_is_lost(
+    engine: TensorRtEngine, gpu: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """TensorRT says what it likes: the code comes from CUDA, which repeats it at every call."""
+    slot = engine.allocate(block=False)
+    step(engine, slot)
+    monkeypatch.setattr(IExecutionContext, "execute_async_v3", lambda self, *_: self._refuse("no such luck"))
+    gpu.failing["cudaStreamSynchronize"] = ILLEGAL
+    with pytest.raises(DeviceLostError, match="CUDA_ERROR_ILLEGAL_ADDRESS"):
+        step(engine, slot, 1)
 
 
 def test_shapes_that_are_missing_are_named(engine: TensorRtEngine, monkeypatch: pytest.MonkeyPatch) -> None:

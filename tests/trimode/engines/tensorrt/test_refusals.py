@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from cuda.bindings import runtime as cudart
+from trimode.bundle.compilation import Device
 from trimode.bundle.manifest import PLAN, Manifest
 from trimode.config import ServerConfig
 from trimode.engines.tensorrt.cuda import BINDINGS, Cuda
@@ -66,6 +67,32 @@ def test_another_compute_capability(refused: Refused) -> None:
     text = refused(capability=(9, 0))
     assert "compute capability: the plan was compiled for 8.6, 8.9, this GPU has 9.0" in text
     assert REBUILD in text
+
+
+BUILT = Device("NVIDIA L40S", 142, 1 << 30)
+
+
+def noted(bundle: Path) -> None:
+    compiled = Manifest.load(bundle).compiled
+    assert compiled is not None
+    edit(bundle, compiled=dataclasses.replace(compiled, device=BUILT))
+
+
+def test_a_smaller_slice_than_the_gpu_that_it_was_built_on(refused: Refused, bundle: Path) -> None:
+    noted(bundle)
+    text = refused(name="NVIDIA L40S MIG 1g.12gb", multiprocessors=35)
+    assert "device: its kernels were chosen on NVIDIA L40S (142 multiprocessors, 1.07 GB), this is" in text
+    assert REBUILD in text
+
+
+def test_another_gpu_is_named_in_the_log_and_runs(
+    monkeypatch: pytest.MonkeyPatch, bundle: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    noted(bundle)
+    for name, multiprocessors, lines in (("NVIDIA L40S", 142, 0), ("NVIDIA L20", 92, 1)):
+        install(monkeypatch, FakeCuda(name=name, multiprocessors=multiprocessors))
+        open_engine(bundle).close()
+        assert caplog.text.count("its kernels were chosen on NVIDIA L40S (142 multiprocessors, 1.07 GB), this") == lines
 
 
 def test_a_plan_cut_short(refused: Refused, bundle: Path) -> None:
