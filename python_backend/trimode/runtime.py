@@ -33,7 +33,7 @@ from .engines.registry import open_engine, warm_up
 from .grammar.compiler import Compiler
 from .requests import registry
 from .requests.guides import must_compile
-from .requests.pictures import may_hold_pictures
+from .requests.pictures import NO_PICTURES, RequestPictures, check_pictures
 from .requests.services import NOBODY, Arrival, Handle, Request, Services, with_pictures
 from .scheduling.batching import MAX_CALL_TOKENS
 from .scheduling.outbox import Outbox, Sink
@@ -43,6 +43,7 @@ from .scheduling.scheduler import Scheduler
 from .text.tokenizer import Tokenizer, tokenizer_of
 from .vision.encoder import Encoder, open_encoder
 from .vision.loader import Loader
+from .vision.until import Until, never
 
 SHOWN_ROWS, SHOWN_TOKENS = (1, 8), (1, 8, 32)
 """Rows, and tokens per row, of the calls whose cost is shown to operators."""
@@ -120,53 +121,72 @@ class Runtime:
     def submit(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Handle:
         """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
 
-        Pictures are loaded on the way, which may take seconds; `prepare` and `start` do the two parts of it.
+        Pictures are loaded on the way, which may take seconds; `check`, `load` and `start` are the parts of it.
 
         Args:
             given: the request's fields by name, as `fields.FIELDS` lists them.
             arrival: see Arrival.
 
         Raises:
-            RequestError: a field is bad, or prompt and answer do not fit the engine.
-            DeadlineError: its time was over before it was checked.
-            OverloadedError: the queue is full.
+            TrimodeError: what its parts raise.
         """
-        return self.start(self.prepare(given, sink, **arrival))
+        return self.start(self.load(self.check(given, sink, **arrival)))
 
-    def prepare(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Request:
-        """Check a request and load its pictures, for `start`.
+    def check(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Request:
+        """Check a request, before anything is done for it.
 
         Raises:
-            RequestError: a field is bad, or a picture cannot be had or read.
+            RequestError: a field is bad, or a picture may not be fetched.
             DeadlineError: its time was over before it was checked.
-            EngineError: a picture could not be encoded.
         """
-        params = self._check(given, arrival.get("reference", False))
+        params = GenerationParams.parse(given, self.defaults, reference=arrival.get("reference", False))
         limits = [limit for limit in (arrival.get("timeout_ms"), params.timeout_ms) if limit]
-        seconds = min(limits) / 1000 if limits else None
-        arrived, sender = arrival.get("arrived"), arrival.get("sender", NOBODY)
-        request = Request(params, given, sink, seconds, sender, time.monotonic() if arrived is None else arrived)
+        arrived, loader, pictures = arrival.get("arrived"), self.services.loader, NO_PICTURES
+        if loader is not None:
+            check_pictures(params.prompt, loader)
+            pictures = RequestPictures.of(params.prompt, loader.facts)
+        request = Request(
+            params,
+            sink,
+            min(limits) / 1000 if limits else None,
+            arrival.get("sender", NOBODY),
+            time.monotonic() if arrived is None else arrived,
+            given.get("max_tokens") is not None,
+            pictures,
+        )
         if arrived is not None:
             request.check_time()
-        return with_pictures(request, self.services.loader)
+        return request
+
+    def load(self, request: Request, cancelled: Callable[[], bool] = never) -> Request:
+        """Load the pictures of a request, which may take seconds; their files are not kept. Without one it stays so.
+
+        Args:
+            request: what `check` returned.
+            cancelled: whether nobody waits for its answer any more.
+
+        Raises:
+            RequestError: a picture cannot be had or read.
+            DeadlineError: they take too long.
+            CancelledError: nobody waits any more.
+            EngineError: a picture could not be encoded.
+        """
+        if self.services.loader is None or not request.params.prompt.images:
+            return request
+        return with_pictures(request, self.services.loader, Until.of(request.deadline, cancelled))
 
     def start(self, request: Request) -> Handle:
-        """Queue a request that `prepare` returned; raises what `submit` does once its fields are checked."""
-        return self._start(request)
+        """Queue a request that `load` returned, or `check` if it has no pictures.
 
-    def sees(self, given: Mapping[str, object]) -> bool:
-        """Return whether `prepare` may have to load pictures; it is not sure where messages are not read yet."""
-        return self.services.loader is not None and may_hold_pictures(given)
-
-    def must_compile(self, given: Mapping[str, object]) -> bool:
-        """Return whether `submit` would first compile a grammar, which can take seconds."""
-        return must_compile(given, self.services)
-
-    def _check(self, given: Mapping[str, object], reference: bool) -> GenerationParams:
-        return GenerationParams.parse(given, self.defaults, reference=reference)
-
-    def _start(self, request: Request) -> Handle:
+        Raises:
+            RequestError: prompt and answer do not fit the engine, or what it asks for does not fit the checkpoint.
+            OverloadedError: the queue is full.
+        """
         return registry.start(request, self.services)
+
+    def must_compile(self, request: Request) -> bool:
+        """Return whether `start` would first compile a grammar, which can take seconds."""
+        return must_compile(request.params, self.services)
 
     def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
         """Run one request to its end and return all of it as one chunk.
@@ -229,8 +249,8 @@ class Runtime:
         with the buffers filled for it), "apply" (tokens chosen, text made), "send" (a chunk to the sender's thread).
         """
         places: list[tuple[object, str, str]] = [
-            (self, "_check", "check"),
-            (self, "_start", "start"),
+            (self, "check", "check"),
+            (self, "start", "start"),
             (self._queue, "submit", "submit"),
             (self._queue, "update", "update"),
             (self.auto, "admit", "choose"),

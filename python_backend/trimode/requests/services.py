@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -18,6 +18,7 @@ from ..text.tokenizer import Tokenizer
 from ..tracing.request_trace import RequestTrace
 from ..vision.encoder import Encoder
 from ..vision.loader import Loader
+from ..vision.until import Until
 from .pictures import NO_PICTURES, RequestPictures
 
 
@@ -116,20 +117,20 @@ class Request:
     """One request that was checked.
 
     Attributes:
-        given: its fields as they came, by name.
         sink: takes its chunks, in order, on the sender's thread.
         seconds: the time it may take, queueing included; None for any.
         sender: who sent it.
         arrived: when it came, in seconds of time.monotonic(): it may have waited before it was checked.
-        pictures: those in its prompt.
+        length_asked: whether it gave max_tokens.
+        pictures: those in its prompt, none until they are loaded.
     """
 
     params: GenerationParams
-    given: Mapping[str, object]
     sink: Sink
     seconds: float | None
     sender: Sender = NOBODY
     arrived: float = field(default_factory=time.monotonic)
+    length_asked: bool = False
     pictures: RequestPictures = NO_PICTURES
 
     @property
@@ -165,14 +166,16 @@ class Handle:
         self._cancel()
 
 
-def with_pictures(request: Request, loader: Loader | None) -> Request:
-    """Return a request with its pictures loaded, which may take seconds; as it is where the model reads text alone.
+def with_pictures(request: Request, loader: Loader, until: Until) -> Request:
+    """Return a request with its pictures loaded, which may take seconds, and without their files.
 
     Raises:
         RequestError: a picture cannot be had or read.
         EngineError: one could not be encoded.
+        CancelledError, DeadlineError: see Until.check.
     """
-    if loader is None:
-        return request
-    prompt = request.params.prompt
-    return replace(request, pictures=RequestPictures.of(prompt, loader.load(prompt.images, prompt.max_image_size)))
+    params = request.params
+    loaded = loader.load(params.prompt.images, params.prompt.max_image_size, until)
+    prompt = params.prompt.without_files()
+    pictures = RequestPictures.of(prompt, loader.facts, loaded)
+    return replace(request, params=replace(params, prompt=prompt), pictures=pictures)

@@ -14,6 +14,7 @@ from trimode.vision.fetch import Fetcher
 from trimode.vision.limits import ImageLimits
 from trimode.vision.picture import prepare
 from trimode.vision.sources import of_url
+from trimode.vision.until import Until
 
 from tests.support import picture_fuzz
 
@@ -54,16 +55,17 @@ def test_no_url_is_connected_to_that_is_not_allowed(count: int, monkeypatch: pyt
         looked_up.add(host)
         return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", ("127.0.0.1", port))]
 
-    def connect(address: object, timeout: object) -> None:
+    def connect(line: socket.socket, address: object) -> int:
         raise AssertionError(f"connected to {address}")
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
-    monkeypatch.setattr(socket, "create_connection", connect)
+    monkeypatch.setattr(socket.socket, "connect_ex", connect)
+    monkeypatch.setattr(socket.socket, "connect", connect)
     dice, read = random.Random(count), 0
-    fetcher = Fetcher(AllowedHosts.of(["a.org", "localhost", "127.0.0.1"]))
+    fetcher = Fetcher(AllowedHosts.of("a.org,localhost,127.0.0.1"))
     for _ in range(count):
         try:
-            of_url(picture_fuzz.url(dice), LIMITS, fetcher, "image_url_input")
+            of_url(picture_fuzz.url(dice), LIMITS, fetcher, "image_url_input", Until.of())
             read += 1
         except RequestError as error:
             assert error.error_type in ("bad_image", "bad_image_url")
