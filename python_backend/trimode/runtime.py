@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,8 +32,7 @@ from .engines.registry import open_engine, warm_up
 from .grammar.compiler import Compiler
 from .requests import registry
 from .requests.guides import must_compile
-from .requests.pictures import NO_PICTURES, RequestPictures, check_pictures
-from .requests.services import NOBODY, Arrival, Handle, Request, Services, with_pictures
+from .requests.services import Arrival, Handle, Request, Services, checked, with_pictures
 from .scheduling.batching import MAX_CALL_TOKENS
 from .scheduling.outbox import Outbox, Sink
 from .scheduling.prefix_sharing import cache_of
@@ -119,56 +117,32 @@ class Runtime:
             raise
 
     def submit(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Handle:
-        """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
-
-        Pictures are loaded on the way, which may take seconds; `check`, `load` and `start` are the parts of it.
+        """Check a request, load its pictures, which may take seconds, and queue it; raises what the three raise.
 
         Args:
             given: the request's fields by name, as `fields.FIELDS` lists them.
+            sink: gets its chunks, in order, from the sender's thread.
             arrival: see Arrival.
-
-        Raises:
-            TrimodeError: what its parts raise.
         """
         return self.start(self.load(self.check(given, sink, **arrival)))
 
     def check(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Request:
-        """Check a request, before anything is done for it.
+        """Check a request before anything is done for it; the arguments are those of `submit`.
 
         Raises:
             RequestError: a field is bad, or a picture may not be fetched.
             DeadlineError: its time was over before it was checked.
         """
         params = GenerationParams.parse(given, self.defaults, reference=arrival.get("reference", False))
-        limits = [limit for limit in (arrival.get("timeout_ms"), params.timeout_ms) if limit]
-        arrived, loader, pictures = arrival.get("arrived"), self.services.loader, NO_PICTURES
-        if loader is not None:
-            check_pictures(params.prompt, loader)
-            pictures = RequestPictures.of(params.prompt, loader.facts)
-        request = Request(
-            params,
-            sink,
-            min(limits) / 1000 if limits else None,
-            arrival.get("sender", NOBODY),
-            time.monotonic() if arrived is None else arrived,
-            given.get("max_tokens") is not None,
-            pictures,
-        )
-        if arrived is not None:
-            request.check_time()
-        return request
+        asked = given.get("max_tokens") is not None
+        return checked(params, sink, arrival, self.services.loader, length_asked=asked)
 
     def load(self, request: Request, cancelled: Callable[[], bool] = never) -> Request:
-        """Load the pictures of a request, which may take seconds; their files are not kept. Without one it stays so.
-
-        Args:
-            request: what `check` returned.
-            cancelled: whether nobody waits for its answer any more.
+        """Load a request's pictures, if it has any; their files are not kept. `cancelled` ends it where nobody waits.
 
         Raises:
             RequestError: a picture cannot be had or read.
-            DeadlineError: they take too long.
-            CancelledError: nobody waits any more.
+            CancelledError, DeadlineError: nobody waits any more, or it takes too long.
             EngineError: a picture could not be encoded.
         """
         if self.services.loader is None or not request.params.prompt.images:

@@ -19,7 +19,7 @@ from ..tracing.request_trace import RequestTrace
 from ..vision.encoder import Encoder
 from ..vision.loader import Loader
 from ..vision.until import Until
-from .pictures import NO_PICTURES, RequestPictures
+from .pictures import NO_PICTURES, RequestPictures, check_pictures
 
 
 @dataclass(frozen=True)
@@ -164,6 +164,28 @@ class Handle:
     def cancel(self) -> None:
         """End the request; its sink gets a last chunk with a CancelledError unless it was done already."""
         self._cancel()
+
+
+def checked(
+    params: GenerationParams, sink: Sink, arrival: Arrival, loader: Loader | None, *, length_asked: bool
+) -> Request:
+    """Return a request whose fields were checked, its pictures not loaded yet.
+
+    Raises:
+        RequestError: a picture may not be fetched, or the ids of the prompt do not have a place for each.
+        DeadlineError: its time is over.
+    """
+    pictures = NO_PICTURES
+    if loader is not None:
+        check_pictures(params.prompt, loader)
+        pictures = RequestPictures.of(params.prompt, loader.facts)
+    limits = [limit for limit in (arrival.get("timeout_ms"), params.timeout_ms) if limit]
+    seconds, came = min(limits) / 1000 if limits else None, arrival.get("arrived")
+    arrived = time.monotonic() if came is None else came
+    request = Request(params, sink, seconds, arrival.get("sender", NOBODY), arrived, length_asked, pictures)
+    if came is not None:
+        request.check_time()
+    return request
 
 
 def with_pictures(request: Request, loader: Loader, until: Until) -> Request:
