@@ -1,6 +1,6 @@
-"""Render perf/RELIABILITY.md from the records that `make test-faults`, `make soak` and `make fuzz` write.
+"""Render perf/RELIABILITY.md from the records that `make test-faults`, `make soak` and both fuzzes write.
 
-`python -m scripts.render_reliability [faults] [soak] [fuzz] [page]`. The record of a fuzz may be missing.
+`python -m scripts.render_reliability [faults] [soak] [fuzz] [pictures] [page]`. The record of a fuzz may be missing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from trimode_perf.fuzz.picture_run import section as pictures_section
 from trimode_perf.fuzz.report import section as fuzz_section
 from trimode_perf.soak.report import section
 
@@ -19,6 +20,7 @@ ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "perf" / "results" / "reliability.json"
 SOAK = ROOT / "perf" / "results" / "soak.json"
 FUZZ = ROOT / "perf" / "results" / "fuzz.json"
+PICTURES = ROOT / "perf" / "results" / "fuzz_pictures.json"
 PAGE = ROOT / "perf" / "RELIABILITY.md"
 STOPS = (
     "\n## Stops\n\n"
@@ -55,8 +57,11 @@ def stops(record: dict[str, Any]) -> list[str]:
     return made
 
 
-def page(record: dict[str, Any], soak: dict[str, Any], fuzz: dict[str, Any] | None) -> str:
-    """Return the whole page: what faults did, ordinary stops, what mixed load did, and what requests by chance did."""
+Record = dict[str, Any]
+
+
+def page(record: Record, soak: Record, fuzz: Record | None, pictures: Record | None) -> str:
+    """Return the whole page: what faults, ordinary stops, mixed load, and requests and pictures by chance did."""
     hardware = record["hardware"]
     head = (
         "# Reliability\n\n"
@@ -74,7 +79,8 @@ def page(record: dict[str, Any], soak: dict[str, Any], fuzz: dict[str, Any] | No
     made = head + table + "\n".join(rows(record)) + "\n"
     if stopped := stops(record):
         made += STOPS + "\n".join(stopped) + "\n"
-    return made + section(soak) + ("" if fuzz is None else fuzz_section(fuzz))
+    made += section(soak) + ("" if fuzz is None else fuzz_section(fuzz))
+    return made + ("" if pictures is None else pictures_section(pictures))
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -84,9 +90,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Read the records, write the page."""
-    *records, out = [Path(given) for given in arguments] + [RECORD, SOAK, FUZZ, PAGE][len(arguments) :]
-    record, soak, fuzz = records
-    made = page(_read(record), _read(soak), _read(fuzz) if fuzz.is_file() else None)
+    usual = [RECORD, SOAK, FUZZ, PICTURES, PAGE]
+    *records, out = [Path(given) for given in arguments] + usual[len(arguments) :]
+    record, soak, *by_chance = records
+    made = page(_read(record), _read(soak), *(_read(one) if one.is_file() else None for one in by_chance))
     out.write_text(made, encoding="utf-8")
     return 0
 

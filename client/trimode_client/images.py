@@ -34,7 +34,7 @@ def url_of(image: Image) -> str:
     """Return the URL of a picture: its own, or one that holds it.
 
     Raises:
-        InvalidRequestError: a file cannot be read, or it is something else.
+        InvalidRequestError: a file cannot be read, a picture of Pillow cannot be saved, or it is something else.
     """
     if isinstance(image, str) and image.lower().startswith(SCHEMES):
         return image
@@ -47,7 +47,11 @@ def url_of(image: Image) -> str:
         data = bytes(image)
     elif callable(getattr(image, "save", None)):
         file = io.BytesIO()
-        image.save(file, format="PNG")
+        try:
+            image.save(file, format="PNG")
+        except Exception as exc:  # Pillow raises what it likes, for colours that PNG does not have too
+            limit = f"a picture cannot be saved as PNG, convert it to RGB or RGBA: {exc or type(exc).__name__}"
+            raise InvalidRequestError("bad_image", limit) from exc
         data = file.getvalue()
     else:
         expected = "a path, a URL, bytes or a picture of Pillow"

@@ -22,6 +22,7 @@ from .bundle.digests import STATE
 from .errors import ConfigError
 from .logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
 from .tracing.spans import ENDPOINT_VARIABLE
+from .vision.addresses import AllowedHosts
 
 MANY = 1_000_000
 """An upper bound that no real setting reaches; it catches a slip of the keyboard."""
@@ -145,7 +146,7 @@ class ServerConfig:
         """Check ranges.
 
         Raises:
-            ConfigError: a value is out of range, or two have no meaning together.
+            ConfigError: a value is out of range or no list of hosts, or two have no meaning together.
         """
         for name, setting in settings().items():
             value = getattr(self, name)
@@ -157,6 +158,7 @@ class ServerConfig:
         if self.intervals != EVERY_TOKEN and (problem := conflict(*self.intervals)):
             name, limit, value = problem
             raise ConfigError(f"{name} {limit}, got {value}")
+        AllowedHosts.of(self.allowed_media_domains)
 
     @property
     def intervals(self) -> tuple[int, int]:

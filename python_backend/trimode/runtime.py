@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -33,8 +32,7 @@ from .engines.registry import open_engine, warm_up
 from .errors import DeviceLostError
 from .requests import registry
 from .requests.guides import must_compile
-from .requests.pictures import may_hold_pictures
-from .requests.request import NOBODY, Arrival, Handle, Request, with_pictures
+from .requests.request import Arrival, Handle, Request, checked, with_pictures
 from .requests.services import Services, banned_ids, compiler_for
 from .scheduling.batching import MAX_CALL_TOKENS
 from .scheduling.outbox import LAST_ANSWERS_SECONDS, Outbox, Sink
@@ -44,6 +42,7 @@ from .scheduling.scheduler import Scheduler
 from .text.tokenizer import Tokenizer, tokenizer_of
 from .vision.encoder import Encoder, open_encoder
 from .vision.loader import Loader
+from .vision.until import Until, never
 
 SHOWN_ROWS, SHOWN_TOKENS = (1, 8), (1, 8, 32)
 """Rows, and tokens per row, of the calls whose cost is shown to operators."""
@@ -119,59 +118,54 @@ class Runtime:
             raise
 
     def submit(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Handle:
-        """Check a request and queue it; `sink` gets its chunks, in order, from the sender's thread.
-
-        Pictures are loaded on the way, which may take seconds; `prepare` and `start` do the two parts of it.
+        """Check a request, load its pictures, which may take seconds, and queue it; raises what the three raise.
 
         Args:
             given: the request's fields by name, as `fields.FIELDS` lists them.
+            sink: gets its chunks, in order, from the sender's thread.
             arrival: see Arrival.
-
-        Raises:
-            RequestError: a field is bad, or prompt and answer do not fit the engine.
-            DeadlineError: its time was over before it was checked.
-            OverloadedError: the queue is full.
         """
-        return self.start(self.prepare(given, sink, **arrival))
+        return self.start(self.load(self.check(given, sink, **arrival)))
 
-    def prepare(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Request:
-        """Check a request and load its pictures, for `start`.
+    def check(self, given: Mapping[str, object], sink: Sink, **arrival: Unpack[Arrival]) -> Request:
+        """Check a request before anything is done for it; the arguments are those of `submit`.
 
         Raises:
-            RequestError: a field is bad, or a picture cannot be had or read.
+            RequestError: a field is bad, or a picture may not be fetched.
             DeadlineError: its time was over before it was checked.
+        """
+        params = GenerationParams.parse(given, self.defaults, reference=arrival.get("reference", False))
+        asked = given.get("max_tokens") is not None
+        return checked(params, sink, arrival, self.services.loader, length_asked=asked)
+
+    def load(self, request: Request, cancelled: Callable[[], bool] = never) -> Request:
+        """Load a request's pictures, if it has any; their files are not kept. `cancelled` ends it where nobody waits.
+
+        Raises:
+            RequestError: a picture cannot be had or read.
+            CancelledError, DeadlineError: nobody waits any more, or it takes too long.
             EngineError: a picture could not be encoded.
         """
-        params = self._check(given, arrival.get("reference", False))
-        limits = [limit for limit in (arrival.get("timeout_ms"), params.timeout_ms) if limit]
-        seconds = min(limits) / 1000 if limits else None
-        arrived, sender = arrival.get("arrived"), arrival.get("sender", NOBODY)
-        request = Request(params, given, sink, seconds, sender, time.monotonic() if arrived is None else arrived)
-        if arrived is not None:
-            request.check_time()
+        if self.services.loader is None or not request.params.prompt.images:
+            return request
         try:
-            return with_pictures(request, self.services.loader)
+            return with_pictures(request, self.services.loader, Until.of(request.deadline, cancelled))
         except DeviceLostError as exc:
             self._scheduler.lose(exc)
             raise
 
     def start(self, request: Request) -> Handle:
-        """Queue a request that `prepare` returned; raises what `submit` does once its fields are checked."""
-        return self._start(request)
+        """Queue a request that `load` returned, or `check` if it has no pictures.
 
-    def sees(self, given: Mapping[str, object]) -> bool:
-        """Return whether `prepare` may have to load pictures; it is not sure where messages are not read yet."""
-        return self.services.loader is not None and may_hold_pictures(given)
-
-    def must_compile(self, given: Mapping[str, object]) -> bool:
-        """Return whether `submit` would first compile a grammar, which can take seconds."""
-        return must_compile(given, self.services)
-
-    def _check(self, given: Mapping[str, object], reference: bool) -> GenerationParams:
-        return GenerationParams.parse(given, self.defaults, reference=reference)
-
-    def _start(self, request: Request) -> Handle:
+        Raises:
+            RequestError: prompt and answer do not fit the engine, or what it asks for does not fit the checkpoint.
+            OverloadedError: the queue is full.
+        """
         return registry.start(request, self.services)
+
+    def must_compile(self, request: Request) -> bool:
+        """Return whether `start` would first compile a grammar, which can take seconds."""
+        return must_compile(request.params, self.services)
 
     def generate(self, given: Mapping[str, object], *, reference: bool = False) -> Chunk:
         """Run one request to its end and return all of it as one chunk.
@@ -243,8 +237,8 @@ class Runtime:
         with the buffers filled for it), "apply" (tokens chosen, text made), "send" (a chunk to the sender's thread).
         """
         places: list[tuple[object, str, str]] = [
-            (self, "_check", "check"),
-            (self, "_start", "start"),
+            (self, "check", "check"),
+            (self, "start", "start"),
             (self._queue, "submit", "submit"),
             (self._queue, "update", "update"),
             (self.auto, "admit", "choose"),

@@ -73,6 +73,7 @@ def test_none_and_an_empty_list_are_no_pictures() -> None:
     [
         (["/nowhere/a.png"], "bad_image: the picture /nowhere/a.png cannot be read"),
         (["a\0b"], "bad_image"),
+        ([Image.new("CMYK", (2, 2))], "bad_image: a picture cannot be saved as PNG, convert it to RGB"),
         ([5], "wrong_type: a picture must be a path, a URL, bytes or a picture of Pillow, got int"),
         ("a.png", "wrong_type: images must be a list, got str"),
         (DATA, "wrong_type: images must be a list, got bytes"),

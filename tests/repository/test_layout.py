@@ -24,7 +24,8 @@ TABLE = {
     # the room vision, which turns files into pictures; it stands between engines and decoding: pictures are encoded by
     # a part of the engine, before a request is one of the scheduler's, and a sequence knows which rows stand for them
     # the room tracing: what notes the passes of a request, which all that bring it to them hand on
-    "trimode": (19, 10, 81),
+    # config to vision: which hosts may be asked is read by one rule, and a name that is none ends the start
+    "trimode": (19, 10, 82),
     # 10, 7 and 19 at first; a recipe fetches a checkpoint, and asks whether there is one; a room shows progress
     "trimode_convert": (11, 7, 21),
     # 10, 6 and 26 at first; pictures are a room of their own below requests, whose type the knobs have, and the
@@ -50,7 +51,7 @@ MAY_IMPORT = {
     "engines": FOUNDATION,
     "metrics": FOUNDATION,
     "vision": {*FOUNDATION, "engines"},
-    "config": {*FOUNDATION, "logs", "tracing"},
+    "config": {*FOUNDATION, "logs", "tracing", "vision"},
     "decoding": {"errors", "api", "engines", "vision"},
     "auto": {"errors", "api", "engines", "decoding", "moved"},
     "scheduling": {*FOUNDATION, "logs", "tracing", "engines", "text", "decoding", "auto"},

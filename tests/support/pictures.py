@@ -1,4 +1,4 @@
-"""Files of pictures for tests: of noise, and one that claims a size which it does not have."""
+"""Pictures for tests: files of noise, one that claims a size which it does not have, and the family's ids and sizes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ import zlib
 
 import numpy as np
 from PIL import Image
+from trimode.bundle.vision_facts import VisionFacts
+
+FACTS = VisionFacts(patch=14, merge=2, side=110, start=18, pad=19, row_break=20, end=21)
 
 
 def saved(image: Image.Image, form: str = "PNG", **options: object) -> bytes:

@@ -192,3 +192,10 @@ def test_the_default_mode_must_be_one_of_the_checkpoints() -> None:
     ServerConfig(default_mode=Mode.AUTOREGRESSIVE).check_modes(["auto", "autoregressive"])
     with pytest.raises(ConfigError, match=r"default_mode must be auto or autoregressive, .* got 'diffusion'"):
         ServerConfig(default_mode=Mode.DIFFUSION).check_modes(["auto", "autoregressive"])
+
+
+def test_hosts_of_pictures_are_checked_when_settings_are_read(tmp_path: Path) -> None:
+    """Whether or not the model reads pictures."""
+    assert load(tmp_path, "allowed_media_domains: 'a.org, b.org:81,'\n").allowed_media_domains == "a.org, b.org:81,"
+    with pytest.raises(ConfigError, match=r"allowed_media_domains must hold hosts.*got 'https://b.org'"):
+        load(tmp_path, "", TRIMODE_ALLOWED_MEDIA_DOMAINS="a.org,https://b.org")

@@ -17,7 +17,7 @@ from .checks import check_field
 from .defaults import Defaults, resolve
 from .fields import PROMPT_FIELDS, Mode, Operation
 from .guide import GuideScope, GuideType
-from .rows.images import DEFAULT_MAX_IMAGE_SIZE, IMAGE_FIELDS, ImageSource, sources_of
+from .rows.images import DEFAULT_MAX_IMAGE_SIZE, IMAGE_FIELDS, ImageSource, sources_of, without_files
 from .rows.returns import ReturnOptions
 
 Group = TypeVar("Group")
@@ -45,6 +45,12 @@ class PromptParams:
     def images(self) -> tuple[ImageSource, ...]:
         """The pictures, in the order in which they stand in the prompt."""
         return sources_of(vars(self))
+
+    def without_files(self) -> PromptParams:
+        """Return the prompt with its pictures in their places, and none of their data."""
+        bytes_, urls = len(self.image_bytes_input), len(self.image_url_input)
+        messages = None if self.messages is None else tuple(without_files(one) for one in self.messages)
+        return replace(self, messages=messages, image_bytes_input=("",) * bytes_, image_url_input=("",) * urls)
 
     @property
     def field(self) -> str:

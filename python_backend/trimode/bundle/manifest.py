@@ -27,7 +27,6 @@ WEIGHTS = "model.data"
 PLAN = "model.plan"
 TOWER_GRAPH = "vision.onnx"
 TOWER_WEIGHTS = "vision.data"
-TOWER_PLAN = "vision.plan"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
@@ -130,9 +129,12 @@ class Manifest:
                 f"{path}: buckets must ascend to capacity {self.capacity}, got {list(self.buckets)}. "
                 f"{rebuild_hint(folder)}"
             )
-        tower = {TOWER_GRAPH, TOWER_PLAN} & set(self.files)
-        if self.runtime != "torch" and bool(tower) != (self.vision is not None):
-            state = f"given, but files has no {TOWER_GRAPH}" if not tower else f"missing, but files has {tower.pop()}"
+        if self.vision is not None and max(self.vision.ids) >= self.vocab_size:
+            limit = f"must have ids below vocab_size {self.vocab_size}"
+            raise BundleError(f"{path}: vision {limit}, got {max(self.vision.ids)}. {rebuild_hint(folder)}")
+        tower = TOWER_GRAPH in self.files
+        if self.runtime != "torch" and tower != (self.vision is not None):
+            state = f"missing, but files has {TOWER_GRAPH}" if tower else f"given, but files has no {TOWER_GRAPH}"
             raise BundleError(f"{path}: vision: {state}. {rebuild_hint(folder)}")
         if (PLAN in self.files) != (self.compiled is not None):
             state = "missing" if self.compiled is None else f"given, but files has no {PLAN}"

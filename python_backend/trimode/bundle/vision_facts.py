@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, NamedTuple
+
+
+class PictureIds(NamedTuple):
+    """The ids by which a picture stands in a prompt; see VisionFacts."""
+
+    start: int
+    pad: int
+    row_break: int
+    end: int
 
 
 @dataclass(frozen=True)
@@ -31,12 +40,17 @@ class VisionFacts:
         """Pixels of a cell's side."""
         return self.patch * self.merge
 
+    @property
+    def ids(self) -> PictureIds:
+        """The ids of a picture's tokens, that of its start first."""
+        return PictureIds(self.start, self.pad, self.row_break, self.end)
+
     @classmethod
     def parse(cls, raw: object) -> VisionFacts:
         """Read the object in manifest.json.
 
         Raises:
-            ValueError: a key is missing, unknown or of another kind; the text names it.
+            ValueError: a key is missing, unknown or of another kind, or two ids are one; the text names it.
         """
         expected = [field.name for field in fields(cls)]
         if not isinstance(raw, Mapping) or sorted(raw) != sorted(expected):
@@ -45,4 +59,7 @@ class VisionFacts:
         for name, value in raw.items():
             if not isinstance(value, int) or isinstance(value, bool) or value < 0:
                 raise ValueError(f"vision.{name}: expected a whole number from 0 on, found {value!r}")
-        return cls(**raw)
+        made = cls(**raw)
+        if len(set(made.ids)) < len(made.ids):
+            raise ValueError(f"vision: start, pad, row_break and end must be four different ids, got {list(made.ids)}")
+        return made

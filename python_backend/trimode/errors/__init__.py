@@ -146,9 +146,12 @@ class RateLimitedError(TrimodeError):
 
 
 class CancelledError(TrimodeError):
-    """The caller cancelled or went away."""
+    """The caller cancelled or went away; without a text of its own it says that."""
 
     error_type = "cancelled"
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or "the request was cancelled")
 
 
 class DeadlineError(TrimodeError):

@@ -58,7 +58,7 @@ class GappedText:
         context = tokenizer.render_chat(chat, enable_thinking=False, field=field, allow_special_tokens=special)
         marks = tokenizer.mark(begun, allow_special_tokens=special) if begun else ""
         for piece in made.pieces if prompt.images else ():
-            tokenizer.guard.check(piece, prompt.field)
+            tokenizer.picture_tokens.check(piece, prompt.field)
         marked = tokenizer.marks(allow_special_tokens=special) and (bool(prompt.images) or MARK in context + marks)
         return replace(made, context=context, closed=True, marked=marked, begun=marks if marked else "")
 

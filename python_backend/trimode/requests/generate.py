@@ -26,8 +26,8 @@ def start(request: Request, services: Services) -> Handle:
     """Queue the request's only job; see registry.start."""
     text, ids = read_prompt(request.params, services)
     prompt = request.pictures.placed(ids)
-    asked = request.given.get("max_tokens") is not None
-    params = fit(request.params, len(prompt), services.capacity_for(request.params), asked=asked)
+    capacity = services.capacity_for(request.params)
+    params = fit(request.params, len(prompt), capacity, asked=request.length_asked)
     sink, tokenizer, outbox = request.sink, services.tokenizer, services.outbox
     job = Job(
         sequence=SequenceState(

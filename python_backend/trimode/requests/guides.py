@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
-from ..api.guide import GUIDE_TYPES, OF_JSON
 from ..api.params import GenerationParams
 from ..decoding.guide import Guide
 from ..grammar.compiled import Compiled
@@ -14,13 +11,17 @@ from .services import Services
 END_THINK = "</think>"
 
 
-def must_compile(given: Mapping[str, object], services: Services) -> bool:
-    """Return whether a request, as it came, has a grammar that is to be compiled first, which can take seconds."""
-    kind, text = given.get("guided_decoding_guide_type"), given.get("guided_decoding_guide") or ""
-    if services.grammars is None or kind not in GUIDE_TYPES or not isinstance(text, str):
-        return False  # nothing to compile, or to be refused before that
-    compact = given.get("disable_any_whitespace") is True and kind in OF_JSON
-    return not services.grammars.knows(Source(kind, text, compact))
+def must_compile(params: GenerationParams, services: Services) -> bool:
+    """Return whether a request has a grammar that is to be compiled first, which can take seconds."""
+    source = source_of(params)
+    return source is not None and services.grammars is not None and not services.grammars.knows(source)
+
+
+def source_of(params: GenerationParams) -> Source | None:
+    """Return what a request's answer must match; None where it is free."""
+    guide = params.guide
+    kind = guide.guided_decoding_guide_type
+    return None if kind is None else Source(kind, guide.guided_decoding_guide, guide.disable_any_whitespace)
 
 
 def guide_of(params: GenerationParams, services: Services) -> Guide | None:
@@ -49,10 +50,9 @@ def compiled_of(params: GenerationParams, services: Services) -> Compiled | None
         RequestError: the grammar is refused, or there is no tokenizer for it.
         EngineError: the process that tries grammars failed.
     """
-    guide = params.guide
-    kind = guide.guided_decoding_guide_type
-    if kind is None:
+    source = source_of(params)
+    if source is None:
         return None
-    services.tokenizer_for("guided_decoding_guide_type", kind)
+    services.tokenizer_for("guided_decoding_guide_type", source.kind)
     assert services.grammars is not None
-    return services.grammars.compile(Source(kind, guide.guided_decoding_guide, guide.disable_any_whitespace))
+    return services.grammars.compile(source)

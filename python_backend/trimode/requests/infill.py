@@ -130,7 +130,7 @@ class InfillRequest:
         """Queue `jobs`, all or none."""
         with self._lock:
             if self._cancelled:
-                raise CancelledError("the request was cancelled")
+                raise CancelledError()
             self._jobs += jobs
         self._waiting += len(jobs)
         ahead = [job for job in jobs if not job.sequence.done]

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..api.params import PromptParams
-from ..api.rows.images import IMAGE_FIELDS, IMAGE_PAD, Content
+from ..api.rows.images import Content
+from ..bundle.vision_facts import VisionFacts
 from ..vision.encoded import PromptPictures
-from ..vision.expansion import expand, expand_all, expanded_length
-from ..vision.loader import Loaded
+from ..vision.expansion import check_places, expand, expand_all, expanded_length
+from ..vision.loader import Loaded, Loader
 
 
 @dataclass(frozen=True)
@@ -18,21 +19,21 @@ class RequestPictures:
 
     Attributes:
         loaded: in the order of the prompt.
-        in_text: an id 18 stands in the prompt for each; otherwise they stand before it.
+        in_text: an id of a picture's start stands in the prompt for each; otherwise they stand before it.
         field: of the prompt, for errors.
-        seen: whether the model reads pictures at all, so that ids 18 to 21 are theirs.
+        facts: the ids of a picture's places; None where the model reads text alone.
     """
 
     loaded: tuple[Loaded, ...] = ()
     in_text: bool = False
     field: str = ""
-    seen: bool = False
+    facts: VisionFacts | None = None
 
     @classmethod
-    def of(cls, prompt: PromptParams, loaded: Sequence[Loaded]) -> RequestPictures:
+    def of(cls, prompt: PromptParams, facts: VisionFacts, loaded: Sequence[Loaded] = ()) -> RequestPictures:
         """Return the pictures of a prompt for a model that reads them."""
         in_text = not (prompt.text_input is not None or prompt.segments is not None or prompt.text is not None)
-        return cls(tuple(loaded), in_text or prompt.instruction is not None, prompt.field, True)
+        return cls(tuple(loaded), in_text or prompt.instruction is not None, prompt.field, facts)
 
     @property
     def tokens(self) -> int:
@@ -48,33 +49,37 @@ class RequestPictures:
         """Return the ids of a prompt with the places of all pictures.
 
         Raises:
-            RequestError: bad_image; the ids do not have one 18 for each picture, or have ids of a picture's inside.
+            RequestError: bad_image; the ids do not have one start for each picture, or have ids of a picture's inside.
         """
-        if not self.seen:
+        if self.facts is None:
             return list(ids)
         cells = [one.cells for one in self.loaded]
         if self.in_text:
-            return expand_all(ids, cells, self.field)
-        return [*(token for one in cells for token in expand(one)), *expand_all(ids, (), self.field)]
+            return expand_all(ids, cells, self.facts.ids, self.field)
+        before = [token for one in cells for token in expand(one, self.facts.ids)]
+        return [*before, *expand_all(ids, (), self.facts.ids, self.field)]
 
     def of_prompt(self, placed: Sequence[int]) -> PromptPictures | None:
         """Return what a sequence has to know of pictures; `placed` is its prompt with their places."""
-        if not self.loaded:
+        if not self.loaded or self.facts is None:
             return None
-        return PromptPictures.of(placed, IMAGE_PAD, [one.encoded for one in self.loaded])
+        return PromptPictures.of(placed, self.facts.pad, [one.encoded for one in self.loaded])
+
+
+def check_pictures(prompt: PromptParams, loader: Loader) -> None:
+    """Check what can be known of a prompt's pictures before one is fetched or decoded.
+
+    Raises:
+        RequestError: a URL may not be asked, or ids do not have one start for each picture.
+    """
+    loader.check(prompt.images)
+    if prompt.images and prompt.input_ids is not None:
+        check_places(prompt.input_ids, len(prompt.images), loader.facts.ids, prompt.field)
 
 
 def before(prompt: PromptParams, text: str) -> Content:
     """Return an instruction with the pictures of its request before it."""
     return (*prompt.images, text) if prompt.images else text
-
-
-def may_hold_pictures(given: Mapping[str, object]) -> bool:
-    """Return whether a request that is not checked yet may hold pictures: messages are searched, not read."""
-    if any(given.get(name) for name in IMAGE_FIELDS):
-        return True
-    messages = given.get("messages")
-    return "image" in (messages if isinstance(messages, str) else str(messages))
 
 
 NO_PICTURES = RequestPictures()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
@@ -13,7 +13,8 @@ from ..scheduling.job import Claim
 from ..scheduling.outbox import Sink
 from ..tracing.request_trace import RequestTrace
 from ..vision.loader import Loader
-from .pictures import NO_PICTURES, RequestPictures
+from ..vision.until import Until
+from .pictures import NO_PICTURES, RequestPictures, check_pictures
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,20 @@ class Request:
     """One request that was checked.
 
     Attributes:
-        given: its fields as they came, by name.
         sink: takes its chunks, in order, on the sender's thread.
         seconds: the time it may take, queueing included; None for any.
         sender: who sent it.
         arrived: when it came, in seconds of time.monotonic(): it may have waited before it was checked.
-        pictures: those in its prompt.
+        length_asked: whether it gave max_tokens.
+        pictures: those in its prompt, none until they are loaded.
     """
 
     params: GenerationParams
-    given: Mapping[str, object]
     sink: Sink
     seconds: float | None
     sender: Sender = NOBODY
     arrived: float = field(default_factory=time.monotonic)
+    length_asked: bool = False
     pictures: RequestPictures = NO_PICTURES
 
     @property
@@ -104,14 +105,38 @@ class Handle:
         self._cancel()
 
 
-def with_pictures(request: Request, loader: Loader | None) -> Request:
-    """Return a request with its pictures loaded, which may take seconds; as it is where the model reads text alone.
+def checked(
+    params: GenerationParams, sink: Sink, arrival: Arrival, loader: Loader | None, *, length_asked: bool
+) -> Request:
+    """Return a request whose fields were checked, its pictures not loaded yet.
+
+    Raises:
+        RequestError: a picture may not be fetched, or the ids of the prompt do not have a place for each.
+        DeadlineError: its time is over.
+    """
+    pictures = NO_PICTURES
+    if loader is not None:
+        check_pictures(params.prompt, loader)
+        pictures = RequestPictures.of(params.prompt, loader.facts)
+    limits = [limit for limit in (arrival.get("timeout_ms"), params.timeout_ms) if limit]
+    seconds, came = min(limits) / 1000 if limits else None, arrival.get("arrived")
+    arrived = time.monotonic() if came is None else came
+    request = Request(params, sink, seconds, arrival.get("sender", NOBODY), arrived, length_asked, pictures)
+    if came is not None:
+        request.check_time()
+    return request
+
+
+def with_pictures(request: Request, loader: Loader, until: Until) -> Request:
+    """Return a request with its pictures loaded, which may take seconds, and without their files.
 
     Raises:
         RequestError: a picture cannot be had or read.
         EngineError: one could not be encoded.
+        CancelledError, DeadlineError: see Until.check.
     """
-    if loader is None:
-        return request
-    prompt = request.params.prompt
-    return replace(request, pictures=RequestPictures.of(prompt, loader.load(prompt.images, prompt.max_image_size)))
+    params = request.params
+    loaded = loader.load(params.prompt.images, params.prompt.max_image_size, until)
+    prompt = params.prompt.without_files()
+    pictures = RequestPictures.of(prompt, loader.facts, loaded)
+    return replace(request, params=replace(params, prompt=prompt), pictures=pictures)

@@ -142,7 +142,7 @@ class JobQueue:
         shutdown = self._closing is not None and now >= self._closing
         for job in [*self.running, *self._waiting]:
             if job.cancelled:
-                end(job, CancelledError("the request was cancelled"))
+                end(job, CancelledError())
             elif job.displaced:
                 end(job, OverloadedError(DISPLACED))
             elif shutdown:

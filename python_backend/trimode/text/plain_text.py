@@ -5,27 +5,27 @@ Knows nothing of templates or requests.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import tokenizers
 
-from ..api.rows.images import IMAGE_START
 from ..errors import Described, RequestError
 from .special_tokens import SpecialTokens, places, unmarked
 
-Encoded = tuple[list[int], list[tuple[int, int]]]
+IdsAndPlaces = tuple[list[int], list[tuple[int, int]]]
 """Ids and, for each, the characters that it belongs to, start and end."""
 
 
-class Guard:
-    """Special tokens that count as text wherever a caller writes them: those of pictures, which the server puts in."""
+class PictureTokens:
+    """The special tokens of pictures: the server puts them in, and they count as text wherever a caller writes them."""
 
-    def __init__(self, names: Mapping[str, int]) -> None:
-        """Take their names and ids."""
-        self._names = dict(names)
-        self.ids = tuple(names.values())
+    def __init__(self, special: Mapping[str, int], ids: Sequence[int]) -> None:
+        """Find them by `ids`, that of a picture's start first, among the `special` tokens by name."""
+        self._names = {name: number for name, number in special.items() if number in ids}
+        self._start = next((name for name, number in self._names.items() if number == ids[0]), None)
+        self.ids = tuple(self._names.values())
 
     def first_in(self, text: str) -> str | None:
         """Return the first of them that stands in a text."""
@@ -41,15 +41,14 @@ class Guard:
             raise RequestError(field, f"must not hold {found} beside a picture", text, error_type="bad_image")
 
     def with_places(self, content: Any) -> Any:
-        """Return what a message says as one text, in which the token of IMAGE_START stands for each picture.
+        """Return what a message says as one text, in which the token of a picture's start stands for each picture.
 
         Raises:
             RequestError: there is no such token.
         """
         if not isinstance(content, tuple):
             return content
-        start = next((name for name, number in self._names.items() if number == IMAGE_START), None)
-        if start is None:
+        if (start := self._start) is None:
             limit = "must hold no picture, for which this model has no token"
             raise RequestError("messages", limit, Described("one"), error_type="not_applicable")
         return "".join(one if isinstance(one, str) else start for one in content)
@@ -73,28 +72,27 @@ class PlainText:
         made.encode_special_tokens = True
         return made
 
-    def encode_marked(self, text: str) -> Encoded:
+    def encode_marked(self, text: str) -> IdsAndPlaces:
         """Encode the special tokens that are not marked as such, and everything between two of them as text."""
-        ids, offsets, at = list[int](), list[tuple[int, int]](), 0
-        for start, end, number in [*self.special_tokens.find(text), (len(text), len(text), None)]:
-            where = places(text[at:start])
-            found = self._alone.encode(unmarked(text[at:start]), add_special_tokens=False)
-            ids += found.ids
-            offsets += [(at + where[first][0], at + where[max(first, last - 1)][1]) for first, last in found.offsets]
-            if number is not None:
-                ids.append(number)
-                offsets.append((start, end))
-            at = end
-        return ids, offsets
+        return self._encode(text, self.special_tokens.find(text), marked=True)
 
-    def encode_guarded(self, text: str, guarded: Collection[int]) -> Encoded:
+    def encode_guarded(self, text: str, guarded: Collection[int]) -> IdsAndPlaces:
         """Encode a text that is not marked: its special tokens count as such, but for those of the ids `guarded`."""
-        ids, offsets, at = list[int](), list[tuple[int, int]](), 0
         counted = [one for one in self.special_tokens.find(text) if one[2] not in guarded]
+        return self._encode(text, counted, marked=False)
+
+    def _encode(self, text: str, counted: Sequence[tuple[int, int, int]], *, marked: bool) -> IdsAndPlaces:
+        """Encode a text with the special tokens `counted`, each its start, its end and its id."""
+        ids, offsets, at = list[int](), list[tuple[int, int]](), 0
         for start, end, number in [*counted, (len(text), len(text), None)]:
-            found = self._alone.encode(text[at:start], add_special_tokens=False)
+            between = text[at:start]
+            found = self._alone.encode(unmarked(between) if marked else between, add_special_tokens=False)
             ids += found.ids
-            offsets += [(at + first, at + last) for first, last in found.offsets]
+            where = found.offsets
+            if marked:
+                of = places(between)
+                where = [(of[first][0], of[max(first, last - 1)][1]) for first, last in where]
+            offsets += [(at + first, at + last) for first, last in where]
             if number is not None:
                 ids.append(number)
                 offsets.append((start, end))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import tokenizers
 from tokenizers import processors
 
-from ..api.rows.images import IMAGE_IDS
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG, Manifest
 from ..errors import BundleError, Described, RequestError, TrimodeError, shorten
 from .chat_length import check_length, written_in
@@ -23,7 +22,7 @@ from .chat_template import ChatTemplate, Tools, special_tokens
 from .encoder.parts import unusual
 from .encoder.process import EncoderProcess
 from .library_errors import is_failure, raising
-from .plain_text import Guard, PlainText
+from .plain_text import PictureTokens, PlainText
 from .special_tokens import MARK, in_every_text
 from .template_process import TemplateProcess
 from .vocabulary import Vocabulary
@@ -48,7 +47,7 @@ class Tokenizer:
         vocab_size: int | None = None,
         capacity: int | None = None,
         apart: EncoderProcess | None = None,
-        guarded: Collection[int] = (),
+        picture_ids: Sequence[int] = (),
     ) -> None:
         """Take the library's tokenizer and a template, or the text of one, which may write the `special` tokens.
 
@@ -56,7 +55,8 @@ class Tokenizer:
             vocab_size: how many ids the model has; a text with tokens beyond these is refused.
             capacity: how many tokens the model holds; messages that cannot fit are refused before they are rendered.
             apart: encodes in place of `backend`.
-            guarded: ids of special tokens that count as text wherever a caller writes them, those of pictures.
+            picture_ids: of the special tokens of pictures, that of their start first; these count as text wherever a
+                caller writes them.
         """
         self._backend = backend
         self.to_json: Callable[[], str] = backend.to_str  # the text of a tokenizer.json that makes the same tokens
@@ -78,7 +78,8 @@ class Tokenizer:
         added = backend.get_added_tokens_decoder()
         self.special_tokens = {token.content: number for number, token in added.items() if token.special}
         self.special_ids = tuple(sorted(self.special_tokens.values()))
-        self.guard = Guard({name: number for name, number in self.special_tokens.items() if number in guarded})
+        self.picture_ids = tuple(picture_ids)
+        self.picture_tokens = PictureTokens(self.special_tokens, picture_ids)
 
     @classmethod
     def load(
@@ -86,13 +87,13 @@ class Tokenizer:
         bundle: Path,
         vocab_size: int | None = None,
         capacity: int | None = None,
-        guarded: Collection[int] = (),
+        picture_ids: Sequence[int] = (),
     ) -> Tokenizer | None:
         """Read tokenizer.json, its config and the chat template from `bundle`; None when it has no tokenizer.
 
         Args:
             vocab_size, capacity: how many ids the model has, and how many tokens it holds.
-            guarded: see Tokenizer.
+            picture_ids: see Tokenizer.
 
         Raises:
             BundleError: a file is there but cannot be read.
@@ -101,14 +102,14 @@ class Tokenizer:
         if not path.is_file():
             return None
         try:
-            backend, apart = _opened(path.read_text(encoding="utf-8"), guarded)
+            backend, apart = _opened(path.read_text(encoding="utf-8"), picture_ids)
             template = bundle / CHAT_TEMPLATE
             text = template.read_text(encoding="utf-8") if template.is_file() else None
             config_path = bundle / TOKENIZER_CONFIG
             config = json.loads(config_path.read_text(encoding="utf-8")) if config_path.is_file() else {}
             special = special_tokens(config)
             chats = TemplateProcess(text, special) if text else None
-            return cls(backend, chats, special, vocab_size, capacity, apart, guarded)
+            return cls(backend, chats, special, vocab_size, capacity, apart, picture_ids)
         except BaseException as exc:
             if not is_failure(exc):
                 raise
@@ -119,7 +120,7 @@ class Tokenizer:
         return len(text) <= capacity * self.longest
 
     def encode(self, text: str, *, marked: bool = False, field: str = PROMPT) -> list[int]:
-        """Return the ids of `text`; special tokens written in it count as such.
+        """Return the ids of `text`; special tokens written in it count as such, but those of pictures are text.
 
         Args:
             marked: the text is `render_chat`'s, in which those that count as text are marked.
@@ -143,8 +144,8 @@ class Tokenizer:
                 ids, offsets = self._apart.encode(text, marked=marked, field=field)
             elif marked and MARK in text:
                 ids, offsets = self._plain.encode_marked(text)
-            elif not marked and self.guard.first_in(text):
-                ids, offsets = self._plain.encode_guarded(text, self.guard.ids)
+            elif not marked and self.picture_tokens.first_in(text):
+                ids, offsets = self._plain.encode_guarded(text, self.picture_tokens.ids)
             else:
                 found = self._backend.encode(text, add_special_tokens=False)
                 ids, offsets = found.ids, found.offsets
@@ -233,22 +234,22 @@ class Tokenizer:
         if self.marks(allow_special_tokens=allow_special_tokens):
             change = partial(self.mark, allow_special_tokens=allow_special_tokens)
             messages, tools = in_every_text(change, list(messages)), in_every_text(change, tools)
-        messages = [{**one, "content": self.guard.with_places(one["content"])} for one in messages]
+        messages = [{**one, "content": self.picture_tokens.with_places(one["content"])} for one in messages]
         return self._template.render(messages, enable_thinking=enable_thinking, field=field, tools=tools)
 
     def marks(self, *, allow_special_tokens: bool) -> bool:
         """Whether `render_chat` marks special tokens, so that its text is to be encoded with `marked`."""
-        return not allow_special_tokens or bool(self.guard.ids)
+        return not allow_special_tokens or bool(self.picture_tokens.ids)
 
     def mark(self, text: str, *, allow_special_tokens: bool = False) -> str:
-        """Return `text` with special tokens marked, all or the guarded ones, so that `encode` takes them for text."""
-        if allow_special_tokens and not self.guard.ids:
+        """Return `text` with special tokens marked, all or those of pictures, so that `encode` takes them for text."""
+        if allow_special_tokens and not self.picture_tokens.ids:
             return text
         with raising(TrimodeError("the tokenizer could not find the special tokens of a text")):
-            return self._plain.special_tokens.mark(text, self.guard.ids if allow_special_tokens else None)
+            return self._plain.special_tokens.mark(text, self.picture_tokens.ids if allow_special_tokens else None)
 
 
-def _opened(written: str, guarded: Collection[int]) -> tuple[tokenizers.Tokenizer, EncoderProcess | None]:
+def _opened(written: str, picture_ids: Sequence[int]) -> tuple[tokenizers.Tokenizer, EncoderProcess | None]:
     """Return what a tokenizer.json holds, and a process that encodes with it unless all its parts are harmless.
 
     Raises:
@@ -258,10 +259,10 @@ def _opened(written: str, guarded: Collection[int]) -> tuple[tokenizers.Tokenize
     if (part := unusual(content, "decoder")) is not None:
         raise ValueError(f"decoder: {part} is not one whose work is known to be bounded")
     apart = unusual(content, "normalizer") or unusual(content, "pre_tokenizer")
-    return tokenizers.Tokenizer.from_str(written), EncoderProcess(written, guarded) if apart else None
+    return tokenizers.Tokenizer.from_str(written), EncoderProcess(written, picture_ids) if apart else None
 
 
 def tokenizer_of(bundle: Path, manifest: Manifest) -> Tokenizer | None:
     """Read a bundle's tokenizer as its model uses it; see Tokenizer.load."""
-    guarded = () if manifest.vision is None else IMAGE_IDS
-    return Tokenizer.load(bundle, manifest.vocab_size, manifest.capacity, guarded)
+    picture_ids = () if manifest.vision is None else manifest.vision.ids
+    return Tokenizer.load(bundle, manifest.vocab_size, manifest.capacity, picture_ids)

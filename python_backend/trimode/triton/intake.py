@@ -21,7 +21,8 @@ from ..scheduling.turns import Turns, makes_room
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 256
-"""Requests that may wait here; usually they take some milliseconds each. More than the queue and all slots hold."""
+"""Requests that may wait, unless less is said; usually they take some milliseconds each. More than the queue and all
+slots hold."""
 NOBODY = Claim()
 STOPPING = "the server is stopping"
 JOIN_SECONDS = 5.0  # for the request that is being prepared when the server ends
@@ -49,18 +50,25 @@ class _Task:
         return id(self)
 
 
+def _nobody_cares(leave: Callable[[], None]) -> None:
+    """Let a request wait until its turn comes."""
+
+
 class Intake:
     """Runs until `close`."""
 
-    def __init__(self, waits_for: str, most_seconds: float = math.inf, threads: int = 1) -> None:
+    def __init__(
+        self, waits_for: str, most_seconds: float = math.inf, threads: int = 1, places: int = MOST_WAITING
+    ) -> None:
         """Start the threads.
 
         Args:
             waits_for: what errors call that for which requests wait.
             most_seconds: after so many seconds of waiting a request is refused when its turn comes.
             threads: requests that are prepared at once.
+            places: requests that may wait.
         """
-        self._waits_for, self._most_seconds = waits_for, most_seconds
+        self._waits_for, self._most_seconds, self._places = waits_for, most_seconds, places
         self._changed = threading.Condition()  # guards the next three
         self._tasks: list[_Task] = []
         self._turns = Turns()
@@ -70,22 +78,33 @@ class Intake:
         for thread in self._threads:
             thread.start()
 
-    def put(self, submit: Callable[[], None], refuse: Callable[[Exception], None], claim: Claim = NOBODY) -> None:
+    def put(
+        self,
+        submit: Callable[[], None],
+        refuse: Callable[[Exception], None],
+        claim: Claim = NOBODY,
+        waits: Callable[[Callable[[], None]], None] = _nobody_cares,
+    ) -> None:
         """Let `submit` be called when it is the turn of `claim`; what it raises is given to `refuse`.
 
         Where too many wait, the caller with the most of them makes room for one with fewer.
+
+        Args:
+            waits: gets, before it waits, what ends the wait: the place is free at once, and a CancelledError is given
+                to `refuse`. It does nothing once the wait is over.
 
         Raises:
             OverloadedError: too many wait, and nobody makes room.
             CancelledError: the intake was closed.
         """
-        task, too_many = _Task(submit, refuse, claim), f"{MOST_WAITING} requests wait for {self._waits_for}"
+        task, too_many = _Task(submit, refuse, claim), f"{self._places} requests wait for {self._waits_for}"
+        waits(partial(self._leave, task))
         with self._changed:
             if self._closed:
                 raise CancelledError(STOPPING)
-            displaced = makes_room(task, self._tasks, ()) if len(self._tasks) >= MOST_WAITING else []
-            if len(self._tasks) >= MOST_WAITING and not displaced:
-                raise OverloadedError(too_many)
+            displaced = makes_room(task, self._tasks, ()) if len(self._tasks) >= self._places else []
+            if len(self._tasks) >= self._places and not displaced:
+                raise OverloadedError(f"{too_many}, as many as may; try again")
             self._tasks = [one for one in self._tasks if one not in displaced]
             self._turns.arrived([task], begun=False)
             self._tasks.append(task)
@@ -101,6 +120,14 @@ class Intake:
         until = time.monotonic() + JOIN_SECONDS
         for thread in self._threads:
             thread.join(max(until - time.monotonic(), 0.0))
+
+    def _leave(self, task: _Task) -> None:
+        """End the wait of a task, if it still waits."""
+        with self._changed:
+            if task not in self._tasks:
+                return
+            self._tasks.remove(task)
+        _refuse(task, CancelledError())
 
     def _next(self) -> _Task | None:
         """Wait for a task and return the one whose turn it is; None once all is closed and none is left."""

@@ -15,7 +15,7 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 from ..api.answer import Chunk
-from ..errors import UNFORESEEN, TrimodeError
+from ..errors import UNFORESEEN, CancelledError, TrimodeError
 from ..logs import request_id
 from ..metrics import Recorder
 from ..requests.request import Handle
@@ -76,6 +76,7 @@ class LiveRequest:
         # Triton 2.51 crashes, server and all, when is_cancelled() and the final send of one sender overlap.
         self._lock = threading.Lock()
         self._handle: Handle | None = None
+        self._leave: Callable[[], None] | None = None
         self.cancelled = False
         self.closed = False
         self.traced: Traced | None = None
@@ -87,6 +88,15 @@ class LiveRequest:
         if self.cancelled:
             handle.cancel()
         self._ready.set()
+
+    def waits(self, leave: Callable[[], None]) -> None:
+        """Note what ends a wait before the queue, in which the request is now."""
+        self._leave = leave
+
+    def check_not_cancelled(self) -> None:
+        """Raise a CancelledError if nobody waits for the answer any more."""
+        if self.cancelled:
+            raise CancelledError
 
     def refuse(self, error: TrimodeError) -> None:
         """End a request that was not queued: `error` is its only response."""
@@ -163,9 +173,12 @@ class LiveRequest:
         self.cancelled = True
         if self._handle is not None:
             self._handle.cancel()
+        elif self._leave is not None:
+            self._leave()
 
     def cancel_if_caller_left(self) -> None:
         """Cancel the request if its caller left; asking waits for the server's process."""
         with self._lock:
-            if not self.closed and self._sender.is_cancelled():
-                self.cancel()
+            left = not self.closed and self._sender.is_cancelled()
+        if left:  # without the lock: a request that is cancelled while it waits is refused at once
+            self.cancel()

@@ -27,7 +27,6 @@ from ..logs.setup import asked_for, log_to
 from ..metrics import Recorder
 from ..requests.request import Arrival, Request, Sender
 from ..runtime import Runtime
-from ..scheduling.job import Claim
 from ..tracing.spans import ENDPOINT_VARIABLE, Spans
 from .arrays import ask_for_outputs, caller_of, cancel_target, log_id_of, read_request, tag_of, token_rate_of, trace_of
 from .ending import end_process
@@ -40,13 +39,12 @@ from .traced import Traced
 
 logger = logging.getLogger(__name__)
 
-RENDERED = {"messages", "instruction"}
-"""Fields that a chat template renders, which can take seconds: these requests are queued by a thread of their own."""
-CANCELLED = "the request was cancelled"
 GRAMMAR_SECONDS = 30.0
 """Seconds for which a request may wait for the grammars before its own: 15 that take all the time they may."""
 PICTURE_THREADS = 4
 """Requests whose pictures are loaded at once: most of the time goes to waiting for other hosts."""
+PICTURE_PLACES = 64
+"""Requests that may wait for that, each with its pictures' files: 512 MiB in bodies of 8 MiB."""
 GRACE_SECONDS = 5.0  # for requests that still run: Triton finalizes after the last response, so no caller waits
 
 
@@ -71,9 +69,9 @@ class TritonPythonModel:
         self._recorder = Recorder()
         self._spans = spans
         self._budgets = TokenBudgets()
-        self._chats = Intake("the chat template")
+        self._chats = Intake("the chat template")  # rendering can take seconds, as compiling can
         self._grammars = Intake("the grammars of others", GRAMMAR_SECONDS)
-        self._pictures = Intake("the pictures of others", threads=PICTURE_THREADS)
+        self._pictures = Intake("the pictures of others", threads=PICTURE_THREADS, places=PICTURE_PLACES)
         self._housekeeper = Housekeeper(self._recorder, self._runtime.stats, instance.name)
 
     def execute(self, requests: list[Any]) -> None:
@@ -100,74 +98,63 @@ class TritonPythonModel:
 
     def _take(self, request: Any, live: LiveRequest, recorder: Recorder | None, caller: str, rate: int | None) -> None:
         parameters = request.parameters()
-        given: dict[str, object] = {}
+        mode = "default"
         try:
             if rate is not None:
                 self._budgets.check(caller, rate)
             self._housekeeper.watch(live)  # before it waits for anything: a cancellation is not remembered for long
             given = read_request(((t.name(), t.as_numpy()) for t in request.inputs()), parameters)
+            mode = str(given.get("mode", mode))
             ask_for_outputs(given, request.requested_output_names())
             if live.traced is not None:
-                live.traced.given = given
+                live.traced.read(given)
             timeout_ms = -(-request.timeout() // 1000) or None  # timeout() is in microseconds, 0 for none
             sender = Sender(caller, live.log_id, None if live.traced is None else live.traced.trace)
             arrival = Arrival(timeout_ms=timeout_ms, sender=sender, arrived=time.monotonic())
-            refuse, claim = partial(self._refuse, live, recorder, given), _claim(given, caller)
-            if self._runtime.sees(given):
-                self._pictures.put(partial(self._load, live, given, arrival, refuse, claim), refuse, claim)
-            else:
-                self._hand_on(given, partial(self._submit, live, given, arrival), refuse, claim)
+            self._submit(
+                live, self._runtime.check(given, live.sink, **arrival), partial(self._refuse, live, recorder, mode)
+            )
         except Exception as exc:
-            self._refuse(live, recorder, given, exc)
+            self._refuse(live, recorder, mode, exc)
+
+    def _submit(self, live: LiveRequest, request: Request, refuse: Callable[[Exception], None]) -> None:
+        """Let a request that was checked be queued, once its pictures are loaded if it has any."""
+        live.check_not_cancelled()
+        if request.params.prompt.images:
+            load = partial(self._load, live, request, refuse)
+            self._pictures.put(load, refuse, request.claim, live.waits)
+        else:
+            self._hand_on(live, request, refuse)
+
+    def _load(self, live: LiveRequest, request: Request, refuse: Callable[[Exception], None]) -> None:
+        """Load a request's pictures, then let it be queued."""
+        with request_id.working_for(live.log_id):
+            loaded = self._runtime.load(request, lambda: live.cancelled)
+        self._hand_on(live, loaded, refuse)
 
     def _hand_on(
-        self,
-        given: dict[str, object],
-        submit: Callable[[], None],
-        refuse: Callable[[Exception], None],
-        claim: Claim,
+        self, live: LiveRequest, request: Request, refuse: Callable[[Exception], None], *, rendered: bool = False
     ) -> None:
         """Let a request be queued where it holds up none that needs less: one with a new grammar, a chat, or here.
 
         A chat whose grammar was dropped while it waited for the chat template goes on to where grammars are compiled.
         """
-        if self._runtime.must_compile(given):
-            self._grammars.put(submit, refuse, claim)
-        elif RENDERED & given.keys():
-            again = {name: value for name, value in given.items() if name not in RENDERED}
-            self._chats.put(partial(self._hand_on, again, submit, refuse, claim), refuse, claim)
+        prompt = request.params.prompt
+        if self._runtime.must_compile(request):
+            self._grammars.put(partial(self._start, live, request), refuse, request.claim, live.waits)
+        elif not rendered and (prompt.messages is not None or prompt.instruction is not None):
+            again = partial(self._hand_on, live, request, refuse, rendered=True)
+            self._chats.put(again, refuse, request.claim, live.waits)
         else:
-            submit()
-
-    def _load(
-        self,
-        live: LiveRequest,
-        given: dict[str, object],
-        arrival: Arrival,
-        refuse: Callable[[Exception], None],
-        claim: Claim,
-    ) -> None:
-        """Check a request and load its pictures, then let it be queued; it may turn out to have none."""
-        if live.cancelled:
-            raise CancelledError(CANCELLED)
-        with request_id.working_for(live.log_id):
-            request = self._runtime.prepare(given, live.sink, **arrival)
-        self._hand_on(given, partial(self._start, live, request), refuse, claim)
-
-    def _submit(self, live: LiveRequest, given: dict[str, object], arrival: Arrival) -> None:
-        if live.cancelled:
-            raise CancelledError(CANCELLED)
-        with request_id.working_for(live.log_id):
-            live.attach(self._runtime.submit(given, live.sink, **arrival))
+            self._start(live, request)
 
     def _start(self, live: LiveRequest, request: Request) -> None:
-        if live.cancelled:
-            raise CancelledError(CANCELLED)
+        live.check_not_cancelled()
         with request_id.working_for(live.log_id):
             request.check_time()
             live.attach(self._runtime.start(request))
 
-    def _refuse(self, live: LiveRequest, recorder: Recorder | None, given: dict[str, object], cause: Exception) -> None:
+    def _refuse(self, live: LiveRequest, recorder: Recorder | None, mode: str, cause: Exception) -> None:
         """Answer a request that could not be read or queued; a defect of ours is logged in full."""
         error = cause if isinstance(cause, TrimodeError) else TrimodeError(UNFORESEEN)
         if isinstance(cause, MemoryError | DeviceLostError):
@@ -176,8 +163,7 @@ class TritonPythonModel:
             named = request_id.named(live.log_id)
             logger.error("a request could not be read or queued", exc_info=cause, extra=named)
         if recorder:
-            mode = "invalid" if isinstance(error, RequestError) else str(given.get("mode", "default"))
-            recorder.refused(mode, error)
+            recorder.refused("invalid" if isinstance(error, RequestError) else mode, error)
         live.refuse(error)
 
     def finalize(self) -> None:
@@ -189,9 +175,3 @@ class TritonPythonModel:
         self._housekeeper.close()
         if self._spans is not None:
             self._spans.close()
-
-
-def _claim(given: dict[str, object], caller: str) -> Claim:
-    """Return whose a request is, before it is checked."""
-    user, priority = given.get("user"), given.get("priority")
-    return Claim(caller, user if isinstance(user, str) else "", priority if isinstance(priority, int) else 0)

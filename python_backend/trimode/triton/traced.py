@@ -15,6 +15,8 @@ from ..tracing.request_trace import Attributes, RequestTrace
 OPERATIONS = {"messages": "chat"}
 """gen_ai.operation.name by the field that holds the prompt; every other prompt is a text that goes on or is changed."""
 TEXT = "text_completion"
+SHOWN = ("temperature", "top_p", "top_k", "seed")
+"""Fields whose values a span has."""
 PROVIDER = "trimode"
 
 
@@ -23,13 +25,18 @@ class Traced:
 
     Attributes:
         trace: notes its passes.
-        given: its fields by name, once they were read.
     """
 
     def __init__(self, model: str, trace: RequestTrace) -> None:
         self.trace = trace
-        self.given: Mapping[str, object] = {}
         self._model = model
+        self._given: dict[str, int | float] = {}
+        self._operation = TEXT
+
+    def read(self, given: Mapping[str, object]) -> None:
+        """Note what a request asked for, by its fields; prompts are not kept."""
+        self._operation = next((OPERATIONS[name] for name in OPERATIONS if name in given), TEXT)
+        self._given = {name: value for name in SHOWN if isinstance(value := given.get(name), int | float)}
 
     def ended(self, chunk: Chunk, params: GenerationParams, outcome: str) -> None:
         """End the trace with the last chunk; `outcome` is how the metrics count the request."""
@@ -55,14 +62,9 @@ class Traced:
         self.trace.end(self.trace, self._beginning(), error.error_type)
 
     def _beginning(self) -> Attributes:
-        operation = next((OPERATIONS[name] for name in OPERATIONS if name in self.given), TEXT)
-        made: Attributes = {
-            "gen_ai.operation.name": operation,
+        return {
+            "gen_ai.operation.name": self._operation,
             "gen_ai.provider.name": PROVIDER,
             "gen_ai.request.model": self._model,
+            **{f"gen_ai.request.{name}": value for name, value in self._given.items()},
         }
-        for name in ("temperature", "top_p", "top_k", "seed"):
-            value = self.given.get(name)
-            if isinstance(value, int | float):
-                made[f"gen_ai.request.{name}"] = value
-        return made

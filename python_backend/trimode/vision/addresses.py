@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
@@ -46,13 +45,13 @@ class AllowedHosts:
     entries: frozenset[tuple[str, int | None]] = frozenset()
 
     @classmethod
-    def of(cls, names: Iterable[str]) -> AllowedHosts:
-        """Read entries, each a host or host:port; an IPv6 address stands in brackets.
+    def of(cls, names: str) -> AllowedHosts:
+        """Read entries, separated by commas, each a host or host:port; an IPv6 address stands in brackets.
 
         Raises:
             ConfigError: one is not of that form. No entry stands for several hosts.
         """
-        return cls(frozenset(_entry(name) for name in names))
+        return cls(frozenset(_entry(name) for name in names.split(",") if name.strip()))
 
     def allows(self, target: Target) -> bool:
         """Whether a request may go there, as far as its name says."""

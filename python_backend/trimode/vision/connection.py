@@ -1,22 +1,29 @@
-"""One HTTP request to an address that was checked, every wait of which ends by a deadline. Knows no redirects."""
+"""One HTTP request to an address that was checked; each wait ends by a deadline, or with its request.
+
+Knows no redirects.
+"""
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
+import select
 import socket
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, TypeVar
 
 from .addresses import Address, Target
+from .until import Until
 
 HEADERS = {"Accept": "image/png, image/jpeg, image/webp, image/gif", "Accept-Encoding": "identity"}
 AGENT = "trimode"
 Allowed = Callable[[Address], bool]
+Result = TypeVar("Result")
 
 
 class NotAllowedError(Exception):
@@ -24,7 +31,7 @@ class NotAllowedError(Exception):
 
 
 @contextmanager
-def answer_of(target: Target, allowed: Allowed, deadline: float) -> Iterator[http.client.HTTPResponse]:
+def answer_of(target: Target, allowed: Allowed, until: Until) -> Iterator[http.client.HTTPResponse]:
     """Send a GET and give the answer, its body unread; the connection ends with the context.
 
     The address is looked up once, checked, and connected to, so that a name which changes its address between check
@@ -33,20 +40,20 @@ def answer_of(target: Target, allowed: Allowed, deadline: float) -> Iterator[htt
     Args:
         target: where to.
         allowed: which addresses may be connected to; all of a name's must be.
-        deadline: when every wait ends, in seconds of time.monotonic(). The look-up takes the time that the system's
-            resolver gives it.
+        until: ends every wait. The look-up takes the time that the system's resolver gives it.
 
     Raises:
         NotAllowedError: an address of the name may not be connected to.
-        OSError, http.client.HTTPException: it cannot be reached, or does not answer as HTTP does, or in time.
+        OSError, http.client.HTTPException: it cannot be reached, or does not answer as HTTP does.
+        CancelledError, DeadlineError: see Until.check.
     """
-    line = _connect(_addresses(target, allowed), target.port, deadline)
+    until.check()
+    line = _connect(_addresses(target, allowed), target.port, until)
     try:
         if target.scheme == "https":
-            line.settimeout(_left(deadline))  # the whole handshake
-            line = ssl.create_default_context().wrap_socket(line, server_hostname=target.host)
+            line = _secured(line, target.host, until)
         connection = http.client.HTTPConnection(target.host, target.port)
-        connection.sock = _Line(line, deadline)  # all of a socket that it uses
+        connection.sock = _Line(line, until)  # all of a socket that it uses
         connection.putrequest("GET", target.path, skip_host=True, skip_accept_encoding=True)
         for name, value in {"Host": target.authority, "User-Agent": AGENT, **HEADERS, "Connection": "close"}.items():
             connection.putheader(name, value)
@@ -67,49 +74,84 @@ def _addresses(target: Target, allowed: Allowed) -> list[str]:
     return addresses
 
 
-def _connect(addresses: list[str], port: int, deadline: float) -> socket.socket:
-    """Connect to the first address that answers."""
+def _connect(addresses: list[str], port: int, until: Until) -> socket.socket:
+    """Return a line to the first address that answers; it never blocks."""
     last: OSError = OSError("the name has no address")
     for address in addresses:
+        line = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
         try:
-            return socket.create_connection((address, port), timeout=_left(deadline))
-        except OSError as exc:
-            last = exc
+            line.setblocking(False)
+            code = line.connect_ex((address, port))
+            if code == errno.EINPROGRESS:
+                _wait(line, select.POLLOUT, until)
+                code = line.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if not code:
+                return line
+            line.close()
+            last = OSError(code, "no connection")
+        except BaseException:
+            line.close()
+            raise
     raise last
 
 
-def _left(deadline: float) -> float:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("timed out")
-    return left
+def _secured(line: socket.socket, host: str, until: Until) -> ssl.SSLSocket:
+    """Return a line over TLS, once the handshake is done."""
+    made = ssl.create_default_context().wrap_socket(line, server_hostname=host, do_handshake_on_connect=False)
+    try:
+        _done(made, made.do_handshake, until)
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _wait(line: socket.socket, event: int, until: Until) -> None:
+    """Wait until a line can be read or written, or has failed."""
+    poll = select.poll()
+    poll.register(line, event)
+    while not poll.poll(until.moment() * 1000):
+        pass
+
+
+def _done(line: socket.socket, step: Callable[[], Result], until: Until) -> Result:
+    """Do what may have to wait for the other side, and return what it returns."""
+    while True:
+        until.check()
+        try:
+            return step()
+        except ssl.SSLWantWriteError:
+            _wait(line, select.POLLOUT, until)
+        except (ssl.SSLWantReadError, BlockingIOError):
+            _wait(line, select.POLLIN, until)
 
 
 class _Line:
     """A socket for http.client each of whose waits ends by a deadline, however slowly bytes drip in."""
 
-    def __init__(self, line: socket.socket, deadline: float) -> None:
-        self._line, self._deadline = line, deadline
+    def __init__(self, line: socket.socket, until: Until) -> None:
+        self._line, self._until = line, until
 
     def sendall(self, data: Any) -> None:
-        self._line.settimeout(_left(self._deadline))
-        self._line.sendall(data)
+        left = memoryview(data)
+        while left:
+            _wait(self._line, select.POLLOUT, self._until)
+            left = left[_done(self._line, partial(self._line.send, left), self._until) :]
 
     def makefile(self, mode: str) -> io.BufferedReader:
-        return io.BufferedReader(_Reader(self._line, self._deadline))
+        return io.BufferedReader(_Reader(self._line, self._until))
 
     def close(self) -> None:
         """Do nothing: the context that made the connection ends it."""
 
 
 class _Reader(io.RawIOBase):
-    def __init__(self, line: socket.socket, deadline: float) -> None:
+    def __init__(self, line: socket.socket, until: Until) -> None:
         super().__init__()
-        self._line, self._deadline = line, deadline
+        self._line, self._until = line, until
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        self._line.settimeout(_left(self._deadline))
-        return self._line.recv_into(buffer)
+        return _done(self._line, partial(self._line.recv_into, buffer), self._until)

@@ -53,15 +53,23 @@ class PromptPictures:
 
     Attributes:
         places: (P,) int64, ascending, the positions of all pads in the prompt.
-        features: (P, hidden) float32, what the model reads there.
-        keys: of each of these positions, the number that stands for its picture.
-        count: pictures.
+        pictures: what stands for each; all prompts with the same picture share its features.
+        ends: (pictures,) int64, how many of `places` are taken by a picture and those before it.
     """
 
     places: Ints
-    features: Floats
-    keys: tuple[int, ...]
-    count: int
+    pictures: tuple[Encoded, ...]
+    ends: Ints
+
+    @property
+    def count(self) -> int:
+        """How many there are."""
+        return len(self.pictures)
+
+    @property
+    def keys(self) -> tuple[int, ...]:
+        """Of each of `places`, the number that stands for its picture."""
+        return tuple(one.key for one in self.pictures for _ in range(len(one.features)))
 
     @classmethod
     def of(cls, prompt: Sequence[int], pad: int, pictures: Sequence[Encoded]) -> PromptPictures | None:
@@ -71,18 +79,23 @@ class PromptPictures:
             ValueError: the prompt has more or fewer pads than the pictures have rows.
         """
         places = np.flatnonzero(np.asarray(prompt, dtype=np.int64) == pad)
-        rows = sum(len(one.features) for one in pictures)
+        ends = np.cumsum([len(one.features) for one in pictures], dtype=np.int64)
+        rows = int(ends[-1]) if pictures else 0
         if len(places) != rows:
             raise ValueError(f"expected {rows} tokens {pad} for {len(pictures)} pictures, found {len(places)}")
-        if not pictures:
-            return None
-        features = np.concatenate([one.features for one in pictures])
-        keys = [one.key for one in pictures for _ in range(len(one.features))]
-        return cls(places, features, tuple(keys), len(pictures))
+        return cls(places, tuple(pictures), ends) if pictures else None
 
     def within(self, start: int, count: int) -> Features | None:
         """Return what the model reads in place of embeddings among the `count` tokens from `start` on; None if none."""
-        return Features(self.places, self.features).within(start, count)
+        first, last = np.searchsorted(self.places, (start, start + count)).tolist()
+        if first == last:
+            return None
+        rows = []  # of one picture, as a pass usually reads them, nothing is copied
+        for one, end in zip(self.pictures, self.ends.tolist(), strict=True):
+            begin = end - len(one.features)
+            if begin < last and first < end:
+                rows.append(one.features[max(first - begin, 0) : last - begin])
+        return Features(self.places[first:last] - start, rows[0] if len(rows) == 1 else np.concatenate(rows))
 
     def keyed(self, tokens: Sequence[int]) -> list[int]:
         """Return a text that begins with the prompt, or a part of it, with its picture's key for each pad's id.

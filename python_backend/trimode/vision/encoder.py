@@ -13,13 +13,15 @@ from pathlib import Path
 
 import numpy as np
 
-from ..bundle.manifest import Manifest
+from ..bundle.manifest import MANIFEST, Manifest
 from ..bundle.vision_facts import VisionFacts
 from ..engines.base import EngineOptions, Floats
 from ..engines.registry import open_tower
 from ..engines.tower import Tower
 from ..errors import NotFiniteError
 from .encoded import Encoded, Pixels
+from .size import check_facts
+from .until import Until
 
 PASS_PATCHES = 4096
 """Patches of one pass of the tower over several pictures: small ones share a pass, and a large one has its own."""
@@ -36,8 +38,10 @@ def open_encoder(
         budget: bytes of what is kept of pictures.
 
     Raises:
-        BundleError: the tower is broken, or its engine has none.
+        BundleError: the tower is broken or of sizes that pictures do not have, or its engine has none.
     """
+    if manifest.vision is not None:
+        check_facts(manifest.vision, str(bundle / MANIFEST))
     tower = open_tower(bundle, manifest, options, gpu)
     if tower is None or manifest.vision is None:
         return None
@@ -68,18 +72,24 @@ class Encoder:
         self._kept: OrderedDict[int, Encoded] = OrderedDict()
         self._lock = threading.Lock()
 
-    def encode(self, pictures: Sequence[Pixels]) -> list[Encoded]:
+    def encode(self, pictures: Sequence[Pixels], until: Until | None = None) -> list[Encoded]:
         """Return what stands for each picture, in order; blocks while the tower runs. Equal pictures are one.
+
+        Args:
+            until: heard before each pass; PICTURE_SECONDS from now without it.
 
         Raises:
             EngineError: the tower failed.
             NotFiniteError: it gave values that are not finite.
+            CancelledError, DeadlineError: see Until.check.
         """
+        until = until or Until.of()
         keys = [self._key(one) for one in pictures]
-        with self._lock:
+        with until.holding(self._lock):
             found = {key: self._kept[key] for key in keys if key in self._kept}
             new = {key: one for key, one in zip(keys, pictures, strict=True) if key not in found}
             for batch in _passes(list(new.items())):
+                until.check()
                 rows = self._tower.encode([one.pixels for _, one in batch])
                 found |= {key: _checked(features, key) for (key, _), features in zip(batch, rows, strict=True)}
             self.encoded += len(new)
@@ -111,6 +121,7 @@ class Encoder:
 def _checked(features: Floats, key: int) -> Encoded:
     if not np.isfinite(features).all():
         raise NotFiniteError(NOT_FINITE)
+    features.setflags(write=False)  # it is shared by all prompts in which the picture stands
     return Encoded(features, key)
 
 

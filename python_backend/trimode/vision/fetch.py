@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import http.client
-import time
 from dataclasses import dataclass, field
 from urllib.parse import urljoin
 
-from ..errors import Described, RequestError
+from ..errors import DeadlineError, Described, RequestError
 from .addresses import AllowedHosts, Target, is_public, target_of
 from .connection import Allowed, NotAllowedError, answer_of
+from .until import Until
 
-SECONDS = 10.0
-"""Seconds that a picture may take, redirects included: one of the 20 MiB at 2 MiB a second."""
 MOST_REDIRECTS = 3
 REDIRECTS = (301, 302, 303, 307, 308)
 PIECE = 64 * 1024
@@ -26,13 +24,11 @@ class Fetcher:
     Attributes:
         hosts: those that may be asked; none by default, and then nothing leaves the machine.
         most_bytes: of a picture.
-        seconds: that one may take, redirects included.
         allowed: which addresses may be connected to. Tests allow loopback; a server has no setting for it.
     """
 
     hosts: AllowedHosts = field(default_factory=AllowedHosts)
     most_bytes: int = 20 * 2**20
-    seconds: float = SECONDS
     allowed: Allowed = is_public
 
     def check(self, url: str, name: str) -> Target:
@@ -51,34 +47,54 @@ class Fetcher:
             raise RequestError(name, limit, target.authority, error_type="bad_image_url")
         return target
 
-    def fetch(self, url: str, name: str) -> bytes:
+    def fetch(self, url: str, name: str, until: Until) -> bytes:
         """Return what a URL gives.
 
         Args:
             url: http or https.
             name: the field that it came in, for errors.
+            until: how long it may take, redirects included.
 
         Raises:
             RequestError: bad_image_url; see `check`, or it leads to an address that is not public, or to too many
-                others, or does not give a file of at most `most_bytes` in time.
+                others, or does not give a file of at most `most_bytes` in the time of pictures.
+            CancelledError, DeadlineError: nobody waits any more, or the request's own time is over.
         """
-        deadline = time.monotonic() + self.seconds
+        target = self.check(url, name)
         for _ in range(MOST_REDIRECTS + 1):
-            target = self.check(url, name)
             try:
-                with answer_of(target, self.allowed, deadline) as answer:
+                with answer_of(target, self.allowed, until) as answer:
                     if answer.status not in REDIRECTS:
                         return self._body(answer, target, name)
-                    url = _next(url, answer.getheader("Location"), name)
+                    location = answer.getheader("Location")
             except NotAllowedError as exc:
                 limit = "must lead to public addresses alone"
                 raise RequestError(name, limit, target.authority, error_type="bad_image_url") from exc
-            except (OSError, http.client.HTTPException) as exc:
-                limit, why = f"must be fetched within {self.seconds:g} s", _reason(exc)
-                given = Described(f"{target.authority}: {why}")
-                raise RequestError(name, limit, given, error_type="bad_image_url") from exc
+            except (OSError, http.client.HTTPException, DeadlineError) as exc:
+                if until.of_request and isinstance(exc, DeadlineError):
+                    raise
+                given = Described(f"{target.authority}: {_reason(exc)}")
+                raise RequestError(name, f"must be fetched {until.limit}", given, error_type="bad_image_url") from exc
+            url, target = self._next(url, target, location, name)
         limit = f"must lead to a picture by at most {MOST_REDIRECTS} redirects"
         raise RequestError(name, limit, Described("more of them"), error_type="bad_image_url")
+
+    def _next(self, url: str, before: Target, location: str | None, name: str) -> tuple[str, Target]:
+        """Return where a redirect leads.
+
+        Raises:
+            RequestError: nowhere, from https to http, or where `check` refuses to ask.
+        """
+        try:
+            found = urljoin(url, location or "")
+        except ValueError as exc:
+            raise RequestError(name, "must not redirect to what is no URL", url, error_type="bad_image_url") from exc
+        if not location:
+            raise RequestError(name, "must not redirect to nowhere", url, error_type="bad_image_url")
+        target = self.check(found, name)
+        if before.scheme == "https" and target.scheme != "https":
+            raise RequestError(name, "must not redirect from https to http", url, error_type="bad_image_url")
+        return found, target
 
     def _body(self, answer: http.client.HTTPResponse, target: Target, name: str) -> bytes:
         if answer.status != 200:
@@ -100,25 +116,8 @@ class Fetcher:
         return RequestError(name, limit, Described(given), error_type="bad_image_url")
 
 
-def _next(url: str, location: str | None, name: str) -> str:
-    """Return where a redirect leads.
-
-    Raises:
-        RequestError: nowhere, or from https to http.
-    """
-    try:
-        found = urljoin(url, location or "")
-    except ValueError as exc:
-        raise RequestError(name, "must not redirect to what is no URL", url, error_type="bad_image_url") from exc
-    if not location:
-        raise RequestError(name, "must not redirect to nowhere", url, error_type="bad_image_url")
-    if url.startswith("https:") and not found.startswith("https:"):
-        raise RequestError(name, "must not redirect from https to http", url, error_type="bad_image_url")
-    return found
-
-
 def _reason(exc: Exception) -> str:
     """Return why a fetch failed, in words that hold no address and no path."""
-    if isinstance(exc, TimeoutError):
+    if isinstance(exc, TimeoutError | DeadlineError):
         return "it took too long"
     return "it could not be reached" if isinstance(exc, OSError) else "it did not answer as HTTP does"

@@ -17,6 +17,7 @@ from .limits import ImageLimits
 from .picture_file import read
 from .resample import resize
 from .size import cells_of
+from .until import Until
 
 MEAN = (0.48145466, 0.4578275, 0.40821073)
 STD = (0.26862954, 0.26130258, 0.27577711)
@@ -38,11 +39,6 @@ class Picture:
     cells: tuple[int, int]
     digest: bytes
 
-    @property
-    def image_tokens(self) -> int:
-        """Feature rows that the tower makes of it: one a cell."""
-        return self.cells[0] * self.cells[1]
-
 
 def prepare(
     data: bytes,
@@ -50,6 +46,7 @@ def prepare(
     *,
     limits: ImageLimits | None = None,
     field: str = "image_bytes_input",
+    until: Until | None = None,
 ) -> Picture:
     """Return the picture of a PNG, JPEG, WebP or GIF file, resized and normalised.
 
@@ -58,12 +55,16 @@ def prepare(
         max_image_size: pixels of the longer side at most, a multiple of 28.
         limits: what is too large; the defaults without it.
         field: where it came from, for errors.
+        until: heard once it is decoded; nothing is heard without it.
 
     Raises:
         RequestError: bad_image, for what is no picture or too large; invalid_value, for `max_image_size`.
+        CancelledError, DeadlineError: see Until.check.
     """
     check_max_image_size("max_image_size", max_image_size)
     pixels = read(data, limits or ImageLimits(), field)  # (H, W, 3)
+    if until is not None:
+        until.check()
     cells = cells_of(pixels.shape[1], pixels.shape[0], max_image_size)
     normalised = normalise(resize_to(pixels, cells))
     normalised.setflags(write=False)

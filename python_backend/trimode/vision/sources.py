@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 from ..errors import Described, RequestError
 from .fetch import Fetcher
 from .limits import ImageLimits
+from .until import Until
 
 DATA = re.compile(r"data:([^,]{0,256}),", re.IGNORECASE)
 """What stands before the data of a data: URL (RFC 2397): a media type and its parameters, perhaps `;base64`."""
@@ -34,14 +35,29 @@ def of_base64(text: str | bytes, limits: ImageLimits, field: str) -> bytes:
         raise RequestError(field, "must be valid base64", given, error_type="bad_image") from exc
 
 
-def of_url(url: str, limits: ImageLimits, fetcher: Fetcher, field: str) -> bytes:
+def of_url(url: str, limits: ImageLimits, fetcher: Fetcher, field: str, until: Until) -> bytes:
     """Return the bytes that a URL gives: the data in it, or what is fetched from a host that the operator named.
 
     Raises:
         RequestError: bad_image_url, for a URL that cannot be read or is not allowed; bad_image, for its data.
+        CancelledError, DeadlineError: see Fetcher.fetch.
     """
-    if url[:5].lower() != "data:":
-        return fetcher.fetch(url, field)
+    if not is_data(url):
+        return fetcher.fetch(url, field, until)
+    return of_data(url, limits, field)
+
+
+def is_data(url: str) -> bool:
+    """Whether a URL has what it stands for in itself, so that nothing is fetched."""
+    return url[:5].lower() == "data:"
+
+
+def of_data(url: str, limits: ImageLimits, field: str) -> bytes:
+    """Return the bytes in a data: URL.
+
+    Raises:
+        RequestError: bad_image_url, for a URL that cannot be read; bad_image, for its data.
+    """
     found = DATA.match(url)
     if found is None:
         given = Described(f"{len(url)} characters")

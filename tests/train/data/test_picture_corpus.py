@@ -15,7 +15,7 @@ from trimode_train.data.archive import ArchiveCorpus
 from trimode_train.data.chat import IMAGE_TEMPLATE, TEMPLATE, Message, render
 from trimode_train.data.packing import Document, NoiseOptions, Shape, pack, plan
 from trimode_train.data.patches import cells_of, patches_of
-from trimode_train.data.picture_corpus import PictureCorpus, domains_of
+from trimode_train.data.picture_corpus import IDS, PictureCorpus, domains_of
 from trimode_train.data.pictures import PICTURES, Variety
 from trimode_train.data.recipe import PictureOptions, Recipe
 from trimode_train.data.tokenizer import EXTRA, load_tokenizer, with_images
@@ -66,7 +66,7 @@ def test_a_document_is_picture_question_and_answer(seeing: Tokenizer, chat: bool
     corpus = PictureCorpus(seeing, PictureOptions(share=1.0, chat=chat), None)
     drawn = PICTURES["number"].make(Random(1), Variety())
     document = corpus.chat(drawn)
-    ids = expand(cells_of(drawn.pixels))
+    ids = expand(cells_of(drawn.pixels), IDS)
     start = document.ids.index(18)
     assert document.ids[start : start + len(ids)] == ids and document.ids.count(19) == ids.count(19)
     text = seeing.decode(document.ids, skip_special_tokens=True)

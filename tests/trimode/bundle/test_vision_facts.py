@@ -13,9 +13,8 @@ from trimode.bundle.manifest import MANIFEST, TOWER_GRAPH, Manifest
 from trimode.bundle.vision_facts import VisionFacts
 from trimode.errors import BundleError
 
+from tests.support.pictures import FACTS
 from tests.support.toy import manifest
-
-FACTS = VisionFacts(patch=14, merge=2, side=110, start=18, pad=19, row_break=20, end=21)
 
 
 def test_what_is_written_is_read_back() -> None:
@@ -35,6 +34,7 @@ def without(name: str) -> Callable[[dict[str, Any]], object]:
         (lambda raw: raw.update(side="110"), "vision.side: expected a whole number"),
         (lambda raw: raw.update(side=True), "vision.side: expected a whole number"),
         (lambda raw: raw.update(start=-1), "vision.start: expected a whole number"),
+        (lambda raw: raw.update(start=20), r"must be four different ids, got \[20, 19, 20, 21\]"),
     ],
 )
 def test_what_is_broken_is_named(edit: Callable[[dict[str, Any]], object], said: str) -> None:
@@ -76,3 +76,9 @@ def test_a_manifest_from_before_towers_has_none(tmp_path: Path) -> None:
 def test_facts_and_files_agree(tmp_path: Path, vision: VisionFacts | None, files: list[str], said: str) -> None:
     with pytest.raises(BundleError, match=said):
         Manifest.load(saved(tmp_path, vision, *files))
+
+
+def test_ids_are_of_the_vocabulary(tmp_path: Path) -> None:
+    far = dataclasses.replace(FACTS, end=manifest().vocab_size)
+    with pytest.raises(BundleError, match=f"vision must have ids below vocab_size {far.end}, got {far.end}"):
+        Manifest.load(saved(tmp_path, far, "model.onnx", TOWER_GRAPH))

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trimode.api.fields import Mode
-from trimode.errors import Described, EngineError, OutOfMemoryError, RequestError, engine_failure, shorten
+from trimode.errors import (
+    CancelledError,
+    Described,
+    EngineError,
+    OutOfMemoryError,
+    RequestError,
+    engine_failure,
+    shorten,
+)
 
 
 @pytest.mark.parametrize(
@@ -72,3 +80,8 @@ def test_want_of_memory_is_nobodys_fault_and_may_pass(cause: Exception) -> None:
 def test_the_words_of_a_library_are_not_for_callers() -> None:
     error = engine_failure("a step failed", RuntimeError("[ONNXRuntimeError] /home/x/model.onnx: node Gather_7"))
     assert error.on_the_wire() == "engine_failed: a step failed; the server's log says why"
+
+
+def test_a_cancelled_request_always_says_so() -> None:
+    assert CancelledError().on_the_wire() == CancelledError("").on_the_wire() == "cancelled: the request was cancelled"
+    assert str(CancelledError("the server is stopping")) == "the server is stopping"

@@ -173,5 +173,5 @@ def test_without_a_tokenizer_there_is_lookup_and_no_prediction() -> None:
 
 def test_a_request_that_asks_for_none_has_none() -> None:
     with running(ToyEngine()) as runtime:
-        params = runtime._check({"input_ids": [3]}, False)
+        params = runtime.check({"input_ids": [3]}, print).params
         assert free_drafts_of(params, [3], runtime.services) is None

@@ -178,7 +178,7 @@ def test_other_fields_of_choice_hold_too(runtime: Runtime) -> None:
 
 
 def test_a_free_gap_has_no_guide(runtime: Runtime) -> None:
-    params = runtime._check({"text_input": "a", "suffix": "b"}, False)
+    params = runtime.check({"text_input": "a", "suffix": "b"}, print).params
     assert runtime.tokenizer is not None
     assert GapGuides.of(params, GappedText.of(params, runtime.tokenizer), runtime.services) is None
     assert params.echo()[SCOPE] is None

@@ -24,8 +24,8 @@ def runtime() -> Iterator[Runtime]:
 
 
 def test_jobs_are_of_one_request_and_none_is_left_where_a_free_gap_was_tried(runtime: Runtime) -> None:
-    params, owner = runtime._check({"text_input": "ab", "suffix": "cd"}, False), object()
-    made = GapJobs(Request(params, {}, lambda chunk: None, None), runtime.services, owner, lambda *args: None)
+    params, owner = runtime.check({"text_input": "ab", "suffix": "cd"}, print).params, object()
+    made = GapJobs(Request(params, lambda chunk: None, None), runtime.services, owner, lambda *args: None)
     assert runtime.tokenizer is not None
     context = GapContext(runtime.tokenizer, "ab", "cd", block=8, end_id=None, capacity=512)
     gap = GapSearch.of(context, (3,), 3)
@@ -41,12 +41,12 @@ def test_jobs_are_of_one_request_and_none_is_left_where_a_free_gap_was_tried(run
 
 def test_what_is_given_gets_the_probabilities_that_the_model_has(runtime: Runtime) -> None:
     params, done = (
-        runtime._check({"text_input": "ab", "suffix": "cd", "return_log_probs": True}, False),
+        runtime.check({"text_input": "ab", "suffix": "cd", "return_log_probs": True}, print).params,
         threading.Event(),
     )
     tokenizer, engine = runtime.tokenizer, runtime.engine
     assert tokenizer is not None and isinstance(engine, ToyEngine)
-    made = GapJobs(Request(params, {}, lambda chunk: None, None), runtime.services, object(), lambda *args: done.set())
+    made = GapJobs(Request(params, lambda chunk: None, None), runtime.services, object(), lambda *args: done.set())
     context = GapContext(tokenizer, "ab", "cd", block=8, end_id=None, capacity=512)
     given, start = tokenizer.encode("xyz"), context.starts[-1]
     job = made.filling(GapSearch.of(context, (3,), 3), start, 3, given)

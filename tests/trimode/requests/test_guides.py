@@ -26,7 +26,7 @@ def runtime() -> Iterator[Runtime]:
 
 def guide(runtime: Runtime, **asked: Any) -> Guide | None:
     given = {"guided_decoding_guide_type": "regex", "guided_decoding_guide": "[a-z]*", "messages": CHAT, **asked}
-    done = runtime._check(given, False)
+    done = runtime.check(given, print).params
     return guide_of(done, runtime.services)
 
 

@@ -167,7 +167,7 @@ def test_what_a_draft_must_not_have_is_left_out_with_its_log_prob(build: Build) 
     runtime = build()
     found: list[tuple[list[int], list[float]]] = []
     params = GenerationParams.parse({**OPEN, "return_log_probs": True, "seed": 1}, runtime.defaults)
-    job = InfillRequest(Request(params, {}, lambda chunk: None, None), runtime.services)
+    job = InfillRequest(Request(params, lambda chunk: None, None), runtime.services)
     job.start()
     job._queue = lambda jobs: found.append((jobs[0].sequence.infill.given, jobs[0].sequence.log_probs))  # type: ignore
     a, b = TOKENIZER.encode("ab")

@@ -46,4 +46,4 @@ def test_a_text_that_does_not_match_is_refused(runtime: Runtime) -> None:
 
 def test_the_rule_that_leaves_gaps_stays(runtime: Runtime) -> None:
     asked = {"text": TEXT, "guided_decoding_guide_type": "json", "reveal": "entropy"}
-    assert runtime._check(asked, False).echo()["reveal"] == "entropy"
+    assert runtime.check(asked, print).params.echo()["reveal"] == "entropy"

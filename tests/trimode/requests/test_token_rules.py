@@ -11,7 +11,7 @@ from tests.support.toy import EOS, ToyEngine, running
 
 def fields(**given: Any) -> list[str]:
     with running(ToyEngine()) as runtime:
-        params = runtime._check({"input_ids": [3], **given}, False)
+        params = runtime.check({"input_ids": [3], **given}, print).params
         return [rule.field for rule in rules_of(params, runtime.services)]
 
 

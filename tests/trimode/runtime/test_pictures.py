@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from trimode.api.answer import Chunk
 from trimode.config import ServerConfig
+from trimode.errors import CancelledError, DeadlineError
 from trimode.runtime import Runtime
 from trimode.vision.expansion import expand, expanded_length
 from trimode.vision.picture import prepare
 
 from tests.support.picture_checkpoints import KIT, MARKERS, picture, write
-from tests.support.pictures import noise, saved
+from tests.support.pictures import FACTS, noise, saved
 from tests.support.refused import refused
 
 pytestmark = pytest.mark.subprocess  # chat templates are rendered, and grammars tried, in processes of their own
@@ -96,7 +98,7 @@ def test_pictures_stand_where_messages_have_them(sighted: Runtime) -> None:
     plain = prompt_of(sighted, messages=said("ab"))
     at = ids.index(18)
     first = ids[at : at + expanded_length(CELLS)]
-    assert first == expand(CELLS)
+    assert first == expand(CELLS, FACTS.ids)
     rest = ids[:at] + ids[at + len(first) :]
     assert rest[:-8] + rest[-8:] == [*rest] and rest.count(18) == 1
     assert [token for token in rest if token not in MARKERS] == plain
@@ -121,16 +123,16 @@ def test_every_shape_of_a_part_is_the_same_picture(sighted: Runtime, part: dict[
 
 def test_pictures_beside_a_text_stand_before_it(sighted: Runtime) -> None:
     ids = prompt_of(sighted, text_input="ab", image_url_input=[as_url(NOISY)])
-    assert ids == [*expand(CELLS), *prompt_of(sighted, text_input="ab")]
+    assert ids == [*expand(CELLS, FACTS.ids), *prompt_of(sighted, text_input="ab")]
     both = prompt_of(
         sighted, text_input="ab", image_url_input=[as_url(NOISY)], image_bytes_input=[as_base64(picture("pixel"))]
     )
-    assert both == [*expand((1, 1)), *ids]
+    assert both == [*expand((1, 1), FACTS.ids), *ids]
 
 
 def test_a_smaller_setting_takes_fewer_places(sighted: Runtime) -> None:
     ids = prompt_of(sighted, input_ids=[5, 18], image_bytes_input=[as_base64(NOISY)], max_image_size=28)
-    assert ids == [5, *expand((1, 1))]
+    assert ids == [5, *expand((1, 1), FACTS.ids)]
 
 
 @pytest.mark.parametrize("allow", [False, True])
@@ -239,3 +241,51 @@ def test_a_prompt_that_does_not_fit_with_its_picture_is_refused(sighted: Runtime
         pytest.skip("this capacity holds more pictures than a request may have")
     error = refused(sighted, text_input="a", image_url_input=[large] * count)
     assert error.error_type == "prompt_too_long"
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"text_input": "a", "max_tokens": 0}, "max_tokens"),
+        ({"text_input": "a", "image_url_input": ["http://a.org/x.png"]}, "image_url_input[0]"),
+        ({"input_ids": [1]}, "input_ids"),
+    ],
+)
+def test_what_is_known_to_be_bad_is_refused_before_a_picture_is_read(
+    sighted: Runtime, given: dict[str, object], field: str
+) -> None:
+    """The first picture is none; nobody has looked at it."""
+    assert refused(sighted, image_bytes_input=["AAAA"], **given).field == field
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"text_input": "a", "image_bytes_input": [as_base64(NOISY)]},
+        {"text": "a", "instruction": "mend", "image_url_input": [as_url(NOISY)]},
+        {"messages": said("a", as_url(NOISY))},
+    ],
+)
+def test_files_are_not_kept_once_they_are_read(sighted: Runtime, given: dict[str, object]) -> None:
+    checked = sighted.check(given, lambda chunk: None)
+    loaded = sighted.load(checked)
+    assert as_base64(NOISY) in repr(checked) and as_base64(NOISY) not in repr(loaded)
+    assert len(loaded.params.prompt.images) == 1 and loaded.pictures.tokens == expanded_length(CELLS)
+
+
+def test_loading_ends_with_the_request(sighted: Runtime) -> None:
+    given = {"text_input": "a", "image_bytes_input": [as_base64(saved(noise(77, 50)))], "timeout_ms": 60_000}
+    before, checked = sighted.stats(), sighted.check(given, lambda chunk: None)
+    with pytest.raises(CancelledError):
+        sighted.load(checked, lambda: True)
+    with pytest.raises(DeadlineError, match="within the request's timeout"):
+        sighted.load(replace(checked, arrived=checked.arrived - 60))
+    assert sighted.stats().encoded_pictures == before.encoded_pictures
+    assert sighted.load(checked).pictures.tokens
+
+
+def test_requests_with_one_picture_share_what_the_model_reads(sighted: Runtime) -> None:
+    given = {"text_input": "a", "image_bytes_input": [as_base64(NOISY)]}
+    first, second = (sighted.load(sighted.check(given, lambda chunk: None)).pictures.loaded[0] for _ in range(2))
+    assert first.encoded.features is second.encoded.features
+    assert not first.encoded.features.flags.writeable

@@ -12,7 +12,7 @@ from trimode.api.params import GenerationParams
 from trimode.decoding.sequence import SequenceState
 from trimode.scheduling.prefix_cache import PAGE, PrefixCache
 from trimode.scheduling.prefix_sharing import PrefixSharing, Reading, cache_of
-from trimode.vision.encoded import PromptPictures
+from trimode.vision.encoded import Encoded, PromptPictures
 
 from tests.support.arrays import Array
 from tests.support.toy import EOS, MASK, VOCAB, ToyEngine
@@ -112,7 +112,7 @@ def test_a_prompt_with_pictures_is_keyed_once_however_many_steps_read_it(
         return key(self, tokens)
 
     monkeypatch.setattr(PromptPictures, "keyed", noted)
-    pictures = PromptPictures(np.array([1, 2]), np.zeros((2, 4), dtype=np.float32), (-7, -7), 1)
+    pictures = PromptPictures(np.array([1, 2]), (Encoded(np.zeros((2, 4), np.float32), -7),), np.array([2]))
     seq = sequence(LONG)
     seq.pictures = pictures
     sharing = PrefixSharing(PrefixCache(2**20), engine)

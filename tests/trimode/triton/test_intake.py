@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import pytest
 from trimode.errors import CancelledError, OverloadedError
 from trimode.scheduling.job import Claim
-from trimode.triton import intake
 from trimode.triton.intake import Intake
 
 
@@ -67,9 +67,8 @@ def test_users_of_one_caller_take_turns() -> None:
     assert found.index("b") <= 1
 
 
-def test_the_caller_with_the_most_makes_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MOST_WAITING", 3)
-    made, causes, found = Intake("the grammars of others"), list[Exception](), threading.Event()
+def test_the_caller_with_the_most_makes_room() -> None:
+    made, causes, found = Intake("the grammars of others", places=3), list[Exception](), threading.Event()
     go = held(made)
     for _ in range(3):
         made.put(lambda: None, causes.append, Claim("many"))
@@ -96,9 +95,8 @@ def test_one_that_fails_is_refused_and_the_next_goes_on() -> None:
     assert [type(cause) for cause in causes] == [ZeroDivisionError]
 
 
-def test_too_many_are_refused_and_those_that_wait_at_the_end_hear_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MOST_WAITING", 2)
-    made, causes = Intake("the chat template"), list[Exception]()
+def test_too_many_are_refused_and_those_that_wait_at_the_end_hear_of_it() -> None:
+    made, causes = Intake("the chat template", places=2), list[Exception]()
     began, go = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -109,7 +107,7 @@ def test_too_many_are_refused_and_those_that_wait_at_the_end_hear_of_it(monkeypa
     assert began.wait(20)
     for _ in range(2):
         made.put(hold, causes.append)
-    with pytest.raises(OverloadedError, match="2 requests wait for the chat template"):
+    with pytest.raises(OverloadedError, match="2 requests wait for the chat template, as many as may; try again"):
         made.put(hold, causes.append)
     closing = threading.Thread(target=made.close)
     closing.start()
@@ -133,6 +131,25 @@ def test_one_that_waited_too_long_is_refused() -> None:
     made.close()
     assert [type(cause) for cause in causes] == [OverloadedError]
     assert str(causes[0]).startswith("at most 0 s may be waited for the grammars")
+
+
+def test_one_that_is_cancelled_leaves_its_place_at_once() -> None:
+    """The thread is busy all the while, and the place is another's."""
+    made, causes, done = Intake("the pictures of others", places=1), list[Exception](), threading.Event()
+    leave = list[Callable[[], None]]()
+    go = held(made)
+    made.put(no_task, causes.append, Claim("one"), leave.append)
+    with pytest.raises(OverloadedError):
+        made.put(no_task, causes.append, Claim("one"))
+    leave[0]()
+    assert [str(cause) for cause in causes] == ["the request was cancelled"]
+    made.put(done.set, no_refusal, Claim("one"), leave.append)
+    go.set()
+    assert done.wait(60)
+    for one in leave:  # the wait is over
+        one()
+    made.close()
+    assert len(causes) == 1
 
 
 def no_task() -> None:
@@ -163,9 +180,8 @@ def test_a_refusal_that_fails_is_logged_and_the_next_goes_on(caplog: pytest.LogC
     assert "a request that waited could not be refused" in caplog.text and "ZeroDivisionError" in caplog.text
 
 
-def test_a_refusal_of_what_makes_room_that_fails_keeps_no_other_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(intake, "MOST_WAITING", 3)
-    made, found = Intake("the grammars of others"), threading.Event()
+def test_a_refusal_of_what_makes_room_that_fails_keeps_no_other_out() -> None:
+    made, found = Intake("the grammars of others", places=3), threading.Event()
     go = held(made)
     for _ in range(3):
         made.put(lambda: None, raises, Claim("many"))

@@ -17,7 +17,7 @@ Ends = list[tuple[Attributes, str]]
 def traced(**given: object) -> tuple[Traced, Ends]:
     ends: Ends = []
     made = Traced("nano", RequestTrace("", lambda trace, says, error: ends.append((says, error))))
-    made.given = given
+    made.read(given)
     return made, ends
 
 

@@ -20,7 +20,8 @@ def pictures() -> PromptPictures:
 
 def test_rows_go_to_the_pads_in_order() -> None:
     assert pictures().places.tolist() == [2, 3, 5, 6, 10]
-    assert pictures().features[:, 0].tolist() == [0, 2, 4, 6, 9]
+    found = pictures().within(0, len(PROMPT))
+    assert found is not None and found.rows[:, 0].tolist() == [0, 2, 4, 6, 9]
     assert pictures().count == 2
 
 
@@ -33,7 +34,7 @@ def test_a_prompt_read_in_two_pieces_reads_the_same_rows(cut: int) -> None:
             assert (part.places >= 0).all() and (part.places < count).all()
             found |= {start + int(at): row.tolist() for at, row in zip(part.places, part.rows, strict=True)}
     assert list(found) == pictures().places.tolist()
-    assert list(found.values()) == pictures().features.tolist()
+    assert list(found.values()) == [*FIRST.features.tolist(), *SECOND.features.tolist()]
 
 
 def test_a_piece_without_a_pad_reads_none() -> None:
@@ -53,3 +54,12 @@ def test_no_pictures() -> None:
 def test_pads_must_be_as_many_as_rows(prompt: list[int]) -> None:
     with pytest.raises(ValueError, match="expected 5 tokens 19 for 2 pictures"):
         PromptPictures.of(prompt, PAD, [FIRST, SECOND])
+
+
+def test_prompts_share_the_rows_of_a_picture() -> None:
+    """However many sequences read it, what the encoder gave is not copied."""
+    for prompt in (PROMPT, [18, 19, 19, 20, 19, 19, 21, 19]):
+        found = PromptPictures.of(prompt, PAD, [FIRST, SECOND])
+        assert found is not None
+        part = found.within(0, 7)
+        assert part is not None and np.shares_memory(part.rows, FIRST.features)

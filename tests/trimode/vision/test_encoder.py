@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
@@ -15,12 +15,13 @@ from trimode.bundle.vision_facts import VisionFacts
 from trimode.config import ServerConfig
 from trimode.engines.base import Floats
 from trimode.engines.tower import Tower
-from trimode.errors import NotFiniteError
+from trimode.errors import BundleError, CancelledError, DeadlineError, NotFiniteError
 from trimode.vision.encoder import PASS_PATCHES, Encoder, open_encoder
+from trimode.vision.until import Until
 
+from tests.support.pictures import FACTS
 from tests.support.toy import manifest
 
-FACTS = VisionFacts(patch=14, merge=2, side=110, start=18, pad=19, row_break=20, end=21)
 HIDDEN = 4
 
 
@@ -158,3 +159,36 @@ def test_a_bundle_with_a_tower_has_one(vlm_kit: Path, bundle_of: Callable[[Path]
     made = open_encoder(bundle, Manifest.load(bundle), ServerConfig(threads=1), 2**20)
     assert made is not None
     assert made.encode([Shown(0.5, (2, 1))])[0].features.shape == (2, 64)
+
+
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        (
+            replace(FACTS, patch=16),
+            "manifest.json: vision.patch x vision.merge must be 28 pixels, a cell's side, got 32",
+        ),
+        (replace(FACTS, side=99), "manifest.json: vision.side x vision.patch must be at least 1400 pixels.* got 1386"),
+    ],
+)
+def test_a_tower_of_sizes_that_pictures_do_not_have_is_not_opened(
+    tmp_path: Path, facts: VisionFacts, said: str
+) -> None:
+    with pytest.raises(BundleError, match=said):
+        open_encoder(tmp_path, replace(manifest(), vision=facts), ServerConfig(), 1)
+
+
+def test_features_are_read_by_all_and_written_by_none() -> None:
+    made = encoder(Counting())
+    first, again = made.encode([Shown(1.0)])[0], made.encode([Shown(1.0)])[0]
+    assert first is again and not first.features.flags.writeable
+
+
+def test_a_request_that_ended_takes_no_pass() -> None:
+    tower = Counting()
+    made = encoder(tower)
+    with pytest.raises(DeadlineError):
+        made.encode([Shown(1.0)], Until(0.0))
+    with pytest.raises(CancelledError):
+        made.encode([Shown(1.0)], Until.of(cancelled=lambda: True))
+    assert tower.passes == [] and made.held_bytes == 0

@@ -16,7 +16,7 @@ from tests.support.pictures import noise, saved
 def test_a_picture_of_whole_cells_is_normalised_and_not_resized() -> None:
     image = noise(2 * CELL, CELL)
     picture = prepare(saved(image))
-    assert picture.cells == (2, 1) and picture.image_tokens == 2
+    assert picture.cells == (2, 1)
     assert picture.pixels.shape == (3, CELL, 2 * CELL) and picture.pixels.dtype == np.float32
     expected = (np.asarray(image).transpose(2, 0, 1) / 255 - np.array(MEAN)[:, None, None]) / np.array(STD)[
         :, None, None

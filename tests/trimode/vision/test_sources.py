@@ -9,6 +9,7 @@ from trimode.errors import RequestError
 from trimode.vision.fetch import Fetcher
 from trimode.vision.limits import ImageLimits
 from trimode.vision.sources import of_base64, of_url
+from trimode.vision.until import Until
 
 LIMITS = ImageLimits(most_bytes=100)
 DATA = bytes(range(70))
@@ -31,7 +32,7 @@ def test_base64_with_line_ends_and_without_padding_is_read() -> None:
     ],
 )
 def test_a_data_url_holds_its_bytes(url: str) -> None:
-    assert of_url(url, LIMITS, Fetcher(), "image") == DATA
+    assert of_url(url, LIMITS, Fetcher(), "image", Until.of()) == DATA
 
 
 @pytest.mark.parametrize(
@@ -49,5 +50,5 @@ def test_a_data_url_holds_its_bytes(url: str) -> None:
 )
 def test_what_holds_no_picture_is_refused(url: str, error_type: str) -> None:
     with pytest.raises(RequestError) as caught:
-        of_url(url, LIMITS, Fetcher(), "image")
+        of_url(url, LIMITS, Fetcher(), "image", Until.of())
     assert caught.value.error_type == error_type

@@ -5,14 +5,17 @@ from __future__ import annotations
 from random import Random
 
 from tokenizers import Tokenizer
+from trimode.bundle.vision_facts import PictureIds
 from trimode.vision.expansion import expand
 
-from ..model.config import EOS_ID, IMAGE_START_ID
+from ..model.config import EOS_ID, IMAGE_BREAK_ID, IMAGE_END_ID, IMAGE_PAD_ID, IMAGE_START_ID
 from .chat import IMAGE_TEMPLATE, Message, render
 from .packing import Document, Documents
 from .patches import cells_of
 from .pictures import PICTURES, Drawn, PictureTask, Variety
 from .recipe import PictureOptions
+
+IDS = PictureIds(IMAGE_START_ID, IMAGE_PAD_ID, IMAGE_BREAK_ID, IMAGE_END_ID)
 
 
 def variety_of(options: PictureOptions, held_out: bool = False) -> Variety:
@@ -51,9 +54,9 @@ class PictureCorpus:
             messages: list[Message] = [{"role": "user", "content": parts}]
             text = self.tokenizer.encode(render(messages, template=IMAGE_TEMPLATE)).ids
             place = text.index(IMAGE_START_ID)
-            prompt = [*text[:place], *expand(cells_of(drawn.pixels)), *text[place + 1 :]]
+            prompt = [*text[:place], *expand(cells_of(drawn.pixels), IDS), *text[place + 1 :]]
         else:
-            prompt = [*expand(cells_of(drawn.pixels)), *self.tokenizer.encode(drawn.question).ids]
+            prompt = [*expand(cells_of(drawn.pixels), IDS), *self.tokenizer.encode(drawn.question).ids]
         reply = self.tokenizer.encode(drawn.answer).ids
         return Document([*prompt, *reply, EOS_ID], start=len(prompt), pictures=(drawn.pixels,))
 

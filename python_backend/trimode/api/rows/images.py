@@ -6,7 +6,7 @@ Knows no pixels, and fetches nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ...errors import Described, RequestError
@@ -23,10 +23,6 @@ MOST_IMAGE_CHARACTERS = 28 * 2**20
 """Of a picture as base64: the 20 MiB that a file may have, and room for a media type."""
 MOST_MESSAGES_CHARACTERS = 64 * 2**20
 """Of messages with their pictures; the largest body that the server takes is a lower limit by default."""
-IMAGE_START, IMAGE_PAD, IMAGE_BREAK, IMAGE_END = 18, 19, 20, 21
-"""`<|image_start|>`, one of which stands for a whole picture in a prompt that is not expanded; `<|image_pad|>`, whose
-place takes a feature row; `<|image_break|>` after each row of cells but the last; and `<|image_end|>`."""
-IMAGE_IDS = (IMAGE_START, IMAGE_PAD, IMAGE_BREAK, IMAGE_END)
 IMAGE_FIELDS = ("image_bytes_input", "image_url_input")
 """The fields that hold pictures, in the order in which these stand in the prompt."""
 
@@ -126,6 +122,15 @@ def sources_of(values: Mapping[str, Any]) -> tuple[ImageSource, ...]:
     for at, one in enumerate(values.get("image_url_input") or ()):
         found.append(ImageSource("url", one, f"image_url_input[{at}]"))
     return tuple(found)
+
+
+def without_files(message: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a checked message whose pictures have no data."""
+    content = message["content"]
+    if isinstance(content, str):
+        return message
+    parts = tuple(replace(part, value="") if isinstance(part, ImageSource) else part for part in content)
+    return {**message, "content": parts}
 
 
 def images_in(content: Content) -> Iterable[ImageSource]:

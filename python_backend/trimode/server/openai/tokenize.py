@@ -8,7 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from ...api.fields import INT32_MAX, MAX_INPUT_IDS
+from ...bundle.vision_facts import PictureIds
 from ...errors import Described
+from .pictures import has_pictures, with_places
 from .shared.dialogue import read_messages
 from .shared.errors import refused
 from .shared.exchange import Exchange
@@ -50,6 +52,8 @@ def tokenize(body: Mapping[str, Any], facts: Facts) -> dict[str, Any]:
         turns = read_messages("messages", given["messages"], History())
         job = {"messages": messages_of(turns, tools, facts.calls), "enable_thinking": thinking}
         ids = ids_of(job, facts, listed_of(turns, tools, facts.calls))
+        if has_pictures(job):
+            ids = with_places(ids, job, PictureIds(*tokenizer_of(facts, "messages").picture_ids))
     else:
         ids = tokenizer_of(facts, "prompt").encode(text("prompt", given["prompt"]), field="prompt")
     names = None

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from ...errors import Described, RequestError
 from ..limited_process import LimitedProcess, TooMuchError
@@ -25,9 +25,9 @@ logger = logging.getLogger(__name__)
 class EncoderProcess(LimitedProcess):
     """A tokenizer in a process of its own. Any thread may encode; one text is encoded at a time."""
 
-    def __init__(self, tokenizer: str, guarded: Collection[int] = ()) -> None:
-        """Start nothing yet; `tokenizer` is the content of its tokenizer.json, and `guarded` as Tokenizer has it."""
-        first = {"tokenizer": tokenizer, "guarded": sorted(guarded)}
+    def __init__(self, tokenizer: str, picture_ids: Sequence[int] = ()) -> None:
+        """Start nothing yet; `tokenizer` is the content of its tokenizer.json, and `picture_ids` are Tokenizer's."""
+        first = {"tokenizer": tokenizer, "picture_ids": list(picture_ids)}
         super().__init__(WORKER, "the process that encodes texts", first, MOST_BYTES)
         self._lock = threading.Lock()
 

@@ -27,7 +27,7 @@ def main() -> None:
         nonlocal encoder
         if encoder is None:
             backend = tokenizers.Tokenizer.from_str(message["tokenizer"])
-            encoder = Tokenizer(backend, None, {}, guarded=message["guarded"])
+            encoder = Tokenizer(backend, None, {}, picture_ids=message["picture_ids"])
             return {}
         try:
             ids, offsets = encoder.encode_with_offsets(message["text"], marked=message["marked"])

@@ -36,7 +36,7 @@ def drafting() -> Iterator[Runtime]:
 
 def test_every_prompt_is_asked_in_every_way_and_one_of_a_kind_is_timed(drafting: Runtime, tmp_path: Path) -> None:
     shares: list[float] = []
-    found = {"drafts": {
+    found: dict[str, Any] = {"drafts": {
         "prompts": 3, "tokens": 64, "training": RECORD,
         "precisions": {"float32": drafts.ask(drafting, PROMPTS, Pace(0.001, shares.append))},
     }}  # fmt: skip

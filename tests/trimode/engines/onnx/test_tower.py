@@ -115,7 +115,7 @@ def test_what_was_shown_is_not_seen_by_the_next_call_of_the_shape(engine: OnnxRu
     expected = engine.run([read(slot, None, 0, size)])[0].logits.copy()
     engine.run([read(slot, shown(engine, 1), 0, size)])
     assert_close(engine.run([read(slot, None, 0, size)])[0].logits, expected)
-    few = Features(np.array([2]), shown(engine, 1).features[:1])
+    few = Features(np.array([2]), shown(engine, 1).pictures[0].features[:1])
     once = engine.run([read(slot, None, 0, size)._replace(features=few)])[0].logits.copy()
     engine.run([read(slot, shown(engine, 2), 0, size)])
     assert_close(engine.run([read(slot, None, 0, size)._replace(features=few)])[0].logits, once)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ....text.tokenizer import END_THINK
-from ..pictures import KINDS, Content, joined, read_picture
+from ..pictures import KINDS, UserContent, joined, read_picture
 from ..tools.history import History, Role, Turn
 from ..tools.prompt import Message
 from ..tools.reading import CHAT
@@ -67,7 +67,7 @@ def read_message(name: str, item: object, history: History) -> Turn:
     return Turn(ROLES[role], said, tuple(calls))
 
 
-def read_parts(name: str, value: object) -> Content:
+def read_parts(name: str, value: object) -> UserContent:
     """Return what a user says: a text, or texts and pictures.
 
     Raises:

@@ -117,6 +117,9 @@ def _with_ids(asked: Asked, facts: Facts) -> Asked:
     as_ids = asked.truncate is not None or asked.listed is not None
     if any("suffix" in job for job in asked.jobs) or not (asked.return_ids or as_ids):
         return asked
+    if asked.truncate is not None and any(map(has_pictures, asked.jobs)):
+        limit = "does not go together with pictures, whose places in the prompt cannot be cut"
+        raise refused("truncate_prompt_tokens", limit, asked.truncate, "not_applicable")
     each = len(asked.jobs) // asked.prompts
     found = [ids_of(job, facts, asked.listed) for job in asked.jobs[::each]]
     if not as_ids:

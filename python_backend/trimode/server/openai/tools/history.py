@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..pictures import Content
+from ..pictures import UserContent
 from ..shared.errors import refused
 from ..shared.kinds import short_text, text
 from .reading import MESSAGES, Shape, function_name
@@ -39,7 +39,7 @@ class Turn:
     """
 
     role: Role
-    content: Content
+    content: UserContent
     calls: tuple[PastCall, ...] = ()
     result_of: PastCall | None = None
     failed: bool = False
