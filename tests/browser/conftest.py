@@ -1,4 +1,4 @@
-"""What the tests in a browser need: a Chromium, Node.js with its packages, two servers."""
+"""What the tests in a browser need: a Chromium, Node.js with its packages, three servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -15,9 +16,12 @@ import pytest
 from tests.server.conftest import bundle as bundle
 from tests.server.server import Server
 from tests.support.layout import ROOT
+from tests.support.picture_checkpoints import KIT, write
 
 NODE = Path(__file__).parent
 KEY = "the-key-of-these-tests"
+MOST_IMAGES, BODY_MIB = "3", "1"
+"""Limits of the server that reads pictures: small ones, so that a test can go over them."""
 
 
 @pytest.fixture(scope="session")
@@ -34,8 +38,8 @@ def chromium() -> str:
 
 
 @contextmanager
-def served(bundle: Path, log: Path, *options: str) -> Iterator[Server]:
-    made = Server(bundle, log, "--exit-timeout", "4", *options)
+def served(bundle: Path, log: Path, *options: str, **variables: str) -> Iterator[Server]:
+    made = Server(bundle, log, "--exit-timeout", "4", *options, **variables)
     try:
         yield made
     finally:
@@ -43,17 +47,26 @@ def served(bundle: Path, log: Path, *options: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def environment(chromium: str, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def environment(
+    chromium: str, bundle: Path, bundle_of: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """What a program of this folder is started with."""
     folder = tmp_path_factory.mktemp("servers")
-    with ExitStack() as both:
-        server = both.enter_context(served(bundle, folder / "open", "--served-model-name", "nano"))
-        locked = both.enter_context(served(bundle, folder / "locked", "--api-key", KEY))
-        server.wait_ready()
-        locked.wait_ready()
+    eye = bundle_of(write(folder / "eye"))
+    with ExitStack() as all_of_them:
+        start = all_of_them.enter_context
+        server = start(served(bundle, folder / "open", "--served-model-name", "nano"))
+        locked = start(served(bundle, folder / "locked", "--api-key", KEY))
+        options = ("--served-model-name", "eye", "--max-body-mib", BODY_MIB)
+        sighted = start(served(eye, folder / "sighted", *options, TRIMODE_MAX_IMAGES=MOST_IMAGES))
+        for one in (server, locked, sighted):
+            one.wait_ready()
         given = {
             "origin": f"http://127.0.0.1:{server.http_port}",
             "locked": f"http://127.0.0.1:{locked.http_port}",
+            "sighted": f"http://127.0.0.1:{sighted.http_port}",
+            "images": str(KIT / "images"),
+            "python": sys.executable,
             "metrics": f"http://127.0.0.1:{server.metrics_port}/metrics",
             "key": KEY,
         }
