@@ -1,4 +1,4 @@
-"""What the tests in a browser need: a Chromium, Node.js with its packages, two servers."""
+"""What the tests in a browser need: a Chromium, Node.js with its packages, three servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +15,12 @@ import pytest
 from tests.server.conftest import bundle as bundle
 from tests.server.server import Server
 from tests.support.layout import ROOT
+from tests.support.picture_checkpoints import KIT, write
 
 NODE = Path(__file__).parent
 KEY = "the-key-of-these-tests"
+MOST_IMAGES, BODY_MIB = "3", "1"
+"""Limits of the server that reads pictures: small ones, so that a test can go over them."""
 
 
 @pytest.fixture(scope="session")
@@ -33,16 +37,24 @@ def chromium() -> str:
 
 
 @pytest.fixture(scope="session")
-def environment(chromium: str, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+def environment(
+    chromium: str, bundle: Path, bundle_of: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[dict[str, str]]:
     """What a program of this folder is started with."""
     folder = tmp_path_factory.mktemp("servers")
+    eye = bundle_of(write(folder / "eye"))
+    limits = ("--exit-timeout", "4", "--served-model-name", "eye", "--max-body-mib", BODY_MIB)
     with (
         Server(bundle, folder / "open", "--exit-timeout", "4", "--served-model-name", "nano") as server,
         Server(bundle, folder / "locked", "--exit-timeout", "4", "--api-key", KEY) as locked,
+        Server(eye, folder / "sighted", *limits, TRIMODE_MAX_IMAGES=MOST_IMAGES) as sighted,
     ):
         given = {
             "origin": f"http://127.0.0.1:{server.http_port}",
             "locked": f"http://127.0.0.1:{locked.http_port}",
+            "sighted": f"http://127.0.0.1:{sighted.http_port}",
+            "images": str(KIT / "images"),
+            "python": sys.executable,
             "metrics": f"http://127.0.0.1:{server.metrics_port}/metrics",
             "key": KEY,
         }

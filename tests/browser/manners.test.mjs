@@ -1,20 +1,11 @@
 // Manners: accessible in every view, exact to the byte, drawn at most once a frame, held to its own server.
 import assert from "node:assert/strict";
-import { createRequire } from "node:module";
-import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { answerWith, ask, key, locked, origin, SIZES, useBrowser, visit } from "./page.mjs";
+import { answerWith, ask, key, locked, origin, serious, SIZES, useBrowser, visit } from "./page.mjs";
 import { denoised, recording, standIn } from "./stand_in.mjs";
 
 useBrowser();
-const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const STRANGE = 'a <script>alert(1)</script> & &amp; "\'` \u200f\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627\u200e e\u0301\u0323 👩🏽‍🚀 🇮🇹 \u0007 \u2028 x\r\n\ttab  two\n\n\nend \n';
-
-async function serious(page) {
-  await page.evaluate(AXE);
-  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-  return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes[0].html} ${nodes[0].failureSummary}`);
-}
 
 for (const [name, size] of Object.entries(SIZES)) {
   for (const colours of ["light", "dark"]) {

@@ -1,12 +1,13 @@
 // What the tests share: a browser, a page that is held to what must never happen, and questions to the server itself.
 import assert from "node:assert/strict";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before } from "node:test";
 import { chromium } from "playwright-core";
 
-export const { origin, locked, key, metrics } = JSON.parse(process.env.GIVEN);
+export const { origin, locked, sighted, key, metrics, images, python } = JSON.parse(process.env.GIVEN);
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 export const SIZES = { desktop: DESKTOP, phone: PHONE };
@@ -14,6 +15,7 @@ export const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run -
 export const RECORD = "Turn this into JSON: Anna Rossi is 24 years old, lives in Lima and works as a sailor.";
 const MODEL = "v2/models/nemotron_diffusion";
 const PATIENCE = 60_000; // milliseconds; the machine may be busy
+const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let browser;
 let profile;
@@ -68,6 +70,13 @@ export async function ask(page, question) {
   await page.locator(".turn.model .figures").nth(before).waitFor();
   await page.getByRole("button", { name: "Send", exact: true }).waitFor();
   return page.locator(".turn.model .shown").last().evaluate((node) => node.textContent);
+}
+
+/** Return what axe finds seriously wrong for who cannot see the page. */
+export async function serious(page) {
+  await page.evaluate(AXE);
+  const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
+  return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes[0].html} ${nodes[0].failureSummary}`);
 }
 
 /** Ask the server itself. */

@@ -67,7 +67,7 @@ def soak(options: argparse.Namespace) -> int:
 def measure(at: Addresses, manifest: Manifest, options: argparse.Namespace) -> dict[str, Any]:
     """Ask each request alone, then all of them together for so many minutes; return what came and what was held."""
     prompts = spread(load(options.checkpoint / HELD_OUT, PER_DOMAIN), PROMPTS)
-    requests = catalogue(prompts)
+    requests = catalogue(prompts, manifest)
     with progress(len(requests), "asking each request alone") as bar:
         right = ask_alone(at, manifest.model, requests, bar.step)
     before = settled(at)

@@ -91,7 +91,7 @@ async def _serve(options: argparse.Namespace) -> None:
         guard = Guard(backend, supervisor, limits, entry, gate)
         source = MetricsSource(metrics, supervisor, model_of(served), entry.refusals)
         if options.playground:
-            guard.add(PlaygroundFront(entry.refusals))
+            guard.add(PlaygroundFront(entry.refusals, limits.body_bytes))
         openai = add_openai(guard, served.facts, supervisor, limits, source, open_metrics=options.metrics_without_key)
         front = GrpcFront(ports.grpc_target, supervisor, limits, entry, gate)
         scraped = MetricsFront(source, replace(entry, access=OPEN) if options.metrics_without_key else entry)

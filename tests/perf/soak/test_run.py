@@ -64,7 +64,7 @@ def test_a_wrong_answer_is_noted(at: Addresses) -> None:
 def test_a_soak_writes_its_record_and_its_plot(
     bundle_of: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(run, "catalogue", lambda prompts: REQUESTS)
+    monkeypatch.setattr(run, "catalogue", lambda prompts, manifest: REQUESTS)
     monkeypatch.setattr(run, "WORK", tmp_path)
     run.main(["--minutes", "0.2", "--bundle", str(bundle_of(NANO)), "--out", str(tmp_path)])
     assert "pass  0 answers are wrong, none may be\npass  0 answers are lost" in capsys.readouterr().out

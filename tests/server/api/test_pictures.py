@@ -19,6 +19,7 @@ from tests.server.refusals import refused, refused_over_grpc
 from tests.server.sdk import Protocol, client, protocols
 from tests.server.server import Server
 from tests.server.wire import generate as ask
+from tests.server.wire import send
 from tests.support.picture_checkpoints import picture, write
 
 NOISY = picture("noisy")
@@ -171,6 +172,16 @@ def test_what_cannot_be_is_refused(sighted: Server, given: dict[str, Any], error
     """Loopback is refused though the operator named it."""
     refused(sighted, {"text_input": "a", **given}, error_type)
     refused_over_grpc(sighted, {"text_input": "a", **given}, error_type)
+
+
+def test_a_model_says_how_many_pictures_it_takes(sighted: Server, server: Server) -> None:
+    assert {one["max_images"] for one in models(sighted)} == {8}
+    assert {one["max_images"] for one in models(server)} == {0}
+
+
+def models(server: Server) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(send(server.http_port, "GET", "/v1/models")[1])["data"]
+    return found
 
 
 def test_a_model_of_text_alone_refuses_pictures(server: Server) -> None:

@@ -27,6 +27,7 @@ def model(name: str, facts: Facts) -> dict[str, Any]:
         "root": base,
         "parent": None if mode is None else base,
         "max_model_len": facts.capacity,
+        "max_images": facts.most_images,
     }
 
 

@@ -11,12 +11,28 @@ from ...api.field import Field
 from ...api.fields import FIELDS, Mode, Operation
 from ...api.tensors import MODEL_NAME
 from ...errors.table import ERROR_TYPES
+from ...vision.limits import ImageLimits
+from ...vision.picture_file import FORMATS
 
 
-def fields_json() -> bytes:
-    """Return the fields of a request, with their kinds, limits and help, and what to do about each type of error."""
-    errors = {row.name: {"remedy": row.remedy} for row in ERROR_TYPES.values()}
-    found = {"version": __version__, "model": MODEL_NAME, "fields": list(map(_shown, FIELDS)), "errors": errors}
+def fields_json(body_bytes: int) -> bytes:
+    """Return the fields of a request, with their kinds, limits and help, and what to do about each type of error.
+
+    What is read of pictures, where a model reads any, is there too, and `body_bytes`, the size of the largest body.
+    """
+    limits = ImageLimits()
+    found = {
+        "version": __version__,
+        "model": MODEL_NAME,
+        "fields": list(map(_shown, FIELDS)),
+        "errors": {row.name: {"remedy": row.remedy} for row in ERROR_TYPES.values()},
+        "pictures": {
+            "formats": [name for name, *_ in FORMATS],
+            "bytes": limits.most_bytes,
+            "pixels": limits.most_pixels,
+            "body_bytes": body_bytes,
+        },
+    }
     return json.dumps(found, ensure_ascii=False, separators=(",", ":")).encode()
 
 

@@ -23,12 +23,14 @@ CONTENT_TYPES = {
 POLICY = "; ".join(
     (
         "default-src 'none'",
-        *(f"{kind}-src 'self'" for kind in ("script", "style", "img", "connect")),
+        *(f"{kind}-src 'self'" for kind in ("script", "style", "connect")),
+        "img-src 'self' data:",
         *(f"{kind} 'none'" for kind in ("base-uri", "form-action", "frame-ancestors")),
         "require-trusted-types-for 'script'",
     )
 )
-"""What the page may do: run and show its own files, and ask its own server. No file of it has code or style inline."""
+"""What the page may do: run and show its own files, and ask its own server. No file of it has code or style inline.
+Pictures may stand in an address: those that a person adds are drawn so."""
 HEADERS = {
     "Cache-Control": "no-cache",  # a browser keeps a file, and asks each time whether it is still the same
     "Content-Security-Policy": POLICY,

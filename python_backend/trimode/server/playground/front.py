@@ -30,10 +30,15 @@ class PlaygroundFront:
     paths = re.compile(rf"{ROOT}(/.*)?")
     counted = HTTP
 
-    def __init__(self, refusals: Refusals) -> None:
-        """Read the files, which are served from memory; `refusals` counts what is not answered."""
+    def __init__(self, refusals: Refusals, body_bytes: int) -> None:
+        """Read the files, which are served from memory.
+
+        Args:
+            refusals: counts what is not answered.
+            body_bytes: size of the largest body that the server takes.
+        """
         self._refusals = refusals
-        self._files: dict[str, PageFile] = {**page_files(), FIELDS: PageFile.of(fields_json(), ".json")}
+        self._files: dict[str, PageFile] = {**page_files(), FIELDS: PageFile.of(fields_json(body_bytes), ".json")}
 
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer one request with a file."""

@@ -9,8 +9,10 @@ from trimode.api.applicability import FIELDS_OF_MODES
 from trimode.api.fields import BY_NAME, FIELDS
 from trimode.errors.table import ERROR_TYPES
 from trimode.server.playground.fields import fields_json
+from trimode.vision.limits import ImageLimits
 
-FOUND: dict[str, Any] = json.loads(fields_json())
+BODY_BYTES = 2**20
+FOUND: dict[str, Any] = json.loads(fields_json(BODY_BYTES))
 ROWS = {row["name"]: row for row in FOUND["fields"]}
 
 
@@ -36,5 +38,15 @@ def test_every_error_says_what_to_do() -> None:
     assert FOUND["errors"] == {name: {"remedy": row.remedy} for name, row in ERROR_TYPES.items()}
 
 
+def test_what_is_read_of_pictures_is_there() -> None:
+    limits = ImageLimits()
+    assert FOUND["pictures"] == {
+        "formats": ["PNG", "JPEG", "WebP", "GIF"],
+        "bytes": limits.most_bytes,
+        "pixels": limits.most_pixels,
+        "body_bytes": BODY_BYTES,
+    }
+
+
 def test_there_is_nothing_else() -> None:
-    assert set(FOUND) == {"version", "model", "fields", "errors"}
+    assert set(FOUND) == {"version", "model", "fields", "errors", "pictures"}

@@ -10,7 +10,7 @@ from trimode.server.playground.fields import fields_json
 from trimode.server.playground.files import CONTENT_TYPES, HEADERS, STATIC, PageFile, page_files
 
 FILES = page_files()
-FIRST_LOAD_BYTES = 50 * 1024
+FIRST_LOAD_BYTES = 56 * 1024  # packed; 4 KB of it are for pictures. 100 KB is the most that a page may ever have
 LINKS = re.compile(r"""(?:src|href|from|import)\s*(?:=|\()?\s*["']([^"'#]+)["']""")
 
 
@@ -31,7 +31,7 @@ def test_every_address_is_relative_and_none_is_foreign() -> None:
 
 def test_the_first_load_is_small() -> None:
     sent = [page for name, page in FILES.items() if not name.endswith(".txt")]
-    assert sum(len(page.packed) for page in sent) + len(gzip.compress(fields_json())) < FIRST_LOAD_BYTES
+    assert sum(len(page.packed) for page in sent) + len(gzip.compress(fields_json(2**20))) < FIRST_LOAD_BYTES
 
 
 def test_the_licences_of_what_is_vendored_are_sent_beside_it() -> None:
@@ -54,6 +54,7 @@ def test_a_file_has_the_headers_that_hold_browsers_to_it() -> None:
     assert gzip.decompress(page.packed) == page.content
     policy = dict(part.split(" ", 1) for part in HEADERS["Content-Security-Policy"].split("; "))
     assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert [name for name, value in policy.items() if "data:" in value] == ["img-src"]
     assert "unsafe" not in HEADERS["Content-Security-Policy"] and "*" not in HEADERS["Content-Security-Policy"]
 
 

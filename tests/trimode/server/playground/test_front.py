@@ -46,7 +46,7 @@ def asked(act: Callable[[Ask], None], entry: Entry | None = None) -> None:
 
     async def run() -> None:
         guard = Guard(BackendClient(inner), Starting(), Limits(), entry)
-        guard.add(PlaygroundFront(entry.refusals))
+        guard.add(PlaygroundFront(entry.refusals, Limits().body_bytes))
         async with listen(guard.handle, "127.0.0.1", outer, refusal=guard.refusal):
             await asyncio.to_thread(act, ask)
 

@@ -35,6 +35,7 @@ class Facts:
         temperature, top_p: of a request that does not say; None leaves it to generate.
         calls: how the model writes calls of tools.
         tokenizer_config: what tokenizer_config.json says; nothing without one.
+        most_images: pictures that a request may have; 0 where the model reads text alone.
         created: when the server started, in seconds since 1970; models have such a date.
     """
 
@@ -48,6 +49,7 @@ class Facts:
     top_p: float | None = None
     calls: Form = ARRAY
     tokenizer_config: Mapping[str, Any] = field(default_factory=dict)
+    most_images: int = 0
     created: int = field(default_factory=lambda: int(time.time()))
 
     @classmethod
@@ -71,6 +73,7 @@ class Facts:
             _number(generation.get("top_p"), 1.0) if sampled else None,
             form_of("" if tokenizer is None else tokenizer.template_text),
             _read(bundle / TOKENIZER_CONFIG),
+            0 if manifest.vision is None else config.max_images,
         )
 
 

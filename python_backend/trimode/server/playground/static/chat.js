@@ -6,15 +6,16 @@ import { Form, formFields } from "./form.js";
 import { clear, forget, keep, kept } from "./kept.js";
 import { Knobs } from "./knobs.js";
 import { fromLink, permalink } from "./permalink.js";
+import { asFile, asMessage, Attach, Pictures, withoutPictures } from "./pictures.js";
 import { PACES, Player, watching } from "./player.js";
 import { given } from "./request.js";
-import { denoises, firstMode, MODE_HELP, MODE_NAMES, MODES, server } from "./server.js";
+import { denoises, firstMode, MODE_HELP, MODE_NAMES, MODES, sees, server } from "./server.js";
 import { Legend, Shown, Strip } from "./shown.js";
 import { last } from "./steps.js";
 import { useStore } from "./store.js";
 import { Choice, Copy, Failure, Figures, Fold, Heard, html } from "./ui.js";
 
-const NEW = { id: "", messages: [], written: "" };
+const NEW = { id: "", messages: [], written: "", pictures: [] };
 const CALM = 150;
 const LINKED = ["messages", "written", "mode", "pace", "knobs", "form"];
 
@@ -48,7 +49,7 @@ function Kept({ open }) {
 }
 
 function Turn({ message, answer, running }) {
-  if (message?.role === "user") return html`<div class="turn user"><h3 class="unseen">You</h3><div class="bubble shown" dir="auto">${message.content}</div></div>`;
+  if (message?.role === "user") return html`<div class="turn user"><h3 class="unseen">You</h3><${Pictures} ...${message} />${message.content && html`<div class="bubble shown" dir="auto">${message.content}</div>`}</div>`;
   const shown = answer ?? { text: message.content, tail: [] };
   return html`<div class="turn model">
     <h3 class="unseen">Answer</h3>
@@ -93,33 +94,44 @@ export class Chat extends Component {
     this.setState(denoises() ? { knobs: SEEN } : {}, () => this.ask(questions()[0]));
   }
 
-  /** Return what is asked with `written` as the next message. */
-  request(written) {
-    const { messages, mode, knobs, form } = this.state;
-    const asked = written ? [...messages, { role: "user", content: written }] : messages;
-    return { messages: asked, mode, ...given("generate", mode, knobs), ...formFields(form) };
+  /** Return the messages with one more, of `written` and the pictures that were added, if there are any. */
+  conversation(written) {
+    const { messages, pictures } = this.state;
+    if (!written && !pictures.length) return messages;
+    return [...messages, { role: "user", content: written, ...(pictures.length ? { pictures } : {}) }];
   }
 
-  /** Ask; without a text, ask the last message again. */
+  /** Return what is asked; `address` is as in asMessage. */
+  request(messages, address) {
+    const { mode, knobs, form } = this.state;
+    return { messages: messages.map((message) => asMessage(message, address)), mode, ...given("generate", mode, knobs), ...formFields(form) };
+  }
+
   ask(written) {
-    if (!this.state.running && (written || this.state.messages.length)) this.#asked = this.#ask(written);
+    this.#begin(this.conversation(written));
   }
 
-  async #ask(written) {
+  #begin(messages) {
+    if (!this.state.running && !this.attach?.busy && messages.length) this.#asked = this.#ask(messages);
+  }
+
+  async #ask(asked) {
     const { mode, pace } = this.state;
-    const request = this.request(written);
+    const request = this.request(asked);
     const id = this.state.id || String(Date.now());
     this.#follows = true;
-    const place = request.messages.length;
+    const place = asked.length;
     const draw = (answer) => player === this.#player && this.setState(({ answers }) => ({ answers: { ...answers, [place]: answer } }));
     const player = (this.#player = new Player({ ...request, ...watching(mode) }, mode, draw, pace));
     const { answer } = player;
-    this.setState({ id, messages: request.messages, written: "", running: true, answers: { ...this.state.answers, [place]: answer } });
+    const sent = asked === this.state.messages ? {} : { written: "", pictures: [] };
+    this.setState({ id, messages: asked, ...sent, running: true, answers: { ...this.state.answers, [place]: answer } });
+    this.attach?.clear();
     await player.play();
-    last.set({ answer, question: request.messages.at(-1).content });
-    const messages = answer.error || !answer.text ? request.messages : [...request.messages, { role: "assistant", content: answer.text }];
+    last.set({ answer, question: asked.at(-1).content, pictures: asked.at(-1).pictures });
+    const messages = answer.error || !answer.text ? asked : [...asked, { role: "assistant", content: answer.text }];
     this.setState(({ answers }) => ({ messages, running: false, answers: { ...answers, [place]: answer } }));
-    if (messages.length > request.messages.length) keep({ id, messages, mode });
+    if (messages.length > asked.length) keep({ id, messages, mode });
     this.input?.focus();
   }
 
@@ -130,7 +142,12 @@ export class Chat extends Component {
     this.stop();
     await this.#asked;
     this.#player = null; // the last frame of its answer is not drawn here
-    this.setState({ ...made(), answers: {} });
+    this.#fresh(made());
+  }
+
+  #fresh(made) {
+    this.attach?.clear();
+    this.setState({ ...made, answers: {} });
   }
 
   open = (chat) =>
@@ -146,11 +163,11 @@ export class Chat extends Component {
     } else if (event.key === "Escape") this.stop();
   };
 
-  render(_, { messages, written, mode, pace, knobs, form, answers, running }) {
+  render(_, { messages, written, pictures, mode, pace, knobs, form, answers, running }) {
     const place = messages.length;
     const pending = answers[place] && messages.at(-1)?.role === "user" ? answers[place] : null;
     const current = pending ?? answers[place - 1];
-    const link = () => permalink("chat", { messages, written, mode, pace, knobs, form });
+    const link = () => permalink("chat", { messages: withoutPictures(messages), written, mode, pace, knobs, form });
     return html`<div class="view two">
       <section class="talk" aria-label="Chat">
         ${!place && html`<${Welcome} ask=${(text) => this.ask(text)} />`}
@@ -160,14 +177,15 @@ export class Chat extends Component {
         </div>
         <div class="end" ref=${(node) => (this.end = node)}></div>
         <${Heard} answer=${current} />
-        <${Failure} error=${pending?.error} again=${() => this.ask("")} />
+        <${Failure} error=${pending?.error} again=${() => this.#begin(messages)} />
         <form class="prompt card" onSubmit=${(event) => (event.preventDefault(), this.ask(this.input.value))}>
           <label class="unseen" for="chat-prompt">Message</label>
           <textarea id="chat-prompt" rows="2" dir="auto" ref=${(node) => (this.input = node)} value=${written} placeholder="Ask something. Enter sends, Shift+Enter makes a line, Esc stops." onInput=${(event) => this.setState({ written: event.currentTarget.value })} onKeyDown=${this.keys}></textarea>
+          ${sees() && html`<${Attach} ref=${(attach) => (this.attach = attach)} pictures=${pictures} earlier=${messages.flatMap((message) => message.pictures ?? [])} onChange=${(pictures) => this.setState({ pictures })} />`}
           <div class="row">
-            ${running ? html`<button type="button" class="main stop" onClick=${this.stop}>■ Stop</button>` : html`<button class="main" disabled=${!written}>Send</button>`}
+            ${running ? html`<button type="button" class="main stop" onClick=${this.stop}>■ Stop</button>` : html`<button class="main" disabled=${!written && !pictures.length}>Send</button>`}
             <span class="space"></span>
-            ${place > 0 && html`<button type="button" class="quiet" disabled=${running} onClick=${() => this.setState({ ...NEW, answers: {} })}>New chat</button>`}
+            ${place > 0 && html`<button type="button" class="quiet" disabled=${running} onClick=${() => this.#fresh(NEW)}>New chat</button>`}
             <${Copy} label="Copy link" text=${link} />
             ${current?.steps.length > 0 && current.done && html`<a class="button quiet" href="#steps">Look at the steps</a>`}
           </div>
@@ -178,7 +196,7 @@ export class Chat extends Component {
         ${denoises() && html`<${PaceChoice} name="chat-pace" pace=${pace} onChange=${(pace) => this.setState({ pace })} /><${Legend} draft=${mode !== "diffusion"} />`}
         <${Knobs} operation="generate" mode=${mode} knobs=${knobs} prefix="chat" onChange=${(knobs) => this.setState({ knobs })} />
         <${Form} form=${form} prefix="chat" onChange=${(form) => this.setState({ form })} />
-        <${Code} request=${() => ({ ...this.request(written || (place ? "" : questions()[0])), stream: true })} verb="generate_stream" prefix="chat" />
+        <${Code} request=${() => ({ ...this.request(this.conversation(written || (place || pictures.length ? "" : questions()[0])), asFile), stream: true })} verb="generate_stream" prefix="chat" />
         <${Kept} open=${this.open} />
       </aside>
     </div>`;

@@ -4,9 +4,10 @@ import { Code } from "./code.js";
 import { questions } from "./examples.js";
 import { Knobs } from "./knobs.js";
 import { fromLink, permalink } from "./permalink.js";
+import { asFile, asMessage, Attach } from "./pictures.js";
 import { Player, watching } from "./player.js";
 import { given } from "./request.js";
-import { MODE_NAMES, server } from "./server.js";
+import { MODE_NAMES, sees, server } from "./server.js";
 import { Shown, Strip } from "./shown.js";
 import { last } from "./steps.js";
 import { Copy, Failure, html } from "./ui.js";
@@ -46,7 +47,7 @@ export class Compare extends Component {
 
   constructor(props) {
     super(props);
-    this.state = { prompt: questions()[0], knobs: {}, ...fromLink(props.state, LINKED), answers: {}, running: false };
+    this.state = { prompt: questions()[0], pictures: [], knobs: {}, ...fromLink(props.state, LINKED), answers: {}, running: false };
   }
 
   async componentDidUpdate({ state }) {
@@ -55,21 +56,22 @@ export class Compare extends Component {
     this.stop();
     await this.#compared;
     this.#round += 1; // the last frame of its answers is not drawn here
-    this.setState({ prompt: "", knobs: {}, ...linked, answers: {} });
+    this.attach?.clear();
+    this.setState({ prompt: "", pictures: [], knobs: {}, ...linked, answers: {} });
   }
 
   get modes() {
     return ORDER.filter((mode) => server.value.modes.includes(mode));
   }
 
-  request(mode) {
-    const { prompt, knobs } = this.state;
-    return { messages: [{ role: "user", content: prompt }], mode, ...given("generate", mode, knobs) };
+  request(mode, address) {
+    const { prompt, pictures, knobs } = this.state;
+    return { messages: [asMessage({ role: "user", content: prompt, pictures }, address)], mode, ...given("generate", mode, knobs) };
   }
 
   run = (event) => {
     event?.preventDefault();
-    if (!this.state.running) this.#compared = this.#compare();
+    if (!this.state.running && !this.attach?.busy) this.#compared = this.#compare();
   };
 
   async #compare() {
@@ -81,7 +83,7 @@ export class Compare extends Component {
       const draw = (answer) => round === this.#round && this.setState(({ answers }) => ({ answers: { ...answers, [mode]: answer } }));
       this.#player = new Player({ ...this.request(mode), ...watching(mode) }, mode, draw);
       const answer = await this.#player.play();
-      if (answer.steps.length) last.set({ answer, question: this.state.prompt });
+      if (answer.steps.length) last.set({ answer, question: this.state.prompt, pictures: this.state.pictures });
       if (answer.error) break;
     }
     this.setState({ running: false });
@@ -92,7 +94,7 @@ export class Compare extends Component {
     this.#player?.stop();
   };
 
-  render(_, { prompt, knobs, answers, running }) {
+  render(_, { prompt, pictures, knobs, answers, running }) {
     const most = Math.max(1, ...Object.values(answers).map((answer) => answer.passes));
     const error = Object.values(answers).find((answer) => answer.error)?.error;
     return html`<div class="view">
@@ -100,8 +102,9 @@ export class Compare extends Component {
       <form class="prompt card" onSubmit=${this.run} onKeyDown=${(event) => event.key === "Escape" && this.stop()}>
         <label class="unseen" for="compare-prompt">Prompt</label>
         <textarea id="compare-prompt" rows="2" dir="auto" value=${prompt} onInput=${(event) => this.setState({ prompt: event.currentTarget.value })}></textarea>
+        ${sees() && html`<${Attach} ref=${(attach) => (this.attach = attach)} pictures=${pictures} earlier=${[]} onChange=${(pictures) => this.setState({ pictures })} />`}
         <div class="row">
-          ${running ? html`<button type="button" class="main stop" onClick=${this.stop}>■ Stop</button>` : html`<button class="main" disabled=${!prompt}>Compare</button>`}
+          ${running ? html`<button type="button" class="main stop" onClick=${this.stop}>■ Stop</button>` : html`<button class="main" disabled=${!prompt && !pictures.length}>Compare</button>`}
           <span class="space"></span>
           <${Copy} label="Copy link" text=${() => permalink("compare", { prompt, knobs })} />
         </div>
@@ -124,7 +127,7 @@ export class Compare extends Component {
       </div>
       <p class="small">The modes take turns, so that none slows another. Seconds are those of this page: they hold the way to the server too.</p>
       <${Knobs} operation="generate" mode="auto" knobs=${knobs} prefix="compare" onChange=${(knobs) => this.setState({ knobs })} />
-      <${Code} request=${() => ({ ...this.request(this.modes.at(-1)), stream: true })} verb="generate_stream" prefix="compare" />
+      <${Code} request=${() => ({ ...this.request(this.modes.at(-1), asFile), stream: true })} verb="generate_stream" prefix="compare" />
     </div>`;
   }
 }

@@ -1,4 +1,5 @@
 // Kept: chats of this browser, in its local storage, until they are cleared. Nothing of it is sent anywhere.
+import { withoutPictures } from "./pictures.js";
 import { Store } from "./store.js";
 
 const NAME = "trimode.playground.chats";
@@ -29,7 +30,7 @@ function write(chats) {
 
 export function keep(chat) {
   const others = kept.value.chats.filter((one) => one.id !== chat.id);
-  write([{ ...chat, when: Date.now(), title: chat.messages[0].content.slice(0, 80) }, ...others].slice(0, MOST_CHATS));
+  write([{ ...chat, messages: withoutPictures(chat.messages), when: Date.now(), title: chat.messages[0].content.slice(0, 80) || "A picture" }, ...others].slice(0, MOST_CHATS));
 }
 
 export function forget(id) {

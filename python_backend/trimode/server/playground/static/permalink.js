@@ -39,6 +39,7 @@ const isText = (value) => typeof value === "string";
 const isRecord = (value) => value !== null && typeof value === "object" && !Array.isArray(value);
 const isSpan = (value) => Array.isArray(value) && value.length === 2 && value.every((one) => Number.isInteger(one) && one >= 0) && value[0] < value[1];
 const isMessage = (value) => isRecord(value) && ["system", "user", "assistant"].includes(value.role) && isText(value.content);
+const isCount = (value) => Number.isInteger(value) && value > 0;
 const text = (value) => (isText(value) ? value : undefined);
 
 /** What each part of a state becomes in the form that a view takes; undefined where it has another form. */
@@ -46,7 +47,7 @@ const READERS = {
   form: (value) => (isRecord(value) && isText(value.type) && isText(value.guide) ? { type: value.type, guide: value.guide } : undefined),
   instruction: text,
   knobs: (value) => (isRecord(value) ? Object.fromEntries(Object.entries(value).filter(([, written]) => isText(written))) : undefined),
-  messages: (value) => (Array.isArray(value) ? value.filter(isMessage).map(({ role, content }) => ({ role, content })) : undefined),
+  messages: (value) => (Array.isArray(value) ? value.filter(isMessage).map(({ role, content, missing }) => ({ role, content, ...(isCount(missing) ? { missing } : {}) })) : undefined),
   mode: (value) => (server.value.modes.includes(value) ? value : undefined),
   pace: (value) => (["number", "string"].includes(typeof value) && Object.hasOwn(PACES, value) ? Number(value) : undefined),
   prompt: text,

@@ -53,10 +53,30 @@ export function given(operation, mode, knobs) {
 const shell = (text) => `'${text.replaceAll("'", "'\\''")}'`;
 const address = (verb) => `${ROOT.href}v2/models/${server.value.model}/${verb}`;
 
-/** Return a request as a command for a terminal. */
+/** A picture in a request that is shown as a command or a program, which read its file. */
+export class PictureFile {
+  constructor({ name, type }) {
+    this.name = name;
+    this.type = type;
+  }
+}
+
+const filesIn = (value) => (value instanceof PictureFile ? [value] : value && typeof value === "object" ? Object.values(value).flatMap(filesIn) : []);
+const inFolderOf = (files) => `# Run this in the folder that has ${files.map(({ name }) => JSON.stringify(name)).join(", ")}.\n`;
+
+/** Return a request as a command for a terminal. Pictures are too long for an argument: with them the shell writes the body. */
 export function asCurl(request, verb, locked) {
   const key = locked ? ' -H "Authorization: Bearer $TRIMODE_API_KEY"' : "";
-  return `curl -sN ${address(verb)}${key} -d ${shell(JSON.stringify(request, null, 2))}\n`;
+  const command = `curl -sN ${address(verb)}${key} -d`;
+  const plain = JSON.stringify(request, null, 2);
+  const files = filesIn(request);
+  if (!files.length) return `${command} ${shell(plain)}\n`;
+  let mark = "PICTURE";
+  while (plain.includes(mark)) mark += "_";
+  const body = JSON.stringify(request, (_, value) => (value instanceof PictureFile ? `${mark}${files.indexOf(value)}` : value), 2);
+  const read = ({ name, type }) => `data:${type};base64,$(base64 < ${shell(name)} | tr -d '\\n')`;
+  const written = body.replace(/[\\$`]/g, "\\$&").replace(new RegExp(`${mark}(\\d+)`, "g"), (_, index) => read(files[index]));
+  return `${inFolderOf(files)}${command} @- <<JSON\n${written}\nJSON\n`;
 }
 
 const DIGITS_OF_PYTHON = { true: "True", false: "False", null: "None" };
@@ -65,16 +85,27 @@ const DIGITS_OF_PYTHON = { true: "True", false: "False", null: "None" };
 export function asPythonValue(value, indent = "") {
   const deeper = `${indent}    `;
   const lines = (open, items, close) => (items.length ? `${open}\n${items.map((item) => `${deeper}${item},\n`).join("")}${indent}${close}` : `${open}${close}`);
+  if (value instanceof PictureFile) return `picture(${JSON.stringify(value.name)}, ${JSON.stringify(value.type)})`;
   if (Array.isArray(value)) return lines("[", value.map((item) => asPythonValue(item, deeper)), "]");
   if (value && typeof value === "object") return lines("{", Object.entries(value).map(([name, item]) => `${JSON.stringify(name)}: ${asPythonValue(item, deeper)}`), "}");
   return typeof value === "string" ? JSON.stringify(value) : (DIGITS_OF_PYTHON[value] ?? String(value));
 }
 
+const READ_PICTURE = `
+
+def picture(name, kind):
+    """Return a file of this folder as a data: URL."""
+    return f"data:{kind};base64," + base64.b64encode(Path(name).read_bytes()).decode()
+
+`;
+
 /** Return a request as a program that needs httpx alone. */
 export function asPython(request, verb, locked) {
   const headers = locked ? '\nheaders = {"Authorization": "Bearer " + os.environ["TRIMODE_API_KEY"]}' : "";
   const more = locked ? ", headers=headers" : "";
-  const head = `import json\n${locked ? "import os\n" : ""}\nimport httpx\n\nurl = ${JSON.stringify(address(verb))}\nrequest = ${asPythonValue(request)}${headers}\n`;
+  const files = filesIn(request);
+  const [step, first, after, reader] = files.length ? [inFolderOf(files), "import base64\n", "from pathlib import Path\n", READ_PICTURE] : ["", "", "", ""];
+  const head = `${step}${first}import json\n${locked ? "import os\n" : ""}${after}\nimport httpx\n${reader}\nurl = ${JSON.stringify(address(verb))}\nrequest = ${asPythonValue(request)}${headers}\n`;
   if (verb === "generate") return `${head}answer = httpx.post(url, json=request, timeout=60${more}).json()\nprint(json.dumps(answer, indent=2, ensure_ascii=False))\n`;
   return `${head}with httpx.stream("POST", url, json=request, timeout=60${more}) as answer:
     for line in answer.iter_lines():

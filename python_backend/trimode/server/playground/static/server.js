@@ -17,7 +17,7 @@ export const MODE_HELP = {
 };
 
 /** state: "loading", "ready", "locked" (a key is needed) or "failed". */
-export const server = new Store({ state: "loading", error: null, model: "", name: "", modes: [], capacity: 0, fields: {}, errors: {} });
+export const server = new Store({ state: "loading", error: null, model: "", name: "", modes: [], capacity: 0, images: 0, fields: {}, errors: {}, pictures: {} });
 
 /** Ask the server what it serves; again after a key was entered. */
 export async function load() {
@@ -26,12 +26,12 @@ export async function load() {
     if (!server.value.model) {
       const table = await getJson("playground/fields.json");
       const fields = Object.fromEntries(table.fields.map((field) => [field.name, field]));
-      server.set({ model: table.model, version: table.version, fields, errors: table.errors });
+      server.set({ model: table.model, version: table.version, fields, errors: table.errors, pictures: table.pictures });
     }
     const models = (await getJson("v1/models")).data;
     const first = models.find((one) => !one.parent) ?? models[0];
     const own = models.filter((one) => one.parent === first.id).map((one) => one.id.slice(first.id.length + 1));
-    server.set({ state: "ready", name: first.id, modes: [...own, "auto"], capacity: first.max_model_len });
+    server.set({ state: "ready", name: first.id, modes: [...own, "auto"], capacity: first.max_model_len, images: first.max_images ?? 0 });
   } catch (error) {
     server.set({ state: error.type === "unauthorized" ? "locked" : "failed", error });
   }
@@ -39,6 +39,11 @@ export async function load() {
 
 export function denoises() {
   return server.value.modes.includes("diffusion");
+}
+
+/** Whether the model reads pictures. */
+export function sees() {
+  return server.value.images > 0;
 }
 
 /** Return the mode to ask for first: diffusion where the checkpoint can. */

@@ -1,12 +1,13 @@
 // Steps: the recorded steps of the last answer, under a slider, with the probability of each place.
 import { Component } from "./vendor/htm-preact.js";
 import { MODE_NAMES } from "./server.js";
+import { Pictures } from "./pictures.js";
 import { counted, Legend, Shown } from "./shown.js";
 import { Store, useStore } from "./store.js";
 import { html } from "./ui.js";
 
 /** The answer that was watched last, and what it answers. */
-export const last = new Store({ answer: null, question: "" });
+export const last = new Store({ answer: null, question: "", pictures: [] });
 
 const PLAY_MILLISECONDS = 400;
 const MOST_ROWS = 64;
@@ -79,13 +80,14 @@ class Scrubber extends Component {
     }, PLAY_MILLISECONDS);
   };
 
-  render({ answer, question }, { at, playing }) {
+  render({ answer, question, pictures }, { at, playing }) {
     const { steps } = answer;
     const place = Math.min(at, steps.length - 1);
     const step = steps[place];
     const tail = step.places.filter(({ kind }) => kind !== "committed" && kind !== "fixed");
     const what = step.kind === "verify" ? `verification: ${step.kept} of ${step.drafted} drafted tokens kept` : `pass ${step.pass} over the block at token ${step.start}: ${counted(step.places)}`;
-    return html`<p class="question shown" dir="auto">${question}</p>
+    return html`<${Pictures} pictures=${pictures} />
+      <p class="question shown" dir="auto">${question}</p>
       <div class="card">
         <div class="row">
           <button type="button" class="main" onClick=${this.play}>${playing ? "❚❚ Pause" : "▶ Play"}</button>
@@ -105,9 +107,9 @@ class Scrubber extends Component {
 }
 
 export function Steps() {
-  const { answer, question } = useStore(last);
+  const { answer, question, pictures } = useStore(last);
   return html`<div class="view">
     <h2>Step by step</h2>
-    ${answer?.steps.length ? html`<${Scrubber} answer=${answer} question=${question} />` : html`<p>There are no steps yet. Ask something in <a href="#chat">Chat</a> in diffusion or self-speculation; its steps are recorded here.</p>`}
+    ${answer?.steps.length ? html`<${Scrubber} answer=${answer} question=${question} pictures=${pictures} />` : html`<p>There are no steps yet. Ask something in <a href="#chat">Chat</a> in diffusion or self-speculation; its steps are recorded here.</p>`}
   </div>`;
 }
