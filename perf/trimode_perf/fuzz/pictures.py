@@ -115,7 +115,7 @@ def _that_claims_much(dice: random.Random) -> bytes:
     elif form == "GIF":
         data[6:10] = struct.pack("<HH", width & 0xFFFF, height & 0xFFFF)
     elif form == "JPEG":
-        frame = next(at for at in range(len(data)) if data[at : at + 2] in (b"\xff\xc0", b"\xff\xc2"))
+        frame = next(at for at in range(len(data)) if bytes(data[at : at + 2]) in (b"\xff\xc0", b"\xff\xc2"))
         data[frame + 5 : frame + 9] = struct.pack(">HH", height & 0xFFFF, width & 0xFFFF)
     else:
         claim = (width & 0xFFFFFF).to_bytes(3, "little") + (height & 0xFFFFFF).to_bytes(3, "little")

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
-from trimode.api.rows.images import IMAGE_IDS
 from trimode.bundle.manifest import EFFORT, Manifest
 
 from ..common.prompts import Prompt
@@ -80,8 +79,9 @@ def _ids(manifest: Manifest) -> Sequence[int]:
     """Return what prompts of ids are made of: no special token."""
     if manifest.vocab_size > LAST_ID:
         return range(FIRST_ID, LAST_ID + 1)
+    pictures = () if manifest.vision is None else manifest.vision.ids
     special = (manifest.mask_token_id, manifest.eos_token_id)
-    return [one for one in range(max(IMAGE_IDS) + 1, manifest.vocab_size) if one not in special]
+    return [one for one in range(max(pictures, default=FIRST_ID - 1) + 1, manifest.vocab_size) if one not in special]
 
 
 def _answers(prompts: Sequence[Prompt], modes: Sequence[Fields], draw: random.Random) -> Iterator[Request]:

@@ -87,7 +87,8 @@ def test_command_line_compiles_a_bundle(checkpoint: Checkpoint, out: Path, capsy
     assert [profile.name for profile in manifest.compiled.profiles] == ["step", "block", "prefill", "quadratic"]
     assert set(manifest.files) == {PLAN, TOKENIZER}
     assert [entry.name for entry in out.parent.iterdir()] == ["bundle"]
-    manifest.check_device(out, flavour="tensorrt_rtx", version="1.7.1.116", compute_capability="8.9")
+    other = Device("NVIDIA L40S", 142, 48_000_000_000)
+    manifest.check_device(out, flavour="tensorrt_rtx", version="1.7.1.116", compute_capability="8.9", device=other)
 
 
 def test_graph_only_writes_what_another_machine_compiles(checkpoint: Checkpoint, out: Path) -> None:

@@ -35,9 +35,11 @@ def test_every_picture_is_read_or_refused_and_nobody_is_asked(seed: int) -> None
     assert all(claim.holds for claim in claims(found))
 
 
-@pytest.mark.parametrize(
-    "kind", sorted(set(pictures.KINDS), key=lambda kind: str(kind.__name__)), ids=lambda kind: str(kind.__name__)
-)
+def name_of(kind: Any) -> str:
+    return str(kind.__name__)
+
+
+@pytest.mark.parametrize("kind", sorted(set(pictures.KINDS), key=name_of), ids=name_of)
 def test_each_kind_of_picture_makes_files(kind: Any) -> None:
     dice = random.Random(5)
     assert all(kind(dice) for _ in range(3))
