@@ -35,6 +35,7 @@ MODES: tuple[Fields, ...] = (
 SAMPLED: Fields = {"temperature": 0.8, "top_p": 0.95}
 LENGTHS = (1, 15, 17, 64, 250, 257, 600, 1200, 1880)
 """Tokens of prompts that are given as ids: around the sizes of a page, a bucket and a chunk, up to the capacity."""
+LAST_SPECIAL = 21  # of the family's vocabularies, where no picture is read
 FIRST_ID, LAST_ID = 300, 2000  # of such prompts: no special token of a vocabulary that has at least so many
 PICTURES = (((1, 1), "PNG"), ((28, 28), "JPEG"), ((56, 57), "WebP"), ((300, 200), "PNG"))
 """Width and height in pixels, and format: less than a cell, a cell, a row of cells more than two, several calls."""
@@ -81,7 +82,7 @@ def _ids(manifest: Manifest) -> Sequence[int]:
         return range(FIRST_ID, LAST_ID + 1)
     pictures = () if manifest.vision is None else manifest.vision.ids
     special = (manifest.mask_token_id, manifest.eos_token_id)
-    return [one for one in range(max(pictures, default=FIRST_ID - 1) + 1, manifest.vocab_size) if one not in special]
+    return [one for one in range(max(pictures, default=LAST_SPECIAL) + 1, manifest.vocab_size) if one not in special]
 
 
 def _answers(prompts: Sequence[Prompt], modes: Sequence[Fields], draw: random.Random) -> Iterator[Request]:
