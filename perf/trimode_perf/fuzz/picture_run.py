@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import argparse
 import base64
+import multiprocessing
 import random
 import resource
 import sys
 import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -44,6 +46,7 @@ SIZES = (28, 112, 560)
 MOST_GROWTH_MIB = 512.0
 """Memory by which the process may grow: a picture of the most pixels takes some 20 MiB."""
 BAD = ("bad_image", "bad_image_url")
+WHAT = ("pictures", "URLs")
 Found = Mapping[str, Any]
 
 
@@ -92,12 +95,12 @@ def measure(count: int, seed: int, passed: Callable[[int], None] = lambda done: 
     """
     dice, line, faults = random.Random(seed), Line(), list[str]()
     loader = Loader(Encoder(Averages(), FACTS, "", 0), Fetcher(AllowedHosts.of(NAMED)), LIMITS)
-    outcomes = {"pictures": Counter[str](), "URLs": Counter[str]()}
+    outcomes = {what: Counter[str]() for what in WHAT}
     before = _most_memory_mib()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow warns of much that is broken
         for number in range(2 * count):
-            what = "URLs" if number % 2 else "pictures"
+            what = WHAT[number % 2]
             data = "" if number % 2 else base64.b64encode(picture(dice)).decode()
             source = ImageSource("url", url(dice), "url") if number % 2 else ImageSource("base64", data, "picture")
             try:
@@ -120,6 +123,26 @@ def measure(count: int, seed: int, passed: Callable[[int], None] = lambda done: 
         "names": sorted(line.names),
         "connections": line.connections,
         "grown_mib": _most_memory_mib() - before,
+    }
+
+
+def measure_in(processes: int, count: int, seed: int) -> dict[str, Any]:
+    """Return what `measure` does, with the pictures shared among processes, each with a seed of its own from `seed` on.
+
+    `grown_mib` is then the most of one process.
+    """
+    shares = [count // processes + (number < count % processes) for number in range(processes)]
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+        parts = list(pool.map(measure, shares, range(seed, seed + processes)))
+    outcomes = {what: sum((Counter(one["outcomes"][what]) for one in parts), Counter()) for what in WHAT}
+    return {
+        "seed": seed,
+        "processes": processes,
+        "outcomes": {what: dict(words) for what, words in outcomes.items()},
+        "faults": [f"seed {one['seed']}, {fault}" for one in parts for fault in one["faults"]],
+        "names": sorted({name for one in parts for name in one["names"]}),
+        "connections": sum(one["connections"] for one in parts),
+        "grown_mib": max(one["grown_mib"] for one in parts),
     }
 
 
@@ -146,10 +169,9 @@ def section(found: Found) -> str:
 
 `{found["command"]}`, at commit {found["commit"]}, on {found["measured_at"]}, {found["hardware"]["cores"]} cores, seed
 {found["seed"]}: files of all formats and colours, three of four cut or changed, some with other sides in their headers,
-and URLs, most of them odd, went the way of a request's pictures up to the tower.
-{len(found["faults"])} were neither read nor refused in words. {found["connections"]} connections were made: the hosts
-that may be asked lead to this machine, whose addresses are not public.
-The process grew by {found["grown_mib"]:.0f} MiB at most.
+and URLs, most of them odd, went the way of a request's pictures up to the tower. {len(found["faults"])} were neither
+read nor refused in words. {found["connections"]} connections were made: the hosts that may be asked lead to this
+machine, whose addresses are not public. A process grew by {found["grown_mib"]:.0f} MiB at most.
 
 | what | tried | outcomes |
 | --- | --- | --- |
@@ -162,6 +184,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="python -m trimode_perf fuzz-pictures", description=__doc__)
     made.add_argument("--count", type=int, default=10_000, metavar="N", help="pictures, and URLs [%(default)s]")
     made.add_argument("--seed", type=int, default=0, metavar="N", help="[%(default)s]")
+    made.add_argument("--processes", type=int, default=1, metavar="N", help="that share them [%(default)s]")
     made.add_argument("--out", type=Path, default=PERF, metavar="DIR", help="[perf]")
     return made
 
@@ -174,10 +197,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def fuzz(options: argparse.Namespace) -> int:
     """Load pictures, write what was found, and return the status."""
-    command = f"python -m trimode_perf fuzz-pictures --count {options.count}"
+    several = f" --processes {options.processes}" if options.processes > 1 else ""
+    command = f"python -m trimode_perf fuzz-pictures --count {options.count}{several}"
     found: dict[str, Any] = about(command, machine()) | {"commit": commit()}
-    with progress(2 * options.count, "pictures by chance") as bar:
-        found |= measure(options.count, options.seed, lambda done: bar.at(done, "pictures by chance"))
+    if several:
+        found |= measure_in(options.processes, options.count, options.seed)
+    else:
+        with progress(2 * options.count, "pictures by chance") as bar:
+            found |= measure(options.count, options.seed, lambda done: bar.at(done, "pictures by chance"))
     save(options.out / RESULTS, rounded(found))
     return conclusion(claims(found))
 

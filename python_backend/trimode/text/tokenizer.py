@@ -55,8 +55,7 @@ class Tokenizer:
             vocab_size: how many ids the model has; a text with tokens beyond these is refused.
             capacity: how many tokens the model holds; messages that cannot fit are refused before they are rendered.
             apart: encodes in place of `backend`.
-            picture_ids: of the special tokens of pictures, that of their start first; these count as text wherever a
-                caller writes them.
+            picture_ids: of pictures' tokens, the start's first; they count as text wherever a caller writes them.
         """
         self._backend = backend
         self.to_json: Callable[[], str] = backend.to_str  # the text of a tokenizer.json that makes the same tokens

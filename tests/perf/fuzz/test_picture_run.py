@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from trimode_perf.fuzz import pictures
-from trimode_perf.fuzz.picture_run import NAMED, claims, main, measure, section
+from trimode_perf.fuzz.picture_run import NAMED, claims, main, measure, measure_in, section
 
 COUNT = 300
 FOUND: dict[str, Any] = {
@@ -57,9 +57,16 @@ def test_each_finding_breaks_a_claim(found: dict[str, Any]) -> None:
 
 def test_the_section_counts_what_was_tried() -> None:
     text = section(FOUND)
-    assert "| pictures | 1,002 | bad_image 2, read 1,000 |" in text and "grew by 7 MiB" in text
+    assert "| pictures | 1,002 | bad_image 2, read 1,000 |" in text and "A process grew by 7 MiB" in text
 
 
 def test_the_command_writes_its_record(tmp_path: Any) -> None:
     assert main(["--count", "3", "--out", str(tmp_path)]) == 0
     assert (tmp_path / "results" / "fuzz_pictures.json").is_file()
+
+
+@pytest.mark.subprocess
+def test_processes_share_the_pictures() -> None:
+    found = measure_in(2, 5, 1)
+    assert sum(found["outcomes"]["pictures"].values()) == sum(found["outcomes"]["URLs"].values()) == 5
+    assert found["faults"] == [] and found["connections"] == 0
