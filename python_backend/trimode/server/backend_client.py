@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
@@ -38,14 +38,14 @@ class Answer:
         """Whether the body has come to its end; the last part may have yet to be read."""
         return self._connection.complete
 
-    async def next(self) -> bytes:
-        """Return what came of the body: whole chunks, all that came together; b"" at the end.
+    def next(self) -> Awaitable[bytes]:
+        """Return, once awaited, what came of the body: whole chunks, all that came together; b"" at the end.
 
         Raises:
             LostError: it ended early, or is not HTTP.
             TimeoutError: nothing came for `silence` seconds.
         """
-        return await self._connection.next()
+        return self._connection.next()  # which is what is awaited: one step less for each part
 
     async def read(self) -> bytes:
         """Return the whole body, or the rest of it; errors are those of `next`."""

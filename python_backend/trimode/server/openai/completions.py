@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -16,7 +16,7 @@ from .chat_completions import with_logprobs, with_usage
 from .shared.asked import Asked, ask, repeated
 from .shared.choice import Choice, Delta
 from .shared.errors import refused
-from .shared.exchange import DONE, Exchange, Last, error_event, event, new_id
+from .shared.exchange import DONE, Exchange, Last, TextFrame, error_event, event, new_id
 from .shared.facts import Facts
 from .shared.fields import Given, sort_fields
 from .shared.kinds import integer, listing, text
@@ -145,6 +145,7 @@ class Shape:
     id: str
     created: int
     asked: Asked
+    _frames: dict[int, TextFrame] = field(default_factory=dict)
 
     def whole(self, choices: Sequence[Choice], kept: Sequence[Choice], seconds: float) -> dict[str, Any]:
         """Return the answer with those `choices` that are kept; all of them count for the usage."""
@@ -201,6 +202,14 @@ class Shape:
             "choices": choices,
         }
         return {**made, **({"usage": None} if self.asked.include_usage else {}), **more}
+
+    def said(self, index: int, choice: Choice, delta: Delta, begins: bool) -> bytes:
+        """Return the event of what a piece adds. Where that is text alone, all around it is the same in each."""
+        if begins or delta.last or not delta.only_text or self.asked.logprobs is not None:
+            return event(self.part(index, choice, delta, begins))
+        if index not in self._frames:
+            self._frames[index] = TextFrame(lambda text: self.part(index, choice, Delta(text), begins=False))
+        return self._frames[index].event(delta.text)
 
     def part(self, index: int, choice: Choice, delta: Delta, begins: bool) -> dict[str, Any]:
         """Return the chunk of what a piece adds; the last one says why the answer ended."""
@@ -271,8 +280,12 @@ async def events(exchange: Exchange, shape: Shape) -> AsyncGenerator[bytes]:
             delta = choices[index].take(piece)
             if delta.says or delta.last:
                 first = exchange.seconds if first is None else first
-                chunk = shape.part(index, choices[index], delta, index not in begun)
-                said = event(with_usage(chunk, asked, choices, prompts))
+                begins = index not in begun
+                if asked.continuous:
+                    chunk = shape.part(index, choices[index], delta, begins)
+                    said = event(with_usage(chunk, asked, choices, prompts))
+                else:
+                    said = shape.said(index, choices[index], delta, begins)
                 begun.add(index)
                 left -= delta.last
                 if left:

@@ -16,7 +16,8 @@ from trimode.server.openai.responses.events import Events
 from trimode.server.openai.responses.reply import Reply
 from trimode.server.openai.responses.request import translate as response_wanted
 from trimode.server.openai.shared.asked import Asked
-from trimode.server.openai.shared.choice import Choice
+from trimode.server.openai.shared.choice import Choice, Delta
+from trimode.server.openai.shared.exchange import event
 from trimode.server.openai.shared.thinking import Thinking
 from trimode.server.openai.shared.usage import metrics, usage
 
@@ -51,6 +52,27 @@ def test_a_stream_of_chunks() -> None:
     assert [chunk.choices[0].delta.content for chunk in chunks[:-1]] == ["", "One", ".", None]
     assert chunks[3].choices[0].finish_reason == "stop" and chunks[4].choices == []
     assert chunks[4].usage is not None and chunks[4].usage.total_tokens == 8
+
+
+@pytest.mark.parametrize("more", [{}, {"return_token_ids": True}, {"logprobs": 0}, {"echo": True}])
+def test_the_frame_around_a_text_is_that_of_its_chunk(more: dict[str, Any]) -> None:
+    asked = completions.translate({"prompt": "x", "stream": True, **more}, facts())
+    shape, choice = completions.Shape("cmpl-1", 1, asked), Choice(asked, facts())
+    for number, text in enumerate(("One", "", ' "two"\\\n\0\u2028', "é🙂\ud800", ".")):
+        ids = ids_of("One") if more else []
+        one = piece(text, "stop" if text == "." else None)
+        one |= {"output_ids": ids, "output_log_probs": [-0.5] * len(ids)} if more else {}
+        delta, begins = choice.take(one), number == 0
+        assert shape.said(0, choice, delta, begins) == event(shape.part(0, choice, delta, begins))
+
+
+def test_a_piece_of_text_alone_adds_what_any_other_adds() -> None:
+    for asked in (chat(stream=True), chat(stream=True, stop=["zz"])):
+        short, long = Choice(asked, facts()), Choice(asked, facts())
+        for text in ("One", "", " two"):
+            said = {"model_name": "m", "model_version": "1", "text_output": text}
+            assert short.take(said) == long.take({**said, "cum_log_probs": 0.0}) == Delta(text)
+        assert (short.text, short._said) == (long.text, long._said) == ("One two", 7)
 
 
 def test_a_whole_completion_with_log_probabilities() -> None:

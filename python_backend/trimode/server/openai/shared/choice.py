@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ....text.tokenizer import Tokenizer
 from ..tools.calls import Call, CallPiece, CallReader
@@ -24,10 +24,11 @@ NOT_COUNTERS = {"model_name", "model_version", "text_output", "finish_reason", "
                 "id", "edits",
                 "acceptance_histogram"}  # fmt: skip
 """What a last piece has in addition to counters."""
+TEXT_ALONE = {"model_name", "model_version", "id", "text_output"}
+"""What a piece has that adds text and nothing else: most of a stream."""
 
 
-@dataclass(frozen=True)
-class Delta:
+class Delta(NamedTuple):
     """What one piece adds to an answer."""
 
     text: str = ""
@@ -82,9 +83,15 @@ class Choice:
         self._thinking = Thinking(thinks=self.asked.thinking)
         self._calls = None if self.asked.tools is None else CallReader(self.asked.tools)
         self._said = 0  # characters of generate's text, those of the thought and its end included
+        self._plain = not (self.asked.thinking or self.asked.tools or self.asked.silent)
 
     def take(self, piece: Piece) -> Delta:
         """Take in a piece; return what it adds."""
+        if self._plain and piece.keys() <= TEXT_ALONE:
+            said = piece["text_output"]
+            self._said += len(said)
+            self.text += said
+            return Delta(said)
         last = "finish_reason" in piece
         self._take_prompt(piece)
         if self.asked.silent:

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
 from aiohttp import web
@@ -175,7 +176,7 @@ class TextFrame:
 
     def event(self, text: str) -> bytes:
         """Return the event with this text."""
-        return b"%b%b%b" % (self._head, dumps(text).encode("utf-8", "replace"), self._tail)
+        return b"%b%b%b" % (self._head, encode_basestring(text).encode("utf-8", "replace"), self._tail)
 
 
 def named_event(name: str, data: object) -> bytes:

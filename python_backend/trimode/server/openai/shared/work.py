@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, Protocol
@@ -31,6 +31,7 @@ AT_ONCE = 8
 """Most jobs of one request that run at once: half the default slots, so that a batch does not fill the queue."""
 _END = object()
 _DECODER = json.JSONDecoder()
+_DATA = "data: "
 
 
 class Asking(Protocol):
@@ -167,10 +168,10 @@ class Events:
         self.ended = False
         self._held = ""
 
-    def read(self, part: bytes) -> Iterator[Piece]:
-        """Take the next bytes, whole characters; yield the events that are whole."""
+    def read(self, part: bytes) -> list[Piece]:
+        """Take the next bytes, whole characters; return the events that are whole."""
         *whole, self._held = (self._held + part.decode("utf-8")).split("\n\n")
-        for event in whole:
-            found = _DECODER.decode(event.removeprefix("data: "))
-            self.ended = "error" in found or "finish_reason" in found
-            yield found
+        found = [_DECODER.raw_decode(event, len(_DATA) * event.startswith(_DATA))[0] for event in whole]
+        if found:
+            self.ended = "error" in found[-1] or "finish_reason" in found[-1]
+        return found
