@@ -47,6 +47,8 @@ def of_settings(without: Collection[str]) -> Schema:
             kind = {"type": "boolean"}
         elif isinstance(default, Enum):
             kind = {"enum": [one.value for one in type(default)]}
+        elif isinstance(default, str):
+            kind = {"type": "string"}
         if name not in without:
             found[name] = {"description": setting.help, **kind}
     return mapping(found)

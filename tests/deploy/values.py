@@ -34,6 +34,7 @@ MODEL = st.fixed_dictionaries(
         "max_queue": st.integers(0, 10**6),
         "prefix_cache_mib": st.integers(0, 10**6),
         "picture_cache_mib": st.integers(0, 10**6),
+        "allowed_media_domains": st.sampled_from(["", "example.org,example.com:8443"]),
         "default_mode": st.sampled_from(["auto", "autoregressive", "diffusion", "self_speculation"]),
     },
 )

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import trimode
 import yaml
+from jsonschema import Draft7Validator
 from trimode.config import ENVIRONMENT
 from trimode.metrics import METRICS
 from trimode.server.guard import LIVE, READY
@@ -129,6 +130,18 @@ def test_every_value_has_its_place_in_the_schema() -> None:
         known = schema["properties"][name].get("properties", {})
         if isinstance(value, dict) and value and known:
             assert set(value) == set(known), name
+
+
+def test_the_schema_is_one_and_refuses_what_it_should() -> None:
+    """helm takes no chart whose schema is none; here it is found without helm."""
+    schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
+    Draft7Validator.check_schema(schema)
+    valid = Draft7Validator(schema).is_valid
+    for path in (CHART / "values.yaml", *(CHART / "values").glob("*.yaml")):
+        assert valid(yaml.safe_load(path.read_text(encoding="utf-8"))), path.name
+    assert valid({"model": {"allowed_media_domains": "example.org,example.com:8443"}})
+    assert not valid({"model": {"allowed_media_domains": 3}})
+    assert not valid({"model": {"max_slots": 0}})
 
 
 def test_the_chart_is_of_this_version_and_of_this_image() -> None:
