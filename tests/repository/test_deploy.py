@@ -11,10 +11,10 @@ import re
 import subprocess
 from pathlib import Path
 
-import jsonschema
 import pytest
 import trimode
 import yaml
+from jsonschema import Draft7Validator
 from trimode.config import ENVIRONMENT, ServerConfig
 from trimode.metrics import METRICS
 from trimode.server.guard import LIVE, READY
@@ -132,12 +132,18 @@ def test_every_value_has_its_place_in_the_schema() -> None:
             assert set(value) == set(known), name
 
 
-def test_the_schema_is_one_and_takes_the_settings_that_a_server_has_by_itself() -> None:
+def test_the_schema_is_one_and_refuses_what_it_should() -> None:
+    """helm takes no chart whose schema is none; here it is found without helm."""
     schema = json.loads((CHART / "values.schema.json").read_text(encoding="utf-8"))
-    jsonschema.Draft7Validator.check_schema(schema)
-    settings = {name: getattr(ServerConfig(), name) for name in schema["properties"]["model"]["properties"]}
-    jsonschema.validate({"model": settings}, schema)
-    jsonschema.validate({"model": {"allowed_media_domains": "example.com,images.local:8443"}}, schema)
+    Draft7Validator.check_schema(schema)
+    valid = Draft7Validator(schema).is_valid
+    for path in (CHART / "values.yaml", *(CHART / "values").glob("*.yaml")):
+        assert valid(yaml.safe_load(path.read_text(encoding="utf-8"))), path.name
+    own = {name: getattr(ServerConfig(), name) for name in schema["properties"]["model"]["properties"]}
+    assert valid({"model": own}), "what a server has by itself"
+    assert valid({"model": {"allowed_media_domains": "example.org,example.com:8443"}})
+    assert not valid({"model": {"allowed_media_domains": 3}})
+    assert not valid({"model": {"max_slots": 0}})
 
 
 def test_the_chart_is_of_this_version_and_of_this_image() -> None:

@@ -118,3 +118,39 @@ def test_a_python_that_is_not_used_is_named(tmp_path: Path, given: str, noted: b
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=True)
     note = "note: PYTHON=./asked is not used: .venv has Python 3.11 of /same; make clean removes it\n"
     assert done.stderr == (note if noted else "")
+
+
+def checked(folder: Path, installed: int, fetched: int = 0) -> subprocess.CompletedProcess[str]:
+    """`make check-deploy` where Python ends with `installed` while it makes the environment."""
+    (python := folder / "asked").write_text(f"#!/bin/sh\nexit {installed}\n")
+    python.chmod(0o755)
+    (folder / ".venv" / "bin" / "python").write_text(f"{RECORD.splitlines()[0]}\nexit {fetched}\n")
+    (folder / "tests" / "deploy").mkdir(parents=True)
+    (folder / "tests" / "deploy" / "constraints-deploy.txt").touch()
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    command = ["make", "check-deploy", "PYTHON=./asked"]
+    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def test_a_check_without_an_index_says_what_it_leaves_out(tmp_path: Path) -> None:
+    done = checked(project(tmp_path), installed=1, fetched=1)
+    assert done.returncode == 0
+    assert "make check leaves test-deploy out: what it needs could not be fetched within 240 s" in done.stderr
+
+
+def test_a_check_whose_environment_cannot_be_made_fails(tmp_path: Path) -> None:
+    done = checked(project(tmp_path), installed=1)
+    assert done.returncode != 0
+    assert "leaves test-deploy out" not in done.stderr
+
+
+def test_a_check_with_the_environment_runs_the_tests_of_deploy(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    (folder / ".venv-deploy" / "bin").mkdir(parents=True)
+    (python := folder / ".venv-deploy" / "bin" / "python").write_text(RECORD)
+    python.chmod(0o755)
+    (folder / "tests" / "deploy").mkdir(parents=True)
+    (folder / "tests" / "deploy" / "constraints-deploy.txt").touch()
+    (folder / ".venv-deploy" / "ready").touch()
+    (call,) = made(folder, "check-deploy")
+    assert call == ["-m", "pytest", "-p", "no:cloudcoil", "tests/deploy"]
