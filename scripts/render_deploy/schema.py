@@ -21,9 +21,8 @@ OF_THE_CHART = (
 """Options of trimode-serve that the chart sets itself, or that have no meaning in a pod."""
 OF_THE_BUILD = ("out", "name", "graph-only", "parity-logits", "parity-pictures")
 """Options of the converter that the chart sets itself, or that leave no bundle to serve."""
-NOT_SERVED = ("torch", "hf-ministral")
-"""Targets that no pod serves. The image has no PyTorch, whose bundles link to a checkpoint that no pod mounts; and a
-folder for other engines is no bundle."""
+NOT_SERVED = ("hf-ministral",)
+"""Targets that no pod serves: a folder for other engines is no bundle."""
 
 TEXT: Schema = {"type": "string"}
 NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 253, "pattern": "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"}
@@ -70,7 +69,7 @@ def _what_runs() -> dict[str, Any]:
         "pullSecrets": {"type": "array", "items": NAME},
     }
     bundle = {
-        "source": {"enum": ["claim", "copy", "init"]},
+        "source": {"enum": ["claim", "copy", "init", "link"]},
         "claim": NAME,
         "name": FOLDER,
         "copySize": SIZE,

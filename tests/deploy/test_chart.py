@@ -17,12 +17,27 @@ from tests.deploy.values import contradicts
 EXAMPLES = 20  # renderings at random: a quarter of a minute on a machine with nothing else to do
 LOCKED = {"keys": {"secret": "keys"}}
 MONITORED = {"monitoring": {"serviceMonitor": {"enabled": True}}}
+LINKED = {"bundle": {"source": "link"}, "build": {"options": {"target": "torch"}}}
+FETCH = {
+    "name": "fetch",
+    "image": "x:1",
+    "resources": {"limits": {"memory": "1Gi"}},
+    "securityContext": {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    },
+    "volumeMounts": [{"name": "checkpoints", "mountPath": "/checkpoints"}],
+}
+"""A container that fills the volume `checkpoints`."""
 MATRIX: dict[str, dict[str, Any]] = {
     "nothing": {},
     "keys": LOCKED,
     "tls": {"tls": {"secret": "tls"}, **MONITORED},
     "hpa": {"autoscaling": {"kind": "hpa"}},
     "keda": {"autoscaling": {"kind": "keda"}},
+    "linked": LINKED,
+    "linked, fetched": {**LINKED, "bundle": {"source": "link", "initContainers": [FETCH]}},
     "build": {"build": {"enabled": True}},
     "copy": {"bundle": {"source": "copy"}, "gpu": {"resource": "nvidia.com/gpu"}},
     "monitored": {**MONITORED, **LOCKED, "metrics": {"withoutKey": True}},
@@ -47,17 +62,20 @@ def test_a_rendering_is_what_kubernetes_takes(chart: Chart, values: dict[str, An
 def test_the_values_that_ship_render(chart: Chart, path: Path) -> None:
     manifests = chart.render({}, path)
     assert list(faults(manifests)) == []
-    gpu = yaml.safe_load(path.read_text(encoding="utf-8")).get("gpu", {}).get("resource")
-    for pod in (pod_of(kind(manifests, "Deployment")), pod_of(kind(manifests, "Job"))):
-        limits = [one["resources"]["limits"] for one in containers_of(pod) if one["name"] != "copy-bundle"]
+    values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    gpu = values.get("gpu", {}).get("resource")
+    kinds = ["Deployment", *(["Job"] if values["build"].get("enabled") else [])]
+    assert [one["kind"] for one in manifests if one["kind"] in ("Deployment", "Job")] == kinds
+    for pod in (pod_of(kind(manifests, name)) for name in kinds):
+        limits = [one["resources"]["limits"] for one in containers_of(pod) if not one["name"].endswith("-bundle")]
         assert all(limit.get(gpu) == 1 if gpu else set(limit) == {"memory"} for limit in limits)
 
 
 @settings(max_examples=EXAMPLES, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(values=ANY_VALUES)
 def test_any_values_render(chart: Chart, values: dict[str, Any]) -> None:
-    if contradicts(values):
-        with pytest.raises(RefusedError, match=r"build\.enabled writes to bundle\.claim"):
+    if said := contradicts(values):
+        with pytest.raises(RefusedError, match=said):
             chart.render(values)
         return
     manifests = chart.render(values)
@@ -134,6 +152,22 @@ def test_another_image_builds_into_another_folder(chart: Chart) -> None:
     assert found == {"nano-H200-v1", "nano-H200-v2", "nano-H200-abababababab"}
 
 
+@pytest.mark.parametrize("fetched", [False, True])
+def test_a_linked_bundle_is_read_beside_its_checkpoint(chart: Chart, fetched: bool) -> None:
+    """The links lead to where the server has the checkpoint too; it is a claim, or what own containers fetch first."""
+    pod = pod_of(kind(chart.render(MATRIX["linked, fetched" if fetched else "linked"]), "Deployment"))
+    names = [one["name"] for one in pod["initContainers"]]
+    assert names == ["fetch", "link-bundle"] if fetched else names == ["link-bundle"]
+    linker, server = pod["initContainers"][-1], pod["containers"][0]
+    mounts = [{one["mountPath"]: one for one in container["volumeMounts"]} for container in (linker, server)]
+    assert mounts[0]["/checkpoints"] == mounts[1]["/checkpoints"]
+    assert linker["args"][0] == "/checkpoints/nano"
+    assert option(linker, "out") == f"/bundles/{mounts[1]['/bundle']['subPath']}"
+    assert mounts[0]["/bundles"]["name"] == mounts[1]["/bundle"]["name"]
+    (volume,) = (one for one in pod["volumes"] if one["name"] == "checkpoints")
+    assert set(volume) == {"name", "emptyDir" if fetched else "persistentVolumeClaim"}
+
+
 def test_metrics_behind_a_key_need_one(chart: Chart) -> None:
     with pytest.raises(RefusedError, match=r"metrics need a key where keys\.secret is set"):
         chart.render({**LOCKED, **MONITORED})
@@ -156,7 +190,13 @@ def test_the_alerts_are_those_of_the_file(chart: Chart) -> None:
         ({"model": {"bundle": "/x"}}, "bundle"),
         ({"serve": {"host": "1.2.3.4"}}, "host"),
         ({"build": {"options": {"out": "/x"}}}, "out"),
-        ({"build": {"options": {"target": "torch"}}}, "target"),
+        ({"build": {"options": {"target": "hf-ministral"}}}, "target"),
+        ({"build": {"options": {"target": "torch"}}}, r"target torch needs bundle\.source link"),
+        ({"bundle": {"source": "link"}}, r"source link needs build\.options\.target torch"),
+        (
+            {"bundle": {"source": "link"}, "build": {"enabled": True, "options": {"target": "torch"}}},
+            "source link does",
+        ),
         ({"bundle": {"source": "init"}}, "initContainers"),
         ({"bundle": {"name": "../x"}}, "name"),
         ({"gpu": {"resource": "amd.com/gpu"}}, "resource"),

@@ -45,7 +45,7 @@ BUILD = st.fixed_dictionaries(
         "options": st.fixed_dictionaries(
             {},
             optional={
-                "target": st.sampled_from(["onnxruntime", "tensorrt"]),
+                "target": st.sampled_from(["onnxruntime", "tensorrt", "torch"]),
                 "capacity": st.integers(64, 10**6),
                 "compute-capability": st.lists(st.sampled_from(["8.9", "9.0"]), max_size=2),
                 "verify": SWITCHES,
@@ -56,6 +56,7 @@ BUILD = st.fixed_dictionaries(
     },
 )
 BUNDLE = st.one_of(
+    st.just({"source": "link"}),
     st.fixed_dictionaries({"source": st.sampled_from(["claim", "copy"])}, optional={"claim": NAMES, "name": NAMES}),
     st.just(
         {
@@ -118,6 +119,12 @@ VALUES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
 )
 
 
-def contradicts(values: dict[str, Any]) -> bool:
-    """Whether the chart refuses the values together: a build for a bundle that is not read from where it is built."""
-    return bool(values.get("build", {}).get("enabled") and values.get("bundle", {}).get("source") == "init")
+def contradicts(values: dict[str, Any]) -> str:
+    """Why the chart refuses the values together, as a pattern; "" if it does not."""
+    build, source = values.get("build", {}), values.get("bundle", {}).get("source", "claim")
+    torch = build.get("options", {}).get("target") == "torch"
+    if torch != (source == "link"):
+        return r"build\.options\.target torch"
+    if build.get("enabled") and source in ("init", "link"):
+        return rf"build\.enabled writes to bundle\.claim, and bundle\.source {source} does not read from there"
+    return ""

@@ -112,11 +112,10 @@ def test_a_file_that_is_out_of_date_is_named(tmp_path: Path, capsys: pytest.Capt
 
 
 def test_each_gpu_of_each_recipe_has_its_values() -> None:
-    recipes = {
-        f"{path.stem}-{gpu}"
-        for path in (ROOT / "build").glob("*.yaml")
-        for gpu in yaml.safe_load(path.read_text(encoding="utf-8")).get("tensorrt", {})
-    }
+    """And each such recipe has a file for PyTorch."""
+    read = {path.stem: yaml.safe_load(path.read_text(encoding="utf-8")) for path in (ROOT / "build").glob("*.yaml")}
+    gpus = {model: [*recipe["tensorrt"], "torch"] for model, recipe in read.items() if "tensorrt" in recipe}
+    recipes = {f"{model}-{gpu}" for model, names in gpus.items() for gpu in names}
     assert {path.stem for path in (CHART / "values").glob("*.yaml")} == recipes | {"nano-cpu"}
     assert set(PRODUCTS) == set(GPUS)
 

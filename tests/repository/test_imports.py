@@ -67,6 +67,7 @@ def test_only_the_compiler_and_the_engine_load_tensorrt_and_cuda() -> None:
     loads = [path for path, names in everything.items() if any(name.split(".")[0] == "importlib" for name in names)]
     assert sorted(str(path.relative_to(RUNTIME.parents[1])) for path in loads) == [
         "convert/trimode_convert/tensorrt/compiler.py",
+        "convert/trimode_convert/tensorrt/local_gpu.py",
         "python_backend/trimode/decoding/reveal.py",
         "python_backend/trimode/engines/tensorrt/cuda.py",
         "python_backend/trimode/engines/tensorrt/plan.py",

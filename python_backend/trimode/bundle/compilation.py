@@ -128,7 +128,7 @@ class Compilation:
         return None
 
     def other_device(self, here: Device) -> str | None:
-        """Return how the GPU at hand differs from the one on which kernels were chosen; None if it does not."""
+        """Return how the GPU `here` differs from the one on which kernels were chosen; None if it does not."""
         built = self.device
         if built is None or (built.name, built.multiprocessors) == (here.name, here.multiprocessors):
             return None
