@@ -30,7 +30,8 @@ SHORT: dict[str, Any] = {**LONG, "max_tokens": 2, "stream": False}
 @pytest.fixture(scope="module")
 def small(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("small") / "log"
-    with Server(bundle, log, TRIMODE_MAX_SLOTS="2", TRIMODE_MAX_QUEUE="0") as made:
+    patient = ("--exit-timeout", "120")  # for the stream that may finish, on a machine that does other things too
+    with Server(bundle, log, *patient, TRIMODE_MAX_SLOTS="2", TRIMODE_MAX_QUEUE="0") as made:
         yield made
         made.kill()
 
