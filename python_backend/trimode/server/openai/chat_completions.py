@@ -47,20 +47,19 @@ def translate(body: Mapping[str, Any], facts: Facts) -> Asked:
     turns = read_messages("messages", given.get("messages"), History())
     prompt = _prompt(given, turns, messages_of(turns, tools, facts.calls), tools, thinking=thinking)
     asked = with_tools(ask(given, facts, thinking=thought_is_open(prompt)), tools, facts)
-    asked = replace(asked, listed=listed_of(turns, tools, facts.calls))
-    job = {name: value for name, value in asked.jobs[0].items() if name != "enable_thinking"}
-    if "thinking_token_budget" in given.served:
-        job["max_thinking_tokens"] = given.get("thinking_token_budget")
-    asked = replace(asked, jobs=(job,))
+    listed = listed_of(turns, tools, facts.calls)
     top = given.get("top_logprobs")
     if top is not None and not given.get("logprobs"):
         raise refused("top_logprobs", "needs logprobs", top, "not_applicable")
     asked = with_logprobs(asked, given, (top or 0) if given.get("logprobs") else None, facts)
     job = {**asked.jobs[0], **prompt}
+    if "enable_thinking" not in prompt:
+        job.pop("enable_thinking", None)
     names = dict(asked.names)
     if "thinking_token_budget" in given.served:
+        job["max_thinking_tokens"] = given.get("thinking_token_budget")
         names["max_thinking_tokens"] = "thinking_token_budget"
-    return repeated(replace(asked, jobs=(job,), names=names), [{}], given.get("n", 1))
+    return repeated(replace(asked, jobs=(job,), names=names, listed=listed), [{}], given.get("n", 1))
 
 
 def thinks(given: Given) -> bool:
