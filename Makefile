@@ -160,7 +160,7 @@ conversion: $(VENV)/perf ## Measure the memory that converting a checkpoint of 3
 image: ## Build the container of build/Dockerfile (NVIDIA's Triton with this project) as IMAGE
 	@docker info >/dev/null 2>&1 || { echo "make image needs a running Docker daemon: docker info says why not" >&2; exit 1; }
 	docker build --file build/Dockerfile --tag $(IMAGE) --build-arg VERSION=$(VERSION) --build-arg REVISION=$(or $(shell git rev-parse HEAD 2>/dev/null),unknown) \
-		--build-arg SOURCE=$(or $(shell git config --get remote.origin.url 2>/dev/null),unknown) .
+		--build-arg SOURCE='$(or $(shell git config --get remote.origin.url 2>/dev/null | sed 's#//[^@/]*@#//#'),unknown)' . # without a password
 
 image-pin: $(VENV)/serve ## Write the digest of the base image's tag into build/Dockerfile; says so where the registry cannot be reached
 	$(PY) -m scripts.image pin
