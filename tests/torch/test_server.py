@@ -18,7 +18,6 @@ from tests.torch.conftest import Linked
 pytestmark = pytest.mark.subprocess
 
 NANO = Path(__file__).parents[2] / "checkpoints" / "nano"
-START_SECONDS = 120.0
 CHAT = {"messages": [{"role": "user", "content": "What is 23 + 2221?"}], "max_tokens": 40}
 ASKED: dict[str, dict[str, Any]] = {
     "autoregressive": {**CHAT, "mode": "autoregressive"},
@@ -36,9 +35,7 @@ ASKED: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def server(linked: Linked, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     log = tmp_path_factory.mktemp("server") / "log"
-    made = Server(linked(NANO), log, TRIMODE_THREADS="1", TRIMODE_MAX_SLOTS="4")
-    made.wait_ready(START_SECONDS)
-    with made:
+    with Server(linked(NANO), log, TRIMODE_THREADS="1", TRIMODE_MAX_SLOTS="4") as made:
         yield made
     assert "runs on the processor" in log.read_text()
 
