@@ -14,7 +14,7 @@ from ...api.fields import INT32_MAX
 from ...errors import Described
 from .chat_completions import with_logprobs, with_usage
 from .shared.asked import Asked, ask, repeated
-from .shared.choice import Choice, Delta
+from .shared.choice import Choice, Delta, best
 from .shared.errors import refused
 from .shared.exchange import DONE, Exchange, Last, TextFrame, error_event, event, new_id
 from .shared.facts import Facts
@@ -235,22 +235,6 @@ class Shape:
         """Return the chunk with the usage."""
         last = [choice.last for choice in choices]
         return self.chunk([], usage=usage(last, self.asked.prompts), metrics=metrics(last, first, seconds))
-
-
-def best(choices: Sequence[Choice], keep: int | None, prompts: int) -> list[Choice]:
-    """Return the `keep` answers to each prompt whose tokens are the likeliest on average, the likeliest first."""
-    if keep is None:
-        return list(choices)
-    each = len(choices) // prompts
-
-    def likelihood(choice: Choice) -> float:
-        total, tokens = choice.last.get("cum_log_probs", 0.0), choice.last["num_output_tokens"]
-        return float(total) / max(int(tokens), 1)
-
-    kept = []
-    for at in range(0, len(choices), each):
-        kept += sorted(choices[at : at + each], key=likelihood, reverse=True)[:keep]
-    return kept
 
 
 async def pieces_of(exchange: Exchange, asked: Asked) -> AsyncGenerator[tuple[int, Piece]]:

@@ -16,7 +16,7 @@ from trimode.server.openai.responses.events import Events
 from trimode.server.openai.responses.reply import Reply
 from trimode.server.openai.responses.request import translate as response_wanted
 from trimode.server.openai.shared.asked import Asked
-from trimode.server.openai.shared.choice import Choice, Delta
+from trimode.server.openai.shared.choice import Choice, Delta, best
 from trimode.server.openai.shared.exchange import event
 from trimode.server.openai.shared.thinking import Thinking
 from trimode.server.openai.shared.usage import metrics, usage
@@ -187,8 +187,8 @@ def test_the_best_answers_of_each_prompt() -> None:
     asked = completions.translate({"prompt": ["a", "b"], "max_tokens": 5, "best_of": 2}, facts())
     found = [answered(asked, piece(name, "stop", cum_log_probs=value))
              for name, value in (("p", -2.0), ("q", -1.0), ("r", -1.0), ("s", -3.0))]  # fmt: skip
-    assert [choice.text for choice in completions.best(found, 1, 2)] == ["q", "r"]
-    assert [choice.text for choice in completions.best(found, None, 2)] == ["p", "q", "r", "s"]
+    assert [choice.text for choice in best(found, 1, 2)] == ["q", "r"]
+    assert [choice.text for choice in best(found, None, 2)] == ["p", "q", "r", "s"]
 
 
 def test_a_response_and_its_events() -> None:

@@ -6,6 +6,7 @@ Knows nothing of the shapes that endpoints give it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -196,3 +197,19 @@ class Choice:
         if "infill_candidates" in self.last:
             found["infill_candidates"] = json.loads(self.last["infill_candidates"])
         return {"trimode": found} if found else {}
+
+
+def best(choices: Sequence[Choice], keep: int | None, prompts: int) -> list[Choice]:
+    """Return the `keep` answers to each prompt whose tokens are the likeliest on average, the likeliest first."""
+    if keep is None:
+        return list(choices)
+    each = len(choices) // prompts
+
+    def likelihood(choice: Choice) -> float:
+        total, tokens = choice.last.get("cum_log_probs", 0.0), choice.last["num_output_tokens"]
+        return float(total) / max(int(tokens), 1)
+
+    kept = []
+    for at in range(0, len(choices), each):
+        kept += sorted(choices[at : at + each], key=likelihood, reverse=True)[:keep]
+    return kept
