@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from trimode.config import ServerConfig
 from trimode_perf.common.results import about, commit, describe, read, rounded, save
 
@@ -29,5 +30,6 @@ def test_what_was_measured_says_when_how_and_on_what() -> None:
     assert (head["command"], head["hardware"]["threads"], head["hardware"]["model"]) == ("make it", 3, manifest().model)
 
 
+@pytest.mark.subprocess
 def test_a_record_names_its_commit() -> None:
     assert re.fullmatch(r"[0-9a-f]{7,}( with changes)?", commit())

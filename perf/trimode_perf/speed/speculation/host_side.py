@@ -161,7 +161,7 @@ class NoPlan(Plan):
 
     def __init__(self, cuda: NoCuda) -> None:
         self.host_types, self.cache_bytes, self.workspace = TYPES, 2, 256
-        self._cuda = cuda
+        self._cuda, self._jit = cuda, None
 
     def context(self, profile: int, stream: Any, workspace: int, *, captured: bool = False) -> NoContext:
         """Return a context."""
