@@ -166,7 +166,7 @@ image-pin: $(VENV)/serve ## Write the digest of the base image's tag into build/
 	$(PY) -m scripts.image pin
 
 image-check: $(VENV)/serve ## Run the steps of build/Dockerfile in a plain Debian, then build and ask nano there; needs root, some ten minutes
-	$(PY) -m scripts.image check "$$(scripts/fetch-debian-root)"
+	debian=$$(scripts/fetch-debian-root) && $(PY) -m scripts.image check "$$debian"
 
 sbom: $(VENV)/test $(VENV)-deploy/ready ## List what the image brings: CycloneDX and THIRD_PARTY_NOTICES, in build/out/sbom
 	$(VENV)-deploy/bin/python -m scripts.sbom --packages "$$($(PY) -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"

@@ -17,6 +17,7 @@ from .modelled import replica
 ROOT = Path(__file__).resolve().parents[2]
 MEASURED = ROOT / "perf" / "results" / "concurrency.json"
 BLOCK = 32  # tokens that a pass of diffusion or self-speculation has of a sequence
+BLOCK_MODES = ("diffusion", "self_speculation")
 
 
 def positive(text: str) -> float:
@@ -60,9 +61,26 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--gpu", help="model this GPU of MODEL's recipe in place of reading a curve")
     made.add_argument("--model", default="8b", help="recipe under build/, with --gpu (default: %(default)s)")
     made.add_argument(
-        "--tokens-per-pass", type=positive, default=1.0, metavar="N", help="tokens a pass adds, with --gpu (default: 1)"
+        "--tokens-per-pass", type=positive, metavar="N", help="tokens a pass adds, with --gpu; 1 in autoregressive mode"
     )
     return made
+
+
+def modelled(mode: str, tokens_per_pass: float | None) -> tuple[int, float]:
+    """Return the tokens that a pass of a mode has of a sequence, and those it adds.
+
+    Raises:
+        CurveError: the mode is none that can be modelled, or nobody said what a pass of it adds.
+    """
+    if mode == "autoregressive":
+        return 1, tokens_per_pass or 1.0
+    if mode not in BLOCK_MODES:
+        raise CurveError(f"--mode must be autoregressive, {' or '.join(BLOCK_MODES)} with --gpu, got {mode}")
+    if tokens_per_pass is None:
+        raise CurveError(
+            f"--mode {mode} needs --tokens-per-pass: a pass has {BLOCK} tokens of a sequence, and adds fewer"
+        )
+    return BLOCK, tokens_per_pass
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -71,10 +89,8 @@ def main(arguments: list[str] | None = None) -> int:
     demand = Demand(given.requests, given.prompt, given.answer, given.first_ms / 1e3, given.token_ms / 1e3, given.load)
     try:
         if given.gpu:
-            block = 1 if given.mode == "autoregressive" else BLOCK
-            points = replica(ROOT / "build" / f"{given.model}.yaml", given.gpu).curve(
-                demand, block, given.tokens_per_pass
-            )
+            block, added = modelled(given.mode, given.tokens_per_pass)
+            points = replica(ROOT / "build" / f"{given.model}.yaml", given.gpu).curve(demand, block, added)
             title = f"{given.mode}, modelled, not measured: {given.model} on {given.gpu}"
         else:
             title, points = curve(given.curve, given.mode, demand)

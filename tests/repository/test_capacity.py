@@ -124,5 +124,14 @@ def test_values_that_mean_nothing_are_refused(words: str, capsys: pytest.Capture
     assert "invalid" in capsys.readouterr().err
 
 
+def test_a_mode_with_blocks_is_modelled_once_it_is_said_what_a_pass_adds(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--requests", "1", "--answer", "100", "--gpu", "H200", "--mode"]
+    assert main([*words, "diffusion"]) == main([*words, "selfspec", "--tokens-per-pass", "3"]) == 1
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0].startswith("error: --mode diffusion needs --tokens-per-pass")
+    assert errors[1].endswith("with --gpu, got selfspec")
+    assert main([*words, "diffusion", "--tokens-per-pass", "3"]) == 0
+
+
 def test_without_limits_any_time_will_do() -> None:
     assert demand().first_seconds == demand().token_seconds == math.inf

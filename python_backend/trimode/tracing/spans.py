@@ -107,7 +107,7 @@ class Spans:
         sending.start()
         sending.join(CLOSE_SECONDS)
         if left := self._tally.left:
-            logger.warning("%d spans are lost, which the collector did not take", left)
+            logger.warning("%d spans since the start are lost, which the collector did not take", left)
 
     def _end(self, trace: RequestTrace, attributes: Attributes, error_type: str) -> None:
         context = self._propagator.extract({"traceparent": trace.parent})

@@ -150,6 +150,7 @@ class Intake:
                 task.submit()
             except Exception as exc:
                 _refuse(task, exc)
+            del task  # it holds its request, and the next one may come late
 
 
 def _refuse(task: _Task, cause: Exception) -> None:

@@ -84,7 +84,7 @@ class LiveRequest:
 
     def attach(self, handle: Handle) -> None:
         """Set the handle that submit() returned; a request cancelled before that ends now."""
-        self._handle = handle
+        self._handle, self._leave = handle, None  # what ends the wait holds what waited
         if self.cancelled:
             handle.cancel()
         self._ready.set()

@@ -78,7 +78,11 @@ def _connect(addresses: list[str], port: int, until: Until) -> socket.socket:
     """Return a line to the first address that answers; it never blocks."""
     last: OSError = OSError("the name has no address")
     for address in addresses:
-        line = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            line = socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM)
+        except OSError as exc:  # a machine without this family of addresses
+            last = exc
+            continue
         try:
             line.setblocking(False)
             code = line.connect_ex((address, port))

@@ -96,7 +96,7 @@ def test_a_collector_that_does_not_answer_holds_up_no_end(
             spans.serve("POST /a", {"traceparent": f"00-{TRACE}-{ABOVE}-{flags}"}, {}).end()
         spans.close()
         assert [thread.name for thread in threading.enumerate()].count("last-spans") == 1  # nobody waits for it
-    assert said(caplog) == ["2 spans are lost, which the collector did not take"]
+    assert said(caplog) == ["2 spans since the start are lost, which the collector did not take"]
 
 
 def test_what_a_collector_took_is_not_lost(caplog: pytest.LogCaptureFixture) -> None:

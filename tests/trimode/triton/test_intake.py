@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -23,6 +24,24 @@ def test_requests_are_queued_in_turn() -> None:
     assert done.wait(20)
     made.close()
     assert found == [0, 1, 2, 3, 4]
+
+
+def test_what_waited_is_let_go_once_it_is_prepared() -> None:
+    """A thread that waits for its next request holds none; a request may have pictures of many MiB."""
+
+    class Files:
+        """What a request brings."""
+
+        def read(self) -> None:
+            pass
+
+    made, files = Intake("the pictures of others"), Files()
+    gone = threading.Event()
+    weakref.finalize(files, gone.set)
+    made.put(files.read, no_refusal)
+    del files
+    assert gone.wait(60)
+    made.close()
 
 
 def held(made: Intake) -> threading.Event:

@@ -102,7 +102,7 @@ class AdapterRun(Generic[BatchT, AskedT]):
         self.step, self.tokens, self.clock.elapsed = state["step"], state["tokens"], state["elapsed"]
         self.best, self.best_per_cycle = state["best"], state["best_per_cycle"]
         self.best_step = state["best_step"]
-        self.base_per_cycle, self.growth = state["base_per_cycle"], state["growth"]
+        self.base_per_cycle, self.growth = state["base_per_cycle"], state.get("growth", [])
 
     # -- steps ---------------------------------------------------------------------------------------------------------
 

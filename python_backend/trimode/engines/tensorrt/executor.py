@@ -86,7 +86,8 @@ class GraphExecutor:
         self._cuda.wait()
         if capture:
             self._capture(call, context)
-            self._plan.keep_kernels()  # now: tritonserver may be killed, and its stub with it
+            if call.graph is not None:
+                self._plan.keep_kernels()  # now: tritonserver may be killed, and its stub with it
 
     def close(self) -> None:
         """Release graphs, then contexts. A device that failed frees its memory with the process."""

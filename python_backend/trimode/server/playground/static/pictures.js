@@ -12,8 +12,8 @@ const mib = (bytes) => `${(bytes / MIB).toLocaleString("en", { maximumFractionDi
 const counted = (count) => (count === 1 ? "1 picture" : `${count} pictures`);
 
 /** Return a message as the API takes it: pictures, then the text. `address(picture)` stands for a picture. */
-export function asMessage({ role, content, pictures = [] }, address = ({ url }) => url) {
-  if (!pictures.length) return { role, content };
+export function asMessage({ role, content, pictures = [], missing = 0 }, address = ({ url }) => url) {
+  if (!pictures.length) return { role, content: content || !missing ? content : `(${counted(missing)}, not kept)` };
   const parts = pictures.map((picture) => ({ type: "image_url", image_url: { url: address(picture) } }));
   return { role, content: content ? [...parts, { type: "text", text: content }] : parts };
 }
