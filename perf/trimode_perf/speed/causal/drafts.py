@@ -45,9 +45,9 @@ BARE = "linear 8, no adapter"
 """Counted once and not timed: what the model drafts without having been taught."""
 LOOKED_UP = ("editing", "json", "passage")
 """Kinds whose answers repeat what was asked: `auto` has `prompt_lookup` beside."""
-PER_KIND, TIMED, TOKENS = 2, 1, 64
+PER_KIND, TIMED, TOKENS = 1, 1, 48
 """Prompts of a kind that are counted, and of those, timed ones; tokens of an answer at most."""
-MIN_ROUNDS = 2
+MIN_ROUNDS = 1
 """Of those that are timed, after one that warms up: an answer of a model of this size takes a second."""
 LINEAR_AT_LEAST, QUADRATIC_AT_LEAST, AUTO_AT_LEAST, REPEATING_AT_LEAST = 3.0, 1.5, 1.1, 1.5
 """Tokens a cycle of linear drafts of 8, tokens a pass of quadratic ones of 3; auto against autoregressive, over all and
