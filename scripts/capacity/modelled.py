@@ -42,7 +42,8 @@ class Replica:
     """A model on a GPU.
 
     `weights` and `token_bytes` (keys and values of a token) are bytes; `capacity` is tokens of a sequence, `slots`
-    sequences at once; `bandwidth` and `arithmetic` are what the GPU reaches, a second.
+    sequences at once; `parameters` are those of the recipe's entry that gives the fewest, since beside weights of
+    8 bits some have 16 and would count twice; `bandwidth` and `arithmetic` are what the GPU reaches, a second.
     """
 
     weights: float
@@ -99,7 +100,7 @@ def replica(recipe: Path, gpu: str) -> Replica:
     return Replica(
         weights=weights,
         token_bytes=entry["kv_gb_per_slot"] * 1e9 / entry["capacity"],
-        parameters=weights / size,
+        parameters=min(one["weights_gb"] * 1e9 / BYTES[one["precision"]] for one in table.values()),
         slots=entry["batch"],
         capacity=entry["capacity"],
         bandwidth=ceilings.bandwidth * REACHED_BANDWIDTH,

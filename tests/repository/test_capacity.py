@@ -75,9 +75,11 @@ def test_more_than_the_capacity_is_refused() -> None:
 
 
 def test_a_replica_is_what_the_recipe_says_on_the_ceilings() -> None:
-    entry = yaml.safe_load((ROOT / "build" / "8b.yaml").read_text(encoding="utf-8"))["tensorrt"]["RTX4090-24G"]
+    table = yaml.safe_load((ROOT / "build" / "8b.yaml").read_text(encoding="utf-8"))["tensorrt"]
+    entry = table["RTX4090-24G"]
     found = replica(ROOT / "build" / "8b.yaml", "RTX4090-24G")
-    assert entry["precision"] == "fp8" and found.parameters == found.weights == entry["weights_gb"] * 1e9
+    assert entry["precision"] == "fp8" and found.weights == entry["weights_gb"] * 1e9
+    assert found.parameters == pytest.approx(table["L40S-48G"]["weights_gb"] * 1e9 / 2)  # of 16 bits, all of them
     assert found.token_bytes * entry["capacity"] == pytest.approx(entry["kv_gb_per_slot"] * 1e9)
     assert found.bandwidth == pytest.approx(CEILINGS["RTX4090-24G"].bandwidth * REACHED_BANDWIDTH)
     assert found.arithmetic == pytest.approx(CEILINGS["RTX4090-24G"].in_8_bits * REACHED_ARITHMETIC)
