@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ...errors import UNFORESEEN, Described, TrimodeError, shorten
 from ..access.refusals import OPENAI
+from ..error_answer import ERROR_TYPE
 from ..guard import Guard
 from ..http_front import trace
 from ..metrics_front.source import MetricsSource
@@ -118,7 +119,7 @@ async def _answered(
             with exchange.service.entry.visit(exchange.request) as exchange.visit:
                 exchange.service = await settled()
                 response = await endpoint.answer(exchange, part)
-                exchange.visit.answered(response.status)
+                exchange.visit.answered(response.status, response.get(ERROR_TYPE, ""))
                 return response
         if not open_to_all:
             exchange.service.entry.admit_request(exchange.request)

@@ -23,6 +23,7 @@ from ...access.entry import Entry
 from ...access.refusals import OPENAI
 from ...access.turnstile import Visit
 from ...body_check import read_object
+from ...error_answer import ERROR_TYPE
 from ...http_front.body import read_body
 from ...http_front.event_stream import EventStream
 from ...metrics_front.source import MetricsSource
@@ -151,7 +152,7 @@ class Exchange:
                     event = await anext(events)
                 end = event
             except FaceError as exc:
-                end = on_error(exc)
+                end, response[ERROR_TYPE] = on_error(exc), exc.error_type
             await response.write_eof(end)
         return response
 
