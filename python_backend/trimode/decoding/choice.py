@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..engines.base import RowResult
+from ..engines.base import Floats, RowResult
 from .guide import only_allowed
 from .rules.base import FORBIDDEN
-from .sampling import likeliest, log_prob, penalise, sample
+from .sampling import likeliest, log_prob, penalise, sample, sure
 from .sequence import SequenceState
 from .shaping import must_have_a_token
 
@@ -35,10 +35,16 @@ def choose(
         if params.reference:
             return np.asarray(result.logits[rows].argmax(axis=-1), dtype=np.int64)
         return result.top_id[rows]
+    return sample(_scores(seq, result, rows, extra), params.sampling, positions, stream)
+
+
+def _scores(seq: SequenceState, result: RowResult, rows: slice, extra: tuple[int, ...]) -> Floats:
+    """Return (R, V) what a token is drawn from: penalised, and without the mask id unless the reference has it."""
+    params = seq.params
     scores = result.logits[rows] if params.reference else result.without_mask(rows)
     if params.sampling.penalised:
         scores = penalise(scores, params.sampling, seq.prompt, [*seq.tokens, *extra])
-    return sample(scores, params.sampling, positions, stream)
+    return scores
 
 
 def note_top(
@@ -86,8 +92,8 @@ def guided_token(
 ) -> int:
     """Return the token at generated position `index` that the guide allows, which stands right before it.
 
-    The most likely token needs no mask where it fits; others are drawn from what is allowed alone. Where the text could
-    not end in time after it, the token that ends the text soonest is returned.
+    The most likely token needs no mask where it fits and is chosen whatever else does; others are chosen from what is
+    allowed alone. Where the text could not end in time after it, the token that ends the text soonest is returned.
 
     Raises:
         RequestError: no token is left.
@@ -95,13 +101,15 @@ def guided_token(
     guide = seq.guide
     assert guide is not None
     must_have_a_token(seq, result, row)
-    position, one = np.array([len(seq.prompt) + index]), result
-    token = -1
-    if seq.params.sampling.greedy:
-        token = int(choose(seq, result, slice(row, row + 1), position, stream, ahead)[0])
-    if token < 0 or not guide.fits(token):
+    position, params = len(seq.prompt) + index, seq.params
+    token: int | None
+    if params.sampling.plain and not params.reference:
+        token = result.best(row)
+    else:
+        token = sure(_scores(seq, result, slice(row, row + 1), ahead)[0], params.sampling, position, stream)
+    if token is None or not guide.fits(token):
         one = only_allowed(guide, result, row)
-        token = int(choose(seq, one, slice(0, 1), position, stream, ahead)[0])
+        token = int(choose(seq, one, slice(0, 1), np.array([position]), stream, ahead)[0])
     settled = guide.settle(token, seq.params.max_tokens - index)
     return token if result.logits[row, settled] == FORBIDDEN else settled
 

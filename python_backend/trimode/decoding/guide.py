@@ -56,11 +56,11 @@ class Guide(Protocol):
         ...
 
     def allowed(self) -> Bools:
-        """Return (V,) which tokens may come next."""
+        """Return (V,) which tokens may come next; nobody may change it."""
         ...
 
     def look_ahead(self, draft: Sequence[int]) -> None:
-        """Prepare the masks along `draft` at once."""
+        """Let the masks along `draft` be made in one call, once one of them is asked for."""
         ...
 
     def take(self, token: int) -> None:
@@ -94,9 +94,7 @@ def only_allowed(guide: Guide, result: RowResult, row: int) -> RowResult:
     Raises:
         NoTokenError: nothing is left, because other rules forbid all of it or the grammar leads nowhere.
     """
-    scores = result.logits[row : row + 1].copy()
-    scores[0, ~guide.allowed()] = FORBIDDEN
-    one = result.line(row).reshaped(scores)
+    one = result.line(row).reshaped(np.where(guide.allowed(), result.logits[row : row + 1], FORBIDDEN))
     if one.stuck():
         raise NoTokenError(guide.taken)
     return one

@@ -26,6 +26,9 @@ NEAR = 16.0
 FEW = 1024
 """Tokens that top-p looks at before it sorts a whole vocabulary."""
 
+MARGIN = 1e-6
+"""How far from the edge of a share a drawn number must lie to be within it for sure; rounding moves edges by 1e-12."""
+
 
 def softmax(scores: Floats) -> Floats:
     """Return the softmax over the last axis, in the dtype given."""
@@ -193,6 +196,22 @@ def sample(scores: Floats, params: SamplingParams, positions: Ints, stream: int)
         return draw(scaled, points)
     rows = zip(scaled, points, strict=True)
     return np.array([_draw_from_few(row, params, point) for row, point in rows], dtype=np.int64)
+
+
+def sure(scores: Floats, params: SamplingParams, position: int, stream: int) -> int | None:
+    """Return the likeliest token of `scores` (V,) if `sample` returns it whichever of the others may not be chosen.
+
+    None where that depends on them. Without all others nothing lies before it, with all of them its share is smallest:
+    where the drawn number is within its share in both cases, filters and masks that leave it change nothing.
+    """
+    likeliest = int(scores.argmax())
+    if params.greedy:
+        return likeliest
+    weights = np.exp((scores - scores[likeliest]) / np.float32(max(params.temperature, 1e-6)))
+    before = weights[:likeliest].sum(dtype=np.float64)
+    total = weights.sum(dtype=np.float64)
+    point = uniforms(params.seed, np.array([position]), stream)[0]
+    return likeliest if before + MARGIN < point < 1 / total - MARGIN else None
 
 
 def filters(params: SamplingParams) -> bool:

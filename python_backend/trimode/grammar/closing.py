@@ -2,12 +2,14 @@
 
 The shortest run is not looked for: that would mean to walk through all texts. Tokens that end something are tried
 first. Where that leads too far, each step looks whether some token ends the text at once, and then some choices are
-made otherwise. So a run that is found is right, and short for what people ask for. Knows nothing of requests.
+made otherwise. Where all of them go in circles, as in expressions that repeat, choices are made by chance, the same
+ones each time. So a run that is found is right, and short for what people ask for. Knows nothing of requests.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from random import Random
 from typing import NamedTuple
 
 import numpy as np
@@ -19,6 +21,8 @@ NEAR = 96
 """Tokens of a run that is looked for with care; a longer one is looked for once and without."""
 DEVIATIONS = 8
 """Walks of a thorough search in which one choice is made otherwise."""
+CHANCES = 64
+"""Walks by chance."""
 DENSE = 0.3
 """Share of the ids from which on nearly anything may come next, as inside of a string."""
 
@@ -34,22 +38,34 @@ def accepts(at: LLMatcher) -> bool:
 
 
 class _Walk(NamedTuple):
-    """How to choose: `careful` looks for a token that ends the text; choice `place` takes candidate 1, not 0."""
+    """How to choose: `careful` looks for a token that ends the text; choice `place` takes candidate 1, not 0.
+
+    With `chance` each choice is by chance.
+    """
 
     limit: int
     ends: Ends
     careful: bool = False
     place: int = -1
+    chance: Random | None = None
 
 
 def close(
-    at: LLMatcher, lexicon: Lexicon, limit: int, *, thorough: bool = False, ends: Ends = accepts
+    at: LLMatcher,
+    lexicon: Lexicon,
+    limit: int,
+    *,
+    thorough: bool = False,
+    by_chance: bool = False,
+    ends: Ends = accepts,
 ) -> list[int] | None:
     """Return at most `limit` tokens after which the text may end; None if none were found. `at` stays where it is.
 
     Args:
         ends: whether it may end there.
-        thorough: take some ten milliseconds, and the shortest run of several.
+        thorough: take the shortest run of several, which takes ten times as long.
+        by_chance: also try CHANCES walks by chance where no other ends. They may take seconds of processor time, so
+            this is for a process that has limits.
     """
     near = min(limit, NEAR)
     walks = [_Walk(near, ends), _Walk(near, ends, careful=True)]
@@ -65,6 +81,8 @@ def close(
             best = found
         if best is not None and not thorough:
             break
+    for number in range(CHANCES if by_chance and best is None else 0):
+        best = _take(_Walk(near if best is None else len(best) - 1, ends, chance=Random(number)), at, lexicon) or best
     return best
 
 
@@ -137,6 +155,8 @@ def _choose(walk: _Walk, choices: int, at: LLMatcher, lexicon: Lexicon) -> list[
     allowed = np.flatnonzero(mask)
     if not len(allowed):
         return []
+    if walk.chance is not None:
+        return [int(walk.chance.choice(_heads(mask, lexicon)))]
     ranks = (lexicon.ranks_in_text if len(allowed) > DENSE * lexicon.size else lexicon.ranks)[allowed]
     best = int(allowed[ranks.argmin()])
     if walk.careful:

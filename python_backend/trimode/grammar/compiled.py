@@ -74,7 +74,7 @@ class Compiled:
         """Return a matcher of its own for one text; see there for the arguments."""
         at = self.start.deep_copy()
         made = Matcher(at, self.lexicon, self.shortest, ends=ends, begins_after=begins_after, need=self.need)
-        made.use = self.use
+        made.cursor.use = self.use
         return made
 
 
@@ -100,7 +100,7 @@ def compile_grammar(text: str, lexicon: Lexicon, shortest: Sequence[int] | None 
 
 def find_shortest(compiled: Compiled) -> list[int] | None:
     """Return a short text of the grammar, in tokens; None if none was found."""
-    return close(compiled.start, compiled.lexicon, LONGEST_SEARCHED, thorough=True)
+    return close(compiled.start, compiled.lexicon, LONGEST_SEARCHED, thorough=True, by_chance=True)
 
 
 def _reason(error: str) -> str:

@@ -105,7 +105,7 @@ class GapMatcher:
         return allowed
 
     def look_ahead(self, draft: Sequence[int]) -> None:
-        """Prepare the masks along `draft`, where it is the text's own."""
+        """Let the masks along `draft` be made in one call, where it is the text's own."""
         if self._place.text and not self._place.head:
             self._text.look_ahead(draft)
 

@@ -14,6 +14,8 @@ Bools = npt.NDArray[np.bool_]
 NEARLY_ALL = 0.9
 """Share of the tokens with a text that may follow where words are free. More may, but for parts of letters and the
 last part of a marker; of letters, digits and spaces alone it is less."""
+MASKS_KEPT = 64
+"""Masks that are kept unpacked; one takes a byte for each id, 8 MiB in all at 131,072 ids."""
 CLOSERS = b"}])>"
 """Bytes that end what was begun."""
 
@@ -35,6 +37,7 @@ class Lexicon:
         """
         self.tokens = LLTokenizer(tokenizer_json, n_vocab=size, eos_token=end_id, slices=LLTokenizer.json_slices())
         self.size, self.end_id = size, end_id
+        self._unpacked: dict[tuple[bytes, tuple[int, ...]], Bools] = {}
         special = [number for number in range(size) if self.tokens.is_special_token(number)]
         self.special: Ints = np.array(special, dtype=np.int64)
         """(K,) ids that stand for no text: a grammar allows one where it names it, and never the end's."""
@@ -54,11 +57,26 @@ class Lexicon:
         self.ranks_in_text = np.array([_rank_in_text(piece) for piece in pieces], dtype=np.float32)
         """(V,) the same where nearly anything may come next, as inside of a string."""
 
-    def unpack(self, bits: bytes) -> Bools:
-        """Return a mask of the library, a bit for each id, as (V,) bool without the end's."""
+    def unpack(self, bits: bytes, ends: tuple[int, ...] = ()) -> Bools:
+        """Return a mask of the library, a bit for each id, as (V,) bool, which nobody may change.
+
+        The end's bit is left out, and `ends` are allowed. Masks are kept for a while: within a text most are the same.
+        """
+        key = bits, ends
+        if (known := self._unpacked.get(key)) is not None:
+            return known
         allowed = np.unpackbits(np.frombuffer(bits, dtype=np.uint8), count=self.size, bitorder="little").view(np.bool_)
         allowed[self.end_id] = False
+        allowed[list(ends)] = True
+        allowed.setflags(write=False)
+        if len(self._unpacked) >= MASKS_KEPT:
+            self.forget_masks()
+        self._unpacked[key] = allowed
         return allowed
+
+    def forget_masks(self) -> None:
+        """Keep no unpacked mask any longer."""
+        self._unpacked.clear()
 
     def is_nearly_all(self, allowed: Bools) -> bool:
         """Whether a mask (V,) allows nearly any text to follow."""

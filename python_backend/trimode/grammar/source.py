@@ -15,9 +15,10 @@ from llguidance.gbnf_to_lark import any_to_lark
 
 from ..api.guide import MAX_GUIDE_CHARACTERS, OF_JSON, GuideType
 from .refusal import bad_grammar
-from .schema_check import check_schema
-from .structural_tag import structural_tag
-from .weights import MOST_REPEATS, weight
+from .schemas.limits import write_limits
+from .schemas.schema_check import check_schema
+from .schemas.structural_tag import structural_tag
+from .schemas.weights import MOST_REPEATS, weight
 
 MOST_CHOICES = 1_024
 BLANKS = r"( |\n {0,16})?"
@@ -64,6 +65,7 @@ def grammar_text(source: Source) -> str:
 def _schema(text: str) -> dict[str, Any]:
     schema = _read_json(text)
     check_schema(schema)
+    write_limits(schema)
     if isinstance(schema, bool):
         if not schema:
             raise bad_grammar("must be a schema that some value fits", "false")

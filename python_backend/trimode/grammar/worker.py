@@ -42,11 +42,13 @@ def answer(lexicon: Lexicon, source: Source) -> dict[str, Any]:
 
 
 def _try(lexicon: Lexicon, source: Source) -> dict[str, Any]:
+    lexicon.forget_masks()  # they are no grammar's: what is kept of them, or freed meanwhile, must not count
     before = allocated()
     compiled = compile_grammar(grammar_text(source), lexicon)
     if (error := _follow(compiled)) is not None:
         return {"refused": "must stay simple enough to be followed", "found": error}
     shortest = find_shortest(compiled)
+    lexicon.forget_masks()
     return {"shortest": shortest, "bytes": max(0, allocated() - before)}
 
 

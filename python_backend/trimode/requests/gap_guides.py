@@ -43,7 +43,7 @@ class GapGuide:
     def guide(self, start: Start) -> Guide:
         """Return the guide of tokens that begin as `start` says."""
         text = Matcher(self.at.deep_copy(), self.made.lexicon, self.path, may_end=self.ends)
-        text.use = self.made.use
+        text.cursor.use = self.made.use
         return GapMatcher(text, self.made.lexicon, start.head.encode(), self.right.encode())
 
     def accepts(self, filling: str) -> bool:

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
-from ..api.answer import Chunk
 from ..api.params import GenerationParams
 from ..decoding.sequence import SequenceState
 from ..errors import PromptTooLongError
+from ..scheduling.block_view import BlockView
 from ..scheduling.job import Job
-from ..scheduling.outbox import Sink
-from ..scheduling.snapshot import BlockSnapshot
 from ..text.answer_text import AnswerText
 from ..text.prompt import block_beside, read_text, room_after
-from ..text.tokenizer import Tokenizer
 from .free_drafts import free_drafts_of
 from .guides import guide_of
 from .request import Handle, Request
@@ -28,7 +24,7 @@ def start(request: Request, services: Services) -> Handle:
     prompt = request.pictures.placed(ids)
     capacity = services.capacity_for(request.params)
     params = fit(request.params, len(prompt), capacity, asked=request.length_asked)
-    sink, tokenizer, outbox = request.sink, services.tokenizer, services.outbox
+    view = BlockView(services.token_texts, params)
     job = Job(
         sequence=SequenceState(
             params,
@@ -41,23 +37,18 @@ def start(request: Request, services: Services) -> Handle:
             pictures=request.pictures.of_prompt(prompt),
         ),
         text=AnswerText(
-            tokenizer,
+            services.tokenizer,
             params.stop_words,
             at_once=not params.returns.stream,
             least=params.choice.min_tokens,
             show_stop=params.returns.include_stop_str_in_output,
             show_special=not params.returns.skip_special_tokens,
         ),
-        deliver=services.post(sink),
-        watch=lambda chunk, snapshot: outbox.post(partial(_send_watched, sink, snapshot, tokenizer), chunk),
+        deliver=services.post(request.sink),
+        watch=lambda chunk, passes: services.outbox.post(view.before(request.sink, passes), chunk),
         prompt_text="" if params.returns.exclude_input_in_output else text,
     )
     return services.submit(job, request)
-
-
-def _send_watched(sink: Sink, snapshot: BlockSnapshot, tokenizer: Tokenizer | None, chunk: Chunk) -> None:
-    """Hand over a chunk and the block that goes with it; runs on the sender's thread."""
-    sink(replace(chunk, provisional=snapshot.shown(tokenizer)))
 
 
 def read_prompt(params: GenerationParams, services: Services) -> tuple[str, list[int]]:

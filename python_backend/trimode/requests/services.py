@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from ..api.answer import Chunk
 from ..api.params import GenerationParams
@@ -13,6 +14,7 @@ from ..grammar.compiler import Compiler
 from ..scheduling.job import Job
 from ..scheduling.outbox import Outbox, Sink
 from ..scheduling.queue import JobQueue
+from ..scheduling.token_texts import TokenTexts
 from ..text.tokenizer import Tokenizer
 from ..vision.encoder import Encoder
 from ..vision.loader import Loader
@@ -44,6 +46,11 @@ class Services:
     stores_passes: bool = False
     encoder: Encoder | None = None
     loader: Loader | None = None
+
+    @cached_property
+    def token_texts(self) -> TokenTexts:
+        """The texts of tokens that stand in blocks which somebody watches."""
+        return TokenTexts(self.tokenizer)
 
     def capacity_for(self, params: GenerationParams) -> int:
         """Return the most tokens that the sequence of a request may hold beside one block of it.

@@ -20,6 +20,7 @@ from trimode.decoding.sampling import (
     penalise,
     sample,
     softmax,
+    sure,
     uniforms,
 )
 
@@ -276,3 +277,30 @@ def test_a_draw_falls_where_the_sum_of_all_weights_says(size: int, u: float) -> 
     token = int(draw(scores, np.array([u]))[0])
     before = ends[token - 1] if token else 0.0
     assert before <= u * ends[-1] * (1 + 1e-12) and u * ends[-1] <= ends[token] * (1 + 1e-12)
+
+
+@given(
+    st.lists(st.floats(-8, 8, width=16), min_size=2, max_size=6),
+    SEEDS,
+    st.integers(0, 2**20),
+    st.sets(st.integers(0, 5)),
+    st.sampled_from([{}, {"top_k": 2}, {"top_p": 0.7}, {"min_p": 0.2}, {"top_k": 3, "top_p": 0.9, "min_p": 0.05}]),
+    st.sampled_from([0.0, 0.5, 1.0, 2.0]),
+)
+def test_a_sure_token_is_drawn_whatever_else_may_not_be_chosen(
+    values: list[float], seed: int, position: int, left_out: set[int], few: dict[str, float], temperature: float
+) -> None:
+    scores = np.array(values, dtype=np.float32)
+    settings = params(seed=seed, temperature=temperature, **few)
+    token = sure(scores, settings, position, 0)
+    left = scores.copy()
+    left[[one for one in left_out if one < len(values) and one != token]] = OUT
+    if token is not None:
+        assert sample(left[None], settings, np.array([position]), 0)[0] == token == scores.argmax()
+
+
+def test_a_token_is_sure_as_often_as_it_is_likely() -> None:
+    scores = logs(0.01, 0.97, 0.02)[0]
+    found = [sure(scores, params(temperature=1.0), position, 0) for position in range(1_000)]
+    assert set(found) == {1, None}
+    assert found.count(1) > 930

@@ -64,3 +64,26 @@ def test_nothing_is_found_where_the_rest_is_longer_than_the_limit() -> None:
     assert shortest is not None
     assert close(start, nano_lexicon(), len(shortest) - 1, thorough=True) is None
     assert close(start, nano_lexicon(), len(shortest)) == shortest
+
+
+@pytest.mark.parametrize(
+    ("kind", "guide"),
+    [
+        ("regex", r"!(?:[a-f]*é{1,3}z){1,3}(?:(?:\.z|[名前]+\.?z)*)(?:(?:[a-f]\.+(?:\.?[a-f]{2}))?[^a-z\n]z)"),
+        ("regex", r"<(?:(?:名)?|ß)(?:(?:yes)+|(?:no)+) (?:1 1)+>"),
+        (
+            "ebnf_grammar",
+            'root ::= "<" a ">"\na ::= (b " " c) | "x" y\ny ::= "y" y | "z"\nb ::= ("no")* | ("ja" b)\nc ::= "1"\n',
+        ),
+    ],
+)
+def test_a_way_that_choices_by_rank_do_not_find_is_found_by_chance_the_same_each_time(
+    kind: GuideType, guide: str
+) -> None:
+    start = compiled(kind, guide).start
+    found = [close(start.deep_copy(), nano_lexicon(), 64, thorough=True, by_chance=True) for _ in range(2)]
+    assert found[0] is not None
+    assert found[0] == found[1]
+    at = start.deep_copy()
+    assert at.consume_tokens(found[0])
+    assert at.is_accepting()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from trimode.api.guide import GuideType
-from trimode.grammar.foresight import NOTHING, foresee
+from trimode.grammar.foresight import NOTHING, Foreseen
 from trimode.grammar.matcher import Matcher
 from trimode.server.openai.tools.wanted import Tool, Tools
 
@@ -135,12 +135,14 @@ def test_masks_along_a_draft_are_dropped_where_another_token_is_taken() -> None:
 def test_masks_reach_as_far_as_the_draft_fits() -> None:
     at, lexicon = compiled("regex", "abc").start, nano_lexicon()
     (a,), (x,) = ids("a"), ids("x")
-    found = foresee(at, lexicon, (END,), [a, x, a], first=3)
+    found = Foreseen(2, (x, a, x, a)).made(at, lexicon, (END,), 3)
+    assert found.words is not None
     assert (found.first, found.draft, len(found.words)) == (3, (a,), 2)
     assert found.goes_on(3, a)
     assert not found.goes_on(3, x)
-    assert found.at(5, lexicon, (END,)) is None
-    assert NOTHING.at(0, lexicon, ()) is None
+    assert found.at(5) is None
+    assert NOTHING.at(0) is None
+    assert Foreseen(0, (a,)).at(0) is None
 
 
 def test_before_the_text_begins_anything_but_an_end_may_come() -> None:

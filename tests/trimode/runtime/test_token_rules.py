@@ -110,7 +110,7 @@ def test_a_watched_block_shows_special_tokens_too(build: Build) -> None:
     asked = {"input_ids": PROMPT, "mode": "diffusion", "end_id": -1, "max_tokens": 3, "skip_special_tokens": False}
     build(SayingEngine("ab", hit=1.0)).submit({**asked, "stream": True, "stream_provisional": True}, sink)
     assert sink.last.finish_reason == "length"
-    blocks = [chunk.provisional for chunk in sink.chunks if chunk.provisional]
+    blocks = [block for chunk in sink.chunks for block in chunk.passes]
     assert blocks[-1].text == "ab<eos>"
 
 

@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from itertools import permutations
 from typing import Any
 
-from .refusal import bad_grammar
+from ..refusal import bad_grammar
+from .limits import write_limits
 from .schema_check import check_schema
 
 MOST_STRUCTURES = 128
@@ -77,6 +78,7 @@ def _parts(said: object) -> tuple[list[dict[str, Any]], list[str]]:
         if not isinstance(one["schema"], dict):
             raise bad_grammar(f"must hold a JSON schema, an object, as schema of {place}", repr(one["schema"])[:80])
         check_schema(one["schema"])
+        write_limits(one["schema"])
         if _trigger(one["begin"], triggers) is None:
             raise bad_grammar(f"must hold a trigger with which begin of {place} begins", repr(one["begin"])[:80])
     return structures, list(dict.fromkeys(triggers))

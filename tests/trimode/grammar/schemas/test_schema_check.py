@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from trimode.errors import RequestError
-from trimode.grammar.schema_check import ANNOTATIONS, ENFORCED, MOST_DEPTH, MOST_SCHEMAS, check_schema
+from trimode.grammar.schemas.schema_check import ANNOTATIONS, ENFORCED, MOST_DEPTH, MOST_SCHEMAS, check_schema
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,14 @@ def test_what_is_no_schema_is_refused_where_it_stands(schema: object, limit: str
     with pytest.raises(RequestError) as caught:
         check_schema(schema)
     assert caught.value.limit == limit
+
+
+@pytest.mark.parametrize("required", [[], ["a"], ["a", "b"]], ids=len)
+def test_a_least_number_of_properties_is_no_more_than_keys_can_be_told_apart(required: list[str]) -> None:
+    schema: dict[str, Any] = {"required": required, "additionalProperties": True}
+    check_schema({**schema, "minProperties": len(required) + 1})
+    with pytest.raises(RequestError, match="minProperties of at most one more than the keys that are required at"):
+        check_schema({"items": {**schema, "minProperties": len(required) + 2}})
 
 
 def nested(depth: int) -> dict[str, Any]:

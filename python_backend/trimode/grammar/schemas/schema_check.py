@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from .refusal import bad_grammar
+from ..refusal import bad_grammar
 from .weights import MOST_REPEATS, weight
 
 MOST_DEPTH = 48
@@ -41,7 +41,7 @@ def check_schema(schema: object) -> None:
         RequestError: the message names the keyword and where it is.
     """
     count = 0
-    for path, depth, one in _schemas(schema):
+    for path, depth, one in schemas_in(schema):
         count += 1
         if depth > MOST_DEPTH:
             raise bad_grammar(f"must nest schemas at most {MOST_DEPTH} deep", f"more at {path[:200]}")
@@ -62,13 +62,22 @@ def _check_keywords(path: str, schema: dict[str, Any]) -> None:
             raise bad_grammar(f"must hold an object as {name} at {path}", repr(value)[:80])
         if name in OF_LISTS and not (isinstance(value, list) and value):
             raise bad_grammar(f"must hold a list of schemas as {name} at {path}", repr(value)[:80])
+    _check_least(path, schema)
     patterns = [schema.get("pattern"), *schema.get("patternProperties", ())]
     for pattern in patterns:
         if isinstance(pattern, str) and (found := weight(pattern)) > MOST_REPEATS:
             raise bad_grammar(f"must repeat an atom at most {MOST_REPEATS} times in the pattern at {path}", str(found))
 
 
-def _schemas(schema: object) -> Iterator[tuple[str, int, object]]:
+def _check_least(path: str, schema: dict[str, Any]) -> None:
+    """Refuse a number of properties that one key could reach by coming again: a grammar knows no keys that came."""
+    least, required = schema.get("minProperties"), schema.get("required", ())
+    if isinstance(least, int) and isinstance(required, list | tuple) and least > len(required) + 1:
+        limit = f"must hold a minProperties of at most one more than the keys that are required at {path}"
+        raise bad_grammar(limit, str(least))
+
+
+def schemas_in(schema: object) -> Iterator[tuple[str, int, object]]:
     """Give each schema in `schema`, itself first: where it is, how deep, and what it is."""
     waiting = [("$", 0, schema)]
     while waiting:

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from trimode.errors import RequestError
 from trimode.grammar.compiled import compile_grammar
+from trimode.grammar.schemas.structural_tag import MOST_STRUCTURES, MOST_TRIGGERS
 from trimode.grammar.source import Source, grammar_text
-from trimode.grammar.structural_tag import MOST_STRUCTURES, MOST_TRIGGERS
 
 from tests.support.grammars import ids, nano_lexicon
 

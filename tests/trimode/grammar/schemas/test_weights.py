@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from trimode.grammar.weights import weight
+from trimode.grammar.schemas.weights import weight
 
 
 @pytest.mark.parametrize(
