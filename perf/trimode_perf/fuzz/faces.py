@@ -96,7 +96,7 @@ class Fuzzer:
         last = Outcome("no response", "the stream ended without a response")
         try:
             for response in self._call(iter([message]), timeout=SECONDS):
-                last = _said(response.error_message.partition(":")[0] if response.error_message else "an answer")
+                last = said(response.error_message, message)
         except grpc.RpcError as exc:
             return _ended(exc.code().name, exc.details() or "")
         return last
@@ -147,10 +147,14 @@ def _as_text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def _said(word: str) -> Outcome:
-    known = word == "an answer" or word in ERROR_TYPES
+def said(error: str, message: bytes) -> Outcome:
+    """Return what a response is: an answer, where it has no error, or one that names its type."""
+    if not error:
+        return Outcome("an answer")
+    word = error.partition(":")[0]
+    known = word in ERROR_TYPES
     bad = word in OURS or not known
-    return Outcome(word if known else "untyped", f"gRPC answered with {word!r}" if bad else "")
+    return Outcome(word if known else "untyped", f"gRPC answered {error!r} to {message[:300]!r}" if bad else "")
 
 
 def _ended(status: str, details: str) -> Outcome:

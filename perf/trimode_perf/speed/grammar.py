@@ -1,7 +1,7 @@
 """What a schema costs and gives: the held-out JSON tasks, free and held to the schema of their answers.
 
 Counts, and processor time: that of the loop's own thread inside grammars against that inside passes, so that other
-processes hardly matter. What a stamp costs, well under a microsecond, counts as the grammar's.
+processes hardly matter.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
+from trimode.decoding import choice
 from trimode.decoding.guide import Guide
 from trimode.requests import generate
 from trimode.runtime import Runtime
@@ -33,18 +35,29 @@ MODES: dict[str, dict[str, Any]] = {
 DRAWN = {"temperature": 1.0, "seed": 0}
 ALL_CHOSEN = {"return_log_probs": True, "top_log_probs": 1}
 """With these every token is chosen by a pass, what is dictated too."""
-GUIDE_OF = "guide_of"
-"""What requests/generate.py makes a guide with."""
+GUIDE_OF, ONLY_ALLOWED = "guide_of", "only_allowed"
+"""What requests/generate.py makes a guide with, and decoding/choice.py applies a mask with."""
+MASKS = ("allowed", "look_ahead")
+"""What a guide makes masks with."""
 MOST_SHARE = 0.03
-"""Most that grammars may take against the passes."""
+"""Most that masks may take against the passes. The loop waits for all of it: none is made while a pass runs."""
 Counts = dict[str, float]
 
 
 class _Clock:
-    """Seconds of processor time of the loop's thread, in grammars and in passes."""
+    """Seconds of processor time of the loop's thread: in grammars, in those their masks alone, and in passes.
+
+    What reading the clock takes, some half of a microsecond, is taken off.
+    """
 
     def __init__(self) -> None:
-        self.guide = self.run = 0.0
+        self.guide = self.masks = self.run = 0.0
+        began = [time.thread_time() for _ in range(1_000)]
+        self._reading = min(after - before for before, after in pairwise(began))
+
+    def since(self, began: float) -> float:
+        """Return the time from `began` on."""
+        return max(0.0, time.thread_time() - began - self._reading)
 
     def around(self, call: Callable[..., Any], stage: str) -> Callable[..., Any]:
         """Return `call`, timed if it is a pass."""
@@ -54,9 +67,23 @@ class _Clock:
             try:
                 return call(*args, **kwargs)
             finally:
-                self.run += time.thread_time() - began
+                self.run += self.since(began)
 
         return timed if stage == "run" else call
+
+    def of_guide(self, call: Callable[..., Any], *, masks: bool) -> Callable[..., Any]:
+        """Return `call`, timed as a grammar's; what other calls inside of it were timed with is not counted twice."""
+
+        def timed(*args: Any) -> Any:
+            inside, masked, began = self.guide, self.masks, time.thread_time()
+            try:
+                return call(*args)
+            finally:
+                seconds = self.since(began)
+                self.guide = inside + seconds
+                self.masks = masked + seconds if masks else self.masks
+
+        return timed
 
 
 class _TimedGuide:
@@ -66,36 +93,26 @@ class _TimedGuide:
         self._guide, self._clock = guide, clock
 
     def __getattr__(self, name: str) -> Any:
-        began = time.thread_time()
-        value = getattr(self._guide, name)
-        self._clock.guide += time.thread_time() - began
-        if not callable(value):
-            return value
-
-        def timed(*args: Any) -> Any:
-            began = time.thread_time()
-            try:
-                return value(*args)
-            finally:
-                self._clock.guide += time.thread_time() - began
-
-        return timed
+        value = self._clock.of_guide(lambda: getattr(self._guide, name), masks=False)()
+        return self._clock.of_guide(value, masks=name in MASKS) if callable(value) else value
 
 
 @contextmanager
 def timed_guides(clock: _Clock) -> Iterator[None]:
-    """Inside the block, time the guides of all requests that are made."""
-    make = vars(generate)[GUIDE_OF]
+    """Inside the block, time the guides of all requests that are made, and where their masks meet logits."""
+    make, apply = vars(generate)[GUIDE_OF], vars(choice)[ONLY_ALLOWED]
 
     def made(*args: Any) -> Any:
         guide = make(*args)
         return None if guide is None else _TimedGuide(guide, clock)
 
     setattr(generate, GUIDE_OF, made)
+    setattr(choice, ONLY_ALLOWED, clock.of_guide(apply, masks=True))
     try:
         yield
     finally:
         setattr(generate, GUIDE_OF, make)
+        setattr(choice, ONLY_ALLOWED, apply)
 
 
 def schema_of(value: object) -> Data:
@@ -138,7 +155,7 @@ def measure(context: Context) -> dict[str, Data]:
 
 
 def ask_all(runtime: Runtime, asked: Sequence[tuple[Prompt, object]], given: Data, *, held: bool) -> Counts:
-    """Ask for every task; return the counts of all, and the share of grammars against passes."""
+    """Ask for every task; return the counts of all, and the shares of masks and of grammars against passes."""
     clock, seen = _Clock(), Counter[str]()
     with timed_guides(clock), runtime.traced(clock.around):
         for prompt, value in asked:
@@ -152,7 +169,8 @@ def ask_all(runtime: Runtime, asked: Sequence[tuple[Prompt, object]], given: Dat
             seen["accepted"] += counts.total_accepted_draft_tokens
             seen["right"] += prompt.answered_by(answer.text)
             seen["objects"] += _is_object(answer.text)
-    return {**{name: float(seen[name]) for name in NAMES}, "share": clock.guide / clock.run if clock.run else 0.0}
+    spent = {"masks": clock.masks / clock.run, "share": clock.guide / clock.run}
+    return {**{name: float(seen[name]) for name in NAMES}, **spent}
 
 
 NAMES = ("tokens", "forwards", "drafted", "accepted", "right", "objects")
@@ -168,7 +186,8 @@ def _is_object(text: str) -> bool:
 def section(found: Found) -> str:
     """Return what a schema changes."""
     grammar = found["grammar"]
-    count, titles = grammar["tasks"], ("mode", "right", "tokens a forward", "passes saved", "drafts accepted", "share")
+    count = grammar["tasks"]
+    titles = ("mode", "right", "tokens a forward", "passes saved", "drafts accepted", "masks", "grammar")
     rows = []
     for mode, ways in grammar["modes"].items():
         free, held = ways["free"], ways["held"]
@@ -179,15 +198,17 @@ def section(found: Found) -> str:
             f"{_per_forward(free):.2f} → {_per_forward(held):.2f}",
             f"{saved:.0f} of {ways['all chosen']['forwards']:.0f}",
             f"{_accepted(free)} → {_accepted(held)}",
-            f"{held['share']:.1%}, drawn {ways['drawn']['share']:.1%}",
+            *(f"{held[name]:.1%}, drawn {ways['drawn'][name]:.1%}" for name in ("masks", "share")),
         ])  # fmt: skip
     return f"""## What a schema costs and gives
 
 {count} held-out tasks whose answer is a JSON object, greedy, free → held to the schema of the answer (keys, their order
 and types). *Passes saved* are those that dictated tokens save, against the same requests with every token chosen by a
 pass. Drafts follow the schema. A free answer has an end token more, which drafts foresee: so more of them are accepted.
-*Share* is the processor time of the loop's thread in grammars against that in passes, greedy and drawn at
-temperature 1, with at most {grammar["max_tokens"]} tokens.
+*Masks* is the processor time that the loop's thread takes to make masks and to apply them, between passes, against
+that of the passes, greedy and drawn at temperature 1, with at most {grammar["max_tokens"]} tokens: a greedy choice that
+fits needs no mask. *Grammar* is all that it takes for the grammar, masks included: whether choices fit, what is
+dictated, and whether the text can still end in time. A step waits for all of this; a pass of nano is short.
 
 {table(titles, rows)}
 """
@@ -209,8 +230,8 @@ def claims(found: Found) -> list[Claim]:
         made.append(Claim(f"in {mode} a schema keeps {free:.0f} right answers: {held:.0f}", held >= free))
         count = found["grammar"]["tasks"]
         made.append(Claim(f"in {mode} {held_objects(ways):.0f} of {count} are objects", held_objects(ways) == count))
-        share = max(ways["held"]["share"], ways["drawn"]["share"])
-        text = f"in {mode} grammars take {share:.1%} of the time of passes, {MOST_SHARE:.0%} at most"
+        share = max(ways["held"]["masks"], ways["drawn"]["masks"])
+        text = f"in {mode} masks take {share:.1%} of the time of passes, {MOST_SHARE:.0%} at most"
         made.append(Claim(text, share <= MOST_SHARE))
     return made
 

@@ -14,7 +14,7 @@ import pytest
 from trimode.api.tensors import MODEL_NAME
 from trimode_client.local_server import Addresses
 from trimode_perf.fuzz.bodies import fields_of
-from trimode_perf.fuzz.faces import Fuzzer, message_of
+from trimode_perf.fuzz.faces import Fuzzer, Outcome, message_of, said
 from tritonclient.grpc import service_pb2 as pb
 
 
@@ -123,3 +123,16 @@ def test_messages_hold_tensors_or_are_damaged() -> None:
         except Exception:  # damaged
             continue
     assert read > 200
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome"),
+    [
+        ("", Outcome("an answer")),
+        ("wrong_type: max_tokens", Outcome("wrong_type")),
+        ("internal: what", Outcome("internal", "gRPC answered 'internal: what' to b'ab'")),
+        ("what", Outcome("untyped", "gRPC answered 'what' to b'ab'")),
+    ],
+)
+def test_a_response_is_an_answer_or_names_its_error(error: str, outcome: Outcome) -> None:
+    assert said(error, b"ab") == outcome

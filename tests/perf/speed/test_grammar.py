@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.decoding import choice
 from trimode.requests import generate
 from trimode_perf.common.prompts import Prompt
 from trimode_perf.speed import Context, grammar
@@ -37,15 +38,17 @@ def test_tasks_are_those_whose_answer_is_an_object() -> None:
 def test_every_mode_is_counted_free_and_held(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Context, "heldout", Path("prompts"))
     monkeypatch.setattr(grammar, "load", lambda path, count: [prompt({"a": 1}), prompt({"b": "x"})])
-    make = vars(generate)["guide_of"]
+    make, apply = vars(generate)["guide_of"], vars(choice)["only_allowed"]
     context.options = replace(context.options, max_tokens=40)
     found = grammar.measure(context)
     assert vars(generate)["guide_of"] is make, "the timed guides are gone"
+    assert vars(choice)["only_allowed"] is apply
     modes = found["grammar"]["modes"]
     assert set(modes) == set(grammar.MODES)
     for mode, ways in modes.items():
         assert ways["held"]["objects"] == ways["drawn"]["objects"] == 2
-        assert ways["free"]["share"] == 0 < ways["held"]["share"], mode
+        assert ways["free"]["share"] == ways["free"]["masks"] == 0 < ways["held"]["share"], mode
+        assert 0 < ways["drawn"]["masks"] < ways["drawn"]["share"], mode
         assert ways["held"]["forwards"] <= ways["all chosen"]["forwards"]
     text = grammar.section(found)
     assert all(f"| {mode} |" in text for mode in grammar.MODES)
@@ -55,10 +58,10 @@ def test_every_mode_is_counted_free_and_held(context: Context, monkeypatch: pyte
 def test_a_worse_answer_is_said(context: Context) -> None:
     del context
     counts = {"tokens": 10.0, "forwards": 5.0, "drafted": 4.0, "accepted": 2.0, "right": 2.0, "objects": 2.0}
-    ways: Any = {way: {**counts, "share": 0.01} for way in ("free", "held", "all chosen", "drawn")}
+    ways: Any = {way: {**counts, "share": 0.5, "masks": 0.01} for way in ("free", "held", "all chosen", "drawn")}
     found: Any = {"grammar": {"tasks": 2, "max_tokens": 9, "modes": {"diffusion": ways}}}
     assert all(claim.holds for claim in grammar.claims(found))
-    ways["held"] = {**ways["held"], "right": 1.0, "objects": 1.0, "share": 0.5}
+    ways["held"] = {**ways["held"], "right": 1.0, "objects": 1.0, "masks": 0.5}
     assert not any(claim.holds for claim in grammar.claims(found))
 
 
