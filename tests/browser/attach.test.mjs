@@ -1,4 +1,4 @@
-// Pictures by upload, as a person adds them, on a server of a tiny model that reads them.
+// Pictures by upload, as a person adds them, on a server whose first model, a tiny one, reads them.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { cp, mkdtemp, readFile, rm, truncate, writeFile } from "node:fs/promises";

@@ -1,4 +1,4 @@
-"""What the tests in a browser need: a Chromium, Node.js with its packages, three servers."""
+"""What the tests in a browser need: a Chromium, Node.js with its packages, three servers, one of two models."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import pytest
 
 from tests.server.conftest import bundle as bundle
 from tests.server.server import Server
+from tests.server.several_models import triton_of
 from tests.support.layout import ROOT
 from tests.support.picture_checkpoints import KIT, write
 
 NODE = Path(__file__).parent
 KEY = "the-key-of-these-tests"
 MOST_IMAGES, BODY_MIB = "3", "1"
-"""Limits of the server that reads pictures: small ones, so that a test can go over them."""
+"""Limits of the server whose first model reads pictures: small ones, so that a test can go over them."""
 
 
 @pytest.fixture(scope="session")
@@ -43,11 +44,14 @@ def environment(
     """What a program of this folder is started with."""
     folder = tmp_path_factory.mktemp("servers")
     eye = bundle_of(write(folder / "eye"))
-    limits = ("--exit-timeout", "4", "--served-model-name", "eye", "--max-body-mib", BODY_MIB)
+    names = ("--served-model-name", "eye", "--served-model-name", "nano")
+    limits = ("--exit-timeout", "4", "--max-body-mib", BODY_MIB)
     with (
         Server(bundle, folder / "open", "--exit-timeout", "4", "--served-model-name", "nano") as server,
         Server(bundle, folder / "locked", "--exit-timeout", "4", "--api-key", KEY) as locked,
-        Server(eye, folder / "sighted", *limits, TRIMODE_MAX_IMAGES=MOST_IMAGES) as sighted,
+        Server(
+            eye, folder / "sighted", "--bundle", str(bundle), *names, *limits, TRIMODE_MAX_IMAGES=MOST_IMAGES
+        ) as sighted,
     ):
         given = {
             "origin": f"http://127.0.0.1:{server.http_port}",
@@ -55,7 +59,7 @@ def environment(
             "sighted": f"http://127.0.0.1:{sighted.http_port}",
             "images": str(KIT / "images"),
             "python": sys.executable,
-            "metrics": f"http://127.0.0.1:{server.metrics_port}/metrics",
+            "second": triton_of(sighted, "nano").pid,
             "key": KEY,
         }
         yield {**os.environ, "CHROMIUM": chromium, "GIVEN": json.dumps(given)}

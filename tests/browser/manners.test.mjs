@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { answerWith, ask, key, locked, origin, serious, SIZES, useBrowser, visit } from "./page.mjs";
-import { denoised, recording, standIn } from "./stand_in.mjs";
+import { denoised, recording, standIn, together } from "./stand_in.mjs";
 
 useBrowser();
 const STRANGE = 'a <script>alert(1)</script> & &amp; "\'` \u200f\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627\u200e e\u0301\u0323 👩🏽‍🚀 🇮🇹 \u0007 \u2028 x\r\n\ttab  two\n\n\nend \n';
@@ -60,17 +60,21 @@ const counting = () => {
 const LETTERS = [..."abcdefghijklmnopqrstuvwxyz 🙂\n012"];
 const BLOCKS = 12;
 
-/** Feed the chat 200 steps a second, and hold what it shows at the end to what was sent; return what was counted. */
-async function fed(media = {}) {
+/** Feed the chat 200 steps a second, so many at once, and hold what it shows at the end to what was sent; return what was counted. */
+async function fed(media = {}, atOnce = 1) {
   let counts;
   await standIn(origin, "/llm", async (at) => {
     await visit("#chat/" + Buffer.from('{"pace":0}').toString("base64url"), async (page) => {
       assert.equal(await ask(page, "Go"), LETTERS.join("").repeat(BLOCKS));
       counts = await page.evaluate(() => ({ ...globalThis.counts, seconds: (performance.now() - globalThis.counts.began) / 1000 }));
       await page.getByText("Look at the steps").click();
-      assert.equal(await page.getByRole("slider", { name: "Step" }).getAttribute("max"), String(BLOCKS * LETTERS.length - 1));
+      const slider = page.getByRole("slider", { name: "Step" });
+      assert.equal(await slider.getAttribute("max"), String(BLOCKS * LETTERS.length - 1));
+      await slider.fill(String(LETTERS.length)); // the first pass over the second block
+      const half = `${LETTERS.join("")}${LETTERS[0]}${"░".repeat(LETTERS.length - 1)}`;
+      assert.equal(await page.locator("article .shown").evaluate((node) => node.textContent), half);
     }, { at, init: counting, media });
-  }, recording(denoised(BLOCKS, LETTERS), 200));
+  }, recording(together(denoised(BLOCKS, LETTERS), atOnce), 200 / atOnce));
   return counts;
 }
 
@@ -89,6 +93,11 @@ async function moving(reducedMotion) {
 
 test("200 steps a second are drawn at most once a frame, and the last state is exact", async () => {
   const { frames, draws } = await fed();
+  assert.ok(draws <= frames, `${draws} draws in ${frames} frames`);
+});
+
+test("steps that come seven at once are steps each, and the last state is exact", async () => {
+  const { frames, draws } = await fed({}, 7);
   assert.ok(draws <= frames, `${draws} draws in ${frames} frames`);
 });
 
@@ -140,6 +149,7 @@ test("screen readers hear committed text alone", async () => {
 
 test("everything can be done with the keyboard", async () => {
   await visit("", async (page) => {
+    await page.getByLabel("Message").waitFor(); // before the server has answered, the page has one link alone
     await page.keyboard.press("Tab");
     assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
     await page.keyboard.press("Enter");

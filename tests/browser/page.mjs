@@ -7,13 +7,13 @@ import { join } from "node:path";
 import { after, before } from "node:test";
 import { chromium } from "playwright-core";
 
-export const { origin, locked, sighted, key, metrics, images, python } = JSON.parse(process.env.GIVEN);
+export const { origin, locked, sighted, second, key, images, python } = JSON.parse(process.env.GIVEN);
 export const DESKTOP = { width: 1280, height: 800 };
 export const PHONE = { width: 390, height: 844 };
 export const SIZES = { desktop: DESKTOP, phone: PHONE };
 export const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking --disable-component-update --disable-sync".split(" ");
 export const RECORD = "Turn this into JSON: Anna Rossi is 24 years old, lives in Lima and works as a sailor.";
-const MODEL = "v2/models/nemotron_diffusion";
+const MODEL = "nemotron_diffusion";
 const PATIENCE = 60_000; // milliseconds; the machine may be busy
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
@@ -80,14 +80,14 @@ export async function serious(page) {
 }
 
 /** Ask the server itself. */
-export async function generate(request, at = origin) {
-  const answer = await fetch(`${at}/${MODEL}/generate`, { method: "POST", body: JSON.stringify(request) });
+export async function generate(request, at = origin, model = MODEL) {
+  const answer = await fetch(`${at}/v2/models/${model}/generate`, { method: "POST", body: JSON.stringify(request) });
   return answer.json();
 }
 
-/** Return a metric of the server, summed over the labels that are not given. */
-export async function metric(name, labels = "") {
-  const text = await (await fetch(metrics)).text();
+/** Return a metric of a server, summed over the labels that are not given. */
+export async function metric(name, labels = "", at = origin) {
+  const text = await (await fetch(`${at}/metrics`)).text();
   const lines = text.split("\n").filter((line) => line.startsWith(`${name}{`) && line.includes(labels));
   return lines.reduce((sum, line) => sum + Number(line.split(" ").at(-1)), 0);
 }
@@ -107,5 +107,5 @@ export async function until(check, what) {
 export async function answerWith(page, events, verb = "generate_stream") {
   const body = verb === "generate_stream" ? events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("") : JSON.stringify(events);
   const contentType = verb === "generate_stream" ? "text/event-stream" : "application/json";
-  await page.route(`**/${MODEL}/${verb}`, (route) => route.fulfill({ status: 200, contentType, body }));
+  await page.route(`**/v2/models/${MODEL}/${verb}`, (route) => route.fulfill({ status: 200, contentType, body }));
 }

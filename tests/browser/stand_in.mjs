@@ -47,6 +47,17 @@ export function recording(events, aSecond = 0) {
   };
 }
 
+/** Return events with so many of `events` in one each, as passes come that waited for each other. */
+export function together(events, count) {
+  const found = [];
+  for (let at = 0; at < events.length; at += count) {
+    const some = events.slice(at, at + count);
+    const ids = some.flatMap((event) => event.output_ids ?? []);
+    found.push({ ...some.at(-1), text_output: some.map((event) => event.text_output).join(""), provisional: some.map((event) => event.provisional), ...(ids.length ? { output_ids: ids } : {}) });
+  }
+  return found;
+}
+
 /** Return the events of an answer of `blocks` blocks, each of `letters` filled in as many passes. */
 export function denoised(blocks, letters) {
   const events = [];
@@ -56,9 +67,10 @@ export function denoised(blocks, letters) {
       const tokens = letters.map((text, place) =>
         place < pass ? { id: place, text, state: last ? "committed" : "provisional", prob: 0.5 } : { id: null, text: "░", state: "masked", prob: null },
       );
-      const provisional = JSON.stringify({ start: block * letters.length, step: pass, text: tokens.map(({ text }) => text).join(""), tokens });
+      const committed = last ? letters.join("") : "";
+      const provisional = JSON.stringify({ start: block * letters.length, step: pass, text: tokens.map(({ text }) => text).join(""), tokens, committed });
       const end = last && block === blocks - 1 ? { finish_reason: "stop" } : {};
-      events.push({ text_output: last ? letters.join("") : "", provisional, ...(last ? { output_ids: letters.map((_, id) => id) } : {}), ...end });
+      events.push({ text_output: committed, provisional, ...(last ? { output_ids: letters.map((_, id) => id) } : {}), ...end });
     }
   }
   return events;

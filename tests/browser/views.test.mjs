@@ -142,7 +142,7 @@ test("a link that is opened while a view is at work stops it, and shows what is 
 });
 
 test("a checkpoint that cannot denoise is said to be one", async () => {
-  const data = ["", ":autoregressive"].map((mode) => ({ id: `smol${mode}`, parent: mode ? "smol" : null, max_model_len: 2048 }));
+  const data = ["", ":autoregressive"].map((mode) => ({ id: `smol${mode}`, parent: mode ? "smol" : null, model_name: "nemotron_diffusion", max_model_len: 2048 }));
   await visit("", async (page) => {
     await page.route("**/v1/models", (route) => route.fulfill({ json: { object: "list", data } }));
     await page.reload();

@@ -144,6 +144,7 @@ STEP_TOKENS = Metric(
 VERIFICATIONS = Metric(
     "trimode_verifications_total", "counter", "Verified drafts by how many of their tokens were kept", ("confirmed",)
 )
+SLOTS = Metric("trimode_slots", "gauge", "Sequences that can hold keys and values at once", (INSTANCE,))
 SLOTS_USED = Metric(
     "trimode_slots_used_ratio", "gauge", "Share of the engine's slots for keys and values that are held", (INSTANCE,)
 )
@@ -203,6 +204,7 @@ METRICS: tuple[Metric, ...] = (
     MOST_TOKENS,
     STEP_TOKENS,
     VERIFICATIONS,
+    SLOTS,
     SLOTS_USED,
     RUNNING,
     WAITING,
@@ -226,6 +228,7 @@ UNITS: dict[str, str] = {
             *(PROMPT_SIZE, OUTPUT_SIZE, MOST_TOKENS, STEP_TOKENS, FREE_DRAFT_TOKENS, ACCEPTED_FREE),
         ),
         "verifications": (VERIFICATIONS,),
+        "sequences": (SLOTS,),
         "share, 0 to 1": (SLOTS_USED,),
         "passes": (FORWARDS,),
         "calls": (PASSES,),

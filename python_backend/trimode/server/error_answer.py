@@ -31,10 +31,11 @@ TRITONS_WORDS = (
     ("is restricted|^method not allowed", "not_allowed"),
     ("decoupled transaction|exactly 1 response|shared memory region", "not_applicable"),
     ("content-encoding", "unsupported_encoding"),
-    ("already exists in request", "given_twice"),
+    ("already exists in request|already supplied|contents field must not|'' provided when using", "given_twice"),
     ("unexpected inference (input|output)", "unknown_field"),
     ("failed to parse the request json", "bad_json"),
     ("data-?type|shape|dimensions|byte size|incomplete string|number of string elements|find data for", "wrong_type"),
+    ("unexpected size for input|additional input data|via json is not supported", "wrong_type"),
     (r"attempt to|unable to parse|invalid (value )?type|\bexpect(s|ed|ing)\b", "wrong_type"),
     ("must be specified|required input", "invalid_value"),
 )
@@ -42,7 +43,8 @@ TRITONS_WORDS = (
 
 Where none is found the type is `internal`: words that nobody foresaw are not the caller's fault.
 Checked against what Triton 2.51 answered to 60 broken requests over HTTP and gRPC, see the test of this module. The
-words of the third to the sixth line and of the last were not provoked.
+words of the third to the sixth line and of the last were not provoked, nor "already supplied", "provided when using"
+and those of the second line of wrong types.
 """
 QUOTED = re.compile(r"'[^']*'")  # in Triton's words: often a name that the caller chose, which may hold any word
 

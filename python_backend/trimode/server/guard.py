@@ -1,56 +1,54 @@
 """The HTTP face of the server: checks requests, streams answers through, and ends what would hang.
 
-tritonserver listens behind it on an internal port. Knows Triton's URLs and errors, nothing of its process, which
-`ServingState` says is alive or not, and nothing of connections and encodings, which are http_front's.
+A tritonserver for each model listens behind it on an internal port. Knows Triton's URLs and errors, nothing of its
+process, which `ServingState` says is alive or not, and nothing of connections and encodings, which are http_front's.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import logging
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import NoReturn, Protocol
+from typing import Any, NoReturn, Protocol
 from urllib.parse import unquote
 
 from aiohttp import web
 
-from ..api.tensors import CANCEL, MODEL_NAME
 from ..errors import UNFORESEEN, Described, ExhaustedError, LostError, Refusal, TrimodeError, shorten
 from ..logs.request_id import begin, current_id
 from .access.entry import EVERYBODY, Entry
 from .access.refusals import HTTP
-from .answer_call import AnswerCall
-from .backend_client import JSON, Answer, BackendClient
+from .backend_client import Answer
 from .body_check import check_body
 from .error_answer import ERROR_TYPE, error_response, error_text
-from .gate import Gate
 from .http_front import trace
 from .http_front.body import read_body
 from .http_front.event_stream import EventStream
 from .http_front.path import path_of
-from .serving import Limits, ServingState, check_model, lost_error, not_serving, silent_error
+from .models.model_backend import ModelBackend
+from .models.model_backends import ModelBackends
+from .serving import Limits, lost_error, not_serving, silent_error
 
 logger = logging.getLogger(__name__)
 
 MODEL = r"/v2/models/(?P<model>[^/]+)(/versions/(?P<version>[^/]+))?"
 GENERATE = re.compile(rf"{MODEL}/(?P<verb>generate|generate_stream)")
-READY = re.compile(rf"/v2/health/ready|{MODEL}/ready")
+READY = re.compile(r"/v2/health/ready")
 LIVE = re.compile(r"/v2/health/live")
 HEALTH = re.compile(r"/v2/health/(live|ready)")  # what needs no API key: probes have none
-READ = re.compile(rf"/v2|/v2/models/stats|{MODEL}(/config|/stats)?")
+OF_SERVER = re.compile(r"/v2")
+ALL_STATISTICS = re.compile(r"/v2/models/stats")
+READ = re.compile(rf"{MODEL}(/config|/stats|/ready)?")
 INFER = re.compile(rf"{MODEL}/infer")
-GENERATE_PATH = f"/v2/models/{MODEL_NAME}/generate"
+STATISTICS = "model_stats"  # the key of Triton's list
 
-INSTEAD = f"use POST {GENERATE_PATH} or generate_stream, or ModelStreamInfer over gRPC"
+INSTEAD = "use POST {path}/generate or generate_stream, or ModelStreamInfer over gRPC"
 LARGE_BODY = 64 * 1024  # bytes; checking a larger body would delay every stream by more than a millisecond or two
-CANCEL_SECONDS = 10.0  # for the backend to confirm a cancellation; nobody waits for it
 ERROR_IN_FRONT = b'{"error":'  # of a body; Triton sends some errors with status 200
 
 
@@ -78,29 +76,25 @@ class Face(Protocol):
 
 
 class Guard:
-    """An aiohttp handler in front of `backend`. To serve other URLs, add a Route, or a face with `add`."""
+    """An aiohttp handler in front of all models. To serve other URLs, add a Route, or a face with `add`."""
 
     def __init__(
         self,
-        backend: BackendClient,
-        state: ServingState,
+        models: ModelBackends,
         limits: Limits,
         entry: Entry = EVERYBODY,
-        gate: Gate | None = None,
     ) -> None:
-        """Ask `backend`; requests for answers wait at `gate`."""
-        self._gate = gate or Gate()
-        self._backend = backend
+        """Ask the backends of `models`."""
+        self._models = models
         self.entry = entry
-        self._state = state
         self._limits = limits
-        self.running = 0  # requests for an answer that have none yet
-        self._cancelling: set[asyncio.Task[None]] = set()
         self._faces: list[Face] = []
         self._routes = (
             Route("POST", GENERATE, self._generate),
+            Route("GET", ALL_STATISTICS, self._read_statistics),
             Route("GET", READ, self._read),
-            Route("GET", READY, self._read),
+            Route("GET", OF_SERVER, self._read_of_server),
+            Route("GET", READY, self._read_ready),
             Route("GET", LIVE, self._live),
             Route("POST", INFER, self._infer),
         )
@@ -127,9 +121,9 @@ class Guard:
         try:
             return await self._route(request)
         except ConnectionRefusedError:
-            error: TrimodeError = not_serving(self._state)
+            error: TrimodeError = not_serving(self._models)
         except LostError:
-            error = lost_error(self._state)
+            error = lost_error(self._models)
         except ExhaustedError as exc:
             logger.warning("%s", exc)
             error = exc
@@ -161,8 +155,6 @@ class Guard:
             self.entry.admit_request(request)
         for route in self._routes:
             if route.method == method and (found := route.path.fullmatch(path)):
-                if route.path is not LIVE and (model := found["model"]) is not None:
-                    check_model(unquote(model), unquote(found["version"] or ""))
                 return await route.answer(request, found)
         return self._without_route(request.method, path)
 
@@ -184,16 +176,54 @@ class Guard:
 
     async def _infer(self, request: web.BaseRequest, found: re.Match[str]) -> NoReturn:
         """Refuse: Triton does not infer over HTTP with a model that streams."""
-        raise Refusal("not_applicable", "infer over HTTP answers once and this model streams; " + INSTEAD)
+        text = "infer over HTTP answers once and this model streams; " + INSTEAD
+        raise Refusal("not_applicable", text.format(path=self._model(found).path))
+
+    def _model(self, found: re.Match[str]) -> ModelBackend:
+        """Return the model that a path names.
+
+        Raises:
+            Refusal: it is not served here.
+        """
+        return self._models.find(unquote(found["model"]), unquote(found["version"] or ""))
 
     async def _read(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
-        """Pass on a question about the server or a model."""
-        async with self._call("GET", path_of(request), b"") as answer:
-            return await self._whole(request, answer)
+        """Pass on a question about a model."""
+        model = self._model(found)
+        async with model.call("GET", model.path + found.string[found.end("model") :]) as answer:
+            return await self._whole(answer)
+
+    async def _read_of_server(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
+        """Pass on a question about the server; the first model's Triton says what all of them would."""
+        async with self._models.first.call("GET", path_of(request)) as answer:
+            return await self._whole(answer)
+
+    async def _read_ready(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
+        """Answer as the first backend that is not ready does, or as all do."""
+        for model in self._models:
+            async with model.call("GET", path_of(request)) as answer:
+                response = await self._whole(answer)
+            if response.status != 200:
+                break
+        return response
+
+    async def _read_statistics(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
+        """Answer with the statistics of every model that serves."""
+        if not self._models.several:
+            return await self._read_of_server(request, found)
+        every: list[Any] = []
+        for model in self._models.to_ask:
+            async with model.call("GET", path_of(request)) as answer:
+                content = await answer.read()
+            if answer.status != 200:
+                return error_response(error_text(content))
+            every += json.loads(content)[STATISTICS]
+        return web.json_response({STATISTICS: every})
 
     async def _generate(self, request: web.BaseRequest, found: re.Match[str]) -> web.StreamResponse:
         """Pass a request on with a tag of ours; if its answer is not read to the end, it is cancelled by that tag."""
         streaming = found["verb"] == "generate_stream"
+        model = self._model(found)
         with self.entry.visit(request) as visit:
             async with read_body(request, self._limits) as body:
                 tag = secrets.token_hex(8)
@@ -202,74 +232,22 @@ class Guard:
                 else:
                     checked = check_body(body, tag, visit, streaming=streaming)
             del body  # an answer may take minutes
-            async with self.holding(), self.ask(path_of(request), checked, tag) as answer:
-                response = await (self._stream if streaming else self._whole)(request, answer)
+            path = model.path + found.string[found.end("model") :]
+            async with model.holding(), model.ask(path, checked, tag) as answer:
+                response = await (self._stream(request, model, answer) if streaming else self._whole(answer))
             visit.answered(response.status, response.get(ERROR_TYPE, ""))
             return response
 
-    @property
-    def generation(self) -> int:
-        """Which of the bundles that followed each other is served."""
-        return self._gate.generation
-
-    def ask(self, path: str, body: bytes, tag: str) -> AbstractAsyncContextManager[Answer]:
-        """Send a checked request, within `holding`; one that is not read to its end is cancelled by its tag.
-
-        Raises:
-            Refusal: no backend serves. For other errors see BackendClient.request.
-        """
-        return AnswerCall(lambda: self._call("POST", path, body), lambda: self.cancel(tag))
-
-    async def passed(self) -> None:
-        """Wait while the backend is replaced in order; raise a Refusal if that takes too long."""
-        if not await self._gate.passed(self._limits.silence_seconds):
-            raise not_serving(self._state)
-
-    @contextlib.asynccontextmanager
-    async def holding(self, generation: int | None = None) -> AsyncIterator[None]:
-        """Wait as `passed` does, then let no other backend take this one's place, for as long as a request runs.
-
-        Raises:
-            Refusal: that takes too long, or what serves now is not of `generation`, by which the request was made.
-        """
-        await self.passed()
-        if generation not in (None, self.generation):
-            raise Refusal("unavailable", "the model was replaced while the request waited, try again")
-        self.running += 1
-        try:
-            yield
-        finally:
-            self.running -= 1
-
-    def cancel(self, tag: str) -> None:
-        """End the request with this tag, whose caller left; nobody waits for that."""
-        self._cancelling.add(task := asyncio.create_task(self._cancel(tag)))
-        task.add_done_callback(self._cancelling.discard)
-
-    def _call(self, method: str, path: str, body: bytes) -> AbstractAsyncContextManager[Answer]:
-        if not self._state.alive:
-            raise not_serving(self._state)
-        # Not the caller's Content-Type: Triton 2.51 crashes on a large form-urlencoded body, which is curl's default.
-        silence = self._limits.silence_seconds
-        return self._backend.request(method, path, body, {**JSON, **trace.passed_on()}, silence=silence)
-
-    async def _cancel(self, tag: str) -> None:
-        """End a request whose caller left; Triton 2.51 notices that only while it writes a stream."""
-        body = json.dumps({CANCEL: tag}).encode("ascii")
-        with contextlib.suppress(OSError):
-            async with self._backend.request("POST", GENERATE_PATH, body, JSON, silence=CANCEL_SECONDS) as answer:
-                await answer.read()
-
-    async def _whole(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    async def _whole(self, answer: Answer) -> web.StreamResponse:
         content = await answer.read()
         if answer.status != 200 or content.startswith(ERROR_IN_FRONT):
             return error_response(error_text(content))
         return web.Response(body=content, headers={"Content-Type": answer.content_type})
 
-    async def _stream(self, request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+    async def _stream(self, request: web.BaseRequest, model: ModelBackend, answer: Answer) -> web.StreamResponse:
         """Pass events on as they come; a stream that ends early gets a last event that says so."""
         if answer.status != 200:
-            return await self._whole(request, answer)
+            return await self._whole(answer)
         headers = {"Content-Type": "text/event-stream", "Cache-Control": "no-cache", trace.REQUEST_ID: current_id()}
         response = EventStream(headers={**headers, **self.entry.origins.headers(request)})
         await response.prepare(request)
@@ -280,7 +258,7 @@ class Guard:
                     return response
                 await response.write(events)
         except (LostError, TimeoutError) as exc:
-            error = silent_error() if isinstance(exc, TimeoutError) else lost_error(self._state)
+            error = silent_error() if isinstance(exc, TimeoutError) else lost_error(model.state)
             response[ERROR_TYPE] = error.error_type
             await response.write(b"data: " + json.dumps({"error": error.on_the_wire()}).encode() + b"\n\n")
         await response.write_eof()

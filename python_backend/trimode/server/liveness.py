@@ -104,7 +104,13 @@ class Liveness:
     """
 
     def __init__(
-        self, http: BackendClient, metrics: BackendClient, *, ready_seconds: float, canary_seconds: float
+        self,
+        http: BackendClient,
+        metrics: BackendClient,
+        *,
+        ready_seconds: float,
+        canary_seconds: float,
+        model: str = MODEL_NAME,
     ) -> None:
         """Watch the server that the two clients reach.
 
@@ -112,8 +118,10 @@ class Liveness:
             http, metrics: clients of the server's two ports.
             ready_seconds: how long a start may take, the first token included.
             canary_seconds: the least `stuck_seconds`, and how long errors to a canary are accepted.
+            model: the name by which the server knows its model.
         """
         self._http = http
+        self._generate_path = f"/v2/models/{model}/generate"
         self._metrics = metrics
         self._ready_seconds = ready_seconds
         self._canary_seconds = canary_seconds
@@ -194,7 +202,7 @@ class Liveness:
         before = await self._passes()
         began = time.monotonic()
         while (left := began + seconds - time.monotonic()) > 0:
-            status, answer = await self._ask("POST", f"/v2/models/{MODEL_NAME}/generate", CANARY, left)
+            status, answer = await self._ask("POST", self._generate_path, CANARY, left)
             if status == 200:
                 return None
             if status == REFUSED:

@@ -29,6 +29,11 @@ class Ports:
     sockets: Path | None = None
 
     @property
+    def numbers(self) -> tuple[int, int, int]:
+        """All three."""
+        return self.http, self.grpc, self.metrics
+
+    @property
     def http_socket(self) -> Path | None:
         """The Unix socket of HTTP, if it is one."""
         return self.sockets and self.sockets / "http"

@@ -8,8 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from ..api.tensors import MAX_ID_CHARACTERS, MODEL_NAME, MODEL_VERSION
-from ..errors import EngineError, Refusal, RequestError, TrimodeError, shorten
+from ..api.tensors import MAX_ID_CHARACTERS
+from ..errors import EngineError, Refusal, RequestError, TrimodeError
 from .http_front.bodies import Bodies
 
 LOST = EngineError("the backend ended before the answer was complete; it is being replaced, send the request again")
@@ -19,7 +19,9 @@ CUT = EngineError("the server stopped before the answer was complete")
 class ServingState(Protocol):
     """The supervisor's state, as far as the faces need it."""
 
-    alive: bool
+    @property
+    def alive(self) -> bool:
+        """Whether requests are taken."""
 
     @property
     def stopping(self) -> bool:
@@ -51,18 +53,6 @@ def check_id(request_id: object) -> None:
     """
     if not isinstance(request_id, str) or len(request_id) > MAX_ID_CHARACTERS or "\0" in request_id:
         raise RequestError("id", f"must be a string of at most {MAX_ID_CHARACTERS} characters, none NUL", request_id)
-
-
-def check_model(name: str, version: str) -> None:
-    """Refuse a model or version that is not served: Triton 2.51 can crash on one in the middle of a stream.
-
-    Raises:
-        Refusal: it is not served here.
-    """
-    if name != MODEL_NAME:
-        raise Refusal("not_found", f"there is no model {shorten(name)}; this server has {MODEL_NAME}")
-    if version not in ("", MODEL_VERSION):
-        raise Refusal("not_found", f"{MODEL_NAME} has no version {shorten(version)}, only {MODEL_VERSION}")
 
 
 def not_serving(state: ServingState) -> Refusal:

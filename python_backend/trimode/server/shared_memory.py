@@ -21,9 +21,10 @@ def _namespace_prefix() -> str:
     return f"trimode_{Path('/proc/self/ns/pid').stat().st_ino}_"
 
 
-def own_prefix() -> str:
-    """Return the prefix that the shared memory files of this process's server have."""
-    return f"{_namespace_prefix()}{os.getpid()}_"
+def own_prefix(number: int | None = None) -> str:
+    """Return the prefix of the shared memory files of this process's server, or of its model with this `number`."""
+    own = f"{_namespace_prefix()}{os.getpid()}_"
+    return own if number is None else f"{own}{number}_"
 
 
 def clear_shm(prefix: str) -> None:

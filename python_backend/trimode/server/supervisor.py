@@ -40,8 +40,15 @@ class Supervisor:
         liveness: Liveness,
         exit_seconds: float,
         gate: Gate | None = None,
+        whose: str = "",
     ) -> None:
-        """Supervise none yet; new requests wait at `gate` while a successor is started in order."""
+        """Supervise none yet.
+
+        Args:
+            gate: where new requests wait while a successor is started in order.
+            whose: stands in front of what is said, where there are several servers.
+        """
+        self._whose = whose
         self._gate = gate or Gate()
         self._renewing = asyncio.Event()
         self._start = start
@@ -89,7 +96,7 @@ class Supervisor:
                 fault = await self._serve(process, on_ready, running)
             except (ServeError, OSError) as exc:  # OSError: this process has no files or memory for another one
                 if not self._served:
-                    raise ServeError(str(exc)) from exc  # another start would end the same way
+                    raise ServeError(f"{self._whose}{exc}") from exc  # another start would end the same way
                 fault = str(exc)
             finally:
                 self.alive = False
@@ -104,8 +111,8 @@ class Supervisor:
             failures = 1 if settled else failures + 1
             restarts += 1
             pause = backoff_seconds(failures)
-            said = "%s; its streams were ended, restart %d in %g s (failure %d in a row)"
-            serve_log.warning(said, fault, restarts, pause, failures)
+            said = "%s%s; its streams were ended, restart %d in %g s (failure %d in a row)"
+            serve_log.warning(said, self._whose, fault, restarts, pause, failures)
             await self._pause(pause)
             if self.stopping:
                 return
@@ -143,7 +150,8 @@ class Supervisor:
         if self.stopping:
             return
         self._gate.close()
-        serve_log.info("a new bundle: new requests wait until %d that run have their answers", running())
+        text = "%sa new bundle: new requests wait until %d that run have their answers"
+        serve_log.info(text, self._whose, running())
         while running():
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         self.alive = False  # in this same moment: nothing may be sent to a server that is about to end
@@ -154,14 +162,15 @@ class Supervisor:
         Triton is killed, since nothing runs in it then: its own way to end polls each second and takes three or more.
         """
         if requests := running():
-            serve_log.info("stopping: %d requests may finish within %g s", requests, self._exit_seconds)
+            text = "%sstopping: %d requests may finish within %g s"
+            serve_log.info(text, self._whose, requests, self._exit_seconds)
         deadline = time.monotonic() + self._exit_seconds
         while running() and time.monotonic() < deadline and not self._at_once.is_set():
             await asyncio.sleep(DRAIN_POLL_SECONDS)
         cut = running()
         await process.kill()
         if cut:
-            serve_log.warning("%d requests were cut off", cut)
+            serve_log.warning("%s%d requests were cut off", self._whose, cut)
             deadline = time.monotonic() + LAST_ANSWERS_SECONDS
             while running() and time.monotonic() < deadline:
                 await asyncio.sleep(DRAIN_POLL_SECONDS)

@@ -112,7 +112,7 @@ def test_the_stream_beside_the_blocks_is_the_same(server: Server, protocol: Prot
     pieces = watched(server, protocol, mode=mode, **SLOW, stream_provisional=True)
     assert "".join(piece.text for piece in pieces) == "".join(piece.text for piece in plain)
     assert all(piece.provisional is None for piece in plain)
-    told = [piece.provisional for piece in pieces if piece.provisional is not None]
+    told = [block for piece in pieces for block in piece.passes]
     last = pieces[-1].completion
     assert last is not None and "provisional" not in last.counters
     counters = last.counters

@@ -9,11 +9,15 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from trimode.api.fields import FIELDS, MAX_TEXT_CHARACTERS, PROMPT_FIELDS, Field
+from trimode.api.tensors import MODEL_NAME
 from trimode.bundle.manifest import Manifest
+from tritonclient.grpc import service_pb2 as pb
+from tritonclient.grpc import service_pb2_grpc as stubs
 
 from tests.server.refusals import refused, refused_over_grpc
 from tests.server.server import Server
@@ -173,6 +177,15 @@ def test_an_unknown_parameter_over_grpc(server: Server) -> None:
 def test_a_field_given_both_ways_over_grpc(server: Server) -> None:
     request = {"text_input": "hello", "max_tokens": 5}
     refused_over_grpc(server, request, "given_twice", parameters={"max_tokens": 6})
+
+
+def test_a_tensor_in_raw_bytes_and_in_words_too(server: Server) -> None:
+    message = pb.ModelInferRequest(model_name=MODEL_NAME, raw_input_contents=[(5).to_bytes(4, "little")])
+    message.inputs.add(name="max_tokens", datatype="INT32", shape=[1]).contents.int_contents.append(6)
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+        answers = stubs.GRPCInferenceServiceStub(channel).ModelStreamInfer(iter([message]), timeout=60)
+        errors = [one.error_message.partition(":")[0] for one in answers]
+    assert errors == ["given_twice"]
 
 
 def test_a_tensor_of_another_type(server: Server) -> None:

@@ -23,8 +23,12 @@ EXAMPLES = ROOT / "examples"
 TEXTS = EXAMPLES / "texts"
 RULE = EXAMPLES / "reveal_rules" / "every_other.py"
 SCRIPTS = sorted(path.name for path in EXAMPLES.glob("*.*") if path.suffix in (".py", ".sh"))
+SEEING = "read_picture.py"
+"""The one whose server must see: test_picture_example.py asks it."""
+OF_NANO = [name for name in SCRIPTS if name != SEEING]
 ARGUMENTS = {
     "infill.py": [str(TEXTS / "marks.json")],
+    SEEING: [str(ROOT / "docs" / "images" / "picture-word.png"), "What is it?"],
     "revise_file.py": [str(TEXTS / "wrong.json")],
     "tritonclient_only.py": ["hello"],
     "watch_blocks.py": ["hello"],
@@ -71,7 +75,7 @@ def test_every_example_has_a_row_in_the_readme() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "line", "output"), [pytest.param(*row, id=row[0]) for row in ROWS if row[0] in SCRIPTS]
+    ("name", "line", "output"), [pytest.param(*row, id=row[0]) for row in ROWS if row[0] in OF_NANO]
 )
 def test_the_readmes_command_prints_the_readmes_output(server: Server, name: str, line: str, output: str) -> None:
     environ = environment(url_of(server, name))
@@ -87,7 +91,7 @@ def test_without_a_server_one_line_says_so(name: str) -> None:
     assert re.fullmatch(rf"{re.escape(name)}: .*{nobody}.*\n", shown.stderr)
 
 
-@pytest.mark.parametrize("name", SCRIPTS)
+@pytest.mark.parametrize("name", OF_NANO)
 def test_the_address_can_be_given(server: Server, name: str) -> None:
     url = ["--url", url_of(server, name)]
     assert run(name, "127.0.0.1:1", *url, *ARGUMENTS.get(name, ()), text="hello\n").returncode == 0

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from trimode.engines.slot_memory import MOST
 from trimode.metrics import ACCEPTED_FREE, AUTO_CYCLES, FREE_DRAFT_TOKENS, METRICS
 from trimode.server.metrics_front.vllm_names import TWINS
 
@@ -117,6 +118,16 @@ def test_info_says_what_is_served(counted: Server) -> None:
     text = read(counted.http_port)
     modes = "auto,autoregressive,diffusion,self_speculation"
     assert values(text, "trimode_info", model="nano", engine="onnxruntime", precision="float32", modes=modes) == 1
+
+
+def test_slots_that_are_left_to_the_memory_are_told(bundle: Path, tmp_path: Path) -> None:
+    """The machine of these tests holds the most that `auto` takes of nano, unless its control group is tiny."""
+    with Server(bundle, tmp_path / "log", TRIMODE_MAX_SLOTS="auto") as server:
+        assert generate(server.http_port, {"text_input": PROMPT, "max_tokens": 3})[0] == 200
+        server.wait_metric("trimode_slots", MOST)
+        text = read(server.http_port)
+        assert values(text, "vllm:cache_config_info", num_gpu_blocks=str(MOST)) == 1
+    assert f"max_slots auto: {MOST} slots of " in (tmp_path / "log").read_text()
 
 
 def test_a_slot_that_is_held_is_seen(counted: Server) -> None:

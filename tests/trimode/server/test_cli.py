@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from trimode.errors import ServeError
@@ -33,9 +35,46 @@ def test_ports_of_the_servers_choice_are_three() -> None:
 
 def test_the_page_is_named_at_the_start_unless_it_is_left_out(tmp_path: Path) -> None:
     manifest = SimpleNamespace(model="m", precision="float32", capacity=64, denoises=True)
-    shown = cli.banner(parser().parse_args([]), manifest, tmp_path)  # type: ignore[arg-type]  # what it reads of one
+    models: list[Any] = [SimpleNamespace(manifest=manifest, bundle=tmp_path)]  # what it reads of one
+    shown = cli.banner(parser().parse_args([]), models)
     assert "http://127.0.0.1:8000/playground/#example" in shown
-    assert "playground" not in cli.banner(parser().parse_args(["--no-playground"]), manifest, tmp_path)  # type: ignore[arg-type]
+    assert "playground" not in cli.banner(parser().parse_args(["--no-playground"]), models)
+
+
+def test_of_several_models_each_has_a_line(tmp_path: Path) -> None:
+    manifests = [SimpleNamespace(model=name, precision="int8", capacity=64, denoises=True) for name in "ab"]
+    names = [SimpleNamespace(names=SimpleNamespace(names=(name,))) for name in ("a", "org/b")]
+    models: list[Any] = [
+        SimpleNamespace(manifest=manifest, bundle=tmp_path, facts=facts)
+        for manifest, facts in zip(manifests, names, strict=True)
+    ]
+    lines = cli.banner(parser().parse_args([]), models, ["nemotron_diffusion", "org-b"]).splitlines()
+    assert lines[:2] == [
+        "ready: a (int8, up to 64 tokens) as a, nemotron_diffusion",
+        "ready: b (int8, up to 64 tokens) as org/b, org-b",
+    ]
+    assert any("/v2/models/MODEL/generate" in line for line in lines)
+
+
+def test_the_first_model_that_fails_ends_the_others_and_says_why() -> None:
+    ended: list[str] = []
+
+    async def lasting() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append("lasting")
+
+    async def failing() -> None:
+        await asyncio.sleep(0)
+        raise ServeError("b: it cannot start")
+
+    async def short() -> None:
+        ended.append("short")
+
+    with pytest.raises(ServeError, match="b: it cannot start"):
+        asyncio.run(cli.together([lasting(), short(), failing()]))
+    assert ended == ["short", "lasting"]
 
 
 def test_one_body_is_not_larger_than_all_together() -> None:

@@ -81,6 +81,7 @@ OVER_GRPC = {
         "wrong_type"
     ),
     f"{ID}input 'input_ids' already exists in request": "given_twice",
+    f"contents field must not be specified when using raw_input_contents for 'text' for model '{M}'": "given_twice",
     f"unexpected explicit tensor data for input tensor 'input_ids' for model '{M}' of type 'BOOL', expected datatype "
     "'INT32'": "wrong_type",
     "invalid value type for 'priority' parameter, expected int64_param or uint64_param.": "wrong_type",
@@ -92,6 +93,13 @@ OVER_GRPC = {
 }
 """What Triton 2.51 answered to broken requests, word for word but for the names in the shared memory's key."""
 OTHER = {
+    f"unexpected explicit tensor data for input tensor 'x' for model '{M}', binary data was already supplied.": (
+        "given_twice"
+    ),
+    f"unexpected 'content' provided when using shared memory for input tensor 'x' for model '{M}'": "given_twice",
+    f"unexpected additional input data for model '{M}'": "wrong_type",
+    f"unexpected size for input 'x', expecting 4 additional bytes for model '{M}'": "wrong_type",
+    "receiving FP16 data via JSON is not supported. Please use the binary data format for input x": "wrong_type",
     "Internal: something": "internal",
     "no words that are known": "internal",
     "no_such_type: what happened": "internal",

@@ -18,15 +18,15 @@ from typing import Any
 
 import pytest
 from trimode.api.tensors import CANCEL, MODEL_NAME, TAG
-from trimode.errors import Refusal
 from trimode.server import guard
-from trimode.server.access.entry import Entry
+from trimode.server.access.entry import EVERYBODY, Entry
 from trimode.server.access.turnstile import Visit
 from trimode.server.backend_client import BackendClient
 from trimode.server.body_check import check_body
-from trimode.server.gate import Gate
 from trimode.server.guard import LARGE_BODY, Guard
 from trimode.server.http_front.listener import listen
+from trimode.server.models.model_backend import ModelBackend
+from trimode.server.models.model_backends import ModelBackends
 from trimode.server.serving import Limits
 from trimode.tracing.spans import Spans
 
@@ -50,6 +50,11 @@ class Living:
 class Starting:
     alive = False
     stopping = False
+
+
+def guard_of(client: BackendClient, state: Any, limits: Limits, entry: Entry = EVERYBODY) -> Guard:
+    """A guard before one model."""
+    return Guard(ModelBackends(ModelBackend(client, state, limits)), limits, entry)
 
 
 class Stalling:
@@ -80,7 +85,7 @@ def behind_the_guard(backend: Stalling, ask: Callable[[int], Any]) -> Any:
         inner, outer = free_ports(2)
         async with await asyncio.start_server(backend, "127.0.0.1", inner):
             client = BackendClient(inner)
-            guard = Guard(client, Living(), Limits(silence_seconds=SILENCE))
+            guard = guard_of(client, Living(), Limits(silence_seconds=SILENCE))
             async with listen(guard.handle, "127.0.0.1", outer):
                 answer = await asyncio.to_thread(ask, outer)
                 async with asyncio.timeout(60):
@@ -152,7 +157,7 @@ def test_a_guard_without_files_is_not_available(
     async def run() -> Any:
         (port,) = free_ports(1)
         client = BackendClient(1)
-        guard = Guard(client, Living(), Limits())
+        guard = guard_of(client, Living(), Limits())
         async with contextlib.aclosing(client), listen(guard.handle, "127.0.0.1", port):
             return await asyncio.to_thread(ask, port)
 
@@ -168,7 +173,7 @@ def test_what_was_not_sent_is_not_cancelled(state: type[Starting] | type[Living]
     async def run() -> tuple[int, Any]:
         inner, outer = free_ports(2)
         client = Counting(inner)
-        guard = Guard(client, state(), Limits())
+        guard = guard_of(client, state(), Limits())
         async with contextlib.aclosing(client), listen(guard.handle, "127.0.0.1", outer):
             status, answer = await asyncio.to_thread(generate, outer, REQUEST)
             assert said in answer["error"]
@@ -176,32 +181,6 @@ def test_what_was_not_sent_is_not_cancelled(state: type[Starting] | type[Living]
         return status, client.cancellations
 
     assert asyncio.run(run()) == (503, 0)
-
-
-def test_who_waits_too_long_or_for_another_bundle_is_refused_and_nothing_is_sent() -> None:
-    async def run() -> None:
-        (inner,) = free_ports(1)
-        client, gate = Counting(inner), Gate()
-        made = Guard(client, Living(), Limits(silence_seconds=0.01), gate=gate)
-        async with contextlib.aclosing(client):
-            gate.close()
-            with pytest.raises(Refusal, match="try again"):
-                async with made.holding():
-                    pass
-            gate.open()
-            gate.generation = 1
-            with pytest.raises(Refusal, match="the model was replaced while the request waited"):
-                async with made.holding(0):
-                    pass
-            assert (made.running, client.sent) == (0, 0)
-            with pytest.raises(ConnectionRefusedError):
-                async with made.holding(1):
-                    assert (made.running, client.sent) == (1, 0)
-                    async with made.ask("/x", b"{}", "tag"):
-                        pass
-            assert (made.running, client.sent) == (0, 1)
-
-    asyncio.run(run())
 
 
 class Counting(BackendClient):
@@ -224,7 +203,7 @@ def test_an_error_that_nobody_foresaw_is_in_the_log_alone(
     async def run() -> Any:
         inner, outer = free_ports(2)
         client = BackendClient(inner)
-        served = Guard(client, Living(), Limits())
+        served = guard_of(client, Living(), Limits())
         async with contextlib.aclosing(client), listen(served.handle, "127.0.0.1", outer):
             return await asyncio.to_thread(generate, outer, REQUEST)
 
@@ -240,7 +219,8 @@ def refusing() -> Iterator[int]:
 
     async def run() -> None:
         client = BackendClient(1)
-        async with contextlib.aclosing(client), listen(Guard(client, Living(), Limits(64)).handle, "127.0.0.1", port):
+        served = guard_of(client, Living(), Limits(64))
+        async with contextlib.aclosing(client), listen(served.handle, "127.0.0.1", port):
             started.set()
             await asyncio.to_thread(over.wait)
 
@@ -304,7 +284,7 @@ def test_the_span_of_a_request_that_triton_refuses_has_the_type_of_its_error() -
             inner, outer = free_ports(2)
             async with await asyncio.start_server(backend, "127.0.0.1", inner):
                 client = BackendClient(inner)
-                served = Guard(client, Living(), Limits(), Entry(spans=spans))
+                served = guard_of(client, Living(), Limits(), Entry(spans=spans))
                 async with contextlib.aclosing(client), listen(served.handle, "127.0.0.1", outer):
                     return await asyncio.to_thread(
                         send, outer, "POST", f"{PATH}/generate", b'{"input_ids": [5]}', traceparent=PARENT

@@ -16,11 +16,11 @@ from tritonclient.grpc import service_pb2 as pb
 
 from ...api.checks import unknown_field
 from ...api.fields import BY_NAME
-from ...api.tensors import CALLER, CANCEL, LOG_ID, MODEL_NAME, MODEL_VERSION, TAG, TOKEN_RATE, TRACE
+from ...api.tensors import CALLER, CANCEL, LOG_ID, MODEL_VERSION, TAG, TOKEN_RATE, TRACE
 from ...errors import Described, RequestError, TrimodeError, shorten
 from ..access.turnstile import Visit
 from ..error_answer import with_type
-from ..serving import check_id, check_model
+from ..serving import check_id
 from .framing import PREFIX, framed
 from .message_scan import check_fields, not_of
 
@@ -64,18 +64,17 @@ def parsed(kind: Any, message: bytes) -> Any:
         raise not_of(kind.DESCRIPTOR, message) from exc
 
 
-def checked(request: Any, message: bytes, visit: Visit, log_id: str = "") -> Request:
+def checked(request: Any, message: bytes, model: str, visit: Visit, log_id: str = "") -> Request:
     """Return what goes on to Triton, or refuse what would harm it or somebody else's request.
 
     Args:
+        model: the name by which Triton knows the model that the request is for.
         log_id: what the model's lines of the log name the request by.
 
     Raises:
-        Refusal: the message names a model or version that is not served.
         RequestError: its id is too long, a tensor is no field, or has a shape that the message cannot fill, or it uses
             a parameter that is reserved.
     """
-    check_model(request.model_name, request.model_version)
     check_id(request.id)
     for what, given in (("inputs", request.inputs), ("outputs", request.outputs), ("parameters", request.parameters)):
         if len(given) > MOST_NAMES:
@@ -96,7 +95,16 @@ def checked(request: Any, message: bytes, visit: Visit, log_id: str = "") -> Req
         for name in tensor.parameters:
             limit = f"is no parameter that {shorten(tensor.name)} may have"
             raise RequestError(name, limit, Described("a value"), error_type="unknown_field")
-    return Request(request.id, message + _ours(visit.caller, visit.token_rate) + _named(log_id, visit.traceparent))
+    ours = _ours(visit.caller, visit.token_rate) + _named(log_id, visit.traceparent)
+    return Request(request.id, message + renamed(request, "model_name", model) + ours)
+
+
+def renamed(request: Any, field: str, model: str) -> bytes:
+    """Return what lets a request's `field`, in front of it, name this model: of two values protobuf takes the last."""
+    if getattr(request, field) == model:
+        return b""
+    made: bytes = type(request)(**{field: model}).SerializeToString()
+    return made
 
 
 @lru_cache(maxsize=1024)
@@ -157,9 +165,9 @@ def is_last(response: Any) -> bool:
     return FINAL in parameters and parameters[FINAL].bool_param
 
 
-def refusal(request_id: str, error: TrimodeError) -> bytes:
-    """Return the response that answers a request of a stream with `error`."""
-    answer = pb.ModelInferResponse(id=request_id, model_name=MODEL_NAME, model_version=MODEL_VERSION)
+def refusal(request_id: str, error: TrimodeError, model: str) -> bytes:
+    """Return the response that answers a request of a stream to `model` with `error`."""
+    answer = pb.ModelInferResponse(id=request_id, model_name=model, model_version=MODEL_VERSION)
     answer.parameters[FINAL].bool_param = True
     made: bytes = pb.ModelStreamInferResponse(
         error_message=error.on_the_wire(), infer_response=answer

@@ -18,7 +18,9 @@ from ...errors import Refusal, TrimodeError
 from ...logs.request_id import NAME, named
 from ..access.turnstile import Visit
 from ..gate import Gate
-from ..serving import Limits, ServingState, lost_error, not_serving, silent_error
+from ..models.model_backend import ModelBackend
+from ..models.model_backends import ModelBackends
+from ..serving import Limits, lost_error, not_serving, silent_error
 from .backend import BackendCall
 from .call import Call
 from .messages import checked, is_last, parsed, read_end, refusal, with_error_type
@@ -33,9 +35,10 @@ nothing else makes the server work for little; a caller with a fault of its own 
 
 
 class Upstream:
-    """A stream of ours to Triton, and the requests on it that have no last response yet, by id."""
+    """A stream of ours to a model's Triton, and the requests on it that have no last response yet, by id."""
 
-    def __init__(self, relay: Relay) -> None:
+    def __init__(self, relay: Relay, model: ModelBackend) -> None:
+        self.model = model
         self.call = BackendCall(lambda message: relay.pass_on(self, message), lambda code, text: relay.lost(self))
         self.call.on_drained = relay.drained
         self.running: dict[str, deque[Visit]] = {}
@@ -60,27 +63,25 @@ class Upstream:
 
 
 class Relay:
-    """Answers one call. `open_call` begins a call to Triton, when a request needs one; `enter` lets in each request."""
+    """Answers one call. `open_call` begins a call to a model's Triton, when one is needed; `enter` lets requests in."""
 
     once = False
-    held = 0
 
     def __init__(
         self,
         call: Call,
-        open_call: Callable[[BackendCall], None],
-        state: ServingState,
+        open_call: Callable[[ModelBackend, BackendCall], None],
+        models: ModelBackends,
         limits: Limits,
         enter: Callable[[], Visit],
-        gate: Gate | None = None,
     ) -> None:
-        self._gate = gate or Gate()
         self._call = call
         self._open_call = open_call
-        self._state = state
+        self._models = models
         self._limits = limits
         self._enter = enter
-        self._upstreams: list[Upstream] = []  # one at most, but while its predecessor is being lost
+        self._upstreams: list[Upstream] = []  # one of a model at most, but while its predecessor is being lost
+        self._waits: tuple[bytes, Gate] | None = None  # a message, for its model's backend that is being replaced
         self._idle_since = time.monotonic()
         self._finished = False  # the caller sends no more
         self._refused = 0  # messages in a row
@@ -93,39 +94,54 @@ class Relay:
         """How many requests wait for their last response, or whether their caller has yet to take it."""
         return sum(len(up.ids()) for up in self._upstreams) + (self._call.waiting_since is not None)
 
+    def running_on(self, model: ModelBackend) -> int:
+        """How many of them are of one model; what the caller has yet to take is of each that the stream has asked."""
+        own = [up for up in self._upstreams if up.model is model]
+        waits = self._call.waiting_since is not None and bool(own or not self._upstreams)
+        return sum(len(up.ids()) for up in own) + waits
+
     @property
     def busy(self) -> bool:
         """Whether something runs, so that the connection must stay; what only waits for its reader does not count."""
-        return any(up.running for up in self._upstreams)
+        return self._waits is not None or any(up.running for up in self._upstreams)
 
     @property
     def blocked(self) -> bool:
         """Whether requests must wait, since the caller takes no responses, Triton no requests, or it is replaced."""
-        return (
-            self._gate.closed or self._call.waiting_since is not None or any(up.call.waiting for up in self._upstreams)
-        )
+        slow = self._call.waiting_since is not None or any(up.call.waiting for up in self._upstreams)
+        return slow or self._waits is not None
+
+    @property
+    def held(self) -> int:
+        """Bytes of the message that waits."""
+        return 0 if self._waits is None else len(self._waits[0])
 
     def message(self, message: bytes) -> None:
         """Send a request on, or answer it with an error."""
         request_id = log_id = ""
+        model = self._models.first
         try:
             request = parsed(pb.ModelInferRequest, message)
             request_id = request.id
+            model = self._models.find(request.model_name, request.model_version)
+            if model.gate.closed and self._why is None:
+                self._waits = message, model.gate
+                return
             log_id = self._log_id(request_id)
-            if not self._state.alive or self._why is not None:
-                raise not_serving(self._state)
+            if not model.state.alive or self._why is not None:
+                raise not_serving(model.state)
             if self.running >= MOST_RUNNING:
                 raise Refusal("overloaded", f"at most {MOST_RUNNING} requests of a stream may run at once")
             visit = self._enter()
             try:
-                accepted = checked(request, message, visit, log_id)
-                up = self._upstream()
+                accepted = checked(request, message, model.name, visit, log_id)
+                up = self._upstream(model)
             except TrimodeError as exc:
                 visit.leave(exc.error_type)
                 raise
         except TrimodeError as exc:
             logger.debug("refused: %s", exc.for_log(), extra=named(log_id or self._call.request_id))
-            self._refuse(request_id, exc)
+            self._refuse(request_id, exc, model)
             return
         logger.debug("a request over gRPC, %d bytes, goes on to the model", len(message), extra=named(log_id))
         self._refused = 0
@@ -141,7 +157,7 @@ class Relay:
 
     def refused(self, error: TrimodeError) -> None:
         """Answer a message that was not read."""
-        self._refuse("", error)
+        self._refuse("", error, self._models.first)
 
     def pass_on(self, up: Upstream, message: bytes) -> None:
         """Send a response on."""
@@ -162,10 +178,10 @@ class Relay:
         """Answer what runs on a stream to Triton that has ended."""
         if up in self._upstreams:
             self._upstreams.remove(up)
-            why = error or lost_error(self._state)
+            why = error or lost_error(up.model.state)
             for request_id in up.ids():
                 self._call.refused(why.error_type)
-                self._call.send(refusal(request_id, why))
+                self._call.send(refusal(request_id, why, up.model.name))
                 up.answered(request_id, why.error_type)
             self._note_idle()
 
@@ -177,6 +193,7 @@ class Relay:
     def left(self) -> None:
         """Give up all that runs."""
         self.over = True
+        self._waits = None
         for up in self._upstreams:
             up.call.cancel()
             for request_id in up.ids():
@@ -189,6 +206,11 @@ class Relay:
             for up in self._upstreams:
                 up.last_sign = time.monotonic()  # while the caller was slow, Triton had nothing to say
                 up.call.stream.release()
+        if self._waits is not None and not self._waits[1].closed:
+            (message, _), self._waits = self._waits, None
+            self.message(message)
+        if self.over:
+            return
         self._call.resume()
         self._note_idle()
 
@@ -205,27 +227,28 @@ class Relay:
             if up.running and now - up.last_sign > self._limits.silence_seconds:
                 up.call.cancel()
                 self.lost(up, silent_error())
-        if not self.running and now - self._idle_since > most_idle_seconds:
+        if not self.running and self._waits is None and now - self._idle_since > most_idle_seconds:
             self.close(Refusal("deadline_exceeded", f"the stream had no request for {most_idle_seconds:.0f} s"))
 
-    def _upstream(self) -> Upstream:
-        """Return the stream to Triton, a new one if there is none.
+    def _upstream(self, model: ModelBackend) -> Upstream:
+        """Return the stream to a model's Triton, a new one if there is none.
 
         Raises:
             Refusal: nobody is there.
         """
-        if not self._upstreams:
-            up = Upstream(self)
+        found = [up for up in self._upstreams if up.model is model]
+        if not found:
+            found = [up := Upstream(self, model)]
             try:
-                self._open_call(up.call)
+                self._open_call(model, up.call)
             except ConnectionError as exc:
-                raise not_serving(self._state) from exc
+                raise not_serving(model.state) from exc
             self._upstreams.append(up)
-        return self._upstreams[-1]
+        return found[-1]
 
-    def _refuse(self, request_id: str, error: TrimodeError) -> None:
+    def _refuse(self, request_id: str, error: TrimodeError, model: ModelBackend) -> None:
         self._call.refused(error.error_type)
-        self._call.send(refusal(request_id, error))
+        self._call.send(refusal(request_id, error, model.name))
         self._refused += 1
         if self._refused < MOST_REFUSED:
             self._note_idle()
@@ -236,7 +259,7 @@ class Relay:
         self.left()
 
     def _note_idle(self) -> None:
-        if self.over or self.running:
+        if self.over or self.running or self._waits is not None:
             return
         self._idle_since = time.monotonic()
         if self._why is not None or self._finished:

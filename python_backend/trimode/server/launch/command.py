@@ -44,12 +44,14 @@ class Launch:
         command, environment: of the process.
         ports: where it listens.
         folder: where its sockets are.
+        shm_prefix: what the names of its shared memory files begin with.
     """
 
     command: list[str]
     environment: dict[str, str]
     ports: Ports
     folder: Path
+    shm_prefix: str
 
     @classmethod
     def prepare(
@@ -76,13 +78,13 @@ class Launch:
         check_rule_files(rules, SHIPPED_REVEALS)
         installation = find(folder)
         ports = ports or _free_ports(options, folder)
-        if gpus or modes != ALL_MODES:
-            repository = on_gpus(repository, gpus, folder, modes)
+        if gpus or modes != ALL_MODES or options.number is not None:  # of several models, Triton finds its own alone
+            repository = on_gpus(repository, gpus, folder, modes, options.model_name)
         command = installation.command(
             plain_path(repository, folder, "models"),
             ports,
             ready_timeout=options.ready_timeout,
-            shm_prefix=own_prefix(),
+            shm_prefix=own_prefix(options.number),
             talkative=options.log_level == "debug",
         )
         command += options.triton_options  # after ours: of an option that is given twice the last counts
@@ -96,7 +98,7 @@ class Launch:
         if gpus:
             # CUDA numbers the fastest GPU 0 by default; an instance's index must mean what it means in nvidia-smi.
             environment.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-        return cls(command, environment, ports, ports.sockets or folder)
+        return cls(command, environment, ports, ports.sockets or folder, own_prefix(options.number))
 
     async def start(self, reaper: Reaper) -> TritonProcess:
         """Start it; `reaper` ends it when this process dies.
@@ -104,13 +106,13 @@ class Launch:
         Raises:
             OSError: this process has no files or memory for another one.
         """
-        return await TritonProcess.start(self.command, self.environment, own_prefix(), self.folder, reaper)
+        return await TritonProcess.start(self.command, self.environment, self.shm_prefix, self.folder, reaper)
 
 
 def _free_ports(options: argparse.Namespace, folder: Path) -> Ports:
     """Return where a tritonserver listens: on sockets in `folder`, unless it is to listen on ports."""
     internal: list[int] = []
-    taken = {options.http_port, options.grpc_port, options.metrics_port}
+    taken = {options.http_port, options.grpc_port, options.metrics_port, *options.taken_ports}
     for _ in range(3):
         internal.append(free_port({*taken, *internal}))
     http, grpc, metrics = internal

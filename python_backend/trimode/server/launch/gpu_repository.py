@@ -1,4 +1,4 @@
-"""A model repository with a config of its own and links to all other files: for GPUs, and to say the model's modes.
+"""A model repository with a config of its own and links to all other files: for GPUs, modes and names of its own.
 
 Knows nothing of processes or ports.
 """
@@ -12,6 +12,7 @@ from ...api.tensors import MODEL_NAME, config_pbtxt
 from ...bundle.manifest import ALL_MODES
 from ...errors import ServeError
 
+SETTINGS = "model.yaml"
 MAX_GPU = 1023  # an index; as in ServerConfig.device, far above what a machine has
 
 
@@ -32,13 +33,26 @@ def parse_gpus(text: str) -> tuple[int, ...]:
     return gpus
 
 
-def on_gpus(repository: Path, gpus: Sequence[int], folder: Path, modes: Sequence[str] = ALL_MODES) -> Path:
+def settings_of(repository: Path, name: str) -> Path:
+    """Return the file with the settings of the model of this name: its own if there is one, else the first model's."""
+    own = repository / name / SETTINGS
+    return own if own.is_file() else repository / MODEL_NAME / SETTINGS
+
+
+def on_gpus(
+    repository: Path,
+    gpus: Sequence[int],
+    folder: Path,
+    modes: Sequence[str] = ALL_MODES,
+    name: str = MODEL_NAME,
+) -> Path:
     """Return a repository in `folder` whose model has an instance on each of `gpus`; its other files are links.
 
     Args:
         modes: of the model; unless it has all, its config names them.
+        name: the model's; see settings_of.
     """
-    source, target = repository / MODEL_NAME, folder / "model_repository" / MODEL_NAME
+    source, target = repository / MODEL_NAME, folder / "model_repository" / name
     for file in source.rglob("*"):
         if file.is_file() and "__pycache__" not in file.parts:
             link = target / file.relative_to(source)
@@ -46,5 +60,8 @@ def on_gpus(repository: Path, gpus: Sequence[int], folder: Path, modes: Sequence
             link.symlink_to(file)
     config = target / "config.pbtxt"
     config.unlink(missing_ok=True)
-    config.write_text(config_pbtxt(gpus, () if modes == ALL_MODES else modes), encoding="utf-8")
+    config.write_text(config_pbtxt(gpus, () if modes == ALL_MODES else modes, name), encoding="utf-8")
+    if (settings := settings_of(repository, name)).parent != source:
+        (target / SETTINGS).unlink(missing_ok=True)
+        (target / SETTINGS).symlink_to(settings)
     return target.parent

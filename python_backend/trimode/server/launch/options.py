@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ... import __version__
 from ...api.reveals import RULE_FILES
+from ...api.tensors import MODEL_NAME
 from ...logs.lines import FORMS
 from ...logs.setup import DEFAULT_FORM, DEFAULT_LEVEL, LEVELS
 from ..access.tls import CERT_REQS, NOT_ASKED
@@ -33,6 +34,12 @@ EPILOG = (
     "After -- come options of tritonserver, such as -- --log-verbose=1; those that trimode-serve sets "
     "itself are refused. Every option has a variable of the environment too, such as TRIMODE_HTTP_PORT for --http-port."
 )
+
+
+OF_ONE_MODEL: dict[str, object] = {"model_name": MODEL_NAME, "number": None, "taken_ports": (), "whose": ""}
+"""What the options of one model say beside those that are given: see each_model.py, which sets them where there are
+several: the model's name for KServe's clients, its number, the ports that Tritons of others have, and what stands in
+front of what the log says of it."""
 
 
 def read(arguments: Sequence[str], environment: Mapping[str, str]) -> argparse.Namespace:
@@ -62,32 +69,9 @@ def own_repository() -> Path:
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(prog="trimode-serve", description=DESCRIPTION, epilog=EPILOG)
-    made.set_defaults(triton_options=())
+    made.set_defaults(triton_options=(), **OF_ONE_MODEL)
     made.add_argument("--version", action="version", version=f"trimode {__version__}")
-    made.add_argument(
-        "--model-repository",
-        type=Path,
-        default=own_repository(),
-        metavar="DIR",
-        help="Triton's model repository [%(default)s]",
-    )
-    made.add_argument("--bundle", type=Path, metavar="DIR", help="engine bundle to serve; overrides model.yaml")
-    made.add_argument(
-        "--reveal-rule",
-        type=Path,
-        action="append",
-        default=[],
-        metavar="FILE",
-        help="serve this file's reveal rule too, by the file's name; may be given several times; "
-        f"adds to ${RULE_FILES}",
-    )
-    made.add_argument(
-        "--served-model-name",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="name of the model for OpenAI's clients; may be given several times [the checkpoint's name]",
-    )
+    _add_models(made)
     made.add_argument("--host", default=LOOPBACK, help="address of HTTP, IPv4 or IPv6 [%(default)s]")
     made.add_argument("--grpc-host", default=LOOPBACK, help="address of gRPC, IPv4 or IPv6 [%(default)s]")
     made.add_argument("--metrics-host", default=LOOPBACK, help="address of metrics, IPv4 or IPv6 [%(default)s]")
@@ -105,6 +89,43 @@ def parser() -> argparse.ArgumentParser:
     for add in every:
         add(made)
     return made
+
+
+def _add_models(made: argparse.ArgumentParser) -> None:
+    """Add what is served, and by which names."""
+    made.add_argument(
+        "--model-repository",
+        type=Path,
+        default=own_repository(),
+        metavar="DIR",
+        help="Triton's model repository [%(default)s]",
+    )
+    made.add_argument(
+        "--bundle",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="engine bundle to serve; may be given several times, for a model each (the variable names one); overrides "
+        "model.yaml",
+    )
+    made.add_argument(
+        "--reveal-rule",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="serve this file's reveal rule too, by the file's name; may be given several times; "
+        f"adds to ${RULE_FILES}",
+    )
+    made.add_argument(
+        "--served-model-name",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of the model for OpenAI's clients; may be given several times; of several bundles each has one, "
+        "in their order [the checkpoint's name]",
+    )
 
 
 def _add_logs(made: argparse.ArgumentParser) -> None:

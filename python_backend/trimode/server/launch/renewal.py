@@ -28,6 +28,8 @@ class Renewal:
     Attributes:
         served: what the last start took.
         launch: how it is started.
+        on_read: hears, in a thread, of another bundle once it was read; it raises a TrimodeError to refuse it.
+        on_taken: hears of it when it is started.
     """
 
     def __init__(
@@ -36,6 +38,7 @@ class Renewal:
         """Begin with `served`; `folder` is the server's private one, and nothing is read once `stopping` is set."""
         self._options, self._folder, self._reaper, self._stopping = options, folder, reaper, stopping
         self.served, self.launch = served, served.launch(options, folder)
+        self.on_read: Callable[[Served], None] = lambda served: None
         self.on_taken: Callable[[Served], None] = lambda served: None
         self._next: tuple[Served, Launch] | None = None
         self._count = 0
@@ -71,9 +74,9 @@ class Renewal:
                 return
             except (TrimodeError, OSError) as exc:
                 said = exc.on_the_wire() if isinstance(exc, TrimodeError) else str(exc)
-                serve_log.error("%s: %s", STAYS, said)
+                serve_log.error("%s%s: %s", self._options.whose, STAYS, said)
             except Exception:
-                serve_log.exception("%s", STAYS)
+                serve_log.exception("%s%s", self._options.whose, STAYS)
             else:
                 renew()
 
@@ -81,4 +84,6 @@ class Renewal:
         served = Served.read(self._options, self._stopping)
         self._count += 1
         (folder := self._folder / str(self._count)).mkdir()
-        return served, served.launch(self._options, folder, self.launch.ports)
+        launch = served.launch(self._options, folder, self.launch.ports)
+        self.on_read(served)  # at the end: what it takes up must be what will be served
+        return served, launch

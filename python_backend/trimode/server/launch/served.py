@@ -9,17 +9,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from ...api.tensors import MODEL_NAME
 from ...bundle import digests
 from ...bundle.manifest import Manifest
-from ...config import ServerConfig
+from ...config import AUTO, ServerConfig
 from ...errors import BundleError, ServeError
 from ...logs.setup import serve_log
 from ..openai.shared.facts import Facts
 from ..ports import Ports
 from .command import Launch, keys_given
 from .environment import variables
-from .gpu_repository import parse_gpus
+from .gpu_repository import parse_gpus, settings_of
 from .limits import check_limits
 from .options import TRITON_OPTIONS, parser
 
@@ -56,7 +55,7 @@ class Served:
             ServeError: this machine or its limits are too small, or `--gpus` does not fit the bundle.
         """
         repository = options.model_repository.resolve()
-        config = configuration(repository, keys_given(options))
+        config = configuration(settings_of(repository, options.model_name), keys_given(options))
         bundle = (options.bundle or repository.parent / config.bundle).resolve()
         manifest = Manifest.load(bundle)
         config.check_modes(manifest.modes)
@@ -73,9 +72,20 @@ class Served:
         return made
 
 
-def configuration(repository: Path, given: Mapping[str, str]) -> ServerConfig:
+def check_together(served: Served, models: int) -> None:
+    """Check that a model can be served as one of so many.
+
+    Raises:
+        ServeError: it takes as many slots as fit the memory, and so does not leave any for the others.
+    """
+    if models > 1 and served.config.max_slots == AUTO:
+        text = f"max_slots must be a number for {served.facts.names.names[0]}, as {models} models share the memory"
+        raise ServeError(f"{text}, got {AUTO}, which takes all that is free")
+
+
+def configuration(path: Path, given: Mapping[str, str]) -> ServerConfig:
     """Return what model.yaml, the environment and `given` set; variables of the command line are not misspelt ones."""
-    path, others = repository / MODEL_NAME / "model.yaml", [*variables(parser()), TRITON_OPTIONS]
+    others = [*variables(parser()), TRITON_OPTIONS]
     return ServerConfig.load(path, {**os.environ, **given}, others)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 _LISTENS = "tritonserver listens for trimode-serve alone; callers are met by --host, --http-port and their like"
 _TLS = "callers are met with TLS by --ssl-certfile and --ssl-keyfile"
-_MODEL = "one model is served; --model-repository and --bundle say which"
+_MODEL = "--model-repository and --bundle say what is served"
 _LOG = "use --log-format and --log-level; --log-verbose is tritonserver's own"
 _HEALTH = "trimode-serve decides when the server is ready and when it ends"
 OWNED = {

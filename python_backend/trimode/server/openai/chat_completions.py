@@ -196,8 +196,8 @@ class Shape:
         choice = {"index": index, "delta": said, "logprobs": self._logprobs(delta.tokens), "finish_reason": None}
         if delta.ids:
             choice["token_ids"] = list(delta.ids)
-        if delta.provisional:
-            choice["trimode"] = {"provisional": delta.provisional}
+        if blocks := delta.blocks():
+            choice["trimode"] = blocks
         return self.chunk([choice])
 
     def calling(self, index: int, piece: CallPiece) -> dict[str, Any]:

@@ -226,10 +226,9 @@ class Shape:
         }
         if delta.ids:
             made["token_ids"] = list(delta.ids)
-        extras = choice.extras() if delta.last else {}
-        if delta.provisional:
-            extras = {"trimode": {"provisional": delta.provisional}}
-        return self.chunk([{**made, **extras}])
+        if extras := {**(choice.extras().get("trimode", {}) if delta.last else {}), **delta.blocks()}:
+            made["trimode"] = extras
+        return self.chunk([made])
 
     def costs(self, choices: Sequence[Choice], first: float | None, seconds: float) -> dict[str, Any]:
         """Return the chunk with the usage."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 from aiohttp import web
 
@@ -15,12 +15,13 @@ from ..error_answer import ERROR_TYPE
 from ..guard import Guard
 from ..http_front import trace
 from ..metrics_front.source import MetricsSource
-from ..serving import Limits, ServingState
+from ..models.model_backends import ModelBackends
+from ..serving import Limits
 from . import chat_completions, completions, fim_completions, models, server_facts, tokenize
 from .messages import endpoint as messages
 from .responses import endpoint as responses
 from .shared.errors import FaceError, face_error
-from .shared.exchange import JSON_BODY, ErrorBody, Exchange, Service, dumps
+from .shared.exchange import JSON_BODY, ErrorBody, Exchange, Service, Services, dumps
 from .shared.facts import Facts
 from .shared.work import Worker
 
@@ -67,19 +68,10 @@ class OpenAiFront:
     paths = PATHS
     counted = OPENAI
 
-    def __init__(self, service: Service, *, open_metrics: bool = False) -> None:
+    def __init__(self, services: Services, *, open_metrics: bool = False) -> None:
         """Serve; `open_metrics` says that /metrics needs no API key."""
-        self._service = service
+        self.services = services
         self._open_metrics = open_metrics
-
-    def renew(self, facts: Facts) -> None:
-        """Serve a model of these facts from now on."""
-        self._service = replace(self._service, facts=facts, worker=self._service.worker.renewed())
-
-    async def _settled(self) -> Service:
-        """Return what the server has once no bundle takes the place of another."""
-        await self._service.worker.passed()
-        return self._service
 
     def refusal(self, path: str, error: TrimodeError) -> web.Response:
         """Return the answer to an error of a request that never came here, in the form of its endpoint."""
@@ -90,14 +82,14 @@ class OpenAiFront:
 
     async def answer(self, request: web.BaseRequest, path: str) -> web.StreamResponse:
         """Answer one request; an error has OpenAI's form too."""
-        exchange = Exchange(request, self._service)
+        exchange = Exchange(request, self.services)
         matching = [(endpoint, match) for endpoint in ENDPOINTS if (match := endpoint.path.fullmatch(path))]
         method = "GET" if request.method == "HEAD" else request.method
         for endpoint, match in matching:
             if method == endpoint.method:
                 open_to_all = endpoint.open or (self._open_metrics and endpoint.answer is server_facts.metrics)
                 part = match[match.lastindex or 0]
-                return await _answered(exchange, endpoint, part, self._settled, open_to_all=open_to_all)
+                return await _answered(exchange, endpoint, part, open_to_all=open_to_all)
         shown = f"{request.method} {shorten(Described(path))}"
         if not matching:
             return exchange.error(FaceError("not_found", f"{shown} is not served here"))
@@ -111,13 +103,11 @@ class OpenAiFront:
         return answer
 
 
-async def _answered(
-    exchange: Exchange, endpoint: Endpoint, part: str, settled: Callable[[], Awaitable[Service]], *, open_to_all: bool
-) -> web.StreamResponse:
+async def _answered(exchange: Exchange, endpoint: Endpoint, part: str, *, open_to_all: bool) -> web.StreamResponse:
+    exchange.counted = endpoint.counted
     try:
         if endpoint.counted:
             with exchange.service.entry.visit(exchange.request) as exchange.visit:
-                exchange.service = await settled()
                 response = await endpoint.answer(exchange, part)
                 exchange.visit.answered(response.status, response.get(ERROR_TYPE, ""))
                 return response
@@ -137,9 +127,23 @@ async def _answered(
 
 
 def add_openai(
-    guard: Guard, facts: Facts, state: ServingState, limits: Limits, metrics: MetricsSource, *, open_metrics: bool
+    guard: Guard,
+    models: ModelBackends,
+    facts: Sequence[Facts],
+    limits: Limits,
+    metrics: MetricsSource,
+    *,
+    open_metrics: bool,
 ) -> OpenAiFront:
-    """Let the guard serve this face too, and return it; `metrics` reads what scrapers get."""
-    service = Service(facts, Worker(guard, state), state, limits, metrics, guard.entry)
-    guard.add(front := OpenAiFront(service, open_metrics=open_metrics))
+    """Let the guard serve this face too, and return it.
+
+    Args:
+        facts: those of each of the models.
+        metrics: reads what scrapers get.
+    """
+    every = [
+        Service(model.name, one, Worker(model, model.state), models, limits, metrics, guard.entry)
+        for model, one in zip(models, facts, strict=True)
+    ]
+    guard.add(front := OpenAiFront(Services(every), open_metrics=open_metrics))
     return front

@@ -11,8 +11,8 @@ from .shared.exchange import Exchange
 from .shared.facts import Facts
 
 
-def model(name: str, facts: Facts) -> dict[str, Any]:
-    """Return what is said of a model.
+def model(name: str, facts: Facts, model_name: str) -> dict[str, Any]:
+    """Return what is said of a model by one of its names; KServe's clients know it as `model_name`.
 
     Raises:
         FaceError: no model has this name.
@@ -26,6 +26,7 @@ def model(name: str, facts: Facts) -> dict[str, Any]:
         "owned_by": "trimode",
         "root": base,
         "parent": None if mode is None else base,
+        "model_name": model_name,
         "max_model_len": facts.capacity,
         "max_images": facts.most_images,
     }
@@ -33,10 +34,13 @@ def model(name: str, facts: Facts) -> dict[str, Any]:
 
 async def list_all(exchange: Exchange, _: str) -> web.StreamResponse:
     """Answer GET /v1/models."""
-    facts = exchange.service.facts
-    return exchange.json({"object": "list", "data": [model(name, facts) for name in facts.names.listed()]})
+    every = [(one.facts, one.model_name) for one in exchange.services]
+    data = [model(name, facts, model_name) for facts, model_name in every for name in facts.names.listed()]
+    return exchange.json({"object": "list", "data": data})
 
 
 async def retrieve(exchange: Exchange, name: str) -> web.StreamResponse:
     """Answer GET /v1/models/{id}."""
-    return exchange.json(model(unquote(name), exchange.service.facts))
+    asked = unquote(name)
+    service = exchange.services.of(asked)
+    return exchange.json(model(asked, service.facts, service.model_name))

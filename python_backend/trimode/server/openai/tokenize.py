@@ -105,8 +105,12 @@ def _plain(value: Any) -> Any:
 
 
 async def tell_info(exchange: Exchange, _: str) -> web.StreamResponse:
-    """Answer GET /tokenizer_info."""
-    return exchange.json(info(exchange.service.facts))
+    """Answer GET /tokenizer_info, or /tokenizer_info?model=NAME for one of several."""
+    facts = exchange.service.facts
+    if (name := exchange.request.rel_url.query.get("model")) is not None:
+        facts = exchange.services.of(name).facts
+        facts.names.mode_of(name)
+    return exchange.json(info(facts))
 
 
 async def to_ids(exchange: Exchange, _: str) -> web.StreamResponse:

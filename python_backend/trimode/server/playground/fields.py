@@ -9,7 +9,6 @@ from ... import __version__
 from ...api.applicability import FIELDS_OF_MODES, NOT_OF_OPERATIONS, fields_of_others
 from ...api.field import Field
 from ...api.fields import FIELDS, Mode, Operation
-from ...api.tensors import MODEL_NAME
 from ...errors.table import ERROR_TYPES
 from ...vision.limits import ImageLimits
 from ...vision.picture_file import FORMATS
@@ -23,7 +22,6 @@ def fields_json(body_bytes: int) -> bytes:
     limits = ImageLimits()
     found = {
         "version": __version__,
-        "model": MODEL_NAME,
         "fields": list(map(_shown, FIELDS)),
         "errors": {row.name: {"remedy": row.remedy} for row in ERROR_TYPES.values()},
         "pictures": {

@@ -17,12 +17,16 @@ from typing import Any
 import grpc
 import pytest
 from aiohttp import web
+from trimode.api.tensors import MODEL_NAME
 from trimode.errors import ServeError
 from trimode.server.access.entry import Entry
 from trimode.server.access.tls import NOT_ASKED, OPTIONAL, REQUIRED, ServerTls, TlsFiles
+from trimode.server.backend_client import BackendClient
 from trimode.server.grpc_front.front import GrpcFront
 from trimode.server.grpc_front.listener import listen as listen_grpc
 from trimode.server.http_front.listener import listen
+from trimode.server.models.model_backend import ModelBackend
+from trimode.server.models.model_backends import ModelBackends
 from trimode.server.ports import LOOPBACK, free_port
 from trimode.server.serving import Limits
 from tritonclient.grpc import service_pb2 as pb
@@ -133,7 +137,8 @@ class Faces:
 
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
-        front = GrpcFront("127.0.0.1:1", State(), Limits(), Entry(tls=self.tls))
+        models = ModelBackends(ModelBackend(BackendClient(1), State(), Limits()))
+        front = GrpcFront(models, {MODEL_NAME: "127.0.0.1:1"}, Limits(), Entry(tls=self.tls))
         async with (
             listen(self.hello, LOOPBACK, self.http_port, tls=self.tls),
             listen_grpc(front, LOOPBACK, self.grpc_port),

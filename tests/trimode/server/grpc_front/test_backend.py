@@ -6,6 +6,7 @@ import asyncio
 
 import grpc
 import pytest
+from trimode.api.tensors import MODEL_NAME
 from trimode.server.grpc_front.backend import Backend, BackendCall
 from trimode.server.http2.frames import PROTOCOL_ERROR, ConnectionFault
 
@@ -14,7 +15,7 @@ from tests.support.kserve import Scene, Triton, play, request, response
 
 def test_a_connection_that_is_lost_is_made_again() -> None:
     async def act(scene: Scene) -> None:
-        backend = scene.front._backend
+        backend = scene.front._backends[MODEL_NAME]
         lost = backend._connection
         assert lost is not None
         call = scene.stub.ModelStreamInfer()
@@ -34,7 +35,7 @@ def test_a_connection_that_is_lost_is_made_again() -> None:
 
 def test_while_it_is_made_again_requests_are_refused_and_may_be_sent_again() -> None:
     async def act(scene: Scene) -> None:
-        await scene.front._backend.aclose()
+        await scene.front._backends[MODEL_NAME].aclose()
         (answer,) = await scene.ask(request("a"))
         assert answer.error_message == "unavailable: the server is starting, try again"
 
@@ -43,7 +44,7 @@ def test_while_it_is_made_again_requests_are_refused_and_may_be_sent_again() -> 
 
 def test_a_connection_that_is_at_fault_takes_no_more_calls_and_is_made_again() -> None:
     async def act(scene: Scene) -> None:
-        backend = scene.front._backend
+        backend = scene.front._backends[MODEL_NAME]
         lost = backend._connection
         assert lost is not None
         lost.fail(ConnectionFault(PROTOCOL_ERROR, "what Triton sent is not HTTP/2"))
@@ -60,7 +61,7 @@ def test_a_connection_that_is_at_fault_takes_no_more_calls_and_is_made_again() -
 
 def test_nothing_is_written_after_the_end(caplog: pytest.LogCaptureFixture) -> None:
     async def act(scene: Scene) -> None:
-        lost = scene.front._backend._connection
+        lost = scene.front._backends[MODEL_NAME]._connection
         assert lost is not None
         lost.fail(ConnectionFault(PROTOCOL_ERROR, "what Triton sent is not HTTP/2"))
         lost.ping(0.0)

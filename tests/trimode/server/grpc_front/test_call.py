@@ -64,7 +64,7 @@ def test_a_message_that_cannot_be_read_ends_its_call(sent: bytes, coding: str, s
         found = await status(scene, sent, ("grpc-encoding", coding))
         assert found["grpc-message"].startswith(said)
         assert found["grpc-status"] == str(grpc.StatusCode.INVALID_ARGUMENT.value[0])
-        assert not scene.front.running
+        assert not scene.running
 
     play(act, body_bytes=4096)
 

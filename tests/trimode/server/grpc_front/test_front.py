@@ -140,8 +140,8 @@ def test_types_for_which_grpc_has_a_status_of_its_own() -> None:
 
 def test_a_question_while_nobody_listens_names_no_path() -> None:
     async def act(scene: Scene) -> None:
-        scene.front._backend.address = "unix:/private/folder/grpc"
-        await scene.front.connect()
+        scene.front._backends[MODEL_NAME].address = "unix:/private/folder/grpc"
+        await scene.front.connect(scene.models.first)
         said = await refused(scene.stub.ModelConfig(pb.ModelConfigRequest(name=MODEL_NAME)))
         assert said == (grpc.StatusCode.UNAVAILABLE, "unavailable: the server is starting, try again")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import grpc
@@ -14,11 +14,7 @@ from trimode.server.grpc_front import relay
 from trimode.server.grpc_front.messages import ASK_FINAL
 from trimode.server.http2.caller_connection import WRITE_SECONDS
 
-from tests.support.kserve import Scene, Triton, play, request, response
-
-
-def errors(answers: list[Any]) -> list[tuple[str, str]]:
-    return [(answer.infer_response.id, answer.error_message) for answer in answers]
+from tests.support.kserve import Scene, Triton, errors, play, request, response, until
 
 
 def test_requests_and_responses_pass_in_order() -> None:
@@ -153,7 +149,7 @@ def test_a_caller_that_leaves_cancels_what_runs() -> None:
         assert (await call.read()).infer_response.id == "a"
         call.cancel()
         await scene.triton.left.wait()
-        while scene.front.running:
+        while scene.running:
             await asyncio.sleep(0.01)
 
     play(act, lambda: Triton(lambda asked: [response(asked.id)]))
@@ -183,7 +179,7 @@ def test_a_stream_on_which_something_runs_is_closed_after_its_last_response() ->
         scene.front.drain()
         await call.write(request("late"))
         assert (await call.read()).error_message == "unavailable: the server is stopping"
-        await until(lambda: scene.front.running == 1)  # the refusal counts until it is written
+        await until(lambda: scene.running == 1)  # the refusal counts until it is written
         for each in scene.front._relays:
             each._upstreams[0].answered("slow")
             each._note_idle()
@@ -197,7 +193,7 @@ def test_a_backend_that_is_silent_for_too_long_is_an_error() -> None:
     async def act(scene: Scene) -> None:
         call = scene.stub.ModelStreamInfer()
         await call.write(request())
-        while not scene.front.running:
+        while not scene.running:
             await asyncio.sleep(0.01)
         for each in scene.front._relays:
             each.watch(time.monotonic() + 299, 3600)
@@ -213,7 +209,7 @@ def test_a_stream_without_requests_is_closed_after_a_while() -> None:
         call = scene.stub.ModelStreamInfer()
         await call.write(request())
         await call.read()
-        await until(lambda: not scene.front.running)
+        await until(lambda: not scene.running)
         for each in scene.front._relays:
             each.watch(time.monotonic() + 3601, 3600)
         with pytest.raises(grpc.aio.AioRpcError, match="the stream had no request for 3600 s"):
@@ -271,11 +267,11 @@ def test_the_last_response_counts_until_its_caller_has_it() -> None:
         await stuck(each)
         scene.state.alive, scene.state.stopping = False, True
         scene.front.drain()
-        assert scene.front.running > 0
+        assert scene.running > 0
         assert len([answer async for answer in first(call, 40)]) == 40
         with pytest.raises(grpc.aio.AioRpcError, match="the server is stopping"):
             await call.read()
-        assert scene.front.running == 0
+        assert scene.running == 0
 
     play(act, lambda: Triton(lambda asked: large(asked.id, 40)))
 
@@ -303,7 +299,7 @@ def test_a_caller_that_never_reads_is_left() -> None:
         await stuck(each)
         (connection,) = scene.keeper.all
         connection.watch(time.monotonic() + WRITE_SECONDS + 1)
-        assert scene.front.running == 0
+        assert scene.running == 0
         await scene.triton.left.wait()
 
     play(act, lambda: Triton(lambda asked: large(asked.id, 40)))
@@ -325,9 +321,3 @@ def large(request_id: str, count: int) -> list[Any]:
 async def first(call: Any, count: int) -> AsyncIterator[Any]:
     for _ in range(count):
         yield await call.read()
-
-
-async def until(found: Callable[[], Any]) -> Any:
-    while not (value := found()):
-        await asyncio.sleep(0.01)
-    return value

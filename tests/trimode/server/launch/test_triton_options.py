@@ -28,7 +28,7 @@ def test_options_of_the_environment_come_first() -> None:
     [
         ("--http-port=1", "--http-port of tritonserver is set by trimode-serve: tritonserver listens for"),
         ("--http-p=1", "--http-p of tritonserver is set by trimode-serve"),  # which tritonserver takes for the same
-        ("--model-repository=/x", "one model is served; --model-repository and --bundle say which"),
+        ("--model-repository=/x", "--model-repository and --bundle say what is served"),
         ("--log-format=ISO8601", "use --log-format and --log-level"),
         ("--allow-sagemaker=true", "--allow-sagemaker of tritonserver is set"),
         ("--backend-config=python,stub-timeout-seconds=1", "--backend-config=python,stub-timeout-seconds is set by"),

@@ -31,7 +31,7 @@ class State:
 
 
 def source_of(client: BackendClient) -> source.MetricsSource:
-    return source.MetricsSource(client, State(), source.Model("nano", manifest(), 16), Refusals())
+    return source.MetricsSource([source.Scraped(client, State(), source.Model("nano", manifest()))], Refusals())
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[int, dict[str, str], bytes]:

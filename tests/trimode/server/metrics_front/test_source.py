@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+
+import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from trimode.errors import TrimodeError
 from trimode.metrics import METRICS, QUEUE, VERIFICATIONS
 from trimode.metrics.table import TALLY
 from trimode.server.access.refusals import FACES, Refusals
 from trimode.server.backend_client import BackendClient
 from trimode.server.metrics_front.samples import Histogram, Samples
-from trimode.server.metrics_front.source import MetricsSource, Model
+from trimode.server.metrics_front.source import MetricsSource, Model, Scraped
 from trimode.server.metrics_front.vllm_names import TWINS, families
 
 from tests.support.toy import manifest
@@ -43,6 +47,10 @@ trimode_request_seconds_sum{{mode="auto"}} 9
 trimode_request_seconds_bucket{{mode="auto",le="1"}} 1
 trimode_request_seconds_bucket{{mode="auto",le="5"}} 3
 trimode_request_seconds_bucket{{mode="auto",le="+Inf"}} 3
+# HELP trimode_slots Slots
+# TYPE trimode_slots gauge
+trimode_slots{{model_instance="a"}} 16
+trimode_slots{{model_instance="b"}} 12
 # HELP trimode_slots_used_ratio Share
 # TYPE trimode_slots_used_ratio gauge
 trimode_slots_used_ratio{{model_instance="a"}} 0.5
@@ -60,12 +68,15 @@ class State:
     stopping = False
 
 
+NANO_MODEL = Model("nano", manifest())
+
+
 def shown(text: str = TEXT) -> str:
     refusals = Refusals()
     for _ in range(2):
         refusals.count("http", "unauthorized")
-    made = MetricsSource(BackendClient(1), State(), Model("nano", manifest(), 16), refusals)
-    return made.shown(text, refusals.counts()).decode()
+    made = MetricsSource([Scraped(BackendClient(1), State(), NANO_MODEL)], refusals)
+    return made.shown([(NANO_MODEL, text)], refusals.counts()).decode()
 
 
 def values(text: str) -> dict[str, dict[tuple[tuple[str, str], ...], float]]:
@@ -110,7 +121,7 @@ def test_finish_reasons_slots_and_places_of_drafts_have_vllms_meaning() -> None:
     assert found["vllm:spec_decode_num_drafts_total"][NANO] == 7
     kept = found["vllm:spec_decode_num_accepted_tokens_per_pos_total"]
     assert [kept[(*NANO, ("position", place))] for place in "012"] == [5, 2, 2]
-    assert found["vllm:cache_config_info"][(("block_size", "512"), *NANO, ("num_gpu_blocks", "16"))] == 1
+    assert found["vllm:cache_config_info"][(("block_size", "512"), *NANO, ("num_gpu_blocks", "28"))] == 1
 
 
 def test_refusals_and_what_is_served_are_there() -> None:
@@ -123,6 +134,7 @@ def test_refusals_and_what_is_served_are_there() -> None:
 
 def test_before_the_first_request_every_name_of_vllm_is_0() -> None:
     found = values(shown(""))
+    assert "vllm:cache_config_info" not in found
     missing = {twin.name for twin in TWINS if not any(name.startswith(twin.name) for name in found)}
     assert missing == {"vllm:spec_decode_num_accepted_tokens_per_pos"}  # it has a series for each place of a draft
     assert found["vllm:time_to_first_token_seconds_count"][NANO] == 0
@@ -144,3 +156,42 @@ def test_histograms_add_up_bucket_by_bucket() -> None:
     samples = Samples.read(TEXT)
     assert samples.sum_of(QUEUE).total == 400.53
     assert sorted(samples.values(VERIFICATIONS, {"confirmed": "1"})) == [3]
+
+
+def test_of_several_models_each_sample_says_whose_it_is() -> None:
+    every = [Model(name, manifest()) for name in ("nano", "smol")]
+    refusals = Refusals()
+    refusals.count("http", "unauthorized")
+    made = MetricsSource([Scraped(BackendClient(1), State(), model) for model in every], refusals)
+    found = values(made.shown([(model, TEXT) for model in every], refusals.counts()).decode())
+    for name in ("nano", "smol"):
+        label = ("model_name", name)
+        assert found["trimode_queue_seconds_count"][(("mode", "auto"), label)] == 3
+        assert found["trimode_requests_total"][(("mode", "auto"), label, ("outcome", "stop"))] == 3
+        assert found["vllm:request_queue_time_seconds_count"][(label,)] == 7
+        assert found["vllm:cache_config_info"][(("block_size", "512"), label, ("num_gpu_blocks", "28"))] == 1
+    assert found["trimode_front_refusals_total"] == {(("error_type", "unauthorized"), ("face", "http")): 1}
+    assert sorted(dict(labels)["model"] for labels in found["trimode_info"]) == ["nano", "smol"]
+
+
+def test_of_several_models_one_that_is_away_takes_no_others_metrics_along() -> None:
+    async def run() -> str:
+        async def triton(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            text = b"trimode_requests_running 0\n"
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(text), text))
+            writer.close()
+
+        server = await asyncio.start_server(triton, "127.0.0.1")
+        there, away = BackendClient(server.sockets[0].getsockname()[1]), BackendClient(1)
+        clients = [(away, "nano"), (there, "smol")]
+        scraped = [Scraped(client, State(), Model(name, manifest())) for client, name in clients]
+        async with server:
+            text = (await MetricsSource(scraped, Refusals()).read())[0].decode()
+            with pytest.raises(TrimodeError, match="the server is starting"):
+                await MetricsSource(scraped[:1], Refusals()).read()
+        await there.aclose()
+        return text
+
+    found = values(asyncio.run(run()))
+    assert found["trimode_requests_running"] == {(("model_name", "smol"),): 0}

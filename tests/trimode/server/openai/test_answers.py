@@ -75,6 +75,35 @@ def test_a_piece_of_text_alone_adds_what_any_other_adds() -> None:
         assert (short.text, short._said) == (long.text, long._said) == ("One two", 7)
 
 
+def test_passes_that_come_together_are_the_last_block_and_those_before_it() -> None:
+    blocks: list[dict[str, Any]] = [
+        {"start": 0, "step": step, "text": "░", "tokens": [], "committed": ""} for step in (1, 2, 3)
+    ]
+    for count, shown in (
+        (0, {}),
+        (1, {"provisional": blocks[0]}),
+        (3, {"provisional": blocks[2], "earlier": blocks[:2]}),
+    ):
+        told = [json.dumps(block) for block in blocks[:count]]
+        more = {} if not told else {"provisional": told[0] if count == 1 else told}  # Triton writes one as itself
+        one = piece("One", None) | more
+        talk = chat(stream=True)
+        middle = chat_completions.Shape("chatcmpl-1", 1, talk).middle(0, Choice(talk, facts()).take(one))
+        asked = completions.translate({"prompt": "x", "stream": True}, facts())
+        choice = Choice(asked, facts())
+        part = completions.Shape("cmpl-1", 1, asked).part(0, choice, choice.take(one), begins=False)
+        assert [chunk["choices"][0].get("trimode", {}) for chunk in (middle, part)] == [shown, shown]
+
+
+def test_the_last_chunk_of_a_completion_has_its_block_beside_its_counters() -> None:
+    given = {"prompt": "x", "stream": True, "return_perf_metrics": True}
+    asked = completions.translate(given, facts())
+    choice = Choice(asked, facts())
+    delta = choice.take(piece("One", "stop", forwards=3) | {"provisional": '{"start": 0}'})
+    made = completions.Shape("cmpl-1", 1, asked).part(0, choice, delta, begins=False)["choices"][0]
+    assert made["trimode"]["provisional"] == {"start": 0} and made["trimode"]["counters"]["forwards"] == 3
+
+
 def test_a_whole_completion_with_log_probabilities() -> None:
     ids = ids_of("naïve 🙂")
     asked = completions.translate({"prompt": "x", "max_tokens": 99, "logprobs": 1}, facts())

@@ -13,7 +13,7 @@ from trimode.server.access.origins import Origins
 from trimode.server.error_answer import ERROR_TYPE
 from trimode.server.http_front.listener import listen
 from trimode.server.openai.shared.errors import FaceError
-from trimode.server.openai.shared.exchange import Exchange, Last
+from trimode.server.openai.shared.exchange import Exchange, Last, Services
 
 from tests.server.server import free_ports
 
@@ -31,7 +31,9 @@ def test_the_type_of_an_error_in_a_stream_stands_in_its_response(fails: bool, er
     service: Any = SimpleNamespace(entry=SimpleNamespace(origins=Origins()))
 
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        made = await Exchange(request, service).stream(events(fails=fails), lambda error: error.error_type.encode())
+        made = await Exchange(request, Services([service])).stream(
+            events(fails=fails), lambda error: error.error_type.encode()
+        )
         found.append(made.get(ERROR_TYPE, ""))
         return made
 

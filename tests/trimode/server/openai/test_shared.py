@@ -121,7 +121,8 @@ def test_names_that_an_operator_gives() -> None:
     assert ModelNames.of([], "nano").names == ("nano",)
     assert ModelNames.of(["x:diffusion"], "nano").mode_of("x:diffusion") is None
     assert names.mode_of("a:self_speculation") == "self_speculation"
-    assert model("other:diffusion", facts())["parent"] == "other"
+    found = model("other:diffusion", facts(), "first")
+    assert (found["parent"], found["model_name"]) == ("other", "first")
 
 
 @pytest.mark.parametrize("error_type", ERROR_TYPES)

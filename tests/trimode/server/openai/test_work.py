@@ -14,7 +14,7 @@ from trimode.errors import LostError, Refusal
 from trimode.server.access.turnstile import Visit
 from trimode.server.backend_client import BackendClient
 from trimode.server.gate import Gate
-from trimode.server.guard import Guard
+from trimode.server.models.model_backend import ModelBackend
 from trimode.server.openai.completions import translate
 from trimode.server.openai.shared.work import AT_ONCE, Worker
 from trimode.server.serving import Limits
@@ -33,6 +33,7 @@ class Open:
     """A gate before one bundle, which no other follows."""
 
     generation = 0
+    generate_path = "/generate"
 
     async def passed(self) -> None:
         """It is open."""
@@ -156,23 +157,23 @@ async def until(state: Callable[[], bool]) -> None:
 
 
 @asynccontextmanager
-async def served(backend: Waiting, gate: Gate) -> AsyncIterator[Guard]:
-    """A guard before `backend`, which has a socket of its own."""
+async def served(backend: Waiting, gate: Gate) -> AsyncIterator[ModelBackend]:
+    """A model behind which is `backend`, which has a socket of its own."""
     async with await asyncio.start_server(backend, "127.0.0.1") as server:
         client = BackendClient(server.sockets[0].getsockname()[1])
         async with contextlib.aclosing(client):
-            yield Guard(client, Living(), Limits(), gate=gate)
+            yield ModelBackend(client, Living(), Limits(), gate)
 
 
 def test_a_request_of_more_jobs_than_run_at_once_is_answered_by_one_bundle() -> None:
     async def run() -> None:
         backend, gate = Waiting(), Gate()
-        async with served(backend, gate) as guard:
-            asking = asyncio.create_task(Worker(guard, Living()).whole(jobs(AT_ONCE + 1), Visit("caller")))
+        async with served(backend, gate) as model:
+            asking = asyncio.create_task(Worker(model, Living()).whole(jobs(AT_ONCE + 1), Visit("caller")))
             await until(lambda: backend.asked == AT_ONCE)
             gate.close()  # as for SIGHUP: a successor follows once nothing runs
             backend.go.set()
-            await until(lambda: not guard.running)
+            await until(lambda: not model.running)
             gate.generation += 1
             gate.open()
             async with asyncio.timeout(PATIENCE):
@@ -186,16 +187,16 @@ def test_a_request_of_more_jobs_than_run_at_once_is_answered_by_one_bundle() -> 
 def test_a_request_that_waited_over_the_change_is_refused_and_holds_nothing(count: int) -> None:
     async def run() -> None:
         backend, gate = Waiting(), Gate()
-        async with served(backend, gate) as guard:
-            worker = Worker(guard, Living())
+        async with served(backend, gate) as model:
+            worker = Worker(model, Living())
             gate.close()
             asking = asyncio.create_task(worker.whole(jobs(count), Visit("caller")))
             await asyncio.sleep(0)
-            assert guard.running == 0  # what waits holds up no successor
+            assert model.running == 0  # what waits holds up no successor
             gate.generation += 1
             gate.open()
             with pytest.raises(Refusal, match="the model was replaced while the request waited"):
                 await asking
-            assert (guard.running, backend.asked) == (0, 0)
+            assert (model.running, backend.asked) == (0, 0)
 
     asyncio.run(run())

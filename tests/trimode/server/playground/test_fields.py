@@ -49,4 +49,4 @@ def test_what_is_read_of_pictures_is_there() -> None:
 
 
 def test_there_is_nothing_else() -> None:
-    assert set(FOUND) == {"version", "model", "fields", "errors", "pictures"}
+    assert set(FOUND) == {"version", "fields", "errors", "pictures"}

@@ -16,6 +16,8 @@ from trimode.server.backend_client import BackendClient
 from trimode.server.guard import Guard
 from trimode.server.http_front.listener import listen
 from trimode.server.launch.options import parser
+from trimode.server.models.model_backend import ModelBackend
+from trimode.server.models.model_backends import ModelBackends
 from trimode.server.playground.files import HEADERS, page_files
 from trimode.server.playground.front import PlaygroundFront
 from trimode.server.serving import Limits
@@ -45,7 +47,8 @@ def asked(act: Callable[[Ask], None], entry: Entry | None = None) -> None:
             return answer.status, answer.headers, answer.read()
 
     async def run() -> None:
-        guard = Guard(BackendClient(inner), Starting(), Limits(), entry)
+        models = ModelBackends(ModelBackend(BackendClient(inner), Starting(), Limits()))
+        guard = Guard(models, Limits(), entry)
         guard.add(PlaygroundFront(entry.refusals, Limits().body_bytes))
         async with listen(guard.handle, "127.0.0.1", outer, refusal=guard.refusal):
             await asyncio.to_thread(act, ask)

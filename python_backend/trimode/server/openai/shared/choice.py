@@ -36,14 +36,14 @@ class Delta(NamedTuple):
     thought: str = ""
     ids: tuple[int, ...] = ()
     tokens: tuple[Token, ...] = ()
-    provisional: dict[str, Any] | None = None
+    passes: tuple[dict[str, Any], ...] = ()
     calls: tuple[CallPiece, ...] = ()
     last: bool = False
 
     @property
     def only_text(self) -> bool:
         """Whether there is text, and nothing beside it but what calls add."""
-        return bool(self.text) and not (self.thought or self.ids or self.tokens or self.provisional)
+        return bool(self.text) and not (self.thought or self.ids or self.tokens or self.passes)
 
     @property
     def says(self) -> bool:
@@ -53,7 +53,14 @@ class Delta(NamedTuple):
     @property
     def says_more_than_calls(self) -> bool:
         """Whether there is anything but calls in it."""
-        return bool(self.text or self.thought or self.ids or self.tokens or self.provisional)
+        return bool(self.text or self.thought or self.ids or self.tokens or self.passes)
+
+    def blocks(self) -> dict[str, Any]:
+        """Return the block after the last denoising pass, and those after the passes before it, as clients get them."""
+        if not self.passes:
+            return {}
+        *earlier, last = self.passes
+        return {"provisional": last, **({"earlier": earlier} if earlier else {})}
 
 
 @dataclass
@@ -123,8 +130,8 @@ class Choice:
         if last and self._calls is not None and self._calls.whole and self.finish_reason == "stop":
             self.finish_reason = "tool_calls"
         shown = tuple(ids) if self.asked.return_ids else ()
-        provisional = json.loads(piece["provisional"]) if piece.get("provisional") else None
-        return Delta(text, thought, shown, tuple(tokens), provisional, tuple(calls), last)
+        passes = tuple(json.loads(block) for block in listed(piece, "provisional"))
+        return Delta(text, thought, shown, tuple(tokens), passes, tuple(calls), last)
 
     @property
     def calls(self) -> list[Call]:

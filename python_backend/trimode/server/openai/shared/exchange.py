@@ -10,8 +10,8 @@ import contextlib
 import json
 import secrets
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from json.encoder import encode_basestring
 from typing import Any, TypeVar
 
@@ -49,19 +49,47 @@ ErrorBody = Callable[[FaceError], dict[str, Any]]
 
 @dataclass(frozen=True)
 class Service:
-    """What the server has for every request.
+    """What the server has for every request to one model.
 
     Attributes:
+        model_name: the model's for KServe's clients.
         metrics: where Triton's metrics come from.
         entry: lets callers in.
     """
 
+    model_name: str
     facts: Facts
     worker: Worker
     state: ServingState
     limits: Limits
     metrics: MetricsSource
     entry: Entry
+
+
+class Services:
+    """What the server has for requests to each of its models; the first one takes those that name none."""
+
+    def __init__(self, services: Sequence[Service]) -> None:
+        self._services = list(services)
+
+    def __iter__(self) -> Iterator[Service]:
+        """Give that of each model, in the order in which they were named."""
+        return iter(self._services)
+
+    @property
+    def first(self) -> Service:
+        """That of the first model."""
+        return self._services[0]
+
+    def of(self, model: object) -> Service:
+        """Return that of the model that a request names; what is no name of any is refused by the first one's names."""
+        named = isinstance(model, str)
+        return next((one for one in self._services if named and one.facts.names.has(str(model))), self.first)
+
+    def renew(self, number: int, facts: Facts) -> None:
+        """Serve a model of these facts from now on, in the place with this number."""
+        old = self._services[number]
+        self._services[number] = replace(old, facts=facts, worker=old.worker.renewed())
 
 
 class Last(bytes):
@@ -72,14 +100,18 @@ class Exchange:
     """A request on its way to its answer.
 
     Attributes:
-        visit: its caller's, where requests are counted.
+        service: of the model that it names, once its body is read; of the first one before that.
+        counted: whether it asks for an answer, as a request of its caller.
+        visit: its caller's, where it is counted.
     """
 
+    counted = False
     visit: Visit
 
-    def __init__(self, request: web.BaseRequest, service: Service) -> None:
+    def __init__(self, request: web.BaseRequest, services: Services) -> None:
         self.request = request
-        self.service = service
+        self.services = services
+        self.service = services.first
         self.started = time.monotonic()
         self.created = int(time.time())
         self.id = current_id() or secrets.token_hex(16)
@@ -96,14 +128,25 @@ class Exchange:
             FaceError: the body cannot be read, or `translate` refuses it.
         """
         async with read_body(self.request, self.service.limits) as body:
+            large = len(body) > LARGE_BODY
+            try:
+                found = await asyncio.to_thread(read_object, body) if large else read_object(body)
+            except RequestError as exc:
+                raise face_error(exc) from exc
+        del body  # it makes room for others' while this request waits for its model
+        await self._choose(found.get("model"))
+        facts = self.service.facts
+        try:
+            return await asyncio.to_thread(translate, found, facts) if aside or large else translate(found, facts)
+        except RequestError as exc:
+            raise face_error(exc) from exc
 
-            def read() -> Made:
-                try:
-                    return translate(read_object(body), self.service.facts)
-                except RequestError as exc:
-                    raise face_error(exc) from exc
-
-            return await asyncio.to_thread(read) if aside or len(body) > LARGE_BODY else read()
+    async def _choose(self, model: object) -> None:
+        """Serve this request by the model that it names; one for an answer waits while that one is replaced."""
+        self.service = self.services.of(model)
+        if self.counted:
+            await self.service.worker.passed()
+            self.service = self.services.of(model)  # which may be of another bundle
 
     async def with_room(self, asked: Asked) -> Asked:
         """Return `asked` with the lengths of its answers; see prompt.with_room."""

@@ -41,15 +41,21 @@ class ModelNames:
         modes = [mode for mode in LISTED if mode in self.modes]
         return [*self.names, *(f"{name}:{mode}" for name in self.names for mode in modes)]
 
+    def every(self) -> list[str]:
+        """Return every name that a request may give."""
+        return [*self.names, *(f"{name}:{mode}" for name in self.names for mode in Mode)]
+
+    def has(self, name: str) -> bool:
+        """Return whether `name` is one of them, in a mode or without."""
+        base, _, mode = name.rpartition(":")
+        return name in self.names or (base in self.names and mode in list(Mode))
+
     def mode_of(self, name: str) -> Mode | None:
         """Return the mode in `name`; None if it has none.
 
         Raises:
             FaceError: no model has this name.
         """
-        if name in self.names:
-            return None
-        base, _, mode = name.rpartition(":")
-        if base not in self.names or mode not in list(Mode):
+        if not self.has(name):
             raise no_model(name)
-        return Mode(mode)
+        return None if name in self.names else Mode(name.rpartition(":")[2])

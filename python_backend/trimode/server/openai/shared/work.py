@@ -20,7 +20,6 @@ from ...access.turnstile import Visit
 from ...backend_client import Answer
 from ...body_check import check_request
 from ...error_answer import error_text
-from ...guard import GENERATE_PATH
 from ...serving import ServingState, lost_error, not_serving, silent_error
 from ..pictures import has_pictures
 from .asked import Asked
@@ -35,7 +34,11 @@ _DATA = "data: "
 
 
 class Asking(Protocol):
-    """The guard, as far as this face needs it."""
+    """The backend of one model, as far as this face needs it."""
+
+    @property
+    def generate_path(self) -> str:
+        """Where it answers once; with `_stream` behind it, piece by piece."""
 
     @property
     def generation(self) -> int:
@@ -52,7 +55,7 @@ class Asking(Protocol):
 
 
 class Worker:
-    """Sends jobs through the guard, to the bundle that was served when it was made: their tokens are that one's."""
+    """Sends jobs to a model, to the bundle that was served when it was made: their tokens are that one's."""
 
     def __init__(self, asking: Asking, state: ServingState) -> None:
         self._asking = asking
@@ -121,7 +124,7 @@ class Worker:
         job = dict(asked.jobs[number])
         streams = bool(job.get("stream"))
         tag = secrets.token_hex(8)
-        path = f"{GENERATE_PATH}_stream" if streams else GENERATE_PATH
+        path = f"{self._asking.generate_path}_stream" if streams else self._asking.generate_path
         try:
             check = partial(check_request, job, tag, visit, streaming=streams)
             body = await asyncio.to_thread(check) if has_pictures(job) else check()

@@ -8,7 +8,7 @@ from typing import Any
 
 from llguidance import LLMatcher
 
-from ....grammar.weights import MOST_REPEATS, weight
+from ....grammar.schemas.weights import MOST_REPEATS, weight
 
 KEPT = 256
 """Schemas whose result is kept: two requests of as many tools as there may be. They take 32 MB at most."""

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ....grammar.schemas.limits import write_limits
 from .form_table import ARRAY, Form, grammar
 from .loosening import loosened
 
@@ -94,7 +95,9 @@ class Tools:
         for one in self._chosen():
             loose = free and not one.strict
             said = {**layout, "lenient": True} if loose else layout
-            schema = json.dumps(_moved(_closed(one.parameters), "#") | {"x-guidance": said}, ensure_ascii=False)
+            arguments = _moved(_closed(one.parameters), "#") | {"x-guidance": said}
+            write_limits(arguments)
+            schema = json.dumps(arguments, ensure_ascii=False)
             chosen[one.name] = loosened(schema) if loose else schema
         return grammar(self.form, chosen, self.most_calls, special, free=free)
 

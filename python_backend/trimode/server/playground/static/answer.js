@@ -4,6 +4,43 @@
 /** Return a list of token ids; Triton writes a list of one as a number. */
 const listed = (value) => (value === undefined ? [] : [].concat(value));
 
+/**
+ * Splits events into what is shown one after the other: each pass, and in a pass first the tokens that became final,
+ * then the block. A verification is so seen before the next draft, whether they came together or one pass made both.
+ */
+export class Splitter {
+  #tokens = 0; // of all events so far
+
+  /** Return the parts of an event; a part has one block at most, which is parsed. */
+  split(event) {
+    return this.#passes(event).flatMap((pass) => {
+      if (!pass.provisional || !pass.output_ids.length) return [pass];
+      const { text_output, output_ids, ...block } = pass;
+      return [{ text_output, output_ids }, { ...block, text_output: "", output_ids: [], counted: true }];
+    });
+  }
+
+  #passes(event) {
+    const ids = listed(event.output_ids);
+    const parts = [];
+    let text = event.text_output ?? "";
+    let given = 0;
+    for (const written of listed(event.provisional)) {
+      const block = JSON.parse(written);
+      const committed = block.start + block.tokens.filter(({ state }) => state === "committed").length;
+      const end = Math.max(given, committed - this.#tokens);
+      parts.push({ text_output: block.committed, output_ids: ids.slice(given, end), provisional: block });
+      text = text.slice(block.committed.length);
+      given = end;
+    }
+    const rest = { ...event, text_output: text, output_ids: ids.slice(given), provisional: undefined };
+    if (!parts.length || text || given < ids.length) parts.push(rest);
+    else parts.push({ ...rest, ...parts.pop() });
+    this.#tokens += ids.length;
+    return parts;
+  }
+}
+
 export class Answer {
   text = ""; // final: nothing of it is taken back
   tokens = 0;
@@ -17,17 +54,18 @@ export class Answer {
   stopped = false;
   draft = null; // the last block of a draft, until it is verified
 
-  constructor(mode) {
+  constructor(mode, model) {
     this.mode = mode;
+    this.model = model; // its name
     this.began = performance.now();
     this.seconds = 0;
   }
 
-  /** Take one event. Each pass that shows a block, or verifies one, is a step. */
+  /** Take one part of an event. Each pass that shows a block, or verifies one, is a step. */
   take(event, now = performance.now()) {
     this.seconds = (now - this.began) / 1000;
-    const ids = listed(event.output_ids);
-    const block = event.provisional ? JSON.parse(event.provisional) : null;
+    const ids = event.output_ids;
+    const block = event.provisional;
     this.tokens += ids.length;
     const verified = Boolean(this.draft && ids.length);
     if (verified) this.#verify(ids);
@@ -35,7 +73,7 @@ export class Answer {
     if (verified) this.draft = null;
     if (block) this.#show(block);
     else this.tail = [];
-    if (ids.length || block) this.passes += 1; // one that verifies a draft may make the next one too
+    if ((ids.length || block) && !event.counted) this.passes += 1; // one that verifies a draft may make the next one too
     if (event.finish_reason) {
       this.finish = event.finish_reason;
       this.counters = event;

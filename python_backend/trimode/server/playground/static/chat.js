@@ -1,23 +1,26 @@
 // Chat: a conversation whose answers are seen being made.
-import { Component } from "./vendor/htm-preact.js";
 import { Code } from "./code.js";
 import { questions, SEEN, TALKING } from "./examples.js";
 import { Form, formFields } from "./form.js";
 import { clear, forget, keep, kept } from "./kept.js";
 import { Knobs } from "./knobs.js";
 import { fromLink, permalink } from "./permalink.js";
-import { asFile, asMessage, Attach, Pictures, withoutPictures } from "./pictures.js";
+import { asFile, asMessage, Attach, LeftOut, Pictures, withoutPictures } from "./pictures.js";
 import { PACES, Player, watching } from "./player.js";
 import { given } from "./request.js";
-import { denoises, firstMode, MODE_HELP, MODE_NAMES, MODES, sees, server } from "./server.js";
+import { choose, denoises, firstMode, MODE_HELP, MODE_NAMES, MODES, sees, server, several } from "./server.js";
 import { Legend, Shown, Strip } from "./shown.js";
 import { last } from "./steps.js";
 import { useStore } from "./store.js";
-import { Choice, Copy, Failure, Figures, Fold, Heard, html } from "./ui.js";
+import { Choice, Copy, Failure, Figures, Fold, Heard, html, View } from "./ui.js";
 
 const NEW = { id: "", messages: [], written: "", pictures: [] };
 const CALM = 150;
 const LINKED = ["messages", "written", "mode", "pace", "knobs", "form"];
+
+/** Return the mode and knobs that the model is asked with until others are chosen. */
+const usual = () => ({ mode: firstMode(), knobs: denoises() ? {} : TALKING });
+const set = (knobs) => JSON.stringify(Object.entries(knobs).filter(([, written]) => written));
 
 export function ModeChoice({ name, mode, onChange }) {
   const options = MODES.map((id) => ({ id, text: MODE_NAMES[id], help: MODE_HELP[id], off: !server.value.modes.includes(id) }));
@@ -58,24 +61,27 @@ function Turn({ message, answer, running }) {
   </div>`;
 }
 
-export class Chat extends Component {
+export class Chat extends View {
   #player = null;
   #asked = Promise.resolve(); // the end of the last question
   #follows = true; // the page scrolls along, until its reader scrolls
+  #usual = usual();
 
   constructor(props) {
     super(props);
     const { state } = props;
-    const first = { ...NEW, mode: firstMode(), pace: CALM, knobs: denoises() ? {} : TALKING, form: { type: "", guide: "" }, answers: {}, running: false };
+    const first = { ...NEW, ...this.#usual, pace: CALM, form: { type: "", guide: "" }, answers: {}, running: false };
     this.state = { ...first, ...fromLink(state, LINKED) };
   }
 
   componentDidMount() {
     for (const kind of ["wheel", "touchmove"]) addEventListener(kind, this.leave, { passive: true });
+    super.componentDidMount();
     if (this.props.example) this.example();
   }
 
   componentWillUnmount() {
+    super.componentWillUnmount();
     for (const kind of ["wheel", "touchmove"]) removeEventListener(kind, this.leave);
   }
 
@@ -90,13 +96,30 @@ export class Chat extends Component {
     if (this.props.example && !example && !this.state.running) this.example();
   }
 
+  /** Stop what another model answers, and go on with this one: what a person set stays, where the model has it. */
+  change = () => {
+    this.stop();
+    const before = this.#usual;
+    const now = (this.#usual = usual());
+    this.setState(({ mode, knobs }) => ({
+      mode: mode === before.mode || !server.value.modes.includes(mode) ? now.mode : mode,
+      knobs: [before.knobs, SEEN].map(set).includes(set(knobs)) ? now.knobs : knobs,
+    }));
+  };
+
   example() {
     this.setState(denoises() ? { knobs: SEEN } : {}, () => this.ask(questions()[0]));
   }
 
-  /** Return the messages with one more, of `written` and the pictures that were added, if there are any. */
+  /** The pictures that go with the next message; a model of text alone leaves them for another one. */
+  get pictures() {
+    return sees() ? this.state.pictures : [];
+  }
+
+  /** Return the messages with one more, of `written` and the pictures that go with it, if there are any. */
   conversation(written) {
-    const { messages, pictures } = this.state;
+    const { pictures } = this;
+    const { messages } = this.state;
     if (!written && !pictures.length) return messages;
     return [...messages, { role: "user", content: written, ...(pictures.length ? { pictures } : {}) }];
   }
@@ -104,7 +127,8 @@ export class Chat extends Component {
   /** Return what is asked; `address` is as in asMessage. */
   request(messages, address) {
     const { mode, knobs, form } = this.state;
-    return { messages: messages.map((message) => asMessage(message, address)), mode, ...given("generate", mode, knobs), ...formFields(form) };
+    const read = sees() ? messages : withoutPictures(messages);
+    return { messages: read.map((message) => asMessage(message, address)), mode, ...given("generate", mode, knobs), ...formFields(form) };
   }
 
   ask(written) {
@@ -116,7 +140,8 @@ export class Chat extends Component {
   }
 
   async #ask(asked) {
-    const { mode, pace } = this.state;
+    const { mode, pace, pictures } = this.state;
+    const { name } = server.value;
     const request = this.request(asked);
     const id = this.state.id || String(Date.now());
     this.#follows = true;
@@ -124,15 +149,15 @@ export class Chat extends Component {
     const draw = (answer) => player === this.#player && this.setState(({ answers }) => ({ answers: { ...answers, [place]: answer } }));
     const player = (this.#player = new Player({ ...request, ...watching(mode) }, mode, draw, pace));
     const { answer } = player;
-    const sent = asked === this.state.messages ? {} : { written: "", pictures: [] };
+    const sent = asked === this.state.messages ? {} : { written: "", pictures: sees() ? [] : pictures };
     this.setState({ id, messages: asked, ...sent, running: true, answers: { ...this.state.answers, [place]: answer } });
     this.attach?.clear();
     await player.play();
     last.set({ answer, question: asked.at(-1).content, pictures: asked.at(-1).pictures });
     const messages = answer.error || !answer.text ? asked : [...asked, { role: "assistant", content: answer.text }];
     this.setState(({ answers }) => ({ messages, running: false, answers: { ...answers, [place]: answer } }));
-    if (messages.length > asked.length) keep({ id, messages, mode });
-    this.input?.focus();
+    if (messages.length > asked.length) keep({ id, messages, mode, ...(several() ? { model: name } : {}) });
+    if (name === server.value.name) this.input?.focus(); // not out of the choice that stopped it
   }
 
   stop = () => this.#player?.stop();
@@ -152,7 +177,9 @@ export class Chat extends Component {
 
   open = (chat) =>
     this.#show(() => {
-      const { id, messages, mode } = kept.value.chats.find((one) => one.id === chat.id) ?? chat;
+      const { id, messages, mode, model } = kept.value.chats.find((one) => one.id === chat.id) ?? chat;
+      if (model) choose(model);
+      else server.set({ missing: "" });
       return { id, messages, mode: server.value.modes.includes(mode) ? mode : firstMode() };
     });
 
@@ -163,7 +190,8 @@ export class Chat extends Component {
     } else if (event.key === "Escape") this.stop();
   };
 
-  render(_, { messages, written, pictures, mode, pace, knobs, form, answers, running }) {
+  render(_, { messages, written, mode, pace, knobs, form, answers, running }) {
+    const { pictures } = this;
     const place = messages.length;
     const pending = answers[place] && messages.at(-1)?.role === "user" ? answers[place] : null;
     const current = pending ?? answers[place - 1];
@@ -182,6 +210,7 @@ export class Chat extends Component {
           <label class="unseen" for="chat-prompt">Message</label>
           <textarea id="chat-prompt" rows="2" dir="auto" ref=${(node) => (this.input = node)} value=${written} placeholder="Ask something. Enter sends, Shift+Enter makes a line, Esc stops." onInput=${(event) => this.setState({ written: event.currentTarget.value })} onKeyDown=${this.keys}></textarea>
           ${sees() && html`<${Attach} ref=${(attach) => (this.attach = attach)} pictures=${pictures} earlier=${messages.flatMap((message) => message.pictures ?? [])} onChange=${(pictures) => this.setState({ pictures })} />`}
+          <${LeftOut} messages=${[...messages, this.state]} />
           <div class="row">
             ${running ? html`<button type="button" class="main stop" onClick=${this.stop}>■ Stop</button>` : html`<button class="main" disabled=${!written && !pictures.length}>Send</button>`}
             <span class="space"></span>

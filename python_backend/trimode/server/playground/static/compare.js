@@ -1,16 +1,15 @@
 // Compare: one prompt through the modes, one after the other: passes, time, and how much of the text is the same.
-import { Component } from "./vendor/htm-preact.js";
 import { Code } from "./code.js";
 import { questions } from "./examples.js";
 import { Knobs } from "./knobs.js";
 import { fromLink, permalink } from "./permalink.js";
-import { asFile, asMessage, Attach } from "./pictures.js";
+import { asFile, asMessage, Attach, LeftOut } from "./pictures.js";
 import { Player, watching } from "./player.js";
 import { given } from "./request.js";
 import { MODE_NAMES, sees, server } from "./server.js";
 import { Shown, Strip } from "./shown.js";
 import { last } from "./steps.js";
-import { Copy, Failure, html } from "./ui.js";
+import { Copy, Failure, html, View } from "./ui.js";
 
 const LINKED = ["prompt", "knobs"];
 const ORDER = ["autoregressive", "self_speculation", "diffusion", "auto"];
@@ -39,23 +38,36 @@ function Row({ mode, answer, reference, most }) {
   </tr>`;
 }
 
-export class Compare extends Component {
+export class Compare extends View {
   #player = null;
   #stopped = false;
   #round = 0; // of comparisons
   #compared = Promise.resolve(); // the end of the last comparison
+  #example = questions()[0];
 
   constructor(props) {
     super(props);
-    this.state = { prompt: questions()[0], pictures: [], knobs: {}, ...fromLink(props.state, LINKED), answers: {}, running: false };
+    this.state = { prompt: this.#example, pictures: [], knobs: {}, ...fromLink(props.state, LINKED), answers: {}, running: false };
+  }
+
+  /** Stop what another model answers, and show nothing of it under the name of this one. */
+  change = () => {
+    this.#clear();
+    const before = this.#example;
+    this.#example = questions()[0];
+    this.setState(({ prompt }) => ({ prompt: prompt === before ? this.#example : prompt, answers: {} }));
+  };
+
+  #clear() {
+    this.stop();
+    this.#round += 1; // the last frame of the answers is not drawn
   }
 
   async componentDidUpdate({ state }) {
     if (!this.props.state || this.props.state === state) return;
     const linked = fromLink(this.props.state, LINKED);
-    this.stop();
+    this.#clear();
     await this.#compared;
-    this.#round += 1; // the last frame of its answers is not drawn here
     this.attach?.clear();
     this.setState({ prompt: "", pictures: [], knobs: {}, ...linked, answers: {} });
   }
@@ -64,8 +76,14 @@ export class Compare extends Component {
     return ORDER.filter((mode) => server.value.modes.includes(mode));
   }
 
+  /** The pictures that are asked with; a model of text alone leaves them for another one. */
+  get pictures() {
+    return sees() ? this.state.pictures : [];
+  }
+
   request(mode, address) {
-    const { prompt, pictures, knobs } = this.state;
+    const { prompt, knobs } = this.state;
+    const { pictures } = this;
     return { messages: [asMessage({ role: "user", content: prompt, pictures }, address)], mode, ...given("generate", mode, knobs) };
   }
 
@@ -76,6 +94,8 @@ export class Compare extends Component {
 
   async #compare() {
     const round = (this.#round += 1);
+    const { prompt: question } = this.state;
+    const { pictures } = this;
     this.#stopped = false;
     this.setState({ answers: {}, running: true });
     for (const mode of this.modes) {
@@ -83,7 +103,7 @@ export class Compare extends Component {
       const draw = (answer) => round === this.#round && this.setState(({ answers }) => ({ answers: { ...answers, [mode]: answer } }));
       this.#player = new Player({ ...this.request(mode), ...watching(mode) }, mode, draw);
       const answer = await this.#player.play();
-      if (answer.steps.length) last.set({ answer, question: this.state.prompt, pictures: this.state.pictures });
+      if (answer.steps.length) last.set({ answer, question, pictures });
       if (answer.error) break;
     }
     this.setState({ running: false });
@@ -94,7 +114,8 @@ export class Compare extends Component {
     this.#player?.stop();
   };
 
-  render(_, { prompt, pictures, knobs, answers, running }) {
+  render(_, { prompt, knobs, answers, running }) {
+    const { pictures } = this;
     const most = Math.max(1, ...Object.values(answers).map((answer) => answer.passes));
     const error = Object.values(answers).find((answer) => answer.error)?.error;
     return html`<div class="view">
@@ -103,6 +124,7 @@ export class Compare extends Component {
         <label class="unseen" for="compare-prompt">Prompt</label>
         <textarea id="compare-prompt" rows="2" dir="auto" value=${prompt} onInput=${(event) => this.setState({ prompt: event.currentTarget.value })}></textarea>
         ${sees() && html`<${Attach} ref=${(attach) => (this.attach = attach)} pictures=${pictures} earlier=${[]} onChange=${(pictures) => this.setState({ pictures })} />`}
+        <${LeftOut} messages=${[this.state]} />
         <div class="row">
           ${running ? html`<button type="button" class="main stop" onClick=${this.stop}>■ Stop</button>` : html`<button class="main" disabled=${!prompt && !pictures.length}>Compare</button>`}
           <span class="space"></span>

@@ -1,14 +1,13 @@
 // Fill in: a text with gaps, what was tried for each, and the text whole.
-import { Component } from "./vendor/htm-preact.js";
 import { generate } from "./api.js";
 import { Code } from "./code.js";
 import { GAP, gapped } from "./examples.js";
 import { Knobs } from "./knobs.js";
 import { fromLink, permalink } from "./permalink.js";
 import { given } from "./request.js";
-import { denoises, server } from "./server.js";
+import { denoiser, denoises, server } from "./server.js";
 import { segmentsOf } from "./texts.js";
-import { Copy, Failure, html } from "./ui.js";
+import { Copy, Failure, html, View } from "./ui.js";
 
 const LINKED = ["text", "instruction", "knobs"];
 const LEAST_SCORE = -6; // of the bar that shows a mean log-probability
@@ -45,12 +44,17 @@ function Candidates({ tried, gap, chosen, choose }) {
   </div>`;
 }
 
-export class Fill extends Component {
+export class Fill extends View {
   #abort = null;
 
   constructor(props) {
     super(props);
     this.state = { ...gapped, knobs: {}, ...fromLink(props.state, LINKED), result: null, error: null, running: false };
+  }
+
+  change() {
+    this.stop();
+    this.setState({ result: null, error: null });
   }
 
   componentDidUpdate({ state }) {
@@ -68,14 +72,15 @@ export class Fill extends Component {
   run = async (event) => {
     event?.preventDefault();
     if (this.state.running) return;
-    this.#abort = new AbortController();
+    const { signal } = (this.#abort = new AbortController());
     this.setState({ running: true, error: null, result: null });
     const { segments, ...more } = this.request();
     try {
-      const answer = await generate(server.value.model, { segments, ...more, return_candidates: true, return_perf_metrics: true }, this.#abort.signal);
+      const answer = await generate(server.value.model, { segments, ...more, return_candidates: true, return_perf_metrics: true }, signal);
+      signal.throwIfAborted();
       this.setState({ result: { segments, fills: [].concat(answer.fills), candidates: JSON.parse(answer.infill_candidates), passes: answer.forwards } });
     } catch (error) {
-      if (error.name !== "AbortError") this.setState({ error });
+      if (!signal.aborted) this.setState({ error });
     }
     this.setState({ running: false });
   };
@@ -106,7 +111,7 @@ export class Fill extends Component {
     return html`<div class="view" onKeyDown=${this.keys}>
       <h2>Fill in what is missing</h2>
       <p>The model sees both sides of a gap. <code>${GAP}</code> is a gap; <code>[[fill:2]]</code> is one of two tokens.</p>
-      ${!denoises() && html`<p class="notice">This checkpoint was not trained to denoise, and gaps are filled by denoising. Serve another one, such as nano.</p>`}
+      ${!denoises() && html`<p class="notice">This checkpoint was not trained to denoise, and gaps are filled by denoising. ${denoiser()}</p>`}
       <form class="card" onSubmit=${this.run}>
         <label for="fill-question">The question that the text answers</label>
         <input id="fill-question" type="text" dir="auto" value=${instruction} onInput=${(event) => this.setState({ instruction: event.currentTarget.value })} />

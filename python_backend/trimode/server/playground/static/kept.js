@@ -15,7 +15,7 @@ function load() {
   }
 }
 
-/** chats: {id, when, title, messages, mode}, the newest first; full: whether the last one could not be kept. */
+/** chats: {id, when, title, messages, mode}, and its model where there are several, the newest first; full: whether the last one could not be kept. */
 export const kept = new Store({ chats: load(), full: false });
 
 function write(chats) {

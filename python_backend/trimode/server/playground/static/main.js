@@ -2,8 +2,8 @@
 import { Component, render, useEffect } from "./vendor/htm-preact.js";
 import { takeLongPastes } from "./paste.js";
 import { place } from "./permalink.js";
-import { load, server } from "./server.js";
-import { Key, Theme } from "./settings.js";
+import { choose, load, server } from "./server.js";
+import { Key, lastModel, Model, Theme } from "./settings.js";
 import { useStore } from "./store.js";
 import { Chat } from "./chat.js";
 import { Compare } from "./compare.js";
@@ -14,6 +14,8 @@ import { Failure, html } from "./ui.js";
 
 const VIEWS = { chat: ["Chat", Chat], compare: ["Compare", Compare], fill: ["Fill in", Fill], revise: ["Revise", Revise], steps: ["Steps", Steps] };
 const READY_AGAIN_MILLISECONDS = 2000;
+
+const begin = () => load(place().model, lastModel());
 
 class App extends Component {
   constructor(props) {
@@ -33,6 +35,8 @@ class App extends Component {
 
   go = () => {
     const shown = place();
+    if (shown.model) choose(shown.model); // before the views read what is in the link
+    else server.set({ missing: "" });
     this.setState(({ seen }) => ({ ...shown, seen: { ...seen, [shown.view]: true } }));
     if (shown.example) history.replaceState(null, "", "#chat");
     scrollTo(0, 0);
@@ -47,13 +51,13 @@ class App extends Component {
 }
 
 function Head({ view }) {
-  const { name, capacity, state } = useStore(server);
+  const { state } = useStore(server);
   return html`<header>
     <a class="skip" href="#content" onClick=${(event) => (event.preventDefault(), document.getElementById("content").focus())}>Skip to the content</a>
     <h1><img src="icon.svg" alt="" width="28" height="28" /> TriMode <span>playground</span></h1>
     <nav aria-label="Views">${Object.entries(VIEWS).map(([id, [title]]) => html`<a href=${`#${id}`} aria-current=${id === view ? "page" : null}>${title}</a>`)}</nav>
     <div class="row">
-      ${state === "ready" && html`<span class="served" title=${`up to ${capacity} tokens`}>${name}</span>`}
+      ${state === "ready" && html`<${Model} />`}
       <${Theme} />
     </div>
   </header>`;
@@ -75,19 +79,19 @@ class Page extends Component {
 }
 
 function Body() {
-  const { state, error } = useStore(server);
+  const { state, error, missing, name } = useStore(server);
   const starting = error?.type === "unavailable";
   useEffect(() => {
     if (!starting) return undefined;
-    const timer = setTimeout(load, READY_AGAIN_MILLISECONDS);
+    const timer = setTimeout(begin, READY_AGAIN_MILLISECONDS);
     return () => clearTimeout(timer);
   }, [error]);
   if (state === "loading") return html`<p class="small" role="status">Asking the server what it serves…</p>`;
-  if (state === "locked") return html`<${Key} />`;
-  if (state === "failed") return html`<${Failure} error=${error} again=${load} />`;
-  return html`<${App} />`;
+  if (state === "locked") return html`<${Key} entered=${begin} />`;
+  if (state === "failed") return html`<${Failure} error=${error} again=${begin} />`;
+  return html`${missing && html`<p class="notice" role="alert">This server does not have the model ${missing}. ${name} is asked in its place.</p>`}<${App} />`;
 }
 
 takeLongPastes();
 render(html`<${Page} />`, document.getElementById("app"));
-load();
+begin();

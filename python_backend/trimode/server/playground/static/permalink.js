@@ -1,6 +1,6 @@
 // Permalinks: a view and what is written in it, behind the # of the page's address. No key and no answer is in one.
 import { PACES } from "./player.js";
-import { server } from "./server.js";
+import { server, several } from "./server.js";
 
 const VIEWS = ["chat", "compare", "fill", "revise", "steps"];
 
@@ -16,23 +16,24 @@ function decode(text) {
   return JSON.parse(new TextDecoder().decode(bytes));
 }
 
-/** Return the address of the page with a view and its state. */
+/** Return the address of the page with a view and its state, and the model where there is a choice. */
 export function permalink(view, state) {
-  return new URL(`#${view}/${encode(state)}`, document.baseURI).href;
+  const model = several() ? { model: server.value.name } : {};
+  return new URL(`#${view}/${encode({ ...state, ...model })}`, document.baseURI).href;
 }
 
-/** Return {view, state, example} of the page's address; the state is null where there is none, or none that can be read. */
+/** Return {view, state, example, model} of the page's address; state is null where there is none that can be read, model "" where none is named. */
 export function place(hash = location.hash) {
-  const [view, text] = hash.slice(1).split("/");
-  if (view === "example") return { view: "chat", state: null, example: true };
+  const [view, coded] = hash.slice(1).split("/");
+  if (view === "example") return { view: "chat", state: null, example: true, model: "" };
   let state = null;
   try {
-    if (text) state = decode(text);
+    if (coded) state = decode(coded);
   } catch {
     // an address that was cut off on its way opens its view, empty
   }
   const found = state && typeof state === "object" && !Array.isArray(state) ? state : null;
-  return { view: VIEWS.includes(view) ? view : "chat", state: found, example: false };
+  return { view: VIEWS.includes(view) ? view : "chat", state: found, example: false, model: text(found?.model) ?? "" };
 }
 
 const isText = (value) => typeof value === "string";

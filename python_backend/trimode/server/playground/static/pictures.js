@@ -2,7 +2,7 @@
 // They stay in the page's memory, as data: URLs, from which they are drawn too. Nothing of them is kept or in a link.
 import { Component } from "./vendor/htm-preact.js";
 import { PictureFile } from "./request.js";
-import { server } from "./server.js";
+import { sees, server } from "./server.js";
 import { html } from "./ui.js";
 
 const MIB = 2 ** 20;
@@ -78,6 +78,12 @@ export function Pictures({ pictures = [], missing = 0, remove }) {
     ${missing > 0 && html`<p class="small">${counted(missing)} went with this message. Pictures are kept neither in this browser nor in links: add them again to ask about them.</p>`}`;
 }
 
+/** Says so where messages have pictures, and the model that is asked reads none. */
+export function LeftOut({ messages }) {
+  if (sees() || !messages.some(({ pictures = [] }) => pictures.length)) return null;
+  return html`<p class="notice" role="status">${server.value.name} reads text alone. It is asked without the pictures, which wait here for a model that reads them.</p>`;
+}
+
 /** The button that adds pictures to a message, and those that were added. Files may be dropped on its view, or pasted. */
 export class Attach extends Component {
   #reading = Promise.resolve();
@@ -98,6 +104,7 @@ export class Attach extends Component {
   }
 
   componentWillUnmount() {
+    this.gone = true; // what is being read is given up: it was added for another model
     for (const kind of ["paste", "dragover", "drop"]) this.view.removeEventListener(kind, this);
   }
 
@@ -134,6 +141,7 @@ export class Attach extends Component {
         problems.push(error.message);
       }
     }
+    if (this.gone) return;
     this.setState({ problems, said: added.length ? `Added ${added.map(({ name }) => name).join(", ")}.` : "" });
     if (added.length) this.props.onChange([...this.props.pictures, ...added]);
   }

@@ -1,15 +1,21 @@
 // Player: asks for an answer and takes its events, at the pace of the server or slower, so that an eye can follow.
 import { stream } from "./api.js";
-import { Answer } from "./answer.js";
+import { Answer, Splitter } from "./answer.js";
 import { Painter } from "./painter.js";
 import { server, isWatched } from "./server.js";
 
 export const PACES = { 0: "as it comes", 150: "calm", 600: "slow" };
 const MOST_WAITING = 40; // steps that a slower pace may be behind the server; with more it hurries
 
+/**
+ * Milliseconds that the server may let passes wait, which then come together: two frames of a usual screen. An event for
+ * each pass would cost the server some 400 µs; ones that come less often would be seen to stutter.
+ */
+const FRAME_MS = 33;
+
 /** What an answer is asked to return, so that the page can show it. */
 export function watching(mode) {
-  const more = isWatched(mode) ? { stream_provisional: true } : {};
+  const more = isWatched(mode) ? { stream_provisional: true, stream_interval_ms: FRAME_MS } : {};
   return { ...more, return_token_ids: true, return_perf_metrics: true, return_num_output_tokens: true };
 }
 
@@ -18,7 +24,7 @@ export class Player {
 
   /** `draw(answer)` is called at most once a frame, and once more at the end. */
   constructor(request, mode, draw, pace = 0) {
-    this.answer = new Answer(mode);
+    this.answer = new Answer(mode, server.value.name);
     this.request = request;
     this.pace = pace;
     this.#painter = new Painter(() => draw(this.answer));
@@ -30,11 +36,13 @@ export class Player {
   async play() {
     const { answer } = this;
     const queue = [];
+    const splitter = new Splitter();
     let wake = () => {};
     const arrived = (async () => {
       try {
         for await (const event of stream(server.value.model, this.request, this.#abort.signal)) {
-          queue.push({ event, now: performance.now() });
+          const now = performance.now();
+          for (const part of splitter.split(event)) queue.push({ event: part, now });
           wake();
         }
       } catch (error) {

@@ -1,14 +1,13 @@
 // Revise: a text, the parts of it to reconsider, and each edit to be kept or undone.
-import { Component } from "./vendor/htm-preact.js";
 import { generate } from "./api.js";
 import { Code } from "./code.js";
 import { wrong } from "./examples.js";
 import { Knobs } from "./knobs.js";
 import { fromLink, permalink } from "./permalink.js";
 import { given } from "./request.js";
-import { denoises, server } from "./server.js";
+import { denoiser, denoises, server } from "./server.js";
 import { editedParts, pointsTo } from "./texts.js";
-import { Copy, Failure, html } from "./ui.js";
+import { Copy, Failure, html, View } from "./ui.js";
 
 const LINKED = ["text", "instruction", "spans", "knobs"];
 const SHOWN_CHARACTERS = 40;
@@ -20,12 +19,17 @@ function Edit({ edit, kept, toggle }) {
   </span>`;
 }
 
-export class Revise extends Component {
+export class Revise extends View {
   #abort = null;
 
   constructor(props) {
     super(props);
     this.state = { ...wrong, spans: [], knobs: {}, ...fromLink(props.state, LINKED), result: null, error: null, running: false };
+  }
+
+  change() {
+    this.stop();
+    this.setState({ result: null, error: null });
   }
 
   componentDidUpdate({ state }) {
@@ -43,15 +47,16 @@ export class Revise extends Component {
   run = async (event) => {
     event?.preventDefault();
     if (this.state.running) return;
-    this.#abort = new AbortController();
+    const { signal } = (this.#abort = new AbortController());
     this.setState({ running: true, error: null, result: null });
     const request = this.request();
     try {
-      const answer = await generate(server.value.model, { ...request, return_perf_metrics: true }, this.#abort.signal);
+      const answer = await generate(server.value.model, { ...request, return_perf_metrics: true }, signal);
+      signal.throwIfAborted();
       const edits = JSON.parse(answer.edits);
       this.setState({ result: { original: request.text, edits, kept: edits.map(() => true), passes: answer.forwards } });
     } catch (error) {
-      if (error.name !== "AbortError") this.setState({ error });
+      if (!signal.aborted) this.setState({ error });
     }
     this.setState({ running: false });
   };
@@ -90,7 +95,7 @@ export class Revise extends Component {
     return html`<div class="view" onKeyDown=${this.keys}>
       <h2>Revise a text</h2>
       <p>The server rereads the text, masks what looks unlikely, and denoises it with both sides in view.</p>
-      ${!denoises() && html`<p class="notice">This checkpoint was not trained to denoise, and texts are revised by denoising. Serve another one, such as nano.</p>`}
+      ${!denoises() && html`<p class="notice">This checkpoint was not trained to denoise, and texts are revised by denoising. ${denoiser()}</p>`}
       <form class="card" onSubmit=${this.run}>
         <label for="revise-question">The question that the text answers</label>
         <input id="revise-question" type="text" dir="auto" value=${instruction} onInput=${(event) => this.setState({ instruction: event.currentTarget.value })} />

@@ -1,6 +1,6 @@
 // Steps: the recorded steps of the last answer, under a slider, with the probability of each place.
 import { Component } from "./vendor/htm-preact.js";
-import { MODE_NAMES } from "./server.js";
+import { MODE_NAMES, several } from "./server.js";
 import { Pictures } from "./pictures.js";
 import { counted, Legend, Shown } from "./shown.js";
 import { Store, useStore } from "./store.js";
@@ -95,7 +95,7 @@ class Scrubber extends Component {
           <input id="step" type="range" min="0" max=${steps.length - 1} value=${place} onInput=${(event) => this.go(Number(event.currentTarget.value))} aria-valuetext=${`Step ${place + 1} of ${steps.length}, ${what}`} />
           <output for="step">${place + 1} / ${steps.length}</output>
         </div>
-        <p class="small">${MODE_NAMES[answer.mode] ?? answer.mode}, ${what}, after ${step.seconds.toFixed(2)} s</p>
+        <p class="small">${MODE_NAMES[answer.mode] ?? answer.mode}${several() && ` of ${answer.model}`}, ${what}, after ${step.seconds.toFixed(2)} s</p>
       </div>
       <article class="card"><${Shown} text=${answer.text.slice(0, step.length)} tail=${tail} /></article>
       <h3>The probability of each place when it was chosen</h3>

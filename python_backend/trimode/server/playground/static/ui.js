@@ -1,8 +1,19 @@
 // Small parts that every view uses: buttons, errors in words, a line of figures, and what is read out.
 import { Component, html, useState } from "./vendor/htm-preact.js";
-import { MODE_NAMES, server } from "./server.js";
+import { MODE_NAMES, onChoice, server, several } from "./server.js";
 
 export { html };
+
+/** A view that asks the model; its `change()` is called when another one is chosen. */
+export class View extends Component {
+  componentDidMount() {
+    this.unwatch = onChoice(() => this.change());
+  }
+
+  componentWillUnmount() {
+    this.unwatch();
+  }
+}
 
 const COPIED_MILLISECONDS = 1500;
 
@@ -45,7 +56,7 @@ export function coded(text) {
 
 const digits = (value, most) => value.toLocaleString("en", { maximumFractionDigits: most });
 
-/** The line under an answer: tokens, passes, tokens a pass, time. */
+/** The line under an answer: mode, model where there is a choice, tokens, passes, tokens a pass, time. */
 export function Figures({ answer }) {
   const { counters } = answer;
   const parts = [
@@ -58,6 +69,7 @@ export function Figures({ answer }) {
   if (counters?.total_draft_tokens) parts.push([`${counters.total_accepted_draft_tokens} of ${counters.total_draft_tokens}`, "drafted tokens kept"]);
   return html`<p class="figures">
     <span class="mode">${MODE_NAMES[answer.mode] ?? answer.mode}</span>
+    ${several() && html`<span>${answer.model}</span>`}
     ${parts.map(([figure, word]) => html`<span><b>${figure}</b> ${word}</span>`)}
     ${answer.stopped && html`<span class="note">stopped</span>`}
     ${answer.finish === "length" && html`<span class="note">cut at max_tokens</span>`}

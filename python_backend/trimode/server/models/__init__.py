@@ -1,0 +1,1 @@
+"""The models behind the fronts: each with a tritonserver of its own, found by name."""
