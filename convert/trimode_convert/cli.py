@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import resource
 import shutil
 import signal
 import time
@@ -29,14 +28,16 @@ from .bundle.cpu_memory import CpuMemory
 from .bundle.facts import DEFAULT_CAPACITY
 from .bundle.onnx_bundle import BundleDraft, BundleOptions
 from .bundle.tensorrt_bundle import TensorRtBuild, work_folder
+from .bundle.torch_bundle import TorchDraft
 from .checkpoint.checkpoint import Checkpoint
 from .checkpoint.known_hash import Reading
 from .checkpoint.tokenizer_file import text_remarks
 from .graph.precisions import ONNXRUNTIME, TARGETS, TENSORRT, TORCH
-from .progress import phases, progress
+from .progress import peak_memory, phases, progress
 from .tensorrt.footprint import GPUS, gigabytes
 from .tensorrt.profiles import DEFAULT_BATCH, DEFAULT_CHUNK, DEFAULT_QUADRATIC, Shapes
 from .verify import vision
+from .verify.expected import expected_json
 from .verify.verify import Outcome, against_kit, against_reference
 
 LONG_BYTES = 256 << 20  # bytes of a checkpoint whose reading takes seconds, so that it is announced
@@ -76,7 +77,8 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--rehash", action="store_true", help="read all of the checkpoint even if its files look unchanged"
     )
-    made.add_argument("--verify", action="store_true", help="compare the bundle with a plain numpy model")
+    check = "compare the bundle with a plain numpy model (with --target torch, the engine does so when it opens)"
+    made.add_argument("--verify", action="store_true", help=check)
     logits = "compare the bundle with the logits of the official model in a .npz file"
     made.add_argument("--parity-logits", type=Path, metavar="FILE", help=logits)
     rows = "compare the bundle's tower with the rows of pictures that a kit stores in a .npz file"
@@ -151,14 +153,16 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
         return 0
     asked = BundleOptions(options.precision, options.capacity, options.name, TARGETS[options.target])
     check_place(target)
-    if asked.target is TORCH and (options.verify or options.parity_logits or options.parity_pictures):
-        raise BundleError("--verify, --parity-logits and --parity-pictures check a graph, and --target torch has none")
+    if asked.target is TORCH and (options.parity_logits or options.parity_pictures):
+        raise BundleError("--parity-logits and --parity-pictures check a graph, and --target torch has none")
     with Checkpoint.open(options.checkpoint) as checkpoint:
         draft = drafts.outline(checkpoint, asked)
         if isinstance(draft, BundleDraft) and asked.target is TENSORRT and not options.graph_only:
             return _compile(options, draft, checkpoint, target, out, errors)
         reading = Reading.of(target, checkpoint.paths, partial(_read, checkpoint, errors), again=options.rehash)
         draft, state = draft.hashed(reading.hash), "up to date"
+        if isinstance(draft, TorchDraft) and options.verify:
+            draft = draft.expecting(expected_json(checkpoint, draft.manifest))
         if options.force or not drafts.is_up_to_date(draft, target):
             with progress(errors, "writing", drafts.weight_bytes(draft)) as advance:
                 state = drafts.write(draft, target, advance)
@@ -184,7 +188,7 @@ def _convert(options: argparse.Namespace, out: Console, errors: Console) -> int:
 def _outcomes(options: argparse.Namespace, bundle: Path, checkpoint: Checkpoint) -> list[Outcome]:
     """Run the checks that the user asked for on a graph on disk."""
     found: list[Outcome] = []
-    if options.verify:
+    if options.verify and TARGETS[options.target] is not TORCH:
         found += [*against_reference(bundle, checkpoint), *vision.against_reference(bundle, checkpoint)]
     if options.parity_logits is not None:
         found += against_kit(bundle, options.parity_logits)
@@ -217,6 +221,7 @@ def _compile(
             shutil.rmtree(exported)
             raise BundleError(f"{len(failed)} of {len(outcomes)} checks of the graph failed, first: {failed[0]}")
 
+    expect = partial(expected_json, checkpoint, draft.manifest)
     state, fused = "up to date", True
     if options.force or not build.is_up_to_date(target):
         state = f"compiled with {build.compiler.flavour} {build.compiler.version}, not executed"
@@ -226,7 +231,12 @@ def _compile(
             shutil.rmtree(work_folder(target), ignore_errors=True)
         with progress(errors, "exporting", draft.weight_bytes) as advance, phases(errors) as report:
             fused = build.run(
-                target, checkpoint_bytes=checkpoint.size(), advance=advance, report=report, check_export=check
+                target,
+                checkpoint_bytes=checkpoint.size(),
+                advance=advance,
+                report=report,
+                check_export=check,
+                expect=expect,
             )
     reading.keep(target)
     manifest, seconds = Manifest.load(target), time.monotonic() - started
@@ -247,6 +257,8 @@ def _add_gpu_rows(table: Table, build: TensorRtBuild) -> None:
         f"weights {gigabytes(need.weights)}, keys and values {gigabytes(need.kv_per_slot)} per sequence, "
         f"workspace about {gigabytes(need.workspace)}",
     )
+    if need.tower:
+        table.add_row("GPU memory for pictures", f"about {gigabytes(need.tower)}")
     longest = compiled.quadratic_length
     table.add_row("quadratic speculation", f"drafts of up to {longest} tokens" if longest > 1 else "none")
 
@@ -285,16 +297,3 @@ def _summary(
     for outcome in outcomes:
         table.add_row(outcome.name, outcome.text)
     return table
-
-
-def peak_memory() -> int:
-    """Return this process's largest resident size in bytes.
-
-    Reads /proc where there is one: getrusage also counts the memory of the parent before it started this process.
-    """
-    status = Path("/proc/self/status")
-    if status.is_file():
-        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

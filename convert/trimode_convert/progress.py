@@ -1,10 +1,12 @@
-"""How far a step is: a bar on a terminal, elsewhere a line each few seconds. Knows no step."""
+"""How far a step is: a bar on a terminal, elsewhere a line each few seconds; and its memory. Knows no step."""
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,3 +57,16 @@ class _Lines:
         if now - self.last >= LINE_SECONDS:
             self.last = now
             self.console.print(text, markup=False)
+
+
+def peak_memory() -> int:
+    """Return this process's largest resident size in bytes.
+
+    Reads /proc where there is one: getrusage also counts the memory of the parent before it started this process.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        for line in status.read_text(encoding="ascii", errors="replace").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -108,7 +108,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     made = argparse.ArgumentParser(
         prog="python -m trimode_convert.recipe", description="Build the bundle that a recipe under build/ describes."
     )
-    made.add_argument("model", metavar="MODEL", help="a recipe (nano, smol, 3b, 8b, 14b or vlm-8b) or a checkpoint")
+    made.add_argument(
+        "model", metavar="MODEL", help="a recipe (nano, nano-vlm, smol, 3b, 8b, 14b or vlm-8b) or a checkpoint"
+    )
     made.add_argument(
         "--precision",
         default="float32",

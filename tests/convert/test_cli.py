@@ -53,7 +53,7 @@ def test_force_builds_again(checkpoint: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_verify_compares_every_kind_of_pass(checkpoint: Path, tmp_path: Path, precision: str) -> None:
     done = run(checkpoint, "--out", tmp_path / "out", "--verify", "--precision", precision)
-    assert (done.returncode, done.stdout.count("ok: max")) == (0, 3)
+    assert (done.returncode, done.stdout.count("ok: max")) == (0, 7)
 
 
 def test_verify_fails_on_a_wrong_bundle(checkpoint: Path, tmp_path: Path) -> None:
@@ -64,7 +64,7 @@ def test_verify_fails_on_a_wrong_bundle(checkpoint: Path, tmp_path: Path) -> Non
     done = run(checkpoint, "--out", tmp_path / "out", "--verify")
     assert done.returncode == 1
     assert done.stderr.startswith(
-        "error: 3 of 3 checks failed and the bundle was removed, first: causal prefill FAILED"
+        "error: 7 of 7 checks failed and the bundle was removed, first: causal prefill FAILED"
     )
     assert not (tmp_path / "out").exists()
 

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 from trimode.errors import CheckpointError
 from trimode_convert import recipe
+from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.recipe import arguments_for, load_recipe, main
+
+from tests.support.layout import ROOT
 
 GPU = "{precision: bfloat16, capacity: 4096, batch: 8}"
 
@@ -94,3 +97,10 @@ def test_a_recipe_that_is_not_utf8_is_one_line(recipes: Path, capsys: pytest.Cap
 @pytest.mark.parametrize("path", sorted(Path("build").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_shipped_recipes_can_be_read(path: Path) -> None:
     assert load_recipe(path)["checkpoint"].startswith("checkpoints/")
+
+
+@pytest.mark.parametrize("name", ["nano", "nano-vlm"])
+def test_a_checkpoint_that_ships_lies_where_its_recipe_says(name: str) -> None:
+    with Checkpoint.open(ROOT / load_recipe(ROOT / "build" / f"{name}.yaml")["checkpoint"]) as checkpoint:
+        assert (checkpoint.config.vision is not None) == (name == "nano-vlm")
+        assert checkpoint.config.denoises

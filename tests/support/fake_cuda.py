@@ -75,6 +75,10 @@ class FakeCuda:
     def leaked(self) -> list[Any]:
         return [*self._on_device, *self._pinned, *self._streams]
 
+    def unload(self, size: int) -> None:
+        """Note that somebody gave back what was loaded."""
+        self.loaded -= size
+
     def view(self, address: int, size: int) -> Bytes:
         """Device memory at an address; must lie in one allocation."""
         for base, memory in self._on_device.items():

@@ -26,13 +26,18 @@ KINDS = {
     "tensor(float)": (real.DataType.FLOAT, np.dtype(np.float32)),
     "tensor(float16)": (real.DataType.HALF, np.dtype(np.float16)),
 }
-DIMS = ("batch", "seq", "rows", "length")
 WORKSPACE = 1000
 
 
 def write_plan(path: Path, graph: Path, profiles: list[dict[str, Any]]) -> None:
     """Write a plan that this runtime reads; `profiles` as the manifest has them."""
-    path.write_text(json.dumps({"graph": str(graph), "profiles": profiles}))
+    whole = [{"images": images_of(one), **one} if "batch" in one else one for one in profiles]
+    path.write_text(json.dumps({"graph": str(graph), "profiles": whole}))
+
+
+def images_of(profile: dict[str, Any]) -> list[int]:
+    """The rows of pictures of a call, which are no more than its tokens."""
+    return [1, 1, profile["batch"][2] * profile["seq"][2]]
 
 
 @lru_cache(maxsize=8)
@@ -65,8 +70,10 @@ class Runtime:
         except ValueError:
             self.logger.log(real.ILogger.Severity.ERROR, "Magic tag does not match")
             return None
-        self.cuda.loaded += len(memoryview(content))
-        return ICudaEngine(self, plan)
+        self.cuda.loaded += (size := len(memoryview(content)))
+        engine = ICudaEngine(self, plan)
+        weakref.finalize(engine, self.cuda.unload, size)
+        return engine
 
 
 class ICudaEngine:
@@ -227,7 +234,7 @@ class IExecutionContext:
             for dim, size in zip(value.shape, self.shapes[name], strict=True):
                 assert sizes.setdefault(dim, size) == size
         binding = engine.session.io_binding()
-        held = {}
+        held, unsized = {}, list[str]()
         for name in engine.inputs:
             held[name] = onnxruntime.OrtValue.ortvalue_from_numpy(self.array(name, sizes))
             binding.bind_ortvalue_input(name, held[name])
@@ -236,9 +243,16 @@ class IExecutionContext:
             if past != name:
                 assert self.addresses[past] == self.addresses[name], f"{name} is not in place"
                 binding.bind_ortvalue_output(name, held[past])
-            else:
+            elif all(isinstance(dim, int) or dim in sizes for dim in engine.outputs[name].shape):
                 binding.bind_ortvalue_output(name, onnxruntime.OrtValue.ortvalue_from_numpy(self.array(name, sizes)))
+            else:
+                binding.bind_output(name)  # of a size that follows from the graph
+                unsized.append(name)
         engine.session.run_with_iobinding(binding)
+        found = dict(zip(engine.outputs, binding.get_outputs(), strict=True)) if unsized else {}
+        for name in unsized:
+            values = found[name].numpy()
+            self.cuda.view(self.addresses[name], values.nbytes)[:] = values.view(np.uint8).reshape(-1)
 
     def array(self, name: str, sizes: dict[Any, int]) -> np.ndarray[Any, Any]:
         value = self.engine.tensors[name]

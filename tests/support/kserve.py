@@ -11,9 +11,12 @@ from typing import Any
 import grpc
 from trimode.api.tensors import MODEL_NAME
 from trimode.server.access.entry import EVERYBODY, Entry
+from trimode.server.backend_client import BackendClient
 from trimode.server.grpc_front.front import GrpcFront
 from trimode.server.grpc_front.listener import Keeper, listen
 from trimode.server.grpc_front.messages import FINAL
+from trimode.server.models.model_backend import ModelBackend
+from trimode.server.models.model_backends import ModelBackends
 from trimode.server.ports import free_port
 from trimode.server.serving import Limits
 from tritonclient.grpc import service_pb2 as pb
@@ -86,11 +89,16 @@ class Scene:
 
     triton: Triton
     state: State
+    models: ModelBackends
     front: GrpcFront
     channel: grpc.aio.Channel
     address: str
     """The front's host:port."""
     keeper: Keeper
+
+    @property
+    def running(self) -> int:
+        return sum(map(self.front.running, self.models))
 
     @property
     def stub(self) -> Any:
@@ -109,9 +117,10 @@ def play(
     act: Callable[[Scene], Awaitable[None]],
     triton: Callable[[], Triton] = Triton,
     entry: Entry = EVERYBODY,
+    second: str = "",
     **limits: Any,
 ) -> None:
-    """Run `act` on a caller, a front and a Triton."""
+    """Run `act` on a caller, a front and a Triton, which has another model of the name `second`, if that is given."""
 
     async def run() -> None:
         async with asyncio.timeout(DEADLINE_SECONDS), contextlib.AsyncExitStack() as stack:
@@ -125,10 +134,29 @@ def play(
             stack.push_async_callback(server.stop, None)
             state = State()
             given: dict[str, Any] = dict(limits)
-            front = GrpcFront(f"127.0.0.1:{inner}", state, Limits(**given), entry)
+            allowed = Limits(**given)
+            http = BackendClient(1)  # nobody asks it
+            every = [ModelBackend(http, state, allowed, others=("nano",))]
+            if second:
+                every.append(ModelBackend(http, state, allowed, name=second))
+            models = ModelBackends(*every)
+            front = GrpcFront(models, {one.name: f"127.0.0.1:{inner}" for one in every}, allowed, entry)
             keeper = await stack.enter_async_context(listen(front, "127.0.0.1", outer))
-            await front.connect()
+            for one in every:
+                await front.connect(one)
             channel = await stack.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{outer}"))
-            await act(Scene(behind, state, front, channel, f"127.0.0.1:{outer}", keeper))
+            await act(Scene(behind, state, models, front, channel, f"127.0.0.1:{outer}", keeper))
 
     asyncio.run(run())
+
+
+def errors(answers: list[Any]) -> list[tuple[str, str]]:
+    """Of each answer the id and the error."""
+    return [(answer.infer_response.id, answer.error_message) for answer in answers]
+
+
+async def until(found: Callable[[], Any]) -> Any:
+    """Wait until `found` returns something, and return it."""
+    while not (value := found()):
+        await asyncio.sleep(0.01)
+    return value

@@ -6,7 +6,7 @@ import threading
 
 from trimode.api.answer import Chunk
 
-WAIT = 5.0
+WAIT = 60.0
 
 
 class Sink:

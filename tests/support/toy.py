@@ -20,6 +20,7 @@ from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
 from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
 from trimode.engines.base import Row, RowResult
+from trimode.engines.options import MaxSlots
 from trimode.errors import EngineError
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
@@ -64,6 +65,7 @@ class ToyEngine:
     """Implements `engines.base.Engine`; a slot's keys and values are the tokens themselves."""
 
     in_host_memory = True
+    slots = 10_000
 
     def __init__(self, *, hit: float = 0.7, peak: float = 6.0, seed: int = 0, eos_rate: float = 0.0) -> None:
         self.manifest = manifest()
@@ -75,12 +77,12 @@ class ToyEngine:
 
     @classmethod
     def open(
-        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: MaxSlots, device: int = 0, on_gpu: bool = False
     ) -> Self:
         raise NotImplementedError("a toy has no bundle")
 
     def allocate(self, *, block: bool) -> int:
-        slot = next(number for number in range(10_000) if number not in self._slots)
+        slot = next(number for number in range(self.slots) if number not in self._slots)
         self._slots[slot] = []
         return slot
 

@@ -12,8 +12,7 @@ from trimode.decoding.quadratic_pass import QuadraticPass
 from trimode.decoding.quadratic_shape import QuadraticShape
 from trimode.engines.base import Engine, Row
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
-from trimode.engines.torch import engine as torch_engine
-from trimode.engines.torch import windows
+from trimode.engines.torch import memory, windows
 from trimode.engines.torch.engine import TorchEngine
 from trimode.errors import EngineError
 
@@ -137,7 +136,7 @@ def test_random_calls(
 
     With less of a margin, passes that are not kept set a slot's entries aside, and put them back.
     """
-    for module in (windows, torch_engine):
+    for module in (windows, memory):
         monkeypatch.setattr(module, "MARGIN", margin)
     engine = opened(name, max_slots=SLOTS)
     twins = Twins(anchored(engine) if like_a_gpu else engine, on_onnx(name))

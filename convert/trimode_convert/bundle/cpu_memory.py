@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from trimode.bundle.kv_memory import kv_bytes
 from trimode.bundle.manifest import TOWER_WEIGHTS, WEIGHTS, Manifest
 
 from ..checkpoint.checkpoint import Checkpoint
@@ -12,6 +13,8 @@ from ..graph.model import draw
 from ..graph.precisions import ONNXRUNTIME
 from ..graph.tower import draw_tower
 from .facts import buckets
+
+VALUE_BYTES = 4  # of a number of the cache: float32
 
 
 @dataclass(frozen=True)
@@ -29,7 +32,7 @@ class CpuMemory:
     def of(cls, manifest: Manifest) -> CpuMemory:
         """Return what a bundle takes."""
         weights = manifest.files[WEIGHTS] + manifest.files.get(TOWER_WEIGHTS, 0)
-        return cls(weights, _kv_bytes(manifest) * sum(manifest.buckets))
+        return cls(weights, kv_bytes(manifest, sum(manifest.buckets), VALUE_BYTES))
 
     def total(self, slots: int) -> int:
         """Return the bytes with `slots` slots."""
@@ -48,9 +51,4 @@ def cpu_memory(config: ModelConfig, precision: str, capacity: int, *, adapter_ra
     if config.vision is not None:
         tower = draw_tower(checkpoint, target=ONNXRUNTIME, precision=precision, location="none")
         weights += tower.weights.total_bytes
-    return CpuMemory(weights, _kv_bytes(config) * sum(buckets(capacity)))
-
-
-def _kv_bytes(facts: Manifest | ModelConfig) -> int:
-    """Return the bytes of a token's keys and values in all layers."""
-    return 2 * facts.num_layers * facts.num_kv_heads * facts.head_dim * 4
+    return CpuMemory(weights, kv_bytes(config, sum(buckets(capacity)), VALUE_BYTES))

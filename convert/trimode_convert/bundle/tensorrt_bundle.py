@@ -1,7 +1,8 @@
-"""A bundle of a TensorRT plan: exports a draft's graph, compiles it, puts the bundle together.
+"""A bundle of TensorRT plans: exports a draft's graphs, compiles them, puts the bundle together.
 
-Finished parts (the exported graph, then the plan) are kept in `<out>.work` next to the bundle until all are done, so an
-interrupted build continues after the last finished part. Does not know how a graph is exported or compiled.
+A checkpoint that reads pictures has two: the tower's is a plan of its own. Finished parts (the exported graphs, then
+each plan) are kept in `<out>.work` next to the bundle until all are done, so an interrupted build continues after the
+last finished part. Does not know how a graph is exported or compiled.
 """
 
 from __future__ import annotations
@@ -17,20 +18,31 @@ from pathlib import Path
 
 from trimode.bundle import digests
 from trimode.bundle.compilation import Compilation, Device
-from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS, Manifest
+from trimode.bundle.manifest import (
+    EXPECTED,
+    GRAPH,
+    PLAN,
+    TOWER_GRAPH,
+    TOWER_PLAN,
+    TOWER_WEIGHTS,
+    WEIGHTS,
+    Manifest,
+)
 from trimode.errors import BundleError
 
 from ..atomic_folder import HEADROOM, check_place, replacing
 from ..checkpoint.config import ModelConfig
 from ..graph.precisions import TENSORRT
-from ..tensorrt.compiler import Compiler, Report
+from ..tensorrt.compiler import Compiler, Ranges, Report
 from ..tensorrt.footprint import GPUS, BuildCost, Footprint, Gpu, build_cost, check_build, check_gpu, footprint
 from ..tensorrt.local_gpu import local_gpu
-from ..tensorrt.profiles import Shapes, input_ranges
+from ..tensorrt.profiles import Shapes, input_ranges, tower_patches, tower_ranges
 from .onnx_bundle import Advance, BundleDraft, is_up_to_date, write_bundle
 
 EXPORTED = "graph"  # in the work folder: the folder of the exported graph
-COMPILED = "plan.json"  # in the work folder: what the plan next to it was compiled from
+COMPILED = "plans.json"  # in the work folder: what the plans next to it were compiled from
+PLANS = {PLAN: GRAPH, TOWER_PLAN: TOWER_GRAPH}  # the file of each plan, and that of its graph
+EXPORTED_FILES = {GRAPH, WEIGHTS, TOWER_GRAPH, TOWER_WEIGHTS}  # which a bundle of plans does not have
 
 
 @dataclass(frozen=True)
@@ -62,13 +74,10 @@ class TensorRtBuild:
             gpu: a key of `footprint.GPUS`, whose compute capability and memory are used.
 
         Raises:
-            BundleError: the model reads pictures, no compiler, a device that it does not compile for or that lacks the
-                precision's arithmetic, or a GPU with too little memory.
+            BundleError: no compiler, a device that it does not compile for or that lacks the precision's arithmetic, or
+                a GPU with too little memory.
         """
         manifest = draft.manifest
-        if manifest.vision is not None:
-            others = "build it for onnxruntime or torch, or check the graphs with --graph-only"
-            raise BundleError(f"pictures: no plan is compiled yet for a model that reads them: {others}")
         compiler = Compiler.load(flavour)
         here, device = local_gpu(), _device(gpu)
         asked = capabilities or ((device.compute_capability,) if device is not None else ())
@@ -86,37 +95,53 @@ class TensorRtBuild:
 
     @property
     def footprint(self) -> Footprint:
-        """The memory that the plan needs on its GPU."""
-        weights = self.draft.manifest.files[WEIGHTS]
-        return footprint(self.config, self.draft.manifest.precision, self.shapes, weights=weights)
+        """The memory that the plans need on their GPU."""
+        files = self.draft.manifest.files
+        weights, tower = files[WEIGHTS], files.get(TOWER_WEIGHTS)
+        precision = self.draft.manifest.precision
+        return footprint(self.config, precision, self.shapes, weights=weights, tower_weights=tower)
+
+    @property
+    def profiles(self) -> dict[str, list[Ranges]]:
+        """For each plan's file the shapes of its profiles, in the order in which they are compiled."""
+        config, manifest = self.config, self.draft.manifest
+        own: list[Ranges] = [
+            input_ranges(one, config, manifest.capacity, adapter=manifest.adapter) for one in self.shapes.profiles()
+        ]
+        if config.vision is None:
+            return {PLAN: own}
+        return {PLAN: own, TOWER_PLAN: [tower_ranges(one, config.vision) for one in tower_patches(config.vision)]}
 
     @property
     def manifest(self) -> Manifest:
-        """The finished bundle's manifest without the plan's size, which is known only after compiling."""
+        """The finished bundle's manifest without the plans' sizes, which are known only after compiling."""
         compiler, chosen_on = self.compiler, self.here if self.compiler.times_kernels else None
-        profiles = self.shapes.profiles()
-        compiled = Compilation(compiler.flavour, compiler.version, self.capabilities, profiles, chosen_on)
-        files = {name: size for name, size in self.draft.manifest.files.items() if name not in (GRAPH, WEIGHTS)}
+        profiles, vision = self.shapes.profiles(), self.config.vision
+        patches = () if vision is None else tower_patches(vision)
+        compiled = Compilation(compiler.flavour, compiler.version, self.capabilities, profiles, chosen_on, patches)
+        files = {name: size for name, size in self.draft.manifest.files.items() if name not in EXPORTED_FILES}
         return dataclasses.replace(
             self.draft.manifest, runtime_version=compiler.version, compiled=compiled, files=files
         )
 
     def cost(self, checkpoint_bytes: int, out: Path) -> BuildCost:
         """Return what the rest of the build needs; finished parts in the work folder cost nothing."""
-        if self._is_compiled(work_folder(out)):
+        if self.profiles.keys() == self._compiled(work_folder(out)).keys():
             return BuildCost(disk=HEADROOM, memory=0, seconds=0.0)
-        weights = self.draft.manifest.files[WEIGHTS]
-        done = weights if is_up_to_date(self.draft, work_folder(out) / EXPORTED) else 0
-        return build_cost(checkpoint_bytes, weights, self.draft.manifest.precision, done=done)
+        sizes = [drawn.weights.total_bytes for drawn in self.draft.blueprints.values()]
+        done = sum(sizes) if is_up_to_date(self.draft, work_folder(out) / EXPORTED) else 0
+        precision = self.draft.manifest.precision
+        return build_cost(checkpoint_bytes, sum(sizes), precision, done=done, largest=max(sizes))
 
     def is_up_to_date(self, out: Path) -> bool:
         """Tell whether the bundle at `out` is what this build would make.
 
-        The plan itself is not compared: two compilations of one graph may differ in bytes.
+        The plans themselves are not compared, as two compilations of one graph may differ in bytes, nor are the rows
+        that they are expected to give, which follow from the checkpoint and the converter.
         """
         try:
             found = Manifest.load(out)
-            files = {name: size for name, size in found.files.items() if name != PLAN}
+            files = {name: size for name, size in found.files.items() if name not in (*PLANS, EXPECTED)}
             same = dataclasses.replace(found, files=files) == self.manifest and all(
                 (out / name).read_bytes() == content for name, content in self.draft.side_files.items()
             )
@@ -132,13 +157,15 @@ class TensorRtBuild:
         advance: Advance = lambda _: None,
         report: Report = lambda *_: None,
         check_export: Callable[[Path], None] = lambda _: None,
+        expect: Callable[[], bytes] | None = None,
     ) -> bool:
         """Make the bundle at `out`, whole or not at all; reuses the finished parts of an earlier, interrupted build.
 
         Returns whether attention has dedicated kernels (`compiler.CompileFacts.fused`).
 
         Args:
-            check_export: called with the folder of the exported graph before it is compiled.
+            check_export: called with the folder of the exported graphs before they are compiled.
+            expect: computes the rows that the engine is expected to give; without it the bundle has none.
 
         Raises:
             BundleError: too little disk or memory, or the compiler refuses. The finished parts stay in `<out>.work`.
@@ -147,42 +174,60 @@ class TensorRtBuild:
         check_build(self.cost(checkpoint_bytes, out), out)
         work = work_folder(out)
         work.mkdir(parents=True, exist_ok=True)
-        if not self._is_compiled(work):
+        compiled = self._compiled(work)
+        if not compiled:
+            (work / EXPECTED).unlink(missing_ok=True)  # of another build
+        if self.profiles.keys() != compiled.keys():
             exported = work / EXPORTED
             if not is_up_to_date(self.draft, exported):
                 write_bundle(self.draft, exported, advance)
             check_export(exported)
-            manifest, shapes = self.draft.manifest, self.shapes
-            ranges = [
-                input_ranges(profile, self.config, manifest.capacity, adapter=manifest.adapter)
-                for profile in shapes.profiles()
-            ]
-            facts = self.compiler.compile(
-                exported / GRAPH,
-                ranges,
-                work / PLAN,
-                capabilities=self.capabilities,
-                timing_cache=self._timing_cache(out),
-                report=report,
-            )
-            state = {"key": self._key(), "bytes": facts.plan_bytes, "fused": facts.fused}
-            (work / COMPILED).write_text(json.dumps(state))
-        fused = bool(json.loads((work / COMPILED).read_text())["fused"])
+            self._compile(exported, work, self._timing_cache(out), report)
+        if expect is not None and not (work / EXPECTED).is_file():
+            (half := work / f"{EXPECTED}.half").write_bytes(expect())
+            half.replace(work / EXPECTED)  # whole or not there, as the next run takes it up
+        fused = all(self._compiled(work).values())
         self._put_together(work, out)
         shutil.rmtree(work)
         return fused
 
+    def _compile(self, exported: Path, work: Path, timing_cache: Path | None, report: Report) -> None:
+        """Make the plans that are not in the work folder yet, and note after each what it was compiled from."""
+        done: dict[str, dict[str, int]] = {
+            name: {"bytes": (work / name).stat().st_size, "fused": fused}
+            for name, fused in self._compiled(work).items()
+        }
+        for name, ranges in self.profiles.items():
+            if name in done:
+                continue
+            facts = self.compiler.compile(
+                exported / PLANS[name],
+                ranges,
+                work / name,
+                capabilities=self.capabilities,
+                timing_cache=timing_cache,
+                report=report,
+            )
+            done[name] = {"bytes": facts.plan_bytes, "fused": facts.fused}
+            (half := work / f"{COMPILED}.half").write_text(json.dumps({"key": self._key(), "plans": done}))
+            half.replace(work / COMPILED)
+
     def _put_together(self, work: Path, out: Path) -> None:
-        size = (work / PLAN).stat().st_size
         with replacing(out) as folder:
-            try:
-                os.link(work / PLAN, folder / PLAN)
-            except OSError:  # a file system without links: the work folder loses its plan
-                shutil.move(work / PLAN, folder / PLAN)
+            sizes = dict[str, int]()
+            for name in self.profiles:
+                sizes[name] = (work / name).stat().st_size
+                try:
+                    os.link(work / name, folder / name)
+                except OSError:  # a file system without links: the work folder loses its plan
+                    shutil.move(work / name, folder / name)
             for name, content in self.draft.side_files.items():
                 (folder / name).write_bytes(content)
             manifest = self.manifest
-            dataclasses.replace(manifest, files={PLAN: size, **manifest.files}).save(folder)
+            if (work / EXPECTED).is_file():
+                shutil.copyfile(work / EXPECTED, folder / EXPECTED)
+                sizes[EXPECTED] = (folder / EXPECTED).stat().st_size
+            dataclasses.replace(manifest, files={**sizes, **manifest.files}).save(folder)
             digests.write(folder)
 
     def _timing_cache(self, out: Path) -> Path | None:
@@ -191,15 +236,19 @@ class TensorRtBuild:
             return None
         return out.with_name(f"timing-{self.compiler.version}-{'-'.join(self.capabilities)}.cache")
 
-    def _is_compiled(self, work: Path) -> bool:
+    def _compiled(self, work: Path) -> dict[str, bool]:
+        """Return the plans of this build that are in the work folder, and whether each has kernels for attention."""
         try:
             state = json.loads((work / COMPILED).read_text())
-            return bool(state["key"] == self._key() and state["bytes"] == (work / PLAN).stat().st_size)
-        except (OSError, ValueError, TypeError, KeyError):
-            return False
+            if state["key"] != self._key():
+                return {}
+            found = {name: (work / name).stat().st_size for name in state["plans"]}
+            return {name: bool(one["fused"]) for name, one in state["plans"].items() if one["bytes"] == found[name]}
+        except (OSError, ValueError, TypeError, KeyError, AttributeError):
+            return {}
 
     def _key(self) -> str:
-        """A digest of everything that decides the plan."""
+        """A digest of everything that decides the plans."""
         facts = [dataclasses.asdict(self.draft.manifest), dataclasses.asdict(self.manifest)]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimode.bundle import digests
-from trimode.bundle.manifest import Manifest
+from trimode.bundle.manifest import EXPECTED, Manifest
 from trimode.bundle.tensor_index import (
     ADAPTER,
     EMBEDDING,
@@ -51,13 +51,24 @@ class TorchDraft:
         """Return the draft with the hash of its checkpoint."""
         return dataclasses.replace(self, manifest=dataclasses.replace(self.manifest, checkpoint_hash=checkpoint_hash))
 
+    def expecting(self, rows: bytes) -> TorchDraft:
+        """Return the draft with the rows that the engine is expected to give."""
+        files = {**self.manifest.files, EXPECTED: len(rows)}
+        manifest = dataclasses.replace(self.manifest, files=files)
+        return dataclasses.replace(self, manifest=manifest, files={**self.files, EXPECTED: rows})
+
     def is_up_to_date(self, out: Path) -> bool:
-        """Tell whether the bundle at `out` is what the draft would become: same manifest, links and small files."""
+        """Tell whether the bundle at `out` is what the draft would become: same manifest, links and small files.
+
+        It may have rows that the draft lacks.
+        """
         try:
-            same = Manifest.load(out) == self.manifest
+            found = Manifest.load(out)
+            names = [name for name in found.files if name != EXPECTED or EXPECTED in self.files]
+            same = dataclasses.replace(found, files={name: found.files[name] for name in names}) == self.manifest
             same = same and all((out / name).read_bytes() == content for name, content in self.files.items())
             same = same and all((out / name).resolve() == path for name, path in self.links.items())
-            return same and bool(digests.check(out, self.manifest))  # which refuses one that is damaged
+            return same and bool(digests.check(out, found))  # which refuses one that is damaged
         except (BundleError, OSError):
             return False
 

@@ -1,6 +1,7 @@
 """The shapes a TensorRT plan is compiled for: profiles for steps, blocks, chunks of a prompt and quadratic passes.
 
-All share one copy of the weights. Pure arithmetic; knows nothing about TensorRT's API.
+All share one copy of the weights. The tower's plan has profiles of its own. Pure arithmetic; knows nothing about
+TensorRT's API.
 """
 
 from __future__ import annotations
@@ -8,10 +9,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from trimode.api.rows.images import MOST_IMAGE_SIZE
 from trimode.bundle.compilation import QUADRATIC, Profile, Range
 from trimode.errors import CheckpointError
 
 from ..checkpoint.config import ModelConfig
+from ..checkpoint.vision_config import VisionConfig
 
 DEFAULT_BATCH = 16  # rows of a call: the default of max_slots, so that a step is one; the workspace grows with them
 DEFAULT_CHUNK = 512  # tokens of a prompt's pass; the workspace grows with them
@@ -21,6 +24,9 @@ TUNED_LENGTH = 1024  # tokens in the cache for which TensorRT chooses its kernel
 VARIED = 2
 """Rows: every profile allows at least so many. If a profile allows only one number of rows, TensorRT-RTX keeps a second
 arrangement of most weights for it: 1.5 times the plan in bfloat16 and float16, measured with 1.7 for 3B."""
+
+SHARED_PATCHES = 4096  # of a pass over several pictures; the server puts no more into one (vision/encoder.py)
+TUNED_PATCHES = 1024  # of such a pass, for which TensorRT chooses its kernels: a picture of 448 x 448 pixels
 
 
 @dataclass(frozen=True)
@@ -104,10 +110,32 @@ def _default_quadratic(capacity: int) -> int:
     return fits if fits >= QUADRATIC_DRAFTS[0] else 0
 
 
+def tower_patches(config: VisionConfig) -> tuple[Range, ...]:
+    """Return the patches of a pass for each profile of a tower's plan, as (least, tuned for, most).
+
+    A picture cannot be cut, for its patches see each other: the most are those of the largest square that a request may
+    ask for, or of what the tower has positions for. From there down any number of cells fits, so no picture is refused
+    for its size. The second profile, where there is one, is for a picture that has a pass of its own. It is tuned for a
+    photograph of 4 to 3, so that small ones run on kernels that were chosen for them.
+    """
+    side = min(config.side, MOST_IMAGE_SIZE // config.patch) // config.merge * config.merge
+    cell, most = config.merge**2, side**2
+    shared = min(SHARED_PATCHES // cell * cell, most)
+    first: Range = (cell, min(TUNED_PATCHES // cell * cell, shared), shared)
+    return (first,) if shared == most else (first, (cell, most * 3 // 4 // cell * cell, most))
+
+
+def tower_ranges(patches: Range, config: VisionConfig) -> dict[str, list[list[int]]]:
+    """Return each input's smallest, tuned and largest shape in a profile of a tower's plan."""
+    whole = {"patches": [config.patch_width], "positions": [], "pictures": []}
+    return {name: [[count, *others] for count in patches] for name, others in whole.items()}
+
+
 def input_ranges(profile: Profile, config: ModelConfig, capacity: int, *, adapter: bool) -> dict[str, list[list[int]]]:
     """Return each graph input's smallest, tuned and largest shape in a profile."""
     found: dict[str, list[list[int]]] = {}
-    for b, s, r, length in zip(profile.batch, profile.seq, profile.rows, profile.length, strict=True):
+    sizes = zip(profile.batch, profile.seq, profile.rows, profile.length, profile.images, strict=True)
+    for b, s, r, length, images in sizes:
         shapes = {
             "input_ids": [b, s],
             "position_ids": [b, s],
@@ -117,6 +145,8 @@ def input_ranges(profile: Profile, config: ModelConfig, capacity: int, *, adapte
         }
         if adapter:
             shapes["lora_scale"] = [b, s]
+        if config.vision is not None:
+            shapes |= {"image_rows": [images, config.hidden_size], "image_index": [b, s]}
         for layer in range(config.num_layers):
             for kind in ("key", "value"):
                 shapes[f"past_{kind}.{layer}"] = [b, config.num_kv_heads, capacity, config.head_dim]

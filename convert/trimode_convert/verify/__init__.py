@@ -2,7 +2,7 @@
 
 from .verify import (
     AGREEMENT,
-    BLOCK,
+    BLOCKS,
     CHUNK,
     FLOAT32_TOLERANCE,
     INT8_AGREEMENT,
@@ -17,7 +17,7 @@ from .verify import (
 
 __all__ = [
     "AGREEMENT",
-    "BLOCK",
+    "BLOCKS",
     "CHUNK",
     "FLOAT32_TOLERANCE",
     "INT8_AGREEMENT",

@@ -81,7 +81,8 @@ class BundleRunner:
             BundleError: the passes exceed the bundle's capacity.
         """
         manifest = self.manifest
-        longest = max(step.start + len(step.tokens) for step in passes)
+        places = _places(passes)
+        longest = max(place + len(step.tokens) for place, step in zip(places, passes, strict=True))
         if longest > manifest.capacity:
             raise BundleError(f"the checks reach position {longest}, the bundle's capacity is {manifest.capacity}")
         length = min(size for size in manifest.buckets if size >= longest)
@@ -90,11 +91,12 @@ class BundleRunner:
         caches = [f"past_{kind}.{layer}" for layer in range(manifest.num_layers) for kind in ("key", "value")]
         cache = {name: np.zeros(shape, self.cache_type) for name in caches}
         results = []
-        for step in passes:
-            feeds = cache | _shared_feeds(step, manifest) | (_scatter(step, length) if scatter else _delta(step))
+        for place, step in zip(places, passes, strict=True):
+            form = _scatter(step, place, length) if scatter else _delta(step)
+            feeds = cache | _shared_feeds(step, manifest) | form
             found = dict(zip(self.names, self.session.run(None, feeds), strict=True))
             results.append(found)
-            if scatter:  # always written; the next causal pass overwrites what was not kept
+            if scatter:  # always written; what comes next writes over what was not kept
                 cache = {name: found[name.replace("past_", "present_")] for name in cache}
             elif step.keep:
                 for name, rows in cache.items():
@@ -124,11 +126,21 @@ def _delta(step: Pass) -> dict[str, NDArray[Any]]:
     return {"past_len": np.array([step.start]), "block_mask": step.sees[None]}
 
 
-def _scatter(step: Pass, length: int) -> dict[str, NDArray[Any]]:
+def _places(passes: Sequence[Pass]) -> list[int]:
+    """Return where each pass writes, as engines do: at its start if it is kept, else behind all that was kept."""
+    held, found = 0, []
+    for step in passes:
+        found.append(step.start if step.keep else max(held, step.start))
+        if step.keep:
+            held = step.start + len(step.tokens)
+    return found
+
+
+def _scatter(step: Pass, place: int, length: int) -> dict[str, NDArray[Any]]:
     mask = np.zeros((1, 1, len(step.tokens), length), dtype=bool)
     mask[..., : step.start] = True
-    mask[..., step.start : step.start + len(step.tokens)] = step.sees
-    return {"write_indices": np.array([step.start]), "attn_mask": mask}
+    mask[..., place : place + len(step.tokens)] = step.sees
+    return {"write_indices": np.array([place]), "attn_mask": mask}
 
 
 def kit_passes(

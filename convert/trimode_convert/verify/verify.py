@@ -27,9 +27,11 @@ INT8_AGREEMENT = 0.60  # smallest share of rows with the same best token
 # Largest relative RMS by precision: at least 4 times what the trained tiny checkpoint measured over all kinds of pass,
 # which was 0.0003, 0.009, 0.06, 0.17 and 0.13.
 RMS = {"float16": 0.01, "bfloat16": 0.05, "fp8": 0.25, "int4": 0.7, "nvfp4": 0.6}
+AGREED = 4  # rows of a pass from which on the share of those with the same best token is judged
 AGREEMENT = {"int4": 0.3, "nvfp4": 0.3}  # smallest share of rows with the same best token
 CHUNK = 7  # tokens of the chunk that is checked: few, so that the check is quick
-BLOCK = 16  # tokens of the block that is checked: few, for the same reason
+BLOCKS = 8, 32  # tokens of the blocks that are checked; the longer one is as a request's longest
+SEEN = 8  # tokens that a pass behind a gap sees; what else is kept lies in the gap
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ def compare(name: str, ours: FloatArray, expected: FloatArray, precision: str) -
     rms = float(np.sqrt(((ours - wide) ** 2).mean() / (wide**2).mean()))
     agreement = float((ours.argmax(-1) == expected.argmax(-1)).mean())
     exact = precision == "float32"
-    rough = rms <= RMS.get(precision, INT8_RMS) and agreement >= AGREEMENT.get(precision, INT8_AGREEMENT)
+    agreed = agreement >= AGREEMENT.get(precision, INT8_AGREEMENT) or len(expected) < AGREED
+    rough = rms <= RMS.get(precision, INT8_RMS) and agreed
     passed = worst <= FLOAT32_TOLERANCE if exact else rough
     return Outcome(name, worst, rms, agreement, passed)
 
@@ -114,22 +117,30 @@ def _kit_groups(bundle: Path, path: Path, arrays: dict[str, FloatArray]) -> list
 
 
 def sample_passes(config: ModelConfig, capacity: int, *, adapter: bool) -> list[Pass]:
-    """Return a causal prefill, a causal chunk over it, and bidirectional blocks, of random tokens.
+    """Return passes of each kind over random tokens: a prefill, a chunk over it, blocks, a verification, and gaps.
+
+    Engines write what is not kept behind all that is, so a pass that sees less has a gap in its mask, between what it
+    sees and itself: there NVIDIA's kernels were wrong before, for a single token above all.
 
     Where that is cheap, the prefill is so long that positions reach the third step of the query scale: a wrong scale
     then shows. A tiny capacity makes the passes shorter or leaves some out.
     """
     scaled = config.rope.query_scale_beta > 0 and config.rope.original_length <= 256
-    chunk, block = min(CHUNK, capacity // 4), min(BLOCK, capacity // 2)
-    prefill = min(2 * config.rope.original_length + 5 if scaled else 24, capacity - chunk - block)
+    chunk, (short, long) = min(CHUNK, capacity // 4), (min(size, capacity // 2) for size in BLOCKS)
+    prefill = min(2 * config.rope.original_length + 5 if scaled else 40, capacity - chunk - long)
     after = prefill + chunk
-    tokens = np.random.default_rng(0).integers(0, config.vocab_size, after + block)
+    tokens = np.random.default_rng(0).integers(0, config.vocab_size, after + long)
     draft = tokens[after:].copy()
     draft[1::2] = config.mask_token_id
+    seen = min(SEEN, prefill)
     passes = [
         Pass("causal prefill", tokens[:prefill], 0, causal=True, keep=True),
         Pass("cached chunk", tokens[prefill:after], prefill, causal=True, keep=True),
         Pass("block", draft, after, causal=False),
+        Pass("short block", draft[:short], after, causal=False),
+        Pass("verification", tokens[after:], after, causal=True),
+        Pass("token behind a gap", tokens[seen : seen + 1], seen, causal=True),
+        Pass("block behind a gap", draft[:short], seen, causal=False),
     ]
     if config.vision is not None:
         places = np.arange(1, prefill, 2)

@@ -3,6 +3,7 @@
 from .manifest import (
     CHAT_TEMPLATE,
     EFFORT,
+    EXPECTED,
     FORMAT_VERSION,
     GENERATION_CONFIG,
     GRAPH,
@@ -11,6 +12,7 @@ from .manifest import (
     TOKENIZER,
     TOKENIZER_CONFIG,
     TOWER_GRAPH,
+    TOWER_PLAN,
     TOWER_WEIGHTS,
     WEIGHTS,
     Manifest,
@@ -20,6 +22,7 @@ from .manifest import (
 __all__ = [
     "CHAT_TEMPLATE",
     "EFFORT",
+    "EXPECTED",
     "FORMAT_VERSION",
     "GENERATION_CONFIG",
     "GRAPH",
@@ -28,6 +31,7 @@ __all__ = [
     "TOKENIZER",
     "TOKENIZER_CONFIG",
     "TOWER_GRAPH",
+    "TOWER_PLAN",
     "TOWER_WEIGHTS",
     "WEIGHTS",
     "Manifest",

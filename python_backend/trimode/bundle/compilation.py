@@ -35,6 +35,11 @@ class Profile:
     rows: Range
     length: Range
 
+    @property
+    def images(self) -> Range:
+        """Rows of pictures of a call, where the model reads any: one that nobody looks at, or one for each token."""
+        return 1, 1, self.batch[2] * self.seq[2]
+
 
 @dataclass(frozen=True)
 class Device:
@@ -74,6 +79,7 @@ class Compilation:
         version: the exact version of that package; a plan does not load under another.
         compute_capabilities: such as "8.9", each a device generation the plan holds code for.
         device: the GPU on which its kernels were timed and chosen; None where none was, or where nobody noted it.
+        patches: for each profile of the tower's own plan the patches of a pass; empty where there is no tower.
     """
 
     flavour: str
@@ -81,6 +87,7 @@ class Compilation:
     compute_capabilities: tuple[str, ...]
     profiles: tuple[Profile, ...]
     device: Device | None = None
+    patches: tuple[Range, ...] = ()
 
     @classmethod
     def parse(cls, raw: object) -> Compilation:
@@ -89,7 +96,7 @@ class Compilation:
         Raises:
             ValueError: a key is missing, unknown or of another kind; the text names it.
         """
-        keys = _keys("compiled", raw, set(cls.__dataclass_fields__), optional={"device"})
+        keys = _keys("compiled", raw, set(cls.__dataclass_fields__), optional={"device", "patches"})
         if keys["flavour"] not in FLAVOURS:
             raise ValueError(f"compiled.flavour: expected one of {list(FLAVOURS)}, found {keys['flavour']!r}")
         if not isinstance(keys["version"], str):
@@ -100,13 +107,21 @@ class Compilation:
         if not isinstance(keys["profiles"], list) or not keys["profiles"]:
             raise ValueError(f"compiled.profiles: expected a list, found {keys['profiles']!r}")
         profiles = tuple(_profile(f"compiled.profiles[{at}]", entry) for at, entry in enumerate(keys["profiles"]))
-        return cls(keys["flavour"], keys["version"], tuple(found), profiles, _device(keys.get("device")))
+        if not isinstance(of_tower := keys.get("patches", []), list):
+            raise ValueError(f"compiled.patches: expected a list, found {of_tower!r}")
+        patches = tuple(_range(f"compiled.patches[{at}]", entry) for at, entry in enumerate(of_tower))
+        return cls(keys["flavour"], keys["version"], tuple(found), profiles, _device(keys.get("device")), patches)
 
     @property
     def quadratic_length(self) -> int:
         """The longest draft that one pass of quadratic speculation verifies: L (L + 1) tokens, L * L rows of logits."""
         fits = [min(math.isqrt(4 * one.seq[2] + 1) - 1, 2 * math.isqrt(one.rows[2])) // 2 for one in self.profiles]
         return max(fits)
+
+    @property
+    def rows(self) -> int:
+        """The most rows that a call has of single tokens, and of blocks."""
+        return min((one.batch[2] for one in self.profiles if one.name in ("step", "block")), default=1)
 
     @property
     def options(self) -> str:

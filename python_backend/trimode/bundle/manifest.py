@@ -27,11 +27,13 @@ WEIGHTS = "model.data"
 PLAN = "model.plan"
 TOWER_GRAPH = "vision.onnx"
 TOWER_WEIGHTS = "vision.data"
+TOWER_PLAN = "vision.plan"
 TOKENIZER = "tokenizer.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 CHAT_TEMPLATE = "chat_template.jinja"
 GENERATION_CONFIG = "generation_config.json"
 EFFORT = "effort.json"
+EXPECTED = "expected.json"
 NESTED = ("compiled", "vision")
 """The keys that hold an object of their own, or null."""
 CAUSAL_MODES = ("auto", "autoregressive")
@@ -132,13 +134,16 @@ class Manifest:
         if self.vision is not None and max(self.vision.ids) >= self.vocab_size:
             limit = f"must have ids below vocab_size {self.vocab_size}"
             raise BundleError(f"{path}: vision {limit}, got {max(self.vision.ids)}. {rebuild_hint(folder)}")
-        tower = TOWER_GRAPH in self.files
-        if self.runtime != "torch" and tower != (self.vision is not None):
-            state = f"missing, but files has {TOWER_GRAPH}" if tower else f"given, but files has no {TOWER_GRAPH}"
-            raise BundleError(f"{path}: vision: {state}. {rebuild_hint(folder)}")
         if (PLAN in self.files) != (self.compiled is not None):
             state = "missing" if self.compiled is None else f"given, but files has no {PLAN}"
             raise BundleError(f"{path}: compiled: {state}. {rebuild_hint(folder, self)}")
+        name = TOWER_GRAPH if self.compiled is None else TOWER_PLAN
+        if self.runtime != "torch" and (name in self.files) != (self.vision is not None):
+            state = f"missing, but files has {name}" if self.vision is None else f"given, but files has no {name}"
+            raise BundleError(f"{path}: vision: {state}. {rebuild_hint(folder)}")
+        if self.compiled is not None and bool(self.compiled.patches) != (self.vision is not None):
+            state = "given without vision" if self.vision is None else f"empty, but files has {TOWER_PLAN}"
+            raise BundleError(f"{path}: compiled.patches: {state}. {rebuild_hint(folder, self)}")
         for name, size in self.files.items():
             file = folder / name
             found = file.stat().st_size if file.is_file() else None

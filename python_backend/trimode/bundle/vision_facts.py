@@ -41,6 +41,11 @@ class VisionFacts:
         return self.patch * self.merge
 
     @property
+    def patch_width(self) -> int:
+        """Values of a patch, in three colours."""
+        return 3 * self.patch**2
+
+    @property
     def ids(self) -> PictureIds:
         """The ids of a picture's tokens, that of its start first."""
         return PictureIds(self.start, self.pad, self.row_break, self.end)

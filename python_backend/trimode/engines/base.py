@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..bundle.manifest import Manifest
+from .options import MaxSlots
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -206,30 +207,6 @@ class RowResult:
         return scores
 
 
-class EngineOptions(Protocol):
-    """The settings that an engine is opened with; `config.ServerConfig` has them."""
-
-    @property
-    def threads(self) -> int:
-        """Processor threads of an engine on the CPU; 0 takes every core."""
-        ...
-
-    @property
-    def spin(self) -> bool:
-        """Whether these threads spin while they wait for work."""
-        ...
-
-    @property
-    def max_slots(self) -> int:
-        """Sequences that can hold keys and values at once."""
-        ...
-
-    @property
-    def device(self) -> int:
-        """The number of the GPU, for an engine on a GPU."""
-        ...
-
-
 class Engine(Protocol):
     """A compiled model with slots for keys and values. Not thread-safe: one thread runs it."""
 
@@ -238,20 +215,24 @@ class Engine(Protocol):
     """Time spent inside compiled calls so far."""
     calls: int
     """Compiled calls so far."""
+    slots: int
+    """Sequences that can hold keys and values at once."""
     in_host_memory: bool
     """Whether keys and values are in the host's memory, so that `copy_out` and `copy_in` cost no more than a copy."""
 
     @classmethod
     def open(
-        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: MaxSlots, device: int = 0, on_gpu: bool = False
     ) -> Self:
         """Load `bundle`; `threads` and `spin` are for an engine on the CPU, `device` is a GPU's number.
 
         Args:
+            max_slots: how many sequences can hold keys and values at once, or "auto" for as many as fit the memory.
             on_gpu: a GPU was asked for: an engine that can do without one must not.
 
         Raises:
-            BundleError: the bundle is missing, broken or made for another runtime, or there is no GPU that it needs.
+            BundleError: the bundle is missing, broken or made for another runtime, there is no GPU that it needs, or
+                memory for fewer slots than asked for.
         """
         ...
 

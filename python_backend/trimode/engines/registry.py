@@ -12,7 +12,9 @@ import numpy as np
 
 from ..bundle.manifest import Manifest, rebuild_hint
 from ..errors import BundleError, EngineError
-from .base import Engine, EngineOptions, Row
+from .base import Engine, Row
+from .expected import check_expected, check_pictures
+from .options import EngineOptions
 from .tower import Tower
 
 
@@ -40,14 +42,24 @@ def _onnx_tower() -> type[Tower]:
     return OnnxRuntimeTower
 
 
+def _tensorrt_tower() -> type[Tower]:
+    from .tensorrt.tower import TensorRtTower
+
+    return TensorRtTower
+
+
 def _torch_tower() -> type[Tower]:
     from .torch.tower import TorchTower
 
     return TorchTower
 
 
-TOWERS: dict[str, Callable[[], type[Tower]]] = {"onnxruntime": _onnx_tower, "torch": _torch_tower}
-"""What imports the tower of a bundle, by the `runtime` of its manifest."""
+TOWERS: dict[str, Callable[[], type[Tower]]] = {
+    "onnxruntime": _onnx_tower,
+    "tensorrt": _tensorrt_tower,
+    "torch": _torch_tower,
+}
+"""What imports the tower of a bundle, by the `runtime` of its manifest: every engine has one."""
 ENGINES: dict[str, Callable[[], type[Engine]]] = {"onnxruntime": _onnx, "tensorrt": _tensorrt, "torch": _torch}
 """What imports the engine of a bundle, by the `runtime` of its manifest; what one engine needs, others do without."""
 EXTRAS = {"onnxruntime": "serve", "tensorrt": "gpu", "torch": "torch"}
@@ -55,13 +67,15 @@ EXTRAS = {"onnxruntime": "serve", "tensorrt": "gpu", "torch": "torch"}
 
 
 def open_engine(bundle: Path, options: EngineOptions, gpu: int | None = None) -> Engine:
-    """Open `bundle` with the engine that its manifest names.
+    """Open `bundle` with the engine that its manifest names, and compare it with the rows that the bundle expects.
 
     Args:
         gpu: the number of a GPU that was asked for; None leaves it to the engine whether it needs that of `options`.
 
     Raises:
-        BundleError: the bundle is missing, broken or mismatched, or nothing on this machine can run it.
+        BundleError: the bundle is missing, broken or mismatched, nothing on this machine can run it, or what runs it
+            answers wrongly.
+        EngineError: one of these passes failed.
     """
     runtime = Manifest.load(bundle).runtime
     find = ENGINES.get(runtime)
@@ -74,7 +88,7 @@ def open_engine(bundle: Path, options: EngineOptions, gpu: int | None = None) ->
     except ImportError as exc:
         install = f"pip install 'trimode[{EXTRAS[runtime]}]'"
         raise BundleError(f"{bundle} runs on {runtime}, which cannot be imported here ({exc}): {install}") from exc
-    return engine.open(
+    opened = engine.open(
         bundle,
         threads=options.threads,
         spin=options.spin,
@@ -82,23 +96,36 @@ def open_engine(bundle: Path, options: EngineOptions, gpu: int | None = None) ->
         device=options.device if gpu is None else gpu,
         on_gpu=gpu is not None,
     )
+    try:
+        check_expected(opened, bundle)
+    except BaseException:
+        opened.close()
+        raise
+    return opened
 
 
 def open_tower(bundle: Path, manifest: Manifest, options: EngineOptions, gpu: int | None = None) -> Tower | None:
-    """Open what encodes pictures in `bundle`, whose engine is open; None where the checkpoint reads text alone.
+    """Open what encodes pictures in `bundle`, whose engine is open, and compare it with the rows that it expects.
+
+    None where the checkpoint reads text alone.
 
     Args:
         gpu: the number of a GPU that was asked for, as in open_engine.
 
     Raises:
-        BundleError: it is broken, or its engine has no tower.
+        BundleError: it is broken, lacks memory, or encodes pictures wrongly.
+        EngineError: its pass failed.
     """
     if manifest.vision is None:
         return None
-    if manifest.runtime not in TOWERS:
-        raise BundleError(f"{bundle}: {manifest.runtime} encodes no pictures. Build it for one of {list(TOWERS)}")
     device = options.device if gpu is None else gpu
-    return TOWERS[manifest.runtime]().open(bundle, threads=options.threads, device=device, on_gpu=gpu is not None)
+    tower = TOWERS[manifest.runtime]().open(bundle, threads=options.threads, device=device, on_gpu=gpu is not None)
+    try:
+        check_pictures(tower, bundle, manifest)
+    except BaseException:
+        tower.close()
+        raise
+    return tower
 
 
 def warm_up(engine: Engine) -> None:

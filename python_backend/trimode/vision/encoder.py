@@ -15,7 +15,8 @@ import numpy as np
 
 from ..bundle.manifest import MANIFEST, Manifest
 from ..bundle.vision_facts import VisionFacts
-from ..engines.base import EngineOptions, Floats
+from ..engines.base import Floats
+from ..engines.options import EngineOptions
 from ..engines.registry import open_tower
 from ..engines.tower import Tower
 from ..errors import NotFiniteError

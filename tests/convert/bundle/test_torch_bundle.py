@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from trimode.bundle import digests
-from trimode.bundle.manifest import Manifest
+from trimode.bundle.expected_rows import ExpectedRows
+from trimode.bundle.manifest import EXPECTED, Manifest
 from trimode.bundle.tensor_index import TensorIndex
 from trimode.errors import BundleError, CheckpointError
 from trimode_convert.bundle import drafts
@@ -18,6 +19,7 @@ from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.cli import main
 from trimode_convert.graph.precisions import ONNXRUNTIME, TORCH
 from trimode_convert.graph.rope import cosines
+from trimode_convert.verify.verify import RMS
 
 from tests.support import checkpoints as factory
 from tests.support import llama_checkpoints
@@ -98,6 +100,23 @@ def test_a_draft_of_links_has_no_weights_to_write(checkpoint: Path) -> None:
 
 
 def test_the_graphs_checks_are_refused(checkpoint: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert build(checkpoint, out, "--verify") == 1
-    assert "--verify, --parity-logits and --parity-pictures check a graph" in capsys.readouterr().err
+    assert build(checkpoint, out, "--parity-logits", "some.npz") == 1
+    assert "--parity-logits and --parity-pictures check a graph" in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_verify_writes_what_the_engine_must_answer(checkpoint: Path, out: Path) -> None:
+    assert build(checkpoint, out) == 0
+    assert EXPECTED not in Manifest.load(out).files
+    assert build(checkpoint, out, "--verify") == 0
+    manifest = Manifest.load(out)
+    rows = ExpectedRows.load(out, manifest)
+    assert rows is not None and rows.tolerance == RMS["bfloat16"]
+    assert digests.check(out, manifest, everything=True)
+
+
+def test_a_build_that_asks_for_no_rows_leaves_those_that_are_there(checkpoint: Path, out: Path) -> None:
+    assert build(checkpoint, out, "--verify") == 0
+    before = (out / EXPECTED).stat().st_ino
+    assert build(checkpoint, out) == build(checkpoint, out, "--verify") == 0
+    assert (out / EXPECTED).stat().st_ino == before

@@ -21,7 +21,7 @@ from tests.support import vision_checkpoints as vision
 CELLS = ((1, 1), (3, 2), (2, 5), (1, 1))  # across and down
 SIDE = 10  # patches
 Array = NDArray[np.float32]
-Run = Callable[[list[Array]], list[Array]]
+Run = Callable[..., list[Array]]
 
 
 def pictures(cells: tuple[tuple[int, int], ...] = CELLS) -> list[Array]:
@@ -29,7 +29,7 @@ def pictures(cells: tuple[tuple[int, int], ...] = CELLS) -> list[Array]:
     return [noise.standard_normal((3, 28 * down, 28 * across), np.float32) for across, down in cells]
 
 
-def feeds(given: list[Array], names: set[str]) -> dict[str, NDArray[Any]]:
+def feeds(given: list[Array], names: set[str], side: int) -> dict[str, NDArray[Any]]:
     """Cut pictures into patches, cell by cell."""
     values, positions, numbers = list[Array](), list[int](), list[int]()
     for number, one in enumerate(given):
@@ -37,7 +37,7 @@ def feeds(given: list[Array], names: set[str]) -> dict[str, NDArray[Any]]:
             for left in range(0, one.shape[2], 28):
                 for y, x in ((top, left), (top, left + 14), (top + 14, left), (top + 14, left + 14)):
                     values.append(one[:, y : y + 14, x : x + 14].reshape(-1))
-                    positions.append(y // 14 * SIDE + x // 14)
+                    positions.append(y // 14 * side + x // 14)
                     numbers.append(number)
     starts = np.cumsum([0, *(numbers.count(n) for n in range(len(given)))])
     made = {"patches": np.stack(values), "positions": np.array(positions), "pictures": np.array(numbers)}
@@ -59,8 +59,8 @@ def session(checkpoint: Checkpoint, target: Target, precision: str, folder: Path
     options.log_severity_level = 3
     opened = onnxruntime.InferenceSession(folder / "vision.onnx", options)
 
-    def run(given: list[Array]) -> list[Array]:
-        inputs = feeds(given, {value.name for value in opened.get_inputs()})
+    def run(given: list[Array], side: int = SIDE) -> list[Array]:
+        inputs = feeds(given, {value.name for value in opened.get_inputs()}, side)
         (rows,) = opened.run(["features"], inputs)
         cells = [one.shape[1] * one.shape[2] // 784 for one in given]
         return list(np.split(rows, np.cumsum(cells)[:-1]))
@@ -93,6 +93,23 @@ def test_a_picture_sees_itself_alone(checkpoint: Checkpoint, tmp_path: Path, tar
     other = [given[0] + 5, given[1], given[2][:, :28], given[3]]
     np.testing.assert_allclose(run(given)[1], run(other)[1], rtol=0, atol=1e-5)
     np.testing.assert_allclose(run(given)[3], run([given[3]])[0], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["plain", "yarn"])
+def test_both_forms_give_the_kits_rows(vlm_kit: Path, tmp_path: Path, name: str) -> None:
+    """The kit's pictures whose pixels it stores, of many sizes, as one sequence, within its own tolerance."""
+    stored = np.load(vlm_kit / "vision" / f"{name}.npz")
+    names = sorted(key.removesuffix("/pixels") for key in stored if key.endswith("/pixels"))
+    given, expected = ([stored[f"{one}/{what}"] for one in names] for what in ("pixels", "features"))
+    found = []
+    with Checkpoint.open(vlm_kit / "checkpoints" / name) as opened:
+        for target in (ONNXRUNTIME, TENSORRT):
+            (folder := tmp_path / target.runtime).mkdir()
+            found.append(session(opened, target, "float32", folder)(given, 110))
+    assert len({one.shape for one in given}) > 2
+    for ours, theirs, rows in zip(*found, expected, strict=True):
+        np.testing.assert_allclose(ours, rows, rtol=0, atol=2e-4 * np.abs(rows).max())
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-5 * np.abs(rows).max())
 
 
 def test_a_place_counts(checkpoint: Checkpoint, tmp_path: Path) -> None:

@@ -14,14 +14,15 @@ import numpy as np
 import onnx
 import pytest
 from onnx import helper
-from trimode.bundle.manifest import GRAPH, PLAN, WEIGHTS
+from trimode.bundle.manifest import GRAPH, PLAN, TOWER_GRAPH, TOWER_PLAN, TOWER_WEIGHTS, WEIGHTS
 from trimode.errors import BundleError
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.graph.model import draw
 from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.graph.tower import draw_tower
 from trimode_convert.tensorrt.compiler import CompileFacts, Compiler
-from trimode_convert.tensorrt.profiles import Shapes, input_ranges
+from trimode_convert.tensorrt.profiles import Shapes, input_ranges, tower_patches, tower_ranges
 
 from tests.support import checkpoints as factory
 from tests.support import official_shapes
@@ -108,10 +109,7 @@ def test_released_dimensions_compile(compiler: Compiler, tmp_path: Path, size: s
     checkpoint = Checkpoint.of_shapes(config, official_shapes.ADAPTER_RANK)
     drawn = draw(checkpoint, target=TENSORRT, precision=precision, capacity=CAPACITY, location=WEIGHTS)
     (tmp_path / GRAPH).write_bytes(drawn.model.SerializeToString())
-    pattern = np.random.default_rng(0).integers(0x3A, 0x3E, 1 << 24, np.uint8).tobytes()
-    with (tmp_path / WEIGHTS).open("wb") as stream:
-        for start in range(0, drawn.weights.total_bytes, len(pattern)):
-            stream.write(pattern[: drawn.weights.total_bytes - start])
+    write_pattern(tmp_path / WEIGHTS, drawn.weights.total_bytes)
     ranges = [input_ranges(one, config, CAPACITY, adapter=True) for one in Shapes.of(config, CAPACITY, 1).profiles()]
     facts = compiler.compile(tmp_path / GRAPH, ranges, tmp_path / PLAN, capabilities=["8.9"])
     assert (facts.cache_updates, facts.attentions, facts.fused) == (4, 2, True)
@@ -122,6 +120,66 @@ def test_attention_without_a_dedicated_kernel_is_decomposed(compiler: Compiler, 
     settings = factory.config(**SMALL | {"num_attention_heads": 2, "num_hidden_layers": 1})
     facts = compiled(compiler, factory.write(tmp_path / "checkpoint", settings), tmp_path / "out", "bfloat16", "8.9")
     assert (facts.attentions, facts.fused) == (1, False)
+
+
+def export_tower(checkpoint: Checkpoint, out: Path, precision: str) -> tuple[Path, list[dict[str, list[list[int]]]]]:
+    """Write the graph of a checkpoint's tower; return its path and its profiles' shapes."""
+    vision = checkpoint.config.vision
+    assert vision is not None
+    drawn = draw_tower(checkpoint, target=TENSORRT, precision=precision, location=TOWER_WEIGHTS)
+    write_pattern(out / TOWER_WEIGHTS, drawn.weights.total_bytes)
+    (out / TOWER_GRAPH).write_bytes(drawn.model.SerializeToString())
+    return out / TOWER_GRAPH, [tower_ranges(one, vision) for one in tower_patches(vision)]
+
+
+@pytest.mark.parametrize(
+    ("precision", "capability"), [("bfloat16", "8.9"), ("float16", "8.6"), ("fp8", "12.0"), ("float32", "8.9")]
+)
+def test_a_tower_of_the_released_dimensions_compiles(
+    compiler: Compiler, tmp_path: Path, precision: str, capability: str
+) -> None:
+    """One layer of VLM-8B's, for pictures of every size, with both profiles; in float32 attention has no kernel."""
+    settings = official_shapes.vision_config()
+    settings["vision_config"]["num_hidden_layers"] = 1
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    checkpoint = Checkpoint.of_shapes(ModelConfig.load(tmp_path), 0)
+    graph, ranges = export_tower(checkpoint, tmp_path, precision)
+    assert [one["patches"][2][0] for one in ranges] == [4096, 10_000]
+    facts = compiler.compile(graph, ranges, tmp_path / TOWER_PLAN, capabilities=[capability])
+    assert (facts.cache_updates, facts.attentions, facts.fused) == (0, 1, precision != "float32")
+    assert facts.plan_bytes == (tmp_path / TOWER_PLAN).stat().st_size
+
+
+def test_nano_vlm_compiles_as_two_plans(compiler: Compiler, tmp_path: Path) -> None:
+    """The language model with rows of pictures in all its profiles, and the tower of three layers."""
+    folder = NANO.with_name("nano-vlm")
+    facts = compiled(compiler, folder, tmp_path / "text", "bfloat16", "8.9")
+    assert (facts.cache_updates, facts.attentions, facts.fused) == (12, 6, True)
+    with Checkpoint.open(folder) as checkpoint:
+        graph, ranges = export_tower(checkpoint, tmp_path, "bfloat16")
+    facts = compiler.compile(graph, ranges, tmp_path / TOWER_PLAN, capabilities=["8.9"])
+    assert (facts.cache_updates, facts.attentions, facts.fused) == (0, 3, True)
+
+
+def test_a_tower_without_its_mask_is_refused(compiler: Compiler, tmp_path: Path) -> None:
+    with Checkpoint.open(NANO.with_name("nano-vlm")) as checkpoint:
+        graph, ranges = export_tower(checkpoint, tmp_path, "bfloat16")
+
+    def drop_mask(model: onnx.ModelProto) -> None:
+        for node in [node for node in model.graph.node if node.op_type == "Attention"]:
+            del node.input[3:]
+
+    changed(graph, drop_mask)
+    with pytest.raises(BundleError, match=r"the parser (lost the mask of|dropped the inputs \['pictures'\])"):
+        compiler.compile(graph, ranges, tmp_path / TOWER_PLAN)
+
+
+def write_pattern(path: Path, size: int) -> None:
+    """Write a weight file of no checkpoint's: random bytes that are small positive numbers in every type."""
+    pattern = np.random.default_rng(0).integers(0x3A, 0x3E, 1 << 24, np.uint8).tobytes()
+    with path.open("wb") as stream:
+        for start in range(0, size, len(pattern)):
+            stream.write(pattern[: size - start])
 
 
 def changed(graph: Path, change: Any) -> None:

@@ -12,12 +12,15 @@ from typing import Any
 
 import pytest
 import yaml
+from trimode.api.rows.images import MOST_IMAGE_SIZE
 from trimode.bundle.compilation import Compilation
 from trimode.errors import BundleError, CheckpointError
+from trimode.vision.encoder import PASS_PATCHES
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.graph.model import draw
 from trimode_convert.graph.precisions import TENSORRT
+from trimode_convert.graph.tower import draw_tower
 from trimode_convert.tensorrt.footprint import (
     GB,
     GPUS,
@@ -28,12 +31,14 @@ from trimode_convert.tensorrt.footprint import (
     check_gpu,
     footprint,
 )
-from trimode_convert.tensorrt.profiles import Shapes
+from trimode_convert.tensorrt.profiles import Shapes, input_ranges, tower_patches, tower_ranges
 
 from tests.support import checkpoints as factory
 from tests.support import official_shapes
 from tests.support.memory import Growth
 
+TOWER_PARAMETERS = 403_305_472 + 25_166_848
+"""Of VLM-8B's tower and projector."""
 RECIPES = Path(__file__).parents[3] / "build"
 PLANNING_BYTES = 50_000_000
 """Ten times what the plan of the largest checkpoint took, whose files have 27 GB."""
@@ -41,8 +46,9 @@ PLANNING_BYTES = 50_000_000
 
 @cache
 def config(size: str) -> ModelConfig:
+    settings = official_shapes.vision_config() if size == "vlm-8b" else official_shapes.config(size)
     with TemporaryDirectory() as folder:
-        (Path(folder) / "config.json").write_text(json.dumps(official_shapes.config(size)))
+        (Path(folder) / "config.json").write_text(json.dumps(settings))
         return ModelConfig.load(Path(folder))
 
 
@@ -52,7 +58,8 @@ def need(
 ) -> Footprint:
     settings = config(size)
     shapes = Shapes.of(settings, capacity, batch, quadratic=quadratic)
-    return footprint(settings, precision, shapes, adapter_rank=official_shapes.ADAPTER_RANK)
+    rank = official_shapes.ADAPTER_RANK if settings.vision is None else 0
+    return footprint(settings, precision, shapes, adapter_rank=rank)
 
 
 MARGIN = 1.25
@@ -77,7 +84,7 @@ def test_smaller_codes_make_smaller_engines() -> None:
     assert need("8b", "int8").weights == need("8b", "fp8").weights
 
 
-@pytest.mark.parametrize("size", official_shapes.SIZES)
+@pytest.mark.parametrize("size", [*official_shapes.SIZES, "vlm-8b"])
 def test_recipe_says_what_the_footprint_says(size: str) -> None:
     table: dict[str, dict[str, Any]] = yaml.safe_load((RECIPES / f"{size}.yaml").read_text())["tensorrt"]
     assert set(table) == set(GPUS)
@@ -92,7 +99,7 @@ def test_recipe_says_what_the_footprint_says(size: str) -> None:
             "kv_gb_per_slot": round(found.kv_per_slot / GB, 2),
             "workspace_gb": round(found.workspace / GB, 2),
             "slots": found.slots(GPUS[gpu].memory),
-        }
+        } | ({"tower_gb": round(found.tower / GB, 2)} if found.tower else {})
         assert entry == computed, f"put this into build/{size}.yaml for {gpu}: {computed}"
         assert entry["batch"] <= entry["slots"] <= entry["batch"] + 1, "rows for as many sequences as fit, and no more"
         least = TENSORRT.precision(entry["precision"]).compute_capability
@@ -211,3 +218,68 @@ def test_a_quadratic_pass_beyond_the_capacity_is_refused() -> None:
     words = "quadratic: a draft of 32 needs a pass of 1056 tokens, the capacity is 1024"
     with pytest.raises(CheckpointError, match=words):
         Shapes.of(config("3b"), 1024, quadratic=32)
+
+
+# The tower
+
+
+def test_a_text_model_pays_nothing_for_pictures() -> None:
+    """And the language model of a checkpoint with a tower pays for the rows that its largest call reads."""
+    assert need("8b").tower == 0
+    shapes = Shapes.of(config("8b"), 4096, 16)
+    assert not any({"image_rows", "image_index"} & set(one) for one in ranges_of("8b", shapes))
+    text, seeing = (footprint(config(size), "bfloat16", shapes, weights=0) for size in ("8b", "vlm-8b"))
+    rows = max(one.images[2] for one in shapes.profiles()) * 4096 * 4
+    assert 0 < seeing.workspace - text.workspace < 1.1 * rows
+
+
+def ranges_of(size: str, shapes: Shapes) -> list[dict[str, list[list[int]]]]:
+    return [input_ranges(one, config(size), shapes.capacity, adapter=False) for one in shapes.profiles()]
+
+
+def test_every_profile_reads_rows_of_pictures() -> None:
+    """From the one that nobody looks at to one for every token: a prompt's chunk may be of any length."""
+    shapes = Shapes.of(config("vlm-8b"), 4096, batch=8, chunk=256)
+    for profile, ranges in zip(shapes.profiles(), ranges_of("vlm-8b", shapes), strict=True):
+        most = profile.batch[2] * profile.seq[2]
+        assert ranges["image_rows"] == [[1, 4096], [1, 4096], [most, 4096]]
+        assert ranges["image_index"] == ranges["input_ids"]
+
+
+def test_a_towers_profiles_hold_every_picture_that_can_be_asked_for() -> None:
+    vision = config("vlm-8b").vision
+    assert vision is not None
+    cell, most = vision.patch * vision.merge, MOST_IMAGE_SIZE // vision.patch
+    small, large = tower_patches(vision)
+    assert small[0] == large[0] == (cell // vision.patch) ** 2, "one cell, whatever the profile"
+    assert (small[2], large[2]) == (PASS_PATCHES, most**2)
+    assert all(count % 4 == 0 for one in (small, large) for count in one)
+    assert tower_ranges(large, vision)["patches"][2] == [10_000, 588]
+    assert tower_ranges(small, vision)["pictures"] == [[count] for count in small]
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [(110, ((4, 1024, 4096), (4, 7500, 10_000))), (64, ((4, 1024, 4096),)), (10, ((4, 100, 100),)), (3, ((4, 4, 4),))],
+)
+def test_a_smaller_tower_has_smaller_profiles(side: int, expected: Any) -> None:
+    vision = config("vlm-8b").vision
+    assert vision is not None
+    assert tower_patches(dataclasses.replace(vision, side=side)) == expected
+
+
+def test_a_towers_pass_takes_no_more_than_is_planned_for() -> None:
+    """What TensorRT-RTX 1.7 took for a layer of it at 10,000 patches, on compute capability 8.9."""
+    vision = config("vlm-8b").vision
+    assert vision is not None
+    for precision, scratch in (("bfloat16", 444_149_248), ("fp8", 533_588_992), ("float32", 13_091_840_000)):
+        workspace = need("vlm-8b", precision).tower - 2 * TOWER_PARAMETERS * (2 if precision == "float32" else 1)
+        assert scratch < workspace
+
+
+def test_a_towers_weights_are_two_bytes_a_parameter() -> None:
+    checkpoint = Checkpoint.of_shapes(config("vlm-8b"), 0)
+    drawn = draw_tower(checkpoint, target=TENSORRT, precision="bfloat16", location="none")
+    assert 0 < drawn.weights.total_bytes / (2 * TOWER_PARAMETERS) - 1 < MARGIN * 0.008
+    given = footprint(config("vlm-8b"), "bfloat16", Shapes.of(config("vlm-8b"), 4096), tower_weights=0)
+    assert need("vlm-8b").tower - given.tower == drawn.weights.total_bytes

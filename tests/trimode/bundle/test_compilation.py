@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 from trimode.bundle.compilation import Compilation, Device, Profile
-from trimode.bundle.manifest import MANIFEST, PLAN, Manifest
+from trimode.bundle.manifest import MANIFEST, PLAN, TOWER_PLAN, Manifest
 from trimode.errors import BundleError
 
+from tests.support.pictures import FACTS
 from tests.support.toy import manifest
 
 STEP = Profile("step", batch=(1, 2, 4), seq=(1, 1, 1), rows=(0, 1, 1), length=(1, 64, 512))
@@ -98,6 +99,9 @@ def test_bundle_without_a_plan_has_none_to_run(tmp_path: Path) -> None:
         (("profiles",), {}, "compiled.profiles: expected a list, found {}"),
         (("profiles", 1, "seq"), [1, 9, 8], "compiled.profiles[1].seq: expected [least, tuned for, most]"),
         (("profiles", 0, "name"), None, "compiled.profiles[0].name: expected text, found None"),
+        (("patches",), {}, "compiled.patches: expected a list, found {}"),
+        (("patches",), [[4, 8, 8], [4, 8]], "compiled.patches[1]: expected [least, tuned for, most], found [4, 8]"),
+        (("patches",), [[4, 8, 8]], "compiled.patches: given without vision"),
         (("colour",), "red", "compiled: expected an object with"),
     ],
 )
@@ -184,3 +188,46 @@ def test_what_a_device_is_not_is_refused(bundle: Path) -> None:
         (bundle / MANIFEST).write_text(json.dumps(raw))
         with pytest.raises(BundleError, match=words):
             Manifest.load(bundle)
+
+
+# A tower's plan of its own
+
+
+def seeing(folder: Path, *files: str, vision: Any = FACTS, patches: Any = ((4, 1024, 4096),)) -> Path:
+    for name in files:
+        (folder / name).write_bytes(b"12345")
+    changes: dict[str, Any] = {"runtime": "tensorrt", "kv_form": "scatter", "files": {name: 5 for name in files}}
+    compiled = dataclasses.replace(COMPILED, patches=patches)
+    dataclasses.replace(manifest(), compiled=compiled, vision=vision, **changes).save(folder)
+    return folder
+
+
+def test_the_profiles_of_a_tower_are_kept(tmp_path: Path) -> None:
+    found = Manifest.load(seeing(tmp_path, PLAN, TOWER_PLAN)).compiled
+    assert found is not None and found.patches == ((4, 1024, 4096),)
+
+
+@pytest.mark.parametrize(
+    ("files", "changes", "words"),
+    [
+        ([PLAN], {}, f"vision: given, but files has no {TOWER_PLAN}"),
+        ([PLAN, "vision.onnx"], {}, f"vision: given, but files has no {TOWER_PLAN}"),
+        ([PLAN, TOWER_PLAN], {"vision": None}, f"vision: missing, but files has {TOWER_PLAN}"),
+        ([PLAN, TOWER_PLAN], {"patches": ()}, f"compiled.patches: empty, but files has {TOWER_PLAN}"),
+    ],
+)
+def test_a_towers_plan_facts_and_profiles_agree(
+    tmp_path: Path, files: list[str], changes: dict[str, Any], words: str
+) -> None:
+    assert words in refusal(seeing(tmp_path, *files, **changes))
+
+
+def test_a_bundle_from_before_towers_had_plans_opens(bundle: Path) -> None:
+    raw = json.loads((bundle / MANIFEST).read_text())
+    del raw["compiled"]["patches"]
+    (bundle / MANIFEST).write_text(json.dumps(raw))
+    assert Manifest.load(bundle).compiled == COMPILED
+
+
+def test_a_call_reads_at_most_a_row_of_pictures_for_each_token() -> None:
+    assert (STEP.images, BLOCK.images) == ((1, 1, 4), (1, 1, 32))

@@ -20,7 +20,10 @@ from ...bundle.manifest import GRAPH, Manifest
 from ...errors import BundleError, EngineError
 from ..base import Floats, Row, RowResult
 from ..inputs import rounded_rows
+from ..options import MaxSlots
+from ..slot_memory import slots_on_host
 from .binding import Binding
+from .memory import need
 from .room import Room
 from .session import open_session
 from .slots import Slots
@@ -35,31 +38,30 @@ class OnnxRuntimeEngine:
 
     in_host_memory = True
 
-    def __init__(self, session: ort.InferenceSession, manifest: Manifest, max_slots: int) -> None:
+    def __init__(self, session: ort.InferenceSession, manifest: Manifest, slots: int) -> None:
         self.manifest = manifest
+        self.slots = slots
         self.busy_seconds = 0.0
         self.calls = 0
         self._session = session
-        self._slots = Slots(
-            2 * manifest.num_layers, manifest.num_kv_heads, manifest.head_dim, manifest.buckets, max_slots
-        )
+        self._slots = Slots(2 * manifest.num_layers, manifest.num_kv_heads, manifest.head_dim, manifest.buckets, slots)
         self._bindings: OrderedDict[tuple[int, ...], Binding] = OrderedDict()
         self._logits, self._new, self._gathered, self._images = Room(), Room(), Room(), Room()
 
     @classmethod
     def open(
-        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: MaxSlots, device: int = 0, on_gpu: bool = False
     ) -> Self:
         """Load `bundle`; for `threads` and `spin` see open_session. `device` and `on_gpu` have no effect.
 
         Raises:
-            BundleError: missing, broken, or built for another runtime or graph form.
+            BundleError: missing, broken, built for another runtime or graph form, or no memory for one slot, of "auto".
         """
         manifest = Manifest.load(bundle)
         manifest.check_runtime(bundle, runtime=RUNTIME, kv_form="delta")
         session = open_session(bundle / GRAPH, manifest.precision, threads=threads, spin=spin)
         _check_graph(session, manifest, bundle)
-        return cls(session, manifest, max_slots)
+        return cls(session, manifest, slots_on_host(bundle, manifest, max_slots, need(manifest)))
 
     def allocate(self, *, block: bool) -> int:
         """Return a free slot; slots of blocks lie side by side, and so do those of single tokens."""

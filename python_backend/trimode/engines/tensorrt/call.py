@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ...bundle.manifest import Manifest
 from ..base import Row
 from ..inputs import fill_mask, fill_positions
@@ -30,11 +32,12 @@ class Call:
         self.graph: Any = None
         self.context: Any = None
         self.uses = 0
-        taken, given = inputs(shape, types), choices(shape, types)
+        taken, given = inputs(shape, types, manifest.hidden_size), choices(shape, types)
         self.input_bytes, self.choice_bytes = taken.size, given.size
         views = taken.views(buffers.host_inputs, types)
         self._ids, self._positions, self._rows = views["input_ids"], views["position_ids"], views["logit_rows"]
         self._write, self._mask, self._adapter = views["write_indices"], views["attn_mask"], views.get("lora_scale")
+        self._images, self._image_index = views.get("image_rows"), views.get("image_index")
         chosen = given.views(buffers.host_choices, types)
         self.top_id, self.top_prob = chosen["top_id"], chosen["top_prob"]
         cache = (shape.batch, manifest.num_kv_heads, manifest.capacity, manifest.head_dim)
@@ -63,6 +66,7 @@ class Call:
         if self._adapter is not None:
             self._adapter[line, :size] = row.adapter
             self._adapter[line, size:] = 0
+        self._show(line, row)
         mask = self._mask[line, 0]  # (seq, length)
         mask[:] = False
         mask[:size, : row.start] = True
@@ -75,3 +79,17 @@ class Call:
         self._write[line] = write
         if self._adapter is not None:
             self._adapter[line] = 0
+        if self._image_index is not None:
+            self._image_index[line] = -1
+
+    def _show(self, line: int, row: Row) -> None:
+        """Write the rows that stand for pictures in line `line`: each line's from its first token's place on."""
+        if self._images is None or self._image_index is None:
+            return
+        index = self._image_index[line]  # (seq,)
+        index[:] = -1
+        if row.features is not None:
+            places, rows = row.features
+            first = line * len(index)
+            self._images[first : first + len(rows)] = rows
+            index[places] = first + np.arange(len(rows))

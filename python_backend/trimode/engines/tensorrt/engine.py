@@ -18,15 +18,18 @@ from ...bundle.manifest import PLAN, Manifest, rebuild_hint
 from ...errors import BundleError, DeviceLostError, EngineError
 from ..base import Floats, Row, RowResult
 from ..device_result import DeviceResult
+from ..options import MaxSlots
 from ..window import Window
 from .buffers import Buffers
 from .cache import DeviceCache
 from .cuda import Cuda
 from .executor import GraphExecutor
+from .forms import PlanForm
 from .layout import Shape
 from .logits import LogitsStore
-from .memory import Need, check_plan, check_slots
+from .memory import Need, check_plan, slots_of
 from .plan import Plan, TensorRt
+from .tower import tower_bytes
 from .windows import Windows
 
 logger = logging.getLogger(__name__)
@@ -41,7 +44,7 @@ class TensorRtEngine:
 
     in_host_memory = False
 
-    def __init__(self, cuda: Cuda, plan: Plan, need: Need, manifest: Manifest, max_slots: int) -> None:
+    def __init__(self, cuda: Cuda, plan: Plan, need: Need, manifest: Manifest, slots: int) -> None:
         """Allocate everything that a pass needs; `open` checks before that it fits.
 
         Raises:
@@ -49,6 +52,7 @@ class TensorRtEngine:
         """
         assert manifest.compiled is not None
         self.manifest = manifest
+        self.slots = slots
         self.busy_seconds = 0.0
         self.calls = 0
         self._cuda, self._plan = cuda, plan
@@ -56,13 +60,13 @@ class TensorRtEngine:
         self._cache = DeviceCache(
             cuda,
             planes=2 * manifest.num_layers,
-            lanes=max_slots,
+            lanes=slots,
             heads=manifest.num_kv_heads,
             capacity=manifest.capacity,
             entry_bytes=manifest.head_dim * plan.cache_bytes,
         )
         self._windows = Windows(manifest, self._cache)
-        buffers = Buffers.allocate(cuda, need, max_slots)
+        buffers = Buffers.allocate(cuda, need, slots)
         self._logits = LogitsStore(cuda, buffers, manifest)
         workspace = cuda.allocate(need.workspace)
         self._executor = GraphExecutor(cuda, plan, manifest, self._cache, buffers, workspace)
@@ -70,7 +74,7 @@ class TensorRtEngine:
 
     @classmethod
     def open(
-        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: MaxSlots, device: int = 0, on_gpu: bool = False
     ) -> Self:
         """Load `bundle` on GPU number `device`; `threads` and `spin` are for engines on the CPU and have no effect.
 
@@ -101,10 +105,12 @@ class TensorRtEngine:
             if other is not None:
                 logger.warning("%s: %s; build it here for the kernels that are quickest on it", bundle / PLAN, other)
             check_plan(bundle, manifest, cuda.memory())
-            plan = Plan.load(tensorrt, bundle, manifest)
-            need = Need.of(manifest, plan.host_types, cache_bytes=plan.cache_bytes, workspace=plan.workspace)
-            check_slots(bundle, manifest, need, max_slots, cuda.memory())
-            return cls(cuda, plan, need, manifest, max_slots)
+            tower = 0 if manifest.vision is None else tower_bytes(tensorrt, bundle, manifest)
+            plan = Plan.load(tensorrt, bundle, manifest, PlanForm.of_text(manifest))
+            sizes = {"cache_bytes": plan.cache_bytes, "workspace": plan.workspace, "tower": tower}
+            need = Need.of(manifest, plan.host_types, **sizes)
+            slots = slots_of(bundle, manifest, need, max_slots, cuda.memory())
+            return cls(cuda, plan, need, manifest, slots)
         except BaseException as exc:
             _release(plan, cuda)
             if isinstance(exc, EngineError):

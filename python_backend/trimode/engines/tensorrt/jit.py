@@ -20,9 +20,9 @@ logger = logging.getLogger(__name__)
 class Jit:
     """The runtime configurations of one engine, over one cache of kernels."""
 
-    def __init__(self, trt: Any, engine: Any, bundle: Path) -> None:
-        """Make them, and read the file beside `bundle` if it was written here before."""
-        self.path = bundle.with_name(f"{bundle.name}.kernels")
+    def __init__(self, trt: Any, engine: Any, path: Path) -> None:
+        """Make them, and read the file at `path`, beside the bundle, if it was written here before."""
+        self.path = path
         kinds = trt.DynamicShapesKernelSpecializationStrategy
         self._cache: Any = None
         self._lazy, self._eager = (self._config(trt, engine, kind) for kind in (kinds.LAZY, kinds.EAGER))

@@ -29,6 +29,8 @@ class Shape(NamedTuple):
         seq: tokens of a row.
         rows: rows of logits for each row of the batch.
         length: entries of the cache that attention reads.
+        images: rows of pictures; 0 where the model reads text alone, 1, which nobody looks at, where the call reads
+            none, else one for each token.
     """
 
     profile: int
@@ -37,6 +39,7 @@ class Shape(NamedTuple):
     seq: int
     rows: int
     length: int
+    images: int = 0
 
 
 @dataclass(frozen=True)
@@ -69,14 +72,26 @@ class Layout:
         return found
 
 
-def inputs(shape: Shape, types: Types) -> Layout:
-    """Return where a call's inputs lie, the mask last; one copy takes them all to the GPU."""
+def inputs(shape: Shape, types: Types, hidden_size: int = 0) -> Layout:
+    """Return where a call's inputs lie, the mask and the rows of pictures last; one copy takes them all to the GPU.
+
+    Args:
+        hidden_size: numbers of a row of pictures, where the model reads any.
+    """
     batch, seq = shape.batch, shape.seq
     shapes: dict[str, tuple[int, ...]] = {"input_ids": (batch, seq), "position_ids": (batch, seq)}
     shapes |= {"logit_rows": (batch, shape.rows), "write_indices": (batch,)}
     if "lora_scale" in types:
         shapes["lora_scale"] = (batch, seq)
-    return Layout.of(shapes | {"attn_mask": (batch, 1, seq, shape.length)}, types)
+    shapes["attn_mask"] = (batch, 1, seq, shape.length)
+    if shape.images:
+        shapes |= {"image_index": (batch, seq), "image_rows": (shape.images, hidden_size)}
+    return Layout.of(shapes, types)
+
+
+def tower_inputs(patches: int, width: int, types: Types) -> Layout:
+    """Return where the inputs of a tower's pass lie over so many patches of `width` numbers."""
+    return Layout.of({"positions": (patches,), "pictures": (patches,), "patches": (patches, width)}, types)
 
 
 def choices(shape: Shape, types: Types) -> Layout:

@@ -17,24 +17,14 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from ...bundle.compilation import Profile
-from ...bundle.manifest import PLAN, Manifest, rebuild_hint
+from ...bundle.manifest import Manifest, rebuild_hint
 from ...bundle.tensorrt_log import error_log
 from ...errors import BundleError, EngineError
+from .forms import CACHE_BYTES, PlanForm
 from .jit import Jit
 
 INSTALL = {"tensorrt": "pip install tensorrt=={version}", "tensorrt_rtx": "pip install tensorrt-rtx-cu13=={version}"}
-CACHE_BYTES = {"FLOAT": 4, "HALF": 2, "BF16": 2}
-"""Bytes of one number of the cache, by TensorRT's name of its type."""
 HOST_TYPES: dict[str, npt.DTypeLike] = {"INT64": np.int64, "INT32": np.int32, "BOOL": np.bool_, "FLOAT": np.float32}
-INPUTS = {
-    "input_ids": ("INT64", "INT32"),
-    "position_ids": ("INT64", "INT32"),
-    "logit_rows": ("INT64", "INT32"),
-    "write_indices": ("INT64", "INT32"),
-    "attn_mask": ("BOOL",),
-}
-OUTPUTS = {"top_id": ("INT64", "INT32"), "top_prob": ("FLOAT",), "logits": ("FLOAT",)}
 
 
 @dataclass(frozen=True)
@@ -103,36 +93,36 @@ class Plan:
         workspace: bytes that a context needs while it runs; contexts that never run at the same time can share them.
     """
 
-    def __init__(self, tensorrt: TensorRt, engine: Any, runtime: Any, logger: Any, manifest: Manifest) -> None:
+    def __init__(self, tensorrt: TensorRt, engine: Any, runtime: Any, logger: Any, form: PlanForm) -> None:
         self.host_types: dict[str, npt.DTypeLike] = {}
         self.cache_bytes = 0
         self.workspace = int(engine.device_memory_size_v2)
         self._trt, self._engine, self._runtime, self._logger = tensorrt.module, engine, runtime, logger
-        self._manifest = manifest
+        self._form = form
         self._jit: Jit | None = None
 
     @classmethod
-    def load(cls, tensorrt: TensorRt, bundle: Path, manifest: Manifest) -> Self:
-        """Deserialise `bundle`'s plan on the current device and compare it with the manifest.
+    def load(cls, tensorrt: TensorRt, bundle: Path, manifest: Manifest, form: PlanForm) -> Self:
+        """Deserialise the plan in `bundle` that `form` describes on the current device, and compare it with that.
 
         The file is mapped, not read, so that the process does not hold a second copy of what TensorRT takes to the GPU.
 
         Raises:
             BundleError: TensorRT cannot read it, or it is not the plan that the manifest describes.
         """
-        trt, path = tensorrt.module, bundle / PLAN
+        trt, path = tensorrt.module, bundle / form.file
         logger = error_log(trt)
         runtime = trt.Runtime(logger)
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             engine = runtime.deserialize_cuda_engine(content)
         if engine is None:
             raise BundleError(f"{path} cannot be loaded: {logger.words()}. {rebuild_hint(bundle, manifest)}")
-        plan = cls(tensorrt, engine, runtime, logger, manifest)
+        plan = cls(tensorrt, engine, runtime, logger, form)
         if misfit := plan._misfit():
             raise BundleError(f"{path}: {misfit}. {rebuild_hint(bundle, manifest)}")
         assert manifest.compiled is not None
         if manifest.compiled.flavour == "tensorrt_rtx":
-            plan._jit = Jit(trt, engine, bundle)
+            plan._jit = Jit(trt, engine, bundle.with_name(f"{bundle.name}.{form.kernels}"))
         return plan
 
     def context(self, profile: int, stream: Any, workspace: int, *, captured: bool = False) -> Context:
@@ -168,14 +158,13 @@ class Plan:
         self._runtime = None
 
     def _misfit(self) -> str | None:
-        """Return where the plan differs from the manifest, or None; note the types that the plan declares."""
-        trt, engine, manifest = self._trt, self._engine, self._manifest
-        assert manifest.compiled is not None
+        """Return where the plan differs from its form, or None; note the types that the plan declares."""
+        trt, engine, form = self._trt, self._engine, self._form
         count = engine.num_optimization_profiles
-        if count != len(manifest.compiled.profiles):
-            return f"profiles: the plan has {count}, the manifest {len(manifest.compiled.profiles)}"
+        if count != len(form.profiles):
+            return f"profiles: the plan has {count}, the manifest {len(form.profiles)}"
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
-        expected = _shapes(manifest)
+        expected = {**form.shapes, **form.caches}
         if set(names) != set(expected):
             return f"the plan does not have the manifest's tensors: {sorted(set(names) ^ set(expected))[:6]}"
         for name in names:
@@ -183,48 +172,29 @@ class Plan:
             if shape != expected[name]:
                 return f"{name}: the plan has the shape {shape}, the manifest says {expected[name]}"
             is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
-            if is_input != (name in INPUTS or name == "lora_scale" or name.startswith("past_")):
+            if is_input != (name in form.inputs or name.startswith("past_")):
                 return f"{name}: the plan has it among its {'inputs' if is_input else 'outputs'}"
             if wrong := self._note_type(name, kind):
                 return wrong
             past = name.replace("present_", "past_")
             if past != name and engine.get_aliased_input_tensor(name) != past:
                 return f"{name}: the plan does not write it in place of {past}"
-        for index, profile in enumerate(manifest.compiled.profiles):
-            ranges = [tuple(shape) for shape in engine.get_tensor_profile_shape("attn_mask", index)]
-            if ranges != _mask_ranges(profile):
-                return (
-                    f"profile {profile.name}: the plan's attn_mask has {ranges}, the manifest {_mask_ranges(profile)}"
-                )
+        for index, (profile, inputs) in enumerate(form.profiles):
+            for name, wanted in inputs.items():
+                ranges = [tuple(shape) for shape in engine.get_tensor_profile_shape(name, index)]
+                if ranges != wanted:
+                    return f"profile {profile}: the plan's {name} has {ranges}, the manifest {wanted}"
         return None
 
     def _note_type(self, name: str, kind: str) -> str | None:
-        allowed = (INPUTS | OUTPUTS).get(name, ("FLOAT",) if name == "lora_scale" else tuple(CACHE_BYTES))
+        own = {**self._form.inputs, **self._form.outputs}
+        allowed = own.get(name, tuple(CACHE_BYTES))
         if kind not in allowed:
             return f"{name}: expected the type {' or '.join(allowed)}, the plan has {kind}"
-        if name in INPUTS or name in OUTPUTS or name == "lora_scale":
+        if name in own:
             self.host_types[name] = HOST_TYPES[kind]
             return None
         if self.cache_bytes not in (0, CACHE_BYTES[kind]):
             return f"{name}: expected the type of the other caches, the plan has {kind}"
         self.cache_bytes = CACHE_BYTES[kind]
         return None
-
-
-def _shapes(manifest: Manifest) -> dict[str, tuple[int, ...]]:
-    """Return each tensor's shape; -1 stands for any size."""
-    cache = (-1, manifest.num_kv_heads, manifest.capacity, manifest.head_dim)
-    shapes = {"input_ids": (-1, -1), "position_ids": (-1, -1), "logit_rows": (-1, -1), "write_indices": (-1,)}
-    shapes |= {"attn_mask": (-1, 1, -1, -1), "logits": (-1, -1, manifest.vocab_size)}
-    shapes |= {"top_id": (-1, -1), "top_prob": (-1, -1)}
-    if manifest.adapter:
-        shapes["lora_scale"] = (-1, -1)
-    for layer in range(manifest.num_layers):
-        for kind in ("past_key", "past_value", "present_key", "present_value"):
-            shapes[f"{kind}.{layer}"] = cache
-    return shapes
-
-
-def _mask_ranges(profile: Profile) -> list[tuple[int, ...]]:
-    """Return the smallest, tuned and largest shape of the mask under a profile."""
-    return [(b, 1, s, length) for b, s, length in zip(profile.batch, profile.seq, profile.length, strict=True)]

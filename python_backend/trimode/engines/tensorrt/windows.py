@@ -43,6 +43,7 @@ class Windows:
         assert manifest.compiled is not None
         self._profiles = manifest.compiled.profiles
         self._buckets, self._capacity = manifest.buckets, manifest.capacity
+        self._reads_pictures = manifest.vision is not None
         self._lanes = lanes
 
     def over(self, rows: Sequence[Row]) -> Window[Shape] | None:
@@ -66,7 +67,7 @@ class Windows:
             return None
         seq = min(_rounded_tokens(size, profile), room)
         asked = rounded_rows(wanted, profile.rows[2])
-        shape = Shape(number, first, batch, seq, asked, self.bucket(max(writes) + seq))
+        shape = Shape(number, first, batch, seq, asked, self.bucket(max(writes) + seq), self._images(rows, batch * seq))
         return Window(shape, {lane - first: index for index, lane in enumerate(lanes)}, writes)
 
     def groups(self, rows: Sequence[Row]) -> list[list[int]]:
@@ -97,7 +98,9 @@ class Windows:
             for at in range(0, size, step):
                 inside = whole[(row.want >= at) & (row.want < at + step)]
                 tokens, want = row.tokens[at : at + step], row.want[inside] - at
-                cut.append((inside, row._replace(tokens=tokens, start=row.start + at, want=want)))
+                seen = None if row.features is None else row.features.within(at, len(tokens))
+                piece = row._replace(tokens=tokens, start=row.start + at, want=want, features=seen)
+                cut.append((inside, piece))
             return cut
         if size > longest.seq[2]:
             limit = f"the plan's longest profile, {longest.name}, holds {longest.seq[2]}"
@@ -108,6 +111,12 @@ class Windows:
     def bucket(self, length: int) -> int:
         """Return how many entries attention reads if `length` of them matter."""
         return next(bucket for bucket in self._buckets if bucket >= length)
+
+    def _images(self, rows: Sequence[Row], tokens: int) -> int:
+        """Return how many rows of pictures a call of so many tokens has; see Shape."""
+        if not self._reads_pictures:
+            return 0
+        return tokens if any(row.features is not None for row in rows) else 1
 
     def _profile(self, size: int, wanted: int) -> int | None:
         """Return the first profile that holds rows of `size` tokens of which `wanted` give logits, if there is one."""

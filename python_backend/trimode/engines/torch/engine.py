@@ -6,7 +6,6 @@ Its code is executed on the processor; on a GPU it was not. Knows nothing of mod
 
 from __future__ import annotations
 
-import math
 import os
 import time
 from collections.abc import Sequence
@@ -24,16 +23,17 @@ from ...bundle.tensor_index import TensorIndex
 from ...errors import BundleError, EngineError
 from ..base import Floats, Ints, Row, RowResult
 from ..device_result import DeviceResult
+from ..options import MaxSlots
 from ..window import Window
 from .cache import Cache
 from .device import Device
 from .executor import Executor
-from .memory import check_slots, slot_bytes
+from .memory import entries_of, need, slots
 from .network import Network, Shown
 from .products import check_gpu
 from .types import FP8, TYPES
 from .weights import Weights
-from .windows import LONGEST, MARGIN, Shape, Windows, pieces, rounded
+from .windows import Shape, Windows, pieces, rounded
 
 RUNTIME, KV_FORM = "torch", "scatter"
 
@@ -57,17 +57,18 @@ class _Answer:
 class TorchEngine:
     """Implements `base.Engine`. `busy_seconds` includes the copies to and from the device."""
 
-    def __init__(self, device: Device, network: Network, manifest: Manifest, max_slots: int) -> None:
+    def __init__(self, device: Device, network: Network, manifest: Manifest, slots: int) -> None:
         """Allocate everything that a pass needs; on a GPU, capture the fixed list of shapes."""
         self.manifest = manifest
+        self.slots = slots
         self.busy_seconds = 0.0
         self.calls = 0
         self.device = device
         self.in_host_memory = not device.on_gpu
         self._runs = 0
-        rows = max_slots * rounded(manifest.block_size)
+        rows = slots * rounded(manifest.block_size)
         with device.active():  # the stream that writes zeros over what is allocated must be the one that captures
-            self._cache = Cache(device, manifest, max_slots, _entries(manifest), network.dtype)
+            self._cache = Cache(device, manifest, slots, entries_of(manifest), network.dtype)
             self._windows = Windows(self._cache, manifest.capacity, anchored=device.on_gpu)
             self._executor = Executor(device, network, self._cache, manifest, rows=rows)
             if device.on_gpu:
@@ -75,7 +76,7 @@ class TorchEngine:
 
     @classmethod
     def open(
-        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: MaxSlots, device: int = 0, on_gpu: bool = False
     ) -> Self:
         """Load `bundle` on GPU number `device`, or on the processor with `threads` where PyTorch sees no GPU.
 
@@ -98,10 +99,9 @@ class TorchEngine:
                 if (fp8 := manifest.precision == FP8) and (capability := opened.capability) is not None:
                     check_gpu(_widths(manifest, index), capability)
                 weights = Weights.load(bundle, manifest, index, opened.device, dtype, fp8=fp8)
-                network = Network(weights, manifest, index, _entries(manifest))
-            if (memory := opened.memory()) is not None:
-                check_slots(bundle, manifest, max_slots, _need(manifest, index, dtype), memory)
-            return cls(opened, network, manifest, max_slots)
+                network = Network(weights, manifest, index, entries_of(manifest))
+            count = slots(bundle, manifest, max_slots, need(manifest, index, dtype), opened.memory())
+            return cls(opened, network, manifest, count)
         except (EngineError, RuntimeError) as exc:  # torch's own errors, out of memory among them, are RuntimeErrors
             raise BundleError(f"{bundle} cannot be opened by PyTorch {torch.__version__}: {exc}") from exc
 
@@ -258,20 +258,3 @@ def _widths(manifest: Manifest, index: TensorIndex) -> dict[str, int]:
         "the width of keys": manifest.num_kv_heads * size,
         "intermediate_size": index.intermediate_size,
     }
-
-
-def _entries(manifest: Manifest) -> int:
-    """Return the entries of a lane."""
-    return manifest.capacity + MARGIN
-
-
-def _need(manifest: Manifest, index: TensorIndex, dtype: torch.dtype) -> tuple[int, int]:
-    """Return the bytes of one slot with a block's logits, in the model's type and in float32, and those needed once.
-
-    Those are the logits of the longest pass, and the weights of a tower, which is opened after the engine.
-    """
-    tower = sum(math.prod(one.shape) for name, one in index.tensors.items() if name.startswith("vision."))
-    logits = rounded(manifest.block_size) * manifest.vocab_size * (dtype.itemsize + 4)
-    return slot_bytes(
-        manifest, _entries(manifest), dtype.itemsize
-    ) + logits, LONGEST * manifest.vocab_size * 4 + tower * dtype.itemsize

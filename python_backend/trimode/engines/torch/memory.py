@@ -1,40 +1,56 @@
-"""How much GPU memory a torch engine needs beside its weights, and the refusal where there is less.
-
-Knows the sizes of cache and logits. Allocates nothing.
-"""
+"""How much memory a torch engine needs beside its weights. Knows the sizes of cache and logits; allocates nothing."""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import torch
+
+from ...bundle.kv_memory import kv_bytes
 from ...bundle.manifest import Manifest
-from ...errors import BundleError
-from ..slot_memory import GB, advice, gb
+from ...bundle.tensor_index import TensorIndex
+from ..options import MaxSlots
+from ..slot_memory import GB, HOST_RESERVE, Memory, slots_of, slots_on_host
+from .windows import LONGEST, MARGIN, rounded
 
 RESERVE = 2 * GB
 """Bytes for activations, CUDA's own libraries and its graphs: an allowance, not measured."""
 
 
-def slot_bytes(manifest: Manifest, entries: int, value_bytes: int) -> int:
-    """Return the bytes of one slot's keys and values for `entries` tokens."""
-    return 2 * manifest.num_layers * manifest.num_kv_heads * manifest.head_dim * entries * value_bytes
+def entries_of(manifest: Manifest) -> int:
+    """Return the entries of a lane."""
+    return manifest.capacity + MARGIN
 
 
-def check_slots(bundle: Path, manifest: Manifest, slots: int, need: tuple[int, int], memory: tuple[int, int]) -> None:
-    """Refuse more slots than fit after the weights are loaded.
+def need(manifest: Manifest, index: TensorIndex, dtype: torch.dtype) -> tuple[int, int]:
+    """Return the bytes of one slot with a block's logits, in the model's type and in float32, and those needed once.
+
+    Those are the logits of the longest pass, and the weights of a tower, which is opened after the engine.
+    """
+    tower = sum(math.prod(one.shape) for name, one in index.tensors.items() if name.startswith("vision."))
+    logits = rounded(manifest.block_size) * manifest.vocab_size * (dtype.itemsize + 4)
+    slot = kv_bytes(manifest, entries_of(manifest), dtype.itemsize) + logits
+    return slot, LONGEST * manifest.vocab_size * 4 + tower * dtype.itemsize
+
+
+def slots(
+    bundle: Path,
+    manifest: Manifest,
+    asked: MaxSlots,
+    need: tuple[int, int],
+    gpu: tuple[int, int] | None,
+) -> int:
+    """Return how many slots the engine has that has loaded its weights.
 
     Args:
-        need: bytes of one slot with its rows of logits, and bytes that are needed once.
-        memory: the GPU's free bytes, and all its bytes.
+        need: as the function of that name says.
+        gpu: the GPU's free bytes, and all its bytes; None on the processor.
 
     Raises:
-        BundleError: names what was asked, what is free and how many slots would fit.
+        BundleError: they do not fit.
     """
-    (each, once), (free, total) = need, memory
-    if (todo := advice(slots, each, once + RESERVE, free)) is None:
-        return
-    raise BundleError(
-        f"{bundle}: GPU memory: max_slots {slots} needs {gb(slots * each)} for keys, values and logits "
-        f"({gb(each)} each, capacity {manifest.capacity}) and {gb(once + RESERVE)} for the rest; with the weights "
-        f"loaded, {gb(free)} of {gb(total)} are free. {todo}, or build with a smaller capacity"
-    )
+    each, once = need
+    if gpu is None:
+        return slots_on_host(bundle, manifest, asked, (each, once + HOST_RESERVE))
+    return slots_of(bundle, manifest, asked, (each, once + RESERVE), Memory(*gpu))

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from trimode.engines.base import Row
-from trimode.engines.onnx import engine, processor
+from trimode.engines.onnx import processor, session
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
 
 from tests.support.layout import ROOT
@@ -41,7 +41,7 @@ def test_int8_has_the_same_numbers_with_vnni_as_with_the_slow_products(
     row = Row(0, np.arange(5, 21), 0, "causal", np.arange(16), keep=False)
     found = []
     for exact in (True, False):
-        monkeypatch.setattr(engine, "byte_products_are_exact", lambda exact=exact: exact)
+        monkeypatch.setattr(session, "byte_products_are_exact", lambda exact=exact: exact)
         bundle = bundle_of(ROOT / "checkpoints" / "nano", "int8")
         opened = OnnxRuntimeEngine.open(bundle, threads=1, spin=False, max_slots=1)
         found.append(opened.run([row._replace(slot=opened.allocate(block=False))])[0].logits.copy())

@@ -14,7 +14,7 @@ from trimode.engines.tensorrt.engine import TensorRtEngine
 
 from tests.support import checkpoints as factory
 from tests.support.fake_cuda import FakeCuda
-from tests.support.fake_gpu import install, make_bundle, open_engine
+from tests.support.fake_gpu import install, make_bundle, open_engine, used
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +32,5 @@ def gpu(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
 
 @pytest.fixture
 def engine(gpu: FakeCuda, bundle: Path) -> Iterator[TensorRtEngine]:
-    opened = open_engine(bundle)
-    gpu.calls.clear()
-    gpu.copied.clear()
-    yield opened
-    gpu.failing.clear()
-    opened.close()
-    assert gpu.leaked == []
+    with used(gpu, open_engine(bundle)) as opened:
+        yield opened

@@ -18,12 +18,22 @@ from typing import Any
 import pytest
 import tensorrt_rtx
 from cuda.bindings import runtime as cudart
-from trimode.bundle.manifest import GRAPH, PLAN, Manifest
-from trimode.engines.tensorrt.plan import CACHE_BYTES, HOST_TYPES, INPUTS, OUTPUTS, Plan, TensorRt
+from trimode.bundle.compilation import Compilation, Profile
+from trimode.bundle.manifest import GRAPH, PLAN, TOWER_GRAPH, Manifest
+from trimode.engines.tensorrt.forms import (
+    CACHE_BYTES,
+    INPUTS,
+    OUTPUTS,
+    PICTURE_INPUTS,
+    TOWER_INPUTS,
+    TOWER_OUTPUTS,
+    PlanForm,
+)
+from trimode.engines.tensorrt.plan import HOST_TYPES, Plan, TensorRt
 from trimode.errors import BundleError
 
 from tests.support import checkpoints as factory
-from tests.support import fake_cuda, fake_tensorrt
+from tests.support import fake_cuda, fake_tensorrt, vision_checkpoints
 from tests.support.fake_gpu import make_bundle
 from tests.support.toy import manifest
 
@@ -179,27 +189,56 @@ class Parsed:
         return tensorrt_rtx.TensorIOMode.INPUT if name in self.inputs else tensorrt_rtx.TensorIOMode.OUTPUT
 
 
+KEPT: list[Any] = []
+"""Networks and parsers, whose tensors end with them."""
+
+
+def parsed_of(graph: Path, profiles: int) -> Parsed:
+    trt = tensorrt_rtx
+    network = trt.Builder(LOGGER).create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
+    parser = trt.OnnxParser(network, LOGGER)
+    assert parser.parse_from_file(str(graph))
+    KEPT.extend((network, parser))
+    parsed = Parsed(network, profiles)
+    parsed.get_aliased_input_tensor = lambda name: name.replace("present_", "past_")  # type: ignore[attr-defined]
+    parsed.get_tensor_profile_shape = lambda name, index: []  # type: ignore[attr-defined]
+    return parsed
+
+
 @pytest.mark.parametrize("precision", ["bfloat16", "float16", "float32", "int8"])
 def test_the_parsers_tensors_are_what_the_engine_expects_of_a_plan(tmp_path: Path, precision: str) -> None:
     """Names, shapes, types and directions, up to the profiles, which a network does not have."""
     bundle = make_bundle(factory.write(tmp_path / "checkpoint", adapter_rank=2), tmp_path, precision=precision)
-    trt = tensorrt_rtx
-    network = trt.Builder(LOGGER).create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, LOGGER)
-    assert parser.parse_from_file(str(tmp_path / "graph" / GRAPH))
-    parsed = Parsed(network, 3)
-    parsed.get_aliased_input_tensor = lambda name: name.replace("present_", "past_")  # type: ignore[attr-defined]
-    parsed.get_tensor_profile_shape = lambda name, index: []  # type: ignore[attr-defined]
-    plan = Plan(TensorRt(trt, "any"), parsed, None, None, Manifest.load(bundle))
+    parsed = parsed_of(tmp_path / "graph" / GRAPH, 3)
+    plan = Plan(TensorRt(tensorrt_rtx, "any"), parsed, None, None, PlanForm.of_text(Manifest.load(bundle)))
     misfit = plan._misfit()
     assert misfit is not None and misfit.startswith("profile step: the plan's attn_mask has []")
     assert plan.cache_bytes == {"float32": 4}.get(precision, 2)
     assert set(plan.host_types) == {*INPUTS, *OUTPUTS, "lora_scale"}
 
 
+@pytest.mark.parametrize("precision", ["bfloat16", "float32"])
+def test_the_parsers_tensors_are_what_the_engine_expects_of_a_model_that_reads_pictures(
+    tmp_path: Path, precision: str
+) -> None:
+    """Of both plans: the language model's has rows of pictures, the tower's is a form of its own."""
+    bundle = make_bundle(vision_checkpoints.write(tmp_path / "checkpoint"), tmp_path, precision=precision)
+    manifest = Manifest.load(bundle)
+    for graph, form, count in ((GRAPH, PlanForm.of_text(manifest), 3), (TOWER_GRAPH, PlanForm.of_tower(manifest), 1)):
+        plan = Plan(TensorRt(tensorrt_rtx, "any"), parsed_of(tmp_path / "graph" / graph, count), None, None, form)
+        misfit = plan._misfit()
+        assert misfit is not None and f"profile {form.profiles[0][0]}: the plan's " in misfit, misfit
+        assert set(plan.host_types) == {*form.inputs, *form.outputs}
+    assert set(form.inputs) == {*TOWER_INPUTS} and set(form.outputs) == {*TOWER_OUTPUTS}
+    assert {*PICTURE_INPUTS} < {*PlanForm.of_text(manifest).inputs}
+
+
 def test_the_real_runtime_takes_the_plans_file_and_says_what_is_wrong_with_it(tmp_path: Path) -> None:
     """A file that is no plan is refused before a GPU is needed, through the mapping and the logger that are used."""
     (tmp_path / PLAN).write_bytes(b"this is not a plan" * 100)
     tensorrt = TensorRt.load("tensorrt_rtx", tmp_path, "any")
+    step = Profile("step", (1, 1, 1), (1, 1, 1), (0, 1, 1), (1, 64, 64))
+    compiled = Compilation("tensorrt_rtx", "any", ("8.9",), (step,))
+    made = dataclasses.replace(manifest(), runtime="tensorrt", compiled=compiled)
     with pytest.raises(BundleError, match=r"model\.plan cannot be loaded: .*Serialization.* Rebuild it on the machine"):
-        Plan.load(tensorrt, tmp_path, dataclasses.replace(manifest(), runtime="tensorrt"))
+        Plan.load(tensorrt, tmp_path, made, PlanForm.of_text(made))

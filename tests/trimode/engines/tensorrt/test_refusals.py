@@ -17,12 +17,13 @@ from trimode.bundle.compilation import Device
 from trimode.bundle.manifest import PLAN, Manifest
 from trimode.config import ServerConfig
 from trimode.engines.tensorrt.cuda import BINDINGS, Cuda
+from trimode.engines.tensorrt.memory import Need
 from trimode.errors import BundleError, EngineError
 from trimode.runtime import Runtime
 
 from tests.support import checkpoints as factory
 from tests.support.fake_cuda import FakeCuda
-from tests.support.fake_gpu import edit, install, make_bundle, open_engine
+from tests.support.fake_gpu import BATCH, edit, install, make_bundle, open_engine
 from tests.support.fake_tensorrt import ICudaEngine, write_plan
 
 REBUILD = "Rebuild it on the machine that runs it: python -m trimode_convert CHECKPOINT --out"
@@ -180,6 +181,26 @@ def test_the_slots_said_to_fit_do(monkeypatch: pytest.MonkeyPatch, bundle: Path,
     fit = int(refused(slots=100, memory=504_000_000).split("TRIMODE_MAX_SLOTS) to ")[1].split(",")[0])
     install(monkeypatch, FakeCuda(memory=504_000_000))
     open_engine(bundle, fit).close()
+
+
+def test_auto_takes_what_fits_and_no_more_than_a_call_has_rows(monkeypatch: pytest.MonkeyPatch, bundle: Path) -> None:
+    """A GPU with room for thousands of slots, then one for three, then one for none."""
+    cuda = FakeCuda()
+    install(monkeypatch, cuda)
+    engine = open_engine(bundle, "auto")
+    assert engine.slots == BATCH
+    plan = engine._plan
+    need = Need.of(engine.manifest, plan.host_types, cache_bytes=plan.cache_bytes, workspace=plan.workspace)
+    engine.close()
+    each, rest = need.slot + need.kept, need.once + engine.manifest.files[PLAN]
+    install(monkeypatch, FakeCuda(memory=rest + 4 * each - 1))
+    (engine := open_engine(bundle, "auto")).close()
+    assert engine.slots == 3
+    install(monkeypatch, FakeCuda(memory=rest + each - 1))
+    with pytest.raises(
+        BundleError, match=r"GPU memory: max_slots auto needs .* Not even one slot fits: free GPU memory"
+    ):
+        open_engine(bundle, "auto")
 
 
 def test_not_one_slot_fits(refused: Refused) -> None:

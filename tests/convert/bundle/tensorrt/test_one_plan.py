@@ -10,23 +10,28 @@ from typing import Any
 
 import pytest
 from trimode.bundle.compilation import Device
-from trimode.bundle.manifest import GRAPH, PLAN, TOKENIZER, WEIGHTS, Manifest
+from trimode.bundle.expected_rows import ExpectedRows
+from trimode.bundle.manifest import (
+    EXPECTED,
+    GRAPH,
+    PLAN,
+    TOKENIZER,
+    WEIGHTS,
+    Manifest,
+)
 from trimode.errors import BundleError
 from trimode_convert.bundle import tensorrt_bundle
-from trimode_convert.bundle.onnx_bundle import BundleOptions, make_draft
-from trimode_convert.bundle.tensorrt_bundle import TensorRtBuild, work_folder
+from trimode_convert.bundle.tensorrt_bundle import work_folder
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.cli import main
-from trimode_convert.graph.precisions import TENSORRT
 from trimode_convert.recipe import arguments_for
 from trimode_convert.tensorrt import footprint, local_gpu
-from trimode_convert.tensorrt.compiler import CompileFacts, Compiler
+from trimode_convert.tensorrt.compiler import Compiler
 from trimode_convert.tensorrt.footprint import GPUS, Gpu
-from trimode_convert.tensorrt.profiles import Shapes
 from trimode_convert.verify import onnx_reference
 
+from tests.convert.bundle.tensorrt.conftest import design
 from tests.support import checkpoints as factory
-from tests.support import vision_checkpoints
 from tests.support.fake_cuda import FakeCuda
 
 SLICE = Device("NVIDIA H100 80GB HBM3 MIG 1g.10gb", 16, 10 << 30)
@@ -42,43 +47,12 @@ def checkpoint(tmp_path: Path) -> Iterator[Checkpoint]:
         yield opened
 
 
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "place" / "bundle"
-
-
-@pytest.fixture(autouse=True)
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tensorrt_bundle, "local_gpu", lambda: None)
-
-
-def design(checkpoint: Checkpoint, precision: str = "bfloat16", **options: Any) -> TensorRtBuild:
-    draft = make_draft(checkpoint, BundleOptions(precision, target=TENSORRT))
-    sizes = {name: options.pop(name) for name in ("batch", "chunk", "quadratic") if name in options}
-    shapes = Shapes.of(checkpoint.config, draft.manifest.capacity, **sizes)
-    return TensorRtBuild.design(draft, checkpoint.config, shapes, **{"flavour": "tensorrt_rtx"} | options)
-
-
-@pytest.fixture
-def fake_compile(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Stands for the compiler where only the parts around it are tested; counts its calls."""
-    calls: list[str] = []
-
-    def compile_(self: Compiler, graph: Path, profiles: Any, plan: Path, **_: Any) -> CompileFacts:
-        calls.append(graph.name)
-        plan.write_bytes(b"plan")
-        return CompileFacts(1, 2, 1, True, 4)
-
-    monkeypatch.setattr(Compiler, "compile", compile_)
-    return calls
-
-
 def test_command_line_compiles_a_bundle(checkpoint: Checkpoint, out: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--target", "tensorrt", "--precision", "float16", "--verify", "--gpu", "L40S-48G", "--batch", "2"]
     assert main([str(checkpoint.folder), "--out", str(out), "--flavour", "tensorrt_rtx", *options]) == 0
     said = capsys.readouterr()
     assert "compiled with tensorrt_rtx 1.7.1.116, not executed" in said.out
-    assert said.out.count("ok: max") == 4
+    assert said.out.count("ok: max") == 8
     assert "drafts of up to 16 tokens" in said.out
     assert "of memory to build (estimates)" in said.err
     manifest = Manifest.load(out)
@@ -86,7 +60,9 @@ def test_command_line_compiles_a_bundle(checkpoint: Checkpoint, out: Path, capsy
     assert manifest.compiled is not None
     assert manifest.compiled.compute_capabilities == ("8.9",)
     assert [profile.name for profile in manifest.compiled.profiles] == ["step", "block", "prefill", "quadratic"]
-    assert set(manifest.files) == {PLAN, TOKENIZER}
+    assert set(manifest.files) == {PLAN, TOKENIZER, EXPECTED}
+    rows = ExpectedRows.load(out, manifest)
+    assert rows is not None and (rows.tolerance, len(rows.passes)) == (0.01, 8)
     assert [entry.name for entry in out.parent.iterdir()] == ["bundle"]
     about = {"flavour": "tensorrt_rtx", "version": "1.7.1.116", "compute_capability": "8.9"}
     assert manifest.check_device(out, **about, device=SLICE) is None
@@ -102,7 +78,7 @@ def test_verify_of_bfloat16_computes_the_graph_in_numpy(
 ) -> None:
     options = ["--target", "tensorrt", "--graph-only", "--verify"]
     assert main([str(checkpoint.folder), "--out", str(out), *options]) == 0
-    assert capsys.readouterr().out.count("ok: max") == 4
+    assert capsys.readouterr().out.count("ok: max") == 8
 
 
 def test_verify_of_bfloat16_refuses_a_large_model_with_the_figures(
@@ -116,8 +92,9 @@ def test_verify_of_bfloat16_refuses_a_large_model_with_the_figures(
 def test_second_build_is_up_to_date(checkpoint: Checkpoint, out: Path, fake_compile: list[str]) -> None:
     build = design(checkpoint)
     assert not build.is_up_to_date(out)
-    build.run(out)
+    build.run(out, expect=lambda: b"rows")
     assert build.is_up_to_date(out)
+    assert (out / EXPECTED).read_bytes() == b"rows"
     assert not design(checkpoint, batch=2).is_up_to_date(out)
     assert not design(checkpoint, quadratic=8).is_up_to_date(out)
     assert not design(checkpoint, "float16").is_up_to_date(out)
@@ -147,10 +124,11 @@ def test_build_cut_off_after_the_compiler_does_not_compile_again(
     with monkeypatch.context() as patch:
         patch.setattr(tensorrt_bundle, "replacing", lambda _: (_ for _ in ()).throw(BundleError("disk")))
         with pytest.raises(BundleError, match="disk"):
-            design(checkpoint).run(out)
+            design(checkpoint).run(out, expect=lambda: b"rows")
     build = design(checkpoint)
     assert build.cost(10**12, out).seconds == 0
-    build.run(out)
+    build.run(out, expect=lambda: b"computed again")
+    assert (out / EXPECTED).read_bytes() == b"rows"
     assert fake_compile == [GRAPH]
 
 
@@ -169,7 +147,7 @@ def test_compiled_part_of_another_build_is_not_taken(
 def test_too_little_memory_is_refused_before_anything_is_written(
     checkpoint: Checkpoint, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(footprint, "available_memory", lambda: 10**6)
+    monkeypatch.setattr(footprint, "host_memory", lambda: (10**6, 10**6))
     with pytest.raises(BundleError, match="memory: the build needs about"):
         design(checkpoint).run(out)
     assert not out.parent.exists()
@@ -246,9 +224,3 @@ def test_recipe_of_a_gpu_becomes_the_converters_options(tmp_path: Path, monkeypa
     assert arguments_for("m", "float32", Path("o"), "L40S-48G") == expected.split()
     with pytest.raises(Exception, match=r"GPU: build/m.yaml names L40S-48G, got 'H200'"):
         arguments_for("m", "float32", Path("o"), "H200")
-
-
-def test_no_plan_is_compiled_for_a_model_that_reads_pictures(tmp_path: Path) -> None:
-    said = pytest.raises(BundleError, match="pictures: no plan is compiled yet")
-    with Checkpoint.open(vision_checkpoints.write(tmp_path / "checkpoint")) as opened, said:
-        design(opened)
