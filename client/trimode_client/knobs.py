@@ -56,7 +56,8 @@ class Knobs(ImageKnobs, total=False):
     """Most tokens to generate, or to fill a gap with. From 1 to 2**31 - 1. Default: 128, gaps 32."""
 
     stream_provisional: bool
-    """With stream: also send the block after each of its denoising passes. Default: false."""
+    """With stream: also send the block after each of its denoising passes; at once, or several together by
+    stream_interval_ms. Default: false."""
 
     stream_interval: int
     """With stream: new tokens after which the next response is sent; 0 waits for stream_interval_ms alone. The
@@ -64,7 +65,8 @@ class Knobs(ImageKnobs, total=False):
 
     stream_interval_ms: int
     """With stream: milliseconds since the last response after which new tokens are sent, however few they are; 0
-    for no such limit. Given without stream_interval, more than 0 counts alone. From 0 to 2**31 - 1. Default: 0."""
+    for no such limit. Given without stream_interval, more than 0 counts alone. With stream_provisional, passes
+    wait for it too, 64 at most. From 0 to 2**31 - 1. Default: 0."""
 
     stop_words: Sequence[str]
     """Generation ends before the first of these texts. Default: none."""

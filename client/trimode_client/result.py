@@ -79,7 +79,8 @@ class Completion:
 class Piece:
     """Text that became final, and its tokens; the last piece of a stream carries the Completion.
 
-    With stream_provisional a piece may have no text; `provisional` is then the block that is being denoised.
+    With stream_provisional a piece may have no text. `provisional` is the block after the last denoising pass that the
+    piece comes from, and `earlier` the blocks after those before it, which are there with stream_interval_ms alone.
     """
 
     text: str
@@ -87,6 +88,12 @@ class Piece:
     log_probs: tuple[float, ...] = ()
     completion: Completion | None = None
     provisional: Provisional | None = None
+    earlier: tuple[Provisional, ...] = ()
+
+    @property
+    def passes(self) -> tuple[Provisional, ...]:
+        """The block after each pass that the piece comes from, in order."""
+        return self.earlier if self.provisional is None else (*self.earlier, self.provisional)
 
 
 class Assembler:
@@ -118,13 +125,13 @@ class Assembler:
             self._log_probs += log_probs
             self._top += _tops(outputs, "output", len(token_ids))
             self._single.update({name: value for name, value in outputs.items() if value is not None})
-            provisional = _provisional(outputs.get("provisional"))
-            if not self._first and (text or token_ids or provisional is None):
+            blocks = [_provisional(text) for text in _as_list(outputs.get("provisional"))]
+            if not self._first and (text or token_ids or not blocks):
                 self._first = time.perf_counter() - self._started
             completion = self._complete() if self._single.get("finish_reason") else None
         except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError) as exc:
             raise IncompleteError(f"a response of the server cannot be read: {exc}") from exc
-        return Piece(text, token_ids, log_probs, completion, provisional)
+        return Piece(text, token_ids, log_probs, completion, blocks[-1] if blocks else None, tuple(blocks[:-1]))
 
     def _complete(self) -> Completion:
         last = self._single
@@ -171,9 +178,7 @@ def _prompt(outputs: Mapping[str, Any]) -> PromptLogProbs | None:
     return PromptLogProbs(ids, values, _tops(outputs, "prompt", len(values)))
 
 
-def _provisional(text: str | None) -> Provisional | None:
-    if text is None:
-        return None
+def _provisional(text: str) -> Provisional:
     block = json.loads(text)
     tokens = tuple(ProvisionalToken(**token) for token in block.pop("tokens"))
     return Provisional(**block, tokens=tokens)

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 
@@ -24,6 +24,8 @@ from .logs.setup import FORM_VARIABLE, LEVEL_VARIABLE
 from .tracing.spans import ENDPOINT_VARIABLE
 from .vision.addresses import AllowedHosts
 
+AUTO = "auto"
+"""What a setting with `auto` says for: as much as suits the machine."""
 MANY = 1_000_000
 """An upper bound that no real setting reaches; it catches a slip of the keyboard."""
 
@@ -35,16 +37,18 @@ class Setting:
     Attributes:
         help: what it does, with its unit.
         low, high: inclusive range of an integer; None for any other kind.
+        auto: whether the word AUTO will do in place of an integer.
     """
 
     help: str
     low: int | None = None
     high: int | None = None
+    auto: bool = False
 
 
-def _about(help: str, low: int | None = None, high: int | None = None) -> dict[str, Setting]:
+def _about(help: str, low: int | None = None, high: int | None = None, *, auto: bool = False) -> dict[str, Setting]:
     """Return the metadata of a field of ServerConfig: its row."""
-    return {"setting": Setting(help, low, high)}
+    return {"setting": Setting(help, low, high, auto)}
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,16 @@ class ServerConfig:
             "False leaves more processor time to other programs on the machine. PyTorch ignores it."
         ),
     )
-    max_slots: int = field(
+    max_slots: int | Literal["auto"] = field(
         default=16,
-        metadata=_about("Most sequences that are decoded at once.", 1, 1024),
+        metadata=_about(
+            "Most sequences that are decoded at once. `auto` takes as many as fit the free memory of the GPU, or of "
+            "the machine and its control group, up to 64 and to the rows that a TensorRT plan was compiled for; the "
+            "log says how many.",
+            1,
+            1024,
+            auto=True,
+        ),
     )
     max_queue: int = field(
         default=64,
@@ -150,10 +161,10 @@ class ServerConfig:
         """
         for name, setting in settings().items():
             value = getattr(self, name)
-            if setting.low is None or setting.high is None:
+            if setting.low is None or setting.high is None or (setting.auto and value == AUTO):
                 continue
             if not isinstance(value, int) or isinstance(value, bool) or not setting.low <= value <= setting.high:
-                limits = f"between {setting.low} and {setting.high}"
+                limits = f"between {setting.low} and {setting.high}{f', or {AUTO}' * setting.auto}"
                 raise ConfigError(f"{name} must be an integer {limits}, got {value!r}")
         if self.intervals != EVERY_TOKEN and (problem := conflict(*self.intervals)):
             name, limit, value = problem
@@ -261,6 +272,8 @@ def _value_of(key: str, text: str) -> object:
 
 def _like(default: object, key: str, value: object) -> Any:
     """Return `value` as the kind of `default`; environment variables are text, so digits count as an integer."""
+    if (row := settings()[key]).auto and value == AUTO:
+        return value
     match default:
         case bool():
             if isinstance(value, bool):
@@ -280,4 +293,5 @@ def _like(default: object, key: str, value: object) -> Any:
             if isinstance(value, str):
                 return value
     expected = "one of " + ", ".join(Mode) if isinstance(default, Mode) else type(default).__name__
+    expected += f" or {AUTO}" * row.auto
     raise ConfigError(f"{key} must be {expected}, got {value!r}")

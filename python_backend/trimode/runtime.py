@@ -69,12 +69,13 @@ class Runtime:
         self.engine = engine
         self.manifest: Manifest = engine.manifest
         self.tokenizer = tokenizer
-        costs = curve or measure_costs(engine, config.max_slots)
+        slots = config.max_slots if isinstance(config.max_slots, int) else engine.slots
+        costs = curve or measure_costs(engine, slots)
         drafts = self.manifest.block_size if Mode.SELF_SPECULATION in self.manifest.modes else 0
         self.auto = Auto(costs, drafts, self.manifest.capacity, _pass_limits(self.manifest))
         self.defaults = _defaults(self.manifest, tokenizer, config, efforts)
-        self._max_slots = config.max_slots
-        self._queue = JobQueue(max_slots=config.max_slots, max_queue=config.max_queue)
+        self.slots = slots
+        self._queue = JobQueue(max_slots=slots, max_queue=config.max_queue)
         self._outbox = Outbox()
         self.services = Services(
             queue=self._queue,
@@ -197,7 +198,7 @@ class Runtime:
         return Stats(
             self._queue.running_requests,
             self._queue.waiting_requests,
-            len(self._queue.running) / self._max_slots,
+            len(self._queue.running) / self.slots,
             self.engine.calls,
             self._prefixes.asked_tokens,
             self._prefixes.found_tokens,
@@ -207,6 +208,7 @@ class Runtime:
             0 if self.services.grammars is None else self.services.grammars.kept_bytes,
             self._scheduler.steps,
             *pictures,
+            self.slots,
         )
 
     def when_lost(self, end: Callable[[DeviceLostError], None]) -> None:

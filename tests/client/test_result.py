@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from trimode.api import answer as output
-from trimode.api.answer import Chunk
+from trimode.api.answer import Chunk, Provisional, ProvisionalToken
 from trimode.api.counters import Counters
 from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
@@ -98,6 +98,16 @@ def test_a_response_after_the_last_is_refused() -> None:
 def test_a_value_that_cannot_be_read_is_an_error(wrong: dict[str, object]) -> None:
     with pytest.raises(IncompleteError, match="cannot be read"):
         Assembler().add(wrong)
+
+
+def test_the_blocks_of_a_response_are_kept_in_order() -> None:
+    blocks = [Provisional(0, step, "░", (ProvisionalToken(None, "░", "masked"),), "b" * (step - 1)) for step in (1, 2)]
+    one = Assembler().add({"text_output": "", "provisional": blocks[0].as_json})
+    assert (one.provisional, one.earlier, one.passes) == (blocks[0], (), (blocks[0],))
+    both = Assembler().add({**LAST, "provisional": [block.as_json for block in blocks]})
+    assert (both.provisional, both.earlier, both.passes) == (blocks[1], (blocks[0],), tuple(blocks))
+    none = Assembler().add(LAST)
+    assert (none.provisional, none.earlier, none.passes) == (None, (), ())
 
 
 DEFAULTS = Defaults(vocab_size=9, block_length=4, end_id=1)

@@ -41,6 +41,7 @@ def test_every_key_is_read(tmp_path: Path) -> None:
         ("TRIMODE_BUNDLE", "/x", Path("/x")),
         ("TRIMODE_THREADS", "2", 2),
         ("TRIMODE_MAX_SLOTS", "3", 3),
+        ("TRIMODE_MAX_SLOTS", "auto", "auto"),
         ("TRIMODE_MAX_QUEUE", "0", 0),
         ("TRIMODE_PREFIX_CACHE_MIB", "0", 0),
         ("TRIMODE_PICTURE_CACHE_MIB", "1", 1),
@@ -120,6 +121,10 @@ def test_an_unknown_key_is_refused_with_the_known_ones(tmp_path: Path) -> None:
         "threads: [1]",
         "max_slots: 0",
         "max_slots: 1025",
+        "max_slots: Auto",
+        "max_slots: automatic",
+        "max_queue: auto",
+        "threads: auto",
         "max_queue: -1",
         "prefill_chunk: 0",
         "prefill_chunk: 8193",
@@ -199,3 +204,15 @@ def test_hosts_of_pictures_are_checked_when_settings_are_read(tmp_path: Path) ->
     assert load(tmp_path, "allowed_media_domains: 'a.org, b.org:81,'\n").allowed_media_domains == "a.org, b.org:81,"
     with pytest.raises(ConfigError, match=r"allowed_media_domains must hold hosts.*got 'https://b.org'"):
         load(tmp_path, "", TRIMODE_ALLOWED_MEDIA_DOMAINS="a.org,https://b.org")
+
+
+def test_the_number_of_slots_may_be_left_to_the_memory(tmp_path: Path) -> None:
+    assert load(tmp_path, "max_slots: auto").max_slots == "auto"
+    assert ServerConfig(max_slots="auto").max_slots == "auto"
+    for text, words in (
+        ("max_slots: 0", "max_slots must be an integer between 1 and 1024, or auto, got 0"),
+        ("max_slots: many", "max_slots must be int or auto, got 'many'"),
+        ("max_queue: auto", "max_queue must be int, got 'auto'"),
+    ):
+        with pytest.raises(ConfigError, match=re.escape(words)):
+            load(tmp_path, text)

@@ -93,7 +93,7 @@ def lines(pieces: Iterable[Piece]) -> Iterator[str]:
     What may still change stands in [brackets]; what is masked is ░; line ends are written as in JSON.
     """
     for piece in pieces:
-        if (block := piece.provisional) is not None:
+        for block in piece.passes:
             shown = "".join(_bracketed(state, text) for state, text in _runs(block))
             yield f"{block.start:5} {block.step:3}  {shown}"
 
@@ -110,14 +110,23 @@ def _runs(block: Provisional) -> Iterator[tuple[str, str]]:
 
 
 def play(pieces: Iterable[Piece], console: Console) -> None:
-    """Draw the answer after each pass: the committed text, then the rest of the block in the style of its state."""
+    """Draw the answer after each pass: the committed text, then the rest of the block in the style of its state.
+
+    Of passes that come together the last is drawn, since the committed text stands behind the others already.
+    """
     committed, tokens, passes = "", 0, 0
     with Live(console=console, transient=True, auto_refresh=False, vertical_overflow="visible") as live:
         for piece in pieces:
             committed += CONTROLS.sub("\N{REPLACEMENT CHARACTER}", piece.text)
             tokens += len(piece.token_ids)
-            passes += piece.provisional is not None
-            live.update(frame(committed, piece.provisional, console, f"{tokens} tokens, {passes} passes"), refresh=True)
+            passes += len(piece.passes)
+            live.update(frame(committed, _standing(piece), console, f"{tokens} tokens, {passes} passes"), refresh=True)
+
+
+def _standing(piece: Piece) -> Provisional | None:
+    """Return the block as it stands at a piece's end; none where text became final after its last denoising pass."""
+    final = "".join(block.committed for block in piece.passes)
+    return piece.provisional if final == piece.text else None
 
 
 def frame(committed: str, block: Provisional | None, console: Console, counts: str) -> Text:
@@ -135,11 +144,11 @@ def frame(committed: str, block: Provisional | None, console: Console, counts: s
 
 
 def _slowly(pieces: Iterable[Piece], delay: float) -> Iterator[Piece]:
-    """Yield `pieces`, and wait `delay` seconds after each that shows a pass."""
+    """Yield `pieces`, and wait `delay` seconds for each pass that one shows."""
     for piece in pieces:
         yield piece
-        if delay and piece.provisional is not None:
-            time.sleep(delay)
+        if delay and piece.passes:
+            time.sleep(delay * len(piece.passes))
 
 
 def _watchable(name: str) -> str:

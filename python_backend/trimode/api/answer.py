@@ -5,7 +5,9 @@ Knows nothing of how chunks are sent.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Literal
 
 from ..errors import TrimodeError
@@ -16,6 +18,8 @@ FinishReason = Literal["stop", "length"]
 TokenState = Literal["committed", "provisional", "masked"]
 """What a token of a block is while the block is denoised: final, chosen but open to change, or not chosen yet."""
 
+
+_NULL = "null"
 
 Top = tuple[list[int], list[float]]
 """The likeliest tokens of one place, the likeliest first, and their log-probabilities; the mask token is left out."""
@@ -89,15 +93,34 @@ class ProvisionalToken:
     state: TokenState
     prob: float | None = None
 
+    @cached_property
+    def as_json(self) -> str:
+        """It as a JSON object; one token stands in the blocks of many passes, so its JSON is written once."""
+        number, prob = _NULL if self.id is None else self.id, _NULL if self.prob is None else self.prob
+        return f'{{"id": {number}, "text": {json.dumps(self.text)}, "state": "{self.state}", "prob": {prob}}}'
+
 
 @dataclass(frozen=True)
 class Provisional:
-    """A block after one of its passes: where in the answer it starts, passes spent on it, its text and tokens."""
+    """A block after one of its passes: where in the answer it starts, passes spent on it, its text and tokens.
+
+    `committed` is what this pass, and those without a block before it, added to the answer's text. Those of all passes
+    of a chunk, and what came after the last of them, make the chunk's text.
+    """
 
     start: int
     step: int
     text: str
     tokens: tuple[ProvisionalToken, ...]
+    committed: str = ""
+
+    @cached_property
+    def as_json(self) -> str:
+        """It as a JSON object."""
+        text, committed = json.dumps(self.text), json.dumps(self.committed)
+        tokens = ", ".join([token.as_json for token in self.tokens])
+        head = f'"start": {self.start}, "step": {self.step}, "text": {text}, "tokens": [{tokens}]'
+        return f'{{{head}, "committed": {committed}}}'
 
 
 @dataclass
@@ -146,7 +169,8 @@ class Chunk:
         candidates: for each gap, every size that was tried; on the last chunk.
         edits: what a revision changed, left to right; on the last chunk.
         auto: what was chosen for it, when the mode was left open; on the last chunk.
-        provisional: the block after the pass that this chunk comes from, when that was asked for; no part of `text`.
+        passes: the block after each denoising pass that this chunk comes from, when that was asked for; no part of
+            `text`.
     """
 
     text: str = ""
@@ -164,7 +188,7 @@ class Chunk:
     candidates: list[list[Candidate]] = field(default_factory=list)
     edits: list[Edit] = field(default_factory=list)
     auto: Decisions | None = None
-    provisional: Provisional | None = None
+    passes: tuple[Provisional, ...] = ()
 
     @property
     def last(self) -> bool:

@@ -209,7 +209,7 @@ class Stats:
     """The runtime's counts at one moment.
 
     Attributes:
-        running, waiting: requests. slots_used: share of the engine's slots for keys and values that sequences hold.
+        running, waiting: requests. slots: for keys and values; slots_used: share of them that sequences hold.
         passes_total: compiled calls. prompt_tokens, cached_tokens: looked up in the prefix cache; found there.
         prefix_bytes, grammar_bytes: what the prefix cache holds; what the grammars that are kept are counted with.
         auto_cycles: by the mode and the length of draft that `auto` chose. steps: of the scheduler, by their tokens.
@@ -232,3 +232,4 @@ class Stats:
     encoded_pictures: int = 0
     found_pictures: int = 0
     picture_bytes: int = 0
+    slots: int = 0

@@ -131,9 +131,6 @@ FIELDS: tuple[Field, ...] = (
         "false",
         "Send text as it is committed instead of once at the end; infill and revise always answer once, at the end.",
     ),
-    Field(
-        "stream_provisional", "bool", "false", "With stream: also send the block after each of its denoising passes."
-    ),
     *STREAM_FIELDS,
     Field(
         "stop_words",

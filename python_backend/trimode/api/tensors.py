@@ -244,10 +244,10 @@ OUTPUTS: tuple[Output, ...] = (
     Output(
         "provisional",
         "TYPE_STRING",
-        help="The block after a denoising pass: a JSON object with `start` (in tokens of the answer), `step` (passes "
-        "over the block), `text` (with ░ for masks) and `tokens`, objects with `id`, `text`, `state` "
-        "(`committed`, `provisional` or `masked`) and `prob`, the probability that the model gave the token when it "
-        "was chosen, or null.",
+        -1,
+        help="The block after each denoising pass of this response: JSON objects with `start` (in tokens of the "
+        "answer), `step` (passes over it), `text` (with ░ for masks), `committed` (what of `text_output` was final "
+        "since the pass before) and `tokens` (`id`, `text`, `state`, `prob`: its probability when it was chosen).",
         asked_by="stream_provisional",
         every=True,
     ),
@@ -267,13 +267,13 @@ def instance_group(gpus: Sequence[int] = ()) -> str:
     return f"instance_group [ {{ count: 1, kind: KIND_GPU, gpus: [ {', '.join(map(str, gpus))} ] }} ]"
 
 
-def config_pbtxt(gpus: Sequence[int] = (), modes: Sequence[str] = ()) -> str:
+def config_pbtxt(gpus: Sequence[int] = (), modes: Sequence[str] = (), name: str = MODEL_NAME) -> str:
     """Return the text of config.pbtxt, with an instance on each of `gpus`, naming `modes`, if there are any."""
     lines = [
         # The old name of this module, byte for byte as it was, for as long as that name works.
         "# Written by: python -m trimode.triton.tensors. A test holds it equal to fields.FIELDS.",
         "# Without dynamic_batching: the model batches by itself, and the batcher would stall it for 500 ms at a time.",
-        f'name: "{MODEL_NAME}"',
+        f'name: "{name}"',
         'backend: "python"',
         "max_batch_size: 0",
         "model_transaction_policy { decoupled: true }",

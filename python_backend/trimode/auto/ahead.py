@@ -1,31 +1,34 @@
-"""AheadDrafts: whether quadratic passes pay now, in which shape, and how much worse the drafts are that they make.
+"""AheadDrafts: whether quadratic passes pay now and in which shape; what their drafts are worth and what they cost.
 
 Such a draft is made before the token is known that it follows, and is refused more often than one of a pass of its own.
-How much more is one factor, learnt from what verifications found. shapes.py has the arithmetic.
+How much more is one factor, learnt from what verifications found. A mask and a position for each token make the pass
+dearer than another of as many tokens: the second factor, learnt from what passes took. shapes.py has the arithmetic.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from math import log
+from functools import lru_cache, partial
+from itertools import accumulate, pairwise
+from math import exp, log
+from operator import mul
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from ..decoding.quadratic_shape import QuadraticShape
+from .cost_curve import MOST_SURPRISE
 from .shapes import best_shape, most_tokens_per_second
 from .throughput import Costs, Load
 from .tuning import TUNING
 
-Floats = npt.NDArray[np.float64]
 STEP = 0.25
 """Step of the logarithms by which chances and costs are rounded to find a shape that was worked out before."""
-REMEMBERED = 64
-"""Shapes remembered by what they were chosen for; when there are more, all are worked out again."""
+REMEMBERED = 1024
+"""Shapes remembered by what they were chosen for; when there are more, all are worked out again.
+
+One request at a time leads to some 50; there are more for each number of requests that run together.
+"""
 
 
 @dataclass(frozen=True)
@@ -66,12 +69,31 @@ class AheadDrafts:
     def __init__(self, limits: PassLimits) -> None:
         self.limits = limits
         self._refused = self._expected = TUNING.prior_refusals
+        self._surprise, self._tried = 0.0, False  # the logarithm of `dearer`; whether it was learnt of since `forget`
         self._chosen: dict[tuple[object, ...], _Chosen] = {}
 
     @property
     def factor(self) -> float:
         """How many times as often a token of such a draft is refused as one of a draft of a pass of its own."""
         return max(self._refused / self._expected, 1.0)
+
+    @property
+    def dearer(self) -> float:
+        """How many times as long such a pass takes as another call of as many tokens."""
+        return exp(self._surprise)
+
+    def took(self, seconds: float, expected: float) -> None:
+        """Learn from what a pass took.
+
+        A mask for each token makes none cheaper, and a machine that is slow for a while must not rule passes out for
+        long. So `dearer` is between 1 and the exponential of MOST_SURPRISE, however wrong the curve has become.
+
+        Args:
+            expected: seconds that the cost curve has for another call of as many tokens.
+        """
+        surprise = log(max(seconds, 1e-9) / expected) - self._surprise
+        step = TUNING.learning_rate * max(-MOST_SURPRISE, min(MOST_SURPRISE, surprise))
+        self._surprise, self._tried = min(max(self._surprise + step, 0.0), MOST_SURPRISE), True
 
     def learn(self, committed: int, width: int, runs: Sequence[float]) -> None:
         """Learn from the verification of such a draft of `width` tokens, of which `committed` became the answer's.
@@ -82,13 +104,15 @@ class AheadDrafts:
         places = min(committed, width - 1)
         if places < 1:
             return
-        refusals = 1.0 - _chances(np.asarray(runs[: places + 2], dtype=np.float64), 1.0)
         self._refused += committed < width
-        self._expected += float(refusals.sum())
+        self._expected += sum(1.0 - chance for chance in _chances(runs[: places + 2], 1.0))
 
     def forget(self) -> None:
         """Trust a little less in what was found, once a request ended: what is not tried is not learnt."""
         old = 1.0 / TUNING.requests_kept
+        if not self._tried:
+            self._surprise *= 1.0 - old
+        self._tried = False
         self._refused += old * (TUNING.prior_refusals - self._refused)
         self._expected += old * (TUNING.prior_refusals - self._expected)
 
@@ -107,28 +131,27 @@ class AheadDrafts:
         count, longest = len(runs), len(runs[0]) - 1
         if longest < 2:
             return 0.0, None
-        mean: Floats = np.mean(np.asarray(runs, dtype=np.float64), axis=0)  # (longest + 1,)
 
-        @lru_cache
-        def seconds(tokens: int) -> float:
-            return self.pass_seconds(costs, load, capacity, count, tokens)
+        def mean(length: int) -> float:
+            return sum(one[length] for one in runs) / count
 
-        unit, least = seconds(longest), min(TUNING.draft_lengths[0], longest)
-        marks = (mean[least], mean[longest], self.factor, unit / seconds(1))
-        key = (count, load, capacity, longest, *(round(log(mark) / STEP) for mark in marks))
+        seconds: Callable[[int], float] = partial(self.pass_seconds, costs, load, capacity, count)
+        unit, factor = seconds(longest), self.factor
+        marks = (mean(min(TUNING.draft_lengths[0], longest)), mean(longest), factor, unit / seconds(1))
+        key = (count, load._replace(dearer=1.0), longest, *(round(log(mark) / STEP) for mark in marks))
         found = self._chosen.get(key)
         if found is None:
             if len(self._chosen) >= REMEMBERED:
                 self._chosen.clear()
-            bound = most_tokens_per_second(_chances(mean, self.factor), seconds)
-            found = self._chosen[key] = _Chosen(bound * unit / mean[longest], longest, None)
+            bound = most_tokens_per_second(_chances([*map(mean, range(longest + 1))], factor), lru_cache(seconds))
+            found = self._chosen[key] = _Chosen(bound * unit / mean(longest), longest, None)
         scale = count / unit
-        if found.shape is None and scale * found.scaled * mean[found.length] > bar:
-            rows = count + load.quadratic
-            rate, shape = best_shape(_chances(mean, self.factor), seconds, self.limits.fit, rows)
+        if found.shape is None and scale * found.scaled * mean(found.length) > bar:
+            chances, rows = _chances([*map(mean, range(longest + 1))], factor), count + load.quadratic
+            rate, shape = best_shape(chances, lru_cache(seconds), self.limits.fit, rows)
             length = longest if shape is None else shape.length
-            found = self._chosen[key] = _Chosen(rate * unit / mean[length], length, shape)
-        rate = scale * found.scaled * float(mean[found.length])
+            found = self._chosen[key] = _Chosen(rate * unit / mean(length), length, shape)
+        rate = scale * found.scaled * mean(found.length)
         return (rate, found.shape) if found.shape is not None and rate > bar else (0.0, None)
 
     def expected_tokens(self, runs: Sequence[float], longest: int) -> list[float]:
@@ -137,25 +160,28 @@ class AheadDrafts:
         Args:
             runs: of a request, expected tokens of a cycle with a draft of a pass of its own, by length.
         """
-        return [0.0, *_chances(np.asarray(runs[: longest + 1]), self.factor).cumprod().cumsum().tolist()]
+        return [0.0, *accumulate(accumulate(_chances(runs[: longest + 1], self.factor), mul))]
 
     def pass_seconds(self, costs: Costs, load: Load, capacity: int, count: int, tokens: int) -> float:
         """Return what a step takes in which `count` requests have a pass of `tokens` tokens each, beside `load`."""
-        seconds = Load(load.singles, load.blocks, load.width).seconds(costs, capacity)
+        seconds = load._replace(quadratic=0).seconds(costs, capacity) if load.singles or load.blocks else 0.0
         count, tokens = count + load.quadratic, max(tokens, load.quadratic_tokens)
         at_once = max(1, self.limits.call_tokens // tokens)
         whole, rest = divmod(count, at_once)
-        if whole:
-            seconds += whole * costs.seconds(at_once, tokens, capacity)
-        return seconds + (costs.seconds(rest, tokens, capacity) if rest else 0.0)
+        passes = whole * costs.seconds(at_once, tokens, capacity) if whole else 0.0
+        if rest:
+            passes += costs.seconds(rest, tokens, capacity)
+        return seconds + self.dearer * passes
 
 
-def _chances(runs: Floats, factor: float) -> Floats:
-    """Return (L,) the chances of a draft's tokens to be right if those before are, refused `factor` times as often.
+def _chances(runs: Sequence[float], factor: float) -> list[float]:
+    """Return the chances of a draft's tokens to be right if those before are, refused `factor` times as often.
+
+    Plain floats: for as few as a draft has, arrays take several times as long.
 
     Args:
-        runs: (L + 1,) expected tokens of a cycle by length of draft.
+        runs: expected tokens of a cycle by length of draft, from 0 on; one more than there are chances.
     """
-    reach = np.diff(runs)
-    right = np.minimum(reach[1:] / np.maximum(reach[:-1], 1e-9), 1.0)
-    return np.append(1.0, 1.0 - np.minimum(1.0, factor * (1.0 - right)))
+    reach = [longer - shorter for shorter, longer in pairwise(runs)]
+    right = (min(after / max(before, 1e-9), 1.0) for before, after in pairwise(reach))
+    return [1.0, *(1.0 - min(1.0, factor * (1.0 - chance)) for chance in right)]

@@ -28,12 +28,13 @@ from .tuning import TUNING
 
 
 class Call(NamedTuple):
-    """An engine call of a step: rows, tokens of the longest, capacity of the cache, seconds."""
+    """An engine call of a step: rows, tokens of the longest, capacity of the cache, seconds, whether quadratic."""
 
     rows: int
     tokens: int
     capacity: int
     seconds: float
+    quadratic: bool = False
 
 
 class Auto:
@@ -88,7 +89,7 @@ class Auto:
         state = self._states[seq] = AutoState(self.similar.prior(prompt), prompt)
         room = self._most_tokens - len(seq.prompt) - seq.params.max_tokens
         if Mode.DIFFUSION.value in seq.params.auto_allow and room >= seq.block_length:
-            self._offer_diffusion(seq, state, _load(running), capacity)
+            self._offer_diffusion(seq, state, _load(running, self.ahead), capacity)
         if seq.mode is Mode.AUTOREGRESSIVE and seq.free_drafts is None:
             self._begin(seq, running, capacity)
 
@@ -103,7 +104,7 @@ class Auto:
         new = [seq for seq in deciding if not self._states[seq].joined]
         if len(new) == len(deciding):
             self._length = self._shape = None  # what others chose before says nothing
-        fixed = _load([seq for seq in running if seq.params.mode is not Mode.AUTO])
+        fixed = _load([seq for seq in running if seq.params.mode is not Mode.AUTO], self.ahead)
         taken = free_drafts.choose(self.curve, deciding, self._states, fixed, capacity)
         self._steps_left -= 1
         if self._steps_left < 0 or new or len(deciding) != self._last_count:
@@ -125,7 +126,7 @@ class Auto:
         for call in calls:
             share = self._overhead.seconds(call.rows, None if around is None else around / len(calls))
             if share is not None:
-                self.curve.observe(call.rows, call.tokens, call.capacity, call.seconds + share)
+                _learn(self.curve, self.ahead, call, call.seconds + share)
 
     def verified(self, seq: SequenceState, outcome: Committed) -> None:
         """Record what a verification confirmed, for a request in mode auto."""
@@ -172,9 +173,9 @@ class Auto:
         """Have the prompt's pass make the first draft if quadratic passes should follow: that saves one of them."""
         outlook, shape = self._cycles.outlook(seq), self._shape
         if not any(other in self._states for other in running):
-            load = _load(running)
+            load = _load(running, self.ahead)
             rate, _ = best_choice(self.curve, load, capacity, [outlook], None)
-            _, shape = self._best_shape([seq], [outlook], load, capacity, rate * (1.0 + TUNING.margin))
+            _, shape = self._best_shape([seq], [outlook], load, capacity, shape_bar(rate, kept=False))
         if shape is None or self.ahead is None or seq.guide is not None or shape.length > outlook.longest:
             return
         if len(seq.prompt) <= min(self.ahead.limits.row - shape.length, self._most_tokens - shape.most_tokens):
@@ -186,7 +187,7 @@ class Auto:
         seconds = self.curve.seconds(1 + load.blocks, max(seq.block_length, load.width), capacity)
         per_token = seconds * known.passes / known.tokens if known.tokens else 0.0
         exact, _ = best_choice(self.curve, load, capacity, outlooks := [self._cycles.outlook(seq)], None)
-        exact = max(exact, self._best_shape([seq], outlooks, load, capacity, exact)[0])
+        exact = max(exact, self._best_shape([seq], outlooks, load, capacity, shape_bar(exact, kept=False))[0])
         # Diffusion gives a different text, so it must be clearly faster.
         if per_token * exact * (1.0 + TUNING.margin) < 1.0:
             seq.diffuse()
@@ -203,7 +204,7 @@ class Auto:
         outlooks = [self._cycles.outlook(seq) for seq in deciding]
         last = None if self._shape is not None else self._length
         rate, length = best_choice(self.curve, load, capacity, outlooks, last) if self._block_size > 1 else (0.0, 0)
-        bar = shape_bar(rate, shape_kept=self._shape is not None, length_kept=length == last)
+        bar = shape_bar(rate, kept=self._shape is not None)
         _, shape = self._best_shape(deciding, outlooks, load, capacity, bar)
         self._length, self._shape, self._last_count = length, shape, len(deciding)
         for seq in deciding:
@@ -252,10 +253,20 @@ def _decodes(seq: SequenceState) -> bool:
     return seq.phase in (Phase.DECODE, Phase.DRAFT, Phase.VERIFY)
 
 
-def _load(seqs: Sequence[SequenceState]) -> Load:
+def _load(seqs: Sequence[SequenceState], ahead: AheadDrafts | None) -> Load:
     """Return the rows of `seqs` as they are decoded now; prompts that are being read are not part of these calls."""
     others = [seq for seq in seqs if seq.phase is not Phase.PREFILL]
     quadratic = [seq.block_length * (seq.block_length + 1) for seq in others if seq.shape is not None]
     blocks = [seq.block_length for seq in others if seq.mode is not Mode.AUTOREGRESSIVE and seq.shape is None]
     singles = len(others) - len(blocks) - len(quadratic)
-    return Load(singles, len(blocks), max(blocks, default=0), len(quadratic), max(quadratic, default=0))
+    dearer = 1.0 if ahead is None else ahead.dearer
+    return Load(singles, len(blocks), max(blocks, default=0), len(quadratic), max(quadratic, default=0), dearer)
+
+
+def _learn(curve: CostCurve, ahead: AheadDrafts | None, call: Call, seconds: float) -> None:
+    """Teach the curve what a call took. A quadratic pass teaches what it costs more, and the curve nothing."""
+    size = call.rows, call.tokens, call.capacity
+    if not call.quadratic:
+        curve.observe(*size, seconds)
+    elif ahead is not None:
+        ahead.took(seconds, curve.seconds(*size))

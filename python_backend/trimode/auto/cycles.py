@@ -76,7 +76,8 @@ class Cycles:
         if seq.shape != shape:
             modes.switch(seq, Mode.SELF_SPECULATION, shape.length, shape)
         heads = len(seq.current.tokens)
-        seconds = self._curve.seconds(running, heads + sum(shape.masks(heads)), capacity)
+        dearer = 1.0 if self.ahead is None else self.ahead.dearer
+        seconds = dearer * self._curve.seconds(running, heads + sum(shape.masks(heads)), capacity)
         state.count(f"{QUADRATIC}/{shape.length}", state.shape_tokens[min(heads, shape.length)], seconds)
         self.counts[QUADRATIC, shape.length] += 1
 

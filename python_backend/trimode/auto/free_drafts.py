@@ -64,7 +64,7 @@ def best_length(costs: Costs, load: Load, capacity: int, others: float, candidat
                 quadratic, largest = quadratic + 1, max(largest, one.width)
             else:
                 blocks, width = blocks + 1, max(width, min(length, one.longest) if gains else one.width)
-        return tokens / Load(load.singles, blocks, width, quadratic, largest).seconds(costs, capacity)
+        return tokens / Load(load.singles, blocks, width, quadratic, largest, load.dearer).seconds(costs, capacity)
 
     limit = max(one.longest for one in candidates)
     bar, chosen = rate(0) * (1.0 + TUNING.margin), 0
@@ -105,7 +105,7 @@ def choose(
             singles += 1
         else:
             blocks, width = blocks + 1, max(width, size)
-    rest = Load(singles, blocks, width, quadratic, largest)
+    rest = Load(singles, blocks, width, quadratic, largest, load.dearer)
     length = best_length(costs, rest, capacity, tokens, list(found.values()))
     taken = {seq for seq, one in found.items() if length and one.gains(length)}
     blocks += sum(seq in taken or not one.quadratic for seq, one in found.items())

@@ -127,12 +127,28 @@ class Outlook:
         summed = np.asarray(np.bincount(following.ravel(), ends, count * size * size), dtype=np.float64)
         chain = (1.0 - RARELY) * summed.reshape(count, size, size)
         chain[:, :, 0] += RARELY
-        equations = chain.transpose(0, 2, 1) - np.eye(size)
-        equations[:, -1] = 1.0
-        right = np.zeros((count, size, 1))
-        right[:, -1] = 1.0
-        shares: Floats = np.linalg.solve(equations, right)[:, :, 0]
-        return shares
+        return stationary(chain)
+
+
+def stationary(chain: Floats) -> Floats:
+    """Return (N, S) the long-run shares of the states of N Markov chains, each with one long run.
+
+    One state after the other is left out, and what went through it is spread over the rest (Grassmann, Taksar and
+    Heyman 1985): nothing is subtracted, and no library is asked that would have threads of its own spin for so little.
+
+    Args:
+        chain: (N, S, S) the chance of the state in a row to be followed by that in a column; the rows are overwritten.
+    """
+    size = chain.shape[1]
+    for at in range(size - 1, 0, -1):
+        left = chain[:, at, :at].sum(axis=1, keepdims=True)
+        chain[:, :at, at] /= np.maximum(left, np.finfo(np.float64).tiny)
+        chain[:, :at, :at] += chain[:, :at, at, None] * chain[:, at, None, :at]
+    shares: Floats = np.ones(chain.shape[:2])
+    for at in range(1, size):
+        shares[:, at] = (shares[:, :at] * chain[:, :at, at]).sum(axis=1)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares
 
 
 def best_shape(

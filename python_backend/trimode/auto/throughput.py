@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from .acceptance import Floats
 from .tuning import TUNING
@@ -21,13 +21,13 @@ class Costs(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Load:
+class Load(NamedTuple):
     """Rows that are in the next calls whatever is chosen.
 
     Attributes:
         singles, blocks: single tokens, and blocks. width: tokens of the longest of these blocks.
         quadratic: quadratic passes, whose call is their own. quadratic_tokens: tokens of the largest of them.
+        dearer: how many times as long that call takes as another one of as many tokens.
     """
 
     singles: int = 0
@@ -35,11 +35,16 @@ class Load:
     width: int = 0
     quadratic: int = 0
     quadratic_tokens: int = 0
+    dearer: float = 1.0
 
     def seconds(self, costs: Costs, capacity: int) -> float:
         """Return what its calls take together: one for each kind of rows."""
-        kinds = ((self.singles, 1), (self.blocks, self.width), (self.quadratic, self.quadratic_tokens))
-        return sum(costs.seconds(rows, tokens, capacity) for rows, tokens in kinds if rows)
+        taken = costs.seconds(self.singles, 1, capacity) if self.singles else 0.0
+        if self.blocks:
+            taken += costs.seconds(self.blocks, self.width, capacity)
+        if self.quadratic:
+            taken += self.dearer * costs.seconds(self.quadratic, self.quadratic_tokens, capacity)
+        return taken
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ def tokens_per_second(
         gain: tokens that all of them give in a cycle, which is two calls: a draft and its verification.
     """
     width = max(length, load.width)
-    rows = Load(singles + load.singles, blocks + load.blocks, width, load.quadratic, load.quadratic_tokens)
+    rows = load._replace(singles=singles + load.singles, blocks=blocks + load.blocks, width=width)
     return (singles + gain / 2) / rows.seconds(costs, capacity)
 
 
@@ -104,15 +109,15 @@ def best_choice(
     return best, chosen
 
 
-def shape_bar(rate: float, *, shape_kept: bool, length_kept: bool) -> float:
+def shape_bar(rate: float, *, kept: bool) -> float:
     """Return the tokens a second that quadratic passes must exceed to be chosen in place of the best other choice.
 
+    They must be better by a margin, not just as good: more of what they promise is an estimate.
+
     Args:
-        rate: of the best other choice.
-        shape_kept: whether such passes were the last choice, which counts more. length_kept: whether that one was.
+        rate: of the best other choice. kept: whether such passes were the last choice, which needs no margin.
     """
-    keep = 1.0 + TUNING.margin
-    return rate / keep if shape_kept else rate * keep if length_kept else rate
+    return rate if kept else rate * (1.0 + TUNING.margin)
 
 
 def trial_length(

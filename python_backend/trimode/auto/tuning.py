@@ -15,7 +15,7 @@ class AutoTuning:
         draft_lengths: tokens; the lengths to choose among. Steps of half and a third: the rate of a length is flat
             around the best one, so that finer ones win less than `margin`.
         margin: relative gain that another choice needs, however many requests there are: the best of several estimates
-            promises too much.
+            promises too much. Quadratic passes need it to be chosen, and not to be left.
         hold_calls: calls for which a choice is kept: two drafts and their verifications, as what is learnt in fewer
             changes no choice. Single tokens, which teach nothing of drafts, are kept for twice as many.
         horizon_tokens: tokens of an answer for which what its drafts showed is taken to hold: most are not longer.

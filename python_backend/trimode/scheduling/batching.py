@@ -48,7 +48,7 @@ def pack(planned: list[tuple[Job, Row]]) -> list[list[tuple[Job, Row]]]:
     masked: list[tuple[Job, Row]] = []
     groups: list[list[tuple[Job, Row]]] = []
     for job, row in planned:
-        own_mask = not isinstance(row.sees, str)
+        own_mask = has_own_mask(row)
         if job.sequence.phase is Phase.PREFILL or (len(row.tokens) > MAX_BLOCK_LENGTH and not own_mask):
             groups.append([(job, row)])
         elif own_mask:
@@ -67,3 +67,8 @@ def _calls(passes: list[tuple[Job, Row]]) -> list[list[tuple[Job, Row]]]:
     width = max((len(row.tokens) for _, row in passes), default=1)
     per_call = max(1, MAX_CALL_TOKENS // width)
     return [passes[at : at + per_call] for at in range(0, len(passes), per_call)]
+
+
+def has_own_mask(row: Row) -> bool:
+    """Whether a row says for each of its tokens what it sees: it is a quadratic pass."""
+    return not isinstance(row.sees, str)

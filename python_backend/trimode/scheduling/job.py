@@ -38,12 +38,12 @@ class Job:
 
     Attributes:
         deliver: takes each chunk, and must not block.
-        watch: takes a chunk instead of `deliver` when a snapshot of the block goes with it.
+        watch: takes a chunk instead of `deliver` when snapshots of blocks go with it.
         prompt_text: text that goes out in front of the first chunk's.
         deadline, submitted: seconds of time.monotonic().
         timing: when what happened. made: when it was made, in nanoseconds since 1970.
-        pending: text that is certain and not sent. sent: how many tokens were sent, and sent_at: when, as `submitted`;
-            None before the first response.
+        pending: text that is certain and not sent. passes: snapshots of blocks that are not sent.
+        sent: how many tokens were sent, and sent_at: when, as `submitted`; None before the first response.
         owner: jobs of one owner belong to one request and share its turn; a job without one is its own.
         claim: whose request it is, and how urgent.
         arrival: its place in the order of arrival; the queue sets it. begun: its request had a slot before.
@@ -54,13 +54,14 @@ class Job:
     sequence: SequenceState
     text: AnswerText
     deliver: Callable[[Chunk], None]
-    watch: Callable[[Chunk, BlockSnapshot], None] = lambda chunk, snapshot: None
+    watch: Callable[[Chunk, list[BlockSnapshot]], None] = lambda chunk, passes: None
     prompt_text: str = ""
     deadline: float | None = None
     submitted: float = field(default_factory=time.monotonic)
     made: int = field(default_factory=time.time_ns)
     cancelled: bool = False
     pending: str = ""
+    passes: list[BlockSnapshot] = field(default_factory=list)
     sent: int = 0
     sent_at: float | None = None
     owner: object = None

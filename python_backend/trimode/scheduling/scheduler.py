@@ -28,7 +28,6 @@ from .job import Job
 from .prefix_cache import PrefixCache
 from .prefix_sharing import PrefixSharing, Reading
 from .queue import JobQueue
-from .snapshot import BlockSnapshot
 from .step_timer import StepTimer
 
 logger = logging.getLogger(__name__)
@@ -203,28 +202,28 @@ class Scheduler:
         watched = outcome.denoised and seq.params.returns.stream_provisional
         if not (outcome.tokens or seq.done or watched):
             return
-        if outcome.tokens:
-            job.timing.gave(len(outcome.tokens), time.monotonic())
-        delivery.add_text(job, outcome.tokens)
-        snapshot = BlockSnapshot.of(seq) if watched else None
+        if outcome.tokens or seq.done:
+            delivery.add_text(job, outcome.tokens)
+        if watched:
+            delivery.note_pass(job)
         if seq.done:
-            self._finish(job, snapshot)
-        elif snapshot or delivery.is_due(job):
-            self._send(job, Chunk(), snapshot)
+            self._finish(job)
+        elif delivery.is_due(job):
+            self._send(job, Chunk())
 
-    def _finish(self, job: Job, snapshot: BlockSnapshot | None) -> None:
+    def _finish(self, job: Job) -> None:
         """Send the last chunk. The job is removed first: a client with its answer must never find it still running."""
         self._queue.remove(job)
         try:
-            self._send(job, delivery.last_chunk(job, self._auto.decisions(job.sequence)), snapshot)
+            self._send(job, delivery.last_chunk(job, self._auto.decisions(job.sequence)))
         except BaseException:
             self._queue.running.append(job)
             raise
         with working_for(job.claim.name):
             self._release(job.sequence)
 
-    def _send(self, job: Job, chunk: Chunk, snapshot: BlockSnapshot | None) -> None:
-        delivery.send(job, chunk, snapshot)
+    def _send(self, job: Job, chunk: Chunk) -> None:
+        delivery.send(job, chunk)
 
     def _blame(self, jobs: list[Job], cause: Exception) -> None:
         """End `jobs` with `cause`; the loop goes on unless the GPU is lost."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ..auto.chooser import Call
 from ..engines.base import Engine, Row
-from .batching import reads_text
+from .batching import has_own_mask, reads_text
 from .job import Job
 
 
@@ -32,7 +32,8 @@ class StepTimer:
             self._plain = False
         else:
             longest = max(len(row.tokens) for _, row in group)
-            self.calls.append(Call(len(group), longest, engine.capacity, seconds))
+            quadratic = any(has_own_mask(row) for _, row in group)
+            self.calls.append(Call(len(group), longest, engine.capacity, seconds, quadratic))
 
     def failed(self) -> None:
         """Record that a call failed, so that the time around the others is not known."""

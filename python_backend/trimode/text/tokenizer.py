@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import tokenizers
-from tokenizers import processors
+from tokenizers import decoders, processors
 
 from ..bundle.manifest import CHAT_TEMPLATE, TOKENIZER, TOKENIZER_CONFIG, Manifest
 from ..errors import BundleError, Described, RequestError, TrimodeError, shorten
@@ -60,6 +60,7 @@ class Tokenizer:
         self._backend = backend
         self.to_json: Callable[[], str] = backend.to_str  # the text of a tokenizer.json that makes the same tokens
         self._capacity = capacity
+        self.joins = isinstance(backend.decoder, decoders.ByteLevel)  # a text is its tokens' texts joined
         # Nothing is ever added to a text, so this only counts a token's spaces among the characters it belongs to.
         backend.post_processor = processors.ByteLevel(trim_offsets=False)
         self._template = ChatTemplate(template, special) if isinstance(template, str) else template
@@ -159,8 +160,7 @@ class Tokenizer:
 
     def meeting(self, text: str) -> list[int]:
         """Return, in order, the ids of tokens whose text begins with `text`, or with which `text` begins."""
-        low = bisect_left(self._by_text, (text, -1))
-        high = bisect_left(self._by_text, (text + LAST, -1))
+        low, high = bisect_left(self._by_text, (text, -1)), bisect_left(self._by_text, (text + LAST, -1))
         longer = [number for _, number in self._by_text[low:high]]
         shorter = [number for end in range(1, len(text)) for number in self._of_text(text[:end])]
         return sorted([*longer, *shorter])

@@ -143,9 +143,9 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
     `cum_log_probs` is the sum over every chunk up to this one.
     """
     values: dict[str, Sequence[object]] = {"text_output": [chunk.text]}
-    if chunk.provisional is not None:
-        values["provisional"] = [json.dumps(asdict(chunk.provisional))]
-    watched_only = chunk.provisional is not None and not chunk.token_ids
+    if chunk.passes:
+        values["provisional"] = [block.as_json for block in chunk.passes]
+    watched_only = bool(chunk.passes) and not chunk.token_ids
     if params.returns.return_token_ids and not watched_only:
         values["output_ids"] = chunk.token_ids
     if params.returns.return_log_probs and not watched_only:

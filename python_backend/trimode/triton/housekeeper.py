@@ -23,6 +23,7 @@ from ..metrics import (
     PREFIX_HITS,
     PREFIX_QUERIES,
     RUNNING,
+    SLOTS,
     SLOTS_USED,
     WAITING,
     Recorder,
@@ -119,6 +120,7 @@ class Housekeeper:
         own = (self._instance,)  # the label of metrics that instances must not add up
         record.level(RUNNING, stats.running, own)
         record.level(WAITING, stats.waiting, own)
+        record.level(SLOTS, stats.slots, own)
         record.level(SLOTS_USED, round(stats.slots_used, 4), own)
         record.level(PREFIX_BYTES, stats.prefix_bytes, own)
         record.level(GRAMMAR_BYTES, stats.grammar_bytes, own)

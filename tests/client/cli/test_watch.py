@@ -19,19 +19,19 @@ from tests.support.fake_server import FIRST, LAST, STALL, Script, http_server
 STATES: dict[str, TokenState] = {"c": "committed", "p": "provisional", "m": "masked"}
 
 
-def block(states: str, *texts: str, start: int = 0, step: int = 1) -> Provisional:
+def block(states: str, *texts: str, start: int = 0, step: int = 1, committed: str = "") -> Provisional:
     tokens = [
         ProvisionalToken(7 if state != "m" else None, text, STATES[state])
         for state, text in zip(states, texts, strict=True)
     ]
-    return Provisional(start, step, "".join(texts), tuple(tokens))
+    return Provisional(start, step, "".join(texts), tuple(tokens), committed)
 
 
 def wire(told: Provisional) -> str:
     return json.dumps({**vars(told), "tokens": [vars(token) for token in told.tokens]})
 
 
-SEEN = [
+SEEN: list[dict[str, Any]] = [
     {"text_output": "", "provisional": wire(block("pmp", "He", "░", "o\n"))},
     {**FIRST, "provisional": wire(block("ccp", "H", "el", "lo\n", step=2))},
     LAST,
@@ -52,6 +52,12 @@ def test_a_pipe_gets_a_line_for_each_pass_then_the_text(capsys: pytest.CaptureFi
     assert shown.out.splitlines() == ["    0   1  [He]░[o\\n]", "    0   2  Hel[lo\\n]", "Hello"]
     assert "3 tokens, 2 forwards" in shown.err
     assert (asked["mode"], asked["stream"], asked["stream_provisional"]) == ("diffusion", True, True)
+
+
+def test_passes_that_come_together_are_a_line_each(capsys: pytest.CaptureFixture[str]) -> None:
+    together = {**FIRST, "provisional": [one["provisional"] for one in SEEN[:2]]}
+    assert run("--stream-interval-ms", "33", steps=[together, LAST])[1]["stream_interval_ms"] == 33
+    assert capsys.readouterr().out.splitlines() == ["    0   1  [He]░[o\\n]", "    0   2  Hel[lo\\n]", "Hello"]
 
 
 def test_self_speculation_is_watched_when_asked_for() -> None:
@@ -124,9 +130,20 @@ def test_states_differ_in_style_and_text_is_no_markup() -> None:
     assert {str(span.style) for span in shown.spans} >= {"yellow underline", "dim"}
 
 
+def test_of_passes_that_come_together_the_last_is_drawn_where_it_still_stands() -> None:
+    early, late = block("p", "early"), block("p", "late", start=2, committed="ab")
+    for text, seen in (("ab", "late"), ("abc", "ab")):  # what came after the block is final
+        console = terminal(width=40)
+        watch.play([Piece(text, provisional=late, earlier=(early,))], console)
+        written = console.file.getvalue()  # type: ignore[attr-defined]
+        assert "2 passes" in written and seen in written and "early" not in written
+        assert ("late" in written) is (text == "ab")
+
+
 def test_a_terminal_is_never_told_what_the_model_says() -> None:
     console = terminal(width=40)
-    pieces = [Piece("\x1b[2Ja", provisional=block("p", "\x07b\x9b")), Piece("", provisional=block("p", "\x1b]0;c"))]
+    shown = block("p", "\x07b\x9b", committed="\x1b[2Ja")
+    pieces = [Piece("\x1b[2Ja", provisional=shown), Piece("", provisional=block("p", "\x1b]0;c"))]
     watch.play(pieces, console)
     written = console.file.getvalue()  # type: ignore[attr-defined]
     assert "\x1b[2Ja" not in written and "\x07" not in written and "\x1b]0" not in written

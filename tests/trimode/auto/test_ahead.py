@@ -52,6 +52,35 @@ def test_what_was_found_is_forgotten_with_time() -> None:
     assert drafts.factor < 1.2
 
 
+def test_how_much_dearer_a_pass_is_is_learnt_and_counts_in_what_it_takes() -> None:
+    drafts, device = AheadDrafts(PassLimits()), Flat()
+    before = drafts.pass_seconds(device, Load(singles=1), 64, 2, 8)
+    assert before == pytest.approx(2.0) and drafts.dearer == 1.0
+    for _ in range(200):
+        drafts.took(1.3, 1.0)
+        drafts.forget()  # nothing, while it is tried
+    assert drafts.dearer == pytest.approx(1.3, rel=0.01)
+    assert drafts.pass_seconds(device, Load(singles=1), 64, 2, 8) == pytest.approx(1.0 + drafts.dearer)
+    rate, shape = drafts.best(device, Load(), 64, [RUNS], bar=1.0)
+    cheap, same = AheadDrafts(PassLimits()).best(device, Load(), 64, [RUNS], bar=1.0)
+    assert same == shape and rate == pytest.approx(cheap / drafts.dearer)
+    for _ in range(2000):
+        drafts.forget()
+    assert drafts.dearer < 1.01
+
+
+def test_a_pass_that_something_held_up_says_little() -> None:
+    drafts = AheadDrafts(PassLimits())
+    drafts.took(100.0, 1.0)
+    assert 1.0 < drafts.dearer < 1.05
+    for _ in range(200):
+        drafts.took(100.0, 1.0)
+    assert drafts.dearer < 1.5
+    for _ in range(200):
+        drafts.took(0.01, 1.0)
+    assert drafts.dearer == 1.0, "the curve is wrong, and of other calls as much"
+
+
 def test_a_single_token_says_nothing() -> None:
     drafts = AheadDrafts(PassLimits())
     drafts.learn(1, 1, RUNS)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trimode.auto.shapes import RARELY, Outlook, best_shape, most_tokens_per_second
+from trimode.auto.shapes import RARELY, Outlook, best_shape, most_tokens_per_second, stationary
 from trimode.decoding.quadratic_shape import QuadraticShape
 
 from tests.support.arrays import Array
@@ -175,3 +175,19 @@ def test_no_shape_exceeds_the_bound(chances: list[float], fixed: float, inner: l
     outlook = Outlook(every)
     assert rate_of(outlook, shape, seconds) <= most_tokens_per_second(every, seconds) * (1 + 1e-9)
     assert outlook.ends.sum(axis=1) == pytest.approx(np.ones(size))
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 32])
+def test_the_long_run_of_a_chain_is_what_its_steps_do_not_change(size: int) -> None:
+    chains = np.random.default_rng(size).random((7, size, size)) ** 6
+    chains /= chains.sum(axis=2, keepdims=True)
+    shares = stationary(chains.copy())
+    assert shares.shape == (7, size) and (shares >= 0.0).all()
+    np.testing.assert_allclose(shares.sum(axis=1), 1.0)
+    np.testing.assert_allclose(np.einsum("ns,nst->nt", shares, chains), shares, atol=1e-12)
+
+
+def test_states_that_are_never_met_have_no_share() -> None:
+    chain = np.array([[[0.5, 0.5, 0.0], [1.0, 0.0, 0.0], [0.0, 0.0, 1.0]]])
+    chain[0, 2] = [1.0, 0.0, 0.0]
+    np.testing.assert_allclose(stationary(chain), [[2 / 3, 1 / 3, 0.0]])

@@ -58,11 +58,9 @@ def test_the_last_choice_is_kept_unless_another_is_clearly_better() -> None:
     assert TUNING.margin > 0.02
 
 
-def test_the_last_choice_counts_more_whether_it_is_a_length_or_a_shape() -> None:
-    keep = 1.0 + TUNING.margin
-    assert shape_bar(100.0, shape_kept=True, length_kept=False) == 100.0 / keep
-    assert shape_bar(100.0, shape_kept=False, length_kept=True) == 100.0 * keep
-    assert shape_bar(100.0, shape_kept=False, length_kept=False) == 100.0
+def test_a_shape_must_be_clearly_better_unless_it_was_the_last_choice() -> None:
+    assert shape_bar(100.0, kept=False) == 100.0 * (1.0 + TUNING.margin)
+    assert shape_bar(100.0, kept=True) == 100.0
 
 
 @pytest.mark.parametrize(("gain", "now", "length"), [(1.02, 0, 0), (1.04, 0, 8), (1.02, None, 8), (1.02, 8, 8)])

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from typing import Any
 
 import pytest
 from trimode.api.answer import Chunk, Decisions
 from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
+from trimode.decoding.block import Block
 from trimode.decoding.sequence import SequenceState
-from trimode.errors import EngineError
+from trimode.errors import CancelledError, EngineError, TrimodeError
 from trimode.scheduling import delivery
 from trimode.scheduling.job import Job
 from trimode.scheduling.outbox import Outbox
+from trimode.scheduling.snapshot import BlockSnapshot
 from trimode.text.answer_text import AnswerText
 
 from tests.support.toy import EOS, MASK, VOCAB, byte_tokenizer
@@ -73,6 +76,80 @@ def test_tokens_wait_no_longer_than_the_interval(milliseconds: int, since: float
     job.sent, job.sent_at = 2, job.sent_at - since
     delivery.add_text(job, ids[2:])
     assert delivery.is_due(job) is due
+
+
+WATCHED: dict[str, Any] = {"mode": "diffusion", "stream": True, "stream_provisional": True}
+
+
+def watched(text: str, **given: Any) -> tuple[Job, list[tuple[Chunk, list[BlockSnapshot]]]]:
+    """A job whose answer so far is `text`, all said, with a block of two tokens behind it, and what it sent."""
+    job, _, ids = job_of(text, **WATCHED, **given)
+    delivery.add_text(job, ids)
+    job.sequence.block = Block.masked(1 + len(ids), 2, MASK, 2)
+    seen: list[tuple[Chunk, list[BlockSnapshot]]] = []
+    job.deliver = lambda chunk: seen.append((chunk, []))
+    job.watch = lambda chunk, passes: seen.append((chunk, passes))
+    return job, seen
+
+
+def test_without_milliseconds_a_block_goes_after_each_pass() -> None:
+    job, _ = watched("")
+    delivery.send(job, Chunk())
+    assert not delivery.is_due(job)
+    delivery.note_pass(job)
+    assert delivery.is_due(job)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+@pytest.mark.parametrize(("since", "due"), [(1.0, True), (0.0, False)])
+def test_passes_wait_until_so_long_after_the_last_response_or_the_request(sent: bool, since: float, due: bool) -> None:
+    job, _ = watched("", stream_interval_ms=900)
+    job.submitted = time.monotonic() + 10**6
+    if sent:
+        delivery.send(job, Chunk())
+        job.sent_at = time.monotonic() - since if since else time.monotonic() + 10**6
+    elif since:
+        job.submitted = time.monotonic() - since
+    delivery.note_pass(job)
+    assert delivery.is_due(job) is due
+
+
+def test_passes_and_the_text_beside_them_go_in_order_and_once() -> None:
+    job, seen = watched("abc", stream_interval_ms=10**9)
+    job.prompt_text = "prompt:"
+    delivery.note_pass(job)
+    job.sequence.current.decide({0: 9})
+    job.sequence.current.step += 2
+    job.pending += "d"
+    delivery.note_pass(job)
+    assert not delivery.is_due(job)
+    delivery.send(job, Chunk())
+    delivery.send(job, Chunk())
+    (chunk, passes), (rest, none) = seen
+    assert (chunk.text, rest.text, none) == ("prompt:abcd", "", [])
+    assert [(one.step, one.said, one.open.tolist()) for one in passes] == [
+        (1, 10, [True, True]),
+        (2, 11, [False, True]),
+    ]
+
+
+def test_a_response_has_a_limited_number_of_passes() -> None:
+    job, _ = watched("", stream_interval_ms=10**9)
+    job.submitted = time.monotonic() + 10**6
+    for _ in range(delivery.MOST_PASSES - 1):
+        delivery.note_pass(job)
+    assert not delivery.is_due(job)
+    delivery.note_pass(job)
+    assert delivery.is_due(job)
+
+
+@pytest.mark.parametrize("error", [EngineError("no memory"), CancelledError()], ids=str)
+def test_passes_that_wait_go_before_what_ends_the_answer(error: TrimodeError) -> None:
+    job, seen = watched("", stream_interval_ms=10**9)
+    delivery.note_pass(job)
+    delivery.send_held_back(job)
+    job.deliver(delivery.last_chunk(job, None, error))
+    assert [(len(passes), chunk.error) for chunk, passes in seen] == [(1, None), (0, error)]
 
 
 def test_a_stop_word_ends_the_answer_at_its_token() -> None:

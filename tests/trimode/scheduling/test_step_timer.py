@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from trimode.api.answer import Chunk
+from trimode.auto.ahead import PassLimits
 from trimode.auto.chooser import Auto, Call
 from trimode.auto.cost_curve import ROWS, TOKENS, CostCurve
 from trimode.auto.tuning import TUNING
@@ -121,6 +123,29 @@ def test_what_is_done_around_a_call_is_part_of_it() -> None:
     auto.observe([Call(3, 8, SMALL, 0.005)], None)
     assert curve.noted == [(2, 1, SMALL), (1, 8, SMALL), (3, 1, SMALL), (3, 8, SMALL)]
     assert curve.seconds_noted == pytest.approx([0.003, 0.007, 0.005, 0.005 + known])
+
+
+def test_a_quadratic_pass_is_marked_and_teaches_what_it_costs_more() -> None:
+    curve = CostCurve(np.full((len(ROWS), len(TOKENS)), 0.001), SMALL)
+    auto = Auto(curve, 8, passes=PassLimits())
+    assert auto.ahead is not None
+    expected = curve.seconds(1, 20, SMALL)
+    for _ in range(200):
+        auto.observe([Call(1, 20, SMALL, 1.3 * expected, quadratic=True)], 0.0)
+    assert auto.ahead.dearer == pytest.approx(1.3, rel=0.01)
+    auto.ahead = None
+    for _ in range(20):
+        auto.observe([Call(1, 20, SMALL, 1.3 * expected, quadratic=True)], 0.0)
+    assert curve.seconds(1, 20, SMALL) == expected, "other calls cost what they did"
+
+
+@pytest.mark.parametrize("speculation", ["linear", "quadratic"])
+def test_passes_of_a_request_are_marked_by_their_kind(speculation: str) -> None:
+    seen: list[Call] = []
+    curve = Noting(ToyEngine())
+    with patch.object(Auto, "observe", lambda auto, calls, around: seen.extend(calls)):
+        ask_all(curve, asked("self_speculation", speculation=speculation, max_tokens=60))
+    assert seen and {call.quadratic for call in seen} == {speculation == "quadratic"}
 
 
 def test_what_surrounds_a_step_is_not_known_where_a_call_failed_or_an_answer_ended() -> None:

@@ -1,4 +1,4 @@
-"""How often a stream sends: its rows of the table, and how they go together. Knows nothing of clocks or chunks."""
+"""What a stream sends, and how often: its rows of the table, and how they go together. Knows nothing of clocks."""
 
 from __future__ import annotations
 
@@ -9,6 +9,13 @@ from ..choice_fields import INT32_MAX
 from ..field import Field
 
 STREAM_FIELDS: tuple[Field, ...] = (
+    Field(
+        "stream_provisional",
+        "bool",
+        "false",
+        "With stream: also send the block after each of its denoising passes; at once, or several together by "
+        "stream_interval_ms.",
+    ),
     Field(
         "stream_interval",
         "int",
@@ -23,7 +30,8 @@ STREAM_FIELDS: tuple[Field, ...] = (
         "int",
         "0",
         "With stream: milliseconds since the last response after which new tokens are sent, however few they are; 0 "
-        "for no such limit. Given without stream_interval, more than 0 counts alone.",
+        "for no such limit. Given without stream_interval, more than 0 counts alone. With stream_provisional, passes "
+        "wait for it too, 64 at most.",
         0,
         INT32_MAX,
     ),
@@ -50,8 +58,11 @@ def resolve_intervals(values: dict[str, Any], server: tuple[int, int]) -> None:
         server: the two values of a request that gives neither.
 
     Raises:
-        RequestError: the two have no meaning together, or there is no stream, or one that sends after each pass.
+        RequestError: the two have no meaning together, or there is no stream, or one of passes, whose tokens nobody
+            counts.
     """
+    watched = bool(values.get("stream_provisional"))
+    server = EVERY_TOKEN if watched else server
     given = [name for name in NAMES if name in values]
     milliseconds = values.get("stream_interval_ms", 0)
     tokens = values.get("stream_interval", 0 if milliseconds else server[0] or 1)
@@ -59,12 +70,12 @@ def resolve_intervals(values: dict[str, Any], server: tuple[int, int]) -> None:
     if given and asked != EVERY_TOKEN:
         if not values.get("stream"):
             raise _not_applicable(given[0], "needs stream", values[given[0]])
-        if values.get("stream_provisional"):
-            limit = "does not go together with stream_provisional, which sends after each pass"
-            raise _not_applicable(given[0], limit, values[given[0]])
+        if watched and tokens > 1:
+            limit = "does not go together with stream_provisional, whose passes stream_interval_ms alone holds back"
+            raise _not_applicable("stream_interval", limit, tokens)
         if problem := conflict(*asked):
             raise _not_applicable(*problem)
-    values.update(zip(NAMES, EVERY_TOKEN if values.get("stream_provisional") else asked, strict=True))
+    values.update(zip(NAMES, asked, strict=True))
 
 
 def _not_applicable(name: str, limit: str, given: object) -> RequestError:

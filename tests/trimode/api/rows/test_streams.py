@@ -10,6 +10,8 @@ from trimode.api.params import GenerationParams
 from trimode.api.rows.streams import EVERY_TOKEN
 from trimode.errors import RequestError
 
+WATCHED: dict[str, Any] = {"mode": "diffusion", "stream_provisional": True}
+
 
 def intervals(server: tuple[int, int] = EVERY_TOKEN, **given: Any) -> tuple[int, int]:
     defaults = Defaults(99, 8, 1, intervals=server)
@@ -40,7 +42,14 @@ def test_the_servers_own_hold_where_a_request_gives_neither() -> None:
     assert intervals((16, 200), stream_interval=4) == (4, 0)
     assert intervals((16, 200), stream_interval_ms=40) == (0, 40)
     assert intervals((16, 200), stream_interval_ms=0) == (16, 0)
-    assert intervals((16, 200), mode="diffusion", stream_provisional=True) == EVERY_TOKEN
+
+
+def test_of_a_stream_of_passes_milliseconds_alone_hold_any_back() -> None:
+    assert intervals((16, 200), **WATCHED) == EVERY_TOKEN
+    assert intervals((16, 200), **WATCHED, stream_interval_ms=0) == EVERY_TOKEN
+    assert intervals((16, 200), **WATCHED, stream_interval_ms=33) == (0, 33)
+    assert intervals(**WATCHED, stream_interval=0, stream_interval_ms=33) == (0, 33)
+    assert intervals((16, 200), **WATCHED, stream_interval=1) == EVERY_TOKEN
 
 
 @pytest.mark.parametrize(
@@ -50,7 +59,10 @@ def test_the_servers_own_hold_where_a_request_gives_neither() -> None:
         ({"stream_interval": 1, "stream_interval_ms": 5}, "stream_interval_ms", "has no effect beside"),
         ({"stream": False, "stream_interval": 8}, "stream_interval", "needs stream"),
         ({"stream": False, "stream_interval_ms": 8}, "stream_interval_ms", "needs stream"),
-        ({"mode": "diffusion", "stream_provisional": True, "stream_interval": 8}, "stream_interval", "each pass"),
+        ({**WATCHED, "stream_interval": 8}, "stream_interval", "alone holds back"),
+        ({**WATCHED, "stream_interval": 8, "stream_interval_ms": 5}, "stream_interval", "alone holds back"),
+        ({**WATCHED, "stream_interval": 1, "stream_interval_ms": 5}, "stream_interval_ms", "has no effect beside"),
+        ({**WATCHED, "stream": False, "stream_interval_ms": 5}, "stream_provisional", "needs stream"),
         ({"suffix": "b", "stream_interval": 8}, "stream_interval", "does not apply to filling gaps"),
     ],
 )
