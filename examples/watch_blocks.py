@@ -64,8 +64,8 @@ def main() -> None:
                 draw(stream, console, options.delay)
             else:
                 for piece in stream:
-                    if piece.provisional is not None:
-                        print(line_of(piece.provisional), flush=True)
+                    for block in piece.passes:
+                        print(line_of(block), flush=True)
                 print(stream.finish().text)
     except TrimodeClientError as exc:
         sys.exit(f"watch_blocks.py: {exc}")

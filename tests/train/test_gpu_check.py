@@ -7,13 +7,18 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from trimode_perf.common import published
-from trimode_perf.gpu import check, device, engines, model, parity, passes, product
+from trimode_perf.gpu import calls, check, device, engines, expected, model, needs, parity, passes, product
+from trimode_perf.gpu.attention import measure, variants
+from trimode_perf.gpu.record import Record
 
 ROOT = Path(__file__).parents[2]
 # What a plain machine with torch may lack.
@@ -26,7 +31,7 @@ sys.exit(main(["gpu", *sys.argv[1:]]))
 """
 Rehearsal = tuple[subprocess.CompletedProcess[str], dict[str, Any], str]
 PLACES = os.pathsep.join(str(ROOT / folder) for folder in ("perf", "train"))  # of what Makefile names, all it needs
-SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64", "--skip-product"]
+SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64", "--skip-attention", "--skip-product"]
 
 
 @pytest.fixture
@@ -62,6 +67,55 @@ def test_a_rehearsal_needs_torch_alone_and_gives_every_token(rehearsal: Rehearsa
     assert "onnxruntime cannot be imported" in found["parity"]["onnxruntime"]["skipped"]
 
 
+def test_expected_rows_are_compared_in_each_precision_that_can_be_had_here() -> None:
+    found = {(row["runtime"], row["precision"]): row for row in expected.compared("cpu")}
+    assert list(found) == expected.places()
+    for precision in expected.PRECISIONS:
+        assert found["torch", precision]["found"].startswith("as expected, relative RMS "), found
+        assert found["tensorrt", precision]["found"].startswith("skipped: "), found
+    assert not any(row["fault"] for row in found.values())
+    (left,) = expected.compared("cpu", expected.places()[1:])
+    assert (left["runtime"], left["precision"]) == ("torch", "bfloat16")
+
+
+def test_every_released_size_is_measured_the_most_useful_first() -> None:
+    asked = check.parser().parse_args([]).sizes
+    assert asked[0] == "8b" and sorted(asked) == sorted(published.CONFIGS)
+
+
+def test_random_calls_are_the_same_on_the_device_and_in_a_call_alone() -> None:
+    found = calls.compare("cpu", 60)
+    assert found["rows"] > 60 and "failed" not in found
+    assert found["largest"] == 0.0, "here both are the processor"
+    assert 0 <= found["alone"] <= calls.TOLERANCE
+    assert check.faults({"calls": found}) == []
+
+
+def test_an_engine_with_other_logits_in_random_calls_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = calls.open_on
+    opened: list[Any] = []
+
+    def open_on(kind: str, bundle: Path) -> Any:
+        opened.append(engine := right(kind, bundle))
+        if len(opened) == 1:
+            with torch.inference_mode():
+                engine._executor._network._weights.final_norm.mul_(1.01)
+        return engine
+
+    monkeypatch.setattr(calls, "open_on", open_on)
+    found = calls.compare("cpu", 10)
+    assert found["largest"] == pytest.approx(0.01, rel=0.1)
+    assert check.faults({"calls": found}) == [f"random calls: {found['failed']}"]
+
+
+def test_an_engine_that_answers_wrongly_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(F, "silu", lambda x: x)
+    (row,) = expected.compared("cpu", expected.places()[1:])
+    assert row["fault"] and "BundleError: " in row["found"] and "answers wrongly in bfloat16" in row["found"]
+    said = check.faults({"expected": [row]})
+    assert said == [f"expected rows, torch in bfloat16: {row['found']}"]
+
+
 def test_the_products_loop_is_skipped_where_it_lacks_something(rehearsal: Rehearsal) -> None:
     _, found, table = rehearsal
     assert "it needs numpy, tokenizers, regex, jinja2, pyyaml and llguidance" in found["product_skipped"]
@@ -91,6 +145,61 @@ def test_the_products_torch_engine_gives_every_token_through_the_rehearsal() -> 
     told = parity.check(engines.product_engine("cpu"))
     assert told["differing"] == []
     assert sum(row["asked"] for row in told["rows"]) == 96
+
+
+def test_attention_alone_is_rehearsed_in_every_way_that_can_be_had_here(rehearsal: Rehearsal) -> None:
+    _, found, table = rehearsal
+    timed = [row for row in found["attention"] if "milliseconds" in row]
+    shapes = {(row["variant"], row["rows"], row["tokens"], row["length"]) for row in timed}
+    ways = {name for name in variants.VARIANTS if name != "lengths" or find_spec("triton")}
+    work = measure.TINY_WORK
+    assert shapes == {(way, shape.rows, shape.tokens, shape.length) for way in ways for shape in work.shapes()}
+    for way in variants.VARIANTS.keys() - ways:
+        assert f"- {way}: skipped: triton cannot be imported: " in table
+    for shape in work.shapes():
+        assert f"| {shape.rows} | {shape.tokens} | {shape.length} | " in table
+
+
+def test_a_wrong_attention_is_a_fault() -> None:
+    wrong = {"variant": "lengths", "rows": 8, "tokens": 1, "length": 1024, "failed": "a relative error of 1"}
+    said = "attention, lengths, tokens 1, rows 8, entries 1024: failed: a relative error of 1"
+    assert check.faults({"attention": [wrong, {"variant": "flex", "skipped": "no compiler"}]}) == [said]
+
+
+def test_tensorrt_rtx_is_asked_last_and_not_past_the_deadline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows what it does on a GPU that it is not for: it may end the process."""
+    called: list[str] = []
+    monkeypatch.setattr(check, "check_engines", lambda *_: None)
+    monkeypatch.setattr(check, "measure_product", lambda *_: None)
+    monkeypatch.setattr(check, "measure_attention", lambda *_: called.append("attention"))
+    monkeypatch.setattr(check, "measure_size", lambda *_: called.append("passes"))
+    monkeypatch.setattr(check, "compare_rows", lambda device, record, runtimes: called.extend(runtimes))
+    record = Record(tmp_path / "it.json", {"calls": {"largest": 0.0}, "ceilings": {}})
+    for minutes, last in (("1", ["tensorrt_rtx"]), ("0", [])):
+        check.fill(check.parser().parse_args(["--minutes", minutes]), device.Device("cpu"), record)
+        assert called == ["torch", "tensorrt", "attention", "passes", *last]
+        called.clear()
+
+
+def test_attention_that_no_time_is_left_for_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    check.measure_attention(device.Device("cpu"), record := Record(tmp_path / "it.json", {}), deadline=0.0)
+    said = "gpu-check: attention alone: skipped: the time was over; the next run goes on\n"
+    assert (capsys.readouterr().err, record.found) == (said, {})
+
+
+@pytest.mark.subprocess
+def test_attention_alone_goes_on_where_it_was_left(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out, asked = tmp_path / "it.json", [*SMALL[:-2], "--skip-product"]
+    options = ["--device", "cpu", "--skip-parity", "--out", str(out), *asked]
+    shapes = measure.TINY_WORK.shapes()
+    record = Record.open(out, device.Device("cpu").describe(), fresh=False)
+    for way in variants.VARIANTS:
+        for shape in shapes[: -1 if way == "longest" else None]:
+            record.add_attention({"variant": way, **asdict(shape), "milliseconds": {"median": 1.0}, "bytes": 1})
+    assert check.main(options) == 0
+    assert "attention alone: 100%" in capsys.readouterr().err
+    (new,) = [row for row in json.loads(out.read_text())["attention"] if "error" in row]
+    assert (new["variant"], new["length"], new["rows"]) == ("longest", shapes[-1].length, shapes[-1].rows)
 
 
 def test_every_shape_is_measured(rehearsal: Rehearsal) -> None:
@@ -174,7 +283,7 @@ def test_this_projects_own_engine_gives_every_token_through_the_rehearsal() -> N
 
 
 def test_tensorrt_is_not_tried_without_a_gpu() -> None:
-    with pytest.raises(engines.Unavailable, match="TensorRT runs on a GPU alone"):
+    with pytest.raises(needs.Unavailable, match="TensorRT runs on a GPU alone"):
         engines.tensorrt_engine("cpu")
 
 

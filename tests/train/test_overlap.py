@@ -257,6 +257,16 @@ def test_every_recipe_has_its_own_counts(checkpoint: Path) -> None:
     assert runs[0]["tokens"] != runs[1]["tokens"]
 
 
+def test_every_stage_of_a_recipe_is_checked_pictures_too(checkpoint: Path) -> None:
+    stages = "stages:\n  - {name: text}\n  - {name: seen, pictures: {share: 1.0, chat: false, domains: [shape]}}\n"
+    seen = "model: {vision: {}}\ndata: {code_share: 0, prose_share: 0, rows: 2, patch_rows: 4, patch_length: 64}\n"
+    (checkpoint / "recipe.yaml").write_text(f"name: tiny\n{seen}{stages}")
+    assert run(checkpoint, "--batches", "2") == 0
+    text, pictures = json.loads((checkpoint / "overlap.json").read_text())["runs"]
+    assert (text["recipe"], pictures["recipe"]) == ("tiny/text", "tiny/seen")
+    assert text["documents"] > 0 and pictures["documents"] > 0
+
+
 def test_what_is_compared_begins_where_the_prompt_does(tokenizer: Tokenizer) -> None:
     held_out = overlap.HeldOut([record(ADDED)], tokenizer, 6)
     text = render([{"role": "user", "content": ADDED.prompt}])

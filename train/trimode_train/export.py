@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -22,6 +22,9 @@ from tokenizers import Tokenizer
 
 from .data.chat import IMAGE_TEMPLATE, TEMPLATE
 from .data.corpus import draw
+from .data.picture_corpus import domains_of
+from .data.pictures.fonts import SOURCES as FONTS
+from .data.recipe import Recipe
 from .data.sources import SOURCES, texts
 from .data.tasks import TASKS
 from .data.tokenizer import load_tokenizer, tokenizer_config
@@ -31,6 +34,8 @@ from .model.config import BOS_ID, EOS_ID
 from .prepare import ROOT, RUNS
 from .training import resumable
 
+HELD_OUT = "heldout.jsonl"
+RECIPES = ROOT / "train"
 HELD_OUT_SEED = 2026  # any number; heldout.jsonl stays the same as long as it does
 
 
@@ -58,9 +63,12 @@ def export(
     config: dict[str, Any],
     tokenizer: Tokenizer,
     folder: Path,
-    with_held_out: bool = True,
+    records: Iterable[str] | None = None,
 ) -> None:
-    """Write the checkpoint's files, except model card and training record; weights in BF16 under official names."""
+    """Write the checkpoint's files, except model card and training record; weights in BF16 under official names.
+
+    `records` are the lines of heldout.jsonl, which is left out without them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as name:
         temporary = Path(name)
@@ -80,9 +88,8 @@ def export(
         write_json(temporary / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"], added))
         template = IMAGE_TEMPLATE if "vision_config" in config else TEMPLATE
         shutil.copyfile(template, temporary / "chat_template.jinja")
-        if with_held_out:
-            lines = [json.dumps(record, ensure_ascii=False) for record in held_out()]
-            (temporary / "heldout.jsonl").write_text("\n".join(lines) + "\n")
+        if records is not None:
+            (temporary / HELD_OUT).write_text("\n".join(records) + "\n")
         for file in sorted(temporary.iterdir()):
             file.chmod(0o644)
             os.replace(file, folder / file.name)
@@ -94,6 +101,22 @@ def read_run(folder: Path) -> dict[str, Any]:
     if (folder / "latest.pt").exists():
         return resumable.load(folder / "latest.pt")
     return {**json.loads((folder / shards.STATE).read_text()), "model": shards.load(folder)}
+
+
+def mean(weights: dict[str, torch.Tensor], folder: Path) -> dict[str, torch.Tensor]:
+    """Return the mean of a run's weights and those of a checkpoint's folder, tensor by tensor, in float32.
+
+    Two states of one model, of which the second goes on from the first, are often both worse than their mean
+    (Izmailov et al., "Averaging weights leads to wider optima and better generalization", 2018).
+
+    Raises:
+        SystemExit: the folder has other tensors.
+    """
+    others = shards.load(folder)
+    shapes, given = ({name: tuple(one.shape) for name, one in every.items()} for every in (weights, others))
+    if shapes != given:
+        raise SystemExit(f"--mean-with {folder}: expected the tensors of the run, found others")
+    return {name: (one.float() + others[name].float()) / 2 for name, one in weights.items()}
 
 
 def stages(state: dict[str, Any], run: str, folder: Path) -> list[dict[str, Any]]:
@@ -114,6 +137,30 @@ def stages(state: dict[str, Any], run: str, folder: Path) -> list[dict[str, Any]
     recorded = json.loads((start / TRAINING).read_text())["stages"]
     names = [stage["recipe"] for stage in recorded]
     return [*recorded[: names.index(own["recipe"])], own] if own["recipe"] in names else [*recorded, own]
+
+
+def origin(state: dict[str, Any]) -> Path | None:
+    """Return the checkpoint that a run's text weights come from, perhaps by way of earlier stages; None without one."""
+    while not state.get("start_from") and state.get("weights_of"):
+        state = resumable.load(RUNS / state["weights_of"] / "latest.pt")
+    return ROOT / state["start_from"] if state.get("start_from") else None
+
+
+def records_of(state: dict[str, Any]) -> list[str]:
+    """Return the lines of heldout.jsonl: of a model that sees those of the text model that it began as, to compare."""
+    begun = origin(state) if "vision_config" in state["config"] else None
+    if begun is not None and (begun / HELD_OUT).exists():
+        return (begun / HELD_OUT).read_text().splitlines()
+    return [json.dumps(record, ensure_ascii=False) for record in held_out()]
+
+
+def pictures(recipe: str) -> dict[str, Any]:
+    """Return what a stage's pictures show, by its recipe: the domains, and how many digits and words."""
+    options = next(
+        stage.pictures for stage in Recipe.stages(RECIPES / f"{recipe.split('/')[0]}.yaml") if stage.name == recipe
+    )
+    domains = list(dict.fromkeys(task.name for task in domains_of(options) if task.weight))
+    return {"domains": domains, "digits": options.digits, "words": options.words}
 
 
 def sources() -> list[dict[str, Any]]:
@@ -148,15 +195,29 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--to", type=Path, metavar="DIR", default=ROOT / "checkpoints/nano", help="the checkpoint folder [%(default)s]"
     )
+    parser.add_argument(
+        "--mean-with", type=Path, metavar="DIR", help="write the mean of the run's weights and those of this checkpoint"
+    )
     options = parser.parse_args(arguments)
     if not any((options.run / name).exists() for name in ("latest.pt", shards.STATE)):
         raise SystemExit(f"{options.run}: expected a run's folder, found neither latest.pt nor {shards.STATE}")
     state = read_run(options.run)
-    record = {"stages": stages(state, options.run.resolve().name, options.to), "sources": sources()}
+    record: dict[str, Any] = {"stages": stages(state, options.run.resolve().name, options.to), "sources": sources()}
+    weights = state["model"]
+    if options.mean_with is not None:
+        weights = mean(weights, options.mean_with)
+        before = json.loads((options.mean_with / TRAINING).read_text())["stages"][-1]["recipe"]
+        record["stages"][-1] = {**record["stages"][-1], "mean_with": before}
+    if "vision_config" in state["config"]:
+        record = {
+            **record,
+            "sources": [*record["sources"], *FONTS],
+            "pictures": pictures(record["stages"][-1]["recipe"]),
+        }
     if (options.to / lora.FOLDER).exists():
         shutil.rmtree(options.to / lora.FOLDER)
         print(f"{options.to / lora.FOLDER}: removed, because it was made for other weights")
-    export(state["model"], state["config"], load_tokenizer(options.run), options.to)
+    export(weights, state["config"], load_tokenizer(options.run), options.to, records_of(state))
     write_json(options.to / TRAINING, record)
     print(f"{options.to}: step {state['step']}, {state['tokens']:,} tokens, {state['elapsed'] / 60:.1f} minutes")
     return 0

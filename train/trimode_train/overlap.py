@@ -24,13 +24,12 @@ from tokenizers import Tokenizer
 
 from .data.archive import Archive
 from .data.batches import batch_rng, plans
-from .data.corpus import Corpus
 from .data.packing import Document, Documents
 from .data.recipe import Recipe
 from .data.sources import SOURCES
 from .data.tokenizer import load_tokenizer
 from .model.checkpoint import write_json
-from .prepare import ROOT
+from .prepare import ROOT, corpus_of
 from .training import resumable
 
 Ids = npt.NDArray[np.uint16]
@@ -222,7 +221,7 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
         type=Path,
         action="append",
         metavar="FILE",
-        help="a run's YAML file; may be repeated [both stages of nano]",
+        help="the YAML file of a run, or of its stages; may be repeated [both stages of nano]",
     )
     parser.add_argument(
         "--archive", type=Path, metavar="FILE", help="check a run from this archive, in place of recipes"
@@ -259,8 +258,7 @@ def main(arguments: list[str] | None = None) -> int:
         runs.append((archive.corpus, archive.recipe))
     else:
         for path in options.recipe or [ROOT / "train/nano-cpu.yaml", ROOT / "train/nano-cpu-2.yaml"]:
-            recipe = Recipe.load(path)
-            runs.append((Corpus(tokenizer, recipe.data), recipe))
+            runs += [(corpus_of(tokenizer, recipe), recipe) for recipe in Recipe.stages(path)]
     console, results, found = Console(), [], set()
     for corpus, recipe in runs:
         held_out = HeldOut(records, tokenizer, options.ngram)

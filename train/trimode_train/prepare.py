@@ -89,17 +89,21 @@ def conversations(corpus: Corpus | PictureCorpus) -> list[tuple[str, Document]]:
     return corpus.held_out(per_domain=12, seed=7)
 
 
-def prepare(folder: Path, recipe: Recipe) -> Prepared:
-    """Make tokenizer, corpus and questions."""
+def corpus_of(tokenizer: Tokenizer, recipe: Recipe) -> Corpus | PictureCorpus:
+    """Make what draws a recipe's documents: texts, pictures with questions, or both."""
     from .data.corpus import Corpus
     from .data.picture_corpus import PictureCorpus
 
-    tokenizer = prepare_tokenizer(folder, recipe)
     text = None
     if recipe.pictures.share < 1:
         say("reading the sources that documents are drawn from")
         text = Corpus(tokenizer, recipe.data)
-    corpus = text if text and not recipe.pictures.share else PictureCorpus(tokenizer, recipe.pictures, text)
+    return text if text and not recipe.pictures.share else PictureCorpus(tokenizer, recipe.pictures, text)
+
+
+def prepare(folder: Path, recipe: Recipe) -> Prepared:
+    """Make tokenizer, corpus and questions."""
+    corpus = corpus_of(prepare_tokenizer(folder, recipe), recipe)
     return Prepared(corpus, lambda: _questions(conversations(corpus)))
 
 

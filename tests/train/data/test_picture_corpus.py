@@ -140,11 +140,13 @@ def test_training_normalises_as_the_server_prepares() -> None:
 
 
 def test_the_recipe_of_nano_vlm_is_whole_and_ends_in_three_hours() -> None:
-    easy, reader, swap, everything = Recipe.stages(ROOT / "train/nano-vlm.yaml")
-    assert sum(recipe.minutes for recipe in (easy, reader, swap, everything)) <= 180
+    stages = Recipe.stages(ROOT / "train/nano-vlm.yaml")
+    easy, reader, swap, everything, *polish = stages
+    assert sum(recipe.minutes for recipe in stages) <= 180
     assert reader.weights_of == easy.name == "nano-vlm/easy" and reader.model == easy.model
     assert swap.model == everything.model and swap.model.hidden_size == 256 and swap.start_from == "checkpoints/nano"
     assert everything.weights_of == swap.name and 0 < everything.pictures.share < 1
+    assert [recipe.weights_of for recipe in polish] == [everything.name, *(recipe.name for recipe in polish[:-1])]
 
 
 def test_a_recipe_that_draws_pictures_needs_a_model_that_sees() -> None:

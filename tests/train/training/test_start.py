@@ -175,7 +175,7 @@ def test_greedy_matches_are_what_autoregressive_decoding_says(corpus: PictureCor
 def test_an_exported_model_is_read_back_and_is_small(make: Maker, corpus: PictureCorpus, tmp_path: Path) -> None:
     trainer = make("a")
     weights = trainer.model.state_dict()
-    export(weights, SMALL.to_official(), corpus.tokenizer, tmp_path / "out", with_held_out=False)
+    export(weights, SMALL.to_official(), corpus.tokenizer, tmp_path / "out")
     read = load_model(tmp_path / "out").state_dict()
     assert {name: tensor.shape for name, tensor in read.items()} == {n: t.shape for n, t in weights.items()}
     assert all(torch.equal(read[name], tensor.bfloat16().float()) for name, tensor in weights.items())

@@ -34,7 +34,7 @@ class PictureOptions:
     """Which pictures a run draws, and how their questions are put; `digits` to `noisy` as in `pictures.Variety`."""
 
     share: float = 0.0  # of the documents
-    domains: tuple[str, ...] = ()  # none: all of them
+    domains: tuple[str, ...] = ()  # none: all of them; one that is named twice is drawn twice as often
     chat: bool = True  # inside the chat template; without it picture, question and reply stand alone, which is cheaper
     digits: int = 5
     faces: int = 12

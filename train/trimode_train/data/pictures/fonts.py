@@ -46,6 +46,25 @@ TRAINING_FACES = (
 )
 HELD_OUT_FACES = (Face(PILLOWS, 1.05), Face("DejaVuSansMono-Bold"), Face("cmb10", 1.1))
 
+SOURCES: tuple[dict[str, str], ...] = (
+    *(
+        {"name": name, "kind": "font", "licence": licence, "address": address}
+        for name, licence, address in (
+            ("DejaVu, in matplotlib", "Bitstream Vera", "https://dejavu-fonts.github.io"),
+            ("STIX, in matplotlib", "STIX Font License", "https://www.stixfonts.org"),
+            ("Computer Modern, in matplotlib", "BaKoMa Fonts Licence", "https://ctan.org/pkg/bakoma-fonts"),
+            ("Aileron, in Pillow, for held-out pictures alone", "CC0-1.0", "https://dotcolon.net/fonts/aileron"),
+        )
+    ),
+    {
+        "name": "own generators of pictures",
+        "kind": "pictures",
+        "licence": "Apache-2.0",
+        "address": "train/trimode_train/data/pictures",
+    },
+)
+"""What pictures are made from, with licences."""
+
 
 class Glyph(NamedTuple):
     """One letter: its ink, where that starts right of and above the pen, and how far the pen moves, in pixels."""
