@@ -14,7 +14,7 @@ from ..common.markdown import fill, table
 from ..common.prompts import CODE
 from ..common.published import ACCEPTANCE_8B
 from ..common.results import read
-from . import plots, tables
+from . import picture_card, plots, tables
 from .claims import DIFFUSION_WITHIN, claimed, find, needed
 from .settings import BLOCKS, CODE_TOKENS, MAX_TOKENS, THRESHOLD
 from .tally import bits_per_byte, per_cycle, together
@@ -71,6 +71,7 @@ def text(checkpoint: Path, results: dict[str, Any]) -> str:
         "can": "\n".join(f"- {about(name)}" for name in claims),
         "cannot": "\n".join(f"- {line}" for line in _cannot(results, serial, claims)),
         **{name: make(results) for name, make in tables.TABLES.items()},
+        **picture_card.parts(results, config, WORDS),
         "problems": results["human_eval"]["problems"],
         "paper_native": f"{ACCEPTANCE_8B['without adapter']:.2f}",
         "paper_adapter": f"{ACCEPTANCE_8B['with adapter']:.2f}",
@@ -102,9 +103,10 @@ def _overlap(checkpoint: Path) -> str:
     prompts = sum(run["domains"][name]["prompts_seen"] for run in runs for name in names)
     most = {name: max(run["domains"][name]["replies_seen"] for run in runs) for name in names}
     known = ", ".join(f"{name} {seen} of {runs[0]['domains'][name]['replies']}" for name, seen in most.items() if seen)
-    drawn = " and ".join(
+    *most_runs, last = [
         f"{run['batches']:,} batches of `{run['recipe']}` ({run['documents']:,} documents)" for run in runs
-    )
+    ]
+    drawn = " and ".join([*([", ".join(most_runs)] if most_runs else []), last])
     notes = "".join(f" `{run['recipe']}`: {run['note'].rstrip('.')}." for run in runs if run.get("note"))
     counts = {"drawn": drawn, "asked": asked, "prompts": prompts, "known": known or "none"}
     seen = {name: c for name, c in found.get("files", {}).items() if c["ngrams"]}
@@ -174,7 +176,8 @@ def _loss(entry: dict[str, Any]) -> str:
 def _stages(training: dict[str, Any]) -> str:
     rows = []
     for stage in training["stages"]:
-        link = f"[{stage['recipe']}](../../train/{stage['recipe']}.yaml)"
+        file = stage["recipe"].split("/")[0]  # which may have several stages
+        link = f"[{stage['recipe']}](../../train/{file}.yaml)"
         rows.append((link, f"{stage['steps']:,}", f"{stage['tokens'] / 1e6:.1f}", f"{stage['minutes']:.1f}"))
     known = WORDS["recipes"]
     said = [f"`{s['recipe']}`: {known[s['recipe']]}." for s in training["stages"] if s["recipe"] in known]
@@ -197,7 +200,8 @@ def _sources(sources: list[dict[str, Any]]) -> str:
         link = address if "://" in address else f"../../{address}"
         kinds = [str(source.get(key, tables.NOTHING)) for key in ("kind", "licence")]
         counts = [source.get(key) for key in ("files", "held_out_files")]
-        size = f"{source['bytes'] / 1e6:.2f} MB" if source.get("bytes") else "generated"
+        made = tables.NOTHING if source.get("kind") == "font" else "generated"
+        size = f"{source['bytes'] / 1e6:.2f} MB" if source.get("bytes") else made
         numbers = [tables.NOTHING if count is None else f"{count:,}" for count in counts]
         rows.append([f"[{source['name']}]({link})", *kinds, *numbers, size])
     head = ["source", "kind", "licence", "files", "held out", "size without those"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -18,6 +19,13 @@ DIFFUSION_WITHIN = 0.02
 DIFFUSION_PER_FORWARD = 4.0
 DRAFTED_PER_CYCLE = 6.4
 MEGABYTES_AT_MOST = 64.0
+SEEING_MEGABYTES_AT_MOST = 24.0
+READ_AT_LEAST = 0.90
+"""A picture domain is claimed where autoregressive is exact on so many."""
+READ_DOMAINS = 4
+"""Picture domains that must be claimed at the least."""
+LUCK = 3.0
+"""Standard errors, and one answer more, by which answers without the picture may be right more often than chance."""
 LOAD_SECONDS = 2.0
 DIFFUSED = f"diffusion, block {BLOCKS[0]}, threshold {THRESHOLD}"
 
@@ -51,7 +59,24 @@ def conclude(results: dict[str, Any]) -> None:
     results["dropped"] = [name for name in DROPPED if name in asked]
     for run in results["runs"]:
         run["all"] = total(run["domains"], claimed(run))
+    for run in results.get("pictures", {}).get("runs", []):
+        run["all"] = total(run["domains"], run["domains"])
     results["claims"] = check(results)
+
+
+def seeing(results: dict[str, Any], mode: str, *, blank: bool, speculation: str = "linear") -> Run:
+    """Return the answers to questions on pictures, or with blank ones; raises MeasureError if there are none."""
+    same = {"mode": mode, "blank": blank, "speculation": speculation}
+    for run in results["pictures"]["runs"]:
+        if all(run[key] == value for key, value in same.items()):
+            return dict(run)
+    raise MeasureError(f"the results lack {mode} on pictures")
+
+
+def reads(results: dict[str, Any]) -> list[str]:
+    """Return the picture domains that the checkpoint claims, in the order of the results."""
+    domains = seeing(results, Mode.AUTOREGRESSIVE, blank=False)["domains"]
+    return [name for name, counts in domains.items() if counts["exact"] >= READ_AT_LEAST * counts["asked"]]
 
 
 def check(results: dict[str, Any]) -> list[Claim]:
@@ -61,10 +86,12 @@ def check(results: dict[str, Any]) -> list[Claim]:
     diffused = needed(results, Mode.DIFFUSION, BLOCKS[0], threshold=THRESHOLD)["all"]
     drafted = needed(results, Mode.SELF_SPECULATION, BLOCKS[0], adapter=adapter)["all"]
     size, seconds = facts["megabytes"], facts["load_seconds"]
+    most = SEEING_MEGABYTES_AT_MOST if "pictures" in results else MEGABYTES_AT_MOST
     found = [
         *_exactness(results, serial, diffused, drafted),
         *_costs(diffused, drafted, adapter),
-        (f"the checkpoint is at most {MEGABYTES_AT_MOST:g} MB", f"{size} MB", size <= MEGABYTES_AT_MOST),
+        *(_pictures(results) if "pictures" in results else ()),
+        (f"the checkpoint is at most {most:g} MB", f"{size} MB", size <= most),
         (f"it loads in under {LOAD_SECONDS:g} s", f"{seconds} s", seconds < LOAD_SECONDS),
     ]
     return [{"claim": claim, "measured": measured, "holds": holds} for claim, measured, holds in found]
@@ -104,3 +131,27 @@ def _costs(diffused: dict[str, Any], drafted: dict[str, Any], adapter: bool) -> 
     yield claim, f"{forward:.2f}", forward >= DIFFUSION_PER_FORWARD
     claim = f"self-speculation {how}, block {BLOCKS[0]}: at least {DRAFTED_PER_CYCLE} tokens per cycle"
     yield claim, f"{cycle:.2f}", cycle >= DRAFTED_PER_CYCLE
+
+
+def _pictures(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """Yield what is claimed of answers to questions on pictures, and of those without the picture."""
+    known, runs = reads(results), results["pictures"]["runs"]
+    claim = f"at least {READ_DOMAINS} picture domains are exact on {READ_AT_LEAST:.0%} or more in autoregressive mode"
+    yield claim, f"{len(known)}: {', '.join(known) or 'none'}", len(known) >= READ_DOMAINS
+    lucky = sorted({name for run in runs if run["blank"] for name in _above_chance(results, run)})
+    claim = f"with a blank picture nothing is right more often than chance (within {LUCK:g} standard errors)"
+    yield claim, f"above it: {', '.join(lucky) or 'none'}", not lucky
+    drafts = [run["all"] for run in runs if run["mode"] == Mode.SELF_SPECULATION]
+    asked, same = (sum(one[name] for one in drafts) for name in ("asked", "same_as_autoregressive"))
+    claim = "greedy self-speculation, linear and quadratic, gives the autoregressive tokens on every picture, and blank"
+    yield claim, f"{same} of {asked} answers", same == asked
+
+
+def _above_chance(results: dict[str, Any], run: Run) -> list[str]:
+    """Return the domains of a run that are right more often than luck explains."""
+    found = []
+    for name, counts in run["domains"].items():
+        chance, asked = results["pictures"]["chance"][name], counts["asked"]
+        if counts["exact"] > asked * chance + LUCK * math.sqrt(asked * chance * (1 - chance)) + 1:
+            found.append(name)
+    return found

@@ -18,13 +18,17 @@ from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.runtime import Runtime
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 
-from ..common.ask import Answer, ask, open_runtime
+from ..common import NANO
+from ..common.ask import SLOTS, Answer, ask, open_runtime
 from ..common.progress import MeasureError
 from ..common.prompts import Prompt
+from ..common.results import read
 from . import settings
-from .claims import conclude
+from .claims import conclude, needed
+from .pictures import prompt
 from .prompts import forms
-from .settings import CODE_TOKENS, MAX_TOKENS, Plan, Setting
+from .settings import CODE_TOKENS, MAX_TOKENS, PICTURE_TOKENS, Plan, Setting
+from .shared_weights import shared
 from .tally import Counts, by_domain, costs, same, together
 
 Advance = Callable[[str], None]
@@ -33,8 +37,8 @@ Advance = Callable[[str], None]
 class Desk:
     """One runtime, the prompts it is asked, their right replies and the autoregressive answers to compare with."""
 
-    def __init__(self, runtime: Runtime, prompts: Sequence[Prompt], advance: Advance) -> None:
-        self.runtime, self.prompts, self._advance = runtime, prompts, advance
+    def __init__(self, runtime: Runtime, prompts: Sequence[Prompt], advance: Advance, most: int | None = None) -> None:
+        self.runtime, self.prompts, self._advance, self._most = runtime, prompts, advance, most or MAX_TOKENS
         if runtime.tokenizer is None:
             raise MeasureError("the bundle has no tokenizer")
         self.tokenizer = runtime.tokenizer
@@ -46,8 +50,8 @@ class Desk:
         if prompt.answer is None:
             return None
         ids = [*self.tokenizer.encode(prompt.answer), self.runtime.manifest.eos_token_id]
-        if len(ids) > MAX_TOKENS:
-            raise MeasureError(f"a right reply of {prompt.domain} has {len(ids)} tokens, answers end at {MAX_TOKENS}")
+        if len(ids) > self._most:
+            raise MeasureError(f"a right reply of {prompt.domain} has {len(ids)} tokens, answers end at {self._most}")
         return ids
 
     def run(self, setting: Setting, indices: Sequence[int]) -> dict[str, Any]:
@@ -81,9 +85,9 @@ class Desk:
         name = " ".join(str(v) for v in (setting.mode, setting.block_length, setting.precision) if v)
         drafts = setting.mode == Mode.SELF_SPECULATION
         shared = {**setting.fields, **fields, "stream": drafts, "return_token_ids": True}
-        limits = [CODE_TOKENS if prompt.messages is None else MAX_TOKENS for prompt in asked]
+        limits = [CODE_TOKENS if prompt.messages is None else self._most for prompt in asked]
         requests = [{**p.fields, **shared, "max_tokens": most} for p, most in zip(asked, limits, strict=True)]
-        return ask(self.runtime, requests, answered=partial(self._advance, name)).answers
+        return ask(self.runtime, requests, SLOTS, answered=partial(self._advance, name)).answers
 
 
 def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
@@ -103,7 +107,7 @@ def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
                 "engine": f"ONNX Runtime {version('onnxruntime')}, CPU execution provider",
                 "chats": sum(prompt.messages is not None for prompt in plan.prompts),
                 "plain_texts": sum(prompt.messages is None for prompt in plan.prompts),
-                "sweep_per_domain": plan.sweep_per_domain,
+                "sweep_per_domain": plan.amounts.swept,
                 "max_tokens": MAX_TOKENS,
                 "plain_text_max_tokens": CODE_TOKENS,
             },
@@ -112,6 +116,7 @@ def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
             "forms": _forms(desk, [plan.prompts[i] for i in few]),
             "perplexity": _perplexity(plan, desk, advance),
             "human_eval": _human_eval(desk, plan),
+            **_pictures(plan, runtime, advance),
         }
     finally:
         runtime.close()
@@ -130,6 +135,22 @@ def facts(checkpoint: Path) -> dict[str, Any]:
             "tensor_megabytes": round(opened.size() / 1e6, 1),
             "megabytes": round(sum(file.stat().st_size for file in checkpoint.rglob("*") if file.is_file()) / 1e6, 1),
         }
+
+
+def _pictures(plan: Plan, runtime: Runtime, advance: Advance) -> dict[str, Any]:
+    """Return the answers to questions on pictures in every mode, and those with blank pictures in their places."""
+    scope = plan.scope
+    if scope is None:
+        return {}
+    drawn, runs = scope.questions(plan.amounts.pictures), []
+    for blank in (False, True):
+        desk = Desk(runtime, [prompt(one, blank=blank) for one in drawn], advance, PICTURE_TOKENS)
+        for setting in settings.on_pictures(plan.adapter):
+            runs += [{**run, "blank": blank} for run in desk.run_every(setting)]
+    asked = {**asdict(scope), "per_domain": plan.amounts.pictures, "max_tokens": PICTURE_TOKENS}
+    known = needed(read(NANO / "quality.json"), Mode.AUTOREGRESSIVE)["all"]["accuracy"]
+    text = {**shared(plan.checkpoint, NANO), "accuracy": known}
+    return {"pictures": {"asked": asked, "chance": scope.chance(), "language_model": text, "runs": runs}}
 
 
 def _int8(plan: Plan, reference: list[Answer], advance: Advance) -> list[dict[str, Any]]:
@@ -176,14 +197,14 @@ def _perplexity(plan: Plan, desk: Desk, advance: Advance) -> dict[str, Any]:
     engine = OnnxRuntimeEngine.open(plan.bundle, threads=0, spin=False, max_slots=1)
     slot = engine.allocate(block=False)
     found: defaultdict[str, list[Counts]] = defaultdict(list)
-    for prompt in [*plan.prompts, *(problem.solved for problem in plan.problems)]:
-        before, counted = _parts(desk, prompt)
+    for asked in [*plan.prompts, *(problem.solved for problem in plan.problems)]:
+        before, counted = _parts(desk, asked)
         ids = np.array([*before, *counted], dtype=np.int64)  # (S,)
         want = np.arange(len(before) - 1, len(ids) - 1)  # the rows that predict the counted tokens
         logits = engine.run([Row(slot, ids, 0, "causal", want, keep=False)])[0].logits
-        size = len((prompt.answer or desk.tokenizer.decode(counted)).encode())
+        size = len((asked.answer or desk.tokenizer.decode(counted)).encode())
         lost = float(nats(logits, ids[len(before) :]).sum())
-        found[prompt.domain].append({"tokens": len(counted), "bytes": size, "nats": lost})
+        found[asked.domain].append({"tokens": len(counted), "bytes": size, "nats": lost})
         advance("perplexity")
     known = {name: together(entries) for name, entries in found.items()}
     problems = {"human_eval": known.pop("human_eval")} if plan.problems else {}

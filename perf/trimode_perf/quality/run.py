@@ -21,7 +21,7 @@ from ..common.results import about, describe, read, save
 from . import card, causal
 from .claims import conclude, held
 from .measure import measure
-from .settings import Plan
+from .settings import Amounts, Plan
 
 RESULTS = "quality.json"
 
@@ -37,6 +37,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--per-domain", type=int, default=1000, metavar="N", help="prompts of a domain [all]")
     made.add_argument("--sweep-per-domain", type=int, default=8, metavar="N", help="of those, swept [%(default)s]")
     made.add_argument("--human-eval", type=int, default=164, metavar="N", help="problems of HumanEval [%(default)s]")
+    made.add_argument(
+        "--pictures", type=int, default=100, metavar="N", help="of a domain, where there is a tower [%(default)s]"
+    )
     made.add_argument("--card-only", action="store_true", help="conclude and write card and plots again, from the JSON")
     return made
 
@@ -56,10 +59,8 @@ def count(options: argparse.Namespace) -> int:
         results = read(out / RESULTS)
         conclude(results)
     else:
-        plan = Plan.load(
-            *(options.checkpoint, options.bundle, options.int8_bundle),
-            *(options.per_domain, options.sweep_per_domain, options.human_eval),
-        )
+        amounts = Amounts(options.per_domain, options.sweep_per_domain, options.human_eval, options.pictures)
+        plan = Plan.load(options.checkpoint, options.bundle, options.int8_bundle, amounts)
         parts = plan.parts()
         print("quality: " + ", ".join(f"{name} {number}" for name, number in parts) + " answers or texts")
         with progress(sum(number for _, number in parts)) as bar:

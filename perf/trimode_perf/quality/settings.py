@@ -14,7 +14,9 @@ from trimode_convert.checkpoint.checkpoint import Checkpoint
 
 from ..common.progress import MeasureError
 from ..common.prompts import HELD_OUT, Prompt, load
+from ..common.results import read
 from . import prompts as human_eval
+from .pictures import Scope
 from .prompts import Problem, forms
 
 BLOCKS = (32, 16, 8)
@@ -34,6 +36,10 @@ MAX_TOKENS = 160
 """Longer than any right reply; text that never ends counts up to here."""
 CODE_TOKENS = 64
 """Of a plain text, which has no end."""
+PICTURE_TOKENS = 48
+"""Longer than any right answer to a question on a picture."""
+QUADRATIC = 8
+"""Tokens of a draft of quadratic speculation: its pass has 72."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +57,16 @@ class Setting:
     precision: str = "float32"
     prompts: str = "every"
     revise_rounds: int = 0
+    speculation: str = "linear"
 
     @property
     def fields(self) -> dict[str, Any]:
         """The request's fields."""
-        if self.mode == Mode.AUTOREGRESSIVE:
+        if self.mode in (Mode.AUTOREGRESSIVE, Mode.AUTO):
             return {"mode": self.mode}
         fields = {"mode": self.mode, "block_length": self.block_length}
         if self.mode == Mode.SELF_SPECULATION:
-            return {**fields, "draft_adapter": self.adapter}
+            return {**fields, "draft_adapter": self.adapter, "speculation": self.speculation}
         bounds = {"reveal": "steps"} if self.threshold is None else {"threshold": self.threshold}
         return {**fields, "denoise_steps": self.denoise_steps, "revise_rounds": self.revise_rounds, **bounds}
 
@@ -94,6 +101,12 @@ def main_settings(adapter: bool, precision: str) -> list[Setting]:
     return [autoregressive(precision), diffusion(block, precision=precision), drafted]
 
 
+def on_pictures(adapter: bool) -> list[Setting]:
+    """Return what questions on pictures are asked in: each mode once, drafts both ways. The reference comes first."""
+    quadratic = replace(self_speculation(QUADRATIC, adapter), speculation="quadratic")
+    return [*main_settings(adapter, "float32"), quadratic, Setting(Mode.AUTO.value)]
+
+
 def sweep() -> Iterator[Setting]:
     """Return diffusion's grid: fixed steps, thresholds with as many passes as they take, a few with both or revised."""
 
@@ -112,21 +125,29 @@ def sweep() -> Iterator[Setting]:
 
 
 @dataclass(frozen=True)
+class Amounts:
+    """How much is asked at most: of each domain prompts, those of them that are swept, and pictures; problems."""
+
+    per_domain: int
+    swept: int
+    problems: int
+    pictures: int = 0
+
+
+@dataclass(frozen=True)
 class Plan:
-    """What is asked: a checkpoint's held-out prompts, and how many of them in the sweep."""
+    """What is asked: a checkpoint's held-out prompts, and how much of what."""
 
     checkpoint: Path
     bundle: Path
     int8_bundle: Path | None
     prompts: list[Prompt]
-    sweep_per_domain: int
     problems: list[Problem]
+    amounts: Amounts
 
     @classmethod
-    def load(
-        cls, checkpoint: Path, bundle: Path, int8_bundle: Path | None, per_domain: int, swept: int, problems: int
-    ) -> Plan:
-        """Read at most `per_domain` prompts of a domain, `swept` of them for the sweep, and `problems` of HumanEval.
+    def load(cls, checkpoint: Path, bundle: Path, int8_bundle: Path | None, amounts: Amounts) -> Plan:
+        """Read the prompts and problems.
 
         Raises MeasureError where a bundle is not this checkpoint's, or not of its precision.
         """
@@ -139,8 +160,8 @@ class Plan:
                     raise MeasureError(f"{folder} is in {manifest.precision}, needed is {precision}")
                 if manifest.checkpoint_hash != own:
                     raise MeasureError(f"{folder} was not made from {checkpoint} as it is now: build it again")
-        prompts = load(checkpoint / HELD_OUT, per_domain)
-        return cls(checkpoint, bundle, int8_bundle, prompts, swept, human_eval.problems(problems))
+        prompts, problems = load(checkpoint / HELD_OUT, amounts.per_domain), human_eval.problems(amounts.problems)
+        return cls(checkpoint, bundle, int8_bundle, prompts, problems, amounts)
 
     @property
     def adapter(self) -> bool:
@@ -148,9 +169,16 @@ class Plan:
         return Manifest.load(self.bundle).adapter
 
     @property
+    def scope(self) -> Scope | None:
+        """Which pictures the checkpoint was trained to read; None where none are asked, or where it has no tower."""
+        if not self.amounts.pictures or Manifest.load(self.bundle).vision is None:
+            return None
+        return Scope.of(read(self.checkpoint / "training.json"))
+
+    @property
     def few(self) -> list[int]:
         """The sweep's prompts, by their place: the first ones of every domain of chats."""
-        turns = len(load(self.checkpoint / HELD_OUT, self.sweep_per_domain))  # the domains take turns in `prompts`
+        turns = len(load(self.checkpoint / HELD_OUT, self.amounts.swept))  # the domains take turns in `prompts`
         return [index for index, prompt in enumerate(self.prompts[:turns]) if prompt.answer is not None]
 
     @property
@@ -169,6 +197,7 @@ class Plan:
         """Return what is done and how many answers or texts that is."""
         every, few = len(self.prompts), self.few
         asked = [form for form in forms([self.prompts[i] for i in few]) for _ in form.prompts]
+        seen = 2 * self.amounts.pictures * len(self.scope.tasks) if self.scope else 0  # once each, and once blank
         return [
             ("every prompt", every * len(on_every_prompt(self.adapter))),
             ("sweep", len(few) * len(self.swept)),
@@ -176,4 +205,5 @@ class Plan:
             ("HumanEval", len(self.problems) * len(self.on_problems)),
             ("int8", every * len(main_settings(self.adapter, "int8")) if self.int8_bundle else 0),
             ("perplexity", every + len(self.problems)),
+            ("pictures", seen * len(on_pictures(self.adapter))),
         ]

@@ -12,7 +12,7 @@ from ..common.markdown import table
 from ..common.prompts import CODE
 from ..common.published import BENCHMARKS, MODES_8B
 from . import settings
-from .claims import Run, claimed, find, needed
+from .claims import Run, claimed, find, needed, reads
 from .settings import BLOCKS, THRESHOLD
 from .tally import Counts, per_cycle, per_forward, together
 
@@ -220,13 +220,39 @@ def paper(results: dict[str, Any]) -> str:
         run = own.get(row["mode"])
         cells = [f"{run['all']['accuracy']:.1%}", *_costs(run["all"])] if run else [NOTHING] * 3
         rows.append([row["mode"], *cells, f"{row['average']:.2f}", f"{row['tokens_per_forward']:.2f}"])
-    return grid(["mode", "nano: exact", "tokens/forward", "tokens/cycle", "8B: accuracy", "8B: TPF"], rows)
+    return grid(
+        ["mode", f"{results['settings']['model']}: exact", "tokens/forward", "tokens/cycle", "8B: accuracy", "8B: TPF"],
+        rows,
+    )
 
 
 def benchmarks(results: dict[str, Any]) -> str:
     """Return the published accuracy of the 8B model by benchmark; it is no result of ours."""
     rows = [[row["mode"], *(f"{value:.2f}" for value in row["accuracy"])] for row in MODES_8B if row["accuracy"]]
     return grid(["8B", *BENCHMARKS], rows)
+
+
+def pictures(results: dict[str, Any]) -> str:
+    """Return every picture domain in every mode: exact, and with a blank picture; tokens per forward."""
+    runs = [run for run in results["pictures"]["runs"] if not run["blank"]]
+    blanks = [run for run in results["pictures"]["runs"] if run["blank"]]
+    known, chance = reads(results), results["pictures"]["chance"]
+    head = ["domain", "chance", *(_of_pictures(run) for run in runs)]
+
+    def cell(seen: Counts, blank: Counts) -> str:
+        return f"{exact(seen)} ({exact(blank)}), {per_forward(seen):.1f}"
+
+    rows = []
+    for name in runs[0]["domains"]:
+        pairs = [(run["domains"][name], blank["domains"][name]) for run, blank in zip(runs, blanks, strict=True)]
+        label = name if name in known else f"{name} (not claimed)"
+        rows.append([label, f"{chance[name]:.0%}", *(cell(*pair) for pair in pairs)])
+    return grid(head, rows)
+
+
+def _of_pictures(run: Run) -> str:
+    """Return a mode's name, with how it drafts where that is not the usual way."""
+    return _name(run["mode"], run["block_length"]) + (", quadratic" if run["speculation"] == "quadratic" else "")
 
 
 def claims(results: dict[str, Any]) -> str:

