@@ -1,4 +1,4 @@
-"""`make gpu-check`: exact ids through every engine that is here, the product's loop, passes at the released shapes.
+"""`make gpu-check`: exact ids through every engine that is here, the product's loop, attention alone, passes.
 
 Writes perf/results/gpu/<device>.json after every row, the table beside it after every part, and goes on where it was
 interrupted. Exit codes: 0 done, 1 no GPU, an engine that failed or gave other ids, 2 wrong usage, 130 interrupted.
@@ -7,23 +7,33 @@ interrupted. Exit codes: 0 done, 1 no GPU, an engine that failed or gave other i
 from __future__ import annotations
 
 import argparse
+import gc
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..common.progress import progress, run
 from ..common.published import CONFIGS, TINY
-from . import parity, table
+from . import calls, driver, expected, parity, table
+from .attention import apart
+from .attention.measure import TINY_WORK, Work
+from .attention.variants import VARIANTS
 from .device import Device
-from .engines import ENGINES, Unavailable
+from .engines import ENGINES
+from .needs import Unavailable
 from .passes import Grid, measure
 from .record import Record
 
+SIZES = ("8b", "3b", "14b")
+"""Released sizes in the order of worth: a deadline leaves out the last ones."""
 GRID = Grid()
 TINY_GRID = Grid(rows=(1, 2), tokens=(1, 8, 32), contexts=(64, 128))
 TINY_SECONDS = 0.01
+ATTENTION_SECONDS = {"cuda": 120.0, "cpu": 3600.0}
+"""Attention alone takes no longer; what it does not reach is left to the next run. A rehearsal may be as slow as it is.
+"""
 WHEELS = "numpy, tokenizers, regex, jinja2, pyyaml and llguidance"
 """The packages that the product's loop needs beside torch; a machine without a network takes them along as wheels."""
 
@@ -32,12 +42,13 @@ def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(prog="python -m trimode_perf gpu", description=__doc__)
     made.add_argument("--device", choices=("cuda", "cpu"), default="cuda", help="cpu rehearses at a tiny shape")
-    made.add_argument("--sizes", nargs="+", choices=tuple(CONFIGS), default=list(CONFIGS), metavar="SIZE", help="[all]")
+    made.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES), metavar="SIZE", help="[all]")
     made.add_argument("--rows", nargs="+", type=positive, metavar="N", help=f"{list(GRID.rows)}")
     made.add_argument("--tokens", nargs="+", type=positive, metavar="N", help=f"{list(GRID.tokens)}")
     made.add_argument("--contexts", nargs="+", type=positive, metavar="N", help=f"{list(GRID.contexts)}")
     made.add_argument("--skip-parity", action="store_true", help="measure passes alone")
     made.add_argument("--skip-product", action="store_true", help="leave out the product's loop at the released shapes")
+    made.add_argument("--skip-attention", action="store_true", help="leave out attention alone")
     made.add_argument("--minutes", type=float, metavar="M", help="stop after so long; the next run goes on")
     made.add_argument("--fresh", action="store_true", help="measure again what the results have")
     made.add_argument("--out", type=Path, metavar="FILE", help="[perf/results/gpu/<device>.json]")
@@ -75,14 +86,20 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def faults(found: Mapping[str, Any]) -> list[str]:
-    """Return what is wrong with the engines that were asked: a line for each that failed or gave other ids."""
+    """Return what is wrong with the engines that were asked: a line for each that failed or gave another answer."""
     said = []
     for name, engine in found.get("parity", {}).items():
         if "failed" in engine:
             said.append(f"parity, {name}: failed: {engine['failed']}")
         elif differing := engine.get("differing"):
             said.append(f"parity, {name}: {len(differing)} answers differ, first: {differing[0]}")
-    return said
+    if "failed" in (found_calls := found.get("calls", {})):
+        said.append(f"random calls: {found_calls['failed']}")
+    states = found.get("driver", {})
+    said += [f"driver, {name}: {state}" for name, state in states.items() if name != "skipped" and state != "ok"]
+    wrong = (row for row in found.get("expected", []) if row["fault"])
+    said += [f"expected rows, {row['runtime']} in {row['precision']}: {row['found']}" for row in wrong]
+    return said + [table.attention_fault(row) for row in found.get("attention", []) if "failed" in row]
 
 
 def fill(options: argparse.Namespace, device: Device, record: Record) -> None:
@@ -90,6 +107,11 @@ def fill(options: argparse.Namespace, device: Device, record: Record) -> None:
     deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
     if not options.skip_parity:
         check_engines(device, record)
+        compare_rows(device, record, expected.RUNTIMES[:-1])
+        if "largest" not in record.found.get("calls", {}):
+            record.found["calls"] = calls.compare(device.kind)
+            record.found["driver"] = driver.compare(device.kind)
+            write(record)
     if "ceilings" not in record.found:
         record.found["ceilings"] = device.ceilings()
         record.save()
@@ -97,10 +119,17 @@ def fill(options: argparse.Namespace, device: Device, record: Record) -> None:
     grid = Grid(options.rows or plain.rows, options.tokens or plain.tokens, options.contexts or plain.contexts)
     tiny = {"tiny": {**CONFIGS["3b"], **TINY}}
     sizes = {size: CONFIGS[size] for size in options.sizes} if device.is_gpu else tiny
-    for size, config in () if options.skip_product else sizes.items():
+    (size, config), *others = sizes.items()
+    if not options.skip_product:
+        measure_product(size, config, device, record, deadline)
+    if not options.skip_attention:  # worth more than the product at further sizes
+        measure_attention(device, record, deadline)
+    for size, config in () if options.skip_product else others:
         measure_product(size, config, device, record, deadline)
     for size, config in sizes.items():
         measure_size(size, config, grid, device, record, deadline)
+    if not options.skip_parity and (deadline is None or time.monotonic() < deadline):
+        compare_rows(device, record, expected.RUNTIMES[-1:])  # last: on another GPU it may end the process
 
 
 def check_engines(device: Device, record: Record) -> None:
@@ -119,6 +148,18 @@ def check_engines(device: Device, record: Record) -> None:
         except Exception as exc:  # whatever an engine's library raises must not cost the others' results
             known[name] = {"failed": f"{type(exc).__name__}: {exc}"}
         write(record)
+
+
+def compare_rows(device: Device, record: Record, runtimes: Sequence[str]) -> None:
+    """Compare what the record does not have of the rows that bundles expect, in the precisions that serve."""
+    rows = record.found.setdefault("expected", [])
+    done = [(row["runtime"], row["precision"]) for row in rows]
+    left = [place for place in expected.places() if place[0] in runtimes and place not in done]
+    with progress(len(left), f"gpu-check: expected rows, {', '.join(runtimes)}") as bar:
+        for row in expected.compared(device.kind, done, runtimes):
+            rows.append(row)
+            write(record)
+            bar.step()
 
 
 def measure_product(size: str, config: dict[str, Any], device: Device, record: Record, deadline: float | None) -> None:
@@ -142,6 +183,23 @@ def measure_product(size: str, config: dict[str, Any], device: Device, record: R
             bar.step()
             if deadline is not None and time.monotonic() > deadline:
                 break
+
+
+def measure_attention(device: Device, record: Record, deadline: float | None) -> None:
+    """Time attention alone in what the record does not have, on a GPU for two minutes at most."""
+    work, done, left = Work() if device.is_gpu else TINY_WORK, record.attended(), ATTENTION_SECONDS[device.kind]
+    if (count := len(VARIANTS) * len(work.shapes()) - len(done)) <= 0:
+        return
+    if deadline is not None and (left := min(left, deadline - time.monotonic())) <= 0:
+        print("gpu-check: attention alone: skipped: the time was over; the next run goes on", file=sys.stderr)
+        return
+    gc.collect()
+    device.free_bytes()  # gives back what torch keeps, as the measurement has processes of its own
+    with progress(count, "gpu-check: attention alone") as bar:
+        for row in apart.measured(device.kind, work, done, left):
+            record.add_attention(row)
+            bar.step()
+    write(record)
 
 
 def measure_size(

@@ -21,6 +21,7 @@ from ..common.statistics import Spread
 COPIED_BYTES = {"cuda": 1 << 30, "cpu": 1 << 24}
 PRODUCT = {"cuda": 8192, "cpu": 128}
 CEILING_REPEATS = 20
+WARM_UPS = 3  # calls before a graph is captured, as torch's own recipe has it
 
 
 class NoDeviceError(MeasureError):
@@ -77,6 +78,16 @@ class Device:
         torch.cuda.empty_cache()
         return int(torch.cuda.mem_get_info()[0])
 
+    def spoiled(self) -> bool:
+        """Return whether an error, such as an illegal address, ended this process's CUDA: all later calls repeat it."""
+        if not self.is_gpu:
+            return False
+        try:
+            torch.cuda.synchronize()
+        except RuntimeError:
+            return True
+        return False
+
     def time(self, call: Callable[[], object], repeats: int) -> list[float]:
         """Return the milliseconds of each of `repeats` calls, on the GPU's own clock where there is one."""
         if not self.is_gpu:
@@ -94,6 +105,10 @@ class Device:
         torch.cuda.synchronize()
         return [float(began.elapsed_time(ended)) for began, ended in marks]
 
+    def captured(self, call: Callable[[], object]) -> Callable[[], object]:
+        """Return what runs the call again, from a CUDA graph on a GPU; it must use the same memory each time."""
+        return captured(call) if self.is_gpu else call
+
     def ceilings(self) -> dict[str, float]:
         """Measure bytes a second in a copy, read and written counted, and operations a second in a square product."""
         side, size = PRODUCT[self.kind], COPIED_BYTES[self.kind]
@@ -106,6 +121,21 @@ class Device:
     def _typical(self, call: Callable[[], object]) -> float:
         self.time(call, 3)
         return Spread.of(self.time(call, CEILING_REPEATS)).median
+
+
+def captured(call: Callable[[], object]) -> Callable[[], object]:
+    """Record a call on the current GPU as a CUDA graph, after it has run a few times; return what replays it."""
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
+    aside.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(aside):
+        for _ in range(WARM_UPS):
+            call()
+    torch.cuda.current_stream().wait_stream(aside)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        call()
+    replay: Callable[[], object] = graph.replay
+    return replay
 
 
 def _driver() -> str:

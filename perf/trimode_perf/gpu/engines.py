@@ -6,8 +6,6 @@ which; their bundles are built in a temporary folder. All in float32.
 
 from __future__ import annotations
 
-import importlib
-import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -23,15 +21,12 @@ from trimode_train.model import shards
 from ..common.results import read
 from ..peers.eager import read_adapter
 from .model import Call, StaticModel
+from .needs import Unavailable, imported
 from .parity import Decode, Engine, Question
 
 PROVIDERS = {"cuda": "CUDAExecutionProvider", "cpu": "CPUExecutionProvider"}
 RUNTIME = ("trimode.runtime", "trimode_convert.cli")
 """What builds bundles and runs them."""
-
-
-class Unavailable(Exception):
-    """The engine cannot run here; the text says what is missing."""
 
 
 class GraphModel:
@@ -122,19 +117,19 @@ def _torch_ids(model: GraphModel, asked: Question) -> list[int]:
 
 def product_engine(device: str) -> Engine:
     """Return the runtime's torch engine, which reads the checkpoint as it is."""
-    engine = _imported("trimode.engines.torch.engine", "trimode.runtime", "trimode_convert.bundle.torch_bundle")
+    engine = imported("trimode.engines.torch.engine", "trimode.runtime", "trimode_convert.bundle.torch_bundle")
 
     @contextmanager
     def decoding(checkpoint: Path, longest: int) -> Iterator[Decode]:
         torch.set_float32_matmul_precision("highest")  # TF32 products are not float32
         with tempfile.TemporaryDirectory(prefix="trimode-gpu-check-") as scratch:
             bundle = Path(scratch) / "bundle"
-            with _imported("trimode_convert.checkpoint.checkpoint").Checkpoint.open(checkpoint) as opened:
+            with imported("trimode_convert.checkpoint.checkpoint").Checkpoint.open(checkpoint) as opened:
                 capacity = min(opened.config.max_positions, -(-longest // 64) * 64)
-                linked = _imported("trimode_convert.bundle.torch_bundle")
+                linked = imported("trimode_convert.bundle.torch_bundle")
                 linked.outline(opened, "float32", capacity=capacity).write(bundle)
-            config = _imported("trimode.config").ServerConfig(bundle=bundle, max_slots=2)
-            with closing(_imported("trimode.runtime").Runtime.open(config)) as runtime:
+            config = imported("trimode.config").ServerConfig(bundle=bundle, max_slots=2)
+            with closing(imported("trimode.runtime").Runtime.open(config)) as runtime:
                 if runtime.engine.device.device.type != device:
                     raise Unavailable(f"the engine took {runtime.engine.device.device}, not {device}")
                 yield partial(_runtime_ids, runtime)
@@ -144,21 +139,21 @@ def product_engine(device: str) -> Engine:
 
 def onnxruntime_engine(device: str) -> Engine:
     """Return the runtime's ONNX Runtime engine on the device's execution provider."""
-    ort, provider = _imported("onnxruntime", *RUNTIME), PROVIDERS[device]
+    ort, provider = imported("onnxruntime", *RUNTIME), PROVIDERS[device]
     if provider not in ort.get_available_providers():
         raise Unavailable(f"onnxruntime {ort.__version__} has no {provider}")
 
     @contextmanager
     def decoding(checkpoint: Path, longest: int) -> Iterator[Decode]:
-        with _built(checkpoint, longest, "--target", "onnxruntime", "--precision", "float32") as bundle:
+        with built(checkpoint, longest, "--target", "onnxruntime", "--precision", "float32") as bundle:
             options = {"use_tf32": "0"} if device == "cuda" else {}
             session = ort.InferenceSession(str(bundle / "model.onnx"), providers=[(provider, options)])
             if provider not in session.get_providers():  # ONNX Runtime goes over to the CPU in silence
                 raise Unavailable(f"{provider} is listed but did not start: its libraries are missing or unfit")
-            manifest = _imported("trimode.bundle.manifest").Manifest.load(bundle)
-            engine = _imported("trimode.engines.onnx.engine").OnnxRuntimeEngine(session, manifest, 1)
-            config = _imported("trimode.config").ServerConfig(max_slots=1)
-            with closing(_imported("trimode.runtime").Runtime(engine, None, config)) as runtime:
+            manifest = imported("trimode.bundle.manifest").Manifest.load(bundle)
+            engine = imported("trimode.engines.onnx.engine").OnnxRuntimeEngine(session, manifest, 1)
+            config = imported("trimode.config").ServerConfig(max_slots=1)
+            with closing(imported("trimode.runtime").Runtime(engine, None, config)) as runtime:
                 yield partial(_runtime_ids, runtime)
 
     return Engine(f"ONNX Runtime {ort.__version__}, {provider}, this project's engine and modes", decoding)
@@ -168,15 +163,15 @@ def tensorrt_engine(device: str) -> Engine:
     """Return the runtime's TensorRT engine, its plans compiled on this GPU."""
     if device != "cuda":
         raise Unavailable("TensorRT runs on a GPU alone")
-    trt = _imported("tensorrt", *RUNTIME, "trimode.engines.tensorrt.engine")
-    _imported(_imported("trimode.engines.tensorrt.cuda").BINDINGS)
+    trt = imported("tensorrt", *RUNTIME, "trimode.engines.tensorrt.engine")
+    imported(imported("trimode.engines.tensorrt.cuda").BINDINGS)
 
     @contextmanager
     def decoding(checkpoint: Path, longest: int) -> Iterator[Decode]:
         options = ("--target", "tensorrt", "--precision", "float32", "--flavour", "tensorrt", "--batch", "1")
-        with _built(checkpoint, longest, *options) as bundle:
-            config = _imported("trimode.config").ServerConfig(bundle=bundle, max_slots=1)
-            with closing(_imported("trimode.runtime").Runtime.open(config)) as runtime:
+        with built(checkpoint, longest, *options) as bundle:
+            config = imported("trimode.config").ServerConfig(bundle=bundle, max_slots=1)
+            with closing(imported("trimode.runtime").Runtime.open(config)) as runtime:
                 yield partial(_runtime_ids, runtime)
 
     return Engine(f"TensorRT {trt.__version__}, this project's engine and modes", decoding)
@@ -199,24 +194,14 @@ ENGINES: dict[str, Callable[[str], Engine]] = {
 """What makes each engine for a kind of device; raises Unavailable where something is missing."""
 
 
-def _imported(first: str, *others: str) -> Any:
-    """Import modules that may not be here; return the first."""
-    for name in (first, *others):
-        try:
-            importlib.import_module(name)
-        except (ImportError, OSError) as exc:
-            raise Unavailable(f"{name} cannot be imported: {exc}") from exc
-    return sys.modules[first]
-
-
 @contextmanager
-def _built(checkpoint: Path, longest: int, *options: str) -> Iterator[Path]:
+def built(checkpoint: Path, longest: int, *options: str) -> Iterator[Path]:
     """Give a new bundle of the checkpoint in a temporary folder; raises RuntimeError if the converter fails."""
-    settings = _imported("trimode_convert.checkpoint.config").ModelConfig.load(checkpoint)
+    settings = imported("trimode_convert.checkpoint.config").ModelConfig.load(checkpoint)
     capacity = min(settings.max_positions, -(-longest // 64) * 64)
     with tempfile.TemporaryDirectory(prefix="trimode-gpu-check-") as scratch:
         bundle = Path(scratch) / "bundle"
         arguments = [str(checkpoint), "--out", str(bundle), "--capacity", str(capacity), *options]
-        if code := _imported("trimode_convert.cli").main(arguments):
+        if code := imported("trimode_convert.cli").main(arguments):
             raise RuntimeError(f"the converter ended with status {code} on {checkpoint.name}; its words are above")
         yield bundle

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,8 +18,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from trimode_train.model.rope import rotate, tables
 
+from .device import captured
+
 HIDDEN = -1e9  # finite: a row that sees nothing must not give NaN
-WARM_UPS = 3  # calls before a graph is captured, as torch's own recipe has it
 
 Weights = Callable[[str], Tensor]
 """A checkpoint's tensor by its name, as stored, on the device and in the dtype it is used in."""
@@ -126,7 +128,7 @@ class Call:
     ) -> None:
         rows, device = cache.shape[1], model.device
         self._model = model
-        self._graph: torch.cuda.CUDAGraph | None = None
+        self._replay: Callable[[], object] | None = None
         self.cache, self.context, self.attention = cache, context, attention
         self.ids = torch.zeros(rows, tokens, dtype=torch.int64, device=device)
         self.start = torch.zeros(rows, dtype=torch.int64, device=device)
@@ -142,21 +144,12 @@ class Call:
         at `start`."""
         if self._model.device.type != "cuda":
             return
-        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
-        aside.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(aside):
-            for _ in range(WARM_UPS):
-                self._model.forward(self)
-        torch.cuda.current_stream().wait_stream(aside)
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph):
-            self._model.forward(self)
-        self._graph = graph
+        self._replay = captured(partial(self._model.forward, self))
 
     def run(self) -> None:
         """Run the pass, or queue it on a GPU."""
-        if self._graph is not None:
-            self._graph.replay()
+        if self._replay is not None:
+            self._replay()
         else:
             self._model.forward(self)
 

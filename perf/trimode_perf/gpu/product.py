@@ -58,7 +58,7 @@ class Work:
         tokens: of each answer.
     """
 
-    rows: tuple[int, ...] = (1, 8, 32)
+    rows: tuple[int, ...] = (1, 8, 16, 32)
     tokens: int = 96
 
 

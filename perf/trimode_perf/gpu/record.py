@@ -62,10 +62,23 @@ class Record:
         """The shapes that have a time; what was skipped is tried again."""
         return {_place(row) for row in self.found.get("passes", []) if "milliseconds" in row}
 
+    def attended(self) -> set[tuple[str, int, int, int]]:
+        """The ways to attend and shapes that have a time; what was skipped or failed is tried again."""
+        return {_attended(row) for row in self.found.get("attention", []) if "milliseconds" in row}
+
     def add(self, row: dict[str, Any]) -> None:
         """Keep a row of passes, in place of the one of its shape."""
         rows = self.found.setdefault("passes", [])
         rows[:] = [other for other in rows if _place(other) != _place(row)] + [row]
+        self.save()
+
+    def add_attention(self, row: dict[str, Any]) -> None:
+        """Keep a row of attention alone, in place of the one of its way and shape; a time in place of any excuse."""
+        rows = self.found.setdefault("attention", [])
+        kept = [other for other in rows if _attended(other) != _attended(row)]
+        if "milliseconds" in row:  # so the whole way is not out any more
+            kept = [other for other in kept if other["variant"] != row["variant"] or "length" in other]
+        rows[:] = [*kept, row]
         self.save()
 
     def save(self) -> None:
@@ -75,3 +88,7 @@ class Record:
 
 def _place(row: dict[str, Any]) -> tuple[Any, ...]:
     return row["size"], row["rows"], row["tokens"], row["context"]
+
+
+def _attended(row: dict[str, Any]) -> tuple[str, int, int, int]:
+    return row["variant"], row.get("rows", 0), row.get("tokens", 0), row.get("length", 0)

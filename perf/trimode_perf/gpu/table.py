@@ -17,6 +17,20 @@ NOTE = (
     "implied, not measured: published tokens per forward or cycle (arXiv 2607.05722, Tables 6 and 7) over the measured "
     "milliseconds of a pass; no text was generated at these sizes"
 )
+ATTENTION = {
+    "capacity": "torch's SDPA over all that the cache has room for, under a mask",
+    "longest": "torch's SDPA over the longest row's entries, under a mask, as the torch engine calls it",
+    "each row": "torch's SDPA once for each row, over its own entries",
+    "lengths": "this project's kernel in the Triton language, over each row's own entries",
+    "flex": "FlexAttention, compiled, under a block mask of each row's entries",
+}
+"""The ways to attend."""
+ATTENTION_NOTE = (
+    "Median microseconds of one layer's attention, 32 query heads over 8 of keys and values of 128 numbers, each way "
+    "equal to a float32 reference first. `entries` are the longest row's, of eight rows the others have fewer; `least` "
+    "is what reading the keys and values that the rows have takes at the measured copy bandwidth, and in brackets its "
+    "share of the time. Masks are made before, as a pass makes them once for all layers."
+)
 LEFT = ("engine", "checkpoint", "mode", "same ids", "size", "milliseconds", "attention")
 """Titles of columns that are set to the left."""
 
@@ -27,7 +41,7 @@ def text(found: dict[str, Any]) -> str:
     facts = ", ".join(f"{key} {value}" for key, value in device.items() if key not in ("name", "type"))
     lines = [f"# {REHEARSED}", ""] if device["type"] != "cuda" else []
     lines += [f"# {device['name']}", "", f"{facts}. Written by `{found['command']}`.", ""]
-    for part in (_parity, _product, _passes, _one_sequence, _implied):
+    for part in (_parity, _expected, _calls, _driver, _product, _attention, _passes, _one_sequence, _implied):
         lines += part(found)
     return "\n".join(lines).rstrip() + "\n"
 
@@ -47,6 +61,35 @@ def _parity(found: dict[str, Any]) -> list[str]:
         for row in engine.get("rows", []):
             rows.append((engine["engine"], row["checkpoint"], row["mode"], f"{row['same_ids']} of {row['asked']}"))
     return [*lines, table(("engine", "checkpoint", "mode", "same ids"), rows, LEFT), ""]
+
+
+def _expected(found: dict[str, Any]) -> list[str]:
+    if not found.get("expected"):
+        return []
+    rows = [(row["runtime"], row["precision"], row["found"]) for row in found["expected"]]
+    lines = ["## Expected rows", "", "Some passes of the shipped checkpoint against the numpy model, as at each start."]
+    titles = ("runtime", "precision", "answers")
+    return [*lines, "", table(titles, rows, titles), ""]
+
+
+def _calls(found: dict[str, Any]) -> list[str]:
+    """Random calls: the largest differences against the processor, and against the same rows alone."""
+    if not (calls := found.get("calls")):
+        return []
+    said = [f"{how}: {calls[how]}." for how in ("skipped", "failed") if how in calls]
+    if "largest" in calls:
+        said.append(
+            f"{calls['rows']} rows in {calls['calls']} random calls of the torch engine: logits differ from the "
+            f"processor's by {calls['largest']:.1e} of the largest, and by {calls['alone']:.1e} where a row runs alone."
+        )
+    return ["## Random calls", "", " ".join(said), ""]
+
+
+def _driver(found: dict[str, Any]) -> list[str]:
+    """The copies, lanes and graphs of the TensorRT engine's own CUDA."""
+    if not (states := found.get("driver")):
+        return []
+    return ["## CUDA's driver", "", "; ".join(f"{name}: {state}" for name, state in states.items()) + ".", ""]
 
 
 def _product(found: dict[str, Any]) -> list[str]:
@@ -75,6 +118,47 @@ def _product(found: dict[str, Any]) -> list[str]:
     ]
     names = ("size", "mode", "rows", "passes", "tokens/s", "ms a pass", "weights", "host ms a pass", "copies a pass")
     return [*lines, table(names, rows, LEFT), ""]
+
+
+def attention_fault(row: Mapping[str, Any]) -> str:
+    """Return what a way to attend did wrong, and at which shape."""
+    return f"attention, {_attended(row)}: failed: {row['failed']}"
+
+
+def _attended(row: Mapping[str, Any]) -> str:
+    """Return a way to attend, and its shape where the row has one."""
+    if "length" not in row:
+        return str(row["variant"])
+    return f"{row['variant']}, tokens {row['tokens']}, rows {row['rows']}, entries {row['length']}"
+
+
+def _attention(found: dict[str, Any]) -> list[str]:
+    """Attention alone: a line for each shape, a column for each way, and why some have no time."""
+    if not (rows := found.get("attention")):
+        return []
+    timed = {(row["variant"], row["rows"], row["tokens"], row["length"]): row for row in rows if "milliseconds" in row}
+    bandwidth = found.get("ceilings", {}).get("copy_bytes_per_second")
+    cells = []
+    for shape in sorted({place[1:] for place in timed}):
+        here = {variant: timed[variant, *shape] for variant in ATTENTION if (variant, *shape) in timed}
+        least = 1e6 * next(iter(here.values()))["bytes"] / bandwidth if bandwidth else None
+        cells.append(
+            (*shape, f"{least:.1f}" if least else "", *(_microseconds(here.get(one), least) for one in ATTENTION))
+        )
+    lines = ["## Attention alone", "", ATTENTION_NOTE, ""]
+    lines += [f"- {variant}: {what}" for variant, what in ATTENTION.items()]
+    if cells:
+        lines += ["", table(("rows", "tokens", "entries", "least", *ATTENTION), cells, LEFT)]
+    why = [f"- {_attended(row)}: skipped: {row['skipped']}" for row in rows if "skipped" in row]
+    why += [f"- {attention_fault(row)}" for row in rows if "failed" in row]
+    return [*lines, *(["", *why] if why else []), ""]
+
+
+def _microseconds(row: Mapping[str, Any] | None, least: float | None) -> str:
+    if row is None:
+        return ""
+    taken = 1000 * row["milliseconds"]["median"]
+    return f"{taken:.1f}" if least is None else f"{taken:.1f} ({least / taken:.0%})"
 
 
 def _passes(found: dict[str, Any]) -> list[str]:

@@ -60,3 +60,27 @@ def test_the_results_that_are_kept_are_of_gpus() -> None:
         found = json.loads(file.read_text(encoding="utf-8"))
         assert found["device"]["type"] == "cuda"
         assert "warning" not in found
+
+
+def attended(variant: str, **more: Any) -> dict[str, Any]:
+    return {"variant": variant, **more}
+
+
+def test_of_attention_what_has_a_time_is_done_and_takes_the_place_of_what_was_said(tmp_path: Path) -> None:
+    path = tmp_path / "it.json"
+    shape = {"rows": 1, "tokens": 8, "length": 1024}
+    first = Record.open(path, GPU, fresh=False)
+    for row in (
+        attended("lengths", skipped="triton cannot be imported"),
+        attended("longest", **shape, failed="RuntimeError: no"),
+        attended("longest", **{**shape, "length": 8192}, milliseconds=1),
+    ):
+        first.add_attention(row)
+    again = Record.open(path, GPU, fresh=False)
+    assert again.attended() == {("longest", 1, 8, 8192)}  # what was skipped or failed is tried again
+    again.add_attention(attended("longest", **shape, milliseconds=2))
+    again.add_attention(attended("lengths", **shape, failed="ValueError: no"))
+    assert "lengths" in {row["variant"] for row in again.found["attention"] if "skipped" in row}
+    again.add_attention(attended("lengths", **shape, milliseconds=3))
+    assert again.attended() == {("longest", 1, 8, 8192), ("longest", 1, 8, 1024), ("lengths", 1, 8, 1024)}
+    assert len(again.found["attention"]) == 3
