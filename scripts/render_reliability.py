@@ -1,6 +1,7 @@
-"""Render perf/RELIABILITY.md from the records that `make test-faults`, `make soak` and both fuzzes write.
+"""Render perf/RELIABILITY.md from the records that `make test-faults`, `make soak` and the fuzzes write.
 
-`python -m scripts.render_reliability [faults] [soak] [fuzz] [pictures] [page]`. The record of a fuzz may be missing.
+`python -m scripts.render_reliability [faults] [soak] [soak with pictures] [fuzz] [pictures] [guides] [page]`. All but
+the first two may be missing.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from trimode_perf.fuzz.guide_run import section as guides_section
 from trimode_perf.fuzz.picture_run import section as pictures_section
 from trimode_perf.fuzz.report import section as fuzz_section
-from trimode_perf.soak.report import section
+from trimode_perf.soak.report import section as soak_section
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "perf" / "results" / "reliability.json"
 SOAK = ROOT / "perf" / "results" / "soak.json"
+SOAK_PICTURES = ROOT / "perf" / "results" / "soak_pictures.json"
 FUZZ = ROOT / "perf" / "results" / "fuzz.json"
 PICTURES = ROOT / "perf" / "results" / "fuzz_pictures.json"
+GUIDES = ROOT / "perf" / "results" / "fuzz_guides.json"
+RECORDS = (RECORD, SOAK, SOAK_PICTURES, FUZZ, PICTURES, GUIDES)
 PAGE = ROOT / "perf" / "RELIABILITY.md"
 STOPS = (
     "\n## Stops\n\n"
@@ -58,10 +63,11 @@ def stops(record: dict[str, Any]) -> list[str]:
 
 
 Record = dict[str, Any]
+SECTIONS = (soak_section, soak_section, fuzz_section, pictures_section, guides_section)
 
 
-def page(record: Record, soak: Record, fuzz: Record | None, pictures: Record | None) -> str:
-    """Return the whole page: what faults, ordinary stops, mixed load, and requests and pictures by chance did."""
+def page(record: Record, *others: Record | None) -> str:
+    """Return the whole page: what faults and stops did, and what SECTIONS write of the soaks and the fuzzes."""
     hardware = record["hardware"]
     head = (
         "# Reliability\n\n"
@@ -79,8 +85,8 @@ def page(record: Record, soak: Record, fuzz: Record | None, pictures: Record | N
     made = head + table + "\n".join(rows(record)) + "\n"
     if stopped := stops(record):
         made += STOPS + "\n".join(stopped) + "\n"
-    made += section(soak) + ("" if fuzz is None else fuzz_section(fuzz))
-    return made + ("" if pictures is None else pictures_section(pictures))
+    parts = (write(found) for write, found in zip(SECTIONS, others, strict=True) if found is not None)
+    return made + "".join(parts)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -90,10 +96,10 @@ def _read(path: Path) -> dict[str, Any]:
 
 def main(arguments: list[str]) -> int:
     """Read the records, write the page."""
-    usual = [RECORD, SOAK, FUZZ, PICTURES, PAGE]
+    usual = [*RECORDS, PAGE]
     *records, out = [Path(given) for given in arguments] + usual[len(arguments) :]
-    record, soak, *by_chance = records
-    made = page(_read(record), _read(soak), *(_read(one) if one.is_file() else None for one in by_chance))
+    faults, soak, *others = records
+    made = page(_read(faults), _read(soak), *(_read(one) if one.is_file() else None for one in others))
     out.write_text(made, encoding="utf-8")
     return 0
 

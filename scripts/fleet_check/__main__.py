@@ -85,9 +85,12 @@ def measure(router: str, program: Path, options: argparse.Namespace) -> tuple[st
 
 
 def keep(title: str, found: dict[str, Any]) -> dict[str, Any]:
-    """Write the record with this router's figures, and the page; return all of its figures."""
+    """Write the record with this router's figures, and the page; return all of its figures.
+
+    What was measured earlier stays where it was not measured again. Only a run of all trials drops earlier commits.
+    """
     record = read(RECORD) if RECORD.is_file() else {}
-    before = record.get(title, {})
+    before = record.get(title, {}) if any(name not in found for name in TRIALS) else {}
     commits = {*before.get("commit", "").split(", "), found["commit"]} - {""}
     record[title] = before | found | {"commit": ", ".join(sorted(commits))}
     save(RECORD, rounded(record))

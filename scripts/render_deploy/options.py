@@ -7,7 +7,7 @@ from collections.abc import Collection
 from enum import Enum
 from typing import Any
 
-from trimode.config import MANY, ServerConfig, settings
+from trimode.config import AUTO, MANY, ServerConfig, settings
 from trimode.server.launch import option_types
 
 Schema = dict[str, Any]
@@ -49,6 +49,8 @@ def of_settings(without: Collection[str]) -> Schema:
             kind = {"enum": [one.value for one in type(default)]}
         elif isinstance(default, str):
             kind = {"type": "string"}
+        if setting.auto:
+            kind = {"anyOf": [kind, {"const": AUTO}]}
         if name not in without:
             found[name] = {"description": setting.help, **kind}
     return mapping(found)

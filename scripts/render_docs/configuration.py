@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trimode.api.fields import Mode
 from trimode.api.reveals import RULE_FILES
-from trimode.config import ENVIRONMENT, ServerConfig, Setting, settings
+from trimode.config import AUTO, ENVIRONMENT, ServerConfig, Setting, settings
 from trimode.server.launch.environment import variables
 from trimode.server.launch.options import parser
 from trimode.server.launch.triton_options import OWNED, OWNED_OF_PYTHON
@@ -103,7 +103,7 @@ def _rows() -> list[tuple[str, ...]]:
         (
             code(key),
             code(variable[key]),
-            _kind(defaults[key]),
+            _kind(defaults[key]) + f" or `{AUTO}`" * setting.auto,
             _limits(defaults[key], setting),
             code(str(defaults[key]).lower() if isinstance(defaults[key], bool) else defaults[key]),
             setting.help,

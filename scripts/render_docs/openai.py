@@ -57,7 +57,8 @@ MEANINGS: dict[Treatment, tuple[str, str]] = {
         "Passed on",
         "The server's own fields are keys of the request, and go to `generate` as they are: "
         "[Parameters](parameters.md) explains them. `return_perf_metrics` and `return_effective_params` add an object "
-        "`trimode` to the choice, and `stream_provisional` adds one to chunks.",
+        "`trimode` to the choice, and `stream_provisional` adds one to chunks: `provisional` is the block after the "
+        "last pass and `earlier`, where passes travel together, a list of those before it.",
     ),
     "without effect": ("Accepted without effect", "They are accepted with any value, and change nothing."),
     "refused": (

@@ -55,6 +55,13 @@ def entry_point() -> list[str]:
     return words[1:]
 
 
+def image_bundle() -> str:
+    """The bundle that the image serves unless it is told otherwise."""
+    lines = (ROOT / "build" / "Dockerfile").read_text(encoding="utf-8").splitlines()
+    (path,) = (line.partition("=")[2] for line in lines if line.startswith("ENV TRIMODE_BUNDLE="))
+    return path
+
+
 class Volumes:
     """A folder of this machine for each path that a container mounts."""
 
@@ -143,6 +150,7 @@ class PodServer(Server):
         for name in ("http", "grpc", "metrics"):
             words += [f"--{name}-port", str(getattr(self, f"{name}_port"))]
         environment = volumes.environment(pod, self.container)
+        environment["TRIMODE_BUNDLE"] = volumes.local(pod, self.container, image_bundle())
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
                 [SERVING, *words], stdout=out, stderr=out, env=environment, start_new_session=True

@@ -30,7 +30,7 @@ MODEL = st.fixed_dictionaries(
     optional={
         "threads": st.integers(0, 1024),
         "spin": SWITCHES,
-        "max_slots": st.integers(1, 1024),
+        "max_slots": st.integers(1, 1024) | st.just("auto"),
         "max_queue": st.integers(0, 10**6),
         "prefix_cache_mib": st.integers(0, 10**6),
         "picture_cache_mib": st.integers(0, 10**6),

@@ -66,7 +66,7 @@ def test_a_server_takes_its_options_and_has_time_to_end(name: str) -> None:
     options = parser().parse_args(service["command"])
     assert int(service["stop_grace_period"].removesuffix("s")) > options.exit_timeout + 10
     assert {port.rpartition(":")[2] for port in service["ports"]} == set(IMAGE.of("EXPOSE")[0].split())
-    assert '"--bundle", "/bundle"' in IMAGE.of("ENTRYPOINT")[0] and "/bundle" in mounts(name)
+    assert "TRIMODE_BUNDLE=/bundle" in IMAGE.of("ENV") and "/bundle" in mounts(name)
     assert service["read_only"] and service["cap_drop"] == ["ALL"]
     assert service["tmpfs"][0].startswith(f"{service['environment']['TMPDIR']}:")
 

@@ -141,7 +141,8 @@ def test_the_entry_point_is_a_command_line_of_serve_that_can_be_reached_and_adde
     assert command[start : start + 3] == ["python3", "-m", "trimode.server"]
     options = parser().parse_args([*command[start + 3 :], "--gpus", "0,1", "--bundle", "/other"])
     assert (options.host, options.grpc_host, options.metrics_host) == ("0.0.0.0",) * 3
-    assert (str(options.bundle), options.gpus) == ("/other", "0,1")
+    assert (options.bundle, options.gpus) == ([Path("/other")], "0,1")  # another bundle, not one beside the image's
+    assert "TRIMODE_BUNDLE=/bundle" in of("ENV")
     (workdir,) = DOCKERFILE.final.of("WORKDIR")
     assert str(options.model_repository) == f"{workdir}/model_repository"
     assert {options.http_port, options.grpc_port, options.metrics_port} == {

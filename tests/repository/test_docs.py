@@ -27,6 +27,7 @@ NOT_OURS = {
     "config.json",
     "manifest.json",
     "digests.json",
+    "expected.json",
     "checked.json",
     "model.yaml",
     "effort.json",

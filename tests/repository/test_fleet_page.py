@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import pytest
+
+from scripts.fleet_check import __main__ as fleet_check
 from scripts.fleet_check.__main__ import PAGE, RECORD, TRIALS
 from scripts.fleet_check.report import claims, page
 
@@ -13,6 +17,19 @@ def test_the_page_is_that_of_its_record() -> None:
     assert PAGE.read_text(encoding="utf-8") == page(record)
     for title, found in record.items():
         assert set(TRIALS) <= set(found), title
+
+
+@pytest.mark.parametrize(("again", "commit"), [(["slow"], "new, old"), (list(TRIALS), "new")])
+def test_the_record_names_the_commits_of_its_figures(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, again: list[str], commit: str
+) -> None:
+    found = json.loads(RECORD.read_text(encoding="utf-8"))["HAProxy"] | {"commit": "old"}
+    monkeypatch.setattr(fleet_check, "RECORD", tmp_path / "fleet.json")
+    monkeypatch.setattr(fleet_check, "PAGE", tmp_path / "FLEET.md")
+    fleet_check.RECORD.write_text(json.dumps({"HAProxy": found}), encoding="utf-8")
+    measured = {name: value for name, value in found.items() if name not in TRIALS or name in again}
+    assert fleet_check.keep("HAProxy", measured | {"commit": "new"})["commit"] == commit
+    assert fleet_check.PAGE.read_text(encoding="utf-8").count(f"at commit {commit}, on") == 1
 
 
 def test_a_claim_fails_where_the_figures_do_not_hold() -> None:

@@ -73,9 +73,38 @@ def test_folders_with_the_same_last_name_get_bundles_of_their_own(tmp_path: Path
     assert len({call[0][-1].rpartition("-")[0] for call in calls}) == 2
 
 
+def test_the_quality_of_a_model_is_counted_in_its_own_folder(tmp_path: Path) -> None:
+    *builds, quality = made(project(tmp_path), "quality", "MODEL=nano-vlm")
+    assert [build[build.index("--precision") + 1] for build in builds] == ["float32", "int8", "int4"]
+    assert quality[quality.index("--checkpoint") + 1] == "checkpoints/nano-vlm"
+    assert quality[quality.index("--bundle") + 1] == "build/out/nano-vlm-float32"
+
+
 def test_a_gpus_name_is_one_word(tmp_path: Path) -> None:
     (build,) = made(project(tmp_path), "build", "MODEL=8b", "GPU=RTX A b")
     assert build[-4:] == ["--out", "build/out/8b-RTX_A_b", "--gpu", "RTX A b"]
+
+
+def slots(folder: Path, *words: str) -> list[str]:
+    """What each call of Python that `make serve words` makes has for `max_slots` in its environment."""
+    said = '#!/bin/sh\necho "slots=$TRIMODE_MAX_SLOTS" >> called\n'
+    for python in folder.glob(".venv*/bin/python"):
+        python.write_text(said)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS", "TRIM"))}
+    command = ["env", *words, "make", "--silent", "serve"]
+    subprocess.run(command, cwd=folder, env=environment, check=True, timeout=60)
+    found = (folder / "called").read_text().splitlines()
+    (folder / "called").unlink()
+    return found
+
+
+def test_engines_for_gpus_take_as_many_slots_as_fit_unless_a_number_is_set(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    shutil.copytree(folder / ".venv", folder / ".venv-torch")
+    (folder / ".venv-torch" / "ready").touch()
+    assert slots(folder) == ["slots=", "slots="]
+    assert slots(folder, "GPU=H200") == slots(folder, "ENGINE=torch") == ["slots=", "slots=auto"]
+    assert slots(folder, "ENGINE=torch", "TRIMODE_MAX_SLOTS=5") == ["slots=5", "slots=5"]
 
 
 def test_another_engine_has_an_environment_and_a_bundle_of_its_own(tmp_path: Path) -> None:
@@ -100,6 +129,29 @@ def test_what_runs_without_pytorch_refuses_its_engine(tmp_path: Path, target: st
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
     assert f"make {target} runs in .venv, which has no PyTorch: ENGINE=torch is for build and serve" in done.stderr
+    assert not (folder / "called").exists()
+
+
+def test_several_models_are_built_and_then_served_together(tmp_path: Path) -> None:
+    first, second, serve = made(project(tmp_path), "serve", "MODELS=nano a/x", "PRECISION=int8")
+    bundles = [build[build.index("--out") + 1] for build in (first, second)]
+    assert [build[2:5] for build in (first, second)] == [[name, "--precision", "int8"] for name in ("nano", "a/x")]
+    assert serve[:6] == ["-m", "trimode.server", "--bundle", bundles[0], "--bundle", bundles[1]]
+    assert serve[-2:] == ["--metrics-port", "8002"]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("build", "MODELS=nano smol"), "MODELS is for make serve alone; make build takes MODEL"),
+        (("serve", "MODELS=nano smol", "MODEL=nano"), "MODEL and MODELS must not be given together"),
+    ],
+)
+def test_several_models_where_one_is_meant_are_refused(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+    folder = project(tmp_path)
+    done = subprocess.run(["make", "--silent", *words], cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert said in done.stderr
     assert not (folder / "called").exists()
 
 

@@ -28,12 +28,11 @@ REACHED = {
     "trimode": {
         "decoding.modes.autoregressive",
         "decoding.modes.diffusion", "decoding.modes.self_speculation", "decoding.refine", "engines.onnx.binding",
-        "engines.tensorrt.cache", "engines.tensorrt.call", "engines.tensorrt.memory",
+        "engines.tensorrt.cache", "engines.tensorrt.call",
     },
     "trimode_convert": {
         "atomic_folder", "checkpoint.adapter", "graph.attention",
-        "graph.quantized_linear", "tensorrt.local_gpu", "verify.numpy_model", "verify.onnx_reference", "verify.passes",
-        "verify.verify",
+        "graph.quantized_linear", "tensorrt.local_gpu", "verify.onnx_reference",
     },
     "trimode_client": {
         "async_client", "cli.chat", "cli.demo", "cli.generate", "cli.health", "cli.prompt", "cli.screen", "client",
@@ -46,7 +45,7 @@ REACHED = {
     },
     "trimode_perf": {
         # these need PyTorch: tests/train has them
-        "gpu.check", "gpu.device", "gpu.engines", "gpu.model", "gpu.passes", "gpu.product",
+        "gpu.calls", "gpu.check", "gpu.engines", "gpu.expected", "gpu.model", "gpu.passes", "gpu.product",
         "peers.eager", "peers.openvino", "peers.transformers_generate", "peers.worker",
     },
 }  # fmt: skip

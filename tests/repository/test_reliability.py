@@ -1,4 +1,4 @@
-"""perf/RELIABILITY.md is what its records say: those of a run of the tests of faults, and of a soak."""
+"""perf/RELIABILITY.md is what its records say: those of a run of the tests of faults, of soaks and of fuzzes."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ def row(seconds: float | None, answer: str, over: str = "HTTP") -> dict[str, obj
 def test_the_page_is_that_of_its_record() -> None:
     record = json.loads(render_reliability.RECORD.read_text(encoding="utf-8"))
     soak = json.loads(render_reliability.SOAK.read_text(encoding="utf-8"))
-    by_chance = [
-        json.loads(one.read_text(encoding="utf-8")) if one.is_file() else None
-        for one in (render_reliability.FUZZ, render_reliability.PICTURES)
+    others = [
+        json.loads(one.read_text(encoding="utf-8")) if one.is_file() else None for one in render_reliability.RECORDS[2:]
     ]
     assert record["command"].startswith("make test-faults")
     assert soak["command"].startswith("make soak")
-    assert render_reliability.PAGE.read_text(encoding="utf-8") == render_reliability.page(record, soak, *by_chance)
+    assert render_reliability.PAGE.read_text(encoding="utf-8") == render_reliability.page(record, soak, *others)
 
 
 def test_a_fault_that_was_tried_often_is_one_row_with_the_median() -> None:
@@ -47,7 +46,7 @@ def test_another_record_makes_another_page(tmp_path: Path) -> None:
     (record := tmp_path / "record.json").write_text(json.dumps({**head, "rows": [row(1.0, "whole")]}))
     assert (
         render_reliability.main(
-            [str(record), str(render_reliability.SOAK), *[str(tmp_path / "none")] * 2, str(tmp_path / "page.md")]
+            [str(record), str(render_reliability.SOAK), *[str(tmp_path / "none")] * 4, str(tmp_path / "page.md")]
         )
         == 0
     )
