@@ -21,6 +21,7 @@ COMMANDS = {
     "soak": ("soak.run", "load a server for minutes, compare every answer, and write what it held: `make soak`"),
     "fuzz": ("fuzz.run", "send requests by chance over every face, and write what came of them: `make fuzz`"),
     "fuzz-pictures": ("fuzz.picture_run", "load pictures and URLs by chance, and write what came of them"),
+    "fuzz-guides": ("fuzz.guide_run", "ask for schemas and grammars by chance, and check every complete answer"),
     "gpu": ("gpu.check", "check and time the engines on an NVIDIA GPU; needs torch and nothing else"),
     "host-side": (
         "speed.speculation.host_side",

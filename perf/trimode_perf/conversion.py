@@ -34,7 +34,8 @@ SPARE = 2 << 30  # bytes of disk that are left alone
 # VmHWM is the process's own; getrusage would count what its parent held before it.
 CHILD = """
 import sys
-from trimode_convert.cli import main, peak_memory
+from trimode_convert.cli import main
+from trimode_convert.progress import peak_memory
 code = main(sys.argv[1:])
 print("peak", peak_memory())
 sys.exit(code)

@@ -110,7 +110,7 @@ class Asking:
         assert begun.wait(30), "no answer began"
 
     def answer(self) -> Answer:
-        self._thread.join(60)
+        self._thread.join(300)  # the machine is busy, and the answer long
         assert self._answer, "an answer was lost"
         return self._answer[0]
 

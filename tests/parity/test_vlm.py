@@ -12,22 +12,18 @@ from typing import Any
 
 import numpy as np
 import pytest
-from trimode.api.answer import Chunk
 from trimode.config import ServerConfig
-from trimode.decoding.sequence import SequenceState
 from trimode.engines.base import Row
 from trimode.engines.onnx.engine import OnnxRuntimeEngine
 from trimode.engines.onnx.tower import OnnxRuntimeTower
 from trimode.runtime import Runtime
-from trimode.scheduling.job import Job
-from trimode.text.answer_text import AnswerText
 from trimode.vision.encoder import Encoder
 from trimode_convert.checkpoint.checkpoint import EMBEDDING, Checkpoint
 
 from tests.conftest import vlm_kit_folder
 from tests.parity import decoding, quadratic
-from tests.parity.decoding import load_cases, parameters_of
-from tests.parity.pictures import by_rows, encoder_of, pictures_of, prepared, rows_in
+from tests.parity.decoding import load_cases
+from tests.parity.pictures import answered_together, by_rows, encoder_of, expected_of, pictures_of, prepared, rows_in
 
 PIXELS = 1e-4  # the largest difference: the kit's own rule
 TOLERANCE = 2e-4  # of the largest stored value: the kit's own rule
@@ -131,24 +127,7 @@ def test_all_cases_at_once_give_the_same_ids(
     cases = [case for case in load_cases(vlm_kit) if case["checkpoint"] == checkpoint]
     config = ServerConfig(bundle=bundle_named(checkpoint), threads=1, max_slots=8, max_queue=99, prefill_chunk=chunk)
     runtime = Runtime.open(config)
-    answers: dict[str, list[Chunk]] = {case["id"]: [] for case in cases}
-    assert runtime.services.encoder is not None
-    try:
-        for case in cases:
-            seq = SequenceState(
-                parameters_of(case, 0, runtime.manifest),
-                list(case["prompt_ids"][0]),
-                runtime.manifest.mask_token_id,
-                pictures=pictures_of(vlm_kit, case, runtime.services.encoder),
-            )
-            job = Job(seq, AnswerText(None, (), at_once=True), deliver=answers[case["id"]].append)
-            runtime.services.queue.submit(job)
-        runtime.close(grace_seconds=120)
-    finally:
-        runtime.close()
-    found = {name: [token for chunk in chunks for token in chunk.token_ids] for name, chunks in answers.items()}
-    limits = {case["id"]: case["params"]["max_new_tokens"] for case in cases}
-    assert [chunk.error for chunks in answers.values() for chunk in chunks if chunk.error] == []
-    assert {name: ids[: limits[name]] for name, ids in found.items()} == {
-        case["id"]: case["expected_output_ids"][0][: limits[case["id"]]] for case in cases
-    }
+    found = answered_together(runtime, vlm_kit, cases, seconds=240)
+    for case in cases:
+        right = expected_of(case)
+        assert found[case["id"]][: len(right)] == right, case["id"]

@@ -24,7 +24,7 @@ class Prompt:
     """One held-out prompt: its domain, the request's field that carries it, and the answer the corpus has, if any."""
 
     domain: str
-    messages: tuple[dict[str, str], ...] | None = None
+    messages: tuple[dict[str, Any], ...] | None = None
     text: str | None = None
     answer: str | None = None
 

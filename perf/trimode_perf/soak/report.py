@@ -13,6 +13,8 @@ FLAT, STEP_MIB = 1.02, 64.0
 than any before it."""
 SPARE_FILES, SPARE_THREADS = 16, 4
 """What may be there more than before: a kept connection to Triton for each caller and a few, some threads of Triton."""
+KEPT = {("nano", "float32"): "soak", ("nano-vlm", "float32"): "soak_pictures"}
+"""The soaks of RELIABILITY.md, by model and precision."""
 Found = Mapping[str, Any]
 
 
@@ -39,15 +41,23 @@ def claims(found: Found) -> list[Claim]:
     return made
 
 
+def name_of(found: Found) -> str:
+    """Return the name of a soak's record and plot: RELIABILITY.md shows that of nano, and that of pictures."""
+    model, precision = found["machine"]["model"], found["machine"]["precision"]
+    return KEPT.get((model, precision), f"soak_{model}_{precision}")
+
+
 def section(found: Found) -> str:
     """Return the section."""
+    model, name = found["machine"]["model"], name_of(found)
+    title = "Under mixed load with pictures" if name == "soak_pictures" else "Under mixed load"
     asked = sum(found["answered"].values())
     kinds = "\n".join(f"| {kind} | {count:,} |" for kind, count in sorted(found["answered"].items()))
     ways = ", ".join(f"{way} {count:,}" for way, count in sorted(found["ways"].items()))
     parts = "\n".join(f"| {part} | {mib:.0f} |" for part, mib in found["bound_mib"].items())
     held = "\n".join(_row(f"minute {at}", minute) for at, minute in _shown(found["minutes"]))
     return f"""
-## Under mixed load
+## {title}
 
 `{found["command"]}`, at commit {found["commit"]}, on {found["measured_at"]}, {found["machine"]["cores"]} cores: {found["callers"]} callers
 at once for {len(found["minutes"])} minutes. Each of {found["requests"]} requests was asked by itself before, and every answer was held
@@ -69,9 +79,9 @@ before it, in steps of ONNX Runtime's memory.
 {held}
 {_row("afterwards", found["after"])}
 
-![memory by the minute](plots/soak.png)
+![memory by the minute](plots/{name}.png)
 
-The bound on the stub's memory with nano and the settings that ship, {sum(found["bound_mib"].values()):.0f} MiB, has these parts.
+The bound on the stub's memory with {model} and the settings that ship, {sum(found["bound_mib"].values()):.0f} MiB, has these parts.
 [Operations](../docs/operations.md#memory-and-devshm) says what sets each. Grammars count with the states that answers
 went through.
 

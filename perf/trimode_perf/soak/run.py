@@ -1,7 +1,8 @@
 """`make soak MINUTES=n`: a server under mixed load of twelve callers; every answer is compared.
 
 Each request is asked once by itself first. Writes perf/results/soak.json and its plot, from which
-`python -m scripts.render_reliability` makes perf/RELIABILITY.md.
+`python -m scripts.render_reliability` makes perf/RELIABILITY.md. That of nano-vlm is soak_pictures.json; other models
+and precisions have names of their own, and no place in it.
 """
 
 from __future__ import annotations
@@ -25,11 +26,10 @@ from ..common.results import about, commit, describe, rounded, save
 from .bound import bound
 from .load import CALLERS, Load, ask_alone
 from .plot import draw
-from .report import claims
+from .report import claims, name_of
 from .requests import catalogue
 from .watch import Watch, look, running
 
-RESULTS, PLOT = "results/soak.json", "plots/soak.png"
 PROMPTS, PER_DOMAIN = 96, 40
 SETTLE_SECONDS = 60.0
 """For requests whose callers left to end, and for connections that are idle to close."""
@@ -54,13 +54,16 @@ def main(arguments: list[str] | None = None) -> int:
 def soak(options: argparse.Namespace) -> int:
     """Load a server, write what was found, and return the status."""
     manifest, config = Manifest.load(options.bundle), ServerConfig.load(MODEL_YAML)
-    found: dict[str, Any] = about(f"make soak MINUTES={options.minutes:g}")
+    model = "" if manifest.model == "nano" else f"MODEL={manifest.model} "
+    precision = "" if manifest.precision == "float32" else f"PRECISION={manifest.precision} "
+    found: dict[str, Any] = about(f"make soak {model}{precision}MINUTES={options.minutes:g}")
     found |= {"commit": commit(), "machine": describe(manifest, config), "callers": CALLERS}
     with serving(options.bundle, WORK / "soak.log") as at:
         found |= measure(at, manifest, options)
     found["bound_mib"] = bound(manifest, config)
-    save(options.out / RESULTS, rounded(found))
-    draw(found, options.out / PLOT)
+    name = name_of(found)
+    save(options.out / f"results/{name}.json", rounded(found))
+    draw(found, options.out / f"plots/{name}.png")
     return conclusion(claims(found))
 
 

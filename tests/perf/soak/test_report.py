@@ -10,7 +10,7 @@ from trimode.bundle.manifest import WEIGHTS
 from trimode.config import ServerConfig
 from trimode_perf.soak.bound import bound
 from trimode_perf.soak.plot import draw
-from trimode_perf.soak.report import claims, section
+from trimode_perf.soak.report import claims, name_of, section
 
 from tests.support.toy import manifest
 
@@ -31,7 +31,7 @@ def found(stub: list[float], **more: Any) -> dict[str, Any]:
         "command": "make soak MINUTES=3",
         "commit": "abc",
         "measured_at": "now",
-        "machine": {"cores": 2},
+        "machine": {"cores": 2, "model": "nano", "precision": "float32"},
         "callers": 12,
         "requests": 186,
         "answered": {"a chat, auto": 1200},
@@ -76,6 +76,15 @@ def test_the_section_shows_minutes_kinds_and_the_bound() -> None:
     assert "| before | 100 | 40 | 40 | 40 | 1.0 | 40 | 20 | 12 |" in text
     assert text.count("| minute ") == 11
     assert "420 MiB, has these parts" in text
+
+
+def test_each_model_and_precision_has_a_record_of_its_own() -> None:
+    machines = (("nano", "float32"), ("nano", "int8"), ("nano-vlm", "float32"), ("smol", "float32"))
+    every = [found([300.0], machine={"cores": 2, "model": model, "precision": kind}) for model, kind in machines]
+    assert [name_of(one) for one in every] == ["soak", "soak_nano_int8", "soak_pictures", "soak_smol_float32"]
+    assert section(every[0]).startswith("\n## Under mixed load\n")
+    assert section(every[2]).startswith("\n## Under mixed load with pictures\n")
+    assert "(plots/soak_pictures.png)" in section(every[2])
 
 
 def test_the_bound_is_a_sum_of_parts_that_settings_move() -> None:

@@ -68,7 +68,7 @@ def test_a_soak_writes_its_record_and_its_plot(
     monkeypatch.setattr(run, "WORK", tmp_path)
     run.main(["--minutes", "0.2", "--bundle", str(bundle_of(NANO)), "--out", str(tmp_path)])
     assert "pass  0 answers are wrong, none may be\npass  0 answers are lost" in capsys.readouterr().out
-    record = json.loads((tmp_path / run.RESULTS).read_text())
+    record = json.loads((tmp_path / "results/soak.json").read_text())
     assert sum(record["answered"].values()) > 3
     assert record["after"]["requests"] == 0
-    assert (tmp_path / run.PLOT).is_file()
+    assert (tmp_path / "plots/soak.png").is_file()

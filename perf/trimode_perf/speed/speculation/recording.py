@@ -189,9 +189,10 @@ def main(arguments: list[str] | None = None) -> int:
     made = argparse.ArgumentParser(prog="python -m trimode_perf record-drafts", description=main.__doc__)
     made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
     made.add_argument("--heldout", type=Path, default=NANO / HELD_OUT, metavar="JSONL", help="the prompts [nano's]")
-    made.add_argument("--per-domain", type=int, default=12, metavar="N", help="prompts of a domain [%(default)s]")
+    made.add_argument("--per-domain", type=int, default=20, metavar="N", help="prompts of a domain [%(default)s]")
     made.add_argument("--max-tokens", type=int, default=96, metavar="N", help="per answer [%(default)s]")
     made.add_argument("--out", type=Path, default=RECORDED, metavar="FILE", help="what replays read [%(default)s]")
+    made.add_argument("--costs-of", type=Path, metavar="FILE", help="keep the costs of passes of that record")
     asked = made.parse_args(arguments)
 
     def work() -> int:
@@ -204,7 +205,8 @@ def main(arguments: list[str] | None = None) -> int:
                     answers.append(one)
                     bar.at(number / len(prompts))
             facts = runtime.manifest
-            Recording(answers, pass_seconds(runtime.engine), facts.mask_token_id, facts.vocab_size).save(asked.out)
+            costs = Recording.load(asked.costs_of).seconds if asked.costs_of else pass_seconds(runtime.engine)
+            Recording(answers, costs, facts.mask_token_id, facts.vocab_size).save(asked.out)
         finally:
             runtime.close()
         print(f"record-drafts: wrote {len(answers)} answers to {asked.out}")

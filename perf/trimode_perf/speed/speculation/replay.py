@@ -19,6 +19,7 @@ from trimode.bundle.manifest import Manifest
 from trimode.config import ServerConfig
 from trimode.decoding.quadratic_shape import QuadraticShape
 from trimode.engines.base import Floats, Ints, Row, RowResult
+from trimode.engines.options import MaxSlots
 from trimode.runtime import Runtime
 
 from .recording import LENGTHS, Recorded, Recording
@@ -91,7 +92,7 @@ class ReplayEngine:
     """
 
     def __init__(self, recording: Recording, seconds: Seconds) -> None:
-        self.in_host_memory = True
+        self.in_host_memory, self.slots, self._seconds = True, 1024, seconds
         self.manifest = Manifest(
             model="replay", runtime="replay", runtime_version="0", kv_form="delta", precision="float32", capacity=2048,
             buckets=(2048,), num_layers=1, num_kv_heads=1, head_dim=2, hidden_size=2, vocab_size=recording.vocab_size,
@@ -101,14 +102,13 @@ class ReplayEngine:
         self.busy_seconds, self.calls = 0.0, 0
         self.taken, self.passes, self.largest = 0.0, 0, 0
         self.sizes: Counter[int] = Counter()
-        self._seconds = seconds
         self._answers = {one.prompt: one for one in recording.answers}
         self._slots: dict[int, list[int]] = {}
         self._of: dict[int, Recorded] = {}
 
     @classmethod
     def open(
-        cls, bundle: Path, *, threads: int, spin: bool, max_slots: int, device: int = 0, on_gpu: bool = False
+        cls, bundle: Path, *, threads: int, spin: bool, max_slots: MaxSlots, device: int = 0, on_gpu: bool = False
     ) -> Self:
         """There is no bundle to open."""
         raise NotImplementedError("a replay has no bundle")

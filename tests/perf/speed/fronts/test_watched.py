@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
+from trimode.server import playground
 from trimode_perf.common import NANO
 from trimode_perf.common.prompts import HELD_OUT, load
 from trimode_perf.speed import Context
@@ -20,12 +22,20 @@ def test_a_watched_stream_has_the_blocks_after_each_pass_beside_its_events(bundl
     found = watched.measure(asked)
     eight = found["watched"]["cases"]["8 passes a block, as the playground's link asks"]
     assert eight["pairs"] == 2 * watched.MIN_ROUNDS
-    assert eight["events"]["watched"] >= eight["events"]["plain"] + 7
-    assert eight["processor"]["median"] > 0
+    page, each = (eight["watched"][way] for way in (watched.PAGE, "a response after each pass"))
+    assert each["events"] >= eight["events"] + 7 and each["events"] >= page["events"]
+    assert page["processor"]["median"] > 0
     assert "stream_provisional" in watched.section(found)
+
+
+def test_a_stream_is_asked_as_the_page_asks() -> None:
+    script = (Path(playground.__file__).parent / "static" / "player.js").read_text(encoding="utf-8")
+    asked = "stream_provisional: true, stream_interval_ms: FRAME_MS"
+    assert f"FRAME_MS = {watched.FRAME_MS};" in script and asked in script
+    assert watched.WAYS[watched.PAGE] == {"stream_provisional": True, "stream_interval_ms": watched.FRAME_MS}
 
 
 @pytest.mark.parametrize(("speed", "holds"), [(0.97, True), (0.96, False)])
 def test_three_percent_of_the_speed_may_be_lost(speed: float, holds: bool) -> None:
-    row: dict[str, Any] = {"speed": {"median": speed}}
+    row: dict[str, Any] = {"watched": {watched.PAGE: {"speed": {"median": speed}}, "other": {"speed": {"median": 0.5}}}}
     assert [claim.holds for claim in watched.claims({"watched": {"cases": {"any": row}}})] == [holds]
