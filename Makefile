@@ -1,10 +1,11 @@
 # Every target makes the virtual environment it needs; nothing has to be installed by hand.
-#   make serve MODEL=nano|smol|3b|8b|14b|<checkpoint> PRECISION=float32|int8|int4 PORT=8000
+#   make serve MODEL=nano|nano-vlm|smol|3b|8b|14b|<checkpoint> PRECISION=float32|int8|int4 PORT=8000
 #   ENGINE=torch reads the checkpoint's own files with PyTorch, on a GPU where there is one, PRECISION=bfloat16|float16|fp8|float32
 #   CAPACITY=n tokens a sequence, REHASH=1 reads all of the checkpoint again though its files look unchanged
 #   make build MODEL=8b GPU=L40S-48G   compiles for a GPU as build/8b.yaml says; make serve ... GPUS=0,1 serves it on two
 
 MODEL ?= nano
+MODELS ?=
 ENGINE ?=
 ifeq ($(ENGINE),torch)
 PRECISION ?= bfloat16
@@ -27,14 +28,17 @@ ENGINE_PY := $(ENGINE_VENV)/bin/python
 quoted = '$(subst ','\'',$(value $(1)))'
 CHECKPOINT = $(if $(findstring /,$(value MODEL)),$(call quoted,MODEL),checkpoints/$(call quoted,MODEL))
 # a folder's bundle is named by its whole path: two checkpoints may have the same last name, or one that is not plain
-PLACE := $(if $(findstring /,$(value MODEL)),-$(shell realpath -msz -- $(call quoted,MODEL) | tr -d '\0' | cksum | cut -d' ' -f1))
+place = $(if $(findstring /,$(value $(1))),-$(shell realpath -msz -- $(call quoted,$(1)) | tr -d '\0' | cksum | cut -d' ' -f1))
 plain = $(shell basename -- $(call quoted,$(1)) | LC_ALL=C tr -c 'A-Za-z0-9._+\n-' _)
-BUNDLE := build/out/$(call plain,MODEL)$(PLACE)-$(if $(ENGINE),$(call plain,ENGINE)-)$(or $(if $(value GPU),$(call plain,GPU)),$(call plain,PRECISION))
+bundle_of = build/out/$(call plain,$(1))$(call place,$(1))-$(if $(ENGINE),$(call plain,ENGINE)-)$(or $(if $(value GPU),$(call plain,GPU)),$(call plain,PRECISION))
+BUNDLE := $(call bundle_of,MODEL)
 CONVERSION = $(if $(value CAPACITY),--capacity $(call quoted,CAPACITY)) $(if $(value REHASH),--rehash)
 INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 INT4_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int4)
 NOT_ON_TORCH := $(if $(filter torch,$(ENGINE)),$(filter demo editing fleet fleet-check fuzz peers perf pictures quality soak,$(MAKECMDGOALS)))
 $(if $(NOT_ON_TORCH),$(error make $(NOT_ON_TORCH) runs in $(VENV), which has no PyTorch: ENGINE=torch is for build and serve))
+$(if $(value MODELS),$(if $(filter-out serve,$(MAKECMDGOALS)),$(error MODELS is for make serve alone; make $(filter-out serve,$(MAKECMDGOALS)) takes MODEL)))
+$(if $(and $(value MODELS),$(filter-out file,$(origin MODEL))),$(error MODEL and MODELS must not be given together))
 SECONDS_TO_FETCH := 240
 NODE := tests/clients/node/node_modules
 BROWSER := tests/browser/node_modules
@@ -49,7 +53,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check check-deploy docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image image-pin image-check sbom clean
+.PHONY: help build serve test test-quick test-together test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check check-deploy docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image image-pin image-check sbom clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -58,11 +62,14 @@ help: ## Say what the targets do
 build: $(ENGINE_READY) ## Convert MODEL's checkpoint into an engine bundle under build/out
 	$(ENGINE_PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision $(call quoted,PRECISION) --out $(BUNDLE) $(if $(value ENGINE),--engine $(call quoted,ENGINE)) $(if $(value GPU),--gpu $(call quoted,GPU)) $(CONVERSION)
 
-serve: build ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2)
-	exec $(ENGINE_PY) -m trimode.server --bundle $(BUNDLE) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(value GPUS),--gpus $(call quoted,GPUS))
+serve: $(if $(value MODELS),$(ENGINE_READY),build) ## Serve MODEL on http://localhost:PORT (gRPC on PORT+1, metrics on PORT+2), or MODELS="nano smol" together
+	$(if $(value MODELS),set -e; $(foreach each,$(value MODELS),$(MAKE) --no-print-directory build MODELS= MODEL=$(call quoted,each);))
+	exec $(if $(value MODELS),,$(if $(or $(value GPU),$(value ENGINE)),env TRIMODE_MAX_SLOTS=$${TRIMODE_MAX_SLOTS:-auto} ))$(ENGINE_PY) -m trimode.server $(if $(value MODELS),$(foreach each,$(value MODELS),--bundle $(call bundle_of,each)),--bundle $(BUNDLE)) --http-port $(PORT) --grpc-port $$(($(PORT) + 1)) --metrics-port $$(($(PORT) + 2)) $(if $(value GPUS),--gpus $(call quoted,GPUS))
+
+TESTS = $(PY) -m pytest $(if $(CI),--durations=10)
 
 test: $(VENV)/test ## Run the tests: unit, parity with the reference, the real server
-	$(PY) -m pytest $(if $(CI),--durations=10)
+	$(TESTS)
 
 test-quick: $(VENV)/test ## Run the tests that need no server, no other process and less than two seconds each
 	$(PY) -m pytest -q -m "not subprocess and not slow" tests/trimode tests/convert tests/client tests/perf tests/parity tests/repository
@@ -78,9 +85,23 @@ fuzz: build $(VENV)/perf ## Send a server requests by chance for MINUTES=15, ove
 	$(PY) -m trimode_perf fuzz --bundle $(BUNDLE) $(if $(MINUTES),--minutes $(MINUTES))
 	$(PY) -m scripts.render_reliability
 
+define TORCH_TESTS
+$(VENV)-train/bin/python -m pytest tests/torch
+$(VENV)-train/bin/python -m pytest tests/perf/gpu/attention
+endef
+
 test-train: $(VENV)-train/ready ## Run the tests of train/ and of the torch engine, which need PyTorch
 	$(VENV)-train/bin/python -m pytest tests/train
-	$(VENV)-train/bin/python -m pytest tests/torch
+	$(TORCH_TESTS)
+
+# the tests of servers wait more than they compute, so those of train/, which start none, run at the same time
+test-together: LOG = build/out/test-train.log
+test-together: $(VENV)/test $(VENV)-train/ready
+	@mkdir -p build/out; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'kill $$all 2>/dev/null' EXIT; \
+	$(VENV)-train/bin/python -m pytest tests/train >$(LOG) 2>&1 & beside=$$!; all=$$beside; \
+	$(TESTS) & tests=$$!; all="$$all $$tests"; wait $$tests; ended=$$?; all=$$beside; \
+	if [ $$ended != 0 ]; then echo "the tests of train/ were ended too; $(LOG) has what they said" >&2; exit $$ended; fi; \
+	wait $$beside; ended=$$?; all=; cat $(LOG); exit $$ended
 
 test-browser: $(VENV)/test $(BROWSER)/ready ## Use the playground in Chromium as a person would; says why where it cannot
 	$(PY) -m pytest tests/browser
@@ -97,7 +118,8 @@ lint: $(VENV)/lint ## Check style and types
 format: $(VENV)/lint ## Put the code into the project's format, and mend what the linter can mend
 	$(PY) -m ruff format . && $(PY) -m ruff check --fix .
 
-check: lint docs test test-browser test-faults test-train check-deploy ## Everything that continuous integration runs
+check: lint docs test-together test-browser test-faults check-deploy ## Everything that continuous integration runs
+	$(TORCH_TESTS)
 
 # a machine that reaches no index, or a slow one, is told what was left out; an environment that cannot be made is an error
 check-deploy: $(VENV)/serve
