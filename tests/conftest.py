@@ -25,8 +25,6 @@ DEFAULT_VLM_KIT = Path(__file__).parent / "fixtures" / "parity-vlm"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--guides", type=int, default=160, help="random schemas and grammars to ask for")
-    parser.addoption("--guides-from", type=int, default=0, help="the number of the first of them")
     parser.addoption("--vlm-kit", type=Path, default=DEFAULT_VLM_KIT, help="folder of a kit of pictures (its README)")
     parser.addoption("--parity-kit", type=Path, default=DEFAULT_KIT, help="folder of a parity kit (see its README)")
 
