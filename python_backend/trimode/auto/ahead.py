@@ -143,11 +143,13 @@ class AheadDrafts:
         if found is None:
             if len(self._chosen) >= REMEMBERED:
                 self._chosen.clear()
-            bound = most_tokens_per_second(_chances([*map(mean, range(longest + 1))], factor), lru_cache(seconds))
+            chances = _evened(_chances([*map(mean, range(longest + 1))], factor))
+            bound = most_tokens_per_second(chances, lru_cache(seconds))
             found = self._chosen[key] = _Chosen(bound * unit / mean(longest), longest, None)
         scale = count / unit
         if found.shape is None and scale * found.scaled * mean(found.length) > bar:
-            chances, rows = _chances([*map(mean, range(longest + 1))], factor), count + load.quadratic
+            chances = _evened(_chances([*map(mean, range(longest + 1))], factor))
+            rows = count + load.quadratic
             rate, shape = best_shape(chances, lru_cache(seconds), self.limits.fit, rows)
             length = longest if shape is None else shape.length
             found = self._chosen[key] = _Chosen(rate * unit / mean(length), length, shape)
@@ -185,3 +187,19 @@ def _chances(runs: Sequence[float], factor: float) -> list[float]:
     reach = [longer - shorter for shorter, longer in pairwise(runs)]
     right = (min(after / max(before, 1e-9), 1.0) for before, after in pairwise(reach))
     return [1.0, *(1.0 - min(1.0, factor * (1.0 - chance)) for chance in right)]
+
+
+def _evened(chances: Sequence[float]) -> list[float]:
+    """Return chances that are alike from one power of two to the next: tokens 1, 2 to 3, 4 to 7 and so on.
+
+    How far runs come is known better than at which token they end. Of many shapes the best one would have its masks
+    where ends were seen by chance, and none behind the tokens between. Each token counts as often as it is come to.
+    """
+    found, first, reach = [1.0], 1, 1.0
+    while first < len(chances):
+        part = chances[first : 2 * first]
+        reached = list(accumulate([reach, *part[:-1]], mul))
+        ended = sum(often * (1.0 - chance) for often, chance in zip(reached, part, strict=True))
+        found += [1.0 - ended / max(sum(reached), 1e-9)] * len(part)
+        first, reach = 2 * first, reached[-1] * part[-1]
+    return found

@@ -94,6 +94,22 @@ def test_a_shape_is_found_that_beats_the_bar_and_none_that_does_not() -> None:
     assert AheadDrafts(PassLimits()).best(Flat(), Load(), 64, [RUNS], bar=11.0) == (0.0, None)
 
 
+@pytest.mark.parametrize("most", [60, 300])
+def test_masks_do_not_stand_where_runs_ended_by_chance(most: int) -> None:
+    """Of tokens 4 to 7 one in six of those come to is refused, whichever of them it is: the shape is the same."""
+
+    def runs(refused: int, often: float) -> list[float]:
+        chances = np.full(32, 0.97)
+        chances[0], chances[4:8], chances[refused] = 1.0, 1.0, 1.0 - often
+        return [0.0, *chances.cumprod().cumsum().tolist()]
+
+    shapes = [
+        AheadDrafts(PassLimits()).best(Flat(most), Load(), 64, [runs(*ends)], bar=1.0)[1]
+        for ends in ((4, 4 / 9), (5, 1 / 2), (6, 4 / 7))
+    ]
+    assert shapes[0] is not None and shapes == [shapes[0]] * 3
+
+
 def test_what_was_worked_out_is_taken_again_on_a_machine_that_became_slower() -> None:
     class Slow(Flat):
         def seconds(self, rows: int, tokens: int, capacity: int) -> float:
