@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { promisify } from "node:util";
-import { ask, generate, images, linked, origin, python, serious, sighted, SIZES, useBrowser, visit } from "./page.mjs";
+import { ask, compare, equal, generate, images, linked, newChat, origin, python, serious, sighted, SIZES, toView, useBrowser, visit } from "./page.mjs";
 
 useBrowser();
 const run = promisify(execFile);
@@ -68,20 +68,19 @@ for (const [name, size] of Object.entries(SIZES)) {
       const sent = watched(page);
       await add(page, NOISY, EXACT);
       await page.getByText("Added noisy.png, exact.png. 2 pictures,").waitFor();
-      assert.deepEqual(await page.locator(".attach img").evaluateAll((found) => found.map((one) => one.alt)), ["noisy.png", "exact.png"]);
+      await equal(() => page.locator(".attach img").evaluateAll((found) => found.map((one) => one.alt)), ["noisy.png", "exact.png"]);
       assert.deepEqual(await serious(page), []);
       const request = asked("tell", PNG, await readFile(EXACT));
       assert.equal(await ask(page, "tell"), (await generate({ ...request, mode: "diffusion" }, sighted)).text_output);
       assert.deepEqual(sent[0].messages, request.messages);
-      assert.equal(await page.locator(".attach img").count(), 0);
-      assert.equal(await page.locator(".turn.user img").count(), 2);
+      await equal(() => page.locator(".turn.user img").count(), 2);
+      await equal(() => page.locator(".attach img").count(), 0);
       await page.getByText("Autoregressive", { exact: true }).first().click();
       await ask(page, "more");
       assert.deepEqual(sent[1].messages[0], request.messages[0]); // pictures of earlier messages are asked with again
       assert.deepEqual(await serious(page), []);
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
-      await page.getByRole("link", { name: "Steps" }).click();
-      await page.getByRole("heading", { name: "Step by step" }).waitFor();
+      await toView(page, "Steps");
     }, { at: sighted, size });
   });
 
@@ -89,16 +88,13 @@ for (const [name, size] of Object.entries(SIZES)) {
     await visit(linked("compare", { prompt: "tell", knobs: KNOBS }), async (page) => {
       await add(page, NOISY);
       await page.getByText("Added noisy.png.").waitFor();
-      await page.getByRole("button", { name: "Compare" }).click();
-      await page.getByRole("button", { name: "Stop" }).waitFor();
-      await page.getByRole("button", { name: "Compare" }).waitFor();
-      const shown = await page.locator(".columns .shown").evaluateAll((found) => found.map((one) => one.textContent));
+      await compare(page);
       const modes = ["autoregressive", "self_speculation", "diffusion", "auto"];
       const expected = await Promise.all(modes.map(async (mode) => (await generate({ ...asked("tell", PNG), mode }, sighted)).text_output));
-      assert.deepEqual(shown, expected);
+      await equal(() => page.locator(".columns .shown").evaluateAll((found) => found.map((one) => one.textContent)), expected);
       assert.deepEqual(await serious(page), []);
-      await page.getByRole("link", { name: "Steps" }).click();
-      assert.equal(await page.locator(".pictures img").locator("visible=true").count(), 1);
+      await toView(page, "Steps");
+      await equal(() => page.locator(".pictures img").locator("visible=true").count(), 1);
     }, { at: sighted, size });
   });
 }
@@ -123,8 +119,8 @@ test("what cannot be sent is refused in words, and nothing is sent", () => inFol
   assert.deepEqual(await serious(page), []);
   await add(page, NOISY, await file("notes.txt", "a"), EXACT, NOISY, NOISY);
   await page.getByText("noisy.png is one too many: a request may have 3 pictures. Take one out first.").waitFor();
-  assert.equal(await page.getByRole("alert").locator("p").count(), 2);
-  assert.deepEqual(await names(page), ["noisy.png", "exact.png", "noisy-2.png"]);
+  await equal(() => page.getByRole("alert").locator("p").count(), 2);
+  await equal(() => names(page), ["noisy.png", "exact.png", "noisy-2.png"]);
   await ask(page, "tell");
   assert.equal(await page.getByRole("alert").count(), 0);
   await add(page, NOISY);
@@ -138,19 +134,19 @@ test("pictures are added and taken out with the keyboard", async () => {
     await page.getByLabel("Message").focus();
     const chosen = page.waitForEvent("filechooser");
     await page.keyboard.press("Tab");
-    assert.equal(await focused(), "Add pictures");
+    await equal(focused, "Add pictures");
     await page.keyboard.press("Enter");
     await (await chosen).setFiles([NOISY, EXACT]);
     await page.getByText("2 pictures").waitFor();
     await page.keyboard.press("Tab");
-    assert.equal(await focused(), "Remove noisy.png");
+    await equal(focused, "Remove noisy.png");
     await page.keyboard.press("Enter");
     await page.getByRole("status").filter({ hasText: "Removed noisy.png. 1 picture" }).waitFor();
-    assert.equal(await focused(), "Remove exact.png");
+    await equal(focused, "Remove exact.png");
     await page.keyboard.press("Space");
     await page.getByRole("status").filter({ hasText: /^Removed exact.png.$/ }).waitFor();
-    assert.equal(await focused(), "Add pictures");
-    assert.deepEqual(await names(page), []);
+    await equal(focused, "Add pictures");
+    await equal(() => names(page), []);
   }, { at: sighted });
 });
 
@@ -160,12 +156,12 @@ test("pictures are pasted and dropped, each with a name of its own", async () =>
     await page.getByText("Added image.png.").waitFor();
     assert.equal(await hand(page, "drop", [pasted]), true);
     await page.getByText("Added image-2.png.").waitFor();
-    assert.deepEqual(await names(page), ["image.png", "image-2.png"]);
+    await equal(() => names(page), ["image.png", "image-2.png"]);
     await page.getByRole("button", { name: "Send", exact: true }).click(); // without a text
     await page.locator(".figures").waitFor();
-    await page.getByRole("button", { name: "New chat" }).click();
-    assert.equal(await page.locator(".pictures").count(), 0);
-    assert.equal(await page.getByRole("status").textContent(), "");
+    await newChat(page);
+    await equal(() => page.locator(".pictures").count(), 0);
+    await equal(() => page.getByRole("status").textContent(), "");
   }, { at: sighted });
 });
 
@@ -201,7 +197,7 @@ test("the command and the program that are shown read the file, and get the same
     const events = (await run("sh", ["-c", command], { cwd: folder })).stdout.split("\n").filter((line) => line.startsWith("data: "));
     assert.equal(events.map((line) => JSON.parse(line.slice(6)).text_output ?? "").join(""), text_output);
     await page.getByText("Python", { exact: true }).first().click();
-    const program = await page.locator("pre.code").textContent();
+    const program = await page.locator("pre.code").filter({ hasText: "import httpx" }).textContent();
     assert.equal((await run(python, ["-c", program], { cwd: folder })).stdout, `${text_output}\n`);
   }, { at: sighted });
 }));
@@ -222,7 +218,7 @@ test("pictures are in no link and not kept in the browser, which the page says",
     await page.goto(link);
     await words.waitFor();
     assert.equal(await page.locator("main img").count(), 0);
-    await page.getByRole("button", { name: "New chat" }).click();
+    await newChat(page);
     await page.getByText("Chats kept in this browser").click();
     await page.locator(".chats").getByRole("button", { name: "tell", exact: true }).first().click();
     await words.waitFor();
@@ -240,7 +236,7 @@ test("a model of text alone is offered no pictures, and a picture that is pasted
     assert.equal(await page.getByRole("button", { name: "Add pictures" }).count(), 0);
     assert.equal(await page.locator("input[type=file]").count(), 0);
     assert.equal(await hand(page, "paste", [pasted]), false);
-    await page.getByRole("link", { name: "Compare" }).click();
+    await toView(page, "Compare");
     assert.equal(await page.locator("input[type=file]").count(), 0);
   }, { at: origin });
 });

@@ -1,36 +1,46 @@
 // The chat, used as a person would, at both widths.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ask, generate, linked, metric, RECORD, SIZES, until, useBrowser, visit } from "./page.mjs";
+import { ask, equal, generate, linked, match, metric, newChat, opened, RECORD, SIZES, until, useBrowser, visit, watchingFor } from "./page.mjs";
 
 useBrowser();
 const KEPT = "trimode.playground.chats";
 const LONG = linked("chat", { mode: "autoregressive", pace: 0, knobs: { end_id: "-1", max_tokens: "1800" } });
 const asked = (content, more = {}) => ({ messages: [{ role: "user", content }], mode: "diffusion", ...more });
 
+const denoising = () => [".tail .token.masked", ".strip .cell"].every((one) => document.querySelector(one)?.checkVisibility());
+const verifying = () => document.querySelector(".strip .cell.accepted") && /verified: \d+ of \d+ drafted tokens kept/.test(document.querySelector(".strip").textContent);
+
+/** Wait until the turns have these texts, which the next frames must leave as they are. */
+async function turnsAre(page, expected) {
+  const texts = () => page.locator(".turn .shown").allTextContents();
+  await equal(texts, expected);
+  await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
+  assert.deepEqual(await texts(), expected);
+}
+
 for (const [name, size] of Object.entries(SIZES)) {
   test(`the printed link shows a block being denoised, then the answer (${name})`, async () => {
     await visit("#example", async (page) => {
-      await page.locator(".tail .token.masked").first().waitFor();
-      assert.ok(await page.locator(".strip .cell").count());
+      await page.waitForFunction(() => globalThis.seen);
       await page.getByRole("button", { name: "Send", exact: true }).waitFor();
       const { text_output } = await generate(asked(RECORD, { denoise_steps: 8, reveal: "steps" }));
-      assert.equal(await page.locator(".turn.model .shown").evaluate((node) => node.textContent), text_output);
-      assert.match(page.url(), /#chat$/);
-    }, { size });
+      await equal(() => page.locator(".turn.model .shown").evaluate((node) => node.textContent), text_output);
+      await match(() => page.url(), /#chat$/);
+    }, { size, init: watchingFor(denoising) });
   });
 
   test(`a conversation goes on, and each answer has its figures (${name})`, async () => {
     await visit("", async (page) => {
       const first = await ask(page, "What is 17 + 25?");
       assert.equal(first, (await generate(asked("What is 17 + 25?"))).text_output);
-      assert.match(await page.locator(".figures").textContent(), /Diffusion.*46 tokens.*passes.*tokens a pass/s);
+      await match(() => page.locator(".figures").textContent(), /Diffusion.*46 tokens.*passes.*tokens a pass/s);
       await ask(page, "What is 23 + 2221?");
-      assert.equal(await page.locator(".turn").count(), 4);
-      const [figures, prompt] = await Promise.all([page.locator(".figures").last().boundingBox(), page.locator(".prompt").boundingBox()]);
-      assert.ok(figures.y + figures.height <= Math.min(prompt.y + 1, size.height), "the page scrolled along");
-      await page.getByRole("button", { name: "New chat" }).click();
-      assert.equal(await page.locator(".turn").count(), 0);
+      await equal(() => page.locator(".turn").count(), 4);
+      const above = (prompt) => [...document.querySelectorAll(".figures")].at(-1).getBoundingClientRect().bottom <= Math.min(prompt.getBoundingClientRect().top + 1, innerHeight);
+      await equal(() => page.locator(".prompt").evaluate(above), true, "the page scrolled along");
+      await newChat(page);
+      await equal(() => page.locator(".turn").count(), 0);
     }, { size });
   });
 }
@@ -41,16 +51,13 @@ test("other modes show drafts and what their verification kept", async () => {
     await page.getByText("slow", { exact: true }).first().click();
     await page.getByLabel("Message").fill("What is 17 + 25?");
     await page.keyboard.press("Enter");
-    await page.waitForFunction(() => {
-      const strip = document.querySelector(".strip");
-      return strip?.querySelector(".cell.accepted") && /verified: \d+ of \d+ drafted tokens kept/.test(strip.textContent);
-    });
+    await page.waitForFunction(() => globalThis.seen);
     await page.getByRole("button", { name: "Send", exact: true }).waitFor();
-    assert.match(await page.locator(".figures").textContent(), /drafted tokens kept/);
+    await match(() => page.locator(".figures").textContent(), /drafted tokens kept/);
     await page.getByText("Autoregressive", { exact: true }).first().click();
     await ask(page, "What is 17 + 25?");
-    assert.match(await page.locator(".figures").last().textContent(), /Autoregressive.*tokens/s);
-  });
+    await match(() => page.locator(".figures").last().textContent(), /Autoregressive.*tokens/s);
+  }, { init: watchingFor(verifying) });
 });
 
 test("a pass that verifies a draft and makes the next one is shown as both", async () => {
@@ -60,15 +67,16 @@ test("a pass that verifies a draft and makes the next one is shown as both", asy
     await page.getByText("Look at the steps").click();
     const slider = page.getByRole("slider", { name: "Step" });
     await slider.press("ArrowRight");
-    assert.match(await slider.getAttribute("aria-valuetext"), /^Step 2 of \d+, verification: \d+ of 7 drafted tokens kept/);
+    await match(() => slider.getAttribute("aria-valuetext"), /^Step 2 of \d+, verification: \d+ of 7 drafted tokens kept/);
     await slider.press("ArrowRight");
-    assert.match(await slider.getAttribute("aria-valuetext"), /^Step 3 of \d+, pass \d over the block/);
+    await match(() => slider.getAttribute("aria-valuetext"), /^Step 3 of \d+, pass \d over the block/);
   });
 });
 
 test("stop ends the request on the server, and what came stays", async () => {
   const link = Buffer.from(JSON.stringify({ mode: "autoregressive", knobs: { end_id: "-1", max_tokens: "1800" }, messages: [] })).toString("base64url");
   for (const way of ["button", "Escape"]) {
+    await until(async () => (await metric("trimode_requests_running")) === 0, "nothing runs");
     const before = await metric("trimode_requests_total", 'outcome="cancelled"');
     await visit(`#chat/${link}`, async (page) => {
       await page.getByLabel("Message").fill("What is 17 + 25?");
@@ -79,7 +87,7 @@ test("stop ends the request on the server, and what came stays", async () => {
       await page.locator(".figures").filter({ hasText: "stopped" }).waitFor();
       await until(async () => (await metric("trimode_requests_total", 'outcome="cancelled"')) === before + 1, "it is cancelled");
       await until(async () => (await metric("trimode_requests_running")) === 0, "nothing runs");
-      assert.match(await page.locator(".turn.model .shown").textContent(), /^17/);
+      await match(() => page.locator(".turn.model .shown").textContent(), /^17/);
     });
   }
 });
@@ -88,14 +96,14 @@ test("knobs come from the server's table, and are asked for", async () => {
   await visit("", async (page) => {
     await page.getByText("Knobs", { exact: true }).first().click();
     await page.getByLabel("max_tokens").fill("0");
-    assert.match(await page.locator("#chat-max_tokens-help").textContent(), /must be from 1 to/);
+    await match(() => page.locator("#chat-max_tokens-help").textContent(), /must be from 1 to/);
     await page.getByLabel("max_tokens").fill("8");
     await ask(page, "What is 17 + 25?");
-    assert.match(await page.locator(".figures").textContent(), /8 tokens.*cut at max_tokens/s);
+    await match(() => page.locator(".figures").textContent(), /8 tokens.*cut at max_tokens/s);
     await page.getByText("As code", { exact: true }).first().click();
-    assert.match(await page.locator("pre.code").textContent(), /curl -sN http.*"max_tokens": 8/s);
+    await match(() => page.locator("pre.code").textContent(), /curl -sN http.*"max_tokens": 8/s);
     await page.getByText("Python", { exact: true }).first().click();
-    assert.match(await page.locator("pre.code").textContent(), /import httpx.*"max_tokens": 8/s);
+    await match(() => page.locator("pre.code").textContent(), /import httpx.*"max_tokens": 8/s);
   });
 });
 
@@ -104,11 +112,11 @@ test("an answer can be held to a form", async () => {
     await page.getByText("Form of the answer", { exact: true }).first().click();
     await page.getByLabel("The answer is").selectOption("json_schema");
     await page.getByLabel("JSON by a schema").fill("{");
-    assert.match(await page.locator("#chat-form-problem").textContent(), /no JSON yet/);
+    await match(() => page.locator("#chat-form-problem").textContent(), /no JSON yet/);
     await page.getByLabel("JSON by a schema").fill('{"type": "object", "properties": {}, "additionalProperties": false}');
     await page.getByLabel("Property").fill("name");
     await page.getByRole("button", { name: "Add" }).click();
-    assert.match(await page.getByLabel("JSON by a schema").inputValue(), /"required": \[\s*"name"/);
+    await match(() => page.getByLabel("JSON by a schema").inputValue(), /"required": \[\s*"name"/);
     const found = JSON.parse(await ask(page, RECORD));
     assert.deepEqual(Object.keys(found), ["name"]);
   });
@@ -122,8 +130,7 @@ test("a refusal says what is wrong and what to do", async () => {
     await page.getByLabel("Message").fill("What is 17 + 25?");
     await page.getByLabel("Message").press("Enter");
     const alert = page.getByRole("alert");
-    await alert.waitFor();
-    assert.match(await alert.textContent(), /max_tokens must be .*got 0.*Correct the field.*invalid_value/s);
+    await match(() => alert.textContent(), /max_tokens must be .*got 0.*Correct the field.*invalid_value/s);
     await page.getByLabel("max_tokens").fill("16");
     await page.getByRole("button", { name: "Ask again" }).click();
     await page.locator(".figures").filter({ hasText: "16 tokens" }).waitFor();
@@ -136,10 +143,10 @@ test("chats are kept in this browser until they are cleared", async () => {
     await page.reload();
     await page.getByText("Chats kept in this browser").click();
     await page.locator(".chats").getByRole("button", { name: "What is 17 + 25?", exact: true }).first().click();
-    assert.equal(await page.locator(".turn").count(), 2);
+    await equal(() => page.locator(".turn").count(), 2);
     await page.getByRole("button", { name: "Clear all" }).click();
     await page.getByText("None yet.").waitFor();
-    assert.equal(await page.evaluate((name) => localStorage.getItem(name), KEPT), null);
+    await equal(() => page.evaluate((name) => localStorage.getItem(name), KEPT), null);
   });
 });
 
@@ -153,21 +160,19 @@ async function askAtLength(page, question) {
 test("a kept chat that is opened while another answer comes keeps what it has", async () => {
   await visit("", async (page) => {
     const answer = await ask(page, "What is 17 + 25?");
-    await page.goto(page.url().replace(/#.*|$/, LONG));
+    await opened(page, LONG);
     await askAtLength(page, "What is 23 + 2221?");
     await page.getByText("Chats kept in this browser").click();
     await page.locator(".chats").getByRole("button", { name: "What is 17 + 25?", exact: true }).click();
     await page.getByRole("button", { name: "Send", exact: true }).waitFor();
-    const turns = page.locator(".turn .shown");
-    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-    assert.deepEqual(await turns.allTextContents(), ["What is 17 + 25?", answer]);
+    await turnsAre(page, ["What is 17 + 25?", answer]);
     assert.equal(await page.locator(".figures").count(), 0);
     await page.locator("summary").filter({ hasText: /^Knobs/ }).click();
     await page.getByRole("button", { name: "Set all to their defaults" }).click();
     await ask(page, "What is 1 + 2?");
-    const chats = await page.evaluate((name) => JSON.parse(localStorage.getItem(name)), KEPT);
-    const questions = chats.map(({ messages }) => messages.filter(({ role }) => role === "user").map(({ content }) => content));
-    assert.deepEqual(questions, [["What is 17 + 25?", "What is 1 + 2?"], ["What is 23 + 2221?"]]);
+    const chats = () => page.evaluate((name) => JSON.parse(localStorage.getItem(name)), KEPT);
+    const questions = async () => (await chats()).map(({ messages }) => messages.filter(({ role }) => role === "user").map(({ content }) => content));
+    await equal(questions, [["What is 17 + 25?", "What is 1 + 2?"], ["What is 23 + 2221?"]]);
     await page.evaluate(() => localStorage.clear());
   });
 });
@@ -176,10 +181,9 @@ test("a link that is opened while an answer comes shows what is in the link", as
   await visit(LONG, async (page) => {
     await askAtLength(page, "What is 17 + 25?");
     const messages = [{ role: "user", content: "two" }, { role: "assistant", content: "three" }];
-    await page.goto(page.url().replace(/#.*/, linked("chat", { messages })));
+    await opened(page, linked("chat", { messages }));
     await page.getByRole("button", { name: "Send", exact: true }).waitFor();
-    await page.evaluate(() => new Promise((resolve) => requestAnimationFrame(() => requestAnimationFrame(resolve))));
-    assert.deepEqual(await page.locator(".turn .shown").allTextContents(), ["two", "three"]);
+    await turnsAre(page, ["two", "three"]);
     await page.evaluate(() => localStorage.clear());
   });
 });

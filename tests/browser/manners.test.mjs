@@ -1,11 +1,13 @@
 // Manners: accessible in every view, exact to the byte, drawn at most once a frame, held to its own server.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { answerWith, ask, key, locked, origin, serious, SIZES, useBrowser, visit } from "./page.mjs";
+import { answerWith, ask, equal, key, locked, match, origin, serious, SIZES, toView, useBrowser, visit } from "./page.mjs";
 import { denoised, recording, standIn, together } from "./stand_in.mjs";
 
 useBrowser();
 const STRANGE = 'a <script>alert(1)</script> & &amp; "\'` \u200f\u05e9\u05dc\u05d5\u05dd \u0645\u0631\u062d\u0628\u0627\u200e e\u0301\u0323 👩🏽‍🚀 🇮🇹 \u0007 \u2028 x\r\n\ttab  two\n\n\nend \n';
+
+const FOLDS = { Knobs: "#chat-max_tokens", "Form of the answer": "#chat-form", "As code": "pre.code" };
 
 for (const [name, size] of Object.entries(SIZES)) {
   for (const colours of ["light", "dark"]) {
@@ -13,10 +15,13 @@ for (const [name, size] of Object.entries(SIZES)) {
       await visit("", async (page) => {
         await page.emulateMedia({ colorScheme: colours });
         await ask(page, "What is 17 + 25?");
-        for (const fold of ["Knobs", "Form of the answer", "As code"]) await page.getByText(fold, { exact: true }).click();
+        for (const [fold, inside] of Object.entries(FOLDS)) {
+          await page.getByText(fold, { exact: true }).click();
+          await page.locator(inside).waitFor();
+        }
         assert.deepEqual(await serious(page), []);
         for (const [view, button, made] of [["Compare", "Compare", "tbody td:last-child:text-is('reference')"], ["Fill in", /^Fill/, "ins.filled"], ["Revise", /^Revise/, ".edit ins"], ["Steps", "", ".places"]]) {
-          await page.getByRole("link", { name: view, exact: true }).click();
+          await toView(page, view);
           if (button) await page.getByRole("button", { name: button }).locator("visible=true").click();
           await page.locator(made).first().waitFor();
           assert.deepEqual(await serious(page), [], view);
@@ -32,7 +37,7 @@ test("the text shown is the API's, byte for byte", async () => {
     const letters = [...STRANGE];
     await answerWith(page, [...letters.map((text_output) => ({ text_output, output_ids: 1 })), { text_output: "", finish_reason: "stop" }]);
     assert.equal(await ask(page, STRANGE.trim()), STRANGE);
-    assert.equal(await page.locator(".turn.user .shown").evaluate((node) => node.textContent), STRANGE.trim().replaceAll("\r\n", "\n"));
+    await equal(() => page.locator(".turn.user .shown").evaluate((node) => node.textContent), STRANGE.trim().replaceAll("\r\n", "\n"));
   });
 });
 
@@ -42,7 +47,7 @@ test("a text that is revised comes back byte for byte", async () => {
   await visit(`#revise/${link}`, async (page) => {
     await page.getByRole("button", { name: /^Revise/ }).click();
     await page.getByText("Nothing looks unlikely").waitFor();
-    assert.equal(await page.locator("article .shown").evaluate((node) => node.textContent), text);
+    await equal(() => page.locator("article .shown").evaluate((node) => node.textContent), text);
   });
 });
 
@@ -69,10 +74,10 @@ async function fed(media = {}, atOnce = 1) {
       counts = await page.evaluate(() => ({ ...globalThis.counts, seconds: (performance.now() - globalThis.counts.began) / 1000 }));
       await page.getByText("Look at the steps").click();
       const slider = page.getByRole("slider", { name: "Step" });
-      assert.equal(await slider.getAttribute("max"), String(BLOCKS * LETTERS.length - 1));
+      await equal(() => slider.getAttribute("max"), String(BLOCKS * LETTERS.length - 1));
       await slider.fill(String(LETTERS.length)); // the first pass over the second block
       const half = `${LETTERS.join("")}${LETTERS[0]}${"░".repeat(LETTERS.length - 1)}`;
-      assert.equal(await page.locator("article .shown").evaluate((node) => node.textContent), half);
+      await equal(() => page.locator("article .shown").evaluate((node) => node.textContent), half);
     }, { at, init: counting, media });
   }, recording(together(denoised(BLOCKS, LETTERS), atOnce), 200 / atOnce));
   return counts;
@@ -125,9 +130,9 @@ test("100,000 characters do not stop who types", async () => {
       await page.getByLabel("Message").press("Enter");
       await page.locator(".turn.model .part").first().waitFor();
       await page.getByLabel("Message").pressSequentially("typed");
-      assert.equal(await page.getByLabel("Message").inputValue(), "typed");
+      await equal(() => page.getByLabel("Message").inputValue(), "typed");
       await page.getByRole("button", { name: "Send", exact: true }).waitFor();
-      assert.equal(await page.locator(".turn.model .shown").evaluate((node) => node.textContent), `${long.repeat(800)}end`);
+      await equal(() => page.locator(".turn.model .shown").evaluate((node) => node.textContent), `${long.repeat(800)}end`);
       assert.ok((await page.locator(".turn.model .part").count()) < 100);
     }, { at });
   }, recording(events, 400));
@@ -151,13 +156,14 @@ test("everything can be done with the keyboard", async () => {
   await visit("", async (page) => {
     await page.getByLabel("Message").waitFor(); // before the server has answered, the page has one link alone
     await page.keyboard.press("Tab");
-    assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to the content");
+    await equal(() => page.evaluate(() => document.activeElement.textContent), "Skip to the content");
     await page.keyboard.press("Enter");
+    await equal(() => page.evaluate(() => document.activeElement.id), "content");
     await page.keyboard.press("Tab");
     await page.keyboard.press("Enter"); // the first example
     await page.locator(".figures").waitFor();
     await page.getByRole("button", { name: "Send", exact: true }).waitFor();
-    assert.equal(await page.evaluate(() => document.activeElement.id), "chat-prompt");
+    await equal(() => page.evaluate(() => document.activeElement.id), "chat-prompt");
   });
 });
 
@@ -172,9 +178,9 @@ test("with keys the page opens, asks for one, and keeps it in memory alone", asy
     await page.keyboard.press("Enter");
     assert.match(await ask(page, "What is 17 + 25?"), /Answer: 42$/);
     await page.getByText("As code", { exact: true }).click();
+    await match(() => page.locator("pre.code").textContent(), /\$TRIMODE_API_KEY/);
     const shown = await page.evaluate(() => document.documentElement.outerHTML + JSON.stringify({ ...localStorage, ...sessionStorage }) + document.cookie);
     assert.ok(!shown.includes(key));
-    assert.match(await page.locator("pre.code").textContent(), /\$TRIMODE_API_KEY/);
     await page.reload();
     await field.waitFor();
   }, { at: locked, errors });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { test } from "node:test";
-import { ask, generate, images, linked, metric, origin, second, serious, sighted, SIZES, until, useBrowser, visit } from "./page.mjs";
+import { ask, compare, equal, generate, images, linked, match, metric, newChat, opened, origin, second, serious, sighted, SIZES, toView, until, useBrowser, visit } from "./page.mjs";
 
 useBrowser();
 const QUESTION = "What is 17 + 25?";
@@ -12,7 +12,7 @@ const chat = (more = {}) => linked("chat", { mode: "diffusion", pace: 0, knobs: 
 const choice = (page) => page.getByLabel("Model", { exact: true });
 const alert = (page) => page.getByRole("alert");
 const said = (content, more = {}) => ({ messages: [{ role: "user", content }], max_tokens: 12, end_id: -1, mode: "diffusion", ...more });
-const opened = async (page, view) => page.goto(page.url().replace(/#.*|$/, view));
+const chosen = (page, name) => equal(() => choice(page).inputValue(), name);
 
 /** Use a page of the server of two models, in which nothing is kept. */
 const visitBoth = (path, act, more = {}) =>
@@ -43,38 +43,35 @@ const partsOf = (link) => JSON.parse(Buffer.from(link.split("/").at(-1), "base64
 for (const [name, size] of Object.entries(SIZES)) {
   test(`each model answers in the chat, and what is chosen with the keyboard is kept (${name})`, async () => {
     await visitBoth(chat(), async (page) => {
-      assert.deepEqual(await choice(page).locator("option").allTextContents(), ["eye", "nano"]);
-      assert.equal(await choice(page).inputValue(), "eye");
-      assert.equal(await page.getByRole("button", { name: "Add pictures" }).count(), 1);
+      await equal(() => choice(page).locator("option").allTextContents(), ["eye", "nano"]);
+      await chosen(page, "eye");
+      await equal(() => page.getByRole("button", { name: "Add pictures" }).count(), 1);
       assert.equal(await ask(page, QUESTION), (await generate(said(QUESTION), sighted)).text_output);
-      await page.getByRole("button", { name: "New chat" }).click();
+      await newChat(page);
       await choice(page).focus();
       await page.keyboard.press("ArrowDown");
       await page.waitForFunction(() => !document.querySelector(".attach"));
-      assert.equal(await choice(page).inputValue(), "nano");
+      await chosen(page, "nano");
       assert.equal(await ask(page, QUESTION), (await generate(said(QUESTION), sighted, "nano")).text_output);
-      assert.match(await page.locator(".figures").textContent(), /Diffusion\s*nano\s*12 tokens/);
+      await match(() => page.locator(".figures").textContent(), /Diffusion\s*nano\s*12 tokens/);
       await page.getByText("As code", { exact: true }).click();
-      assert.match(await page.locator("pre.code").textContent(), /\/v2\/models\/nano\/generate_stream/);
+      await match(() => page.locator("pre.code").textContent(), /\/v2\/models\/nano\/generate_stream/);
       assert.deepEqual(await serious(page), []);
       assert.equal(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true);
       await page.getByText("Look at the steps").click();
       await page.getByText(/^Diffusion of nano, pass 1/).waitFor();
       await page.reload();
-      await choice(page).waitFor();
-      assert.equal(await choice(page).inputValue(), "nano");
+      await chosen(page, "nano");
     }, { size });
   });
 
   test(`a comparison is of the model that was chosen, and ends with another choice (${name})`, async () => {
     await visitBoth(linked("compare", { prompt: QUESTION, knobs: SHORT }), async (page) => {
       await choice(page).selectOption("nano");
-      await page.getByRole("button", { name: "Compare" }).click();
-      await page.locator(".columns article").nth(3).waitFor();
-      await page.getByRole("button", { name: "Compare" }).waitFor();
+      await compare(page);
       const modes = ["autoregressive", "self_speculation", "diffusion", "auto"];
       const expected = await Promise.all(modes.map(async (mode) => (await generate(said(QUESTION, { mode }), sighted, "nano")).text_output));
-      assert.deepEqual(await page.locator(".columns .shown").evaluateAll((found) => found.map((one) => one.textContent)), expected);
+      await equal(() => page.locator(".columns .shown").evaluateAll((found) => found.map((one) => one.textContent)), expected);
       assert.deepEqual(await serious(page), []);
       await opened(page, linked("compare", { prompt: QUESTION, knobs: LONG }));
       const sent = watched(page);
@@ -82,10 +79,10 @@ for (const [name, size] of Object.entries(SIZES)) {
       await page.locator(".columns .shown").first().filter({ hasText: /\S/ }).waitFor();
       await choice(page).selectOption("eye");
       await page.getByRole("button", { name: "Compare" }).waitFor();
-      assert.equal(await page.locator(".columns .shown").count(), 0);
+      await equal(() => page.locator(".columns .shown").count(), 0);
       await until(async () => (await metric("trimode_requests_running", "", sighted)) === 0, "nothing runs");
       assert.deepEqual(sent.map(({ model, mode }) => [model, mode]), [["nano", "autoregressive"]]);
-      assert.equal(await page.getByLabel("Prompt").inputValue(), QUESTION);
+      await equal(() => page.getByLabel("Prompt").inputValue(), QUESTION);
     }, { size });
   });
 }
@@ -101,12 +98,12 @@ test("another choice ends the answer that comes, which stays as it is, and keeps
     await page.locator(".figures").filter({ hasText: /nano.*stopped/s }).waitFor();
     await page.getByRole("button", { name: "Send", exact: true }).waitFor();
     await until(async () => (await metric("trimode_requests_running", "", sighted)) === 0, "nothing runs");
-    assert.equal(await page.evaluate(() => document.activeElement.tagName), "SELECT");
-    assert.equal(await page.getByLabel("Autoregressive", { exact: true }).isChecked(), true);
+    await equal(() => page.evaluate(() => document.activeElement.tagName), "SELECT");
+    await equal(() => page.getByLabel("Autoregressive", { exact: true }).isChecked(), true);
     await page.locator("summary").filter({ hasText: /^Knobs/ }).click();
     await page.getByLabel("max_tokens").fill("8"); // what was set stays set
     await ask(page, "more");
-    assert.deepEqual(await page.locator(".figures").allTextContents().then((all) => all.map((one) => /nano|eye/.exec(one)[0])), ["nano", "eye"]);
+    await equal(() => page.locator(".figures").allTextContents().then((all) => all.map((one) => /nano|eye/.exec(one)?.[0])), ["nano", "eye"]);
     assert.deepEqual(sent.map(({ model }) => model), ["nano", "nemotron_diffusion"]);
     assert.equal(sent[1].messages.length, 3);
   });
@@ -124,6 +121,7 @@ test("another choice ends what is filled in or revised, and leaves nothing of it
       await page.route("**/generate", () => {}); // no answer comes
       await again.click();
       await page.getByRole("button", { name: "Stop" }).waitFor();
+      await until(() => sent.length === 2, "it is asked");
       await choice(page).selectOption("nano");
       await again.waitFor();
       assert.deepEqual(sent.map(({ model }) => model), ["nano", "nemotron_diffusion"]);
@@ -138,12 +136,12 @@ test("pictures wait for a model that reads them, which the page says", async () 
     await page.getByText("Added noisy.png.").waitFor();
     await choice(page).selectOption("nano");
     await page.getByText("nano reads text alone. It is asked without the pictures").waitFor();
-    assert.equal(await page.locator("input[type=file]").count(), 0);
+    await equal(() => page.locator("input[type=file]").count(), 0);
     assert.deepEqual(await serious(page), []);
     await ask(page, "tell");
     assert.deepEqual(sent[0].messages, [{ role: "user", content: "tell" }]);
     await choice(page).selectOption("eye");
-    assert.equal(await page.locator(".attach img").count(), 1);
+    await equal(() => page.locator(".attach img").count(), 1);
     await ask(page, "more");
     assert.equal(sent[1].messages.at(-1).content.length, 2);
     await choice(page).selectOption("nano");
@@ -153,7 +151,7 @@ test("pictures wait for a model that reads them, which the page says", async () 
 });
 
 test("modes and knobs are those of the model that is asked", async () => {
-  await visit("", async (page) => {
+  await visitBoth("", async (page) => {
     await page.route("**/v1/models", async (route) => {
       const listed = await (await route.fetch()).json();
       const data = listed.data.filter(({ id }) => !["nano:diffusion", "nano:self_speculation"].includes(id));
@@ -162,44 +160,43 @@ test("modes and knobs are those of the model that is asked", async () => {
     await page.reload();
     await choice(page).selectOption("nano");
     await page.getByText("This checkpoint was not trained to denoise.").waitFor();
-    assert.equal(await page.getByLabel("Diffusion", { exact: true }).isDisabled(), true);
-    assert.equal(await page.getByLabel("Auto", { exact: true }).isChecked(), true);
+    await equal(() => page.getByLabel("Diffusion", { exact: true }).isDisabled(), true);
+    await equal(() => page.getByLabel("Auto", { exact: true }).isChecked(), true);
     await page.locator("summary").filter({ hasText: /^Knobs 4 set$/ }).waitFor();
     for (const view of ["Fill in", "Revise"]) {
-      await page.getByRole("link", { name: view }).click();
+      await toView(page, view);
       await page.getByText("Choose another model, such as eye.").locator("visible=true").waitFor();
     }
-    await page.getByRole("link", { name: "Compare" }).click();
-    assert.equal(await page.locator("tbody tr").count(), 2);
-    await page.getByRole("link", { name: "Chat" }).click();
+    await toView(page, "Compare");
+    await equal(() => page.locator("tbody tr").count(), 2);
+    await toView(page, "Chat");
     await choice(page).selectOption("eye");
-    assert.equal(await page.getByLabel("Diffusion", { exact: true }).isChecked(), true);
+    await equal(() => page.getByLabel("Diffusion", { exact: true }).isChecked(), true);
     await page.locator("summary").filter({ hasText: /^Knobs$/ }).locator("visible=true").waitFor();
-    await page.evaluate(() => localStorage.clear());
-  }, { at: sighted });
+  });
 });
 
 test("a link has the model, and one that is not served is said not to be", async () => {
   await visitBoth(linked("chat", { written: "one", model: "nano" }), async (page) => {
-    assert.equal(await choice(page).inputValue(), "nano");
+    await chosen(page, "nano");
     for (const view of ["chat", "compare", "fill", "revise"]) {
       await opened(page, `#${view}`);
       assert.equal(partsOf(await copied(page)).model, "nano", view);
     }
     await opened(page, linked("compare", { prompt: "two", model: "eye" }));
-    await page.waitForFunction(() => document.querySelector("header select").value === "eye");
-    assert.equal(await page.getByLabel("Prompt").inputValue(), "two");
+    await chosen(page, "eye");
+    await equal(() => page.getByLabel("Prompt").inputValue(), "two");
     await choice(page).selectOption("nano");
     await opened(page, linked("chat", { written: "three", model: "none <b>of</b> these" }));
     await alert(page).getByText("This server does not have the model none <b>of</b> these. eye is asked in its place.").waitFor();
-    assert.equal(await choice(page).inputValue(), "eye");
-    assert.equal(await page.getByLabel("Message").inputValue(), "three");
+    await chosen(page, "eye");
+    await equal(() => page.getByLabel("Message").inputValue(), "three");
     assert.deepEqual(await serious(page), []);
-    await page.getByRole("link", { name: "Compare" }).click();
+    await toView(page, "Compare");
     await alert(page).waitFor({ state: "detached" });
     for (const model of [5, null, ["nano"], ""]) {
       await opened(page, linked("chat", { written: String(model), model }));
-      await page.waitForFunction((text) => document.getElementById("chat-prompt").value === text, String(model));
+      await equal(() => page.getByLabel("Message").inputValue(), String(model));
       assert.equal(await alert(page).count(), 0);
     }
   }, { init: copying });
@@ -208,31 +205,31 @@ test("a link has the model, and one that is not served is said not to be", async
 test("a kept chat is gone on with by its model", async () => {
   await visitBoth(chat({ model: "nano" }), async (page) => {
     await ask(page, QUESTION);
-    await page.getByRole("button", { name: "New chat" }).click();
+    await newChat(page);
     await choice(page).selectOption("eye");
     await page.getByText("Chats kept in this browser").click();
     const open = () => page.locator(".chats").getByRole("button", { name: QUESTION, exact: true }).first().click();
     await open();
-    await page.waitForFunction(() => document.querySelector("header select").value === "nano");
-    assert.equal(await page.locator(".turn").count(), 2);
+    await chosen(page, "nano");
+    await equal(() => page.locator(".turn").count(), 2);
     await page.evaluate(() => localStorage.setItem("trimode.playground.chats", localStorage.getItem("trimode.playground.chats").replace('"model":"nano"', '"model":"gone"')));
     await page.reload();
     await page.getByText("Chats kept in this browser").click();
     await open();
     await alert(page).getByText("This server does not have the model gone. eye is asked in its place.").waitFor();
-    assert.equal(await page.locator(".turn").count(), 2);
+    await equal(() => page.locator(".turn").count(), 2);
   });
 });
 
 test("a server of one model offers no choice, and names it in no link", async () => {
   await visit("", async (page) => {
-    await page.locator("header .served").waitFor();
-    assert.equal(await page.locator("header .served").textContent(), "nano");
+    await equal(() => page.locator("header .served").textContent(), "nano");
     assert.equal(await page.locator("header select").count(), 0);
     assert.equal("model" in partsOf(await copied(page)), false);
     await ask(page, QUESTION);
     assert.doesNotMatch(await page.locator(".figures").textContent(), /nano/);
-    assert.equal("model" in (await page.evaluate(() => JSON.parse(localStorage.getItem("trimode.playground.chats"))))[0], false);
+    const [stored] = await page.evaluate(() => JSON.parse(localStorage.getItem("trimode.playground.chats")));
+    assert.equal("model" in stored, false);
     await opened(page, linked("chat", { written: "one", model: "eye" }));
     await alert(page).getByText("This server does not have the model eye. nano is asked in its place.").waitFor();
     await page.evaluate(() => localStorage.clear());
@@ -255,7 +252,7 @@ test("a model that is away is said to be starting, while the other one answers",
     await page.locator(".figures").filter({ hasText: /eye\s*12 tokens/ }).waitFor();
     await choice(page).selectOption("nano");
     await until(async () => (await fetch(`${sighted}/v2/models/nano/ready`)).ok, "it is there again");
-    await page.getByRole("button", { name: "New chat" }).click();
+    await newChat(page);
     assert.equal(await ask(page, QUESTION), (await generate(said(QUESTION), sighted, "nano")).text_output);
   }, { errors });
 });

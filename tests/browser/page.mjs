@@ -15,6 +15,7 @@ export const FLAGS = "--no-sandbox --disable-gpu --disable-quic --no-first-run -
 export const RECORD = "Turn this into JSON: Anna Rossi is 24 years old, lives in Lima and works as a sailor.";
 const MODEL = "nemotron_diffusion";
 const PATIENCE = 60_000; // milliseconds; the machine may be busy
+const OF_VIEWS = { Chat: "#chat-prompt", Compare: "#compare-prompt", "Fill in": "#fill-text", Revise: "#revise-text", Steps: "h2:text-is('Step by step')" };
 const AXE = await readFile(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 let browser;
@@ -62,6 +63,40 @@ export async function visit(path, act, { size = DESKTOP, at = origin, init = nul
 /** Return the end of an address that opens a view with a state. */
 export const linked = (view, state) => `#${view}/${Buffer.from(JSON.stringify(state)).toString("base64url")}`;
 
+/** Open the end of an address in a page that is there, as its reader would, and wait until the page has read it. */
+export async function opened(page, view) {
+  await page.evaluate(() => {
+    globalThis.read = false;
+    addEventListener("hashchange", () => setTimeout(() => (globalThis.read = true)), { once: true }); // after the page's own listeners
+  });
+  await page.goto(page.url().replace(/#.*|$/, view));
+  await page.waitForFunction(() => globalThis.read);
+}
+
+/** Go to a view by its link, and wait until it is the one that is shown. */
+export async function toView(page, name) {
+  await page.getByRole("link", { name, exact: true }).click();
+  await page.locator(OF_VIEWS[name]).waitFor();
+}
+
+/** Begin a new chat, and wait until it is there. */
+export async function newChat(page) {
+  await page.getByRole("button", { name: "New chat" }).click();
+  await page.locator(".welcome").waitFor();
+}
+
+/** Compare, and wait until all four modes have answered; the last frame may still be drawn. */
+export async function compare(page) {
+  await page.getByRole("button", { name: "Compare" }).click();
+  await page.locator(".columns article").nth(3).waitFor();
+  await page.getByRole("button", { name: "Compare" }).waitFor();
+}
+
+/** Return a script of a page that watches for what may be there for a moment alone; `globalThis.seen` is whether it was. */
+export const watchingFor = (check) => `
+  new MutationObserver(() => (globalThis.seen ||= Boolean((${check})())))
+    .observe(document, { subtree: true, childList: true, characterData: true, attributes: true })`;
+
 /** Ask in the chat, and wait until the answer is there; return its text as the page has it. */
 export async function ask(page, question) {
   const before = await page.locator(".turn.model .figures").count();
@@ -102,6 +137,25 @@ export async function until(check, what) {
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
 }
+
+/** Repeat a check until its assertions hold; one that never does fails as it did last. */
+export async function settled(check) {
+  const deadline = Date.now() + PATIENCE;
+  for (;;) {
+    try {
+      return await check();
+    } catch (error) {
+      if (!(error instanceof assert.AssertionError) || Date.now() > deadline) throw error;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+}
+
+/** Wait until what `read` returns is what is expected. */
+export const equal = (read, expected, message) => settled(async () => assert.deepEqual(await read(), expected, message));
+
+/** Wait until what `read` returns matches. */
+export const match = (read, pattern) => settled(async () => assert.match(await read(), pattern));
 
 /** Answer the page's requests for an answer with these events, as a server would. */
 export async function answerWith(page, events, verb = "generate_stream") {
