@@ -135,6 +135,9 @@ class AheadDrafts:
         def mean(length: int) -> float:
             return sum(one[length] for one in runs) / count
 
+        def chances() -> list[float]:
+            return _evened(_chances([*map(mean, range(longest + 1))], factor))
+
         seconds: Callable[[int], float] = partial(self.pass_seconds, costs, load, capacity, count)
         unit, factor = seconds(longest), self.factor
         marks = (mean(min(TUNING.draft_lengths[0], longest)), mean(longest), factor, unit / seconds(1))
@@ -143,14 +146,11 @@ class AheadDrafts:
         if found is None:
             if len(self._chosen) >= REMEMBERED:
                 self._chosen.clear()
-            chances = _evened(_chances([*map(mean, range(longest + 1))], factor))
-            bound = most_tokens_per_second(chances, lru_cache(seconds))
+            bound = most_tokens_per_second(chances(), lru_cache(seconds))
             found = self._chosen[key] = _Chosen(bound * unit / mean(longest), longest, None)
         scale = count / unit
         if found.shape is None and scale * found.scaled * mean(found.length) > bar:
-            chances = _evened(_chances([*map(mean, range(longest + 1))], factor))
-            rows = count + load.quadratic
-            rate, shape = best_shape(chances, lru_cache(seconds), self.limits.fit, rows)
+            rate, shape = best_shape(chances(), lru_cache(seconds), self.limits.fit, count + load.quadratic)
             length = longest if shape is None else shape.length
             found = self._chosen[key] = _Chosen(rate * unit / mean(length), length, shape)
         rate = scale * found.scaled * mean(found.length)
