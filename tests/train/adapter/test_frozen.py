@@ -11,8 +11,9 @@ import torch
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_convert.verify.numpy_model import forward
 from trimode_convert.verify.passes import Pass
+from trimode_train.adapter.clean_texts import CleanTexts
 from trimode_train.adapter.draft_batches import Block, lay_out
-from trimode_train.adapter.frozen import config_of, head_on, hidden_of, load_frozen, shortlist
+from trimode_train.adapter.frozen import config_of, head_on, hidden_of, load_frozen, shortlist, student_of
 from trimode_train.data.packing import Document
 from trimode_train.model import lora
 from trimode_train.model.model import Model, bias_from, causal_bias, grouped_attention
@@ -66,7 +67,7 @@ def test_scaled_queries_are_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", [Block(5, 4, False), Block(5, 3, True)], ids=["linear", "quadratic"])
 def test_hidden_states_are_those_of_inference(frozen: Model, block: Block) -> None:
     with torch.no_grad():
-        found = hidden_of(frozen, lay_out([DOCUMENT], [[block]], frozen.config.mask_id))
+        found = hidden_of(frozen, CleanTexts(frozen), lay_out([DOCUMENT], [[block]], frozen.config.mask_id))
         length = len(IDS)
         clean = frozen.encoder(
             torch.tensor([IDS]), torch.arange(length)[None], grouped_attention(causal_bias(length, length))
@@ -88,18 +89,32 @@ def test_hidden_states_are_those_of_inference(frozen: Model, block: Block) -> No
 
 
 def test_gradients_reach_the_adapter_and_the_mask_and_nothing_else(frozen: Model) -> None:
-    hidden = hidden_of(frozen, lay_out([DOCUMENT], [[Block(5, 4, False)]], frozen.config.mask_id))
+    hidden = hidden_of(frozen, CleanTexts(frozen), lay_out([DOCUMENT], [[Block(5, 4, False)]], frozen.config.mask_id))
     assert not hidden.teacher.requires_grad
     hidden.student.square().sum().backward()
     trained = {name for name, parameter in frozen.named_parameters() if parameter.grad is not None}
     assert trained == {n for n, _ in frozen.named_parameters() if "draft_branch" in n or n.endswith("mask_row")}
 
 
+def test_a_student_in_bfloat16_drafts_as_the_model_does_and_trains_its_adapter(frozen: Model) -> None:
+    batch = lay_out([DOCUMENT], [[Block(5, 4, False)]], frozen.config.mask_id)
+    exact = hidden_of(student_of(frozen, torch.float32), CleanTexts(frozen), batch)
+    dtype = torch.bfloat16
+    near = hidden_of(student_of(frozen, dtype), CleanTexts(frozen, dtype), batch, dtype)
+    assert torch.equal(near.teacher, exact.teacher) and torch.equal(near.likely, exact.likely)
+    assert near.student.dtype == torch.float32 and not torch.equal(near.student, exact.student)
+    torch.testing.assert_close(near.student, exact.student, atol=0.1, rtol=0.1)
+    near.student.square().sum().backward()
+    trained = {name for name, parameter in frozen.named_parameters() if parameter.grad is not None}
+    assert trained == {n for n, _ in frozen.named_parameters() if "draft_branch" in n or n.endswith("mask_row")}
+    assert all(weight.dtype == torch.float32 for weight in lora.weights(frozen).values())
+
+
 def test_the_shortlist_has_every_place_s_best_tokens(frozen: Model) -> None:
     teacher = torch.randn(5, frozen.config.hidden_size)
     logits = frozen.diffusion_head(teacher)
-    tokens = shortlist(frozen, teacher, 8, each=4)
+    tokens = shortlist(logits.topk(4, dim=-1).indices, 8)
     assert tokens is not None and len(tokens) < frozen.config.vocab_size
     assert set(logits.argmax(-1).tolist()) <= set(tokens.tolist())
     torch.testing.assert_close(head_on(frozen, tokens)(teacher), logits[:, tokens])
-    assert shortlist(frozen, teacher, 0) is None and head_on(frozen, None) is frozen.diffusion_head
+    assert shortlist(logits.topk(4, dim=-1).indices, 0) is None and head_on(frozen, None) is frozen.diffusion_head

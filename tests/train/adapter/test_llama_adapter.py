@@ -46,13 +46,13 @@ def write_answers(path: Path, answers: list[Answered]) -> None:
 
 
 @pytest.fixture
-def make_run(tmp_path: Path) -> Callable[[str], LlamaRun]:
+def make_run(tmp_path: Path, request: pytest.FixtureRequest) -> Callable[[str], LlamaRun]:
     checkpoint = factory.write_llama(tmp_path / "c")
 
     def make(name: str) -> LlamaRun:
         recipe = LlamaRecipe(
             "tiny", rank=4, alpha=16, shortlist=16, drafts=OPTIONS, stored="bfloat16", mask_rate=2.0,
-            optim=OptimOptions(adam_lr=3e-3, weight_decay=0.0),
+            optim=OptimOptions(adam_lr=3e-3, weight_decay=0.0), bfloat16=getattr(request, "param", False),
         )  # fmt: skip
         (tmp_path / name).mkdir(exist_ok=True)
         documents = [one.document for one in replies(6)]
@@ -61,6 +61,7 @@ def make_run(tmp_path: Path) -> Callable[[str], LlamaRun]:
     return make
 
 
+@pytest.mark.parametrize("make_run", [False, True], indirect=True, ids=["float32", "bfloat16"])
 def test_training_brings_drafts_nearer_and_leaves_the_base_alone(
     make_run: Callable[[str], LlamaRun], monkeypatch: pytest.MonkeyPatch
 ) -> None:

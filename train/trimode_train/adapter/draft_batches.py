@@ -46,6 +46,7 @@ class DraftBatch:
     """Documents with blocks. `drafts` are indices into the flattened noisy and clean tokens, (drafts, places)."""
 
     clean: Tensor  # (documents, C), padded
+    lengths: list[int]  # of the clean texts
     noisy: Tensor  # (documents, N)
     positions: Tensor  # (documents, N) of the noisy tokens
     sees: Tensor  # (documents, N, C + N), True where a noisy token sees a clean or a noisy one
@@ -107,7 +108,13 @@ def lay_out(documents: list[Document], blocks: list[list[Block]], mask: int) -> 
 
     counts = torch.tensor([len(draft[0]) for draft in drafts])
     return DraftBatch(
-        *(clean, noisy, positions, torch.cat([before_limit, together], dim=-1)),
+        *(
+            clean,
+            [len(document.ids) for document in documents],
+            noisy,
+            positions,
+            torch.cat([before_limit, together], dim=-1),
+        ),
         *(table(0), table(1), table(2)),
         torch.arange(places) < counts[:, None],
     )

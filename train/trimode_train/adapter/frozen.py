@@ -5,6 +5,7 @@ Reads the checkpoint with the converter, so every layout that can be served can 
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 
 from ..model.config import ModelConfig
-from ..model.model import Model, bias_from, causal_bias, fused_attention
+from ..model.model import Model, bias_from, fused_attention
+from .clean_texts import CleanTexts, padded
 from .draft_batches import DraftBatch
 
 
@@ -57,43 +59,62 @@ def load_frozen(path: Path) -> Model:
     return model.eval().requires_grad_(False)
 
 
+def student_of(model: Model, dtype: torch.dtype) -> Model:
+    """Return the model that drafts are trained with: `model` itself in float32, else a copy with weights in `dtype`.
+
+    A copy's adapter is the model's own, in float32; it runs under autocast.
+    """
+    if dtype is torch.float32:
+        return model
+    student = copy.deepcopy(model)
+    student.encoder.mask_row = model.encoder.mask_row
+    for layer, own in zip(student.encoder.layers, model.encoder.layers, strict=True):
+        layer.to(dtype)
+        layer.self_attn.draft_branch = own.self_attn.draft_branch
+    return student
+
+
 @dataclass(frozen=True)
 class Hidden:
     """Final hidden states of a batch's drafts: (n, hidden), in the order of the real places."""
 
     student: Tensor
     teacher: Tensor
+    likely: Tensor  # (n, LIKELY), what the teacher finds likely there
 
 
-def hidden_of(model: Model, batch: DraftBatch) -> Hidden:
-    """Run a batch: the clean texts without gradients and without adapter, the noisy blocks with both.
+def hidden_of(student: Model, texts: CleanTexts, batch: DraftBatch, dtype: torch.dtype = torch.float32) -> Hidden:
+    """Run a batch's noisy blocks in `dtype`, with gradients and the adapter, behind what is known of its clean texts.
 
-    Clean keys and values depend on nothing that is trained, so only noisy tokens cost a backward pass.
+    Clean keys and values depend on nothing that is trained, so only noisy tokens cost a pass.
     """
-    length = batch.clean.shape[1]
-    with torch.no_grad():
-        places = torch.arange(length)[None].expand_as(batch.clean)
-        clean, past = model.encoder(batch.clean, places, fused_attention(causal_bias(length, length)))
-    bias = bias_from(batch.sees[:, None], clean.dtype)
+    found = [texts.of(ids[:length]) for ids, length in zip(batch.clean, batch.lengths, strict=True)]
+    room = batch.clean.shape[1]
+    bias = bias_from(batch.sees[:, None], dtype)
     on = torch.ones(*batch.noisy.shape, 1)
-    noisy, _ = model.encoder(batch.noisy, batch.positions, fused_attention(bias), past, on)
-    real = batch.real
-    return Hidden(noisy.flatten(0, 1)[batch.drafted[real]], clean.flatten(0, 1)[batch.teacher[real]])
+    with torch.autocast("cpu", dtype, enabled=dtype is not torch.float32):
+        attend = fused_attention(bias)
+        noisy, _ = student.encoder(batch.noisy, batch.positions, attend, padded(found, room), on)
+    teacher = batch.teacher[batch.real]
+    row, place = (teacher // room).tolist(), (teacher % room).tolist()
+    return Hidden(
+        noisy.flatten(0, 1)[batch.drafted[batch.real]].float(),
+        torch.stack([found[r].hidden[p] for r, p in zip(row, place, strict=True)]),
+        torch.stack([found[r].likely[p] for r, p in zip(row, place, strict=True)]),
+    )
 
 
-def shortlist(model: Model, teacher: Tensor, most: int, each: int = 16) -> Tensor | None:
-    """Return the tokens that a batch's distributions are compared on: what the teacher finds likely anywhere in it.
+def shortlist(likely: Tensor, most: int) -> Tensor | None:
+    """Return the tokens that a batch's distributions are compared on: those of `likely` (n, tokens) of any place.
 
-    At most `most` of them, those that are likely most often first; None if `most` is 0: all tokens. The union of likely
-    tokens is the released recipe's too (top 200 of each place; here the other places' tokens stand for the rest).
+    At most `most` of them beside each place's first, those that are likely most often; None if `most` is 0: all tokens.
+    The union of likely tokens is the released recipe's too (top 200 of each place; here the other places' tokens stand
+    for the rest).
     """
     if not most:
         return None
-    with torch.no_grad():
-        likely = model.diffusion_head(teacher).topk(each, dim=-1).indices  # (n, each)
-        tokens, counts = likely.unique(return_counts=True)
-        best = likely[:, 0].unique()
-        return torch.cat([best, tokens[counts.argsort(descending=True)[:most]]]).unique()
+    tokens, counts = likely.unique(return_counts=True)
+    return torch.cat([likely[:, 0].unique(), tokens[counts.argsort(descending=True)[:most]]]).unique()
 
 
 def head_on(model: Model, tokens: Tensor | None) -> nn.Module:

@@ -27,10 +27,11 @@ from ..training.clock import Clock
 from .acceptance import acceptance
 from .adapter_run import AdapterRun
 from .answers import HELD_OUT, TRAINING, Answered, load, write_prompts
+from .clean_texts import CleanTexts
 from .command import run_parser
 from .draft_batches import DraftBatch, draft_batch
 from .draft_objective import DraftLosses, Weighing, draft_losses
-from .frozen import head_on, hidden_of, load_frozen, shortlist
+from .frozen import head_on, hidden_of, load_frozen, shortlist, student_of
 from .recipe import LlamaRecipe
 
 MEASURED_LENGTH = 8
@@ -48,6 +49,8 @@ class LlamaRun(AdapterRun[DraftBatch, Document]):
         self, recipe: LlamaRecipe, model: Model, documents: list[Document], clock: Clock, folder: Path, bar: Bar
     ) -> None:
         super().__init__(recipe, model, clock, folder, bar)
+        self.dtype = torch.bfloat16 if recipe.bfloat16 else torch.float32
+        self.student, self.texts = student_of(model, self.dtype), CleanTexts(model, self.dtype)
         self.documents = sorted(documents, key=lambda one: len(one.ids))
 
     def attach(self) -> list[tuple[Tensor, float]]:
@@ -69,8 +72,8 @@ class LlamaRun(AdapterRun[DraftBatch, Document]):
     def losses(self, batch: DraftBatch) -> DraftLosses:
         """See AdapterRun."""
         recipe = self.recipe
-        hidden = hidden_of(self.model, batch)
-        head = head_on(self.model, shortlist(self.model, hidden.teacher, recipe.shortlist))
+        hidden = hidden_of(self.student, self.texts, batch, self.dtype)
+        head = head_on(self.model, shortlist(hidden.likely, recipe.shortlist))
         weighing = Weighing(recipe.temperature, recipe.behind)
         return draft_losses(head, hidden.student, hidden.teacher, batch.real, weighing)
 
