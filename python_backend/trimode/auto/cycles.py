@@ -98,7 +98,10 @@ class Cycles:
 
     def outlook(self, seq: SequenceState) -> DraftOutlook:
         """Return what drafts of a request are worth now."""
-        return DraftOutlook(self.states[seq].expected_runs(), self.longest(seq), seq.remaining)
+        state = self.states[seq]
+        runs = state.expected_runs()
+        length = state.shape.length if state.shape is not None else state.drafts
+        return DraftOutlook(runs, self.longest(seq), seq.remaining, runs[length] if length else 1.0)
 
     def longest(self, seq: SequenceState) -> int:
         """Return the longest draft that a request may have; its first token is the last one that was committed."""

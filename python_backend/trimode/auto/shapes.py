@@ -57,7 +57,8 @@ class Outlook:
             return 0.0, QuadraticShape.two_pass(self.length)
         rates = self.rates(masks, seconds, fits, rows)
         at = int(np.argmax(rates))
-        return rates[at], self._shape(masks[at])
+        best = self._shape(masks[at])
+        return rates[at], best.reached() if rows > 1 else best
 
     def _shape(self, masks: Counts) -> QuadraticShape:
         counts = masks.tolist()

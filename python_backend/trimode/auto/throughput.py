@@ -55,11 +55,13 @@ class DraftOutlook:
         runs: expected tokens of a cycle, by length of draft.
         longest: tokens of the longest draft that it may have.
         remaining: tokens that it may still commit.
+        given: tokens that its present cycles should give.
     """
 
     runs: Sequence[float]
     longest: int
     remaining: int
+    given: float = 1.0
 
     def expected_tokens(self, length: int) -> float:
         """Return the tokens that a cycle with drafts of `length` should give."""
@@ -93,6 +95,10 @@ def best_choice(
     Either all outlooks draft or none does: by measurement, a call over blocks plus one over single tokens costs more
     than the few that draft well gain.
 
+    A request that drafts badly stays for more cycles, so more of those that run are like it than of those that come.
+    So a length is chosen by what answers need, not by what the next step gives: each request counts by the tokens that
+    it gives now, and cycles are added up. The rate is that of the next step, as rates of other passes are.
+
     Args:
         last: what was last chosen for them, if anything was; another choice must be better by a margin.
     """
@@ -100,12 +106,16 @@ def best_choice(
     keep = 1.0 + TUNING.margin
     best, chosen = tokens_per_second(costs, load, capacity, singles=count), 0
     bar = best * (keep if last == 0 else 1.0)
+    given = sum(one.given for one in outlooks)
     for length in lengths_up_to(max(one.longest for one in outlooks)):
-        gain = sum(one.expected_tokens(length) for one in outlooks)
+        gain = count * given / sum(one.given / one.expected_tokens(length) for one in outlooks)
         rate = tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=gain)
         worth = rate * (keep if last == length else 1.0)
         if worth > bar:
             best, chosen, bar = rate, length, worth
+    if chosen:
+        gain = sum(one.expected_tokens(chosen) for one in outlooks)
+        best = tokens_per_second(costs, load, capacity, blocks=count, length=chosen, gain=gain)
     return best, chosen
 
 

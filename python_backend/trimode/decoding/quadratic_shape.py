@@ -50,6 +50,17 @@ class QuadraticShape:
         """Tokens of the largest pass."""
         return max(heads + sum(self.masks(heads)) for heads in range(1, self.length + 1))
 
+    def reached(self) -> QuadraticShape:
+        """Return the same for drafts no longer than those that follow each other from a single token on.
+
+        A prompt's first draft is as long as a shape allows, and the rows of other requests are padded to it.
+        """
+        longest, seen = 1, 0
+        while seen < longest:
+            seen = longest
+            longest = max(seen, *self.inner[: seen - 1], *self.last[:seen])
+        return QuadraticShape(self.inner[: longest - 1], self.last[:longest])
+
     def masks(self, heads: int) -> tuple[int, ...]:
         """Return (heads,) the masks behind each token of a draft of `heads` tokens; none behind what is beyond L."""
         beyond = (0,) * max(0, heads - self.length)

@@ -126,6 +126,16 @@ def test_with_room_for_fewer_tokens_the_masks_go_where_runs_end() -> None:
     assert rate > 1.03 * official
 
 
+def test_rows_that_share_a_call_draft_no_longer_than_the_shape_goes_on_to() -> None:
+    chances = constant(16, 0.5)
+    alone, together = (Outlook(chances).best_priced(lambda tokens: 20.0 + tokens, rows=rows) for rows in (1, 8))
+    assert alone[1].length == 16 and together[1].length < 8
+    assert together[1].reached() == together[1]
+    assert rate_of(Outlook(chances[: together[1].length]), together[1], lambda tokens: 20.0 + tokens, 8) == (
+        pytest.approx(together[0], rel=1e-3)
+    )
+
+
 def test_shapes_whose_passes_do_not_fit_are_left_out() -> None:
     assert best_shape(constant(16, 0.9), flat, lambda tokens, logits: False) == (0.0, None)
     _, shape = best_shape(constant(16, 0.9), flat, lambda tokens, logits: tokens <= 72 and logits <= 64)

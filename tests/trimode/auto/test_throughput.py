@@ -58,6 +58,17 @@ def test_the_last_choice_is_kept_unless_another_is_clearly_better() -> None:
     assert TUNING.margin > 0.02
 
 
+def test_a_length_is_chosen_by_the_cycles_that_answers_need() -> None:
+    """One request in two drafts well, and leaves soon: with drafts of 16, one of nine that run is such a one."""
+    costs = Costs(272.0, 1.0)  # a call over nine drafts of 16 takes 1.35 times one over drafts of 4
+    good, bad = [0.0, *[3.8] * 15, 15.0], [0.0, 1.0, *[2.4] * 15]
+    running = [DraftOutlook(good, 16, 90, given=15.0), *[DraftOutlook(bad, 16, 90, given=2.4)] * 8]
+    per_step = [sum(one.expected_tokens(length) for one in running) for length in (4, 16)]
+    assert per_step[1] / per_step[0] > 1.35  # the next step alone would have drafts of 16
+    rate, length = best_choice(costs, Load(), 64, running, None)
+    assert length == 4 and rate == pytest.approx(per_step[0] / 2 / costs.seconds(9, 4, 64))
+
+
 def test_a_shape_must_be_clearly_better_unless_it_was_the_last_choice() -> None:
     assert shape_bar(100.0, kept=False) == 100.0 * (1.0 + TUNING.margin)
     assert shape_bar(100.0, kept=True) == 100.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from trimode.decoding.quadratic_shape import QuadraticShape
 
 
@@ -24,3 +25,15 @@ def test_the_last_token_of_a_draft_has_masks_of_its_own() -> None:
 def test_a_draft_of_another_shape_may_be_longer() -> None:
     """As where the shape is changed between two passes."""
     assert QuadraticShape((2,), (3, 2)).masks(5) == (2, 2, 0, 0, 0)
+
+
+@pytest.mark.parametrize("shape", [QuadraticShape.official(4), QuadraticShape.two_pass(4)])
+def test_a_shape_whose_longest_drafts_are_met_stays_as_it_is(shape: QuadraticShape) -> None:
+    assert shape.reached() == shape
+
+
+def test_drafts_that_no_other_leads_to_are_left_out() -> None:
+    none = (0,) * 8
+    assert QuadraticShape(none[:7], (3, *none[:7])).reached() == QuadraticShape.two_pass(3)
+    assert QuadraticShape(none[:7], (2, 5, *none[:6])).reached() == QuadraticShape(none[:4], (2, 5, 0, 0, 0))
+    assert QuadraticShape((4, *none[:6]), none).reached() == QuadraticShape((), (0,))  # nothing follows a single token
