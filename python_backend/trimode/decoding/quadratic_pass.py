@@ -50,11 +50,9 @@ class QuadraticPass:
             remaining: how many tokens after the draft's first may still be given; what lies beyond is left out.
                 None leaves nothing out, as the released loop does.
         """
-        masks = shape.masks(heads)
-        if remaining is not None:
-            heads = min(heads, remaining)
-            masks = tuple(min(count, remaining - head) for head, count in enumerate(masks[:heads]))
-        return _laid_out(heads, tuple(count if count > 1 else 0 for count in masks))
+        if remaining is not None and remaining >= heads + shape.most_masks:
+            remaining = None  # nothing lies beyond
+        return _cut(shape, heads, remaining)
 
     def drafted(self, group: int) -> slice:
         """Return where among the logits asked for the draft of a group lies.
@@ -63,6 +61,15 @@ class QuadraticPass:
         """
         before = self.heads + sum(max(count - 1, 0) for count in self.masks[:group])
         return slice(before, before + max(self.masks[group] - 1, 0))
+
+
+@lru_cache(maxsize=CACHED_PASSES)
+def _cut(shape: QuadraticShape, heads: int, remaining: int | None) -> QuadraticPass:
+    masks = shape.masks(heads)
+    if remaining is not None:
+        heads = min(heads, remaining)
+        masks = tuple(min(count, remaining - head) for head, count in enumerate(masks[:heads]))
+    return _laid_out(heads, tuple(count if count > 1 else 0 for count in masks))
 
 
 @lru_cache(maxsize=CACHED_PASSES)

@@ -50,6 +50,11 @@ class QuadraticShape:
         """Tokens of the largest pass."""
         return max(heads + sum(self.masks(heads)) for heads in range(1, self.length + 1))
 
+    @cached_property
+    def most_masks(self) -> int:
+        """Masks of the largest group."""
+        return max(*self.inner, *self.last, 0)
+
     def reached(self) -> QuadraticShape:
         """Return the same for drafts no longer than those that follow each other from a single token on.
 

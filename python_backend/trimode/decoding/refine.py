@@ -26,7 +26,7 @@ STREAMS = 128
 def plan(seq: SequenceState, *, adapter: bool) -> Row:
     """Return a pass in which every token of the block sees the whole block; nothing of it is kept in the slot."""
     block = seq.current
-    want = np.flatnonzero(block.open)
+    want = block.open.nonzero()[0]
     return Row(seq.slot, block.tokens.copy(), block.start, "block", want, keep=False, adapter=adapter)
 
 

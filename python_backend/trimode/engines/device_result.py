@@ -17,8 +17,18 @@ NOTHING = np.empty((0, 0), dtype=np.float32)
 class DeviceResult(RowResult):
     """What one row asked for. Its logits stay on the GPU unless they are read; read them before the next call."""
 
-    def __init__(self, top_id: Ints, top_prob: Floats, fetch: Callable[[], Floats], mask_token_id: int) -> None:
+    def __init__(
+        self,
+        top_id: Ints,
+        top_prob: Floats,
+        fetch: Callable[[], Floats],
+        mask_token_id: int,
+        *,
+        finite: bool | None = None,
+    ) -> None:
+        """Take what arrived of a row; `finite` says whether the pass gave numbers, None where nobody looked yet."""
         super().__init__(NOTHING, mask_token_id)
+        self._finite = finite
         self._top_id, self._top_prob = top_id, top_prob
         self._fetch: Callable[[], Floats] | None = fetch
 
@@ -36,7 +46,9 @@ class DeviceResult(RowResult):
     @property
     def finite(self) -> bool:
         """Whether the pass gave numbers: `top_prob` is NaN where any logit of its row is NaN, or any is +inf."""
-        return not (self._spoiled or np.isnan(self._top_prob).any())
+        if self._finite is None:
+            self._finite = not np.isnan(self._top_prob).any()
+        return self._finite and not self._spoiled
 
     @property
     def top_id(self) -> Ints:

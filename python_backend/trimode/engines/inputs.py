@@ -5,12 +5,14 @@ Pure functions of a row. Knows nothing of a graph's form, of slots or of devices
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from .base import Ints, Row
+from .base import Bools, Ints, Row
 
 LOGIT_ROWS_STEP = 8
 """Rows of logits of one call; the number asked for is rounded up to a multiple of this, so that few shapes occur."""
@@ -40,6 +42,23 @@ def fill_positions(out: Ints, row: Row) -> None:
         np.add(positions_from_zero(len(out)), row.start, out=out)
     else:
         out[:] = row.positions
+
+
+class Singles(NamedTuple):
+    """Rows of a single token each, which sees its slot's first `starts` entries and itself: an array entry for each."""
+
+    tokens: Ints
+    starts: Ints
+    positions: Ints
+    adapter: Bools  # whether it runs with the draft adapter
+
+    @classmethod
+    def of(cls, rows: Sequence[Row]) -> Singles:
+        """Take them apart."""
+        starts = [row.start for row in rows]
+        positions = [row.start if row.positions is None else row.positions[0] for row in rows]
+        adapter = np.array([np.all(row.adapter) if row.adapter else False for row in rows], dtype=bool)
+        return cls(np.concatenate([row.tokens for row in rows]), np.array(starts), np.array(positions), adapter)
 
 
 @lru_cache(maxsize=CACHED_SIZES)

@@ -81,16 +81,21 @@ class Lanes:
         self._held[slot] = count
 
     def doubt(self, row: Row) -> None:
-        """Note that what `row` leaves in its slot may not be finite: no logits have shown that yet."""
+        """Note that what `row` leaves in its slot may not be finite: no logits have shown that."""
         self._doubtful[row.slot] = max(self._doubtful.get(row.slot, 0), row.start + row.stored)
 
-    def trust(self, row: Row) -> None:
-        """Note that the logits `row` asked for are finite, and with them all that the token of one of them sees.
+    def passed(self, row: Row, *, finite: bool) -> None:
+        """Note what a pass over `row` left in its slot, and whether the logits that it asked for are `finite`.
 
-        The slot stays in doubt unless that is all that was in doubt: a row that starts before entries which an earlier
-        one left does not see these.
+        With them all is that the token of one of them sees. A slot that was in doubt stays so unless that is all that
+        was: a row that starts before entries which an earlier one left does not see these.
         """
-        if _sees_all(row) and row.start + row.stored >= self._doubtful.get(row.slot, 0):
+        stored = row.stored
+        if row.keep:
+            self._held[row.slot] = row.start + stored
+        if not (finite and _sees_all(row)):
+            self.doubt(row)
+        elif self._doubtful and row.start + stored >= self._doubtful.get(row.slot, 0):
             self._doubtful.pop(row.slot, None)
 
     def doubts(self, slot: int) -> bool:

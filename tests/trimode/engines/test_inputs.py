@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from trimode.engines.base import Row
-from trimode.engines.inputs import fill_mask, lower_triangle, positions_from_zero, rounded_rows
+from trimode.engines.inputs import Singles, fill_mask, lower_triangle, positions_from_zero, rounded_rows
 
 OWN_MATRIX = np.array([[True, False], [False, True]])
 
@@ -37,3 +37,14 @@ def test_what_recurs_is_made_once() -> None:
     assert lower_triangle(2).tolist() == [[True, False], [True, True]]
     assert positions_from_zero(3) is positions_from_zero(3)
     assert lower_triangle(2) is lower_triangle(2)
+
+
+def test_single_tokens_are_taken_apart() -> None:
+    rows = [
+        Row(0, np.array([5]), 9, "causal", np.array([0]), keep=True),
+        Row(2, np.array([6]), 3, "block", np.array([], np.int64), keep=False, adapter=True),
+        Row(1, np.array([7]), 4, np.ones((1, 1), bool), np.array([0]), True, np.array([True]), np.array([8])),
+    ]
+    found = Singles.of(rows)
+    assert (found.tokens.tolist(), found.starts.tolist()) == ([5, 6, 7], [9, 3, 4])
+    assert (found.positions.tolist(), found.adapter.tolist()) == ([9, 3, 8], [False, True, True])

@@ -62,8 +62,7 @@ def test_a_lane_in_doubt_stays_and_is_cleared_when_it_is_given_back() -> None:
     lanes.free(slot)
     assert lanes.done == [(0,)]
     again = lanes.allocate(block=False)
-    lanes.doubt(row(again, 0, 1, [0]))
-    lanes.trust(row(again, 0, 1, [0]))
+    lanes.passed(row(again, 0, 1, [0]), finite=True)
     lanes.free(again)
     assert lanes.done == [(0,)]
 
@@ -86,9 +85,20 @@ def test_a_slot_is_trusted_when_logits_saw_all_that_was_in_doubt(shown: Row, exp
     """Four entries are in doubt, which a pass without logits left."""
     lanes = Noting(1)
     lanes.doubt(row(lanes.allocate(block=False), 0, 4, []))
-    lanes.doubt(shown)
-    lanes.trust(shown)
+    lanes.passed(shown, finite=True)
     assert lanes.doubts(0) is not expected
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_pass_that_gave_no_numbers_leaves_its_slot_in_doubt(before: bool) -> None:
+    lanes = Noting(1)
+    slot = lanes.allocate(block=False)
+    if before:
+        lanes.doubt(row(slot, 0, 4, []))
+    lanes.passed(row(slot, 0, 4, [3]), finite=False)
+    assert lanes.doubts(slot) and lanes.held(slot) == 4
+    lanes.passed(row(slot, 4, 1, [0]), finite=True)
+    assert not lanes.doubts(slot) and lanes.held(slot) == 5
 
 
 def test_entries_in_doubt_that_were_rolled_back_stay_in_doubt_until_they_are_written_again() -> None:
@@ -96,7 +106,5 @@ def test_entries_in_doubt_that_were_rolled_back_stay_in_doubt_until_they_are_wri
     lanes.doubt(row(lanes.allocate(block=False), 0, 4, []))
     for start, doubted in ((1, True), (2, True), (3, False), (1, False)):
         step = row(0, start, 1, [0])
-        lanes.doubt(step)
-        lanes.hold(0, start + 1)
-        lanes.trust(step)
+        lanes.passed(step, finite=True)
         assert lanes.doubts(0) is doubted

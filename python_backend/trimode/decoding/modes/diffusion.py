@@ -85,7 +85,7 @@ def _commit_if_finished(seq: SequenceState) -> list[int]:
     With `revise_rounds`, or if causal log-probabilities are returned, its score comes first.
     """
     block, params = seq.current, seq.params
-    ends = np.flatnonzero(review.ends_of(seq, block.tokens) & ~block.open)
+    ends = (review.ends_of(seq, block.tokens) & ~block.open).nonzero()[0]
     ended = len(ends) > 0 and not block.open[: ends[0]].any()
     if not (ended or refine.finished(seq)):
         return []

@@ -220,30 +220,29 @@ class TensorRtEngine:
     def _pass(self, window: Window[Shape], rows: Sequence[Row]) -> list[DeviceResult]:
         """Run one compiled call; results in the order of `rows`."""
         call = self._executor.call(window.shape)
-        for line, write in enumerate(window.writes):
-            index = window.members.get(line)
-            if index is None:
-                call.idle(line, write)
-            else:
-                call.fill(line, rows[index], write)
-        for row in rows:
-            self._cache.doubt(row)
+        if window.shape.seq == 1 and not window.shape.images:
+            call.fill_singles([*window.members], [rows[index] for index in window.members.values()], window.writes)
+        else:
+            for line, write in enumerate(window.writes):
+                index = window.members.get(line)
+                if index is None:
+                    call.idle(line, write)
+                else:
+                    call.fill(line, rows[index], write)
         began = time.perf_counter()
         try:
             self._executor.execute(call)
-        except DeviceLostError:
-            raise
-        except EngineError:
-            self._cuda.wait()  # TensorRT does not say why it refuses a pass: CUDA does, where the GPU is lost
+        except Exception as exc:
+            for row in rows:
+                self._cache.doubt(row)
+            if isinstance(exc, EngineError) and not isinstance(exc, DeviceLostError):
+                self._cuda.wait()  # TensorRT does not say why it refuses a pass: CUDA does, where the GPU is lost
             raise
         self.busy_seconds += time.perf_counter() - began
         self.calls += 1
         results = self._logits.results(call, window, rows)
         for row, result in zip(rows, results, strict=True):
-            if row.keep:
-                self._cache.hold(row.slot, row.start + row.stored)
-            if result.finite:
-                self._cache.trust(row)
+            self._cache.passed(row, finite=result.finite)
         return results
 
 

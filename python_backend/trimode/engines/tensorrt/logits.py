@@ -44,11 +44,16 @@ class LogitsStore:
         """Return the results of a call that has just run, in the order of `rows`."""
         self._calls += 1
         results, lines = [], window.lines
+        ids, probs = (
+            call.top_id.astype(np.int64),
+            call.top_prob.copy(),
+        )  # (batch, rows), of memory that is written again
+        finite = None if np.isnan(probs).any() else True  # a line without a row may spoil the whole
         for index, row in enumerate(rows):
             line, count = lines[index], len(row.want)
             fetch = partial(self._fetch, self._calls, line * window.shape.rows, count)
-            ids, probs = call.top_id[line, :count].astype(np.int64), call.top_prob[line, :count].copy()
-            results.append(DeviceResult(ids, probs, fetch, self._mask_token_id))
+            chosen = ids[line, :count], probs[line, :count]
+            results.append(DeviceResult(*chosen, fetch, self._mask_token_id, finite=finite))
         return results
 
     def set_aside(self, window: Window[Shape], rows: Sequence[Row], results: Sequence[DeviceResult]) -> None:

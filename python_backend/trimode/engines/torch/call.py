@@ -5,7 +5,7 @@ Knows the inputs of `network.Inputs` by name. Knows nothing of slots' lives, of 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
 from typing import Any
 
@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..base import Row
-from ..inputs import fill_mask, fill_positions
+from ..inputs import Singles, fill_mask, fill_positions
 from .device import Device
 from .network import Inputs, Shown
 from .windows import Shape
@@ -88,15 +88,28 @@ class Call:
             fill_mask(own[:size, :size], row)
             own |= self._diagonal
 
+    def fill_singles(self, lines: Sequence[int], rows: Sequence[Row], writes: Sequence[int]) -> None:
+        """Write rows of a single token each into these lines, all others idle: as `fill` and `idle`, for all at once.
+
+        Args:
+            writes: of every line, the entry of its lane to which its keys and values go.
+        """
+        singles = Singles.of(rows)
+        for array in (self._ids, self._positions, self._rows, self._start, self._adapter):
+            array[:] = 0
+        self._ids[lines, 0], self._positions[lines, 0] = singles.tokens, singles.positions
+        self._start[lines], self._adapter[lines, 0] = singles.starts, singles.adapter
+        self._write[:], self._own[:] = writes, True
+
     def idle(self, line: int, write: int) -> None:
         """Make line `line` an idle row: zeros, whose keys and values go to its lane from entry `write` on."""
         for array in (self._ids, self._positions, self._rows, self._start, self._adapter):
             array[line] = 0
         self._write[line], self._own[line] = write, self._diagonal
 
-    def choices(self, line: int, count: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Return copies of the first `count` choices of a line and of their probabilities, once they have arrived."""
-        return self._read_id[line, :count].copy(), self._read_prob[line, :count].copy()
+    def choices(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Return copies of the choices of all lines, (B, R), and of their probabilities, once they have arrived."""
+        return self._read_id.copy(), self._read_prob.copy()
 
 
 def _bytes(dtype: torch.dtype, shape: tuple[int, ...]) -> int:

@@ -202,26 +202,30 @@ class TorchEngine:
         shown = self._shown(window, rows)
         call = self._executor.call(window.shape, fixed=shown is None)
         call.shown = shown
-        for line, write in enumerate(window.writes):
-            index = window.members.get(line)
-            if index is None:
-                call.idle(line, write)
-            else:
-                call.fill(line, rows[index], write)
-                self._cache.doubt(rows[index])
+        if window.shape.seq == 1:
+            call.fill_singles([*window.members], [rows[index] for index in window.members.values()], window.writes)
+        else:
+            for line, write in enumerate(window.writes):
+                index = window.members.get(line)
+                if index is None:
+                    call.idle(line, write)
+                else:
+                    call.fill(line, rows[index], write)
         began = time.perf_counter()
-        logits = self._executor.execute(call)
+        try:
+            logits = self._executor.execute(call)
+        except Exception:
+            for index in window.members.values():
+                self._cache.doubt(rows[index])
+            raise
         self.busy_seconds += time.perf_counter() - began
         self.calls += 1
-        found = {}
+        ids, probs = call.choices()
+        found, finite = {}, not np.isnan(probs).any()
         for line, index in window.members.items():
-            row = rows[index]
-            ids, probs = call.choices(line, len(row.want))
-            found[index] = _Answer(ids, probs, logits[line, : len(row.want)])
-            if row.keep:
-                self._cache.hold(row.slot, row.start + row.stored)
-            if not np.isnan(probs).any():
-                self._cache.trust(row)
+            row, count = rows[index], len(rows[index].want)
+            found[index] = _Answer(ids[line, :count], probs[line, :count], logits[line, :count])
+            self._cache.passed(row, finite=finite or not np.isnan(probs[line, :count]).any())
         return found
 
     def _shown(self, window: Window[Shape], rows: Sequence[Row]) -> Shown | None:
