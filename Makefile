@@ -53,7 +53,7 @@ PIP := -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL: # two stages of one environment must not be installed at once
-.PHONY: help build serve test test-quick test-together test-faults soak fuzz test-train test-browser test-clients test-deploy lint format check check-deploy docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image image-pin image-check sbom clean
+.PHONY: help build serve test test-quick test-together test-faults soak fuzz test-train test-beside test-browser test-clients test-deploy lint format check check-deploy docs layout fleet fleet-check demo pictures perf perf-analyzer quality editing peers gpu-check conversion image image-pin image-check sbom clean
 
 help: ## Say what the targets do
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -94,14 +94,18 @@ test-train: $(VENV)-train/ready ## Run the tests of train/ and of the torch engi
 	$(VENV)-train/bin/python -m pytest tests/train
 	$(TORCH_TESTS)
 
-# the tests of servers wait more than they compute, so those of train/, which start none, run at the same time
-test-together: LOG = build/out/test-train.log
+# tests that start processes wait more than they compute, so all others run at the same time, those of train/ first
+test-together: LOG = build/out/test-beside.log
 test-together: $(VENV)/test $(VENV)-train/ready
 	@mkdir -p build/out; trap 'exit 130' INT; trap 'exit 143' TERM; trap 'kill $$all 2>/dev/null' EXIT; \
-	$(VENV)-train/bin/python -m pytest tests/train >$(LOG) 2>&1 & beside=$$!; all=$$beside; \
-	$(TESTS) & tests=$$!; all="$$all $$tests"; wait $$tests; ended=$$?; all=$$beside; \
-	if [ $$ended != 0 ]; then echo "the tests of train/ were ended too; $(LOG) has what they said" >&2; exit $$ended; fi; \
+	$(MAKE) --no-print-directory test-beside >$(LOG) 2>&1 & beside=$$!; all=$$beside; \
+	$(TESTS) -m subprocess & tests=$$!; all="$$all $$tests"; wait $$tests; ended=$$?; all=$$beside; \
+	if [ $$ended != 0 ]; then echo "the other tests were ended too; $(LOG) has what they said" >&2; exit $$ended; fi; \
 	wait $$beside; ended=$$?; all=; cat $(LOG); exit $$ended
+
+test-beside:
+	$(VENV)-train/bin/python -m pytest tests/train
+	$(TESTS) -m "not subprocess"
 
 test-browser: $(VENV)/test $(BROWSER)/ready ## Use the playground in Chromium as a person would; says why where it cannot
 	$(PY) -m pytest tests/browser
