@@ -47,6 +47,8 @@ class Completion:
         candidates: for each gap, the fillings that were tried, only with return_candidates.
         edits: the changes of a revision, from left to right.
         auto: what mode auto chose; None with any other mode.
+        timing: `queue_time_ms`, `time_to_first_token_ms` and `mean_itl_ms`, measured by the server; null for what did
+            not happen. Empty where gaps were filled.
         acceptance_histogram: how many verifications of self-speculation confirmed 0, 1, 2 … drafted tokens.
         seconds, first_seconds: time from sending to the last and to the first response, measured by the client.
     """
@@ -66,6 +68,7 @@ class Completion:
     candidates: tuple[tuple[Candidate, ...], ...] = ()
     edits: tuple[Edit, ...] = ()
     auto: Decisions | None = None
+    timing: Mapping[str, float | None] = field(default_factory=dict)
     acceptance_histogram: tuple[int, ...] = ()
     seconds: float = 0.0
     first_seconds: float = 0.0
@@ -154,6 +157,7 @@ class Assembler:
             ),
             edits=tuple(Edit(**edit) for edit in json.loads(last.get("edits") or "[]")),
             auto=Decisions(**json.loads(last["auto"])) if last.get("auto") else None,
+            timing=json.loads(last.get("timing") or "{}"),
             acceptance_histogram=tuple(int(count) for count in _as_list(last.get("acceptance_histogram"))),
             seconds=time.perf_counter() - self._started,
             first_seconds=self._first,

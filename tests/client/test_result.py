@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from trimode.api import answer as output
-from trimode.api.answer import Chunk, Provisional, ProvisionalToken
+from trimode.api.answer import Chunk, Provisional, ProvisionalToken, Timing
 from trimode.api.counters import Counters
 from trimode.api.defaults import Defaults
 from trimode.api.params import GenerationParams
@@ -151,12 +151,14 @@ def test_the_servers_counters_all_arrive() -> None:
     given = {"text_input": "a", "return_perf_metrics": True, "return_finish_reason": True}
     params = GenerationParams.parse(given, Defaults(vocab_size=9, block_length=4, end_id=1))
     counters = Counters(draft_forwards=2, verify_forwards=2, output_tokens=6, acceptance=(0, 2))
-    arrays = response_arrays(Chunk(finish_reason="stop", counters=counters), params, 0.0)
+    timing = Timing(1.0, admitted=1.25, first=1.5, last=2.0, gaps=[(0.25, 1), (0.25, 3)])
+    arrays = response_arrays(Chunk(finish_reason="stop", counters=counters, timing=timing), params, 0.0)
     outputs = {name: array[0].decode() if array.dtype == object else _value(array) for name, array in arrays.items()}
     completion = Assembler().add(outputs).completion
     assert completion is not None
     assert completion.counters == {n: v for n, v in counters.as_dict().items() if n != "output_tokens"}
     assert completion.acceptance_histogram == (0, 2)
+    assert completion.timing == {"queue_time_ms": 250.0, "time_to_first_token_ms": 500.0, "mean_itl_ms": 125.0}
 
 
 def _value(array: Any) -> Any:

@@ -23,6 +23,7 @@ COUNTS = {
     "verify_forwards": 0,
     "total_draft_tokens": 0,
     "total_accepted_draft_tokens": 0,
+    "max_draft_tokens": 0,
     "accepted_prediction_tokens": 0,
     "rejected_prediction_tokens": 0,
 }

@@ -148,6 +148,24 @@ class Timing:
             self.gaps.append((now - self.last, tokens))
         self.last = now
 
+    def as_json(self) -> str:
+        """Return how long it took, as a JSON object in milliseconds; null for what did not happen.
+
+        The names are those of vLLM's `metrics`. The mean between tokens is over those that came after the first pass.
+        """
+        later = sum(tokens for _, tokens in self.gaps)
+        spent = {
+            "queue_time_ms": _milliseconds(self.submitted, self.admitted),
+            "time_to_first_token_ms": _milliseconds(self.submitted, self.first),
+            "mean_itl_ms": _milliseconds(self.first, self.last, later) if later else None,
+        }
+        return json.dumps(spent)
+
+
+def _milliseconds(start: float | None, end: float | None, parts: int = 1) -> float | None:
+    """Return the milliseconds from `start` to `end`, which are in seconds, over `parts`."""
+    return None if start is None or end is None else round(1000 * (end - start) / parts, 3)
+
 
 @dataclass
 class Chunk:

@@ -6,7 +6,7 @@ Numbers are data here; who prints or sends them is decided elsewhere.
 from __future__ import annotations
 
 from bisect import bisect_left
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import zip_longest
 from typing import Literal, get_args
 
@@ -51,6 +51,7 @@ MEANINGS: dict[str, Meaning] = {
         "tokens",
         "Drafted tokens that verification confirmed. The bonus token that each verification adds is not one of them.",
     ),
+    "max_draft_tokens": Meaning("tokens", "Tokens of the longest draft; 0 if nothing was drafted."),
     "accepted_prediction_tokens": Meaning(
         "tokens", "Drafted tokens that came from `prediction` and that verification confirmed."
     ),
@@ -101,6 +102,7 @@ class Counters:
     score_forwards: int = 0
     total_draft_tokens: int = 0
     total_accepted_draft_tokens: int = 0
+    max_draft_tokens: int = 0
     accepted_prediction_tokens: int = 0
     rejected_prediction_tokens: int = 0
     accepted_prompt_lookup_tokens: int = 0
@@ -111,10 +113,11 @@ class Counters:
     acceptance: tuple[int, ...] = ()
 
     def __add__(self, other: Counters) -> Counters:
-        """Return the sums, counter by counter."""
+        """Return the sums, counter by counter; of the longest drafts, the longer one."""
         acceptance = map(sum, zip_longest(self.acceptance, other.acceptance, fillvalue=0))
         sums = {name: value + getattr(other, name) for name, value in self._counts().items()}
-        return Counters(**sums, acceptance=tuple(acceptance))
+        longest = max(self.max_draft_tokens, other.max_draft_tokens)
+        return replace(Counters(**sums, acceptance=tuple(acceptance)), max_draft_tokens=longest)
 
     def verified(self, drafted: int, accepted: int, free: FreeDraft | None = None) -> None:
         """Count a verification of `drafted` tokens that confirmed `accepted` of them; `free` says where they came from.
@@ -124,6 +127,7 @@ class Counters:
         self.verify_forwards += 1
         self.total_draft_tokens += drafted
         self.total_accepted_draft_tokens += accepted
+        self.max_draft_tokens = max(self.max_draft_tokens, drafted)
         if free == "prediction":
             self.accepted_prediction_tokens += accepted
             self.rejected_prediction_tokens += drafted - accepted

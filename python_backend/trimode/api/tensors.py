@@ -79,22 +79,11 @@ def _counter(name: str, data_type: str) -> Output:
 
 
 COUNTS = (
-    "forwards",
-    "prefill_forwards",
-    "decode_forwards",
-    "draft_forwards",
-    "denoise_forwards",
-    "verify_forwards",
-    "commit_forwards",
-    "score_forwards",
-    "cached_tokens",
-    "image_tokens",
-    "total_draft_tokens",
-    "total_accepted_draft_tokens",
-    "accepted_prediction_tokens",
-    "rejected_prediction_tokens",
-    "accepted_prompt_lookup_tokens",
-    "rejected_prompt_lookup_tokens",
+    *("forwards", "prefill_forwards", "decode_forwards", "draft_forwards", "denoise_forwards", "verify_forwards"),
+    *("commit_forwards", "score_forwards", "cached_tokens", "image_tokens"),
+    *("total_draft_tokens", "total_accepted_draft_tokens", "max_draft_tokens"),
+    *("accepted_prediction_tokens", "rejected_prediction_tokens"),
+    *("accepted_prompt_lookup_tokens", "rejected_prompt_lookup_tokens"),
 )
 """Outputs that are integers of Counters."""
 RATIOS = ("tokens_per_forward", "tokens_per_cycle", "acceptance_rate")
@@ -231,6 +220,14 @@ OUTPUTS: tuple[Output, ...] = (
         "TYPE_STRING",
         help="What mode auto chose: a JSON object with `cycles` (their number by choice), `expected_ms` and "
         "`expected_tokens` (the time all of them were expected to take and the tokens to give).",
+        asked_by="return_perf_metrics",
+    ),
+    Output(
+        "timing",
+        "TYPE_STRING",
+        help="How long the server took: a JSON object with `queue_time_ms` (until the request got a slot), "
+        "`time_to_first_token_ms` (until a pass gave its first tokens) and `mean_itl_ms` (between tokens that came "
+        "after that pass), each null where it did not happen. Not there where gaps are filled.",
         asked_by="return_perf_metrics",
     ),
     Output(

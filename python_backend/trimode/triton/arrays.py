@@ -178,6 +178,8 @@ def response_arrays(chunk: Chunk, params: GenerationParams, cum_log_probs: float
             values.update({name: [counters[name]] for name in (*COUNTS, *RATIOS)})
             if chunk.counters.acceptance:
                 values["acceptance_histogram"] = chunk.counters.acceptance
+            if chunk.timing is not None:
+                values["timing"] = [chunk.timing.as_json()]
             if chunk.auto is not None:
                 values["auto"] = [json.dumps(asdict(chunk.auto))]
     return {tensor.name: _array(tensor, values[tensor.name]) for tensor in OUTPUTS if tensor.name in values}

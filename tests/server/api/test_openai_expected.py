@@ -66,4 +66,7 @@ def test_the_metrics_say_how_many_drafts_each_verification_confirmed(server: Ser
     assert histogram == counted["acceptance_histogram"] and len(histogram) > 1
     assert sum(histogram) == found["num_spec_steps"] == counted["verify_forwards"]
     accepted = sum(at * count for at, count in enumerate(histogram))
+    assert found["num_spec_tokens"] == counted["max_draft_tokens"] > 1
+    assert 0 <= metrics["queue_time_ms"] <= metrics["time_to_first_token_ms"] <= metrics["generation_time_ms"]
+    assert metrics["mean_itl_ms"] > 0
     assert accepted == found["num_accepted_draft_tokens"] == counted["total_accepted_draft_tokens"]

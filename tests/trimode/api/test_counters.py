@@ -18,6 +18,7 @@ FULL = Counters(
     cached_tokens=9,
     total_draft_tokens=8,
     total_accepted_draft_tokens=2,
+    max_draft_tokens=7,
     accepted_prediction_tokens=1,
     rejected_prediction_tokens=4,
     accepted_prompt_lookup_tokens=0,
@@ -44,6 +45,7 @@ def test_verifications_are_counted_by_what_they_confirmed() -> None:
     assert (one.verify_forwards, one.total_draft_tokens, one.total_accepted_draft_tokens) == (3, 17, 4)
     assert (one + two).acceptance == (two + one).acceptance == (1, 0, 2, 0, 1)
     assert (one + two).verify_forwards == 4
+    assert (one.max_draft_tokens, (one + two).max_draft_tokens, Counters().max_draft_tokens) == (7, 7, 0)
 
 
 def test_free_drafts_are_counted_by_their_source_and_with_all_others() -> None:
@@ -78,6 +80,7 @@ def test_the_wire_gets_every_counter_and_ratio() -> None:
         "image_tokens": 0,
         "total_draft_tokens": 8,
         "total_accepted_draft_tokens": 2,
+        "max_draft_tokens": 7,
         "accepted_prediction_tokens": 1,
         "rejected_prediction_tokens": 4,
         "accepted_prompt_lookup_tokens": 0,

@@ -190,15 +190,24 @@ def test_predicted_tokens_that_a_stop_string_took_back_are_not_of_the_answer() -
 
 
 def test_the_metrics_of_one_answer() -> None:
-    counts = {"verify_forwards": 2, "total_draft_tokens": 8, "total_accepted_draft_tokens": 6}
+    counts = {"verify_forwards": 2, "total_draft_tokens": 8, "total_accepted_draft_tokens": 6, "max_draft_tokens": 5}
     drafted = {**COUNTS, **counts, "acceptance_histogram": [0, 0, 1, 0, 1]}
     found = metrics([drafted], 0.1, 0.5)
     assert found is not None
     assert found["speculative_decoding"]["mean_acceptance_length"] == 4.0
     assert found["speculative_decoding"]["draft_acceptance_rate"] == 0.75
     assert found["speculative_decoding"]["acceptance_histogram"] == [0, 0, 1, 0, 1]
+    assert found["speculative_decoding"]["num_spec_tokens"] == 5
     assert found["mean_itl_ms"] == pytest.approx(200.0) and found["tokens_per_second"] == 6.0
     assert metrics([drafted, drafted], None, 0.5) is None
+
+
+@pytest.mark.parametrize("first", [0.1, None])
+def test_the_metrics_say_what_the_server_measured_streamed_or_not(first: float | None) -> None:
+    timing = {"queue_time_ms": 1.5, "time_to_first_token_ms": 30.0, "mean_itl_ms": None}
+    found = metrics([{**COUNTS, "timing": json.dumps(timing)}], first, 0.5)
+    assert found is not None and {name: found[name] for name in timing} == timing
+    assert found["generation_time_ms"] == 500.0
 
 
 def test_a_histogram_of_one_count_is_a_list() -> None:

@@ -21,7 +21,7 @@ from .work import Piece
 NOT_COUNTERS = {"model_name", "model_version", "text_output", "finish_reason", "output_ids", "output_log_probs",
                 "output_top_ids", "output_top_log_probs", "prompt_ids", "prompt_log_probs", "prompt_top_ids",
                 "prompt_top_log_probs",
-                "effective_params", "auto", "provisional", "fills", "infill_candidates", "cum_log_probs",
+                "effective_params", "auto", "timing", "provisional", "fills", "infill_candidates", "cum_log_probs",
                 "id", "edits",
                 "acceptance_histogram"}  # fmt: skip
 """What a last piece has in addition to counters."""
@@ -199,6 +199,8 @@ class Choice:
                 found["acceptance_histogram"] = list(listed(self.last, "acceptance_histogram"))
             if "auto" in self.last:
                 found["auto"] = json.loads(self.last["auto"])
+            if "timing" in self.last:
+                found["timing"] = json.loads(self.last["timing"])
         if "return_effective_params" in self.asked.extras:
             found["effective_params"] = json.loads(self.last["effective_params"])
         if "infill_candidates" in self.last:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,7 +12,8 @@ PREDICTED = ("accepted_prediction_tokens", "rejected_prediction_tokens")
 """Outputs whose sums the usage has under the same names."""
 COUNTS = (
     *("num_input_tokens", "num_output_tokens", "cached_tokens", "image_tokens"),
-    *("verify_forwards", "total_draft_tokens", "total_accepted_draft_tokens", "acceptance_histogram"),
+    *("verify_forwards", "total_draft_tokens", "total_accepted_draft_tokens", "max_draft_tokens"),
+    "acceptance_histogram",
     *PREDICTED,
 )
 """Outputs of a last piece that the usage and the metrics are made of."""
@@ -66,8 +68,10 @@ def running(prompt_tokens: int, answers: Iterable[tuple[Piece, int]]) -> dict[st
 def metrics(last: Sequence[Piece], first_seconds: float | None, seconds: float) -> dict[str, Any] | None:
     """Return vLLM's metrics of a request with one answer; None for several, as vLLM does.
 
+    Where the server says how long its parts took, that counts. It does not for gaps, nor where nothing was run.
+
     Args:
-        first_seconds: from the request to its first text; None where the answer came at once.
+        first_seconds: from the request to its first text as the front saw it; None where the answer came at once.
         seconds: from the request to the end of its answer.
     """
     if len(last) != 1:
@@ -85,18 +89,27 @@ def metrics(last: Sequence[Piece], first_seconds: float | None, seconds: float) 
             "num_spec_steps": drafts,
             "num_draft_tokens": drafted,
             "num_accepted_draft_tokens": accepted,
+            "num_spec_tokens": piece["max_draft_tokens"],
         }
-    between = None
-    if first_seconds is not None and tokens > 1:
-        between = _milliseconds((seconds - first_seconds) / (tokens - 1))
+    seen = _as_seen(first_seconds, seconds, tokens)
+    timing: dict[str, float | None] = json.loads(piece["timing"]) if "timing" in piece else seen
     return {
-        "time_to_first_token_ms": None if first_seconds is None else _milliseconds(first_seconds),
+        "time_to_first_token_ms": timing["time_to_first_token_ms"],
         "generation_time_ms": _milliseconds(seconds),
-        "queue_time_ms": None,
-        "mean_itl_ms": between,
+        "queue_time_ms": timing["queue_time_ms"],
+        "mean_itl_ms": timing["mean_itl_ms"],
         "tokens_per_second": round(tokens / seconds, 1) if seconds else None,
         "speculative_decoding": speculative,
     }
+
+
+def _as_seen(first_seconds: float | None, seconds: float, tokens: int) -> dict[str, float | None]:
+    """Return what the front alone knows of how long the parts of an answer took."""
+    first = None if first_seconds is None else _milliseconds(first_seconds)
+    between = None
+    if first_seconds is not None and tokens > 1:
+        between = _milliseconds((seconds - first_seconds) / (tokens - 1))
+    return {"time_to_first_token_ms": first, "queue_time_ms": None, "mean_itl_ms": between}
 
 
 def _milliseconds(seconds: float) -> float:
