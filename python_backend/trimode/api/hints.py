@@ -8,11 +8,12 @@ _LOGITS = "logits are not returned; return_log_probs gives the log-probability o
 _ONE_ANSWER = "a request has one answer, so send it several times, each with its own seed"
 _STOP = "use stop_words, a list of texts"
 _LIMIT = "use max_tokens"
+_PICTURES = "use image_bytes_input, image_url_input or parts of messages, where the model reads pictures"
 _PROMPT = "use text_input for plain text to continue, or messages for a chat"
+_SOUND = "no sound is read, so leave it out"
 _SPECIAL = "text_input is read as it is; skip_special_tokens says whether special tokens stand in text_output"
-_TEXT_ONLY = "this model reads text alone"
 _THINK = "use enable_thinking, and max_thinking_tokens to bound it"
-_TOOLS = "the chat template gets no tools, so describe them in a message"
+_TOOLS = "use tools of /v1/chat/completions, or describe them in a message"
 
 HINTS: dict[str, str] = {
     **dict.fromkeys(("stop", "stop_sequences", "stop_strings", "stop_sequence", "stop_words_list"), _STOP),
@@ -40,7 +41,8 @@ HINTS: dict[str, str] = {
     **dict.fromkeys(("response_format", "guided_json", "guided_regex", "guided_choice", "guided_grammar"), _FORMAT),
     **dict.fromkeys(("json_schema", "structured_outputs", "grammar", "guided_decoding_backend"), _FORMAT),
     **dict.fromkeys(("tools", "tool_choice", "functions", "function_call"), _TOOLS),
-    **dict.fromkeys(("images", "image", "image_url", "audio"), _TEXT_ONLY),
+    **dict.fromkeys(("images", "image", "image_url"), _PICTURES),
+    "audio": _SOUND,
     **dict.fromkeys(("add_special_tokens", "spaces_between_special_tokens"), _SPECIAL),
     **dict.fromkeys(("thinking", "reasoning", "chat_template_kwargs"), _THINK),
     "reasoning_effort": "use enable_thinking; effort, from 0 to 1, sets the knobs of diffusion",
