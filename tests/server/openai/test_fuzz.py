@@ -1,6 +1,6 @@
 """Requests of wrong types, nulls, unknown names and huge values: each is answered or refused, and the server lives on.
 
-FUZZ_REQUESTS and TRIMODE_FUZZ_SEED ask for more of them, or for others.
+FUZZ_REQUESTS and FUZZ_SEED ask for more of them, or for others.
 """
 
 from __future__ import annotations
