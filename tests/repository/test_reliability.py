@@ -24,6 +24,17 @@ def test_the_page_is_that_of_its_record() -> None:
     assert render_reliability.PAGE.read_text(encoding="utf-8") == render_reliability.page(record, soak, *others)
 
 
+def test_operations_has_the_figures_of_the_soaks_record() -> None:
+    soak = json.loads(render_reliability.SOAK.read_text(encoding="utf-8"))
+    held = [one["memory_mib"] for one in (soak["before"], *soak["minutes"], soak["after"])]
+    most = {name: round(max(one[name] for one in held)) for name in ("stub", "trimode-serve", "tritonserver")}
+    said = " ".join((ROOT / "docs" / "operations.md").read_text(encoding="utf-8").split())
+    assert f"these parts are {round(sum(soak['bound_mib'].values()))} MiB. [{len(soak['minutes'])} minutes of" in said
+    assert f"({soak['callers']} callers, all modes" in said
+    ending = f"took {most['stub']} MiB at most; the front had {most['trimode-serve']} MiB"
+    assert f"{ending} and tritonserver {most['tritonserver']}." in said
+
+
 def test_a_fault_that_was_tried_often_is_one_row_with_the_median() -> None:
     tried = [row(1.0, "engine_failed"), row(9.0, "engine_failed"), row(2.04, "unavailable"), row(None, "whole", "gRPC")]
     assert render_reliability.rows({"rows": tried}) == [
