@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from trimode_train import overlap
+from trimode_train.data.answered import Answered
 from trimode_train.data.batches import batch_for, batch_rng, plans
 from trimode_train.data.chat import render
 from trimode_train.data.corpus import Corpus
@@ -22,14 +23,8 @@ from trimode_train.data.sources import Source
 from trimode_train.data.tasks import Example
 from trimode_train.training import resumable
 
-Ids = NDArray[np.uint16]
-
 ADDED = Example("sums", "What is one and one?", "Answer: two", "one, then one more")
 OTHER = Example("sums", "What is four and four?", "Answer: eight", "four, then four more")
-
-
-def array(*ids: int) -> Ids:
-    return np.array(ids, dtype=np.uint16)
 
 
 def record(example: Example) -> dict[str, Any]:
@@ -48,49 +43,6 @@ def counts(
     held_out = overlap.HeldOut(records, tokenizer, n)
     held_out.show(drawn)
     return held_out.by_domain()
-
-
-def test_there_is_a_hash_for_each_ngram_and_equal_ngrams_have_equal_ones() -> None:
-    hashes = overlap.hashes(array(5, 6, 7, 5, 6, 7, 8), 3)
-    assert len(hashes) == 5
-    assert hashes[0] == hashes[3]
-    assert len(set(hashes.tolist())) == 4
-
-
-@pytest.mark.parametrize(("tokens", "expected"), [(0, 0), (2, 0), (3, 1), (4, 2)])
-def test_a_text_has_ngrams_from_n_tokens_on(tokens: int, expected: int) -> None:
-    assert len(overlap.hashes(array(*range(tokens)), 3)) == expected
-
-
-def test_order_counts() -> None:
-    assert overlap.hashes(array(1, 2, 3), 3) != overlap.hashes(array(3, 2, 1), 3)
-
-
-def test_only_whole_ngrams_of_one_training_text_count() -> None:
-    ngrams = overlap.Ngrams([array(1, 2, 3, 4, 5), array(3, 4), array(9, 9, 9)], 3)
-    for text in ((7, 2, 3, 4), (3, 4), (4, 5)):  # the third of the first text is cut between two
-        ngrams.show(array(*text))
-    assert ngrams.shown(0).tolist() == [False, True, False]
-    assert ngrams.shown(1).tolist() == []
-    assert ngrams.shown(2).tolist() == [False]
-
-
-def test_the_first_and_the_last_ngram_are_found() -> None:
-    ngrams = overlap.Ngrams([array(1, 2, 3, 4, 5)], 3)
-    ngrams.show(array(1, 2, 3))
-    ngrams.show(array(3, 4, 5))
-    assert ngrams.shown(0).tolist() == [True, False, True]
-
-
-def test_copies_are_the_runs_of_shown_ngrams() -> None:
-    shown = np.array([True, True, False, False, True, False, False, True])  # 10 tokens, n = 3
-    assert overlap.copies(shown, 3) == [(0, 4), (4, 7), (7, 10)]
-    assert overlap.copies(np.array([True, False, True]), 3) == [(0, 3), (2, 5)]
-    assert overlap.copies(np.zeros(4, dtype=np.bool_), 3) == []
-
-
-def test_tokens_of_overlapping_copies_count_once() -> None:
-    assert overlap.covered([(0, 3), (2, 5), (9, 12)]) == 8
 
 
 def test_replies_read_alike_said_and_thought(corpus: Corpus) -> None:
@@ -273,3 +225,24 @@ def test_what_is_compared_begins_where_the_prompt_does(tokenizer: Tokenizer) -> 
     head = tokenizer.encode(text[: text.index(ADDED.prompt)]).ids
     held_out.ngrams.show(np.array(head, dtype=np.uint16))
     assert not held_out.ngrams.shown(0).any()
+
+
+def test_answers_of_a_run_are_checked_against_its_held_out_ones(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe, folder = tmp_path / "own.yaml", tmp_path / "run"
+    recipe.write_text("name: own\nseed: 3\nanswers: {prompts: 2}\n")
+    command = ["--recipe", str(recipe), "--run", str(folder), "--checkpoint", str(tmp_path), "--ngram", "3"]
+    folder.mkdir()
+    with pytest.raises(SystemExit, match=r"answers\.jsonl: no answers; name the run's folder with --run"):
+        overlap.main(command)
+    asked = {name: Answered("chat", f"Say {name}!", 0, 0.0, [*range(20)], 9, True) for name in ("one", "two")}
+    for name, file in (("one", "answers.jsonl"), ("two", "heldout.jsonl")):
+        (folder / file).write_text(json.dumps(asdict(asked[name])) + "\n")
+    assert overlap.main(command) == 0
+    (run,) = json.loads((tmp_path / "overlap.json").read_text())["runs"]
+    assert (run["recipe"], run["seed"], run["documents"], run["tokens"]) == ("own", 3, 1, 20)
+    assert run["domains"]["chat"]["replies_seen"] == 1 and "own: 1 documents" in capsys.readouterr().out
+    (folder / "heldout.jsonl").write_text(json.dumps(asdict(asked["one"])) + "\n")
+    assert overlap.main(command) == 1
+    assert "held out but in training: 'Say one!'" in capsys.readouterr().out

@@ -1,8 +1,8 @@
 """`python -m trimode_train.overlap`: checks whether held-out text is in training, by messages and by n-grams of tokens.
 
 Documents depend only on recipe, seed, batch number, code and packages, so it draws those of a run again. A run that
-began with other code is therefore checked by its rule, not document by document. Messages are compared as text, n-grams
-by 64-bit hashes (one false hit in about ten million runs).
+began with other code is therefore checked by its rule, not document by document. A recipe with `answers` learns from a
+model's own answers: those in its run's folder are checked against the held-out ones there.
 """
 
 from __future__ import annotations
@@ -11,19 +11,22 @@ import argparse
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
+import yaml
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 from tokenizers import Tokenizer
 
+from .data import answered
+from .data.answer_overlap import counts_of, seen_prompts
 from .data.archive import Archive
 from .data.batches import batch_rng, plans
+from .data.ngrams import Ids, Ngrams, copies, covered
 from .data.packing import Document, Documents
 from .data.recipe import Recipe
 from .data.sources import SOURCES
@@ -31,41 +34,6 @@ from .data.tokenizer import load_tokenizer
 from .model.checkpoint import write_json
 from .prepare import ROOT, corpus_of
 from .training import resumable
-
-Ids = npt.NDArray[np.uint16]
-Hashes = npt.NDArray[np.uint64]
-
-_FACTOR = np.uint64(0x9E3779B97F4A7C15)  # any odd number
-_OF_TOKEN = np.random.default_rng(2026).integers(2**64, size=2**16, dtype=np.uint64)
-
-
-def hashes(ids: Ids, n: int) -> Hashes:
-    """Return the hash of each n-gram of a text, in order: (tokens - n + 1,), none for a text shorter than n."""
-    count = max(len(ids) - n + 1, 0)
-    result = np.zeros(count, dtype=np.uint64)
-    for i in range(n if count else 0):
-        result = result * _FACTOR + _OF_TOKEN[ids[i : i + count]]
-    return result
-
-
-class Ngrams:
-    """The n-grams of some held-out texts, and which of them training has shown."""
-
-    def __init__(self, texts: list[Ids], n: int) -> None:
-        self.n = n
-        self._texts = [hashes(text, n) for text in texts]
-        self._table = np.unique(np.concatenate([*self._texts, np.zeros(1, dtype=np.uint64)]))  # never empty
-        self._shown = np.zeros(len(self._table), dtype=np.bool_)
-
-    def show(self, ids: Ids) -> None:
-        """Note that training has this text."""
-        given = hashes(ids, self.n)
-        at = np.searchsorted(self._table, given).clip(max=len(self._table) - 1)
-        self._shown[at[self._table[at] == given]] = True
-
-    def shown(self, text: int) -> npt.NDArray[np.bool_]:
-        """Return for each n-gram of text number `text` whether training has it."""
-        return self._shown[np.searchsorted(self._table, self._texts[text])]
 
 
 def replies(text: str) -> Iterator[str]:
@@ -118,21 +86,6 @@ class HeldOut:
         return {domain: dict(counts) for domain, counts in result.items()}
 
 
-def copies(shown: npt.NDArray[np.bool_], n: int) -> list[tuple[int, int]]:
-    """Return first token and end of the longest pieces of shown n-grams; pieces may overlap by up to n - 2 tokens."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], shown, [False]])))
-    return [(int(first), int(end) + n - 1) for first, end in zip(edges[::2], edges[1::2], strict=True)]
-
-
-def covered(pieces: Iterable[tuple[int, int]]) -> int:
-    """Return how many tokens lie in any of the pieces, which are in order."""
-    total = last = 0
-    for first, end in pieces:
-        total += end - max(first, last)
-        last = end
-    return total
-
-
 def _encoded(tokenizer: Tokenizer, texts: list[str]) -> Iterator[Ids]:
     for encoding in tokenizer.encode_batch_fast(texts):
         yield np.array(encoding.ids, dtype=np.uint16)
@@ -170,13 +123,16 @@ def _share(part: int, whole: int) -> str:
 def tables(record: dict[str, Any]) -> Iterator[Table]:
     """Yield the tables to print: for each run held-out records by domain, then held-out files by source."""
     for run in record["runs"]:
-        title = f"{run['recipe']}: {run['batches']:,} batches, {run['documents']:,} documents, {run['tokens']:,} tokens"
+        batches = f"{run['batches']:,} batches, " if "batches" in run else ""
+        title = f"{run['recipe']}: {batches}{run['documents']:,} documents, {run['tokens']:,} tokens"
         table = Table("domain", "asked", "prompts seen", "replies seen", f"{run['n']}-grams seen", title=title)
         for domain, c in run["domains"].items():
             replies = f"{c['replies_seen']} of {c['replies']}" if c["replies"] else "-"
             share = _share(c["ngrams_seen"], c["ngrams"])
             table.add_row(domain, str(c["asked"]), str(c["prompts_seen"]), replies, share)
         yield table
+    if "files" not in record:
+        return
     n = record["files_n"]
     table = Table("held-out files of", "files", "tokens", f"{n}-grams seen", "tokens in copies", "longest copy")
     for source, c in record["files"].items():
@@ -226,6 +182,9 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--archive", type=Path, metavar="FILE", help="check a run from this archive, in place of recipes"
     )
+    parser.add_argument(
+        "--run", type=Path, metavar="DIR", help="where the answers of a recipe with answers are [train/runs/<its name>]"
+    )
     parser.add_argument("--batches", type=int, metavar="N", help="how many of each run's batches [all it has drawn]")
     parser.add_argument(
         "--ngram", type=int, default=13, metavar="N", help="tokens of an n-gram of the records [%(default)s]"
@@ -247,25 +206,63 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; returns the exit status, 1 if a held-out prompt is in training."""
-    options = _parse(arguments)
-    tokenizer = load_tokenizer(options.checkpoint)
-    records = [json.loads(line) for line in (options.checkpoint / "heldout.jsonl").read_text().splitlines()]
-    runs: list[tuple[Documents, Recipe]] = []
+def on_answers(path: Path) -> tuple[str, int] | None:
+    """Return name and seed of a recipe whose run learns from a model's own answers; None of another recipe."""
+    values = yaml.safe_load(path.read_text())
+    return (values["name"], values.get("seed", 1)) if "answers" in values else None
+
+
+def check_answers(name: str, seed: int, folder: Path, n: int) -> tuple[dict[str, Any], set[str]]:
+    """Return the counts of a run on answers, and the held-out prompts that are in training.
+
+    Raises SystemExit where the folder lacks one of the two files of answers.
+    """
+    files = [folder / answered.TRAINING, folder / answered.HELD_OUT]
+    training, held_out = (answered.load(file) for file in files)
+    for file, found in zip(files, (training, held_out), strict=True):
+        if not found:
+            raise SystemExit(f"{file}: no answers; name the run's folder with --run")
+    return {"recipe": name, "seed": seed, **counts_of(training, held_out, n)}, seen_prompts(training, held_out)
+
+
+def _drawn_runs(paths: list[Path], options: argparse.Namespace) -> Iterator[tuple[Documents, Recipe]]:
+    """Yield what each run draws from: an archive, or what recipes say."""
     if options.archive:
         archive = Archive.load(options.archive)
-        runs.append((archive.corpus, archive.recipe))
-    else:
-        for path in options.recipe or [ROOT / "train/nano-cpu.yaml", ROOT / "train/nano-cpu-2.yaml"]:
-            runs += [(corpus_of(tokenizer, recipe), recipe) for recipe in Recipe.stages(path)]
-    console, results, found = Console(), [], set()
-    for corpus, recipe in runs:
+        yield archive.corpus, archive.recipe
+    for path in paths:
+        tokenizer = load_tokenizer(options.checkpoint)
+        yield from ((corpus_of(tokenizer, recipe), recipe) for recipe in Recipe.stages(path))
+
+
+def check(options: argparse.Namespace, console: Console) -> tuple[dict[str, Any], set[str]]:
+    """Return the record of all runs that the command line names, and the held-out prompts that are in training."""
+    paths = options.recipe or [ROOT / "train/nano-cpu.yaml", ROOT / "train/nano-cpu-2.yaml"]
+    results, found, drawn = [], set[str](), []
+    for path in [] if options.archive else paths:
+        if named := on_answers(path):
+            counts, seen = check_answers(*named, options.run or ROOT / "train/runs" / named[0], options.ngram)
+            results.append(counts)
+            found |= seen
+        else:
+            drawn.append(path)
+    if not drawn and not options.archive:
+        return {"runs": results}, found
+    tokenizer = load_tokenizer(options.checkpoint)
+    records = [json.loads(line) for line in (options.checkpoint / "heldout.jsonl").read_text().splitlines()]
+    for corpus, recipe in _drawn_runs(drawn, options):
         held_out = HeldOut(records, tokenizer, options.ngram)
         batches = _drawn(recipe) if options.batches is None else options.batches
         results.append(check_run(corpus, recipe, batches, held_out, console))
         found |= held_out.seen_prompts
-    record = {"runs": results, "files_n": options.file_ngram, "files": file_overlap(tokenizer, options.file_ngram)}
+    files = file_overlap(tokenizer, options.file_ngram)
+    return {"runs": results, "files_n": options.file_ngram, "files": files}, found
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command line; returns the exit status, 1 if a held-out prompt is in training."""
+    options, console = _parse(arguments), Console()
+    record, found = check(options, console)
     write_json(options.checkpoint / "overlap.json", record)
     for table in tables(record):
         console.print(table)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 from trimode_convert import cli
-from trimode_train.adapter.answers import Answered, Answerer, load, mend, write
+from trimode_train.adapter.answers import Answerer, mend, write
 from trimode_train.adapter.asked import Asked
 from trimode_train.adapter.recipe import AnswerOptions
+from trimode_train.data.answered import Answered, load
 from trimode_train.training.bar import Bar
 
 from tests.support import llama_checkpoints as factory

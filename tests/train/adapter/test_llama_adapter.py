@@ -12,12 +12,12 @@ import pytest
 import torch
 from trimode_convert.checkpoint.checkpoint import Checkpoint
 from trimode_train.adapter import llama_adapter
-from trimode_train.adapter.answers import Answered
 from trimode_train.adapter.draft_batches import DraftBatch
 from trimode_train.adapter.draft_objective import DraftLosses
 from trimode_train.adapter.frozen import load_frozen
 from trimode_train.adapter.llama_adapter import LlamaRun, greedy
 from trimode_train.adapter.recipe import DraftOptions, LlamaRecipe
+from trimode_train.data.answered import Answered
 from trimode_train.data.packing import Document
 from trimode_train.data.recipe import OptimOptions
 from trimode_train.model import lora

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from random import Random
 
@@ -21,41 +21,14 @@ from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 from trimode.text.tokenizer import Tokenizer
 
-from ..data.packing import Document
+from ..data.answered import HELD_OUT, TRAINING, Answered, load
 from ..prepare import ROOT, RUNS
 from ..training.bar import Bar
 from .asked import KINDS, Asked, listed
 from .command import recipe_parser
 from .recipe import AnswerOptions, LlamaRecipe
 
-TRAINING, HELD_OUT = "answers.jsonl", "heldout.jsonl"
 Message = dict[str, str]
-
-
-@dataclass(frozen=True)
-class Answered:
-    """One answer: `ids` of the conversation. The reply begins at `start` and, if `closed`, ends with the end token."""
-
-    kind: str
-    text: str  # the prompt's, by which a run that goes on knows what is answered
-    turn: int  # 0, or 1 for the reply to a follow-up
-    temperature: float
-    ids: list[int]
-    start: int
-    closed: bool
-
-    @property
-    def document(self) -> Document:
-        """The conversation as training has it."""
-        return Document(self.ids, self.start, self.closed)
-
-
-def load(path: Path) -> list[Answered]:
-    """Read what was answered; nothing where there is no file. A last line that was cut short is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text(encoding="utf-8").split("\n")
-    return [Answered(**json.loads(line)) for line in lines[:-1]]  # what follows the last line's end is no line
 
 
 def mend(path: Path) -> None:

@@ -18,6 +18,7 @@ from random import Random
 import torch
 from torch import Tensor
 
+from ..data.answered import HELD_OUT, TRAINING, Answered, load
 from ..data.packing import Document
 from ..model import lora
 from ..model.model import Model
@@ -26,7 +27,7 @@ from ..training.bar import Bar
 from ..training.clock import Clock
 from .acceptance import acceptance
 from .adapter_run import AdapterRun
-from .answers import HELD_OUT, TRAINING, Answered, load, write_prompts
+from .answers import write_prompts
 from .clean_texts import CleanTexts
 from .command import run_parser
 from .draft_batches import DraftBatch, draft_batch
