@@ -23,7 +23,6 @@ from . import (
     Data,
     Found,
     Part,
-    auto,
     domains,
     grammar,
     int8,
@@ -36,6 +35,7 @@ from . import (
     startup,
     timeline,
 )
+from .auto import part as auto
 from .causal import report as causal
 from .domains import headline
 from .fronts import part as fronts

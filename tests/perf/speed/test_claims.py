@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from trimode_perf.common import claims
-from trimode_perf.speed import auto, report
+from trimode_perf.speed import report
+from trimode_perf.speed.auto import report as auto
 
 
 def spread(value: float) -> dict[str, float]:

@@ -1,0 +1,1 @@
+"""Auto on the real engine against every fixed choice, by domain and by load."""
