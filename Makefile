@@ -151,11 +151,13 @@ demo: build ## Serve MODEL for a moment and show one prompt in auto and the thre
 
 # torch, transformers and OpenVINO read the official layout alone; llama.cpp, which is in $(VENV)/perf, reads every one
 WITH_INT8 := int8 peers
+WITH_INT4 := peers
 PEERS := $(VENV)$(shell grep -qs nemotron_labs_diffusion $(CHECKPOINT)/config.json && echo -train)
 PEERS_READY := $(if $(filter $(VENV),$(PEERS)),$(VENV)/perf,$(PEERS)/ready)
 perf: build $(VENV)/perf $(if $(filter-out peers,$(PART)),,$(PEERS_READY)) ## Measure every part in some fifteen minutes, or PART=layers|auto|..., SECONDS=n a part; write perf/RESULTS.md
 	$(if $(filter-out $(WITH_INT8),$(PART)),,$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE))
-	$(PY) -m trimode_perf speed --bundle $(BUNDLE) --model $(call quoted,MODEL) --checkpoint $(CHECKPOINT) --int8-bundle $(INT8_BUNDLE) --peers-python $(PEERS)/bin/python $(if $(PART),--part $(PART)) $(if $(SECONDS),--seconds $(SECONDS))
+	$(if $(filter-out $(WITH_INT4),$(PART)),,$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int4 --out $(INT4_BUNDLE))
+	$(PY) -m trimode_perf speed --bundle $(BUNDLE) --model $(call quoted,MODEL) --checkpoint $(CHECKPOINT) --int8-bundle $(INT8_BUNDLE) --int4-bundle $(INT4_BUNDLE) --peers-python $(PEERS)/bin/python $(if $(PART),--part $(PART)) $(if $(SECONDS),--seconds $(SECONDS))
 
 perf-analyzer: $(VENV)/perf ## Load a running server with NVIDIA's perf_analyzer: URL=host:port of its gRPC, MODE=auto|diffusion|...
 	$(PY) -m trimode_perf perf-analyzer --url $(or $(URL),localhost:$(shell echo $$(($(PORT) + 1)))) --mode $(or $(MODE),auto)
@@ -172,7 +174,8 @@ editing: build $(VENV)/perf ## Count how well gaps are filled, corrupted answers
 
 peers: build $(VENV)/perf $(PEERS_READY) ## Compare with llama.cpp, torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf)
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE)
-	$(PY) -m trimode_perf peers --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --peers-python $(PEERS)/bin/python
+	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int4 --out $(INT4_BUNDLE)
+	$(PY) -m trimode_perf peers --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --int4-bundle $(INT4_BUNDLE) --peers-python $(PEERS)/bin/python
 
 pictures: $(VENV)/test $(BROWSER)/ready build ## Take the pictures of the playground's guide, with MODEL=nano
 	$(PY) -m scripts.playground_pictures --bundle $(BUNDLE)

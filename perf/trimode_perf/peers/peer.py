@@ -46,7 +46,7 @@ LLAMA = {
     "llama.cpp F32": Listed("llama_cpp", ("F32",)),
     "llama.cpp BF16": Listed("llama_cpp", ("BF16",)),
     "llama.cpp Q8_0": Listed("llama_cpp", ("Q8_0",), "int8"),
-    "llama.cpp Q4_0": Listed("llama_cpp", ("Q4_0",), "int8"),
+    "llama.cpp Q4_0": Listed("llama_cpp", ("Q4_0",), "int4"),
 }
 OFFICIAL = {
     "torch": Listed("eager"),

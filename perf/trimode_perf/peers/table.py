@@ -13,6 +13,9 @@ from .peer import PEERS
 
 OURS = "this runtime"
 OURS_INT8 = "this runtime, int8"
+OURS_INT4 = "this runtime, int4"
+WIDTHS = {"float32": OURS, "int8": OURS_INT8, "int4": OURS_INT4}
+"""Ours by the precision that a peer is set against."""
 AUTO = "auto"
 SPECULATING = "self_speculation"
 SERIAL = "autoregressive"
@@ -51,8 +54,8 @@ def rows(samples: Iterable[Sample], abouts: Mapping[str, str], failures: Mapping
 
 
 def equal_width(peer: str) -> str:
-    """Return which of ours a peer is set against: that in int8 where its weights have at most 8 bits."""
-    return OURS_INT8 if peer in PEERS and PEERS[peer].precision == "int8" else OURS
+    """Return which of ours a peer is set against: that in int8 or int4 where its weights are as narrow."""
+    return WIDTHS[PEERS[peer].precision] if peer in PEERS else OURS
 
 
 def _figures(own: Mapping[Key, Sample]) -> dict[str, Any]:
@@ -97,6 +100,9 @@ def _same(own: Mapping[Key, Sample], ours: Mapping[Key, Sample]) -> float:
 def text(results: dict[str, Any]) -> str:
     """Return the table and what a reader must know to read it."""
     facts = results["hardware"]
+    narrow = "."  # of records from before ours had four bits
+    if any(row["peer"] == OURS_INT4 for row in results["rows"]):
+        narrow = ", with 4 bits against\nours in int4."
     said = [table(TITLES, [_cells(row) for row in results["rows"] if "error" not in row])]
     said += [f"\n{row['peer']} failed: {row['error']}" for row in results["rows"] if "error" in row]
     said += [
@@ -107,7 +113,7 @@ def text(results: dict[str, Any]) -> str:
         f"{results['rounds']} rounds in shuffled order after a warm-up.",
         "Times pair samples of one prompt and round,",
         "above 1 the peer is slower; medians with quartiles. A peer with weights of at most 8 bits is set against ours",
-        "in int8, its ids too. Its products alone are the products of weights that its",
+        f"in int8, its ids too{narrow} Its products alone are the products of weights that its",
         "answer took, done again with nothing between: a runtime whose products are no faster can be at most that many",
         "times as fast as the peer.",
         f"{facts['processor']}; load average at the start {facts['load_average']}.",

@@ -34,10 +34,11 @@ COLOURS = dict(zip(MODES, ("#7a7a7a", "#1f77b4", "#76b900", "#d95f02"), strict=T
 
 @dataclass(frozen=True)
 class Options:
-    """What a run is asked for; `int8_bundle` and `peers_python` are None where there are none."""
+    """What a run is asked for; `int8_bundle`, `int4_bundle` and `peers_python` may be None."""
 
     bundle: Path
     int8_bundle: Path | None = None
+    int4_bundle: Path | None = None
     model: str = "nano"
     checkpoint: Path = NANO
     heldout: Path | None = None
@@ -52,6 +53,7 @@ def options() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(add_help=False)
     made.add_argument("--bundle", type=Path, required=True, metavar="DIR")
     made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
+    made.add_argument("--int4-bundle", type=Path, metavar="DIR", help="the same, set against peers of 4 bits")
     made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="what the peers load [nano]")
     made.add_argument("--heldout", type=Path, metavar="JSONL", help="the prompts [nano's; questions, where it chats]")
     made.add_argument("--per-domain", type=int, default=4, metavar="N", help="prompts of a domain [%(default)s]")

@@ -19,7 +19,7 @@ from ..common.progress import MeasureError, progress, run
 from ..common.results import describe
 from ..peers import grid, table
 from ..peers.comparison import Comparison
-from ..peers.table import OURS, OURS_INT8
+from ..peers.table import OURS, OURS_INT4, OURS_INT8
 from ..peers.workers import Workers, commands, cores
 from . import Context, Data, Found, Options, Part, options
 
@@ -29,7 +29,7 @@ ANSWERS = 0.8
 """Of the time, what is spent on whole answers; the rest is for single passes."""
 LONGEST = 48
 """Tokens of an answer of a checkpoint that talks: its last ones cost what its first ones cost."""
-HELD = {"llama.cpp F32": 1.0, "llama.cpp Q8_0": 1.0}
+HELD = {"llama.cpp F32": 1.0, "llama.cpp Q8_0": 1.0, "llama.cpp Q4_0": 1.0}
 """Least time that llama.cpp takes for an autoregressive answer, in times ours of equal width."""
 AUTO = {"llama.cpp F32": 2.5, "llama.cpp Q8_0": 1.6}
 """The same against auto, where there is something to choose."""
@@ -40,14 +40,16 @@ def measure(context: Context) -> dict[str, Data]:
     asked, config = context.options, context.config
     if asked.peers_python is None:
         return {}
-    bundles = {OURS: asked.bundle} | ({OURS_INT8: asked.int8_bundle} if asked.int8_bundle else {})
+    narrow = {OURS_INT8: asked.int8_bundle, OURS_INT4: asked.int4_bundle}
+    bundles = {OURS: asked.bundle, **{name: bundle for name, bundle in narrow.items() if bundle is not None}}
     threads = cores(config.threads)
     with Workers(commands(asked.peers_python, asked.checkpoint, threads)) as workers:
         with ExitStack() as stack:
             runtimes = {OURS: context.runtime}
-            if asked.int8_bundle:
-                opened = Runtime.open(replace(config, bundle=asked.int8_bundle.resolve()))
-                runtimes[OURS_INT8] = stack.enter_context(closing(opened))
+            for name, bundle in bundles.items():
+                if name != OURS:
+                    opened = Runtime.open(replace(config, bundle=bundle.resolve()))
+                    runtimes[name] = stack.enter_context(closing(opened))
             tokens = asked.max_tokens if context.runtime.manifest.denoises else min(asked.max_tokens, LONGEST)
             comparison = Comparison(runtimes, context.prompts, tokens, workers)
             answers = comparison.run(context.pace(0.0, ANSWERS))
@@ -71,12 +73,14 @@ peer's time is from ids to ids, ours from submit to the last chunk, text include
 def claims(found: Found) -> list[Claim]:
     """Return how much slower torch eager must be, and that llama.cpp is not faster."""
     made: list[Claim] = []
+    # in records from before ours had four bits, Q4_0 stands against int8
+    held = HELD.keys() - (set() if OURS_INT4 in {row["peer"] for row in found["peers"]["rows"]} else {"llama.cpp Q4_0"})
     for row in found["peers"]["rows"]:
         if "error" in row:
             made.insert(0, Claim(f"{row['peer']} was timed: {row['error']}", False))
         elif row["peer"] == "torch":
             made.append(_torch(row))
-        elif row["peer"] in HELD and "times_ours" in row:
+        elif row["peer"] in held and "times_ours" in row:
             made += _llama(row)
     return made + (grid.claims(found["peers"]["grid"]) if "grid" in found["peers"] else [])
 
@@ -91,8 +95,9 @@ def _torch(row: Data) -> Claim:
 
 def _llama(row: Data) -> list[Claim]:
     name, made = row["peer"], []
-    for field, mode, least in (("times_ours", "autoregressive", HELD[name]), ("times_our_auto", "auto", AUTO[name])):
-        if field in row:
+    bounds = (("times_ours", "autoregressive", HELD.get(name)), ("times_our_auto", "auto", AUTO.get(name)))
+    for field, mode, least in bounds:
+        if field in row and least is not None:
             times = row[field]["median"]
             text = f"{name} takes {times:.2f} times as long as ours of equal width in {mode}, {least:g} at least"
             made.append(Claim(text, times >= least))

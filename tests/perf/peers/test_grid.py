@@ -12,7 +12,7 @@ from trimode.config import ServerConfig
 from trimode_perf.common import NANO
 from trimode_perf.common.progress import Pace
 from trimode_perf.peers import grid
-from trimode_perf.peers.table import OURS
+from trimode_perf.peers.table import OURS, OURS_INT4
 from trimode_perf.peers.workers import Workers
 
 WORKER = """
@@ -62,3 +62,11 @@ def test_what_ours_may_take_depends_on_the_tokens() -> None:
     found = grid.claims({"rows": rows("llama.cpp Q8_0", {1: 1.1, 2: 9.0, 8: 0.95, 32: 0.5}) + rows("other", {1: 9.0})})
     assert [claim.holds for claim in found] == [True, False, True]
     assert found[0].text == "a pass over one token takes this runtime, int8 1.10 times llama.cpp Q8_0's, 1.15 at most"
+
+
+def test_four_bits_are_held_where_ours_had_four_too() -> None:
+    theirs = rows("llama.cpp Q4_0", {1: 1.1, 8: 0.95, 32: 0.5})
+    assert grid.claims({"rows": theirs}) == []  # of before: against int8
+    found = grid.claims({"rows": rows(OURS_INT4, {1: 1.0}) + theirs})
+    assert [claim.holds for claim in found] == [True, False, True]
+    assert found[0].text == "a pass over one token takes this runtime, int4 1.10 times llama.cpp Q4_0's, 1.15 at most"

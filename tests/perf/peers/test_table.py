@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from trimode_perf.peers import table
-from trimode_perf.peers.table import OURS, OURS_INT8, Sample, equal_width, rows
+from trimode_perf.peers.table import OURS, OURS_INT4, OURS_INT8, Sample, equal_width, rows
 
 
 def row_of(told: dict[str, Any], peer: str, mode: str) -> dict[str, Any]:
@@ -59,6 +59,7 @@ def test_the_table_has_a_line_for_every_row_and_every_failure() -> None:
 def test_a_peer_with_narrow_weights_is_set_against_ours_in_int8() -> None:
     assert [equal_width(name) for name in ("torch", "llama.cpp BF16")] == [OURS, OURS]
     assert [equal_width(name) for name in ("llama.cpp Q8_0", "llama.cpp, the file itself")] == [OURS_INT8, OURS_INT8]
+    assert equal_width("llama.cpp Q4_0") == OURS_INT4
     asked = [
         *samples(OURS, "autoregressive", [1.0]), *samples(OURS_INT8, "autoregressive", [0.5], (7,)),
         *samples("llama.cpp Q8_0", "autoregressive", [2.0], (7,)),
