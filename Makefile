@@ -172,10 +172,11 @@ quality: $(VENV)/perf ## Count what the checkpoint gets right in every mode and 
 editing: build $(VENV)/perf ## Count how well gaps are filled, corrupted answers mended, effort spent; write perf/EDITING.md
 	$(PY) -m trimode_perf editing --checkpoint $(CHECKPOINT) --bundle $(BUNDLE)
 
-peers: build $(VENV)/perf $(PEERS_READY) ## Compare with llama.cpp, torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf)
+peers: build $(VENV)/perf $(PEERS_READY) ## Compare with llama.cpp, torch eager, transformers and OpenVINO GenAI on the same prompts (a part of perf), then passes of 1.03 G random parameters (6 GB of disk and of memory)
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE)
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int4 --out $(INT4_BUNDLE)
 	$(PY) -m trimode_perf peers --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --int4-bundle $(INT4_BUNDLE) --peers-python $(PEERS)/bin/python
+	$(PY) -m trimode_perf peers-large --peers-python $(PEERS)/bin/python
 
 pictures: $(VENV)/test $(BROWSER)/ready build ## Take the pictures of the playground's guide, with MODEL=nano
 	$(PY) -m scripts.playground_pictures --bundle $(BUNDLE)

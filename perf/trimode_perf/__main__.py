@@ -16,6 +16,7 @@ COMMANDS = {
     "perf-analyzer": ("speed.perf_analyzer", "load a server that runs with NVIDIA's perf_analyzer"),
     "aiperf": ("speed.aiperf", "write perf/AIPERF.md from what NVIDIA's AIPerf exported"),
     "peers": ("speed.peers", "compare with what people could use instead, and print the table"),
+    "peers-large": ("peers.large", "time passes of 1.03 G random parameters against llama.cpp's"),
     "quality": ("quality.run", "count what a checkpoint gets right in every mode, and write its card"),
     "editing": ("editing.run", "count how gaps are filled and answers mended, and write perf/EDITING.md"),
     "soak": ("soak.run", "load a server for minutes, compare every answer, and write what it held: `make soak`"),

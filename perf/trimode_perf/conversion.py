@@ -7,10 +7,8 @@ a build would need beyond the export is the planner's estimate. Nothing here say
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import shutil
-import struct
 import subprocess
 import sys
 import tempfile
@@ -18,18 +16,17 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.tensorrt.footprint import build_cost
 
 from .common import RESULTS
 from .common.progress import MeasureError, progress, run
 from .common.published import CONFIGS, tensors
+from .common.random_weights import write_checkpoint
 from .common.results import about, machine, save
 
 KEPT = RESULTS / "conversion.json"
 LIMIT = 4 << 30  # bytes of memory: what a conversion on a 24 GiB machine may take at most
-PATTERN = 1 << 24  # values of the random pattern that is repeated through the file
 SPARE = 2 << 30  # bytes of disk that are left alone
 # VmHWM is the process's own; getrusage would count what its parent held before it.
 CHILD = """
@@ -54,24 +51,6 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR", help="[%(default)s]")
     made.add_argument("--out", type=Path, default=KEPT, metavar="FILE", help="[perf/results/conversion.json]")
     return made
-
-
-def write_checkpoint(folder: Path, config: dict[str, Any]) -> int:
-    """Write config.json and model.safetensors of random bfloat16 values; return the bytes of the latter."""
-    folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
-    header: dict[str, object] = {}
-    end = 0
-    for name, shape in tensors(config).items():
-        header[name] = {"dtype": "BF16", "shape": shape, "data_offsets": [end, end := end + 2 * math.prod(shape)]}
-    bits = np.random.default_rng(0).normal(0, 0.02, PATTERN).astype(np.float32).view(np.uint32) >> 16
-    pattern = memoryview(bits.astype("<u2").tobytes())
-    text = json.dumps(header).encode()
-    with (folder / "model.safetensors").open("wb") as stream:
-        stream.write(struct.pack("<Q", len(text)) + text)
-        for start in range(0, end, len(pattern)):
-            stream.write(pattern[: end - start])
-    return 8 + len(text) + end
 
 
 def convert(checkpoint: Path, out: Path, options: list[str]) -> dict[str, Any]:

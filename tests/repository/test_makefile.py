@@ -80,6 +80,13 @@ def test_the_quality_of_a_model_is_counted_in_its_own_folder(tmp_path: Path) -> 
     assert quality[quality.index("--bundle") + 1] == "build/out/nano-vlm-float32"
 
 
+def test_peers_are_set_against_bundles_of_their_width_and_a_large_model_ends_it(tmp_path: Path) -> None:
+    *builds, peers, large = made(project(tmp_path), "peers", "MODEL=smol")
+    assert [build[build.index("--precision") + 1] for build in builds] == ["float32", "int8", "int4"]
+    assert peers[peers.index("--int4-bundle") + 1] == builds[2][builds[2].index("--out") + 1]
+    assert large == ["-m", "trimode_perf", "peers-large", "--peers-python", ".venv/bin/python"]
+
+
 def test_a_gpus_name_is_one_word(tmp_path: Path) -> None:
     (build,) = made(project(tmp_path), "build", "MODEL=8b", "GPU=RTX A b")
     assert build[-4:] == ["--out", "build/out/8b-RTX_A_b", "--gpu", "RTX A b"]

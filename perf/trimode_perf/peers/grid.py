@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
@@ -38,16 +38,18 @@ HELD = {"llama.cpp F32": OURS, "llama.cpp Q8_0": OURS_INT8, "llama.cpp Q4_0": OU
 """The peers that MOST is held to, and ours of the same width."""
 
 
-def measure(bundles: Mapping[str, Path], workers: Workers, config: ServerConfig, pace: Pace) -> dict[str, Any]:
+def measure(
+    bundles: Mapping[str, Path], workers: Workers, config: ServerConfig, pace: Pace, sizes: Sequence[int] = SIZES
+) -> dict[str, Any]:
     """Return milliseconds of a pass behind CONTEXT tokens by engine and size; `bundles` are ours by name.
 
     Passes are bidirectional, as those over a block are; causal where the checkpoint was not trained to denoise.
     """
-    causal = not Manifest.load(bundles[OURS]).denoises
+    causal = not Manifest.load(next(iter(bundles.values()))).denoises
     with ExitStack() as stack:
         calls = {name: _ours(stack, bundle, config, causal) for name, bundle in bundles.items()}
         taken: defaultdict[tuple[str, int], list[float]] = defaultdict(list)
-        points = [(name, size) for name in (*calls, *workers.timing) for size in SIZES]
+        points = [(name, size) for name in (*calls, *workers.timing) for size in sizes]
         rounds = 0
         for rounds, (name, size) in pace.shuffled(points, MIN_ROUNDS):
             time.sleep(PAUSE)
@@ -59,7 +61,7 @@ def measure(bundles: Mapping[str, Path], workers: Workers, config: ServerConfig,
         for (name, size), own in sorted(taken.items(), key=lambda item: points.index(item[0]))
         if name not in workers.failures
     ]
-    return {"context": CONTEXT, "causal": causal, "rounds": rounds, "rows": rows}
+    return {"context": CONTEXT, "causal": causal, "rounds": rounds, "sizes": list(sizes), "rows": rows}
 
 
 def _ours(stack: ExitStack, bundle: Path, config: ServerConfig, causal: bool) -> Callable[[int], float]:
@@ -99,14 +101,15 @@ def text(grid: Mapping[str, Any]) -> str:
     for row in grid["rows"]:
         against = f", {row['ours_over_it']['median']:.2f}" if "ours_over_it" in row else ""
         cells[row["engine"]][row["tokens"]] = f"{row['milliseconds']['median']:.2f}{against}"
-    rows = [[name, *(own.get(size, "") for size in SIZES)] for name, own in cells.items()]
+    sizes = grid.get("sizes", SIZES)
+    rows = [[name, *(own.get(size, "") for size in sizes)] for name, own in cells.items()]
     direction = "causal" if grid["causal"] else "bidirectional"
     behind, rounds = grid["context"], grid["rounds"]
     return f"""Milliseconds of one {direction} pass behind {behind} tokens, with logits of each, by the number of
 tokens; after the comma, how many times as long ours of equal width takes. Medians of {rounds} rounds, engines in turn,
 so that no weights are in the caches.
 
-{table(("engine", *(f"{size}" for size in SIZES)), rows)}"""
+{table(("engine", *(f"{size}" for size in sizes)), rows)}"""
 
 
 def claims(grid: Mapping[str, Any]) -> list[Claim]:

@@ -30,8 +30,13 @@ def cores(threads: int) -> int:
 class Workers:
     """Starts a worker by each command, inside a block; `alive` has those that live, `failures` why others do not."""
 
-    def __init__(self, commands: Mapping[str, Sequence[str]], answer_seconds: float = ANSWER_SECONDS) -> None:
-        self._commands, self._answer_seconds = commands, answer_seconds
+    def __init__(
+        self,
+        commands: Mapping[str, Sequence[str]],
+        answer_seconds: float = ANSWER_SECONDS,
+        start_seconds: float = START_SECONDS,
+    ) -> None:
+        self._commands, self._answer_seconds, self._start_seconds = commands, answer_seconds, start_seconds
         self.alive: dict[str, Process] = {}
         self.abouts: dict[str, str] = {}
         self.failures: dict[str, str] = {}
@@ -40,7 +45,7 @@ class Workers:
         try:
             for name, command in self._commands.items():
                 try:
-                    self.alive[name] = Process(command, start_seconds=START_SECONDS)
+                    self.alive[name] = Process(command, start_seconds=self._start_seconds)
                     self.abouts[name] = self.alive[name].hello["about"]
                 except PeerError as exc:
                     self.failures[name] = str(exc)

@@ -15,6 +15,7 @@ from trimode.runtime import Runtime
 
 from ..common import MODEL_YAML
 from ..common.claims import Claim
+from ..common.claims import text as text_of
 from ..common.progress import MeasureError, progress, run
 from ..common.results import describe
 from ..peers import grid, table
@@ -108,7 +109,7 @@ PART = Part("peers", "what people could use instead", ("peers",), 90, measure, s
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Compare a bundle with what people could use instead, in some minutes; print the tables and keep nothing."""
+    """Compare a bundle with what people could use instead, in some minutes; print tables and claims, keep nothing."""
     made = argparse.ArgumentParser(prog="python -m trimode_perf peers", description=main.__doc__, parents=[options()])
     given = vars(made.parse_args(arguments))
     seconds, asked = given.pop("seconds") or PART.seconds_hint, Options(**given)
@@ -121,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
             context.progress = bar.at
             hardware = describe(context.runtime.manifest, config)
             found = {**measure(context)["peers"], "hardware": hardware}
-        print(table.text(found), grid.text(found["grid"]), sep="\n\n")
+        print(table.text(found), grid.text(found["grid"]), text_of(claims({"peers": found})), sep="\n\n")
         return int(any("error" in row for row in found["rows"]))
 
     return run("peers", work, TrimodeError)
