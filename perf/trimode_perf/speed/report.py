@@ -73,8 +73,8 @@ MUST_HOLD = """## What must hold
 ```
 
 Where a line fails: "What the control loop and Triton add" has what is added in milliseconds, and where it goes; "What
-a pass costs" and a domain's tokens per forward bound what a mode can gain there. The loop is set against the engine
-time of the same request, Triton against that of another one in the same round, and the machine may be faster for one.
+a pass costs" and a domain's tokens per forward bound what a mode can gain there. What Triton adds is the difference of
+two medians, of answers over gRPC and of the same ones in process.
 """
 OTHERS = f"-{causal.HEAD[0]}.json"
 """The end of the name of the results that a report of another model has."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,10 @@ from trimode.api.params import GenerationParams
 from trimode.requests.generate import read_prompt
 from trimode.runtime import Runtime
 
+from ..common.claims import Claim
 from ..common.markdown import table
 from ..common.prompts import Prompt
 from . import MODES, Context, Data, Found, Part
-from .layers import MOST_LOOP
 
 ROUNDS = 12
 WARM_UP = 3
@@ -37,6 +38,12 @@ STAGES = {
 }
 ONCE = ("check", "prompt", "wake", "leave")
 """Stages that an answer goes through once."""
+SERIAL = "autoregressive"
+"""The mode whose mean pass is the one-token pass that budgets are set against."""
+MOST_ONCE = 1.0
+"""One-token passes that what an answer goes through once may take."""
+MOST_AROUND = {**dict.fromkeys(MODES, 0.06), SERIAL: 0.08}
+"""Share of a mode's mean pass that may be spent around each: a one-token pass is shorter than one over a block."""
 
 
 class _Clock:
@@ -120,16 +127,15 @@ def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
 
 def section(found: Found) -> str:
     """Return where an answer's time goes."""
-    modes, again, budget = found["timeline"]["modes"], found["timeline"]["again"], MOST_LOOP - 1
-    fixed = {mode: sum(taken[stage] for stage in ONCE) for mode, taken in modes.items()}
-    per_pass = {m: (taken["total"] - taken["pass"] - fixed[m]) / taken["passes"] for m, taken in modes.items()}
+    modes, again = found["timeline"]["modes"], found["timeline"]["again"]
+    shares = {mode: _Shares.of(modes, mode) for mode in MODES}
     figures = {
         **{title: {mode: modes[mode][stage] for mode in MODES} for stage, title in STAGES.items()},
         "all of it": {mode: modes[mode]["total"] for mode in MODES},
         "passes": {mode: modes[mode]["passes"] for mode in MODES},
-        "spent once an answer, whatever its length": fixed,
-        "spent around each pass": per_pass,
-        f"what a pass must take for that to be {budget:.0%} of it": {mode: per_pass[mode] / budget for mode in MODES},
+        "spent once an answer, whatever its length": {mode: one.once for mode, one in shares.items()},
+        "a pass, the mean of all, the prompt's too": {mode: one.mean for mode, one in shares.items()},
+        "spent around each pass": {mode: one.around for mode, one in shares.items()},
     }
     rows = [[title, *(f"{by_mode[mode]:.0f}" for mode in MODES)] for title, by_mode in figures.items()]
     return f"""### Where the time of an answer goes
@@ -144,4 +150,36 @@ caches: asked again and again with no pass between, the same checks take {again[
 """
 
 
-PART = Part("timeline", "where an answer's time goes", ("timeline",), 20, measure, section, fixed=True)
+@dataclass(frozen=True)
+class _Shares:
+    """Microseconds of one mode: once an answer, around each pass, and of its mean pass."""
+
+    once: float
+    around: float
+    mean: float
+
+    @classmethod
+    def of(cls, modes: Data, mode: str) -> _Shares:
+        taken = modes[mode]
+        once = sum(taken[stage] for stage in ONCE)
+        around = (taken["total"] - taken["pass"] - once) / taken["passes"]
+        return cls(once, around, taken["pass"] / taken["passes"])
+
+
+def claims(found: Found) -> list[Claim]:
+    """Return how much may be spent beside the passes: once an answer, and around each pass."""
+    modes = found["timeline"]["modes"]
+    serial, made = _Shares.of(modes, SERIAL).mean, []
+    for mode in MODES:
+        times = _Shares.of(modes, mode).once / serial
+        text = f"once an answer, fields, template, tokenizer and wake-ups take {times:.2f} one-token passes in {mode}"
+        made.append(Claim(f"{text}, {MOST_ONCE:g} at most", times <= MOST_ONCE))
+    for mode in MODES:
+        shares = _Shares.of(modes, mode)
+        share, kind = shares.around / shares.mean, "a one-token pass" if mode == SERIAL else "a block pass"
+        text = f"around each pass {share:.2f} of {kind} is spent in {mode}, {MOST_AROUND[mode]:g} at most"
+        made.append(Claim(text, share <= MOST_AROUND[mode]))
+    return made
+
+
+PART = Part("timeline", "where an answer's time goes", ("timeline",), 20, measure, section, claims, fixed=True)
