@@ -14,7 +14,17 @@ from rich.progress import Progress
 from .data.archive import Archive, ArchiveCorpus, draw_documents
 from .data.corpus import Corpus
 from .data.recipe import Recipe
-from .prepare import RUNS, conversations, prepare_tokenizer
+from .prepare import RUNS, answers_of, conversations, prepare_tokenizer
+
+
+def _drawn(corpus: Corpus, seed: int, documents: int, workers: int) -> ArchiveCorpus:
+    parts = []
+    with Progress() as progress:
+        task = progress.add_task("drawing documents", total=documents)
+        for part in draw_documents(corpus, seed, documents, workers):
+            parts.append(part)
+            progress.advance(task, len(part))
+    return ArchiveCorpus.joined(parts)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +34,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("recipe", type=Path, metavar="RECIPE", help="the run's YAML file")
     parser.add_argument(
-        "--documents", type=int, default=1_200_000, metavar="N", help="how many documents to draw [%(default)s]"
+        "--documents",
+        type=int,
+        default=1_200_000,
+        metavar="N",
+        help="how many documents to draw; a recipe with answers_of has its own [%(default)s]",
     )
     parser.add_argument("--to", type=Path, metavar="FILE", help="the archive [train/runs/<recipe's name>.archive]")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes that draw [%(default)s]")
@@ -33,15 +47,13 @@ def main(arguments: list[str] | None = None) -> int:
     recipe = Recipe.load(options.recipe)
     folder = RUNS / recipe.name
     folder.mkdir(parents=True, exist_ok=True)
-    corpus = Corpus(prepare_tokenizer(folder, recipe), recipe.data)
-    parts = []
-    with Progress() as progress:
-        task = progress.add_task("drawing documents", total=options.documents)
-        for part in draw_documents(corpus, recipe.seed, options.documents, options.workers):
-            parts.append(part)
-            progress.advance(task, len(part))
-    tokenizer = (folder / "tokenizer.json").read_text()
-    archive = Archive(recipe, ArchiveCorpus.joined(parts), tokenizer, conversations(corpus))
+    tokenizer = prepare_tokenizer(folder, recipe)
+    if recipe.answers_of:
+        drawn, asked = answers_of(recipe), []
+    else:
+        corpus = Corpus(tokenizer, recipe.data)
+        drawn, asked = _drawn(corpus, recipe.seed, options.documents, options.workers), conversations(corpus)
+    archive = Archive(recipe, drawn, (folder / "tokenizer.json").read_text(), asked)
     path = options.to or RUNS / f"{recipe.name}.archive"
     archive.save(path)
     kept, size = archive.corpus, path.stat().st_size

@@ -29,8 +29,9 @@ from .data.sources import SOURCES, texts
 from .data.tasks import TASKS
 from .data.tokenizer import load_tokenizer, tokenizer_config
 from .model import lora, shards
+from .model.base import text_files
 from .model.checkpoint import TRAINING, write_json
-from .model.config import BOS_ID, EOS_ID
+from .model.model import HEAD
 from .prepare import ROOT, RUNS
 from .training import resumable
 
@@ -64,10 +65,12 @@ def export(
     tokenizer: Tokenizer,
     folder: Path,
     records: Iterable[str] | None = None,
+    texts: dict[str, bytes] | None = None,
 ) -> None:
     """Write the checkpoint's files, except model card and training record; weights in BF16 under official names.
 
-    `records` are the lines of heldout.jsonl, which is left out without them.
+    `records` are the lines of heldout.jsonl, which is left out without them. `texts` are tokenizer and chat template of
+    a model of another family, name -> bytes, in place of this one's.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".export-") as name:
@@ -77,23 +80,31 @@ def export(
             temporary / "generation_config.json",
             {
                 "_from_model_config": True,
-                "bos_token_id": BOS_ID,
-                "eos_token_id": EOS_ID,
+                "bos_token_id": config["bos_token_id"],
+                "eos_token_id": config["eos_token_id"],
                 "transformers_version": config["transformers_version"],
                 "use_cache": False,
             },
         )
-        tokenizer.save(str(temporary / "tokenizer.json"))
-        added = [(number, token.content) for number, token in sorted(tokenizer.get_added_tokens_decoder().items())]
-        write_json(temporary / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"], added))
-        template = IMAGE_TEMPLATE if "vision_config" in config else TEMPLATE
-        shutil.copyfile(template, temporary / "chat_template.jinja")
+        if texts is None:
+            _write_texts(config, tokenizer, temporary)
+        for file_name, content in (texts or {}).items():
+            (temporary / file_name).write_bytes(content)
         if records is not None:
             (temporary / HELD_OUT).write_text("\n".join(records) + "\n")
         for file in sorted(temporary.iterdir()):
             file.chmod(0o644)
             os.replace(file, folder / file.name)
-    shards.save(weights, folder)
+    tied = config["tie_word_embeddings"]
+    shards.save({name: tensor for name, tensor in weights.items() if not (tied and name == HEAD)}, folder)
+
+
+def _write_texts(config: dict[str, Any], tokenizer: Tokenizer, folder: Path) -> None:
+    """Write the files of the family's tokenizer and chat template."""
+    tokenizer.save(str(folder / "tokenizer.json"))
+    added = [(number, token.content) for number, token in sorted(tokenizer.get_added_tokens_decoder().items())]
+    write_json(folder / "tokenizer_config.json", tokenizer_config(config["max_position_embeddings"], added))
+    shutil.copyfile(IMAGE_TEMPLATE if "vision_config" in config else TEMPLATE, folder / "chat_template.jinja")
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -134,7 +145,7 @@ def stages(state: dict[str, Any], run: str, folder: Path) -> list[dict[str, Any]
     start = ROOT / state["start_from"] if state.get("start_from") else folder if "start_from" not in state else None
     if start is None or not (start / TRAINING).exists():
         return [own]
-    recorded = json.loads((start / TRAINING).read_text())["stages"]
+    recorded = json.loads((start / TRAINING).read_text()).get("stages", [])  # a base of another family has none
     names = [stage["recipe"] for stage in recorded]
     return [*recorded[: names.index(own["recipe"])], own] if own["recipe"] in names else [*recorded, own]
 
@@ -147,8 +158,11 @@ def origin(state: dict[str, Any]) -> Path | None:
 
 
 def records_of(state: dict[str, Any]) -> list[str]:
-    """Return the lines of heldout.jsonl: of a model that sees those of the text model that it began as, to compare."""
-    begun = origin(state) if "vision_config" in state["config"] else None
+    """Return the lines of heldout.jsonl, to compare.
+
+    A model that sees has those of the text model that it began as, and one on another's answers has that one's.
+    """
+    begun = origin(state) if "vision_config" in state["config"] or state.get("answers_of") else None
     if begun is not None and (begun / HELD_OUT).exists():
         return (begun / HELD_OUT).read_text().splitlines()
     return [json.dumps(record, ensure_ascii=False) for record in held_out()]
@@ -179,6 +193,13 @@ def sources() -> list[dict[str, Any]]:
     return listed
 
 
+def prompt_sources() -> list[dict[str, Any]]:
+    """Return where the prompts come from that a model answered, with licences."""
+    kept = ("name", "kind", "licence", "address")
+    listed = [{key: one[key] for key in kept} for one in sources()]
+    return [*listed[:-1], {**listed[-1], "name": "own templates", "address": "train/trimode_train/adapter/asked"}]
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     parser = argparse.ArgumentParser(
@@ -202,7 +223,12 @@ def main(arguments: list[str] | None = None) -> int:
     if not any((options.run / name).exists() for name in ("latest.pt", shards.STATE)):
         raise SystemExit(f"{options.run}: expected a run's folder, found neither latest.pt nor {shards.STATE}")
     state = read_run(options.run)
-    record: dict[str, Any] = {"stages": stages(state, options.run.resolve().name, options.to), "sources": sources()}
+    on_answers = bool(state.get("answers_of"))
+    texts = text_files(ROOT / state["start_from"]) if on_answers else None
+    record: dict[str, Any] = {
+        "stages": stages(state, options.run.resolve().name, options.to),
+        "sources": prompt_sources() if on_answers else sources(),
+    }
     weights = state["model"]
     if options.mean_with is not None:
         weights = mean(weights, options.mean_with)
@@ -217,7 +243,7 @@ def main(arguments: list[str] | None = None) -> int:
     if (options.to / lora.FOLDER).exists():
         shutil.rmtree(options.to / lora.FOLDER)
         print(f"{options.to / lora.FOLDER}: removed, because it was made for other weights")
-    export(weights, state["config"], load_tokenizer(options.run), options.to, records_of(state))
+    export(weights, state["config"], load_tokenizer(options.run), options.to, records_of(state), texts)
     write_json(options.to / TRAINING, record)
     print(f"{options.to}: step {state['step']}, {state['tokens']:,} tokens, {state['elapsed'] / 60:.1f} minutes")
     return 0

@@ -206,10 +206,12 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def on_answers(path: Path) -> tuple[str, int] | None:
-    """Return name and seed of a recipe whose run learns from a model's own answers; None of another recipe."""
+def on_answers(path: Path) -> tuple[str, int, Path] | None:
+    """Return name, seed and folder of answers of a recipe that learns from a model's own; None of another recipe."""
     values = yaml.safe_load(path.read_text())
-    return (values["name"], values.get("seed", 1)) if "answers" in values else None
+    if "answers" not in values and "answers_of" not in values:
+        return None
+    return values["name"], values.get("seed", 1), ROOT / "train/runs" / values.get("answers_of", values["name"])
 
 
 def check_answers(name: str, seed: int, folder: Path, n: int) -> tuple[dict[str, Any], set[str]]:
@@ -241,7 +243,8 @@ def check(options: argparse.Namespace, console: Console) -> tuple[dict[str, Any]
     results, found, drawn = [], set[str](), []
     for path in [] if options.archive else paths:
         if named := on_answers(path):
-            counts, seen = check_answers(*named, options.run or ROOT / "train/runs" / named[0], options.ngram)
+            name, seed, folder = named
+            counts, seen = check_answers(name, seed, options.run or folder, options.ngram)
             results.append(counts)
             found |= seen
         else:

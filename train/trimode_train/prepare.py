@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-from .data.archive import Archive
+from .data.archive import Archive, ArchiveCorpus
 from .data.packing import Document, Documents
 from .data.recipe import Recipe
 
@@ -64,6 +64,10 @@ def prepare_tokenizer(folder: Path, recipe: Recipe) -> Tokenizer:
     """Load the run's tokenizer; on the first start, copy that of the checkpoint it starts from, or train one."""
     from .data.tokenizer import EXTRA, load_tokenizer, train_tokenizer, with_images
 
+    if recipe.start_from and recipe.answers_of and not (folder / "tokenizer.json").exists():
+        from .model.base import TOKENIZER, text_files
+
+        (folder / TOKENIZER).write_bytes(text_files(ROOT / recipe.start_from)[TOKENIZER])
     source = recipe.tokenizer_of or recipe.start_from
     if source and not (folder / "tokenizer.json").exists():
         shutil.copyfile(ROOT / source / "tokenizer.json", folder / "tokenizer.json")
@@ -101,8 +105,29 @@ def corpus_of(tokenizer: Tokenizer, recipe: Recipe) -> Corpus | PictureCorpus:
     return text if text and not recipe.pictures.share else PictureCorpus(tokenizer, recipe.pictures, text)
 
 
+def answers_of(recipe: Recipe) -> ArchiveCorpus:
+    """Return the answers that a recipe with `answers_of` learns from.
+
+    Raises:
+        ValueError: there are none, or one does not fit into a row with a block beside it.
+    """
+    from .data.answered import TRAINING, load
+
+    path = RUNS / str(recipe.answers_of) / TRAINING
+    documents = [one.document for one in load(path)]
+    if not documents:
+        raise ValueError(f"{path}: no answers; run python -m trimode_train.adapter.answers first")
+    longest, room = max(len(one.ids) for one in documents), recipe.data.row_length - min(recipe.noise.block_lengths)
+    if longest > room:
+        raise ValueError(f"{path}: an answer has {longest} tokens, data.row_length leaves room for {room}")
+    return ArchiveCorpus.of(documents)
+
+
 def prepare(folder: Path, recipe: Recipe) -> Prepared:
-    """Make tokenizer, corpus and questions."""
+    """Make tokenizer, corpus and questions. A run on answers asks none: the product measures what it has become."""
+    if recipe.answers_of:
+        prepare_tokenizer(folder, recipe)
+        return Prepared(answers_of(recipe), list)
     corpus = corpus_of(prepare_tokenizer(folder, recipe), recipe)
     return Prepared(corpus, lambda: _questions(conversations(corpus)))
 

@@ -13,9 +13,10 @@ from trimode_convert.verify.numpy_model import forward
 from trimode_convert.verify.passes import Pass
 from trimode_train.adapter.clean_texts import CleanTexts
 from trimode_train.adapter.draft_batches import Block, lay_out
-from trimode_train.adapter.frozen import config_of, head_on, hidden_of, load_frozen, shortlist, student_of
+from trimode_train.adapter.frozen import head_on, hidden_of, load_frozen, shortlist, student_of
 from trimode_train.data.packing import Document
 from trimode_train.model import lora
+from trimode_train.model.base import config_of
 from trimode_train.model.model import Model, bias_from, causal_bias, grouped_attention
 
 from tests.support import llama_checkpoints as factory

@@ -1,6 +1,6 @@
 """A frozen model of the Llama family as train's network, and what its drafts are made of and judged by.
 
-Reads the checkpoint with the converter, so every layout that can be served can be trained. Knows no optimiser.
+Every layout that can be served can be trained. Knows no optimiser.
 """
 
 from __future__ import annotations
@@ -11,52 +11,16 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
-from trimode_convert.checkpoint.checkpoint import Checkpoint
 
-from ..model.config import ModelConfig
+from ..model.base import load_base
 from ..model.model import Model, bias_from, fused_attention
 from .clean_texts import CleanTexts, padded
 from .draft_batches import DraftBatch
 
 
-def config_of(checkpoint: Checkpoint) -> ModelConfig:
-    """Return the shape of an opened checkpoint of the Llama family, whose rotary positions are plain.
-
-    Raises:
-        ValueError: its rotary positions or its queries are scaled, which a frozen model here would leave out.
-    """
-    own = checkpoint.config
-    if own.rope.kind != "default" or own.rope.divisors or own.rope.query_scale_beta:
-        raise ValueError(f"{checkpoint.folder}: rotary positions must be plain, got {own.rope}")
-    return ModelConfig(
-        vocab_size=own.vocab_size,
-        hidden_size=own.hidden_size,
-        num_hidden_layers=own.num_layers,
-        num_attention_heads=own.num_heads,
-        num_key_value_heads=own.num_kv_heads,
-        head_dim=own.head_dim,
-        intermediate_size=own.intermediate_size,
-        max_position_embeddings=own.max_positions,
-        rms_norm_eps=own.norm_epsilon,
-        rope_theta=own.rope.theta,
-        rope_factor=1.0,  # YaRN by 1 is no scaling
-        original_max_position_embeddings=own.max_positions,
-        llama_4_scaling_beta=0.0,
-        block_size=own.block_size,
-        mask_id=own.mask_token_id,
-    )
-
-
 def load_frozen(path: Path) -> Model:
-    """Load a checkpoint folder or GGUF file as a model in float32; a tied head is the embedding itself."""
-    with Checkpoint.open(path) as checkpoint:
-        model = Model(config_of(checkpoint))
-        tensors = {name: torch.from_numpy(tensor.read().copy()) for name, tensor in checkpoint.tensors.items()}
-    tied = "diffusion_head.weight" not in tensors
-    if tied:
-        model.diffusion_head.weight = model.encoder.embed_tokens.weight
-    model.load_state_dict(tensors, strict=not tied)
-    return model.eval().requires_grad_(False)
+    """Load a checkpoint folder or GGUF file as a model in float32 that is not trained. Raises as load_base does."""
+    return load_base(path).eval().requires_grad_(False)
 
 
 def student_of(model: Model, dtype: torch.dtype) -> Model:

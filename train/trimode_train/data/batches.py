@@ -14,7 +14,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from random import Random
 from types import TracebackType
 
-from .packing import Batch, Documents, Planned, pack, plan
+from .packing import Batch, Documents, Marks, Planned, pack, plan
 from .recipe import Recipe
 
 
@@ -35,7 +35,8 @@ def plans(rng: Random, corpus: Documents, recipe: Recipe) -> Iterator[Planned]:
 def batch_for(number: int, corpus: Documents, recipe: Recipe) -> Batch:
     """Make a batch; it depends on the seed and its number only."""
     rng = batch_rng(number, recipe)
-    return pack(list(plans(rng, corpus, recipe)), recipe.data, rng, recipe.noise)
+    marks = Marks(recipe.model.mask_id, recipe.model.eos_id)
+    return pack(list(plans(rng, corpus, recipe)), recipe.data, rng, recipe.noise, marks)
 
 
 _work: tuple[Documents, Recipe]  # of a worker process

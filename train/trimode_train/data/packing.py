@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from random import Random
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -73,10 +73,21 @@ class Batch:
     pictures: PictureRows | None = None  # of a model that sees
 
 
+class Marks(NamedTuple):
+    """The ids of the mask and of the token that ends a reply."""
+
+    mask: int
+    end: int
+
+
+FAMILY_MARKS = Marks(MASK_ID, EOS_ID)
+
+
 class _Row:
     """One row being filled."""
 
-    def __init__(self, length: int) -> None:
+    def __init__(self, length: int, marks: Marks) -> None:
+        self.marks = marks
         self.columns: list[list[int]] = [[] for _ in range(6)]  # ids, positions, document, block, limit, targets
         self.weights: list[float] = []
         self.length, self.blocks = length, 0
@@ -147,9 +158,9 @@ def _add_block(row: _Row, number: int, start: int, stop: int, rng: Random, optio
     """Append a noisy copy of positions start..stop of a document that is in the row or is about to be."""
     ids, n = row.documents[number].ids, stop - start
     row.blocks += 1
-    true = [ids[i] if i < len(ids) else EOS_ID for i in range(start, stop)]
+    true = [ids[i] if i < len(ids) else row.marks.end for i in range(start, stop)]
     hidden, ratio = _hidden(n, rng, options)
-    shown = [MASK_ID if h else token for token, h in zip(true, hidden, strict=True)]
+    shown = [row.marks.mask if h else token for token, h in zip(true, hidden, strict=True)]
     row.add(number, row.blocks, shown, range(start, stop), [start] * n, true)
     weight = options.diffusion_weight / ratio
     beyond = weight * options.padding_weight
@@ -199,10 +210,12 @@ class Shape:
     patch_length: int = 64
 
 
-def pack(planned: list[Planned], shape: Shape, rng: Random, options: NoiseOptions) -> Batch:
+def pack(
+    planned: list[Planned], shape: Shape, rng: Random, options: NoiseOptions, marks: Marks = FAMILY_MARKS
+) -> Batch:
     """Pack into rows, largest document first; leave out what does not fit, text or pictures."""
     length = shape.row_length
-    open_rows = [_Row(length) for _ in range(shape.rows)]
+    open_rows = [_Row(length, marks) for _ in range(shape.rows)]
     gallery = Gallery(shape.patch_rows, shape.patch_length)
     for item in sorted(planned, key=lambda p: -p.size):
         row = next((row for row in open_rows if item.size <= row.room), None)
@@ -211,7 +224,7 @@ def pack(planned: list[Planned], shape: Shape, rng: Random, options: NoiseOption
     for row in open_rows:
         if row.documents:
             _fill(row, rng, options)
-    fill = (EOS_ID, 0, -1, 0, 1, 0)
+    fill = (marks.end, 0, -1, 0, 1, 0)
     ids, positions, document, block, limit, targets = (
         np.array([row.columns[c] + [fill[c]] * row.room for row in open_rows], dtype=np.int64) for c in range(6)
     )

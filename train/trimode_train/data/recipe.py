@@ -71,6 +71,7 @@ class Recipe:
     evaluate_minutes: float = 8.0
     documents: int | None = None  # documents at most; the run ends with its minutes or with them
     start_from: str | None = None  # a checkpoint folder, relative to the project: its weights and tokenizer
+    answers_of: str | None = None  # a run's folder under train/runs: documents are the answers in its answers.jsonl
     tokenizer_of: str | None = None  # a checkpoint folder whose tokenizer is taken, in place of that of `start_from`
     weights_of: str | None = None  # another run of this recipe's file: all its weights, or those that `taken` names
     taken: tuple[str, ...] = ()  # beginnings of tensor names
@@ -86,6 +87,10 @@ class Recipe:
             raise ValueError(f"{self.name}: pictures.share needs model.vision and data.patch_rows")
         if self.model.vision and self.noise.second_look:
             raise ValueError(f"{self.name}: noise.second_look is for runs without model.vision")
+        if self.answers_of and not self.start_from:
+            raise ValueError(f"{self.name}: answers_of needs start_from, the model that answered")
+        if self.answers_of and self.noise.second_look:
+            raise ValueError(f"{self.name}: noise.second_look is for the family's own mask")
 
     @classmethod
     def load(cls, path: Path) -> Self:

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import shards
 from .config import ModelConfig
-from .model import Model
+from .model import EMBEDDING, HEAD, Model
 
 TRAINING = "training.json"
 """A checkpoint's record of how it was trained."""
@@ -25,5 +25,8 @@ def write_json(path: Path, value: Any) -> None:
 def load_model(folder: Path) -> Model:
     """Load a checkpoint as a model that computes in float32, with the weights rounded to BF16 as stored."""
     model = Model(ModelConfig.from_official(json.loads((folder / "config.json").read_text())))
-    model.load_state_dict({name: tensor.float() for name, tensor in shards.load(folder).items()})
+    tensors = {name: tensor.float() for name, tensor in shards.load(folder).items()}
+    if model.config.tied:
+        tensors.setdefault(HEAD, tensors[EMBEDDING])
+    model.load_state_dict(tensors)
     return model.eval()

@@ -89,6 +89,9 @@ class ModelConfig:
     initializer_range: float = 0.02
     block_size: int = 32
     mask_id: int = MASK_ID
+    bos_id: int = BOS_ID
+    eos_id: int = EOS_ID
+    tied: bool = False  # the head is the embedding
     vision: VisionConfig | None = None
 
     def __post_init__(self) -> None:
@@ -143,10 +146,10 @@ class ModelConfig:
             "attention_bias": False,
             "mlp_bias": False,
             "attention_dropout": 0.0,
-            "tie_word_embeddings": False,
+            "tie_word_embeddings": self.tied,
             "sliding_window": None,
-            "bos_token_id": BOS_ID,
-            "eos_token_id": EOS_ID,
+            "bos_token_id": self.bos_id,
+            "eos_token_id": self.eos_id,
             "mask_token_id": self.mask_id,
             "block_size": self.block_size,
             "dlm_paradigm": "bidirectional",
@@ -194,5 +197,8 @@ class ModelConfig:
             initializer_range=config["initializer_range"],
             block_size=config["block_size"],
             mask_id=config["mask_token_id"],
+            bos_id=config["bos_token_id"],
+            eos_id=config["eos_token_id"],
+            tied=config["tie_word_embeddings"],
             vision=VisionConfig.from_official(config["vision_config"]) if "vision_config" in config else None,
         )

@@ -29,6 +29,9 @@ SEEING = ("encoder.vision_tower.", "encoder.multi_modal_projector.")
 """How the names of the weights begin that a model without pictures lacks."""
 
 
+EMBEDDING, HEAD = "encoder.embed_tokens.weight", "diffusion_head.weight"
+
+
 class DraftBranch(nn.Module):
     """The low-rank branch that a draft adapter adds to one projection: `scale * B(A x)`; B starts at zero."""
 
@@ -202,6 +205,13 @@ class Model(nn.Module):
                 if name.endswith(("o_proj.weight", "down_proj.weight")):
                     std /= math.sqrt(2 * config.num_hidden_layers)  # keep the residual stream's variance flat
                 nn.init.normal_(parameter, std=std)
+        if config.tied:
+            self.diffusion_head.weight = self.encoder.embed_tokens.weight
+
+    def stored(self) -> dict[str, Tensor]:
+        """Return the weights that files hold: all, but for a head that is the embedding."""
+        weights: dict[str, Tensor] = self.state_dict()
+        return {name: one for name, one in weights.items() if not (self.config.tied and name == HEAD)}
 
     @property
     def device(self) -> torch.device:

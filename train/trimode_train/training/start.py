@@ -5,6 +5,8 @@ Knows names and shapes of tensors. Knows nothing about steps.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from pathlib import Path
 
 import torch
@@ -12,12 +14,14 @@ from torch import Tensor
 
 from ..data.recipe import OptimOptions, Recipe
 from ..model import shards
-from ..model.model import SEEING, Model
+from ..model.model import EMBEDDING, HEAD, SEEING, Model
 from . import resumable
 
 SPARE_ID = 127
 """A filler of the vocabulary, which no text has: a row that a larger vocabulary adds begins as a copy of its row."""
-VOCABULARY = ("encoder.embed_tokens.weight", "diffusion_head.weight")
+FREE = ("block_size", "initializer_range")
+"""Settings of a model that a checkpoint of the Llama family says nothing of."""
+VOCABULARY = (EMBEDDING, HEAD)
 
 
 def load_checkpoint(model: Model, folder: Path) -> None:
@@ -31,10 +35,26 @@ def load_checkpoint(model: Model, folder: Path) -> None:
     for name in VOCABULARY:
         if len(found.get(name, ())) and (more := len(own[name]) - len(found[name])) > 0:
             found[name] = torch.cat([found[name], found[name][SPARE_ID].expand(more, -1)])
-    missing = [name for name in own if name not in found and not name.startswith(SEEING)]
+    missing = [name for name in model.stored() if name not in found and not name.startswith(SEEING)]
     _copy(model, found, str(folder))
     if missing:
         raise ValueError(f"{folder}: has no {missing[0]}")
+
+
+def load_other(model: Model, path: Path) -> None:
+    """Give a model the weights of a checkpoint of the Llama family.
+
+    Raises ValueError that names the setting of `model` in which the recipe and the checkpoint differ.
+    """
+    from ..model.base import load_base  # here, because a machine that trains from an archive has no converter
+
+    base = load_base(path)
+    for name, value in dataclasses.asdict(base.config).items():
+        own = getattr(model.config, name)
+        alike = math.isclose(own, value, rel_tol=1e-6) if isinstance(value, float) else own == value  # GGUF has float32
+        if name not in FREE and not alike:
+            raise ValueError(f"{path}: model.{name} is {own} in the recipe, the checkpoint has {value}")
+    model.load_state_dict(base.state_dict())
 
 
 def load_run(model: Model, path: Path, taken: tuple[str, ...]) -> None:
@@ -63,7 +83,9 @@ def _copy(model: Model, found: dict[str, Tensor], where: str) -> None:
 
 def first_weights(model: Model, recipe: Recipe, root: Path, runs: Path) -> None:
     """Give a model the weights that its recipe names: of a checkpoint under `root`, then of a run under `runs`."""
-    if recipe.start_from:
+    if recipe.start_from and recipe.answers_of:
+        load_other(model, root / recipe.start_from)
+    elif recipe.start_from:
         load_checkpoint(model, root / recipe.start_from)
     if recipe.weights_of:
         load_run(model, runs / recipe.weights_of / "latest.pt", recipe.taken)

@@ -71,9 +71,8 @@ class Trainer:
             if self.on_gpu:  # elsewhere the mask is dense, and compiling would slow it down
                 self.mask = torch.compile(training_mask, dynamic=False)
         if self.on_gpu and recipe.peak_tflops:
-            multiplied = (
-                sum(p.numel() for p in self.model.parameters()) - self.model.encoder.embed_tokens.weight.numel()
-            )
+            looked_up = 0 if recipe.model.tied else self.model.encoder.embed_tokens.weight.numel()
+            multiplied = sum(p.numel() for p in self.model.parameters()) - looked_up
             reporter.peak_speed = (
                 recipe.peak_tflops * 1e12 / (6 * multiplied)
             )  # forward 2, backward 4 a weight and token
@@ -108,6 +107,7 @@ class Trainer:
             "recipe": self.recipe.name,
             "start_from": self.recipe.start_from,
             "weights_of": self.recipe.weights_of,
+            "answers_of": self.recipe.answers_of,
             "step": self.step,
             "tokens": self.tokens,
             "elapsed": self.clock.elapsed,
@@ -147,7 +147,7 @@ class Trainer:
     def save_shards(self, folder: Path) -> None:
         """Write the weights in small files, and how far the run is; not the optimisers' state, three times as large."""
         folder.mkdir(parents=True, exist_ok=True)
-        shards.save(self.model.state_dict(), folder)
+        shards.save(self.model.stored(), folder)
         (folder / shards.STATE).write_text(json.dumps(self._place(), indent=2) + "\n")
 
     def load_shards(self, folder: Path) -> None:
