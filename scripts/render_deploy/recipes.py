@@ -44,10 +44,12 @@ PRODUCT_LABEL, RESOURCE = "nvidia.com/gpu.product", "nvidia.com/gpu"
 
 
 def files() -> dict[str, str]:
-    """Return the text of each file of values by its path."""
+    """Return the text of each file of values by its path, for the models that are fetched."""
     found = {}
     for path in sorted(BUILD.glob("*.yaml")):
         model, recipe = path.stem, load_recipe(path)
+        if "fetch" not in recipe:  # what ships is no released model
+            continue
         for gpu, entry in recipe["tensorrt"].items():
             found[f"{FOLDER}/{model}-{gpu}.yaml"] = HEAD.format(model=model, gpu=gpu) + _dumped(
                 values(model, gpu, entry)

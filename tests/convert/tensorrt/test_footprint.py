@@ -21,6 +21,7 @@ from trimode_convert.checkpoint.config import ModelConfig
 from trimode_convert.graph.model import draw
 from trimode_convert.graph.precisions import TENSORRT
 from trimode_convert.graph.tower import draw_tower
+from trimode_convert.recipe import load_recipe
 from trimode_convert.tensorrt.footprint import (
     GB,
     GPUS,
@@ -102,6 +103,19 @@ def test_recipe_says_what_the_footprint_says(size: str) -> None:
         } | ({"tower_gb": round(found.tower / GB, 2)} if found.tower else {})
         assert entry == computed, f"put this into build/{size}.yaml for {gpu}: {computed}"
         assert entry["batch"] <= entry["slots"] <= entry["batch"] + 1, "rows for as many sequences as fit, and no more"
+        least = TENSORRT.precision(entry["precision"]).compute_capability
+        assert float(GPUS[gpu].compute_capability) >= float(least)
+
+
+def test_the_recipes_of_what_ships_fit_their_gpus_and_are_for_all_of_them() -> None:
+    recipe = load_recipe(RECIPES / "nano.yaml")
+    assert set(recipe["tensorrt"]) == set(GPUS)
+    settings = ModelConfig.load(RECIPES.parent / recipe["checkpoint"])
+    for gpu, entry in recipe["tensorrt"].items():
+        shapes = Shapes.of(settings, entry["capacity"], entry["batch"], quadratic=entry["quadratic"])
+        found = footprint(settings, entry["precision"], shapes, adapter_rank=32)
+        assert entry["batch"] <= found.slots(GPUS[gpu].memory)
+        assert entry["capacity"] <= settings.max_positions
         least = TENSORRT.precision(entry["precision"]).compute_capability
         assert float(GPUS[gpu].compute_capability) >= float(least)
 
