@@ -6,7 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from trimode_perf.common import PERF
+from trimode_perf.common import PERF, gpu_pages
+from trimode_perf.gpu.record import GPU_RESULTS
 from trimode_perf.speed import report
 
 ROOT = Path(__file__).parents[2]
@@ -42,3 +43,11 @@ def test_the_figures_are_those_that_perf_kept(page: str) -> None:
     shown = report.MARKED.search((ROOT / page).read_text(encoding="utf-8"))
     assert shown is not None
     assert shown[0] == report.blocks(found)[page]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])
+def test_what_pages_say_of_gpus_is_what_perf_kept(page: str) -> None:
+    """`python -m trimode_perf report` writes that too."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert gpu_pages.MARKED.search(text)
+    assert gpu_pages.filled(text, gpu_pages.results(GPU_RESULTS)) == text

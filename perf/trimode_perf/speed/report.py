@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 from textwrap import fill
 
-from ..common import PERF, PROJECT
+from ..common import PERF, PROJECT, gpu_pages
 from ..common.claims import Claim
 from ..common.claims import text as text_of
 from ..common.markdown import table
@@ -103,6 +103,7 @@ def write(out: Path, project: Path | None) -> Path | None:
         for name, block in blocks(found).items():
             page = (project / name).read_text(encoding="utf-8")
             (project / name).write_text(MARKED.sub(lambda _, block=block: block, page), encoding="utf-8")  # type: ignore[misc]
+        gpu_pages.write(project, out / "results" / "gpu")
     return target
 
 
