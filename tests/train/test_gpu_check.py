@@ -17,7 +17,8 @@ import torch
 import torch.nn.functional as F
 from trimode_perf.common import published
 from trimode_perf.gpu import calls, check, device, engines, expected, model, needs, parity, passes, product
-from trimode_perf.gpu.attention import measure, variants
+from trimode_perf.gpu.attention import apart, measure, variants
+from trimode_perf.gpu.budget import Budget, Part, StoppedError
 from trimode_perf.gpu.record import Record
 
 ROOT = Path(__file__).parents[2]
@@ -29,6 +30,8 @@ for name in ("numpy", "onnxruntime", "onnx", "trimode", "trimode_convert", "tqdm
 from trimode_perf.__main__ import main
 sys.exit(main(["gpu", *sys.argv[1:]]))
 """
+CPU = {"type": "cpu", "name": "x86_64"}
+CEILINGS = {"copy_bytes_per_second": 1.0, "operations_per_second": 1.0}
 Rehearsal = tuple[subprocess.CompletedProcess[str], dict[str, Any], str]
 PLACES = os.pathsep.join(str(ROOT / folder) for folder in ("perf", "train"))  # of what Makefile names, all it needs
 SMALL = ["--rows", "1", "2", "--tokens", "1", "8", "--contexts", "64", "--skip-attention", "--skip-product"]
@@ -171,20 +174,57 @@ def test_tensorrt_rtx_is_asked_last_and_not_past_the_deadline(tmp_path: Path, mo
     called: list[str] = []
     monkeypatch.setattr(check, "check_engines", lambda *_: None)
     monkeypatch.setattr(check, "measure_product", lambda *_: None)
+    monkeypatch.setattr(check, "compare_calls", lambda *_: None)
     monkeypatch.setattr(check, "measure_attention", lambda *_: called.append("attention"))
     monkeypatch.setattr(check, "measure_size", lambda *_: called.append("passes"))
-    monkeypatch.setattr(check, "compare_rows", lambda device, record, runtimes: called.extend(runtimes))
-    record = Record(tmp_path / "it.json", {"calls": {"largest": 0.0}, "ceilings": {}})
-    for minutes, last in (("1", ["tensorrt_rtx"]), ("0", [])):
-        check.fill(check.parser().parse_args(["--minutes", minutes]), device.Device("cpu"), record)
-        assert called == ["torch", "tensorrt", "attention", "passes", *last]
-        called.clear()
+    monkeypatch.setattr(check, "compare_rows", lambda device, record, runtimes, part: called.extend(runtimes))
+    record = Record(tmp_path / "it.json", {"ceilings": CEILINGS, "device": CPU, "command": "it"})
+    options = check.parser().parse_args([])
+    check.fill(options, device.Device("cpu"), record, Budget(minutes=1))
+    assert called == ["torch", "tensorrt", "attention", "passes", "tensorrt_rtx"]
+    assert record.found["stopped"] == {}
+    called.clear()
+    check.fill(options, device.Device("cpu"), record, Budget(minutes=0))
+    assert called == []
+    assert set(record.found["stopped"].values()) == {"stopped after 0 s"}
+    assert {"parity", "random calls", "TensorRT-RTX"} <= record.found["stopped"].keys()
+    assert "## Not finished\n\nparity: stopped after 0 s; " in record.path.with_suffix(".md").read_text()
 
 
-def test_attention_that_no_time_is_left_for_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    check.measure_attention(device.Device("cpu"), record := Record(tmp_path / "it.json", {}), deadline=0.0)
-    said = "gpu-check: attention alone: skipped: the time was over; the next run goes on\n"
-    assert (capsys.readouterr().err, record.found) == (said, {})
+class Clock:
+    """Goes on by a second whenever it is read."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        self.now += 1.0
+        return self.now
+
+
+def test_the_early_parts_are_cut_between_their_steps_and_keep_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = device.Device("cpu")
+    record = Record.open(tmp_path / "it.json", CPU, fresh=False)
+    with pytest.raises(StoppedError):
+        check.check_engines(cpu, record, Part(3.0, Clock()))
+    assert record.found["parity"] == {}
+    with pytest.raises(StoppedError):
+        check.compare_rows(cpu, record, expected.RUNTIMES[:-1], Part(2.0, Clock()))
+    assert [(row["runtime"], row["precision"]) for row in record.found["expected"]] == expected.places()[:2]
+    with pytest.raises(StoppedError):
+        check.compare_calls(cpu, record, Part(4.0, Clock()))
+    assert record.found["calls"]["calls"] == 3 < calls.CALLS
+    monkeypatch.setattr(calls, "CALLS", 3)
+    check.compare_calls(cpu, record, Part(0.0))
+    assert record.found["calls"]["calls"] == 3, "what is done is not done again"
+
+
+def test_attention_that_no_time_is_left_for_is_named(tmp_path: Path) -> None:
+    record = Record(tmp_path / "it.json", {})
+    with pytest.raises(StoppedError):
+        check.measure_attention(device.Device("cpu"), record, Part(until=0.0))
+    assert {row["skipped"] for row in record.found["attention"]} == {apart.LATE}
 
 
 @pytest.mark.subprocess

@@ -7,6 +7,7 @@ float32. Knows nothing of modes.
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,10 @@ TOLERANCE = 1e-4  # of the largest logit of a row: float32 sums in another order
 NEEDED = ("numpy", "trimode.engines.torch.engine", "trimode_convert.bundle.torch_bundle")
 
 
-def compare(device: str, calls: int = CALLS) -> dict[str, Any]:
+def compare(device: str, calls: int = CALLS, over: Callable[[], bool] = lambda: False) -> dict[str, Any]:
     """Return the largest differences, as shares of the largest logit, or why there are none.
+
+    Makes fewer calls than `calls` where the time is `over`, which is asked before each; the answer says how many.
 
     `largest` is against the processor, `alone` against the same row in a call of its own, of rows that are not kept.
     """
@@ -30,12 +33,14 @@ def compare(device: str, calls: int = CALLS) -> dict[str, Any]:
         twins = Twins.open(device)
     except Unavailable as exc:
         return {"skipped": str(exc)}
+    made = 0
     try:
-        for number in range(calls):
-            twins.call(number)
+        while made < calls and not over():
+            twins.call(made)
+            made += 1
     except Exception as exc:  # whatever a library raises must not cost the others' results
         return {"failed": f"{type(exc).__name__}: {exc}"}
-    found: dict[str, Any] = {"calls": calls, "rows": twins.rows, "largest": twins.largest, "alone": twins.alone}
+    found: dict[str, Any] = {"calls": made, "rows": twins.rows, "largest": twins.largest, "alone": twins.alone}
     if not max(twins.largest, twins.alone) <= TOLERANCE:
         found["failed"] = f"differences of {twins.largest:.1e} and {twins.alone:.1e}, at most {TOLERANCE:g}"
     return found

@@ -9,8 +9,9 @@ from __future__ import annotations
 import argparse
 import gc
 import sys
-import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,10 @@ from ..common.progress import progress, run
 from ..common.published import CONFIGS, TINY
 from . import calls, driver, expected, parity, table
 from .attention import apart
-from .attention.measure import TINY_WORK, Work
+from .attention.measure import TINY_WORK
+from .attention.measure import Work as AttentionWork
 from .attention.variants import VARIANTS
+from .budget import Budget, Part, StoppedError, Work
 from .device import Device
 from .engines import ENGINES
 from .needs import Unavailable
@@ -66,12 +69,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run everything; return the exit status."""
     options = parser().parse_args(arguments)
     opened: list[Record] = []
+    budget = Budget(options.minutes)
 
     def work() -> int:
         device = Device.open(options.device)
         record = Record.open(options.out, device.describe(), fresh=options.fresh)
         opened.append(record)
-        fill(options, device, record)
+        fill(options, device, record, budget)
         print(table.text(record.found))
         print(f"gpu-check: wrote {record.path} and {record.path.with_suffix('.md')}")
         found = faults(record.found)
@@ -102,46 +106,59 @@ def faults(found: Mapping[str, Any]) -> list[str]:
     return said + [table.attention_fault(row) for row in found.get("attention", []) if "failed" in row]
 
 
-def fill(options: argparse.Namespace, device: Device, record: Record) -> None:
-    """Fill the record."""
-    deadline = None if options.minutes is None else time.monotonic() + 60 * options.minutes
-    if not options.skip_parity:
-        check_engines(device, record)
-        compare_rows(device, record, expected.RUNTIMES[:-1])
-        if "largest" not in record.found.get("calls", {}):
-            record.found["calls"] = calls.compare(device.kind)
-            record.found["driver"] = driver.compare(device.kind)
-            write(record)
-    if "ceilings" not in record.found:
+def fill(options: argparse.Namespace, device: Device, record: Record, budget: Budget) -> None:
+    """Fill the record, part by part, in the time that there is."""
+    budget.stopped = record.found.setdefault("stopped", {})
+    if "ceilings" not in record.found and budget.has_time():
         record.found["ceilings"] = device.ceilings()
         record.save()
+    budget.run(plan(options, device, record), lambda: write(record))
+
+
+def plan(options: argparse.Namespace, device: Device, record: Record) -> list[tuple[str, float, Work]]:
+    """Return the parts that are asked for, in the order of worth, each with its weight and what it does."""
     plain = GRID if device.is_gpu else TINY_GRID
     grid = Grid(options.rows or plain.rows, options.tokens or plain.tokens, options.contexts or plain.contexts)
     tiny = {"tiny": {**CONFIGS["3b"], **TINY}}
     sizes = {size: CONFIGS[size] for size in options.sizes} if device.is_gpu else tiny
-    (size, config), *others = sizes.items()
-    if not options.skip_product:
-        measure_product(size, config, device, record, deadline)
-    if not options.skip_attention:  # worth more than the product at further sizes
-        measure_attention(device, record, deadline)
-    for size, config in () if options.skip_product else others:
-        measure_product(size, config, device, record, deadline)
-    for size, config in sizes.items():
-        measure_size(size, config, grid, device, record, deadline)
-    if not options.skip_parity and (deadline is None or time.monotonic() < deadline):
-        compare_rows(device, record, expected.RUNTIMES[-1:])  # last: on another GPU it may end the process
+    early = [
+        ("parity", 3.0, lambda part: check_engines(device, record, part)),
+        ("expected rows", 1.0, lambda part: compare_rows(device, record, expected.RUNTIMES[:-1], part)),
+        ("random calls", 1.0, lambda part: compare_calls(device, record, part)),
+        ("driver", 0.5, lambda part: compare_driver(device, record, part)),
+    ]
+    loops: list[tuple[str, float, Work]] = [
+        (f"product, {size}", 2.0 if at == 0 else 0.7, partial(measure_product, size, config, device, record))
+        for at, (size, config) in enumerate(sizes.items())
+    ]
+    loops = [] if options.skip_product else loops
+    alone: list[tuple[str, float, Work]] = [("attention", 2.0, lambda part: measure_attention(device, record, part))]
+    passes: list[tuple[str, float, Work]] = [
+        (f"passes, {size}", 0.5, partial(measure_size, size, config, grid, device, record))
+        for size, config in sizes.items()
+    ]
+    last = ("TensorRT-RTX", 0.5, lambda part: compare_rows(device, record, expected.RUNTIMES[-1:], part))
+    return [
+        *([] if options.skip_parity else early),
+        *loops[:1],
+        *([] if options.skip_attention else alone),  # worth more than the product at further sizes
+        *loops[1:],
+        *passes,
+        *([] if options.skip_parity else [last]),  # last: on another GPU it may end the process
+    ]
 
 
-def check_engines(device: Device, record: Record) -> None:
+def check_engines(device: Device, record: Record, part: Part) -> None:
     """Ask every engine that is here and was not asked yet; note why the others are not."""
     known, total = record.found.setdefault("parity", {}), sum(len(asked) for _, asked in parity.questions())
     for name, make in ENGINES.items():
         if "rows" in known.get(name, {}):
             continue
+        part.check()
         try:
             engine = make(device.kind)
             with progress(total, f"gpu-check: parity, {name}") as bar:
-                known[name] = parity.check(engine, bar.step)
+                known[name] = parity.check(engine, part.before(bar.step))
         except Unavailable as exc:
             known[name] = {"skipped": str(exc)}
             print(f"gpu-check: parity, {name}: skipped: {exc}", file=sys.stderr)
@@ -150,23 +167,37 @@ def check_engines(device: Device, record: Record) -> None:
         write(record)
 
 
-def compare_rows(device: Device, record: Record, runtimes: Sequence[str]) -> None:
+def compare_rows(device: Device, record: Record, runtimes: Sequence[str], part: Part) -> None:
     """Compare what the record does not have of the rows that bundles expect, in the precisions that serve."""
     rows = record.found.setdefault("expected", [])
     done = [(row["runtime"], row["precision"]) for row in rows]
     left = [place for place in expected.places() if place[0] in runtimes and place not in done]
     with progress(len(left), f"gpu-check: expected rows, {', '.join(runtimes)}") as bar:
-        for row in expected.compared(device.kind, done, runtimes):
+        for number, row in enumerate(expected.compared(device.kind, done, runtimes), 1):
             rows.append(row)
             write(record)
             bar.step()
+            if number < len(left):
+                part.check()
 
 
-def measure_product(size: str, config: dict[str, Any], device: Device, record: Record, deadline: float | None) -> None:
+def compare_calls(device: Device, record: Record, part: Part) -> None:
+    """Make the random calls, unless the record has all of them."""
+    if record.found.get("calls", {}).get("calls", 0) < calls.CALLS:
+        record.found["calls"] = found = calls.compare(device.kind, over=part.over)
+        if found.get("calls", calls.CALLS) < calls.CALLS:
+            part.check()
+
+
+def compare_driver(device: Device, record: Record, part: Part) -> None:
+    """Check what the TensorRT engine asks of CUDA, unless the record has it."""
+    if record.found.get("driver", {"skipped": ""}).keys() == {"skipped"}:
+        record.found["driver"] = driver.compare(device.kind, part.check)
+
+
+def measure_product(size: str, config: dict[str, Any], device: Device, record: Record, part: Part) -> None:
     """Run the product's loop at one size, in what the record does not have; note why where it cannot run here."""
     rows = record.found.setdefault("product", [])
-    if deadline is not None and time.monotonic() > deadline:
-        return
     try:
         from . import product
     except (ImportError, OSError) as exc:
@@ -176,48 +207,51 @@ def measure_product(size: str, config: dict[str, Any], device: Device, record: R
     record.found.pop("product_skipped", None)
     work = product.Work() if device.is_gpu else product.TINY_WORK
     done = [(row["mode"], row["rows"]) for row in rows if row["size"] == size]
-    with progress(len(work.rows) * len(product.MODES) - len(done), f"gpu-check: product, {size}") as bar:
-        for row in product.measure(size, config, device, work, done):
+    count = len(work.rows) * len(product.MODES) - len(done)
+    with (
+        progress(count, f"gpu-check: product, {size}") as bar,
+        closing(product.measure(size, config, device, work, done)) as measured,
+    ):
+        for number, row in enumerate(measured, 1):
             rows.append(row)
             write(record)
             bar.step()
-            if deadline is not None and time.monotonic() > deadline:
-                break
+            if number < count:
+                part.check()
 
 
-def measure_attention(device: Device, record: Record, deadline: float | None) -> None:
+def measure_attention(device: Device, record: Record, part: Part) -> None:
     """Time attention alone in what the record does not have, on a GPU for two minutes at most."""
-    work, done, left = Work() if device.is_gpu else TINY_WORK, record.attended(), ATTENTION_SECONDS[device.kind]
+    work, done = AttentionWork() if device.is_gpu else TINY_WORK, record.attended()
     if (count := len(VARIANTS) * len(work.shapes()) - len(done)) <= 0:
-        return
-    if deadline is not None and (left := min(left, deadline - time.monotonic())) <= 0:
-        print("gpu-check: attention alone: skipped: the time was over; the next run goes on", file=sys.stderr)
         return
     gc.collect()
     device.free_bytes()  # gives back what torch keeps, as the measurement has processes of its own
     with progress(count, "gpu-check: attention alone") as bar:
+        left = min(ATTENTION_SECONDS[device.kind], part.left())
         for row in apart.measured(device.kind, work, done, left):
             record.add_attention(row)
             bar.step()
-    write(record)
+    if any(row.get("skipped") == apart.LATE for row in record.found["attention"]):
+        raise StoppedError
 
 
-def measure_size(
-    size: str, config: dict[str, Any], grid: Grid, device: Device, record: Record, deadline: float | None
-) -> None:
+def measure_size(size: str, config: dict[str, Any], grid: Grid, device: Device, record: Record, part: Part) -> None:
     """Measure the shapes of one size that the record does not have."""
     done = record.done()
     shapes = [s for s in grid.shapes(size) if (s.size, s.rows, s.tokens, s.context) not in done]
-    if not shapes or (deadline is not None and time.monotonic() > deadline):
+    if not shapes:
         return
     seconds = {} if device.is_gpu else {"seconds": TINY_SECONDS}
-    with progress(len(shapes), f"gpu-check: passes, {size}, {len(shapes)} shapes") as bar:
-        for row in measure(size, config, device, shapes, **seconds):
+    with (
+        progress(len(shapes), f"gpu-check: passes, {size}, {len(shapes)} shapes") as bar,
+        closing(measure(size, config, device, shapes, **seconds)) as measured,
+    ):
+        for number, row in enumerate(measured, 1):
             record.add(row)
             bar.step()
-            if deadline is not None and time.monotonic() > deadline:
-                break
-    write(record)
+            if number < len(shapes):
+                part.check()
 
 
 def write(record: Record) -> None:

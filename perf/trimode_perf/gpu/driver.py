@@ -15,8 +15,11 @@ PLANES, LANES, HEADS, CAPACITY, ENTRY = 6, 5, 3, 96, 64
 SIZE = 1 << 16  # bytes of a plain copy
 
 
-def compare(device: str) -> dict[str, str]:
-    """Return what came of each check: "ok", or what was wrong; or only why there are none, as `skipped`."""
+def compare(device: str, before: Callable[[], None] = lambda: None) -> dict[str, str]:
+    """Return what came of each check: "ok", or what was wrong; or only why there are none, as `skipped`.
+
+    Calls `before` before each; what it raises ends the checks.
+    """
     try:
         if device != "cuda":
             raise Unavailable("CUDA runs on a GPU alone")
@@ -24,7 +27,11 @@ def compare(device: str) -> dict[str, str]:
         imported(module.BINDINGS)
     except Unavailable as exc:
         return {"skipped": str(exc)}
-    return {name: _state(module, check) for name, check in CHECKS.items()}
+    found = {}
+    for name, check in CHECKS.items():
+        before()
+        found[name] = _state(module, check)
+    return found
 
 
 def _state(module: Any, check: Callable[[Any], None]) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gc
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -109,7 +109,7 @@ def random_model(config: Mapping[str, Any], device: Device, longest: int) -> Sta
 
 def measure(
     size: str, config: Mapping[str, Any], device: Device, shapes: Sequence[Shape], *, seconds: float = SECONDS
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Yield a row for each shape of one size: its milliseconds, or `skipped` and why."""
     item = torch.empty(0, dtype=device.dtype).element_size()
     weights, free = weight_bytes(config, item), device.free_bytes()

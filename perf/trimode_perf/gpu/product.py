@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,7 +67,7 @@ TINY_WORK = Work((1, 2), 8)
 
 def measure(
     size: str, config: Mapping[str, Any], device: Device, work: Work, done: Sequence[tuple[str, int]] = ()
-) -> Iterator[dict[str, Any]]:
+) -> Generator[dict[str, Any], None, None]:
     """Yield a row for each mode and number of requests that is not in `done`."""
     left = [(mode, rows) for rows in work.rows for mode in MODES if (mode, rows) not in done]
     if not left:

@@ -41,9 +41,16 @@ def text(found: dict[str, Any]) -> str:
     facts = ", ".join(f"{key} {value}" for key, value in device.items() if key not in ("name", "type"))
     lines = [f"# {REHEARSED}", ""] if device["type"] != "cuda" else []
     lines += [f"# {device['name']}", "", f"{facts}. Written by `{found['command']}`.", ""]
-    for part in (_parity, _expected, _calls, _driver, _product, _attention, _passes, _one_sequence, _implied):
+    for part in (_stopped, _parity, _expected, _calls, _driver, _product, _attention, _passes, _one_sequence, _implied):
         lines += part(found)
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _stopped(found: dict[str, Any]) -> list[str]:
+    """What the time was over for; the next run goes on with it."""
+    if not (stopped := found.get("stopped")):
+        return []
+    return ["## Not finished", "", "; ".join(f"{name}: {said}" for name, said in stopped.items()) + ".", ""]
 
 
 def ceiling(row: dict[str, Any], ceilings: dict[str, float]) -> float:

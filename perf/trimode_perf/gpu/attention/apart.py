@@ -20,6 +20,8 @@ GROUPS = (("capacity", "longest", "each row"), ("lengths",), ("flex",))
 """What runs in one process, in the order of worth: torch's own kernels together, the others each alone."""
 PATIENCE = 20.0
 """Seconds within which a group has its first row, if it is no fault of its own: imports and compiling take some."""
+LATE = "the time was over; the next run goes on"
+"""Why a way has no row that had no time."""
 Message = tuple[str, Any]
 """From a process: ("way", its name) before each, ("row", it), ("ended" or "again", None) last; or ("died", status)."""
 
@@ -67,7 +69,7 @@ def _rows_of(
     if left and silent and seconds >= PATIENCE:
         yield {"variant": left.pop(0), "failed": f"nothing came of it within {seconds:.0f} s"}
     for name in left:
-        yield {"variant": name, "skipped": "the time was over; the next run goes on"}
+        yield {"variant": name, "skipped": LATE}
 
 
 def _messages(group: Sequence[str], kind: str, work: Work, done: Collection[Place], until: float) -> Iterator[Message]:
