@@ -41,7 +41,7 @@ from .domains import headline
 from .fronts import part as fronts
 from .fronts import watched
 from .knobs import fastest
-from .speculation import auto_replay, free_drafts
+from .speculation import auto_replay, free_drafts, host_side_part
 from .speculation import part as speculation
 
 PARTS: tuple[Part, ...] = (
@@ -57,6 +57,7 @@ PARTS: tuple[Part, ...] = (
         speculation.PART,
         speculation.PAIRS,
         free_drafts.PART,
+        host_side_part.PART,
         lengths.PART,
         startup.PART,
         watched.PART,

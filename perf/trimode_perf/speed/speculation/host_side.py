@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -30,7 +29,9 @@ from trimode.engines.tensorrt.plan import Context, Plan
 from trimode.runtime import Runtime
 from trimode_convert.tensorrt.profiles import Shapes
 
+from ...common import RESULTS
 from ...common.markdown import table
+from ...common.results import about, machine, save
 from .replay import Fixed
 
 RIGHT = 0.855
@@ -53,6 +54,7 @@ ROWS = (1, 8, 32)
 PROMPT = 64
 """Tokens of a prompt."""
 MASK, END, FIRST_TOKEN = 100, 11, 1000
+OUT = RESULTS / "host_side.json"
 WAIT_SECONDS = 600.0
 
 
@@ -230,6 +232,14 @@ def _ask(runtime: Runtime, cuda: NoCuda, mode: str, rows: int, tokens: int) -> d
     }
 
 
+def _hardware() -> dict[str, Any]:
+    """Return what the report says of the machine."""
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    facts = {"engine": "TensorRT's engine over no device", "model": "8b", "precision": "bfloat16"}
+    return {"processor": next(named, "unknown"), **machine(), **facts}
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Measure, print the table, and write the figures where they are asked for; return the exit status."""
     made = argparse.ArgumentParser(
@@ -238,12 +248,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     made.add_argument("--rows", nargs="+", type=int, default=list(ROWS), metavar="N", help="sequences at once [1 8 32]")
     made.add_argument("--tokens", type=int, default=256, metavar="N", help="of an answer [%(default)s]")
-    made.add_argument("--out", type=Path, metavar="FILE", help="write the figures as JSON")
+    made.add_argument("--out", type=Path, nargs="?", const=OUT, metavar="FILE", help=f"write JSON [{OUT.name}]")
     given = made.parse_args(arguments)
     found = list(measure(tuple(given.rows), given.tokens))
     titles = {"mode": "mode", "rows": "rows", "passes": "passes", "tokens_a_pass": "tokens a pass",
               "milliseconds_a_pass": "ms of processor a pass"}  # fmt: skip
     print(table(list(titles.values()), ([row[name] for name in titles] for row in found), ("mode",)))
     if given.out is not None:
-        given.out.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+        save(given.out, {**about("python -m trimode_perf host-side --out", _hardware()), "rows": found})
     return 0

@@ -18,7 +18,7 @@ def test_every_mode_runs_and_drafts_are_right_as_published(monkeypatch: pytest.M
     monkeypatch.setattr(host_side, "measure", measure)
     out = tmp_path / "found.json"
     assert host_side.main(["--rows", "1", "2", "--tokens", "200", "--out", str(out)]) == 0
-    found = {(row["mode"], row["rows"]): row for row in json.loads(out.read_text())}
+    found = {(row["mode"], row["rows"]): row for row in json.loads(out.read_text())["rows"]}
     assert set(found) == {(mode, rows) for mode in host_side.MODES for rows in (1, 2)}
     assert all(row["tokens"] == 200 * rows for (_, rows), row in found.items())
     assert found["autoregressive", 1]["passes"] == 200, "the prompt's pass gives the first token"
