@@ -108,6 +108,7 @@ def measure(
         every = commands(python, checkpoint, cores(config.threads))
         own = {name: ["env", f"TMPDIR={folder}", *every[name]] for name in PEERS}  # their files lie there too
         with Workers(own, start_seconds=START_SECONDS) as workers:
+            at(0.0, "passes in turn")
             found = grid.measure(bundles, workers, config, pace, SIZES)
             return {**found, "failures": dict(workers.failures), "parameters": count}
 

@@ -35,7 +35,8 @@ def test_both_widths_are_timed_in_turn_and_nothing_stays(tmp_path: Path) -> None
     assert "| llama.cpp Q4_0 |" in large.text(found)
     assert "| engine | 1 | 8 | 32 |" in large.text(found)
     assert list(tmp_path.iterdir()) == []
-    assert said == ["writing random weights", "converting to int8", "converting to int4", "llama.cpp's files"]
+    assert said[:3] == ["writing random weights", "converting to int8", "converting to int4"]
+    assert said[3:] == ["llama.cpp's files", "passes in turn"]
 
 
 def test_a_disk_that_is_full_is_said_before_anything_is_written(
