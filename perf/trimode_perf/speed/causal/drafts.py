@@ -1,16 +1,18 @@
 """What an adapter gives that teaches a frozen model to draft: tokens a pass and a cycle, hits by place, speed.
 
-The prompts are those that the adapter's training held out, with HumanEval's beside them. Every prompt is asked in every
-way in turn, one at a time, in float32 and, if it is there, in int8. Ratios pair samples of one prompt and round.
+The prompts are those that the adapter's training held out, with HumanEval's beside them. Every prompt is asked once in
+every way, the ways in an order of its own, one at a time, in float32 and, if it is there, in int8. Ratios pair the
+seconds of one prompt.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from trimode.api.answer import Chunk
@@ -27,7 +29,7 @@ from ...common.results import read
 from ...common.statistics import ratios
 from ...quality.prompts import problems
 from .. import Context, Data, Found, Part
-from ..layers import BASELINE, Key, ask_runtime
+from ..layers import BASELINE, ask_runtime
 
 SPECULATION = "self_speculation"
 WAYS: dict[str, dict[str, Any]] = {
@@ -42,13 +44,12 @@ WAYS: dict[str, dict[str, Any]] = {
 TRAINING = "training.json"
 """The file of a checkpoint that says how its adapter was trained, and how it grew."""
 BARE = "linear 8, no adapter"
-"""Counted once and not timed: what the model drafts without having been taught."""
+"""Counted and not compared in speed: what the model drafts without having been taught."""
 LOOKED_UP = ("editing", "json", "passage")
 """Kinds whose answers repeat what was asked: `auto` has `prompt_lookup` beside."""
-PER_KIND, TIMED, TOKENS = 1, 1, 48
-"""Prompts of a kind that are counted, and of those, timed ones; tokens of an answer at most."""
-MIN_ROUNDS = 1
-"""Of those that are timed, after one that warms up: an answer of a model of this size takes a second."""
+PER_KIND, MET, TOKENS = 3, 3, 48
+"""Prompts of a kind that count; others of the kind that auto has met before, as a server has met its users' questions;
+tokens of an answer at most. An answer of a model of this size takes a second, in each of seven ways."""
 LINEAR_AT_LEAST, QUADRATIC_AT_LEAST, AUTO_AT_LEAST, REPEATING_AT_LEAST = 3.0, 1.5, 1.1, 1.5
 """Tokens a cycle of linear drafts of 8, tokens a pass of quadratic ones of 3; auto against autoregressive, over all and
 where answers repeat what was asked."""
@@ -59,45 +60,55 @@ class Asked:
     """What one way took and gave in one precision, by kind of prompt: sums of counters, seconds, ids."""
 
     counters: defaultdict[str, Counters] = field(default_factory=lambda: defaultdict(Counters))
-    seconds: dict[Key, float] = field(default_factory=dict)  # by round and prompt
+    seconds: dict[int, float] = field(default_factory=dict)  # by prompt
     ids: dict[int, list[int]] = field(default_factory=dict)  # by prompt
 
 
-def prompts_of(checkpoint: Path, per_kind: int = PER_KIND) -> list[Prompt]:
-    """Return the prompts that the adapter's training held out, and as many of HumanEval."""
-    return [*load(checkpoint / HELD_OUT, per_kind), *(one.asked for one in problems(per_kind))]
+def prompts_of(checkpoint: Path, per_kind: int = PER_KIND, met: int = MET) -> tuple[list[Prompt], list[Prompt]]:
+    """Return prompts that the adapter's training held out, and as many of HumanEval: those met before, and the others.
+
+    Of a kind with few prompts fewer were met.
+    """
+    every = [*load(checkpoint / HELD_OUT, per_kind + met), *(one.asked for one in problems(per_kind + met))]
+    seen, before, counted = Counter[str](), list[Prompt](), list[Prompt]()
+    for prompt in every:
+        (counted if seen[prompt.domain] < per_kind else before).append(prompt)
+        seen[prompt.domain] += 1
+    return before, counted
 
 
 def measure(context: Context) -> dict[str, Data]:
     """Ask everything; nothing where the checkpoint has no adapter."""
     if Manifest.load(context.options.bundle).modes != DRAFTING_MODES:
         return {}
-    prompts = prompts_of(context.options.checkpoint)
+    met, prompts = prompts_of(context.options.checkpoint)
     count = len(context.bundles)
     found = {}
     for number, (precision, bundle) in enumerate(context.bundles.items()):
         config = replace(context.config, bundle=bundle.resolve(), prefix_cache_mib=0)
         with ExitStack() as stack:
             runtime = stack.enter_context(closing(Runtime.open(config)))
+            for prompt in met:
+                _one(runtime, prompt, "auto")
             found[precision] = ask(runtime, prompts, context.pace(number / count, (number + 1) / count))
     record = read(context.options.checkpoint / TRAINING)["draft_adapter"]
-    return {"drafts": {"prompts": len(prompts), "tokens": TOKENS, "training": record, "precisions": found}}
+    return {
+        "drafts": {"prompts": len(prompts), "met": len(met), "tokens": TOKENS, "training": record, "precisions": found}
+    }
 
 
 def ask(runtime: Runtime, prompts: Sequence[Prompt], pace: Pace) -> Data:
     """Return a row for each kind of prompt and way, and for each way over all."""
     ways = {name: Asked() for name in (*WAYS, BARE)}
-    calls = [(number, name) for number in timed_of(prompts) for name in WAYS]
-    for turn, (number, name) in pace.shuffled(calls, MIN_ROUNDS):
-        seconds = _one(runtime, prompts[number], name)[1]
-        if turn > 0:
-            ways[name].seconds[turn, number] = seconds
+    for name in ways:
+        _one(runtime, prompts[0], name)  # warms up
     for number, prompt in enumerate(prompts):
-        for name, own in ways.items():
-            chunk, _ = _one(runtime, prompt, name)
+        for name in Random(number).sample([*ways], len(ways)):
+            own = ways[name]
+            chunk, own.seconds[number] = _one(runtime, prompt, name)
             own.ids[number] = chunk.token_ids
             own.counters[prompt.domain] += chunk.counters
-        pace.show()
+        pace.progress((number + 1) / len(prompts))
     kinds = sorted({prompt.domain for prompt in prompts})
     members = {kind: [n for n, prompt in enumerate(prompts) if prompt.domain == kind] for kind in kinds}
     every = list(range(len(prompts)))
@@ -105,14 +116,6 @@ def ask(runtime: Runtime, prompts: Sequence[Prompt], pace: Pace) -> Data:
         "kinds": {kind: {name: _row(ways, name, own, (kind,)) for name in ways} for kind, own in members.items()},
         "all": {name: _row(ways, name, every, kinds) for name in ways},
     }
-
-
-def timed_of(prompts: Sequence[Prompt], count: int = TIMED) -> list[int]:
-    """Return the places of the first `count` prompts of each kind."""
-    seen: defaultdict[str, list[int]] = defaultdict(list)
-    for number, prompt in enumerate(prompts):
-        seen[prompt.domain].append(number)
-    return sorted(number for own in seen.values() for number in own[:count])
 
 
 def _one(runtime: Runtime, prompt: Prompt, name: str) -> tuple[Chunk, float]:
@@ -125,18 +128,14 @@ def _one(runtime: Runtime, prompt: Prompt, name: str) -> tuple[Chunk, float]:
 def _row(ways: Mapping[str, Asked], name: str, members: Sequence[int], kinds: Sequence[str]) -> Data:
     own, base = ways[name], ways[BASELINE]
     counters = sum((own.counters[kind] for kind in kinds), Counters())
-    timed = [one for one in own.seconds if one[1] in members]
+    speed = ratios([base.seconds[number] for number in members], [own.seconds[number] for number in members])
     return {
         "tokens_per_forward": counters.tokens_per_forward,
         "tokens_per_cycle": counters.tokens_per_cycle,
         "hits": hits(counters.acceptance),
         "same": sum(own.ids[number] == base.ids[number] for number in members),
         "answers": len(members),
-        **(
-            {"speed": asdict(ratios([base.seconds[one] for one in timed], [own.seconds[one] for one in timed]))}
-            if timed
-            else {}
-        ),
+        **({} if name == BARE else {"speed": asdict(speed)}),
     }
 
 
@@ -158,9 +157,9 @@ def section(found: Found) -> str:
     return f"""## Drafts of an adapter
 
 The adapter of rank {record["rank"]} was trained for {record["minutes"]:.0f} minutes, on {record["tokens"]:,} noisy tokens. Its model is frozen, and
-its text stays. {drafts["prompts"]} prompts whose wordings and subjects the training held out, and HumanEval's; at most
-{drafts["tokens"]} tokens an answer. A pass or a cycle is one after the prompt's. Speed is against autoregressive decoding, prompt
-included, in pairs of one prompt and round: medians with quartiles. In editing, JSON and passages auto
+its text stays. {drafts["prompts"]} prompts whose wordings and subjects the training held out, and HumanEval's, after {drafts["met"]} others of their
+kinds that auto had met; at most {drafts["tokens"]} tokens an answer. A pass or a cycle is one after the prompt's. Speed is against autoregressive decoding, prompt
+included, in pairs of one prompt: medians with quartiles. In editing, JSON and passages auto
 also has `prompt_lookup`. *Hits by place* are the drafted tokens that were right, of those that verification came to.
 
 {chr(10).join(parts)}
@@ -172,7 +171,7 @@ def _precision(name: str, own: Data) -> str:
     titles = ("way", "tokens per pass", "tokens per cycle", "hits by place", "same text", "speed")
     ways = [
         [way, f"{row['tokens_per_forward']:.2f}", f"{row['tokens_per_cycle']:.2f}",
-         " ".join(f"{hit:.2f}" for hit in row["hits"]), f"{row['same']} of {row['answers']}", _speed(row)]
+         _places(row), f"{row['same']} of {row['answers']}", _speed(row)]
         for way, row in own["all"].items()
     ]  # fmt: skip
     shown = ("linear 8", "quadratic 3")
@@ -180,12 +179,24 @@ def _precision(name: str, own: Data) -> str:
         [
             kind,
             *(f"{rows[way]['tokens_per_cycle']:.2f}" for way in (BARE, *shown)),
+            _places(rows["linear 8"]),
+            f"{rows['auto']['tokens_per_forward']:.2f}",
             *(_speed(rows[way]) for way in (*shown, "auto")),
         ]
         for kind, rows in own["kinds"].items()
     ]
-    heads = (*(f"tokens per cycle, {way}" for way in (BARE, *shown)), *(f"speed, {way}" for way in (*shown, "auto")))
-    return f"In {name}:\n\n{table(titles, ways, ('way', 'hits by place'))}\n\n{table(('kind', *heads), kinds)}\n"
+    heads = (
+        *(f"tokens per cycle, {way}" for way in (BARE, *shown)),
+        "hits by place, linear 8",
+        "tokens per pass, auto",
+        *(f"speed, {way}" for way in (*shown, "auto")),
+    )
+    of_kinds = table(("kind", *heads), kinds, ("kind", "hits by place, linear 8"))
+    return f"In {name}:\n\n{table(titles, ways, ('way', 'hits by place'))}\n\n{of_kinds}\n"
+
+
+def _places(row: Data) -> str:
+    return " ".join(f"{hit:.2f}" for hit in row["hits"])
 
 
 def _speed(row: Data) -> str:
@@ -226,4 +237,4 @@ def plot(found: Found, path: Path) -> None:
         axes.grid(alpha=0.3)
 
 
-PART = Part("drafts", "drafts of an adapter", ("drafts",), 240, measure, section, claims, plot=("drafts.png", plot))
+PART = Part("drafts", "drafts of an adapter", ("drafts",), 660, measure, section, claims, plot=("drafts.png", plot))

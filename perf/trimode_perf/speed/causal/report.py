@@ -120,8 +120,8 @@ def text(found: Found) -> str:
 
 Written by {when}; do not edit.
 
-{facts["model"]} was not trained to denoise: it decodes token by token. The parts of `make perf` that compare modes
-are left out. Here are llama.cpp beside it, many requests at once, long prompts, and a chat with the prefix cache.
+{facts["model"]} was not trained to denoise, so the parts of `make perf` that need diffusion are left out. Here are
+llama.cpp beside it, many requests at once, long prompts, a chat with the prefix cache, and what an adapter drafts.
 
 - Executed on **{facts["engine"]}**, {facts["threads"]} threads. Nothing here ran on a GPU.
 - {facts["processor"]}, {facts["cores"]} cores, {facts["memory_gib"]} GiB; load average at the start

@@ -34,10 +34,10 @@ def drafting() -> Iterator[Runtime]:
     made.close()
 
 
-def test_every_prompt_is_asked_in_every_way_and_one_of_a_kind_is_timed(drafting: Runtime, tmp_path: Path) -> None:
+def test_every_prompt_is_asked_and_timed_in_every_way(drafting: Runtime, tmp_path: Path) -> None:
     shares: list[float] = []
     found: dict[str, Any] = {"drafts": {
-        "prompts": 3, "tokens": 64, "training": RECORD,
+        "prompts": 3, "met": 2, "tokens": 64, "training": RECORD,
         "precisions": {"float32": drafts.ask(drafting, PROMPTS, Pace(0.001, shares.append))},
     }}  # fmt: skip
     own = found["drafts"]["precisions"]["float32"]
@@ -47,17 +47,13 @@ def test_every_prompt_is_asked_in_every_way_and_one_of_a_kind_is_timed(drafting:
     assert own["all"]["autoregressive"]["hits"] == [] and own["all"]["linear 8"]["hits"]
     assert own["all"]["linear 8"]["tokens_per_cycle"] > 1.5
     assert own["all"]["autoregressive"]["speed"] == {"median": 1.0, "low": 1.0, "high": 1.0}
-    assert "speed" not in own["all"][drafts.BARE]
+    assert "speed" not in own["all"][drafts.BARE] and own["kinds"]["chat"]["auto"]["speed"]["median"] > 0
+    assert shares == pytest.approx([1 / 3, 2 / 3, 1.0])
     text = drafts.section(found)
     assert "| linear 8 |" in text and "| json |" in text and "5,000 noisy tokens" in text
     drafts.plot(found, tmp_path / "a/drafts.png")
     assert (tmp_path / "a/drafts.png").stat().st_size > 1000
     assert drafts.claims(found)[0].holds
-
-
-def test_timed_are_the_first_of_each_kind() -> None:
-    assert drafts.timed_of(PROMPTS) == [0, 2]
-    assert drafts.timed_of(PROMPTS, 2) == [0, 1, 2]
 
 
 def test_hits_are_shares_of_what_verification_came_to() -> None:
@@ -74,9 +70,10 @@ def test_a_checkpoint_without_an_adapter_has_nothing_to_measure(tmp_path: Path) 
 def test_prompts_are_those_that_were_held_out(tmp_path: Path) -> None:
     lines = [{"domain": "chat", "messages": [{"role": "user", "content": f"{n}?"}]} for n in range(3)]
     (tmp_path / "heldout.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    asked = drafts.prompts_of(tmp_path, 1)
-    assert [prompt.domain for prompt in asked] == ["chat", "human_eval"]
+    met, asked = drafts.prompts_of(tmp_path, 1, 1)
+    assert [prompt.domain for prompt in asked] == [prompt.domain for prompt in met] == ["chat", "human_eval"]
     assert asked[0].messages == ({"role": "user", "content": "0?"},)
+    assert met[0].messages == ({"role": "user", "content": "1?"},)
 
 
 def _own(cycle: float, speed: float, same: int = 2) -> dict[str, Any]:
