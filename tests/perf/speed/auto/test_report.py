@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from trimode_perf.common import PERF
@@ -22,7 +23,7 @@ def measured(share: float) -> dict[str, Any]:
 
 def test_auto_is_held_to_the_choice_of_the_other_half() -> None:
     found = report.claims(measured(0.96))
-    assert found[0].text.startswith("auto has at least 95% of the best fixed choice's speed in 24 of 24 domains")
+    assert re.match(r"auto has at least 95% of the best fixed choice's speed in (\d+) of \1 domains", found[0].text)
     said = "(autoregressive / self_speculation, best in the other half of the rounds), 95% at least"
     assert [claim.holds for claim in found if said in claim.text] == [True, True]
     missed = report.claims(measured(0.94))
