@@ -220,15 +220,7 @@ class TensorRtEngine:
     def _pass(self, window: Window[Shape], rows: Sequence[Row]) -> list[DeviceResult]:
         """Run one compiled call; results in the order of `rows`."""
         call = self._executor.call(window.shape)
-        if window.shape.seq == 1 and not window.shape.images:
-            call.fill_singles([*window.members], [rows[index] for index in window.members.values()], window.writes)
-        else:
-            for line, write in enumerate(window.writes):
-                index = window.members.get(line)
-                if index is None:
-                    call.idle(line, write)
-                else:
-                    call.fill(line, rows[index], write)
+        window.write(rows, call, singles=window.shape.seq == 1 and not window.shape.images)
         began = time.perf_counter()
         try:
             self._executor.execute(call)

@@ -202,15 +202,7 @@ class TorchEngine:
         shown = self._shown(window, rows)
         call = self._executor.call(window.shape, fixed=shown is None)
         call.shown = shown
-        if window.shape.seq == 1:
-            call.fill_singles([*window.members], [rows[index] for index in window.members.values()], window.writes)
-        else:
-            for line, write in enumerate(window.writes):
-                index = window.members.get(line)
-                if index is None:
-                    call.idle(line, write)
-                else:
-                    call.fill(line, rows[index], write)
+        window.write(rows, call, singles=window.shape.seq == 1)
         began = time.perf_counter()
         try:
             logits = self._executor.execute(call)
