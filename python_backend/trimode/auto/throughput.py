@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+import numpy as np
+
 from .acceptance import Floats
 from .tuning import TUNING
 
@@ -141,9 +143,11 @@ def trial_length(
 ) -> int:
     """Return the length of the draft that a request should try although single tokens are chosen; 0 for none.
 
-    It is worth a try if what it may show is worth more than it costs, both in tokens of all `count` requests. If its
-    drafts were like those of factor f, all requests would have the rate of the best choice then, and this one for all
-    that it still commits. Meanwhile, the others wait for the trial's two calls.
+    It is worth a try if what it may show is worth more than it costs, both in tokens of all `count` requests. A draft
+    shows how many of its tokens are right. After that, the chances of the factors are others (Bayes' rule), and drafts
+    are chosen where they then promise more than single tokens: this is the expected value of sample information
+    (Raiffa and Schlaifer, 1961). All requests are taken to be like this one, since they share calls. Meanwhile, the
+    others wait for the trial's two calls.
 
     Args:
         possible: (F,) chances and (F, lengths + 1) expected runs of what its drafts may be like.
@@ -156,8 +160,23 @@ def trial_length(
         tokens_per_second(costs, load, capacity, blocks=count, length=length, gain=count) / single for length in lengths
     ]
     rates = runs[:, lengths] * per_token  # (F, lengths), relative to single tokens
-    worth = float(chances @ (rates.max(axis=1) - 1.0).clip(0.0)) * remaining
-    best = int((chances @ rates).argmax())
-    length = lengths[best]
-    cost = 2 * costs.seconds(1, length, capacity) * single - float(chances @ runs[:, length])
-    return length if worth > cost else 0
+    best, tried = 0.0, 0
+    for length in lengths:
+        expected = float(chances @ runs[:, length])
+        cost = 2 * costs.seconds(1, length, capacity) * single - expected
+        worth = _shown(chances, runs[:, : length + 1], rates) * max(remaining - expected, 0.0)
+        if worth - cost > best:
+            best, tried = worth - cost, length
+    return tried
+
+
+def _shown(chances: Floats, runs: Floats, rates: Floats) -> float:
+    """Return by how much the rate should rise by what one draft shows, relative to single tokens, which are 1.
+
+    Args:
+        chances: (F,). runs: (F, tokens + 1) expected tokens by length, up to that of the draft. rates: (F, lengths).
+    """
+    reach = np.diff(runs, axis=1)  # (F, tokens) the chance that so many tokens are the answer's, or more
+    ends = reach - np.pad(reach[:, 1:], ((0, 0), (0, 1)))  # (F, tokens) the chance of just so many
+    joint = (chances[:, None] * ends).T  # (tokens, F)
+    return float(np.maximum((joint @ rates).max(axis=1), joint.sum(axis=1)).sum()) - 1.0

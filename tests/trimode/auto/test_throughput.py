@@ -101,3 +101,11 @@ def test_a_trial_makes_all_others_wait() -> None:
 
 def test_a_draft_is_not_tried_where_none_could_pay() -> None:
     assert tried(Costs(0.0, 1.0), [BAD, GOOD], [0.1, 0.9]) == 0
+
+
+def test_a_draft_is_not_tried_where_one_could_not_change_the_choice() -> None:
+    """Better drafts would pay, 2.2 tokens for two calls, but one draft shows too little of whether these are better."""
+    bad, better = ([0.0, *np.cumsum(chance ** np.arange(8))] for chance in (0.475, 0.55))
+    assert bad[8] < 2.0 < better[8]
+    assert tried(Costs(1.0, 0.0), [bad, better], [0.9, 0.1]) == 0
+    assert tried(Costs(1.0, 0.0), [bad, better], [0.7, 0.3]) == 8
