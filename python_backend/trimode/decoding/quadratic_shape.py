@@ -55,16 +55,18 @@ class QuadraticShape:
         """Masks of the largest group."""
         return max(*self.inner, *self.last, 0)
 
-    def reached(self) -> QuadraticShape:
-        """Return the same for drafts no longer than those that follow each other from a single token on.
-
-        A prompt's first draft is as long as a shape allows, and the rows of other requests are padded to it.
-        """
+    @cached_property
+    def reached(self) -> int:
+        """Tokens of the longest of the drafts that follow each other from a single token on."""
         longest, seen = 1, 0
         while seen < longest:
             seen = longest
             longest = max(seen, *self.inner[: seen - 1], *self.last[:seen])
-        return QuadraticShape(self.inner[: longest - 1], self.last[:longest])
+        return longest
+
+    def up_to(self, length: int) -> QuadraticShape:
+        """Return the same for drafts of at most `length` tokens, `reached` at least; the first one is as long as that."""
+        return QuadraticShape(self.inner[: length - 1], self.last[:length])
 
     def masks(self, heads: int) -> tuple[int, ...]:
         """Return (heads,) the masks behind each token of a draft of `heads` tokens; none behind what is beyond L."""

@@ -29,11 +29,16 @@ def test_a_draft_of_another_shape_may_be_longer() -> None:
 
 @pytest.mark.parametrize("shape", [QuadraticShape.official(4), QuadraticShape.two_pass(4)])
 def test_a_shape_whose_longest_drafts_are_met_stays_as_it_is(shape: QuadraticShape) -> None:
-    assert shape.reached() == shape
+    assert shape.up_to(shape.reached) == shape
 
 
 def test_drafts_that_no_other_leads_to_are_left_out() -> None:
     none = (0,) * 8
-    assert QuadraticShape(none[:7], (3, *none[:7])).reached() == QuadraticShape.two_pass(3)
-    assert QuadraticShape(none[:7], (2, 5, *none[:6])).reached() == QuadraticShape(none[:4], (2, 5, 0, 0, 0))
-    assert QuadraticShape((4, *none[:6]), none).reached() == QuadraticShape((), (0,))  # nothing follows a single token
+
+    def cut(inner: tuple[int, ...], last: tuple[int, ...]) -> QuadraticShape:
+        shape = QuadraticShape(inner, last)
+        return shape.up_to(shape.reached)
+
+    assert cut(none[:7], (3, *none[:7])) == QuadraticShape.two_pass(3)
+    assert cut(none[:7], (2, 5, *none[:6])) == QuadraticShape(none[:4], (2, 5, 0, 0, 0))
+    assert cut((4, *none[:6]), none) == QuadraticShape((), (0,))  # nothing follows a single token
