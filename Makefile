@@ -176,7 +176,7 @@ peers: build $(VENV)/perf $(PEERS_READY) ## Compare with llama.cpp, torch eager,
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE)
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int4 --out $(INT4_BUNDLE)
 	$(PY) -m trimode_perf peers --checkpoint $(CHECKPOINT) --bundle $(BUNDLE) --int8-bundle $(INT8_BUNDLE) --int4-bundle $(INT4_BUNDLE) --peers-python $(PEERS)/bin/python
-	$(PY) -m trimode_perf peers-large --peers-python $(PEERS)/bin/python
+	$(PY) -m trimode_perf peers-large --peers-python $(PEERS)/bin/python --out
 
 pictures: $(VENV)/test $(BROWSER)/ready build ## Take the pictures of the playground's guide, with MODEL=nano
 	$(PY) -m scripts.playground_pictures --bundle $(BUNDLE)

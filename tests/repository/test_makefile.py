@@ -84,7 +84,7 @@ def test_peers_are_set_against_bundles_of_their_width_and_a_large_model_ends_it(
     *builds, peers, large = made(project(tmp_path), "peers", "MODEL=smol")
     assert [build[build.index("--precision") + 1] for build in builds] == ["float32", "int8", "int4"]
     assert peers[peers.index("--int4-bundle") + 1] == builds[2][builds[2].index("--out") + 1]
-    assert large == ["-m", "trimode_perf", "peers-large", "--peers-python", ".venv/bin/python"]
+    assert large == ["-m", "trimode_perf", "peers-large", "--peers-python", ".venv/bin/python", "--out"]
 
 
 def test_a_gpus_name_is_one_word(tmp_path: Path) -> None:

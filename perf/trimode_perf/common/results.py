@@ -42,8 +42,8 @@ def machine() -> dict[str, Any]:
     return {"cores": os.cpu_count() or 1, "memory_gib": round(memory / 2**30)}
 
 
-def describe(manifest: Manifest, config: ServerConfig) -> dict[str, Any]:
-    """Return the facts that every table names: processor, threads, versions, model, load."""
+def describe_machine(config: ServerConfig) -> dict[str, Any]:
+    """Return the facts of every table that are no model's: processor, threads, versions, load."""
     lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return {
@@ -53,11 +53,18 @@ def describe(manifest: Manifest, config: ServerConfig) -> dict[str, Any]:
         "onnxruntime": version("onnxruntime"),
         "engine": f"ONNX Runtime {version('onnxruntime')}, CPU execution provider",
         "threads": config.threads or os.cpu_count() or 1,
+        "load_average": round(os.getloadavg()[0], 2),
+    }
+
+
+def describe(manifest: Manifest, config: ServerConfig) -> dict[str, Any]:
+    """Return the facts that every table names: those of the machine, and the model's."""
+    return {
+        **describe_machine(config),
         "model": manifest.model,
         "precision": manifest.precision,
         "block_size": manifest.block_size,
         "capacity": manifest.capacity,
-        "load_average": round(os.getloadavg()[0], 2),
     }
 
 

@@ -12,18 +12,20 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from trimode.config import ServerConfig
 from trimode.errors import TrimodeError
 
-from ..common import MODEL_YAML
+from ..common import MODEL_YAML, RESULTS
+from ..common.claims import Claim
 from ..common.claims import text as text_of
 from ..common.progress import MeasureError, Pace, progress, run
 from ..common.published import CONFIGS, tensors
 from ..common.random_weights import write_checkpoint
+from ..common.results import about, describe_machine, save
 from . import grid
 from .table import OURS_INT4, OURS_INT8
 from .workers import Workers, commands, cores
@@ -35,6 +37,8 @@ SHAPE: dict[str, Any] = {
 """1.03 G parameters; no more positions than llama.cpp's architecture llama has without scaled queries."""
 OURS = {"int8": OURS_INT8, "int4": OURS_INT4}
 PEERS = ("llama.cpp Q8_0", "llama.cpp Q4_0")
+OUT = RESULTS / "peers_large.json"
+COMMAND = "make peers"
 SIZES = (1, 8, 32)
 CAPACITY = 512
 SECONDS = 60.0
@@ -56,6 +60,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--peers-python", type=Path, required=True, metavar="FILE", help="one that has llama.cpp")
     made.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help="passes are timed for [%(default)g]")
+    made.add_argument("--out", type=Path, nargs="?", const=OUT, metavar="FILE", help=f"write JSON [{OUT.name}]")
     made.add_argument("--scratch", type=Path, default=Path(tempfile.gettempdir()), metavar="DIR", help="[%(default)s]")
     return made
 
@@ -68,10 +73,17 @@ def main(arguments: list[str] | None = None) -> int:
         config = ServerConfig.load(MODEL_YAML)
         with progress(text="a model of 1.03 G parameters") as bar:
             found = measure(SHAPE, given.peers_python, given.scratch, config, Pace(given.seconds, bar.at), bar.at)
-        print(text(found), text_of(grid.claims(found)), sep="\n\n")
+        print(text(found), text_of(claims(found)), sep="\n\n")
+        if given.out is not None:
+            save(given.out, {**about(COMMAND, describe_machine(config)), **found})
         return int(bool(found["failures"]))
 
     return run("peers-large", work, TrimodeError)
+
+
+def claims(found: Mapping[str, Any]) -> list[Claim]:
+    """Return how much our passes may take against llama.cpp's of equal width."""
+    return [Claim(f"at {_shape(found)}, {one.text}", one.holds) for one in grid.claims(found)]
 
 
 def parameters(shape: dict[str, Any]) -> int:
@@ -124,7 +136,11 @@ def _bundle(checkpoint: Path, precision: str, out: Path) -> Path:
     return out
 
 
-def text(found: dict[str, Any]) -> str:
+def _shape(found: Mapping[str, Any]) -> str:
+    return f"{found['parameters'] / 1e9:.2f} G parameters"
+
+
+def text(found: Mapping[str, Any]) -> str:
     """Return the table under its shape, and why a peer has no line."""
     failed = "".join(f"\n\n{name} failed: {error}" for name, error in sorted(found["failures"].items()))
-    return f"{found['parameters'] / 1e9:.2f} G parameters, random weights.\n\n{grid.text(found)}{failed}"
+    return f"{_shape(found)}, random weights.\n\n{grid.text(found)}{failed}"

@@ -18,7 +18,7 @@ from ..common.claims import Claim
 from ..common.claims import text as text_of
 from ..common.progress import MeasureError, progress, run
 from ..common.results import describe
-from ..peers import grid, table
+from ..peers import grid, large, table
 from ..peers.comparison import Comparison
 from ..peers.table import OURS, OURS_INT4, OURS_INT8
 from ..peers.workers import Workers, commands, cores
@@ -105,6 +105,22 @@ def _llama(row: Data) -> list[Claim]:
     return made
 
 
+def large_section(found: Found) -> str:
+    """Return what passes of a large model take beside llama.cpp's."""
+    return f"""## Passes of a large model
+
+{large.text(found["peers_large"])}
+"""
+
+
+LARGE = Part(
+    "peers-large",
+    "passes of a large model",
+    ("peers_large",),
+    section=large_section,
+    claims=lambda found: large.claims(found["peers_large"]),
+)
+"""What `make peers` ends with; the weights take minutes to make, so a run of all parts does without."""
 PART = Part("peers", "what people could use instead", ("peers",), 90, measure, section, claims)
 
 

@@ -51,6 +51,7 @@ PARTS: tuple[Part, ...] = (
         timeline.PART,
         layers.SPEED,
         peers.PART,
+        peers.LARGE,
         domains.GAIN,
         auto.PART,
         auto_replay.PART,

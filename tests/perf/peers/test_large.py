@@ -31,7 +31,8 @@ def test_both_widths_are_timed_in_turn_and_nothing_stays(tmp_path: Path) -> None
     assert [(row["engine"], row["tokens"]) for row in found["rows"]] == [
         (name, size) for name in engines for size in large.SIZES
     ]
-    assert len(grid.claims(found)) == 6
+    said_of = [claim.text for claim in large.claims(found)]
+    assert len(said_of) == len(grid.claims(found)) == 6 and all(" G parameters, a pass" in one for one in said_of)
     assert "| llama.cpp Q4_0 |" in large.text(found)
     assert "| engine | 1 | 8 | 32 |" in large.text(found)
     assert list(tmp_path.iterdir()) == []
