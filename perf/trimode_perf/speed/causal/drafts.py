@@ -7,6 +7,7 @@ seconds of one prompt.
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -45,14 +46,45 @@ TRAINING = "training.json"
 """The file of a checkpoint that says how its adapter was trained, and how it grew."""
 BARE = "linear 8, no adapter"
 """Counted and not compared in speed: what the model drafts without having been taught."""
-LOOKED_UP = ("editing", "json", "passage")
+SCHEMA = "json by a schema"
+"""The kind of prompts whose answers a schema dictates in part; autoregressive decoding has the schema too."""
+ABOUT = tuple(
+    f"Write this as JSON: {name} is {age} years old, lives in {city} and works as a {job}."
+    for name, age, city, job in (
+        ("Anna Rossi", 24, "Lima", "sailor"),
+        ("Tom Berg", 51, "Oslo", "teacher"),
+        ("Mei Tan", 33, "Quito", "nurse"),
+        ("Omar Sall", 67, "Dakar", "baker"),
+        ("Eva Novak", 29, "Prague", "pilot"),
+        ("Jon Lund", 45, "Bergen", "cook"),
+    )
+)
+_TEXT = {"type": "string", "maxLength": 24}
+FORMS: dict[str, dict[str, Any]] = {
+    SCHEMA: {
+        "guided_decoding_guide_type": "json_schema",
+        "guided_decoding_guide": json.dumps(
+            {
+                "type": "object",
+                "properties": {"name": _TEXT, "age": {"type": "integer"}, "city": _TEXT, "job": _TEXT},
+                "required": ["name", "age", "city", "job"],
+                "additionalProperties": False,
+            }
+        ),
+    }
+}
+"""What requests of a kind have beside the prompt, in every way."""
+LOOKED_UP = ("editing", "json", "passage", SCHEMA)
 """Kinds whose answers repeat what was asked: `auto` has `prompt_lookup` beside."""
 PER_KIND, MET, TOKENS = 3, 3, 48
 """Prompts of a kind that count; others of the kind that auto has met before, as a server has met its users' questions;
 tokens of an answer at most. An answer of a model of this size takes a second, in each of seven ways."""
 LINEAR_AT_LEAST, QUADRATIC_AT_LEAST, AUTO_AT_LEAST, REPEATING_AT_LEAST = 3.0, 1.5, 1.1, 1.5
 """Tokens a cycle of linear drafts of 8, tokens a pass of quadratic ones of 3; auto against autoregressive, over all and
-where answers repeat what was asked."""
+in JSON."""
+REPEATING = ("json", SCHEMA)
+"""Kinds that repeat what was asked or what a schema dictates. Of edits `free_drafts` has the speed, with a prediction:
+prompts of the kind `editing` are one line each, to be written anew."""
 
 
 @dataclass
@@ -65,11 +97,12 @@ class Asked:
 
 
 def prompts_of(checkpoint: Path, per_kind: int = PER_KIND, met: int = MET) -> tuple[list[Prompt], list[Prompt]]:
-    """Return prompts that the adapter's training held out, and as many of HumanEval: those met before, and the others.
+    """Return prompts that the adapter's training held out, HumanEval's and those with a schema: met before, and others.
 
     Of a kind with few prompts fewer were met.
     """
     every = [*load(checkpoint / HELD_OUT, per_kind + met), *(one.asked for one in problems(per_kind + met))]
+    every += [Prompt(SCHEMA, ({"role": "user", "content": text},)) for text in ABOUT[: per_kind + met]]
     seen, before, counted = Counter[str](), list[Prompt](), list[Prompt]()
     for prompt in every:
         (counted if seen[prompt.domain] < per_kind else before).append(prompt)
@@ -98,7 +131,7 @@ def measure(context: Context) -> dict[str, Data]:
 
 
 def ask(runtime: Runtime, prompts: Sequence[Prompt], pace: Pace) -> Data:
-    """Return a row for each kind of prompt and way, and for each way over all."""
+    """Return a row for each kind of prompt and way, and for each way over all kinds without a schema."""
     ways = {name: Asked() for name in (*WAYS, BARE)}
     for name in ways:
         _one(runtime, prompts[0], name)  # warms up
@@ -111,17 +144,20 @@ def ask(runtime: Runtime, prompts: Sequence[Prompt], pace: Pace) -> Data:
         pace.progress((number + 1) / len(prompts))
     kinds = sorted({prompt.domain for prompt in prompts})
     members = {kind: [n for n, prompt in enumerate(prompts) if prompt.domain == kind] for kind in kinds}
-    every = list(range(len(prompts)))
+    free = [kind for kind in kinds if kind not in FORMS]  # what a schema dictates says nothing of drafts
+    every = [number for kind in free for number in members[kind]]
     return {
         "kinds": {kind: {name: _row(ways, name, own, (kind,)) for name in ways} for kind, own in members.items()},
-        "all": {name: _row(ways, name, every, kinds) for name in ways},
+        "all": {name: _row(ways, name, every, free) for name in ways},
     }
 
 
 def _one(runtime: Runtime, prompt: Prompt, name: str) -> tuple[Chunk, float]:
     free = {"prompt_lookup": True} if name == "auto" and prompt.domain in LOOKED_UP else {}
     fields = {**WAYS["linear 8"], "draft_adapter": False} if name == BARE else WAYS[name]
-    chunk, seconds, _ = ask_runtime(runtime, prompt, {**fields, **free, "max_tokens": TOKENS})
+    chunk, seconds, _ = ask_runtime(
+        runtime, prompt, {**fields, **FORMS.get(prompt.domain, {}), **free, "max_tokens": TOKENS}
+    )
     return chunk, seconds
 
 
@@ -158,8 +194,9 @@ def section(found: Found) -> str:
 
 The adapter of rank {record["rank"]} was trained for {record["minutes"]:.0f} minutes, on {record["tokens"]:,} noisy tokens. Its model is frozen, and
 its text stays. {drafts["prompts"]} prompts whose wordings and subjects the training held out, and HumanEval's, after {drafts["met"]} others of their
-kinds that auto had met; at most {drafts["tokens"]} tokens an answer. A pass or a cycle is one after the prompt's. Speed is against autoregressive decoding, prompt
-included, in pairs of one prompt: medians with quartiles. In editing, JSON and passages auto
+kinds that auto had met; at most {drafts["tokens"]} tokens an answer. JSON is written freely, or by a schema, in
+every way; the second is not part of all kinds together. A pass or a cycle is one after the prompt's. Speed is against autoregressive decoding, prompt
+included, in pairs of one prompt: medians with quartiles. In editing, passages and JSON auto
 also has `prompt_lookup`. *Hits by place* are the drafted tokens that were right, of those that verification came to.
 
 {chr(10).join(parts)}
@@ -220,7 +257,7 @@ def claims(found: Found) -> list[Claim]:
         slowest = min(speeds, key=lambda kind: speeds[kind])
         bounds = [(f"{slowest}, its slowest kind", speeds[slowest], 1.0)]
         bounds.append(("all kinds together", rows["auto"]["speed"]["median"], AUTO_AT_LEAST))
-        bounds += [(kind, speeds[kind], REPEATING_AT_LEAST) for kind in ("editing", "json") if kind in speeds]
+        bounds += [(kind, speeds[kind], REPEATING_AT_LEAST) for kind in REPEATING if kind in speeds]
         for where, given, least in bounds:
             said = f"auto is {given:.2f} times as fast as autoregressive in {precision}, in {where}, {least:g} at least"
             made.append(Claim(said, given >= least))

@@ -14,7 +14,7 @@ from trimode.config import ServerConfig
 from trimode.runtime import Runtime
 from trimode_perf.common.progress import Pace
 from trimode_perf.common.prompts import Prompt
-from trimode_perf.speed import Context, Options
+from trimode_perf.speed import Context, Options, layers
 from trimode_perf.speed.causal import drafts
 
 from tests.support.toy import ToyEngine, manifest, toy_runtime
@@ -56,6 +56,21 @@ def test_every_prompt_is_asked_and_timed_in_every_way(drafting: Runtime, tmp_pat
     assert drafts.claims(found)[0].holds
 
 
+def test_a_schema_is_asked_for_in_every_way(drafting: Runtime, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its answers are a kind of their own, and not part of all kinds together."""
+    asked: list[dict[str, Any]] = []
+    real = layers.ask_runtime
+
+    def ask(runtime: Runtime, prompt: Prompt, fields: dict[str, Any]) -> Any:
+        asked.append(fields)
+        return real(runtime, prompt, {name: value for name, value in fields.items() if "guide" not in name})
+
+    monkeypatch.setattr(drafts, "ask_runtime", ask)
+    own = drafts.ask(drafting, [*PROMPTS, replace(PROMPTS[0], domain=drafts.SCHEMA)], Pace(0.001, lambda share: None))
+    assert sum("guided_decoding_guide" in fields for fields in asked) == len(own["all"])
+    assert own["kinds"][drafts.SCHEMA]["auto"]["answers"] == 1 and own["all"]["auto"]["answers"] == 3
+
+
 def test_hits_are_shares_of_what_verification_came_to() -> None:
     # of 10 verifications 4 confirmed none, 3 one, 1 two, 2 three
     assert drafts.hits((4, 3, 1, 2)) == [6 / 10, 3 / 6, 2 / 3]
@@ -71,7 +86,11 @@ def test_prompts_are_those_that_were_held_out(tmp_path: Path) -> None:
     lines = [{"domain": "chat", "messages": [{"role": "user", "content": f"{n}?"}]} for n in range(3)]
     (tmp_path / "heldout.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     met, asked = drafts.prompts_of(tmp_path, 1, 1)
-    assert [prompt.domain for prompt in asked] == [prompt.domain for prompt in met] == ["chat", "human_eval"]
+    assert (
+        [prompt.domain for prompt in asked]
+        == [prompt.domain for prompt in met]
+        == [*("chat", "human_eval", drafts.SCHEMA)]
+    )
     assert asked[0].messages == ({"role": "user", "content": "0?"},)
     assert met[0].messages == ({"role": "user", "content": "1?"},)
 
