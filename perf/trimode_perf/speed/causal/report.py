@@ -16,7 +16,7 @@ from ...common.results import read as read_file
 from ...quality import causal
 from .. import Book, Context, Data, Found, Part, lengths, peers, startup
 from ..speculation import free_drafts
-from . import chats, drafts, load
+from . import chats, drafts, load, replayed
 
 HEAD = ("peers",)
 """The results that the head of the report is written from."""
@@ -69,6 +69,7 @@ PARTS = (
     Part("lengths", "prompts of up to 4,000 tokens", ("lengths",), 60, measure_lengths, lengths_section),
     chats.PART,
     drafts.PART,
+    replayed.PART,
     replace(free_drafts.PART, seconds_hint=100.0),
     replace(startup.PART, claims=lambda found: []),
     Part("quality", "what make quality counted", ("quality",), section=quality_section, claims=quality_claims),

@@ -40,13 +40,13 @@ Sizes = Counter[int]
 """How many passes had so many tokens; see ReplayEngine."""
 
 
-def halves(recording: Recording) -> tuple[list[Recorded], list[Recorded]]:
-    """Return the first MET answers of each domain, and the others, both one from each domain in turn."""
+def halves(recording: Recording, met: int = MET) -> tuple[list[Recorded], list[Recorded]]:
+    """Return the first `met` answers of each domain, and the others, both one from each domain in turn."""
     seen: Counter[str] = Counter()
     first: list[Recorded] = []
     rest: list[Recorded] = []
     for answer in recording.answers:
-        (first if seen[answer.domain] < MET else rest).append(answer)
+        (first if seen[answer.domain] < met else rest).append(answer)
         seen[answer.domain] += 1
     return first, rest
 
@@ -164,13 +164,15 @@ def run(
     *,
     loads: Sequence[int] = LOADS,
     fixed: dict[str, Any] = FIXED,
+    met_first: int = MET,
 ) -> Found:
     """Replay every fixed choice at every load, and auto on every device too.
 
     Args:
         progress: takes the share of the loads that is done.
+        met_first: answers of a domain that auto meets before those that count.
     """
-    met, counted = halves(recording)
+    met, counted = halves(recording, met_first)
     by_load: dict[str, dict[int, dict[str, float]]] = {device: {} for device in devices}
     by_full: dict[str, dict[int, dict[str, float]]] = {device: {} for device in devices}
     domains: dict[str, dict[str, dict[str, float]]] = {device: defaultdict(dict) for device in devices}

@@ -32,7 +32,8 @@ from ...common.prompts import HELD_OUT, Prompt, load
 
 RECORDED = Path(__file__).with_name("recorded.json")
 LENGTHS = (2, 4, 8, 16, 32)
-"""Lengths of drafts, or of groups of masks, that are recorded; a draft of another length counts as the next longer."""
+"""Lengths of drafts, or of groups of masks, that are recorded as far as the model's block goes; a draft of another
+length counts as the next longer."""
 DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 """A run has at most 31 right tokens: a digit each."""
 SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 272)
@@ -55,6 +56,10 @@ class Recorded:
     tokens: tuple[int, ...]
     apart: dict[int, list[int]]
     ahead: dict[int, list[int]]
+
+    def length(self, wanted: int) -> int:
+        """Return the length that was recorded for drafts of `wanted` tokens."""
+        return next((one for one in self.apart if one >= wanted), max(self.apart))
 
     @classmethod
     def parse(cls, raw: dict[str, Any]) -> Recorded:
@@ -91,6 +96,11 @@ class Recording:
         seconds = {int(size): one for size, one in raw["seconds"].items()}
         return cls(answers, seconds, raw["mask_token_id"], raw["vocab_size"])
 
+    @property
+    def longest(self) -> int:
+        """The longest draft that was recorded."""
+        return max(self.answers[0].apart)
+
     def first(self, count: int) -> Recording:
         """Return the first answers of each domain, so many at most."""
         seen: Counter[str] = Counter()
@@ -122,8 +132,9 @@ def record(runtime: Runtime, prompt: Prompt, max_tokens: int) -> Recorded:
         drafts = _Drafts(engine, slot, known)
         first = len(text)
         places = range(first, first + len(tokens))
-        apart = {length: [drafts.apart(at, length) for at in places] for length in LENGTHS}
-        ahead = {length: [drafts.ahead(at - 1, length) for at in places] for length in LENGTHS}
+        lengths = [length for length in LENGTHS if length <= engine.manifest.block_size]
+        apart = {length: [drafts.apart(at, length) for at in places] for length in lengths}
+        ahead = {length: [drafts.ahead(at - 1, length) for at in places] for length in lengths}
     finally:
         engine.free(slot)
     return Recorded(prompt.domain, tuple(text), tokens, apart, ahead)

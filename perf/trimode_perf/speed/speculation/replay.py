@@ -22,7 +22,7 @@ from trimode.engines.base import Floats, Ints, Row, RowResult
 from trimode.engines.options import MaxSlots
 from trimode.runtime import Runtime
 
-from .recording import LENGTHS, Recorded, Recording
+from .recording import Recorded, Recording
 
 Seconds = Callable[[int], float]
 """What a pass of so many tokens takes, those of all rows together."""
@@ -96,7 +96,7 @@ class ReplayEngine:
         self.manifest = Manifest(
             model="replay", runtime="replay", runtime_version="0", kv_form="delta", precision="float32", capacity=2048,
             buckets=(2048,), num_layers=1, num_kv_heads=1, head_dim=2, hidden_size=2, vocab_size=recording.vocab_size,
-            block_size=32, mask_token_id=recording.mask_token_id, eos_token_id=recording.vocab_size - 1,
+            block_size=recording.longest, mask_token_id=recording.mask_token_id, eos_token_id=recording.vocab_size - 1,
             bos_token_id=None, adapter=True, checkpoint_hash="", files={},
         )  # fmt: skip
         self.busy_seconds, self.calls = 0.0, 0
@@ -216,7 +216,7 @@ class ReplayEngine:
         if found is None or found[1] < 1:
             return 0
         answer, count = found
-        run = answer.apart[_recorded(length)]
+        run = answer.apart[answer.length(length)]
         right = count <= len(run) and offset <= run[count - 1]
         return self._token(answer, count - 1 + offset, right=right)
 
@@ -226,14 +226,9 @@ class ReplayEngine:
         if found is None:
             return 0
         answer, count = found
-        run = answer.ahead[_recorded(masks)]
+        run = answer.ahead[answer.length(masks)]
         right = count < len(run) and mask - 1 <= run[count]
         return self._token(answer, count + mask - 1, right=right)
-
-
-def _recorded(length: int) -> int:
-    """Return the length that was recorded for drafts of `length`."""
-    return next((one for one in LENGTHS if one >= length), LENGTHS[-1])
 
 
 @dataclasses.dataclass(frozen=True)
