@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import Any
 
 from ..errors import Described, RequestError
@@ -150,7 +151,7 @@ def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, Conten
         role = message["role"]
         if role not in ROLES:
             raise RequestError(f"messages[{at}].role", "must be system, user or assistant", role)
-        content = replace(field, name=f"messages[{at}].content", most_characters=None)
+        content = _content_of(at)
         said = message.get("content", Described("nothing"))
         if isinstance(said, list):
             said = _joined(content, [_part(content, number, part) for number, part in enumerate(said)])
@@ -164,6 +165,12 @@ def _messages(field: Field, messages: list[object]) -> tuple[Mapping[str, Conten
             raise RequestError(content.name, limit, Described(f"one of the role {role}"), error_type="not_applicable")
         checked.append({"role": "system" if role == "developer" else role, "content": said})
     return tuple(checked)
+
+
+@lru_cache(64)
+def _content_of(at: int) -> Field:
+    """Return the row that the content of message number `at` is held against."""
+    return replace(BY_NAME["messages"], name=f"messages[{at}].content", most_characters=None)
 
 
 def _from_json(text: str) -> object:
