@@ -28,7 +28,8 @@ SHORT: dict[str, Any] = {
 LONG: dict[str, Any] = {**SHORT, "max_tokens": 1500, "stream": True}
 """It takes a second or more, so that something can happen in the middle of it."""
 CHAT: dict[str, Any] = {
-    "messages": json.dumps([{"role": "user", "content": "hello"}]),  # a string, as gRPC needs it; HTTP takes it too
+    # a string, as gRPC needs it; HTTP takes it too. A short chat would not need the process that renders.
+    "messages": json.dumps([{"role": "user", "content": "hello " * 400}]),
     "max_tokens": 5,
     "end_id": -1,
     "return_finish_reason": True,

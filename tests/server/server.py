@@ -156,5 +156,5 @@ class Server:
 
 
 def template_workers(server: Server) -> list[psutil.Process]:
-    """The processes that render chat templates; one, once a chat was asked."""
-    return [child for child in server.stub.children() if "trimode.text.template_worker" in child.cmdline()]
+    """The processes that render chat templates; one, once a chat needed it."""
+    return [child for child in server.stub.children() if "trimode.text.template.worker" in child.cmdline()]

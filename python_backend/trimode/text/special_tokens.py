@@ -33,9 +33,13 @@ class SpecialTokens:
         self._finder.add_special_tokens([token for token in added.values() if token.special])
         found = {number: self._finder.token_to_id(token.content) for number, token in added.items() if token.special}
         self._ids = {own: number for number, own in found.items()}  # the finder's own numbers
+        self._first = {token.content[:1] for token in added.values() if token.special}
+        self._as_written = backend.normalizer is None
 
     def find(self, text: str) -> list[tuple[int, int, int]]:
         """Return start, end and id of each special token in `text`, from left to right."""
+        if self._as_written and self._first.isdisjoint(text):
+            return []  # most texts have no character that one could begin with
         found = self._finder.encode(text, add_special_tokens=False)
         pieces = zip(found.offsets, found.ids, strict=True)
         return [(start, end, self._ids[own]) for (start, end), own in pieces if own in self._ids]

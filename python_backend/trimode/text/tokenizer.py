@@ -24,7 +24,7 @@ from .encoder.process import EncoderProcess
 from .library_errors import is_failure, raising
 from .plain_text import PictureTokens, PlainText
 from .special_tokens import MARK, in_every_text
-from .template_process import TemplateProcess
+from .template.process import TemplateProcess
 from .vocabulary import Vocabulary
 
 END_THINK = "</think>"
@@ -232,7 +232,7 @@ class Tokenizer:
             check_length(texts, self._capacity, self.longest, field)
         if self.marks(allow_special_tokens=allow_special_tokens):
             change = partial(self.mark, allow_special_tokens=allow_special_tokens)
-            messages, tools = in_every_text(change, list(messages)), in_every_text(change, tools)
+            messages, tools = in_every_text(change, list(messages)), tools and in_every_text(change, tools)
         messages = [{**one, "content": self.picture_tokens.with_places(one["content"])} for one in messages]
         return self._template.render(messages, enable_thinking=enable_thinking, field=field, tools=tools)
 

@@ -6,7 +6,7 @@ import pytest
 import tokenizers
 from hypothesis import example, given
 from hypothesis import strategies as st
-from tokenizers import AddedToken, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from trimode.text.special_tokens import MARK, SpecialTokens, places, unmarked
 from trimode.text.tokenizer import Tokenizer
 
@@ -101,3 +101,22 @@ def test_marks_at_both_ends_of_a_text_and_nothing_to_mark() -> None:
 def test_a_tokenizer_without_special_tokens_finds_none() -> None:
     backend = tokenizers.Tokenizer(models.BPE(vocab={"a": 0}, merges=[]))
     assert SpecialTokens(backend).find("a<s>") == []
+
+
+@pytest.mark.parametrize(("text", "found"), [("plain text", 0), ("a<s>b", 1), ("A<S>B", 0)])
+def test_a_text_that_no_special_token_begins_in_is_not_searched(
+    monkeypatch: pytest.MonkeyPatch, text: str, found: int
+) -> None:
+    finder = SpecialTokens(TOKENIZER._backend)
+    assert len(finder.find(text)) == found
+    monkeypatch.setattr(finder, "_finder", None)
+    if not {"<", "|"} & set(text):
+        assert finder.find(text) == []
+
+
+def test_a_text_that_is_changed_first_is_always_searched() -> None:
+    backend = tokenizers.Tokenizer(models.BPE(vocab={"<s>": 0, "a": 1}, merges=[]))
+    backend.normalizer = normalizers.Replace("\u2039", "<")
+    backend.add_special_tokens(["<s>"])
+    backend.add_special_tokens([AddedToken("<t>", special=True, normalized=True)])
+    assert [number for *_, number in SpecialTokens(backend).find("a\u2039t>")] == [2]

@@ -13,19 +13,21 @@ import psutil
 import pytest
 from trimode.errors import EngineError, RequestError
 from trimode.text import limited_process
-from trimode.text import template_process as module
 from trimode.text.chat_template import MOST_CHARACTERS, ChatTemplate
 from trimode.text.limited_worker import frame, read
-from trimode.text.template_process import TemplateProcess
-from trimode.text.template_worker import answer
+from trimode.text.template import process as module
+from trimode.text.template.process import TemplateProcess
+from trimode.text.template.worker import answer
 
 pytestmark = pytest.mark.subprocess
 
 CHAT = [{"role": "user", "content": 'say "é" \U0010fffe'}]
-NANO = Path(__file__).parents[3] / "checkpoints" / "nano" / "chat_template.jinja"
+NANO = Path(__file__).parents[4] / "checkpoints" / "nano" / "chat_template.jinja"
 CONDITIONAL = "{% if messages[0].content == 'loop' %}" + (
     "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}"
 )
+UNUSUAL = "{% for a in range(1) %}a{% endfor %}"
+"""A template of parts that need the process, whatever the chat."""
 
 
 def render(template: TemplateProcess | ChatTemplate, content: str = "") -> str:
@@ -35,7 +37,29 @@ def render(template: TemplateProcess | ChatTemplate, content: str = "") -> str:
 
 def test_it_renders_as_the_template_itself_does() -> None:
     text, special = NANO.read_text(), {"eos_token": "</s>"}
-    assert render(TemplateProcess(text, special)) == render(ChatTemplate(text, special))
+    for content in ("", "many words " * 300):
+        assert render(TemplateProcess(text, special), content) == render(ChatTemplate(text, special), content)
+
+
+def test_only_what_is_not_known_to_be_harmless_and_short_needs_the_process() -> None:
+    nano, other = TemplateProcess(NANO.read_text(), {}), TemplateProcess(UNUSUAL, {})
+    render(nano), render(other)
+    assert nano._process is None and other._process is not None
+    nano.render(CHAT, enable_thinking=False, field="messages", tools=[])
+    assert nano._process is not None, "what tools a template lists is not bounded"
+    nano.close()
+    render(nano, "many words " * 300)
+    assert nano._process is not None
+
+
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [("{% break %}", "can be compiled"), ("{{ raise_exception('no such role') }}", "no such role")],
+)
+def test_a_harmless_template_that_fails_gives_its_reason(template: str, reason: str) -> None:
+    with pytest.raises(RequestError, match=reason) as caught:
+        render(TemplateProcess(template, {}))
+    assert caught.value.on_the_wire().startswith("invalid_value: messages ")
 
 
 @pytest.mark.parametrize(
@@ -130,7 +154,7 @@ def test_what_is_no_template_is_refused_at_once() -> None:
 def test_a_process_that_cannot_be_started_is_an_engine_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limited_process, "_python", lambda: "/no/such/python")
     with pytest.raises(EngineError, match="cannot be started") as caught:
-        render(TemplateProcess("a", {}))
+        render(TemplateProcess(UNUSUAL, {}))
     assert "/no/such" not in str(caught.value)
 
 
@@ -147,7 +171,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
         (tmp_path / "stand_in_worker.py").write_text(code)
         monkeypatch.setattr(module, "WORKER", "stand_in_worker")
         monkeypatch.setenv("PYTHONPATH", str(tmp_path))
-        return TemplateProcess("a", {})
+        return TemplateProcess(UNUSUAL, {})
 
     return make
 

@@ -1,6 +1,6 @@
 """The process that renders chat templates: a checkpoint's template is code of strangers, so it runs within limits.
 
-Started by template_process.py. It reads a template, then requests. Knows nothing of tokens or of who asks.
+Started by process.py. It reads a template, then requests. Knows nothing of tokens or of who asks.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """TemplateProcess: renders a chat template in a process of its own, which is killed when it takes too long or too much.
 
-The process is started for the first chat and serves until the end. Knows no Jinja.
+The process is started for the first chat that needs it and serves until the end. A short chat does not need it where
+the template is made of harmless parts, see parts.py; it is rendered in place. Knows no Jinja.
 """
 
 from __future__ import annotations
@@ -11,12 +12,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..errors import Described, RequestError
-from .chat_template import MOST_CHARACTERS, Tools, check_syntax
-from .limited_process import LimitedProcess, TooMuchError
-from .template_worker import PROCESSOR_SECONDS
+from ...errors import Described, RequestError
+from ..chat_template import MOST_CHARACTERS, ChatTemplate, Tools, syntax_of
+from ..limited_process import LimitedProcess, TooMuchError
+from .parts import is_bounded, is_short
+from .worker import PROCESSOR_SECONDS
 
-WORKER = "trimode.text.template_worker"
+WORKER = "trimode.text.template.worker"
 WALL_SECONDS = 10.0
 """Seconds of one rendering. The limit of processor time comes first unless the machine is far too busy, or swaps."""
 TRIES = 3
@@ -32,7 +34,7 @@ logger = logging.getLogger(__name__)
 
 
 class TemplateProcess(LimitedProcess):
-    """A template in a process of its own. Any thread may render; one rendering runs at a time."""
+    """A template in a process of its own. Any thread may render; one rendering runs at a time in the process."""
 
     def __init__(self, text: str, special: Mapping[str, str]) -> None:
         """Check the syntax; `special` are the tokens that the template may write, by name.
@@ -45,7 +47,7 @@ class TemplateProcess(LimitedProcess):
         self._lock = threading.Lock()
         self._too_much = 0  # renderings in a row
         self._rests_until = 0.0  # of time.monotonic()
-        check_syntax(text)
+        self._in_place = _in_place(text, special)
 
     def render(
         self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool, field: str, tools: Tools = None
@@ -56,6 +58,8 @@ class TemplateProcess(LimitedProcess):
             RequestError: the template refuses these messages, or takes too long or too much memory.
             EngineError: the process cannot be started, or ended for a reason that is not the template's.
         """
+        if self._in_place is not None and tools is None and is_short(messages):
+            return self._in_place.render(messages, enable_thinking=enable_thinking, field=field)
         asked = {"messages": list(messages), "enable_thinking": enable_thinking, "tools": tools}
         with self._lock:
             if time.monotonic() < self._rests_until:
@@ -80,3 +84,17 @@ class TemplateProcess(LimitedProcess):
         logger.error("the chat template took too long or too much memory: its process was ended")
         if self._too_much >= TRIES:
             self._too_much, self._rests_until = 0, time.monotonic() + REST_SECONDS
+
+
+def _in_place(text: str, special: Mapping[str, str]) -> ChatTemplate | None:
+    """Return what renders short chats here; None where they need the process.
+
+    Raises:
+        jinja2.TemplateError: it is not a template.
+    """
+    if not is_bounded(syntax_of(text), len(text) + sum(map(len, special.values()))):
+        return None
+    try:
+        return ChatTemplate(text, special)
+    except Exception:  # the process says what is wrong with it
+        return None
