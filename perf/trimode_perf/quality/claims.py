@@ -18,6 +18,7 @@ EXACT_AT_LEAST = 0.80
 DIFFUSION_WITHIN = 0.02
 DIFFUSION_PER_FORWARD = 4.0
 DRAFTED_PER_CYCLE = 6.4
+INT8_WITHIN = 0.005
 MEGABYTES_AT_MOST = 64.0
 SEEING_MEGABYTES_AT_MOST = 24.0
 READ_AT_LEAST = 0.90
@@ -93,6 +94,7 @@ def check(results: dict[str, Any]) -> list[Claim]:
         *(_pictures(results) if "pictures" in results else ()),
         (f"the checkpoint is at most {most:g} MB", f"{size} MB", size <= most),
         (f"it loads in under {LOAD_SECONDS:g} s", f"{seconds} s", seconds < LOAD_SECONDS),
+        *_fewer_bits(results),
     ]
     return [{"claim": claim, "measured": measured, "holds": holds} for claim, measured, holds in found]
 
@@ -121,6 +123,24 @@ def _exactness(
     measured = f"{drafted['exact']} and {sums['exact']} of {sums['asked']}"
     equal = all(run["all"]["exact"] == sums["exact"] for run in drafts)
     yield "self-speculation is exact on as many prompts as autoregressive", measured, equal
+
+
+def _fewer_bits(results: dict[str, Any]) -> Iterator[tuple[str, str, bool]]:
+    """Yield how near right answers in int8 are to those in float32, in every mode that was counted in both."""
+    pairs = [
+        (run["all"]["accuracy"], needed(results, run["mode"], run["block_length"], **_way(run))["all"]["accuracy"])
+        for run in results["runs"]
+        if run["precision"] == "int8"
+    ]
+    if pairs:
+        worst = min(narrow - wide for narrow, wide in pairs)
+        claim = f"int8 is within {100 * INT8_WITHIN:g} points of float32 in every mode"
+        yield claim, f"{100 * worst:+.1f} points at worst", worst >= -INT8_WITHIN
+
+
+def _way(run: Run) -> dict[str, Any]:
+    """Return what tells a run from others of its mode and block."""
+    return {name: run[name] for name in ("threshold", "adapter", "denoise_steps")}
 
 
 def _costs(diffused: dict[str, Any], drafted: dict[str, Any], adapter: bool) -> Iterator[tuple[str, str, bool]]:

@@ -120,8 +120,8 @@ def measure(plan: Plan, advance: Advance) -> dict[str, Any]:
         }
     finally:
         runtime.close()
-    if plan.int8_bundle is not None:
-        runs += _int8(plan, desk.reference, advance)
+    for precision, bundle in plan.others.items():
+        runs += _in_fewer_bits(plan, precision, bundle, desk.reference, advance)
     conclude(found)
     return found
 
@@ -153,14 +153,15 @@ def _pictures(plan: Plan, runtime: Runtime, advance: Advance) -> dict[str, Any]:
     return {"pictures": {"asked": asked, "chance": scope.chance(), "language_model": text, "runs": runs}}
 
 
-def _int8(plan: Plan, reference: list[Answer], advance: Advance) -> list[dict[str, Any]]:
-    """Return each mode in int8: autoregressive beside float32, the others beside int8's own autoregressive."""
-    assert plan.int8_bundle is not None
-    runtime = open_runtime(plan.int8_bundle)
+def _in_fewer_bits(
+    plan: Plan, precision: str, bundle: Path, reference: list[Answer], advance: Advance
+) -> list[dict[str, Any]]:
+    """Return each mode in a precision: autoregressive beside float32, the others beside its own autoregressive."""
+    runtime = open_runtime(bundle)
     try:
         desk = Desk(runtime, plan.prompts, advance)
         desk.reference = reference
-        modes = settings.main_settings(runtime.manifest.adapter, "int8")
+        modes = settings.main_settings(runtime.manifest.adapter, precision)
         return [run for setting in modes for run in desk.run_every(setting)]
     finally:
         runtime.close()

@@ -21,7 +21,7 @@ from ..common.results import about, describe, read, save
 from . import card, causal
 from .claims import conclude, held
 from .measure import measure
-from .settings import Amounts, Plan
+from .settings import FEWER_BITS, Amounts, Plan
 
 RESULTS = "quality.json"
 
@@ -32,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--checkpoint", type=Path, default=NANO, metavar="DIR", help="[checkpoints/nano]")
     made.add_argument("--bundle", type=Path, default=BUNDLE, metavar="DIR", help="[build/out/nano-float32]")
     made.add_argument("--int8-bundle", type=Path, metavar="DIR", help="the same checkpoint's, to compare with")
-    made.add_argument("--int4-bundle", type=Path, metavar="DIR", help="the same, of a checkpoint that cannot denoise")
+    made.add_argument("--int4-bundle", type=Path, metavar="DIR", help="the same, in 4 bits")
     made.add_argument("--out", type=Path, metavar="DIR", help="where card, JSON and plots go [the checkpoint]")
     made.add_argument("--per-domain", type=int, default=1000, metavar="N", help="prompts of a domain [all]")
     made.add_argument("--sweep-per-domain", type=int, default=8, metavar="N", help="of those, swept [%(default)s]")
@@ -60,7 +60,7 @@ def count(options: argparse.Namespace) -> int:
         conclude(results)
     else:
         amounts = Amounts(options.per_domain, options.sweep_per_domain, options.human_eval, options.pictures)
-        plan = Plan.load(options.checkpoint, options.bundle, options.int8_bundle, amounts)
+        plan = Plan.load(options.checkpoint, options.bundle, others(options), amounts)
         parts = plan.parts()
         print("quality: " + ", ".join(f"{name} {number}" for name, number in parts) + " answers or texts")
         with progress(sum(number for _, number in parts)) as bar:
@@ -73,11 +73,16 @@ def count(options: argparse.Namespace) -> int:
     return status
 
 
+def others(options: argparse.Namespace) -> dict[str, Path]:
+    """Return the bundles of fewer bits that were given, by precision."""
+    given = {"int8": options.int8_bundle, "int4": options.int4_bundle}
+    return {precision: given[precision] for precision in FEWER_BITS if given[precision] is not None}
+
+
 def count_causal(options: argparse.Namespace) -> int:
     """Count what can be counted of a checkpoint that was not trained to denoise; write results/MODEL-quality.json."""
     manifest = Manifest.load(options.bundle)
-    given = {"float32": options.bundle, "int8": options.int8_bundle, "int4": options.int4_bundle}
-    bundles = {precision: folder for precision, folder in given.items() if folder is not None}
+    bundles = {"float32": options.bundle, **others(options)}
     scored = causal.texts(min(options.human_eval, causal.PROBLEMS))
     total = len(scored) + (len(bundles) * len(load(QUESTIONS, 1)) if len(bundles) > 1 else 0)
     with progress(total) as bar:

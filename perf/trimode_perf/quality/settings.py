@@ -1,8 +1,8 @@
-"""Which ways of decoding are counted, and on what: every prompt, a few in the sweep, and those repeated in int8."""
+"""Which ways of decoding are counted, and on what: every prompt, a few in the sweep, and those in fewer bits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -40,6 +40,8 @@ PICTURE_TOKENS = 48
 """Longer than any right answer to a question on a picture."""
 QUADRATIC = 8
 """Tokens of a draft of quadratic speculation: its pass has 72."""
+FEWER_BITS = ("int8", "int4")
+"""Precisions that each mode is counted in beside float32, where there are bundles of them."""
 
 
 @dataclass(frozen=True)
@@ -136,32 +138,31 @@ class Amounts:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is asked: a checkpoint's held-out prompts, and how much of what."""
+    """What is asked: a checkpoint's held-out prompts, and how much of what; `others` are its bundles of fewer bits."""
 
     checkpoint: Path
     bundle: Path
-    int8_bundle: Path | None
+    others: Mapping[str, Path]
     prompts: list[Prompt]
     problems: list[Problem]
     amounts: Amounts
 
     @classmethod
-    def load(cls, checkpoint: Path, bundle: Path, int8_bundle: Path | None, amounts: Amounts) -> Plan:
+    def load(cls, checkpoint: Path, bundle: Path, others: Mapping[str, Path], amounts: Amounts) -> Plan:
         """Read the prompts and problems.
 
         Raises MeasureError where a bundle is not this checkpoint's, or not of its precision.
         """
         with Checkpoint.open(checkpoint) as opened:
             own = opened.hash()
-        for folder, precision in ((bundle, "float32"), (int8_bundle, "int8")):
-            if folder is not None:
-                manifest = Manifest.load(folder)
-                if manifest.precision != precision:
-                    raise MeasureError(f"{folder} is in {manifest.precision}, needed is {precision}")
-                if manifest.checkpoint_hash != own:
-                    raise MeasureError(f"{folder} was not made from {checkpoint} as it is now: build it again")
+        for precision, folder in {"float32": bundle, **others}.items():
+            manifest = Manifest.load(folder)
+            if manifest.precision != precision:
+                raise MeasureError(f"{folder} is in {manifest.precision}, needed is {precision}")
+            if manifest.checkpoint_hash != own:
+                raise MeasureError(f"{folder} was not made from {checkpoint} as it is now: build it again")
         prompts, problems = load(checkpoint / HELD_OUT, amounts.per_domain), human_eval.problems(amounts.problems)
-        return cls(checkpoint, bundle, int8_bundle, prompts, problems, amounts)
+        return cls(checkpoint, bundle, others, prompts, problems, amounts)
 
     @property
     def adapter(self) -> bool:
@@ -203,7 +204,7 @@ class Plan:
             ("sweep", len(few) * len(self.swept)),
             ("other forms", len(asked)),
             ("HumanEval", len(self.problems) * len(self.on_problems)),
-            ("int8", every * len(main_settings(self.adapter, "int8")) if self.int8_bundle else 0),
+            *((name, every * len(main_settings(self.adapter, name))) for name in self.others),
             ("perplexity", every + len(self.problems)),
             ("pictures", seen * len(on_pictures(self.adapter))),
         ]

@@ -164,9 +164,9 @@ def effort(results: dict[str, Any]) -> str:
 
 
 def precisions(results: dict[str, Any]) -> str:
-    """Return each mode's figures in float32 and, where it was run, int8."""
+    """Return each mode's figures in float32 and in what it was run of fewer bits."""
     rows = []
-    for (mode, block, wanted), precision in product(_main(results), ("float32", "int8")):
+    for (mode, block, wanted), precision in product(_main(results), ("float32", *settings.FEWER_BITS)):
         if run := find(results, mode, block, precision=precision, **wanted):
             sums = run["all"]
             same = f"{sums['same_as_autoregressive'] / sums['asked']:.1%}"

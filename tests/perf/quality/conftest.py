@@ -20,7 +20,8 @@ def results() -> dict[str, Any]:
     made = []
     every = settings.on_every_prompt(True)
     counted_twice = [s for s in (replace(s, prompts="sweep") for s in every) if s not in list(settings.sweep())]
-    for setting in [*every, *counted_twice, *settings.sweep(), *settings.main_settings(True, "int8")]:
+    fewer_bits = [one for bits in settings.FEWER_BITS for one in settings.main_settings(True, bits)]
+    for setting in [*every, *counted_twice, *settings.sweep(), *fewer_bits]:
         drafts = {"accepted": {"10": 1, "12": 4}} if setting.mode == "self_speculation" else {}
         domains = {name: {**BY_DOMAIN, **drafts} for name in ("addition", "to_json")}
         domains["to_json"]["parsed"] = 1

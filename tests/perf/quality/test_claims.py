@@ -13,7 +13,7 @@ from trimode_perf.quality import claims
 
 
 def test_everything_that_must_hold_can_hold(results: dict[str, Any]) -> None:
-    assert [line[:4] for line in [claim.line for claim in claims.held(results)]] == ["pass"] * 8
+    assert [line[:4] for line in [claim.line for claim in claims.held(results)]] == ["pass"] * 9
 
 
 @pytest.mark.parametrize(
@@ -41,6 +41,22 @@ def test_what_does_not_hold_is_told(results: dict[str, Any], mode: str, counts: 
 def test_size_and_time_have_limits(results: dict[str, Any], fact: str, value: float, claim: int) -> None:
     results["checkpoint"][fact] = value
     assert not claims.check(results)[claim]["holds"]
+
+
+@pytest.mark.parametrize(("bits", "holds"), [("int8", False), ("int4", True)])
+def test_int8_is_held_to_half_a_point_and_int4_is_stated(results: dict[str, Any], bits: str, holds: bool) -> None:
+    for run in results["runs"]:
+        if (run["mode"], run["precision"]) == ("diffusion", bits):
+            run["domains"]["addition"]["exact"] = 1
+    claims.conclude(results)
+    assert results["claims"][-1]["claim"].startswith("int8 is within 0.5 points")
+    assert results["claims"][-1]["holds"] is holds
+
+
+def test_what_was_not_counted_in_int8_claims_nothing_of_it(results: dict[str, Any]) -> None:
+    results["runs"] = [run for run in results["runs"] if run["precision"] != "int8"]
+    claims.conclude(results)
+    assert not any("int8" in claim["claim"] for claim in results["claims"])
 
 
 def test_the_claims_are_what_the_results_say(shipped: dict[str, Any]) -> None:

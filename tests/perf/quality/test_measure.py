@@ -50,7 +50,8 @@ def test_a_checkpoint_is_measured_end_to_end(
     for limit in ("MAX_TOKENS", "CODE_TOKENS"):
         monkeypatch.setattr(measure, limit, 24)
     bundle, out = bundle_of(checkpoint), tmp_path / "out"
-    options = ["--checkpoint", checkpoint, "--bundle", bundle, "--int8-bundle", bundle_of(checkpoint, "int8")]
+    options = ["--checkpoint", checkpoint, "--bundle", bundle]
+    options += [word for bits in ("int8", "int4") for word in (f"--{bits}-bundle", bundle_of(checkpoint, bits))]
     options += ["--sweep-per-domain", 1, "--human-eval", 0, "--out", out]
     assert run.main([str(option) for option in options]) == 1  # random weights are right in nothing
     found = json.loads((out / "quality.json").read_text())
@@ -61,6 +62,10 @@ def test_a_checkpoint_is_measured_end_to_end(
             sums = one["all"]
             assert sum(int(k) * v for k, v in sums["accepted"].items()) == sums["tokens"] - sums["asked"]
             assert sum(sums["accepted"].values()) == sums["cycles"]
+    counted = [(one["mode"], one["precision"]) for one in found["runs"] if one["precision"] != "float32"]
+    modes = ("autoregressive", "diffusion", "self_speculation")
+    assert counted == [(mode, bits) for bits in ("int8", "int4") for mode in modes]
+    assert "| int4 |" in (out / "README.md").read_text()
     assert found["forms"]["thinking"]["asked"] == 1
     by_hand = [nats for asked, told in chats for nats in nats_by_hand(bundle, asked, told)]
     entry = found["perplexity"]["domains"]["addition"]

@@ -48,7 +48,7 @@ def of(results: dict[str, Any], word: str) -> dict[str, Any]:
 
 
 def test_everything_that_must_hold_of_pictures_can_hold(seeing: dict[str, Any]) -> None:
-    assert [claim.holds for claim in claims.held(seeing)] == [True] * 11
+    assert [claim.holds for claim in claims.held(seeing)] == [True] * 12
     assert claims.reads(seeing) == ["number", "word", "shape", "count", "place", "chart", "receipt"]
 
 

@@ -19,7 +19,7 @@ def test_the_command_writes_the_card_again(
     assert run.main(["--card-only", "--checkpoint", str(checkpoint)]) == 0
     assert (checkpoint / "README.md").read_text() == card.text(checkpoint, results)
     assert {path.name for path in (checkpoint / "plots").iterdir()} == {"accuracy.png", "acceptance.png"}
-    assert capsys.readouterr().out.count("pass  ") == 8
+    assert capsys.readouterr().out.count("pass  ") == 9
 
 
 def test_an_interrupted_command_writes_nothing(

@@ -51,6 +51,8 @@ def test_bundles_must_be_of_the_checkpoint_and_precision(bundle_of: Callable[...
     )
     load, int8 = settings.Plan.load, bundle_of(folder, "int8")
     with pytest.raises(MeasureError, match="is in int8, needed is float32"):
-        load(folder, int8, None, settings.Amounts(1, 1, 0))
+        load(folder, int8, {}, settings.Amounts(1, 1, 0))
+    with pytest.raises(MeasureError, match="is in int8, needed is int4"):
+        load(folder, bundle_of(folder), {"int4": int8}, settings.Amounts(1, 1, 0))
     with pytest.raises(MeasureError, match="was not made from"):
-        load(other, bundle_of(folder), None, settings.Amounts(1, 1, 0))
+        load(other, bundle_of(folder), {}, settings.Amounts(1, 1, 0))
