@@ -37,6 +37,7 @@ INT8_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int8)
 INT4_BUNDLE := $(BUNDLE:%-$(call plain,PRECISION)=%-int4)
 NOT_ON_TORCH := $(if $(filter torch,$(ENGINE)),$(filter demo editing fleet fleet-check fuzz peers perf pictures quality soak,$(MAKECMDGOALS)))
 $(if $(NOT_ON_TORCH),$(error make $(NOT_ON_TORCH) runs in $(VENV), which has no PyTorch: ENGINE=torch is for build and serve))
+$(if $(and $(filter quality,$(MAKECMDGOALS)),$(filter-out file,$(origin PRECISION))),$(error make quality counts float32, int8 and int4 beside each other: PRECISION is not for it))
 $(if $(value MODELS),$(if $(filter-out serve,$(MAKECMDGOALS)),$(error MODELS is for make serve alone; make $(filter-out serve,$(MAKECMDGOALS)) takes MODEL)))
 $(if $(and $(value MODELS),$(filter-out file,$(origin MODEL))),$(error MODEL and MODELS must not be given together))
 SECONDS_TO_FETCH := 240
@@ -154,16 +155,18 @@ WITH_INT8 := int8 peers
 WITH_INT4 := peers
 PEERS := $(VENV)$(shell grep -qs nemotron_labs_diffusion $(CHECKPOINT)/config.json && echo -train)
 PEERS_READY := $(if $(filter $(VENV),$(PEERS)),$(VENV)/perf,$(PEERS)/ready)
-perf: build $(VENV)/perf $(if $(filter-out peers,$(PART)),,$(PEERS_READY)) ## Measure every part in some fifteen minutes, or PART=layers|auto|..., SECONDS=n a part; write perf/RESULTS.md
-	$(if $(filter-out $(WITH_INT8),$(PART)),,$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE))
-	$(if $(filter-out $(WITH_INT4),$(PART)),,$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int4 --out $(INT4_BUNDLE))
+# where PyTorch's peers have to be loaded too, all of them run by their name alone
+PARTS_OF_RUN := $(or $(PART),int8 $(if $(filter $(VENV),$(PEERS)),peers))
+perf: build $(VENV)/perf $(if $(filter peers,$(PARTS_OF_RUN)),$(PEERS_READY)) ## Measure in some twelve minutes, or one part, PART=layers|auto|peers|..., SECONDS=n a part; write perf/RESULTS.md
+	$(if $(filter $(WITH_INT8),$(PARTS_OF_RUN)),$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE))
+	$(if $(filter $(WITH_INT4),$(PARTS_OF_RUN)),$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int4 --out $(INT4_BUNDLE))
 	$(PY) -m trimode_perf speed --bundle $(BUNDLE) --model $(call quoted,MODEL) --checkpoint $(CHECKPOINT) --int8-bundle $(INT8_BUNDLE) --int4-bundle $(INT4_BUNDLE) --peers-python $(PEERS)/bin/python $(if $(PART),--part $(PART)) $(if $(SECONDS),--seconds $(SECONDS))
 
 perf-analyzer: $(VENV)/perf ## Load a running server with NVIDIA's perf_analyzer: URL=host:port of its gRPC, MODE=auto|diffusion|...
 	$(PY) -m trimode_perf perf-analyzer --url $(or $(URL),localhost:$(shell echo $$(($(PORT) + 1)))) --mode $(or $(MODE),auto)
 
 quality: FLOAT32_BUNDLE = $(BUNDLE:%-$(call plain,PRECISION)=%-float32)
-quality: $(VENV)/perf ## Count what the checkpoint gets right in every mode and check what must hold; write its card
+quality: $(VENV)/perf ## Count what the checkpoint gets right in every mode, in float32, int8 and int4, and check what must hold; write its card
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision float32 --out $(FLOAT32_BUNDLE)
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int8 --out $(INT8_BUNDLE)
 	$(PY) -m trimode_convert.recipe $(call quoted,MODEL) --precision int4 --out $(INT4_BUNDLE)

@@ -77,7 +77,17 @@ def test_the_quality_of_a_model_is_counted_in_its_own_folder(tmp_path: Path) -> 
     *builds, quality = made(project(tmp_path), "quality", "MODEL=nano-vlm")
     assert [build[build.index("--precision") + 1] for build in builds] == ["float32", "int8", "int4"]
     assert quality[quality.index("--checkpoint") + 1] == "checkpoints/nano-vlm"
-    assert quality[quality.index("--bundle") + 1] == "build/out/nano-vlm-float32"
+    for bits, option in (("float32", "--bundle"), ("int8", "--int8-bundle"), ("int4", "--int4-bundle")):
+        assert quality[quality.index(option) + 1] == f"build/out/nano-vlm-{bits}"
+
+
+def test_quality_is_counted_in_each_precision_whatever_is_asked(tmp_path: Path) -> None:
+    folder = project(tmp_path)
+    command = ["make", "--silent", "quality", "PRECISION=int4"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "make quality counts float32, int8 and int4 beside each other: PRECISION is not for it" in done.stderr
+    assert not (folder / "called").exists()
 
 
 def test_peers_are_set_against_bundles_of_their_width_and_a_large_model_ends_it(tmp_path: Path) -> None:
@@ -85,6 +95,26 @@ def test_peers_are_set_against_bundles_of_their_width_and_a_large_model_ends_it(
     assert [build[build.index("--precision") + 1] for build in builds] == ["float32", "int8", "int4"]
     assert peers[peers.index("--int4-bundle") + 1] == builds[2][builds[2].index("--out") + 1]
     assert large == ["-m", "trimode_perf", "peers-large", "--peers-python", ".venv/bin/python", "--out"]
+
+
+@pytest.mark.parametrize(
+    ("words", "builds"),
+    [
+        ((), ["float32", "int8"]),
+        (("PART=layers",), ["float32"]),
+        (("PART=peers",), ["float32", "int8", "int4"]),
+        (("MODEL=smol",), ["float32", "int8", "int4"]),
+    ],
+)
+def test_perf_builds_the_bundles_that_its_parts_need(tmp_path: Path, words: tuple[str, ...], builds: list[str]) -> None:
+    folder = project(tmp_path)
+    (config := folder / "checkpoints" / "nano" / "config.json").parent.mkdir(parents=True)
+    config.write_text('{"model_type": "nemotron_labs_diffusion"}')
+    (folder / ".venv-train").mkdir()
+    for name in ("ready", "lock"):
+        (folder / ".venv-train" / name).touch()
+    *made_first, _ = made(folder, "perf", *words)
+    assert [call[call.index("--precision") + 1] for call in made_first if "--precision" in call] == builds
 
 
 def test_a_gpus_name_is_one_word(tmp_path: Path) -> None:

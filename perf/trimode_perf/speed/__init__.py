@@ -23,6 +23,8 @@ from ..common.claims import Claim
 from ..common.progress import Pace
 from ..common.prompts import HELD_OUT, Prompt, claimed, load, spread
 
+MOST_SECONDS = 12 * 60
+"""What a run that names no part may take on a quiet machine."""
 Data = dict[str, Any]
 Found = Mapping[str, Data]
 """Results by the name of their file."""
@@ -152,6 +154,8 @@ class Part:
     """The name of its plot, and what draws it from the results into a file."""
     fixed: bool = False
     """It takes a fixed number of rounds, so that `--seconds` has no meaning for it."""
+    apart: bool = False
+    """It runs only where it is asked for by name: all others together take MOST_SECONDS at most, by their hints."""
 
     def can_read(self, found: Found) -> bool:
         """Whether all that it is written from was measured."""

@@ -241,4 +241,6 @@ def held_objects(ways: Mapping[str, Mapping[str, float]]) -> float:
     return min(ways["held"]["objects"], ways["drawn"]["objects"])
 
 
-PART = Part("grammar", "what a schema costs and gives", ("grammar",), 60, measure, section, claims, fixed=True)
+PART = Part(
+    "grammar", "what a schema costs and gives", ("grammar",), 60, measure, section, claims, fixed=True, apart=True
+)

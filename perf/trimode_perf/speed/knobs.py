@@ -156,4 +156,4 @@ def plot(found: Found, path: Path) -> None:
         left.figure.suptitle(found["sweep"]["hardware"]["engine"], fontsize=9)
 
 
-PART = Part("knobs", "sweep of knobs", ("sweep",), 30, measure, section, plot=("steps.png", plot))
+PART = Part("knobs", "sweep of knobs", ("sweep",), 25, measure, section, plot=("steps.png", plot))

@@ -59,8 +59,10 @@ def by_length(context: Context, runtime: Runtime, pace: Pace) -> Data:
     began = time.perf_counter()
     for mode, _, _, prompt, output in points:  # warms up
         _ask(runtime, ids[:prompt], mode, output)
-    affordable = max(1, int(pace.seconds / (time.perf_counter() - began)))
-    for _, (mode, axis, value, prompt, output) in pace.shuffled(points, min(MIN_ROUNDS, affordable), 0):
+    warmed_up = time.perf_counter() - began
+    affordable = max(1, int(pace.seconds / warmed_up) - 1)
+    rest = replace(pace, seconds=max(0.1, pace.seconds - warmed_up))
+    for _, (mode, axis, value, prompt, output) in rest.shuffled(points, min(MIN_ROUNDS, affordable), 0):
         whole, first = _ask(runtime, ids[:prompt], mode, output)
         taken[mode, axis, value].append((1000 * whole, 1000 * first))
     rounds = max(map(len, taken.values()))
@@ -162,4 +164,4 @@ Questions behind one shared text, {shared["prompt"]} tokens in all: with the pre
 """  # noqa: E501
 
 
-PART = Part("lengths", "long prompts and answers", ("growth",), 90, measure, section)
+PART = Part("lengths", "long prompts and answers", ("growth",), 60, measure, section)

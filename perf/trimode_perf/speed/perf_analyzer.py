@@ -222,7 +222,7 @@ def plot(found: Found, path: Path) -> None:
 
 
 PLOT = ("throughput.png", plot)
-PART = Part("perf-analyzer", "NVIDIA's perf_analyzer", ("perf_analyzer",), 75, measure, section, plot=PLOT)
+PART = Part("perf-analyzer", "NVIDIA's perf_analyzer", ("perf_analyzer",), 75, measure, section, plot=PLOT, apart=True)
 
 
 def main(arguments: list[str] | None = None) -> int:

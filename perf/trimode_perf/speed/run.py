@@ -33,15 +33,20 @@ NAMES = list(dict.fromkeys(part.name for part in (*MEASURED, *CAUSAL)))
 
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
-    listed, others = (
-        "\n".join(f"  {part.name:14}{part.seconds_hint:5.0f} s  {part.title}" for part in parts)
-        for parts in (MEASURED, CAUSAL)
+    groups = (
+        [part for part in MEASURED if not part.apart],
+        [part for part in MEASURED if part.apart],
+        [part for part in CAUSAL if not part.apart],
+    )
+    listed, apart, others = (
+        "\n".join(f"  {part.name:16}{part.seconds_hint:5.0f} s  {part.title}" for part in parts) for parts in groups
     )
     fixed = ", ".join(sorted({part.name for part in (*MEASURED, *CAUSAL) if part.fixed}))
     made = argparse.ArgumentParser(
         prog="python -m trimode_perf speed",
         description="Measure every mode through engine, control loop and Triton.",
         epilog=f"parts, and how long each takes, about; --seconds is not for {fixed}:\n{listed}\n"
+        f"by their names alone:\n{apart}\n"
         f"of a checkpoint that was not trained to denoise:\n{others}",
         parents=[options()],
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -90,7 +95,8 @@ def choose(only: str | None, asked: Options, out: Path, limit: float | None, don
         print(f"perf: left out, because {model} was not trained to denoise: {left}", flush=True)
     target = "make perf" + ("" if asked.model == Options.model else f" MODEL={asked.model}")
     command = f"{target} PART={only}" if only else target
-    return measure(book, [part for part in parts if only in (None, part.name)], asked, out, command, limit, done)
+    chosen = [part for part in parts if (not part.apart if only is None else part.name == only)]
+    return measure(book, chosen, asked, out, command, limit, done)
 
 
 @contextmanager

@@ -105,4 +105,4 @@ def claims(found: Found) -> list[Claim]:
     return [Claim(text, start <= MOST_SECONDS)]
 
 
-PART = Part("startup", "starts with make serve", ("startup",), 15, measure, section, claims, fixed=True)
+PART = Part("startup", "starts with make serve", ("startup",), 20, measure, section, claims, fixed=True)

@@ -22,7 +22,7 @@ from ..common.markdown import table
 from ..common.prompts import Prompt
 from . import MODES, Context, Data, Found, Part
 
-ROUNDS = 12
+ROUNDS = 9
 WARM_UP = 3
 STAGES = {
     "check": "the request's fields",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from trimode_perf.common import PERF
-from trimode_perf.speed import report
+from trimode_perf.speed import MOST_SECONDS, report
 
 
 def test_the_report_is_what_its_results_say() -> None:
@@ -15,6 +15,12 @@ def test_the_report_is_what_its_results_say() -> None:
 def test_every_part_has_a_name_of_its_own_and_says_how_long_it_takes() -> None:
     assert len({part.name for part in report.PARTS}) == len(report.PARTS)
     assert all(bool(part.seconds_hint) == bool(part.measure) for part in report.PARTS)
+
+
+def test_a_run_that_names_no_part_takes_twelve_minutes_and_measures_what_the_pages_are_written_from() -> None:
+    measured = [part for part in report.PARTS if part.measure and not part.apart]
+    assert sum(part.seconds_hint for part in measured) <= MOST_SECONDS == 12 * 60
+    assert {*report.HEAD, "growth", "startup", "concurrency"} <= {name for part in measured for name in part.reads}
 
 
 def test_a_part_that_was_not_measured_has_no_section_and_claims_nothing() -> None:

@@ -49,6 +49,17 @@ def test_an_interruption_loses_the_part_that_runs_alone(
     assert "interrupted; the results of one were written" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("words", "written"), [((), ["a", "c"]), (("--part", "b"), ["b"])])
+def test_a_part_that_stands_apart_runs_by_its_name_alone(
+    tmp_path: Path, options: Options, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], written: list[str]
+) -> None:
+    parts = [part("a", {"a": {}}), replace(part("b", {"b": {}}), apart=True), part("c", {"c": {}})]
+    monkeypatch.setattr(run, "MEASURED", parts)
+    monkeypatch.setattr(run, "NAMES", ["a", "b", "c"])
+    assert run.main(["--bundle", str(options.bundle), "--out", str(tmp_path), *words]) == 0
+    assert sorted(path.stem for path in (tmp_path / "results").iterdir()) == written
+
+
 def test_a_part_that_fails_leaves_those_before_it(tmp_path: Path, options: Options) -> None:
     parts = [part("a", {"one": {}}), part("b", OSError("no disk")), part("c", {"three": {}})]
     with pytest.raises(OSError, match="no disk"):

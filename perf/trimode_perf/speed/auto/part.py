@@ -44,7 +44,7 @@ MIN_ROUNDS = 8
 MIN_PROMPTS = 4
 DOMAIN_COST, CROWD_COST = 90, 380
 """What a prompt takes by domain and by concurrency, warm-up and MIN_ROUNDS together, in answers of auto alone."""
-DOMAINS_SHARE = 0.3
+DOMAINS_SHARE = 0.25
 """Of the time, what is spent by domain; the rest is by concurrency. Then each has as many prompts as it needs: one of
 every domain, and more than a crowd of the largest size."""
 
@@ -214,4 +214,4 @@ def _row(level: int, name: str, rounds: dict[tuple[int, str], list[Crowd]]) -> d
     }
 
 
-PART = Part("auto", "auto by domain and by load", ("domains", "concurrency"), 420, measure, section, claims, summary)
+PART = Part("auto", "auto by domain and by load", ("domains", "concurrency"), 350, measure, section, claims, summary)

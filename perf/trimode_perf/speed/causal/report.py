@@ -64,13 +64,13 @@ def quality_section(found: Found) -> str:
 
 
 PARTS = (
-    replace(peers.PART, seconds_hint=130.0),
+    replace(peers.PART, seconds_hint=130.0, apart=False),
     load.PART,
     Part("lengths", "prompts of up to 4,000 tokens", ("lengths",), 60, measure_lengths, lengths_section),
     chats.PART,
     drafts.PART,
     replayed.PART,
-    replace(free_drafts.PART, seconds_hint=100.0),
+    replace(free_drafts.PART, seconds_hint=100.0, apart=False),
     replace(startup.PART, claims=lambda found: []),
     Part("quality", "what make quality counted", ("quality",), section=quality_section, claims=quality_claims),
 )

@@ -266,4 +266,4 @@ def claims(found: Found) -> list[Claim]:
     return made
 
 
-PART = Part("fronts", "gRPC, HTTP and OpenAI against Triton's own", ("fronts",), 100, measure, section, claims)
+PART = Part("fronts", "gRPC, HTTP and OpenAI against Triton's own", ("fronts",), 60, measure, section, claims)

@@ -149,4 +149,4 @@ def claims(found: Found) -> list[Claim]:
     ]
 
 
-PART = Part("watched", "what it costs to be watched", ("watched",), 60, measure, section, claims)
+PART = Part("watched", "what it costs to be watched", ("watched",), 60, measure, section, claims, apart=True)

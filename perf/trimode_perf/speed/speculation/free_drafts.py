@@ -149,4 +149,6 @@ def claims(found: Found) -> list[Claim]:
     ]
 
 
-PART = Part("free_drafts", "what predictions and prompt lookup save", ("free_drafts",), 60, measure, section, claims)
+PART = Part(
+    "free_drafts", "what predictions and prompt lookup save", ("free_drafts",), 60, measure, section, claims, apart=True
+)

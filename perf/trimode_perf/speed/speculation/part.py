@@ -230,7 +230,17 @@ def pairs_claims(found: Found) -> list[Claim]:
     return [Claim(f"with quadratic passes allowed auto has {speed:.2f} of its speed, 0.99 at least", speed >= 0.99)]
 
 
-PART = Part("speculation", "drafts of every kind, replayed", ("speculation",), 60, measure, section, claims, fixed=True)
+PART = Part(
+    "speculation",
+    "drafts of every kind, replayed",
+    ("speculation",),
+    60,
+    measure,
+    section,
+    claims,
+    fixed=True,
+    apart=True,
+)
 PAIRS = Part(
     "quadratic-pairs",
     "auto with and without quadratic passes",
@@ -239,4 +249,5 @@ PAIRS = Part(
     measure_pairs,
     pairs_section,
     pairs_claims,
+    apart=True,
 )

@@ -37,6 +37,7 @@ def test_every_part_has_a_name_of_its_own_and_says_how_long_it_takes() -> None:
     assert len({part.name for part in report.PARTS}) == len(report.PARTS)
     assert all(bool(part.seconds_hint) == bool(part.measure) for part in report.PARTS)
     assert sum(part.seconds_hint for part in report.PARTS) <= 20 * 60
+    assert not any(part.apart for part in report.PARTS)
 
 
 def test_results_of_a_model_have_its_name() -> None:
