@@ -1,4 +1,7 @@
-"""What leaves the device in each mode: greedy modes fetch a pass's choices and no logits, and wait once a pass."""
+"""What leaves the device in each mode: greedy modes fetch a pass's choices and no logits, and wait once a pass.
+
+Log-probabilities of what a pass chose cost nothing beside; those of other tokens one logit each.
+"""
 
 from __future__ import annotations
 
@@ -26,13 +29,23 @@ GREEDY: dict[str, dict[str, Any]] = {
     "self-speculation with a threshold": {"mode": "self_speculation", "threshold": 0.8},
     "quadratic": {"mode": "self_speculation", "speculation": "quadratic", "block_length": 4},
     "auto": {"mode": "auto"},
+    "a block that is watched": {"mode": "diffusion", "stream": True, "stream_provisional": True},
+    "log-probabilities": {"mode": "autoregressive", "return_log_probs": True},
+    "log-probabilities of a verified draft": {"mode": "self_speculation", "return_log_probs": True},
+    "log-probabilities of denoised tokens": {"mode": "diffusion", "return_log_probs": True},
 }
+ANYTHING = {"guided_decoding_guide_type": "regex", "guided_decoding_guide": "(.|\\n)*"}
 LOOKS: dict[str, dict[str, Any]] = {
     "by entropy": {"mode": "diffusion", "reveal": "entropy", "denoise_steps": 4},
     "by margin": {"mode": "diffusion", "reveal": "margin", "denoise_steps": 4},
     "sampled": {"mode": "autoregressive", "temperature": 0.8, "seed": 1},
-    "log-probabilities": {"mode": "autoregressive", "return_log_probs": True},
+    "the likeliest": {"mode": "autoregressive", "return_log_probs": True, "top_log_probs": 2},
 }
+PICKS: dict[str, dict[str, Any]] = {
+    "of a prompt": {"mode": "autoregressive", "return_prompt_log_probs": True},
+    "causal ones of a block": {"mode": "diffusion", "return_log_probs": True, "log_probs_kind": "causal"},
+}
+"""Log-probabilities of tokens that a pass did not choose."""
 
 
 class Recording(Device):
@@ -76,8 +89,22 @@ def test_a_greedy_mode_fetches_its_choices_alone(name: str, runtime: Runtime) ->
     assert max(sizes) < runtime.manifest.vocab_size * 4, "less than one row of logits"
 
 
+@pytest.mark.subprocess
+@pytest.mark.parametrize("mode", ["autoregressive", "self_speculation"])
+def test_a_token_that_fits_a_grammar_needs_no_logits(mode: str, runtime: Runtime) -> None:
+    passes, downloads, _, _ = counted(runtime, {"mode": mode, **ANYTHING})
+    assert downloads == passes
+
+
 @pytest.mark.parametrize("name", LOOKS)
 def test_what_looks_at_logits_fetches_them_once_a_pass(name: str, runtime: Runtime) -> None:
     passes, downloads, _, sizes = counted(runtime, LOOKS[name])
     assert passes < downloads <= 2 * passes
     assert max(sizes) >= runtime.manifest.vocab_size * 4
+
+
+@pytest.mark.parametrize("name", PICKS)
+def test_the_probability_of_a_given_token_takes_one_logit(name: str, runtime: Runtime) -> None:
+    passes, downloads, waits, sizes = counted(runtime, PICKS[name])
+    assert passes < downloads == waits <= 2 * passes
+    assert max(sizes) < runtime.manifest.vocab_size * 4, "less than one row of logits"

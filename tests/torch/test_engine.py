@@ -64,8 +64,10 @@ def test_logits_stay_until_they_are_read_and_are_gone_after_the_next_run(opened:
     assert logits is first.logits and logits.argmax() in (first.best(0), engine.manifest.mask_token_id)
     second = step(engine, slot, 1)
     step(engine, slot, 2)
-    with pytest.raises(EngineError, match=r"the logits of run \d+ are gone: \d+ runs have begun"):
-        second.logits  # noqa: B018
+    for late in (lambda: second.logits, lambda: second.log_prob_of(0, (second.best(0) + 1) % 8)):
+        with pytest.raises(EngineError, match=r"the logits of run \d+ are gone: \d+ runs have begun"):
+            late()
+    assert second.log_prob_of(0, second.best(0)) < 0, "of the chosen token it is here"
 
 
 def test_rows_of_one_call_do_not_influence_each_other(opened: Opened) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from trimode.bundle.tensor_index import Positions
 from trimode.engines.base import Row
-from trimode.engines.torch.network import choose, tables
+from trimode.engines.torch.network import Choices, choose, tables
 
 from tests.torch.conftest import Opened
 
@@ -20,9 +20,10 @@ MASK = 2
 
 def chosen(*rows: list[float]) -> tuple[list[int], list[float], torch.Tensor]:
     logits = torch.tensor(rows)
-    ids, probs = torch.zeros(len(rows), dtype=torch.int64), torch.zeros(len(rows))
-    choose(logits, MASK, ids, probs)
-    return ids.tolist(), probs.tolist(), logits
+    choices = Choices(torch.zeros(len(rows), dtype=torch.int64), torch.zeros(len(rows)), torch.zeros(len(rows)))
+    choose(logits, MASK, choices)
+    torch.testing.assert_close(choices.log_norm, logits.float().logsumexp(dim=-1), equal_nan=True)
+    return choices.top_id.tolist(), choices.top_prob.tolist(), logits
 
 
 def test_the_mask_is_never_chosen_and_counts_among_the_probabilities() -> None:

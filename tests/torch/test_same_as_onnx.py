@@ -53,6 +53,8 @@ class Twins:
         for own, other in zip(ours, theirs, strict=True):
             if not len(other.logits):
                 continue
+            for ids in (other.top_id, (other.top_id + 1) % other.logits.shape[1]):  # logits still on the device
+                np.testing.assert_allclose(own.log_probs_of(ids), other.log_probs_of(ids), rtol=1e-5, atol=1e-4)
             largest = np.abs(other.logits).max()
             far = np.abs(own.logits - other.logits).max() / largest
             assert far <= 1e-5, f"{far} of the largest logit"

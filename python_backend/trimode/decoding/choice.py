@@ -11,7 +11,7 @@ import numpy.typing as npt
 from ..engines.base import Floats, RowResult
 from .guide import only_allowed
 from .rules.base import FORBIDDEN
-from .sampling import likeliest, log_prob, penalise, sample, sure
+from .sampling import likeliest, penalise, sample, sure
 from .sequence import SequenceState
 from .shaping import must_have_a_token
 
@@ -77,14 +77,14 @@ def next_token(
         if seq.dictated:
             return seq.dictated[0], 0.0
         token = guided_token(seq, result, row, index, CAUSAL_STREAM, ahead)
-        return token, log_prob(result.raw[row], token) if params.returns.return_log_probs else 0.0
+        return token, result.log_prob_of(row, token) if params.returns.return_log_probs else 0.0
     if seq.rules:
         must_have_a_token(seq, result, row)
     if params.sampling.plain and not (params.reference or params.returns.return_log_probs):
         return result.best(row), 0.0  # the common case, kept short: it runs once a token
     position = np.array([len(seq.prompt) + index])
     token = int(choose(seq, result, slice(row, row + 1), position, CAUSAL_STREAM, ahead)[0])
-    return token, log_prob(result.raw[row], token) if params.returns.return_log_probs else 0.0
+    return token, result.log_prob_of(row, token) if params.returns.return_log_probs else 0.0
 
 
 def guided_token(
@@ -111,7 +111,7 @@ def guided_token(
         one = only_allowed(guide, result, row)
         token = int(choose(seq, one, slice(0, 1), np.array([position]), stream, ahead)[0])
     settled = guide.settle(token, seq.params.max_tokens - index)
-    return token if result.logits[row, settled] == FORBIDDEN else settled
+    return token if settled == token or result.logits[row, settled] == FORBIDDEN else settled
 
 
 def decided_in(seq: SequenceState) -> tuple[int, ...]:

@@ -12,7 +12,6 @@ from ..engines.base import Row, RowResult
 from .block import Block
 from .choice import decided_in, guided_token, note_top
 from .guide import Guide
-from .sampling import log_prob
 from .sequence import SequenceState
 from .shaping import places_of
 
@@ -71,7 +70,7 @@ class _Proposals:
         """Return the model's own log-probability of the token that was taken; record the likeliest if asked."""
         index = self._seq.current.start + offset - len(self._seq.prompt)
         note_top(self._seq, self._result, self._line[offset], [index])
-        return log_prob(self._result.raw[self._line[offset]], token)
+        return self._result.log_prob_of(self._line[offset], token)
 
     def plain(self, offset: int) -> int:
         """Return the likeliest token, whatever the guide says."""

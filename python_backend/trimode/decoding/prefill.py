@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..engines.base import Row, RowResult
-from .sampling import likeliest, log_probs_of
+from .sampling import likeliest
 from .sequence import SequenceState
 
 SCORED_ROWS = 64
@@ -48,7 +48,6 @@ def _take_log_probs(seq: SequenceState, row: Row, result: RowResult) -> None:
     ids = np.asarray(seq.prompt[row.start + 1 : row.start + 1 + len(row.tokens)], dtype=np.int64)
     if not len(ids):
         return
-    logits = result.raw[: len(ids)]
-    found.log_probs.extend(log_probs_of(logits, ids).tolist())
     if count := seq.params.returns.top_log_probs:
-        found.top.extend(likeliest(logits, count, seq.mask_token_id))
+        found.top.extend(likeliest(result.raw[: len(ids)], count, seq.mask_token_id))
+    found.log_probs.extend(result.log_probs_of(ids, slice(len(ids))).tolist())

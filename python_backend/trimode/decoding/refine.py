@@ -13,7 +13,6 @@ from . import guided_block
 from .block import Block
 from .choice import choose, decided_in, note_top
 from .reveal import reveal
-from .sampling import log_probs_of
 from .sequence import Phase, SequenceState
 from .shaping import settled, surest_first
 
@@ -69,7 +68,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult, stream: int) -> None:
     block.tokens[where] = ids[kept]
     if params.returns.wants_probs:
         note_top(seq, result, kept, (positions[kept] - len(seq.prompt)).tolist())
-        of_model = log_probs_of(result.raw[kept], ids[kept]) if seq.rules else None
+        of_model = result.log_probs_of(ids[kept], kept) if seq.rules else None
         block.log_probs[where] = np.log(np.maximum(probs[kept], np.float32(1e-38))) if of_model is None else of_model
     # A mask id may be "kept" in reference mode: the position stays open though a reveal was spent on it.
     block.open[where] = ids[kept] == seq.mask_token_id

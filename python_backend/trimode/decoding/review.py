@@ -17,7 +17,6 @@ from ..engines.base import Ints, Row, RowResult
 from . import guided_block
 from .block import Review
 from .choice import note_top
-from .sampling import log_probs_of
 from .sequence import Phase, SequenceState
 
 
@@ -38,7 +37,7 @@ class Verdict(Enum):
 def judge(seq: SequenceState, row: Row, result: RowResult) -> Verdict:
     """Take in the block's score: mask what is unlikely again, or leave the block as it is to be committed."""
     block, params, review = seq.current, seq.params, seq.current.review
-    log_probs = log_probs_of(result.raw[:-1], row.tokens[1:])  # (N - 1,) of all but the first, a causal choice
+    log_probs = result.log_probs_of(row.tokens[1:], slice(0, -1))  # (N - 1,) of all but the first, a causal choice
     mean = float(log_probs.mean())
     if params.returns.causal_log_probs:
         block.log_probs[1 : len(row.tokens)] = log_probs

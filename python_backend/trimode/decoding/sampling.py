@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ..api.answer import Top
 from ..api.params import SamplingParams
+from ..engines.log_probs import log_norms
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
@@ -38,19 +39,6 @@ def softmax(scores: Floats) -> Floats:
     return shifted
 
 
-def log_prob(logits: Floats, token: int) -> float:
-    """Return the log-probability of `token` under `logits` (V,), before temperature, filters and penalties."""
-    wide = logits.astype(np.float64)
-    top = wide.max()
-    return float(wide[token] - top - np.log(np.exp(wide - top).sum()))
-
-
-def log_probs_of(logits: Floats, ids: Ints) -> npt.NDArray[np.float64]:
-    """Return the log-probability of one given token per row: logits (R, V), ids (R,) -> (R,)."""
-    chosen: npt.NDArray[np.float64] = logits[np.arange(len(ids)), ids] - _norms(logits)
-    return chosen
-
-
 def likeliest(logits: Floats, count: int, left_out: int) -> list[Top]:
     """Return the `count` likeliest tokens of each row and their log-probabilities, without the token `left_out`.
 
@@ -70,20 +58,13 @@ def likeliest(logits: Floats, count: int, left_out: int) -> list[Top]:
     ids = np.take_along_axis(inside, found, axis=-1)
     order = np.argsort(-np.take_along_axis(flat, ids, axis=-1), axis=-1, kind="stable")
     ids = np.take_along_axis(ids, order, axis=-1)
-    values = np.take_along_axis(logits, ids, axis=-1) - _norms(logits)[:, None]
+    values = np.take_along_axis(logits, ids, axis=-1) - log_norms(logits)[:, None]
     return list(zip(ids.tolist(), values.tolist(), strict=True))
 
 
 def _best(scores: Floats, count: int) -> Ints:
     """Return where the `count` highest scores of each row are, from the left: (R, N) -> (R, count)."""
     return np.sort(np.argpartition(-scores, count - 1, axis=-1)[:, :count], axis=-1)
-
-
-def _norms(logits: Floats) -> npt.NDArray[np.float64]:
-    """Return the logarithm of the sum of exponentials of each row, (R,)."""
-    top = logits.max(axis=-1, keepdims=True)
-    norms: npt.NDArray[np.float64] = np.log(np.exp(logits - top).sum(axis=-1, dtype=np.float64)) + top[:, 0]
-    return norms
 
 
 def uniforms(seed: int, positions: Ints, stream: int) -> npt.NDArray[np.float64]:

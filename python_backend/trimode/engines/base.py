@@ -9,18 +9,21 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle.manifest import Manifest
+from .log_probs import Doubles, log_prob, log_probs_of
 from .options import MaxSlots
 
 Floats = npt.NDArray[np.float32]
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 Sees = Literal["causal", "block"]
+Lines = slice | npt.NDArray[Any]
+"""Which rows of those asked for: a slice, their places, or a truth value for each."""
 
 
 class Features(NamedTuple):
@@ -153,6 +156,14 @@ class RowResult:
         chosen = shifted[np.arange(len(ids)), ids]  # (R,)
         np.exp(shifted, out=shifted)
         return np.asarray(np.exp(chosen) / shifted.sum(axis=-1), dtype=np.float32)
+
+    def log_prob_of(self, row: int, token: int) -> float:
+        """Log-probability of a token in one row under the model's own softmax, whatever rules changed."""
+        return log_prob(self.raw[row], token)
+
+    def log_probs_of(self, ids: Ints, rows: Lines = slice(None)) -> Doubles:
+        """(N,) the same of one given token for each of `rows`, which are N; ids: (N,)."""
+        return log_probs_of(self.raw[rows], ids)
 
     def without(self, ids: Sequence[int], only: Mapping[int, Ints] | None = None) -> RowResult:
         """Return the same result in which none of `ids` can be chosen or has a probability.

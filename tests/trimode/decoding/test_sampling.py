@@ -15,14 +15,13 @@ from trimode.decoding.sampling import (
     keep_top_k,
     keep_top_p,
     likeliest,
-    log_prob,
-    log_probs_of,
     penalise,
     sample,
     softmax,
     sure,
     uniforms,
 )
+from trimode.engines.log_probs import log_probs_of
 
 from tests.support.arrays import Array
 
@@ -55,10 +54,6 @@ def test_softmax_leaves_its_input_alone() -> None:
     scores = row(1, 2, 3)
     softmax(scores)
     assert scores.tolist() == [[1, 2, 3]]
-
-
-def test_log_prob() -> None:
-    assert log_prob(logs(0.5, 0.25, 0.25)[0], 1) == pytest.approx(np.log(0.25))
 
 
 @pytest.mark.parametrize(

@@ -51,3 +51,13 @@ def test_a_pass_without_logits_is_finite_unless_its_engine_says_otherwise() -> N
     assert result.finite
     result.spoil()
     assert not result.finite
+
+
+def test_log_probabilities_are_the_models_own_whatever_rules_changed() -> None:
+    result, norm = RowResult(LOGITS, MASK), np.log(np.exp([3, 2, 1, 0]).sum())
+    forbidden = result.reshaped(np.full_like(LOGITS, -1.0))
+    for one in (result, forbidden):
+        assert one.log_prob_of(1, 2) == pytest.approx(1 - norm)
+        assert one.log_probs_of(np.array([0, 2])) == pytest.approx([3 - norm, 1 - norm])
+        assert one.log_probs_of(np.array([1]), slice(1, 2)) == pytest.approx([2 - norm])
+        assert one.log_probs_of(np.array([1]), np.array([False, True])) == pytest.approx([2 - norm])

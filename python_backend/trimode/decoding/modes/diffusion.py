@@ -15,7 +15,6 @@ from .. import guided_block, refine, review
 from ..choice import next_token
 from ..committed import NOTHING, Committed
 from ..refine import DENOISE_STREAM, STREAMS
-from ..sampling import log_prob
 from ..sequence import Phase, SequenceState
 
 
@@ -69,7 +68,7 @@ def _open_block(seq: SequenceState, result: RowResult, at: int) -> list[int]:
     base, params = len(seq.tokens), seq.params
     seed, value = next_token(seq, result, at, base)
     if params.returns.stream_provisional and not params.returns.return_log_probs:
-        value = log_prob(result.raw[at], seed)  # for who watches
+        value = result.log_prob_of(at, seed)  # for who watches
     if params.is_end(seed) and not params.reference:
         return seq.commit([seed], [value])
     last = seq.block_length if params.reference else min(seq.block_length, seq.remaining)

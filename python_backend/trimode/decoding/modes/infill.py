@@ -19,7 +19,6 @@ from ..guide import NoTokenError
 from ..infill_state import InfillState, Reading
 from ..prefill import NO_ROWS
 from ..refine import DENOISE_STREAM
-from ..sampling import log_probs_of
 from ..sequence import Phase, SequenceState
 
 
@@ -61,7 +60,7 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
         seq.counters.score_forwards += 1
         gap, first = _gap(seq), row.start + 1
         ids = gap.scored[first : first + len(row.tokens)]
-        gap.log_probs += log_probs_of(result.raw, ids).tolist()
+        gap.log_probs += result.log_probs_of(ids).tolist()
         seq.set_cached(row.start + len(row.tokens))
         return NOTHING if seq.unread else Committed(_take_score(seq))
     seq.counters.denoise_forwards += 1

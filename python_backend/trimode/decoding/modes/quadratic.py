@@ -23,7 +23,6 @@ from ..committed import Committed
 from ..guide import Guide, NoTokenError
 from ..quadratic_pass import QuadraticPass
 from ..rules.base import Places
-from ..sampling import log_probs_of
 from ..sequence import SequenceState
 from ..shaping import shaped_at
 from . import self_speculation
@@ -144,7 +143,7 @@ def _open(seq: SequenceState, first: int, rows: slice, result: RowResult) -> Non
         if seq.guide is not None:
             _follow(seq, seq.guide, draft, result, rows.start or 0)
     wanted = seq.params.returns.wants_probs
-    seq.open_draft(draft, log_probs_of(result.raw[rows], np.array(draft[1:], dtype=np.int64)) if wanted else None)
+    seq.open_draft(draft, result.log_probs_of(np.array(draft[1:], dtype=np.int64), rows) if wanted else None)
 
 
 def _follow(seq: SequenceState, guide: Guide, draft: list[int], result: RowResult, line: int) -> None:

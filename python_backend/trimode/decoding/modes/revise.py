@@ -19,7 +19,6 @@ from ..guide import Guide, holds
 from ..refine import DENOISE_STREAM, STREAMS
 from ..review import change_stays, unlikely
 from ..revise_state import ReviseState, Window
-from ..sampling import log_probs_of
 from ..sequence import Phase, SequenceState
 
 
@@ -27,7 +26,7 @@ def start(seq: SequenceState, result: RowResult) -> list[int]:
     """Record how likely the text's first token is after the context, then score the rest."""
     work = _state(seq)
     first = len(seq.prompt)
-    work.log_probs[first] = log_probs_of(result.raw, work.ids[first : first + 1])[0]
+    work.log_probs[first] = result.log_probs_of(work.ids[first : first + 1])[0]
     return go_on(seq)
 
 
@@ -54,10 +53,10 @@ def apply(seq: SequenceState, row: Row, result: RowResult) -> Committed:
     seq.counters.score_forwards += 1
     if seq.phase is Phase.SCORE:
         ids = work.ids[next_ones]
-        work.log_probs[next_ones] = log_probs_of(result.raw[: len(ids)], ids)
+        work.log_probs[next_ones] = result.log_probs_of(ids, slice(len(ids)))
         return Committed(go_on(seq))
     ids = work.tried[next_ones]
-    work.tried_log_probs[next_ones] = log_probs_of(result.raw[: len(ids)], ids)
+    work.tried_log_probs[next_ones] = result.log_probs_of(ids, slice(len(ids)))
     return Committed(_judge(seq) if seq.cached >= work.score_end else [])
 
 

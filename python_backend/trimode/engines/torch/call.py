@@ -7,18 +7,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from ..base import Row
+from ..base import Floats, Ints, Row
 from ..inputs import Singles, fill_mask, fill_positions
 from .device import Device
-from .network import Inputs, Shown
+from .network import Choices, Inputs, Shown
 from .windows import Shape
+
+
+class Read(NamedTuple):
+    """Choices in the host's memory, see `network.Choices`  # (B, R) each, or of one line (R,)."""
+
+    top_id: Ints
+    top_prob: Floats
+    log_norm: Floats
+
+    def first(self, line: int, count: int) -> Read:
+        """Return those of a line's first `count` rows, views  # (count,) each."""
+        return Read(self.top_id[line, :count], self.top_prob[line, :count], self.log_norm[line, :count])
 
 
 class Call:
@@ -28,7 +39,7 @@ class Call:
         shape: of the pass.
         inputs: the inputs on the device.
         host, there: (bytes,) the buffers of the inputs, on the host and on the device; one copy takes them over.
-        top_id, top_prob: (B, R) the choices on the device.
+        choices: on the device, of all lines  # (B * R,) each.
         chosen, arrived: (bytes,) the buffers of the choices, on the device and on the host; one copy takes them back.
         shown: what tokens of pictures read in the pass; the engine sets it before each, never for a captured one.
         run: enqueues the whole pass, where it was captured. logits: where its last pass left them  # (B, R, V). The
@@ -57,12 +68,13 @@ class Call:
         choices: dict[str, tuple[torch.dtype, tuple[int, ...]]] = {
             "top_id": (torch.int64, (batch, shape.rows)),
             "top_prob": (torch.float32, (batch, shape.rows)),
+            "log_norm": (torch.float32, (batch, shape.rows)),
         }
         size = sum(_bytes(*one) for one in choices.values())
         self.chosen, self.arrived = device.zeros((size,), torch.uint8), device.host_bytes(size)
         made, read = _views(self.chosen, choices), _views(self.arrived, choices)
-        self.top_id, self.top_prob = made["top_id"], made["top_prob"]
-        self._read_id, self._read_prob = read["top_id"].numpy(), read["top_prob"].numpy()
+        self.choices = Choices(**{name: view.view(-1) for name, view in made.items()})
+        self._read = Read(**{name: view.numpy() for name, view in read.items()})
         self._diagonal = np.eye(seq, dtype=bool)
         self.run: Callable[[], None] | None = None
         self.logits: Tensor | None = None
@@ -107,9 +119,10 @@ class Call:
             array[line] = 0
         self._write[line], self._own[line] = write, self._diagonal
 
-    def choices(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Return copies of the choices of all lines, (B, R), and of their probabilities, once they have arrived."""
-        return self._read_id.copy(), self._read_prob.copy()
+    def read(self) -> Read:
+        """Return copies of the choices of all lines, once they have arrived."""
+        read = self._read
+        return Read(read.top_id.copy(), read.top_prob.copy(), read.log_norm.copy())
 
 
 def _bytes(dtype: torch.dtype, shape: tuple[int, ...]) -> int:

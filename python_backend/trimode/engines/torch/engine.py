@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -22,10 +22,11 @@ from ...bundle.manifest import Manifest
 from ...bundle.tensor_index import TensorIndex
 from ...errors import BundleError, EngineError
 from ..base import Floats, Ints, Row, RowResult
-from ..device_result import DeviceResult
+from ..device_result import DeviceResult, Softmax
 from ..options import MaxSlots
 from ..window import Window
 from .cache import Cache
+from .call import Read
 from .device import Device
 from .executor import Executor
 from .memory import entries_of, need, slots
@@ -40,18 +41,32 @@ RUNTIME, KV_FORM = "torch", "scatter"
 
 @dataclass
 class _Answer:
-    """What a row asked for. logits: (R, V) on the device, overwritten by the next pass unless set aside."""
+    """What a row asked for.
 
-    top_id: Ints
-    top_prob: Floats
-    logits: Tensor
+    Attributes:
+        choices: of its R rows of logits.
+        of_pass: (B, at least R, V) logits on the device, overwritten by the next pass unless set aside.
+        line: its line of the batch.
+        finite: whether the pass gave it numbers.
+    """
+
+    choices: Read
+    of_pass: Tensor
+    line: int
+    finite: bool
+
+    @property
+    def logits(self) -> Tensor:
+        """(R, V), a view, which is made when it is asked for: it takes longer than all else here."""
+        return self.of_pass[self.line, : len(self.choices.top_id)]
 
     @classmethod
     def joined(cls, parts: Sequence[_Answer]) -> _Answer:
         if len(parts) == 1:
             return parts[0]
-        ids, probs = (np.concatenate([getattr(part, name) for part in parts]) for name in ("top_id", "top_prob"))
-        return cls(ids, probs, torch.cat([part.logits for part in parts]))
+        choices = Read(*(np.concatenate(each) for each in zip(*(part.choices for part in parts), strict=True)))
+        logits = torch.cat([part.logits for part in parts])
+        return cls(choices, logits[None], 0, all(part.finite for part in parts))
 
 
 class TorchEngine:
@@ -212,12 +227,14 @@ class TorchEngine:
             raise
         self.busy_seconds += time.perf_counter() - began
         self.calls += 1
-        ids, probs = call.choices()
-        found, finite = {}, not np.isnan(probs).any()
+        read = call.read()
+        found, all_finite = {}, not np.isnan(read.top_prob).any()
         for line, index in window.members.items():
             row, count = rows[index], len(rows[index].want)
-            found[index] = _Answer(ids[line, :count], probs[line, :count], logits[line, :count])
-            self._cache.passed(row, finite=finite or not np.isnan(probs[line, :count]).any())
+            choices = read.first(line, count)
+            finite = all_finite or not np.isnan(choices.top_prob).any()
+            found[index] = _Answer(choices, logits, line, finite)
+            self._cache.passed(row, finite=finite)
         return found
 
     def _shown(self, window: Window[Shape], rows: Sequence[Row]) -> Shown | None:
@@ -230,19 +247,33 @@ class TorchEngine:
         return Shown(*(self.device.send(array) for array in (lines, places, values)))
 
     def _set_aside(self, answer: _Answer) -> _Answer:
-        return _Answer(answer.top_id, answer.top_prob, answer.logits.clone())
+        return replace(answer, of_pass=answer.logits.clone()[None], line=0)
 
     def _result(self, answer: _Answer) -> DeviceResult:
-        fetch = partial(self._fetch, self._runs, answer.logits)
-        return DeviceResult(answer.top_id, answer.top_prob, fetch, self.manifest.mask_token_id)
+        choices, run = answer.choices, self._runs
+        fetch = partial(self._fetch, run, answer)
+        softmax = Softmax(choices.log_norm, partial(self._pick, run, answer))
+        chosen, mask = (choices.top_id, choices.top_prob), self.manifest.mask_token_id
+        return DeviceResult(*chosen, fetch, mask, finite=answer.finite, softmax=softmax)
 
-    def _fetch(self, run: int, logits: Tensor) -> Floats:
+    def _pick(self, run: int, answer: _Answer, rows: Ints, ids: Ints) -> Floats:
+        """Return one logit of each of `rows` (N,) of run number `run`, of `ids` (N,), copied from the device."""
+        self._check_run(run)
+        with self.device.active():
+            places = self.device.send(np.stack([rows, ids]))  # (2, N)
+            found: Floats = self.device.fetch(answer.logits[places[0], places[1]].float())
+            return found
+
+    def _fetch(self, run: int, answer: _Answer) -> Floats:
         """Return (R, V) of run number `run`, copied from the device."""
+        self._check_run(run)
+        with self.device.active():
+            found: Floats = self.device.fetch(answer.logits.float())
+            return found
+
+    def _check_run(self, run: int) -> None:
         if run != self._runs:
             raise EngineError(f"the logits of run {run} are gone: {self._runs} runs have begun")
-        with self.device.active():
-            found: Floats = self.device.fetch(logits.float())
-            return found
 
 
 def _widths(manifest: Manifest, index: TensorIndex) -> dict[str, int]:

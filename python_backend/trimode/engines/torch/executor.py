@@ -15,7 +15,7 @@ from ...bundle.manifest import Manifest
 from .cache import Cache
 from .call import Call
 from .device import Device
-from .network import Network, choose
+from .network import Network
 from .windows import Shape
 
 MAX_CALLS = 64
@@ -32,7 +32,7 @@ class Executor:
     def __init__(self, device: Device, network: Network, cache: Cache, manifest: Manifest, rows: int) -> None:
         """Allocate room for `rows` rows of logits."""
         self._device, self._network, self._cache = device, network, cache
-        self._vocab, self._mask_token_id = manifest.vocab_size, manifest.mask_token_id
+        self._vocab = manifest.vocab_size
         self._logits = device.zeros((rows, manifest.vocab_size), network.dtype)
         self._captured: dict[Shape, Call] = {}
         self._others: OrderedDict[Shape, Call] = OrderedDict()
@@ -78,8 +78,7 @@ class Executor:
         self._network.forward(
             call.inputs, self._cache.lanes_from(shape.first, shape.batch), shape.length, logits, call.shown
         )
-        flat = logits.view(-1, self._vocab)
-        choose(flat, self._mask_token_id, call.top_id.view(-1), call.top_prob.view(-1))
+        self._network.choose(logits.view(-1, self._vocab), call.choices)
         self._device.download(call.arrived, call.chosen)
 
     def _room(self, shape: Shape) -> Tensor:

@@ -59,6 +59,20 @@ class Shown(NamedTuple):
     rows: Tensor
 
 
+class Choices(NamedTuple):
+    """What a pass says of N rows of logits, which stay on the device.
+
+    Attributes:
+        top_id: (N,) int64, the likeliest token, the mask id left out; of equal logits the first wins.
+        top_prob: (N,) float32, its probability under the whole softmax; NaN where any logit is NaN or +inf.
+        log_norm: (N,) float32, the logarithm of the sum of exponentials of all logits.
+    """
+
+    top_id: Tensor
+    top_prob: Tensor
+    log_norm: Tensor
+
+
 class Network:
     """Weights, tables of positions, and the pass."""
 
@@ -109,6 +123,10 @@ class Network:
         last = self._norm(x, self._weights.final_norm).flatten(0, 1)  # (B * R, hidden)
         torch.mm(last, self._weights.head.T, out=logits.view(len(last), -1))
 
+    def choose(self, logits: Tensor, choices: Choices) -> None:
+        """Write the choices of a pass's `logits`  # (N, V)."""
+        choose(logits, self._mask_id, choices)
+
     def _bias(self, given: Inputs, length: int) -> Tensor:
         """Return 0 where a token sees an entry and -inf elsewhere  # (B, 1, G * S, length)."""
         batch, seq = given.ids.shape
@@ -158,22 +176,18 @@ class Network:
         return F.rms_norm(x, x.shape[-1:], None, self._epsilon) * weight
 
 
-def choose(logits: Tensor, mask_token_id: int, top_id: Tensor, top_prob: Tensor) -> None:
-    """Write the likeliest token of each row, the mask id left out, and its probability under the whole softmax.
-
-    Args:
-        logits: (N, V); the mask's column is written and put back.
-        top_id: (N,) int64; of equal logits the first wins. top_prob: (N,) float32, NaN where any logit is NaN or +inf.
-    """
+def choose(logits: Tensor, mask_token_id: int, choices: Choices) -> None:
+    """Write the choices of `logits` (N, V), whose column of the mask is written and put back."""
     of_all = torch.logsumexp(logits.float(), dim=-1)  # (N,)
     of_mask = logits[:, mask_token_id].clone()
     logits[:, mask_token_id] = -torch.inf
     best = logits.argmax(dim=-1)
     top = logits.gather(1, best[:, None])[:, 0].float()
     logits[:, mask_token_id] = of_mask
-    top_id.copy_(best)
+    choices.top_id.copy_(best)
+    choices.log_norm.copy_(of_all)
     probs = (top - of_all).exp()
-    top_prob.copy_(probs.masked_fill(~of_all.isfinite(), torch.nan))  # of the mask alone, +inf would give 0
+    choices.top_prob.copy_(probs.masked_fill(~of_all.isfinite(), torch.nan))  # of the mask alone, +inf would give 0
 
 
 def tables(positions: Positions, size: int, length: int) -> tuple[Floats, Floats, Floats]:

@@ -14,9 +14,9 @@ from trimode.api.params import GenerationParams
 from trimode.decoding.modes import registry as modes
 from trimode.decoding.modes.revise import go_on, pick
 from trimode.decoding.revise_state import ReviseState
-from trimode.decoding.sampling import log_probs_of
 from trimode.decoding.sequence import Phase, SequenceState
 from trimode.engines.base import Row
+from trimode.engines.log_probs import log_probs_of
 
 from tests.support.arrays import Array
 from tests.support.toy import EOS, MASK, VOCAB, ToyEngine

@@ -168,6 +168,10 @@ def test_gaps_and_revisions_of_the_shipped_checkpoint_are_the_cpus(
         {"mode": "self_speculation"},
         {"mode": "self_speculation", "threshold": 0.8},
         {"mode": "auto"},
+        {"mode": "autoregressive", "return_log_probs": True},
+        {"mode": "diffusion", "return_log_probs": True},
+        {"mode": "self_speculation", "return_log_probs": True},
+        {"mode": "diffusion", "stream": True, "stream_provisional": True},
     ],
 )
 def test_greedy_modes_fetch_no_logits(
