@@ -88,7 +88,7 @@ fuzz: build $(VENV)/perf ## Send a server requests by chance for MINUTES=15, ove
 
 define TORCH_TESTS
 $(VENV)-train/bin/python -m pytest tests/torch
-$(VENV)-train/bin/python -m pytest tests/perf/gpu/attention
+$(VENV)-train/bin/python -m pytest tests/perf/gpu/attention tests/perf/speed/speculation/test_null_torch.py
 endef
 
 test-train: $(VENV)-train/ready ## Run the tests of train/ and of the torch engine, which need PyTorch
