@@ -74,9 +74,10 @@ def on_onnx(parity_kit: Path, bundle_of: Callable[..., Path]) -> Callable[[str],
 
 def anchored(engine: TorchEngine) -> TorchEngine:
     """Batch and remember as on a GPU, where every pass of the fixed list is captured before the first request."""
-    engine._windows = windows.Windows(engine._cache, engine.manifest.capacity, anchored=True)
+    manifest = engine.manifest
+    engine._windows = windows.Windows(engine._cache, manifest.capacity, block=manifest.block_size)
     with engine.device.active():
-        engine._executor.capture(engine._windows.fixed(engine.manifest.block_size))
+        engine._executor.capture(engine._windows.fixed())
     return engine
 
 

@@ -39,7 +39,7 @@ def test_every_row_has_a_line_and_nothing_is_written_over(made: tuple[Lanes, lis
     lanes, rows = made
     if not rows:
         return
-    windows = Windows(lanes, CAPACITY, anchored=anchored)
+    windows = Windows(lanes, CAPACITY, block=32 if anchored else None)
     found = windows.over(rows)
     assert sorted(index for window in found for index in window.members.values()) == list(range(len(rows)))
     for window in found:
@@ -60,22 +60,37 @@ def test_every_row_has_a_line_and_nothing_is_written_over(made: tuple[Lanes, lis
 def test_shapes_recur() -> None:
     assert [rounded(size) for size in (1, 2, 8, 9, 33, 64, 65, 272)] == [1, 8, 8, 16, 64, 64, 128, 320]
     lanes = Lanes(LANES)
-    windows = Windows(lanes, CAPACITY, anchored=True)
+    windows = Windows(lanes, CAPACITY, block=32)
     slots = [lanes.allocate(block=block) for block in (False, False, True)]
     (steps,) = windows.over([row(slot, 1) for slot in slots[:2]])
     (block,) = windows.over([row(slots[2], 20, want=7)])
     assert steps.shape == Shape(0, 2, 1, 1, 256)
     assert block.shape == Shape(LANES - 1, 1, 32, 32, 256)
-    fixed = set(windows.fixed(32))
+    fixed = windows.fixed()
     assert {steps.shape, block.shape} <= fixed
+    assert {(shape.seq, shape.rows) for shape in fixed} == {(1, 1), (8, 8), (32, 32)}
     assert {shape.batch for shape in fixed} == {1, 2, 4, 6}
     assert {shape.length for shape in fixed} == {256, 512, CAPACITY + MARGIN}
+
+
+@given(st.lists(st.booleans(), min_size=LANES, max_size=LANES), st.integers(0, 9), st.data())
+def test_tokens_and_blocks_have_shapes_of_the_fixed_list(blocks: list[bool], gone: int, data: st.DataObject) -> None:
+    """Whichever rows are left of those that filled the lanes, and however few logits they ask for."""
+    lanes = Lanes(LANES)
+    slots = [lanes.allocate(block=block) for block in blocks]
+    for slot in data.draw(st.permutations(slots))[: min(gone, LANES - 1)]:
+        slots.remove(slot)
+        lanes.free(slot)
+    windows = Windows(lanes, CAPACITY, block=32)
+    size = data.draw(st.integers(1, 32))
+    (found,) = windows.over([row(slot, size, want=data.draw(st.integers(0, size))) for slot in slots])
+    assert found.shape in windows.fixed()
 
 
 def test_a_batch_that_is_not_anchored_has_the_rows_lanes_alone() -> None:
     lanes = Lanes(LANES)
     slots = [lanes.allocate(block=False) for _ in range(4)]
-    windows = Windows(lanes, CAPACITY, anchored=False)
+    windows = Windows(lanes, CAPACITY)
     (found,) = windows.over([row(slots[3], 1), row(slots[1], 1)])
     assert (found.shape.first, found.shape.batch, found.members) == (1, 3, {2: 0, 0: 1})
 
@@ -84,7 +99,7 @@ def test_rows_take_passes_of_their_own_where_a_lane_has_no_room() -> None:
     lanes = Lanes(LANES)
     full, other = lanes.allocate(block=False), lanes.allocate(block=False)
     lanes.hold(full, CAPACITY)
-    windows = Windows(lanes, CAPACITY, anchored=False)
+    windows = Windows(lanes, CAPACITY)
     wide = [row(full, 1, 3, keep=False), row(other, MARGIN + 1)]
     assert [window.shape.batch for window in windows.over(wide)] == [1, 1]
     assert not windows.fits_alone(row(full, MARGIN + 1, 3, keep=False))

@@ -84,10 +84,11 @@ class TorchEngine:
         rows = slots * rounded(manifest.block_size)
         with device.active():  # the stream that writes zeros over what is allocated must be the one that captures
             self._cache = Cache(device, manifest, slots, entries_of(manifest), network.dtype)
-            self._windows = Windows(self._cache, manifest.capacity, anchored=device.on_gpu)
+            block = manifest.block_size if device.on_gpu else None
+            self._windows = Windows(self._cache, manifest.capacity, block=block)
             self._executor = Executor(device, network, self._cache, manifest, rows=rows)
             if device.on_gpu:
-                self._executor.capture(self._windows.fixed(manifest.block_size))
+                self._executor.capture(self._windows.fixed())
 
     @classmethod
     def open(

@@ -39,7 +39,7 @@ class Executor:
 
     def capture(self, shapes: Iterable[Shape]) -> None:
         """Capture `shapes`, the largest first, so that the smaller ones fit the memory it took. All slots are free."""
-        for shape in sorted(set(shapes), key=lambda one: one.batch * one.seq * one.length, reverse=True):
+        for shape in sorted(shapes, key=lambda one: one.batch * one.seq * one.length, reverse=True):
             call = self._captured[shape] = Call(shape, self._device)
             call.run = self._device.capture(partial(self._enqueue, call))
         self._device.wait()

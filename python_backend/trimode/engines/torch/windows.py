@@ -16,6 +16,8 @@ from ..window import Window
 
 SIZES = (1, 8, 16, 32, 64)
 """Tokens of a row, rounded up to one of these, and to a multiple of the last beyond it, so that few shapes occur."""
+SMALL = 8
+"""Tokens of the smallest block that has shapes of its own in the fixed list: what diffusion is asked for many rows."""
 MARGIN = 320
 """Entries of a lane beyond the capacity, for what is written and not kept: the pass of a quadratic draft of 16 tokens
 has 272, which are rounded up to this. A wider pass runs where its lane has room."""
@@ -48,14 +50,16 @@ class Windows:
     does a lane without a row; the mask hides what lies between.
     """
 
-    def __init__(self, lanes: Lanes, capacity: int, *, anchored: bool) -> None:
+    def __init__(self, lanes: Lanes, capacity: int, *, block: int | None = None) -> None:
         """Prepare for lanes of `capacity` + MARGIN entries.
 
         Args:
-            anchored: begin or end each batch where the lanes do, with a power of two of them, so that the shapes are
-                those of `fixed`; otherwise a batch has the rows' lanes alone, and computes less.
+            block: tokens of a block. Then each batch begins or ends where the lanes do, with a power of two of them,
+                and rows have one token, SMALL or a block's, so that the shapes are those of `fixed`. With None a batch
+                has the rows' lanes alone, and computes less.
         """
-        self._lanes, self._anchored = lanes, anchored
+        self._lanes = lanes
+        self._sizes = () if block is None else tuple(sorted({1, min(SMALL, rounded(block)), rounded(block)}))
         self.room = capacity + MARGIN
         self._lengths = [*_doubling(SHORTEST, self.room), self.room]
 
@@ -69,10 +73,10 @@ class Windows:
         Raises:
             EngineError: a row alone has no room in its lane.
         """
-        whole = self._window(rows, range(len(rows)), anchored=self._anchored)
+        whole = self._window(rows, range(len(rows)), self._sizes)
         if whole is not None:
             return [whole]
-        found = [self._window(rows, [index], anchored=False) for index in range(len(rows))]
+        found = [self._window(rows, [index], ()) for index in range(len(rows))]
         for row, window in zip(rows, found, strict=True):
             if window is None:
                 limit = f"the {self.room} entries of its lane, of which {self._written(row)} are in use"
@@ -83,30 +87,29 @@ class Windows:
         """Whether a row has room in its lane as it is."""
         return self._written(row) + len(row.tokens) <= self.room
 
-    def fixed(self, block: int) -> Iterator[Shape]:
-        """Yield the shapes that anchored windows have over single tokens and over blocks of `block` tokens."""
+    def fixed(self) -> set[Shape]:
+        """Return the shapes of single tokens and of blocks: at both ends of the lanes, as rows of a kind may end up."""
         total = self._lanes.lanes
-        for batch in [*_doubling(1, total), total]:
-            for length in self._lengths:
-                yield Shape(0, batch, 1, 1, length)
-                if length >= (seq := rounded(block)):
-                    yield Shape(total - batch, batch, seq, seq, length)
+        batches = [*_doubling(1, total), total]
+        ends = {(first, batch) for batch in batches for first in (0, total - batch)}
+        return {Shape(*end, seq, seq, length) for end in ends for seq in self._sizes for length in self._lengths}
 
     def _written(self, row: Row) -> int:
         return row.start if row.keep else max(row.start, self._lanes.held(row.slot))
 
-    def _window(self, rows: Sequence[Row], chosen: Sequence[int], *, anchored: bool) -> Window[Shape] | None:
+    def _window(self, rows: Sequence[Row], chosen: Sequence[int], sizes: Sequence[int]) -> Window[Shape] | None:
+        """Return one pass of the rows `chosen`, anchored where there are `sizes`; None if a lane has no room for it."""
         lanes = {self._lanes.lane(rows[index].slot): index for index in chosen}
-        first, batch = self._span(min(lanes), max(lanes), anchored=anchored)
+        first, batch = self._span(min(lanes), max(lanes), anchored=bool(sizes))
         writes = [self._lanes.held_at(lane) for lane in range(first, first + batch)]
         for lane, index in lanes.items():
             writes[lane - first] = self._written(rows[index])
         size = max(len(rows[index].tokens) for index in chosen)
         if (room := self.room - max(writes)) < size:
             return None
-        seq = min(rounded(size), room)
+        seq = min(next((one for one in sizes if one >= size), rounded(size)), room)
         wanted = max(len(rows[index].want) for index in chosen)
-        asked = seq if anchored and wanted > 1 and seq <= SIZES[-1] else max(1, rounded_rows(wanted, seq))
+        asked = seq if seq in sizes else max(1, rounded_rows(wanted, seq))
         shape = Shape(first, batch, seq, asked, self.length(max(writes) + seq))
         return Window(shape, {lane - first: index for lane, index in lanes.items()}, writes)
 
