@@ -105,7 +105,6 @@ def _llama(row: Data) -> list[Claim]:
     return made
 
 
-<<<<<<< HEAD
 def large_section(found: Found) -> str:
     """Return what passes of a large model take beside llama.cpp's."""
     return f"""## Passes of a large model
@@ -122,10 +121,7 @@ LARGE = Part(
     claims=lambda found: large.claims(found["peers_large"]),
 )
 """What `make peers` ends with; the weights take minutes to make, so a run of all parts does without."""
-PART = Part("peers", "what people could use instead", ("peers",), 90, measure, section, claims)
-=======
 PART = Part("peers", "what people could use instead", ("peers",), 90, measure, section, claims, apart=True)
->>>>>>> 39ae792 (Keep make perf within twelve minutes by its hints)
 
 
 def main(arguments: list[str] | None = None) -> int:

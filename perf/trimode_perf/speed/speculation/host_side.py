@@ -78,7 +78,7 @@ def _ask(runtime: Runtime, invented: NullChoices, mode: str, rows: int, tokens: 
             answers.append(chunk)
             done.release()
 
-    before = runtime.engine.calls, invented.seconds, time.process_time()
+    before = runtime.engine.calls, invented.seconds, time.process_time(), invented.launches
     for number in range(rows):
         prompt = [FIRST_TOKEN + (number + at) % 500 for at in range(PROMPT)]
         runtime.submit({"input_ids": prompt, "max_tokens": tokens, "end_id": -1, "seed": number, **MODES[mode]}, sink)
@@ -94,6 +94,7 @@ def _ask(runtime: Runtime, invented: NullChoices, mode: str, rows: int, tokens: 
         "tokens": given,
         "passes": passes,
         "tokens_a_pass": round(given / passes, 2),
+        "graphs": round((invented.launches - before[3]) / passes, 2),
         "milliseconds_a_pass": round(1000 * spent / passes, 4),
     }
 
@@ -127,8 +128,10 @@ def main(arguments: list[str] | None = None) -> int:
     except ModuleNotFoundError as exc:
         print(f"host-side: needs {exc.name}, which {sys.executable} cannot import", file=sys.stderr)
         return 1
-    titles = {"engine": "engine", "mode": "mode", "rows": "rows", "passes": "passes", "tokens_a_pass": "tokens a pass",
-              "milliseconds_a_pass": "ms of processor a pass"}  # fmt: skip
+    titles = {
+        "engine": "engine", "mode": "mode", "rows": "rows", "passes": "passes", "tokens_a_pass": "tokens a pass",
+        "graphs": "graphs", "milliseconds_a_pass": "ms of processor a pass",
+    }  # fmt: skip
     print(table(list(titles.values()), ([row[name] for name in titles] for row in found)))
     if given.out is not None:
         command = f"python -m trimode_perf host-side --engine {' '.join(engines)} --out"

@@ -30,10 +30,12 @@ class NullChoices:
 
     Attributes:
         seconds: processor time of what stands in for a device, of the thread that waits for it.
+        launches: passes that were launched as CUDA graphs.
     """
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self.launches = 0
         self._draw = np.random.default_rng(0)
         self._inside = False
 

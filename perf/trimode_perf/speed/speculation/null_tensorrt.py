@@ -77,6 +77,7 @@ class NullCuda(Cuda):
 
     def launch(self, graph: Any) -> None:
         """Make up the pass of a captured context."""
+        self._invented.launches += 1
         self.choose(graph)
 
     def forget(self, graph: Any) -> None:

@@ -49,6 +49,7 @@ class NullDevice(Device):
         """Return what makes up the pass that was captured."""
 
         def launch() -> None:
+            self._invented.launches += 1
             with self._invented.apart():
                 enqueue()
 
