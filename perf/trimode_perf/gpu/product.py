@@ -45,6 +45,7 @@ MODES: dict[str, dict[str, Any]] = {
     "self_speculation": {"mode": "self_speculation"},
     "diffusion": {"mode": "diffusion", "block_length": 8, "denoise_steps": 4},
     "autoregressive, top-p": {"mode": "autoregressive", "temperature": 0.7, "top_p": 0.9},
+    "auto": {"mode": "auto"},
 }
 """What is asked, in the order of worth."""
 
