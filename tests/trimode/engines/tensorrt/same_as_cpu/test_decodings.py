@@ -174,7 +174,7 @@ def test_gaps_and_revisions_of_the_shipped_checkpoint_are_the_cpus(
         {"mode": "diffusion", "stream": True, "stream_provisional": True},
     ],
 )
-def test_greedy_modes_fetch_no_logits(
+def test_greedy_modes_fetch_no_logits_and_wait_once_a_pass(
     fields: dict[str, Any], runtimes: list[Runtime], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: object) -> None:
@@ -182,5 +182,15 @@ def test_greedy_modes_fetch_no_logits(
 
     for name in ("_fetch", "_fetch_kept"):
         monkeypatch.setattr(LogitsStore, name, refused)
+    engine, waits = runtimes[0].engine, list[int]()
+    assert isinstance(engine, TensorRtEngine)
+    calls, wait = engine.calls, engine._cuda.wait
+
+    def counted() -> None:
+        waits.append(engine.calls)
+        wait()
+
+    monkeypatch.setattr(engine._cuda, "wait", counted)
     answer = runtimes[0].generate({"input_ids": [101, 102, 103], "max_tokens": 24, "end_id": -1, **fields})
     assert answer.error is None and len(answer.token_ids) == 24
+    assert len(waits) == engine.calls - calls > 0
