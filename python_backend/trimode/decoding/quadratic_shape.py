@@ -65,7 +65,7 @@ class QuadraticShape:
         return longest
 
     def up_to(self, length: int) -> QuadraticShape:
-        """Return the same for drafts of at most `length` tokens, `reached` at least; the first one is as long as that."""
+        """Return the same for drafts of at most `length` tokens, at least `reached`; the first one has that many."""
         return QuadraticShape(self.inner[: length - 1], self.last[:length])
 
     def masks(self, heads: int) -> tuple[int, ...]:
