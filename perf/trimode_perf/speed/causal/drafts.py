@@ -84,7 +84,7 @@ LINEAR_AT_LEAST, QUADRATIC_AT_LEAST, AUTO_AT_LEAST, REPEATING_AT_LEAST = 3.0, 1.
 in JSON."""
 REPEATING = ("json", SCHEMA)
 """Kinds that repeat what was asked or what a schema dictates. Of edits `free_drafts` has the speed, with a prediction:
-prompts of the kind `editing` are one line each, to be written anew."""
+prompts of the kind `editing` are one line each, to be written in another form."""
 
 
 @dataclass
