@@ -89,6 +89,7 @@ class RowResult:
         self._stuck: npt.NDArray[np.bool_] | None = None
         self._largest_id: Ints | None = None
         self._top_id: Ints | None = None
+        self._numbers: bool | None = None  # whether the logits are; looked at once
         self._spoiled = False
 
     @property
@@ -107,12 +108,13 @@ class RowResult:
 
         The largest logit of a row alone is looked at: it is NaN if any is, and was looked for to choose a token.
         """
-        if self._spoiled:
-            return False
-        ids = self._largest
-        if len(ids) == 1:  # the most frequent pass of all, so it is kept short
-            return math.isfinite(self.logits[0, ids[0]])
-        return bool(np.isfinite(self.logits[np.arange(len(ids)), ids]).all())
+        if self._numbers is None:  # the engine asks before it stores keys and values, the loop before it chooses
+            ids, logits = self._largest, self.logits
+            if len(ids) == 1:  # the most frequent pass of all, so it is kept short
+                self._numbers = math.isfinite(logits[0, ids[0]])
+            else:
+                self._numbers = bool(np.isfinite(logits[np.arange(len(ids)), ids]).all())
+        return self._numbers and not self._spoiled
 
     def spoil(self) -> None:
         """Record that the pass gave keys or values that are not finite."""

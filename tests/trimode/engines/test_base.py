@@ -46,6 +46,13 @@ def test_a_token_that_cannot_come_next_is_no_damage() -> None:
     assert not RowResult(np.full_like(LOGITS, -np.inf), MASK).finite, "no token can come next"
 
 
+def test_a_pass_that_was_looked_at_can_still_be_spoiled() -> None:
+    result = RowResult(LOGITS, MASK)
+    assert result.finite
+    result.spoil()
+    assert not result.finite
+
+
 def test_a_pass_without_logits_is_finite_unless_its_engine_says_otherwise() -> None:
     result = RowResult(LOGITS[:0], MASK)
     assert result.finite
