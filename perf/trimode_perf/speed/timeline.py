@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from trimode.api.params import GenerationParams
+from trimode.engines.base import Row, RowResult
 from trimode.requests.generate import read_prompt
 from trimode.runtime import Runtime
 
@@ -38,6 +39,10 @@ STAGES = {
 }
 ONCE = ("check", "prompt", "wake", "leave")
 """Stages that an answer goes through once."""
+SWEPT_MIB = (0, 1, 4, 11)
+"""MiB that are read in place of a pass; the weights of nano in float32 are 11."""
+SWEPT_TOKENS = 400
+"""Of the answer whose passes only read memory."""
 SERIAL = "autoregressive"
 """The mode whose mean pass is the one-token pass that budgets are set against."""
 MOST_ONCE = 1.0
@@ -86,7 +91,9 @@ def measure(context: Context) -> dict[str, Data]:
         context.progress((number + 1) / (WARM_UP + ROUNDS))
     stages = [*STAGES, "total", "passes"]
     medians = {m: {s: float(np.median([one[s] for one in taken[m]])) for s in stages} for m in MODES}
-    return {"timeline": {"again": _again(runtime, prompts, max_tokens), "modes": medians}}
+    again = _again(runtime, prompts, max_tokens)
+    between = {str(size): _between(runtime, size) for size in SWEPT_MIB}  # last: auto learns what these passes take
+    return {"timeline": {"again": again, "between": between, "modes": medians}}
 
 
 def _again(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> dict[str, float]:
@@ -100,6 +107,29 @@ def _again(runtime: Runtime, prompts: Sequence[Prompt], max_tokens: int) -> dict
             if number >= WARM_UP:
                 clocks.append(clock.spent)
     return {stage: 1e6 * float(np.median([spent[stage] for spent in clocks])) for stage in ("check", "prompt")}
+
+
+def _between(runtime: Runtime, mebibytes: int) -> float:
+    """Return microseconds of the loop between two passes over a token, where a pass only reads so many MiB."""
+    memory = np.ones(mebibytes * 2**18, dtype=np.float32)
+    ends, spent = list[float](), list[float]()
+
+    def around(call: Callable[..., Any], stage: str) -> Callable[..., Any]:
+        def swept(rows: Sequence[Row]) -> list[RowResult]:
+            spent.extend([time.perf_counter() - ends[-1]] if ends else [])
+            memory.sum()
+            logits = np.zeros((max(len(row.want) for row in rows), runtime.manifest.vocab_size), dtype=np.float32)
+            found = [RowResult(logits[: len(row.want)], runtime.manifest.mask_token_id) for row in rows]
+            ends.append(time.perf_counter())
+            return found
+
+        return swept if stage == "run" else call
+
+    room = runtime.manifest.capacity - 1
+    with runtime.traced(around):
+        asked = {"input_ids": [0], "mode": SERIAL, "max_tokens": min(SWEPT_TOKENS, room), "end_id": -1}
+        runtime.generate(asked)
+    return 1e6 * float(np.median(spent))
 
 
 def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
@@ -146,8 +176,17 @@ Microseconds an answer in process, medians; stages are timed around the runtime'
 
 Most of the loop's share is code that starts cold, because every pass pulls the model's weights through the processor's
 caches: asked again and again with no pass between, the same checks take {again["check"]:.0f} and the same prompts
-{again["prompt"]:.0f} microseconds.
+{again["prompt"]:.0f} microseconds.{_swept(found["timeline"].get("between", {}))}
 """
+
+
+def _swept(between: Data) -> str:
+    """Return what the loop takes between passes that only read memory."""
+    if not between:
+        return ""
+    taken = ", ".join(f"{microseconds:.0f} where it is {size} MiB" for size, microseconds in between.items())
+    return f""" Where a pass only reads memory, the loop takes these
+microseconds between two of them, with nothing of the engine among them: {taken}."""
 
 
 @dataclass(frozen=True)

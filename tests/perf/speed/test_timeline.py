@@ -19,5 +19,9 @@ def test_the_stages_of_an_answer_add_up_and_leave_the_runtime_as_it_was(
         assert stages["passes"] >= 2
     assert found["again"]["check"] > 0
     assert found["again"]["prompt"] > 0
+    assert list(found["between"]) == [str(size) for size in timeline.SWEPT_MIB] and min(found["between"].values()) > 0
+    assert "between two of them" in timeline.section({"timeline": found})
+    del found["between"]
+    assert "between two of them" not in timeline.section({"timeline": found})
     assert runtime.generate({**prompts[0].fields, "max_tokens": 6}).text == before
     assert not {"_plan", "_apply", "submit", "attend"} & {*vars(runtime._scheduler), *vars(runtime._queue)}

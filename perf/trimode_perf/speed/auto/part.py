@@ -214,4 +214,4 @@ def _row(level: int, name: str, rounds: dict[tuple[int, str], list[Crowd]]) -> d
     }
 
 
-PART = Part("auto", "auto by domain and by load", ("domains", "concurrency"), 350, measure, section, claims, summary)
+PART = Part("auto", "auto by domain and by load", ("domains", "concurrency"), 400, measure, section, claims, summary)

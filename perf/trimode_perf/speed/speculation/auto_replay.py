@@ -121,10 +121,11 @@ PART = Part(
     "auto-replay",
     "auto against fixed choices, replayed",
     ("auto_replay",),
-    60,
+    90,
     measure,
     section,
     claims,
     plot=("auto.png", plot),
     fixed=True,
+    apart=True,
 )
