@@ -36,6 +36,8 @@ TESTS = {
 METHODS = {"strip", "lstrip", "rstrip", "startswith", "endswith"}
 SPLIT = "split"
 """Of its list, whose text may be several times as long, a template must take one item at once."""
+OWN = {*dir(str), *dir(dict), *dir(list)}
+"""What texts, messages and lists have of their own: written without being called, it would show where memory is."""
 CALLED = ("raise_exception", "namespace")
 """Functions that a template may call; no other value may have their names, and none of a namespace a method's."""
 MESSAGES = "messages"
@@ -75,6 +77,7 @@ class _Bound:
 
     def __init__(self, tree: nodes.Template) -> None:
         self._longer, self._searches = 1, 0
+        self._called = {id(one.node) for one in tree.find_all(nodes.Call)}
         self._taken = {id(one.node) for one in tree.find_all(nodes.Getitem) if _is_constant(one.arg)}
         assigned = list(_assigned(tree))
         loops = [one.target for one in tree.find_all(nodes.For)]
@@ -99,6 +102,8 @@ class _Bound:
     def _allows_itself(self, node: nodes.Node, *, loop: bool) -> bool:
         """Whether a node is allowed where it stands, whatever is in it; counts it."""
         match node:
+            case nodes.Getattr(attr=name) | nodes.Getitem(arg=nodes.Const(value=name)):
+                return name not in OWN or id(node) in self._called
             case nodes.For():
                 return not (loop or node.recursive) and isinstance(node.target, nodes.Name) and self._is_list(node.iter)
             case nodes.Assign(target=nodes.NSRef(attr=attr)):

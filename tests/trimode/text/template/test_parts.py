@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,6 @@ EACH = "{% for m in messages %}"
 END = "{% endfor %}"
 LONG = "{% set y = messages ~ messages %}{% set y = y ~ y %}"
 """The longest text that a template may make."""
-TENTHS = 5
-"""Tenths of a second that the worst template may take here: one, and time for a busy machine."""
 
 
 def bounded(text: str) -> bool:
@@ -103,6 +100,11 @@ def test_nothing_grows_from_one_message_to_the_next_or_goes_by_another_name(text
     assert not bounded(text)
 
 
+@pytest.mark.parametrize("text", ["{{ messages[0].content.strip }}", "{{ messages[0]['keys'] }}", "{{ messages.pop }}"])
+def test_nothing_shows_where_memory_is(text: str) -> None:
+    assert not bounded(text)
+
+
 def test_the_special_tokens_that_it_may_write_count_too() -> None:
     tree = syntax_of("{{ bos_token }}")
     assert is_bounded(tree, MOST_TEMPLATE) and not is_bounded(tree, MOST_TEMPLATE + 1)
@@ -127,13 +129,11 @@ def test_a_chat_is_short_in_its_messages_and_its_characters() -> None:
         EACH + "{{ messages }}" * 280 + END,
     ],
 )
-def test_the_worst_bounded_template_takes_a_tenth_of_a_second(text: str) -> None:
+def test_the_worst_bounded_template_writes_little_and_ends(text: str) -> None:
     assert bounded(text)
     chat = [{"role": "user", "content": "'" * (MOST_CHAT - 15)}, *({} for _ in range(MOST_MESSAGES - 1))]
     assert is_short(chat)
-    began = time.process_time()
     try:
         assert len(ChatTemplate(text, {}).render(chat, enable_thinking=False, field="messages")) < 8 * 2**20
     except RequestError as exc:
         assert "wrote more than" in str(exc)
-    assert time.process_time() - began < TENTHS / 10
