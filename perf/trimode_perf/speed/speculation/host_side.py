@@ -134,6 +134,6 @@ def main(arguments: list[str] | None = None) -> int:
     }  # fmt: skip
     print(table(list(titles.values()), ([row[name] for name in titles] for row in found)))
     if given.out is not None:
-        command = f"python -m trimode_perf host-side --engine {' '.join(engines)} --out"
+        command = f"python -m trimode_perf host-side --engine {' '.join(engines)} --out perf/results/host_side.json"
         save(given.out, {**about(command, _hardware(engines)), "rows": found})
     return 0
