@@ -27,6 +27,13 @@ def text(claims: Iterable[Claim]) -> str:
     return "\n".join(claim.line for claim in claims)
 
 
+def figure(value: float, bound: float, digits: int = 2) -> str:
+    """Return a figure with as many digits as tell it from its bound, four at most."""
+    while digits < 4 and value != bound and round(value, digits) == bound:
+        digits += 1
+    return f"{value:.{digits}f}"
+
+
 def summary(claims: Sequence[Claim]) -> str:
     """Return how many hold: "9 of 23 hold"."""
     return f"{sum(claim.holds for claim in claims)} of {len(claims)} hold"

@@ -234,17 +234,24 @@ def claims(found: Found) -> list[Claim]:
 
 
 def summary(found: Found) -> str:
-    """Say on what the modes were timed, and what Triton adds."""
+    """Say on what the modes were timed, and what loop and Triton add."""
     facts, figures = found["bench"]["hardware"], found["bench"]["summary"]
-    extra = [figures["added_milliseconds"][mode]["grpc"]["median"] for mode in MODES]
-    added = f"{min(extra):.1f} to {max(extra):.1f} ms an answer"
+    added = figures["added_milliseconds"]
+    both, triton = (
+        f"{min(extra):.1f} to {max(extra):.1f} ms"
+        for extra in (
+            [added[mode]["grpc"]["median"] for mode in MODES],
+            [added[mode]["grpc"]["median"] - added[mode]["loop"]["median"] for mode in MODES],
+        )
+    )
     times = ", ".join(f"{figures['over_engine'][mode]['grpc']['median']:.2f} ({mode})" for mode in MODES)
     return f"""The shipped {facts["model"]} checkpoint on {facts["cores"]} CPU cores, {facts["engine"]},
 {facts["precision"]}; held-out prompts, one at a time. Speed is tokens per second against autoregressive through the
 same path: medians, with quartiles in brackets. It is timed on the domains that the checkpoint claims. The other columns
 are over every domain, plain code included.
 
-Triton adds {added}. The answers are short, so an answer over gRPC takes this many times the engine's
+Loop and Triton together add {both} to the engine's passes of an answer; of this Triton over gRPC adds {triton}. The
+answers are short, so an answer over gRPC takes this many times the engine's
 passes alone: {times}."""
 
 

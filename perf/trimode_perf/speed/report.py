@@ -41,6 +41,7 @@ from .domains import headline
 from .fronts import part as fronts
 from .fronts import watched
 from .knobs import fastest
+from .pages import marks
 from .speculation import auto_replay, free_drafts, host_side_part
 from .speculation import part as speculation
 
@@ -105,6 +106,7 @@ def write(out: Path, project: Path | None) -> Path | None:
         for name, block in blocks(found).items():
             page = (project / name).read_text(encoding="utf-8")
             (project / name).write_text(MARKED.sub(lambda _, block=block: block, page), encoding="utf-8")  # type: ignore[misc]
+        marks.write(project, out / "results")
         gpu_pages.write(project, out / "results" / "gpu")
     return target
 

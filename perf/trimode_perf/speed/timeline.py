@@ -158,7 +158,7 @@ def _answer(runtime: Runtime, given: dict[str, Any]) -> dict[str, float]:
 def section(found: Found) -> str:
     """Return where an answer's time goes."""
     modes, again = found["timeline"]["modes"], found["timeline"]["again"]
-    shares = {mode: _Shares.of(modes, mode) for mode in MODES}
+    shares = {mode: Shares.of(modes, mode) for mode in MODES}
     figures = {
         **{title: {mode: modes[mode][stage] for mode in MODES} for stage, title in STAGES.items()},
         "all of it": {mode: modes[mode]["total"] for mode in MODES},
@@ -190,7 +190,7 @@ microseconds between two of them, with nothing of the engine among them: {taken}
 
 
 @dataclass(frozen=True)
-class _Shares:
+class Shares:
     """Microseconds of one mode: once an answer, around each pass, and of its mean pass."""
 
     once: float
@@ -198,7 +198,8 @@ class _Shares:
     mean: float
 
     @classmethod
-    def of(cls, modes: Data, mode: str) -> _Shares:
+    def of(cls, modes: Data, mode: str) -> Shares:
+        """Return those of a mode of the timeline."""
         taken = modes[mode]
         once = sum(taken[stage] for stage in ONCE)
         around = (taken["total"] - taken["pass"] - once) / taken["passes"]
@@ -208,13 +209,13 @@ class _Shares:
 def claims(found: Found) -> list[Claim]:
     """Return how much may be spent beside the passes: once an answer, and around each pass."""
     modes = found["timeline"]["modes"]
-    serial, made = _Shares.of(modes, SERIAL).mean, []
+    serial, made = Shares.of(modes, SERIAL).mean, []
     for mode in MODES:
-        times = _Shares.of(modes, mode).once / serial
+        times = Shares.of(modes, mode).once / serial
         text = f"once an answer, fields, template, tokenizer and wake-ups take {times:.2f} one-token passes in {mode}"
         made.append(Claim(f"{text}, {MOST_ONCE:g} at most", times <= MOST_ONCE))
     for mode in MODES:
-        shares = _Shares.of(modes, mode)
+        shares = Shares.of(modes, mode)
         share, kind = shares.around / shares.mean, "a one-token pass" if mode == SERIAL else "a block pass"
         text = f"around each pass {share:.2f} of {kind} is spent in {mode}, {MOST_AROUND[mode]:g} at most"
         made.append(Claim(text, share <= MOST_AROUND[mode]))

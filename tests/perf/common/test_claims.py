@@ -25,6 +25,13 @@ def test_the_summary_counts_what_holds() -> None:
     assert claims.summary([HOLDS, KNOWN, FAILS]) == "1 of 3 hold"
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"), [(0.96, "0.96"), (0.968, "0.968"), (0.97, "0.97"), (0.96996, "0.9700"), (1.2345, "1.23")]
+)
+def test_a_figure_has_the_digits_that_tell_it_from_its_bound(value: float, shown: str) -> None:
+    assert claims.figure(value, 0.97) == shown
+
+
 @pytest.mark.parametrize(("found", "status"), [([HOLDS, KNOWN], 0), ([HOLDS, FAILS], 1)])
 def test_the_status_is_of_unexpected_failures(
     found: list[Claim], status: int, capsys: pytest.CaptureFixture[str]

@@ -23,3 +23,9 @@ def test_an_answer_of_four_bits_is_held_where_ours_had_four_too() -> None:
     said = "llama.cpp Q4_0 takes 0.90 times as long as ours of equal width in autoregressive, 1 at least"
     found = peers.claims({"peers": {"rows": [{"peer": "this runtime, int4"}, row]}})
     assert [(claim.text, claim.holds) for claim in found] == [(said, False)]
+
+
+def test_torch_is_held_in_autoregressive_mode_alone() -> None:
+    rows = [{"peer": "torch", "mode": mode, "times_ours": {"median": 3.97}} for mode in ("autoregressive", "diffusion")]
+    found = peers.claims({"peers": {"rows": rows}})
+    assert [claim.text for claim in found] == ["torch eager takes 3.97 times as long in autoregressive, 4 at least"]

@@ -10,7 +10,7 @@ from ...common.markdown import table
 from ...common.plots import figure, powers_of_two
 from .. import Context, Data, Found, Part
 from .bench import FIXED, LOADS, MET, halves, run
-from .part import devices
+from .part import SHOWN, curve, devices, shown
 from .recording import Recording
 
 LEAST = 0.97
@@ -63,20 +63,26 @@ def section(found: Found) -> str:
     )
     domains = sorted(data["domains"][names[0]])
     by_domain = [[domain, *(_cell(data["domains"][device][domain]) for device in names)] for domain in domains]
+    costs = f"*{SHOWN}* is {curve(found['speculation']['pass_seconds'])}\n\n" if "speculation" in found else ""
+
+    def titles(first: str) -> tuple[str, ...]:
+        return (first, *(shown(device) for device in names))
+
     return f"""## Auto against fixed choices, replayed
 
 Auto's speed against the best fixed choice in hindsight, and which that is: {", ".join(FIXED)}. Recorded drafts of nano,
-greedy, through the product's loop; costs by device as above. Auto has met {MET} prompts of each domain, {data["met"]}
-in all, and none of the {data["answers"]} that count. Domains are asked one request at a time.
+greedy, through the product's loop; "Linear and quadratic drafts" describes the devices. Auto has met {MET} prompts of
+each domain, {data["met"]} in all, and none of the {data["answers"]} that count. Domains are asked one request at a
+time.
 
-{table(("at once", *names), by_load)}
+{costs}{table(titles("at once"), by_load)}
 
-The same while as many were answered as may be, in tokens a second. The figures above have the end too, when few are
-left: who answers the easy ones first has the long ones alone there.
+Tokens a second while all places are taken. The table above counts the end as well, when some places stand empty: a
+choice that answers short requests first ends with a few long ones.
 
-{table(("at once", *names), by_full)}
+{table(titles("at once"), by_full)}
 
-{table(("domain", *names), by_domain)}
+{table(titles("domain"), by_domain)}
 
 ![auto against fixed choices](plots/auto.png)
 """
@@ -95,10 +101,8 @@ def claims(found: Found) -> list[Claim]:
         for what, cells in kinds:
             shares = {name: best(taken)[1] for name, taken in cells.items()}
             worst = min(shares, key=shares.__getitem__)
-            text = (
-                f"replayed on {device}, auto has at least {LEAST:.0%} of the best fixed choice's speed at each {what}"
-            )
-            made.append(Claim(f"{text}; least at {worst}: {shares[worst]:.1%}", shares[worst] >= LEAST))
+            text = f"replayed on {shown(device)}, auto has at least {LEAST:.0%} of the best fixed choice's speed"
+            made.append(Claim(f"{text} at each {what}; least at {worst}: {shares[worst]:.1%}", shares[worst] >= LEAST))
     name, share = overall(data)
     text = f"replayed over all devices and loads, auto is {share:.2f} times as fast as the best single choice ({name})"
     return [*made, Claim(text, share > 1.0)]
@@ -113,7 +117,7 @@ def plot(found: Found, path: Path) -> None:
                 shares = [min(by[str(load)][one] for one in FIXED) / by[str(load)][name] for load in LOADS]
                 own = name == "auto"
                 panel.plot(LOADS, shares, "o-" if own else "--", label=name, linewidth=2.5 if own else 1)
-            powers_of_two(panel, LOADS, f"requests at once, {device}", "speed against the best fixed choice")
+            powers_of_two(panel, LOADS, f"requests at once, {shown(device)}", "speed against the best fixed choice")
         axes[-1].legend(fontsize=7)
 
 
