@@ -34,8 +34,8 @@ def int8(found: Found) -> str:
     return f"""On the measured CPU an autoregressive token takes {1 / data["speed_per_token"]:.2f} of float32's time.
 int8 may choose the other token at a near tie. Over {data["answers"]} held-out prompts of all domains, claimed or not,
 it departed from float32 {data["float32"]["per_1000_tokens"]:.2f} times in 1000 tokens, and its self-speculation from
-its own autoregressive text {data["speculation"]["per_1000_tokens"]:.2f} times. Of those with one right answer {right[0]}
-were right in int8, {right[1]} in float32."""
+its own autoregressive text {data["speculation"]["per_1000_tokens"]:.2f} times. Of those with one right answer
+{right[0]} were right in int8, {right[1]} in float32."""
 
 
 def dropped(found: Found) -> str:
