@@ -19,7 +19,7 @@ def test_every_mode_runs_and_drafts_are_right_as_published(monkeypatch: pytest.M
     out = tmp_path / "found.json"
     assert host_side.main(["--rows", "1", "2", "--tokens", "200", "--out", str(out)]) == 0
     written = json.loads(out.read_text())
-    assert written["command"] == "python -m trimode_perf host-side --engine tensorrt --out"
+    assert written["command"] == "python -m trimode_perf host-side --engine tensorrt --out perf/results/host_side.json"
     assert written["hardware"]["engine"] == "TensorRT without a device"
     assert {row["engine"] for row in written["rows"]} == {"tensorrt"}
     found = {(row["mode"], row["rows"]): row for row in written["rows"]}
