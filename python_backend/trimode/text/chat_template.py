@@ -64,13 +64,13 @@ def reason_of(exc: Exception) -> str:
     return shorten(Described(str(exc) or type(exc).__name__), MOST_REASON)
 
 
-def syntax_of(text: str) -> jinja2.nodes.Template:
+def check_syntax(text: str) -> None:
     """Read a template without compiling it: the compiler computes what is constant, whatever that takes.
 
     Raises:
         jinja2.TemplateError: it is not a template.
     """
-    return _environment().parse(text)
+    _environment().parse(text)
 
 
 def _joined(pieces: Iterable[str]) -> str:

@@ -24,6 +24,8 @@ from ..speculation.recording import Recording
 from ..speculation.replay import Seconds
 
 RECORDED = Path(__file__).with_name("recorded.json")
+MODEL = "smol"
+"""Whose drafts these are; nothing is replayed of another model."""
 SPECULATION = "self_speculation"
 BASELINE = "autoregressive"
 FIXED: dict[str, dict[str, Any]] = {
@@ -71,9 +73,9 @@ def _curve(seconds: Mapping[int, float]) -> Seconds:
 
 
 def measure(context: Context) -> dict[str, Data]:
-    """Replay all choices at all loads; nothing where the model's passes were not timed yet."""
-    path = context.results / f"{context.options.model}-peers.json"
-    if not path.is_file():
+    """Replay all choices at all loads; nothing of another model, or where its passes were not timed yet."""
+    path = context.results / f"{MODEL}-peers.json"
+    if context.options.model != MODEL or not path.is_file():
         return {}
     recording = Recording.load(RECORDED)
     found = run(recording, costs(read(path)), context.progress, loads=LOADS, fixed=FIXED, met_first=MET)
@@ -105,10 +107,10 @@ def section(found: Found) -> str:
     titles = [title for name in names for title in (name, f"{name}, against {BASELINE}")]
     return f"""## Auto against fixed choices, replayed
 
-Auto's speed against the best fixed choice in hindsight, and which that is: {", ".join(FIXED)}. Recorded drafts,
-greedy, through the product's loop; a pass costs what is measured above, whatever the rows are. Auto has met {MET}
-prompts of each kind, {data["met"]} in all, and none of the {data["answers"]} that count. No answer has free drafts.
-Kinds are asked one request at a time.
+Auto's speed against the best fixed choice in hindsight, and which that is: {", ".join(FIXED)}. Recorded drafts
+of {MODEL}, greedy, through the product's loop; a pass costs what is measured above, whatever the rows are.
+Auto has met {MET} prompts of each kind, {data["met"]} in all, and none of the {data["answers"]} that count. No answer
+has free drafts. Kinds are asked one request at a time.
 
 {table(("at once", *names), by_load)}
 

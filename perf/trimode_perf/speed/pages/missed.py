@@ -5,7 +5,7 @@ A line whose target is met is left out. Knows other parts' results and bounds, a
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ...common.markdown import table
 from ...peers import grid
@@ -16,6 +16,7 @@ from ..peers import AUTO, HELD
 from ..speculation.auto_replay import LEAST, best
 from ..speculation.part import FLAT_SECONDS
 from ..timeline import Shares
+from .figures import times_one
 
 READS = (
     *("auto_replay", "bench", "cost", "decoding", "peers"),
@@ -28,17 +29,40 @@ Line = tuple[str, str, str]
 
 def text(found: Found) -> str:
     """Return the table."""
-    lines = [
-        line
-        for make in (_modes, _auto_float32, _auto_int8, _smol_answers, _one_token, _block, _replayed, _smol_auto)
-        for line in make(found)
-    ]
+    made = (_modes, _auto_float32, _auto_int8, _smol_answers, _one_token, _block, _replayed, _smol_auto)
+    lines = [line for make in made for line in _lines(make, found)]
     return table(TITLES, lines, TITLES) if lines else "Nothing that stands here is missed."
+
+
+class NotTimedError(LookupError):
+    """What a line needs was not timed, as where a peer failed."""
+
+
+def _lines(make: Callable[[Found], Iterator[Line]], found: Found) -> list[Line]:
+    """Return the lines that a maker gives; none where it lacks what was not timed."""
+    try:
+        return list(make(found))
+    except NotTimedError:
+        return []
+
+
+def _first(rows: list[Data], **wanted: object) -> Data:
+    for row in rows:
+        if all(row.get(name) == value for name, value in wanted.items()):
+            return row
+    raise NotTimedError(f"no row has {wanted}")
 
 
 def _of(peers: Data, peer: str, mode: str) -> Data:
     """Return the row of a peer in a mode."""
-    return next(row for row in peers["rows"] if (row["peer"], row["mode"]) == (peer, mode))
+    return _first(peers["rows"], peer=peer, mode=mode)
+
+
+def _times(row: Data, name: str) -> float:
+    """Return the median of a ratio of a peer's row."""
+    if name not in row:
+        raise NotTimedError(f"{row['peer']} has no {name}")
+    return float(row[name]["median"])
 
 
 def _pass(peers: Data, engine: str, tokens: int) -> float:
@@ -47,12 +71,7 @@ def _pass(peers: Data, engine: str, tokens: int) -> float:
 
 
 def _row(peers: Data, engine: str, tokens: int) -> Data:
-    return next(row for row in peers["grid"]["rows"] if (row["engine"], row["tokens"]) == (engine, tokens))
-
-
-def _block_cost(found: Found) -> float:
-    """Return what a pass over 32 tokens takes, in passes over one."""
-    return next(float(row["times_one"]["median"]) for row in found["cost"]["rows"] if row["tokens"] == 32)
+    return _first(peers["grid"]["rows"], engine=engine, tokens=tokens)
 
 
 def _modes(found: Found) -> Iterator[Line]:
@@ -61,7 +80,7 @@ def _modes(found: Found) -> Iterator[Line]:
         mode: layers["engine"]["per_token"]["median"]
         for mode, layers in found["bench"]["summary"]["speed_against_autoregressive"].items()
     }
-    block = _block_cost(found)
+    block = times_one(found["cost"], 32)
     drafted = max(speed["self_speculation"], speed["auto"])
     for name, mode, times, least in (
         ("self-speculation or auto", "self_speculation", drafted, SPECULATION),
@@ -82,9 +101,9 @@ def _auto_float32(found: Found) -> Iterator[Line]:
     """auto against llama.cpp: what auto gains, times what one answer token by token takes."""
     peers = found["peers"]
     row = _of(peers, F32, "autoregressive")
-    times, serial = row["times_our_auto"]["median"], row["times_ours"]["median"]
+    times, serial = _times(row, "times_our_auto"), _times(row, "times_ours")
     if times < AUTO[F32]:
-        tokens, block = _of(peers, OURS, "auto")["tokens_per_forward"], _block_cost(found)
+        tokens, block = _of(peers, OURS, "auto")["tokens_per_forward"], times_one(found["cost"], 32)
         yield (
             f"llama.cpp F32 takes {AUTO[F32]:g} times as long as auto: {times:.2f}",
             f"it takes {serial:.2f} times our autoregressive answer, so auto has to be {AUTO[F32] / serial:.2f} times "
@@ -97,7 +116,7 @@ def _auto_float32(found: Found) -> Iterator[Line]:
 def _auto_int8(found: Found) -> Iterator[Line]:
     """The same in 8 bits, where passes are so short that the loop counts most."""
     peers, modes = found["peers"], found["timeline"]["modes"]
-    times, ours = _of(peers, Q8, "autoregressive")["times_our_auto"]["median"], _of(peers, OURS_INT8, "auto")
+    times, ours = _times(_of(peers, Q8, "autoregressive"), "times_our_auto"), _of(peers, OURS_INT8, "auto")
     if times < AUTO[Q8]:
         shares, taken = Shares.of(modes, "auto"), ours["milliseconds"]["median"]
         loop = (shares.once + shares.around * modes["auto"]["passes"]) / 1000
@@ -114,7 +133,7 @@ def _smol_answers(found: Found) -> Iterator[Line]:
     """Whole answers are one-token passes."""
     peers = found["smol-peers"]
     for peer, ours in ((F32, OURS), (Q8, OURS_INT8)):
-        times = _of(peers, peer, "autoregressive")["times_ours"]["median"]
+        times = _times(_of(peers, peer, "autoregressive"), "times_ours")
         if times < HELD[peer]:
             one = _row(peers, peer, 1)["ours_over_it"]["median"]
             yield (

@@ -11,7 +11,6 @@ ENGINES = {"tensorrt": "TensorRT", "torch": "PyTorch"}
 AIMS = {1: 0.1, 32: 0.5}
 """Milliseconds of the processor a pass at most, by sequences at once."""
 SHOWN = ("mode", "rows", "passes", "tokens_a_pass", "graphs", "milliseconds_a_pass")
-COMMAND = "python -m trimode_perf host-side --engine tensorrt torch"
 
 
 def section(found: Found) -> str:
@@ -22,7 +21,7 @@ def section(found: Found) -> str:
     titles = ("engine", "mode", "at once", "passes", "tokens a pass", "graphs", "ms of processor a pass", "at most")
     return f"""## What the host adds to a pass
 
-Scheduler and engine at 8B's shapes, over a device that computes nothing: `{COMMAND}`.
+Scheduler and engine at 8B's shapes, over a device that computes nothing: `{found["host_side"]["command"]}`.
 What it takes to launch a pass is not among it. Graphs are the share of passes that a CUDA graph would run.
 
 {table(titles, rows)}

@@ -1,1 +1,1 @@
-"""Chat templates of strangers: which chats are harmless to render here, and the process that renders the others."""
+"""Chat templates: which chats are rendered in place, and the process that renders the others."""

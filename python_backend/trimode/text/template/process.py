@@ -1,7 +1,7 @@
 """TemplateProcess: renders a chat template in a process of its own, which is killed when it takes too long or too much.
 
 The process is started for the first chat that needs it and serves until the end. A short chat does not need it where
-the template is made of harmless parts, see parts.py; it is rendered in place. Knows no Jinja.
+the template is known, see known.py; it is rendered in place. Knows no Jinja.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...errors import Described, RequestError
-from ..chat_template import MOST_CHARACTERS, ChatTemplate, Tools, syntax_of
+from ..chat_template import MOST_CHARACTERS, ChatTemplate, Tools, check_syntax
 from ..limited_process import LimitedProcess, TooMuchError
-from .parts import is_bounded, is_short
+from .known import is_known, is_short
 from .worker import PROCESSOR_SECONDS
 
 WORKER = "trimode.text.template.worker"
@@ -47,7 +47,8 @@ class TemplateProcess(LimitedProcess):
         self._lock = threading.Lock()
         self._too_much = 0  # renderings in a row
         self._rests_until = 0.0  # of time.monotonic()
-        self._in_place = _in_place(text, special)
+        check_syntax(text)
+        self._in_place = ChatTemplate(text, special) if is_known(text, special) else None
 
     def render(
         self, messages: Sequence[Mapping[str, Any]], *, enable_thinking: bool, field: str, tools: Tools = None
@@ -84,17 +85,3 @@ class TemplateProcess(LimitedProcess):
         logger.error("the chat template took too long or too much memory: its process was ended")
         if self._too_much >= TRIES:
             self._too_much, self._rests_until = 0, time.monotonic() + REST_SECONDS
-
-
-def _in_place(text: str, special: Mapping[str, str]) -> ChatTemplate | None:
-    """Return what renders short chats here; None where they need the process.
-
-    Raises:
-        jinja2.TemplateError: it is not a template.
-    """
-    if not is_bounded(syntax_of(text), len(text) + sum(map(len, special.values()))):
-        return None
-    try:
-        return ChatTemplate(text, special)
-    except Exception:  # the process says what is wrong with it
-        return None

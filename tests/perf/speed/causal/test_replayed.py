@@ -15,6 +15,7 @@ from trimode_perf.speed.causal.replayed import (
     FIXED,
     LOADS,
     MET,
+    MODEL,
     PART,
     RECORDED,
     best,
@@ -76,9 +77,9 @@ def test_it_is_replayed_once_passes_were_timed(tmp_path: Path, monkeypatch: pyte
     small = Recording.load(RECORDED).first(MET + 1)
     monkeypatch.setattr(Recording, "load", classmethod(lambda cls, path: small))
     monkeypatch.setattr(replayed, "LOADS", (1, 4))
-    context = Context(Options(tmp_path, model="small"), ServerConfig(bundle=tmp_path), 1.0, results=tmp_path)
+    context = Context(Options(tmp_path, model=MODEL), ServerConfig(bundle=tmp_path), 1.0, results=tmp_path)
     assert measure(context) == {}
-    (tmp_path / "small-peers.json").write_text(json.dumps(PEERS), encoding="utf-8")
+    (tmp_path / f"{MODEL}-peers.json").write_text(json.dumps(PEERS), encoding="utf-8")
     data = measure(context)["replayed"]
     assert set(data["loads"]) == {"float32", "int8"} and data["answers"] == len(small.answers) - data["met"]
     for taken in data["kinds"]["int8"].values():

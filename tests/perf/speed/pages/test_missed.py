@@ -57,3 +57,12 @@ def test_a_pass_of_one_token_is_split_into_what_is_fixed_and_what_grows(found: d
     text = missed.text(found)
     assert "a pass over one token takes 1.15 of llama.cpp Q8_0's: 1.30" in text
     assert "So 0.90 ms are spent whatever the number of tokens, against 0.90" in text
+
+
+def test_a_peer_that_failed_leaves_its_lines_out(found: dict[str, Any]) -> None:
+    set_speed(found, 1.5)
+    for name in ("peers", "smol-peers"):
+        found[name]["rows"] = [{"peer": "llama.cpp F32", "error": "no memory"}]
+        found[name]["grid"]["rows"] = []
+    text = missed.text(found)
+    assert "self-speculation or auto 2 times" in text and "llama.cpp" not in text

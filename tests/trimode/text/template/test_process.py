@@ -27,7 +27,7 @@ CONDITIONAL = "{% if messages[0].content == 'loop' %}" + (
     "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}{% endif %}{{ messages[0].content }}"
 )
 UNUSUAL = "{% for a in range(1) %}a{% endfor %}"
-"""A template of parts that need the process, whatever the chat."""
+"""A template that nobody has read."""
 
 
 def render(template: TemplateProcess | ChatTemplate, content: str = "") -> str:
@@ -41,25 +41,15 @@ def test_it_renders_as_the_template_itself_does() -> None:
         assert render(TemplateProcess(text, special), content) == render(ChatTemplate(text, special), content)
 
 
-def test_only_what_is_not_known_to_be_harmless_and_short_needs_the_process() -> None:
+def test_a_short_chat_by_a_known_template_needs_no_process() -> None:
     nano, other = TemplateProcess(NANO.read_text(), {}), TemplateProcess(UNUSUAL, {})
     render(nano), render(other)
     assert nano._process is None and other._process is not None
     nano.render(CHAT, enable_thinking=False, field="messages", tools=[])
-    assert nano._process is not None, "what tools a template lists is not bounded"
+    assert nano._process is not None, "tools may be of any size"
     nano.close()
     render(nano, "many words " * 300)
     assert nano._process is not None
-
-
-@pytest.mark.parametrize(
-    ("template", "reason"),
-    [("{% break %}", "can be compiled"), ("{{ raise_exception('no such role') }}", "no such role")],
-)
-def test_a_harmless_template_that_fails_gives_its_reason(template: str, reason: str) -> None:
-    with pytest.raises(RequestError, match=reason) as caught:
-        render(TemplateProcess(template, {}))
-    assert caught.value.on_the_wire().startswith("invalid_value: messages ")
 
 
 @pytest.mark.parametrize(
