@@ -150,13 +150,14 @@ def plan(options: argparse.Namespace, device: Device, record: Record) -> list[tu
 
 def check_engines(device: Device, record: Record, part: Part) -> None:
     """Ask every engine that is here and was not asked yet; note why the others are not."""
-    known, total = record.found.setdefault("parity", {}), sum(len(asked) for _, asked in parity.questions())
+    known, every = record.found.setdefault("parity", {}), [one for _, asked in parity.questions() for one in asked]
     for name, make in ENGINES.items():
         if "rows" in known.get(name, {}):
             continue
         part.check()
         try:
             engine = make(device.kind)
+            total = len(every) if engine.quadratic else sum(not one.quadratic for one in every)
             with progress(total, f"gpu-check: parity, {name}") as bar:
                 known[name] = parity.check(engine, part.before(bar.step))
         except Unavailable as exc:

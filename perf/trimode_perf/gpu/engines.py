@@ -101,7 +101,7 @@ def torch_engine(device: str) -> Engine:
         yield partial(_torch_ids, GraphModel(checkpoint, device, longest=longest))
 
     graphs = "CUDA graphs" if device == "cuda" else "no graphs"
-    return Engine(f"torch {torch.__version__}: static buffers, {graphs}", decoding)
+    return Engine(f"torch {torch.__version__}: static buffers, {graphs}", decoding, quadratic=False)
 
 
 def _torch_ids(model: GraphModel, asked: Question) -> list[int]:
@@ -181,7 +181,8 @@ def _runtime_ids(runtime: Any, asked: Question) -> list[int]:
     """Return the tokens of the runtime's answer, as the released loops give them."""
     given = {"input_ids": asked.prompt, "mode": asked.mode, "max_tokens": asked.max_tokens, "end_id": asked.eos}
     if asked.mode != "autoregressive":
-        given |= {"block_length": asked.block_length, "threshold": asked.threshold}
+        given |= {"block_length": asked.block_length}
+        given |= {"speculation": "quadratic"} if asked.quadratic else {"threshold": asked.threshold}
     return list(runtime.generate(given, reference=True).token_ids)[: asked.max_tokens]
 
 

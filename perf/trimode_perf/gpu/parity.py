@@ -24,8 +24,12 @@ if TYPE_CHECKING:
     from trimode.runtime import Runtime
 
 KIT = PROJECT / "tests" / "fixtures" / "parity"
+CASES = ("cases.json", "quadratic.json")
 REFERENCE = Path(__file__).parent / "reference.json"
-MODES = {"ar": "autoregressive", "diffusion": "diffusion", "linear_spec": "self_speculation"}
+SPECULATION = "self_speculation"
+MODES = {"ar": "autoregressive", "diffusion": "diffusion", "linear_spec": SPECULATION, "quadratic": SPECULATION}
+KINDS = (*dict.fromkeys(MODES.values()), f"{SPECULATION}, quadratic")
+"""What answers are counted by."""
 PROMPTS, MAX_TOKENS = 8, 64
 """Of the shipped checkpoint: so many held-out prompts with messages, of as many domains."""
 THRESHOLD = {"autoregressive": 0.0, "diffusion": 0.9, "self_speculation": 0.0}
@@ -43,6 +47,17 @@ class Question:
     block_length: int
     threshold: float
     expected: list[int]
+    quadratic: bool = False
+
+    @property
+    def kind(self) -> str:
+        """One of KINDS."""
+        return KINDS[-1] if self.quadratic else self.mode
+
+    @property
+    def pass_tokens(self) -> int:
+        """Tokens of its largest pass after the prompt."""
+        return self.block_length * (self.block_length + 1 if self.quadratic else 1)
 
 
 Decode = Callable[[Question], list[int]]
@@ -53,16 +68,19 @@ Decode = Callable[[Question], list[int]]
 class Engine:
     """A way to run a checkpoint on the device that is checked.
 
-    `decoding` loads one for sequences of up to `longest` tokens, one block more than the answer included.
+    `decoding` loads one for sequences of up to `longest` tokens, one pass more than the answer included. Without
+    `quadratic`, no drafts of quadratic speculation are asked for.
     """
 
     about: str
     decoding: Callable[[Path, int], AbstractContextManager[Decode]]
+    quadratic: bool = True
 
 
 def questions() -> Iterator[tuple[Path, list[Question]]]:
-    """Yield (checkpoint, what is asked of it): the kit's three, then the one that ships."""
-    cases = [case for case in json.loads((KIT / "cases.json").read_text(encoding="utf-8")) if _is_plain(case)]
+    """Yield (checkpoint, what is asked of it): the kit's three, with quadratic drafts too, then the one that ships."""
+    kit = [case for name in CASES for case in json.loads((KIT / name).read_text(encoding="utf-8"))]
+    cases = [case for case in kit if _is_plain(case)]
     for name in sorted({case["checkpoint"] for case in cases}):
         checkpoint = KIT / "checkpoints" / name
         eos = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["eos_token_id"]
@@ -73,20 +91,22 @@ def questions() -> Iterator[tuple[Path, list[Question]]]:
 def check(engine: Engine, advance: Callable[[], None] = lambda: None) -> dict[str, Any]:
     """Ask everything and return counts by checkpoint and mode, and the names of what came out otherwise."""
     rows, differing = [], []
-    for checkpoint, asked in questions():
-        longest = max(len(one.prompt) + one.max_tokens + one.block_length for one in asked)
+    for checkpoint, every in questions():
+        asked = [one for one in every if engine.quadratic or not one.quadratic]
+        longest = max(len(one.prompt) + one.max_tokens + one.pass_tokens for one in asked)
         same: Counter[str] = Counter()
         with engine.decoding(checkpoint, longest) as decode:
             for one in asked:
                 if decode(one) == one.expected:
-                    same[one.mode] += 1
+                    same[one.kind] += 1
                 else:
                     differing.append(f"{checkpoint.name}/{one.name}")
                 advance()
-        total = Counter(one.mode for one in asked)
+        total = Counter(one.kind for one in asked)
         rows += [
-            {"checkpoint": checkpoint.name, "mode": mode, "asked": total[mode], "same_ids": same[mode]}
-            for mode in MODES.values()
+            {"checkpoint": checkpoint.name, "mode": kind, "asked": total[kind], "same_ids": same[kind]}
+            for kind in KINDS
+            if total[kind]
         ]
     return {"engine": engine.about, "precision": "float32", "rows": rows, "differing": differing}
 
@@ -110,6 +130,7 @@ def _of_case(case: dict[str, Any], eos: int) -> Question:
         block_length=params.get("block_length", 1),
         threshold=params.get("threshold", 0.0),
         expected=case["expected_output_ids"][0][:limit],  # the reference's self-speculation overshoots
+        quadratic=case["mode"] == "quadratic",
     )
 
 
@@ -141,7 +162,7 @@ def expected(runtime: Runtime, asked: Mapping[str, list[int]]) -> list[Question]
     made = []
     block, eos = runtime.manifest.block_size, runtime.manifest.eos_token_id
     for name, ids in asked.items():
-        for mode in MODES.values():
+        for mode in dict.fromkeys(MODES.values()):
             given: dict[str, Any] = {"mode": mode, "max_tokens": MAX_TOKENS, "input_ids": ids}
             if mode != "autoregressive":
                 given |= {"block_length": block, "threshold": THRESHOLD[mode]}
