@@ -184,7 +184,8 @@ def _swept(between: Data) -> str:
     """Return what the loop takes between passes that only read memory."""
     if not between:
         return ""
-    taken = ", ".join(f"{microseconds:.0f} where it is {size} MiB" for size, microseconds in between.items())
+    sizes = sorted(between, key=int)
+    taken = ", ".join(f"{between[size]:.0f} where it is {size} MiB" for size in sizes)
     return f""" Where a pass only reads memory, the loop takes these
 microseconds between two of them, with nothing of the engine among them: {taken}."""
 

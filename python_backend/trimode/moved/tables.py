@@ -57,7 +57,7 @@ MOVED: dict[str, tuple[str, ...]] = {
     ),
     "trimode.revise": ("trimode.requests.revise", "trimode.requests.spans"),
     "trimode.revision": ("trimode.decoding.revise_state",),
-    "trimode.sampling": ("trimode.decoding.sampling",),
+    "trimode.sampling": ("trimode.decoding.sampling", "trimode.engines.log_probs"),
     "trimode.scheduler": ("trimode.scheduling.scheduler", "trimode.scheduling.queue", "trimode.scheduling.delivery"),
     "trimode.sequence": ("trimode.decoding.sequence",),
     "trimode.serve": (

@@ -21,8 +21,9 @@ ROWS: list[dict[str, Any]] = [
 
 
 def test_the_figures_stand_beside_the_aims_and_the_worst_mode_counts() -> None:
-    found = {"host_side": {"rows": ROWS}}
+    found = {"host_side": {"command": "asked", "rows": ROWS}}
     text = host_side_part.section(found)
+    assert "`asked`" in text
     assert "| tensorrt | diffusion | 1 | 10 | 1.5 | 0.9 | 0.11 | 0.1 |" in text
     assert "| tensorrt | auto | 8 | 10 | 1.5 | 0.9 | 3.0 |  |" in text
     assert [(claim.text, claim.holds) for claim in host_side_part.claims(found)] == [
@@ -35,7 +36,8 @@ def test_the_figures_stand_beside_the_aims_and_the_worst_mode_counts() -> None:
 def test_older_rows_are_of_tensorrt_and_count_no_graphs() -> None:
     found = {
         "host_side": {
-            "rows": [{name: row[name] for name in row if name not in ("engine", "graphs")} for row in ROWS[:2]]
+            "command": "asked",
+            "rows": [{name: row[name] for name in row if name not in ("engine", "graphs")} for row in ROWS[:2]],
         }
     }
     assert "| tensorrt | auto | 1 | 10 | 1.5 |  | 0.09 |" in host_side_part.section(found)
