@@ -50,8 +50,9 @@ class GrpcTransport:
         """Send one request and yield its responses; see Transport."""
         call = self._stub.ModelStreamInfer(iter([encode(self._model, fields)]), metadata=self._metadata)
         arrived: SimpleQueue[Any] = SimpleQueue()
-        threading.Thread(target=_read, args=(call, arrived), name="trimode-grpc-reader", daemon=True).start()
-        begun = False
+        reader = threading.Thread(target=_read, args=(call, arrived), name="trimode-grpc-reader", daemon=True)
+        reader.start()
+        begun, message = False, None
         try:
             while True:
                 try:
@@ -74,6 +75,8 @@ class GrpcTransport:
                     return
         finally:
             call.cancel()
+            reader.join(CLOSING_SECONDS)
+            del call, arrived, message  # the traceback of an error keeps this frame; see _read
 
     def health(self, timeout: float) -> Health:
         """Ask for the state; see Transport."""
@@ -101,9 +104,14 @@ class GrpcTransport:
 
 
 def _read(call: Any, arrived: SimpleQueue[Any]) -> None:
+    """Move messages into a queue, then None or the error that ended them.
+
+    gRPC raises the call itself, whose traceback leads back to it: left so, the call is freed as the program ends, where
+    it may wait forever for a lock of gRPC's thread, which is stopped by then.
+    """
     try:
         for message in call:
             arrived.put(message)
         arrived.put(None)
     except Exception as exc:  # anything: the other thread waits
-        arrived.put(exc)
+        arrived.put(exc.with_traceback(None))

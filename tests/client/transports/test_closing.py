@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -92,3 +93,25 @@ def test_closing_an_asyncio_client_ends_its_streams(protocol: str) -> None:
     script = Script(FIRST, STALL)
     with SERVERS[protocol](script) as url:
         asyncio.run(use(url))
+
+
+@pytest.mark.parametrize("script", [Script(FIRST, LAST), Script(FIRST, STALL)], ids=["ended", "left"])
+def test_a_call_is_freed_once_its_stream_ends(script: Script) -> None:
+    """Without a collection of cycles, which at a program's end may wait for gRPC's stopped thread forever."""
+
+    def calls() -> list[object]:
+        return [one for one in gc.get_objects() if type(one).__name__ == "_MultiThreadedRendezvous"]
+
+    gc.collect()
+    assert not calls()
+    gc.disable()
+    try:
+        with SERVERS["grpc"](script) as url, Client(url, "grpc") as client, client.stream("hi") as stream:
+            next(stream)
+            assert len(calls()) == 1
+            if script == Script(FIRST, LAST):
+                list(stream)
+            stream.close()
+            assert not calls()
+    finally:
+        gc.enable()
