@@ -7,12 +7,8 @@ replay is made.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from math import exp, log
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from ...common.claims import Claim
 from ...common.markdown import table
@@ -20,6 +16,7 @@ from ...common.results import read
 from .. import Context, Data, Found, Part
 from ..speculation.bench import Found as Replays
 from ..speculation.bench import halves, run
+from ..speculation.part import costs_of
 from ..speculation.recording import Recording
 from ..speculation.replay import Seconds
 
@@ -53,23 +50,10 @@ def costs(peers: Data) -> dict[str, Seconds]:
     Between two sizes it is linear in logarithms.
     """
     return {
-        precision: _curve({row["tokens"]: row["milliseconds"]["median"] / 1000 for row in rows})
+        precision: costs_of({row["tokens"]: row["milliseconds"]["median"] / 1000 for row in rows})
         for precision, engine in ENGINES.items()
         if (rows := [row for row in peers["grid"]["rows"] if row["engine"] == engine])
     }
-
-
-def _curve(seconds: Mapping[int, float]) -> Seconds:
-    known = sorted(seconds)
-    sizes, logs = np.log(known), np.log([seconds[size] for size in known])
-    slope = (logs[-1] - logs[-2]) / (sizes[-1] - sizes[-2])
-
-    def at(tokens: int) -> float:
-        if tokens > known[-1]:
-            return float(exp(logs[-1] + slope * (log(tokens) - sizes[-1])))
-        return float(exp(np.interp(log(tokens), sizes, logs)))
-
-    return at
 
 
 def measure(context: Context) -> dict[str, Data]:

@@ -52,19 +52,24 @@ GAIN, SHARE = 1.15, 0.98
 """Least gain of auto from quadratic passes on the flat device; least share of its speed without them anywhere."""
 
 
+def costs_of(seconds: Mapping[int, float]) -> Seconds:
+    """Return what a pass of any size takes, from the seconds of two sizes or more: linear between their logarithms."""
+    known = sorted(seconds)
+    sizes, logs = np.log(known), np.log([seconds[size] for size in known])
+    slope = (logs[-1] - logs[-2]) / (sizes[-1] - sizes[-2])
+
+    def cost(tokens: int) -> float:
+        if tokens > known[-1]:
+            return float(exp(logs[-1] + slope * (log(tokens) - sizes[-1])))
+        return float(exp(np.interp(log(tokens), sizes, logs)))
+
+    return cost
+
+
 def devices(recording: Recording) -> dict[str, Seconds]:
     """Return what a pass takes by its tokens on one thread, as recorded, and on two devices that are not there."""
-    known = sorted(recording.seconds)
-    sizes, seconds = np.log(known), np.log([recording.seconds[size] for size in known])
-    slope = (seconds[-1] - seconds[-2]) / (sizes[-1] - sizes[-2])
-
-    def cpu(tokens: int) -> float:
-        if tokens > known[-1]:
-            return float(exp(seconds[-1] + slope * (log(tokens) - sizes[-1])))
-        return float(exp(np.interp(log(tokens), sizes, seconds)))
-
     return {
-        CPU: cpu,
+        CPU: costs_of(recording.seconds),
         "flat": lambda tokens: FLAT_SECONDS * max(1.0, tokens / FLAT_TOKENS),
         "steep": lambda tokens: STEEP_FIXED + STEEP_EACH * tokens,
     }
